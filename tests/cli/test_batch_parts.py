@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from stepflow_cli.errors import Problem
-from stepflow_cli.inputs.choice import chosen_again, part_of, sample_of
+from stepflow_cli.inputs.batch import chosen_again, part_of, sample_of
 from stepflow_cli.inputs.records import Extent, read_records
-from stepflow_cli.output.spinner import Spinner
+from stepflow_cli.output.messages import Spinner
 from stepflow_cli.runs.batch_progress import BatchProgress, Latencies
 from stepflow_client import ExecutionStatus, Outcome
 

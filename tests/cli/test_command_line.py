@@ -5,13 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import click
 import pytest
+import stepflow_cli
 from stepflow_cli import entry
 from stepflow_cli.inputs.values import read_scalar
 from stepflow_cli.main import cli
-from stepflow_cli.params.parsing import Command, LazyGroup
+from stepflow_cli.params.parsing import Command, LazyGroup, summary_of
 
 from tests.cli.command import STEPFLOW, Stepflow
 from tests.cli.gateway import Gateway
@@ -21,7 +23,7 @@ from tests.fault_proxy import FaultProxy, Script
 def all_commands(group: LazyGroup = cli, words: str = "stepflow") -> list[tuple[str, str, click.Command]]:
     """Return each command with its words and the sentence its group says about it."""
     found: list[tuple[str, str, click.Command]] = []
-    for name, sentence in group.commands_of.items():
+    for name, sentence in group.summaries.items():
         command = group.get_command(click.Context(group), name)
         assert command is not None
         found.append((f"{words} {name}", sentence, command))
@@ -30,10 +32,19 @@ def all_commands(group: LazyGroup = cli, words: str = "stepflow") -> list[tuple[
     return found
 
 
-def test_groups_say_what_commands_say_themselves() -> None:
+def test_the_help_of_a_command_begins_with_its_summary() -> None:
     for words, sentence, command in all_commands():
-        assert (command.help or "").split("\n\n")[0].replace("\n", " ").strip() == sentence, words
+        assert summary_of(command) == sentence, words
         assert isinstance(command, (Command, LazyGroup)), words
+
+
+def test_the_summary_of_a_command_stands_once() -> None:
+    source = "\n".join(path.read_text("utf-8") for path in Path(stepflow_cli.__file__).parent.rglob("*.py"))
+    text = " ".join(source.split())
+    for words, sentence, _ in all_commands():
+        # The repl has a `help` of its own, and `--version` is an option too.
+        expected = 2 if words in ("stepflow version",) else 1
+        assert text.count(sentence) == expected, words
 
 
 def test_every_option_is_explained_and_every_help_works(stepflow: Stepflow) -> None:
@@ -47,7 +58,7 @@ def test_every_option_is_explained_and_every_help_works(stepflow: Stepflow) -> N
 
 
 def test_help_imports_nothing_heavy() -> None:
-    heavy = ("stepflow_client", "httpx", "rich", "pydantic", "yaml", "logging", "asyncio", "platformdirs")
+    heavy = ("stepflow_client", "httpx", "rich", "pydantic", "yaml", "logging", "asyncio")
     for args in (["--help"], ["--version"]):
         program = (
             "import sys; sys.argv[1:] = " + repr(args) + "\nfrom stepflow_cli.entry import main\n"

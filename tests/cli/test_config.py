@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
 import stat
-import time
 import tomllib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -231,50 +225,8 @@ def test_a_file_of_an_editor_on_windows(stepflow: Stepflow, file: Path) -> None:
     assert stepflow("config", "get", "profiles.a", "-o", "jsonl").stdout == '{"url": "http://a", "timeout": 5}\n'
 
 
-def test_changes_at_once(stepflow: Stepflow) -> None:
-    names = [f"p{number}" for number in range(8)]
-    stepflow.shell("".join(f"stepflow config set profiles.{name}.url http://{name} & " for name in names) + "wait")
-    assert sorted(json.loads(stepflow("config", "get", "profiles", "-o", "json").stdout)) == names
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "code", "left"),
-    [
-        (["unset", "profiles.a.timeout"], ["unset", "profiles.a.timeout"], 2, {"url": "http://a"}),
-        (["unset", "profiles.a"], ["set", "profiles.a.timeout", "9"], 2, None),
-        (["set", "profiles.a.token_env", "T"], ["set", "profiles.a.token_file", "t"], 2, {"token_env": "T"}),
-        (["set", "profiles.a.timeout", "8"], ["set", "profiles.a.proxy", "http://p"], 0, {"timeout": 8}),
-    ],
-)
-def test_a_change_sees_the_one_before_it(
-    first: list[str], second: list[str], code: int, left: dict[str, Any] | None, stepflow: Stepflow, file: Path
-) -> None:
-    file.write_text('[profiles.a]\nurl = "http://a"\ntimeout = 5\n')
-    folder = os.open(file.parent, os.O_RDONLY)
-    fcntl.flock(folder, fcntl.LOCK_EX)
-    with ThreadPoolExecutor(1) as pool:
-        # It finds the file locked; what it would have read before is not what it may change.
-        waiting = pool.submit(stepflow, "config", *second)
-        time.sleep(1)
-        assert not waiting.done()
-        elsewhere = file.rename(stepflow.folder / "config.toml")
-        assert stepflow("config", *first, STEPFLOW_CONFIG_FILE=str(elsewhere)).code == 0
-        elsewhere.rename(file)
-        os.close(folder)
-        assert waiting.result(30).code == code
-    found = tomllib.loads(file.read_text()).get("profiles", {}).get("a")
-    assert found == left if left is None else left.items() <= found.items()
-
-
 ODD_NAMES = [("a.b", "a.b"), ("a b", "a b"), ('a"b', 'a"b'), ("it's", "it's"), ('"a', '"a'), (".", "."), ("url", "url")]
-ODD_NAMES += [
-    ('"a.b"', "a.b"),
-    ("'a.b'", "a.b"),
-    (r'"a\"b"', 'a"b'),
-    ('"a"."b"', '"a"."b"'),
-    ("ü", "ü"),
-    ("a\nb", "a\nb"),
-]
+ODD_NAMES += [('"a.b"', '"a.b"'), ('"a"."b"', '"a"."b"'), ("ü", "ü"), ("a\nb", "a\nb")]
 
 
 @pytest.mark.parametrize(("typed", "name"), ODD_NAMES)
@@ -299,8 +251,8 @@ def test_odd_names_on_a_terminal(width: int, terminal: Callable[..., Terminal], 
         ["set", "profiles.it's prod.url", "http://prod"],
         ["use", "it's prod"],
         ["use", ""],
-        ["unset", 'profiles."it\'s prod".url'],
-        ["set", 'profiles."".url', "http://prod"],
+        ["unset", "profiles.it's prod.url"],
+        ["set", "profiles..url", "http://prod"],
     ]
     golden(*[str(terminal("config", *words, width=width)) for words in lines])
 
@@ -343,7 +295,7 @@ def test_repeated_keys_are_reported(text: str, said: str, stepflow: Stepflow, fi
 
 
 def test_a_profile_has_a_name(stepflow: Stepflow) -> None:
-    for key in ("profiles..url", 'profiles."".url', "profiles.", 'profiles.""'):
+    for key in ("profiles..url", "profiles."):
         done = stepflow("config", "set", key, "http://a")
         assert (done.code, done.stderr) == (2, f"stepflow: {key} names no profile\nhint: it is profiles.NAME.KEY\n")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -107,6 +108,19 @@ def test_variables(stepflow: Stepflow, golden: Golden) -> None:
         stepflow("flows", "variables", UNKNOWN),
         stepflow("flows", "variables"),
     )
+
+
+def test_a_secret_inside_of_a_variable_is_not_shown(stepflow: Stepflow) -> None:
+    account = {
+        "type": "object",
+        "properties": {"key": {"type": "string", "is_secret": True, "default": "hunter22-inner"}},
+        "default": {"key": "hunter22-outer"},
+    }
+    flow = {"schemas": {"properties": {"variables": {"properties": {"account": account}}}}, "steps": [], "output": 1}
+    (stepflow.folder / "nested.json").write_text(json.dumps(flow))
+    for form in FORMS:
+        done = stepflow("flows", "variables", "nested.json", "-o", form)
+        assert (done.code, "hunter22" in done.stdout) == (0, False), done
 
 
 def test_variables_of_a_stored_flow(stepflow: Stepflow, server: str) -> None:

@@ -117,9 +117,9 @@ def test_an_option_that_is_accepted_and_needless(stepflow: Stepflow) -> None:
 
 
 def test_every_command_is_in_a_section() -> None:
-    from stepflow_cli.main import _COMMANDS, _SECTIONS
+    from stepflow_cli.main import _SECTIONS, cli
 
-    assert sorted(name for names in _SECTIONS.values() for name in names) == sorted(_COMMANDS)
+    assert sorted(name for names in _SECTIONS.values() for name in names) == sorted(cli.summaries)
 
 
 OPTIONS = [

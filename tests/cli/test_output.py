@@ -9,8 +9,8 @@ import pytest
 import yaml
 from stepflow_cli.errors import Problem, printable, wants_json
 from stepflow_cli.output import tables
+from stepflow_cli.output.columns import select
 from stepflow_cli.output.view import Column, Output, View, json_text, yaml_text
-from stepflow_cli.params.fields import select
 
 VIEW = View(columns=(Column("id", kind="id"), Column("n", kind="number"), Column("at", kind="time")), name="id")
 RECORDS: list[dict[str, Any]] = [

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from stepflow_cli.output.cells import short_ids
-from stepflow_cli.params.times import time_of
+from stepflow_cli.output.tables import short_ids
+from stepflow_cli.params.filters import time_of
 
 from tests.cli.command import Stepflow
 from tests.cli.runs import Start

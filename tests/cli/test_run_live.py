@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from stepflow_cli.records.failures import failure_lines
+from stepflow_cli.records.results import failure_lines
 from stepflow_client import FlowError, FlowResult
 from stepflow_client._base.text import counted
 from stepflow_client._rules.run_progress import RunProgress

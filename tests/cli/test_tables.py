@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable
 
 import pytest
-from stepflow_cli.output.cells import cut, shared_width
+from stepflow_cli.output.tables import Column, View, cell_width, cut, for_terminal
 
 from tests.cli.command import Stepflow
 from tests.cli.runs import Start
@@ -65,10 +65,16 @@ def test_json_with_fields(stepflow: Stepflow, ada: str) -> None:
     assert alone.stderr.endswith("hint: -o json prints all of them\n")
 
 
-def test_widths() -> None:
-    assert shared_width([5, 100, 40], [3, 3, 3], 60) == [5, 28, 27]
-    assert shared_width([5, 10], [3, 3], 60) == [5, 10]
-    assert shared_width([50, 50], [9, 9], 4) == [9, 9]
+def test_widths(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = View((Column("a"), Column("bc"), Column("id", kind="number")))
+    record = {"a": "日本語" * 20, "bc": "x" * 200, "id": 7}
+    for width in (20, 40, 60):
+        monkeypatch.setenv("COLUMNS", str(width))
+        lines = for_terminal([record], view, color=False).splitlines()
+        assert len(lines) == 2
+        assert max(map(cell_width, lines)) <= width
+        assert lines[1].count("…") == 2
+        assert lines[1].endswith("7")
     assert (cut("日本語", 6), cut("日本語", 5), cut("abc", 2)) == ("日本語", "日本…", "a…")
 
 

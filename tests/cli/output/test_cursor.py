@@ -11,7 +11,7 @@ from stepflow_cli.signals import TERMINATION
 
 KILLED = """
 import os, signal, sys
-from stepflow_cli.output.cursor import cursor_shown_when_killed
+from stepflow_cli.output.live import cursor_shown_when_killed
 
 class InTheMiddleOfAWrite:
     def fileno(self):

@@ -6,8 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from stepflow_cli.ui.bodies import MalformedFormError, read_form
-from stepflow_cli.ui.forms import FormError, fields_of, filled, text_value, value_of
+from stepflow_cli.ui.forms import FormError, MalformedFormError, fields_of, filled, read_form, text_value, value_of
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

@@ -13,9 +13,9 @@ from xml.etree import ElementTree
 
 import pytest
 from stepflow_client.drawing import DrawingUnavailableError, RunReport, draw, report_page, to_dot, to_mermaid
+from stepflow_client.drawing.charts import StepTime, item_times, percentile, step_times
+from stepflow_client.drawing.html import json_tree
 from stepflow_client.drawing.report_data import masked_arguments
-from stepflow_client.drawing.timing import StepTime, item_times, percentile, step_times
-from stepflow_client.drawing.trees import json_tree
 from stepflow_client.events import StepCompletedEvent, StepStartedEvent
 from stepflow_client.types import FlowResult, RunArguments, RunDetails, RunItem, StepDetails
 
@@ -29,6 +29,21 @@ FLOW: dict[str, Any] = {
     ],
     "output": {"$step": "b"},
 }
+
+
+def test_the_name_of_a_sub_flow_fits_into_its_box() -> None:
+    name = "the_flow_that_runs_for_every_element"
+    inner = {"name": name, "steps": [{"id": "a", "component": "/b/c"}], "output": {"$step": "a"}}
+    step = {"id": "s", "component": "/builtin/map", "input": {"workflow": {"$literal": inner}, "items": []}}
+    root = ElementTree.fromstring(draw({"steps": [step], "output": {"$step": "s"}}).svg())
+    space = "{http://www.w3.org/2000/svg}"
+    group = next(each for each in root.iter(f"{space}g") if each.get("class") == "sf-group")
+    rect, text = group.find(f"{space}rect"), group.find(f"{space}text")
+    assert rect is not None
+    assert text is not None
+    assert (text.text or "").startswith(name[:20])
+    room = float(rect.get("width", 0)) - (float(text.get("x", 0)) - float(rect.get("x", 0)))
+    assert room >= 7.2 * len(text.text or "")
 
 
 def test_svg_has_every_node_and_edge() -> None:
@@ -51,6 +66,19 @@ def test_each_edge_leads_from_its_source_to_its_target() -> None:
             box = layout.nodes[node]
             assert box.x - 2 <= x <= box.x + box.width + 2
             assert box.y - 2 <= y <= box.y + box.height + 2
+
+
+def test_no_variable_of_css_is_left_for_the_renderer_of_png(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def render(*, svg_string: str, **more: object) -> list[int]:
+        seen.append(svg_string)
+        return list(b"picture")
+
+    monkeypatch.setattr("resvg_py.svg_to_bytes", render)
+    assert draw(FLOW, statuses=dict.fromkeys("abc", "not_run")).png() == b"picture"
+    # It drops all declarations of a rule in which it does not know one: also the size of the text.
+    assert "--sf" not in seen[0]
 
 
 def test_png() -> None:

@@ -92,7 +92,7 @@ def test_who_reads_events_has_no_clock_for_silence() -> None:
     }
     assert clocks == {
         # When the elapsed time that is shown is updated.
-        (f"{ROOM}/progress.py", "_PULSE"),
+        (f"{ROOM}/progress.py", "_UPDATE"),
         # When a fast run's display appears, and which events have no line.
         ("stepflow_cli/runs/live.py", "_QUIET"),
         ("stepflow_cli/commands/runs/watch.py", "_QUIET"),

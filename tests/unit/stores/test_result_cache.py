@@ -1,4 +1,4 @@
-"""The file of the result cache: several processes at once, limits, full disks. And flights without a server."""
+"""The file of the result cache: several processes at once, limits, full disks. And shared runs without a server."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from stepflow_cli.errors import Problem
 from stepflow_cli.server.logs import keeping_logs
 from stepflow_cli.settings.profiles import config_path
 from stepflow_client import InvalidArgumentError, ResultCache, StepflowClientError
-from stepflow_client._stores.flights import KeyLock, joined
 from stepflow_client._stores.results import ResultFile
+from stepflow_client._stores.shared_runs import joined
 from stepflow_client.result_cache import default_path
 
 
@@ -271,50 +271,36 @@ def test_bad_settings(name: str, value: object) -> None:
 
 def test_one_caller_leads_and_another_takes_over(path: Path) -> None:
     mine, theirs = object(), object()
-    with joined(path, "a") as flight:
-        assert flight.turn(mine) == "lead"
-        flight.created("run")
+    with joined(path, "a") as shared:
+        assert shared.turn(mine) == "lead"
+        shared.created("run")
         with joined(path, "a") as same:
-            assert same is flight
+            assert same is shared
             assert same.turn(mine) == same.turn(theirs) == "wait"
-            flight.hand_over()
+            shared.resign()
             assert same.turn(mine) == "lead"
             assert same.run_id == "run"
-            flight.hand_over()
+            shared.resign()
             assert same.turn(theirs) == "lead"
             assert same.run_id is None, "a run of another client"
-            same.land(error=ValueError("broken"))
-            assert flight.turn(mine) == "landed"
-            assert flight.landed(mine) == (None, None)
-            assert isinstance(flight.landed(theirs)[1], ValueError)
+            same.finish(error=ValueError("broken"))
+            assert shared.turn(mine) == "done"
+            assert shared.outcome(mine) == (None, None)
+            assert isinstance(shared.outcome(theirs)[1], ValueError)
         with joined(path, "a") as later:
-            assert later is not flight, "a flight that has ended takes nobody"
+            assert later is not shared, "a run that has ended takes no more callers"
 
 
 def test_a_run_that_nobody_waits_for_is_taken_over_by_nobody(path: Path) -> None:
     mine = object()
-    with joined(path, "a") as flight:
-        flight.turn(mine)
-        flight.created("run")
-        assert flight.abandoned(mine) is None, "it is led"
-        flight.hand_over()
+    with joined(path, "a") as shared:
+        shared.turn(mine)
+        shared.created("run")
+        assert shared.abandoned(mine) is None, "it is led"
+        shared.resign()
         with joined(path, "a") as same:
-            assert flight.abandoned(mine) is None, "another one waits"
+            assert shared.abandoned(mine) is None, "another one waits"
             assert same.run_id == "run"
-        assert flight.abandoned(object()) is None, "a run of another client"
-        assert flight.abandoned(mine) == "run"
-        assert flight.run_id is None
-
-
-def _try_lock(path: Path, key: str) -> bool:
-    return KeyLock(path, key).take()
-
-
-def test_a_lock_of_a_key_holds_between_processes(path: Path) -> None:
-    lock = KeyLock(path, "a" * 64)
-    assert lock.take()
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert not pool.apply(_try_lock, (path, "a" * 64))
-        assert pool.apply(_try_lock, (path, "b" * 64)), "other keys are free"
-        lock.free()
-        assert pool.apply(_try_lock, (path, "a" * 64))
+        assert shared.abandoned(object()) is None, "a run of another client"
+        assert shared.abandoned(mine) == "run"
+        assert shared.run_id is None

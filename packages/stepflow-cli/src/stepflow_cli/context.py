@@ -29,7 +29,7 @@ class Session:
     """The `Job` that the command executes, if it executes one."""
     kept: object = None
     """The `Target` of the repl that the command is typed in, for commands that name no server; otherwise None."""
-    tellers: list[Callable[[str], None]] = field(default_factory=list)
+    reporters: list[Callable[[str], None]] = field(default_factory=list)
     """The last one prints lines while something draws on the terminal. All commands of a repl share the list."""
 
     @property

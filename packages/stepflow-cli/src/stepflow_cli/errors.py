@@ -7,10 +7,8 @@ A command raises `Problem`; errors of the client, of click and of Python become 
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +20,7 @@ from .output.safety import printable
 if TYPE_CHECKING:
     from stepflow_client import StepflowClientError
 
-__all__ = ["Problem", "nearest", "printable", "problem_of", "show", "usage", "wants_json"]
+__all__ = ["Problem", "nearest", "printable", "problem_of", "usage", "wants_json"]
 
 _NAMES = {"FlowFileNotFoundError": "FlowFileError", "ServerStartTimeoutError": "ServerStartError"}
 """Errors that are separate classes in Python but share one kind in the printed JSON."""
@@ -199,37 +197,3 @@ def wants_json(args: Sequence[str]) -> bool:
         if value in ("json", "jsonl"):
             return True
     return False
-
-
-def show(problem: Problem, *, as_json: bool, color: str = "auto") -> None:
-    """Write a problem to standard error, as one line of JSON or as a sentence and a hint.
-
-    Args:
-        problem: The problem. On a terminal, its lines are wrapped between words.
-        as_json: Whether to write JSON.
-        color: auto, always or never.
-    """
-    if as_json:
-        print(json.dumps(problem.record()), file=sys.stderr, flush=True)
-        return
-    lines = [("stepflow:", "31", problem.message), ("hint:", "36", problem.hint or "")]
-    for title, style, words in lines:
-        if words:
-            print(_line_of_error(title, style, printable(words), color), file=sys.stderr, flush=True)
-
-
-def _line_of_error(title: str, style: str, words: str, color: str) -> str:
-    text, is_terminal = f"{title} {words}", sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    if is_terminal and "\n" not in words:
-        import shutil
-
-        width = shutil.get_terminal_size().columns
-        import textwrap
-
-        # Indented, so that text from a server cannot begin a line that looks like the command's own output.
-        text = textwrap.fill(
-            text, max(width, 20), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-        )
-    if color == "always" or (color == "auto" and is_terminal and not os.environ.get("NO_COLOR")):
-        text = f"\x1b[1;{style}m{title}\x1b[0m{text[len(title) :]}"
-    return text

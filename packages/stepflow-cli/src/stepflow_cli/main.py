@@ -11,7 +11,7 @@ import click
 
 from ._version import VERSION
 from .context import Session
-from .errors import problem_of, show, wants_json
+from .errors import problem_of, usage, wants_json
 from .exit_codes import ExitCode
 from .params.parsing import LazyGroup, session_options
 from .stdio import flush_quietly, prepare_streams
@@ -39,8 +39,6 @@ _COMMANDS = {
     "health": "Show a server's health, release and capabilities.",
     "doctor": "Diagnose what keeps commands from working, and suggest fixes.",
     "completion": "Print a shell completion script for this command.",
-    "help": "Show the help of a command.",
-    "version": "Show the version.",
 }
 
 _SECTIONS = {
@@ -60,8 +58,9 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
 
 cli = LazyGroup(
     "stepflow",
-    commands_of=_COMMANDS,
+    summaries=_COMMANDS,
     package=f"{__package__}.commands",
+    groups=("flows", "blobs", "config", "runs", "history"),
     aliases={"components": "list-components"},
     sections=_SECTIONS,
     help="""Run Stepflow flows on a server, remote or embedded.
@@ -82,6 +81,33 @@ cli = LazyGroup(
     ],
 )
 """The group behind the `stepflow` command."""
+
+
+@cli.command("help")
+@click.argument("words", nargs=-1, metavar="[COMMAND...]")
+@click.pass_context
+def _help(ctx: click.Context, words: tuple[str, ...]) -> None:
+    """Show the help of a command.
+
+    Without one, that of stepflow itself: 'stepflow help runs list' is the same as 'stepflow runs list --help'.
+    """
+    context = ctx.find_root()
+    for word in words:
+        group = context.command
+        if not isinstance(group, LazyGroup):
+            raise usage(
+                f"{context.command_path} has no command {word}", f"'{context.command_path} --help' shows its help"
+            )
+        name, found, _ = group.resolve_command(context, [word])
+        assert found is not None
+        context = click.Context(found, info_name=name, parent=context, **found.context_settings)
+    click.echo(context.get_help())
+
+
+@cli.command("version")
+def _version() -> None:
+    """Show the version."""
+    click.echo(f"stepflow {VERSION}")
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -124,6 +150,8 @@ def call(args: list[str], session: Session, group: click.Group = cli, name: str 
     except BrokenPipeError:
         raise
     except (Exception, KeyboardInterrupt) as error:
+        from .output.messages import show
+
         problem = problem_of(error)
         if session.verbosity > 1:
             import traceback

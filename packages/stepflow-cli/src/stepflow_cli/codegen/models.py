@@ -1,19 +1,136 @@
-"""Generating pydantic classes from named schemas with datamodel-code-generator: the extra `stepflow-cli[codegen]`."""
+"""Models: their fields, defaults and constraints."""
 
 from __future__ import annotations
 
 import ast
 import json
+import re
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import usage
 from ..output.safety import printable_lines
 
-__all__ = ["imported", "write_models"]
+__all__ = ["constraints", "imported", "without_wrong_defaults", "write_models"]
+
+_CONSTRAINTS = {
+    "string": ("minLength", "maxLength", "pattern"),
+    "integer": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    "array": ("minItems", "maxItems"),
+}
+_LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
+_LONGEST = 2**31
+"""Lengths from this value on are not limits."""
+
+
+def constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
+    """Return the keywords of a schema that limit its values, for the types that it allows."""
+    found = _values(schema)
+    for kind in kinds:
+        found |= {
+            key: int(schema[key]) if key in _LENGTHS else schema[key]
+            for key in _CONSTRAINTS.get(kind, ())
+            if _is_constraint(key, schema.get(key))
+        }
+    return found
+
+
+def _values(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the allowed values, if a Python type can express them."""
+    values = [schema["const"]] if "const" in schema else schema.get("enum")
+    if not isinstance(values, list) or not values or values == [None]:
+        return {}
+    if any(each is not None and not isinstance(each, (str, int)) for each in values):
+        return {}
+    return {"enum": values}
+
+
+def _is_constraint(key: str, value: Any) -> bool:
+    """Return whether a type can have this constraint: a number, a length, or a pattern that Python can compile.
+
+    Pydantic rejects negative lengths and multiples of 0.
+    """
+    if key == "pattern":
+        try:
+            re.compile(value)
+        except (re.error, TypeError):
+            return False
+        return True
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    if key in _LENGTHS:
+        return value == int(value) and 0 <= value < _LONGEST
+    return key != "multipleOf" or value > 0
+
+
+_PYTHON: dict[str, type | tuple[type, ...]] = {
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "array": list,
+    "object": dict,
+}
+
+
+def without_wrong_defaults(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return named schemas without defaults that do not fit; the description tells what was left out.
+
+    Args:
+        named: The schemas in the form used for generation, by the names to which their references lead.
+    """
+    return {name: _checked(schema, named) for name, schema in named.items()}
+
+
+def _checked(schema: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, Any]:
+    checked = dict(schema)
+    if "properties" in schema:
+        checked["properties"] = {key: _checked(each, named) for key, each in schema["properties"].items()}
+    if "default" in schema and schema["default"] is not None and not _fits(schema["default"], schema, named):
+        left_out = f"The default {json.dumps(checked.pop('default'), ensure_ascii=False)} does not fit and is left out."
+        checked["description"] = f"{schema.get('description', '')} {left_out}".strip()
+    return checked
+
+
+def _fits(value: Any, schema: Mapping[str, Any], named: Mapping[str, Any]) -> bool:
+    if "$ref" in schema:
+        return _fits(value, named[schema["$ref"].rpartition("/")[2]], named)
+    if "anyOf" in schema and not any(_fits(value, each, named) for each in schema["anyOf"]):
+        return False
+    kinds = schema.get("type", [])
+    kinds = kinds if isinstance(kinds, list) else [kinds]
+    if kinds and not any(_is_a(value, kind) for kind in kinds):
+        return False
+    if "enum" in schema and not any(type(each) is type(value) and each == value for each in schema["enum"]):
+        return False
+    if isinstance(value, list):
+        firsts, rest = schema.get("prefixItems"), schema.get("items", {})
+        if firsts is not None and len(firsts) != len(value):
+            return False
+        return all(_fits(each, rest if firsts is None else firsts[place], named) for place, each in enumerate(value))
+    return not isinstance(value, dict) or _fits_object(value, schema, named)
+
+
+def _fits_object(value: Mapping[str, Any], schema: Mapping[str, Any], named: Mapping[str, Any]) -> bool:
+    properties, others = schema.get("properties", {}), schema.get("additionalProperties", True)
+    if any(name not in value for name in schema.get("required", ())):
+        return False
+    for name, each in value.items():
+        wanted = properties.get(name, others)
+        if wanted is False or (isinstance(wanted, Mapping) and not _fits(each, wanted, named)):
+            return False
+    return True
+
+
+def _is_a(value: Any, kind: str) -> bool:
+    if kind == "null":
+        return value is None
+    return isinstance(value, _PYTHON[kind]) and (kind == "boolean" or not isinstance(value, bool))
+
 
 _TYPES_OF_TEXT = ("UUID", "datetime", "date")
 """Types whose defaults are text; if a field has the same name, they get the suffix `_aliased`."""

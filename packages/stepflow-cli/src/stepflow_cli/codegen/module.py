@@ -1,4 +1,4 @@
-"""The source of the module that `stepflow codegen` writes."""
+"""The module that is written: its imports, models and functions."""
 
 from __future__ import annotations
 
@@ -9,13 +9,85 @@ from pathlib import Path
 from typing import Any
 
 from ..inputs.flow import load_flow_file
-from .defaults import without_wrong_defaults
-from .functions import IMPORTS, path_line, write_functions
-from .models import write_models
+from .models import without_wrong_defaults, write_models
 from .names import Names, camel_name, snake_name
-from .schemas import Schemas
+from .schemas import FlowSchemas, Schemas
 
-__all__ = ["write_module"]
+__all__ = ["IMPORTS", "path_line", "write_functions", "write_module"]
+
+IMPORTS = [
+    "collections.abc.Mapping",
+    "pathlib.Path",
+    "stepflow_client.FlowResult",
+    "stepflow_client.ResultCache",
+    "stepflow_client.StepflowClient",
+    "stepflow_client.StepflowRuntime",
+    "stepflow_client.SyncStepflowClient",
+    "typing.Any",
+]
+
+_TEMPLATE = '''
+{async_}def {function}(
+    client: {client},
+    input: {input},
+    *,
+    variables: {variables} = None,
+    variables_from_env: bool = False,
+    overrides: Any = None,
+    timeout: float | None = None,
+    cache: ResultCache | None = None,
+    flow: str | Path | Mapping[str, Any] = {constant},
+) -> {result}:
+    """Run the flow {title} and return its result, a failure too; `timeout` is in seconds."""
+    return {await_}client.run(
+        flow,
+        [input],
+        overrides,
+        variables=variables,
+        variables_from_env=variables_from_env,
+        timeout=timeout,
+        cache=cache,{output_type}
+    )
+'''
+
+
+def path_line(constant: str, path: str) -> str:
+    """Return the line that sets a flow's path, relative to the module or absolute."""
+    text = repr(path)
+    quoted = text if text.startswith('"') else '"{}"'.format(text[1:-1].replace('"', '\\"'))
+    return f"{constant} = Path(__file__).parent / {quoted}\n"
+
+
+def write_functions(name: str, constant: str, title: str, types: FlowSchemas) -> str:
+    """Return the source of an asynchronous function and its synchronous twin.
+
+    Args:
+        name: The flow's name within function names.
+        constant: The name of the constant with the flow's path.
+        title: The flow's title.
+        types: The names of its classes.
+    """
+    # A backslash or a quote would change the docstring.
+    shown = "".join(each for each in " ".join(title.split()) if each.isprintable() and each not in '\\"')[:60]
+    values = {
+        "constant": constant,
+        "title": shown,
+        "input": types.input or "Any = None",
+        "variables": f"{types.variables or 'Mapping[str, Any]'} | None",
+        "result": f"FlowResult[{types.output}]" if types.output else "FlowResult[Any]",
+        "output_type": f"\n        output_type={types.output}," if types.output else "",
+    }
+    twins = (
+        {
+            "function": f"run_{name}",
+            "async_": "async ",
+            "await_": "await ",
+            "client": "StepflowClient | StepflowRuntime",
+        },
+        {"function": f"run_{name}_sync", "async_": "", "await_": "", "client": "SyncStepflowClient"},
+    )
+    return "\n".join(_TEMPLATE.format(**values, **twin) for twin in twins)
+
 
 _HEAD = '''"""Inputs, outputs and variables of flows, and functions that run them.
 

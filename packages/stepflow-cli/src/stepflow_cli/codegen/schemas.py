@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ..errors import Problem, usage
-from .constraints import constraints
+from .models import constraints
 from .names import Names, camel_name
 
 __all__ = ["FlowSchemas", "Schemas"]

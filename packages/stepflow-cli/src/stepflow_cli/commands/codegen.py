@@ -10,8 +10,7 @@ import click
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
 from ..output.messages import note
-from ..output.pages import write_document
-from ..output.view import Output
+from ..output.view import Output, write_document
 from ..params.flow import flows_argument
 from ..params.options import option_in
 from ..params.parsing import FILE, Command
@@ -36,9 +35,7 @@ __all__ = ["command"]
     help="Write nothing; fail where --output FILE is not what would be written.",
 )
 def command(flows: list[str], output: str | None, check: bool) -> None:
-    """Write Python types and functions for flows.
-
-    FLOW is a YAML or JSON file. The module has a pydantic model for the input, the output and the variables of each
+    """FLOW is a YAML or JSON file. The module has a pydantic model for the input, the output and the variables of each
     flow that has schemas for them, and two functions: run_NAME for the asynchronous client and run_NAME_sync for the
     other one. mypy and pyright check calls of them.
 

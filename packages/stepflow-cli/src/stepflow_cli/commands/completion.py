@@ -13,9 +13,7 @@ __all__ = ["command"]
 @click.command("completion", cls=Command)
 @click.argument("shell", type=Choice(list(SHELLS)), metavar="bash|zsh|fish")
 def command(shell: str) -> None:
-    """Print a shell completion script for this command.
-
-    For bash, put this line into ~/.bashrc:
+    """For bash, put this line into ~/.bashrc:
 
     \b
       eval "$(stepflow completion bash)"

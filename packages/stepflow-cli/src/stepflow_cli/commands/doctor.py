@@ -33,10 +33,8 @@ _TABLE = View(columns=(Column("check"), Column("status", kind="status"), Column(
 @server_options(default="server")
 @output_options
 def command(no_run: bool, server: ServerOptions, output: Output) -> None:
-    """Diagnose what keeps commands from working, and suggest fixes.
-
-    Checks the versions, which stepflow is first on PATH, the file with the profiles, the configuration of a server in
-    the working folder, whether the embedded server starts, which server is used and which setting names it, proxies,
+    """Checks the versions, which stepflow is first on PATH, the file with the profiles, the configuration of a server
+    in the working folder, whether the embedded server starts, which server is used and which setting names it, proxies,
     the server's name, port and certificate, whether it is a Stepflow server of a known release, authorisation, its
     clock, whether a worker is missing, and whether something buffers its event stream.
 
@@ -45,7 +43,7 @@ def command(no_run: bool, server: ServerOptions, output: Output) -> None:
 
     The exit code is 0 if no check fails, 4 if there is no server or it rejects the credentials, else 1.
     """
-    from ..output.spinner import waiting
+    from ..output.messages import waiting
     from ..settings.display import home_as_tilde
 
     with waiting("running the checks") as spinner:
@@ -67,34 +65,34 @@ def _found(message: str, hint: str | None) -> str:
 
 
 def _checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
-    from ..checks import environment, error
+    from ..checks import error, network
     from ..settings.resolve import resolve
 
-    yield from environment.versions()
-    configuration, profiles = environment.configuration()
+    yield from network.versions()
+    configuration, profiles = network.configuration()
     yield configuration
-    yield from environment.server_configuration()
+    yield from network.server_configuration()
     try:
         # Even without the file, a flag or the environment may name the server.
         settings = resolve(server, profiles=profiles)
     except Problem as problem:
         if profiles is None:
-            yield environment.embedded_server(needed=False)
+            yield network.embedded_server(needed=False)
             return
         yield error("server", problem.message, problem.hint, exit_code=problem.exit_code)
         return
-    yield environment.embedded_server(needed=settings.is_embedded)
-    yield environment.server(settings)
+    yield network.embedded_server(needed=settings.is_embedded)
+    yield network.server(settings)
     yield from _server_checks(server, settings, measure=measure)
 
 
 def _server_checks(server: ServerOptions, settings: Settings, *, measure: bool) -> Iterator[Check]:
-    from ..checks import environment, error, network, warning
+    from ..checks import error, network, warning
     from ..checks.server import server_checks
     from ..server.connect import connect
 
     if not settings.is_embedded:
-        proxy, proxy_url = environment.proxy(settings)
+        proxy, proxy_url = network.proxy(settings)
         yield proxy
         for check in network.network_checks(settings, proxy_url):
             if check.status == "error" and settings.url.origin == "default":

@@ -32,7 +32,7 @@ _HEALTH = View(
 @server_options(default="server")
 @output_options
 def command(server: ServerOptions, output: Output) -> None:
-    """Show a server's health, release and capabilities."""
+    """The exit code is 1 if it is not healthy."""
     with connect(server) as target:
         health = target.client.health_check()
         info = target.client.server_info()

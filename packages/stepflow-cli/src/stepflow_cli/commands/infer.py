@@ -10,8 +10,7 @@ import click
 
 from ..context import current_session
 from ..errors import printable, usage
-from ..output.pages import write_document
-from ..output.view import Output
+from ..output.view import Output, write_document
 from ..params.flow import flow_argument
 from ..params.options import formatted_output, option_in, server_options
 from ..params.parsing import FILE, Command
@@ -57,10 +56,8 @@ def command(
     server: ServerOptions,
     output: Output,
 ) -> None:
-    """Infer the types of a flow: what its steps take and return.
-
-    FLOW is a YAML or JSON file, or - for standard input. Types come from the schemas of the components (of a server, or
-    of --components) and from the flow's own schemas, which go first; they are followed through paths, branches and
+    """FLOW is a YAML or JSON file, or - for standard input. Types come from the schemas of the components (of a server,
+    or of --components) and from the flow's own schemas, which go first; they are followed through paths, branches and
     flows within the flow. Where nothing is known the type is unknown. Nothing is run.
 
     Values that never fit are errors (exit code 3); those that may not fit, and outputs without a type, are warnings.
@@ -70,9 +67,9 @@ def command(
     from stepflow_client.flows.source import FlowText
     from stepflow_client.flows.types.inferred import infer_in
 
-    from ..checks.flows import read_components
     from ..inputs.flow import flow_content
-    from ..records.places import finding_record
+    from ..records.diagnostics import finding_record
+    from ..validation.checks import read_components
 
     path = _target(flow, written)
     Output(path=path).check()
@@ -101,14 +98,14 @@ def _target(flow: str, written: str | None) -> str | None:
 
 
 def _ask(server: ServerOptions, flow: str) -> Any:
-    from ..checks.flows import components_of_server
+    from ..validation.checks import components_of_server
 
     with connect(server, flow=flow) as target:
         return components_of_server(target)
 
 
 def _print(flow: str, inferred: Any, found: Sequence[dict[str, Any]], output: Output, *, has_inputs: bool) -> None:
-    from ..records.types import type_records, type_view, types_object
+    from ..records.flows import type_records, type_view, types_object
 
     if output.format in ("json", "yaml") and not output.fields:
         output.value(types_object(flow, inferred, found))
@@ -121,8 +118,7 @@ def _print(flow: str, inferred: Any, found: Sequence[dict[str, Any]], output: Ou
 
 def _judge(flow: str, inferred: Any, records: Sequence[dict[str, Any]], output: Output) -> None:
     """Print the diagnostics and how many types are known; fail if types can never match."""
-    from ..records.diagnostics import InvalidFlow, called, counted
-    from ..records.places import source_text
+    from ..records.diagnostics import InvalidFlow, called, counted, source_text
 
     is_read = output.format in (None, "table")
     if is_read:

@@ -11,8 +11,7 @@ from ..output.messages import note
 from ..output.view import Column, Output, View
 from ..params.options import formatted_output, server_options
 from ..params.parsing import Command
-from ..server.components import listed_components
-from ..server.connect import connect
+from ..server.connect import connect, listed_components
 from ..settings.resolve import ServerOptions
 
 if TYPE_CHECKING:
@@ -38,10 +37,8 @@ def _switch(name: str, help: str) -> Callable[[Callable[..., Any]], Callable[...
 @server_options(default="embedded")
 @formatted_output(pretty="table")
 def command(schemas: bool | None, hide_unreachable: bool | None, server: ServerOptions, output: Output) -> None:
-    """List the components that flows may use.
-
-    PATH is what a step names as its `component`. Servers do not report it; for an embedded server it is known from the
-    configuration.
+    """PATH is what a step names as its `component`. Servers do not report it; for an embedded server it is known from
+    the configuration.
     """
     if schemas and output.format in (None, "table") and not output.fields:
         note("a table has no room for schemas: -o json prints them")

@@ -17,9 +17,7 @@ __all__ = ["command"]
 @click.command("repl", cls=Command)
 @server_options(default="embedded")
 def command(server: ServerOptions) -> int:
-    """Run commands at a prompt, all against one server.
-
-    Enter any command without the leading word stepflow; --url, --profile or --local on a line apply to that line. An
+    """Enter any command without the leading word stepflow; --url, --profile or --local on a line apply to that line. An
     embedded server, with its flows and runs, lasts until the prompt is left. Further commands are rerun, status,
     workflow, input, help, and exit or quit. Tab completes; Ctrl-C discards the line, or interrupts the running command;
     Ctrl-D leaves.
@@ -28,8 +26,7 @@ def command(server: ServerOptions) -> int:
     that failed, or 0.
     """
     from .._version import VERSION
-    from ..repl.server import KeptServer
-    from ..repl.shell import Shell
+    from ..repl.shell import KeptServer, Shell
 
     with KeptServer(server) as kept:
         shell = Shell(kept, current_session())

@@ -10,11 +10,10 @@ import click
 from ..context import current_session
 from ..errors import usage
 from ..output.messages import note
-from ..output.pages import write_document
+from ..output.view import write_document
 from ..params.options import option_in, server_options
 from ..params.parsing import FILE, Choice, Command
-from ..server.components import listed_components
-from ..server.connect import connect
+from ..server.connect import connect, listed_components
 from ..settings.resolve import ServerOptions
 
 __all__ = ["command"]
@@ -32,10 +31,8 @@ __all__ = ["command"]
     help="Write the schema to this file, - for standard output.",
 )
 def command(kind: str, components: str | None, server: ServerOptions, output: str | None) -> None:
-    """Print a JSON Schema of flows, or of server configurations, for editors.
-
-    A server is asked for its components only if an option names it (--url, --profile, --local or --config): the schema
-    then has their names and inputs. Otherwise it has those of the builtin components.
+    """A server is asked for its components only if an option names it (--url, --profile, --local or --config): the
+    schema then has their names and inputs. Otherwise it has those of the builtin components.
     """
     from stepflow_client.flows import schema
 
@@ -54,7 +51,7 @@ def command(kind: str, components: str | None, server: ServerOptions, output: st
 
 
 def _read(path: str | None) -> Any:
-    from ..checks.flows import saved_components
+    from ..validation.checks import saved_components
 
     return None if path is None else saved_components(path)
 

@@ -14,9 +14,8 @@ import click
 from ..context import current_session
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
-from ..output.messages import note
+from ..output.messages import note, waiting
 from ..output.safety import printable_lines
-from ..output.spinner import waiting
 from ..output.view import Column, Output, View
 from ..params.options import option_in, output_options
 from ..params.parsing import FILE, Command
@@ -76,13 +75,11 @@ def command(
     allow_load_file: bool,
     output: Output,
 ) -> None:
-    """Run a Stepflow server until Ctrl-C or SIGTERM.
-
-    The server has no authentication: whoever reaches the port can run flows with every component of the configuration,
-    and read all runs and blobs. On Linux (5.7 and newer) only this machine reaches it, unless --all-interfaces is
-    given. On macOS, and in containers that forbid the system calls for this, it listens on all interfaces and prints a
-    warning. Without a configuration, /builtin/load_file is denied: it reads any file. Variables of a client, such as
-    STEPFLOW_TOKEN, are not passed to the server.
+    """The server has no authentication: whoever reaches the port can run flows with every component of the
+    configuration, and read all runs and blobs. On Linux (5.7 and newer) only this machine reaches it, unless
+    --all-interfaces is given. On macOS, and in containers that forbid the system calls for this, it listens on all
+    interfaces and prints a warning. Without a configuration, /builtin/load_file is denied: it reads any file. Variables
+    of a client, such as STEPFLOW_TOKEN, are not passed to the server.
 
     Without a store in its configuration, flows and runs are lost when it ends; with an SQLite store, it continues
     unfinished runs soon after it is started again. Its URL is printed on standard error, and with -o json as one line
@@ -117,7 +114,7 @@ def command(
                 on_crash=lambda code, tail: crashes.put((code, tail)),
             )
             with _ready(runtime):
-                _tell(runtime, output)
+                _announce(runtime, output)
                 code, tail = crashes.get()
                 raise _crash(f"the server ended unexpectedly (exit code {code})", "embedded_server", tail)
     except ServerStartError as error:
@@ -162,7 +159,7 @@ def _ready(runtime: StepflowRuntime) -> Iterator[None]:
         runtime.stop()
 
 
-def _tell(runtime: StepflowRuntime, output: Output) -> None:
+def _announce(runtime: StepflowRuntime, output: Output) -> None:
     url = runtime.url
     where = " and on all other interfaces" if runtime.is_exposed else ", for this machine only"
     said = f"The server listens on {url}{where}, without authentication; Ctrl-C stops it."

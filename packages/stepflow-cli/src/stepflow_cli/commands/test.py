@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..completion.words import complete_flow_files
+from ..completion.candidates import complete_flow_files
 from ..errors import Problem, printable, usage
 from ..exit_codes import ExitCode
 from ..output.messages import note
@@ -82,17 +82,14 @@ def command(
     output: Output,
     **how: Any,
 ) -> None:
-    """Run the test cases in flow files.
-
-    PATH is a flow file, or a folder, which is searched for flows with cases. The cases of a file run as one batch, on
-    an embedded server with the configuration that the file's tests name (test.configFile, test.config, or
+    """PATH is a flow file, or a folder, which is searched for flows with cases. The cases of a file run as one batch,
+    on an embedded server with the configuration that the file's tests name (test.configFile, test.config, or
     stepflow-config.test.yml beside the flow), or on the server of --url or --profile.
 
     Outputs are compared with the expected ones. A failed case makes the exit code 1. A case that expects no output is
     reported, and does not fail.
     """
-    from ..flow_tests.execute import run_files
-    from ..flow_tests.plan import chosen_cases
+    from ..flow_tests.execute import chosen_cases, run_files
     from ..flow_tests.report import summary, write_junit
 
     if update and how["repeat"] > 1:
@@ -186,7 +183,7 @@ def _record(path: str, done: Iterable[FileResults]) -> None:
 
 
 def _update(done: Iterable[FileResults]) -> int:
-    from ..flow_tests.update import update_file
+    from ..flow_tests.execute import update_file
 
     count = 0
     for each in done:

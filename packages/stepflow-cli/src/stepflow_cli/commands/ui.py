@@ -41,10 +41,8 @@ __all__ = ["command"]
 )
 @option_in("--no-open", is_flag=True, section="Pages", help="Print the link only; start no browser.")
 def command(server: ServerOptions, port: int, host: str, no_open: bool) -> None:
-    """Show a server's runs, flows and components in the browser.
-
-    Pages that start, follow, cancel and repeat runs, served from this machine until Ctrl-C. They load nothing from the
-    network and are readable without JavaScript; with it they follow what happens on the server.
+    """Pages that start, follow, cancel and repeat runs, served from this machine until Ctrl-C. They load nothing from
+    the network and are readable without JavaScript; with it they follow what happens on the server.
 
     The link has a token, which is good for one browser: it is exchanged for a cookie. When it is used, the link for
     another browser is printed. Credentials for the Stepflow server stay in this command.
@@ -54,7 +52,7 @@ def command(server: ServerOptions, port: int, host: str, no_open: bool) -> None:
     Needs the extra stepflow-cli[ui]; graphs need stepflow-cli[draw] too.
     """
     _check_extra()
-    from ..ui.serving import listen
+    from ..ui.app import listen
 
     with connect(server) as target:
         # A wrong URL or rejected credentials should not first be reported in the browser.
@@ -70,7 +68,7 @@ def command(server: ServerOptions, port: int, host: str, no_open: bool) -> None:
 def _serve(target: Target, listening: socket.socket, host: str, *, no_open: bool) -> None:
     from ipaddress import ip_address
 
-    from ..ui.serving import link, serve
+    from ..ui.app import link, serve
 
     address, port = listening.getsockname()[:2]
     is_exposed = not ip_address(address).is_loopback

@@ -9,8 +9,8 @@ import click
 
 from .._version import VERSION
 from ..context import current_session
-from ..errors import Problem, nearest, problem_of, show, usage
-from ..output.messages import note
+from ..errors import Problem, nearest, problem_of, usage
+from ..output.messages import note, show
 from ..output.safety import printable
 from ..output.view import Output
 from ..params.flow import flows_argument
@@ -67,17 +67,15 @@ def command(
     server: ServerOptions,
     output: Output,
 ) -> None:
-    """Validate flows: offline checks, and what a server adds to them.
-
-    FLOW is a YAML or JSON file, a folder of such files, - for standard input, or the id of a flow that the server has.
-    Nothing is stored and nothing is run.
+    """FLOW is a YAML or JSON file, a folder of such files, - for standard input, or the id of a flow that the server
+    has. Nothing is stored and nothing is run.
 
     A flow with a fatal error is refused by servers; one with other errors is accepted, but will likely fail. Both are
     invalid (exit code 3); warnings are allowed. With --strict, outputs without a type that --type-check finds make a
     flow invalid too. A comment # stepflow: ignore[RULE] in a line suppresses a rule there;
     [tool.stepflow.validate] in pyproject.toml has select, ignore, fail-on and type-check.
     """
-    from ..checks.flows import Rules, check_flow, flow_files, read_components, read_rules
+    from ..validation.checks import Rules, check_flow, flow_files, read_components, read_rules
 
     settings = read_rules()
     chosen = _names(select) or settings.get("select", [])
@@ -115,7 +113,7 @@ def _fix(checked: Any, rules: Any) -> Any:
     """Correct a file, and return its findings after that."""
     from stepflow_client.flows.edit.corrections import corrected
 
-    from ..checks.flows import Checked, find
+    from ..validation.checks import Checked, find
 
     if checked.flow is None:
         return checked
@@ -139,7 +137,7 @@ def _counted(number: int, noun: str) -> str:
 
 def _ask(checked: Sequence[Any], server: ServerOptions, rules: Any) -> Problem | None:
     """Add the server's findings and those based on its components; return the error if it cannot be queried."""
-    from ..checks.flows import ask_server, check_components
+    from ..validation.checks import ask_server, check_components
 
     if not any(each.is_readable for each in checked):
         return None
@@ -155,7 +153,7 @@ def _ask(checked: Sequence[Any], server: ServerOptions, rules: Any) -> Problem |
 
 
 def _records(checked: Any, select: Sequence[str], ignore: Sequence[str]) -> list[dict[str, Any]]:
-    from ..records.places import finding_record
+    from ..records.diagnostics import finding_record
 
     records = [{"flow": checked.name, **finding_record(checked.name, each)} for each in checked.findings]
     records += checked.records
@@ -164,8 +162,7 @@ def _records(checked: Any, select: Sequence[str], ignore: Sequence[str]) -> list
 
 
 def _print(records: list[dict[str, Any]], output: Output, flows: int) -> None:
-    from ..records.diagnostics import DIAGNOSTICS
-    from ..records.places import github_text, sarif_text, source_text
+    from ..records.diagnostics import DIAGNOSTICS, github_text, sarif_text, source_text
 
     match output.format:
         case None if not output.fields:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from ..errors import usage
-from ..output.pages import open_in_browser, write_document
-from ..output.view import Output
+from ..output.view import Output, open_in_browser, write_document
 from ..params.flow import flow_argument
 from ..params.options import option_in
 from ..params.parsing import FILE, Choice, Command
@@ -37,9 +36,7 @@ _ENDINGS = {"svg": "svg", "png": "png", "html": "html", "htm": "html", "dot": "d
 @option_in("--no-servers", is_flag=True, section="Output", help="Without the colours and the legend of plugins.")
 @option_in("--no-details", is_flag=True, section="Output", help="Steps by name only, without component and marks.")
 def command(flow: str, format: str | None, output: str | None, show: bool, no_servers: bool, no_details: bool) -> None:
-    """Draw the graph of a flow. No server is asked.
-
-    FLOW is a YAML or JSON file, or - for standard input. Steps that never run are pale, steps that always run have a
+    """FLOW is a YAML or JSON file, or - for standard input. Steps that never run are pale, steps that always run have a
     bold frame, conditional branches are dashed with their condition, alternatives of $coalesce are numbered, and flows
     inside of the flow have a frame of their own.
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
+from collections.abc import Mapping
 from typing import Any
 
 from click.shell_completion import (
@@ -19,80 +22,27 @@ __all__ = ["SHELLS", "VARIABLE", "register"]
 VARIABLE = "_STEPFLOW_COMPLETE"
 """The environment variable that the shell sets when it calls the command to complete."""
 
-_BASH = """\
-%(complete_func)s() {
-    local response type value
-    local IFS=$'\\n'
-    response=$(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD="$COMP_CWORD" \\
-        %(complete_var)s=bash_complete "$1" 2>/dev/null)
-    COMPREPLY=()
-    while IFS=',' read -r type value; do
-        case $type in
-            plain) COMPREPLY+=("$value") ;;
-            part) COMPREPLY+=("$value"); compopt -o nospace 2>/dev/null ;;
-            dir) compopt -o dirnames 2>/dev/null ;;
-            file) compopt -o default 2>/dev/null ;;
-        esac
-    done <<< "$response"
-    return 0
-}
 
-complete -o nosort -F %(complete_func)s %(prog_name)s 2>/dev/null || complete -F %(complete_func)s %(prog_name)s
-"""
-
-_ZSH = """\
-#compdef %(prog_name)s
-
-%(complete_func)s() {
-    local -a plain described parts response
-    (( ! $+commands[%(prog_name)s] )) && return 1
-    response=("${(@f)$(env COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) \\
-        %(complete_var)s=zsh_complete %(prog_name)s 2>/dev/null)}")
-    for type key descr in ${response}; do
-        case $type in
-            plain) if [[ $descr == _ ]]; then plain+=("$key"); else described+=("$key":"$descr"); fi ;;
-            part) parts+=("$key") ;;
-            dir) _path_files -/ ;;
-            file) _path_files -f ;;
-        esac
-    done
-    (( $#described )) && _describe -V unsorted described -U
-    (( $#plain )) && compadd -U -V unsorted -a plain
-    (( $#parts )) && compadd -U -V unsorted -S '' -a parts
-    return 0
-}
-
-if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
-    %(complete_func)s "$@"
-else
-    compdef %(complete_func)s %(prog_name)s
-fi
-"""
-
-
-_FISH = """\
-function %(complete_func)s
-    set -l response (env %(complete_var)s=fish_complete COMP_WORDS=(commandline -cp | string collect) \\
-        COMP_CWORD=(commandline -t | string collect) %(prog_name)s 2>/dev/null)
-    for completion in $response
-        set -l item (string split -m 1 "," $completion)
-        switch $item[1]
-            case dir
-                __fish_complete_directories $item[2]
-            case file
-                __fish_complete_path $item[2]
-            case plain
-                echo $item[2]
-        end
-    end
-end
-
-complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
-"""
+def _changed(template: str, changes: Mapping[str, str]) -> str:
+    """Return a script of click in which texts are replaced."""
+    for old, new in changes.items():
+        template = template.replace(old, new)
+    return template
 
 
 class _Bash(BashComplete):
-    source_template = _BASH
+    source_template = _changed(
+        BashComplete.source_template,
+        {
+            "read type value": "read -r type value",
+            "        elif [[ $type == 'plain' ]]": "        elif [[ $type == 'part' ]]; then\n"
+            "            COMPREPLY+=($value)\n            compopt -o nospace 2>/dev/null\n"
+            "        elif [[ $type == 'plain' ]]",
+            # bash 3 and 4.3, as on macOS, sort what is offered.
+            "complete -o nosort -F %(complete_func)s %(prog_name)s": "complete -o nosort -F %(complete_func)s "
+            "%(prog_name)s 2>/dev/null || complete -F %(complete_func)s %(prog_name)s",
+        },
+    )
 
     def source(self) -> str:
         """Return the script. The local bash version is not checked, because the script may be for another one."""
@@ -116,7 +66,13 @@ class _Bash(BashComplete):
 
 
 class _Zsh(ZshComplete):
-    source_template = _ZSH
+    source_template = _changed(
+        ZshComplete.source_template,
+        {
+            '        elif [[ "$type" == "dir" ]]': '        elif [[ "$type" == "part" ]]; then\n'
+            '            compadd -U -V unsorted -S \'\' -- "$key"\n        elif [[ "$type" == "dir" ]]'
+        },
+    )
 
     def format_completion(self, item: CompletionItem) -> str:
         """Return an item in the form that the script reads; an item of type `part` has no description."""
@@ -126,7 +82,15 @@ class _Zsh(ZshComplete):
 
 
 class _Fish(FishComplete):
-    source_template = _FISH
+    # A list of fields has commas, and a word with a quote that is still open is one word.
+    source_template = _changed(
+        FishComplete.source_template,
+        {
+            'split ","': 'split -m 1 ","',
+            "(commandline -cp)": "(commandline -cp | string collect)",
+            "(commandline -t)": "(commandline -t | string collect)",
+        },
+    )
 
     def format_completion(self, item: CompletionItem) -> str:
         """Return an item in the form that the script reads; fish itself recognises partial words."""
@@ -140,6 +104,7 @@ SHELLS: dict[str, Any] = {"bash": _Bash, "zsh": _Zsh, "fish": _Fish}
 
 
 def register() -> None:
-    """Register these shells with click."""
+    """Register these shells with click, and print no messages: they would be in the middle of the line being typed."""
+    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for name, shell in SHELLS.items():
         add_completion_class(shell, name)

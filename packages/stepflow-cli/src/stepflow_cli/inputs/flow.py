@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import nearest, usage
 from ..stdio import read_stdin, read_stdin_bytes
+from .files import DATA_SUFFIXES
 
 __all__ = [
     "case_names",
@@ -82,11 +83,9 @@ def load_flow_or_id(name: str) -> dict[str, Any] | str:
 
 
 def _nearest_file(path: str) -> str | None:
-    from stepflow_client.flows.folders import FLOW_SUFFIXES
-
     folder = Path(path).parent
     try:
-        names = [entry.name for entry in folder.iterdir() if entry.suffix in FLOW_SUFFIXES]
+        names = [entry.name for entry in folder.iterdir() if entry.suffix in DATA_SUFFIXES]
     except OSError:
         return None
     # The extensions are the same in all of them, and would make every short name similar.

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from ..errors import nearest, usage
 from ..stdio import read_stdin
+from .files import read_piped
 from .flow import case_names, declared_variables, example_input, required_inputs, step_ids
-from .piped import read_piped
 
 __all__ = ["Given", "Values", "read_scalar", "read_value"]
 

@@ -1,20 +1,58 @@
-"""A live display that is redrawn in place on the terminal."""
+"""Displays that are redrawn in place on the terminal."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TextIO
-
-from rich.console import Console, RenderableType
-from rich.live import Live
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ..context import current_session
-from .cursor import cursor_shown_when_killed
-from .tables import has_color
+from ..errors import usage
+from ..signals import TERMINATION
+from .columns import View
+from .tables import has_color, is_terminal
 
-__all__ = ["live_picture"]
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+    from .view import Output
+
+__all__ = ["check_watch", "cursor_shown_when_killed", "live_picture", "watch_records"]
+
+
+@contextmanager
+def cursor_shown_when_killed(stream: TextIO) -> Iterator[None]:
+    """Show the cursor if a signal without a handler ends the process. Works only in the main thread.
+
+    Args:
+        stream: The terminal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: Any) -> None:
+        # The signal may have interrupted a write, and the stream does not allow a nested one.
+        with suppress(OSError, ValueError):
+            os.write(stream.fileno(), b"\x1b[?25h")
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    before = {number: signal.getsignal(number) for number in TERMINATION}
+    ours = [number for number, handler in before.items() if handler == signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
@@ -34,6 +72,9 @@ def live_picture(
         color: auto, always or never; None uses the command line's setting, which only the main thread knows.
         stays: Whether to leave the last display in full; otherwise it is erased.
     """
+    from rich.console import Console
+    from rich.live import Live
+
     screen: TextIO = sys.stdout if stream is None else stream
     colored = has_color(screen, color or current_session().color)
     console = Console(
@@ -51,3 +92,85 @@ def live_picture(
     finally:
         if stays:
             console.print(draw(None))
+
+
+_SECONDS = 2.0
+"""Seconds between updates."""
+
+
+def check_watch(output: Output) -> None:
+    """Raise if the output cannot be redrawn.
+
+    Raises:
+        Problem: If standard output is not a terminal, or the requested format is not a table.
+    """
+    if output.format not in (None, "table"):
+        raise usage(f"--watch draws a table; -o {output.format} cannot be combined with it")
+    if not is_terminal(sys.stdout):
+        raise usage(
+            "--watch draws on a terminal, and standard output is none",
+            "leave it out, and repeat the command in a loop; 'runs events' follows one run in a pipe",
+        )
+
+
+def watch_records(fetch: Callable[[], Sequence[Mapping[str, Any]]], view: View, output: Output) -> None:
+    """Show records as a table until Ctrl-C, which is not a failure here. The last table stays on the terminal.
+
+    Args:
+        fetch: Requests the records. After its first success, it is retried while the server is unreachable.
+        view: The structure of the records.
+        output: Which fields to show, and how.
+    """
+    from stepflow_client import TransportError
+
+    with suppress(KeyboardInterrupt):
+        records, away = fetch(), False
+
+        def draw(height: int | None) -> Text:
+            return _picture(output.table(records, view), away, height)
+
+        with live_picture(draw) as refresh:
+            while True:
+                with _undisturbed():
+                    refresh()
+                time.sleep(_SECONDS)
+                try:
+                    records, away = fetch(), False
+                except TransportError:
+                    away = True
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Delay Ctrl-C until the block has ended: a partly drawn table could not be erased."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held = False
+
+    def hold(number: int, frame: Any) -> None:
+        nonlocal held
+        held = True
+
+    before = signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        raise KeyboardInterrupt
+
+
+def _picture(table: str, away: bool, height: int | None) -> Text:
+    from rich.text import Text
+
+    lines = table.splitlines()
+    last = "the server is away; trying again" if away else f"every {_SECONDS:g} s; Ctrl-C ends it"
+    if height is not None:
+        room = max(1, height - 1)
+        if len(lines) > room:
+            hidden = len(lines) - room + 1
+            lines = [*lines[: room - 1], f"... and {hidden} more lines"]
+        lines.append(last)
+    # The table's cells already have their final width.
+    return Text("\n", no_wrap=True, overflow="crop").join([Text.from_ansi(line) for line in lines])

@@ -1,13 +1,21 @@
-"""Messages of a command to people, separate from its data."""
+"""Messages of a command to people on standard error, and a line that shows what it waits for."""
 
 from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import click
 
 from ..context import current_session
-from ..errors import printable
+from ..errors import Problem, printable
+from .tables import has_color, is_terminal
 
-__all__ = ["note"]
+__all__ = ["Spinner", "note", "reported_by", "reporting_outages", "show", "waiting"]
 
 
 def note(text: str) -> None:
@@ -15,3 +23,160 @@ def note(text: str) -> None:
     session = current_session()
     if not session.json_errors and not session.quiet:
         click.echo(f"stepflow: {printable(text)}", err=True)
+
+
+def show(problem: Problem, *, as_json: bool, color: str = "auto") -> None:
+    """Write a problem to standard error, as one line of JSON or as a sentence and a hint.
+
+    Args:
+        problem: The problem. On a terminal, its lines are wrapped between words.
+        as_json: Whether to write JSON.
+        color: auto, always or never.
+    """
+    if as_json:
+        print(json.dumps(problem.record()), file=sys.stderr, flush=True)
+        return
+    lines = [("stepflow:", "31", problem.message), ("hint:", "36", problem.hint or "")]
+    for title, style, words in lines:
+        if words:
+            print(_line_of_error(title, style, printable(words), color), file=sys.stderr, flush=True)
+
+
+def _line_of_error(title: str, style: str, words: str, color: str) -> str:
+    text = f"{title} {words}"
+    if is_terminal(sys.stderr) and "\n" not in words:
+        import shutil
+        import textwrap
+
+        width = shutil.get_terminal_size().columns
+
+        # Indented, so that text from a server cannot begin a line that looks like the command's own output.
+        text = textwrap.fill(
+            text, max(width, 20), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+    if has_color(sys.stderr, color):
+        text = f"\x1b[1;{style}m{title}\x1b[0m{text[len(title) :]}"
+    return text
+
+
+_QUIET = 1.0
+"""Seconds before the line is shown; faster commands do not need it."""
+
+
+class Spinner:
+    """A line that says what a command is doing; created by `waiting`."""
+
+    def __init__(self, text: str) -> None:
+        """Store the text; nothing is shown yet."""
+        self._text = text
+        self._status: Any = None
+        self._lock = threading.Lock()
+
+    def update(self, text: str) -> None:
+        """Replace the text."""
+        with self._lock:
+            self._text = text
+            if self._status is not None:
+                self._status.update(_text(text))
+
+    def say(self, text: str) -> None:
+        """Print a line above the spinner, or in its place if it is not shown."""
+        with self._lock:
+            if self._status is not None:
+                self._status.console.print(_text(text))
+                return
+        print(printable(text), file=sys.stderr, flush=True)
+
+    def _show(self, color: bool, ended: threading.Event) -> None:
+        if ended.wait(_QUIET):
+            return
+        # Imported here because most commands end before they need it.
+        from rich.console import Console
+
+        console = Console(stderr=True, no_color=not color, highlight=False, markup=False)
+        with self._lock:
+            if ended.is_set():
+                return
+            self._status = console.status(_text(self._text), spinner="dots")
+            self._status.start()
+
+    def _hide(self) -> None:
+        with self._lock:
+            if self._status is not None:
+                with suppress(OSError):
+                    self._status.stop()
+
+
+def _text(text: str) -> Any:
+    # A plain string would be parsed as markup.
+    from rich.text import Text
+
+    return Text(printable(text))
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[Spinner]:
+    """Show a line while the block runs, if it takes longer than a second and standard error is a terminal.
+
+    Args:
+        text: What the command is doing, for example `waiting for run ...`.
+    """
+    spinner = Spinner(text)
+    if not is_terminal(sys.stderr) or current_session().quiet:
+        yield spinner
+        return
+
+    ended = threading.Event()
+    color = has_color(sys.stderr, current_session().color)
+    threading.Thread(target=spinner._show, args=(color, ended), daemon=True).start()
+    try:
+        with reported_by(spinner.say):
+            yield spinner
+    finally:
+        ended.set()
+        spinner._hide()
+
+
+def _on_standard_error(text: str) -> None:
+    click.echo(text, err=True)
+
+
+@contextmanager
+def reporting_outages() -> Iterator[None]:
+    """Print outages within the block, unless JSON or quiet output was requested, or the log contains them."""
+    session = current_session()
+    if session.json_errors or session.quiet or _are_logged():
+        yield
+        return
+
+    def report(warning: str) -> None:
+        reporters = session.reporters
+        (reporters[-1] if reporters else _on_standard_error)(f"stepflow: {printable(warning)}")
+
+    from stepflow_client._base.logging import listening
+
+    with listening(report):
+        yield
+
+
+@contextmanager
+def reported_by(report: Callable[[str], None]) -> Iterator[None]:
+    """Print outages with another function in the block.
+
+    Args:
+        report: Writes one line.
+    """
+    reporters = current_session().reporters
+    reporters.append(report)
+    try:
+        yield
+    finally:
+        reporters.remove(report)
+
+
+def _are_logged() -> bool:
+    if "logging" not in sys.modules:
+        return False
+    import logging
+
+    return any(not isinstance(each, logging.NullHandler) for each in logging.getLogger("stepflow").handlers)

@@ -9,12 +9,22 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from ..params.fields import value_of
-from .cells import cell_width, cut, shared_width, short_ids
-from .columns import Column, View
+from .columns import Column, View, value_of
 from .safety import printable
 
-__all__ = ["STATUS_STYLES", "Column", "View", "for_terminal", "has_color", "is_terminal", "local_time", "plain"]
+__all__ = [
+    "STATUS_STYLES",
+    "Column",
+    "View",
+    "cell_width",
+    "cut",
+    "for_terminal",
+    "has_color",
+    "is_terminal",
+    "local_time",
+    "plain",
+    "short_ids",
+]
 
 STATUS_STYLES = {
     "completed": "green",
@@ -97,18 +107,26 @@ def for_terminal(
         for column in view.columns:
             table.add_row(column.heading, Text(*_rich_cell(records[0], column)))
         return _rendered(table, color, width)
-    columns = [(column, [_one_line(record, column) for record in records]) for column in view.columns]
     if wide:
+        columns = [(column, [_one_line(record, column) for record in records]) for column in view.columns]
         width = max(width, _needed(columns, whole=True))
     else:
         columns = _fitting(records, view, width, full_ids)
-        columns = columns if view.folds else _cut(columns, width)
-    for column, _ in columns:
+    for column, texts in columns:
+        # Ids, which people copy, are not truncated as long as there is room for the other columns.
+        shrinks = column.kind == "text" or (column.kind == "id" and _longest(column, texts) > width - 24)
         folds = view.folds and not wide and column.kind in ("text", "time", "id")
-        justify: Any = "right" if column.kind == "number" else "left"
-        table.add_column(Text(column.heading), justify=justify, no_wrap=not folds, overflow="fold")
+        table.add_column(
+            Text(column.heading),
+            justify="right" if column.kind == "number" else "left",
+            min_width=None if view.folds else cell_width(column.heading),
+            no_wrap=not (folds or shrinks) or wide,
+            overflow="fold" if folds else "ellipsis",
+        )
     for row in zip(*(texts for _, texts in columns), strict=True):
-        table.add_row(*(Text(*cell) for cell in row))
+        table.add_row(
+            *(Text(*cell, no_wrap=not view.folds, overflow="fold" if view.folds else "ellipsis") for cell in row)
+        )
     return _rendered(table, color, width)
 
 
@@ -149,28 +167,6 @@ def _shortened(texts: _Cells) -> _Cells:
     return [(short.get(text, text), style) for text, style in texts]
 
 
-def _cut(columns: list[tuple[Column, _Cells]], width: int) -> list[tuple[Column, _Cells]]:
-    """Return the columns with texts truncated to fit the terminal."""
-
-    def longest(texts: _Cells) -> int:
-        return max((cell_width(text) for text, _ in texts), default=0)
-
-    # Ids, which people copy, are not truncated as long as there is room for the other columns.
-    shared = [
-        place
-        for place, (column, texts) in enumerate(columns)
-        if column.kind == "text" or (column.kind == "id" and longest(texts) > width - 24)
-    ]
-    needed = [max(len(column.heading), longest(texts)) for column, texts in columns]
-    rest = width - 2 * (len(columns) - 1) - sum(each for place, each in enumerate(needed) if place not in shared)
-    least = [len(columns[place][0].heading) for place in shared]
-    widths = dict(zip(shared, shared_width([needed[place] for place in shared], least, rest), strict=True))
-    return [
-        (column, [(cut(text, widths.get(place, needed[place])), style) for text, style in texts])
-        for place, (column, texts) in enumerate(columns)
-    ]
-
-
 def _one_line(record: Mapping[str, Any], column: Column, *, short: bool = False) -> tuple[str, str]:
     text, style = _rich_cell(record, column, short=short)
     return text.replace("\n", "\\n").replace("\t", " "), style
@@ -179,9 +175,13 @@ def _one_line(record: Mapping[str, Any], column: Column, *, short: bool = False)
 def _needed(columns: Sequence[tuple[Column, _Cells]], *, whole: bool = False) -> int:
     total = 2 * (len(columns) - 1)
     for column, texts in columns:
-        longest = max([len(column.heading), *(cell_width(text) for text, _ in texts)])
+        longest = _longest(column, texts)
         total += min(longest, max(_TEXT_WIDTH, len(column.heading))) if column.kind == "text" and not whole else longest
     return total
+
+
+def _longest(column: Column, texts: _Cells) -> int:
+    return max(len(column.heading), *(cell_width(text) for text, _ in texts), 0)
 
 
 def _rendered(table: Any, color: bool, width: int) -> str:
@@ -283,3 +283,35 @@ def _rich_cell(record: Mapping[str, Any], column: Column, *, short: bool = False
     # A cell of several fields, such as "not run (a failed)", is coloured only if it is a status.
     status = str(value) if column.row is None else shown
     return shown, STATUS_STYLES.get(status, "") if column.kind == "status" else ""
+
+
+_SHORTEST = 8
+"""Minimum number of an id's digits to show."""
+
+
+def cell_width(text: str) -> int:
+    """Return a text's width in terminal columns; some characters take two, and some none."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def cut(text: str, width: int) -> str:
+    """Return a text truncated to a width in terminal columns; a truncated text ends with an ellipsis."""
+    if cell_width(text) <= width:
+        return text
+    from rich.cells import set_cell_size
+
+    return f"{set_cell_size(text, max(width - 1, 0)).rstrip()}\N{HORIZONTAL ELLIPSIS}"
+
+
+def short_ids(ids: Sequence[str]) -> dict[str, str]:
+    """Return the shortest unique beginnings of these ids, all of the same length, by id."""
+    longest = max(map(len, ids), default=0)
+    for length in range(_SHORTEST, longest):
+        short = {each: each[:length].rstrip("-") for each in ids}
+        if len(set(short.values())) == len(set(ids)):
+            return short
+    return {each: each for each in ids}

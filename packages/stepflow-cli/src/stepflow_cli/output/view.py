@@ -1,11 +1,11 @@
-"""The output of a command: records of JSON values in the requested format, on standard output or in a file.
+"""The output of a command: records of JSON values in the requested format, or documents; to standard output or a file.
 
 A command defines a `View` of its records once and passes it to `Output` with them:
 
     RUNS = View(columns=(Column("run_id", kind="id"), Column("status", kind="status")), fields=("created_at",))
     output.records(({"run_id": run.run_id, ...} for run in runs), RUNS)
 
-Only `Output` writes to standard output.
+All records are written by `Output`. Documents, the bytes of blobs, help and scripts for shells are no records.
 """
 
 from __future__ import annotations
@@ -15,16 +15,28 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from ..context import current_session
-from ..errors import printable, usage
+from ..errors import Problem, printable, usage
+from ..exit_codes import ExitCode
 from ..inputs.files import writing
-from ..params.fields import select
-from .columns import Column, View
+from ..stdio import telling_of_lost_output
+from .columns import Column, View, select
 from .safety import is_safe, json_escaped
 
-__all__ = ["FORMATS", "Column", "Output", "View", "json_text", "rfc3339", "yaml_text"]
+__all__ = [
+    "FORMATS",
+    "Column",
+    "Output",
+    "View",
+    "json_text",
+    "open_in_browser",
+    "rfc3339",
+    "write_document",
+    "yaml_text",
+]
 
 FORMATS = ("table", "json", "jsonl", "yaml", "name")
 
@@ -223,3 +235,34 @@ def rfc3339(time: datetime | None) -> str | None:
     if time is None:
         return None
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def write_document(content: bytes, path: str | None) -> None:
+    """Write a document to a file, or to standard output if the path is None or `-`.
+
+    Raises:
+        Problem: If it is a binary picture and standard output is a terminal, or the file cannot be written.
+    """
+    if path in (None, "-"):
+        if path is None and sys.stdout.isatty() and b"\x00" in content:
+            raise usage("a PNG picture is not printed on a terminal", "--output FILE keeps it")
+        sys.stdout.flush()
+        with telling_of_lost_output():
+            sys.stdout.buffer.write(content)
+            sys.stdout.buffer.flush()
+        return
+    with writing(str(path)), open(str(path), "wb") as file:
+        file.write(content)
+
+
+def open_in_browser(path: str) -> None:
+    """Open a file in the browser.
+
+    Raises:
+        Problem: If there is no browser.
+    """
+    import webbrowser
+
+    if not webbrowser.open(Path(path).resolve().as_uri()):
+        hint = f"open {path} yourself"
+        raise Problem("no browser could be started", kind="no_browser", exit_code=ExitCode.FAILED, hint=hint)

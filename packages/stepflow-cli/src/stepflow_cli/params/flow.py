@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ..completion.words import (
+from ..completion.candidates import (
     complete_examples,
     complete_flow_files,
     complete_overrides,
@@ -15,28 +15,15 @@ from ..completion.words import (
 )
 from ..errors import usage
 from ..inputs.values import Form, Given, Values
-from ..runs.job import Caching
-from .labels import label_option, labels_of
+from ..runs.job import Caching, JobOptions
+from .filters import label_option, labels_of, seconds_option
 from .options import Decorator, Function, option_in, together
 from .parsing import FILE, Choice, given_order
-from .times import seconds_option
 
 _FORMATS = ["jsonl", "csv", "json", "yaml", "parquet"]
 """The formats of a batch's inputs and records."""
 
-__all__ = [
-    "batch_options",
-    "cache_options",
-    "check_option",
-    "dry_run_option",
-    "flow_argument",
-    "flows_argument",
-    "history_options",
-    "key_option",
-    "stream_options",
-    "until_option",
-    "value_options",
-]
+__all__ = ["cache_options", "flow_argument", "flows_argument", "history_options", "job_options", "value_options"]
 
 
 def flow_argument(function: Function) -> Function:
@@ -95,63 +82,65 @@ def value_options(function: Function) -> Function:
     return decorate(function)  # type: ignore[return-value]
 
 
-def check_option(function: Function) -> Function:
-    """Add --no-check; the command gets `check`."""
-    decorate = option_in(
-        "--no-check",
-        "check",
-        is_flag=True,
-        flag_value=False,
-        default=True,
-        section="Input",
-        help="Also run flows with errors, and inputs that do not fit the flow's schema.",
-    )
-    return decorate(function)  # type: ignore[return-value]
-
-
-def batch_options(function: Function) -> Function:
-    """Add --inputs and --max-concurrency; the command gets both under these names."""
-    inputs = option_in(
-        "--inputs",
-        type=FILE,
-        section="Batch",
-        metavar="FILE",
-        help="Many inputs: lines of JSON (.jsonl, or -; empty lines are skipped), CSV, Parquet, or a list in a YAML or "
-        "JSON file.",
-    )
-    at_once = option_in(
-        "--max-concurrency",
-        "--max-concurrent",
-        type=click.IntRange(min=1),
-        section="Batch",
-        metavar="N",
-        help="How many steps are executed at once, over all inputs; the number of started inputs is not limited. "
-        "[default: the server decides]",
-    )
-    return inputs(at_once(function))  # type: ignore[return-value]
-
-
-def dry_run_option(function: Function) -> Function:
-    """Add --dry-run; the command gets `dry_run`."""
-    decorate = option_in(
-        "--dry-run",
-        is_flag=True,
-        section="Flow",
-        help="Run nothing: validate the flow, and print what would be sent, without secrets.",
-    )
-    return decorate(function)  # type: ignore[return-value]
-
-
-def key_option(function: Function) -> Function:
-    """Add --idempotency-key; the command gets `idempotency_key`."""
-    decorate = option_in(
-        "--idempotency-key",
-        metavar="KEY",
-        section="Flow",
-        help="Return the run that this flow has under this key, if there is one, instead of a new one: for example the "
-        "id of a document. Needs a server of 0.10 or newer with a store that lasts.",
-    )
-    return decorate(function)  # type: ignore[return-value]
+def job_options(function: Function) -> Function:
+    """Add the options of commands that run a flow, except the cache's; the command gets `given`, a `JobOptions`."""
+    flow: dict[str, Any] = {"section": "Flow"}
+    batch: dict[str, Any] = {"section": "Batch"}
+    return together(  # type: ignore[return-value]
+        "given",
+        JobOptions,
+        flow_argument,
+        option_in(
+            "--dry-run",
+            is_flag=True,
+            help="Run nothing: validate the flow, and print what would be sent, without secrets.",
+            **flow,
+        ),
+        option_in(
+            "--idempotency-key",
+            metavar="KEY",
+            help="Return the run that this flow has under this key, if there is one, instead of a new one: for example "
+            "the id of a document. Needs a server of 0.10 or newer with a store that lasts.",
+            **flow,
+        ),
+        option_in(
+            "--until",
+            metavar="STEP",
+            shell_complete=complete_steps,
+            help="Run only this step and those it depends on; its output is the result.",
+            **flow,
+        ),
+        value_options,
+        option_in(
+            "--no-check",
+            "check",
+            is_flag=True,
+            flag_value=False,
+            default=True,
+            section="Input",
+            help="Also run flows with errors, and inputs that do not fit the flow's schema.",
+        ),
+        option_in(
+            "--inputs",
+            type=FILE,
+            metavar="FILE",
+            help="Many inputs: lines of JSON (.jsonl, or -; empty lines are skipped), CSV, Parquet, or a list in a "
+            "YAML or JSON file.",
+            **batch,
+        ),
+        option_in(
+            "--max-concurrency",
+            "--max-concurrent",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="How many steps are executed at once, over all inputs; the number of started inputs is not limited. "
+            "[default: the server decides]",
+            **batch,
+        ),
+        together("streaming", dict, *_stream_options()),
+        history_options,
+        own=JobOptions._fields,
+    )(function)
 
 
 def cache_options(function: Function) -> Function:
@@ -176,18 +165,6 @@ def cache_options(function: Function) -> Function:
     )(function)
 
 
-def until_option(function: Function) -> Function:
-    """Add --until; the command gets `until`, the id of a step, or None."""
-    decorate = option_in(
-        "--until",
-        section="Flow",
-        metavar="STEP",
-        shell_complete=complete_steps,
-        help="Run only this step and those it depends on; its output is the result.",
-    )
-    return decorate(function)  # type: ignore[return-value]
-
-
 def history_options(function: Function) -> Function:
     """Add --label and --note; the command gets `about`, a dict with `labels` and `note`."""
 
@@ -202,12 +179,9 @@ def history_options(function: Function) -> Function:
     )(function)
 
 
-def stream_options(function: Function) -> Function:
-    """Add the options of batches that stream; the command gets `streaming`, a dict for `Stream`."""
+def _stream_options() -> list[Decorator]:
     where: dict[str, Any] = {"section": "Batch"}
-    return together(  # type: ignore[return-value]
-        "streaming",
-        dict,
+    return [
         option_in(
             "--input-format",
             type=Choice(_FORMATS),
@@ -255,7 +229,7 @@ def stream_options(function: Function) -> Function:
             help="A malformed line is a failed input, or ends the batch. [default: fail]",
             **where,
         ),
-    )(function)
+    ]
 
 
 def _input_options() -> list[Decorator]:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ..completion.words import complete_profiles
+from ..completion.candidates import complete_profiles
 from ..context import current_session
 from ..errors import usage
 from ..output.safety import printable
@@ -51,18 +51,28 @@ def option_in(*names: str, section: str, **settings: Any) -> Decorator:
     return click.option(*names, cls=Option, section=section, **settings)
 
 
-def together(argument: str, build: Callable[..., Any], *decorators: Decorator) -> Decorator:
-    """Return a decorator that adds parameters and passes the command the result of `build` with their values."""
+def together(
+    argument: str, build: Callable[..., Any], *decorators: Decorator, own: Sequence[str] | None = None
+) -> Decorator:
+    """Return a decorator that adds parameters and passes the command the result of `build` with their values.
+
+    Args:
+        argument: The argument of the command.
+        build: Receives the values by name.
+        decorators: Add the parameters.
+        own: The names of the values, if decorators among them pass other ones than their parameters.
+    """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def call(**values: Any) -> Any:
-            values[argument] = build(**{name: values.pop(name) for name in own})
+            values[argument] = build(**{name: values.pop(name) for name in names})
             return function(**values)
 
         return _decorated(call, decorators)
 
-    own = [parameter.name or "" for parameter in click.command()(_decorated(lambda: None, decorators)).params]
+    params = click.command()(_decorated(lambda: None, decorators)).params
+    names = own or [parameter.name or "" for parameter in params]
     return decorate
 
 

@@ -5,20 +5,31 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from importlib import import_module
+from inspect import cleandoc
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..context import Session
 from ..errors import nearest, usage
-from .near import nearest_command
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["FILE", "Choice", "Command", "LazyGroup", "Option", "given_order", "session_options"]
+__all__ = [
+    "FILE",
+    "Choice",
+    "Command",
+    "LazyGroup",
+    "Option",
+    "_nearest_command",
+    "given_order",
+    "session_options",
+    "summary_of",
+]
 
 FILE = click.Path(readable=False)
 """A file name, which the shell completes. The code that opens the file reports its errors."""
@@ -192,22 +203,32 @@ _REMOVED = {
 class LazyGroup(click.Group):
     """A group that imports a command's module when the command is called; the group's own help imports none.
 
+    A command that is imported later has its summary in the group's table; its docstring continues it. A command that is
+    added with `@group.command()` has both in its docstring.
+
     Args:
         name: The group's name.
-        commands_of: A one-sentence description of each command, by name. The module of the command `name` is called
-            `name` (with `_` for `-`), is in the package, and holds the command as `command`.
-        package: The package with the commands' modules.
+        summaries: One sentence about each command that is imported later, by name.
+        package: The package with their modules. The module of the command `name` is called `name` (with `_` for `-`)
+            and holds the command as `command`.
+        shared: The modules that hold several commands, by the names of those; there, the command `name` is
+            `name_command`.
+        groups: The names of the commands that are themselves groups.
         aliases: Further words for commands of this group. `ls`, `rm`, `show` and `describe` are always accepted if the
             group has the command that they stand for.
         sections: The help's headings, with the commands under each.
     """
 
+    command_class = Command
+
     def __init__(
         self,
         name: str,
         *,
-        commands_of: Mapping[str, str],
-        package: str,
+        summaries: Mapping[str, str] | None = None,
+        package: str = "",
+        shared: Mapping[str, str] | None = None,
+        groups: Sequence[str] = (),
         aliases: Mapping[str, str] | None = None,
         sections: Mapping[str, Sequence[str]] | None = None,
         **kwargs: Any,
@@ -215,29 +236,41 @@ class LazyGroup(click.Group):
         """Store where the commands are."""
         kwargs.setdefault("context_settings", _SETTINGS)
         super().__init__(name, no_args_is_help=False, **kwargs)
-        self.commands_of = commands_of
-        known = {word: command for word, command in _ALIASES.items() if command in commands_of}
-        self.aliases = {**known, **(aliases or {})}
+        self.groups = groups
+        self._summaries = dict(summaries or {})
         self._package = package
-        self._sections = sections or {"Commands": list(commands_of)}
+        self._shared = shared or {}
+        self._aliases = aliases or {}
+        self._sections = sections
+
+    @property
+    def summaries(self) -> Mapping[str, str]:
+        """One sentence about each command, by name, in the order of the help."""
+        own = {name: summary_of(command) for name, command in self.commands.items() if name not in self._summaries}
+        return {**self._summaries, **own}
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """The further words for commands, with the names that they stand for."""
+        known = {word: command for word, command in _ALIASES.items() if command in self.summaries}
+        return {**known, **self._aliases}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the command names in the order of the help."""
-        return list(self.commands_of)
-
-    def group_names(self) -> list[str]:
-        """Return the names of the commands that are themselves groups; their modules are packages."""
-        from pathlib import Path
-
-        folder = Path(import_module(self._package).__file__ or "").parent
-        return [name for name in self.commands_of if (folder / name.replace("-", "_") / "__init__.py").is_file()]
+        return list(self.summaries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return a command by its name or alias; None if the name is unknown."""
         cmd_name = self.aliases.get(cmd_name, cmd_name)
-        if cmd_name not in self.commands_of:
-            return None
-        command: click.Command = import_module(f"{self._package}.{cmd_name.replace('-', '_')}").command
+        if cmd_name not in self.commands and cmd_name in self._summaries:
+            self.commands[cmd_name] = self._imported(cmd_name)
+        return self.commands.get(cmd_name)
+
+    def _imported(self, name: str) -> click.Command:
+        attribute = name.replace("-", "_")
+        module = import_module(f"{self._package}.{self._shared.get(name, attribute)}")
+        command: click.Command = copy(getattr(module, f"{attribute}_command" if name in self._shared else "command"))
+        command.help = "\n\n".join(filter(None, (self._summaries[name], cleandoc(command.help or ""))))
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -245,11 +278,7 @@ class LazyGroup(click.Group):
         from click.shell_completion import CompletionItem
 
         return [
-            *(
-                CompletionItem(name, help=text)
-                for name, text in self.commands_of.items()
-                if name.startswith(incomplete)
-            ),
+            *(CompletionItem(name, help=text) for name, text in self.summaries.items() if name.startswith(incomplete)),
             *click.Command.shell_complete(self, ctx, incomplete),
         ]
 
@@ -269,9 +298,9 @@ class LazyGroup(click.Group):
             Problem: If there is none; the hint suggests the nearest, from this group or another.
         """
         name = args[0]
-        if name not in self.commands_of and name not in self.aliases and not ctx.resilient_parsing:
+        if name not in self.summaries and name not in self.aliases and not ctx.resilient_parsing:
             removed = _REMOVED.get(name) if ctx.parent is None else None
-            hint = removed or nearest_command(name, ctx) or f"'{ctx.command_path} --help' lists the commands"
+            hint = removed or _nearest_command(name, ctx) or f"'{ctx.command_path} --help' lists the commands"
             raise usage(f"there is no command {ctx.command_path} {name}", hint)
         found, command, rest = super().resolve_command(ctx, args)
         # Messages about the command use its real name, not the alias.
@@ -284,7 +313,51 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands under their headings, aligned in the same columns."""
-        widest = max(map(len, self.commands_of))
-        for heading, names in self._sections.items():
+        summaries = self.summaries
+        widest = max(map(len, summaries))
+        for heading, names in (self._sections or {"Commands": list(summaries)}).items():
             with formatter.section(heading):
-                formatter.write_dl([(name.ljust(widest), self.commands_of[name]) for name in names])
+                formatter.write_dl([(name.ljust(widest), summaries[name]) for name in names])
+
+
+def summary_of(command: click.Command) -> str:
+    """Return the first sentence of a command's help, on one line."""
+    return " ".join((command.help or "").partition("\n\n")[0].split())
+
+
+def _nearest_command(word: str, ctx: click.Context) -> str | None:
+    """Return the hint for an unknown command: `did you mean ...?`, or None if nothing is near.
+
+    A command of the same group is given as one word, a command of another group as it is typed.
+
+    Args:
+        word: The word that was typed.
+        ctx: The context of the group in which it was not found.
+    """
+    from difflib import SequenceMatcher
+
+    here = ctx.command_path
+    found: dict[str, tuple[bool, bool, bool, float]] = {}
+    for group, path in _groups(ctx.find_root()):
+        for name in (*group.summaries, *group.aliases):
+            likeness = SequenceMatcher(None, word.lower(), name).ratio()
+            if likeness >= 0.6:
+                # The same word in another group first, then words of this group, then those with the same first letter.
+                rank = likeness >= 0.9, path == here, name[:1] == word[:1], round(likeness, 1)
+                command = group.aliases.get(name, name)
+                full = command if path == here else f"{path} {command}".strip()
+                found[full] = max(found.get(full, rank), rank)
+    ranked = sorted(found, key=lambda each: found[each], reverse=True)
+    if not ranked:
+        return None
+    # Several groups may have the same word, for example `list`.
+    best = [each for each in ranked if found[each] == found[ranked[0]]][:3]
+    return f"did you mean {' or '.join(best)}?"
+
+
+def _groups(root: click.Context) -> Iterator[tuple[Any, str]]:
+    """Return each group with the words typed to reach it. Only the groups are imported, not their commands."""
+    command: Any = root.command
+    yield command, root.command_path
+    for name in command.groups:
+        yield command.get_command(root, name), f"{root.command_path} {name}".strip()

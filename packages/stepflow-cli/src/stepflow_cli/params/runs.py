@@ -13,7 +13,7 @@ from uuid import UUID
 
 import click
 
-from ..completion.words import complete_recorded_runs, complete_run_ids
+from ..completion.candidates import complete_recorded_runs, complete_run_ids
 from ..errors import usage
 from ..records.runs import STATUSES
 from ..stdio import read_stdin

@@ -1,20 +1,23 @@
-"""Runs, items and steps as records, and the views of their tables."""
+"""Runs, their items and steps, their events and their differences, as records."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client._base.text import duration_text, fine_duration
+from stepflow_client._base.text import duration_text, fine_duration, short_json
 
 from ..output.view import Column, View, rfc3339
 
 if TYPE_CHECKING:
-    from stepflow_client import FlowResult, RunAccount, RunDetails, RunItem, StepAccount, StepDetails
+    from stepflow_client import FlowResult, RunAccount, RunDetails, RunDifference, RunItem, StepAccount, StepDetails
     from stepflow_client._records import PlainRun
+    from stepflow_client.events import RunEvent
 
 __all__ = [
+    "DIFFERENCE",
+    "EVENT",
     "ITEM",
     "RUN",
     "RUN_IN_FULL",
@@ -22,7 +25,9 @@ __all__ = [
     "STEP",
     "TIMED_STEP",
     "VALUES",
+    "difference_records",
     "duration_text",
+    "event_record",
     "explained_record",
     "item_record",
     "run_record",
@@ -231,3 +236,43 @@ def step_record(step: StepDetails, account: StepAccount | None, *, times: bool =
         "because_of": None if account is None else account.because_of,
         "failed_children": 0 if account is None else len(account.failed_children),
     }
+
+
+EVENT = View(
+    columns=(
+        *(Column("cursor"), Column("timestamp", title="TIME", kind="time"), Column("type")),
+        *(Column("item_index", title="ITEM", kind="number"), Column("step_id", title="STEP")),
+        Column("status", kind="status"),
+    ),
+    name="cursor",
+    fields=("run_id", "sequence_number", "inferred", "step_index", "attempt", "output", "flow_id", "item_count"),
+    open_fields=VALUES,
+)
+"""An event."""
+
+
+def event_record(event: RunEvent, *, with_output: bool = False) -> dict[str, Any]:
+    """Return an event as a record.
+
+    Args:
+        event: The event.
+        with_output: Whether the outputs of steps were requested; otherwise they are null, whatever the step's output.
+    """
+    record = event.model_dump(mode="json") | {"timestamp": rfc3339(event.timestamp)}
+    if not with_output:
+        record.pop("output", None)
+    return record
+
+
+DIFFERENCE = View(
+    columns=(Column("path"), Column("kind"), Column("a", show=short_json), Column("b", show=short_json)),
+    name="path",
+    fields=("item", "step", "origin"),
+    open_fields=("a", "b"),
+)
+"""One difference between two runs."""
+
+
+def difference_records(differences: Iterable[RunDifference]) -> list[dict[str, Any]]:
+    """Return differences as records."""
+    return [each.to_dict() for each in differences]

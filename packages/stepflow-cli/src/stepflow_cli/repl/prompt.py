@@ -6,7 +6,6 @@ import os
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from click.shell_completion import ShellComplete
@@ -17,17 +16,24 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.output import create_output
 
 if TYPE_CHECKING:
-    from .caller import Caller
+    import click
+
+    from ..context import Session
 
 __all__ = ["make_prompt"]
 
 
-def make_prompt(shell: Caller) -> Callable[[], str]:
-    """Return a function that prompts for a line. It raises KeyboardInterrupt on Ctrl-C and EOFError on Ctrl-D."""
+def make_prompt(group: click.Group, context: Session) -> Callable[[], str]:
+    """Return a function that prompts for a line. It raises KeyboardInterrupt on Ctrl-C and EOFError on Ctrl-D.
+
+    Args:
+        group: All commands.
+        context: The session that all commands share.
+    """
     session: PromptSession[str] = PromptSession(
         "stepflow> ",
         history=_history(),
-        completer=_Completer(shell),
+        completer=_Completer(group, context),
         # Run ids are requested from the server.
         complete_in_thread=True,
         complete_while_typing=False,
@@ -38,9 +44,9 @@ def make_prompt(shell: Caller) -> Callable[[], str]:
 
 
 def _history() -> History:
-    from platformdirs import user_state_path
+    from stepflow_client._stores.folders import user_folder
 
-    path = Path(user_state_path("stepflow", appauthor=False)) / "repl_history"
+    path = user_folder("state") / "repl_history"
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Lines may contain secrets, so only the user may read the file.
@@ -51,15 +57,11 @@ def _history() -> History:
 
 
 class _Completer(Completer):
-    """Completion by the same code as in the shell.
+    """Completion by the same code as in the shell."""
 
-    Args:
-        shell: The repl.
-    """
-
-    def __init__(self, shell: Caller) -> None:
-        self._shell = shell
-        self._complete = ShellComplete(shell.group, {}, "", "")
+    def __init__(self, group: click.Group, session: Session) -> None:
+        self._session = session
+        self._complete = ShellComplete(group, {}, "", "")
         self._files = PathCompleter(expanduser=True)
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
@@ -71,7 +73,7 @@ class _Completer(Completer):
             return
         words = words[1:] if words[:1] == ["stepflow"] else words
         # A copy, because parsing the options on the line would change the session, possibly in another thread.
-        self._complete.ctx_args = {"obj": replace(self._shell.session)}
+        self._complete.ctx_args = {"obj": replace(self._session)}
         items = self._complete.get_completions(words, incomplete)
         # In `--flow=par`, only the part after the equals sign is completed.
         start, value = "", incomplete

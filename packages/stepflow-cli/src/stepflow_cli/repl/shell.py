@@ -1,4 +1,4 @@
-"""Reading commands and running them one after the other."""
+"""Reading commands and running them one after the other, on one server."""
 
 from __future__ import annotations
 
@@ -8,19 +8,68 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import click
 
 from ..context import Session
-from ..errors import problem_of, show, usage, wants_json
+from ..errors import nearest, problem_of, usage, wants_json
 from ..exit_codes import ExitCode
-from .server import KeptServer
-from .words import Leave, ReplGroup
+from ..output.messages import show
+from ..output.view import Column, Output, View
+from ..params.options import output_options
+from ..params.parsing import Command, LazyGroup, session_options
+from ..server.connect import Target, connect, keep
+from ..settings.resolve import ServerOptions
 
 if TYPE_CHECKING:
     from ..runs.execute import Job
 
-__all__ = ["Shell"]
+__all__ = ["KeptServer", "Leave", "ReplGroup", "Shell"]
+
+
+class KeptServer:
+    """A server for all commands that name none. An embedded server that has ended is restarted.
+
+    Args:
+        options: The server options.
+    """
+
+    def __init__(self, options: ServerOptions) -> None:
+        """Store the options; no server is started yet."""
+        self._options = options
+        self._stack = ExitStack()
+        self.target: Target
+        """The server; set when the context is entered."""
+
+    def __enter__(self) -> Self:
+        """Start the server or connect to it."""
+        self.target = self._stack.enter_context(connect(self._options))
+        self._stack.enter_context(keep(self.target))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the server if it is an embedded one."""
+        self._stack.close()
+
+    def renew(self) -> None:
+        """Restart an embedded server that has ended."""
+        runtime = self.target.runtime
+        if runtime is None or runtime.is_alive:
+            return
+        self._stack.close()
+        self.__enter__()
+        print("the embedded server had ended; a new one was started, without its flows and runs", file=sys.stderr)
+
+    def __str__(self) -> str:
+        """Return the server's address and release."""
+        info = self.target.client.server_info()
+        kind = "embedded" if self.target.runtime else self.target.settings.url.origin
+        return f"{info.url} ({kind}, release {info.release or info.dialect})"
 
 
 class Shell:
@@ -82,7 +131,7 @@ class Shell:
         """Prompt for lines until the user exits."""
         from .prompt import make_prompt
 
-        ask = make_prompt(self)
+        ask = make_prompt(self.group, self.session)
         while True:
             try:
                 self.line(ask())
@@ -124,3 +173,163 @@ def _own_logging() -> Iterator[None]:
                 each.close()
         logger.handlers = handlers
         logger.setLevel(level)
+
+
+_INPUTS = ("--input", "--input-json", "--input-yaml", "--example", "--inputs", "--stdin-format")
+"""Input options. If rerun is called with one of them, it replaces all those of the last run."""
+_STATUS = View(columns=(Column("server"), Column("url"), Column("flow"), Column("last")), name="url")
+
+
+class Leave(BaseException):
+    """Raised to exit the repl."""
+
+
+class ReplGroup(LazyGroup):
+    """All commands of `stepflow` and the words of the repl.
+
+    Args:
+        commands: The commands of `stepflow`.
+        shell: The repl.
+    """
+
+    def __init__(self, commands: LazyGroup, shell: Shell) -> None:
+        """Combine the commands and the words."""
+        own = [make(shell) for make in (_rerun, _status, _workflow, _input, _help, _leave)]
+        hidden = ("repl", *(each.name for each in own))
+        help = "Commands are written as in a shell, without the word stepflow before them; it may be there."
+        super().__init__(
+            "",
+            summaries={name: text for name, text in commands.summaries.items() if name not in hidden},
+            groups=commands.groups,
+            aliases=commands.aliases,
+            help=help,
+            params=session_options(),
+        )
+        self._others = commands
+        for each in own:
+            self.add_command(each)
+        self.add_command(own[-1], "quit")
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Omit the usage, because a line in the repl does not begin with a program name."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments before the command."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise usage(f"there is no option {error.option_name} before a command", "help lists the commands") from None
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a word of the repl, or a command of `stepflow`."""
+        if cmd_name in self.commands or not (cmd_name in self.summaries or cmd_name in self.aliases):
+            return self.commands.get(cmd_name)
+        return self._others.get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command with the given name."""
+        name = args[0]
+        if name == "repl" and not ctx.resilient_parsing:
+            raise usage("this is already the repl")
+        if name not in self.summaries and name not in self.aliases and not ctx.resilient_parsing:
+            raise usage(f"there is no command {name}", nearest(name, self.summaries) or "help lists the commands")
+        return super().resolve_command(ctx, args)
+
+
+def _rerun(shell: Shell) -> click.Command:
+    # It accepts all options of the command that it calls again.
+    @click.command("rerun", context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]})
+    @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS]")
+    def command(options: tuple[str, ...]) -> int:
+        """Repeat the last run, with further options.
+
+        The options are those of run; an input that is given takes the place of the one before.
+        """
+        if shell.last is None:
+            raise _nothing_yet()
+        before = list(shell.last)
+        if any(word.partition("=")[0] in _INPUTS for word in options):
+            before = _without_inputs(before)
+        return shell.call([*before, *options])
+
+    return command
+
+
+def _without_inputs(args: list[str]) -> list[str]:
+    kept = []
+    words = iter(args)
+    for word in words:
+        name, is_whole, _ = word.partition("=")
+        if name not in _INPUTS:
+            kept.append(word)
+        elif not is_whole:
+            next(words, None)
+    return kept
+
+
+def _status(shell: Shell) -> click.Command:
+    @click.command("status", cls=Command)
+    @output_options
+    def command(output: Output) -> None:
+        """Show the server and the last run."""
+        target = shell.server.target
+        record = {
+            "server": "embedded" if target.runtime else target.settings.url.origin,
+            "url": target.client.url,
+            "flow": None if shell.job is None else shell.job.flow.get("name"),
+            "last": None if shell.last is None else shlex.join(shell.last),
+        }
+        output.record(record, _STATUS)
+
+    return command
+
+
+def _workflow(shell: Shell) -> click.Command:
+    @click.command("workflow", cls=Command)
+    @output_options
+    def command(output: Output) -> None:
+        """Print the flow of the last run."""
+        output.value(_job(shell).flow)
+
+    return command
+
+
+def _input(shell: Shell) -> click.Command:
+    @click.command("input", cls=Command)
+    @output_options
+    def command(output: Output) -> None:
+        """Print the input of the last run."""
+        output.value(_job(shell).input)
+
+    return command
+
+
+def _help(shell: Shell) -> click.Command:
+    @click.command("help", cls=Command)
+    @click.argument("words", nargs=-1, metavar="[COMMAND]")
+    def command(words: tuple[str, ...]) -> int:
+        """Show the commands, or what one of them takes."""
+        return shell.call([*words, "--help"])
+
+    return command
+
+
+def _leave(shell: Shell) -> click.Command:
+    @click.command("exit", cls=Command)
+    def command(**_: Any) -> None:
+        """Exit, like Ctrl-D."""
+        raise Leave
+
+    return command
+
+
+def _job(shell: Shell) -> Job:
+    if shell.job is None:
+        raise _nothing_yet()
+    return shell.job
+
+
+def _nothing_yet() -> Exception:
+    return usage("nothing has been run yet", "run FLOW comes first")

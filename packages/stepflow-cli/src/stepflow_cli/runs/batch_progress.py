@@ -11,8 +11,7 @@ from stepflow_client._rules.batch_count import BatchCount
 
 from ..errors import Problem
 from ..exit_codes import ExitCode
-from ..output.messages import note
-from ..output.spinner import Spinner
+from ..output.messages import Spinner, note
 from ..records.runs import duration_text
 
 if TYPE_CHECKING:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from ..context import current_session
-from ..errors import Problem, problem_of, show
+from ..errors import Problem, problem_of
 from ..exit_codes import ExitCode
 from ..output.columns import View
+from ..output.messages import note, show
 from ..output.view import Output, Record
 
-__all__ = ["for_each_run", "print_done", "raise_worst"]
+__all__ = ["deletion_status", "for_each_run", "note_what_is_kept", "print_done", "raise_worst"]
 
 Answer = TypeVar("Answer")
 
@@ -66,3 +67,28 @@ def print_done(output: Output, records: Iterable[Record], view: View) -> None:
         if not records:
             return
     output.records(records, view, flush=True)
+
+
+def deletion_status(look: Callable[[], object]) -> str:
+    """Return `deleted` if the server no longer finds the object, otherwise `kept`.
+
+    Args:
+        look: Requests the object from the server.
+    """
+    from stepflow_client import NotFoundError
+
+    try:
+        look()
+    except NotFoundError:
+        return "deleted"
+    return "kept"
+
+
+def note_what_is_kept(deletions: Iterable[Mapping[str, Any]]) -> None:
+    """Print a note if something still exists.
+
+    Args:
+        deletions: Records with a `status`.
+    """
+    if any(each["status"] == "kept" for each in deletions):
+        note("the server accepted the request, and deleted nothing")

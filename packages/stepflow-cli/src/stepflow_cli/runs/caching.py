@@ -7,23 +7,19 @@ import json
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client._base.text import without_password
 
-from ..errors import Problem, usage
-from ..exit_codes import ExitCode
+from ..errors import usage
 from ..inputs.flow import find_config
 from ..output.messages import note
-from ..server.connect import Target, kept_server
+from ..server.connect import kept_server
 from ..settings.resolve import ServerOptions, resolve
-from .wait import Wait
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, ResultCache
     from stepflow_client._records import PlainResult
-    from stepflow_client._stores.flights import Flight
     from stepflow_client._stores.results import CachedResult
 
     from .job import Caching, Job
@@ -90,57 +86,28 @@ class JobCache:
         """Return a job's result from the cache; None if it has none, or the job's flow is not read yet."""
         if self._cache.refresh or job.unread is not None:
             return None
-        found = self._cache._file.find(self._key(job)[0])
-        return None if found is None else _plain(found)
+        return self._found(self._key(job)[0])
 
-    def result(
-        self, target: Target, job: Job, wait: Wait, execute: Callable[[], FlowResult | PlainResult]
-    ) -> FlowResult | PlainResult:
-        """Return a job's result: the cached one, or the result of this process's run or of another process's.
+    def result(self, job: Job, execute: Callable[[], FlowResult | PlainResult]) -> FlowResult | PlainResult:
+        """Return a job's result: the cached one, or that of a run, which is then cached.
 
         Args:
-            target: The server.
             job: The job, with its flow.
-            wait: How long to wait for another process.
             execute: Runs the job.
-
-        Raises:
-            Problem: If another process has not ended in time.
         """
-        from stepflow_client import RequestTimeoutError
-        from stepflow_client._rules.deadline import deadline_of, deadline_scope
-        from stepflow_client._sync.caching import SharedCall
-
         key, variables = self._key(job)
-
-        is_started = False
-
-        def run(flight: Flight) -> FlowResult | PlainResult:
-            nonlocal is_started
-            is_started = True
-            return execute()
-
-        call: SharedCall[Any] = SharedCall(
-            self._cache,
-            key,
-            target.client,
-            execute=run,
-            cached=_plain,
-            may_keep=partial(_may_keep, job, variables),
-            cancel=None,
-            on_wait=partial(note, "another process runs this flow on this input; waiting for its result"),
-        )
-        try:
-            with deadline_scope(deadline_of(wait.timeout)):
-                found: FlowResult | PlainResult = call.result()
-        except RequestTimeoutError as error:
-            if is_started:
-                raise
-            message = "another process that runs this flow on this input had not ended when the time was over"
-            raise Problem(message, kind="run_timeout", exit_code=ExitCode.TIMED_OUT) from error
-        if found.cached_at is not None:
+        found = None if self._cache.refresh else self._found(key)
+        if found is not None:
             tell(found)
-        return found
+            return found
+        result = execute()
+        if result.is_success and _may_keep(job, variables, result):
+            self._cache._file.keep(key, result.run_id, result.output)
+        return result
+
+    def _found(self, key: str) -> PlainResult | None:
+        found = self._cache._file.find(key)
+        return None if found is None else _plain(found)
 
     def _key(self, job: Job) -> tuple[str, dict[str, Any]]:
         """Return the key of a job and the variables that it runs with."""

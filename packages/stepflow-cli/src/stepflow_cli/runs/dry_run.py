@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..context import current_session
-from ..output.messages import note
-from ..output.spinner import waiting
+from ..output.messages import note, waiting
 from ..output.view import Column, Output, View
 from ..server.connect import Target
 from .caching import JobCache

@@ -1,19 +1,24 @@
-"""Reading a run's events in a thread, so that the caller can do other things meanwhile."""
+"""Following the events of runs: reading them, putting them into words, and counting the items of batches."""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from stepflow_client._rules.run_progress import RunProgress
+
+from ..records.runs import duration_text
+from ..server.connect import Target
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
     from stepflow_client.events import RunEvent
 
-__all__ = ["EventReader"]
+__all__ = ["BatchCounts", "EventReader", "words_for"]
 
 _AT_MOST = 1000
 """Maximum number of events returned at a time; after that, the caller checks its deadline and updates the screen."""
@@ -98,3 +103,135 @@ class EventReader:
                 return
             except queue.Full:
                 continue
+
+
+def words_for(event: RunEvent, root: RunProgress, seconds: float | None = None, error: str | None = None) -> str:
+    """Return an event as one line of text.
+
+    Args:
+        event: The event; `root` has already processed it.
+        root: The run that is followed.
+        seconds: How long it took, for the end of a step, item or run.
+        error: The error of a failed step.
+    """
+    run = root.of(event)
+    where = f"run {run.run_id}" if run is root else f"sub-run {run.run_id}"
+    took = "" if seconds is None else f" in {duration_text(seconds)}"
+    match event.type:
+        case "run_created" | "sub_run_created":
+            items = "" if run.total == 1 else f", {run.total} items"
+            return f"{where}: running{items}"
+        case "run_completed":
+            return f"{where}: {run.status}{took}"
+        case "steps_needed":
+            return f"{_item(run, root, event)}steps needed: {', '.join(getattr(event, 'step_ids', ())) or 'none'}"
+        case "step_ready":
+            return f"{_step(run, root, event)}: ready"
+        case "step_started":
+            attempt = getattr(event, "attempt", 1)
+            return f"{_step(run, root, event)}: running{f', attempt {attempt}' if attempt > 1 else ''}"
+        case "step_completed":
+            step = run.step_of(event)
+            cause = step.not_run.get(getattr(event, "item_index", 0))
+            if cause is not None:
+                return f"{_step(run, root, event)}: not run ({cause} failed)"
+            if step.kept and getattr(event, "status", "completed") == "completed":
+                return f"{_step(run, root, event)}: kept"
+            why = "" if error is None else f": {error}"
+            return f"{_step(run, root, event)}: {getattr(event, 'status', 'completed')}{took}{why}"
+    return f"{where}: {getattr(event, 'name', event.type).replace('_', ' ')}"
+
+
+def _item(run: RunProgress, root: RunProgress, event: RunEvent) -> str:
+    below = "" if run is root else f"sub-run {run.run_id}, "
+    return below if run.total == 1 else f"{below}item {getattr(event, 'item_index', 0)}, "
+
+
+def _step(run: RunProgress, root: RunProgress, event: RunEvent) -> str:
+    return f"{_item(run, root, event)}step {run.step_of(event).step_id}"
+
+
+_AT_ONCE = 10
+"""Maximum number of batches that are followed at once: each takes a connection and a thread."""
+_MOST_ITEMS = 10_000
+"""Larger batches are not followed: each item takes some memory."""
+_READS = 20
+"""Maximum number of reads of a batch's events between two updates, each of up to 1,000 events."""
+
+
+class _Followed(NamedTuple):
+    events: EventReader
+    progress: RunProgress
+    open: ExitStack
+
+
+class BatchCounts:
+    """Follows running batches, and corrects the numbers of their items; a context manager.
+
+    Args:
+        target: The server.
+    """
+
+    def __init__(self, target: Target) -> None:
+        """Follow nothing yet."""
+        self._target = target
+        self._followed: dict[str, _Followed] = {}
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop following."""
+        self._keep(set())
+
+    def updated(self, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Return the records of runs, with the items that have ended so far; follow those that are new.
+
+        Args:
+            records: The newest runs. Runs that are not among them are no longer followed.
+        """
+        batches = {record["run_id"]: record["items"]["total"] for record in records if _is_running_batch(record)}
+        self._keep(set(batches))
+        for run_id, total in batches.items():
+            if run_id not in self._followed and len(self._followed) < _AT_ONCE:
+                self._follow(run_id, total)
+        return [self._with_counts(record) for record in records]
+
+    def _keep(self, run_ids: set[str]) -> None:
+        for run_id in self._followed.keys() - run_ids:
+            self._followed.pop(run_id).open.close()
+
+    def _follow(self, run_id: str, total: int) -> None:
+        if not self._target.client.server_info().capabilities["events"]:
+            return
+        with ExitStack() as stack:
+            events = stack.enter_context(EventReader(self._target.another_client, run_id))
+            self._followed[run_id] = _Followed(events, RunProgress(run_id, total=total), stack.pop_all())
+
+    def _with_counts(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
+        followed = self._followed.get(record["run_id"])
+        if followed is None:
+            return record
+        _read(followed)
+        completed, failed = followed.progress.ended_items()
+        running = record["items"]["total"] - completed - failed
+        return {**record, "items": record["items"] | {"completed": completed, "failed": failed, "running": running}}
+
+
+def _is_running_batch(record: Mapping[str, Any]) -> bool:
+    return bool(record["status"] == "running" and 1 < record["items"]["total"] <= _MOST_ITEMS)
+
+
+def _read(followed: _Followed) -> None:
+    from stepflow_client import StepflowClientError
+
+    # The list itself tells whether the server is there; what was counted stays until the run has ended.
+    with suppress(StepflowClientError):
+        for _ in range(_READS):
+            if not (events := followed.events.take(0)):
+                break
+            for event in events:
+                followed.progress.see(event)

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..context import current_session
 from ..errors import Problem, problem_of, usage
 from ..exit_codes import ExitCode
 from ..inputs.batch import read_inputs
 from ..inputs.flow import load_flow_file
-from ..inputs.values import Values
-from ..output.spinner import waiting
+from ..output.columns import check_known
+from ..output.messages import waiting
 from ..output.view import Output
-from ..params.fields import check_known
 from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
 from ..server.connect import Target
 from ..settings.history import require_history
-from .explain import explained
-from .job import Job
+from .accounts import explained
+from .job import Job, JobOptions
 from .live import shown_while_waiting
-from .wait import Wait, or_come_back
+from .wait import Wait, hinting_return
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult
@@ -35,52 +34,35 @@ if TYPE_CHECKING:
 __all__ = ["Job", "completed", "naming", "prepare", "print_cached", "run_job", "start"]
 
 
-def prepare(
-    flow: str,
-    values: Values,
-    *,
-    inputs: str | None = None,
-    max_concurrency: int | None = None,
-    check: bool = True,
-    is_stream: bool = False,
-    idempotency_key: str | None = None,
-    about: Mapping[str, Any] | None = None,
-    until: str | None = None,
-) -> Job:
+def prepare(given: JobOptions, *, is_stream: bool = False) -> Job:
     """Read the flow and the values before anything is sent or started.
 
     Args:
-        flow: The flow's file, or the id of a stored flow; then the values are read once the server is known.
-        values: The values of the command line.
-        inputs: The file of a batch's inputs; then there is no single input.
-        max_concurrency: Maximum number of steps executed concurrently, over all inputs.
-        check: Whether to check the flow, and the inputs against its schema.
+        given: The options. The values for a stored flow are read once the server is known.
         is_stream: Whether the inputs are read as they are needed.
-        idempotency_key: The idempotency key of the run.
-        about: The labels and the note for the history.
-        until: Run the flow only up to this step.
 
     Raises:
         Problem, FlowFileError: If the flow or a value is wrong.
     """
     from stepflow_client.flows.file import is_flow_id
 
+    flow, values, inputs = given.flow, given.values, given.inputs
     values.check(flow=flow, inputs=inputs)
-    about = {name: value for name, value in (about or {}).items() if value}
+    about = {name: value for name, value in given.about.items() if value}
     if about:
         require_history()
     is_stored = is_flow_id(flow)
-    if idempotency_key is not None and is_stored:
+    if given.idempotency_key is not None and is_stored:
         raise usage("--idempotency-key needs the flow's file, not its id: the flow carries the key")
-    if idempotency_key is not None and is_stream:
+    if given.idempotency_key is not None and is_stream:
         raise usage(
             "--idempotency-key is for one run: a batch that streams has a journal, and --resume goes on with it"
         )
     if not is_stored and flow != "-":
         about["flow_file"] = flow
     text = None
-    if check and not is_stored:
-        from .flow_check import read_flow_text
+    if given.check and not is_stored:
+        from ..validation.before_run import read_flow_text
 
         text = read_flow_text(flow)
     job = Job(
@@ -89,11 +71,11 @@ def prepare(
         unread=values,
         batch=None if inputs is None else [] if is_stream else read_inputs(inputs, values.stdin_format),
         env_variables=values.env_variables,
-        max_concurrency=max_concurrency,
-        check=check,
-        idempotency_key=idempotency_key,
+        max_concurrency=given.max_concurrency,
+        check=given.check,
+        idempotency_key=given.idempotency_key,
         about=about,
-        until=until,
+        until=given.until,
     )
     return job if is_stored else _with_values(job, text, flow)
 
@@ -116,7 +98,7 @@ def _with_values(job: Job, text: FlowText | None = None, name: str = "") -> Job:
     if job.until is not None:
         job = _cut(job, job.until)
     if text is not None:
-        from .flow_check import check_before_run
+        from ..validation.before_run import check_before_run
 
         check_before_run(text, name, job.flow, changed=changed, is_part=job.until is not None)
     check_variable_names(whole.flow, job.variables or (), whole.overrides)
@@ -194,7 +176,7 @@ def start(target: Target, job: Job) -> str:
             "interrupted; a run may have been created, and goes on then",
             kind="interrupted",
             exit_code=ExitCode.INTERRUPTED,
-            hint=f"'{target.come_back('runs list --limit', '5')}' shows the newest",
+            hint=f"'{target.return_command('runs list --limit', '5')}' shows the newest",
         ) from None
 
 
@@ -228,7 +210,7 @@ def naming(target: Target, run_id: str) -> Iterator[None]:
         if problem.run_id is None:
             problem.run_id = run_id
             if problem.hint is None and not target.ends_with_command:
-                problem.hint = f"run {run_id} was created: {target.come_back('runs result', run_id)}"
+                problem.hint = f"run {run_id} was created: {target.return_command('runs result', run_id)}"
         raise
 
 
@@ -272,7 +254,7 @@ def _run_one(target: Target, job: Job, wait: Wait, output: Output, cache: JobCac
     else:
         with waiting("reading the flow"):
             job = completed(target, job)
-        result = cache.result(target, job, wait, partial(_result, target, job, wait))
+        result = cache.result(job, partial(_result, target, job, wait))
     with naming(target, result.run_id):
         try:
             print_result(result, output)
@@ -286,7 +268,7 @@ def _result(target: Target, job: Job, wait: Wait) -> FlowResult | PlainResult:
     from stepflow_client._records import get_result
 
     run_id = start(target, job)
-    with naming(target, run_id), or_come_back(target, run_id, wait), shown_while_waiting(target, run_id):
+    with naming(target, run_id), hinting_return(target, run_id, wait), shown_while_waiting(target, run_id):
         return get_result(target.client, run_id, timeout=wait.timeout)
 
 
@@ -296,6 +278,6 @@ def _run_batch(target: Target, job: Job, wait: Wait, output: Output) -> None:
         return
     run_id = start(target, job)
     with naming(target, run_id):
-        with or_come_back(target, run_id, wait), shown_while_waiting(target, run_id):
+        with hinting_return(target, run_id, wait), shown_while_waiting(target, run_id):
             results = target.client.get_results(run_id, timeout=wait.timeout)
         print_results(run_id, results, output)

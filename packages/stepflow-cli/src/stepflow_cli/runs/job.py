@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ..errors import usage
 from ..inputs.values import Values
 
-__all__ = ["Caching", "Job"]
+__all__ = ["Caching", "Job", "JobOptions"]
 
 
 class Job(NamedTuple):
@@ -36,6 +36,30 @@ class Job(NamedTuple):
     """The step whose output is the result; later steps are not run. None for the whole flow."""
     about: Mapping[str, Any] = {}
     """Further data for the history: the flow's file, labels and a note."""
+
+
+class JobOptions(NamedTuple):
+    """The options of commands that run a flow."""
+
+    flow: str
+    """The flow's file, or the id of a stored flow."""
+    dry_run: bool
+    idempotency_key: str | None
+    until: str | None
+    values: Values
+    check: bool
+    inputs: str | None
+    """The file of a batch's inputs; then there is no single input."""
+    max_concurrency: int | None
+    streaming: dict[str, Any]
+    """The options of batches that stream."""
+    about: dict[str, Any]
+    """The labels and the note for the history."""
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether an option of a batch is given."""
+        return self.inputs is not None or any(self.streaming.values())
 
 
 class Caching(NamedTuple):

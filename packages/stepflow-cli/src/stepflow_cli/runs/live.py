@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from stepflow_client._base.text import counted
 
 from ..context import current_session
+from ..output.messages import reported_by
 from ..output.tables import is_terminal
 from ..server.connect import Target
-from ..server.outages import told_by
 
 if TYPE_CHECKING:
     from .watch import Watch
@@ -52,7 +52,7 @@ def shown_while_waiting(target: Target, run_id: str) -> Iterator[None]:
     draws = is_terminal(sys.stderr) and (not logs or session.log_file is not None)
     shown = _Shown(target, run_id, color=session.color)
     thread = threading.Thread(target=shown.draw if draws else shown.tell, name="stepflow-live", daemon=True)
-    with _cursor_shown_when_killed(draws), told_by(shown.say):
+    with _cursor_shown_when_killed(draws), reported_by(shown.say):
         thread.start()
         try:
             yield
@@ -142,7 +142,7 @@ def _cursor_shown_when_killed(draws: bool) -> Iterator[None]:
     if not draws:
         yield
         return
-    from ..output.cursor import cursor_shown_when_killed
+    from ..output.live import cursor_shown_when_killed
 
     with cursor_shown_when_killed(sys.stderr):
         yield

@@ -11,16 +11,16 @@ from typing import Any
 
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
-from ..inputs.choice import Placed, chosen_again, part_of, sample_of
+from ..inputs.batch import Placed, chosen_again, part_of, sample_of
 from ..inputs.files import writing
 from ..inputs.records import Extent, format_of, read_records
-from ..output.messages import note
-from ..output.spinner import waiting
+from ..output.messages import note, waiting
 from ..output.view import Output
 from ..records.batch_files import opened, output_format_of, read_written
 from ..server.connect import Target
 from .batch_progress import BatchProgress
 from .execute import Job, completed
+from .job import JobOptions
 from .wait import Wait
 
 __all__ = ["Stream", "run_stream", "stream_of"]
@@ -80,20 +80,20 @@ class Stream:
             )
 
 
-def stream_of(inputs: str | None, output: Output, wait: Wait, streaming: Mapping[str, Any]) -> Stream | None:
+def stream_of(options: JobOptions, output: Output, wait: Wait) -> Stream | None:
     """Return how a batch is streamed; None for a single input or a batch that is not streamed.
 
     A batch is streamed if its output is a JSON lines, CSV or Parquet file, or if a streaming option is given.
 
     Args:
-        inputs: The file of the inputs.
+        options: The options of the command.
         output: How to print the records.
         wait: How to wait for the batch.
-        streaming: The streaming options, by name.
 
     Raises:
         Problem: If options contradict each other.
     """
+    inputs, streaming = options.inputs, options.streaming
     given = [f"--{name.replace('_', '-')}" for name, value in streaming.items() if value not in (None, False, 0)]
     streams = (output.path or "").lower().endswith((".jsonl", ".ndjson", ".csv", ".parquet"))
     if inputs is None:

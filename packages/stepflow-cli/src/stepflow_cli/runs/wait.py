@@ -8,10 +8,10 @@ from typing import Literal, NamedTuple, TypeVar
 
 from ..errors import Problem, problem_of
 from ..exit_codes import ExitCode
-from ..output.spinner import waiting
+from ..output.messages import waiting
 from ..server.connect import Target
 
-__all__ = ["Wait", "or_come_back", "wait_for"]
+__all__ = ["Wait", "hinting_return", "wait_for"]
 
 Answer = TypeVar("Answer")
 
@@ -41,16 +41,16 @@ def wait_for(
     Raises:
         Problem: If the wait is interrupted or times out, or the server is lost.
     """
-    with or_come_back(target, run_id, wait, again), waiting(text or f"waiting for run {run_id}"):
+    with hinting_return(target, run_id, wait, again), waiting(text or f"waiting for run {run_id}"):
         return ask()
 
 
 @contextmanager
-def or_come_back(target: Target, run_id: str, wait: Wait, again: str | None = None) -> Iterator[None]:
+def hinting_return(target: Target, run_id: str, wait: Wait, again: str | None = None) -> Iterator[None]:
     """Report how to return to a run if the block ends before the run does; arguments and errors as in `wait_for`."""
     from stepflow_client import RunTimeoutError, TransportError
 
-    again = None if target.ends_with_command else again or target.come_back("runs watch", run_id)
+    again = None if target.ends_with_command else again or target.return_command("runs watch", run_id)
     try:
         yield
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""The server that a command uses: a named one, or an embedded one that runs as long as the command."""
+"""The server that a command uses, and its components."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..context import Session, current_session
 from ..errors import problem_of
-from ..output.spinner import waiting
+from ..output.messages import waiting
 from ..settings.history import CommandHistory
 from ..settings.resolve import ServerOptions, Settings, resolve
 
 if TYPE_CHECKING:
-    from stepflow_client import StepflowClient, StepflowRuntime, SyncStepflowClient
+    from stepflow_client import ComponentList, StepflowClient, StepflowRuntime, SyncStepflowClient
 
-__all__ = ["Target", "connect", "keep", "kept_server"]
+__all__ = ["Target", "connect", "keep", "kept_server", "listed_components"]
 
 _NO_SERVER = "start one with 'stepflow serve', name one with --url or STEPFLOW_URL, or add --local for an embedded one"
 
@@ -60,7 +60,7 @@ class Target:
             return StepflowClient(self.runtime.url, history=history)
         return StepflowClient.from_env(**self.arguments, history=history)
 
-    def come_back(self, words: str, run_id: str) -> str:
+    def return_command(self, words: str, run_id: str) -> str:
         """Return a shell command that continues with a run, on the same server.
 
         Args:
@@ -101,13 +101,13 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
         return
     from stepflow_client import ServerConnectionError, SyncStepflowClient
 
-    from . import outages
+    from ..output.messages import reporting_outages
 
     arguments, history = _client_settings(settings), CommandHistory()
     # Searching for pydantic plugins reads the metadata of every installed package; none are used here. (No process is
     # started that could inherit this variable.)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    with outages.tracked(), SyncStepflowClient.from_env(**arguments, history=history.for_client) as client:
+    with reporting_outages(), SyncStepflowClient.from_env(**arguments, history=history.for_client) as client:
         try:
             yield Target(client, settings, arguments=arguments, history=history)
         except ServerConnectionError as error:
@@ -214,3 +214,29 @@ def _embedded(server: ServerOptions, settings: Settings, flow: str | None) -> It
                 raise
             message = f"the embedded server ended unexpectedly (exit code {exit_codes[0]})"
             raise EmbeddedServerError(message, run_id=error.run_id) from error
+
+
+def listed_components(target: Target, *, schemas: bool = True, timeout: float | None = None) -> ComponentList:
+    """Return the components of a server. Those of an embedded server have their paths.
+
+    Args:
+        target: The server.
+        schemas: Whether to include their schemas.
+        timeout: Seconds for the request, instead of the client's timeout.
+
+    Raises:
+        StepflowClientError: If the server does not list its components.
+    """
+    runtime = target.runtime
+    if runtime is None:
+        return target.client.list_components(include_schemas=schemas, timeout=timeout)
+    import asyncio
+
+    async def ask() -> ComponentList:
+        try:
+            return await runtime.list_components(include_schemas=schemas, timeout=timeout)
+        finally:
+            await runtime.client.aclose()
+
+    # The runtime knows the routes and therefore the paths; it offers this call only as a coroutine.
+    return asyncio.run(ask())

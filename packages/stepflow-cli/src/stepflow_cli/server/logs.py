@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -227,13 +228,6 @@ def _seconds(line: KeptLine) -> float:
 
 
 def _folded(lines: Iterable[KeptLine]) -> Iterator[KeptLine]:
-    last: KeptLine | None = None
-    for line in lines:
-        if last is not None and (last.level, last.target, last.message) == (line.level, line.target, line.message):
-            last = replace(last, times=last.times + 1)
-            continue
-        if last is not None:
-            yield last
-        last = line
-    if last is not None:
-        yield last
+    for _, repeated in groupby(lines, key=lambda line: (line.level, line.target, line.message)):
+        first, *more = repeated
+        yield replace(first, times=1 + len(more))

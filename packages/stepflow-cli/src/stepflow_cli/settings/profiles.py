@@ -142,12 +142,12 @@ def config_path() -> Path:
     named = os.environ.get(CONFIG_VARIABLE)
     if named:
         return Path(named).expanduser().absolute()
-    from platformdirs import user_config_path
+    from stepflow_client._stores.folders import user_folder
 
     try:
-        return user_config_path("stepflow", appauthor=False) / "config.toml"
-    except RuntimeError:
-        raise usage("this user has no home folder", f"set HOME, or {CONFIG_VARIABLE} to a file") from None
+        return user_folder("config") / "config.toml"
+    except Exception as error:
+        raise usage("this user has no home folder", f"set HOME, or {CONFIG_VARIABLE} to a file") from error
 
 
 def load(path: Path | None = None) -> Profiles:

@@ -2,6 +2,6 @@
 
     browser -> guard (Host, Origin, session, form token) -> views -> client -> server
 
-`guard` decides which requests are served, `views` read from the server and render `templates`, and `following` relays
-the events of runs to open pages.
+`security` decides which requests are served, `views` read from the server and render `templates`, and `following`
+relays the events of runs to open pages.
 """

@@ -1,13 +1,17 @@
-"""The pages, as one ASGI application."""
+"""The pages, as one ASGI application, and serving it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
+import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -15,17 +19,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from ..signals import TERMINATION
 from .following import Followers, Health
-from .guard import CHECK, Guard
-from .security import Addresses, FormTokens, Sessions
+from .security import CHECK, Addresses, FormTokens, Guard, Sessions
 from .site import Site, environment, site_of
 from .views import actions, flows, live, runs
-from .views.pictures import flow_picture
+from .views.runs import flow_picture
 
 if TYPE_CHECKING:
     from stepflow_client import StepflowClient
 
-__all__ = ["application"]
+__all__ = ["application", "link", "listen", "serve"]
 
 _STATIC = Path(__file__).parent / "static"
 _SMALL_FLOW = {"steps": [{"id": "a", "component": "/a"}], "output": {"$step": "a"}}
@@ -116,9 +120,110 @@ def application(
 
 def _files() -> dict[str, tuple[bytes, str]]:
     from stepflow_client.drawing.charts import CHART_STYLE
+    from stepflow_client.drawing.html import TREE_STYLE
     from stepflow_client.drawing.svg import STYLE
-    from stepflow_client.drawing.trees import TREE_STYLE
 
     found = {path.name: (path.read_bytes(), _TYPES[path.suffix]) for path in _STATIC.iterdir() if path.suffix in _TYPES}
     found["drawing.css"] = ((STYLE + CHART_STYLE + TREE_STYLE).encode(), "text/css")
     return found
+
+
+_GRACE_SECONDS = 2
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        OSError: If the port is in use, or the host is not an address of this machine.
+    """
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(128)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+def link(host: str, port: int, token: str) -> str:
+    """Return the URL that opens the pages."""
+    name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)  # noqa: S104
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}/?token={token}"
+
+
+class _Server(uvicorn.Server):
+    """A server that ends on a signal, along with its streams. It does not raise the signal again."""
+
+    stopping: asyncio.Event | None = None
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle the signals that end the command while the block runs."""
+        numbers = (signal.SIGINT, *TERMINATION)
+        # A signal that is ignored, as under nohup, stays ignored.
+        before = {each: signal.getsignal(each) for each in numbers if signal.getsignal(each) is not signal.SIG_IGN}
+        for each in before:
+            signal.signal(each, self.handle_exit)
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Start to shut down."""
+        self.should_exit = True
+        if self.stopping is not None:
+            self.stopping.set()
+
+
+def serve(
+    listening: socket.socket,
+    client: Callable[[], StepflowClient],
+    *,
+    host: str,
+    is_exposed: bool,
+    tell: Callable[[str], None],
+) -> None:
+    """Serve the pages until SIGINT, SIGTERM or SIGHUP.
+
+    Args:
+        listening: The listening socket; it is closed at the end.
+        client: Creates the client of the Stepflow server.
+        host: The host given to listen on.
+        is_exposed: Whether other machines can reach the pages.
+        tell: Called with each token that opens the pages; the first call is made when the pages are available.
+    """
+    port = listening.getsockname()[1]
+    names = {host, socket.gethostname()} if is_exposed else {host}
+    stopping = asyncio.Event()
+    sessions = Sessions(tell)
+    app = application(
+        client,
+        addresses=Addresses(port, names, is_exposed=is_exposed),
+        sessions=sessions,
+        stopping=stopping,
+        port=port,
+    )
+    config = uvicorn.Config(
+        app,
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    server = _Server(config)
+    server.stopping = stopping
+    # A signal that arrives before the server runs is not a failure either.
+    with server.capture_signals():
+        tell(sessions.token)
+        server.run(sockets=[listening])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stepflow_client import StepflowClient
-    from stepflow_client.drawing.timing import StepTime
+    from stepflow_client.drawing.charts import StepTime
     from stepflow_client.events import RunEvent
 
 __all__ = ["Followers", "Health", "RunFollower"]
@@ -93,7 +93,7 @@ class RunFollower:
 
     async def times(self) -> list[StepTime]:
         """Return the times of steps known so far, after waiting at most five seconds for past events."""
-        from stepflow_client.drawing.timing import step_times
+        from stepflow_client.drawing.charts import step_times
 
         self._used = time.monotonic()
         with suppress(TimeoutError):

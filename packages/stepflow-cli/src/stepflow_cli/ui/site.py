@@ -97,8 +97,8 @@ def site_of(request: Request) -> Site:
 def environment() -> Environment:
     """Return the template environment. It escapes all values, and shows control and bidirectional characters as `·`."""
     from stepflow_client._base.text import fine_duration, short_json, visible
+    from stepflow_client.drawing.html import json_tree
     from stepflow_client.drawing.labels import cut
-    from stepflow_client.drawing.trees import json_tree
 
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),

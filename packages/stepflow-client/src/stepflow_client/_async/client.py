@@ -30,8 +30,8 @@ from ..types.statuses import ExecutionStatus
 from .connection import Connection
 from .creation import RunCreator
 from .flows import FlowStore
+from .following import RecoveryCheck
 from .listing import PAGE, RunLister
-from .recovery import RecoveryCheck
 from .runs import RunReader
 from .waiting import Waiter
 
@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     from .following import Follower
     from .handle import RunHandle
     from .idempotency import KeyedRuns
-    from .progress import ProgressTeller
+    from .progress import ProgressReporter
     from .rerun import Rerunner
     from .step_times import StepTimer
 else:
@@ -221,10 +221,10 @@ class StepflowClient(Picklable):
         return StepTimer(self._connection, self._follower)
 
     @cached_property
-    def _teller(self) -> ProgressTeller:
-        from .progress import ProgressTeller
+    def _reporter(self) -> ProgressReporter:
+        from .progress import ProgressReporter
 
-        return ProgressTeller(self._runs, self._events, self._waiter)
+        return ProgressReporter(self._runs, self._events, self._waiter)
 
     @cached_property
     def _blobs(self) -> BlobStore:
@@ -588,7 +588,7 @@ class StepflowClient(Picklable):
             if progress is False:
                 result = await self._waiter.result_of(run, deadline)
             else:
-                result = await self._teller.result_of(run, began, deadline, progress)
+                result = await self._reporter.result_of(run, began, deadline, progress)
         except StepflowClientError as error:
             error.run_id = error.run_id or run.run_id
             raise
@@ -870,7 +870,7 @@ class StepflowClient(Picklable):
             on_cancel=on_cancel,
         )
         if progress is not False:
-            outcomes = self._teller.counted(outcomes, inputs, progress)
+            outcomes = self._reporter.counted(outcomes, inputs, progress)
         return streams.OutcomeStream(outcomes)
 
     async def get_result(self, run_id: RunId, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
@@ -1354,7 +1354,7 @@ class StepflowClient(Picklable):
         if progress is False:
             run = await self._waiter.wait_run(run_id, timeout=timeout)
         else:
-            run = await self._teller.wait_run(run_id, timeout, progress)
+            run = await self._reporter.wait_run(run_id, timeout, progress)
         self._recorder.seen(run.run_id, run.status)
         return run
 
@@ -1577,10 +1577,9 @@ class StepflowClient(Picklable):
             InvalidArgumentError: If a path in `ignore` is malformed.
             RequestTimeoutError: If the timeout expires.
         """
-        from .comparing import RunComparer
+        from .comparing import compare_runs
 
-        comparer = RunComparer(self._connection, self._runs, self._blobs)
-        return await comparer.compare_runs(a, b, ignore=ignore, timeout=timeout)
+        return await compare_runs(self._connection, self._runs, self._blobs, a, b, ignore, timeout)
 
     async def explain_run(
         self, run_id: RunId, *, item_index: int | None = None, timeout: float | None = None

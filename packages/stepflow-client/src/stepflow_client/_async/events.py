@@ -52,22 +52,22 @@ class EventSource:
         run_id = requests.check_run_id(run_id)
         Cursor.check(after, "s" if include_sub_runs else "e")
         seconds = math.inf if heartbeat is None else check_positive(heartbeat, "heartbeat")
-        pulse = _Pulse(seconds, math.inf if deadline is None else deadline)
-        return self._events(Asked(run_id, after, include_results, include_sub_runs, pulse.left), pulse)
+        timer = _HeartbeatTimer(seconds, math.inf if deadline is None else deadline)
+        return self._events(Asked(run_id, after, include_results, include_sub_runs, timer.left), timer)
 
-    async def _events(self, asked: Asked, pulse: _Pulse) -> AsyncGenerator[RunEvent, None]:
+    async def _events(self, asked: Asked, timer: _HeartbeatTimer) -> AsyncGenerator[RunEvent, None]:
         async with aclosing(self._follower.follow(asked)) as followed:
             async for seen in followed:
                 if not isinstance(seen, Tick):
                     yield seen
-                elif pulse.left() <= 0:
+                elif timer.left() <= 0:
                     yield _heartbeat(asked.run_id, seen.position)
                 else:
                     continue
-                pulse.beat()
+                timer.restart()
 
 
-class _Pulse:
+class _HeartbeatTimer:
     """Tracks when the next heartbeat is due.
 
     Args:
@@ -80,8 +80,8 @@ class _Pulse:
         self._deadline = deadline
         self._last = time.monotonic()
 
-    def beat(self) -> None:
-        """Record an event or a heartbeat."""
+    def restart(self) -> None:
+        """Start again, after an event or a heartbeat."""
         self._last = time.monotonic()
 
     def left(self) -> float:

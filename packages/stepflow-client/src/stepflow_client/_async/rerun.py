@@ -17,6 +17,7 @@ from .._codec.requests import Variables
 from .._codec.variables import flow_variables
 from .._data.values import merge_overrides
 from .._rules.deadline import deadline_of, deadline_scope
+from .._rules.releases import has_step_outputs
 from .._shared.gather import async_together
 from .._shared.recorder import Recorder
 from ..errors import ConflictError, InvalidArgumentError, UnsupportedByServerError
@@ -26,15 +27,14 @@ from ..flows.graph import steps_by_id
 from ..flows.needs import check_variable_names, needs_of
 from ..types.reruns import RerunItem, RerunPlan, RerunResult
 from .blobs import BlobStore
+from .comparing import RunFlow, flow_of_run
 from .connection import Connection
 from .creation import RunCreator
-from .flow_of_run import RunFlow, flow_of_run
 from .flows import FlowStore
 from .runs import RunReader
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
-    from .._rules.releases import Server
     from ..flows.file import FlowSource
     from ..types import FlowResult, StepDetails
 
@@ -188,7 +188,7 @@ class Rerunner:
     ) -> list[RerunItem]:
         """Return the items to run again, each with what is kept of it."""
         indexes = [index for index, result in enumerate(earlier) if not (asked.failed and result.is_success)]
-        readable = _gives_outputs(await self._connection.server(), len(earlier))
+        readable = has_step_outputs(await self._connection.server(), len(earlier))
         if not readable and (asked.from_step is not None or asked.only_missing):
             raise UnsupportedByServerError(
                 "this server does not give back the outputs of the run's steps",
@@ -243,10 +243,6 @@ class Rerunner:
         run = await self._creator.create(flow_id, sent, answers.started, declared=declared, output=output)
         self._recorder.created(run.run_id, flow_id, sent._replace(overrides=given.overrides), None, flow, origin)
         return run.run_id
-
-
-def _gives_outputs(server: Server, items: int) -> bool:
-    return server.capabilities["step_outputs"] or (server.dialect == "0.9" and items == 1)
 
 
 def _groups(items: Sequence[RerunItem]) -> list[list[RerunItem]]:

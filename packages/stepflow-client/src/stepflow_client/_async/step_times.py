@@ -35,7 +35,7 @@ class StepTimer:
     async def timed(self, listed: ListStepsResponse, timeout: float | None) -> ListStepsResponse:
         """Return steps with their times."""
         times = await self.times(listed.run_id, listed.steps, timeout)
-        return listed.model_copy(update={"steps": [times.told_by(step) for step in listed.steps]})
+        return listed.model_copy(update={"steps": [times.applied_to(step) for step in listed.steps]})
 
     async def times(self, run_id: str, steps: Sequence[StepDetails], timeout: float | None = None) -> StepTimes:
         """Return the times of steps that the server has just listed; none if it has no events (before 0.12).

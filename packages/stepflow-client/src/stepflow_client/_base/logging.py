@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import logging
 
-__all__ = ["log_to_stderr", "logger", "logger_of", "telling"]
+__all__ = ["listening", "log_to_stderr", "logger", "logger_of"]
 
 
 _DEBUG = 10
@@ -49,7 +49,7 @@ logger = _Logger()
 
 
 @contextmanager
-def telling(listener: Callable[[str], None]) -> Iterator[None]:
+def listening(listener: Callable[[str], None]) -> Iterator[None]:
     """Within the block, pass the warnings of clients to a function as well as to the log.
 
     Args:

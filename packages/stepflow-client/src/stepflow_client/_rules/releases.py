@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ..errors import InvalidArgumentError, InvalidResponseError, UnsupportedByServerError
 
-__all__ = ["Server", "needs_translation", "pinned", "recognise", "release_number", "require"]
+__all__ = ["Server", "has_step_outputs", "needs_translation", "pinned", "recognise", "release_number", "require"]
 
 _COMMITS = {"37c721f": "0.12.0", "dd82fa7": "0.13.0"}
 """Releases by commit: servers from 0.12 on report their commit, not their release."""
@@ -131,3 +131,8 @@ def require(server: Server, capability: str, what: str) -> None:
             f"{what}: not with this server ({server.release or server.dialect})",
             hint=f"it works from release {since} on",
         )
+
+
+def has_step_outputs(server: Server, items: int = 1) -> bool:
+    """Return whether the server returns the outputs of the steps of a run: 0.12 and newer do, 0.9 of one item."""
+    return server.capabilities["step_outputs"] or (server.dialect == "0.9" and items == 1)

@@ -81,7 +81,7 @@ class StepTimes:
             return False
         return event.timestamp > self._changed_at
 
-    def told_by(self, step: StepDetails) -> StepDetails:
+    def applied_to(self, step: StepDetails) -> StepDetails:
         """Return a step with its times filled in, as far as they are known."""
         time = self._found.get((step.item_index, step.step_id))
         if time is None or not time.attempts:

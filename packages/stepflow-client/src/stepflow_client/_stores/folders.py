@@ -6,16 +6,17 @@ import os
 import sys
 from pathlib import Path
 
-from ..errors import StepflowClientError
-
 __all__ = ["user_folder"]
+
+_LINUX = {"cache": ".cache", "config": ".config", "state": ".local/state"}
 
 
 def user_folder(kind: str) -> Path:
-    """Return this user's folder `stepflow` in the platform's folder for `state` or `cache`.
+    """Return this user's folder `stepflow` in the platform's folder for `cache`, `config` or `state`.
 
-    On Linux, the platform's folder is `$XDG_STATE_HOME` (`~/.local/state`) or `$XDG_CACHE_HOME` (`~/.cache`), on macOS
-    `~/Library/Application Support` or `~/Library/Caches`, on Windows `%LOCALAPPDATA%` for both.
+    On Linux, the platform's folder is `$XDG_CACHE_HOME` (`~/.cache`), `$XDG_CONFIG_HOME` (`~/.config`) or
+    `$XDG_STATE_HOME` (`~/.local/state`), on macOS `~/Library/Caches` for caches, else `~/Library/Application Support`,
+    on Windows `%LOCALAPPDATA%`.
 
     Raises:
         StepflowClientError: If the user has no home folder.
@@ -27,7 +28,7 @@ def user_folder(kind: str) -> Path:
         folder = _home() / "Library" / ("Caches" if kind == "cache" else "Application Support")
     else:
         given = Path(os.environ.get(f"XDG_{kind.upper()}_HOME") or "")
-        folder = given if given.is_absolute() else _home() / (".cache" if kind == "cache" else ".local/state")
+        folder = given if given.is_absolute() else _home() / _LINUX[kind]
     return folder / "stepflow"
 
 
@@ -35,4 +36,6 @@ def _home() -> Path:
     try:
         return Path.home()
     except RuntimeError:
+        from ..errors import StepflowClientError
+
         raise StepflowClientError("this user has no home folder", hint="set HOME") from None

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InvalidArgumentError
-from .flights import KeyLock
 from .folders import user_folder
 from .sqlite import SharedFile
 
@@ -170,12 +169,6 @@ class ResultFile(SharedFile):
                 )
                 if (cursor.lastrowid or 0) % _SHARE == 0 or size > self._max_bytes / _SHARE:
                     self._prune(connection, now)
-
-    def take(self, lock: KeyLock) -> bool:
-        """Take a lock, and return whether it was free. On failure, log a warning and continue without the lock."""
-        with self._warning("wait for other processes"):
-            return lock.take()
-        return True
 
     def _prune(self, connection: sqlite3.Connection, now: float) -> None:
         connection.execute("DELETE FROM results WHERE expires <= ?", [now])

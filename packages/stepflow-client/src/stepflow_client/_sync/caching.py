@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.lazy import lazy_module
 from .._codec import answers, requests
@@ -19,8 +19,8 @@ from .._codec.variables import flow_variables
 from .._data.secrets import quotes_secret
 from .._http.sockets import SyncCancelled
 from .._rules.deadline import current_deadline, has_passed
-from .._stores.flights import Flight, KeyLock, joined
 from .._stores.results import CachedResult
+from .._stores.shared_runs import SharedRun, joined
 from ..errors import InvalidArgumentError, RequestTimeoutError, RunTimeoutError, StepflowClientError
 from ..flows.file import is_flow_id
 from ..result_cache import ResultCache
@@ -36,40 +36,22 @@ if TYPE_CHECKING:
 else:
     types = lazy_module("stepflow_client.types")
 
-__all__ = ["CachedRuns", "SharedCall"]
+__all__ = ["CachedRuns"]
 
 _TURN, _LONGEST_TURN = 0.005, 0.1
 """Seconds between checks whether another caller has the result: the first pause, and the longest; pauses double."""
 
 
-class _Result(Protocol):
-    """The attributes of both kinds of results: the pydantic models and the command's plain ones."""
-
-    output: Any
-
-    @property
-    def run_id(self) -> str: ...
-
-    @property
-    def is_success(self) -> bool: ...
-
-
-Result = TypeVar("Result", bound=_Result)
-
-
-class SharedCall(Generic[Result]):
+class _SharedCall:
     """A call for the result of a key. The result is in the cache, another call is getting it, or this call gets it.
 
     Args:
         cache: The cache.
         key: The key.
         owner: The client; its calls also share errors.
-        execute: Waits for the run of the flight, if it has one; otherwise runs the flow and gives the flight the run's
-            id.
-        cached: Converts a cache entry to a result.
+        execute: Waits for the shared run, if it was created; otherwise creates it and records its id.
         may_keep: Returns whether a successful result may be stored in the cache file.
         cancel: Called with a run that no caller waits for any more; None lets it continue.
-        on_wait: Called once if another process is getting the result.
     """
 
     def __init__(
@@ -78,24 +60,20 @@ class SharedCall(Generic[Result]):
         key: str,
         owner: object,
         *,
-        execute: Callable[[Flight], Result],
-        cached: Callable[[CachedResult], Result],
-        may_keep: Callable[[Result], bool],
+        execute: Callable[[SharedRun], FlowResult],
+        may_keep: Callable[[FlowResult], bool],
         cancel: Callable[[str], object] | None,
-        on_wait: Callable[[], object] | None = None,
     ) -> None:
         self._path = cache.path
         self._file = cache._file
         self._key = key
         self._owner = owner
         self._execute = execute
-        self._cached = cached
         self._cancel = cancel
         self._may_keep = may_keep
-        self._on_wait = on_wait
         self._since = time.time() if cache.refresh else 0.0
 
-    def result(self) -> Result:
+    def result(self) -> FlowResult:
         """Return the result.
 
         Raises:
@@ -106,41 +84,41 @@ class SharedCall(Generic[Result]):
             found = self._found()
             if found is not None:
                 return found
-            with joined(self._path, self._key) as flight:
+            with joined(self._path, self._key) as shared:
                 try:
-                    result = self._of(flight)
+                    result = self._of(shared)
                 except SyncCancelled:
-                    left = flight.abandoned(self._owner)
+                    left = shared.abandoned(self._owner)
                     if self._cancel is not None and left is not None:
                         self._cancel(left)
                     raise
             if result is not None:
                 return result
 
-    def _of(self, flight: Flight) -> Result | None:
-        """Return the result of a flight; None if it ended with an error of another client."""
+    def _of(self, shared: SharedRun) -> FlowResult | None:
+        """Return the result of a shared run; None if it ended with an error of another client."""
         pause = _TURN
-        while (turn := flight.turn(self._owner)) == "wait":
-            pause = self._pause(pause, flight)
+        while (turn := shared.turn(self._owner)) == "wait":
+            pause = self._pause(pause, shared)
         if turn == "lead":
-            return self._led(flight)
-        result, error = flight.landed(self._owner)
+            return self._led(shared)
+        result, error = shared.outcome(self._owner)
         if error is not None:
             raise copy.copy(error) from error
         # Each caller gets its own copy.
-        shared: Result | None = copy.deepcopy(result)
-        return shared
+        own: FlowResult | None = copy.deepcopy(result)
+        return own
 
-    def _led(self, flight: Flight) -> Result:
+    def _led(self, shared: SharedRun) -> FlowResult:
         try:
-            result = self._alone(flight)
+            result = self._executed(shared)
         except BaseException as error:
             if self._concerns_all(error):
-                flight.land(error=error)
+                shared.finish(error=error)
             else:
-                flight.hand_over()
+                shared.resign()
             raise
-        flight.land(result)
+        shared.finish(result)
         return result
 
     def _concerns_all(self, error: BaseException) -> bool:
@@ -148,34 +126,21 @@ class SharedCall(Generic[Result]):
         is_late = isinstance(error, (RunTimeoutError, RequestTimeoutError)) and has_passed(current_deadline())
         return isinstance(error, StepflowClientError) and not is_late
 
-    def _alone(self, flight: Flight) -> Result:
-        """Return the result once another process has it, or get it here while no other process does."""
-        lock = KeyLock(self._path, self._key)
-        pause = _TURN
-        while not self._file.take(lock):
-            found = self._found()
-            if found is not None:
-                return found
-            if self._on_wait is not None and pause == _TURN:
-                self._on_wait()
-            pause = self._pause(pause, flight)
-        try:
-            found = self._found()
-            return found if found is not None else self._executed(flight)
-        finally:
-            lock.free()
-
-    def _executed(self, flight: Flight) -> Result:
-        result = self._execute(flight)
+    def _executed(self, shared: SharedRun) -> FlowResult:
+        # A call that ended a moment ago may have cached the result.
+        found = self._found()
+        if found is not None:
+            return found
+        result = self._execute(shared)
         if result.is_success and self._may_keep(result):
             self._file.keep(self._key, result.run_id, result.output)
         return result
 
-    def _found(self) -> Result | None:
+    def _found(self) -> FlowResult | None:
         found = self._file.find(self._key, since=self._since)
-        return None if found is None else self._cached(found)
+        return None if found is None else _cached(found)
 
-    def _pause(self, seconds: float, flight: Flight) -> float:
+    def _pause(self, seconds: float, shared: SharedRun) -> float:
         """Sleep for some seconds, and return how long to sleep the next time.
 
         Raises:
@@ -183,9 +148,9 @@ class SharedCall(Generic[Result]):
         """
         if has_passed(current_deadline()):
             other = "another call for the same result had not ended when the time was over"
-            if flight.run_id is not None:
+            if shared.run_id is not None:
                 hint = "it goes on; get_result() waits again"
-                raise RunTimeoutError(f"{other}", run_id=flight.run_id, hint=hint)
+                raise RunTimeoutError(f"{other}", run_id=shared.run_id, hint=hint)
             raise RequestTimeoutError(other)
         time.sleep(seconds)
         return min(2 * seconds, _LONGEST_TURN)
@@ -252,11 +217,11 @@ class CachedRuns:
             cache, flow, input, overrides, variables, variables_from_env, idempotency_key=idempotency_key
         )
 
-        def execute(flight: Flight) -> FlowResult:
-            if flight.run_id is not None:
-                return finish(answers.Started(flight.run_id, ExecutionStatus.RUNNING, []))
+        def execute(shared: SharedRun) -> FlowResult:
+            if shared.run_id is not None:
+                return finish(answers.Started(shared.run_id, ExecutionStatus.RUNNING, []))
             run = self._created(call, deduplicate)
-            flight.created(run.run_id)
+            shared.created(run.run_id)
             return finish(run)
 
         return self._result(cache, call, execute, cancel)
@@ -319,7 +284,7 @@ class CachedRuns:
         self,
         cache: ResultCache,
         call: _Prepared,
-        execute: Callable[[Flight], FlowResult],
+        execute: Callable[[SharedRun], FlowResult],
         cancel: Callable[[str], object] | None,
     ) -> FlowResult:
         """Return the result of a call.
@@ -327,20 +292,12 @@ class CachedRuns:
         Args:
             cache: The cache.
             call: The call.
-            execute: Runs the flow, or waits for the run of the flight.
+            execute: Runs the flow, or waits for the shared run.
             cancel: Called with a run that no caller waits for any more; None lets it continue.
         """
-        shared = SharedCall(
-            cache,
-            call.key,
-            self._connection,
-            execute=execute,
-            cached=_cached,
-            may_keep=partial(self._may_keep, call),
-            cancel=cancel,
-        )
-        result: FlowResult = shared.result()
-        return result
+        return _SharedCall(
+            cache, call.key, self._connection, execute=execute, may_keep=partial(self._may_keep, call), cancel=cancel
+        ).result()
 
     def _may_keep(self, call: _Prepared, result: FlowResult) -> bool:
         """Return whether a result may be cached: its output must not quote a secret variable."""

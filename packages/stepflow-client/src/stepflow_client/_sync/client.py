@@ -32,8 +32,8 @@ from ..types.statuses import ExecutionStatus
 from .connection import Connection
 from .creation import RunCreator
 from .flows import FlowStore
+from .following import RecoveryCheck
 from .listing import PAGE, RunLister
-from .recovery import RecoveryCheck
 from .runs import RunReader
 from .waiting import Waiter
 
@@ -84,7 +84,7 @@ if TYPE_CHECKING:
     from .following import Follower
     from .handle import SyncRunHandle
     from .idempotency import KeyedRuns
-    from .progress import ProgressTeller
+    from .progress import ProgressReporter
     from .rerun import Rerunner
     from .step_times import StepTimer
 else:
@@ -224,10 +224,10 @@ class SyncStepflowClient(Picklable):
         return StepTimer(self._connection, self._follower)
 
     @cached_property
-    def _teller(self) -> ProgressTeller:
-        from .progress import ProgressTeller
+    def _reporter(self) -> ProgressReporter:
+        from .progress import ProgressReporter
 
-        return ProgressTeller(self._runs, self._events, self._waiter)
+        return ProgressReporter(self._runs, self._events, self._waiter)
 
     @cached_property
     def _blobs(self) -> BlobStore:
@@ -591,7 +591,7 @@ class SyncStepflowClient(Picklable):
             if progress is False:
                 result = self._waiter.result_of(run, deadline)
             else:
-                result = self._teller.result_of(run, began, deadline, progress)
+                result = self._reporter.result_of(run, began, deadline, progress)
         except StepflowClientError as error:
             error.run_id = error.run_id or run.run_id
             raise
@@ -871,7 +871,7 @@ class SyncStepflowClient(Picklable):
             on_cancel=on_cancel,
         )
         if progress is not False:
-            outcomes = self._teller.counted(outcomes, inputs, progress)
+            outcomes = self._reporter.counted(outcomes, inputs, progress)
         return streams.SyncOutcomeStream(outcomes)
 
     def get_result(self, run_id: RunId, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
@@ -1353,7 +1353,7 @@ class SyncStepflowClient(Picklable):
         if progress is False:
             run = self._waiter.wait_run(run_id, timeout=timeout)
         else:
-            run = self._teller.wait_run(run_id, timeout, progress)
+            run = self._reporter.wait_run(run_id, timeout, progress)
         self._recorder.seen(run.run_id, run.status)
         return run
 
@@ -1576,10 +1576,9 @@ class SyncStepflowClient(Picklable):
             InvalidArgumentError: If a path in `ignore` is malformed.
             RequestTimeoutError: If the timeout expires.
         """
-        from .comparing import RunComparer
+        from .comparing import compare_runs
 
-        comparer = RunComparer(self._connection, self._runs, self._blobs)
-        return comparer.compare_runs(a, b, ignore=ignore, timeout=timeout)
+        return compare_runs(self._connection, self._runs, self._blobs, a, b, ignore, timeout)
 
     def explain_run(self, run_id: RunId, *, item_index: int | None = None, timeout: float | None = None) -> RunAccount:
         """Return why an item of a run failed: the step that failed first, and the steps that did not run because of it.

@@ -1,67 +1,82 @@
 # Written from _async/comparing.py by `make generate`. Change that file instead.
 
-"""Reading two runs to compare them."""
+"""The flow of a run, and reading two runs to compare them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._codec import requests
 from .._rules.deadline import deadline_of, deadline_scope
+from .._rules.releases import has_step_outputs
 from .._shared.gather import sync_together
+from ..errors import StepflowClientError
+from ..flows.additions import Origin, as_written, origin_of
 from ..flows.differences import parse_patterns
 from ..flows.run_differences import RunContent, run_differences
 from ..types.comparison import RunComparison
 from .blobs import BlobStore
 from .connection import Connection
-from .flow_of_run import flow_of_run
 from .runs import RunReader
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
     from ..types import ListItemsResponse
 
-__all__ = ["RunComparer"]
+__all__ = ["RunFlow", "compare_runs", "flow_of_run"]
 
 
-class RunComparer:
-    """Compares runs.
+def compare_runs(
+    connection: Connection,
+    runs: RunReader,
+    blobs: BlobStore,
+    a: RunId,
+    b: RunId,
+    ignore: str | Iterable[str],
+    timeout: float | None,
+) -> RunComparison:
+    """Return the differences between two runs."""
+    patterns = parse_patterns(ignore)
+    run_ids = [requests.check_run_id(a), requests.check_run_id(b)]
+    with deadline_scope(deadline_of(timeout)):
+        # Requested beforehand; otherwise, both concurrent calls would request it.
+        server = connection.server()
+        contents = [partial(_content, connection, runs, blobs, run_id) for run_id in run_ids]
+        one, other = sync_together(contents, 2)
+    return RunComparison(
+        a=one.run,
+        b=other.run,
+        every_difference=run_differences(one, other, patterns),
+        not_compared=("inputs",) if has_step_outputs(server) else ("inputs", "step outputs"),
+    )
 
-    Args:
-        connection: The connection.
-        runs: Reads runs.
-        blobs: Reads flows as they were stored.
-    """
 
-    def __init__(self, connection: Connection, runs: RunReader, blobs: BlobStore) -> None:
-        self._connection = connection
-        self._runs = runs
-        self._blobs = blobs
+def _content(connection: Connection, runs: RunReader, blobs: BlobStore, run_id: str) -> RunContent:
+    run = runs.get_run(run_id)
+    listed: ListItemsResponse = runs.get_run_items(run_id)
+    steps = runs.get_run_steps(run_id)
+    flow, origin = flow_of_run(connection, runs, blobs, run_id, run.flow_id)
+    kept = {} if origin is None else origin.kept
+    return RunContent(run, flow, list(listed.items), list(steps.steps), kept)
 
-    def compare_runs(
-        self, a: RunId, b: RunId, *, ignore: str | Iterable[str] = (), timeout: float | None = None
-    ) -> RunComparison:
-        """Return the differences between two runs."""
-        patterns = parse_patterns(ignore)
-        run_ids = [requests.check_run_id(a), requests.check_run_id(b)]
-        with deadline_scope(deadline_of(timeout)):
-            # Requested beforehand; otherwise, both concurrent calls would request it.
-            server = self._connection.server()
-            one, other = sync_together([partial(self._content, run_id) for run_id in run_ids], 2)
-        told = server.capabilities["step_outputs"] or server.dialect == "0.9"
-        return RunComparison(
-            a=one.run,
-            b=other.run,
-            every_difference=run_differences(one, other, patterns),
-            not_compared=("inputs",) if told else ("inputs", "step outputs"),
-        )
 
-    def _content(self, run_id: str) -> RunContent:
-        run = self._runs.get_run(run_id)
-        listed: ListItemsResponse = self._runs.get_run_items(run_id)
-        steps = self._runs.get_run_steps(run_id)
-        flow, origin = flow_of_run(self._connection, self._runs, self._blobs, run_id, run.flow_id)
-        kept = {} if origin is None else origin.kept
-        return RunContent(run, flow, list(listed.items), list(steps.steps), kept)
+class RunFlow(NamedTuple):
+    """The flow of a run, and the origin of a rerun."""
+
+    flow: dict[str, Any]
+    origin: Origin | None
+
+
+def flow_of_run(connection: Connection, runs: RunReader, blobs: BlobStore, run_id: str, flow_id: str) -> RunFlow:
+    """Return the flow of a run with its integers; `get_run_flow` returns it with other paths and without integers."""
+    stored: Any = None
+    if (connection.server()).capabilities["blobs"]:
+        try:
+            stored = (blobs.get_blob(flow_id)).data
+        except StepflowClientError:
+            stored = None
+    if not isinstance(stored, dict):
+        stored = runs.stored_flow(run_id)
+    return RunFlow(as_written(stored), origin_of(stored))

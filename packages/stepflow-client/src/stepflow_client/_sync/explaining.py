@@ -15,8 +15,8 @@ from ..flows.components import Components, components_of, schemas_of
 from ..types import ListItemsResponse
 from ..types.statuses import ExecutionStatus
 from .blobs import BlobStore
+from .comparing import flow_of_run
 from .connection import Connection
-from .flow_of_run import flow_of_run
 from .runs import RunReader
 
 if TYPE_CHECKING:

@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from ..types import FlowResult, RunDetails
     from ..types.outcomes import Outcome
 
-__all__ = ["ProgressTeller"]
+__all__ = ["ProgressReporter"]
 
-_PULSE = 0.5
+_UPDATE = 0.5
 """Seconds without an event after which the progress is reported again, to update the elapsed time."""
 _EVERY = 0.2
 """Minimum seconds between reports after events, however many events there are."""
 
 
-class ProgressTeller:
+class ProgressReporter:
     """Waits for runs and batches, and reports their progress.
 
     Args:
@@ -62,13 +62,13 @@ class ProgressTeller:
             deadline: The deadline of the call, by `time.monotonic()`; None for no limit.
             progress: How to report the progress.
         """
-        with progress_shown(progress) as tell:
+        with progress_shown(progress) as report:
             if not run.has_ended:
-                self._follow(run.run_id, tell, began, deadline)
+                self._follow(run.run_id, report, began, deadline)
             result = self._waiter.result_of(run, deadline)
             completed = int(result.is_success)
             seconds = time.monotonic() - began
-            tell(Progress(run.run_id, result.status.value, 1, completed, 1 - completed, duration=seconds))
+            report(Progress(run.run_id, result.status.value, 1, completed, 1 - completed, duration=seconds))
         return result
 
     def wait_run(self, run_id: RunId, timeout: float | None, progress: ProgressOption) -> RunDetails:
@@ -76,13 +76,13 @@ class ProgressTeller:
         run_id = requests.check_run_id(run_id)
         deadline = deadline_of(timeout)
         began = time.monotonic()
-        with deadline_scope(deadline), progress_shown(progress) as tell:
-            self._follow(run_id, tell, began, deadline)
+        with deadline_scope(deadline), progress_shown(progress) as report:
+            self._follow(run_id, report, began, deadline)
             left = None if deadline is None else max(0.001, deadline - time.monotonic())
             run = self._waiter.wait_run(run_id, timeout=left)
             total, completed = run.items.total, run.items.completed
             seconds = time.monotonic() - began
-            tell(Progress(run_id, run.status.value, total, completed, total - completed, duration=seconds))
+            report(Progress(run_id, run.status.value, total, completed, total - completed, duration=seconds))
         return run
 
     def counted(
@@ -96,33 +96,33 @@ class ProgressTeller:
             progress: How to report the progress.
         """
         count = BatchCount(len(inputs) if isinstance(inputs, Sized) else None)
-        with progress_shown(progress) as tell:
-            tell(count.progress())
+        with progress_shown(progress) as report:
+            report(count.progress())
             shown = time.monotonic()
             with closing(outcomes) as each_of:
                 for outcome in each_of:
                     count.note(outcome)
                     if time.monotonic() - shown >= _EVERY:
-                        tell(count.progress())
+                        report(count.progress())
                         shown = time.monotonic()
                     yield outcome
-            tell(count.progress(is_over=True))
+            report(count.progress(is_over=True))
 
-    def _follow(self, run_id: str, tell: Callable[[Progress], object], began: float, deadline: float | None) -> None:
+    def _follow(self, run_id: str, report: Callable[[Progress], object], began: float, deadline: float | None) -> None:
         """Report the progress of a run until it has ended or the deadline has passed.
 
-        Errors of the run or its server are not raised here: waiting for the run raises them. Errors that `tell` raises
-        are passed on.
+        Errors of the run or its server are not raised here: waiting for the run raises them. Errors of `report` are
+        passed on.
 
         Args:
             run_id: The run.
-            tell: Called immediately, then every half second, and after events.
+            report: Called immediately, then every half second, and after events.
             began: When waiting for the run began, by `time.monotonic()`.
             deadline: The deadline, by the same clock; None for no limit.
         """
         with closing(self._states(run_id, began, deadline)) as states:
             for progress in states:
-                tell(progress)
+                report(progress)
 
     def _states(self, run_id: str, began: float, deadline: float | None) -> Generator[Progress, None, None]:
         try:
@@ -139,7 +139,7 @@ class ProgressTeller:
     def _told(self, seen: RunProgress, began: float, deadline: float | None) -> Generator[Progress, None, None]:
         shown = time.monotonic()
         yield seen.progress(shown - began)
-        followed = self._events.run_events(seen.run_id, heartbeat=_PULSE, deadline=deadline)
+        followed = self._events.run_events(seen.run_id, heartbeat=_UPDATE, deadline=deadline)
         with closing(followed) as events:
             for event in events:
                 now = time.monotonic()

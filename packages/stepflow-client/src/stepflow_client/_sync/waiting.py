@@ -24,7 +24,7 @@ from ..errors import (
     StepflowClientError,
 )
 from .connection import Connection
-from .recovery import RecoveryCheck
+from .following import RecoveryCheck
 from .runs import RunReader
 
 if TYPE_CHECKING:

@@ -70,7 +70,7 @@ class Drawing:
         Raises:
             DrawingUnavailableError: If the extra `stepflow-client[draw]` is not installed.
         """
-        from .png import png
+        from .svg import png
 
         return png(self.svg(), scale)
 

@@ -1,14 +1,17 @@
-"""HTML pages for pictures and reports: a single file that loads no other files."""
+"""HTML pages for pictures and reports: a single file that loads no other files; JSON values as collapsible trees."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import json
+from collections.abc import Iterator
 from html import escape
+from typing import Any
 
 from .._base.text import visible, visible_lines
 
-__all__ = ["PAGE_STYLE", "page"]
+__all__ = ["PAGE_STYLE", "TREE_STYLE", "json_tree", "page", "short_json"]
 
 PAGE_STYLE = """
 :root{color-scheme:light dark;--bg:#fff;--text:#0f172a;--soft:#475569;--line:#cbd5e1;--panel:#f8fafc;--bad:#b91c1c;
@@ -45,3 +48,49 @@ def page(title: str, body: str, style: str, script: str = "") -> str:
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(visible(title))}</title><style>{style}</style></head>\n<body>{visible_lines(body)}{program}</body></html>\n"
     )
+
+
+TREE_STYLE = """
+.js{font:12px/1.5 ui-monospace,"DejaVu Sans Mono",Menlo,monospace;overflow-wrap:anywhere}
+.js details{margin-left:14px}.js summary{cursor:pointer;margin-left:-14px}.js div{margin-left:14px}
+.js b{font-weight:600}
+"""
+_MOST_NODES = 300
+_MOST_CHILDREN = 50
+_LONGEST_TEXT = 2_000
+_DEEPEST = 30
+
+
+def short_json(value: Any, longest: int = 100) -> str:
+    """Return a value as JSON on one line with a maximum length. A longer one is cut and ends with `…`."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def json_tree(value: Any, *, most: int = _MOST_NODES, longest: int = _LONGEST_TEXT) -> str:
+    """Return a value as HTML with collapsible objects and lists, of which the two outer levels are open.
+
+    Args:
+        value: A JSON value.
+        most: Maximum number of values to show. The number of hidden entries is shown instead of them.
+        longest: Maximum number of characters to show of a scalar value.
+    """
+    left = [most]
+    return f'<div class="js">{"".join(_tree(value, "", left, 0, longest))}</div>'
+
+
+def _tree(value: Any, name: str, left: list[int], depth: int, longest: int) -> Iterator[str]:
+    left[0] -= 1
+    label = f"<b>{escape(name)}</b>: " if name else ""
+    if not isinstance(value, (dict, list)) or not value or depth >= _DEEPEST:
+        yield f"<div>{label}{escape(short_json(value, longest))}</div>"
+        return
+    entries = list(value.items()) if isinstance(value, dict) else [(str(i), each) for i, each in enumerate(value)]
+    size = f"{{{len(entries)}}}" if isinstance(value, dict) else f"[{len(entries)}]"
+    yield f"<details{' open' if depth < 2 else ''}><summary>{label}{size}</summary>"
+    for place, (key, each) in enumerate(entries):
+        if left[0] <= 0 or place >= _MOST_CHILDREN:
+            yield f"<div>… {len(entries) - place} more</div>"
+            break
+        yield from _tree(each, short_json(str(key), 200)[1:-1] or '""', left, depth + 1, longest)
+    yield "</details>"

@@ -129,16 +129,12 @@ def _group(graph: FlowGraph, group: str, names: dict[str, str], details: bool) -
             yield f"e{index} [width={width:.4f} height={LINE / _POINTS:.4f}];"
     for index, sub in enumerate(graph.sub_flows):
         if sub.parent == group:
-            label = _reserved(columns(cut(sub.label)) * COLUMN + 12, LINE)
-            yield f"subgraph cluster_{index} {{ margin=14; label={label};"
+            # A text as wide as the label reserves its room; a character of Courier is 0.6 of the font size wide.
+            label = "x" * columns(cut(sub.label))
+            font = f"fontname=Courier fontsize={COLUMN / 0.6:.2f}"
+            yield f'subgraph cluster_{index} {{ graph [margin=14 {font} label="{label}"];'
             yield from _group(graph, sub.id, names, details)
             yield "}"
-
-
-def _reserved(width: float, height: float) -> str:
-    """Return an empty label of the given size in pixels."""
-    table = f'<table fixedsize="true" width="{width:.0f}" height="{height:.0f}" border="0" cellborder="0">'
-    return f"<{table}<tr><td></td></tr></table>>"
 
 
 def _read(graph: FlowGraph, found: dict[str, Any]) -> Layout:

@@ -16,7 +16,7 @@ from ..types.models import Listing
 from ..types.results import FlowResult
 from ..types.runs import ITEM_COLUMNS, RunArguments, RunDetails, RunItem, RunItems, StepDetails
 from ..types.server import ComponentInfo, ComponentList
-from .trees import TREE_STYLE, json_tree
+from .html import TREE_STYLE, json_tree
 
 __all__ = ["bundle", "html"]
 

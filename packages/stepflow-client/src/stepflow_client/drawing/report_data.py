@@ -13,7 +13,7 @@ from .._codec import responses
 from .._data.secrets import Secrets, secrets_of
 from ..flows.account import accounts_of
 from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
-from .timing import StepTime
+from .charts import StepTime
 
 if TYPE_CHECKING:
     from ..types.account import RunAccount, StepAccount

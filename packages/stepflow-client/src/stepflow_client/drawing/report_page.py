@@ -11,15 +11,13 @@ from typing import Any
 
 from .._base.text import cut, fine_duration, short_json, visible, visible_lines
 from ..types import RunArguments, RunItem, StepDetails
-from .charts import CHART_STYLE, Bar, histogram, timeline
+from .charts import CHART_STYLE, Bar, StepTime, histogram, item_times, percentile, timeline
 from .graph import flow_graph
-from .html import PAGE_STYLE, page
+from .html import PAGE_STYLE, TREE_STYLE, json_tree, page
 from .layout import DrawingUnavailableError
 from .report_data import ReportData
 from .svg import STYLE, svg
 from .text import mermaid
-from .timing import StepTime, item_times, percentile
-from .trees import TREE_STYLE, json_tree
 
 __all__ = ["bars_of", "report_page", "statuses_of"]
 

@@ -1,16 +1,17 @@
-"""A graph as SVG: text in a single size, colours for the light and the dark theme, and tooltips with the whole text."""
+"""A graph as SVG: text in one size, colours of the light and the dark theme, tooltips with the whole text; also PNG."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from html import escape
 
 from .._base.text import visible
 from .graph import FlowGraph, GraphEdge, GraphNode, SubFlow
 from .labels import columns, cut, edge_label, node_lines, node_title
-from .layout import COLUMN, LINE, Box, Layout, Route, lay_out
+from .layout import COLUMN, LINE, Box, DrawingUnavailableError, Layout, Route, lay_out
 
-__all__ = ["STYLE", "svg"]
+__all__ = ["STYLE", "png", "svg"]
 
 _COLOURS = ("#2563eb", "#c2410c", "#15803d", "#9333ea", "#be123c", "#0e7490", "#a16207", "#4b5563")
 
@@ -167,3 +168,33 @@ def _node(node: GraphNode, box: Box, plugin: int | None, status: str, details: b
         place = f'x="{box.x + box.width - 9:.1f}" y="{box.y + 9:.1f}"'
         parts.append(f'<text class="sf-status" {place}>{_MARKS[status]}</text>')
     return "".join(parts) + "</g>"
+
+
+_DARK = re.compile(r"@media \(prefers-color-scheme:dark\)\{.*?\}\}", re.DOTALL)
+_VARIABLE = re.compile(r"--(sf-[a-z_]+):(#[0-9a-f]+)")
+_DECLARED = re.compile(r"--sf-[a-z_]+:[^;}]+;?")
+_USE = re.compile(r"var\(--(sf-[a-z_]+)\)")
+
+
+def png(svg: str, scale: int) -> bytes:
+    """Return a picture as PNG, in the colours of the light theme.
+
+    Args:
+        svg: The picture as SVG, including its style.
+        scale: Pixels for each pixel of the SVG.
+
+    Raises:
+        DrawingUnavailableError: If `resvg-py` is not installed.
+    """
+    try:
+        from resvg_py import svg_to_bytes
+    except ImportError:
+        message = "PNG pictures need a package that is not installed"
+        raise DrawingUnavailableError(message, hint="pip install 'stepflow-client[draw]'") from None
+    # The renderer does not support CSS variables.
+    head, mark, rest = svg.partition("</style>")
+    head = _DARK.sub("", head)
+    colours = dict(_VARIABLE.findall(head))
+    head = _USE.sub(lambda use: colours[use[1]], _DECLARED.sub("", head))
+    plain = head + mark + rest
+    return bytes(svg_to_bytes(svg_string=plain, zoom=scale, background="#ffffff", font_family="DejaVu Sans Mono"))

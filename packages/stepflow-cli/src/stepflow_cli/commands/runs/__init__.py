@@ -26,8 +26,11 @@ _COMMANDS = {
 
 command = LazyGroup(
     "runs",
-    commands_of=_COMMANDS,
+    summaries=_COMMANDS,
     package=__name__,
-    help="List, follow, cancel and delete the runs of a server.",
+    shared={
+        **dict.fromkeys(("get", "flow", "items", "steps", "result"), "parts"),
+        **dict.fromkeys(("cancel", "delete"), "ends"),
+    },
 )
-"""The group. Each of its commands is a module of this package."""
+"""The group. Its commands are in modules of this package."""

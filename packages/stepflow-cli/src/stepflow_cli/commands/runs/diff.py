@@ -12,9 +12,8 @@ from ...output.view import Output
 from ...params.options import output_options, server_options
 from ...params.parsing import Command
 from ...params.runs import two_runs_argument
-from ...records.differences import DIFFERENCE, difference_records
-from ...records.runs import duration_text
-from ...runs.ids import whole_id
+from ...records.runs import DIFFERENCE, difference_records, duration_text
+from ...runs.find import whole_id
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
 
@@ -33,9 +32,7 @@ __all__ = ["command"]
 @server_options(default="server")
 @output_options
 def command(a: str, b: str, ignore: tuple[str, ...], every: bool, server: ServerOptions, output: Output) -> None:
-    """Show where two runs differ; the exit code is 1 if they do.
-
-    Compares the status, the flow, and for each item the outputs of its steps, its output and its error: `$.status`,
+    """Compares the status, the flow, and for each item the outputs of its steps, its output and its error: `$.status`,
     `$.flow.steps.ID.input`, `$.steps.ID.output`, `$.output`; for batches below `$.items[N]`. Times are not compared.
 
     A value that a step passes on to others is shown once, at the first step that has it; --all shows every place.

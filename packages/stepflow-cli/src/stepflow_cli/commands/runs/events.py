@@ -17,9 +17,9 @@ from ...output.view import Output
 from ...params.options import output_options, server_options
 from ...params.parsing import Choice, Command
 from ...params.runs import run_argument
-from ...records.events import EVENT, event_record
+from ...records.runs import EVENT, event_record
 from ...runs.events import EventReader
-from ...runs.ids import whole_id
+from ...runs.find import whole_id
 from ...server.connect import Target, connect
 from ...settings.resolve import ServerOptions
 
@@ -56,7 +56,7 @@ class _Asked:
         """Return the command that continues after the last event."""
         if target.ends_with_command:
             return None
-        words = target.come_back("runs events", self.run_id)
+        words = target.return_command("runs events", self.run_id)
         for flag in ("include_results", "include_sub_runs"):
             words += f" --{flag.replace('_', '-')}" if getattr(self, flag) else ""
         words += f" --heartbeat {self.heartbeat:g}" if self.heartbeat is not None else ""
@@ -99,10 +99,8 @@ def command(
     server: ServerOptions,
     output: Output,
 ) -> None:
-    """Print the events of a run as they come, until it ends.
-
-    Prints readable lines on a terminal, elsewhere lines of JSON. Each event comes exactly once, even if the connection
-    breaks; --after with the cursor of an event continues after it.
+    """Prints readable lines on a terminal, elsewhere lines of JSON. Each event comes exactly once, even if the
+    connection breaks; --after with the cursor of an event continues after it.
 
     The output ends only with the run, because servers do not mark the latest event of a running run. Servers before
     0.12 have no events: they are inferred from the state of the run, and those of steps come at the end.

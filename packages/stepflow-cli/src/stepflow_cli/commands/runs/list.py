@@ -14,14 +14,12 @@ from ...errors import usage
 from ...output.messages import note
 from ...output.tables import is_terminal
 from ...output.view import Output
-from ...params.labels import label_option, labels_of
+from ...params.filters import label_option, labels_of, time_option
 from ...params.options import output_options, server_options, watch_option
 from ...params.parsing import Command
 from ...params.runs import run_id_option, status_option
-from ...params.times import time_option
 from ...records.runs import RUN, run_record
-from ...runs.ids import whole_id
-from ...runs.labelled import labelled_runs
+from ...runs.find import labelled_runs, whole_id
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
 
@@ -59,16 +57,14 @@ def command(
     output: Output,
     **given: Any,
 ) -> None:
-    """List runs, newest first.
-
-    ITEMS is how many items have ended, of how many; servers count them when the whole run ends. With --watch, those of
-    running batches are counted from their events (up to 10 batches at once, from 0.12 on). For a run that has not
+    """ITEMS is how many items have ended, of how many; servers count them when the whole run ends. With --watch, those
+    of running batches are counted from their events (up to 10 batches at once, from 0.12 on). For a run that has not
     ended, the duration is the time since it was created.
     """
     if everything and limit is not None:
         raise usage("--all and --limit exclude each other")
     if watch:
-        from ...output.watching import check_watch
+        from ...output.live import check_watch
 
         if everything:
             raise usage("--watch and --all exclude each other", "-n N watches more runs")
@@ -96,8 +92,8 @@ def command(
             output.records(map(run_record, _all(target.client, status, filters)), RUN)
             return
         if watch:
-            from ...output.watching import watch_records
-            from ...runs.batch_counts import BatchCounts
+            from ...output.live import watch_records
+            from ...runs.events import BatchCounts
 
             def newest() -> list[Mapping[str, Any]]:
                 labelled = islice(labelled_runs(target.client, labels, status, filters), shown_runs)

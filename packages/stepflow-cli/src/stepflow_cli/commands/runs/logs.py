@@ -16,7 +16,7 @@ from ...output.view import Column, Output, View
 from ...params.options import output_options
 from ...params.parsing import Choice, Command
 from ...params.runs import recorded_run_argument
-from ...runs.ids import is_whole, recorded_id
+from ...runs.find import is_whole, recorded_id
 from ...server.logs import LEVELS, KeptLine, lines_of_run, runs_beginning_with
 from ...settings.history import history_setting
 
@@ -42,9 +42,7 @@ _LINE = View(
 @click.option("--all", "everything", is_flag=True, help="With lines that name only other runs.")
 @output_options
 def command(run_id: str, level: str, lines: int | None, everything: bool, output: Output) -> None:
-    """Print what the server and its workers wrote while a run was executed.
-
-    Works for runs on servers that this command started on this machine: by 'serve', or embedded by 'run', 'repl' and
+    """Works for runs on servers that this command started on this machine: by 'serve', or embedded by 'run', 'repl' and
     others. Prints the lines from the first to the last one that names the run, at level info and above, without those
     of other runs; lines of workers name no run. Repeated lines are printed once, with their count.
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import click
 
 from ...errors import usage
-from ...output.pages import open_in_browser, write_document
-from ...output.view import Output
+from ...output.view import Output, open_in_browser, write_document
 from ...params.options import option_in, server_options
 from ...params.parsing import FILE, Command
 from ...params.runs import read_run_ids, runs_argument
-from ...runs.ids import whole_ids
+from ...runs.find import whole_ids
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
 
@@ -30,10 +29,8 @@ __all__ = ["command"]
 )
 @option_in("--open", "show", is_flag=True, section="Output", help="Show the file in the browser; needs --output.")
 def command(runs: tuple[str, ...], server: ServerOptions, output: str | None, show: bool) -> None:
-    """Write a report of runs: one HTML page that loads nothing and has no scripts.
-
-    It has the flow's graph coloured by status, a timeline, the steps, the errors in groups, and outputs that fold; of a
-    batch the latency of the items too. Two runs stand side by side. A run that has not ended is shown as far as it
+    """It has the flow's graph coloured by status, a timeline, the steps, the errors in groups, and outputs that fold;
+    of a batch the latency of the items too. Two runs stand side by side. A run that has not ended is shown as far as it
     came. Input, variables and overrides come from the history, where the run was started on this machine; servers
     before 0.12 tell input and overrides themselves. Values of secret variables are ***, as far as they are known: the
     flow's defaults, and the environment variables that it names.

@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...completion.words import complete_flow_files
+from ...completion.candidates import complete_flow_files
 from ...inputs.batch import read_inputs
 from ...inputs.flow import load_flow_or_id
 from ...inputs.values import Values
-from ...output.messages import note
-from ...output.spinner import waiting
+from ...output.messages import note, waiting
 from ...output.view import Column, Output, View
 from ...params.flow import history_options, value_options
 from ...params.options import file_output_options, option_in, server_options, timeout_option
 from ...params.parsing import FILE, Command
 from ...params.runs import run_argument
 from ...records.results import print_result, print_results
-from ...runs.ids import whole_id
-from ...runs.wait import Wait, or_come_back
+from ...runs.find import whole_id
+from ...runs.wait import Wait, hinting_return
 from ...server.connect import Target, connect
 from ...settings.history import require_history
 from ...settings.resolve import ServerOptions
@@ -73,10 +72,8 @@ def command(
     server: ServerOptions,
     output: Output,
 ) -> None:
-    """Run a finished run again, keeping outputs of its steps.
-
-    Kept steps are not executed: they return their earlier output. Without --from, --failed or --only-missing everything
-    is executed. --failed alone keeps the completed steps of the failed items.
+    """Kept steps are not executed: they return their earlier output. Without --from, --failed or --only-missing
+    everything is executed. --failed alone keeps the completed steps of the failed items.
 
     Servers do not return the input, variables and overrides of a run. They are taken from the history, if the run was
     started here; an input that is given replaces the recorded one, variables and overrides that are given take
@@ -123,8 +120,8 @@ def _asked(target: Target, run_id: str, chosen: dict[str, Any], values: Values, 
 
 
 def _rerun(target: Target, asked: _Asked, wait: Wait) -> RerunResult:
-    again = target.come_back("runs list --limit", "5")
-    with or_come_back(target, asked.run_id, wait, again), waiting(f"running {asked.run_id} again"):
+    again = target.return_command("runs list --limit", "5")
+    with hinting_return(target, asked.run_id, wait, again), waiting(f"running {asked.run_id} again"):
         return target.client.rerun(
             asked.run_id, timeout=wait.timeout, variables_from_env=asked.variables_from_env, **asked.chosen
         )

@@ -17,7 +17,7 @@ from ...params.runs import read_run_ids, runs_argument
 from ...records.results import cancelled_run
 from ...records.runs import RUN, run_record
 from ...runs.bulk import for_each_run, print_done, raise_worst
-from ...runs.ids import whole_ids
+from ...runs.find import whole_ids
 from ...runs.wait import Wait, wait_for
 from ...server.connect import Target, connect
 from ...settings.resolve import ServerOptions
@@ -37,9 +37,7 @@ _ONE_LOOK = 5.0
 @server_options(default="server")
 @output_options
 def command(runs: tuple[str, ...], wait: Wait, server: ServerOptions, output: Output) -> None:
-    """Wait for runs to end, and show how they ended.
-
-    RUN may be - for ids on standard input, one a line.
+    """RUN may be - for ids on standard input, one a line.
 
     The exit code is 0 if all completed, else 5 if one did not end in time, else 1 if one failed, else 6 (one was
     cancelled). Ctrl-C and --timeout only end the wait.
@@ -102,7 +100,7 @@ def _text(run_id: str, ids: list[str]) -> str:
 
 
 def _again(target: Target, ids: list[str]) -> str:
-    return target.come_back("runs wait", " ".join(ids))
+    return target.return_command("runs wait", " ".join(ids))
 
 
 def _failure(target: Target, record: dict[str, Any]) -> list[Problem]:
@@ -112,7 +110,7 @@ def _failure(target: Target, record: dict[str, Any]) -> list[Problem]:
     if status == "cancelled":
         return [cancelled_run(run_id)]
     words = "failed" if status == "failed" else f"is {status}"
-    hint = f"'{target.come_back('runs result', run_id)}' tells why"
+    hint = f"'{target.return_command('runs result', run_id)}' tells why"
     return [Problem(f"run {run_id} {words}", kind="run_failed", exit_code=ExitCode.FAILED, run_id=run_id, hint=hint)]
 
 

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...errors import printable
-from ...output.spinner import waiting
+from ...output.messages import waiting
 from ...output.tables import is_terminal
 from ...output.view import Output, View
 from ...params.options import output_options, server_options, wait_options
 from ...params.parsing import Command
 from ...params.runs import run_argument
-from ...records.events import EVENT, event_record
-from ...records.runs import RUN_IN_FULL, run_record
-from ...runs.ids import whole_id
-from ...runs.wait import Wait, or_come_back
+from ...records.runs import EVENT, RUN_IN_FULL, event_record, run_record
+from ...runs.find import whole_id
+from ...runs.wait import Wait, hinting_return
 from ...server.connect import connect
 from ...settings.resolve import ServerOptions
 
@@ -40,9 +39,7 @@ _QUIET = ("run_created", "steps_needed", "step_ready")
 @server_options(default="server")
 @output_options
 def command(run_id: str, wait: Wait, server: ServerOptions, output: Output) -> None:
-    """Show the steps of a run live, until it ends.
-
-    Prints a tree on a terminal, elsewhere a line for each change; with -o jsonl the events themselves, with json and
+    """Prints a tree on a terminal, elsewhere a line for each change; with -o jsonl the events themselves, with json and
     yaml the run at its end. The exit code is that of the run: 0 completed, 1 failed, 6 cancelled.
 
     Ctrl-C stops watching, not the run, and prints the command to watch it again. A cancelled run counts as ended at
@@ -52,7 +49,7 @@ def command(run_id: str, wait: Wait, server: ServerOptions, output: Output) -> N
 
     with connect(server) as target, ExitStack() as stack:
         run_id = whole_id(target.client, run_id)
-        stack.enter_context(or_come_back(target, run_id, wait))
+        stack.enter_context(hinting_return(target, run_id, wait))
         watch = Watch(target, run_id)
         if output.format == "jsonl":
             _events(watch, wait, output)
@@ -100,7 +97,7 @@ def _end(watch: Watch, wait: Wait, output: Output) -> None:
 
 
 def _lines(watch: Watch, wait: Wait, output: Output) -> None:
-    from ...runs.lines import words_for
+    from ...runs.events import words_for
 
     def show(event: RunEvent, seconds: float | None, error: str | None) -> None:
         if event.type not in _QUIET or (event.type == "run_created" and event.run_id == watch.run.run_id):
@@ -112,11 +109,11 @@ def _lines(watch: Watch, wait: Wait, output: Output) -> None:
 
 def _tree(watch: Watch, wait: Wait) -> None:
     from ...output.live import live_picture
+    from ...output.messages import reported_by
     from ...runs.tree import tree_of
-    from ...server.outages import told_by
 
     def draw(height: int | None) -> Tree:
         return tree_of(watch.progress, watch.now, watch.note, height=height)
 
-    with live_picture(draw) as refresh, told_by(watch.say):
+    with live_picture(draw) as refresh, reported_by(watch.say):
         watch.follow(_nothing, refresh, timeout=wait.timeout, sub_runs=True)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from ..forms import Field, fields_of, filled
 from ..site import Site, site_of
-from .pictures import flow_lines, flow_picture
+from .runs import flow_lines, flow_picture
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, StoredFlow

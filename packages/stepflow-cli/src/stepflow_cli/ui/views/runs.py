@@ -1,8 +1,9 @@
-"""Views of runs: the list, a run, an item, and the flow of a run."""
+"""Pages of runs."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from ..site import Site, site_of
-from .pictures import flow_lines, flow_picture
 
 if TYPE_CHECKING:
     from stepflow_client import RunAccount, RunArguments, RunDetails, RunItem, StepDetails, StoredFlow
     from stepflow_client.drawing import RunReport
 
-__all__ = ["filters_of", "home", "item_page", "list_page", "run_flow_page", "run_page"]
+__all__ = ["filters_of", "flow_lines", "flow_picture", "home", "item_page", "list_page", "run_flow_page", "run_page"]
 
 PAGE = 50
 """Runs or items per page: few enough to keep a page with a graph below 2,000 elements."""
@@ -240,3 +240,45 @@ def _picture(report: RunReport) -> str:
     from stepflow_client.drawing.report_page import statuses_of
 
     return flow_picture(report.flow, statuses_of(report))
+
+
+_MOST_DRAWN_STEPS = 150
+_ORDER = (
+    *("name", "description", "version", "schemas", "id", "component", "input", "onError", "mustExecute"),
+    *("steps", "output", "examples", "test", "metadata"),
+)
+
+
+def flow_picture(flow: Mapping[str, Any], statuses: Mapping[str, str] | None = None) -> str:
+    """Return the graph of a flow as SVG, coloured by the statuses of its steps; empty if it cannot be drawn."""
+    from stepflow_client import StepflowClientError
+    from stepflow_client.drawing import DrawingUnavailableError
+    from stepflow_client.drawing.graph import flow_graph
+    from stepflow_client.drawing.svg import svg
+
+    if not flow.get("steps") or len(flow["steps"]) > _MOST_DRAWN_STEPS:
+        return ""
+    try:
+        # `svg` escapes its values.
+        return Markup(svg(flow_graph(flow), statuses=statuses, style=False))  # noqa: S704
+    except (DrawingUnavailableError, StepflowClientError):
+        return ""
+
+
+def flow_lines(flow: Mapping[str, Any]) -> list[str]:
+    """Return a flow as lines of YAML in a fixed order: servers from 0.12 on change the order each time."""
+    import yaml
+
+    return yaml.safe_dump(_ordered(flow), sort_keys=False, allow_unicode=True, width=110).splitlines()
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_ordered(each) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+
+    def place(key: str) -> tuple[int, str]:
+        return (_ORDER.index(key) if key in _ORDER else len(_ORDER), key)
+
+    return {key: _ordered(value[key]) for key in sorted(value, key=place)}

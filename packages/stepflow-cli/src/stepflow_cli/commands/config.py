@@ -1,0 +1,214 @@
+"""`stepflow config`: the settings and their origins."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from ..completion.candidates import complete_config_keys, complete_profiles, complete_settings
+from ..errors import Problem, nearest, printable, usage
+from ..exit_codes import ExitCode
+from ..output.messages import note
+from ..output.view import Column, Output, View
+from ..params.options import changed_profile_option, output_options, server_options
+from ..params.parsing import LazyGroup
+from ..settings.resolve import ServerOptions, Setting
+
+__all__ = ["command"]
+
+command = LazyGroup(
+    "config",
+    aliases={"show": "list", "rm": "unset"},
+    help="""
+    Profiles are in a TOML file, config.toml in the user's configuration folder, or the one that STEPFLOW_CONFIG_FILE
+    names:
+
+    \b
+      current = "prod"
+      [profiles.prod]
+      url = "https://stepflow.example.com"
+      token_command = ["pass", "show", "stepflow"]
+
+    The keys of a profile: url; token_env, token_file or token_command; timeout (seconds); verify (true or false);
+    ca_file; cert_file; key_file; proxy. Flags take precedence over the environment, and the environment over a
+    profile; but a profile that names a token is sent its own.
+
+    history = false, above the profiles, keeps commands from recording runs; so does STEPFLOW_HISTORY=off.
+    """,
+)
+
+_SETTINGS = View(columns=(Column("name"), Column("value"), Column("origin")), name="name", folds=True)
+
+
+@command.command("list")
+@click.option("--show-origin", is_flag=True, help="Also show where each value comes from.")
+@server_options(default="server")
+@output_options
+def _list(show_origin: bool, server: ServerOptions, output: Output) -> None:
+    """Show the settings in effect: the server that commands use, and all others.
+
+    They take the environment and the flags of this command into account. A token is never shown, only its source;
+    without a url, an embedded server is used.
+    """
+    from ..settings.display import home_as_tilde, settings_in_effect
+
+    found = settings_in_effect(server)
+    if output.format in (None, "table"):
+        found = [Setting(each.name, home_as_tilde(each.value), home_as_tilde(each.origin)) for each in found]
+    records = [{"name": each.name, "value": each.value, "origin": each.origin} for each in found]
+    if show_origin or output.fields:
+        output.records(records, _SETTINGS)
+    else:
+        for record in records:
+            del record["origin"]
+        output.records(records, _SETTINGS._replace(columns=_SETTINGS.columns[:2]))
+    by_default = any(each.name == "url" and each.origin == "default" for each in found)
+    if by_default:
+        note("run, validate, list-components and repl start an embedded server, as none is named")
+
+
+_SETTING = View(columns=(Column("name"), Column("value"), Column("origin")), name="name")
+
+
+@command.command("get")
+@click.argument("key", metavar="KEY", shell_complete=complete_settings)
+@server_options(default="server")
+@output_options
+def _get(key: str, server: ServerOptions, output: Output) -> None:
+    """Print one setting.
+
+    KEY is one that 'stepflow config list' shows: url, profile, token, timeout, history and so on, with the value in
+    effect. Or it is a key of the file: current, profiles.NAME, or profiles.NAME.KEY.
+
+    The exit code is 1 if it is not set. A token is never shown, only its source.
+    """
+    value, origin = (
+        _of_file(key, server) if key == "current" or key.startswith("profiles.") else _in_effect(key, server)
+    )
+    if output.format in ("table", "name") or output.fields:
+        output.record({"name": key, "value": value, "origin": origin}, _SETTING)
+    elif output.format is None and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        output.write(printable(str(value)) + "\n")
+    else:
+        output.value(value)
+
+
+def _in_effect(key: str, server: ServerOptions) -> tuple[Any, str]:
+    from ..settings.display import settings_in_effect
+
+    settings = {each.name: each for each in settings_in_effect(server)}
+    if key not in settings:
+        known = [*settings, "current"]
+        raise usage(f"there is no setting {key}", nearest(key, known) or f"the settings are {', '.join(known)}")
+    if settings[key].value is None:
+        raise _not_set(key)
+    return settings[key].value, settings[key].origin
+
+
+def _of_file(key: str, server: ServerOptions) -> tuple[Any, str]:
+    from ..settings.edit import parse_key
+    from ..settings.profiles import load
+
+    profiles = load()
+    path = parse_key(key, None, profiles)
+    if path.profile is None:
+        value: Any = profiles.current
+    else:
+        table = profiles.tables.get(path.profile)
+        shown = table and {name: _without_password(name, each) for name, each in table.items()}
+        value = shown if shown is None or path.key is None else shown.get(path.key)
+    if value is None:
+        raise _not_set(str(path), str(profiles.path))
+    return value, str(profiles.path)
+
+
+def _without_password(key: str, value: Any) -> Any:
+    from stepflow_client._base.text import without_password
+
+    return without_password(value) if key in ("url", "proxy") and isinstance(value, str) else value
+
+
+def _not_set(key: str, file: str | None = None) -> Problem:
+    where = f" in {file}" if file else ""
+    return Problem(f"{key} is not set{where}", kind="not_set", exit_code=ExitCode.FAILED)
+
+
+_CHANGED = View(columns=(Column("name"), Column("value"), Column("file")), name="name")
+
+
+@command.command("set")
+@click.argument("key", metavar="KEY", shell_complete=complete_config_keys)
+@click.argument("value", metavar="VALUE")
+@changed_profile_option
+@output_options
+def _set(key: str, value: str, profile: str | None, output: Output) -> None:
+    """Set a key of a profile, or whether runs are recorded.
+
+    KEY is profiles.NAME.KEY, or a KEY alone for the profile that --profile names, else for the current one. A profile
+    is made by setting its url.
+
+    'stepflow config set history off' keeps commands from recording runs in the history.
+
+    A token is never written into the file: token_env names a variable that holds it, token_file a file that others
+    cannot read, token_command a command that prints it. Comments in the file are kept.
+    """
+    from ..settings.edit import parse_key, set_value
+    from ..settings.profiles import load
+
+    profiles = load()
+    path = parse_key(key, profile, profiles)
+    stored = set_value(path, value, profiles)
+    if output.format or output.fields:
+        output.record({"name": str(path), "value": stored, "file": str(profiles.path)}, _CHANGED)
+
+
+_REMOVED = View(columns=(Column("name"), Column("file")), name="name")
+
+
+@command.command("unset")
+@click.argument("key", metavar="KEY", shell_complete=complete_config_keys)
+@changed_profile_option
+@output_options
+def _unset(key: str, profile: str | None, output: Output) -> None:
+    """Remove a key of a profile, or a whole profile.
+
+    KEY is profiles.NAME.KEY, profiles.NAME for the whole profile, current, history, or a KEY alone, as for 'config
+    set'. If the current profile is removed, there is no current one.
+    """
+    from ..settings.edit import parse_key, unset_value
+    from ..settings.profiles import load
+
+    profiles = load()
+    path = parse_key(key, profile, profiles)
+    unset_value(path, profiles)
+    if output.format or output.fields:
+        output.record({"name": str(path), "file": str(profiles.path)}, _REMOVED)
+
+
+_USED = View(columns=(Column("profile"), Column("url"), Column("file")), name="profile")
+
+
+@command.command("use")
+@click.argument("name", metavar="NAME", shell_complete=complete_profiles)
+@output_options
+def _use(name: str, output: Output) -> None:
+    """Make a profile the current one.
+
+    From then on commands use its server, unless a flag, STEPFLOW_URL or STEPFLOW_PROFILE names another one.
+    """
+    from ..settings.edit import use_profile
+    from ..settings.profiles import load
+
+    profiles = load()
+    name = use_profile(name, profiles)
+    url = profiles.get(name).url
+    if output.format or output.fields:
+        output.record({"profile": name, "url": url, "file": str(profiles.path)}, _USED)
+    else:
+        note(f"commands now use {url}, by profile {name}")
+    for variable in ("STEPFLOW_URL", "STEPFLOW_PROFILE"):
+        if os.environ.get(variable):
+            note(f"{variable} is set in this environment, and takes precedence over it")
+            break

@@ -1,0 +1,255 @@
+"""`stepflow flows`: the flows that a server stores."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..context import current_session
+from ..output.view import Column, Output, View, rfc3339
+from ..params.filters import time_option
+from ..params.flow import flow_argument, flows_argument
+from ..params.options import Confirm, confirm_option, file_output_options, output_options, server_options, watch_option
+from ..params.parsing import LazyGroup
+from ..runs.bulk import deletion_status, note_what_is_kept
+from ..server.connect import connect
+from ..settings.resolve import ServerOptions
+
+if TYPE_CHECKING:
+    from stepflow_client import SyncStepflowClient
+
+__all__ = ["command"]
+
+command = LazyGroup("flows")
+
+_LIMIT, _RUNS = 30, 1000
+
+_FLOW = View(
+    columns=(
+        Column("name"),
+        Column("flow_id"),
+        Column("runs", kind="number"),
+        Column("last_run", kind="time"),
+        Column("last_status", title="STATUS", kind="status"),
+    ),
+    name="flow_id",
+    fields=("last_run_id",),
+)
+
+
+@command.command("list")
+@time_option("--since", "Only flows that ran then or later: 2026-11-25, or 1h for an hour ago.")
+@click.option(
+    "-n",
+    "-L",
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=_LIMIT,
+    show_default=True,
+    help="Maximum number of flows.",
+)
+@server_options(default="server")
+@watch_option
+@output_options
+def _list(since: str | None, limit: int, server: ServerOptions, watch: bool, output: Output) -> None:
+    """List the flows of recent runs, the one that ran last first.
+
+    Servers cannot list their flows. These are the flows of the server's newest 1,000 runs, and RUNS counts the runs
+    among those; a flow that was never run is missing.
+    """
+    if watch:
+        from ..output.live import check_watch
+
+        check_watch(output)
+    with connect(server) as target:
+        if watch:
+            from ..output.live import watch_records
+
+            watch_records(lambda: _flows(target.client, since)[:limit], _FLOW, output)
+            return
+        flows = _flows(target.client, since)
+    output.records(flows[:limit], _FLOW)
+
+
+def _flows(client: SyncStepflowClient, since: str | None) -> list[dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for run in islice(client.iter_runs(since=since, page_size=_RUNS), _RUNS):
+        flow = found.setdefault(
+            run.flow_id,
+            {
+                "name": run.flow_name,
+                "flow_id": run.flow_id,
+                "runs": 0,
+                "last_run": rfc3339(run.created_at),
+                "last_status": run.status.value,
+                "last_run_id": run.run_id,
+            },
+        )
+        flow["runs"] += 1
+    return list(found.values())
+
+
+_STORED = View(
+    columns=(Column("flow"), Column("flow_id", kind="id"), Column("name")),
+    name="flow_id",
+    fields=("diagnostics",),
+)
+
+
+@command.command("store")
+@flows_argument
+@server_options(default="server")
+@output_options
+def _store(flows: list[str], server: ServerOptions, output: Output) -> None:
+    """Store flows on a server and print their ids.
+
+    FLOW is a YAML or JSON file, or - for standard input. The same flow has the same id on every server of 0.10 or
+    newer.
+
+    Diagnostics are printed on standard error. If the server refuses a flow, the others are still stored, and the exit
+    code is 3.
+    """
+    from stepflow_client import InvalidFlowError
+
+    from ..inputs.flow import load_flow_file
+    from ..records.diagnostics import InvalidFlow, called, diagnostic_records
+
+    contents = [(flow, load_flow_file(flow)) for flow in flows]
+    records: list[dict[str, Any]] = []
+    refused: dict[str, list[dict[str, Any]]] = {}
+    with connect(server) as target:
+        for flow, content in contents:
+            try:
+                stored = target.client.store_flow(content)
+            except InvalidFlowError as error:
+                refused[flow] = _printed(diagnostic_records(flow, error.diagnostics))
+                continue
+            found = _printed(diagnostic_records(flow, stored.diagnostics))
+            records.append({"flow": flow, "flow_id": stored.flow_id, "name": content.get("name"), "diagnostics": found})
+    if records or not refused:
+        output.records(records, _STORED, default="name")
+    if refused:
+        found = [record for each in refused.values() for record in each]
+        names = ", ".join(map(called, refused))
+        raise InvalidFlow(f"the server refuses {names}", found)
+
+
+def _printed(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    from ..records.diagnostics import print_diagnostics
+
+    if not current_session().json_errors:
+        print_diagnostics(found)
+    return found
+
+
+_EXAMPLES = View(columns=(Column("name"), Column("description"), Column("input")), name="name")
+
+
+@command.command("get")
+@click.argument("flow_id", metavar="FLOW_ID")
+@click.option("--examples", is_flag=True, help="Print the examples, and the inputs of the test cases, instead.")
+@server_options(default="server")
+@file_output_options
+def _get(flow_id: str, examples: bool, server: ServerOptions, output: Output) -> None:
+    """Print a flow that is stored on a server.
+
+    It is printed as YAML, which 'stepflow run' accepts; with -o json as JSON, with -o table as an outline. Keys that
+    the server does not know are missing.
+    """
+    from ..records.flows import print_flow
+
+    with connect(server) as target:
+        stored = target.client.get_flow(flow_id)
+    if examples:
+        output.records([each.model_dump(mode="json") for each in stored.examples], _EXAMPLES, default="yaml")
+    else:
+        print_flow(stored, output)
+
+
+_DELETED = View(columns=(Column("flow_id", kind="id"), Column("status", kind="status")), name="flow_id", folds=True)
+
+
+@command.command("delete")
+@click.argument("flow_ids", nargs=-1, required=True, metavar="FLOW_ID...")
+@confirm_option
+@server_options(default="server")
+@output_options
+def _delete(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOptions, output: Output) -> None:
+    """Ask a server to delete flows.
+
+    Released servers (0.9 to 0.13) accept this but delete nothing. The command therefore checks afterwards: the status
+    is 'deleted' if the flow is gone, and 'kept' if it still exists.
+    """
+    names = list(dict.fromkeys(flow_ids))
+    with connect(server) as target:
+        # An unknown flow is an error, even though newer servers accept it.
+        for each in names:
+            target.client.get_flow(each)
+        confirm(f"delete flow {names[0]}" if len(names) == 1 else f"delete {len(names)} flows")
+        for each in names:
+            target.client.delete_flow(each)
+        look = target.client.get_flow
+        records = [{"flow_id": each, "status": deletion_status(partial(look, each))} for each in names]
+    output.records(records, _DELETED)
+    note_what_is_kept(records)
+
+
+_VARIABLES = View(
+    columns=(
+        Column("name"),
+        Column("required", kind="status"),
+        Column("default"),
+        Column("type"),
+        Column("env_var"),
+        Column("is_secret", title="SECRET", kind="status"),
+        Column("description"),
+    ),
+    name="name",
+    fields=("value_schema",),
+    folds=True,
+)
+
+
+@command.command("variables")
+@flow_argument
+@server_options(default="server")
+@output_options
+def _variables(flow: str, server: ServerOptions, output: Output) -> None:
+    """List the variables that a flow declares.
+
+    FLOW is a YAML or JSON file, - for standard input, or the id of a flow on a server. A server is needed only for an
+    id. Defaults of secret variables are not shown.
+
+    With --env-variables, 'run' reads a variable that has no ENV_VAR from STEPFLOW_VAR_<NAME>.
+    """
+    from stepflow_client._data.secrets import flow_secrets, hidden_flow
+    from stepflow_client.flows.file import is_flow_id
+
+    from ..inputs.flow import declared_variables, load_flow_file
+
+    if is_flow_id(flow):
+        with connect(server) as target:
+            content = target.client.get_flow(flow).flow
+    else:
+        content = load_flow_file(flow)
+    # Also the secret parts of defaults that are objects.
+    hide = flow_secrets(content).hide_in
+    declared = declared_variables(hidden_flow(content))
+    output.records([_record(name, hide(each)) for name, each in declared.items()], _VARIABLES)
+
+
+def _record(name: str, declared: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "required": declared["required"],
+        "default": None if declared["is_secret"] else declared["default"],
+        "type": declared["value_schema"].get("type"),
+        "env_var": declared["env_var"],
+        "is_secret": declared["is_secret"],
+        "description": declared["description"],
+        "value_schema": declared["value_schema"],
+    }

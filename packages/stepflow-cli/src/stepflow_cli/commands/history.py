@@ -1,0 +1,142 @@
+"""`stepflow history`: the runs that this user has started on this machine."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from ..errors import Problem, usage
+from ..exit_codes import ExitCode
+from ..output.view import Column, Output, View
+from ..params.filters import label_option, labels_of, time_option
+from ..params.options import Confirm, Function, confirm_option, output_options, together
+from ..params.parsing import Choice, LazyGroup
+from ..params.runs import recorded_run_argument
+from ..records.history import ENTRY_IN_FULL, entry_record, print_entries
+from ..records.runs import STATUSES
+from ..runs.find import place_of
+
+__all__ = ["command"]
+
+command = LazyGroup(
+    "history",
+    aliases={"delete": "clear", "get": "show"},
+    help="""
+    Servers from 0.12 on do not return the input, variables or overrides of a run. 'run', 'submit' and 'runs rerun'
+    therefore record them on this machine, in a file that only its owner can read: history.db in the user's state
+    folder. Values of secret variables are not recorded, nor are the inputs of batches with --output, of which the first
+    run stands for all. 10,000 runs are kept, for 90 days.
+
+    'stepflow config set history off' or STEPFLOW_HISTORY=off turns recording off. If a run cannot be recorded, that is
+    a warning, not an error. Wherever a run id is expected, @last is the newest recorded run of the server, @2 the one
+    before. If that is a batch with --output of several runs, the command refuses it.
+    """,
+)
+
+
+_LIMIT = 30
+
+
+def _filters(function: Function) -> Function:
+    """Add --label, --status and --limit; the command gets `filters`, arguments of `History.search`."""
+
+    def build(labels: tuple[str, ...], status: str | None, limit: int) -> dict[str, Any]:
+        return {"labels": labels_of(labels), "status": status, "limit": limit}
+
+    return together(  # type: ignore[return-value]
+        "filters",
+        build,
+        label_option("Only runs that have this label; repeatable."),
+        click.option("-s", "--status", type=Choice(STATUSES), metavar="STATUS", help="Only runs last seen like this."),
+        click.option(
+            "-n",
+            "-L",
+            "--limit",
+            type=click.IntRange(min=1),
+            default=_LIMIT,
+            metavar="N",
+            help=f"Maximum number of runs. [default: {_LIMIT}]",
+        ),
+    )(function)
+
+
+@command.command("list")
+@_filters
+@output_options
+def _list(filters: dict[str, object], output: Output) -> None:
+    """List the recorded runs, newest first.
+
+    STATUS is the last one that a command on this machine has seen; - means that none has asked since the start.
+    """
+    print_entries(filters, output)
+
+
+@command.command("show")
+@recorded_run_argument
+@output_options
+def _show(run_id: str, output: Output) -> None:
+    """Show a recorded run: its input, variables, overrides and flow.
+
+    RUN is an id, the beginning of one, or @last, @2 and so on: the newest recorded runs of all servers. No server is
+    asked. Values of secret variables are never recorded and shown as ***; with -o json or -o yaml the flow is shown
+    too.
+    """
+    from ..settings.history import open_history
+
+    history = open_history()
+    if run_id.startswith("@"):
+        found = history.search(limit=1, offset=place_of(run_id))
+    else:
+        found = history.search(run_id=run_id, limit=2)
+    if len(found) > 1:
+        raise usage(f"several recorded run ids begin with {run_id}", "give more of it")
+    if not found:
+        hint = "'stepflow history list' shows what is recorded"
+        raise Problem(f"the history has no run {run_id}", kind="not_found", exit_code=ExitCode.FAILED, hint=hint)
+    output.record(entry_record(found[0], full=True), ENTRY_IN_FULL)
+
+
+@command.command("search")
+@click.argument("text", metavar="TEXT")
+@_filters
+@output_options
+def _search(text: str, filters: dict[str, object], output: Output) -> None:
+    """List the recorded runs that contain a text, newest first.
+
+    TEXT is searched in id, server, flow, input, variables, overrides, labels and note, ignoring case. The exit code is
+    0 even if nothing is found.
+    """
+    print_entries(filters | {"text": text}, output)
+
+
+_CLEARED = View(columns=(Column("removed", kind="number"), Column("file")), name="removed")
+
+
+@command.command("clear")
+@time_option("--before", "Only runs recorded before then: 2026-11-25, or 30d for thirty days ago.")
+@confirm_option
+@output_options
+def _clear(before: str | None, confirm: Confirm, output: Output) -> None:
+    """Remove recorded runs from this machine.
+
+    Their data in the file is overwritten. The logs that 'runs logs' prints are removed too, even if their server is
+    still running. Servers are not asked, and keep their runs.
+    """
+    from ..server.logs import clear_logs
+    from ..settings.history import open_history
+
+    until = None if before is None else _time(before)
+    age = 0.0 if until is None else max(0.0, (datetime.now(UTC) - until).total_seconds())
+    confirm("remove all recorded runs" if before is None else f"remove the runs recorded before {before}")
+    history = open_history()
+    clear_logs(until)
+    output.record({"removed": history.clear(older_than=age), "file": str(history.path)}, _CLEARED)
+
+
+def _time(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError):
+        raise usage(f"--before is a time such as 2026-11-25 or 30d, not {text!r}") from None

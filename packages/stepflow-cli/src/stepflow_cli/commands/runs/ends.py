@@ -1,0 +1,100 @@
+"""The commands of `stepflow runs` that end runs: `cancel` and `delete`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ...errors import Problem
+from ...output.messages import note
+from ...output.view import Column, Output, View
+from ...params.options import Confirm, confirm_option, output_options, server_options
+from ...params.parsing import Command
+from ...params.runs import read_run_ids, runs_argument, runs_text
+from ...records.runs import RUN, run_record
+from ...runs.accounts import account_of_run
+from ...runs.bulk import deletion_status, for_each_run, note_what_is_kept, print_done, raise_worst
+from ...runs.find import whole_ids
+from ...server.connect import Target, connect
+from ...settings.resolve import ServerOptions
+
+if TYPE_CHECKING:
+    from stepflow_client import RunDetails, SyncStepflowClient
+
+__all__ = ["cancel_command", "delete", "delete_command"]
+
+
+@click.command("cancel", cls=Command)
+@runs_argument
+@confirm_option
+@server_options(default="server")
+@output_options
+def cancel_command(runs: tuple[str, ...], confirm: Confirm, server: ServerOptions, output: Output) -> None:
+    """RUN may be - for ids on standard input, one a line.
+
+    On released servers (0.9 to 0.13) this stops nothing: the running step ends, later steps still start, and at the end
+    the status may turn to completed or failed. A run that has ended is not changed; the exit code is then 1.
+    """
+    ids = read_run_ids(runs)
+    problems: list[Problem] = []
+    with connect(server) as target:
+        ids = whole_ids(target.client, ids, says=True)
+        if ids:
+            confirm(f"cancel {runs_text(ids)}")
+        cancelled = list(for_each_run(ids, target.client.cancel_run, problems))
+        executing = _may_be_executing(target, cancelled)
+    print_done(output, [run_record(run) for run in cancelled], RUN)
+    if cancelled:
+        note("marked as cancelled; released servers (0.9 to 0.13) do not stop a run, it goes on to its end")
+    if executing:
+        note(f"may still be executing: {', '.join(executing)}")
+    raise_worst(problems)
+
+
+def _may_be_executing(target: Target, cancelled: Sequence[RunDetails]) -> list[str]:
+    """Return the steps of a single cancelled run that may still be executing, as far as the server tells."""
+    from stepflow_client import StepflowClientError
+
+    if len(cancelled) != 1:
+        return []
+    try:
+        account = account_of_run(target.client, cancelled[0])
+    except StepflowClientError:
+        # The run is cancelled all the same.
+        return []
+    return [] if account is None else account.may_be_executing
+
+
+_DELETION = View(columns=(Column("run_id", kind="id"), Column("status", kind="status")))
+
+
+@click.command("delete", cls=Command)
+@runs_argument
+@confirm_option
+@server_options(default="server")
+@output_options
+def delete_command(runs: tuple[str, ...], confirm: Confirm, server: ServerOptions, output: Output) -> None:
+    """RUN may be - for ids on standard input, one a line.
+
+    Released servers (0.9 to 0.13) accept this but delete nothing. The command therefore checks afterwards: the status
+    is 'deleted' if the run is gone, and 'kept' if it still exists.
+    """
+    ids = read_run_ids(runs)
+    problems: list[Problem] = []
+    with connect(server) as target:
+        ids = whole_ids(target.client, ids, says=True)
+        if ids:
+            confirm(f"delete {runs_text(ids)}")
+        deletions = list(for_each_run(ids, partial(delete, target.client), problems))
+    print_done(output, deletions, _DELETION)
+    note_what_is_kept(deletions)
+    raise_worst(problems)
+
+
+def delete(client: SyncStepflowClient, run_id: str) -> dict[str, Any]:
+    """Request a run's deletion and return its outcome."""
+    client.delete_run(run_id)
+    return {"run_id": run_id, "status": deletion_status(lambda: client.get_run(run_id))}

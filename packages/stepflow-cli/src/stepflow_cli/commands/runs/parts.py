@@ -1,0 +1,175 @@
+"""The commands of `stepflow runs` that print a run, or a part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ...completion.candidates import complete_steps_of_run
+from ...errors import Problem, usage
+from ...exit_codes import ExitCode
+from ...output.view import Output
+from ...params.options import file_output_options, output_options, server_options, timeout_option
+from ...params.parsing import Command
+from ...params.runs import run_argument, status_option
+from ...records.results import print_result, print_results
+from ...records.runs import ITEM, STATUSES, STEP, TIMED_STEP, explained_record, item_record, run_view, step_record
+from ...runs.accounts import account_of_run, accounts_of_steps
+from ...runs.find import whole_id
+from ...runs.wait import Wait, wait_for
+from ...server.connect import Target, connect
+from ...settings.resolve import ServerOptions
+
+if TYPE_CHECKING:
+    from stepflow_client import FlowResult, RunItem
+
+__all__ = ["flow_command", "get_command", "items_command", "result_command", "steps_command"]
+
+
+@click.command("get", cls=Command)
+@run_argument
+@server_options(default="server")
+@output_options
+def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
+    """ITEMS is how many items have ended, of how many; servers count them when the whole run ends. 'runs result',
+    'items' and 'steps' print the output of a run, or why it failed.
+
+    A run that failed or was cancelled is shown with the step that failed first, and the steps that did not run because
+    of it; of a batch, with those of its first failed item.
+    """
+    with connect(server) as target:
+        run_id = whole_id(target.client, run_id)
+        run = target.client.get_run(run_id)
+        account = account_of_run(target.client, run)
+    output.record(explained_record(run, account), run_view(account))
+
+
+@click.command("flow", cls=Command)
+@run_argument
+@server_options(default="server")
+@file_output_options
+def flow_command(run_id: str, server: ServerOptions, output: Output) -> None:
+    """It is the flow as the server stores it: without comments, and without keys that the server does not know. Values
+    of secret variables in it are printed as ***; 'stepflow flows get' prints the flow as it is.
+    """
+    from ...records.flows import print_flow
+
+    with connect(server) as target:
+        run_id = whole_id(target.client, run_id)
+        stored = target.client.get_run_flow(run_id).without_secrets()
+    print_flow(stored, output)
+
+
+_FAILED = ("failed", "recovery_failed")
+
+
+@click.command("items", cls=Command)
+@run_argument
+@status_option("items")
+@click.option("--failed", is_flag=True, help="Only items that failed.")
+@server_options(default="server")
+@output_options
+def items_command(run_id: str, status: tuple[str, ...], failed: bool, server: ServerOptions, output: Output) -> None:
+    """Servers report the state of the items when the whole run ends; until then all of them may be shown as running."""
+    if failed and status:
+        raise usage("--failed and --status exclude each other")
+    wanted = _FAILED if failed else status or STATUSES
+    with connect(server) as target:
+        run_id = whole_id(target.client, run_id)
+        listed = target.client.get_run_items(run_id)
+    # An iterator: each item is parsed from the response when it is used, and `
+    # head` uses few.
+    output.records(_chosen(iter(listed.items), wanted, all_of_them=not (failed or status)), ITEM)
+
+
+def _chosen(items: Iterator[RunItem], wanted: tuple[str, ...], *, all_of_them: bool) -> Iterator[dict[str, Any]]:
+    for item in items:
+        if all_of_them or item.status.value in wanted:
+            yield item_record(item)
+
+
+@click.command("steps", cls=Command)
+@run_argument
+@click.option("--item", type=click.IntRange(min=0), metavar="N", help="Only steps of this item, counted from 0.")
+@click.option(
+    "--step",
+    metavar="ID",
+    shell_complete=complete_steps_of_run,
+    help="Only this step; of the first item, unless --item names another.",
+)
+@click.option("--times", is_flag=True, help="Add start, duration and attempts, from the run's events.")
+@server_options(default="server")
+@output_options
+def steps_command(
+    run_id: str, item: int | None, step: str | None, times: bool, server: ServerOptions, output: Output
+) -> None:
+    """A step that reads a failed one is not run; servers list it as failed, with the error of the step it reads. The
+    table shows it as 'not run' with the step that failed; in JSON, 'status' is the server's, and 'state' is 'not_run'.
+
+    Servers of 0.10 and 0.11 tell no outputs of steps, and show the steps of a run only when it ends. Servers before
+    0.12 tell no times of steps.
+    """
+    if times and step is not None:
+        raise usage("--times is for the list of steps: not with --step")
+    with connect(server) as target:
+        run_id = whole_id(target.client, run_id)
+        if step is not None:
+            found = target.client.get_run_step(run_id, step, item_index=item or 0)
+            account = target.client.explain_run(run_id, item_index=item or 0).step(step) if found.error else None
+            output.record(step_record(found, account), STEP)
+            return
+        listed = target.client.get_run_steps(run_id, item_index=item, include_times=times)
+        accounts = accounts_of_steps(target.client, run_id, listed.steps)
+    records = (step_record(each, accounts.get((each.item_index, each.step_id)), times=times) for each in listed.steps)
+    output.records(records, TIMED_STEP if times else STEP)
+
+
+@click.command("result", cls=Command)
+@run_argument
+@click.option("--item", type=click.IntRange(min=0), metavar="N", help="Only the result of this item, counted from 0.")
+@click.option("--no-wait", is_flag=True, help="Do not wait for the run: exit code 5 if it has not ended.")
+@timeout_option
+@server_options(default="server")
+@file_output_options
+def result_command(
+    run_id: str,
+    item: int | None,
+    no_wait: bool,
+    wait: Wait,
+    server: ServerOptions,
+    output: Output,
+) -> None:
+    """For a run of one item it prints what 'run' prints: only the output; with -o the whole result, even for failed
+    runs. For a batch it prints what 'run --inputs' prints: a line of JSON for each item, in the order of the inputs.
+    """
+    if no_wait and wait.timeout is not None:
+        raise usage("--no-wait and --timeout exclude each other")
+    with connect(server) as target:
+        run_id = whole_id(target.client, run_id)
+        results = _results(target, run_id, wait, no_wait)
+    if item is not None:
+        print_result(_of_item(results, item, run_id), output)
+    elif len(results) == 1:
+        print_result(results[0], output)
+    else:
+        print_results(run_id, results, output)
+
+
+def _results(target: Target, run_id: str, wait: Wait, no_wait: bool) -> list[FlowResult]:
+    def ask() -> list[FlowResult]:
+        # A batch of one item is printed like a single run, because they cannot be told apart.
+        return target.client.get_results(run_id, wait=not no_wait, timeout=wait.timeout)
+
+    # Check first that the server can be reached: otherwise there is nothing to return to.
+    target.client.server_info()
+    return wait_for(target, run_id, wait, ask, again=target.return_command("runs result", run_id))
+
+
+def _of_item(results: list[FlowResult], item: int, run_id: str) -> FlowResult:
+    if item < len(results):
+        return results[item]
+    has = f"it has {len(results)} item{'s' * (len(results) != 1)}, counted from 0"
+    message = f"run {run_id} has no item {item}"
+    raise Problem(message, kind="not_found", exit_code=ExitCode.FAILED, run_id=run_id, hint=has)

@@ -1,0 +1,272 @@
+"""The items that the shell completes. On failures and timeouts nothing is offered, because errors cannot be shown.
+
+Items of type `part` are the beginning of a word: no space is added after them. See `shells`.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext, suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from ..errors import printable
+from ..inputs.files import DATA_SUFFIXES
+
+if TYPE_CHECKING:
+    from stepflow_client import SyncStepflowClient
+    from stepflow_client.history import HistoryEntry
+
+__all__ = [
+    "complete_config_keys",
+    "complete_examples",
+    "complete_flow_files",
+    "complete_overrides",
+    "complete_profiles",
+    "complete_recorded_runs",
+    "complete_run_ids",
+    "complete_settings",
+    "complete_steps",
+    "complete_steps_of_run",
+    "complete_variables",
+]
+
+_TIMEOUT = 1.0
+"""Maximum time in seconds that the shell waits for the server."""
+_NEWEST = 50
+_PLACES = 9
+"""Number of runs offered by their position in the history."""
+
+Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def _silent(offer: Callable[[click.Context, str], Iterable[CompletionItem]]) -> Completer:
+    """Return a completer that filters the items by the word's beginning and returns none if anything fails."""
+
+    @functools.wraps(offer)
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        try:
+            items = [item for item in offer(ctx, incomplete) if item.value.startswith(incomplete)]
+        except Exception:
+            return []
+        for item in items:
+            # One line, without control characters: run names come from the server.
+            item.help = item.help and " ".join(printable(str(item.help)).split())
+        return [item for item in items if item.value == printable(item.value) and "\n" not in item.value]
+
+    return complete
+
+
+def _argument(ctx: click.Context, name: str) -> object:
+    """Return the command's first argument, if it comes before the word to complete."""
+    # If the word is the value of an option, click has not parsed the arguments before it.
+    return ctx.params.get(name) or (ctx.args[0] if ctx.args else None)
+
+
+# The server
+
+
+@_silent
+def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the newest runs of the server that the command line or the settings name, with descriptions.
+
+    After `@`, return runs of the history by their positions instead.
+    """
+    if incomplete.startswith("@"):
+        return _places(_recorded(ctx))
+    listed = _ask(ctx, lambda client: client.list_runs(limit=_NEWEST, timeout=_TIMEOUT).runs)
+    return [CompletionItem(run.run_id, help=f"{run.status.value}, {run.flow_name or 'unnamed flow'}") for run in listed]
+
+
+@_silent
+def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the newest runs of the history, by their positions and ids."""
+    from ..settings.history import open_history
+
+    entries = open_history().search(limit=_NEWEST)
+    return [*_places(entries), *(CompletionItem(each.run_id, help=_about(each)) for each in entries)]
+
+
+def _recorded(ctx: click.Context) -> list[HistoryEntry]:
+    """Return the newest recorded runs of the server that the command line names."""
+    from ..settings.history import open_history, same_server
+
+    urls = _ask(ctx, lambda client: [client.url])
+    return open_history().search(server=same_server(urls[0]), limit=_PLACES) if urls else []
+
+
+def _places(entries: list[HistoryEntry]) -> list[CompletionItem]:
+    return [
+        CompletionItem("@last" if number == 1 else f"@{number}", help=_about(entry))
+        for number, entry in enumerate(entries[:_PLACES], start=1)
+    ]
+
+
+def _about(entry: HistoryEntry) -> str:
+    name = entry.flow.get("name") if isinstance(entry.flow, Mapping) else None
+    return ", ".join(part for part in (entry.status or "started", name or "unnamed flow", entry.note) if part)
+
+
+@_silent
+def complete_steps_of_run(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the steps of the run that the command line names."""
+    from ..inputs.flow import step_ids
+    from ..runs.find import whole_id
+
+    named = str(_argument(ctx, "run_id"))
+    flows = _ask(ctx, lambda client: [client.get_run_flow(whole_id(client, named), timeout=_TIMEOUT).flow])
+    return [CompletionItem(step) for flow in flows for step in step_ids(flow)]
+
+
+def _ask(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[Any]]) -> tuple[Any, ...]:
+    """Return the server's responses that arrive within the timeout."""
+    from ..context import Session
+    from ..server.connect import connect, kept_server
+    from ..settings.resolve import ServerOptions, resolve
+
+    names = ("url", "profile", "local", "config")
+    options = ServerOptions(**{name: ctx.params[name] for name in names if ctx.params.get(name)}, default="server")
+    settings = resolve(options)
+    # A token command may prompt on the terminal, which the shell is using.
+    asks = settings.profile is not None and bool(settings.profile.token_command)
+    # Determined here because the thread below has no click context.
+    session = ctx.find_root().obj
+    kept = kept_server(options, session if isinstance(session, Session) else None)
+    if (settings.is_embedded or asks) and kept is None:
+        return ()
+    # Imported before the timeout starts, which is for the server only.
+    import stepflow_client.types  # noqa: F401
+
+    found: list[Any] = []
+
+    def ask() -> None:
+        with suppress(Exception), nullcontext(kept) if kept else connect(options) as target:
+            found.extend(question(target.client))
+
+    # A request's timeout limits each read, not the whole request.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(_TIMEOUT)
+    return tuple(found)
+
+
+# Files
+
+
+@_silent
+def complete_flow_files(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the YAML and JSON files and the folders in the folder of the word to complete."""
+    folder, slash, start = incomplete.rpartition("/")
+    entries = sorted(os.scandir(os.path.expanduser(folder + slash) or "."), key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.name.startswith(".") and not start.startswith("."):
+            continue
+        if entry.is_dir():
+            yield CompletionItem(f"{folder}{slash}{entry.name}/", type="part")
+        elif entry.name.lower().endswith(DATA_SUFFIXES):
+            yield CompletionItem(f"{folder}{slash}{entry.name}")
+
+
+def _flow(ctx: click.Context) -> Mapping[str, Any]:
+    """Return the flow that the command line names before the word to complete."""
+    from ..inputs.flow import load_flow_file
+
+    name = _argument(ctx, "flow") or ctx.params.get("flow_option")
+    # Standard input belongs to the shell.
+    return load_flow_file(os.path.expanduser(name)) if isinstance(name, str) and name != "-" else {}
+
+
+@_silent
+def complete_examples(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the names of the flow's examples and test cases."""
+    from ..inputs.flow import case_names
+
+    return [CompletionItem(name) for name in case_names(_flow(ctx))]
+
+
+@_silent
+def complete_steps(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the ids of the flow's steps."""
+    from ..inputs.flow import step_ids
+
+    return [CompletionItem(step) for step in step_ids(_flow(ctx))]
+
+
+@_silent
+def complete_variables(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the flow's variables as `name=`."""
+    from ..inputs.flow import declared_variables
+
+    declared = {} if "=" in incomplete else declared_variables(_flow(ctx))
+    return [CompletionItem(f"{name}=", type="part", help=each["description"]) for name, each in declared.items()]
+
+
+@_silent
+def complete_overrides(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the flow's steps, then the keys of a step's input (`step.input.key=`)."""
+    steps = _flow(ctx).get("steps")
+    for step in steps if isinstance(steps, list) else []:
+        before = f"{_escaped(str(step['id']))}.input."
+        keys = step.get("input")
+        if not incomplete.startswith(before) or not isinstance(keys, Mapping):
+            yield CompletionItem(before, type="part", help=step.get("component"))
+            continue
+        for key in () if "=" in incomplete else keys:
+            yield CompletionItem(f"{before}{_escaped(str(key))}=", type="part")
+
+
+def _escaped(name: str) -> str:
+    return name.replace(".", "\\.")
+
+
+# Settings
+
+
+@_silent
+def complete_profiles(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the profiles with their servers."""
+    from ..settings.profiles import load
+
+    return [CompletionItem(name, help=str(table.get("url") or "")) for name, table in load().tables.items()]
+
+
+@_silent
+def complete_config_keys(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the keys that `config set` and `config unset` accept."""
+    return [CompletionItem(key) for key in _config_keys()]
+
+
+@_silent
+def complete_settings(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the keys that `config get` accepts."""
+    names = (
+        "url",
+        "profile",
+        "token",
+        "timeout",
+        "verify",
+        "ca_file",
+        "cert_file",
+        "key_file",
+        "proxy",
+        "history",
+        "profiles",
+    )
+    return [CompletionItem(name) for name in dict.fromkeys([*names, "file", *_config_keys(short=False)])]
+
+
+def _config_keys(*, short: bool = True) -> Iterable[str]:
+    from ..settings.profiles import KEYS, load
+
+    yield "current"
+    yield "history"
+    if short:
+        yield from KEYS
+    for name in load().tables:
+        yield f"profiles.{name}"
+        yield from (f"profiles.{name}.{key}" for key in KEYS)

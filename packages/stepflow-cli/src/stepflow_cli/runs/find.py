@@ -1,0 +1,177 @@
+"""Finding runs: by the beginning of an id, by `@last`, or by labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from ..errors import Problem, usage
+from ..exit_codes import ExitCode
+from ..output.messages import note
+from ..output.view import rfc3339
+from ..settings.history import history_setting, open_history, same_server
+
+if TYPE_CHECKING:
+    from stepflow_client import RunDetails, SyncStepflowClient
+    from stepflow_client.history import HistoryEntry
+
+__all__ = ["is_whole", "labelled_runs", "place_of", "recorded_id", "whole_id", "whole_ids"]
+
+_CANDIDATES = 5
+"""Number of runs listed if a beginning is ambiguous."""
+_CLOCK = timedelta(seconds=2)
+"""Servers up to 0.9 report creation times in whole seconds."""
+
+
+def is_whole(text: str) -> bool:
+    """Return whether a text is a complete run id."""
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+def place_of(text: str) -> int:
+    """Return the position in the history that `@last`, `@2` and so on stand for, with 0 for the newest run."""
+    return 0 if text == "@last" else int(text[1:]) - 1
+
+
+def whole_id(client: SyncStepflowClient, text: str) -> str:
+    """Return the id with this beginning; a complete id is returned without a request.
+
+    Args:
+        client: The client to list runs with.
+        text: The id, its beginning, or `@last`, `@2` and so on: the newest runs recorded for this server.
+
+    Raises:
+        Problem: If no run's id begins with the text (exit code 1), or several do (exit code 2; the hint lists them), or
+            the history has too few runs.
+    """
+    if text.startswith("@"):
+        return recorded_id(text, client.url)
+    if is_whole(text):
+        return text
+    found: list[str] = []
+    for run_id in _beginning_with(client, text):
+        found.append(run_id)
+        if len(found) > _CANDIDATES:
+            break
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        message = f"no run's id begins with {text}"
+        raise Problem(message, kind="not_found", exit_code=ExitCode.FAILED, hint="'stepflow runs list' shows them")
+    more = " ..." if len(found) > _CANDIDATES else ""
+    raise usage(f"several run ids begin with {text}", f"it may be {', '.join(found[:_CANDIDATES])}{more}")
+
+
+def whole_ids(client: SyncStepflowClient, texts: Sequence[str], *, says: bool = False) -> list[str]:
+    """Return the ids with these beginnings, in order and without duplicates.
+
+    Args:
+        client: The client to list runs with.
+        texts: The ids, as for `whole_id`.
+        says: Whether to print which runs `@last`, `@2` and so on are, for commands that change runs.
+
+    Raises:
+        Problem: As for `whole_id`.
+    """
+    return list(dict.fromkeys(_named(client, each) if says else whole_id(client, each) for each in texts))
+
+
+def _named(client: SyncStepflowClient, text: str) -> str:
+    if not text.startswith("@"):
+        return whole_id(client, text)
+    entry = _recorded(text, client.url)
+    name = entry.flow.get("name") if entry.flow else None
+    flow = name or (entry.flow_id or "")[:12]
+    note(f"{text} is run {entry.run_id}{f' of flow {flow}' if flow else ''}, started {rfc3339(entry.created_at)}")
+    return entry.run_id
+
+
+def recorded_id(text: str, url: str | None = None) -> str:
+    """Return the id that `@last`, `@2` and so on stand for.
+
+    Args:
+        text: The position in the history.
+        url: Only count runs of this server; None for runs of all servers.
+
+    Raises:
+        Problem: If the history has too few runs, or if the position is that of a batch of several runs.
+    """
+    return _recorded(text, url).run_id
+
+
+def _recorded(text: str, url: str | None) -> HistoryEntry:
+    entries = open_history().search(server=None if url is None else same_server(url), limit=1, offset=place_of(text))
+    if entries and entries[0].has_more_runs:
+        hint = "its output names the run of each input; 'stepflow runs list' shows them"
+        raise usage(f"{text} is a batch of several runs, of which {entries[0].run_id} is the first", hint)
+    if entries:
+        return entries[0]
+    off = history_setting().value == "off"
+    raise Problem(
+        f"the history has no run {text}" + ("" if url is None else f" of {url}"),
+        kind="not_found",
+        exit_code=ExitCode.FAILED,
+        hint="recording is off: stepflow config set history on" if off else "'stepflow history list' shows all of it",
+    )
+
+
+def _beginning_with(client: SyncStepflowClient, text: str) -> Iterator[str]:
+    digits = text.replace("-", "")[:12]
+    first, last = int(digits.ljust(12, "0"), 16), int(digits.ljust(12, "f"), 16)
+    since, until = _time(first), _time(last)
+    if since is None:  # the time is out of range, so the text cannot be an id
+        return
+    begin = since - _CLOCK if since.year > 1970 else since
+    for run in client.iter_runs(since=begin, until=None if until is None else until + _CLOCK):
+        if run.run_id.startswith(text):
+            yield run.run_id
+
+
+def _time(milliseconds: int) -> datetime | None:
+    with suppress(OverflowError, ValueError, OSError):
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return None
+
+
+_MOST = 100_000
+_FEW = 50
+"""Up to this number, labelled runs are requested one by one instead of listing all runs."""
+
+
+def labelled_runs(
+    client: SyncStepflowClient, labels: Mapping[str, str], status: Sequence[str], filters: Mapping[str, Any]
+) -> Iterator[RunDetails]:
+    """Yield the runs recorded with these labels that the server still has, newest first.
+
+    Args:
+        client: The client of the server.
+        labels: The labels.
+        status: Only runs with one of these statuses; empty for all.
+        filters: Arguments of `iter_runs`.
+    """
+    from stepflow_client import NotFoundError
+
+    ids = {each.run_id for each in open_history().search(labels=labels, server=same_server(client.url), limit=_MOST)}
+    if not ids:
+        return
+    if not any(filters.values()) and len(ids) <= _FEW:
+        for run_id in sorted(ids, reverse=True):
+            with suppress(NotFoundError):
+                run = client.get_run(run_id)
+                if not status or run.status.value in status:
+                    yield run
+        return
+    # Ids begin with their creation time, and runs are listed newest first.
+    oldest = min(ids)
+    for run in client.iter_runs(**filters):
+        if run.run_id < oldest:
+            return
+        if run.run_id in ids and (not status or run.status.value in status):
+            yield run

@@ -1,0 +1,153 @@
+"""Checking a flow offline before it is run, as `stepflow validate --offline` does.
+
+Importing the checks takes about as long as starting Python. Texts without errors are therefore remembered, by their
+digests, and not checked again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .._version import VERSION
+from ..context import current_session
+from ..errors import usage
+from ..inputs.flow import flow_content, step_ids
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stepflow_client.flows.findings import Finding
+    from stepflow_client.flows.source import FlowText
+
+__all__ = ["check_before_run", "read_flow_text"]
+
+_STEP = re.compile(r"\$\.steps\[(\d+)\]")
+_CASES = re.compile(r"\$\.(test|examples)\b")
+_OUTPUT = re.compile(r"\$\.(output|schemas\.properties\.output)\b")
+_MOST_REMEMBERED = 1000
+
+
+def read_flow_text(name: str) -> FlowText:
+    """Return the text of a flow file, or of standard input for `-`.
+
+    Raises:
+        Problem, FlowFileError: If it cannot be read, or is not a mapping.
+    """
+    from stepflow_client.flows.file import load_flow, text_of
+    from stepflow_client.flows.source import FlowText
+
+    content, source = flow_content(name)
+    text = FlowText(text_of(content, source), source)
+    if not isinstance(text.unplaced.root.value, dict):
+        if name == "-":
+            raise usage("standard input holds no flow: it is not a mapping")
+        # It has the words for each kind of value.
+        load_flow(name)
+    return text
+
+
+def check_before_run(
+    text: FlowText, name: str, run: Mapping[str, Any], *, changed: Collection[str] = (), is_part: bool = False
+) -> None:
+    """Raise if a run of the flow would fail, after printing the errors in it. Warnings are not printed.
+
+    Args:
+        text: The flow.
+        name: Its name on the command line.
+        run: The flow as it is run: it may lack steps.
+        changed: The steps that overrides change, whose faults may be corrected by them.
+        is_part: Whether only a part of the flow is run, with another output.
+
+    Raises:
+        InvalidFlow: If there are errors.
+        Problem: If the settings of `stepflow validate` are wrong.
+    """
+    digest, remembered = _digest(text), _remembered()
+    if digest in remembered:
+        return
+    from stepflow_client.flows.checker import find_in
+
+    kept = {*step_ids(run)} - {*changed}
+    flow = text.unplaced.root.value
+    every = find_in(text.unplaced)
+    if all(each.level == "warning" for each in every):
+        _remember(digest, remembered)
+    if not any(_blocking(every, flow, kept, is_part=is_part)):
+        return
+    from ..records.diagnostics import InvalidFlow, called, counted, finding_record, source_text
+    from .checks import read_rules
+
+    settings = read_rules()
+    chosen, ignored = settings.get("select", []), settings.get("ignore", [])
+    found = [
+        each
+        for each in _blocking(find_in(text), flow, kept, is_part=is_part)
+        if (not chosen or each.rule in chosen) and each.rule not in ignored
+    ]
+    if not found:
+        return
+    records = [{"flow": name, **finding_record(name, each)} for each in found]
+    is_json = current_session().json_errors
+    if not is_json:
+        click.echo(source_text(records), err=True, nl=False)
+    told = f"{called(name)} is invalid: {counted(records)}"
+    raise InvalidFlow(told, records if is_json else [], hint="--no-check sends it all the same")
+
+
+def _blocking(
+    found: Collection[Finding], flow: Mapping[str, Any], kept: Collection[str], *, is_part: bool
+) -> Iterator[Finding]:
+    """Yield the errors that concern the run: none in test cases, in steps that are not run, or that are changed.
+
+    Only the server knows its components: one of a newer release may have more.
+    """
+    for each in found:
+        is_elsewhere = _CASES.match(each.path) or (is_part and _OUTPUT.match(each.path))
+        if each.level == "warning" or each.rule == "unknown-component" or is_elsewhere:
+            continue
+        step = _STEP.match(each.path)
+        if step is None or _id(flow, int(step[1])) in (None, *kept):
+            yield each
+
+
+def _id(flow: Mapping[str, Any], index: int) -> str | None:
+    step = flow["steps"][index]
+    name = step.get("id") if isinstance(step, Mapping) else None
+    return str(name) if name is not None else None
+
+
+def _digest(text: FlowText) -> str:
+    """Return a digest of a text and of what else decides its errors: its kind, and the release of the checks."""
+    from hashlib import sha256
+
+    is_json = text.name.lower().endswith(".json")
+    return sha256(f"{VERSION} {is_json} {text.text}".encode()).hexdigest()
+
+
+def _remembered() -> list[str]:
+    """Return the digests of texts without errors, the newest last."""
+    from stepflow_client import StepflowClientError
+
+    with suppress(OSError, UnicodeError, StepflowClientError):
+        return _memory().read_text("utf-8").split()
+    return []
+
+
+def _remember(digest: str, remembered: list[str]) -> None:
+    from stepflow_client import StepflowClientError
+
+    # Two commands that write at once forget a digest at worst.
+    with suppress(OSError, StepflowClientError):
+        _memory().parent.mkdir(parents=True, exist_ok=True)
+        _memory().write_text("\n".join([*remembered[1 - _MOST_REMEMBERED :], digest]), "utf-8")
+
+
+def _memory() -> Path:
+    from stepflow_client._stores.folders import user_folder
+
+    return user_folder("cache") / "checked"
