@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .._rules.releases import release_number
@@ -14,14 +13,12 @@ from .checks.expressions import check_expression
 from .checks.references import check_references
 from .checks.schemas import check_schemas
 from .checks.shape import check_shape
-from .components import Components, components_of
+from .components import Catalogue, Components, components_of
 from .file import FlowSource
 from .findings import Finding, Findings
 from .model import FlowModel
 from .rewrites import with_rewrites
 from .source import FlowText, Node, paused_collector
-from .types.flow import Catalogue, type_flow
-from .types.model import UNKNOWN
 
 if TYPE_CHECKING:
     from ..types import ValidationResult
@@ -114,64 +111,61 @@ def find_in(
     if target is not None and release is None:
         raise InvalidArgumentError(f"target is a release such as '0.13', not {target!r}")
     if flow.error is None:
-        faults = _check(
-            flow.root, Catalogue(components, release), Findings(release), type_check=type_check, strict=strict
-        )
-        found = with_rewrites(flow, faults)
+        faults, catalogue = Findings(release), Catalogue(components, release)
+        _check_flow(flow.root, catalogue, faults, 0)
+        if type_check and isinstance(flow.root.value, dict):
+            from .checks.types import check_types
+
+            check_types(flow.root, catalogue, faults, strict=strict)
+        found = with_rewrites(flow, list(faults.all.values()))
     else:
         error = flow.error
         rule = "duplicate-key" if "stands twice" in error.message else "syntax"
         message = re.sub(r" \(line \d+, column \d+\)$", "", error.message.removeprefix(f"{flow.name} "))
         found = [Finding(rule, "fatal", message, "$", error.line or 1, error.column or 1, error.hint)]
+    if not found:
+        return []
     ignored, lines = _Ignored(flow.lines), flow.lines
-    kept = (each for each in found if not ignored.has(each))
-    shown = [replace(each, file=flow.name, excerpt=excerpt_of(lines, each.line, each.column)) for each in kept]
+    shown = [
+        each._replace(file=flow.name, excerpt=excerpt_of(lines, each.line, each.column), at=None, key=None)
+        for each in found
+        if not ignored.has(each)
+    ]
     return sorted(shown, key=lambda each: (_LEVELS.index(each.level), each.line, each.column, each.rule))
 
 
-def _check(root: Node, catalogue: Catalogue, found: Findings, *, type_check: bool, strict: bool) -> list[Finding]:
-    _check_flow(root, "$", catalogue, found, 0)
-    if type_check and isinstance(root.value, dict):
-        from .checks.types import check_types
-
-        check_types(type_flow(root, "$", UNKNOWN, catalogue), found, strict=strict)
-    return list(found.all.values())
-
-
-def _check_flow(root: Node, path: str, catalogue: Catalogue, found: Findings, depth: int) -> None:
+def _check_flow(root: Node, catalogue: Catalogue, found: Findings, depth: int) -> None:
     before, found.in_unchecked = found.in_unchecked, found.in_unchecked or depth > 0
-    check_shape(root, found, path)
+    check_shape(root, found)
     found.in_unchecked = before
     if not isinstance(root.value, dict):
         return
-    model = FlowModel(root, path)
-    for index, step in enumerate(steps.elements if (steps := root.get("steps")) else ()):
-        if "input" in step.items:
-            check_expression(step.items["input"], f"{path}.steps[{index}].input", found, model.by_id)
-    if "output" in root.items:
-        check_expression(root.items["output"], f"{path}.output", found, model.by_id)
+    model = FlowModel(root)
+    steps = root.get("steps")
+    for expression in (*(step.get("input") for step in (steps.elements if steps else ())), root.get("output")):
+        if expression is not None:
+            check_expression(expression, found, model.by_id)
     check_references(model, found, is_subflow=depth > 0)
     check_schemas(model, found)
     check_components(model, catalogue, found)
-    _check_values(root, path, found)
+    if depth == 0:
+        _check_values(root, found)
     if depth < _DEEPEST:
-        for inner, where, is_stored in list(subflows(model, found)):
+        for inner, is_stored in list(subflows(model, found)):
             before, found.in_unchecked = found.in_unchecked, found.in_unchecked or not is_stored
-            _check_flow(inner, where, catalogue, found, depth + 1)
+            _check_flow(inner, catalogue, found, depth + 1)
             found.in_unchecked = before
 
 
-def _check_values(node: Node, path: str, found: Findings) -> None:
-    for merge, _ in node.merges:
-        found.add("merge-key", "warning", merge, path, "Stepflow's own tools do not merge: for them, << is "
-                  "an ordinary key",                  "write the keys out")  # fmt: skip
+def _check_values(node: Node, found: Findings) -> None:
+    if node.merges:
+        found.add("merge-key", "warning", node, "Stepflow's own tools do not merge: for them, << is an ordinary key",
+                  "write the keys out", key="<<")  # fmt: skip
     if isinstance(node.value, int) and not -(2**63) <= node.value <= _LARGEST:
-        found.add("large-integer", "warning", node, path, "servers turn an integer of this size into a float, which "
-                  "loses digits", "put it in quotes")  # fmt: skip
-    for key, child in node.items.items():
-        _check_values(child, f"{path}.{key}", found)
-    for index, child in enumerate(node.elements):
-        _check_values(child, f"{path}[{index}]", found)
+        found.add("large-integer", "warning", node, "servers turn an integer of this size into a float, which loses "
+                  "digits", "put it in quotes")  # fmt: skip
+    for child in (*node.items.values(), *node.elements):
+        _check_values(child, found)
 
 
 class _Ignored:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .source import Key, Node
+from .expressions import write_path
+from .source import Node
 
 __all__ = ["RULES", "TYPE_RULES", "Finding", "Findings", "Fix"]
 
@@ -37,8 +37,7 @@ class Fix(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One fault in a flow file."""
 
     rule: str
@@ -52,8 +51,10 @@ class Finding:
     fix: Fix | None = None
     excerpt: str = ""
     file: str = ""
-    at: Node | Key | None = field(default=None, compare=False, repr=False)
-    """The key or the value in the file."""
+    at: Node | None = None
+    """The value in the tree, or the mapping with the key; None once all rules are done."""
+    key: str | None = None
+    """The key of the mapping, if the fault is there."""
 
 
 Release = tuple[int, int]
@@ -78,12 +79,11 @@ class Findings:
         self,
         rule: str,
         level: str,
-        at: Node | Key,
-        path: str,
+        at: Node,
         message: str,
         hint: str | None = None,
-        fix: Fix | None = None,
         *,
+        key: str | None = None,
         before: Release | None = None,
     ) -> None:
         """Add a fault.
@@ -91,11 +91,10 @@ class Findings:
         Args:
             rule: The name of the rule.
             level: `fatal`, `error` or `warning`.
-            at: The position of the fault.
-            path: The path of the fault in the flow.
+            at: The value with the fault.
             message: One sentence that describes the fault.
             hint: How to fix it.
-            fix: The change that fixes it, if there is a safe one.
+            key: The key of the value, if the fault is there.
             before: The release from which on this is no fault. It is at most a warning if no target is known.
         """
         if before is not None and self.target is None:
@@ -103,5 +102,7 @@ class Findings:
         elif before is not None and self.target is not None and self.target >= before:
             return
         level = "error" if level == "fatal" and self.in_unchecked else level
-        found = Finding(rule, level, message, path, at.line, at.column, hint, fix, at=at)
-        self.all.setdefault((rule, at.line, at.column, path), found)
+        where = at if key is None else at.keys.get(key) or at.merges[0][0]
+        path = at.path if key is None else write_path([key], at.path)
+        found = Finding(rule, level, message, path, where.line, where.column, hint, at=at, key=key)
+        self.all.setdefault((rule, where.line, where.column, path), found)

@@ -36,7 +36,7 @@ def check_inputs(flow: Mapping[str, Any], inputs: Sequence[Any]) -> None:
     shared = schemas.get("$defs")
     defs = definitions_of(schema, shared if isinstance(shared, Mapping) else {})
     for index, value in enumerate(inputs):
-        wrong = next(mismatches(node_of(value), schema, defs, "$"), None)
+        wrong = next(mismatches(node_of(value), schema, defs), None)
         if wrong is not None:
             which = f"input {index}" if len(inputs) > 1 else "the input"
             raise InvalidArgumentError(

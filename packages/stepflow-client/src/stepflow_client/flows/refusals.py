@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .builtins import BUILTINS
+from .components import BUILTINS
 from .evaluation import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation
 from .graph import steps_by_id
 from .source import node_of
@@ -77,7 +77,7 @@ def _mismatch(value: Any, schema: Any) -> Mismatch | None:
     if not isinstance(schema, Mapping):
         return None
     defs = schema.get("$defs")
-    return next(mismatches(node_of(value), schema, defs if isinstance(defs, Mapping) else {}, "$"), None)
+    return next(mismatches(node_of(value), schema, defs if isinstance(defs, Mapping) else {}), None)
 
 
 def _is_literal(flow: Mapping[str, Any], step: Mapping[str, Any], schema: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._lazy import lazy_module
 from ..errors import FlowFileError
-from .expressions import PathError, parse_path
+from .expressions import PathError, parse_path, write_path
 from .file import MAX_YAML_LENGTH, FlowSource, load_flow, parse_json, parse_yaml, read_file, text_of
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class Node:
     """
 
     __slots__ = (
-        "column", "elements", "end", "is_flow", "items", "keys", "last", "line", "merges", "original", "start", "value",
+        "column", "elements", "end", "is_flow", "items", "keys", "last", "line", "merges", "original", "parent", "part",
+        "start", "value",
     )  # fmt: skip
 
     def __init__(self, value: Any, line: int = 0, column: int = 0, start: int = -1, end: int = -1) -> None:
@@ -70,6 +71,33 @@ class Node:
         """Whether it is written in brackets, or is a scalar or an alias."""
         self.original: Node | None = None
         """The node that an alias refers to."""
+        self.parent: Node | None = None
+        """The mapping or list that holds it; None for the whole text."""
+        self.part: str | int = ""
+        """Its key or index there."""
+
+    def put(self, parent: Node, part: str | int) -> Node:
+        """Make it a part of a mapping or list, and return it."""
+        self.parent, self.part = parent, part
+        return self
+
+    @property
+    def path(self) -> str:
+        """Its path in the whole text, such as `$.steps[0].input`."""
+        parts, node = list[str | int](), self
+        while node.parent is not None:
+            parts.append(node.part)
+            node = node.parent
+        return write_path(reversed(parts))
+
+    def copied(self) -> Node:
+        """Return a copy for another place, with copies of the parts."""
+        made = Node(self.value, self.line, self.column, self.start, self.end)
+        made.keys, made.merges, made.last = self.keys, self.merges, self.last
+        made.is_flow, made.original = self.is_flow, self.original
+        made.items = {key: each.copied().put(made, key) for key, each in self.items.items()}
+        made.elements = [each.copied().put(made, index) for index, each in enumerate(self.elements)]
+        return made
 
     def get(self, key: str) -> Node | None:
         """Return the value of a key; None if the key does not exist."""
@@ -237,10 +265,10 @@ def node_of(value: Any) -> Node:
     """Return the tree of a value that is not from a file. Its lines and columns are 0."""
     node = Node(value)
     if isinstance(value, Mapping):
-        node.items = {str(key): node_of(each) for key, each in value.items()}
+        node.items = {str(key): node_of(each).put(node, str(key)) for key, each in value.items()}
         node.keys = dict.fromkeys(node.items, Key(0, 0))
     elif isinstance(value, (list, tuple)):
-        node.elements = [node_of(each) for each in value]
+        node.elements = [node_of(each).put(node, index) for index, each in enumerate(value)]
     return node
 
 
@@ -296,9 +324,9 @@ class _Tree:
             made.line, made.column = key.line, key.column
 
     def alias(self, original: Node) -> Node:
-        made = Node(original.value, original.line, original.column, *next(self.aliases))
-        made.items, made.keys, made.elements = original.items, original.keys, original.elements
-        made.original = original
+        made = original.copied()
+        made.start, made.end = next(self.aliases)
+        made.is_flow, made.merges, made.last, made.original = True, (), -1, original
         return made
 
     def mapping(self, made: Node, node: yaml.MappingNode) -> int:
@@ -311,12 +339,15 @@ class _Tree:
             key = self.key(name_node)
             child = self.node(value_node, value, key)
             last = max(last, key.end, child.end)
+            child.put(made, name)
             if name_node.tag != _MERGE:
                 own[name], keys[name] = child, key
             else:
                 made.merges = [*made.merges, (key, child)]
         if len(pairs) > len(own):
-            merged = {name: self.known[id(each)] for name, each in pairs.items() if name not in own}
+            merged = {
+                name: self.known[id(each)].copied().put(made, name) for name, each in pairs.items() if name not in own
+            }
             keys = {name: Key(each.line, each.column) for name, each in merged.items()} | keys
             own = merged | own
         made.items, made.keys = own, keys
@@ -336,7 +367,8 @@ class _Tree:
         """Add the elements of a list to its node, and return the end of the last one."""
         values = made.value if self.is_json else [_UNREAD] * len(node.value)
         made.elements = elements = [
-            self.node(each, value, None) for each, value in zip(node.value, values, strict=True)
+            self.node(each, value, None).put(made, index)
+            for index, (each, value) in enumerate(zip(node.value, values, strict=True))
         ]
         if not self.is_json:
             made.value = [each.value for each in elements]

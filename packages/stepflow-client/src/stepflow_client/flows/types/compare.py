@@ -7,8 +7,7 @@ types is also a conflict of the schemas. If it is unknown whether the types matc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from .model import Anything, ListOf, Member, ObjectOf, Plain, Type, is_unknown
 
@@ -17,8 +16,7 @@ __all__ = ["Conflict", "conflict", "fits"]
 _DEEPEST = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(NamedTuple):
     """The reason why values of one type do not match another type."""
 
     wanted: Type
@@ -63,7 +61,7 @@ class _Comparison:
             return None
         is_certain = len(wrong) == len(found) and all(reason.is_certain for _, reason in wrong)
         if len(wrong) == 1:
-            return replace(wrong[0][1], is_certain=is_certain)
+            return wrong[0][1]._replace(is_certain=is_certain)
         return Conflict(wanted, Type(tuple(each for each, _ in wrong)), is_certain=is_certain)
 
     def _best(self, member: Member, wanted: Type, depth: int) -> Conflict | None:
@@ -80,7 +78,7 @@ class _Comparison:
         if len(near) == 1:
             # No other member of the wanted type is more similar.
             return near[0] if len(reasons) == 1 or not near[0].is_certain else whole
-        return replace(whole, is_certain=all(each.is_certain for each in reasons))
+        return whole._replace(is_certain=all(each.is_certain for each in reasons))
 
     def _members(self, actual: Any, wanted: Any, depth: int) -> Iterator[Conflict]:
         match actual:
@@ -97,11 +95,11 @@ class _Comparison:
         for index, each in enumerate(actual.first if actual.elements is None else actual.elements):
             reason = self.types(each, wanted.first[index] if index < len(wanted.first) else wanted.items, depth + 1)
             if reason is not None:
-                yield replace(reason, path=(index, *reason.path))
+                yield reason._replace(path=(index, *reason.path))
         if actual.elements is None and not actual.first:
             reason = self.types(actual.items, wanted.items, depth + 1)
             if reason is not None:
-                yield replace(reason, path=(0, *reason.path))
+                yield reason._replace(path=(0, *reason.path))
 
     def _objects(self, actual: ObjectOf, wanted: ObjectOf, depth: int) -> Iterator[Conflict]:
         found = list[Conflict]()
@@ -115,7 +113,7 @@ class _Comparison:
             reason = self.types(given.type, field.type, depth + 1)
             if reason is not None:
                 is_certain = reason.is_certain and given.is_required
-                found.append(replace(reason, path=(name, *reason.path), is_certain=is_certain))
+                found.append(reason._replace(path=(name, *reason.path), is_certain=is_certain))
         yield from sorted(found, key=lambda each: not each.is_certain)
 
 
@@ -135,7 +133,7 @@ def _plain(actual: Plain, wanted: Plain) -> Iterator[Conflict]:
         return
     wrong = [each for each in actual.values if not _is_among(each, wanted)]
     if wrong:
-        left = replace(actual, values=tuple(wrong), is_literal=False)
+        left = actual._replace(values=tuple(wrong), is_literal=False)
         yield Conflict(Type((wanted,)), Type((left,)), is_certain=len(wrong) == len(actual.values))
 
 

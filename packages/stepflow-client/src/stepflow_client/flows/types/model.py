@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from ..source import Node
@@ -42,22 +41,21 @@ _MOST_MEMBERS = 8
 """Maximum number of different objects, and of different lists, in a union."""
 
 
-@dataclass(frozen=True, slots=True)
 class Anything:
     """Any value."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+
+class Blob(NamedTuple):
     """The known type of the blob with a certain id."""
 
     content: Type
-    flow: tuple[Node, str] | None = field(default=None, compare=False)
-    """If the blob is a flow: its node and its path in the file."""
+    flow: Node | None = None
+    """The flow, if the blob is one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plain:
+class Plain(NamedTuple):
     """A null, boolean, integer, number or string."""
 
     kind: str
@@ -69,8 +67,7 @@ class Plain:
     """The blob, if the string is the id of a blob."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListOf:
+class ListOf(NamedTuple):
     """A list."""
 
     items: Type
@@ -81,16 +78,14 @@ class ListOf:
     """The types of the first elements, if they have types of their own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """A field of an object."""
 
     type: Type
     is_required: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectOf:
+class ObjectOf(NamedTuple):
     """An object."""
 
     fields: Mapping[str, Field]
@@ -103,8 +98,7 @@ class ObjectOf:
 Member = Anything | Plain | ListOf | ObjectOf
 
 
-@dataclass(frozen=True, slots=True)
-class Type:
+class Type(NamedTuple):
     """A union type: a value matches any of the members. Without members, there is no such value."""
 
     members: tuple[Member, ...] = ()
