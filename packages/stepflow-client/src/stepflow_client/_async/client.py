@@ -516,7 +516,7 @@ class StepflowClient(Picklable):
         _check_progress(progress)
         if check and not is_flow_id(flow):
             flow = load_flow(flow)
-            from ..flows.inputs import check_inputs
+            from ..flows.needs import check_inputs
 
             check_inputs(flow, requests.items_of(input))
         if on_cancel not in ("detach", "cancel"):

@@ -17,8 +17,7 @@ from .._rules import bindings as api
 from .._rules.creation import RunRegistries
 from .._rules.deadline import current_deadline, has_passed
 from ..errors import InvalidArgumentError, InvalidFlowError, InvalidRequestError
-from ..flows.additions import tagged
-from ..flows.examples import examples_of, without_cases
+from ..flows.additions import examples_of, tagged, without_cases
 from ..flows.file import is_flow_id, load_flow
 from .connection import Connection
 

@@ -519,7 +519,7 @@ class SyncStepflowClient(Picklable):
         _check_progress(progress)
         if check and not is_flow_id(flow):
             flow = load_flow(flow)
-            from ..flows.inputs import check_inputs
+            from ..flows.needs import check_inputs
 
             check_inputs(flow, requests.items_of(input))
         if on_cancel not in ("detach", "cancel"):

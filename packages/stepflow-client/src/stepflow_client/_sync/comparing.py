@@ -13,8 +13,7 @@ from .._codec import requests
 from .._gather import sync_together
 from .._rules.deadline import deadline_of, deadline_scope
 from ..comparison import RunComparison
-from ..flows.differences import parse_patterns
-from ..flows.run_differences import RunContent, run_differences
+from ..flows.run_differences import RunContent, parse_patterns, run_differences
 from .blobs import BlobStore
 from .connection import Connection
 from .flow_of_run import flow_of_run

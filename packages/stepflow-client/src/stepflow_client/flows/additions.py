@@ -1,6 +1,11 @@
-"""What the client adds to a flow before it is stored, and the flow as its author wrote it. Pure.
+"""What the client changes in a flow before it is stored, and the flow as its author wrote it. Pure.
 
-All of it is under one key of the flow's metadata, so that any client, on any machine, gets back the author's flow:
+Servers interpret `test` and `examples` too, each release in its own way, and refuse flows because of expected outputs.
+Runs need neither, so flows are sent without them. A stored flow keeps its example inputs, in the form that every
+release accepts.
+
+All that is added is under one key of the flow's metadata, so that any client, on any machine, gets back the author's
+flow:
 
 - every flow that is run has a tag, which identifies the client that runs it, and gives the flow an id of its own;
 - the flow of a rerun also names the earlier run. Its kept steps are pinned, and the metadata has their definitions.
@@ -15,7 +20,9 @@ from typing import Any
 from .graph import steps_by_id
 from .pins import pinned_flow, pinned_output
 
-__all__ = ["Origin", "as_written", "kept_components", "origin_of", "tagged"]
+__all__ = [
+    "Origin", "as_stored", "as_written", "examples_of", "kept_components", "origin_of", "tagged", "without_cases",
+]  # fmt: skip
 
 _KEY = "stepflow-client"
 """The key in a flow's metadata: its value is the tag, or for a rerun an object that contains the tag."""
@@ -99,3 +106,37 @@ def _steps(flow: Mapping[str, Any]) -> Sequence[Any]:
 def _id(step: Any) -> str | None:
     found = step.get("id") if isinstance(step, Mapping) else None
     return found if isinstance(found, str) else None
+
+
+def without_cases(flow: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a flow without its test cases and examples."""
+    return {key: value for key, value in flow.items() if key not in ("test", "examples")}
+
+
+def as_stored(flow: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a flow in the form in which it is stored: its test cases become examples, without expected outputs."""
+    examples = examples_of(flow)
+    return without_cases(flow) | ({"examples": examples} if examples else {})
+
+
+def examples_of(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the named inputs of a flow, as examples: those of its examples, then those of its test cases.
+
+    Each has a name and an input, and a description if there is one. Of several with the same name, only the first is
+    returned; what is malformed is left out.
+    """
+    test = flow.get("test")
+    groups = (flow.get("examples"), test.get("cases") if isinstance(test, Mapping) else None)
+    found: dict[str, dict[str, Any]] = {}
+    for group in groups:
+        for each in group if isinstance(group, (list, tuple)) else ():
+            if isinstance(each, Mapping) and isinstance(each.get("name"), str) and "input" in each:
+                found.setdefault(each["name"], _example(each))
+    return list(found.values())
+
+
+def _example(each: Mapping[str, Any]) -> dict[str, Any]:
+    example = {"name": each["name"], "description": each.get("description"), "input": each["input"]}
+    if not isinstance(example["description"], str):
+        del example["description"]
+    return example

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import FlowFileError, InvalidArgumentError
-from ..types import FlowResult
-from .error_codes import code_matches, error_data
-from .examples import without_cases
+from ..types import ErrorCode, FlowError, FlowResult
+from .additions import without_cases
 from .file import load_flow
 from .matching import Difference, check_expected, compare, is_matcher, shorten
 from .nearest import did_you_mean, nearest
 from .source import FlowText, Node
 
-__all__ = ["FlowCase", "FlowTests", "collect_tests", "judge", "read_tests", "select_cases"]
+__all__ = [
+    "FlowCase", "FlowTests", "code_matches", "code_word", "collect_tests", "error_data", "judge", "read_tests",
+    "select_cases",
+]  # fmt: skip
 
 _KEYS = ("cases", "config", "configFile", "stepflow_config")
 """The keys of `test`."""
@@ -254,3 +256,47 @@ def _error_differences(expected: Mapping[str, Any], result: FlowResult) -> list[
     if "data" in expected:
         found += compare(expected["data"], error_data(error), "$.error.data")
     return found
+
+
+_WORDS = {
+    "TIMEOUT": ErrorCode.TIMEOUT,
+    "INVALID_INPUT": ErrorCode.INVALID_INPUT,
+    "COMPONENT_FAILED": ErrorCode.COMPONENT_FAILED,
+    "CANCELLED": ErrorCode.CANCELLED,
+    "UNREACHABLE": ErrorCode.UNREACHABLE,
+    "COMPONENT_NOT_FOUND": ErrorCode.COMPONENT_NOT_FOUND,
+    "RESOURCE_UNAVAILABLE": ErrorCode.RESOURCE_UNAVAILABLE,
+    "EXPRESSION_FAILURE": ErrorCode.EXPRESSION_FAILED,
+    "ORCHESTRATOR_ERROR": ErrorCode.ORCHESTRATOR,
+    "WORKER_ERROR": ErrorCode.WORKER,
+}
+_NUMBERS = dict(enumerate(_WORDS.values(), start=1))
+
+
+def code_matches(expected: Any, error: FlowError | None) -> bool:
+    """Return whether a failure has the code that a flow file expects.
+
+    A word of the file format (`COMPONENT_FAILED`) or of this package (`component_failed`), in upper or lower case,
+    works with every release. A number is the server's own code, as before 0.12, or the number of a word. Matchers are
+    compared with the word of the file format.
+    """
+    if error is None or error.code is None:
+        return False
+    if is_matcher(expected):
+        return not compare(expected, code_word(error))
+    if isinstance(expected, str):
+        return _WORDS.get(expected.upper(), expected.lower()) == error.code
+    details = error.details if isinstance(error.details, Mapping) else {}
+    own = [details.get(key) for key in ("code", "errorCode")]
+    return expected in own or _NUMBERS.get(int(expected)) == error.code
+
+
+def code_word(error: FlowError) -> str:
+    """Return the word that flow files use for the code of a failure; `UNSPECIFIED` if there is none."""
+    return next((word for word, code in _WORDS.items() if code == error.code), "UNSPECIFIED")
+
+
+def error_data(error: FlowError | None) -> Any:
+    """Return the data of a failure, which a worker may have added; None if there is none."""
+    details = error.details if error and isinstance(error.details, Mapping) else {}
+    return details.get("data", details.get("errorData"))

@@ -26,18 +26,9 @@ if TYPE_CHECKING:
     from ..types import FlowError, StepDetails
 
 __all__ = [
-    "FAILED",
-    "FAILED_STEP",
-    "NOT_KNOWN",
-    "SILENT",
-    "Cause",
-    "FlowReads",
-    "ItemCauses",
-    "ItemRecord",
-    "cause_of",
-    "flow_reads",
-    "is_bare",
-]
+    "FAILED", "FAILED_STEP", "NOT_KNOWN", "SILENT", "Cause", "FlowReads", "ItemCauses", "ItemRecord", "cause_of",
+    "flow_reads", "is_bare",
+]  # fmt: skip
 
 SILENT = "the server does not say why"
 """The message of an error that the server does not describe."""

@@ -13,15 +13,8 @@ from typing import Any
 from .expressions import Path, PathError, keyword_of, parse_path, references
 
 __all__ = [
-    "BROKEN",
-    "NOT_KNOWN",
-    "Evaluation",
-    "Failure",
-    "NotKnownError",
-    "RecordedEvaluation",
-    "StepRun",
-    "overridden",
-]
+    "BROKEN", "NOT_KNOWN", "Evaluation", "Failure", "NotKnownError", "RecordedEvaluation", "StepRun", "overridden",
+]  # fmt: skip
 
 _CAUGHT = (2, 3, 4, 5, 6, 7, 8, 10)
 _RETRIED = (3, 7)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .expressions import write_path
+from .expressions import KEYWORDS, write_path
 from .source import Node
 
 __all__ = ["RULES", "TYPE_RULES", "Finding", "Findings", "Fix"]
@@ -25,6 +25,9 @@ RULES = TYPE_RULES | {
     "wrong-type",
 }  # fmt: skip
 """The names of all rules."""
+
+
+_REFERENCES = ("$step", "$input", "$variable")
 
 
 class Fix(NamedTuple):
@@ -103,6 +106,8 @@ class Findings:
             return
         level = "error" if level == "fatal" and self.in_unchecked else level
         where = at if key is None else at.keys.get(key) or at.merges[0][0]
-        path = at.path if key is None else write_path([key], at.path)
+        # As servers do, name the expression and not its keyword.
+        holder = at.parent if key is None and at.parent is not None and at.part in _REFERENCES else at
+        path = holder.path if key is None or key in KEYWORDS else write_path([key], at.path)
         found = Finding(rule, level, message, path, where.line, where.column, hint, at=at, key=key)
         self.all.setdefault((rule, where.line, where.column, path), found)

@@ -33,16 +33,7 @@ from ..errors import InvalidArgumentError
 from .expressions import write_path
 from .json_types import JSON_TYPES, is_json_type, is_number
 
-__all__ = [
-    "MATCHERS",
-    "Difference",
-    "check_expected",
-    "compare",
-    "equal",
-    "is_matcher",
-    "level_run_ids",
-    "shorten",
-]
+__all__ = ["MATCHERS", "Difference", "check_expected", "compare", "equal", "is_matcher", "level_run_ids", "shorten"]
 
 MATCHERS = ("$any", "$contains", "$range", "$regex", "$type", "$equals")
 """The keys that make an object with a single key a matcher."""

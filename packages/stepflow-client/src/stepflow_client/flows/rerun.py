@@ -1,4 +1,4 @@
-"""Determines which steps of a run are kept in a rerun. Pure."""
+"""Determines which steps of a run are kept in a rerun, and shortens a flow to a part of its steps. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .._codec.secrets import is_hidden
 from .._codec.values import merge_overrides
 from ..errors import InvalidArgumentError
 from .expressions import Reference, portable_path, references
-from .graph import steps_behind, steps_by_id
+from .graph import FlowSteps, reachable, steps_behind, steps_by_id
 from .matching import equal
 from .nearest import nearest_hint
 
@@ -20,19 +20,9 @@ if TYPE_CHECKING:
     from ..types import StepDetails
 
 __all__ = [
-    "Recorded",
-    "check_kept",
-    "check_recorded_variables",
-    "check_step",
-    "executed_in",
-    "kept_outputs",
-    "needs_input",
-    "outdated_steps",
-    "overrides_of_executed",
-    "recorded_of",
-    "taken_from",
-    "unknown_of",
-]
+    "Recorded", "check_kept", "check_recorded_variables", "check_step", "executed_in", "flow_until", "kept_outputs",
+    "needs_input", "outdated_steps", "overrides_of_executed", "recorded_of", "taken_from", "unknown_of",
+]  # fmt: skip
 
 _FORCE = "force keeps it all the same; an earlier step to start from executes it"
 
@@ -314,3 +304,39 @@ def _differ(before: Mapping[str, Any], after: Mapping[str, Any], reads: Mapping[
 def _part(value: Any, root: str | None) -> Any:
     """Return the part of a value that an expression reads; all of it if the path is not the name of a field."""
     return value.get(root) if isinstance(value, Mapping) and root is not None else value
+
+
+def flow_until(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tuple[dict[str, Any], Any]:
+    """Return a flow that consists of a step and the steps it reads, and the overrides for it.
+
+    The output of the returned flow is the output of the step.
+
+    Args:
+        flow: The flow; it is not changed.
+        step: The id of the step.
+        overrides: Changes to steps, as for `run`. A changed step may read other steps.
+
+    Returns:
+        The shorter flow, and the overrides without those of removed steps.
+
+    Raises:
+        InvalidArgumentError: If the flow has no such step, or the overrides are malformed.
+    """
+    check_step(flow, step)
+    steps, changes = steps_by_id(flow), merge_overrides(overrides) or {}
+    reads = dict(FlowSteps(flow).reads)
+    for name, change in changes.items():
+        patch = change.get("value")
+        given = references(patch.get("input")) if isinstance(patch, Mapping) else []
+        reads[name] = reads.get(name, set()) | {each.step for each in given if each.step}
+    needed = reachable([step], reads)
+    cut = {**flow, "steps": [each for name, each in steps.items() if name in needed], "output": {"$step": step}}
+    schemas = flow.get("schemas")
+    properties = schemas.get("properties") if isinstance(schemas, Mapping) else None
+    if isinstance(schemas, Mapping) and isinstance(properties, Mapping):
+        # The output schema only applies to the whole flow.
+        kept = {name: schema for name, schema in properties.items() if name != "output"}
+        cut["schemas"] = {**schemas, "properties": kept}
+    # Overrides of unknown steps are kept, so that they are rejected later.
+    left = {name: change for name, change in changes.items() if name in needed or name not in steps}
+    return cut, left or None

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from .._codec.secrets import HIDDEN, flow_secrets, hidden_flow
 from ..comparison import RunDifference
+from ..errors import InvalidArgumentError
 from .account import accounts_of
-from .differences import ABSENT, Change, changes, is_ignored
-from .expressions import Path, write_path
+from .expressions import Path, PathError, parse_path, write_path
 from .graph import FlowSteps, reachable, steps_by_id
+from .matching import equal
 
 if TYPE_CHECKING:
     from ..types import FlowError, RunDetails, RunItem, StepDetails
 
-__all__ = ["RunContent", "run_differences"]
+__all__ = ["RunContent", "parse_patterns", "run_differences"]
 
 
 @dataclass(frozen=True)
@@ -161,3 +163,68 @@ def _at(value: Any, path: Path) -> Any:
         except (KeyError, IndexError, TypeError):
             return HIDDEN
     return value
+
+
+ABSENT: Any = object()
+"""A placeholder for a value that exists only on the other side."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A path where two values differ."""
+
+    path: Path
+    a: Any
+    b: Any
+
+
+def changes(a: Any, b: Any, path: Path = ()) -> Iterator[Change]:
+    """Yield the innermost places where two JSON values differ.
+
+    Objects are compared key by key, regardless of the order of keys, and lists element by element. `3` equals `3.0`.
+
+    Args:
+        a: One value.
+        b: The other value.
+        path: The path of both values.
+    """
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        for key in dict.fromkeys([*a, *b]):
+            yield from changes(a.get(key, ABSENT), b.get(key, ABSENT), (*path, key))
+    elif isinstance(a, list) and isinstance(b, list):
+        for index, (one, other) in enumerate(zip_longest(a, b, fillvalue=ABSENT)):
+            yield from changes(one, other, (*path, index))
+    elif a is ABSENT or b is ABSENT or not equal(a, b):
+        yield Change(path, a, b)
+
+
+def parse_patterns(patterns: str | Iterable[str]) -> list[Path]:
+    """Return the paths to ignore as places. `*` in a path matches any key or index.
+
+    Raises:
+        InvalidArgumentError: If one of them is not a path, or would ignore the whole comparison.
+    """
+    return [_parsed(each) for each in ([patterns] if isinstance(patterns, str) else patterns)]
+
+
+def _parsed(pattern: str) -> Path:
+    text = pattern.strip().replace("[*]", ".*")
+    text = text if text.startswith("$") else f"$.{text}"
+    try:
+        path = parse_path(text)
+    except PathError as error:
+        problem = str(error)
+    else:
+        if path:
+            return path
+        problem = "it is the whole comparison"
+    hint = "write it as differences have it, with * for any key: $.steps.*.output.time"
+    raise InvalidArgumentError(f"cannot ignore {pattern!r}: {problem}", hint=hint)
+
+
+def is_ignored(path: Path, patterns: Sequence[Path]) -> bool:
+    """Return whether a path, or a path around it, matches a pattern."""
+    return any(
+        len(pattern) <= len(path) and all(part in ("*", found) for part, found in zip(pattern, path, strict=False))
+        for pattern in patterns
+    )

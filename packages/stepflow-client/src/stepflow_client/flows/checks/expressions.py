@@ -21,7 +21,8 @@ _BESIDE = {"$if": ("then", "else"), "$step": ("path",), "$variable": ("default",
 
 _NAME = r"(?:workflow\.)?(?:inputs?|steps?|variables?|vars?)"
 _PATH = r"""(?:\.[\w-]+|\[\d+\]|\[(?:'[^']*'|"[^"]*")\])"""
-_READ = rf"""\$?\{{\{{\s*\$?(?P<double>{_NAME}{_PATH}*)\s*(?:\|[^{{}}]*)?\}}\}}   # {{{{ input.x }}}} and ${{{{ input.x }}}}
+_READ = rf"""
+    \$?\{{\{{\s*\$?(?P<double>{_NAME}{_PATH}*)\s*(?:\|[^{{}}]*)?\}}\}}   # {{{{ input.x }}}} and ${{{{ input.x }}}}
     | \$\{{\s*(?P<single>{_NAME}{_PATH}*)\s*\}}                            # ${{input.x}}
     | (?<![\w$])\$(?P<bare>{_NAME}{_PATH}+)                              # $input.x
     | \A\s*\$(?P<whole>{_NAME})\s*\Z                                     # $input

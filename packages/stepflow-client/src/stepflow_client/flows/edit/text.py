@@ -12,20 +12,9 @@ from ...errors import FlowFileError
 from ..source import Key, Node, read_tree
 
 __all__ = [
-    "Edit",
-    "NotEditableError",
-    "addition",
-    "apply",
-    "block_key",
-    "block_keys",
-    "block_text",
-    "changed_file",
-    "flow_text",
-    "json_text",
-    "line_end",
-    "newline_of",
-    "plain_text",
-]
+    "Edit", "NotEditableError", "addition", "apply", "block_key", "block_keys", "block_text", "changed_file",
+    "flow_text", "json_text", "line_end", "newline_of", "plain_text",
+]  # fmt: skip
 
 Edit = tuple[int, int, str]
 """A replacement in a text: start offset, end offset, new text."""

@@ -9,32 +9,10 @@ if TYPE_CHECKING:
     from ..source import Node
 
 __all__ = [
-    "BOOLEAN",
-    "INTEGER",
-    "NEVER",
-    "NULL",
-    "NUMBER",
-    "TEXT",
-    "UNKNOWN",
-    "Anything",
-    "Blob",
-    "Field",
-    "ListOf",
-    "Member",
-    "ObjectOf",
-    "Plain",
-    "Type",
-    "is_unknown",
-    "kind_name",
-    "list_of",
-    "may_be_false",
-    "may_be_null",
-    "object_of",
-    "plain",
-    "union",
-    "widened",
-    "without_null",
-]
+    "BOOLEAN", "INTEGER", "NEVER", "NULL", "NUMBER", "TEXT", "UNKNOWN", "Anything", "Blob", "Field", "ListOf", "Member",
+    "ObjectOf", "Plain", "Type", "is_unknown", "kind_name", "list_of", "may_be_false", "may_be_null", "object_of",
+    "plain", "union", "widened", "without_null",
+]  # fmt: skip
 
 _MOST_VALUES = 20
 _MOST_MEMBERS = 8

@@ -29,15 +29,9 @@ from .model import (
 )
 
 __all__ = [
-    "definitions_of",
-    "kind_of",
-    "list_schemas",
-    "referred_name",
-    "resolved",
-    "schema_of",
-    "type_of_schema",
+    "definitions_of", "kind_of", "list_schemas", "referred_name", "resolved", "schema_of", "type_of_schema",
     "type_of_value",
-]
+]  # fmt: skip
 
 _OF_OBJECTS = ("properties", "required", "additionalProperties")
 _TELLING = frozenset({"type", "properties", "$ref", "enum", "const", "anyOf", "oneOf", "allOf", "items"})
