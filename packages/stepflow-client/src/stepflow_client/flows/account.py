@@ -23,11 +23,7 @@ def account_of(
 ) -> RunAccount:
     """Return the account of one item of a run.
 
-    Args:
-        run_id: The id of the run.
-        item_index: The index of the item.
-        record: What is known about the item.
-        schemas: The input schemas of components by their path in flows, in addition to those of builtin components.
+    Input schemas of components are by path, in addition to those of builtin components.
     """
     item = _Item(record)
     cause = item.cause

@@ -43,10 +43,7 @@ class Origin:
 def tagged(flow: dict[str, Any], tag: str, origin: Origin | None = None) -> dict[str, Any]:
     """Return a copy of a flow with a tag in its metadata, which gives the copy a flow id of its own.
 
-    Args:
-        flow: The flow as its author wrote it.
-        tag: The tag.
-        origin: The origin of a rerun: its kept steps are pinned in the copy. None if the flow is not run again.
+    In the flow of a rerun, the kept steps of its origin are pinned.
     """
     metadata = flow.get("metadata")
     if metadata is not None and not isinstance(metadata, dict):

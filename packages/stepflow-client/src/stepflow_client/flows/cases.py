@@ -198,13 +198,7 @@ def _check_expectation(expected: Any) -> None:
 
 
 def select_cases(cases: Iterable[FlowCase], patterns: Sequence[str] = (), tags: Sequence[str] = ()) -> list[FlowCase]:
-    """Return the cases whose name matches one of the patterns and that have one of the tags; an empty list matches all.
-
-    Args:
-        cases: The cases of a flow.
-        patterns: Glob patterns: `*`, `?` and `[...]`; case-sensitive.
-        tags: Words from the `tags` of a case.
-    """
+    """Return the cases whose name matches a glob pattern and that have one of the tags; an empty list matches all."""
     return [
         case
         for case in cases

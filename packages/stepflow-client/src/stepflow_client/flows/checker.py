@@ -80,16 +80,7 @@ def find_in_text(
     strict: bool = False,
     target: str | None = None,
 ) -> list[Finding]:
-    """Return the faults of the flow in a text.
-
-    Args:
-        text: YAML, or JSON if the source ends with `.json`.
-        source: The name of the text.
-        components: The components of a server, or None.
-        type_check: Whether to check types throughout the flow too.
-        strict: Whether outputs of unknown type are errors in that check.
-        target: The release of the servers that the flow is for; None for all releases.
-    """
+    """Return the faults of the flow in a text, which is JSON if the name of its source ends with `.json`."""
     return find_in(FlowText(text, source), components, type_check=type_check, strict=strict, target=target)
 
 
@@ -102,7 +93,9 @@ def find_in(
     strict: bool = False,
     target: str | None = None,
 ) -> list[Finding]:
-    """Return the faults of the flow in a text that may be parsed already, like `find_in_text`.
+    """Return the faults of the flow in a text that may be parsed already; see `check`.
+
+    With `strict`, outputs of unknown type are errors.
 
     Raises:
         InvalidArgumentError: If `target` is no release.

@@ -118,12 +118,7 @@ def components_of(components: Any) -> Components | None:
 
 
 def known_components(components: Components | None, release: tuple[int, int] | None = None) -> Components:
-    """Return the components that a flow may use, including the builtin ones that the server's release has.
-
-    Args:
-        components: The components of a server; None if only the builtin ones are known.
-        release: The release of the server; None if it is not known.
-    """
+    """Return the components that a flow may use, including the builtin ones that the server's release has."""
     if components is None:
         is_old = release is not None and release < (0, 13)
         return Components({name: each for name, each in BUILTINS.items() if not (is_old and name in NEW_BUILTINS)})
@@ -157,9 +152,7 @@ def schemas_of(component: str, known: Components) -> tuple[Any, Any] | None:
 class Catalogue:
     """The components that a flow may use, with their types. Each schema is read once.
 
-    Args:
-        components: The components of a server; None if only the builtin ones are known.
-        release: The release of the server; None if it is not known.
+    Without components of a server, only the builtin ones are known; without its release, those of all releases.
     """
 
     def __init__(self, components: Components | None, release: tuple[int, int] | None = None) -> None:

@@ -73,11 +73,7 @@ class _ComponentSchemas:
 
 
 def _component_rules(components: Components | None) -> _ComponentSchemas:
-    """Return the schemas of the known components.
-
-    Args:
-        components: The components of a server; None if only the builtin ones are known.
-    """
+    """Return the schemas of the known components; without a server, these are the builtin ones."""
     known = known_components(components)
     found = _ComponentSchemas(_names(known, is_whole=components is not None and components.is_whole))
     for name in sorted(known):
@@ -133,10 +129,8 @@ def _names(known: Components, *, is_whole: bool) -> Schema:
 class _Inputs:
     """Converts the schema of an input to one that also accepts expressions in place of any value.
 
-    Args:
-        label: The prefix for the names of shared schemas.
-        defs: The shared schemas of the component.
-        definitions: The dict to which converted shared schemas are added.
+    The shared schemas of the component are converted too, and added to `definitions` under names that begin with
+    `label`.
     """
 
     def __init__(self, label: str, defs: Any, definitions: Schema) -> None:

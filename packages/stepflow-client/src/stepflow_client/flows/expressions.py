@@ -34,11 +34,7 @@ class PathError(ValueError):
 
 
 def keyword_of(value: Any) -> str | None:
-    """Return the keyword that makes an object an expression; None for plain data.
-
-    Args:
-        value: A JSON value, or the items of a node.
-    """
+    """Return the keyword that makes an object, or the items of a node, an expression; None for plain data."""
     if not isinstance(value, Mapping) or _KEYWORDS.isdisjoint(value):
         return None
     return next(each for each in KEYWORDS if each in value)
@@ -246,12 +242,7 @@ def portable_path(text: Any) -> Path | None:
 
 
 def write_path(parts: Iterable[str | int], start: str = "$") -> str:
-    """Return a path as text: `$.steps[0].input["a b"]`.
-
-    Args:
-        parts: The fields and indexes.
-        start: The path that they follow.
-    """
+    """Return a path as text: `$.steps[0].input["a b"]`; `start` is the path that it continues."""
     text = start
     for part in parts:
         if isinstance(part, int):

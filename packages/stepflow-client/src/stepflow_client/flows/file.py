@@ -164,9 +164,7 @@ def _read_pipe(file: FileIO, name: str, size: int) -> bytes | None:
 def read_stream(read: Callable[[int], bytes | None], name: str) -> bytes:
     """Return the content of a stream, up to 256 MiB (`MAX_FILE_BYTES`).
 
-    Args:
-        read: A function that returns up to the given number of bytes, and none at the end of the stream.
-        name: The name of the stream in errors.
+    `read` returns up to the given number of bytes, and none at the end of the stream.
 
     Raises:
         FlowFileError: If the content is larger.

@@ -65,11 +65,7 @@ Release = tuple[int, int]
 
 
 class Findings:
-    """Collects the findings of the rules, each fault once.
-
-    Args:
-        target: The release of the servers that the flow is for; None for all releases.
-    """
+    """Collects the findings of the rules, each fault once; `target` is the release that the flow is for, or None."""
 
     def __init__(self, target: Release | None = None) -> None:
         """Start without findings."""
@@ -89,15 +85,15 @@ class Findings:
         key: str | None = None,
         before: Release | None = None,
     ) -> None:
-        """Add a fault.
+        """Add a fault of a value, or of a key of it.
 
         Args:
             rule: The name of the rule.
             level: `fatal`, `error` or `warning`.
-            at: The value with the fault.
+            at: The value, or the mapping with the key.
             message: One sentence that describes the fault.
             hint: How to fix it.
-            key: The key of the value, if the fault is there.
+            key: The key, if the fault is there.
             before: The release from which on this is no fault. It is at most a warning if no target is known.
         """
         if before is not None and self.target is None:

@@ -86,11 +86,7 @@ class Step:
 
 
 class FlowSteps:
-    """The steps of a flow, and what they and the output read.
-
-    Args:
-        flow: The flow. Steps without an id are left out.
-    """
+    """The steps of a flow, and what they and the output read. Steps without an id are left out."""
 
     def __init__(self, flow: Mapping[str, Any]) -> None:
         """Collect the steps."""
@@ -119,8 +115,7 @@ class FlowSteps:
     def needed(self, *, certainly: bool = False) -> set[str]:
         """Return the steps that run because the output, a `mustExecute` step, or a step that runs needs them.
 
-        Args:
-            certainly: True for the steps that run whatever the conditions give; False for all steps that may run.
+        With `certainly`, only those that run whatever the conditions give.
         """
         needs = {name: _needed_by(step.reads, certainly) for name, step in self.by_id.items()}
         starts = {name for name, step in self.by_id.items() if step.must_execute}

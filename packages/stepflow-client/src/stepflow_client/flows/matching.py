@@ -65,12 +65,7 @@ def is_matcher(expected: object) -> bool:
 
 
 def compare(expected: Any, actual: Any, path: str = "$") -> list[Difference]:
-    """Return the differences between a value and the expected one; an empty list if there are none.
-
-    Args:
-        expected: A JSON value that may contain matchers.
-        actual: A JSON value.
-        path: The path of the whole value. Default `$`.
+    """Return the differences between a value and the expected one, which may contain matchers; empty if there are none.
 
     Raises:
         InvalidArgumentError: If a matcher is malformed.

@@ -57,11 +57,7 @@ class Step:
 
 
 class FlowModel:
-    """The steps and the output of a flow, or of a sub-flow, with their references.
-
-    Args:
-        root: The node of the flow.
-    """
+    """The steps and the output of a flow, or of a sub-flow, with their references."""
 
     def __init__(self, root: Node) -> None:
         """Collect the steps. Invalid steps are skipped."""

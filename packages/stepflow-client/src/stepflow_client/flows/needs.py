@@ -51,9 +51,6 @@ class FlowNeeds:
     def check_overrides(self, overrides: Mapping[str, Any] | None) -> None:
         """Reject overrides that servers reject (an unknown step) or ignore (a key that steps do not have).
 
-        Args:
-            overrides: The changes by step id, each under `value`.
-
         Raises:
             InvalidArgumentError: If there is such an override. The hint suggests the most similar name.
         """
@@ -119,12 +116,9 @@ class FlowNeeds:
 
 
 def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable], *, any_variable: bool = False) -> FlowNeeds:
-    """Return the requirements of a flow for its runs.
+    """Return the requirements of a flow for its runs. Parts that servers would reject are ignored.
 
-    Args:
-        flow: The flow. Parts that servers would reject are ignored.
-        declared: The variables that it declares.
-        any_variable: Whether variables that it does not have may be given.
+    With `any_variable`, variables that the flow does not have may be given.
     """
     schema = _variable_schema(flow)
     listed = schema.get("required") if isinstance(schema, Mapping) else None
@@ -143,12 +137,7 @@ def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable], *, a
 
 
 def check_variable_names(flow: Mapping[str, Any], given: Iterable[str], overrides: Any = None) -> None:
-    """Check that a flow has the given variables.
-
-    Args:
-        flow: The flow.
-        given: The names of the variables.
-        overrides: Changes to steps, which may read other variables.
+    """Check that a flow has the given variables. Overrides may make its steps read others.
 
     Raises:
         InvalidArgumentError: If the flow has or reads variables, and one of the given names is not among them. The hint
@@ -231,14 +220,10 @@ def _listed(what: str, names: Iterable[str]) -> str | None:
 
 
 def check_inputs(flow: Mapping[str, Any], inputs: Sequence[Any]) -> None:
-    """Check inputs against the input schema of a flow.
+    """Check inputs against the input schema of a flow; without one, it accepts any input.
 
     The keywords `type`, `properties`, `required`, `additionalProperties`, `items`, `enum`, `const` and `$ref` are
     supported. Other keywords are ignored.
-
-    Args:
-        flow: The flow. A flow without an input schema accepts any input.
-        inputs: One input for each item of the run.
 
     Raises:
         InvalidArgumentError: If an input does not match. The message names the place in the input, and the hint says

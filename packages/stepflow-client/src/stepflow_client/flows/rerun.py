@@ -42,13 +42,9 @@ class Recorded:
 
 
 def recorded_of(entry: HistoryEntry | None, flow: Mapping[str, Any]) -> Recorded:
-    """Return the arguments that can be reused from a recorded run.
+    """Return the arguments that can be reused from a recorded run, without overrides of steps that the flow lacks.
 
     Values that contain secrets cannot be reused, because the history hides them.
-
-    Args:
-        entry: The entry of the run; None if it was not recorded.
-        flow: The flow to run. Overrides of steps that it does not have are left out.
     """
     if entry is None:
         return Recorded()
@@ -182,15 +178,7 @@ def taken_from(
     *,
     has_input: bool,
 ) -> list[str]:
-    """Return which recorded arguments (`input`, `variables`, `overrides`) are used.
-
-    Args:
-        recorded: The recorded arguments.
-        flow: The flow to run.
-        items: The items to run again.
-        given: The names of the variables that are given.
-        has_input: Whether an input is given.
-    """
+    """Return which recorded arguments (`input`, `variables`, `overrides`) are used; `given` names the new variables."""
     if not items:
         return []
     overridden = [step for item in items for step in recorded.overrides or () if step not in item.kept]
@@ -225,8 +213,7 @@ def outdated_steps(
         items: The items to run again.
         inputs: The new input of each item, by index; None if it is unknown.
         variables: The new variables.
-        source: Returns the recorded run that executed a step of an item, and the index of the item in that run; None
-            if it is unknown.
+        source: Returns the run that executed a step of an item, and the item's index there; None if it is unknown.
     """
     changed: set[str] = set()
     for name, step in steps_by_id(flow).items():
@@ -248,13 +235,8 @@ def executed_in(
 ) -> tuple[HistoryEntry, int] | None:
     """Return the recorded run that executed a step of an item, and the index of the item in that run; None if unknown.
 
-    A rerun may have kept the step's output from the run that it comes from, which may have kept it too.
-
-    Args:
-        recorded: Returns the entry of a run in the history.
-        run_id: A run that has the output of the step.
-        index: The index of the item in this run.
-        step: The step.
+    The given run has the output of the step, but a rerun may have kept it from the run that it comes from, which may
+    have kept it too.
     """
     seen: set[str] = set()
     while run_id not in seen:
@@ -307,17 +289,9 @@ def _part(value: Any, root: str | None) -> Any:
 
 
 def flow_until(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tuple[dict[str, Any], Any]:
-    """Return a flow that consists of a step and the steps it reads, and the overrides for it.
+    """Return a flow that consists of a step and the steps it reads, and the overrides without those of removed steps.
 
-    The output of the returned flow is the output of the step.
-
-    Args:
-        flow: The flow; it is not changed.
-        step: The id of the step.
-        overrides: Changes to steps, as for `run`. A changed step may read other steps.
-
-    Returns:
-        The shorter flow, and the overrides without those of removed steps.
+    The output of the returned flow is the output of the step. A step that is overridden may read other steps.
 
     Raises:
         InvalidArgumentError: If the flow has no such step, or the overrides are malformed.

@@ -54,13 +54,7 @@ class RunContent:
 
 
 def run_differences(a: RunContent, b: RunContent, ignored: Sequence[Path] = ()) -> list[RunDifference]:
-    """Return the differences between two runs: in status and flow, then item by item.
-
-    Args:
-        a: One run.
-        b: The other run.
-        ignored: Patterns of places to leave out, including everything below them.
-    """
+    """Return the differences between two runs, except in ignored places: in status and flow, then item by item."""
     shown = _Shown(a.flow, b.flow)
     before, after = ({"status": each.run.status.value, "flow": _by_id(each.flow)} for each in (a, b))
     found = [shown.difference(each) for each in changes(before, after) if not is_ignored(each.path, ignored)]
@@ -179,14 +173,9 @@ class Change:
 
 
 def changes(a: Any, b: Any, path: Path = ()) -> Iterator[Change]:
-    """Yield the innermost places where two JSON values differ.
+    """Yield the innermost places where two JSON values differ; both have the same path.
 
     Objects are compared key by key, regardless of the order of keys, and lists element by element. `3` equals `3.0`.
-
-    Args:
-        a: One value.
-        b: The other value.
-        path: The path of both values.
     """
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         for key in dict.fromkeys([*a, *b]):

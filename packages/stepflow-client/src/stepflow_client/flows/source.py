@@ -143,12 +143,7 @@ def paused_collector() -> Iterator[None]:
 
 
 class FlowText:
-    """The text of a flow file. It is parsed once, when its tree is first needed.
-
-    Args:
-        text: YAML, or JSON if the name ends with `.json`.
-        name: The name of the file.
-    """
+    """The text of a flow file, JSON if its name ends with `.json`. It is parsed once, when its tree is first needed."""
 
     def __init__(self, text: str, name: str) -> None:
         """Store the text."""
@@ -378,9 +373,7 @@ class _Tree:
 def locate(root: Node, path: str) -> Node:
     """Return the node that a server's diagnostic refers to, or the nearest enclosing one.
 
-    Args:
-        root: The flow.
-        path: The path, for example `$.steps[0].input.name`. It does not contain the keywords `$if` and `$coalesce`.
+    Its path, such as `$.steps[0].input.name`, does not contain the keywords `$if` and `$coalesce`.
     """
     node = root
     try:

@@ -138,15 +138,7 @@ def _check_cases(what: str, cases: Iterable[Node], model: FlowModel, found: Find
 def check_result(
     case: Node, schema: Any, defs: Mapping[str, Any], found: Findings, by: str = "by the flow's schema"
 ) -> None:
-    """Find places where the expected output of a test case does not match a schema.
-
-    Args:
-        case: The test case.
-        schema: The schema.
-        defs: The shared schemas.
-        found: The findings to add to.
-        by: The source of the schema, as part of the message.
-    """
+    """Find places where the expected output of a test case does not match a schema; `by` says whose schema it is."""
     result = case.at("output", "result")
     if result is None:
         return

@@ -29,13 +29,9 @@ _READS = ("$step", "$input", "$variable")
 
 
 def check_types(root: Node, catalogue: Catalogue, found: Findings, *, strict: bool = False) -> None:
-    """Find type mismatches in a flow and in the flows inside it.
+    """Find type mismatches in a flow and in the flows inside it; with `strict`, outputs of unknown type are errors.
 
-    Args:
-        root: The flow.
-        catalogue: The components that it may use.
-        found: The findings to add to. Faults that other rules have found at the same place are not repeated.
-        strict: Whether outputs of unknown type are errors.
+    Faults that other rules have found at the same place are not repeated.
     """
     _Check(found, strict).flow(type_flow(root, UNKNOWN, catalogue))
 
@@ -165,13 +161,7 @@ def _agree(first: Type, second: Type) -> bool:
 
 
 def message_for(slot: Slot, reason: Conflict, who: str) -> str:
-    """Return one sentence that describes a mismatch.
-
-    Args:
-        slot: The slot of the mismatch.
-        reason: The conflict between the types.
-        who: The component or schema that requires another type.
-    """
+    """Return one sentence that describes a mismatch; `who` is the component or schema that requires another type."""
     where = _where(slot, reason)
     here = f" for {where}" if where else ""
     if slot.is_missing:

@@ -32,10 +32,6 @@ def corrected(flow: FlowText, find: Find) -> Corrected:
 
     A correction is only made if the flow then has no more findings, and none that are more severe. A second call with
     the result changes nothing.
-
-    Args:
-        flow: The flow.
-        find: A function that returns the findings of a flow, with their fixes.
     """
     state = Corrected(flow, find(flow))
     for _ in range(_MOST_ROUNDS):

@@ -62,15 +62,10 @@ def _adapted_at(key: str, expected: Any, actual: Any) -> Any:
 
 
 def update_expected(content: bytes, expected: Mapping[int, Any], source: str) -> bytes:
-    """Return the content of a flow file with new expected outputs.
+    """Return the content of a flow file with new expected outputs, by the position of the case in `test.cases`.
 
     Only the values of `output` of these cases change; in a case without `output` it is added after the last key.
     Comments inside a replaced value are removed with it.
-
-    Args:
-        content: The content of the file, YAML or JSON in UTF-8.
-        expected: The new expected output of each case, by its position in `test.cases`.
-        source: The name of the file in errors.
 
     Raises:
         FlowFileError: If a value cannot be replaced on its own, because it, or a part of it, is an anchor that is used

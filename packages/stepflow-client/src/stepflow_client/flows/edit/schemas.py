@@ -25,13 +25,9 @@ class _Frame(dict[str, Any]):
 
 
 def add_schemas(content: bytes, schemas: Schemas, source: str) -> bytes:
-    """Return the content of a flow file with schemas added.
+    """Return the content of a flow file with `input`, `output` and `steps` added to its `schemas.properties`.
 
-    Args:
-        content: The content of the file, YAML or JSON in UTF-8.
-        schemas: The schemas to add to the flow's `schemas.properties`: `input`, `output` and `steps`, which has
-            `properties`. Existing schemas in the file are not changed.
-        source: The name of the file in errors.
+    Existing schemas in the file are not changed.
 
     Raises:
         FlowFileError: If the schemas cannot be added without changing more, for example because they are an alias.

@@ -41,11 +41,8 @@ def changed_file(
     Args:
         content: The content of the file, YAML or JSON in UTF-8.
         source: The name of the file.
-        change: A function that returns the edits of a text, from its tree, and the value that it then has.
-        problem: What is wrong if the edits change anything else.
-
-    Raises:
-        FlowFileError: If it cannot be parsed, or the edits change anything else.
+        change: Returns the edits of a text, from its tree, and the value that it then has.
+        problem: What is wrong if the edits change anything else, or it is invalid: the message of a FlowFileError.
     """
     text = content.decode("utf-8")
     mark = "\ufeff" if text.startswith("\ufeff") else ""
@@ -66,11 +63,7 @@ def newline_of(text: str) -> str:
 def addition(text: str, mapping: Node, values: Mapping[str, Any], write: Write | None = None) -> Edit:
     """Return the edit that adds keys after the last key of a mapping, which must not be empty.
 
-    Args:
-        text: The text.
-        mapping: The mapping.
-        values: The values to add, by key. Each is an object or a list.
-        write: The function that writes them in block style; `block_keys` by default.
+    Each value is an object or a list. `write` writes them in block style, by default `block_keys`.
     """
     newline = newline_of(text)
     first, last = mapping.written[0], mapping.written[-1]

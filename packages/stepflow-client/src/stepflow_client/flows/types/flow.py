@@ -82,14 +82,7 @@ class FlowTypes:
 
 
 def type_flow(root: Node, given: Type, known: Catalogue, depth: int = 0) -> FlowTypes:
-    """Return the types of a flow.
-
-    Args:
-        root: The flow.
-        given: The type of the input that is passed to the flow.
-        known: The components that the flow may use.
-        depth: The nesting depth of the flow.
-    """
+    """Return the types of a flow to which an input of the given type is passed; `depth` is its nesting depth."""
     model = FlowModel(root)
     declared = _declared(model, "input", is_source=True)
     variables = model.schema("variables", "properties")
@@ -146,14 +139,7 @@ def _with_default(step: Step, returned: Type) -> Type:
 
 
 class _Call:
-    """A step with a builtin component.
-
-    Args:
-        node: The step.
-        scope: The types that the step's input can read.
-        type_flow: A function that returns the types of a flow inside the step, from its node and the type of its input.
-        depth: The nesting depth of the flow that contains the step.
-    """
+    """A step with a builtin component, and a function that returns the types of a flow inside it."""
 
     def __init__(self, node: Node, scope: Scope, type_flow: Callable[[Node, Type], FlowTypes], depth: int) -> None:
         self.node, self.scope, self.type_flow, self.depth = node, scope, type_flow, depth

@@ -44,11 +44,7 @@ def behind(type: Type, parts: Sequence[str | int], *, keeps_null: bool = False) 
     """Return the type of the value at a path.
 
     In a union, members without the path are ignored: for these, the path fails at run time, and flows may rely on that.
-
-    Args:
-        type: The type of the whole value.
-        parts: The fields and indexes of the path.
-        keeps_null: Whether any path into null results in null, as for the whole output of a step.
+    With `keeps_null`, any path into null results in null, as for the whole output of a step.
     """
     null = [NULL] if keeps_null and parts and may_be_null(type) and not is_unknown(type) else []
     for part in parts:

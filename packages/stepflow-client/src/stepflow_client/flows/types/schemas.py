@@ -72,10 +72,10 @@ def resolved(schema: Any, defs: Mapping[str, Any]) -> Any:
 
 
 def type_of_schema(schema: Any, defs: Mapping[str, Any] | None = None, *, is_source: bool = False) -> Type:
-    """Return the type of the values that match a schema.
+    """Return the type of the values that match a schema; that of an invalid one is unknown.
 
     Args:
-        schema: Any JSON value. The type of an invalid schema is unknown.
+        schema: Any JSON value.
         defs: Shared schemas in addition to its own.
         is_source: Whether the schema describes values that are produced somewhere. If so, `properties` without a `type`
             means an object, although strictly speaking any other value matches as well.
@@ -214,13 +214,7 @@ def _of_values(values: list[Any]) -> Type:
 
 
 def type_of_value(value: Any, *, is_literal: bool = True, depth: int = 0) -> Type:
-    """Return the type of a value.
-
-    Args:
-        value: Any JSON value.
-        is_literal: Whether the value is a literal in the flow, of which an inferred schema contains only the kind.
-        depth: The nesting depth of the value.
-    """
+    """Return the type of a JSON value. Of a literal in the flow, an inferred schema contains only the kind."""
     if depth > _DEEPEST:
         return UNKNOWN
     if isinstance(value, Mapping):

@@ -17,12 +17,7 @@ _LONGEST = 1_000
 
 
 def type_text(type: Type, longest: int = 200) -> str:
-    """Return a type as one line of text; unknown parts are `unknown`.
-
-    Args:
-        type: The type.
-        longest: Maximum number of characters.
-    """
+    """Return a type as one line of text, which is cut to a length; unknown parts are `unknown`."""
     return _cut(_Writer().text(type, 0), longest)
 
 

@@ -40,13 +40,9 @@ def _is_among(value: Any, choices: list[Any]) -> bool:
 
 
 def mismatches(node: Node, schema: Any, defs: Mapping[str, Any], *, evaluated: bool = False) -> Iterator[Mismatch]:
-    """Yield the places where a value does not match a schema.
+    """Yield the places where a value does not match a schema, whose unsupported keywords are ignored.
 
-    Args:
-        node: The value.
-        schema: The schema. Unsupported keywords are ignored.
-        defs: The shared schemas.
-        evaluated: Whether expressions in the value are evaluated. Their results are unknown, so they match any schema.
+    If expressions in the value are evaluated, their results are unknown, and match any schema.
     """
     if evaluated and is_expression(node.items):
         if "$literal" in node.items and not isinstance(node.value, str):
