@@ -14,10 +14,11 @@ from typing import Any
 
 from ..errors import nearest, usage
 from .profiles import KEYS, Profiles, check_profile, config_path, load
+from .target import check_target
 
 __all__ = ["Place", "changing", "parse_key", "plain_name", "set_value", "unset_value", "use_profile"]
 
-_TOP = ("current", "history")
+_TOP = ("current", "history", "target")
 """The keys that do not belong to a profile."""
 _SECRETS = ("token", "password", "api_key", "secret", "auth", "authorization")
 
@@ -27,7 +28,7 @@ class Place:
     """The position of a value in the file."""
 
     profile: str | None
-    """None for `current` and `history`."""
+    """None for `current`, `history` and `target`."""
     key: str | None
     """None for a whole profile."""
 
@@ -40,7 +41,7 @@ class Place:
 def parse_key(key: str, profile: str | None, profiles: Profiles) -> Place:
     """Return the place that a key names.
 
-    That is `current`, `history`, `profiles.NAME.KEY`, `profiles.NAME`, or a key of a profile.
+    That is `current`, `history`, `target`, `profiles.NAME.KEY`, `profiles.NAME`, or a key of a profile.
 
     Args:
         key: The key as given on the command line.
@@ -118,6 +119,8 @@ def set_value(place: Place, text: str, profiles: Profiles) -> Any:
     """
     if place.key == "history" and place.profile is None:
         return _set_history(text, profiles)
+    if place.key == "target" and place.profile is None:
+        return _set_target(text, profiles)
     if place.profile is None:
         return use_profile(text, profiles)
     if not place.profile:
@@ -158,6 +161,16 @@ def _set_history(text: str, profiles: Profiles) -> bool:
 
     _change(profiles.path, edit)
     return words[text.lower()]
+
+
+def _set_target(text: str, profiles: Profiles) -> str:
+    check_target(text, "target")
+
+    def edit(document: Any) -> None:
+        document["target"] = text
+
+    _change(profiles.path, edit)
+    return text
 
 
 def _check(place: Place, table: Mapping[str, Any], profiles: Profiles) -> None:

@@ -15,7 +15,7 @@ from .checks.schemas import check_schemas
 from .checks.shape import check_shape
 from .components import Catalogue, Components, components_of
 from .file import FlowSource
-from .findings import Finding, Findings
+from .findings import Finding, Findings, Release
 from .model import FlowModel
 from .rewrites import with_rewrites
 from .source import FlowText, Node, paused_collector
@@ -23,9 +23,9 @@ from .source import FlowText, Node, paused_collector
 if TYPE_CHECKING:
     from ..types import ValidationResult
 
-__all__ = ["check", "excerpt_of", "find_in", "find_in_text", "result_of"]
+__all__ = ["check", "check_target", "excerpt_of", "find_in", "find_in_text", "result_of"]
 
-_IGNORE = re.compile(r"#\s*stepflow:\s*ignore(?P<file>-file)?(?:\[(?P<rules>[^\]]*)\])?")
+_IGNORE = r"#\s*stepflow:\s*ignore(?P<file>-file)?(?:\[(?P<rules>[^\]]*)\])?"
 _LEVELS = ("fatal", "error", "warning")
 _DEEPEST = 20
 _LARGEST = 2**64 - 1
@@ -100,9 +100,7 @@ def find_in(
     Raises:
         InvalidArgumentError: If `target` is no release.
     """
-    release = release_number(target)
-    if target is not None and release is None:
-        raise InvalidArgumentError(f"target is a release such as '0.13', not {target!r}")
+    release = check_target(target)
     if flow.error is None:
         faults, catalogue = Findings(release), Catalogue(components, release)
         _check_flow(flow.root, catalogue, faults, 0)
@@ -118,13 +116,26 @@ def find_in(
         found = [Finding(rule, "fatal", message, "$", error.line or 1, error.column or 1, error.hint)]
     if not found:
         return []
-    ignored, lines = _Ignored(flow.lines), flow.lines
+    lines = flow.lines
+    ignored = _Ignored(lines if "stepflow:" in flow.text else ())
     shown = [
         each._replace(file=flow.name, excerpt=excerpt_of(lines, each.line, each.column), at=None, key=None)
         for each in found
         if not ignored.has(each)
     ]
     return sorted(shown, key=lambda each: (_LEVELS.index(each.level), each.line, each.column, each.rule))
+
+
+def check_target(target: str | None) -> Release | None:
+    """Return the first two numbers of the release that a flow is for; None for all releases.
+
+    Raises:
+        InvalidArgumentError: If it is no release.
+    """
+    release = release_number(target)
+    if target is not None and release is None:
+        raise InvalidArgumentError(f"target is a release such as '0.13', not {target!r}")
+    return release
 
 
 def _check_flow(root: Node, catalogue: Catalogue, found: Findings, depth: int) -> None:
@@ -150,15 +161,14 @@ def _check_flow(root: Node, catalogue: Catalogue, found: Findings, depth: int) -
             found.in_unchecked = before
 
 
-def _check_values(node: Node, found: Findings) -> None:
-    if node.merges:
-        found.add("merge-key", "warning", node, "Stepflow's own tools do not merge: for them, << is an ordinary key",
-                  "write the keys out", key="<<")  # fmt: skip
-    if isinstance(node.value, int) and not -(2**63) <= node.value <= _LARGEST:
-        found.add("large-integer", "warning", node, "servers turn an integer of this size into a float, which loses "
-                  "digits", "put it in quotes")  # fmt: skip
-    for child in (*node.items.values(), *node.elements):
-        _check_values(child, found)
+def _check_values(root: Node, found: Findings) -> None:
+    for node in root.walk():
+        if node.merges:
+            found.add("merge-key", "warning", node, "Stepflow's own tools do not merge: for them, << is an ordinary "
+                      "key", "write the keys out", key="<<")  # fmt: skip
+        if isinstance(node.value, int) and not -(2**63) <= node.value <= _LARGEST:
+            found.add("large-integer", "warning", node, "servers turn an integer of this size into a float, which "
+                      "loses digits", "put it in quotes")  # fmt: skip
 
 
 class _Ignored:
@@ -168,7 +178,7 @@ class _Ignored:
         self._by_line: dict[int, list[set[str]]] = {}
         self._everywhere: list[set[str]] = []
         for number, line in enumerate(lines, start=1):
-            comment = _IGNORE.search(line) if "stepflow:" in line else None
+            comment = re.search(_IGNORE, line) if "stepflow:" in line else None
             if comment is None:
                 continue
             rules = {each.strip() for each in (comment["rules"] or "").split(",")} - {""}
@@ -191,7 +201,7 @@ def excerpt_of(lines: Sequence[str], line: int, column: int) -> str:
     start = max(0, column - 60)
     shown = lines[line - 1][start : start + 100]
     # A tab has the same width in both lines.
-    before = re.sub(r"[^\t]", " ", shown[: column - 1 - start])
+    before = re.sub(r"[^\t]", " ", shown[: column - 1 - start]) if "\t" in shown else ""
     return f"{shown}\n{before:{column - 1 - start}}^"
 
 

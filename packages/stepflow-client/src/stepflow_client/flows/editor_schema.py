@@ -16,8 +16,7 @@ from typing import Any, Literal
 from ..errors import InvalidArgumentError
 from .components import Components, components_of, known_components
 from .graph import SUBFLOW_INPUTS
-from .json_types import JSON_TYPES, is_number
-from .types.schemas import referred_name
+from .json_schema import JSON_TYPES, is_number, referred_name
 
 __all__ = ["schema"]
 

@@ -69,12 +69,8 @@ class Reference(NamedTuple):
     """The branches around it, the outermost first."""
     after: frozenset[str] = frozenset()
     """The steps that are read before it is known whether this is evaluated: by conditions and earlier alternatives."""
-
-    @property
-    def step(self) -> str | None:
-        """The id of the step that is read; None for another kind, and if the id is not a string."""
-        name = self.expression["$step"] if self.kind == "step" else None
-        return name if isinstance(name, str) else None
+    step: str | None = None
+    """The id of the step that is read; None for another kind, and if the id is not a string."""
 
     @property
     def path(self) -> Any:
@@ -105,7 +101,7 @@ class Reference(NamedTuple):
     @property
     def in_default(self) -> bool:
         """Whether it is in the default of a variable, which does not make a step run."""
-        return any(each.kind == "default" for each in self.branches)
+        return bool(self.branches) and any(each.kind == "default" for each in self.branches)
 
 
 def references(expression: Any) -> list[Reference]:
@@ -136,7 +132,8 @@ class _Collector:
                 if isinstance(each, _COLLECTIONS):
                     self.collect(each, (*at, part), (*field, part), branches, after)
         elif word in _KINDS:
-            self.found.append(Reference(_KINDS[word], value, at, field, branches, after))
+            name = value[word] if word == "$step" and isinstance(value[word], str) else None
+            self.found.append(Reference(_KINDS[word], value, at, field, branches, after, name))
             if word == "$variable":
                 self.branch(value.get("default"), (*at, "default"), field, (*branches, Branch("default")), after)
         elif word == "$if":
@@ -243,10 +240,11 @@ def portable_path(text: Any) -> Path | None:
 
 def write_path(parts: Iterable[str | int], start: str = "$") -> str:
     """Return a path as text: `$.steps[0].input["a b"]`; `start` is the path that it continues."""
-    text = start
-    for part in parts:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        else:
-            text += f".{part}" if _PLAIN.fullmatch(part) else f"[{json.dumps(part, ensure_ascii=False)}]"
-    return text
+    return start + "".join(map(_part_text, parts))
+
+
+@lru_cache(maxsize=4096)
+def _part_text(part: str | int) -> str:
+    if isinstance(part, int):
+        return f"[{part}]"
+    return f".{part}" if _PLAIN.fullmatch(part) else f"[{json.dumps(part, ensure_ascii=False)}]"

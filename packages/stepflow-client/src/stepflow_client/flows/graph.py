@@ -140,7 +140,8 @@ class FlowSteps:
     @cached_property
     def tangled(self) -> set[str]:
         """The steps that wait for a cycle and that a cycle waits for: at least all steps of cycles."""
-        return _untrimmed(self._waits) & _untrimmed(_inverted(self._waits))
+        behind = _untrimmed(self._waits)
+        return behind and behind & _untrimmed(_inverted(self._waits))
 
     def way(self, start: str, goal: str) -> list[str]:
         """Return the shortest chain of steps from one step to another, each waiting for the next; empty without one."""

@@ -26,12 +26,12 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from ..errors import InvalidArgumentError
 from .expressions import write_path
-from .json_types import JSON_TYPES, is_json_type, is_number
+from .json_schema import JSON_TYPES, is_json_type, is_number
+from .nearest import nearest
 
 __all__ = ["MATCHERS", "Difference", "check_expected", "compare", "equal", "is_matcher", "level_run_ids", "shorten"]
 
@@ -92,9 +92,9 @@ def check_expected(expected: Any, path: str = "$") -> None:
 def _check_spelling(expected: Mapping[str, Any], path: str) -> None:
     name = next(iter(expected)) if len(expected) == 1 else ""
     # A flow may return objects such as {"$ref": ...}: only a word that is very similar is a mistake.
-    meant = get_close_matches(name.lower(), MATCHERS, n=1, cutoff=0.8) if name.startswith("$") else []
+    meant = nearest(name, MATCHERS, 0.8) if name.startswith("$") else None
     if meant:
-        raise InvalidArgumentError(f"{path}: {name} is no matcher; did you mean {meant[0]}?", hint=_ESCAPE)
+        raise InvalidArgumentError(f"{path}: {name} is no matcher; did you mean {meant}?", hint=_ESCAPE)
 
 
 def level_run_ids(value: Any) -> Any:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any
 
 __all__ = ["did_you_mean", "meant", "near", "nearest", "nearest_hint"]
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
+def nearest(word: str, known: Iterable[str], similarity: float = 0.6) -> str | None:
     """Return the known name that is most similar to a word, ignoring case; None if none is similar."""
+    from difflib import get_close_matches
+
     lowered = {name.lower(): name for name in known}
-    found = get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
+    found = get_close_matches(word.lower(), lowered, n=1, cutoff=similarity)
     return lowered[found[0]] if found else None
 
 
@@ -24,7 +25,9 @@ def did_you_mean(name: str) -> str:
 
 def meant(hint: str | None) -> str | None:
     """Return the name that a hint suggests; None if it suggests no single one."""
-    found = re.fullmatch(r"""(?:did you mean|write) (['"])(.+)\1\??""", hint or "")
+    if hint is None or not hint.startswith(("did you mean ", "write ")):
+        return None
+    found = re.fullmatch(r"""(?:did you mean|write) (['"])(.+)\1\??""", hint)
     return found[2] if found else None
 
 

@@ -234,9 +234,8 @@ def check_inputs(flow: Mapping[str, Any], inputs: Sequence[Any]) -> None:
     schema = properties.get("input") if isinstance(properties, Mapping) else None
     if not isinstance(schemas, Mapping) or not isinstance(schema, Mapping):
         return
+    from .json_schema import definitions_of, mismatches
     from .source import node_of
-    from .types.schemas import definitions_of
-    from .types.values import mismatches
 
     shared = schemas.get("$defs")
     defs = definitions_of(schema, shared if isinstance(shared, Mapping) else {})

@@ -8,8 +8,8 @@ from typing import Any
 from .components import BUILTINS
 from .evaluation import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation
 from .graph import steps_by_id
+from .json_schema import Mismatch, mismatches
 from .source import node_of
-from .types.values import Mismatch, mismatches
 
 __all__ = ["has_schema", "hint_for", "may_return", "refusal"]
 

@@ -6,12 +6,11 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from difflib import SequenceMatcher
 from typing import Any
 
 from .expressions import keyword_of
 from .findings import Finding, Fix
-from .nearest import meant
+from .nearest import meant, nearest
 from .source import FlowText, Node
 
 __all__ = ["with_rewrites"]
@@ -80,8 +79,6 @@ class _Rewriter:
                 finding = finding._replace(hint="write $step, $input or $variable")
             case "wrong-type":
                 finding = self.of_wrong_type(finding)
-            case "component-input":
-                finding = self.of_misplaced_key(finding)
         if finding.fix is None and (name := meant(finding.hint)) is not None:
             return finding._replace(fix=self.renamed(finding, name))
         return finding
@@ -145,15 +142,6 @@ class _Rewriter:
         is_plain = written and "\n" not in written and written[0] not in "&!"
         return finding._replace(fix=Fix(at.start, at.end, written, json.dumps(written)) if is_plain else None)
 
-    def of_misplaced_key(self, finding: Finding) -> Finding:
-        """Explain a key of the step that is indented into its input."""
-        plain = str(finding.key).replace("_", "").lower()
-        for key in ("onError", "mustExecute", "component"):
-            if plain == key.lower():
-                hint = f"{key} belongs to the step: write it beside input, not inside of it"
-                return finding._replace(hint=hint)
-        return finding
-
     def mapping(self, value: Mapping[str, str]) -> str:
         """Return a mapping in braces."""
         if self.is_json:
@@ -182,4 +170,4 @@ def _old_reference(node: Node) -> dict[str, str] | None:
 def _is_clear(word: Any, name: str) -> bool:
     """Return whether a word is a misspelling of a name: not only similar, but hardly anything else."""
     one, other = (re.sub("[_-]", "", str(each)).lower() for each in (word, name))
-    return one == other or SequenceMatcher(None, one, other).ratio() >= _CLEAR
+    return one == other or nearest(other, [one], _CLEAR) is not None

@@ -90,15 +90,6 @@ class Node:
             node = node.parent
         return write_path(reversed(parts))
 
-    def copied(self) -> Node:
-        """Return a copy for another place, with copies of the parts."""
-        made = Node(self.value, self.line, self.column, self.start, self.end)
-        made.keys, made.merges, made.last = self.keys, self.merges, self.last
-        made.is_flow, made.original = self.is_flow, self.original
-        made.items = {key: each.copied().put(made, key) for key, each in self.items.items()}
-        made.elements = [each.copied().put(made, index) for index, each in enumerate(self.elements)]
-        return made
-
     def get(self, key: str) -> Node | None:
         """Return the value of a key; None if the key does not exist."""
         return self.items.get(key)
@@ -127,6 +118,27 @@ class Node:
         """The keys of a mapping as they are written, with merge keys and without merged ones."""
         keys = [each for each in self.keys.values() if each.start >= 0]
         return sorted([*keys, *(key for key, _ in self.merges)], key=lambda each: each.start) if self.merges else keys
+
+
+class _Copy(Node):
+    """A node at another place, below an alias or a merge key. Its parts are copied when they are first read."""
+
+    __slots__ = ("source",)
+
+    def __init__(self, source: Node) -> None:
+        super().__init__(source.value, source.line, source.column, source.start, source.end)
+        self.source, self.keys, self.merges, self.last = source, source.keys, source.merges, source.last
+        self.is_flow, self.original = source.is_flow, source.original
+        del self.items, self.elements
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "items":
+            self.items = {key: _Copy(each).put(self, key) for key, each in self.source.items.items()}
+        elif name == "elements":
+            self.elements = [_Copy(each).put(self, index) for index, each in enumerate(self.source.elements)]
+        else:
+            raise AttributeError(name)
+        return getattr(self, name)
 
 
 @contextmanager
@@ -319,7 +331,7 @@ class _Tree:
             made.line, made.column = key.line, key.column
 
     def alias(self, original: Node) -> Node:
-        made = original.copied()
+        made = _Copy(original)
         made.start, made.end = next(self.aliases)
         made.is_flow, made.merges, made.last, made.original = True, (), -1, original
         return made
@@ -341,7 +353,7 @@ class _Tree:
                 made.merges = [*made.merges, (key, child)]
         if len(pairs) > len(own):
             merged = {
-                name: self.known[id(each)].copied().put(made, name) for name, each in pairs.items() if name not in own
+                name: _Copy(self.known[id(each)]).put(made, name) for name, each in pairs.items() if name not in own
             }
             keys = {name: Key(each.line, each.column) for name, each in merged.items()} | keys
             own = merged | own

@@ -35,6 +35,7 @@ command = LazyGroup(
     profile; but a profile that names a token is sent its own.
 
     history = false, above the profiles, keeps commands from recording runs; so does STEPFLOW_HISTORY=off.
+    target = "0.13" is the release of the servers that flows are checked for, as --target or STEPFLOW_TARGET.
     """,
 )
 """The group. Each of its commands is a module of this package."""

@@ -26,8 +26,8 @@ _SETTING = View(columns=(Column("name"), Column("value"), Column("origin")), nam
 def command(key: str, server: ServerOptions, output: Output) -> None:
     """Print one setting.
 
-    KEY is one that 'stepflow config list' shows: url, profile, token, timeout, history and so on, with the value in
-    effect. Or it is a key of the file: current, profiles.NAME, or profiles.NAME.KEY.
+    KEY is one that 'stepflow config list' shows: url, profile, token, timeout, history, target and so on, with the
+    value in effect. Or it is a key of the file: current, profiles.NAME, or profiles.NAME.KEY.
 
     The exit code is 1 if it is not set. A token is never shown, only its source.
     """

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from difflib import SequenceMatcher
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..._lazy import lazy_module
 from ..components import Catalogue, Components
 from ..expressions import keyword_of, portable_path, references
 from ..findings import Findings
 from ..graph import inner_flow
+from ..json_schema import mismatches
 from ..model import FlowModel, Read, Step
 from ..nearest import did_you_mean, near, nearest
 from ..source import Node
-from ..types.paths import behind
-from ..types.schemas import type_of_schema
-from ..types.values import mismatches
+
+if TYPE_CHECKING:
+    from ..types import paths, schemas
+else:
+    # Most flows are checked without types.
+    paths = lazy_module("stepflow_client.flows.types.paths")
+    schemas = lazy_module("stepflow_client.flows.types.schemas")
 
 __all__ = ["check_components", "subflows"]
+
+
+_OF_STEP = {"onerror": "onError", "mustexecute": "mustExecute"}
+"""Keys of a step that components rarely have."""
 
 
 def check_components(model: FlowModel, catalogue: Catalogue, found: Findings) -> None:
@@ -36,10 +45,11 @@ def check_components(model: FlowModel, catalogue: Catalogue, found: Findings) ->
         elif not step.component.startswith("/"):
             found.add("component-slash", "error", node, f"component {node.value!r} does not begin with /: it has no "
                       "route", near(node.value, [*known, "/" + node.value]))  # fmt: skip
-        elif schemas := catalogue.schemas(step.component):
-            _check_input(step, schemas[0], found)
+        elif known_schemas := catalogue.schemas(step.component):
+            _check_input(step, known_schemas[0], found)
         else:
             _unknown(node, known, catalogue.is_whole, found)
+            _misplaced_keys(step, {}, found)
     for read in model.reads:
         if read.step in model.by_id and "path" in read.node.items:
             _check_path(model, read, catalogue, found)
@@ -59,7 +69,7 @@ def _unknown(node: Node, known: Components, is_whole: bool, found: Findings) -> 
         is_sure = plugin == "builtin" or all(name.startswith("/") for name in known)
         found.add("unknown-component", "error" if is_sure else "warning", node, f"there is no component {node.value!r}",
                   hint)  # fmt: skip
-    elif SequenceMatcher(None, plugin.lower(), "builtin").ratio() >= 0.75:
+    elif nearest(plugin, ["builtin"], 0.75):
         found.add("unknown-component", "warning", node, f"{node.value!r} looks misspelt", hint)
 
 
@@ -80,15 +90,31 @@ def _nearest(component: str, known: Components) -> str:
 def _check_input(step: Step, schema: Any, found: Findings) -> None:
     component = step.node.items["component"]
     given = step.node.get("input") or Node(None, component.line, component.column).put(step.node, "input")
-    defs = schema.get("$defs", {}) if isinstance(schema, Mapping) else {}
-    for wrong in mismatches(given, schema or {}, defs, evaluated=True):
-        if wrong.is_extra:
+    schema = schema if isinstance(schema, Mapping) else {}
+    misplaced = _misplaced_keys(step, schema, found)
+    for wrong in mismatches(given, schema, schema.get("$defs", {}), evaluated=True):
+        if wrong.node is given and wrong.key in misplaced:
+            continue
+        if wrong.key is not None:
             # Components ignore unknown fields, so this is only an error if it is a misspelt name.
             level, what = "error" if (wrong.hint or "").startswith("did") else "warning", "ignores this"
         else:
             level, what = "warning" if step.uses_default else "error", "refuses this input"
         found.add("component-input", level, wrong.node, f"{step.component} {what}: {wrong.message}", wrong.hint,
                   key=wrong.key)  # fmt: skip
+
+
+def _misplaced_keys(step: Step, schema: Mapping[str, Any], found: Findings) -> list[str]:
+    """Return the keys of the step that are indented into its input, where they are data; they are faults."""
+    given, fields = step.node.get("input"), schema.get("properties") or {}
+    if given is None or keyword_of(given.items) is not None:
+        return []
+    keys = {key: key.replace("_", "").lower() for key in given.items if key not in fields}
+    misplaced = {key: _OF_STEP[plain] for key, plain in keys.items() if plain in _OF_STEP}
+    for key, meant in misplaced.items():
+        found.add("misplaced-key", "warning", given, f"{key!r} in the input is passed to the component as data",
+                  f"{meant} belongs to the step: write it beside input, not inside of it", key=key)  # fmt: skip
+    return [*misplaced]
 
 
 def _check_path(model: FlowModel, read: Read, catalogue: Catalogue, found: Findings) -> None:
@@ -100,12 +126,12 @@ def _check_path(model: FlowModel, read: Read, catalogue: Catalogue, found: Findi
         return
     own = model.step_schema(step.id)
     if own is not None:
-        type, whose = type_of_schema(own.value, model.defs, is_source=True), f"the schema of step {step.id!r}"
+        type, whose = schemas.type_of_schema(own.value, model.defs, is_source=True), f"the schema of step {step.id!r}"
     elif types := catalogue.types(step.component or ""):
         type, whose = types[1], f"the output of {step.component}"
     else:
         return
-    wrong = behind(type, parts, keeps_null=True)
+    wrong = paths.behind(type, parts, keeps_null=True)
     if wrong.problem:
         found.add("unknown-output-path", "error" if wrong.is_certain else "warning", path, f"{wrong.problem} ({whose})",
                   wrong.hint)  # fmt: skip

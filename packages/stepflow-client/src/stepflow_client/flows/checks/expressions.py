@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from difflib import get_close_matches
 
 from ..expressions import KEYWORDS, PathError, ambiguity, has_wildcard, keyword_of, parse_path
 from ..findings import Findings
@@ -27,6 +26,7 @@ _READ = rf"""
     | (?<![\w$])\$(?P<bare>{_NAME}{_PATH}+)                              # $input.x
     | \A\s*\$(?P<whole>{_NAME})\s*\Z                                     # $input
     """
+_QUOTED = r"""\s*\{\s*["']?\$(?:step|input|variable)["']?\s*:[^{}]*\}\s*"""
 _OTHER = r"\{\{[^{}]*\$[^{}]*\}\}"
 _OUTPUTS = ("output", "outputs", "result")
 """Names for the output of a step in other formats of workflows."""
@@ -80,8 +80,8 @@ def _check_plain(node: Node, found: Findings, steps: Collection[str]) -> None:
         return
     for key, child in node.items.items():
         if key.startswith("$") and key not in SCHEMA_KEYWORDS:
-            is_close = bool(get_close_matches(key.lower(), KEYWORDS, n=1, cutoff=0.85))
-            found.add("unknown-keyword", "error" if is_close else "warning", node, f"{key!r} is no keyword: the object "
+            level = "error" if nearest(key, KEYWORDS, 0.85) else "warning"
+            found.add("unknown-keyword", level, node, f"{key!r} is no keyword: the object "
                       "is passed on as data", near(key, KEYWORDS, "expressions are"), key=key)  # fmt: skip
         check_expression(child, found, steps)
     for child in node.elements:
@@ -98,6 +98,8 @@ def _forgotten(node: Node, steps: Collection[str]) -> str | None:
     if len(keys) == 1 and (word := next(iter(keys))) in ("input", "variable"):
         value = node.items[word].value
         return word if isinstance(value, str) and value.startswith(("$.", "$[")) else None
+    if keys == {"coalesce"}:
+        return "coalesce" if any(keyword_of(each.items) for each in node.items["coalesce"].elements) else None
     if keys in ({"if", "then"}, {"if", "then", "else"}):
         return "if" if keyword_of(node.items["if"].items) is not None else None
     return None
@@ -144,6 +146,9 @@ def _check_text(node: Node, found: Findings) -> None:
             hint += ": a component can put texts together"
         found.add("template", "warning", node, f"text is never evaluated: {read[0].strip()!r} reaches the component as "
                   "it is", hint)  # fmt: skip
+    elif re.fullmatch(_QUOTED, text):
+        found.add("template", "warning", node, f"text is never evaluated: {text.strip()!r} reaches the component as it "
+                  "is", "remove the quotes")  # fmt: skip
     elif re.search(_OTHER, text):
         found.add("template", "warning", node, "text is never evaluated: {{ }} reaches the component as it is",
                   "put the expression in place of the text")  # fmt: skip

@@ -59,9 +59,8 @@ def _check_order(model: FlowModel, step: Step, read: Read, found: Findings) -> N
         found.add("self-reference", "fatal", read.target, f"step {step.id!r} reads its own output")
     elif other.index >= step.index:
         tangled = model.graph.tangled
-        if not read.reference.in_default and {other.id, step.id} <= tangled and (
-            way := model.graph.way(other.id, step.id)
-        ):  # fmt: skip
+        is_cycle = other.id in tangled and step.id in tangled and not read.reference.in_default
+        if is_cycle and (way := model.graph.way(other.id, step.id)):
             shown = [step.id, *way] if len(way) < _MOST_SHOWN else [step.id, *way[:5], "...", *way[-5:]]
             found.add("cycle", "fatal", read.target, f"steps wait for each other: {' -> '.join(shown)}",
                       "remove one of these references")  # fmt: skip

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..._lazy import lazy_module
 from ..expressions import portable_path, write_path
 from ..findings import Findings
-from ..json_types import JSON_TYPES
+from ..json_schema import JSON_TYPES, definitions_of, mismatches, referred_name, resolved
 from ..model import FlowModel, Read
 from ..nearest import near
 from ..source import Node
-from ..types.model import ObjectOf, Type
-from ..types.paths import behind
-from ..types.schemas import definitions_of, referred_name, resolved, type_of_schema
-from ..types.values import mismatches
+
+if TYPE_CHECKING:
+    from ..types import model as types
+    from ..types import paths, schemas
+    from ..types.model import Type
+else:
+    # Most flows are checked without types.
+    types = lazy_module("stepflow_client.flows.types.model")
+    paths = lazy_module("stepflow_client.flows.types.paths")
+    schemas = lazy_module("stepflow_client.flows.types.schemas")
 
 __all__ = ["check_result", "check_schemas"]
 
@@ -39,10 +46,10 @@ def check_schemas(model: FlowModel, found: Findings) -> None:
     _check_cases("example", examples.elements if examples else (), model, found)
     given = model.schema("input")
     if given is not None:
-        type = type_of_schema(given.value, defs, is_source=True)
+        type = schemas.type_of_schema(given.value, defs, is_source=True)
         for read in model.reads:
             if read.kind == "input":
-                wrong = behind(type, portable_path(read.reference.path) or ())
+                wrong = paths.behind(type, portable_path(read.reference.path) or ())
                 if wrong.problem:
                     found.add("unknown-input", "error" if wrong.is_certain else "warning", read.target,
                               f"{wrong.problem} (the flow's input schema)", wrong.hint)  # fmt: skip
@@ -169,8 +176,8 @@ def _check_alternative(read: Read, type: Type, found: Findings) -> None:
     if not is_alternative or read.node.value in guards:
         return
     for index, part in enumerate(parts):
-        fields = [each.fields.get(str(part)) for each in behind(type, parts[:index]).type.members
-                  if isinstance(each, ObjectOf)]  # fmt: skip
+        fields = [each.fields.get(str(part)) for each in paths.behind(type, parts[:index]).type.members
+                  if isinstance(each, types.ObjectOf)]  # fmt: skip
         if any(each is not None and not each.is_required for each in fields):
             shown = write_path(parts[: index + 1])
             found.add("optional-input", "warning", read.target, f"without {shown} in the input, this fails: $coalesce "
@@ -185,7 +192,7 @@ def _check_variables(model: FlowModel, defs: Mapping[str, Any], found: Findings)
         return
     held = schema.get("properties")
     declared = held.value if held is not None and isinstance(held.value, dict) else {}
-    others = behind(type_of_schema(schema.value, defs, is_source=True), ())
+    others = paths.behind(schemas.type_of_schema(schema.value, defs, is_source=True), ())
     required = schema.value.get("required")
     reads = [read for read in model.reads if read.kind == "variable"]
     for read in reads:
@@ -200,7 +207,7 @@ def _check_variables(model: FlowModel, defs: Mapping[str, Any], found: Findings)
                 found.add("undeclared-variable", level, read.target, f"variable {name!r} is not declared",
                           near(name, declared, "declared are"))  # fmt: skip
             continue
-        wrong = behind(type_of_schema(declared[name], defs, is_source=True), parts[1:])
+        wrong = paths.behind(schemas.type_of_schema(declared[name], defs, is_source=True), parts[1:])
         if wrong.problem:
             level = "error" if wrong.is_certain else "warning"
             found.add("variable-path", level, read.target, wrong.problem, wrong.hint)
@@ -219,7 +226,7 @@ def _is_undeclared(schema: Mapping[str, Any], type: Type, name: str) -> bool:
     """Return whether a schema of variables has no place for a name, in the schemas that it refers to either."""
     if schema.get("patternProperties") or isinstance(schema.get("additionalProperties"), Mapping):
         return False
-    fields = [member for member in type.members if isinstance(member, ObjectOf)]
+    fields = [member for member in type.members if isinstance(member, types.ObjectOf)]
     if not fields:
         return schema.keys().isdisjoint(("$ref", "allOf", "anyOf", "oneOf"))
     return not any(name in each.fields or (each.is_open and each.fields) for each in fields)

@@ -104,7 +104,7 @@ def _true(type: Type) -> Type:
     """Return a type without null and false."""
     kept = [Plain("boolean", (True,)) if isinstance(each, Plain) and each.kind == "boolean" else each
             for each in without_null(type).members]  # fmt: skip
-    return Type(tuple(kept)) if kept else type
+    return type._replace(members=tuple(kept)) if kept else type
 
 
 def _is_false(condition: Type) -> bool:

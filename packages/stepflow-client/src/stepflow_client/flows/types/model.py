@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ class Type(NamedTuple):
     """A union type: a value matches any of the members. Without members, there is no such value."""
 
     members: tuple[Member, ...] = ()
+    is_secret: bool = False
+    """Whether its values are secret (`is_secret` in a schema), with all their parts."""
 
 
 UNKNOWN = Type((Anything(),))
@@ -140,23 +142,28 @@ def may_be_false(type: Type) -> bool:
 
 def without_null(type: Type) -> Type:
     """Return a type without null."""
-    return Type(tuple(each for each in type.members if not (isinstance(each, Plain) and each.kind == "null")))
+    kept = tuple(each for each in type.members if not (isinstance(each, Plain) and each.kind == "null"))
+    return type._replace(members=kept)
 
 
 def widened(type: Type) -> Type:
-    """Return a type with literals of the flow replaced by their kinds."""
-    return Type(tuple(Plain(each.kind) if isinstance(each, Plain) and each.is_literal else each
-                      for each in type.members))  # fmt: skip
+    """Return a type with literals of the flow, and values of secrets, replaced by their kinds."""
+    return type._replace(members=tuple(
+        Plain(each.kind) if isinstance(each, Plain) and (each.is_literal or type.is_secret) else each
+        for each in type.members
+    ))  # fmt: skip
 
 
 def union(types: Iterable[Type]) -> Type:
-    """Return the union of types. A union that becomes too large is widened."""
+    """Return the union of types, which is secret if one of them is. A union that becomes too large is widened."""
+    types = list(types)
+    is_secret = any(each.is_secret for each in types)
     plains: dict[str, Plain] = {}
     objects, lists = list[ObjectOf](), list[ListOf]()
     for member in (each for type in types for each in type.members):
         match member:
             case Anything():
-                return UNKNOWN
+                return UNKNOWN._replace(is_secret=is_secret)
             case Plain():
                 plains[member.kind] = _merged(plains.get(member.kind), member)
             case ObjectOf():
@@ -165,12 +172,10 @@ def union(types: Iterable[Type]) -> Type:
                 lists.append(member) if member not in lists else None
     if "number" in plains and plains["number"].values is None:
         plains.pop("integer", None)
-    many: list[Member] = [*_fewer(objects, _any_object), *_fewer(lists, _any_list)]
-    return Type((*(each for name, each in plains.items() if name != "null"), *many, *_of_null(plains)))
-
-
-def _of_null(plains: Mapping[str, Plain]) -> tuple[Plain, ...]:
-    return (plains["null"],) if "null" in plains else ()
+    # Null comes last.
+    null = [plains.pop("null")] if "null" in plains else []
+    many: list[Member] = [*_fewer(objects, ObjectOf({}, UNKNOWN)), *_fewer(lists, ListOf(UNKNOWN))]
+    return Type((*plains.values(), *many, *null), is_secret)
 
 
 def _merged(first: Plain | None, second: Plain) -> Plain:
@@ -183,13 +188,5 @@ def _merged(first: Plain | None, second: Plain) -> Plain:
     return Plain(first.kind, values, is_literal) if len(values) <= _MOST_VALUES else Plain(first.kind)
 
 
-def _fewer(members: list[Any], wider: Callable[[], Member]) -> list[Any]:
-    return members if len(members) <= _MOST_MEMBERS else [wider()]
-
-
-def _any_object() -> Member:
-    return ObjectOf({}, UNKNOWN)
-
-
-def _any_list() -> Member:
-    return ListOf(UNKNOWN)
+def _fewer(members: list[Any], wider: Member) -> list[Any]:
+    return members if len(members) <= _MOST_MEMBERS else [wider]

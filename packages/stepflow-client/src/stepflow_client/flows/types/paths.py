@@ -46,6 +46,7 @@ def behind(type: Type, parts: Sequence[str | int], *, keeps_null: bool = False) 
     In a union, members without the path are ignored: for these, the path fails at run time, and flows may rely on that.
     With `keeps_null`, any path into null results in null, as for the whole output of a step.
     """
+    is_secret = type.is_secret
     null = [NULL] if keeps_null and parts and may_be_null(type) and not is_unknown(type) else []
     for part in parts:
         found = [_step(each, part) for each in type.members]
@@ -56,7 +57,10 @@ def behind(type: Type, parts: Sequence[str | int], *, keeps_null: bool = False) 
             certain = all(each.is_certain for each in found) and not null
             return Behind(UNKNOWN, problem, told and told.hint, certain)
         type = types[0] if len(types) == 1 else union(types) if types else UNKNOWN
-    return Behind(union([type, *null]) if null else type)
+        is_secret = is_secret or type.is_secret
+    type = union([type, *null]) if null else type
+    # What is in a secret is secret.
+    return Behind(type._replace(is_secret=True) if is_secret else type)
 
 
 def _step(member: Member, part: str | int) -> Behind:

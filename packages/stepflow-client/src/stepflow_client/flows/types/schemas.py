@@ -6,12 +6,10 @@ type.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote
 
-from ..json_types import JSON_TYPES
+from ..json_schema import JSON_TYPES, definitions_of, list_schemas, referred_name
 from .model import (
     NEVER,
     NULL,
@@ -28,10 +26,7 @@ from .model import (
     widened,
 )
 
-__all__ = [
-    "definitions_of", "kind_of", "list_schemas", "referred_name", "resolved", "schema_of", "type_of_schema",
-    "type_of_value",
-]  # fmt: skip
+__all__ = ["kind_of", "schema_of", "type_of_schema", "type_of_value"]
 
 _OF_OBJECTS = ("properties", "required", "additionalProperties")
 _TELLING = frozenset({"type", "properties", "$ref", "enum", "const", "anyOf", "oneOf", "allOf", "items"})
@@ -42,33 +37,6 @@ _MOST_PARTS = 5_000
 _MOST_WRITTEN = 2_000
 """Maximum number of parts of a schema that is written."""
 _MOST_ELEMENTS = 200
-_REFERENCE = re.compile(r"#/(?:schemas/)?(?:\$defs|definitions)/(.*)")
-
-
-def referred_name(reference: Any) -> str | None:
-    """Return the name of the shared schema that a `$ref` refers to; None if it refers to something else."""
-    found = _REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
-    return unquote(found[1]).replace("~1", "/").replace("~0", "~") if found else None
-
-
-def definitions_of(schema: Any, defs: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the shared schemas that the references in a schema can refer to: its own, and those around it."""
-    known = dict(defs or {})
-    for key in ("definitions", "$defs"):
-        found = schema.get(key) if isinstance(schema, Mapping) else None
-        known |= found if isinstance(found, Mapping) else {}
-    return known
-
-
-def resolved(schema: Any, defs: Mapping[str, Any]) -> Any:
-    """Return a schema with its `$ref` replaced by the shared schema; unknown references stand for any value."""
-    for _ in range(_DEEPEST):
-        if not isinstance(schema, Mapping) or "$ref" not in schema:
-            return schema
-        rest = {key: each for key, each in schema.items() if key != "$ref"}
-        target = defs.get(referred_name(schema["$ref"]) or "", {})
-        schema = {**target, **rest} if isinstance(target, Mapping) else target
-    return {}
 
 
 def type_of_schema(schema: Any, defs: Mapping[str, Any] | None = None, *, is_source: bool = False) -> Type:
@@ -95,6 +63,11 @@ class _Reader:
 
     def read(self, schema: Any, depth: int) -> Type:
         """Return the type of a schema."""
+        type = self._read(schema, depth)
+        is_secret = isinstance(schema, Mapping) and schema.get("is_secret") is True
+        return type._replace(is_secret=True) if is_secret else type
+
+    def _read(self, schema: Any, depth: int) -> Type:
         self._parts += 1
         if schema is False:
             return NEVER
@@ -132,10 +105,11 @@ class _Reader:
         """
         parts = [self.read(each, depth + 1) for each in schema["allOf"]]
         rest = self._typed(_rest(schema, "allOf"), depth)
+        is_secret = any(each.is_secret for each in parts)
         told = [each for each in [*parts, rest] if not is_unknown(each)]
         if len(told) > 1 and all(len(each.members) == 1 and isinstance(each.members[0], ObjectOf) for each in told):
-            return Type((_merged([each.members[0] for each in told]),))
-        return told[0] if told and all(each == told[0] for each in told) else UNKNOWN
+            return Type((_merged([each.members[0] for each in told]),), is_secret)
+        return _same(told)._replace(is_secret=is_secret)
 
     def _typed(self, schema: Mapping[str, Any], depth: int) -> Type:
         given = schema.get("type")
@@ -170,28 +144,22 @@ class _Reader:
         return ObjectOf(fields, None if extra is False else self.read(extra, depth + 1), is_open)
 
 
-def list_schemas(schema: Mapping[str, Any]) -> tuple[list[Any], Any]:
-    """Return the schemas of the first elements of a list, and that of the elements behind them.
-
-    The first ones are in `prefixItems`, or, in the drafts up to 2019-09, in a list in `items`.
-    """
-    first, items = schema.get("prefixItems"), schema.get("items", True)
-    if isinstance(first, list):
-        return first, items if not isinstance(items, list) else True
-    return (items, schema.get("additionalItems", True)) if isinstance(items, list) else ([], items)
-
-
 def _merged(parts: list[Any]) -> ObjectOf:
     """Return the object that has the fields of all parts."""
     fields: dict[str, Field] = {}
     for part in parts:
         for name, field in part.fields.items():
             other = fields.get(name, Field(UNKNOWN, False))
-            known = [each for each in (other.type, field.type) if not is_unknown(each)]
-            type = known[0] if known and all(each == known[0] for each in known) else UNKNOWN
+            type = _same([each for each in (other.type, field.type) if not is_unknown(each)])
+            type = type._replace(is_secret=other.type.is_secret or field.type.is_secret)
             fields[name] = Field(type, other.is_required or field.is_required)
     is_closed = all(part.extra is None for part in parts)
     return ObjectOf(fields, None if is_closed else UNKNOWN, any(part.is_open and part.fields for part in parts))
+
+
+def _same(types: list[Type]) -> Type:
+    """Return the type that all of these are; unknown if they differ."""
+    return types[0] if types and all(each.members == types[0].members for each in types) else UNKNOWN
 
 
 def _says_something(part: Any) -> bool:
@@ -252,6 +220,10 @@ class _Writer:
 
     def schema(self, type: Type, depth: int) -> Any:
         """Return the schema of a type."""
+        schema = self._schema(type, depth)
+        return {**schema, "is_secret": True} if type.is_secret else schema
+
+    def _schema(self, type: Type, depth: int) -> Any:
         self._parts += 1
         if is_unknown(type) or depth > _DEEPEST or self._parts > _MOST_WRITTEN:
             return {}

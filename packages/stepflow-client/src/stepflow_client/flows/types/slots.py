@@ -176,7 +176,8 @@ def _type(part: _Part) -> Type:
             type = _type(each)
             fields[name] = Field(known.type if known is not None and is_unknown(type) else type,
                                  each.is_required or (known is not None and known.is_required))  # fmt: skip
-        return Type((ObjectOf(fields, UNKNOWN if own is None or own.extra is None else own.extra),))
+        extra = UNKNOWN if own is None or own.extra is None else own.extra
+        return Type((ObjectOf(fields, extra),), part.wanted.is_secret)
     if part.items is not None and not part.fields:
-        return Type((ListOf(_type(part.items)),))
+        return Type((ListOf(_type(part.items)),), part.wanted.is_secret)
     return part.wanted

@@ -52,15 +52,16 @@ class _Writer:
 
     def text(self, type: Type, depth: int) -> str:
         """Return a type as one line of text."""
+        mark = " [secret]" if type.is_secret else ""
         if is_unknown(type):
-            return "unknown"
+            return f"unknown{mark}"
         if not type.members:
             return "nothing"
         key = (id(type), depth)
         if key not in self._known:
             members = union([widened(type)]).members
             text = " | ".join(dict.fromkeys(self._member(each, depth) for each in members))
-            self._known[key] = _cut(text, _LONGEST)
+            self._known[key] = _cut(text, _LONGEST) + mark
         return self._known[key]
 
     def _member(self, member: Member, depth: int) -> str:

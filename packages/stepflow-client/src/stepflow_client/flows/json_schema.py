@@ -1,17 +1,90 @@
-"""Checks values against a JSON schema. Only a few keywords are supported. Pure."""
+"""JSON Schema: the names of types, references to shared schemas, and the places where a value does not match. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
 
-from ..expressions import is_expression, write_path
-from ..json_types import is_json_type, json_type
-from ..nearest import near, nearest
-from ..source import Node
-from .schemas import list_schemas, resolved
+from .expressions import is_expression, write_path
+from .nearest import near, nearest
 
-__all__ = ["Mismatch", "mismatches"]
+if TYPE_CHECKING:
+    from .source import Node
+
+__all__ = [
+    "JSON_TYPES", "Mismatch", "definitions_of", "is_json_type", "is_number", "json_type", "list_schemas", "mismatches",
+    "referred_name", "resolved",
+]  # fmt: skip
+
+_DEEPEST = 30
+_REFERENCE = r"#/(?:schemas/)?(?:\$defs|definitions)/(.*)"
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value is a number: booleans are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+_TYPES: dict[str, Callable[[Any], bool]] = {
+    "null": lambda value: value is None,
+    "boolean": lambda value: isinstance(value, bool),
+    "integer": lambda value: is_number(value) and float(value).is_integer(),
+    "number": is_number,
+    "string": lambda value: isinstance(value, str),
+    "array": lambda value: isinstance(value, (list, tuple)),
+    "object": lambda value: isinstance(value, Mapping),
+}
+JSON_TYPES = tuple(_TYPES)
+
+
+def is_json_type(value: Any, name: Any) -> bool:
+    """Return whether a value has a type; true if there is no such type. `3.0` is an integer too."""
+    check = _TYPES.get(name) if isinstance(name, str) else None
+    return check is None or check(value)
+
+
+def json_type(value: Any) -> str:
+    """Return the name of the type of a value."""
+    return next(name for name in JSON_TYPES if is_json_type(value, name))
+
+
+def referred_name(reference: Any) -> str | None:
+    """Return the name of the shared schema that a `$ref` refers to; None if it refers to something else."""
+    found = re.fullmatch(_REFERENCE, reference) if isinstance(reference, str) else None
+    return unquote(found[1]).replace("~1", "/").replace("~0", "~") if found else None
+
+
+def definitions_of(schema: Any, defs: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the shared schemas that the references in a schema can refer to: its own, and those around it."""
+    known = dict(defs or {})
+    for key in ("definitions", "$defs"):
+        found = schema.get(key) if isinstance(schema, Mapping) else None
+        known |= found if isinstance(found, Mapping) else {}
+    return known
+
+
+def resolved(schema: Any, defs: Mapping[str, Any]) -> Any:
+    """Return a schema with its `$ref` replaced by the shared schema; unknown references stand for any value."""
+    for _ in range(_DEEPEST):
+        if not isinstance(schema, Mapping) or "$ref" not in schema:
+            return schema
+        rest = {key: each for key, each in schema.items() if key != "$ref"}
+        target = defs.get(referred_name(schema["$ref"]) or "", {})
+        schema = {**target, **rest} if isinstance(target, Mapping) else target
+    return {}
+
+
+def list_schemas(schema: Mapping[str, Any]) -> tuple[list[Any], Any]:
+    """Return the schemas of the first elements of a list, and that of the elements behind them.
+
+    The first ones are in `prefixItems`, or, in the drafts up to 2019-09, in a list in `items`.
+    """
+    first, items = schema.get("prefixItems"), schema.get("items", True)
+    if isinstance(first, list):
+        return first, items if not isinstance(items, list) else True
+    return (items, schema.get("additionalItems", True)) if isinstance(items, list) else ([], items)
 
 
 class Mismatch(NamedTuple):
@@ -22,11 +95,6 @@ class Mismatch(NamedTuple):
     hint: str | None = None
     key: str | None = None
     """The key of the value, if the schema has no such field."""
-
-    @property
-    def is_extra(self) -> bool:
-        """Whether the mismatch is a field that the schema does not have."""
-        return self.key is not None
 
     @property
     def path(self) -> str:
