@@ -17,7 +17,6 @@ from .components import Catalogue, Components, components_of
 from .file import FlowSource
 from .findings import Finding, Findings, Release
 from .model import FlowModel
-from .rewrites import with_rewrites
 from .source import FlowText, Node, paused_collector
 
 if TYPE_CHECKING:
@@ -108,7 +107,11 @@ def find_in(
             from .checks.types import check_types
 
             check_types(flow.root, catalogue, faults, strict=strict)
-        found = with_rewrites(flow, list(faults.all.values()))
+        found = list(faults.all.values())
+        if found:
+            from .edit.corrections import with_rewrites
+
+            found = with_rewrites(flow, found)
     else:
         error = flow.error
         rule = "duplicate-key" if "stands twice" in error.message else "syntax"

@@ -313,9 +313,5 @@ def _down(value: Any, parts: Path) -> Any:
     for part in parts:
         if not isinstance(found, list if isinstance(part, int) else Mapping):
             raise LookupError(part)
-        found = _child(found, part)
+        found = found[part]  # type: ignore[index]
     return found
-
-
-def _child(value: Any, part: Any) -> Any:
-    return value[part]

@@ -259,12 +259,8 @@ def _refuse_constant(name: str) -> NoReturn:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{_clip(text)} is not a number that JSON can hold")
+        raise ValueError(f"{text if len(text) <= 40 else text[:40] + '…'} is not a number that JSON can hold")
     return number
-
-
-def _clip(text: str) -> str:
-    return text if len(text) <= 40 else text[:40] + "…"
 
 
 def _kind(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from .source import Node
 
 __all__ = [
-    "JSON_TYPES", "Mismatch", "definitions_of", "is_json_type", "is_number", "json_type", "list_schemas", "mismatches",
-    "referred_name", "resolved",
+    "JSON_TYPES", "Mismatch", "definitions_of", "is_among", "is_json_type", "is_number", "json_type", "list_schemas",
+    "mismatches", "referred_name", "resolved",
 ]  # fmt: skip
 
 _DEEPEST = 30
@@ -102,8 +102,8 @@ class Mismatch(NamedTuple):
         return self.node.path if self.key is None else write_path([self.key], self.node.path)
 
 
-def _is_among(value: Any, choices: list[Any]) -> bool:
-    # Python counts true as 1.
+def is_among(value: Any, choices: Iterable[Any]) -> bool:
+    """Return whether a value is one of some values. (Python counts true as 1.)"""
     return any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in choices)
 
 
@@ -129,10 +129,10 @@ def mismatches(node: Node, schema: Any, defs: Mapping[str, Any], *, evaluated: b
         return
     is_open = evaluated and any(is_expression(each.items) for each in (*node.items.values(), *node.elements))
     choices = schema.get("enum")
-    if isinstance(choices, list) and not is_open and not _is_among(node.value, choices):
+    if isinstance(choices, list) and not is_open and not is_among(node.value, choices):
         hint = near(str(node.value), choices, "one of")
         yield Mismatch(node, f"{node.value!r} is none of the allowed values", hint)
-    if "const" in schema and not is_open and not _is_among(node.value, [schema["const"]]):
+    if "const" in schema and not is_open and not is_among(node.value, [schema["const"]]):
         yield Mismatch(node, f"the schema wants {schema['const']!r}")
     if isinstance(node.value, Mapping):
         yield from _fields(node, schema, defs, evaluated)

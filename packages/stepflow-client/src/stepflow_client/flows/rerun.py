@@ -254,12 +254,8 @@ def executed_in(
 
 def _roots(step: Mapping[str, Any], kind: str) -> set[str | None]:
     """Return the fields of the input, or the variables, that a step reads; None stands for all of them."""
-    return {_root(each) for each in references(step.get("input")) if each.kind == kind}
-
-
-def _root(reference: Reference) -> str | None:
-    parts = portable_path(reference.path)
-    return parts[0] if parts and isinstance(parts[0], str) else None
+    paths = (portable_path(each.path) for each in references(step.get("input")) if each.kind == kind)
+    return {path[0] if path and isinstance(path[0], str) else None for path in paths}
 
 
 def _computed_from(entry: HistoryEntry, index: int) -> dict[str, Any]:

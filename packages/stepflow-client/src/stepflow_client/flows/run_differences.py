@@ -65,7 +65,10 @@ def run_differences(a: RunContent, b: RunContent, ignored: Sequence[Path] = ()) 
         path: Path = ("items", index) if is_batch else ()
         if not is_batch:
             # The status of the only item is the status of the run.
-            one, other = (_without_status(each) for each in (one, other))
+            one, other = (
+                each if each is ABSENT else {key: value for key, value in each.items() if key != "status"}
+                for each in (one, other)
+            )
         differing = [each for each in changes(one, other, path) if not is_ignored(each.path, ignored)]
         found += _of_item(differing, len(path), index, behind, shown)
     return found
@@ -139,10 +142,6 @@ def _item(item: RunItem) -> dict[str, Any]:
         "output": None if result is None else result.output,
         "error": None if result is None else _error(result.error),
     }
-
-
-def _without_status(item: Any) -> Any:
-    return item if item is ABSENT else {key: value for key, value in item.items() if key != "status"}
 
 
 def _error(error: FlowError | None) -> dict[str, Any] | None:

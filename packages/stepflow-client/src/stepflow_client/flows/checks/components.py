@@ -16,10 +16,11 @@ from ..nearest import did_you_mean, near, nearest
 from ..source import Node
 
 if TYPE_CHECKING:
-    from ..types import paths, schemas
+    from ..types import model as types
+    from ..types import schemas
 else:
     # Most flows are checked without types.
-    paths = lazy_module("stepflow_client.flows.types.paths")
+    types = lazy_module("stepflow_client.flows.types.model")
     schemas = lazy_module("stepflow_client.flows.types.schemas")
 
 __all__ = ["check_components", "subflows"]
@@ -127,11 +128,11 @@ def _check_path(model: FlowModel, read: Read, catalogue: Catalogue, found: Findi
     own = model.step_schema(step.id)
     if own is not None:
         type, whose = schemas.type_of_schema(own.value, model.defs, is_source=True), f"the schema of step {step.id!r}"
-    elif types := catalogue.types(step.component or ""):
-        type, whose = types[1], f"the output of {step.component}"
+    elif known := catalogue.types(step.component or ""):
+        type, whose = known[1], f"the output of {step.component}"
     else:
         return
-    wrong = paths.behind(type, parts, keeps_null=True)
+    wrong = types.behind(type, parts, keeps_null=True)
     if wrong.problem:
         found.add("unknown-output-path", "error" if wrong.is_certain else "warning", path, f"{wrong.problem} ({whose})",
                   wrong.hint)  # fmt: skip

@@ -15,12 +15,10 @@ from ..source import Node
 
 if TYPE_CHECKING:
     from ..types import model as types
-    from ..types import paths, schemas
-    from ..types.model import Type
+    from ..types import schemas
 else:
     # Most flows are checked without types.
     types = lazy_module("stepflow_client.flows.types.model")
-    paths = lazy_module("stepflow_client.flows.types.paths")
     schemas = lazy_module("stepflow_client.flows.types.schemas")
 
 __all__ = ["check_result", "check_schemas"]
@@ -49,7 +47,7 @@ def check_schemas(model: FlowModel, found: Findings) -> None:
         type = schemas.type_of_schema(given.value, defs, is_source=True)
         for read in model.reads:
             if read.kind == "input":
-                wrong = paths.behind(type, portable_path(read.reference.path) or ())
+                wrong = types.behind(type, portable_path(read.reference.path) or ())
                 if wrong.problem:
                     found.add("unknown-input", "error" if wrong.is_certain else "warning", read.target,
                               f"{wrong.problem} (the flow's input schema)", wrong.hint)  # fmt: skip
@@ -168,7 +166,7 @@ def _holds_matcher(value: Any) -> bool:
     return isinstance(value, list) and any(map(_holds_matcher, value))
 
 
-def _check_alternative(read: Read, type: Type, found: Findings) -> None:
+def _check_alternative(read: Read, type: types.Type, found: Findings) -> None:
     """Find an alternative of a `$coalesce` that reads what may be absent: this is no null, but fails."""
     branches, parts = read.reference.branches, portable_path(read.reference.path) or ()
     guards = [each.condition for each in branches if each.kind == "then"]
@@ -176,7 +174,7 @@ def _check_alternative(read: Read, type: Type, found: Findings) -> None:
     if not is_alternative or read.node.value in guards:
         return
     for index, part in enumerate(parts):
-        fields = [each.fields.get(str(part)) for each in paths.behind(type, parts[:index]).type.members
+        fields = [each.fields.get(str(part)) for each in types.behind(type, parts[:index]).type.members
                   if isinstance(each, types.ObjectOf)]  # fmt: skip
         if any(each is not None and not each.is_required for each in fields):
             shown = write_path(parts[: index + 1])
@@ -192,7 +190,7 @@ def _check_variables(model: FlowModel, defs: Mapping[str, Any], found: Findings)
         return
     held = schema.get("properties")
     declared = held.value if held is not None and isinstance(held.value, dict) else {}
-    others = paths.behind(schemas.type_of_schema(schema.value, defs, is_source=True), ())
+    others = types.behind(schemas.type_of_schema(schema.value, defs, is_source=True), ())
     required = schema.value.get("required")
     reads = [read for read in model.reads if read.kind == "variable"]
     for read in reads:
@@ -207,7 +205,7 @@ def _check_variables(model: FlowModel, defs: Mapping[str, Any], found: Findings)
                 found.add("undeclared-variable", level, read.target, f"variable {name!r} is not declared",
                           near(name, declared, "declared are"))  # fmt: skip
             continue
-        wrong = paths.behind(schemas.type_of_schema(declared[name], defs, is_source=True), parts[1:])
+        wrong = types.behind(schemas.type_of_schema(declared[name], defs, is_source=True), parts[1:])
         if wrong.problem:
             level = "error" if wrong.is_certain else "warning"
             found.add("variable-path", level, read.target, wrong.problem, wrong.hint)
@@ -222,7 +220,7 @@ def _check_variables(model: FlowModel, defs: Mapping[str, Any], found: Findings)
             found.add("unused-variable", "warning", held, f"variable {name!r} is never read", "remove it", key=name)
 
 
-def _is_undeclared(schema: Mapping[str, Any], type: Type, name: str) -> bool:
+def _is_undeclared(schema: Mapping[str, Any], type: types.Type, name: str) -> bool:
     """Return whether a schema of variables has no place for a name, in the schemas that it refers to either."""
     if schema.get("patternProperties") or isinstance(schema.get("additionalProperties"), Mapping):
         return False

@@ -11,12 +11,10 @@ from ..model import Read
 from ..nearest import near
 from ..source import Node
 from ..types.compare import Conflict, conflict, fits
-from ..types.expressions import Scope, read, type_of
+from ..types.expressions import Scope, Slot, Use, read, slots_of, type_of, uses_of
 from ..types.flow import FlowTypes, StepTypes, elements_of, type_flow
-from ..types.model import UNKNOWN, ListOf, ObjectOf, Plain, Type, is_unknown, may_be_null, without_null
-from ..types.paths import paths_in
+from ..types.model import UNKNOWN, ListOf, ObjectOf, Plain, Type, is_unknown, may_be_null, paths_in, without_null
 from ..types.schemas import schema_of
-from ..types.slots import Slot, Use, slots_of, uses_of
 from ..types.text import type_noun, type_text
 from .schemas import check_result
 
@@ -148,21 +146,18 @@ def check_uses(types: FlowTypes, found: Findings) -> None:
         if is_unknown(use.slot.wanted):
             continue
         other = first.setdefault(use.parts, use)
-        if not _agree(other.slot.wanted, use.slot.wanted):
+        both = (other.slot.wanted, use.slot.wanted)
+        reasons = conflict(*both), conflict(*both[::-1])
+        if any(each is not None and each.is_certain for each in reasons):
             wanted, before = type_text(use.slot.wanted, 60), type_text(other.slot.wanted, 60)
             found.add("input-conflict", "warning", use.slot.node, f"{use.user} wants {wanted} of an input of which "
                       f"{other.user} wants {before}: no value fits both", "read another field, or convert it in a step "
                       f"before (the other use is in line {other.slot.node.line})")  # fmt: skip
 
 
-def _agree(first: Type, second: Type) -> bool:
-    reasons = conflict(first, second), conflict(second, first)
-    return not any(each is not None and each.is_certain for each in reasons)
-
-
 def message_for(slot: Slot, reason: Conflict, who: str) -> str:
     """Return one sentence that describes a mismatch; `who` is the component or schema that requires another type."""
-    where = _where(slot, reason)
+    where = write_path(reason.path, slot.where).removeprefix(".")
     here = f" for {where}" if where else ""
     if slot.is_missing:
         return f"{who} wants {_wanted(slot.wanted)}{here}, but without 'else' this is null where the condition is false"
@@ -174,10 +169,6 @@ def message_for(slot: Slot, reason: Conflict, who: str) -> str:
         return f"{who} needs {field!r}, which {_giver(slot)} {lacks}"
     gives = "gives" if reason.is_certain else "may give"
     return f"{who} wants {_wanted(reason.wanted)}{here}, but {_giver(slot)} {gives} {type_noun(reason.actual)}"
-
-
-def _where(slot: Slot, reason: Conflict) -> str:
-    return write_path(reason.path, slot.where).removeprefix(".")
 
 
 def _wanted(type: Type) -> str:
@@ -211,7 +202,8 @@ def hint_for(slot: Slot, reason: Conflict) -> str:
         return f"write {{$coalesce: [{_written(slot, word)}, a value in place of null]}}"
     if word in _READS:
         return _instead(slot, reason, str(word))
-    if word is None and (values := _values(reason.wanted)):
+    values = [str(one) for each in reason.wanted.members if isinstance(each, Plain) for one in each.values or ()]
+    if word is None and values:
         return near(str(slot.node.value), values, "one of")
     return f"write {_wanted(reason.wanted)}" if reason.path == () else f"write {type_text(slot.wanted, 60)}"
 
@@ -267,7 +259,3 @@ def _quoted(path: str) -> str:
 
 def _whole(path: str) -> str:
     return path if path.startswith("$") else f"$.{path}"
-
-
-def _values(type: Type) -> list[str]:
-    return [str(value) for each in type.members if isinstance(each, Plain) for value in each.values or ()]

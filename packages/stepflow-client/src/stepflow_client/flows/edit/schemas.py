@@ -70,16 +70,12 @@ def _edits(text: str, mapping: Node, added: Schemas, *, is_root: bool = False) -
         key, node = mapping.keys.get(name), mapping.get(name)
         if key is None or node is None or key.start < 0:
             missing[name] = value
-        elif _is_empty(text, node):
+        elif text[node.start : node.end].strip() in ("", "~", "null", "{}"):
             yield from _filled(text, mapping, key, node, value)
         else:
             yield from _edits(text, node, value)
     if missing:
         yield _before_steps(text, mapping, missing) if is_root else addition(text, mapping, missing, _keys)
-
-
-def _is_empty(text: str, node: Node) -> bool:
-    return text[node.start : node.end].strip() in ("", "~", "null", "{}")
 
 
 def _filled(text: str, parent: Node, key: Key, node: Node, value: Any) -> Iterator[Edit]:

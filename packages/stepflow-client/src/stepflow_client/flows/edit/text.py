@@ -98,11 +98,9 @@ def block_key(key: str) -> str:
 def json_text(value: Any, indent: str | None = None) -> str:
     """Return a value as JSON that is also valid YAML: no surrogate pairs, and unprintable characters are escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
-    return "".join(each if each.isprintable() or each in "\n\t" or each > "\uffff" else _escape(each) for each in text)
-
-
-def _escape(character: str) -> str:
-    return f"\\u{ord(character):04x}"
+    return "".join(
+        each if each.isprintable() or each in "\n\t" or each > "\uffff" else f"\\u{ord(each):04x}" for each in text
+    )
 
 
 def plain_text(value: Any) -> str:
@@ -125,20 +123,14 @@ def flow_text(text: str, key: Key, value: Any, newline: str, *, one_line: bool =
     before = text[text.rfind("\n", 0, key.start) + 1 : key.start]
     if one_line or before.strip():
         return json_text(value)
-    lines = json_text(value, _json_step(text)).split("\n")
+    step = re.search(r"\n( +|\t+)\S", text)
+    lines = json_text(value, step[1] if step else "  ").split("\n")
     return (newline + before).join(lines)
-
-
-def _json_step(text: str) -> str:
-    found = re.search(r"\n( +|\t+)\S", text)
-    return found[1] if found else "  "
 
 
 def block_text(value: Any, indent: int, newline: str) -> str:
     """Return a value in block style with an indent."""
-    from ..._codec.yaml_writer import write_yaml
-
-    text = write_yaml(value).rstrip("\n")
+    text = plain_text(value)
     lines = text.split("\n")
     if "\\" in text or not all(map(str.isprintable, lines)):
         # Block style would split text with unprintable characters over several lines.

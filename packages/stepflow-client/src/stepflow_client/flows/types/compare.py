@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from ..json_schema import is_among, is_json_type
 from .model import Anything, ListOf, Member, ObjectOf, Plain, Type, is_unknown
 
 __all__ = ["Conflict", "conflict", "fits"]
@@ -106,7 +107,9 @@ class _Comparison:
         for name, field in wanted.fields.items():
             given = actual.fields.get(name)
             if given is None:
-                if field.is_required and _lacks(actual):
+                # Most schemas with fields list all of them.
+                is_lacking = actual.extra is None or (bool(actual.fields) and is_unknown(actual.extra))
+                if field.is_required and is_lacking:
                     is_certain = actual.extra is None
                     found.append(Conflict(Type((wanted,)), Type((actual,)), missing=name, is_certain=is_certain))
                 continue
@@ -115,11 +118,6 @@ class _Comparison:
                 is_certain = reason.is_certain and given.is_required
                 found.append(reason._replace(path=(name, *reason.path), is_certain=is_certain))
         yield from sorted(found, key=lambda each: not each.is_certain)
-
-
-def _lacks(actual: ObjectOf) -> bool:
-    """Return whether an object certainly or probably has no other fields: most schemas with fields list all of them."""
-    return actual.extra is None or (bool(actual.fields) and is_unknown(actual.extra))
 
 
 def _plain(actual: Plain, wanted: Plain) -> Iterator[Conflict]:
@@ -131,13 +129,10 @@ def _plain(actual: Plain, wanted: Plain) -> Iterator[Conflict]:
         if actual.kind == "number" and wanted.kind == "integer":
             yield Conflict(Type((wanted,)), Type((actual,)), is_certain=False)
         return
-    wrong = [each for each in actual.values if not _is_among(each, wanted)]
+    if wanted.values is None:
+        wrong = [each for each in actual.values if not is_json_type(each, wanted.kind)]
+    else:
+        wrong = [each for each in actual.values if not is_among(each, wanted.values)]
     if wrong:
         left = actual._replace(values=tuple(wrong), is_literal=False)
         yield Conflict(Type((wanted,)), Type((left,)), is_certain=len(wrong) == len(actual.values))
-
-
-def _is_among(value: Any, wanted: Plain) -> bool:
-    if wanted.values is not None:
-        return any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in wanted.values)
-    return wanted.kind != "integer" or isinstance(value, int) or float(value).is_integer()

@@ -13,10 +13,10 @@ from ..edit.schemas import add_schemas
 from ..file import FlowSource
 from ..findings import TYPE_RULES, Finding
 from ..source import FlowText
+from .expressions import input_of_uses
 from .flow import FlowTypes, StepTypes, type_flow
 from .model import UNKNOWN, Type, is_unknown
 from .schemas import schema_of
-from .slots import input_of_uses
 from .text import type_text
 
 if TYPE_CHECKING:

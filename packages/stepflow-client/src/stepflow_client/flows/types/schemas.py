@@ -26,7 +26,7 @@ from .model import (
     widened,
 )
 
-__all__ = ["kind_of", "schema_of", "type_of_schema", "type_of_value"]
+__all__ = ["schema_of", "type_of_schema", "type_of_value"]
 
 _OF_OBJECTS = ("properties", "required", "additionalProperties")
 _TELLING = frozenset({"type", "properties", "$ref", "enum", "const", "anyOf", "oneOf", "allOf", "items"})
@@ -194,17 +194,10 @@ def type_of_value(value: Any, *, is_literal: bool = True, depth: int = 0) -> Typ
             return Type((ListOf(UNKNOWN),))
         elements = tuple(type_of_value(each, is_literal=is_literal, depth=depth + 1) for each in value)
         return Type((ListOf(union(elements), elements),))
-    kind = kind_of(value)
-    if kind is None:
-        return UNKNOWN
-    return NULL if kind == "null" else Type((Plain(kind, (value,), is_literal),))
-
-
-def kind_of(value: Any) -> str | None:
-    """Return the kind of a scalar; None for other values."""
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else "boolean"
-    return {int: "integer", float: "number", str: "string"}.get(type(value))
+    if value is None:
+        return NULL
+    kind = {bool: "boolean", int: "integer", float: "number", str: "string"}.get(type(value))
+    return Type((Plain(kind, (value,), is_literal),)) if kind is not None else UNKNOWN
 
 
 def schema_of(type: Type) -> Any:
