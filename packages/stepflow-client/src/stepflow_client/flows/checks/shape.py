@@ -151,6 +151,9 @@ def _check_test(test: Node, found: Findings) -> None:
             expected = case.get("output")
             if expected is not None and isinstance(expected.value, dict):
                 _check_expected(expected, found)
+            for tag in _listed(case.get("tags")):
+                if not isinstance(tag.value, str):
+                    found.add("wrong-type", "error", tag, f"tags is a list of texts, this is {_kind(tag.value)}")
 
 
 def _check_expected(expected: Node, found: Findings) -> None:
@@ -162,6 +165,9 @@ def _check_expected(expected: Node, found: Findings) -> None:
     needs = "result" if outcome.value == "success" else "error"
     if needs not in expected.items:
         found.add("expected-output", "fatal", expected, f"an expected {outcome.value} needs {needs!r}")
+    elif needs == "error" and not isinstance(expected.items[needs].value, dict):
+        found.add("expected-output", "fatal", expected.items[needs], "an expected error is an object with code, "
+                  "message or data")  # fmt: skip
     else:
         code = expected.at("error", "code")
         if code is not None and (isinstance(code.value, bool) or not isinstance(code.value, (str, int, dict))):
