@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 from stepflow_client import StepflowClient
 from stepflow_client._codec import answers, responses
-from stepflow_client.flows.checker import find_in_text
+from stepflow_client.flows.checker import find_in
+from stepflow_client.flows.source import FlowText
 
 from benchmarks.workload import large_input
 
@@ -117,7 +118,7 @@ def check_steps(is_reversed: bool, steps: int, repeat: int) -> float:
     text = f"steps:\n{listed}\noutput: {{$step: s{steps - 1}}}\n"
     started = time.process_time()
     for _ in range(repeat):
-        find_in_text(text, "flow.yaml")
+        find_in(FlowText(text, "flow.yaml"))
     return (time.process_time() - started) / repeat / steps
 
 

@@ -17,10 +17,10 @@ from stepflow_client import (
     SyncStepflowClient,
 )
 from stepflow_client.flows import infer
-from stepflow_client.flows.checker import find_in_text
 from stepflow_client.flows.file import parse_yaml
 
 from tests.flows.faults import FAULTS
+from tests.flows.found import find_in_text
 from tests.flows.mutations import mutations
 from tests.flows.valid import VALID
 

@@ -8,9 +8,9 @@ import json
 import pytest
 import yaml
 from stepflow_client import FlowFileError
-from stepflow_client.flows.checker import find_in
+from stepflow_client.flows.checker import find_in, paused_collector
 from stepflow_client.flows.file import parse_json, parse_yaml
-from stepflow_client.flows.source import FlowText, Node, locate, node_of, paused_collector, read_tree
+from stepflow_client.flows.source import FlowText, Node, locate, node_of, read_tree
 
 from tests.flows.valid import VALID
 

@@ -59,14 +59,8 @@ def accounts_of(
 ) -> dict[int, RunAccount]:
     """Return the accounts of several items of a run, by index.
 
-    Args:
-        run: The run.
-        items: The items.
-        steps: The steps of these items.
-        flow: The flow of the run; empty if it is not known.
-        given: The arguments of the run; None if they are not known.
-        has_steps: Whether the server reports the steps of these items.
-        schemas: The input schemas of components by their path in flows, in addition to those of builtin components.
+    The flow is empty, and the arguments are None, if they are not known; without `has_steps`, the server does not
+    report the steps of these items.
     """
     by_item: dict[int, list[StepDetails]] = {}
     for step in steps:

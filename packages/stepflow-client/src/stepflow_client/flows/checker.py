@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .._rules.releases import release_number
@@ -17,17 +19,30 @@ from .components import Catalogue, Components, components_of
 from .file import FlowSource
 from .findings import Finding, Findings, Release
 from .model import FlowModel
-from .source import FlowText, Node, paused_collector
+from .source import FlowText, Node
 
 if TYPE_CHECKING:
     from ..types import ValidationResult
 
-__all__ = ["check", "check_target", "excerpt_of", "find_in", "find_in_text", "result_of"]
+__all__ = ["check", "check_target", "excerpt_of", "find_in", "paused_collector", "result_of"]
 
 _IGNORE = r"#\s*stepflow:\s*ignore(?P<file>-file)?(?:\[(?P<rules>[^\]]*)\])?"
 _LEVELS = ("fatal", "error", "warning")
 _DEEPEST = 20
 _LARGEST = 2**64 - 1
+
+
+@contextmanager
+def paused_collector() -> Iterator[None]:
+    """Pause Python's garbage collector, which visits a growing tree again and again and finds nothing in it."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def check(
@@ -70,19 +85,6 @@ def check(
     return result_of([each for each in found if (not select or each.rule in select) and each.rule not in ignore])
 
 
-def find_in_text(
-    text: str,
-    source: str,
-    components: Components | None = None,
-    *,
-    type_check: bool = False,
-    strict: bool = False,
-    target: str | None = None,
-) -> list[Finding]:
-    """Return the faults of the flow in a text, which is JSON if the name of its source ends with `.json`."""
-    return find_in(FlowText(text, source), components, type_check=type_check, strict=strict, target=target)
-
-
 @paused_collector()
 def find_in(
     flow: FlowText,
@@ -120,11 +122,11 @@ def find_in(
     if not found:
         return []
     lines = flow.lines
-    ignored = _Ignored(lines if "stepflow:" in flow.text else ())
+    suppressed = _suppressions(lines if "stepflow:" in flow.text else ())
     shown = [
         each._replace(file=flow.name, excerpt=excerpt_of(lines, each.line, each.column), at=None, key=None)
         for each in found
-        if not ignored.has(each)
+        if not any(not rules or each.rule in rules for line in (0, each.line) for rules in suppressed.get(line, ()))
     ]
     return sorted(shown, key=lambda each: (_LEVELS.index(each.level), each.line, each.column, each.rule))
 
@@ -174,27 +176,17 @@ def _check_values(root: Node, found: Findings) -> None:
                       "loses digits", "put it in quotes")  # fmt: skip
 
 
-class _Ignored:
-    """The rules that comments suppress: in the whole file, in the line of the comment, or in the line below."""
-
-    def __init__(self, lines: Sequence[str]) -> None:
-        self._by_line: dict[int, list[set[str]]] = {}
-        self._everywhere: list[set[str]] = []
-        for number, line in enumerate(lines, start=1):
-            comment = re.search(_IGNORE, line) if "stepflow:" in line else None
-            if comment is None:
-                continue
+def _suppressions(lines: Sequence[str]) -> dict[int, list[set[str]]]:
+    """Return the rules that comments suppress, by line; those in line 0 in the whole file. No rules stand for all."""
+    found: dict[int, list[set[str]]] = {}
+    for number, line in enumerate(lines, start=1):
+        comment = re.search(_IGNORE, line) if "stepflow:" in line else None
+        if comment is not None:
             rules = {each.strip() for each in (comment["rules"] or "").split(",")} - {""}
-            if comment["file"]:
-                self._everywhere.append(rules)
-            self._by_line.setdefault(number, []).append(rules)
-            if not line[: comment.start()].strip():
-                self._by_line.setdefault(number + 1, []).append(rules)
-
-    def has(self, finding: Finding) -> bool:
-        """Return whether a finding is suppressed. A comment without rules suppresses all of them."""
-        comments = [*self._everywhere, *self._by_line.get(finding.line, ())]
-        return any(not rules or finding.rule in rules for rules in comments)
+            is_alone = not line[: comment.start()].strip()
+            for place in (number, *((number + 1,) if is_alone else ()), *((0,) if comment["file"] else ())):
+                found.setdefault(place, []).append(rules)
+    return found
 
 
 def excerpt_of(lines: Sequence[str], line: int, column: int) -> str:

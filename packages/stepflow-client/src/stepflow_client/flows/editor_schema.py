@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, Literal
@@ -203,7 +204,9 @@ def _is_sound(key: str, value: Any) -> bool:
         case "title" | "description" | "format":
             return isinstance(value, str)
         case "pattern":
-            return isinstance(value, str) and _is_pattern(value)
+            with suppress(re.error, TypeError):
+                return isinstance(value, str) and re.compile(value) is not None
+            return False
         case "required":
             texts = isinstance(value, list) and all(isinstance(each, str) for each in value)
             return texts and len(set(value)) == len(value)
@@ -215,18 +218,9 @@ def _is_sound(key: str, value: Any) -> bool:
             return is_number(value) and value >= 0 and float(value).is_integer()
         case "multipleOf":
             return is_number(value) and value > 0
-        case _:
-            return is_number(value)
+    return is_number(value)
 
 
 def _escaped(text: str) -> str:
     # Escaped for ECMAScript: `re.escape` escapes more characters than ECMAScript allows.
     return re.sub(r"[.*+?^${}()|\[\]\\/]", r"\\\g<0>", text)
-
-
-def _is_pattern(text: str) -> bool:
-    try:
-        re.compile(text)
-    except re.error:
-        return False
-    return True

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cached_property
 from os import PathLike, fsdecode
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,7 +23,7 @@ else:
     yaml = lazy_module("yaml")
     yaml_reader = lazy_module("stepflow_client._codec.yaml_reader")
 
-__all__ = ["FlowText", "Key", "Node", "locate", "node_of", "paused_collector", "read_tree"]
+__all__ = ["FlowText", "Key", "Node", "locate", "node_of", "read_tree"]
 
 _NO_ITEMS: Mapping[str, Any] = {}
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
@@ -139,19 +138,6 @@ class _Copy(Node):
         else:
             raise AttributeError(name)
         return getattr(self, name)
-
-
-@contextmanager
-def paused_collector() -> Iterator[None]:
-    """Pause Python's garbage collector, which visits a growing tree again and again and finds nothing in it."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 class FlowText:

@@ -134,8 +134,7 @@ def _check_path(model: FlowModel, read: Read, catalogue: Catalogue, found: Findi
         return
     wrong = types.behind(type, parts, keeps_null=True)
     if wrong.problem:
-        found.add("unknown-output-path", "error" if wrong.is_certain else "warning", path, f"{wrong.problem} ({whose})",
-                  wrong.hint)  # fmt: skip
+        found.add("unknown-output-path", wrong.level, path, f"{wrong.problem} ({whose})", wrong.hint)
 
 
 def subflows(model: FlowModel, found: Findings) -> Iterator[tuple[Node, bool]]:

@@ -49,8 +49,8 @@ def check_schemas(model: FlowModel, found: Findings) -> None:
             if read.kind == "input":
                 wrong = types.behind(type, portable_path(read.reference.path) or ())
                 if wrong.problem:
-                    found.add("unknown-input", "error" if wrong.is_certain else "warning", read.target,
-                              f"{wrong.problem} (the flow's input schema)", wrong.hint)  # fmt: skip
+                    message = f"{wrong.problem} (the flow's input schema)"
+                    found.add("unknown-input", wrong.level, read.target, message, wrong.hint)
                 _check_alternative(read, type, found)
     _check_variables(model, defs, found)
 
@@ -207,8 +207,7 @@ def _check_variables(model: FlowModel, defs: Mapping[str, Any], found: Findings)
             continue
         wrong = types.behind(schemas.type_of_schema(declared[name], defs, is_source=True), parts[1:])
         if wrong.problem:
-            level = "error" if wrong.is_certain else "warning"
-            found.add("variable-path", level, read.target, wrong.problem, wrong.hint)
+            found.add("variable-path", wrong.level, read.target, wrong.problem, wrong.hint)
         if "default" in read.node.items and len(parts) == 1:
             is_required = isinstance(required, list) and name in required
             _check_dead_default(read, resolved(declared[name], defs), is_required, found)

@@ -100,7 +100,7 @@ class _Check:
             at = each.node.items["path"] if each.kind == "step" else each.target
             whose = {"step": f"the output of step {each.step!r}", "input": "the flow's input"}.get(each.kind)
             message = f"{behind.problem} ({whose})" if whose else behind.problem
-            self.found.add(_PATHS[each.kind], "error" if behind.is_certain else "warning", at, message, behind.hint)
+            self.found.add(_PATHS[each.kind], behind.level, at, message, behind.hint)
 
     def _untyped(self, step: StepTypes) -> None:
         """Find a step with an unknown output type, except for builtin components, whose output depends on the input."""

@@ -192,6 +192,11 @@ class Behind(NamedTuple):
     is_certain: bool = False
     """Whether it is certain that no value of the type has this path."""
 
+    @property
+    def level(self) -> str:
+        """The level of a finding of the problem."""
+        return "error" if self.is_certain else "warning"
+
 
 def behind(type: Type, parts: Sequence[str | int], *, keeps_null: bool = False) -> Behind:
     """Return the type of the value at a path.
