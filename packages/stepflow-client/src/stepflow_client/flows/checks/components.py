@@ -107,10 +107,13 @@ def _check_input(step: Step, schema: Any, found: Findings) -> None:
 
 def _misplaced_keys(step: Step, schema: Mapping[str, Any], found: Findings) -> list[str]:
     """Return the keys of the step that are indented into its input, where they are data; they are faults."""
-    given, fields = step.node.get("input"), schema.get("properties") or {}
+    given, fields = step.node.get("input"), schema.get("properties")
+    fields = fields if isinstance(fields, Mapping) else {}
     if given is None or keyword_of(given.items) is not None:
         return []
-    keys = {key: key.replace("_", "").lower() for key in given.items if key not in fields}
+    keys = {
+        key: key.replace("_", "").lower() for key in given.items if not (isinstance(fields, Mapping) and key in fields)
+    }
     misplaced = {key: _OF_STEP[plain] for key, plain in keys.items() if plain in _OF_STEP}
     for key, meant in misplaced.items():
         found.add("misplaced-key", "warning", given, f"{key!r} in the input is passed to the component as data",

@@ -11,8 +11,8 @@ from ..model import Read
 from ..nearest import near
 from ..source import Node
 from ..types.compare import Conflict, conflict, fits
-from ..types.expressions import Scope, Slot, Use, read, slots_of, type_of, uses_of
-from ..types.flow import FlowTypes, StepTypes, elements_of, type_flow
+from ..types.expressions import Scope, Slot, read, slots_of, type_of
+from ..types.flow import FlowTypes, StepTypes, Use, elements_of, type_flow, uses_of
 from ..types.model import UNKNOWN, ListOf, ObjectOf, Plain, Type, is_unknown, may_be_null, paths_in, without_null
 from ..types.schemas import schema_of
 from ..types.text import type_noun, type_text

@@ -1,19 +1,21 @@
 """Infers the types of a flow: of its input, of the inputs and outputs of its steps, and of its output. Pure.
 
-The output types of builtin components follow from their inputs; flows inside flows are typed as well.
+The output types of builtin components follow from their inputs; flows inside flows are typed as
+well. The type of the input of a flow without an input schema follows from the types wanted where it is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ..components import Catalogue
+from ..expressions import Path, keyword_of, portable_path
 from ..graph import inner_flow
 from ..model import FlowModel, Step
 from ..source import Node
-from .expressions import Scope, type_of
+from .expressions import Scope, Slot, slots_of, type_of
 from .model import (
     BOOLEAN,
     INTEGER,
@@ -35,7 +37,7 @@ from .model import (
 )
 from .schemas import type_of_schema, type_of_value
 
-__all__ = ["FlowTypes", "StepTypes", "elements_of", "type_flow"]
+__all__ = ["FlowTypes", "StepTypes", "Use", "elements_of", "input_of_uses", "type_flow", "uses_of"]
 
 _DEEPEST = 20
 _TURNS = 3
@@ -267,3 +269,69 @@ def _eval(call: _Call) -> Type:
 def _blob(type: Type) -> Blob | None:
     member = type.members[0] if len(type.members) == 1 else None
     return member.blob if isinstance(member, Plain) else None
+
+
+class Use(NamedTuple):
+    """A place where the flow's input or a part of it is used."""
+
+    slot: Slot
+    user: str
+    parts: Path
+
+
+@dataclass
+class _Part:
+    """A part of the flow's input."""
+
+    wanted: Type = UNKNOWN
+    is_required: bool = False
+    fields: dict[str, _Part] = field(default_factory=dict)
+    items: _Part | None = None
+
+
+def uses_of(types: FlowTypes) -> Iterator[Use]:
+    """Yield the places where the flow's own input is used."""
+    users = [(f"step {name!r}", step.step.node.get("input"), step.wanted) for name, step in types.steps.items()]
+    users.append(("the output", types.model.root.get("output"), types.declared_output or UNKNOWN))
+    for user, node, wanted in users:
+        for slot in slots_of(node, wanted, types.scope):
+            if keyword_of(slot.node.items) == "$input" and not slot.is_missing:
+                parts = portable_path(slot.node.items["$input"].value)
+                if parts is not None:
+                    yield Use(slot, user, parts)
+
+
+def input_of_uses(types: FlowTypes) -> Type:
+    """Return the type of a flow's input, inferred from its uses."""
+    root = _Part()
+    for use in uses_of(types):
+        part = root
+        for each in use.parts:
+            part = _below(part, each)
+            part.is_required = part.is_required or use.slot.is_certain
+        if is_unknown(part.wanted):
+            part.wanted = use.slot.wanted
+    return _type(root)
+
+
+def _below(part: _Part, name: str | int) -> _Part:
+    if isinstance(name, int):
+        part.items = part.items or _Part()
+        return part.items
+    return part.fields.setdefault(name, _Part())
+
+
+def _type(part: _Part) -> Type:
+    if part.fields and part.items is None:
+        own = next((each for each in part.wanted.members if isinstance(each, ObjectOf)), None)
+        fields = dict(own.fields) if own is not None else {}
+        for name, each in part.fields.items():
+            known = fields.get(name)
+            type = _type(each)
+            fields[name] = Field(known.type if known is not None and is_unknown(type) else type,
+                                 each.is_required or (known is not None and known.is_required))  # fmt: skip
+        extra = UNKNOWN if own is None or own.extra is None else own.extra
+        return Type((ObjectOf(fields, extra),), part.wanted.is_secret)
+    if part.items is not None and not part.fields:
+        return Type((ListOf(_type(part.items)),), part.wanted.is_secret)
+    return part.wanted

@@ -13,8 +13,7 @@ from ..edit.schemas import add_schemas
 from ..file import FlowSource
 from ..findings import TYPE_RULES, Finding
 from ..source import FlowText
-from .expressions import input_of_uses
-from .flow import FlowTypes, StepTypes, type_flow
+from .flow import FlowTypes, StepTypes, input_of_uses, type_flow
 from .model import UNKNOWN, Type, is_unknown
 from .schemas import schema_of
 from .text import type_text
