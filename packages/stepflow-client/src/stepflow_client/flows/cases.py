@@ -121,12 +121,12 @@ def _faults_of_cases(root: Node, name: str) -> dict[int, str]:
     check_shape(root, found)
     for each in found.all.values():
         place = parse_path(each.path)
-        is_case = place[:2] == ("test", "cases") and len(place) > 2
-        if each.level == "warning" or (is_case and each.rule == "unknown-key"):
+        case = next(iter(place[2:]), None) if place[:2] == ("test", "cases") else None
+        if each.level == "warning" or (case is not None and each.rule == "unknown-key"):
             continue
         message = f"{each.path.removeprefix('$.')}: {each.message}" + (f"; {each.hint}" if each.hint else "")
-        if is_case:
-            faults.setdefault(int(place[2]), message)
+        if case is not None:
+            faults.setdefault(int(case), message)
         elif place == ("steps",) or place[:1] == ("test",):
             raise FlowFileError(f"{name}: {message}", path=name, line=each.line or None)
     return faults

@@ -66,7 +66,7 @@ def run_differences(a: RunContent, b: RunContent, ignored: Sequence[Path] = ()) 
         if not is_batch:
             # The status of the only item is the status of the run.
             one, other = (
-                each if each is ABSENT else {key: value for key, value in each.items() if key != "status"}
+                {key: value for key, value in each.items() if key != "status"} if isinstance(each, dict) else each
                 for each in (one, other)
             )
         differing = [each for each in changes(one, other, path) if not is_ignored(each.path, ignored)]
