@@ -1,6 +1,6 @@
 """Checking a flow offline before it is run, as `stepflow validate --offline` does.
 
-Importing the checks takes about as long as starting Python. Texts without errors are therefore remembered, by their
+Importing the checks takes about half as long as starting Python. Texts without errors are therefore remembered, by their
 digests, and not checked again.
 """
 

@@ -124,7 +124,8 @@ def find_in(
     lines = flow.lines
     suppressed = _suppressions(lines if "stepflow:" in flow.text else ())
     shown = [
-        each._replace(file=flow.name, excerpt=excerpt_of(lines, each.line, each.column), at=None, key=None)
+        # Without its place in the tree; _replace takes thrice as long.
+        Finding(*each[:8], excerpt_of(lines, each.line, each.column), flow.name)
         for each in found
         if not any(not rules or each.rule in rules for line in (0, each.line) for rules in suppressed.get(line, ()))
     ]
