@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 from stepflow_client import StepflowClient
 from stepflow_client._codec import answers, responses
-from stepflow_client.flows.checker import find_in_text
+from stepflow_client.flows.checker import find_in
+from stepflow_client.flows.source import FlowText
 
 from benchmarks.workload import large_input
 
@@ -55,7 +56,7 @@ def decoded_memory(way: str, path: str) -> int:
 
 def _decoders(content: bytes) -> dict[str, Callable[[], Any]]:
     answer = httpx.MockTransport(lambda _: httpx.Response(200, content=content, headers=_JSON))
-    client = StepflowClient(_URL, transport=answer, server=_SERVER)
+    client = StepflowClient(_URL, transport=answer, server_release=_SERVER)
 
     def listed() -> Any:
         return responses.items(_RUN_ID, answers.raw_value(content, "GET /items")["results"])
@@ -87,7 +88,7 @@ def encode(way: str, size: int) -> float:
     summary = {"runId": _RUN_ID, "flowId": "f" * 64, "status": 1, "items": dict.fromkeys(_COUNTS, 0)}
     summary |= {"createdAt": "2026-01-01T00:00:00Z", "rootRunId": _RUN_ID, "createdAtSeqno": 0}
     taken = httpx.MockTransport(lambda _: httpx.Response(200, json={"summary": summary, "results": []}))
-    client = StepflowClient(_URL, transport=taken, server=_SERVER)
+    client = StepflowClient(_URL, transport=taken, server_release=_SERVER)
     plain = httpx.AsyncClient(transport=taken, base_url=_URL)
     write: dict[str, Callable[[], Any]] = {
         "json.dumps": lambda: json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode(),
@@ -117,7 +118,7 @@ def check_steps(is_reversed: bool, steps: int, repeat: int) -> float:
     text = f"steps:\n{listed}\noutput: {{$step: s{steps - 1}}}\n"
     started = time.process_time()
     for _ in range(repeat):
-        find_in_text(text, "flow.yaml")
+        find_in(FlowText(text, "flow.yaml"))
     return (time.process_time() - started) / repeat / steps
 
 

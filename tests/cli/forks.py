@@ -181,9 +181,10 @@ def _serve(descriptor: int, program: str) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         command = os.fork()
         if command:
-            running[command] = status
             with suppress(BrokenPipeError):
                 os.write(status, f"{command}\n".encode())
+            # Only now: the handler of an earlier signal may still run here, and closes the pipes of those that ended.
+            running[command] = status
             for each in streams:
                 os.close(each)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})

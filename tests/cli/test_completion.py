@@ -63,7 +63,7 @@ def profiles(stepflow: Stepflow) -> Path:
         ("stepflow run hello.yaml --input he", ["he"]),
         ("stepflow health --profile ", ["prod", "dev"]),
         ("stepflow config use p", ["prod"]),
-        ("stepflow config get t", ["token", "timeout"]),
+        ("stepflow config get t", ["token", "timeout", "target"]),
         ("stepflow config set token_", ["token_env", "token_file", "token_command"]),
         ("stepflow config set profiles.dev.ti", ["profiles.dev.timeout"]),
         ("stepflow config unset profiles.p", None),

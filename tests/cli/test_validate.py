@@ -207,3 +207,34 @@ def test_a_target_leaves_out_what_only_other_releases_refuse(stepflow: Stepflow)
     done = stepflow("validate", "--offline", "old.yaml", "--target", "newest")
     assert done.code == 2
     assert "target is a release" in done.stderr
+
+
+def test_the_target_is_a_setting(stepflow: Stepflow) -> None:
+    (stepflow.folder / "old.yaml").write_text("name: f\ndescription: d\nsteps: null\noutput: 1\n")
+
+    def code(*flags: str, **environment: str) -> int:
+        return stepflow("validate", "--offline", "old.yaml", "--strict", *flags, **environment).code
+
+    assert (code(), code(STEPFLOW_TARGET="0.13"), code(STEPFLOW_TARGET="0.10")) == (3, 0, 3)
+    assert stepflow("config", "set", "target", "0.13").code == 0
+    assert stepflow("config", "get", "target").stdout == "0.13\n"
+    # Flags go first, then the environment, the project and the user.
+    assert (code(), code(STEPFLOW_TARGET="0.10"), code("--target", "0.12", STEPFLOW_TARGET="0.10")) == (0, 3, 0)
+    (stepflow.folder / "stepflow.toml").write_text('[validate]\ntarget = "0.10"\n')
+    assert (code(), code(STEPFLOW_TARGET="0.13")) == (3, 0)
+    assert stepflow("run", "old.yaml", "--url", "http://127.0.0.1:9").code == 3
+    assert stepflow("run", "old.yaml", "--url", "http://127.0.0.1:9", STEPFLOW_TARGET="0.13").code == 4
+    (stepflow.folder / "stepflow.toml").unlink()
+    assert stepflow("config", "unset", "target").code == 0
+    assert code() == 3
+
+
+def test_a_target_that_is_no_release_is_refused_where_it_is_set(stepflow: Stepflow) -> None:
+    (stepflow.folder / "f.yaml").write_text("output: 1\n")
+    refused = stepflow("config", "set", "target", "newest")
+    assert (refused.code, "target is a release such as 0.13, not 'newest'" in refused.stderr) == (2, True)
+    refused = stepflow("validate", "--offline", "f.yaml", STEPFLOW_TARGET="newest")
+    assert (refused.code, "STEPFLOW_TARGET: target is a release" in refused.stderr) == (2, True)
+    (stepflow.folder / "stepflow.toml").write_text("[validate]\ntarget = 0.13\n")
+    refused = stepflow("validate", "--offline", "f.yaml")
+    assert (refused.code, "stepflow.toml: target is a release" in refused.stderr) == (2, True)

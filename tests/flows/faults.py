@@ -41,6 +41,12 @@ _SHAPE = [
     Fault("step key", "unknown-key", _step("    «must_execute: true\n")),
     Fault("skip", "unknown-key", _step("    «skip: {$input: x}\n")),
     Fault("on_error", "unknown-key", _step("    «on_error: {action: fail}\n")),
+    Fault("onError in the input", "misplaced-key", _step("    input: {«onError: {action: fail}}\n")),
+    Fault(
+        "mustExecute in the input of an unknown component",
+        "misplaced-key",
+        _component("/my/own", "{a: 1, «must_execute: true}"),
+    ),
     Fault("depends_on", "unknown-key", _step("    «depends_on: [b]\n")),
     Fault("inputSchema", "unknown-key", "«inputSchema: {}\nsteps: []\noutput: 1\n"),
     Fault("max_retries", "unknown-key", _step("    onError: {action: retry, «max_retries: 1}\n")),

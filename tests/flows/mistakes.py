@@ -131,6 +131,10 @@ _SHAPE = [
 ]
 
 _REFERENCES = [
+    Mistake("the input as text", "{$input: $.sku}\n", "«$input\n", "write {$input: $} in place"),
+    Mistake("a step as text", _BLOB, "blob: «$steps.save", "write {$step: save} in place"),
+    Mistake("an expression in quotes", "{$input: $.sku}\n", "«'{$input: $.sku}'\n", "remove the quotes"),
+    Mistake("$coalesce without $", "{$input: $.sku}\n", "{«coalesce: [{$input: $.sku}, a]}\n", "write $coalesce"),
     Mistake("misspelt step", "blob: {$step: save,", "blob: {$step: «svae,", "did you mean 'save'?"),
     Mistake("case of a step", "blob: {$step: save,", "blob: {$step: «Save,", "did you mean 'save'?"),
     Mistake("path in the id", _BLOB, "blob: {$step: «save.blob_id}", "write {$step: save, path: $.blob_id}"),

@@ -8,7 +8,7 @@ import pytest
 from stepflow_client import ComponentInfo
 from stepflow_client._codec.responses import with_paths
 from stepflow_client.flows import check
-from stepflow_client.flows.builtins import BUILTINS
+from stepflow_client.flows.components import BUILTINS
 from stepflow_client.types import ComponentList, FailedPlugin
 
 _TEXT = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}

@@ -7,11 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
-from stepflow_client.flows.checker import find_in, find_in_text
+from stepflow_client.flows.checker import find_in
 from stepflow_client.flows.findings import RULES, TYPE_RULES
 from stepflow_client.flows.source import FlowText
 
 from tests.flows.faults import FAULTS, Fault
+from tests.flows.found import find_in_text
 from tests.flows.valid import VALID
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pytest
 from stepflow_client import InvalidArgumentError
-from stepflow_client.flows.checker import find_in_text
+
+from tests.flows.found import find_in_text
 
 _NOOP = "component: /builtin/noop"
 _HEAD = "name: f\ndescription: d\n"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from stepflow_client.flows.checker import find_in_text
 
+from tests.flows.found import find_in_text
 from tests.flows.mistakes import FLOW, MISTAKES, Mistake
 
 

@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from stepflow_client import FlowFileError
 from stepflow_client.flows import check, infer
-from stepflow_client.flows.checker import find_in, find_in_text
+from stepflow_client.flows.checker import find_in
 from stepflow_client.flows.components import components_of
 from stepflow_client.flows.file import load_flow, parse_yaml
 from stepflow_client.flows.findings import TYPE_RULES
@@ -21,6 +21,7 @@ from stepflow_client.flows.types.inferred import infer_in
 from stepflow_client.flows.types.schemas import type_of_schema
 from stepflow_client.flows.types.text import type_text
 
+from tests.flows.found import find_in_text
 from tests.flows.mutations import mutated, mutations, with_odd_part
 from tests.flows.valid import VALID
 

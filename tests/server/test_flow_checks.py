@@ -17,10 +17,10 @@ from stepflow_client import (
     SyncStepflowClient,
 )
 from stepflow_client.flows import infer
-from stepflow_client.flows.checker import find_in_text
 from stepflow_client.flows.file import parse_yaml
 
 from tests.flows.faults import FAULTS
+from tests.flows.found import find_in_text
 from tests.flows.mutations import mutations
 from tests.flows.valid import VALID
 
@@ -143,6 +143,15 @@ def test_the_components_of_a_server_are_known(client: SyncStepflowClient) -> Non
     assert [each.rule for each in client.check(flow).diagnostics] == ["unknown-component"]
     assert client.check(flow, offline=True).diagnostics == []
     assert [each.rule for each in client.check(flow, offline=True, type_check=True).diagnostics] == ["untyped-output"]
+
+
+def test_a_check_is_for_the_releases_that_the_flow_is_for(client: SyncStepflowClient) -> None:
+    flow = {"name": "f", "description": "d", "steps": None, "output": 1}
+    levels = [[each.level.value for each in client.check(flow, target=each).diagnostics] for each in (None, "0.10")]
+    assert levels == [["warning"], ["fatal"]]
+    assert client.check(flow, target="0.13").diagnostics == []
+    with pytest.raises(InvalidArgumentError, match="target is a release"):
+        client.check(flow, target="newest")
 
 
 def test_an_input_is_checked_before_anything_is_sent(client: SyncStepflowClient) -> None:

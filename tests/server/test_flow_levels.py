@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from stepflow_client import FlowFileError, LogConfig, StepflowClientError, StepflowRuntime, SyncStepflowClient
-from stepflow_client.flows.checker import find_in_text
 from stepflow_client.flows.file import parse_yaml
 
 from tests import releases
+from tests.flows.found import find_in_text
 from tests.flows.generated import GIVEN, VARIABLES, Generated, generated
 
 _RELEASES = ("0.13.0", "0.10.0")

@@ -62,4 +62,4 @@ def test_pytest_reports_broken_files_and_runs_the_rest(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stdout
     assert "2 failed, 1 passed" in done.stdout
     assert "broken.yaml:1: case 'broken.yaml'" in done.stdout
-    assert "faulty.yaml:4: case 'no input'\ntest.cases[0]: the case 'no input' has no input" in done.stdout
+    assert "faulty.yaml:4: case 'no input'\ntest.cases[0]: a test case needs 'input'; add input: ..." in done.stdout

@@ -8,9 +8,9 @@ import json
 import pytest
 import yaml
 from stepflow_client import FlowFileError
-from stepflow_client.flows.checker import find_in
+from stepflow_client.flows.checker import find_in, paused_collector
 from stepflow_client.flows.file import parse_json, parse_yaml
-from stepflow_client.flows.source import FlowText, Node, locate, node_of, paused_collector, read_tree
+from stepflow_client.flows.source import FlowText, Node, locate, node_of, read_tree
 
 from tests.flows.valid import VALID
 
@@ -108,6 +108,19 @@ def test_what_is_no_flow_text(text: str, message: str) -> None:
     assert flow.error is not None
     with pytest.raises(FlowFileError, match=message):
         read_tree(text, "f.yaml")
+
+
+def test_each_value_knows_its_path() -> None:
+    text = "a: &a {list: [1, {odd name: 2}]}\nb: *a\nc: {<<: *a, own: 3}\n"
+    root = read_tree(text, "f.yaml")
+    places = [("a", "list", 1, "odd name"), ("b", "list", 1, "odd name"), ("c", "list", 1, "odd name"), ("c", "own")]
+    assert [node.path for place in places if (node := root.at(*place))] == [
+        '$.a.list[1]["odd name"]', '$.b.list[1]["odd name"]', '$.c.list[1]["odd name"]', "$.c.own",
+    ]  # fmt: skip
+    assert root.path == node_of(1).path == "$"
+    inner = node_of({"a": [{"b": 1}]}).at("a", 0, "b")
+    assert inner is not None
+    assert inner.path == "$.a[0].b"
 
 
 def test_an_empty_text_and_a_value() -> None:

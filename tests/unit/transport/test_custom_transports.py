@@ -60,7 +60,7 @@ def imported() -> None:
     """Ask once: what is imported for the first call must not count as time that a call takes."""
     for twin in TWINS:
         with listening(sending(message(json.dumps(HEALTH).encode()))) as port:
-            assert over_httpx(twin, port, CALLS["health_check"], server=None).status == "healthy"
+            assert over_httpx(twin, port, CALLS["health_check"], server_release=None).status == "healthy"
 
 
 # Deadlines

@@ -36,6 +36,7 @@ command = LazyGroup(
     profile; but a profile that names a token is sent its own.
 
     history = false, above the profiles, keeps commands from recording runs; so does STEPFLOW_HISTORY=off.
+    target = "0.13" is the release of the servers that flows are checked for, as --target or STEPFLOW_TARGET.
     """,
 )
 
@@ -79,8 +80,8 @@ _SETTING = View(columns=(Column("name"), Column("value"), Column("origin")), nam
 def _get(key: str, server: ServerOptions, output: Output) -> None:
     """Print one setting.
 
-    KEY is one that 'stepflow config list' shows: url, profile, token, timeout, history and so on, with the value in
-    effect. Or it is a key of the file: current, profiles.NAME, or profiles.NAME.KEY.
+    KEY is one that 'stepflow config list' shows: url, profile, token, timeout, history, target and so on, with the
+    value in effect. Or it is a key of the file: current, profiles.NAME, or profiles.NAME.KEY.
 
     The exit code is 1 if it is not set. A token is never shown, only its source.
     """
@@ -144,12 +145,13 @@ _CHANGED = View(columns=(Column("name"), Column("value"), Column("file")), name=
 @changed_profile_option
 @output_options
 def _set(key: str, value: str, profile: str | None, output: Output) -> None:
-    """Set a key of a profile, or whether runs are recorded.
+    """Set a key of a profile, whether runs are recorded, or for which servers flows are checked.
 
     KEY is profiles.NAME.KEY, or a KEY alone for the profile that --profile names, else for the current one. A profile
     is made by setting its url.
 
-    'stepflow config set history off' keeps commands from recording runs in the history.
+    'stepflow config set history off' keeps commands from recording runs in the history. 'stepflow config set target
+    0.13' leaves out what only other releases refuse when flows are checked, as 'stepflow validate --target' does.
 
     A token is never written into the file: token_env names a variable that holds it, token_file a file that others
     cannot read, token_command a command that prints it. Comments in the file are kept.

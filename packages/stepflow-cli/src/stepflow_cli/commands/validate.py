@@ -73,9 +73,10 @@ def command(
     A flow with a fatal error is refused by servers; one with other errors is accepted, but will likely fail. Both are
     invalid (exit code 3); warnings are allowed. With --strict, outputs without a type that --type-check finds make a
     flow invalid too. A comment # stepflow: ignore[RULE] in a line suppresses a rule there;
-    [tool.stepflow.validate] in pyproject.toml has select, ignore, fail-on and type-check.
+    [tool.stepflow.validate] in pyproject.toml has select, ignore, fail-on, type-check and target. STEPFLOW_TARGET, or
+    'stepflow config set target', is the --target of all commands that check flows.
     """
-    from ..validation.checks import Rules, check_flow, flow_files, read_components, read_rules
+    from ..validation.checks import Rules, check_flow, flow_files, read_components, read_rules, target_of
 
     settings = read_rules()
     chosen = _names(select) or settings.get("select", [])
@@ -83,7 +84,8 @@ def command(
     _check_rules([*chosen, *ignored])
     lowest = "warning" if strict else fail_on or settings.get("fail-on", "error")
     known = read_components(components)
-    rules = Rules(known, type_check=type_check or settings.get("type-check", False), target=target)
+    type_check = type_check or settings.get("type-check", False)
+    rules = Rules(known, type_check=type_check, target=target_of(settings, target))
     checked = [check_flow(name, rules) for name in flow_files(flows)]
     if fix:
         checked = [_fix(each, rules) for each in checked]

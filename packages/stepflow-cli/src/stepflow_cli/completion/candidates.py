@@ -255,6 +255,7 @@ def complete_settings(ctx: click.Context, incomplete: str) -> Iterable[Completio
         "key_file",
         "proxy",
         "history",
+        "target",
         "profiles",
     )
     return [CompletionItem(name) for name in dict.fromkeys([*names, "file", *_config_keys(short=False)])]
@@ -265,6 +266,7 @@ def _config_keys(*, short: bool = True) -> Iterable[str]:
 
     yield "current"
     yield "history"
+    yield "target"
     if short:
         yield from KEYS
     for name in load().tables:

@@ -115,7 +115,7 @@ def _cut(job: Job, until: str) -> Job:
     Raises:
         InvalidArgumentError: If the flow has no such step.
     """
-    from stepflow_client.flows.until import flow_until
+    from stepflow_client.flows.rerun import flow_until
 
     flow, overrides = flow_until(job.flow, until, job.overrides)
     return job._replace(flow=flow, flow_id=None, overrides=None if overrides is None else [overrides])
@@ -123,7 +123,7 @@ def _cut(job: Job, until: str) -> Job:
 
 def _check_inputs(job: Job) -> None:
     from stepflow_client import InvalidArgumentError
-    from stepflow_client.flows.inputs import check_inputs
+    from stepflow_client.flows.needs import check_inputs
 
     try:
         check_inputs(job.flow, [job.input] if job.batch is None else job.batch)

@@ -10,6 +10,7 @@ from stepflow_client._base.text import without_password
 from .history import history_setting
 from .profiles import CONFIG_VARIABLE, load
 from .resolve import ServerOptions, Setting, resolve
+from .target import target_setting
 from .urls import environment_proxy
 
 __all__ = ["home_as_tilde", "settings_in_effect"]
@@ -27,7 +28,7 @@ def settings_in_effect(server: ServerOptions) -> list[Setting]:
     profiles = load()
     settings = resolve(server, profiles=profiles)
     found = [_shown(each, settings.url.value) for each in settings.settings]
-    found.append(history_setting(profiles))
+    found += [history_setting(profiles), target_setting(profiles)]
     known = sorted(profiles.tables)
     found.append(Setting("profiles", known, str(profiles.path) if known else "default"))
     named = "environment variable STEPFLOW_CONFIG_FILE" if os.environ.get(CONFIG_VARIABLE) else "default"

@@ -13,10 +13,11 @@ from typing import Any
 
 from ..errors import nearest, usage
 from .profiles import KEYS, Profiles, check_profile
+from .target import check_target
 
 __all__ = ["KeyPath", "parse_key", "set_value", "unset_value", "use_profile"]
 
-_TOP = ("current", "history")
+_TOP = ("current", "history", "target")
 """The keys that do not belong to a profile."""
 _SECRETS = ("token", "password", "api_key", "secret", "auth", "authorization")
 
@@ -26,7 +27,7 @@ class KeyPath:
     """The position of a value in the file."""
 
     profile: str | None
-    """None for `current` and `history`."""
+    """None for `current`, `history` and `target`."""
     key: str | None
     """None for a whole profile."""
 
@@ -39,7 +40,7 @@ class KeyPath:
 def parse_key(key: str, profile: str | None, profiles: Profiles) -> KeyPath:
     """Return the path that a key names.
 
-    That is `current`, `history`, `profiles.NAME.KEY`, `profiles.NAME`, or a key of a profile.
+    That is `current`, `history`, `target`, `profiles.NAME.KEY`, `profiles.NAME`, or a key of a profile.
 
     Args:
         key: The key as given on the command line.
@@ -92,6 +93,8 @@ def set_value(path: KeyPath, text: str, profiles: Profiles) -> Any:
     """
     if path.key == "history" and path.profile is None:
         return _set_history(text, profiles)
+    if path.key == "target" and path.profile is None:
+        return _set_target(text, profiles)
     if path.profile is None:
         return use_profile(text, profiles)
     if not path.profile:
@@ -132,6 +135,16 @@ def _set_history(text: str, profiles: Profiles) -> bool:
 
     _change(profiles.path, edit)
     return words[text.lower()]
+
+
+def _set_target(text: str, profiles: Profiles) -> str:
+    check_target(text, "target")
+
+    def edit(document: Any) -> None:
+        document["target"] = text
+
+    _change(profiles.path, edit)
+    return text
 
 
 def _check(path: KeyPath, table: Mapping[str, Any], profiles: Profiles) -> None:

@@ -8,7 +8,8 @@
     token_command = ["pass", "show", "stepflow"]
     timeout = 60
 
-`history = false` keeps the command from recording runs.
+`history = false` keeps the command from recording runs; `target = "0.13"` is the release of the servers that flows are
+checked for.
 
 The file is `config.toml` in the platform's configuration folder for `stepflow`, or the file that STEPFLOW_CONFIG_FILE
 names. It never contains a token: tokens come from an environment variable, a file or a command.
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["CONFIG_VARIABLE", "KEYS", "Profile", "Profiles", "check_profile", "config_path", "load"]
 
 CONFIG_VARIABLE = "STEPFLOW_CONFIG_FILE"
-_TOP = ("current", "history", "profiles")
+_TOP = ("current", "history", "target", "profiles")
 _TOKEN_KEYS = ("token_env", "token_file", "token_command")
 
 
@@ -116,6 +117,8 @@ class Profiles(NamedTuple):
     """The keys and values of each profile, by its name."""
     history: bool | None = None
     """Whether runs are recorded; None if the file does not say."""
+    target: str | None = None
+    """The release of the servers that flows are for; None if the file does not say."""
 
     def get(self, name: str) -> Profile:
         """Return a profile.
@@ -190,7 +193,7 @@ def load(path: Path | None = None) -> Profiles:
         raise usage(f"{path}: current is the name of a profile, not {current!r}")
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise usage(f"{path}: each profile is a table, [profiles.NAME]")
-    return Profiles(path, current, tables, history)
+    return Profiles(path, current, tables, history, content.get("target"))
 
 
 _DEEPEST = 20

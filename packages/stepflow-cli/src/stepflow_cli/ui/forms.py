@@ -95,7 +95,7 @@ def _digest(key: str) -> str:
 
 
 def _resolved(schema: Any, definitions: Mapping[str, Any]) -> Mapping[str, Any]:
-    from stepflow_client.flows.types.schemas import resolved
+    from stepflow_client.flows.json_schema import resolved
 
     found = resolved(schema, definitions)
     return found if isinstance(found, Mapping) else {}

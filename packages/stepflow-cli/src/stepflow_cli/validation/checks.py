@@ -13,6 +13,7 @@ from ..errors import usage
 from ..inputs.flow import flow_content
 from ..output.messages import note
 from ..server.connect import listed_components
+from ..settings.target import check_target, target_setting
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
@@ -34,6 +35,7 @@ __all__ = [
     "read_components",
     "read_rules",
     "saved_components",
+    "target_of",
 ]
 
 _SAME = {
@@ -235,11 +237,14 @@ def read_rules() -> dict[str, Any]:
     for name, keys in (("stepflow.toml", ("validate",)), ("pyproject.toml", ("tool", "stepflow", "validate"))):
         if not os.path.isfile(name):
             continue
-        import tomllib
-
         try:
-            value: Any = tomllib.loads(Path(name).read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            text = Path(name).read_text(encoding="utf-8")
+            if "validate" not in text:
+                continue
+            import tomllib
+
+            value: Any = tomllib.loads(text)
+        except (ValueError, OSError) as error:
             raise usage(f"{name} cannot be read: {error}") from None
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
@@ -248,15 +253,34 @@ def read_rules() -> dict[str, Any]:
     return {}
 
 
+def target_of(rules: Mapping[str, Any], flag: str | None = None) -> str | None:
+    """Return the release of the servers that flows are checked for; None for all.
+
+    Args:
+        rules: The settings of the project.
+        flag: The value of --target.
+
+    Raises:
+        Problem: If a setting is no release.
+    """
+    project = (rules["target"], "the settings of the project") if "target" in rules else None
+    target: str | None = target_setting(flag=flag, project=project).value
+    return target
+
+
 def _checked_rules(value: Any, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise usage(f"{name}: validate is a table")
     for key, setting in value.items():
-        if key not in ("select", "ignore", "fail-on", "type-check"):
-            raise usage(f"{name}: validate has no setting {key!r}", "it has select, ignore, fail-on and type-check")
+        if key not in ("select", "ignore", "fail-on", "type-check", "target"):
+            raise usage(
+                f"{name}: validate has no setting {key!r}", "it has select, ignore, fail-on, type-check and target"
+            )
         if key == "type-check":
             if not isinstance(setting, bool):
                 raise usage(f"{name}: type-check is true or false, not {json.dumps(setting)}")
+        elif key == "target":
+            check_target(setting, name)
         elif key == "fail-on":
             if setting not in ("fatal", "error", "warning"):
                 raise usage(f"{name}: fail-on is fatal, error or warning, not {json.dumps(setting)}")

@@ -17,8 +17,7 @@ from .._rules import bindings as api
 from .._rules.creation import RunRegistries
 from .._rules.deadline import current_deadline, has_passed
 from ..errors import InvalidArgumentError, InvalidFlowError, InvalidRequestError
-from ..flows.additions import tagged
-from ..flows.examples import examples_of, without_cases
+from ..flows.additions import examples_of, tagged, without_cases
 from ..flows.file import is_flow_id, load_flow
 from .connection import Connection
 
@@ -272,16 +271,17 @@ class FlowStore:
         return declared
 
     async def check(
-        self, flow: FlowSource, *, offline: bool = False, type_check: bool = False, timeout: float | None = None
+        self, flow: FlowSource, *, offline: bool, type_check: bool, target: str | None, timeout: float | None = None
     ) -> ValidationResult:
         """Check a flow with the offline rules of `stepflow_client.flows.check` and the components of the server."""
-        from ..flows import check
+        from ..flows.checker import check, check_target
 
+        check_target(target)
         components = None
         if not offline:
             request = api.list_components._get_kwargs()
             components = await self._connection.call("list_components", request, responses.components, timeout=timeout)
-        return check(flow, components=components, type_check=type_check)
+        return check(flow, components=components, type_check=type_check, target=target)
 
     async def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
         """Have the server check a flow without storing it."""

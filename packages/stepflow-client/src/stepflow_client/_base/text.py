@@ -62,12 +62,12 @@ def without_password(url: str) -> str:
     return scheme + url.removeprefix(scheme).rpartition("@")[2]
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most similar to a word, ignoring case; None if none is similar."""
+def nearest(word: str, known: Iterable[str], similarity: float = 0.6) -> str | None:
+    """Return the known name that is most similar to a word, ignoring case; None if none is similar enough."""
     from difflib import get_close_matches
 
     lowered = {name.lower(): name for name in known}
-    found = get_close_matches(word.lower(), lowered, n=3, cutoff=0.6)
+    found = get_close_matches(word.lower(), lowered, n=3, cutoff=similarity)
     # Among words that are about equally near, one with the same first letter: `set` rather than `use` for `ste`.
     found.sort(key=lambda each: each[:1] != word[:1].lower())
     return lowered[found[0]] if found else None
@@ -80,7 +80,9 @@ def did_you_mean(name: str) -> str:
 
 def meant(hint: str | None) -> str | None:
     """Return the name that a hint suggests; None if it suggests no single one."""
-    found = re.fullmatch(r"""(?:did you mean|write) (['"])(.+)\1\??""", hint or "")
+    if hint is None or not hint.startswith(("did you mean ", "write ")):
+        return None
+    found = re.fullmatch(r"""(?:did you mean|write) (['"])(.+)\1\??""", hint)
     return found[2] if found else None
 
 

@@ -12,20 +12,9 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 __all__ = [
-    "KEYWORDS",
-    "Branch",
-    "Path",
-    "PathError",
-    "Reference",
-    "ambiguity",
-    "has_wildcard",
-    "is_expression",
-    "keyword_of",
-    "parse_path",
-    "portable_path",
-    "references",
-    "write_path",
-]
+    "KEYWORDS", "Branch", "Path", "PathError", "Reference", "ambiguity", "has_wildcard", "is_expression", "keyword_of",
+    "parse_path", "portable_path", "references", "write_path",
+]  # fmt: skip
 
 KEYWORDS = ("$literal", "$if", "$coalesce", "$from", "$step", "$input", "$variable")
 """The keywords of expressions, by precedence: the first one that an object has counts, its other keys are ignored."""
@@ -45,11 +34,7 @@ class PathError(ValueError):
 
 
 def keyword_of(value: Any) -> str | None:
-    """Return the keyword that makes an object an expression; None for plain data.
-
-    Args:
-        value: A JSON value, or the items of a node.
-    """
+    """Return the keyword that makes an object, or the items of a node, an expression; None for plain data."""
     if not isinstance(value, Mapping) or _KEYWORDS.isdisjoint(value):
         return None
     return next(each for each in KEYWORDS if each in value)
@@ -84,12 +69,8 @@ class Reference(NamedTuple):
     """The branches around it, the outermost first."""
     after: frozenset[str] = frozenset()
     """The steps that are read before it is known whether this is evaluated: by conditions and earlier alternatives."""
-
-    @property
-    def step(self) -> str | None:
-        """The id of the step that is read; None for another kind, and if the id is not a string."""
-        name = self.expression["$step"] if self.kind == "step" else None
-        return name if isinstance(name, str) else None
+    step: str | None = None
+    """The id of the step that is read; None for another kind, and if the id is not a string."""
 
     @property
     def path(self) -> Any:
@@ -120,7 +101,7 @@ class Reference(NamedTuple):
     @property
     def in_default(self) -> bool:
         """Whether it is in the default of a variable, which does not make a step run."""
-        return any(each.kind == "default" for each in self.branches)
+        return bool(self.branches) and any(each.kind == "default" for each in self.branches)
 
 
 def references(expression: Any) -> list[Reference]:
@@ -151,7 +132,8 @@ class _Collector:
                 if isinstance(each, _COLLECTIONS):
                     self.collect(each, (*at, part), (*field, part), branches, after)
         elif word in _KINDS:
-            self.found.append(Reference(_KINDS[word], value, at, field, branches, after))
+            name = value[word] if word == "$step" and isinstance(value[word], str) else None
+            self.found.append(Reference(_KINDS[word], value, at, field, branches, after, name))
             if word == "$variable":
                 self.branch(value.get("default"), (*at, "default"), field, (*branches, Branch("default")), after)
         elif word == "$if":
@@ -257,16 +239,12 @@ def portable_path(text: Any) -> Path | None:
 
 
 def write_path(parts: Iterable[str | int], start: str = "$") -> str:
-    """Return a path as text: `$.steps[0].input["a b"]`.
+    """Return a path as text: `$.steps[0].input["a b"]`; `start` is the path that it continues."""
+    return start + "".join(map(_part_text, parts))
 
-    Args:
-        parts: The fields and indexes.
-        start: The path that they follow.
-    """
-    text = start
-    for part in parts:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        else:
-            text += f".{part}" if _PLAIN.fullmatch(part) else f"[{json.dumps(part, ensure_ascii=False)}]"
-    return text
+
+@lru_cache(maxsize=4096)
+def _part_text(part: str | int) -> str:
+    if isinstance(part, int):
+        return f"[{part}]"
+    return f".{part}" if _PLAIN.fullmatch(part) else f"[{json.dumps(part, ensure_ascii=False)}]"

@@ -548,7 +548,7 @@ class SyncStepflowClient(Picklable):
         _check_progress(progress)
         if check_input and not is_flow_id(flow):
             flow = load_flow(flow)
-            from ..flows.inputs import check_inputs
+            from ..flows.needs import check_inputs
 
             check_inputs(flow, requests.items_of(input))
         if on_cancel not in ("detach", "cancel"):
@@ -978,7 +978,13 @@ class SyncStepflowClient(Picklable):
             return self._flows.get_flow_variables(flow_id, timeout=timeout)
 
     def check(
-        self, flow: FlowSource, *, offline: bool = False, type_check: bool = False, timeout: float | None = None
+        self,
+        flow: FlowSource,
+        *,
+        offline: bool = False,
+        type_check: bool = False,
+        target: str | None = None,
+        timeout: float | None = None,
     ) -> ValidationResult:
         """Check a flow with the offline rules of `stepflow_client.flows.check` and the components of the server.
 
@@ -991,6 +997,8 @@ class SyncStepflowClient(Picklable):
                 False.
             type_check: Whether to check types throughout the flow too, from the schemas of the components to the
                 expressions that read their outputs. Default False.
+            target: The release of the servers that the flow is for, such as `0.13`: faults that only other releases
+                have are not reported. None for all releases from 0.9 to 0.13.
             timeout: Seconds for the whole call, instead of the client's timeout.
 
         Returns:
@@ -998,10 +1006,11 @@ class SyncStepflowClient(Picklable):
 
         Raises:
             FlowFileError: If the file cannot be read.
+            InvalidArgumentError: If `target` is no release.
             TransportError: If the server cannot be reached, unless `offline` is True.
         """
         with call_scope(timeout):
-            return self._flows.check(flow, offline=offline, type_check=type_check, timeout=timeout)
+            return self._flows.check(flow, offline=offline, type_check=type_check, target=target, timeout=timeout)
 
     def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
         """Return the server's diagnostics of a flow, without storing it.

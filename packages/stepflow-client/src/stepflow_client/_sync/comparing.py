@@ -14,8 +14,7 @@ from .._rules.releases import has_step_outputs
 from .._shared.gather import sync_together
 from ..errors import StepflowClientError
 from ..flows.additions import Origin, as_written, origin_of
-from ..flows.differences import parse_patterns
-from ..flows.run_differences import RunContent, run_differences
+from ..flows.run_differences import RunContent, parse_patterns, run_differences
 from ..types.comparison import RunComparison
 from .blobs import BlobStore
 from .connection import Connection

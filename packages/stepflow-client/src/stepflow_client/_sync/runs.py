@@ -17,8 +17,7 @@ from .._rules.ending import Ending, ending_of, is_given_up
 from .._rules.releases import needs_translation
 from .._shared.gather import sync_together
 from ..errors import ConflictError, NotFoundError, StepflowClientError, UnsupportedByServerError
-from ..flows.additions import kept_components, origin_of
-from ..flows.pins import PIN_COMPONENT
+from ..flows.additions import PIN_COMPONENT, kept_components, origin_of
 from ..types.statuses import ExecutionStatus
 from .connection import Connection
 

@@ -23,11 +23,7 @@ def account_of(
 ) -> RunAccount:
     """Return the account of one item of a run.
 
-    Args:
-        run_id: The id of the run.
-        item_index: The index of the item.
-        record: What is known about the item.
-        schemas: The input schemas of components by their path in flows, in addition to those of builtin components.
+    Input schemas of components are by path, in addition to those of builtin components.
     """
     item = _Item(record)
     cause = item.cause
@@ -63,14 +59,8 @@ def accounts_of(
 ) -> dict[int, RunAccount]:
     """Return the accounts of several items of a run, by index.
 
-    Args:
-        run: The run.
-        items: The items.
-        steps: The steps of these items.
-        flow: The flow of the run; empty if it is not known.
-        given: The arguments of the run; None if they are not known.
-        has_steps: Whether the server reports the steps of these items.
-        schemas: The input schemas of components by their path in flows, in addition to those of builtin components.
+    The flow is empty, and the arguments are None, if they are not known; without `has_steps`, the server does not
+    report the steps of these items.
     """
     by_item: dict[int, list[StepDetails]] = {}
     for step in steps:

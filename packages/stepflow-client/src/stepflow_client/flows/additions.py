@@ -1,9 +1,23 @@
-"""What the client adds to a flow before it is stored, and the flow as its author wrote it. Pure.
+"""What the client changes in a flow before it is stored, and the flow as its author wrote it. Pure.
 
-All of it is under one key of the flow's metadata, so that any client, on any machine, gets back the author's flow:
+Servers interpret `test` and `examples` too, each release in its own way, and refuse flows because of expected outputs.
+Runs need neither, so flows are sent without them. A stored flow keeps its example inputs, in the form that every
+release accepts.
+
+All that is added is under one key of the flow's metadata, so that any client, on any machine, gets back the author's
+flow:
 
 - every flow that is run has a tag, which identifies the client that runs it, and gives the flow an id of its own;
 - the flow of a rerun also names the earlier run. Its kept steps are pinned, and the metadata has their definitions.
+
+Steps are pinned to known outputs, for tests without slow or paid steps, and for reruns. There are two ways; the first
+one leaves the flow unchanged:
+
+- by overrides, with a component that returns its input (`/builtin/noop`, 0.13);
+- by a derived flow, on every release: the step fails at once, and its error handling returns the output. Reruns use
+  this one: the pins are part of what is stored, so they survive a crash of the server and are seen by every client.
+
+Only steps of the flow itself can be pinned, not those of sub-flows that `map` and `iterate` run.
 """
 
 from __future__ import annotations
@@ -12,11 +26,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..errors import InvalidArgumentError
 from .graph import steps_by_id
-from .pins import pinned_flow, pinned_output
 
-__all__ = ["Origin", "as_written", "kept_components", "origin_of", "tagged"]
+__all__ = [
+    "PIN_COMPONENT", "Origin", "as_stored", "as_written", "examples_of", "kept_components", "origin_of",
+    "pin_overrides", "pinned_flow", "pinned_output", "tagged", "without_cases",
+]  # fmt: skip
 
+PIN_COMPONENT = "/builtin/create_messages"
+"""The component of steps that `pinned_flow` pins. It is on every release, and fails immediately without input."""
 _KEY = "stepflow-client"
 """The key in a flow's metadata: its value is the tag, or for a rerun an object that contains the tag."""
 
@@ -36,10 +55,7 @@ class Origin:
 def tagged(flow: dict[str, Any], tag: str, origin: Origin | None = None) -> dict[str, Any]:
     """Return a copy of a flow with a tag in its metadata, which gives the copy a flow id of its own.
 
-    Args:
-        flow: The flow as its author wrote it.
-        tag: The tag.
-        origin: The origin of a rerun: its kept steps are pinned in the copy. None if the flow is not run again.
+    In the flow of a rerun, the kept steps of its origin are pinned.
     """
     metadata = flow.get("metadata")
     if metadata is not None and not isinstance(metadata, dict):
@@ -62,8 +78,11 @@ def as_written(flow: dict[str, Any]) -> dict[str, Any]:
     left = {key: value for key, value in metadata.items() if key != _KEY}
     written = {key: left if key == "metadata" else value for key, value in flow.items() if key != "metadata" or left}
     if definitions:
-        steps = [each if (name := _id(each)) is None else definitions.get(name, each) for each in _steps(flow)]
-        written["steps"] = steps
+        steps = flow.get("steps")
+        written["steps"] = [
+            definitions.get(str(each.get("id")), each) if isinstance(each, Mapping) else each
+            for each in (steps if isinstance(steps, list) else ())
+        ]
     return written
 
 
@@ -91,11 +110,89 @@ def _definitions(added: Any) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _steps(flow: Mapping[str, Any]) -> Sequence[Any]:
-    found = flow.get("steps")
-    return found if isinstance(found, list) else []
+def without_cases(flow: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a flow without its test cases and examples."""
+    return {key: value for key, value in flow.items() if key not in ("test", "examples")}
 
 
-def _id(step: Any) -> str | None:
-    found = step.get("id") if isinstance(step, Mapping) else None
-    return found if isinstance(found, str) else None
+def as_stored(flow: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a flow in the form in which it is stored: its test cases become examples, without expected outputs."""
+    examples = examples_of(flow)
+    return without_cases(flow) | ({"examples": examples} if examples else {})
+
+
+def examples_of(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the named inputs of a flow, as examples: those of its examples, then those of its test cases.
+
+    Each has a name and an input, and a description if there is one. Of several with the same name, only the first is
+    returned; what is malformed is left out.
+    """
+    test = flow.get("test")
+    groups = (flow.get("examples"), test.get("cases") if isinstance(test, Mapping) else None)
+    found: dict[str, dict[str, Any]] = {}
+    for group in groups:
+        for each in group if isinstance(group, (list, tuple)) else ():
+            if isinstance(each, Mapping) and isinstance(each.get("name"), str) and "input" in each:
+                found.setdefault(each["name"], _example(each))
+    return list(found.values())
+
+
+def _example(each: Mapping[str, Any]) -> dict[str, Any]:
+    example = {"name": each["name"], "description": each.get("description"), "input": each["input"]}
+    if not isinstance(example["description"], str):
+        del example["description"]
+    return example
+
+
+def pin_overrides(outputs: Mapping[str, Any], *, component: str = "/builtin/noop") -> dict[str, Any]:
+    """Return overrides with which each of these steps returns the given output without being executed.
+
+    An override is a JSON merge patch: nulls in objects delete keys, and objects are merged into those of the old input.
+    A list is replaced as a whole, so the output is put in a list, and two nulls remove keywords of the old input that
+    would take precedence.
+
+    Args:
+        outputs: Outputs by step id; any JSON values.
+        component: A component that returns its input. Default `/builtin/noop`, which 0.13 has.
+    """
+    return {
+        step: {"component": component, "input": {"$literal": None, "$if": None, "$coalesce": [{"$literal": output}]}}
+        for step, output in outputs.items()
+    }
+
+
+def pinned_flow(flow: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a flow in which each of these steps returns the given output; works on servers of 0.9 to 0.13.
+
+    Store it with the client's own methods, which preserve its integers. The configuration must route `/builtin`.
+
+    Args:
+        flow: The flow; it is not changed.
+        outputs: Outputs by step id; any JSON values.
+
+    Raises:
+        InvalidArgumentError: If the flow has no step with one of these ids.
+    """
+    steps = flow.get("steps") or []
+    known = {step.get("id") for step in steps if isinstance(step, Mapping)}
+    for step_id in outputs:
+        if step_id not in known:
+            raise InvalidArgumentError(f"the flow has no step {step_id!r} to pin")
+    pinned = [
+        _pinned_step(step, outputs[step["id"]]) if isinstance(step, Mapping) and step.get("id") in outputs else step
+        for step in steps
+    ]
+    return {**flow, "steps": pinned}
+
+
+def _pinned_step(step: Mapping[str, Any], output: Any) -> dict[str, Any]:
+    """Return a step that fails immediately, because its component lacks its required input, and returns its default."""
+    kept = {key: step[key] for key in ("id", "mustExecute", "metadata") if key in step}
+    on_error = {"action": "useDefault", "defaultValue": output}
+    return {**kept, "component": PIN_COMPONENT, "onError": on_error}
+
+
+def pinned_output(step: Mapping[str, Any]) -> Any:
+    """Return the output of a step that `pinned_flow` has pinned."""
+    on_error = step.get("onError")
+    return on_error.get("defaultValue") if isinstance(on_error, Mapping) else None

@@ -9,19 +9,21 @@ from os import PathLike, fsdecode
 from pathlib import Path
 from typing import Any, Literal
 
-from .._base.text import did_you_mean, nearest, short_json
-from ..errors import FlowFileError, InvalidArgumentError
-from ..types import FlowResult
-from .error_codes import code_matches, error_data
-from .examples import without_cases
+from .._base.text import short_json
+from .._data.expressions import parse_path
+from ..errors import FlowFileError
+from ..types import ErrorCode, FlowError, FlowResult
+from .additions import without_cases
+from .checks.shape import check_shape
 from .file import load_flow
-from .matching import Difference, check_expected, compare, is_matcher
+from .findings import Findings
+from .matching import Difference, compare, is_matcher
 from .source import FlowText, Node
 
-__all__ = ["FlowCase", "FlowTests", "collect_tests", "judge", "read_tests", "select_cases"]
-
-_KEYS = ("cases", "config", "configFile", "stepflow_config")
-"""The keys of `test`."""
+__all__ = [
+    "FlowCase", "FlowTests", "code_matches", "code_word", "collect_tests", "error_data", "judge", "read_tests",
+    "select_cases",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,23 +77,25 @@ def read_tests(path: str | PathLike[str]) -> FlowTests:
     if not isinstance(root.value, dict):
         # It has the words for each kind of value.
         load_flow(name)
-    flow: dict[str, Any] = root.value
-    steps, test = flow.get("steps"), flow.get("test")
-    if steps is not None and not isinstance(steps, list):
-        raise _wrong(name, f"steps is a list, not {short_json(steps, 40)}", root, "steps")
-    if test is not None and not isinstance(test, Mapping):
-        raise _wrong(name, f"test is an object, not {short_json(test, 40)}", root, "test")
-    config, config_file = _configuration(name, test or {}, root)
-    listed = (test or {}).get("cases")
-    if listed is not None and not isinstance(listed, list):
-        raise _wrong(name, f"test.cases is a list, not {short_json(listed, 40)}", root, "test", "cases")
+    faults = _faults_of_cases(root, name)
+    test: Mapping[str, Any] = root.value.get("test") or {}
+    config = test.get("config", test.get("stepflow_config"))
+    if config is not None and not isinstance(config, Mapping):
+        raise FlowFileError(f"{name}: test.config is an object, not {short_json(config, 40)}", path=name)
+    nodes = root.at("test", "cases")
+    cases: list[FlowCase] = []
+    for index, node in enumerate(nodes.elements if nodes is not None else ()):
+        case = _case(node, index, faults.get(index, ""))
+        if any(before.name == case.name for before in cases):
+            case = replace(case, fault=case.fault or f"two test cases are named {case.name!r}")
+        cases.append(case)
     return FlowTests(
         path=Path(name),
-        flow=without_cases(flow),
-        cases=_cases(listed or (), root),
+        flow=without_cases(root.value),
+        cases=tuple(cases),
         config=config,
-        config_file=config_file,
-        step_ids=tuple(str(step.get("id")) for step in steps or () if isinstance(step, Mapping)),
+        config_file=test.get("configFile"),
+        step_ids=tuple(str(step.get("id")) for step in root.value.get("steps") or () if isinstance(step, Mapping)),
     )
 
 
@@ -108,101 +112,44 @@ def collect_tests(path: str | PathLike[str]) -> FlowTests:
         return FlowTests(Path(fsdecode(path)), {}, (case,), is_broken=True)
 
 
-def _wrong(name: str, message: str, root: Node, *keys: str) -> FlowFileError:
-    """Return an error at the line of a key, or of the deepest key above it that is written out."""
-    node, line = root, None
-    for wanted in keys:
-        if wanted in node.items:
-            line, node = node.keys[wanted].line or None, node.items[wanted]
-    return FlowFileError(f"{name}: {message}", path=name, line=line)
+def _faults_of_cases(root: Node, name: str) -> dict[int, str]:
+    """Return the first fault of each malformed case, by its position.
+
+    Raises:
+        FlowFileError: If the steps, `test` or the list of cases are malformed.
+    """
+    found, faults = Findings(), dict[int, str]()
+    check_shape(root, found)
+    for each in found.all.values():
+        place = parse_path(each.path)
+        case = next(iter(place[2:]), None) if place[:2] == ("test", "cases") else None
+        if each.level == "warning" or (case is not None and each.rule == "unknown-key"):
+            continue
+        message = f"{each.path.removeprefix('$.')}: {each.message}" + (f"; {each.hint}" if each.hint else "")
+        if case is not None:
+            faults.setdefault(int(case), message)
+        elif place == ("steps",) or place[:1] == ("test",):
+            raise FlowFileError(f"{name}: {message}", path=name, line=each.line or None)
+    return faults
 
 
-def _configuration(name: str, test: Mapping[str, Any], root: Node) -> tuple[Mapping[str, Any] | None, str | None]:
-    """Return the configuration in the flow, and the path of the one it names."""
-    for key in test:
-        if key not in _KEYS and (meant := nearest(key, _KEYS)) is not None:
-            raise _wrong(name, f"test has no key {key!r}; {did_you_mean(meant)}", root, "test", key)
-    spellings = [key for key in ("config", "stepflow_config") if test.get(key) is not None]
-    config = test[spellings[0]] if spellings else None
-    config_file = test.get("configFile")
-    if len(spellings) == 2 or (config is not None and config_file is not None):
-        raise _wrong(name, "test has two configurations; keep one of config and configFile", root, "test")
-    if config_file is not None and not isinstance(config_file, str):
-        raise _wrong(name, f"test.configFile is a path, not {short_json(config_file, 40)}", root, "test", "configFile")
-    if config is not None and not isinstance(config, Mapping):
-        raise _wrong(name, f"test.config is an object, not {short_json(config, 40)}", root, "test", *spellings)
-    return config, config_file
-
-
-def _cases(listed: Sequence[Any], root: Node) -> tuple[FlowCase, ...]:
-    nodes = root.at("test", "cases")
-    lines = [node.line or None for node in nodes.elements] if nodes else []
-    cases: list[FlowCase] = []
-    for index, each in enumerate(listed):
-        case = _case(each, index, lines[index] if index < len(lines) else None)
-        if any(before.name == case.name for before in cases):
-            case = replace(case, fault=case.fault or f"two test cases are named {case.name!r}")
-        cases.append(case)
-    return tuple(cases)
-
-
-def _case(each: Any, index: int, line: int | None) -> FlowCase:
-    given = each if isinstance(each, Mapping) else {}
-    name, tags, expected = given.get("name"), given.get("tags"), given.get("output")
-    try:
-        _check_case(each)
-        fault = ""
-    except InvalidArgumentError as error:
-        fault = f"test.cases[{index}]: {error.message}" + (f"; {error.hint}" if error.hint else "")
+def _case(node: Node, index: int, fault: str) -> FlowCase:
+    given = node.value if isinstance(node.value, Mapping) else {}
+    name, tags = given.get("name"), given.get("tags")
     return FlowCase(
         name=name if isinstance(name, str) else f"case {index + 1}",
         index=index,
         input=given.get("input"),
-        expected=None if fault else expected,
+        expected=None if fault else given.get("output"),
         tags=tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else (),
         description=str(given.get("description") or ""),
-        line=line,
+        line=node.line or None,
         fault=fault,
     )
 
 
-def _check_case(each: Any) -> None:
-    if not isinstance(each, Mapping) or not isinstance(each.get("name"), str):
-        raise InvalidArgumentError("a test case is an object with a name")
-    if "input" not in each:
-        raise InvalidArgumentError(f"the case {each['name']!r} has no input")
-    tags = each.get("tags") or []
-    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise InvalidArgumentError("tags is a list of texts")
-    if each.get("output") is not None:
-        _check_expectation(each["output"])
-
-
-def _check_expectation(expected: Any) -> None:
-    outcome = expected.get("outcome") if isinstance(expected, Mapping) else None
-    if outcome == "success" and "result" in expected:
-        check_expected(expected["result"], "output.result")
-    elif outcome == "failed" and isinstance(expected.get("error"), Mapping):
-        error = expected["error"]
-        check_expected(error, "output.error")
-        code = error.get("code", 0)
-        if not is_matcher(code) and (isinstance(code, bool) or not isinstance(code, (str, int))):
-            raise InvalidArgumentError(f"output.error.code is a word or a number, not {short_json(code, 40)}")
-    else:
-        raise InvalidArgumentError(
-            f"an expected output is {{outcome: success, result}} or {{outcome: failed, error}}, not "
-            f"{short_json(expected, 60)}"
-        )
-
-
 def select_cases(cases: Iterable[FlowCase], patterns: Sequence[str] = (), tags: Sequence[str] = ()) -> list[FlowCase]:
-    """Return the cases whose name matches one of the patterns and that have one of the tags; an empty list matches all.
-
-    Args:
-        cases: The cases of a flow.
-        patterns: Glob patterns: `*`, `?` and `[...]`; case-sensitive.
-        tags: Words from the `tags` of a case.
-    """
+    """Return the cases whose name matches a glob pattern and that have one of the tags; an empty list matches all."""
     return [
         case
         for case in cases
@@ -254,3 +201,47 @@ def _error_differences(expected: Mapping[str, Any], result: FlowResult) -> list[
     if "data" in expected:
         found += compare(expected["data"], error_data(error), "$.error.data")
     return found
+
+
+_WORDS = {
+    "TIMEOUT": ErrorCode.TIMEOUT,
+    "INVALID_INPUT": ErrorCode.INVALID_INPUT,
+    "COMPONENT_FAILED": ErrorCode.COMPONENT_FAILED,
+    "CANCELLED": ErrorCode.CANCELLED,
+    "UNREACHABLE": ErrorCode.UNREACHABLE,
+    "COMPONENT_NOT_FOUND": ErrorCode.COMPONENT_NOT_FOUND,
+    "RESOURCE_UNAVAILABLE": ErrorCode.RESOURCE_UNAVAILABLE,
+    "EXPRESSION_FAILURE": ErrorCode.EXPRESSION_FAILED,
+    "ORCHESTRATOR_ERROR": ErrorCode.ORCHESTRATOR,
+    "WORKER_ERROR": ErrorCode.WORKER,
+}
+_NUMBERS = dict(enumerate(_WORDS.values(), start=1))
+
+
+def code_matches(expected: Any, error: FlowError | None) -> bool:
+    """Return whether a failure has the code that a flow file expects.
+
+    A word of the file format (`COMPONENT_FAILED`) or of this package (`component_failed`), in upper or lower case,
+    works with every release. A number is the server's own code, as before 0.12, or the number of a word. Matchers are
+    compared with the word of the file format.
+    """
+    if error is None or error.code is None:
+        return False
+    if is_matcher(expected):
+        return not compare(expected, code_word(error))
+    if isinstance(expected, str):
+        return _WORDS.get(expected.upper(), expected.lower()) == error.code
+    details = error.details if isinstance(error.details, Mapping) else {}
+    own = [details.get(key) for key in ("code", "errorCode")]
+    return expected in own or _NUMBERS.get(int(expected)) == error.code
+
+
+def code_word(error: FlowError) -> str:
+    """Return the word that flow files use for the code of a failure; `UNSPECIFIED` if there is none."""
+    return next((word for word, code in _WORDS.items() if code == error.code), "UNSPECIFIED")
+
+
+def error_data(error: FlowError | None) -> Any:
+    """Return the data of a failure, which a worker may have added; None if there is none."""
+    details = error.details if error and isinstance(error.details, Mapping) else {}
+    return details.get("data", details.get("errorData"))

@@ -26,18 +26,9 @@ if TYPE_CHECKING:
     from ..types import FlowError, StepDetails
 
 __all__ = [
-    "FAILED",
-    "FAILED_STEP",
-    "NOT_KNOWN",
-    "SILENT",
-    "Cause",
-    "FlowReads",
-    "ItemCauses",
-    "ItemRecord",
-    "cause_of",
-    "flow_reads",
-    "is_bare",
-]
+    "FAILED", "FAILED_STEP", "NOT_KNOWN", "SILENT", "Cause", "FlowReads", "ItemCauses", "ItemRecord", "cause_of",
+    "flow_reads", "is_bare",
+]  # fmt: skip
 
 SILENT = "the server does not say why"
 """The message of an error that the server does not describe."""
@@ -126,11 +117,7 @@ def is_bare(error: FlowError) -> bool:
 
 
 class ItemCauses:
-    """An item whose failures are traced.
-
-    Args:
-        record: What is known about the item.
-    """
+    """An item whose failures are traced."""
 
     def __init__(self, record: ItemRecord) -> None:
         """Prepare the evaluation of the flow."""
@@ -257,12 +244,7 @@ class ItemCauses:
         return self._is_expression and self._fits(step_id) is True
 
     def _cause_among(self, read: Sequence[str], only: str | None) -> Cause:
-        """Return the cause among the failed steps that the output reads.
-
-        Args:
-            read: The failed steps.
-            only: The step that is the only possible cause, if that is certain.
-        """
+        """Return the cause among the failed steps that the output reads; `only` is the only possible one, if known."""
         fits = {name: self._fits(name) for name in dict.fromkeys(map(self.root, read))}
         if only is not None and fits.get(only) is not False:
             return self._named(only)

@@ -1,13 +1,73 @@
-"""The components that a flow may use, with the schemas of their inputs and outputs. Pure."""
+"""The components that a flow may use, with the schemas of their inputs and outputs. Pure.
+
+Those of builtin components are of servers from 0.9 to 0.13.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .builtins import BUILTINS, NEW_BUILTINS
+if TYPE_CHECKING:
+    from .types.model import Type
 
-__all__ = ["Components", "components_of", "known_components", "schemas_of"]
+__all__ = ["BUILTINS", "NEW_BUILTINS", "Catalogue", "Components", "components_of", "known_components", "schemas_of"]
+
+_ANY: dict[str, Any] = {}
+_TEXT: dict[str, Any] = {"type": "string"}
+_WHOLE: dict[str, Any] = {"type": "integer"}
+
+
+def _object(required: str = "", **properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required.split(),
+        "additionalProperties": False,
+    }
+
+
+BUILTINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "/builtin/create_messages": (
+        _object("user_prompt", user_prompt=_TEXT, system_instructions={"type": ["string", "null"]}),
+        _object("messages", messages={"type": "array", "items": _object("role content", role=_TEXT, content=_TEXT)}),
+    ),
+    "/builtin/put_blob": (
+        _object("data blob_type", data=_ANY, blob_type={"enum": ["data", "flow", "binary"]}),
+        _object("blob_id", blob_id=_TEXT),
+    ),
+    "/builtin/get_blob": (_object("blob_id", blob_id=_TEXT), _object("data", data=_ANY)),
+    "/builtin/load_file": (
+        _object("path", path=_TEXT, format={"enum": ["json", "yaml", "text", None]}),
+        _object(
+            "data metadata",
+            data=_ANY,
+            metadata=_object("resolved_path size_bytes format", resolved_path=_TEXT, size_bytes=_WHOLE, format=_TEXT),
+        ),
+    ),
+    "/builtin/map": (
+        _object("workflow items", workflow={"type": "object"}, items={"type": "array"}, max_concurrency=_ANY),
+        _object("results successful failed", results={"type": "array"}, successful=_WHOLE, failed=_WHOLE),
+    ),
+    "/builtin/iterate": (
+        _object("flow initial_input", flow={"type": "object"}, initial_input=_ANY, max_iterations=_ANY),
+        _object("result iterations terminated", result=_ANY, iterations=_WHOLE, terminated={"type": "boolean"}),
+    ),
+    "/builtin/eval": (
+        _object("flow_id input", flow_id=_TEXT, input=_ANY),
+        _object("result run_id", result=_ANY, run_id=_TEXT),
+    ),
+    "/builtin/openai": (
+        _object("messages", messages={"type": "array"}, max_tokens=_ANY, temperature=_ANY, api_key=_ANY),
+        _object("response", response=_ANY),
+    ),
+    "/builtin/noop": (_ANY, _ANY),
+    "/builtin/sleep": (_object("duration_ms", duration_ms=_WHOLE, passthrough=_ANY), _ANY),
+}
+"""The input and output schemas by the path of the component. Some exist in newer releases only."""
+
+NEW_BUILTINS = frozenset({"/builtin/noop", "/builtin/sleep"})
+"""Those that exist from 0.13 on."""
 
 
 class Components(dict[str, tuple[Any, Any]]):
@@ -58,12 +118,7 @@ def components_of(components: Any) -> Components | None:
 
 
 def known_components(components: Components | None, release: tuple[int, int] | None = None) -> Components:
-    """Return the components that a flow may use, including the builtin ones that the server's release has.
-
-    Args:
-        components: The components of a server; None if only the builtin ones are known.
-        release: The release of the server; None if it is not known.
-    """
+    """Return the components that a flow may use, including the builtin ones that the server's release has."""
     if components is None:
         is_old = release is not None and release < (0, 13)
         return Components({name: each for name, each in BUILTINS.items() if not (is_old and name in NEW_BUILTINS)})
@@ -92,3 +147,41 @@ def schemas_of(component: str, known: Components) -> tuple[Any, Any] | None:
     if name is None:
         return None
     return known[name] if known.plugins.get(name) == parts[0] else ({}, {})
+
+
+class Catalogue:
+    """The components that a flow may use, with their types. Each schema is read once.
+
+    Without components of a server, only the builtin ones are known; without its release, those of all releases.
+    """
+
+    def __init__(self, components: Components | None, release: tuple[int, int] | None = None) -> None:
+        """Store the schemas."""
+        self.known = known_components(components, release)
+        self.listed: Components = components or Components()
+        self.is_whole = components is not None and components.is_whole
+        """Whether there are certainly no others."""
+        self._types: dict[str, tuple[Type, Type] | None] = {}
+
+    def schemas(self, component: str) -> tuple[Any, Any] | None:
+        """Return the input and output schemas of a component; None if it is unknown."""
+        return schemas_of(component, self.known)
+
+    def is_denied(self, component: str) -> bool:
+        """Return whether the routes of the server do not lead to a component that it has."""
+        parts = component.strip("/").split("/")
+        return component not in self.listed and any(
+            "/".join(parts[i:]) in self.known.denied for i in range(1, len(parts))
+        )
+
+    def types(self, component: str) -> tuple[Type, Type] | None:
+        """Return the input and output types of a component; None if it is unknown."""
+        if component not in self._types:
+            from .types.schemas import type_of_schema
+
+            schemas = self.schemas(component)
+            self._types[component] = schemas and (
+                type_of_schema(schemas[0]),
+                type_of_schema(schemas[1], is_source=True),
+            )
+        return self._types[component]

@@ -13,15 +13,8 @@ from typing import Any
 from .._data.expressions import Path, PathError, keyword_of, parse_path, references
 
 __all__ = [
-    "BROKEN",
-    "NOT_KNOWN",
-    "Evaluation",
-    "Failure",
-    "NotKnownError",
-    "RecordedEvaluation",
-    "StepRun",
-    "overridden",
-]
+    "BROKEN", "NOT_KNOWN", "Evaluation", "Failure", "NotKnownError", "RecordedEvaluation", "StepRun", "overridden",
+]  # fmt: skip
 
 _CAUGHT = (2, 3, 4, 5, 6, 7, 8, 10)
 _RETRIED = (3, 7)
@@ -31,14 +24,7 @@ class Failure(Exception):
     """A step or an item fails, with an error code as on the wire and a message."""
 
     def __init__(self, code: int, message: str, *, is_own: bool = False, step: str | None = None) -> None:
-        """Store the code and the message.
-
-        Args:
-            code: The error code.
-            message: The message.
-            is_own: Whether a component failed, so that the error handling of the step applies.
-            step: The failed step that the expression reads; None if the expression itself fails.
-        """
+        """Store what failed: a component (`is_own`), to which error handling applies, a step, or the expression."""
         super().__init__(message)
         self.code, self.message, self.is_own, self.step = code, message, is_own, step
         self.others: tuple[Failure, ...] = ()
@@ -51,12 +37,7 @@ class NotKnownError(Exception):
     """The value of an expression depends on something that is not known."""
 
     def __init__(self, what: str, *, may_fail: bool = True) -> None:
-        """Store what is not known.
-
-        Args:
-            what: What is not known.
-            may_fail: Whether the expression may also fail. To read the whole output of a completed step does not.
-        """
+        """Store what is not known, and whether it may fail. To read the whole output of a completed step does not."""
         super().__init__(what)
         self.may_fail = may_fail
 
@@ -320,9 +301,5 @@ def _down(value: Any, parts: Path) -> Any:
     for part in parts:
         if not isinstance(found, list if isinstance(part, int) else Mapping):
             raise LookupError(part)
-        found = _child(found, part)
+        found = found[part]  # type: ignore[index]
     return found
-
-
-def _child(value: Any, part: Any) -> Any:
-    return value[part]

@@ -19,25 +19,15 @@ from io import FileIO
 from os import PathLike, fsdecode
 from typing import Any, NoReturn
 
-from .._base.text import cut
 from .._data.objects import DataObject, is_data_object
 from .._data.values import check_json
 from .._rules.deadline import current_deadline
 from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
 
 __all__ = [
-    "MAX_FILE_BYTES",
-    "MAX_YAML_LENGTH",
-    "FlowSource",
-    "is_flow_id",
-    "load_file",
-    "load_flow",
-    "parse_json",
-    "parse_yaml",
-    "read_file",
-    "read_stream",
-    "text_of",
-]
+    "MAX_FILE_BYTES", "MAX_YAML_LENGTH", "FlowSource", "is_flow_id", "load_file", "load_flow", "parse_json",
+    "parse_yaml", "read_file", "read_stream", "text_of",
+]  # fmt: skip
 
 MAX_FILE_BYTES = 256 * 2**20
 """Maximum size of a file in bytes. Servers accept requests of up to 250 MiB, those before 0.12 of up to 2 MiB."""
@@ -174,9 +164,7 @@ def _read_pipe(file: FileIO, name: str, size: int) -> bytes | None:
 def read_stream(read: Callable[[int], bytes | None], name: str) -> bytes:
     """Return the content of a stream, up to 256 MiB (`MAX_FILE_BYTES`).
 
-    Args:
-        read: A function that returns up to the given number of bytes, and none at the end of the stream.
-        name: The name of the stream in errors.
+    `read` returns up to the given number of bytes, and none at the end of the stream.
 
     Raises:
         FlowFileError: If the content is larger.
@@ -271,7 +259,7 @@ def _refuse_constant(name: str) -> NoReturn:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{cut(text, 41)} is not a number that JSON can hold")
+        raise ValueError(f"{text if len(text) <= 40 else text[:40] + '…'} is not a number that JSON can hold")
     return number
 
 

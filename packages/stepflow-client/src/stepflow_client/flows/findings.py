@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .source import Key, Node
+from .._data.expressions import KEYWORDS, write_path
+from .source import Node
 
 __all__ = ["RULES", "TYPE_RULES", "Finding", "Findings", "Fix"]
 
@@ -17,14 +17,16 @@ RULES = TYPE_RULES | {
     "conditional-stall", "config-twice", "constant-condition", "cycle", "dangling-ref", "dead-default",
     "default-step", "default-type", "duplicate-case", "duplicate-id", "duplicate-key", "empty-id", "expected-output",
     "from-expression", "ignored-key", "iterate-output", "large-integer", "later-step", "malformed-path", "merge-key",
-    "misplaced-schema", "missing-key", "missing-then", "no-flow", "no-output", "not-a-schema", "not-evaluated",
-    "optional-input", "path-not-text", "required-undeclared", "schema-of-unknown-step", "self-reference",
-    "step-not-text", "syntax", "template", "two-keywords", "undeclared-variable", "undefined-step",
+    "misplaced-key", "misplaced-schema", "missing-key", "missing-then", "no-flow", "no-output", "not-a-schema",
+    "not-evaluated", "optional-input", "path-not-text", "required-undeclared", "schema-of-unknown-step",
+    "self-reference", "step-not-text", "syntax", "template", "two-keywords", "undeclared-variable", "undefined-step",
     "unescaped-subflow", "unknown-action", "unknown-component", "unknown-input", "unknown-key", "unknown-keyword",
     "unknown-output-path", "unused-key", "unused-step", "unused-variable", "variable-name", "variable-path",
     "wrong-type",
 }  # fmt: skip
 """The names of all rules."""
+
+_REFERENCES = ("$step", "$input", "$variable")
 
 
 class Fix(NamedTuple):
@@ -37,8 +39,7 @@ class Fix(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One fault in a flow file."""
 
     rule: str
@@ -52,8 +53,10 @@ class Finding:
     fix: Fix | None = None
     excerpt: str = ""
     file: str = ""
-    at: Node | Key | None = field(default=None, compare=False, repr=False)
-    """The key or the value in the file."""
+    at: Node | None = None
+    """The value in the tree, or the mapping with the key; None once all rules are done."""
+    key: str | None = None
+    """The key of the mapping, if the fault is there."""
 
 
 Release = tuple[int, int]
@@ -61,11 +64,7 @@ Release = tuple[int, int]
 
 
 class Findings:
-    """Collects the findings of the rules, each fault once.
-
-    Args:
-        target: The release of the servers that the flow is for; None for all releases.
-    """
+    """Collects the findings of the rules, each fault once; `target` is the release that the flow is for, or None."""
 
     def __init__(self, target: Release | None = None) -> None:
         """Start without findings."""
@@ -78,24 +77,22 @@ class Findings:
         self,
         rule: str,
         level: str,
-        at: Node | Key,
-        path: str,
+        at: Node,
         message: str,
         hint: str | None = None,
-        fix: Fix | None = None,
         *,
+        key: str | None = None,
         before: Release | None = None,
     ) -> None:
-        """Add a fault.
+        """Add a fault of a value, or of a key of it.
 
         Args:
             rule: The name of the rule.
             level: `fatal`, `error` or `warning`.
-            at: The position of the fault.
-            path: The path of the fault in the flow.
+            at: The value, or the mapping with the key.
             message: One sentence that describes the fault.
             hint: How to fix it.
-            fix: The change that fixes it, if there is a safe one.
+            key: The key, if the fault is there.
             before: The release from which on this is no fault. It is at most a warning if no target is known.
         """
         if before is not None and self.target is None:
@@ -103,5 +100,9 @@ class Findings:
         elif before is not None and self.target is not None and self.target >= before:
             return
         level = "error" if level == "fatal" and self.in_unchecked else level
-        found = Finding(rule, level, message, path, at.line, at.column, hint, fix, at=at)
-        self.all.setdefault((rule, at.line, at.column, path), found)
+        where = at if key is None else at.keys.get(key) or at.merges[0][0]
+        # As servers do, name the expression and not its keyword.
+        holder = at.parent if key is None and at.parent is not None and at.part in _REFERENCES else at
+        path = holder.path if key is None or key in KEYWORDS else write_path([key], at.path)
+        found = Finding(rule, level, message, path, where.line, where.column, hint, at=at, key=key)
+        self.all.setdefault((rule, where.line, where.column, path), found)

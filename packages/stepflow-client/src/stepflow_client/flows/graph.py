@@ -9,16 +9,7 @@ from typing import Any, NamedTuple
 
 from .._data.expressions import Path, Reference, is_expression, references
 
-__all__ = [
-    "SUBFLOW_INPUTS",
-    "FlowSteps",
-    "InnerFlow",
-    "Step",
-    "inner_flow",
-    "reachable",
-    "steps_behind",
-    "steps_by_id",
-]
+__all__ = ["SUBFLOW_INPUTS", "FlowSteps", "InnerFlow", "Step", "inner_flow", "reachable", "steps_behind", "steps_by_id"]
 
 SUBFLOW_INPUTS = {"/builtin/map": "workflow", "/builtin/iterate": "flow", "/builtin/put_blob": "data"}
 """The field of the input that contains a flow, by component; that of `put_blob` only with `blob_type: flow`."""
@@ -95,11 +86,7 @@ class Step:
 
 
 class FlowSteps:
-    """The steps of a flow, and what they and the output read.
-
-    Args:
-        flow: The flow. Steps without an id are left out.
-    """
+    """The steps of a flow, and what they and the output read. Steps without an id are left out."""
 
     def __init__(self, flow: Mapping[str, Any]) -> None:
         """Collect the steps."""
@@ -128,8 +115,7 @@ class FlowSteps:
     def needed(self, *, certainly: bool = False) -> set[str]:
         """Return the steps that run because the output, a `mustExecute` step, or a step that runs needs them.
 
-        Args:
-            certainly: True for the steps that run whatever the conditions give; False for all steps that may run.
+        With `certainly`, only those that run whatever the conditions give.
         """
         needs = {name: _needed_by(step.reads, certainly) for name, step in self.by_id.items()}
         starts = {name for name, step in self.by_id.items() if step.must_execute}
@@ -154,7 +140,8 @@ class FlowSteps:
     @cached_property
     def tangled(self) -> set[str]:
         """The steps that wait for a cycle and that a cycle waits for: at least all steps of cycles."""
-        return _untrimmed(self._waits) & _untrimmed(_inverted(self._waits))
+        behind = _untrimmed(self._waits)
+        return behind and behind & _untrimmed(_inverted(self._waits))
 
     def way(self, start: str, goal: str) -> list[str]:
         """Return the shortest chain of steps from one step to another, each waiting for the next; empty without one."""

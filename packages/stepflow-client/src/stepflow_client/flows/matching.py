@@ -25,23 +25,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
-from .._base.text import short_json
+from .._base.text import nearest, short_json
 from .._data.expressions import write_path
 from ..errors import InvalidArgumentError
-from .json_types import JSON_TYPES, is_json_type, is_number
+from .json_schema import JSON_TYPES, is_json_type, is_number
 
-__all__ = [
-    "MATCHERS",
-    "Difference",
-    "check_expected",
-    "compare",
-    "equal",
-    "is_matcher",
-    "level_run_ids",
-]
+__all__ = ["MATCHERS", "Difference", "check_expected", "compare", "equal", "is_matcher", "level_run_ids"]
 
 MATCHERS = ("$any", "$contains", "$range", "$regex", "$type", "$equals")
 """The keys that make an object with a single key a matcher."""
@@ -73,12 +64,7 @@ def is_matcher(expected: object) -> bool:
 
 
 def compare(expected: Any, actual: Any, path: str = "$") -> list[Difference]:
-    """Return the differences between a value and the expected one; an empty list if there are none.
-
-    Args:
-        expected: A JSON value that may contain matchers.
-        actual: A JSON value.
-        path: The path of the whole value. Default `$`.
+    """Return the differences between a value and the expected one, which may contain matchers; empty if there are none.
 
     Raises:
         InvalidArgumentError: If a matcher is malformed.
@@ -105,9 +91,9 @@ def check_expected(expected: Any, path: str = "$") -> None:
 def _check_spelling(expected: Mapping[str, Any], path: str) -> None:
     name = next(iter(expected)) if len(expected) == 1 else ""
     # A flow may return objects such as {"$ref": ...}: only a word that is very similar is a mistake.
-    meant = get_close_matches(name.lower(), MATCHERS, n=1, cutoff=0.8) if name.startswith("$") else []
+    meant = nearest(name, MATCHERS, 0.8) if name.startswith("$") else None
     if meant:
-        raise InvalidArgumentError(f"{path}: {name} is no matcher; did you mean {meant[0]}?", hint=_ESCAPE)
+        raise InvalidArgumentError(f"{path}: {name} is no matcher; did you mean {meant}?", hint=_ESCAPE)
 
 
 def level_run_ids(value: Any) -> Any:

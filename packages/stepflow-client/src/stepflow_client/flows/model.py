@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from .._data.expressions import Reference, write_path
+from .._data.expressions import Reference
 from . import graph
 from .source import Node
 
 __all__ = ["FlowModel", "Read", "Step"]
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(NamedTuple):
     """A `$step`, `$input` or `$variable` reference and its position."""
 
     reference: Reference
     node: Node
     """The expression: a mapping with the keyword."""
-    path: str
 
     @property
     def kind(self) -> str:
@@ -38,15 +35,13 @@ class Read:
         return self.node.items[f"${self.kind}"]
 
 
-@dataclass(slots=True)
 class Step:
     """A step and the references in its input."""
 
-    index: int
-    id: str
-    node: Node
-    path: str
-    reads: list[Read]
+    def __init__(self, step: graph.Step, node: Node) -> None:
+        """Find the references."""
+        self.index, self.id, self.node = step.index, step.id, node
+        self.reads = list(_located(step.reads, node.get("input")))
 
     @property
     def component(self) -> str | None:
@@ -54,29 +49,27 @@ class Step:
         node = self.node.get("component")
         return node.value if node is not None and isinstance(node.value, str) else None
 
+    @property
+    def uses_default(self) -> bool:
+        """Whether a default takes the place of its output if it fails."""
+        action = self.node.at("onError", "action")
+        return action is not None and action.value == "useDefault"
+
 
 class FlowModel:
-    """The steps and the output of a flow, with their references.
+    """The steps and the output of a flow, or of a sub-flow, with their references."""
 
-    Args:
-        root: The node of the flow.
-        path: The path of the flow: `$`, or the path of a sub-flow.
-    """
-
-    def __init__(self, root: Node, path: str = "$") -> None:
+    def __init__(self, root: Node) -> None:
         """Collect the steps. Invalid steps are skipped."""
-        self.root, self.path = root, path
+        self.root = root
         self.graph = graph.FlowSteps(root.value if isinstance(root.value, Mapping) else {})
         self.steps: list[Step] = []
         self.by_id: dict[str, Step] = {}
         for each in self.graph.all:
-            node = root.items["steps"].elements[each.index]
-            where = f"{path}.steps[{each.index}]"
-            reads = list(_located(each.reads, node.get("input"), f"{where}.input"))
-            step = Step(each.index, each.id, node, where, reads)
+            step = Step(each, root.items["steps"].elements[each.index])
             self.steps.append(step)
             self.by_id.setdefault(step.id, step)
-        self.output_reads = list(_located(self.graph.output_reads, root.get("output"), f"{path}.output"))
+        self.output_reads = list(_located(self.graph.output_reads, root.get("output")))
 
     @property
     def reads(self) -> Iterator[Read]:
@@ -91,17 +84,23 @@ class FlowModel:
         node = self.root.at("schemas", "$defs")
         return node.value if node is not None and isinstance(node.value, Mapping) else {}
 
-    def schema(self, name: str) -> Node | None:
-        """Return the schema of `input`, `output`, `variables` or `steps`, or None."""
-        return self.root.at("schemas", "properties", name)
+    @property
+    def cases(self) -> Iterable[Node]:
+        """The test cases."""
+        node = self.root.at("test", "cases")
+        return node.elements if node is not None else ()
+
+    def schema(self, *path: str) -> Node | None:
+        """Return the schema of `input`, `output`, `variables` or `steps`, or a part of it; None if there is none."""
+        return self.root.at("schemas", "properties", *path)
 
     def step_schema(self, step: str) -> Node | None:
         """Return the flow's own schema of the output of a step, or None."""
-        return self.root.at("schemas", "properties", "steps", "properties", step)
+        return self.schema("steps", "properties", step)
 
 
-def _located(reads: Iterable[Reference], node: Node | None, path: str) -> Iterator[Read]:
+def _located(reads: Iterable[Reference], node: Node | None) -> Iterator[Read]:
     for each in reads:
         at = node.at(*each.at) if node is not None else None
         if at is not None:
-            yield Read(each, at, write_path(each.at, path))
+            yield Read(each, at)

@@ -6,7 +6,7 @@ fail. Runs that would succeed on a server are not rejected here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +18,7 @@ from .graph import FlowSteps, inner_flow, reachable
 if TYPE_CHECKING:
     from ..types import FlowVariable
 
-__all__ = ["STEP_KEYS", "FlowNeeds", "certain_reads", "check_variable_names", "needs_of"]
+__all__ = ["STEP_KEYS", "FlowNeeds", "certain_reads", "check_inputs", "check_variable_names", "needs_of"]
 
 STEP_KEYS = ("id", "component", "input", "onError", "mustExecute", "metadata")
 """The keys of a step. Servers silently drop other keys."""
@@ -50,9 +50,6 @@ class FlowNeeds:
 
     def check_overrides(self, overrides: Mapping[str, Any] | None) -> None:
         """Reject overrides that servers reject (an unknown step) or ignore (a key that steps do not have).
-
-        Args:
-            overrides: The changes by step id, each under `value`.
 
         Raises:
             InvalidArgumentError: If there is such an override. The hint suggests the most similar name.
@@ -119,12 +116,9 @@ class FlowNeeds:
 
 
 def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable], *, any_variable: bool = False) -> FlowNeeds:
-    """Return the requirements of a flow for its runs.
+    """Return the requirements of a flow for its runs. Parts that servers would reject are ignored.
 
-    Args:
-        flow: The flow. Parts that servers would reject are ignored.
-        declared: The variables that it declares.
-        any_variable: Whether variables that it does not have may be given.
+    With `any_variable`, variables that the flow does not have may be given.
     """
     schema = _variable_schema(flow)
     listed = schema.get("required") if isinstance(schema, Mapping) else None
@@ -143,12 +137,7 @@ def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable], *, a
 
 
 def check_variable_names(flow: Mapping[str, Any], given: Iterable[str], overrides: Any = None) -> None:
-    """Check that a flow has the given variables.
-
-    Args:
-        flow: The flow.
-        given: The names of the variables.
-        overrides: Changes to steps, which may read other variables.
+    """Check that a flow has the given variables. Overrides may make its steps read others.
 
     Raises:
         InvalidArgumentError: If the flow has or reads variables, and one of the given names is not among them. The hint
@@ -228,3 +217,32 @@ def _reads(references: Iterable[Reference]) -> _Reads:
 def _listed(what: str, names: Iterable[str]) -> str | None:
     known = list(names)
     return f"{what} {', '.join(known[:10])}{', ...' if len(known) > 10 else ''}" if known else None
+
+
+def check_inputs(flow: Mapping[str, Any], inputs: Sequence[Any]) -> None:
+    """Check inputs against the input schema of a flow; without one, it accepts any input.
+
+    The keywords `type`, `properties`, `required`, `additionalProperties`, `items`, `enum`, `const` and `$ref` are
+    supported. Other keywords are ignored.
+
+    Raises:
+        InvalidArgumentError: If an input does not match. The message names the place in the input, and the hint says
+            how to fix it.
+    """
+    schemas = flow.get("schemas")
+    properties = schemas.get("properties") if isinstance(schemas, Mapping) else None
+    schema = properties.get("input") if isinstance(properties, Mapping) else None
+    if not isinstance(schemas, Mapping) or not isinstance(schema, Mapping):
+        return
+    from .json_schema import definitions_of, mismatches
+    from .source import node_of
+
+    shared = schemas.get("$defs")
+    defs = definitions_of(schema, shared if isinstance(shared, Mapping) else {})
+    for index, value in enumerate(inputs):
+        wrong = next(mismatches(node_of(value), schema, defs), None)
+        if wrong is not None:
+            which = f"input {index}" if len(inputs) > 1 else "the input"
+            raise InvalidArgumentError(
+                f"{which} does not fit the flow's schema: {wrong.message} (at {wrong.path})", hint=wrong.hint
+            )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .builtins import BUILTINS
+from .components import BUILTINS
 from .evaluation import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation
 from .graph import steps_by_id
+from .json_schema import Mismatch, mismatches
 from .source import node_of
-from .types.values import Mismatch, mismatches
 
 __all__ = ["has_schema", "hint_for", "may_return", "refusal"]
 
@@ -31,14 +31,7 @@ def may_return(component: str, value: Any) -> bool:
 def refusal(flow: Mapping[str, Any], step: Mapping[str, Any], given: Any, schemas: Schemas) -> str | None:
     """Return which field of its input a component refuses, and how to find that out before a run.
 
-    Args:
-        flow: The flow.
-        step: The step's definition.
-        given: The input that the component was called with.
-        schemas: The input schemas of components, in addition to those of builtin components.
-
-    Returns:
-        None if the component's schema is not known or allows the input.
+    It is None if the input is allowed, or if the schema of the component is neither builtin nor in `schemas`.
     """
     component = str(step.get("component"))
     schema = BUILTINS[component][0] if component in BUILTINS else schemas.get(component)
@@ -57,11 +50,7 @@ def refusal(flow: Mapping[str, Any], step: Mapping[str, Any], given: Any, schema
 def hint_for(flow: Mapping[str, Any], step_id: str | None, input: Any, variables: Any) -> str | None:
     """Return which field of its input the component of a failed step refuses, as far as no other step determines it.
 
-    Args:
-        flow: The flow, with the overrides of the run.
-        step_id: The failed step; None if it is not known.
-        input: The input of the run.
-        variables: The given variables.
+    The flow has the overrides of the run.
     """
     step = steps_by_id(flow).get(step_id or "")
     if step is None:
@@ -77,7 +66,7 @@ def _mismatch(value: Any, schema: Any) -> Mismatch | None:
     if not isinstance(schema, Mapping):
         return None
     defs = schema.get("$defs")
-    return next(mismatches(node_of(value), schema, defs if isinstance(defs, Mapping) else {}, "$"), None)
+    return next(mismatches(node_of(value), schema, defs if isinstance(defs, Mapping) else {}), None)
 
 
 def _is_literal(flow: Mapping[str, Any], step: Mapping[str, Any], schema: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Determines which steps of a run are kept in a rerun. Pure."""
+"""Determines which steps of a run are kept in a rerun, and shortens a flow to a part of its steps. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .._data.expressions import Reference, portable_path, references
 from .._data.secrets import is_hidden
 from .._data.values import merge_overrides
 from ..errors import InvalidArgumentError
-from .graph import steps_behind, steps_by_id
+from .graph import FlowSteps, reachable, steps_behind, steps_by_id
 from .matching import equal
 
 if TYPE_CHECKING:
@@ -20,19 +20,9 @@ if TYPE_CHECKING:
     from ..types.reruns import RerunItem
 
 __all__ = [
-    "Recorded",
-    "check_kept",
-    "check_recorded_variables",
-    "check_step",
-    "executed_in",
-    "kept_outputs",
-    "needs_input",
-    "outdated_steps",
-    "overrides_of_executed",
-    "recorded_of",
-    "taken_from",
-    "unknown_of",
-]
+    "Recorded", "check_kept", "check_recorded_variables", "check_step", "executed_in", "flow_until", "kept_outputs",
+    "needs_input", "outdated_steps", "overrides_of_executed", "recorded_of", "taken_from", "unknown_of",
+]  # fmt: skip
 
 _FORCE = "force keeps it all the same; an earlier step to start from executes it"
 
@@ -52,13 +42,9 @@ class Recorded:
 
 
 def recorded_of(entry: HistoryEntry | None, flow: Mapping[str, Any]) -> Recorded:
-    """Return the arguments that can be reused from a recorded run.
+    """Return the arguments that can be reused from a recorded run, without overrides of steps that the flow lacks.
 
     Values that contain secrets cannot be reused, because the history hides them.
-
-    Args:
-        entry: The entry of the run; None if it was not recorded.
-        flow: The flow to run. Overrides of steps that it does not have are left out.
     """
     if entry is None:
         return Recorded()
@@ -192,15 +178,7 @@ def taken_from(
     *,
     has_input: bool,
 ) -> list[str]:
-    """Return which recorded arguments (`input`, `variables`, `overrides`) are used.
-
-    Args:
-        recorded: The recorded arguments.
-        flow: The flow to run.
-        items: The items to run again.
-        given: The names of the variables that are given.
-        has_input: Whether an input is given.
-    """
+    """Return which recorded arguments (`input`, `variables`, `overrides`) are used; `given` names the new variables."""
     if not items:
         return []
     overridden = [step for item in items for step in recorded.overrides or () if step not in item.kept]
@@ -235,8 +213,7 @@ def outdated_steps(
         items: The items to run again.
         inputs: The new input of each item, by index; None if it is unknown.
         variables: The new variables.
-        source: Returns the recorded run that executed a step of an item, and the index of the item in that run; None
-            if it is unknown.
+        source: Returns the run that executed a step of an item, and the item's index there; None if it is unknown.
     """
     changed: set[str] = set()
     for name, step in steps_by_id(flow).items():
@@ -258,13 +235,8 @@ def executed_in(
 ) -> tuple[HistoryEntry, int] | None:
     """Return the recorded run that executed a step of an item, and the index of the item in that run; None if unknown.
 
-    A rerun may have kept the step's output from the run that it comes from, which may have kept it too.
-
-    Args:
-        recorded: Returns the entry of a run in the history.
-        run_id: A run that has the output of the step.
-        index: The index of the item in this run.
-        step: The step.
+    The given run has the output of the step, but a rerun may have kept it from the run that it comes from, which may
+    have kept it too.
     """
     seen: set[str] = set()
     while run_id not in seen:
@@ -282,12 +254,8 @@ def executed_in(
 
 def _roots(step: Mapping[str, Any], kind: str) -> set[str | None]:
     """Return the fields of the input, or the variables, that a step reads; None stands for all of them."""
-    return {_root(each) for each in references(step.get("input")) if each.kind == kind}
-
-
-def _root(reference: Reference) -> str | None:
-    parts = portable_path(reference.path)
-    return parts[0] if parts and isinstance(parts[0], str) else None
+    paths = (portable_path(each.path) for each in references(step.get("input")) if each.kind == kind)
+    return {path[0] if path and isinstance(path[0], str) else None for path in paths}
 
 
 def _computed_from(entry: HistoryEntry, index: int) -> dict[str, Any]:
@@ -314,3 +282,31 @@ def _differ(before: Mapping[str, Any], after: Mapping[str, Any], reads: Mapping[
 def _part(value: Any, root: str | None) -> Any:
     """Return the part of a value that an expression reads; all of it if the path is not the name of a field."""
     return value.get(root) if isinstance(value, Mapping) and root is not None else value
+
+
+def flow_until(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tuple[dict[str, Any], Any]:
+    """Return a flow that consists of a step and the steps it reads, and the overrides without those of removed steps.
+
+    The output of the returned flow is the output of the step. A step that is overridden may read other steps.
+
+    Raises:
+        InvalidArgumentError: If the flow has no such step, or the overrides are malformed.
+    """
+    check_step(flow, step)
+    steps, changes = steps_by_id(flow), merge_overrides(overrides) or {}
+    reads = dict(FlowSteps(flow).reads)
+    for name, change in changes.items():
+        patch = change.get("value")
+        given = references(patch.get("input")) if isinstance(patch, Mapping) else []
+        reads[name] = reads.get(name, set()) | {each.step for each in given if each.step}
+    needed = reachable([step], reads)
+    cut = {**flow, "steps": [each for name, each in steps.items() if name in needed], "output": {"$step": step}}
+    schemas = flow.get("schemas")
+    properties = schemas.get("properties") if isinstance(schemas, Mapping) else None
+    if isinstance(schemas, Mapping) and isinstance(properties, Mapping):
+        # The output schema only applies to the whole flow.
+        kept = {name: schema for name, schema in properties.items() if name != "output"}
+        cut["schemas"] = {**schemas, "properties": kept}
+    # Overrides of unknown steps are kept, so that they are rejected later.
+    left = {name: change for name, change in changes.items() if name in needed or name not in steps}
+    return cut, left or None

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from .._data.expressions import Path, write_path
+from .._data.expressions import Path, PathError, parse_path, write_path
 from .._data.secrets import HIDDEN, flow_secrets, hidden_flow
+from ..errors import InvalidArgumentError
 from ..types.comparison import RunDifference
 from .account import accounts_of
-from .differences import ABSENT, Change, changes, is_ignored
 from .graph import FlowSteps, reachable, steps_by_id
+from .matching import equal
 
 if TYPE_CHECKING:
     from ..types import FlowError, RunDetails, RunItem, StepDetails
 
-__all__ = ["RunContent", "run_differences"]
+__all__ = ["RunContent", "parse_patterns", "run_differences"]
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,7 @@ class RunContent:
 
 
 def run_differences(a: RunContent, b: RunContent, ignored: Sequence[Path] = ()) -> list[RunDifference]:
-    """Return the differences between two runs: in status and flow, then item by item.
-
-    Args:
-        a: One run.
-        b: The other run.
-        ignored: Patterns of places to leave out, including everything below them.
-    """
+    """Return the differences between two runs, except in ignored places: in status and flow, then item by item."""
     shown = _Shown(a.flow, b.flow)
     before, after = ({"status": each.run.status.value, "flow": _by_id(each.flow)} for each in (a, b))
     found = [shown.difference(each) for each in changes(before, after) if not is_ignored(each.path, ignored)]
@@ -69,7 +65,10 @@ def run_differences(a: RunContent, b: RunContent, ignored: Sequence[Path] = ()) 
         path: Path = ("items", index) if is_batch else ()
         if not is_batch:
             # The status of the only item is the status of the run.
-            one, other = (_without_status(each) for each in (one, other))
+            one, other = (
+                {key: value for key, value in each.items() if key != "status"} if isinstance(each, dict) else each
+                for each in (one, other)
+            )
         differing = [each for each in changes(one, other, path) if not is_ignored(each.path, ignored)]
         found += _of_item(differing, len(path), index, behind, shown)
     return found
@@ -145,10 +144,6 @@ def _item(item: RunItem) -> dict[str, Any]:
     }
 
 
-def _without_status(item: Any) -> Any:
-    return item if item is ABSENT else {key: value for key, value in item.items() if key != "status"}
-
-
 def _error(error: FlowError | None) -> dict[str, Any] | None:
     return None if error is None else error.model_dump(mode="json", include={"code", "message"})
 
@@ -161,3 +156,63 @@ def _at(value: Any, path: Path) -> Any:
         except (KeyError, IndexError, TypeError):
             return HIDDEN
     return value
+
+
+ABSENT: Any = object()
+"""A placeholder for a value that exists only on the other side."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A path where two values differ."""
+
+    path: Path
+    a: Any
+    b: Any
+
+
+def changes(a: Any, b: Any, path: Path = ()) -> Iterator[Change]:
+    """Yield the innermost places where two JSON values differ; both have the same path.
+
+    Objects are compared key by key, regardless of the order of keys, and lists element by element. `3` equals `3.0`.
+    """
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        for key in dict.fromkeys([*a, *b]):
+            yield from changes(a.get(key, ABSENT), b.get(key, ABSENT), (*path, key))
+    elif isinstance(a, list) and isinstance(b, list):
+        for index, (one, other) in enumerate(zip_longest(a, b, fillvalue=ABSENT)):
+            yield from changes(one, other, (*path, index))
+    elif a is ABSENT or b is ABSENT or not equal(a, b):
+        yield Change(path, a, b)
+
+
+def parse_patterns(patterns: str | Iterable[str]) -> list[Path]:
+    """Return the paths to ignore as places. `*` in a path matches any key or index.
+
+    Raises:
+        InvalidArgumentError: If one of them is not a path, or would ignore the whole comparison.
+    """
+    return [_parsed(each) for each in ([patterns] if isinstance(patterns, str) else patterns)]
+
+
+def _parsed(pattern: str) -> Path:
+    text = pattern.strip().replace("[*]", ".*")
+    text = text if text.startswith("$") else f"$.{text}"
+    try:
+        path = parse_path(text)
+    except PathError as error:
+        problem = str(error)
+    else:
+        if path:
+            return path
+        problem = "it is the whole comparison"
+    hint = "write it as differences have it, with * for any key: $.steps.*.output.time"
+    raise InvalidArgumentError(f"cannot ignore {pattern!r}: {problem}", hint=hint)
+
+
+def is_ignored(path: Path, patterns: Sequence[Path]) -> bool:
+    """Return whether a path, or a path around it, matches a pattern."""
+    return any(
+        len(pattern) <= len(path) and all(part in ("*", found) for part, found in zip(pattern, path, strict=False))
+        for pattern in patterns
+    )

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cached_property
 from os import PathLike, fsdecode
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.lazy import lazy_module
-from .._data.expressions import PathError, parse_path
+from .._data.expressions import PathError, parse_path, write_path
 from ..errors import FlowFileError
 from .file import MAX_YAML_LENGTH, FlowSource, load_flow, parse_json, parse_yaml, read_file, text_of
 
@@ -24,7 +23,7 @@ else:
     yaml = lazy_module("yaml")
     yaml_reader = lazy_module("stepflow_client._data.yaml_reader")
 
-__all__ = ["FlowText", "Key", "Node", "locate", "node_of", "paused_collector", "read_tree"]
+__all__ = ["FlowText", "Key", "Node", "locate", "node_of", "read_tree"]
 
 _NO_ITEMS: Mapping[str, Any] = {}
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
@@ -46,7 +45,8 @@ class Node:
     """
 
     __slots__ = (
-        "column", "elements", "end", "is_flow", "items", "keys", "last", "line", "merges", "original", "start", "value",
+        "column", "elements", "end", "is_flow", "items", "keys", "last", "line", "merges", "original", "parent", "part",
+        "start", "value",
     )  # fmt: skip
 
     def __init__(self, value: Any, line: int = 0, column: int = 0, start: int = -1, end: int = -1) -> None:
@@ -70,6 +70,24 @@ class Node:
         """Whether it is written in brackets, or is a scalar or an alias."""
         self.original: Node | None = None
         """The node that an alias refers to."""
+        self.parent: Node | None = None
+        """The mapping or list that holds it; None for the whole text."""
+        self.part: str | int = ""
+        """Its key or index there."""
+
+    def put(self, parent: Node, part: str | int) -> Node:
+        """Make it a part of a mapping or list, and return it."""
+        self.parent, self.part = parent, part
+        return self
+
+    @property
+    def path(self) -> str:
+        """Its path in the whole text, such as `$.steps[0].input`."""
+        parts, node = list[str | int](), self
+        while node.parent is not None:
+            parts.append(node.part)
+            node = node.parent
+        return write_path(reversed(parts))
 
     def get(self, key: str) -> Node | None:
         """Return the value of a key; None if the key does not exist."""
@@ -101,26 +119,29 @@ class Node:
         return sorted([*keys, *(key for key, _ in self.merges)], key=lambda each: each.start) if self.merges else keys
 
 
-@contextmanager
-def paused_collector() -> Iterator[None]:
-    """Pause Python's garbage collector, which visits a growing tree again and again and finds nothing in it."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
+class _Copy(Node):
+    """A node at another place, below an alias or a merge key. Its parts are copied when they are first read."""
+
+    __slots__ = ("source",)
+
+    def __init__(self, source: Node) -> None:
+        super().__init__(source.value, source.line, source.column, source.start, source.end)
+        self.source, self.keys, self.merges, self.last = source, source.keys, source.merges, source.last
+        self.is_flow, self.original = source.is_flow, source.original
+        del self.items, self.elements
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "items":
+            self.items = {key: _Copy(each).put(self, key) for key, each in self.source.items.items()}
+        elif name == "elements":
+            self.elements = [_Copy(each).put(self, index) for index, each in enumerate(self.source.elements)]
+        else:
+            raise AttributeError(name)
+        return getattr(self, name)
 
 
 class FlowText:
-    """The text of a flow file. It is parsed once, when its tree is first needed.
-
-    Args:
-        text: YAML, or JSON if the name ends with `.json`.
-        name: The name of the file.
-    """
+    """The text of a flow file, JSON if its name ends with `.json`. It is parsed once, when its tree is first needed."""
 
     def __init__(self, text: str, name: str) -> None:
         """Store the text."""
@@ -237,10 +258,10 @@ def node_of(value: Any) -> Node:
     """Return the tree of a value that is not from a file. Its lines and columns are 0."""
     node = Node(value)
     if isinstance(value, Mapping):
-        node.items = {str(key): node_of(each) for key, each in value.items()}
+        node.items = {str(key): node_of(each).put(node, str(key)) for key, each in value.items()}
         node.keys = dict.fromkeys(node.items, Key(0, 0))
     elif isinstance(value, (list, tuple)):
-        node.elements = [node_of(each) for each in value]
+        node.elements = [node_of(each).put(node, index) for index, each in enumerate(value)]
     return node
 
 
@@ -296,9 +317,9 @@ class _Tree:
             made.line, made.column = key.line, key.column
 
     def alias(self, original: Node) -> Node:
-        made = Node(original.value, original.line, original.column, *next(self.aliases))
-        made.items, made.keys, made.elements = original.items, original.keys, original.elements
-        made.original = original
+        made = _Copy(original)
+        made.start, made.end = next(self.aliases)
+        made.is_flow, made.merges, made.last, made.original = True, (), -1, original
         return made
 
     def mapping(self, made: Node, node: yaml.MappingNode) -> int:
@@ -311,12 +332,15 @@ class _Tree:
             key = self.key(name_node)
             child = self.node(value_node, value, key)
             last = max(last, key.end, child.end)
+            child.put(made, name)
             if name_node.tag != _MERGE:
                 own[name], keys[name] = child, key
             else:
                 made.merges = [*made.merges, (key, child)]
         if len(pairs) > len(own):
-            merged = {name: self.known[id(each)] for name, each in pairs.items() if name not in own}
+            merged = {
+                name: _Copy(self.known[id(each)]).put(made, name) for name, each in pairs.items() if name not in own
+            }
             keys = {name: Key(each.line, each.column) for name, each in merged.items()} | keys
             own = merged | own
         made.items, made.keys = own, keys
@@ -336,7 +360,8 @@ class _Tree:
         """Add the elements of a list to its node, and return the end of the last one."""
         values = made.value if self.is_json else [_UNREAD] * len(node.value)
         made.elements = elements = [
-            self.node(each, value, None) for each, value in zip(node.value, values, strict=True)
+            self.node(each, value, None).put(made, index)
+            for index, (each, value) in enumerate(zip(node.value, values, strict=True))
         ]
         if not self.is_json:
             made.value = [each.value for each in elements]
@@ -346,9 +371,7 @@ class _Tree:
 def locate(root: Node, path: str) -> Node:
     """Return the node that a server's diagnostic refers to, or the nearest enclosing one.
 
-    Args:
-        root: The flow.
-        path: The path, for example `$.steps[0].input.name`. It does not contain the keywords `$if` and `$coalesce`.
+    Its path, such as `$.steps[0].input.name`, does not contain the keywords `$if` and `$coalesce`.
     """
     node = root
     try:

@@ -12,10 +12,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..flows.additions import pin_overrides, pinned_flow
     from ..flows.cases import FlowCase, FlowTests, collect_tests, read_tests, select_cases
     from ..flows.edit.expected import expectation_of, update_expected
     from ..flows.matching import Difference, compare
-    from ..flows.pins import pin_overrides, pinned_flow
     from .cases import CaseResult, failure_text, run_cases
     from .configs import TestConfig, config_of
     from .fake import FakeServer, fake_server

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from ..flows.additions import examples_of
 from ..flows.evaluation import Evaluation, Failure, overridden
-from ..flows.examples import examples_of
 from .fake_flows import BUILTINS, findings, floats, value_id
 
 if TYPE_CHECKING:

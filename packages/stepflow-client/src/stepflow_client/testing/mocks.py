@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidArgumentError
+from ..flows.additions import pin_overrides, pinned_flow
 from ..flows.file import FlowSource, load_flow
-from ..flows.pins import pin_overrides, pinned_flow
 
 if TYPE_CHECKING:
     from .._sync.client import SyncStepflowClient

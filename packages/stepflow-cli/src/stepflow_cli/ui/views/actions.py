@@ -117,10 +117,11 @@ async def check_flow(request: Request) -> Response:
 
 def _findings(text: str) -> list[dict[str, Any]]:
     from stepflow_client import StepflowClientError
-    from stepflow_client.flows.checker import find_in_text
+    from stepflow_client.flows.checker import find_in
+    from stepflow_client.flows.source import FlowText
 
     try:
-        found = find_in_text(text.replace("\r\n", "\n"), "the flow")
+        found = find_in(FlowText(text.replace("\r\n", "\n"), "the flow"))
     except StepflowClientError as error:
         return [{"level": "fatal", "line": 1, "message": error.message, "hint": ""}]
     return [

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from difflib import SequenceMatcher
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..._base.lazy import lazy_module
 from ..._base.text import did_you_mean, near, nearest
 from ..._data.expressions import keyword_of, portable_path, references
-from ..components import Components
+from ..components import Catalogue, Components
 from ..findings import Findings
 from ..graph import inner_flow
+from ..json_schema import mismatches
 from ..model import FlowModel, Read, Step
 from ..source import Node
-from ..types.flow import Catalogue
-from ..types.paths import behind
-from ..types.schemas import type_of_schema
-from ..types.values import mismatches
+
+if TYPE_CHECKING:
+    from ..types import model as types
+    from ..types import schemas
+else:
+    # Most flows are checked without types.
+    types = lazy_module("stepflow_client.flows.types.model")
+    schemas = lazy_module("stepflow_client.flows.types.schemas")
 
 __all__ = ["check_components", "subflows"]
+
+
+_OF_STEP = {"onerror": "onError", "mustexecute": "mustExecute"}
+"""Keys of a step that components rarely have."""
 
 
 def check_components(model: FlowModel, catalogue: Catalogue, found: Findings) -> None:
@@ -29,19 +38,19 @@ def check_components(model: FlowModel, catalogue: Catalogue, found: Findings) ->
             continue
         node = step.node.items["component"]
         if catalogue.is_denied(step.component):
-            found.add("unknown-component", "error", node, f"{step.path}.component", "the routes of the server do not "
-                      f"lead to {node.value!r}", "its configuration denies it, or does not allow it")  # fmt: skip
+            found.add("unknown-component", "error", node, f"the routes of the server do not lead to {node.value!r}",
+                      "its configuration denies it, or does not allow it")  # fmt: skip
         elif step.component != _tidy(step.component):
-            found.add("component-slash", "error", node, f"{step.path}.component", f"component {node.value!r} has no "
-                      "route: names have no blanks at their ends and no empty parts",
-                      f"write {_tidy(step.component)}")  # fmt: skip
+            found.add("component-slash", "error", node, f"component {node.value!r} has no route: names have no blanks "
+                      "at their ends and no empty parts", f"write {_tidy(step.component)}")  # fmt: skip
         elif not step.component.startswith("/"):
-            found.add("component-slash", "error", node, f"{step.path}.component", f"component {node.value!r} does not "
-                      "begin with /: it has no route", near(node.value, [*known, "/" + node.value]))  # fmt: skip
-        elif schemas := catalogue.schemas(step.component):
-            _check_input(step, schemas[0], found)
+            found.add("component-slash", "error", node, f"component {node.value!r} does not begin with /: it has no "
+                      "route", near(node.value, [*known, "/" + node.value]))  # fmt: skip
+        elif known_schemas := catalogue.schemas(step.component):
+            _check_input(step, known_schemas[0], found)
         else:
-            _unknown(step, node, known, catalogue.is_whole, found)
+            _unknown(node, known, catalogue.is_whole, found)
+            _misplaced_keys(step, {}, found)
     for read in model.reads:
         if read.step in model.by_id and "path" in read.node.items:
             _check_path(model, read, catalogue, found)
@@ -53,18 +62,16 @@ def _tidy(component: str) -> str:
     return "/" * component.strip().startswith("/") + "/".join(filter(None, parts)) or component
 
 
-def _unknown(step: Step, node: Node, known: Components, is_whole: bool, found: Findings) -> None:
+def _unknown(node: Node, known: Components, is_whole: bool, found: Findings) -> None:
     plugin = node.value.split("/")[1]
     hint = _nearest(node.value, known)
     if plugin == "builtin" or is_whole:
         # Routes may rename a component, so without them this is not certain.
         is_sure = plugin == "builtin" or all(name.startswith("/") for name in known)
-        level = "error" if is_sure else "warning"
-        message = f"there is no component {node.value!r}"
-        found.add("unknown-component", level, node, f"{step.path}.component", message, hint)
-    elif SequenceMatcher(None, plugin.lower(), "builtin").ratio() >= 0.75:
-        found.add("unknown-component", "warning", node, f"{step.path}.component", f"{node.value!r} looks misspelt",
+        found.add("unknown-component", "error" if is_sure else "warning", node, f"there is no component {node.value!r}",
                   hint)  # fmt: skip
+    elif nearest(plugin, ["builtin"], 0.75):
+        found.add("unknown-component", "warning", node, f"{node.value!r} looks misspelt", hint)
 
 
 def _nearest(component: str, known: Components) -> str:
@@ -82,46 +89,59 @@ def _nearest(component: str, known: Components) -> str:
 
 
 def _check_input(step: Step, schema: Any, found: Findings) -> None:
-    given = step.node.get("input")
-    defs = schema.get("$defs", {}) if isinstance(schema, Mapping) else {}
-    path = f"{step.path}.input"
-    node = given or Node(None, step.node.items["component"].line, step.node.items["component"].column)
-    name = step.node.items["component"].value
-    handler = step.node.at("onError", "action")
-    refused = "warning" if handler is not None and handler.value == "useDefault" else "error"
-    for wrong in mismatches(node, schema or {}, defs, path, evaluated=True):
-        if wrong.is_extra:
+    component = step.node.items["component"]
+    given = step.node.get("input") or Node(None, component.line, component.column).put(step.node, "input")
+    schema = schema if isinstance(schema, Mapping) else {}
+    misplaced = _misplaced_keys(step, schema, found)
+    for wrong in mismatches(given, schema, schema.get("$defs", {}), evaluated=True):
+        if wrong.node is given and wrong.key in misplaced:
+            continue
+        if wrong.key is not None:
             # Components ignore unknown fields, so this is only an error if it is a misspelt name.
-            level = "error" if (wrong.hint or "").startswith("did") else "warning"
-            message = f"{name} ignores this: {wrong.message}"
+            level, what = "error" if (wrong.hint or "").startswith("did") else "warning", "ignores this"
         else:
-            level, message = refused, f"{name} refuses this input: {wrong.message}"
-        found.add("component-input", level, wrong.node, wrong.path, message, wrong.hint)
+            level, what = "warning" if step.uses_default else "error", "refuses this input"
+        found.add("component-input", level, wrong.node, f"{step.component} {what}: {wrong.message}", wrong.hint,
+                  key=wrong.key)  # fmt: skip
+
+
+def _misplaced_keys(step: Step, schema: Mapping[str, Any], found: Findings) -> list[str]:
+    """Return the keys of the step that are indented into its input, where they are data; they are faults."""
+    given, fields = step.node.get("input"), schema.get("properties")
+    fields = fields if isinstance(fields, Mapping) else {}
+    if given is None or keyword_of(given.items) is not None:
+        return []
+    keys = {
+        key: key.replace("_", "").lower() for key in given.items if not (isinstance(fields, Mapping) and key in fields)
+    }
+    misplaced = {key: _OF_STEP[plain] for key, plain in keys.items() if plain in _OF_STEP}
+    for key, meant in misplaced.items():
+        found.add("misplaced-key", "warning", given, f"{key!r} in the input is passed to the component as data",
+                  f"{meant} belongs to the step: write it beside input, not inside of it", key=key)  # fmt: skip
+    return [*misplaced]
 
 
 def _check_path(model: FlowModel, read: Read, catalogue: Catalogue, found: Findings) -> None:
     path = read.node.items["path"]
     parts = portable_path(path.value)
     step = model.by_id[str(read.step)]
-    handler = step.node.at("onError", "action")
     # The default of a failed step may have any structure.
-    if not parts or (handler is not None and handler.value == "useDefault"):
+    if not parts or step.uses_default:
         return
     own = model.step_schema(step.id)
     if own is not None:
-        type, whose = type_of_schema(own.value, model.defs, is_source=True), f"the schema of step {step.id!r}"
-    elif types := catalogue.types(step.component or ""):
-        type, whose = types[1], f"the output of {step.component}"
+        type, whose = schemas.type_of_schema(own.value, model.defs, is_source=True), f"the schema of step {step.id!r}"
+    elif known := catalogue.types(step.component or ""):
+        type, whose = known[1], f"the output of {step.component}"
     else:
         return
-    wrong = behind(type, parts, keeps_null=True)
+    wrong = types.behind(type, parts, keeps_null=True)
     if wrong.problem:
-        found.add("unknown-output-path", "error" if wrong.is_certain else "warning", path, f"{read.path}.path",
-                  f"{wrong.problem} ({whose})", wrong.hint)  # fmt: skip
+        found.add("unknown-output-path", wrong.level, path, f"{wrong.problem} ({whose})", wrong.hint)
 
 
-def subflows(model: FlowModel, found: Findings) -> Iterator[tuple[Node, str, bool]]:
-    """Yield the flows in the inputs of map, iterate and put_blob, with their paths, and whether servers check them.
+def subflows(model: FlowModel, found: Findings) -> Iterator[tuple[Node, bool]]:
+    """Yield the flows in the inputs of map, iterate and put_blob, and whether servers check them.
 
     A flow without `$literal` around it is a fault if its expressions would be evaluated in the outer flow.
     """
@@ -130,27 +150,26 @@ def subflows(model: FlowModel, found: Findings) -> Iterator[tuple[Node, str, boo
         node = step.node.at(*inner.at) if inner is not None else None
         if inner is None or node is None:
             continue
-        path = f"{step.path}.{'.'.join(map(str, inner.at))}"
         if step.component == "/builtin/iterate":
-            _check_turn(node, path, found)
+            _check_turn(node, found)
         if inner.is_as_written:
-            yield node, path, step.component == "/builtin/put_blob"
+            yield node, step.component == "/builtin/put_blob"
         # Only outside of $literal, a flow can be given variables: its own runs have none.
         elif any(each.kind != "variable" for each in references(inner.flow)):
-            found.add("unescaped-subflow", "warning", node, path, "the expressions of this flow are read in the "
-                      "outer flow, not in its own runs", "write it below $literal:")  # fmt: skip
+            found.add("unescaped-subflow", "warning", node, "the expressions of this flow are read in the outer flow, "
+                      "not in its own runs", "write it below $literal:")  # fmt: skip
 
 
-def _check_turn(flow: Node, path: str, found: Findings) -> None:
+def _check_turn(flow: Node, found: Findings) -> None:
     """Find a flow for iterate whose output has neither `result` nor `next`, always or where a branch is taken."""
     if not isinstance(flow.value, dict) or keyword_of(flow.items) is not None:
         return
-    output, path = flow.get("output"), f"{path.removesuffix('.$literal')}.output"
+    output = flow.get("output")
     ways = [(flow, False)] if output is None else list(_ways(output))
     is_certain = not any(is_turn for _, is_turn in ways)
     for wrong in [node for node, is_turn in ways if not is_turn]:
         message = "iterate needs 'result' or 'next' in the output of its flow"
-        found.add("iterate-output", "error" if is_certain else "warning", wrong, path,
+        found.add("iterate-output", "error" if is_certain else "warning", wrong,
                   message if is_certain else f"{message}, and fails with this branch",
                   near(next(iter(wrong.items), ""), ("result", "next"), "write one of"))  # fmt: skip
 
@@ -163,7 +182,7 @@ def _ways(output: Node) -> Iterator[tuple[Node, bool]]:
                 if key in output.items:
                     yield from _ways(output.items[key])
             if "else" not in output.items and output.items["$if"].value is not True:
-                yield Node(None, output.line, output.column), False
+                yield Node(None, output.line, output.column).put(output, "else"), False
         case "$coalesce":
             for each in output.items["$coalesce"].elements:
                 if each.value is not None:

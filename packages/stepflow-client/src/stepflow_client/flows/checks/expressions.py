@@ -1,98 +1,93 @@
-"""Expressions: parts that servers reject, and keys that do not have the meaning they seem to have."""
+"""Expressions: parts that servers reject, keys without the meaning they seem to have, and texts that look like one."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
-from difflib import get_close_matches
 
 from ..._base.text import near, nearest
 from ..._data.expressions import KEYWORDS, PathError, ambiguity, has_wildcard, keyword_of, parse_path
-from ..findings import Findings, Fix
+from ..findings import Findings
 from ..source import Node
-from .texts import check_text
 
 __all__ = ["SCHEMA_KEYWORDS", "check_expression"]
 
 SCHEMA_KEYWORDS = (
-    "$schema",
-    "$id",
-    "$ref",
-    "$defs",
-    "$anchor",
-    "$dynamicRef",
-    "$dynamicAnchor",
-    "$comment",
-    "$vocabulary",
-)
+    "$schema", "$id", "$ref", "$defs", "$anchor", "$dynamicRef", "$dynamicAnchor", "$comment", "$vocabulary",
+)  # fmt: skip
 """Keys of JSON Schema, which flows pass to components as data."""
-_BESIDE = {"$if": ("then", "else"), "$step": ("path",), "$variable": ("default",)}
+_BESIDE = {"$if": ("then", "else"), "$step": ("path",), "$variable": ("default",), "$from": ("path",)}
 
-
-def check_expression(node: Node, path: str, found: Findings, steps: Collection[str] = ()) -> None:
-    """Find faults in an expression and in the expressions inside it.
-
-    Args:
-        node: The expression.
-        path: Its path.
-        found: The findings to add to.
-        steps: The ids of the steps of the flow.
+_NAME = r"(?:workflow\.)?(?:inputs?|steps?|variables?|vars?)"
+_PATH = r"""(?:\.[\w-]+|\[\d+\]|\[(?:'[^']*'|"[^"]*")\])"""
+_READ = rf"""
+    \$?\{{\{{\s*\$?(?P<double>{_NAME}{_PATH}*)\s*(?:\|[^{{}}]*)?\}}\}}   # {{{{ input.x }}}} and ${{{{ input.x }}}}
+    | \$\{{\s*(?P<single>{_NAME}{_PATH}*)\s*\}}                            # ${{input.x}}
+    | (?<![\w$])\$(?P<bare>{_NAME}{_PATH}+)                              # $input.x
+    | \A\s*\$(?P<whole>{_NAME})\s*\Z                                     # $input
     """
+_QUOTED = r"""\s*\{\s*["']?\$(?:step|input|variable)["']?\s*:[^{}]*\}\s*"""
+_OTHER = r"\{\{[^{}]*\$[^{}]*\}\}"
+_OUTPUTS = ("output", "outputs", "result")
+"""Names for the output of a step in other formats of workflows."""
+
+
+def check_expression(node: Node, found: Findings, steps: Collection[str] = ()) -> None:
+    """Find faults in an expression and in the expressions inside it; `steps` are the ids of the steps of the flow."""
     word = keyword_of(node.items)
     if word is None:
-        _check_plain(node, path, found, steps)
+        _check_plain(node, found, steps)
         return
     for key in node.items:
-        if key != word and key not in _BESIDE.get(word, ()) and not (word == "$from" and key == "path"):
-            _beside(node, word, key, path, found)
+        if key != word and key not in _BESIDE.get(word, ()):
+            _beside(node, word, key, found)
     value = node.items[word]
-    if word == "$from":
-        found.add("from-expression", "fatal", node.keys[word], path, "$from is not read any more (0.13 refuses it)",
-                  _without_from(node))  # fmt: skip
-    elif word == "$if":
-        if "then" not in node.items:
-            found.add("missing-then", "fatal", node.keys[word], path, "an $if needs 'then'", "add then: ...")
-        _check_condition(value, f"{path}.$if", found)
-        for key in ("$if", "then", "else"):
-            if key in node.items:
-                check_expression(node.items[key], f"{path}.{key}", found, steps)
-    elif word == "$coalesce":
-        if not isinstance(value.value, list):
-            found.add("coalesce-list", "fatal", value, path, "$coalesce takes a list", "write $coalesce: [a, b]")
-        for index, each in enumerate(value.elements):
-            check_expression(each, f"{path}.$coalesce[{index}]", found, steps)
-    elif word != "$literal":
-        _check_reference(node, word, path, found)
-        if word == "$variable" and "default" in node.items:
-            check_expression(node.items["default"], f"{path}.default", found, steps)
+    match word:
+        case "$from":
+            found.add("from-expression", "fatal", node, "$from is not read any more (0.13 refuses it)",
+                      "write $step, $input or $variable", key=word)  # fmt: skip
+        case "$if":
+            if "then" not in node.items:
+                found.add("missing-then", "fatal", node, "an $if needs 'then'", "add then: ...", key=word)
+            if value.value is not None and not isinstance(value.value, (bool, dict)):
+                found.add("constant-condition", "warning", value, "this condition is always true: only null, false and "
+                          "a failed condition are false", "0, empty text and empty lists are true")  # fmt: skip
+            for key in ("$if", "then", "else"):
+                if key in node.items:
+                    check_expression(node.items[key], found, steps)
+        case "$coalesce":
+            if not isinstance(value.value, list):
+                found.add("coalesce-list", "fatal", value, "$coalesce takes a list", "write $coalesce: [a, b]")
+            for each in value.elements:
+                check_expression(each, found, steps)
+        case "$step":
+            if not isinstance(value.value, str):
+                found.add("step-not-text", "fatal", value, "$step takes the id of a step, as text")
+            if "path" in node.items:
+                _check_path(node.items["path"], "path", found)
+        case "$input" | "$variable":
+            _check_path(value, word, found)
+            if word == "$variable" and (value.value is None or str(value.value).strip() in ("", "$")):
+                found.add("variable-name", "error", value, "a $variable needs a name: this fails at run time")
+            if word == "$variable" and "default" in node.items:
+                check_expression(node.items["default"], found, steps)
 
 
-def _without_from(node: Node) -> str:
-    """Return a hint with what stands for a `$from` today."""
-    source, path = node.items["$from"], node.get("path")
-    below = f", path: {path.value}" if path is not None and path.value else ""
-    if (step := source.get("step")) is not None:
-        return f"write {{$step: {step.value}{below}}}"
-    if (flow := source.get("workflow")) is not None and flow.value == "input":
-        return f"write {{$input: {path.value if path is not None and path.value else '$'}}}"
-    return "write $step, $input or $variable"
-
-
-def _check_plain(node: Node, path: str, found: Findings, steps: Collection[str]) -> None:
+def _check_plain(node: Node, found: Findings, steps: Collection[str]) -> None:
     if (word := _forgotten(node, steps)) is not None:
-        found.add("unknown-keyword", "warning", node.keys[word], f"{path}.{word}", f"{word!r} without $ is no keyword: "
-                  "the object is passed on as data", f"write ${word}")  # fmt: skip
+        found.add("unknown-keyword", "warning", node, f"{word!r} without $ is no keyword: the object is passed on as "
+                  "data", f"write ${word}", key=word)  # fmt: skip
         return
     for key, child in node.items.items():
         if key.startswith("$") and key not in SCHEMA_KEYWORDS:
-            is_close = bool(get_close_matches(key.lower(), KEYWORDS, n=1, cutoff=0.85))
-            found.add("unknown-keyword", "error" if is_close else "warning", node.keys[key], f"{path}.{key}",
-                      f"{key!r} is no keyword: the object is passed on as data",
-                      near(key, KEYWORDS, "expressions are"))  # fmt: skip
-        check_expression(child, f"{path}.{key}", found, steps)
-    for index, child in enumerate(node.elements):
-        check_expression(child, f"{path}[{index}]", found, steps)
-    if isinstance(node.value, str):
-        check_text(node, path, found)
+            level = "error" if nearest(key, KEYWORDS, 0.85) else "warning"
+            found.add("unknown-keyword", level, node, f"{key!r} is no keyword: the object "
+                      "is passed on as data", near(key, KEYWORDS, "expressions are"), key=key)  # fmt: skip
+        check_expression(child, found, steps)
+    for child in node.elements:
+        check_expression(child, found, steps)
+    if isinstance(node.value, str) and ("$" in node.value or "{{" in node.value):
+        _check_text(node, found)
 
 
 def _forgotten(node: Node, steps: Collection[str]) -> str | None:
@@ -103,60 +98,79 @@ def _forgotten(node: Node, steps: Collection[str]) -> str | None:
     if len(keys) == 1 and (word := next(iter(keys))) in ("input", "variable"):
         value = node.items[word].value
         return word if isinstance(value, str) and value.startswith(("$.", "$[")) else None
+    if keys == {"coalesce"}:
+        return "coalesce" if any(keyword_of(each.items) for each in node.items["coalesce"].elements) else None
     if keys in ({"if", "then"}, {"if", "then", "else"}):
         return "if" if keyword_of(node.items["if"].items) is not None else None
     return None
 
 
-def _beside(node: Node, word: str, key: str, path: str, found: Findings) -> None:
-    at = node.keys[key]
+def _beside(node: Node, word: str, key: str, found: Findings) -> None:
     if key in KEYWORDS:
-        found.add("two-keywords", "error", at, path, f"{word} and {key} in one object: only {word} is read",
-                  "keep one of them")  # fmt: skip
+        found.add("two-keywords", "error", node, f"{word} and {key} in one object: only {word} is read",
+                  "keep one of them", key=key)  # fmt: skip
         return
-    allowed = _BESIDE.get(word, ())
+    allowed = _BESIDE.get(word, ()) if word != "$from" else ()
     hint = near(key, allowed, f"beside {word}") if allowed else f"nothing beside {word} is read"
     if word == "$input" and key == "path":
-        hint, allowed = "write the path as the value of $input", ()
-    guess = nearest(key, allowed)
-    fix = Fix(at.start, at.end, key, guess) if guess and guess not in node.items and at.start >= 0 else None
-    found.add("ignored-key", "warning" if not guess else "error", at, f"{path}.{key}",
-              f"{key!r} beside {word} is ignored", hint, fix)  # fmt: skip
+        hint = "write the path as the value of $input"
+    level = "error" if nearest(key, allowed) else "warning"
+    found.add("ignored-key", level, node, f"{key!r} beside {word} is ignored", hint, key=key)
 
 
-def _check_condition(value: Node, path: str, found: Findings) -> None:
-    if value.value is not None and not isinstance(value.value, (bool, dict)):
-        found.add("constant-condition", "warning", value, path, "this condition is always true: only null, false and a "
-                  "failed condition are false", "0, empty text and empty lists are true")  # fmt: skip
-
-
-def _check_reference(node: Node, word: str, path: str, found: Findings) -> None:
-    value = node.items[word]
-    if word == "$step":
-        if not isinstance(value.value, str):
-            found.add("step-not-text", "fatal", value, path, "$step takes the id of a step, as text")
-        if "path" in node.items:
-            _check_path(node.items["path"], f"{path}.path", "path", found)
-        return
-    _check_path(value, path, word, found)
-    is_empty = value.value is None or (isinstance(value.value, str) and value.value.strip() in ("", "$"))
-    if word == "$variable" and is_empty:
-        found.add("variable-name", "error", value, path, "a $variable needs a name: this fails at run time")
-
-
-def _check_path(node: Node, path: str, word: str, found: Findings) -> None:
+def _check_path(node: Node, word: str, found: Findings) -> None:
     if node.value is None:
         return
     if not isinstance(node.value, str):
-        found.add("path-not-text", "fatal", node, path, f"{word} takes a path as text, such as $.name")
+        found.add("path-not-text", "fatal", node, f"{word} takes a path as text, such as $.name")
         return
     try:
         parse_path(node.value)
     except PathError as error:
-        found.add("malformed-path", "fatal", node, path, f"the path {node.value!r} is refused: {error}",
+        found.add("malformed-path", "fatal", node, f"the path {node.value!r} is refused: {error}",
                   "write $.name[0]['other name']")  # fmt: skip
         return
     reason = ambiguity(node.value)
     if reason:
         # Servers from 0.10 on can store a flow unchanged.
-        found.add("ambiguous-path", "warning", node, path, reason, before=None if has_wildcard(node.value) else (0, 10))
+        found.add("ambiguous-path", "warning", node, reason, before=None if has_wildcard(node.value) else (0, 10))
+
+
+def _check_text(node: Node, found: Findings) -> None:
+    """Find references written as text, as other formats of workflows have them: text is never evaluated."""
+    text = node.value
+    read = re.search(_READ, text, re.VERBOSE)
+    if read is not None:
+        hint = f"write {_written(read[read.lastgroup or 0])} in place of the text"
+        if read[0] != text.strip():
+            hint += ": a component can put texts together"
+        found.add("template", "warning", node, f"text is never evaluated: {read[0].strip()!r} reaches the component as "
+                  "it is", hint)  # fmt: skip
+    elif re.fullmatch(_QUOTED, text):
+        found.add("template", "warning", node, f"text is never evaluated: {text.strip()!r} reaches the component as it "
+                  "is", "remove the quotes")  # fmt: skip
+    elif re.search(_OTHER, text):
+        found.add("template", "warning", node, "text is never evaluated: {{ }} reaches the component as it is",
+                  "put the expression in place of the text")  # fmt: skip
+
+
+def _written(reference: str) -> str:
+    """Return the expression for a reference such as `input.x` or `steps.a.output.x`."""
+    name = re.match(_NAME, reference)
+    assert name is not None
+    kind, parts = name[0].rpartition(".")[2], re.findall(_PATH, reference[name.end() :])
+    if kind.startswith("input"):
+        return f"{{$input: {_path(parts)}}}"
+    if not parts:
+        return f"{{${'step' if kind.startswith('step') else 'variable'}: NAME}}"
+    first, rest = parts[0].strip(".[]'\""), parts[1:]
+    if not kind.startswith("step"):
+        return f"{{$variable: {first if not rest else _path(parts)}}}"
+    rest = rest[1:] if rest and rest[0].strip(".[]'\"") in _OUTPUTS else rest
+    return f"{{$step: {first}, path: {_path(rest)}}}" if rest else f"{{$step: {first}}}"
+
+
+def _path(parts: list[str]) -> str:
+    path = "$" + "".join(parts)
+    # Between braces, YAML takes a bracket for the beginning of a list.
+    return f"'{path}'" if "[" in path and "'" not in path else path

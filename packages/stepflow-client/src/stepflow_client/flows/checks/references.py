@@ -12,24 +12,23 @@ __all__ = ["check_references"]
 
 _MOST_SHOWN = 12
 """Maximum number of steps of a cycle that a message names."""
+_HIDING = ("undefined-step", "unknown-keyword", "from-expression", "template")
+"""Rules whose findings may be references to a step that seems to be unused."""
 
 
 def check_references(model: FlowModel, found: Findings, *, is_subflow: bool = False) -> None:
-    """Find faults in the graph of a flow.
-
-    Args:
-        model: The flow.
-        found: The findings to add to.
-        is_subflow: Whether the flow is one inside a step.
-    """
+    """Find faults in the graph of a flow, or of a flow inside a step."""
     _check_ids(model, found)
+    ids = [each.id for each in model.steps]
     for step in model.steps:
         for read in step.reads:
-            if read.step is not None:
-                _check_read(model, step, read, found)
+            if read.step in model.by_id:
+                _check_order(model, step, read, found)
+            elif read.step is not None:
+                _undefined(read, f"step {step.id!r}", ids[: step.index], found)
     for read in model.output_reads:
         if read.step is not None and read.step not in model.by_id:
-            _undefined(model, read, "the output", list(model.by_id), found)
+            _undefined(read, "the output", ids, found)
     _check_needed(model, found)
     certain = model.graph.needed(certainly=True)
     _check_stalls(model, None, model.output_reads, certain, is_subflow, found)
@@ -39,60 +38,48 @@ def check_references(model: FlowModel, found: Findings, *, is_subflow: bool = Fa
 
 def _check_ids(model: FlowModel, found: Findings) -> None:
     for step in model.steps:
-        at, path = step.node.items["id"], f"{step.path}.id"
+        at = step.node.items["id"]
         # Steps of a flow that servers do not check may have any id.
         if not step.id.strip() and not found.in_unchecked:
-            found.add("empty-id", "fatal", at, path, "a step's id is empty", "give it a name")
-        elif model.by_id[step.id] is not step:
-            first = model.by_id[step.id].node.items["id"]
-            level = "warning" if found.in_unchecked else "fatal"
-            found.add("duplicate-id", level, at, path, f"two steps are called {step.id!r}; the first is in line "
-                      f"{first.line}", "rename one of them")  # fmt: skip
+            found.add("empty-id", "fatal", at, "a step's id is empty", "give it a name")
+        elif (first := model.by_id[step.id]) is not step:
+            level, line = "warning" if found.in_unchecked else "fatal", first.node.items["id"].line
+            found.add("duplicate-id", level, at, f"two steps are called {step.id!r}; the first is in line {line}",
+                      "rename one of them")  # fmt: skip
 
 
-def _undefined(model: FlowModel, read: Read, where: str, known: list[str], found: Findings) -> None:
-    found.add("undefined-step", "fatal", read.target, read.path, f"{where} names step {read.step!r}, which does not "
-              "exist", near(str(read.step), known, "steps are"))  # fmt: skip
+def _undefined(read: Read, where: str, known: list[str], found: Findings) -> None:
+    found.add("undefined-step", "fatal", read.target, f"{where} names step {read.step!r}, which does not exist",
+              near(str(read.step), known, "steps are"))  # fmt: skip
 
 
-def _check_read(model: FlowModel, step: Step, read: Read, found: Findings) -> None:
-    other = model.by_id.get(str(read.step))
-    if other is None:
-        _undefined(model, read, f"step {step.id!r}", [each.id for each in model.steps[: step.index]], found)
-    elif other is step:
-        found.add("self-reference", "fatal", read.target, read.path, f"step {step.id!r} reads its own output")
+def _check_order(model: FlowModel, step: Step, read: Read, found: Findings) -> None:
+    other = model.by_id[str(read.step)]
+    if other is step:
+        found.add("self-reference", "fatal", read.target, f"step {step.id!r} reads its own output")
     elif other.index >= step.index:
-        way = _way(model, read, step)
-        if way:
+        tangled = model.graph.tangled
+        is_cycle = other.id in tangled and step.id in tangled and not read.reference.in_default
+        if is_cycle and (way := model.graph.way(other.id, step.id)):
             shown = [step.id, *way] if len(way) < _MOST_SHOWN else [step.id, *way[:5], "...", *way[-5:]]
-            found.add("cycle", "fatal", read.target, read.path, f"steps wait for each other: {' -> '.join(shown)}",
+            found.add("cycle", "fatal", read.target, f"steps wait for each other: {' -> '.join(shown)}",
                       "remove one of these references")  # fmt: skip
         elif not found.in_unchecked:
-            found.add("later-step", "fatal", read.target, read.path, f"step {step.id!r} names {other.id!r}, which "
-                      "stands behind it", f"move {other.id!r} before {step.id!r}")  # fmt: skip
-
-
-def _way(model: FlowModel, read: Read, step: Step) -> list[str]:
-    """Return the steps from the one that a reference names to the one that it is in; empty if they are no cycle."""
-    tangled = model.graph.tangled
-    if read.reference.in_default or read.step not in tangled or step.id not in tangled:
-        return []
-    return model.graph.way(str(read.step), step.id)
+            found.add("later-step", "fatal", read.target, f"step {step.id!r} names {other.id!r}, which stands behind "
+                      "it", f"move {other.id!r} before {step.id!r}")  # fmt: skip
 
 
 def _check_needed(model: FlowModel, found: Findings) -> None:
-    wrong = ("undefined-step", "unknown-keyword", "from-expression", "template")
-    if any(rule in wrong and path.startswith(model.path) for rule, _, _, path in found.all):
-        # A step that seems to be unused may be the one that a wrong reference means.
+    if any(rule in _HIDING and path.startswith(model.root.path) for rule, _, _, path in found.all):
         return
     # A step that only a default names has a finding of its own.
     defaults = {read.step for read in model.reads if read.step and read.reference.in_default}
     needed = model.graph.needed() | model.graph.upstream(defaults)
     for step in model.steps:
         if step.id not in needed and step.id.strip():
-            found.add("unused-step", "warning", step.node.items["id"], step.path, f"step {step.id!r} never runs: "
-                      "neither the output nor a step that runs needs it", "name it in the output, set mustExecute: "
-                      "true, or remove it")  # fmt: skip
+            found.add("unused-step", "warning", step.node.items["id"], f"step {step.id!r} never runs: neither the "
+                      "output nor a step that runs needs it", "name it in the output, set mustExecute: true, or remove "
+                      "it")  # fmt: skip
 
 
 def _check_stalls(
@@ -105,15 +92,15 @@ def _check_stalls(
             continue
         if read.reference.in_default and step is not None:
             if read.step not in model.graph.upstream(each for each in plain if each):
-                found.add("default-step", "warning", read.target, read.path, f"step {step.id!r} does not wait for step "
+                found.add("default-step", "warning", read.target, f"step {step.id!r} does not wait for step "
                           f"{read.step!r} in the default of a variable: without a value for the variable, it may fail "
                           "with 'not completed'", f"name {read.step!r} outside of the default too")  # fmt: skip
         elif read.step in certain:
             continue
         elif read.reference.in_default:
             if read.step not in plain:
-                found.add("default-step", "warning", read.target, read.path, f"the default of a variable does not make "
-                          f"step {read.step!r} run: without a value for the variable, it fails with 'not completed'",
+                found.add("default-step", "warning", read.target, f"the default of a variable does not make step "
+                          f"{read.step!r} run: without a value for the variable, it fails with 'not completed'",
                           f"name {read.step!r} outside of the default too")  # fmt: skip
         elif (after := read.reference.after) and read.step not in after:
             effect = "stands still for 30 s or for ever"
@@ -121,8 +108,8 @@ def _check_stalls(
                 effect = "fails with 'not completed'"
             elif is_subflow:
                 effect = "never ends"
-            found.add("conditional-stall", "warning", read.target, read.path, f"{_when(read, after)}, the run "
-                      f"{effect}, because nothing else makes step {read.step!r} run",
+            found.add("conditional-stall", "warning", read.target, f"{_when(read, after)}, the run {effect}, because "
+                      f"nothing else makes step {read.step!r} run",
                       f"set mustExecute: true on {read.step!r}, or name it outside of the condition")  # fmt: skip
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
+from ..._base.lazy import lazy_module
 from ..._base.text import near
 from ..._data.expressions import portable_path, write_path
 from ..findings import Findings
-from ..json_types import JSON_TYPES
-from ..matching import MATCHERS, is_matcher
+from ..json_schema import JSON_TYPES, definitions_of, mismatches, referred_name, resolved
 from ..model import FlowModel, Read
 from ..source import Node
-from ..types.model import ObjectOf, Type
-from ..types.paths import behind
-from ..types.schemas import definitions_of, referred_name, resolved, type_of_schema
-from ..types.values import mismatches
+
+if TYPE_CHECKING:
+    from ..types import model as types
+    from ..types import schemas
+else:
+    # Most flows are checked without types.
+    types = lazy_module("stepflow_client.flows.types.model")
+    schemas = lazy_module("stepflow_client.flows.types.schemas")
 
 __all__ = ["check_result", "check_schemas"]
 
@@ -28,151 +32,141 @@ def check_schemas(model: FlowModel, found: Findings) -> None:
     """Find faults in the schemas, and in the parts of the flow that they describe."""
     defs = model.defs
     shared = model.root.at("schemas", "$defs")
-    for name, node in shared.items.items() if shared else ():
-        _check_schema(node, f"{model.path}.schemas.$defs.{name}", defs, found)
+    for node in shared.items.values() if shared else ():
+        _check_schema(node, defs, found)
     for name in ("input", "output", "variables"):
         schema = model.schema(name)
         if schema is not None and schema.value is not None:
-            _check_schema(schema, f"{model.path}.schemas.properties.{name}", defs, found)
+            _check_schema(schema, defs, found)
     _check_step_schemas(model, defs, found)
-    _check_cases(model, defs, found)
+    examples = model.root.get("examples")
+    _check_cases("test case", model.cases, model, found)
+    _check_cases("example", examples.elements if examples else (), model, found)
     given = model.schema("input")
     if given is not None:
-        type = type_of_schema(given.value, defs, is_source=True)
+        type = schemas.type_of_schema(given.value, defs, is_source=True)
         for read in model.reads:
             if read.kind == "input":
-                _check_input_path(read, type, found)
+                wrong = types.behind(type, portable_path(read.reference.path) or ())
+                if wrong.problem:
+                    message = f"{wrong.problem} (the flow's input schema)"
+                    found.add("unknown-input", wrong.level, read.target, message, wrong.hint)
                 _check_alternative(read, type, found)
     _check_variables(model, defs, found)
 
 
-def _check_schema(node: Node, path: str, defs: Mapping[str, Any], found: Findings) -> None:
+def _check_schema(node: Node, defs: Mapping[str, Any], found: Findings) -> None:
     if isinstance(node.value, bool):
         return
     if not isinstance(node.value, dict):
-        found.add("not-a-schema", "error", node, path, "a schema is a mapping", "write {type: string} or the like")
+        found.add("not-a-schema", "error", node, "a schema is a mapping", "write {type: string} or the like")
         return
     defs = definitions_of(node.value, defs)
     kind = node.get("type")
     for each in (kind.elements or [kind]) if kind is not None else []:
         if each.value not in JSON_TYPES:
-            found.add("not-a-schema", "error", each, f"{path}.type", f"there is no type {each.value!r}",
+            found.add("not-a-schema", "error", each, f"there is no type {each.value!r}",
                       near(str(each.value), JSON_TYPES, "types are"))  # fmt: skip
     reference = node.get("$ref")
     name = referred_name(reference.value) if reference is not None else None
     if reference is not None and name is not None and not {name, name.split("/")[0]} & defs.keys():
-        found.add("dangling-ref", "error", reference, f"{path}.$ref", f"$ref leads nowhere: {reference.value}",
+        found.add("dangling-ref", "error", reference, f"$ref leads nowhere: {reference.value}",
                   near(name, defs, "schemas.$defs has"))  # fmt: skip
-    _check_required(node, path, found)
+    _check_required(node, found)
+    for child in _inner_schemas(node):
+        _check_schema(child, defs, found)
+    if "default" in node.items:
+        for wrong in mismatches(node.items["default"], node.value, defs):
+            found.add("default-type", "warning", wrong.node, f"the default does not fit: {wrong.message}", wrong.hint,
+                      key=wrong.key)  # fmt: skip
+
+
+def _inner_schemas(node: Node) -> Iterator[Node]:
     for key in _MAPS:
-        held = node.get(key)
-        for name, child in held.items.items() if held else ():
-            _check_schema(child, f"{path}.{key}.{name}", defs, found)
+        if key in node.items:
+            yield from node.items[key].items.values()
     for key in _NESTED:
         if key in node.items and not (key == "items" and isinstance(node.items[key].value, list)):
-            _check_schema(node.items[key], f"{path}.{key}", defs, found)
+            yield node.items[key]
     for key in (*_LISTS, "items"):
-        held = node.get(key)
-        for index, child in enumerate(held.elements if held else ()):
-            _check_schema(child, f"{path}.{key}[{index}]", defs, found)
-    if "default" in node.items:
-        for wrong in mismatches(node.items["default"], node.value, defs, f"{path}.default"):
-            found.add("default-type", "warning", wrong.node, wrong.path, f"the default does not fit: {wrong.message}",
-                      wrong.hint)  # fmt: skip
+        if key in node.items:
+            yield from node.items[key].elements
 
 
-def _check_required(node: Node, path: str, found: Findings) -> None:
+def _check_required(node: Node, found: Findings) -> None:
     required, properties = node.get("required"), node.get("properties")
     if required is None:
         return
     if not isinstance(required.value, list) or not all(isinstance(each, str) for each in required.value):
-        found.add("not-a-schema", "error", required, f"{path}.required", "required is a list of names",
+        found.add("not-a-schema", "error", required, "required is a list of names",
                   "write required: [a, b] beside properties")  # fmt: skip
         return
     for each in required.elements:
         if properties is not None and isinstance(properties.value, dict) and each.value not in properties.items:
-            found.add("required-undeclared", "warning", each, f"{path}.required", f"{each.value!r} is required but not "
-                      "declared", near(each.value, properties.items, "properties are"))  # fmt: skip
+            found.add("required-undeclared", "warning", each, f"{each.value!r} is required but not declared",
+                      near(each.value, properties.items, "properties are"))  # fmt: skip
 
 
 def _check_step_schemas(model: FlowModel, defs: Mapping[str, Any], found: Findings) -> None:
     held = model.schema("steps")
     if held is None or not isinstance(held.value, dict):
         return
-    path = f"{model.path}.schemas.properties.steps"
     if held.value and "properties" not in held.items:
-        found.add("misplaced-schema", "warning", held, path, "schemas of steps without 'properties' are dropped",
+        found.add("misplaced-schema", "warning", held, "schemas of steps without 'properties' are dropped",
                   "write steps: {properties: {id: ...}}")  # fmt: skip
     inner = held.get("properties")
     for name, node in inner.items.items() if inner else ():
         if name not in model.by_id:
-            found.add("schema-of-unknown-step", "warning", inner.keys[name] if inner else node, f"{path}.{name}",
-                      f"there is no step {name!r}", near(name, model.by_id, "steps are"))  # fmt: skip
-        _check_schema(node, f"{path}.properties.{name}", defs, found)
+            found.add("schema-of-unknown-step", "warning", inner or node, f"there is no step {name!r}",
+                      near(name, model.by_id, "steps are"), key=name)  # fmt: skip
+        _check_schema(node, defs, found)
 
 
-def _check_cases(model: FlowModel, defs: Mapping[str, Any], found: Findings) -> None:
-    given, wanted = model.schema("input"), model.schema("output")
-    cases = model.root.at("test", "cases")
-    examples = model.root.get("examples")
-    for what, path, group in (
-        ("test case", f"{model.path}.test.cases", cases),
-        ("example", f"{model.path}.examples", examples),
-    ):
-        names = set[str]()
-        for index, case in enumerate(group.elements if group else ()):
-            name = case.get("name")
-            if name is not None and isinstance(name.value, str):
-                if name.value in names:
-                    found.add("duplicate-case", "warning", name, f"{path}[{index}].name", f"two {what}s are called "
-                              f"{name.value!r}", "rename one of them")  # fmt: skip
-                names.add(name.value)
-            value = case.get("input")
-            if value is not None and given is not None:
-                for wrong in mismatches(value, given.value, defs, f"{path}[{index}].input"):
-                    found.add("case-input", "error", wrong.node, wrong.path, f"the {what}'s input does not fit the "
-                              f"flow's schema: {wrong.message}", wrong.hint)  # fmt: skip
-            result = case.at("output", "result")
-            if result is not None and wanted is not None:
-                check_result(result, wanted.value, defs, f"{path}[{index}].output.result", found)
+def _check_cases(what: str, cases: Iterable[Node], model: FlowModel, found: Findings) -> None:
+    given, wanted, names = model.schema("input"), model.schema("output"), set[str]()
+    for case in cases:
+        name = case.get("name")
+        if name is not None and isinstance(name.value, str):
+            if name.value in names:
+                found.add("duplicate-case", "warning", name, f"two {what}s are called {name.value!r}",
+                          "rename one of them")  # fmt: skip
+            names.add(name.value)
+        value = case.get("input")
+        if value is not None and given is not None:
+            for wrong in mismatches(value, given.value, model.defs):
+                found.add("case-input", "error", wrong.node, f"the {what}'s input does not fit the flow's schema: "
+                          f"{wrong.message}", wrong.hint, key=wrong.key)  # fmt: skip
+        if wanted is not None:
+            check_result(case, wanted.value, model.defs, found)
 
 
 def check_result(
-    result: Node, schema: Any, defs: Mapping[str, Any], path: str, found: Findings, by: str = "by the flow's schema"
+    case: Node, schema: Any, defs: Mapping[str, Any], found: Findings, by: str = "by the flow's schema"
 ) -> None:
-    """Find places where an expected output does not match a schema.
+    """Find places where the expected output of a test case does not match a schema; `by` says whose schema it is."""
+    result = case.at("output", "result")
+    if result is None:
+        return
+    from ..matching import MATCHERS
 
-    Args:
-        result: The expected output.
-        schema: The schema.
-        defs: The shared schemas.
-        path: The path of the expected output.
-        found: The findings to add to.
-        by: The source of the schema, as part of the message.
-    """
-    for wrong in mismatches(result, schema, defs, path):
+    for wrong in mismatches(result, schema, defs):
         # Expected objects may be incomplete, and a matcher can match many values.
-        is_matched = _holds_matcher(wrong.node.value) or wrong.path.rpartition(".")[2] in MATCHERS
+        is_matched = (wrong.key or wrong.node.part) in MATCHERS or (not wrong.key and _holds_matcher(wrong.node.value))
         if "is missing" not in wrong.message and not is_matched:
             # Servers do not check outputs, so the schema may be what is wrong.
-            message = f"this output cannot occur, {by}: {wrong.message}"
-            found.add("case-output", "warning", wrong.node, wrong.path, message, wrong.hint)
+            found.add("case-output", "warning", wrong.node, f"this output cannot occur, {by}: {wrong.message}",
+                      wrong.hint, key=wrong.key)  # fmt: skip
 
 
 def _holds_matcher(value: Any) -> bool:
+    from ..matching import is_matcher
+
     if isinstance(value, Mapping):
         return is_matcher(value) or any(map(_holds_matcher, value.values()))
     return isinstance(value, list) and any(map(_holds_matcher, value))
 
 
-def _check_input_path(read: Read, type: Type, found: Findings) -> None:
-    wrong = behind(type, portable_path(read.reference.path) or ())
-    if wrong.problem:
-        found.add("unknown-input", "error" if wrong.is_certain else "warning", read.target, read.path,
-                  f"{wrong.problem} (the flow's input schema)", wrong.hint)  # fmt: skip
-
-
-def _check_alternative(read: Read, type: Type, found: Findings) -> None:
+def _check_alternative(read: Read, type: types.Type, found: Findings) -> None:
     """Find an alternative of a `$coalesce` that reads what may be absent: this is no null, but fails."""
     branches, parts = read.reference.branches, portable_path(read.reference.path) or ()
     guards = [each.condition for each in branches if each.kind == "then"]
@@ -180,12 +174,12 @@ def _check_alternative(read: Read, type: Type, found: Findings) -> None:
     if not is_alternative or read.node.value in guards:
         return
     for index, part in enumerate(parts):
-        fields = [each.fields.get(str(part)) for each in behind(type, parts[:index]).type.members
-                  if isinstance(each, ObjectOf)]  # fmt: skip
+        fields = [each.fields.get(str(part)) for each in types.behind(type, parts[:index]).type.members
+                  if isinstance(each, types.ObjectOf)]  # fmt: skip
         if any(each is not None and not each.is_required for each in fields):
             shown = write_path(parts[: index + 1])
-            found.add("optional-input", "warning", read.target, read.path, f"without {shown} in the input, this fails: "
-                      "$coalesce goes on only behind null", f"write {{$if: {{$input: {shown}}}, then: "
+            found.add("optional-input", "warning", read.target, f"without {shown} in the input, this fails: $coalesce "
+                      f"goes on only behind null", f"write {{$if: {{$input: {shown}}}, then: "
                       f"{{$input: {shown}}}, else: ...}}: a condition that fails is false")  # fmt: skip
             return
 
@@ -196,53 +190,46 @@ def _check_variables(model: FlowModel, defs: Mapping[str, Any], found: Findings)
         return
     held = schema.get("properties")
     declared = held.value if held is not None and isinstance(held.value, dict) else {}
-    others = behind(type_of_schema(schema.value, defs, is_source=True), ())
+    others = types.behind(schemas.type_of_schema(schema.value, defs, is_source=True), ())
     required = schema.value.get("required")
-    required = required if isinstance(required, list) else []
     reads = [read for read in model.reads if read.kind == "variable"]
     for read in reads:
         parts = portable_path(read.reference.path)
         if not parts:
             continue
-        if parts[0] not in declared:
-            if _is_undeclared(schema.value, others.type, str(parts[0])):
-                _undeclared(read, str(parts[0]), declared, found)
+        name = str(parts[0])
+        if name not in declared:
+            if _is_undeclared(schema.value, others.type, name):
+                # Servers pass variables on that a flow does not declare; this client refuses them.
+                level = "warning" if "default" in read.node.items else "error"
+                found.add("undeclared-variable", level, read.target, f"variable {name!r} is not declared",
+                          near(name, declared, "declared are"))  # fmt: skip
             continue
-        value = declared[str(parts[0])]
-        wrong = behind(type_of_schema(value, defs, is_source=True), parts[1:])
+        wrong = types.behind(schemas.type_of_schema(declared[name], defs, is_source=True), parts[1:])
         if wrong.problem:
-            level = "error" if wrong.is_certain else "warning"
-            found.add("variable-path", level, read.target, read.path, wrong.problem, wrong.hint)
+            found.add("variable-path", wrong.level, read.target, wrong.problem, wrong.hint)
         if "default" in read.node.items and len(parts) == 1:
-            _check_dead_default(read, value, parts[0] in required, defs, found)
+            is_required = isinstance(required, list) and name in required
+            _check_dead_default(read, resolved(declared[name], defs), is_required, found)
     used = {read.reference.variable for read in reads}
-    if held is None or not declared or any(read.reference.path in ("", "$") for read in reads):
+    if held is None or any(read.reference.path in ("", "$") for read in reads):
         return
     for name in declared:
         if name not in used:
-            found.add("unused-variable", "warning", held.keys[name], f"{model.path}.variables.{name}",
-                      f"variable {name!r} is never read", "remove it")  # fmt: skip
+            found.add("unused-variable", "warning", held, f"variable {name!r} is never read", "remove it", key=name)
 
 
-def _is_undeclared(schema: Mapping[str, Any], type: Type, name: str) -> bool:
+def _is_undeclared(schema: Mapping[str, Any], type: types.Type, name: str) -> bool:
     """Return whether a schema of variables has no place for a name, in the schemas that it refers to either."""
     if schema.get("patternProperties") or isinstance(schema.get("additionalProperties"), Mapping):
         return False
-    fields = [member for member in type.members if isinstance(member, ObjectOf)]
+    fields = [member for member in type.members if isinstance(member, types.ObjectOf)]
     if not fields:
         return schema.keys().isdisjoint(("$ref", "allOf", "anyOf", "oneOf"))
     return not any(name in each.fields or (each.is_open and each.fields) for each in fields)
 
 
-def _undeclared(read: Read, name: str, declared: Mapping[str, Any], found: Findings) -> None:
-    # Servers pass variables on that a flow does not declare; this client refuses them.
-    level = "warning" if "default" in read.node.items else "error"
-    found.add("undeclared-variable", level, read.target, read.path, f"variable {name!r} is not declared",
-              near(name, declared, "declared are"))  # fmt: skip
-
-
-def _check_dead_default(read: Read, schema: Any, is_required: bool, defs: Mapping[str, Any], found: Findings) -> None:
-    schema = resolved(schema, defs)
+def _check_dead_default(read: Read, schema: Any, is_required: bool, found: Findings) -> None:
     if not isinstance(schema, Mapping):
         return
     kind = schema.get("type")
@@ -254,5 +241,5 @@ def _check_dead_default(read: Read, schema: Any, is_required: bool, defs: Mappin
         why = f"a variable of type {kind} that is not required gets an empty value instead"
     else:
         return
-    found.add("dead-default", "warning", read.node.keys["default"], f"{read.path}.default", f"this default is never "
-              f"used: {why}", "write the default into the schema of the variable")  # fmt: skip
+    found.add("dead-default", "warning", read.node, f"this default is never used: {why}",
+              "write the default into the schema of the variable", key="default")  # fmt: skip

@@ -4,38 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ..._data.expressions import Path, keyword_of
+from ..._base.text import near
+from ..._data.expressions import Path, keyword_of, write_path
+from ..components import Catalogue
 from ..findings import Findings
 from ..model import Read
 from ..source import Node
-from ..types.builtins import elements_of
-from ..types.compare import Conflict, conflict
-from ..types.expressions import Scope, read, type_of
-from ..types.found import FlowTypes, StepTypes
-from ..types.model import Type, is_unknown
+from ..types.compare import Conflict, conflict, fits
+from ..types.expressions import Scope, Slot, read, slots_of, type_of
+from ..types.flow import FlowTypes, StepTypes, Use, elements_of, type_flow, uses_of
+from ..types.model import UNKNOWN, ListOf, ObjectOf, Plain, Type, is_unknown, may_be_null, paths_in, without_null
 from ..types.schemas import schema_of
-from ..types.slots import Slot, slots_of
-from ..types.text import type_text
-from ..types.uses import Use, uses_of
+from ..types.text import type_noun, type_text
 from .schemas import check_result
-from .type_messages import hint_for, message_for
 
 __all__ = ["check_types"]
 
 _PATHS = {"step": "unknown-output-path", "input": "unknown-input", "variable": "variable-path"}
 _GIVEN = {"/builtin/map": "items", "/builtin/iterate": "initial_input", "/builtin/eval": "input"}
 """The field of a step's input from which the flow inside the step gets its own input, by component."""
+_READS = ("$step", "$input", "$variable")
 
 
-def check_types(types: FlowTypes, found: Findings, *, strict: bool = False) -> None:
-    """Find type mismatches in a flow and in the flows inside it.
+def check_types(root: Node, catalogue: Catalogue, found: Findings, *, strict: bool = False) -> None:
+    """Find type mismatches in a flow and in the flows inside it; with `strict`, outputs of unknown type are errors.
 
-    Args:
-        types: The types of the flow.
-        found: The findings to add to. Faults that other rules have found at the same place are not repeated.
-        strict: Whether outputs of unknown type are errors.
+    Faults that other rules have found at the same place are not repeated.
     """
-    _Check(found, strict).flow(types)
+    _Check(found, strict).flow(type_flow(root, UNKNOWN, catalogue))
 
 
 class _Check:
@@ -44,13 +40,15 @@ class _Check:
     def __init__(self, found: Findings, strict: bool) -> None:
         self.found = found
         self.strict = strict
-        told = [key for key in found.all if key[0] == "component-input"]
-        self.literals = {path.partition(".$literal")[0] for *_, path in told if ".$literal" in path}
-        """The paths of the literals in which another rule has found a wrong value."""
-        self.around = {path.rpartition(".")[0] for *_, path in told}
-        """The paths of the objects in which another rule has found a wrong field."""
-        self.told = {(line, column) if line else path for _, line, column, path in told}
+        told = [each for each in found.all.values() if each.rule == "component-input"]
+        self.told = {(each.line, each.column) if each.line else each.path for each in told}
         """The places where another rule has already found a wrong value."""
+        self.around = {id(each.at) for each in told}
+        """The objects in which another rule has found a wrong field, and the literals with a wrong value."""
+        for each in told:
+            while each.at is not None and "$literal" in each.path and each.at.parent is not None:
+                each = each._replace(at=each.at.parent)
+                self.around.add(id(each.at))
 
     def flow(self, types: FlowTypes) -> None:
         """Check a flow."""
@@ -68,12 +66,14 @@ class _Check:
 
     def _step(self, types: FlowTypes, step: StepTypes) -> None:
         self._reads(step.step.reads, types.scope)
-        given = step.step.node.get("input")
-        if given is not None:
-            name = step.component or "the component"
-            self._slots(slots_of(given, step.wanted, f"{step.step.path}.input", types.scope), name)
-        if step.source == "flow":
-            self._schema(types, step)
+        met = slots_of(step.step.node.get("input"), step.wanted, types.scope)
+        self._slots(met, step.step.component or "the component")
+        reason = conflict(step.returned, step.output) if step.source == "flow" else None
+        declared = types.model.step_schema(step.step.id)
+        if declared is not None and reason is not None and reason.is_certain:
+            said, returned = type_text(step.output, 80), type_text(step.returned, 80)
+            self.found.add("type-mismatch", "error", declared, f"the schema of step {step.step.id!r} says {said}, but "
+                           f"{step.step.component} returns {returned}", "correct the schema, or remove it")  # fmt: skip
 
     def _slots(self, met: Iterable[Slot], who: str) -> None:
         for slot in met:
@@ -82,15 +82,15 @@ class _Check:
                 continue
             is_certain = reason.is_certain and not slot.is_missing
             rule, level = ("type-mismatch", "error") if is_certain else ("possible-mismatch", "warning")
-            message = message_for(slot, reason, who)
-            self.found.add(rule, level, slot.at, slot.path, message, hint_for(slot, reason))
+            self.found.add(rule, level, slot.node, message_for(slot, reason, who), hint_for(slot, reason),
+                           key="$if" if slot.is_missing else None)  # fmt: skip
 
     def _is_told(self, slot: Slot, reason: Conflict) -> bool:
         """Return whether another rule has found the fault, or the misspelt name of a missing field."""
-        line, column = slot.at.line, slot.at.column
-        if slot.path in self.literals or ((line, column) if line else slot.path) in self.told:
+        node = slot.node
+        if ((node.line, node.column) if node.line else node.path) in self.told:
             return True
-        return reason.missing is not None and slot.path in self.around
+        return (reason.missing is not None or "$literal" in node.items) and id(node) in self.around
 
     def _reads(self, reads: list[Read], scope: Scope) -> None:
         for each in reads:
@@ -98,72 +98,45 @@ class _Check:
             if behind.problem is None:
                 continue
             at = each.node.items["path"] if each.kind == "step" else each.target
-            path = f"{each.path}.path" if each.kind == "step" else each.path
             whose = {"step": f"the output of step {each.step!r}", "input": "the flow's input"}.get(each.kind)
             message = f"{behind.problem} ({whose})" if whose else behind.problem
-            level = "error" if behind.is_certain else "warning"
-            self.found.add(_PATHS[each.kind], level, at, path, message, behind.hint)
-
-    def _schema(self, types: FlowTypes, step: StepTypes) -> None:
-        """Find a schema of a step that contradicts the component's output."""
-        held = types.model.root.at("schemas", "properties", "steps", "properties")
-        reason = conflict(step.returned, step.output)
-        if held is None or reason is None or not reason.is_certain:
-            return
-        path = f"{types.model.path}.schemas.properties.steps.properties.{step.step.id}"
-        said, returned = type_text(step.output, 80), type_text(step.returned, 80)
-        message = f"the schema of step {step.step.id!r} says {said}, but {step.component} returns {returned}"
-        self.found.add("type-mismatch", "error", held.items[step.step.id], path, message,
-                       "correct the schema, or remove it")  # fmt: skip
+            self.found.add(_PATHS[each.kind], behind.level, at, message, behind.hint)
 
     def _untyped(self, step: StepTypes) -> None:
         """Find a step with an unknown output type, except for builtin components, whose output depends on the input."""
-        if step.source != "unknown" or step.component is None or step.component.startswith("/builtin/"):
+        component = step.step.component
+        if step.source != "unknown" or component is None or component.startswith("/builtin/"):
             return
         why = "has no output schema" if step.is_known else "is not known here"
         hint = "" if step.is_known else "name its server or --components, or "
-        message = f"the output of step {step.step.id!r} has no type: {step.component} {why}"
         self.found.add("untyped-output", "error" if self.strict else "warning", step.step.node.items["component"],
-                       f"{step.step.path}.component", message, f"{hint}write schemas: {{properties: {{steps: "
-                       f"{{properties: {{{step.step.id}: ...}}}}}}}}")  # fmt: skip
+                       f"the output of step {step.step.id!r} has no type: {component} {why}", f"{hint}write schemas: "
+                       f"{{properties: {{steps: {{properties: {{{step.step.id}: ...}}}}}}}}")  # fmt: skip
 
     def _items(self, types: FlowTypes, step: StepTypes, inner: FlowTypes) -> None:
         """Find elements, or an initial input, that do not match the input schema of the inner flow."""
-        key = _GIVEN.get(step.component or "", "")
+        key = _GIVEN.get(step.step.component or "", "")
         given, wanted = step.step.node.at("input", key), inner.declared_input
-        if given is None or wanted is None:
-            return
-        path = f"{step.step.path}.input.{key}"
-        met = slots_of(given, wanted, path, types.scope)
-        if key == "items":
-            met = _elements(given, wanted, path, types.scope)
-        self._slots(met, "the input schema of the flow within")
+        if given is not None and wanted is not None:
+            slots = _elements if key == "items" else slots_of
+            self._slots(slots(given, wanted, types.scope), "the input schema of the flow within")
 
     def _output(self, types: FlowTypes) -> None:
         self._reads(types.model.output_reads, types.scope)
-        output = types.model.root.get("output")
-        if types.declared_output is None:
-            self._cases(types)
-        elif output is not None:
-            met = slots_of(output, types.declared_output, f"{types.model.path}.output", types.scope)
+        if types.declared_output is not None:
+            met = slots_of(types.model.root.get("output"), types.declared_output, types.scope)
             self._slots(met, "the flow's output schema")
-
-    def _cases(self, types: FlowTypes) -> None:
-        """Find expected outputs that cannot occur, in a flow without an output schema."""
-        schema = schema_of(types.output)
-        cases = types.model.root.at("test", "cases")
-        for index, case in enumerate(cases.elements if cases is not None else ()):
-            result = case.at("output", "result")
-            if result is not None:
-                path = f"{types.model.path}.test.cases[{index}].output.result"
-                check_result(result, schema, {}, path, self.found, by="by the types of its steps")
+            return
+        # Expected outputs that cannot occur, in a flow without an output schema.
+        for case in types.model.cases:
+            check_result(case, schema_of(types.output), {}, self.found, by="by the types of its steps")
 
 
-def _elements(given: Node, wanted: Type, path: str, scope: Scope) -> Iterator[Slot]:
+def _elements(given: Node, wanted: Type, scope: Scope) -> Iterator[Slot]:
     if keyword_of(given.items) is not None:
-        yield Slot(given, given, path, elements_of(type_of(given, scope)), wanted, True, "each item")
-    for index, each in enumerate(given.elements):
-        yield from slots_of(each, wanted, f"{path}[{index}]", scope)
+        yield Slot(given, elements_of(type_of(given, scope)), wanted, True, "each item")
+    for each in given.elements:
+        yield from slots_of(each, wanted, scope)
 
 
 def check_uses(types: FlowTypes, found: Findings) -> None:
@@ -173,13 +146,116 @@ def check_uses(types: FlowTypes, found: Findings) -> None:
         if is_unknown(use.slot.wanted):
             continue
         other = first.setdefault(use.parts, use)
-        if not _agree(other.slot.wanted, use.slot.wanted):
+        both = (other.slot.wanted, use.slot.wanted)
+        reasons = conflict(*both), conflict(*both[::-1])
+        if any(each is not None and each.is_certain for each in reasons):
             wanted, before = type_text(use.slot.wanted, 60), type_text(other.slot.wanted, 60)
-            message = f"{use.user} wants {wanted} of an input of which {other.user} wants {before}: no value fits both"
-            found.add("input-conflict", "warning", use.slot.at, use.slot.path, message, "read another field, or "
-                      f"convert it in a step before (the other use is in line {other.slot.at.line})")  # fmt: skip
+            found.add("input-conflict", "warning", use.slot.node, f"{use.user} wants {wanted} of an input of which "
+                      f"{other.user} wants {before}: no value fits both", "read another field, or convert it in a step "
+                      f"before (the other use is in line {other.slot.node.line})")  # fmt: skip
 
 
-def _agree(first: Type, second: Type) -> bool:
-    reasons = conflict(first, second), conflict(second, first)
-    return not any(each is not None and each.is_certain for each in reasons)
+def message_for(slot: Slot, reason: Conflict, who: str) -> str:
+    """Return one sentence that describes a mismatch; `who` is the component or schema that requires another type."""
+    where = write_path(reason.path, slot.where).removeprefix(".")
+    here = f" for {where}" if where else ""
+    if slot.is_missing:
+        return f"{who} wants {_wanted(slot.wanted)}{here}, but without 'else' this is null where the condition is false"
+    if reason.missing is not None:
+        field = f"{where}.{reason.missing}" if where else reason.missing
+        if keyword_of(slot.node.items) is None:
+            return f"{who} needs {field!r}, which is missing"
+        lacks = "does not have" if reason.is_certain else "has not by its schema"
+        return f"{who} needs {field!r}, which {_giver(slot)} {lacks}"
+    gives = "gives" if reason.is_certain else "may give"
+    return f"{who} wants {_wanted(reason.wanted)}{here}, but {_giver(slot)} {gives} {type_noun(reason.actual)}"
+
+
+def _wanted(type: Type) -> str:
+    """Return the wanted type as a noun. Null is not mentioned next to other types."""
+    return type_noun(without_null(type) if len(type.members) > 1 else type)
+
+
+def _giver(slot: Slot) -> str:
+    node = slot.node
+    match keyword_of(node.items):
+        case "$step":
+            path = node.get("path")
+            part = f" at {path.value}" if path is not None and path.value not in (None, "", "$") else ""
+            return f"step {node.items['$step'].value!r}{part}"
+        case "$input":
+            value = node.items["$input"].value
+            return "the flow's input" + (f" at {value}" if value not in (None, "", "$") else "")
+        case "$variable":
+            return f"variable {node.items['$variable'].value!r}"
+    return "this"
+
+
+def hint_for(slot: Slot, reason: Conflict) -> str:
+    """Return a hint on how to fix a mismatch at a place in a flow."""
+    if slot.is_missing:
+        return f"add else: with {_wanted(slot.wanted)}"
+    word = keyword_of(slot.node.items)
+    if reason.missing is not None:
+        return _missing(slot, reason.missing, word)
+    if may_be_null(slot.actual) and not is_unknown(slot.actual) and fits(without_null(slot.actual), slot.wanted):
+        return f"write {{$coalesce: [{_written(slot, word)}, a value in place of null]}}"
+    if word in _READS:
+        return _instead(slot, reason, str(word))
+    values = [str(one) for each in reason.wanted.members if isinstance(each, Plain) for one in each.values or ()]
+    if word is None and values:
+        return near(str(slot.node.value), values, "one of")
+    return f"write {_wanted(reason.wanted)}" if reason.path == () else f"write {type_text(slot.wanted, 60)}"
+
+
+def _missing(slot: Slot, name: str, word: str | None) -> str:
+    if word not in _READS:
+        return f"add {name}: ..."
+    fields = [each for member in slot.actual.members if isinstance(member, ObjectOf) for each in member.fields]
+    wanted = [member.fields[name].type for member in slot.wanted.members
+              if isinstance(member, ObjectOf) and name in member.fields]  # fmt: skip
+    if wanted and not is_unknown(wanted[0]):
+        part = next((path for path, each in paths_in(slot.actual) if not is_unknown(each) and fits(each, wanted[0])),
+                    None)  # fmt: skip
+        if part is not None:
+            return f"write an object: {{{name}: {_with_path(slot, str(word), part)}}}"
+    given = f"; this has {', '.join(fields[:8])}" if fields else ""
+    return f"write an object with {name} in place of {word}{given}"
+
+
+def _instead(slot: Slot, reason: Conflict, word: str) -> str:
+    """Return a hint on what to read instead: a part that matches, or a list that contains the value."""
+    if not reason.path:
+        part = next((path for path, each in paths_in(slot.actual) if fits(each, slot.wanted)), None)
+        if part is not None:
+            or_each = ", or handle each element with /builtin/map" if part.startswith("$[") else ""
+            return f"write {_with_path(slot, word, part)}{or_each}"
+        items = [each.items for each in slot.wanted.members if isinstance(each, ListOf)]
+        if items and fits(slot.actual, items[0]):
+            return f"put it in a list: [{_written(slot, word)}]"
+    return "no expression converts values: read another one, or correct the schema that is wrong"
+
+
+def _written(slot: Slot, word: str | None) -> str:
+    """Return an expression as written in the file."""
+    return _with_path(slot, str(word), "$") if word in ("$step", "$input") else "this"
+
+
+def _with_path(slot: Slot, word: str, path: str) -> str:
+    value = slot.node.items[word].value
+    below = path.removeprefix("$")
+    if word == "$step":
+        given = slot.node.get("path")
+        before = str(given.value) if given is not None and given.value else "$"
+        whole = _whole(before) + below
+        return f"{{$step: {value}}}" if whole == "$" else f"{{$step: {value}, path: {_quoted(whole)}}}"
+    return f"{{{word}: {_quoted(_whole(str(value or '$')) + below)}}}"
+
+
+def _quoted(path: str) -> str:
+    """Return a path for use in YAML between braces, where paths with brackets must be quoted."""
+    return f'"{path}"' if "[" in path and '"' not in path else path
+
+
+def _whole(path: str) -> str:
+    return path if path.startswith("$") else f"$.{path}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import FlowFileError
 from ...types import FlowResult
-from ..error_codes import code_matches, code_word, error_data
+from ..cases import code_matches, code_word, error_data
 from ..matching import compare, is_matcher, level_run_ids
 from ..source import Key, Node
 from .text import Edit, addition, block_text, changed_file, flow_text, json_text, line_end, newline_of, plain_text
@@ -62,15 +62,10 @@ def _adapted_at(key: str, expected: Any, actual: Any) -> Any:
 
 
 def update_expected(content: bytes, expected: Mapping[int, Any], source: str) -> bytes:
-    """Return the content of a flow file with new expected outputs.
+    """Return the content of a flow file with new expected outputs, by the position of the case in `test.cases`.
 
     Only the values of `output` of these cases change; in a case without `output` it is added after the last key.
     Comments inside a replaced value are removed with it.
-
-    Args:
-        content: The content of the file, YAML or JSON in UTF-8.
-        expected: The new expected output of each case, by its position in `test.cases`.
-        source: The name of the file in errors.
 
     Raises:
         FlowFileError: If a value cannot be replaced on its own, because it, or a part of it, is an anchor that is used

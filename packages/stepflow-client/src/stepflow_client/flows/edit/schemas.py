@@ -25,13 +25,9 @@ class _Frame(dict[str, Any]):
 
 
 def add_schemas(content: bytes, schemas: Schemas, source: str) -> bytes:
-    """Return the content of a flow file with schemas added.
+    """Return the content of a flow file with `input`, `output` and `steps` added to its `schemas.properties`.
 
-    Args:
-        content: The content of the file, YAML or JSON in UTF-8.
-        schemas: The schemas to add to the flow's `schemas.properties`: `input`, `output` and `steps`, which has
-            `properties`. Existing schemas in the file are not changed.
-        source: The name of the file in errors.
+    Existing schemas in the file are not changed.
 
     Raises:
         FlowFileError: If the schemas cannot be added without changing more, for example because they are an alias.
@@ -74,16 +70,12 @@ def _edits(text: str, mapping: Node, added: Schemas, *, is_root: bool = False) -
         key, node = mapping.keys.get(name), mapping.get(name)
         if key is None or node is None or key.start < 0:
             missing[name] = value
-        elif _is_empty(text, node):
+        elif text[node.start : node.end].strip() in ("", "~", "null", "{}"):
             yield from _filled(text, mapping, key, node, value)
         else:
             yield from _edits(text, node, value)
     if missing:
         yield _before_steps(text, mapping, missing) if is_root else addition(text, mapping, missing, _keys)
-
-
-def _is_empty(text: str, node: Node) -> bool:
-    return text[node.start : node.end].strip() in ("", "~", "null", "{}")
 
 
 def _filled(text: str, parent: Node, key: Key, node: Node, value: Any) -> Iterator[Edit]:

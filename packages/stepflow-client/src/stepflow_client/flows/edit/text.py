@@ -12,20 +12,9 @@ from ...errors import FlowFileError
 from ..source import Key, Node, read_tree
 
 __all__ = [
-    "Edit",
-    "NotEditableError",
-    "addition",
-    "apply",
-    "block_key",
-    "block_keys",
-    "block_text",
-    "changed_file",
-    "flow_text",
-    "json_text",
-    "line_end",
-    "newline_of",
-    "plain_text",
-]
+    "Edit", "NotEditableError", "addition", "apply", "block_key", "block_keys", "block_text", "changed_file",
+    "flow_text", "json_text", "line_end", "newline_of", "plain_text",
+]  # fmt: skip
 
 Edit = tuple[int, int, str]
 """A replacement in a text: start offset, end offset, new text."""
@@ -52,11 +41,8 @@ def changed_file(
     Args:
         content: The content of the file, YAML or JSON in UTF-8.
         source: The name of the file.
-        change: A function that returns the edits of a text, from its tree, and the value that it then has.
-        problem: What is wrong if the edits change anything else.
-
-    Raises:
-        FlowFileError: If it cannot be parsed, or the edits change anything else.
+        change: Returns the edits of a text, from its tree, and the value that it then has.
+        problem: What is wrong if the edits change anything else, or it is invalid: the message of a FlowFileError.
     """
     text = content.decode("utf-8")
     mark = "\ufeff" if text.startswith("\ufeff") else ""
@@ -77,11 +63,7 @@ def newline_of(text: str) -> str:
 def addition(text: str, mapping: Node, values: Mapping[str, Any], write: Write | None = None) -> Edit:
     """Return the edit that adds keys after the last key of a mapping, which must not be empty.
 
-    Args:
-        text: The text.
-        mapping: The mapping.
-        values: The values to add, by key. Each is an object or a list.
-        write: The function that writes them in block style; `block_keys` by default.
+    Each value is an object or a list. `write` writes them in block style, by default `block_keys`.
     """
     newline = newline_of(text)
     first, last = mapping.written[0], mapping.written[-1]
@@ -116,11 +98,9 @@ def block_key(key: str) -> str:
 def json_text(value: Any, indent: str | None = None) -> str:
     """Return a value as JSON that is also valid YAML: no surrogate pairs, and unprintable characters are escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
-    return "".join(each if each.isprintable() or each in "\n\t" or each > "\uffff" else _escape(each) for each in text)
-
-
-def _escape(character: str) -> str:
-    return f"\\u{ord(character):04x}"
+    return "".join(
+        each if each.isprintable() or each in "\n\t" or each > "\uffff" else f"\\u{ord(each):04x}" for each in text
+    )
 
 
 def plain_text(value: Any) -> str:
@@ -143,20 +123,14 @@ def flow_text(text: str, key: Key, value: Any, newline: str, *, one_line: bool =
     before = text[text.rfind("\n", 0, key.start) + 1 : key.start]
     if one_line or before.strip():
         return json_text(value)
-    lines = json_text(value, _json_step(text)).split("\n")
+    step = re.search(r"\n( +|\t+)\S", text)
+    lines = json_text(value, step[1] if step else "  ").split("\n")
     return (newline + before).join(lines)
-
-
-def _json_step(text: str) -> str:
-    found = re.search(r"\n( +|\t+)\S", text)
-    return found[1] if found else "  "
 
 
 def block_text(value: Any, indent: int, newline: str) -> str:
     """Return a value in block style with an indent."""
-    from ..._data.yaml_writer import write_yaml
-
-    text = write_yaml(value).rstrip("\n")
+    text = plain_text(value)
     lines = text.split("\n")
     if "\\" in text or not all(map(str.isprintable, lines)):
         # Block style would split text with unprintable characters over several lines.

@@ -7,9 +7,9 @@ types is also a conflict of the schemas. If it is unknown whether the types matc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
+from ..json_schema import is_among, is_json_type
 from .model import Anything, ListOf, Member, ObjectOf, Plain, Type, is_unknown
 
 __all__ = ["Conflict", "conflict", "fits"]
@@ -17,8 +17,7 @@ __all__ = ["Conflict", "conflict", "fits"]
 _DEEPEST = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(NamedTuple):
     """The reason why values of one type do not match another type."""
 
     wanted: Type
@@ -63,7 +62,7 @@ class _Comparison:
             return None
         is_certain = len(wrong) == len(found) and all(reason.is_certain for _, reason in wrong)
         if len(wrong) == 1:
-            return replace(wrong[0][1], is_certain=is_certain)
+            return wrong[0][1]._replace(is_certain=is_certain)
         return Conflict(wanted, Type(tuple(each for each, _ in wrong)), is_certain=is_certain)
 
     def _best(self, member: Member, wanted: Type, depth: int) -> Conflict | None:
@@ -80,7 +79,7 @@ class _Comparison:
         if len(near) == 1:
             # No other member of the wanted type is more similar.
             return near[0] if len(reasons) == 1 or not near[0].is_certain else whole
-        return replace(whole, is_certain=all(each.is_certain for each in reasons))
+        return whole._replace(is_certain=all(each.is_certain for each in reasons))
 
     def _members(self, actual: Any, wanted: Any, depth: int) -> Iterator[Conflict]:
         match actual:
@@ -97,31 +96,28 @@ class _Comparison:
         for index, each in enumerate(actual.first if actual.elements is None else actual.elements):
             reason = self.types(each, wanted.first[index] if index < len(wanted.first) else wanted.items, depth + 1)
             if reason is not None:
-                yield replace(reason, path=(index, *reason.path))
+                yield reason._replace(path=(index, *reason.path))
         if actual.elements is None and not actual.first:
             reason = self.types(actual.items, wanted.items, depth + 1)
             if reason is not None:
-                yield replace(reason, path=(0, *reason.path))
+                yield reason._replace(path=(0, *reason.path))
 
     def _objects(self, actual: ObjectOf, wanted: ObjectOf, depth: int) -> Iterator[Conflict]:
         found = list[Conflict]()
         for name, field in wanted.fields.items():
             given = actual.fields.get(name)
             if given is None:
-                if field.is_required and _lacks(actual):
+                # Most schemas with fields list all of them.
+                is_lacking = actual.extra is None or (bool(actual.fields) and is_unknown(actual.extra))
+                if field.is_required and is_lacking:
                     is_certain = actual.extra is None
                     found.append(Conflict(Type((wanted,)), Type((actual,)), missing=name, is_certain=is_certain))
                 continue
             reason = self.types(given.type, field.type, depth + 1)
             if reason is not None:
                 is_certain = reason.is_certain and given.is_required
-                found.append(replace(reason, path=(name, *reason.path), is_certain=is_certain))
+                found.append(reason._replace(path=(name, *reason.path), is_certain=is_certain))
         yield from sorted(found, key=lambda each: not each.is_certain)
-
-
-def _lacks(actual: ObjectOf) -> bool:
-    """Return whether an object certainly or probably has no other fields: most schemas with fields list all of them."""
-    return actual.extra is None or (bool(actual.fields) and is_unknown(actual.extra))
 
 
 def _plain(actual: Plain, wanted: Plain) -> Iterator[Conflict]:
@@ -133,13 +129,10 @@ def _plain(actual: Plain, wanted: Plain) -> Iterator[Conflict]:
         if actual.kind == "number" and wanted.kind == "integer":
             yield Conflict(Type((wanted,)), Type((actual,)), is_certain=False)
         return
-    wrong = [each for each in actual.values if not _is_among(each, wanted)]
+    if wanted.values is None:
+        wrong = [each for each in actual.values if not is_json_type(each, wanted.kind)]
+    else:
+        wrong = [each for each in actual.values if not is_among(each, wanted.values)]
     if wrong:
-        left = replace(actual, values=tuple(wrong), is_literal=False)
+        left = actual._replace(values=tuple(wrong), is_literal=False)
         yield Conflict(Type((wanted,)), Type((left,)), is_certain=len(wrong) == len(actual.values))
-
-
-def _is_among(value: Any, wanted: Plain) -> bool:
-    if wanted.values is not None:
-        return any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in wanted.values)
-    return wanted.kind != "integer" or isinstance(value, int) or float(value).is_integer()

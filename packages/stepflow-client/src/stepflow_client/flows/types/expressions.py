@@ -1,10 +1,10 @@
-"""The types of expressions, from the types that they read. Pure."""
+"""The types of expressions, from the types that they read, and the types that are wanted in their parts. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..._data.expressions import Path, keyword_of, portable_path
 from ..source import Node
@@ -12,21 +12,22 @@ from .model import (
     NEVER,
     NULL,
     UNKNOWN,
+    Behind,
     Field,
     ListOf,
     ObjectOf,
     Plain,
     Type,
+    behind,
     is_unknown,
     may_be_false,
     may_be_null,
     union,
     without_null,
 )
-from .paths import Behind, behind
 from .schemas import type_of_schema, type_of_value
 
-__all__ = ["Scope", "branches_of", "read", "type_of", "variable_type"]
+__all__ = ["Scope", "Slot", "branches_of", "read", "slots_of", "type_of", "variable_type"]
 
 _DEEPEST = 60
 _MOST_ELEMENTS = 200
@@ -104,7 +105,7 @@ def _true(type: Type) -> Type:
     """Return a type without null and false."""
     kept = [Plain("boolean", (True,)) if isinstance(each, Plain) and each.kind == "boolean" else each
             for each in without_null(type).members]  # fmt: skip
-    return Type(tuple(kept)) if kept else type
+    return type._replace(members=tuple(kept)) if kept else type
 
 
 def _is_false(condition: Type) -> bool:
@@ -157,3 +158,100 @@ def variable_type(schema: Any, defs: Mapping[str, Any]) -> Type:
     if isinstance(schema, Mapping) and "default" in schema:
         return union([type, type_of_value(schema["default"], is_literal=False)])
     return type
+
+
+class Slot(NamedTuple):
+    """A part of an expression."""
+
+    node: Node
+    actual: Type
+    """The type of its value."""
+    wanted: Type
+    is_certain: bool
+    """Whether it is evaluated in each run; False if it is in a branch."""
+    where: str = ""
+    """The field in the whole value: `to.zip`, `skus[1]`; empty for the whole value."""
+    is_missing: bool = False
+    """Whether it is a missing `else`."""
+
+
+class _At(NamedTuple):
+    """The current position in the expression."""
+
+    where: str = ""
+    is_certain: bool = True
+    depth: int = 0
+
+    def below(self, field: str = "", *, is_certain: bool = True) -> _At:
+        """Return the position of a part."""
+        return _At(f"{self.where}{field}".removeprefix("."), self.is_certain and is_certain, self.depth + 1)
+
+
+def slots_of(node: Node | None, wanted: Type, scope: Scope) -> Iterator[Slot]:
+    """Yield the parts of an expression, down to references and plain values, with the types wanted there."""
+    return _slots(node, wanted, _At(), scope) if node is not None else iter(())
+
+
+def _slots(node: Node, wanted: Type, at: _At, scope: Scope) -> Iterator[Slot]:
+    if at.depth > _DEEPEST:
+        return
+    match keyword_of(node.items):
+        case "$if":
+            yield from _branches(node, wanted, at, scope)
+        case "$coalesce":
+            yield from _alternatives(node, wanted, at, scope)
+        case None if isinstance(node.value, dict):
+            yield from _fields(node, wanted, at, scope)
+        case None if isinstance(node.value, (list, tuple)):
+            yield from _elements(node, wanted, at, scope)
+        case word:
+            yield Slot(node, type_of(node, scope), wanted, at.is_certain, at.where)
+            if word == "$variable" and "default" in node.items:
+                yield from _slots(node.items["default"], UNKNOWN, at.below(is_certain=False), scope)
+
+
+def _branches(node: Node, wanted: Type, at: _At, scope: Scope) -> Iterator[Slot]:
+    yield from _slots(node.items["$if"], UNKNOWN, at.below(), scope)
+    taken = list(branches_of(node, scope))
+    for name, branch in taken:
+        if branch is None:
+            yield Slot(node, NULL, wanted, False, at.where, is_missing=True)
+        else:
+            inner = scope.where(node.items["$if"]) if name == "then" else scope
+            yield from _slots(branch, wanted, at.below(is_certain=len(taken) == 1), inner)
+
+
+def _alternatives(node: Node, wanted: Type, at: _At, scope: Scope) -> Iterator[Slot]:
+    elements = node.items["$coalesce"].elements
+    nullable = union([wanted, NULL])
+    for index, each in enumerate(elements):
+        is_last = index == len(elements) - 1 or not may_be_null(type_of(each, scope))
+        inner = at.below(is_certain=not index)
+        yield from _slots(each, wanted if is_last else nullable, inner, scope)
+        if is_last:
+            return
+
+
+def _fields(node: Node, wanted: Type, at: _At, scope: Scope) -> Iterator[Slot]:
+    objects = [each for each in wanted.members if isinstance(each, ObjectOf)]
+    if len(objects) > 1:
+        yield Slot(node, type_of(node, scope), wanted, at.is_certain, at.where)
+        objects = []
+    elif not is_unknown(wanted):
+        shallow = Type((ObjectOf({name: Field(UNKNOWN) for name in node.items}, None),))
+        yield Slot(node, shallow, wanted, at.is_certain, at.where)
+    for name, each in node.items.items():
+        inner = UNKNOWN
+        if objects:
+            known = objects[0].fields.get(name)
+            inner = known.type if known is not None else objects[0].extra or UNKNOWN
+        yield from _slots(each, inner, at.below(f".{name}"), scope)
+
+
+def _elements(node: Node, wanted: Type, at: _At, scope: Scope) -> Iterator[Slot]:
+    lists = [each for each in wanted.members if isinstance(each, ListOf)]
+    if not is_unknown(wanted):
+        yield Slot(node, Type((ListOf(UNKNOWN),)), wanted, at.is_certain, at.where)
+    inner = lists[0].items if len(lists) == 1 else UNKNOWN
+    for index, each in enumerate(node.elements):
+        yield from _slots(each, inner, at.below(f"[{index}]"), scope)

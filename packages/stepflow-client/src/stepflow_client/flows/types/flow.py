@@ -1,71 +1,93 @@
-"""Infers the types of a flow: of its input, of the inputs and outputs of its steps, and of its output. Pure."""
+"""Infers the types of a flow: of its input, of the inputs and outputs of its steps, and of its output. Pure.
+
+The output types of builtin components follow from their inputs; flows inside flows are typed as
+well. The type of the input of a flow without an input schema follows from the types wanted where it is used.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
-from ..components import Components, known_components, schemas_of
+from ..._data.expressions import Path, keyword_of, portable_path
+from ..components import Catalogue
+from ..graph import inner_flow
 from ..model import FlowModel, Step
 from ..source import Node
-from .builtins import Call, builtin_output
-from .expressions import Scope, type_of
-from .found import FlowTypes, StepTypes
-from .model import NULL, UNKNOWN, Type, is_unknown, union
+from .expressions import Scope, Slot, slots_of, type_of
+from .model import (
+    BOOLEAN,
+    INTEGER,
+    NEVER,
+    NULL,
+    TEXT,
+    UNKNOWN,
+    Blob,
+    Field,
+    ListOf,
+    ObjectOf,
+    Plain,
+    Type,
+    is_unknown,
+    list_of,
+    object_of,
+    union,
+    widened,
+)
 from .schemas import type_of_schema, type_of_value
 
-__all__ = ["Catalogue", "type_flow"]
+__all__ = ["FlowTypes", "StepTypes", "Use", "elements_of", "input_of_uses", "type_flow", "uses_of"]
 
 _DEEPEST = 20
+_TURNS = 3
+"""How often the flow of an iterate step is typed before its input counts as unknown."""
+_DEEPEST_TURNS = 3
 
 
-class Catalogue:
-    """The components that a flow may use, with their types. Each schema is read once.
+@dataclass
+class StepTypes:
+    """The types of a step."""
 
-    Args:
-        components: The components of a server; None if only the builtin ones are known.
-        release: The release of the server; None if it is not known.
-    """
-
-    def __init__(self, components: Components | None, release: tuple[int, int] | None = None) -> None:
-        """Store the schemas."""
-        self.known = known_components(components, release)
-        self.listed: Components = components or Components()
-        self.is_whole = components is not None and components.is_whole
-        """Whether there are certainly no others."""
-        self._types: dict[str, tuple[Type, Type] | None] = {}
-
-    def schemas(self, component: str) -> tuple[Any, Any] | None:
-        """Return the input and output schemas of a component; None if it is unknown."""
-        return schemas_of(component, self.known)
-
-    def is_denied(self, component: str) -> bool:
-        """Return whether the routes of the server do not lead to a component that it has."""
-        parts = component.strip("/").split("/")
-        return component not in self.listed and any(
-            "/".join(parts[i:]) in self.known.denied for i in range(1, len(parts))
-        )
-
-    def types(self, component: str) -> tuple[Type, Type] | None:
-        """Return the input and output types of a component; None if it is unknown."""
-        if component not in self._types:
-            schemas = self.schemas(component)
-            self._types[component] = schemas and (type_of_schema(schemas[0]), _output_type(schemas[1]))
-        return self._types[component]
+    step: Step
+    given: Type
+    """The type of its input expression."""
+    wanted: Type
+    """The input type of the component."""
+    returned: Type
+    """The output type of the component."""
+    output: Type
+    """The type that other steps read: that of the flow's own schema of the step, if there is one, otherwise the output
+    type of the component, or the default."""
+    source: Literal["flow", "component", "unknown"]
+    """The source of the output type."""
+    is_known: bool = True
+    """Whether anything is known about the component."""
+    inner: FlowTypes | None = None
+    """The types of the flow that the step runs for each element or iteration, or stores."""
 
 
-def type_flow(root: Node, path: str, given: Type, known: Catalogue, depth: int = 0) -> FlowTypes:
-    """Return the types of a flow.
+@dataclass
+class FlowTypes:
+    """The types of a flow."""
 
-    Args:
-        root: The flow.
-        path: The path of the flow in the file: `$`, or the path of a flow inside a step.
-        given: The type of the input that is passed to the flow.
-        known: The components that the flow may use.
-        depth: The nesting depth of the flow.
-    """
-    model = FlowModel(root, path)
+    model: FlowModel
+    scope: Scope
+    steps: dict[str, StepTypes] = field(default_factory=dict)
+    """The types of the steps by step id, in the order of the file."""
+    output: Type = UNKNOWN
+    """The type of the output expression."""
+    declared_input: Type | None = None
+    declared_output: Type | None = None
+    given_input: Type = UNKNOWN
+    """The type of the input that the enclosing flow passes to it."""
+
+
+def type_flow(root: Node, given: Type, known: Catalogue, depth: int = 0) -> FlowTypes:
+    """Return the types of a flow to which an input of the given type is passed; `depth` is its nesting depth."""
+    model = FlowModel(root)
     declared = _declared(model, "input", is_source=True)
-    variables = model.root.at("schemas", "properties", "variables", "properties")
+    variables = model.schema("variables", "properties")
     scope = Scope(
         input=given if declared is None or is_unknown(declared) else declared,
         variables=variables.value if variables is not None and isinstance(variables.value, dict) else None,
@@ -91,36 +113,225 @@ def _declared(model: FlowModel, name: str, *, is_source: bool) -> Type | None:
 
 
 def _step(step: Step, model: FlowModel, scope: Scope, known: Catalogue, depth: int) -> StepTypes:
-    component = step.component
-    types = known.types(component) if component is not None else None
+    types = known.types(step.component) if step.component is not None else None
     wanted, whole = types or (UNKNOWN, UNKNOWN)
-    call = Call(
-        step.node, step.path, scope, lambda root, path, given: type_flow(root, path, given, known, depth + 1), depth
-    )
-    returned = builtin_output(component or "", call)
+    call = _Call(step.node, scope, lambda root, given: type_flow(root, given, known, depth + 1), depth)
+    returned = _builtin_output(step.component or "", call)
     returned = whole if returned is None else returned
     own = model.step_schema(step.id)
     declared = type_of_schema(own.value, model.defs, is_source=True) if own is not None else UNKNOWN
     is_declared = not is_unknown(declared)
     return StepTypes(
         step,
-        component,
         given=type_of(step.node.get("input"), scope),
         wanted=wanted,
         returned=returned,
-        output=declared if is_declared else _with_default(step.node, returned),
+        output=declared if is_declared else _with_default(step, returned),
         source="flow" if is_declared else "unknown" if is_unknown(returned) else "component",
         is_known=types is not None,
         inner=call.inner,
     )
 
 
-def _output_type(schema: Any) -> Type:
-    return UNKNOWN if not schema else type_of_schema(schema, is_source=True)
-
-
-def _with_default(node: Node, returned: Type) -> Type:
-    action, default = node.at("onError", "action"), node.at("onError", "defaultValue")
-    if action is None or action.value != "useDefault":
+def _with_default(step: Step, returned: Type) -> Type:
+    if not step.uses_default:
         return returned
+    default = step.node.at("onError", "defaultValue")
     return union([returned, NULL if default is None else type_of_value(default.value)])
+
+
+class _Call:
+    """A step with a builtin component, and a function that returns the types of a flow inside it."""
+
+    def __init__(self, node: Node, scope: Scope, type_flow: Callable[[Node, Type], FlowTypes], depth: int) -> None:
+        self.node, self.scope, self.type_flow, self.depth = node, scope, type_flow, depth
+        self.inner: FlowTypes | None = None
+        """The types of the flow inside the step, once it is typed."""
+
+    def flow(self) -> Node | None:
+        """Return the flow in the step's input; None if it comes from elsewhere."""
+        found = inner_flow(self.node.value)
+        # Without $literal, expressions inside it are evaluated in the outer flow.
+        if found is None or not isinstance(found.flow, Mapping) or not found.is_as_written:
+            return None
+        return self.node.at(*found.at)
+
+    def type(self, key: str) -> Type:
+        """Return the type of a field of the step's input."""
+        given = self.node.at("input", key)
+        return UNKNOWN if given is None else type_of(given, self.scope)
+
+
+def _builtin_output(component: str, call: _Call) -> Type | None:
+    """Return the output type of a builtin component; None if no more is known than its schema."""
+    match component:
+        case "/builtin/map":
+            return _map(call)
+        case "/builtin/iterate":
+            return _iterate(call)
+        case "/builtin/eval":
+            return _eval(call)
+        case "/builtin/put_blob":
+            return _put_blob(call)
+        case "/builtin/get_blob":
+            blob = _blob(call.type("blob_id"))
+            return object_of({"data": blob.content}) if blob else None
+        case "/builtin/noop":
+            return widened(type_of(call.node.get("input"), call.scope))
+        case "/builtin/sleep":
+            return object_of({"duration_ms": INTEGER}, {"passthrough": widened(call.type("passthrough"))})
+    return None
+
+
+def elements_of(type: Type) -> Type:
+    """Return the type of the elements of a list."""
+    if is_unknown(type):
+        return UNKNOWN
+    return union(each.items for each in type.members if isinstance(each, ListOf))
+
+
+def _flow_result(output: Type) -> Type:
+    done = {"outcome": type_of_value("success", is_literal=False), "result": output}
+    error = ObjectOf({"code": Field(UNKNOWN), "message": Field(TEXT), "data": Field(UNKNOWN, False)}, UNKNOWN)
+    failed = {"outcome": type_of_value("failed", is_literal=False), "error": Type((error,))}
+    return union([object_of(done), object_of(failed)])
+
+
+def _map(call: _Call) -> Type:
+    found = call.flow()
+    output = UNKNOWN
+    if found is not None:
+        item = widened(elements_of(call.type("items")))
+        call.inner = call.type_flow(found, item if item.members else UNKNOWN)
+        output = call.inner.output
+    return object_of({"results": list_of(_flow_result(output)), "successful": INTEGER, "failed": INTEGER})
+
+
+def _iterate(call: _Call) -> Type:
+    found = call.flow()
+    result = UNKNOWN
+    if found is not None:
+        call.inner = _turns(call, found)
+        result, following = _turn(call.inner.output)
+        # Without a result, only the limit of iterations ends it.
+        result = result if result.members else following if following.members else UNKNOWN
+    return object_of({"result": result, "iterations": INTEGER, "terminated": BOOLEAN})
+
+
+def _turns(call: _Call, flow: Node) -> FlowTypes:
+    """Return the types of a flow whose input is the initial input or the `next` of an earlier iteration."""
+    given = widened(call.type("initial_input"))
+    for _ in range(_TURNS if call.depth < _DEEPEST_TURNS else 0):
+        typed = call.type_flow(flow, given)
+        wider = widened(union([given, _turn(typed.output)[1]]))
+        if wider == given:
+            return typed
+        given = wider
+    return call.type_flow(flow, UNKNOWN)
+
+
+def _turn(output: Type) -> tuple[Type, Type]:
+    """Return the types of `result` and of `next` that an iteration may return."""
+    if is_unknown(output):
+        return UNKNOWN, UNKNOWN
+    results, following = [NEVER], [NEVER]
+    for each in output.members:
+        if not isinstance(each, ObjectOf):
+            continue
+        result, other = each.fields.get("result"), each.fields.get("next")
+        if result is not None:
+            results.append(result.type)
+        if other is not None and (result is None or not result.is_required):
+            following.append(other.type)
+        if each.extra is not None and result is None and other is None:
+            return UNKNOWN, UNKNOWN
+    return union(results), union(following)
+
+
+def _put_blob(call: _Call) -> Type:
+    kind, flow = call.node.at("input", "blob_type"), call.flow()
+    if flow is not None:
+        call.inner = call.type_flow(flow, UNKNOWN)
+    is_data = kind is not None and kind.value == "data"
+    content = widened(call.type("data")) if is_data else UNKNOWN
+    return object_of({"blob_id": Type((Plain("string", blob=Blob(content, flow)),))})
+
+
+def _eval(call: _Call) -> Type:
+    blob = _blob(call.type("flow_id"))
+    output = UNKNOWN
+    if blob is not None and blob.flow is not None:
+        call.inner = call.type_flow(blob.flow, call.type("input"))
+        output = call.inner.output
+    return object_of({"result": _flow_result(output), "run_id": TEXT})
+
+
+def _blob(type: Type) -> Blob | None:
+    member = type.members[0] if len(type.members) == 1 else None
+    return member.blob if isinstance(member, Plain) else None
+
+
+class Use(NamedTuple):
+    """A place where the flow's input or a part of it is used."""
+
+    slot: Slot
+    user: str
+    parts: Path
+
+
+@dataclass
+class _Part:
+    """A part of the flow's input."""
+
+    wanted: Type = UNKNOWN
+    is_required: bool = False
+    fields: dict[str, _Part] = field(default_factory=dict)
+    items: _Part | None = None
+
+
+def uses_of(types: FlowTypes) -> Iterator[Use]:
+    """Yield the places where the flow's own input is used."""
+    users = [(f"step {name!r}", step.step.node.get("input"), step.wanted) for name, step in types.steps.items()]
+    users.append(("the output", types.model.root.get("output"), types.declared_output or UNKNOWN))
+    for user, node, wanted in users:
+        for slot in slots_of(node, wanted, types.scope):
+            if keyword_of(slot.node.items) == "$input" and not slot.is_missing:
+                parts = portable_path(slot.node.items["$input"].value)
+                if parts is not None:
+                    yield Use(slot, user, parts)
+
+
+def input_of_uses(types: FlowTypes) -> Type:
+    """Return the type of a flow's input, inferred from its uses."""
+    root = _Part()
+    for use in uses_of(types):
+        part = root
+        for each in use.parts:
+            part = _below(part, each)
+            part.is_required = part.is_required or use.slot.is_certain
+        if is_unknown(part.wanted):
+            part.wanted = use.slot.wanted
+    return _type(root)
+
+
+def _below(part: _Part, name: str | int) -> _Part:
+    if isinstance(name, int):
+        part.items = part.items or _Part()
+        return part.items
+    return part.fields.setdefault(name, _Part())
+
+
+def _type(part: _Part) -> Type:
+    if part.fields and part.items is None:
+        own = next((each for each in part.wanted.members if isinstance(each, ObjectOf)), None)
+        fields = dict(own.fields) if own is not None else {}
+        for name, each in part.fields.items():
+            known = fields.get(name)
+            type = _type(each)
+            fields[name] = Field(known.type if known is not None and is_unknown(type) else type,
+                                 each.is_required or (known is not None and known.is_required))  # fmt: skip
+        extra = UNKNOWN if own is None or own.extra is None else own.extra
+        return Type((ObjectOf(fields, extra),), part.wanted.is_secret)
+    if part.items is not None and not part.fields:
+        return Type((ListOf(_type(part.items)),), part.wanted.is_secret)
+    return part.wanted

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import FlowFileError
 from ..checker import find_in, result_of
-from ..components import Components, components_of
+from ..components import Catalogue, Components, components_of
 from ..edit.schemas import add_schemas
 from ..file import FlowSource
 from ..findings import TYPE_RULES, Finding
 from ..source import FlowText
-from .flow import Catalogue, type_flow
-from .found import FlowTypes, StepTypes
+from .flow import FlowTypes, StepTypes, input_of_uses, type_flow
 from .model import UNKNOWN, Type, is_unknown
 from .schemas import schema_of
 from .text import type_text
-from .uses import input_of_uses
 
 if TYPE_CHECKING:
     from ...types import ValidationResult
@@ -115,7 +113,7 @@ def infer_in(flow: FlowText, components: Components | None = None, *, strict: bo
     if not isinstance(flow.root.value, dict):
         raise FlowFileError(f"{flow.name} is not a flow: it holds no mapping", path=flow.name)
     found = find_in(flow, components, type_check=True, strict=strict)
-    types = type_flow(flow.root, "$", UNKNOWN, Catalogue(components))
+    types = type_flow(flow.root, UNKNOWN, Catalogue(components))
     given = types.declared_input
     given = input_of_uses(types) if given is None else given
     return InferredFlow(
@@ -133,7 +131,7 @@ def _step(step: StepTypes) -> InferredStep:
     schemas = {name: schema_of(each) for name, each in parts.items()}
     line = step.step.node.items["id"].line
     summary = {name: type_text(each) for name, each in parts.items()}
-    return InferredStep(step.step.id, step.component, **schemas, source=step.source, line=line, summary=summary)
+    return InferredStep(step.step.id, step.step.component, **schemas, source=step.source, line=line, summary=summary)
 
 
 def _missing(types: FlowTypes, given: Type) -> dict[str, Any]:
@@ -142,7 +140,7 @@ def _missing(types: FlowTypes, given: Type) -> dict[str, Any]:
         declared = types.model.schema(name)
         if (declared is None or declared.value is None) and not is_unknown(type) and type.members:
             found[name] = schema_of(type)
-    declared = types.model.root.at("schemas", "properties", "steps", "properties")
+    declared = types.model.schema("steps", "properties")
     steps = {
         name: schema_of(each.output)
         for name, each in types.steps.items()

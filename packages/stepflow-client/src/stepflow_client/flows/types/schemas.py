@@ -6,12 +6,10 @@ type.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote
 
-from ..json_types import JSON_TYPES
+from ..json_schema import JSON_TYPES, definitions_of, list_schemas, referred_name
 from .model import (
     NEVER,
     NULL,
@@ -28,16 +26,7 @@ from .model import (
     widened,
 )
 
-__all__ = [
-    "definitions_of",
-    "kind_of",
-    "list_schemas",
-    "referred_name",
-    "resolved",
-    "schema_of",
-    "type_of_schema",
-    "type_of_value",
-]
+__all__ = ["schema_of", "type_of_schema", "type_of_value"]
 
 _OF_OBJECTS = ("properties", "required", "additionalProperties")
 _TELLING = frozenset({"type", "properties", "$ref", "enum", "const", "anyOf", "oneOf", "allOf", "items"})
@@ -48,40 +37,13 @@ _MOST_PARTS = 5_000
 _MOST_WRITTEN = 2_000
 """Maximum number of parts of a schema that is written."""
 _MOST_ELEMENTS = 200
-_REFERENCE = re.compile(r"#/(?:schemas/)?(?:\$defs|definitions)/(.*)")
-
-
-def referred_name(reference: Any) -> str | None:
-    """Return the name of the shared schema that a `$ref` refers to; None if it refers to something else."""
-    found = _REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
-    return unquote(found[1]).replace("~1", "/").replace("~0", "~") if found else None
-
-
-def definitions_of(schema: Any, defs: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the shared schemas that the references in a schema can refer to: its own, and those around it."""
-    known = dict(defs or {})
-    for key in ("definitions", "$defs"):
-        found = schema.get(key) if isinstance(schema, Mapping) else None
-        known |= found if isinstance(found, Mapping) else {}
-    return known
-
-
-def resolved(schema: Any, defs: Mapping[str, Any]) -> Any:
-    """Return a schema with its `$ref` replaced by the shared schema; unknown references stand for any value."""
-    for _ in range(_DEEPEST):
-        if not isinstance(schema, Mapping) or "$ref" not in schema:
-            return schema
-        rest = {key: each for key, each in schema.items() if key != "$ref"}
-        target = defs.get(referred_name(schema["$ref"]) or "", {})
-        schema = {**target, **rest} if isinstance(target, Mapping) else target
-    return {}
 
 
 def type_of_schema(schema: Any, defs: Mapping[str, Any] | None = None, *, is_source: bool = False) -> Type:
-    """Return the type of the values that match a schema.
+    """Return the type of the values that match a schema; that of an invalid one is unknown.
 
     Args:
-        schema: Any JSON value. The type of an invalid schema is unknown.
+        schema: Any JSON value.
         defs: Shared schemas in addition to its own.
         is_source: Whether the schema describes values that are produced somewhere. If so, `properties` without a `type`
             means an object, although strictly speaking any other value matches as well.
@@ -101,6 +63,11 @@ class _Reader:
 
     def read(self, schema: Any, depth: int) -> Type:
         """Return the type of a schema."""
+        type = self._read(schema, depth)
+        is_secret = isinstance(schema, Mapping) and schema.get("is_secret") is True
+        return type._replace(is_secret=True) if is_secret else type
+
+    def _read(self, schema: Any, depth: int) -> Type:
         self._parts += 1
         if schema is False:
             return NEVER
@@ -138,10 +105,11 @@ class _Reader:
         """
         parts = [self.read(each, depth + 1) for each in schema["allOf"]]
         rest = self._typed(_rest(schema, "allOf"), depth)
+        is_secret = any(each.is_secret for each in parts)
         told = [each for each in [*parts, rest] if not is_unknown(each)]
         if len(told) > 1 and all(len(each.members) == 1 and isinstance(each.members[0], ObjectOf) for each in told):
-            return Type((_merged([each.members[0] for each in told]),))
-        return told[0] if told and all(each == told[0] for each in told) else UNKNOWN
+            return Type((_merged([each.members[0] for each in told]),), is_secret)
+        return _same(told)._replace(is_secret=is_secret)
 
     def _typed(self, schema: Mapping[str, Any], depth: int) -> Type:
         given = schema.get("type")
@@ -176,28 +144,22 @@ class _Reader:
         return ObjectOf(fields, None if extra is False else self.read(extra, depth + 1), is_open)
 
 
-def list_schemas(schema: Mapping[str, Any]) -> tuple[list[Any], Any]:
-    """Return the schemas of the first elements of a list, and that of the elements behind them.
-
-    The first ones are in `prefixItems`, or, in the drafts up to 2019-09, in a list in `items`.
-    """
-    first, items = schema.get("prefixItems"), schema.get("items", True)
-    if isinstance(first, list):
-        return first, items if not isinstance(items, list) else True
-    return (items, schema.get("additionalItems", True)) if isinstance(items, list) else ([], items)
-
-
 def _merged(parts: list[Any]) -> ObjectOf:
     """Return the object that has the fields of all parts."""
     fields: dict[str, Field] = {}
     for part in parts:
         for name, field in part.fields.items():
             other = fields.get(name, Field(UNKNOWN, False))
-            known = [each for each in (other.type, field.type) if not is_unknown(each)]
-            type = known[0] if known and all(each == known[0] for each in known) else UNKNOWN
+            type = _same([each for each in (other.type, field.type) if not is_unknown(each)])
+            type = type._replace(is_secret=other.type.is_secret or field.type.is_secret)
             fields[name] = Field(type, other.is_required or field.is_required)
     is_closed = all(part.extra is None for part in parts)
     return ObjectOf(fields, None if is_closed else UNKNOWN, any(part.is_open and part.fields for part in parts))
+
+
+def _same(types: list[Type]) -> Type:
+    """Return the type that all of these are; unknown if they differ."""
+    return types[0] if types and all(each.members == types[0].members for each in types) else UNKNOWN
 
 
 def _says_something(part: Any) -> bool:
@@ -220,13 +182,7 @@ def _of_values(values: list[Any]) -> Type:
 
 
 def type_of_value(value: Any, *, is_literal: bool = True, depth: int = 0) -> Type:
-    """Return the type of a value.
-
-    Args:
-        value: Any JSON value.
-        is_literal: Whether the value is a literal in the flow, of which an inferred schema contains only the kind.
-        depth: The nesting depth of the value.
-    """
+    """Return the type of a JSON value. Of a literal in the flow, an inferred schema contains only the kind."""
     if depth > _DEEPEST:
         return UNKNOWN
     if isinstance(value, Mapping):
@@ -238,17 +194,10 @@ def type_of_value(value: Any, *, is_literal: bool = True, depth: int = 0) -> Typ
             return Type((ListOf(UNKNOWN),))
         elements = tuple(type_of_value(each, is_literal=is_literal, depth=depth + 1) for each in value)
         return Type((ListOf(union(elements), elements),))
-    kind = kind_of(value)
-    if kind is None:
-        return UNKNOWN
-    return NULL if kind == "null" else Type((Plain(kind, (value,), is_literal),))
-
-
-def kind_of(value: Any) -> str | None:
-    """Return the kind of a scalar; None for other values."""
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else "boolean"
-    return {int: "integer", float: "number", str: "string"}.get(type(value))
+    if value is None:
+        return NULL
+    kind = {bool: "boolean", int: "integer", float: "number", str: "string"}.get(type(value))
+    return Type((Plain(kind, (value,), is_literal),)) if kind is not None else UNKNOWN
 
 
 def schema_of(type: Type) -> Any:
@@ -264,6 +213,10 @@ class _Writer:
 
     def schema(self, type: Type, depth: int) -> Any:
         """Return the schema of a type."""
+        schema = self._schema(type, depth)
+        return {**schema, "is_secret": True} if type.is_secret else schema
+
+    def _schema(self, type: Type, depth: int) -> Any:
         self._parts += 1
         if is_unknown(type) or depth > _DEEPEST or self._parts > _MOST_WRITTEN:
             return {}

@@ -18,12 +18,7 @@ _LONGEST = 1_000
 
 
 def type_text(type: Type, longest: int = 200) -> str:
-    """Return a type as one line of text; unknown parts are `unknown`.
-
-    Args:
-        type: The type.
-        longest: Maximum number of characters.
-    """
+    """Return a type as one line of text, which is cut to a length; unknown parts are `unknown`."""
     return cut(_Writer().text(type, 0), longest)
 
 
@@ -54,15 +49,16 @@ class _Writer:
 
     def text(self, type: Type, depth: int) -> str:
         """Return a type as one line of text."""
+        mark = " [secret]" if type.is_secret else ""
         if is_unknown(type):
-            return "unknown"
+            return f"unknown{mark}"
         if not type.members:
             return "nothing"
         key = (id(type), depth)
         if key not in self._known:
             members = union([widened(type)]).members
             text = " | ".join(dict.fromkeys(self._member(each, depth) for each in members))
-            self._known[key] = cut(text, _LONGEST)
+            self._known[key] = cut(text, _LONGEST) + mark
         return self._known[key]
 
     def _member(self, member: Member, depth: int) -> str:

@@ -1,0 +1,54 @@
+"""The release of the servers that flows are for: a flag, the environment, the project or the configuration file."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ..errors import usage
+from .profiles import Profiles, load
+from .resolve import Setting
+
+__all__ = ["TARGET_VARIABLE", "check_target", "target_setting"]
+
+TARGET_VARIABLE = "STEPFLOW_TARGET"
+
+
+def target_setting(
+    profiles: Profiles | None = None, *, flag: str | None = None, project: tuple[Any, str] | None = None
+) -> Setting:
+    """Return the release that flows are for, None for all releases, and the origin of the setting.
+
+    Args:
+        profiles: The configuration file's contents; None reads the file if it is needed.
+        flag: The value of --target.
+        project: The setting of the project, and the file that has it.
+
+    Raises:
+        Problem: If the release is none, or the file cannot be read.
+    """
+    if flag is not None:
+        found = Setting("target", flag, "flag --target")
+    elif text := os.environ.get(TARGET_VARIABLE, "").strip():
+        found = Setting("target", text, f"environment variable {TARGET_VARIABLE}")
+    elif project is not None:
+        found = Setting("target", *project)
+    else:
+        profiles = load() if profiles is None else profiles
+        is_set = profiles.target is not None
+        found = Setting("target", profiles.target, str(profiles.path) if is_set else "default")
+    if found.value is not None:
+        check_target(found.value, found.origin.removeprefix("flag ").removeprefix("environment variable "))
+    return found
+
+
+def check_target(value: Any, where: str) -> None:
+    """Raise if a value is no release; `where` is its origin.
+
+    Raises:
+        Problem: If it is none.
+    """
+    from stepflow_client._rules.releases import release_number
+
+    if release_number(value) is None:
+        raise usage(f"{where}: target is a release such as 0.13, not {value!r}", 'write it as text: "0.13"')

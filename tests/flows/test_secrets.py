@@ -1,0 +1,95 @@
+"""Inferred types keep the mark of secrets, through references, branches and schemas that are merged."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from stepflow_client.flows import check, infer
+from stepflow_client.flows.file import parse_yaml
+from stepflow_client.flows.types.schemas import schema_of, type_of_schema
+from stepflow_client.flows.types.text import type_text
+
+SECRET = {"type": "string", "is_secret": True}
+FLOW = {
+    "schemas": {
+        "$defs": {"Key": SECRET},
+        "properties": {
+            "input": {
+                "type": "object",
+                "properties": {
+                    "name": {"type": "string"},
+                    "key": {"$ref": "#/$defs/Key"},
+                    "login": {"type": "object", "is_secret": True, "properties": {"token": {"type": "string"}}},
+                },
+                "required": ["name", "key", "login"],
+            },
+            "variables": {"type": "object", "properties": {"token": {**SECRET, "default": "hunter2"}}},
+        },
+    },
+    "steps": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("expression", "shown"),
+    [
+        ({"$input": "$.name"}, "string"),
+        ({"$input": "$.key"}, "string [secret]"),
+        ({"$input": "$.login"}, "{token?: string} [secret]"),
+        ({"$input": "$.login.token"}, "string [secret]"),
+        ({"$variable": "token"}, "string [secret]"),
+        ({"a": {"$input": "$.key"}, "b": 1}, "{a: string [secret], b: integer}"),
+        ([{"$input": "$.key"}, "x"], "[string [secret]]"),
+        ({"$if": True, "then": {"$input": "$.key"}, "else": "none"}, "string [secret]"),
+        ({"$if": {"$input": "$.name"}, "then": "x", "else": {"$input": "$.key"}}, "string"),
+        ({"$coalesce": [{"$variable": "token"}, None]}, "string [secret]"),
+        ({"$literal": {"$input": "$.key"}}, '{"$input": string}'),
+    ],
+)
+def test_what_a_secret_is_given_to_is_marked(expression: object, shown: str) -> None:
+    inferred = infer({**FLOW, "output": expression})
+    assert inferred.summary["output"] == shown
+    assert ("is_secret" in json.dumps(inferred.output)) == ("[secret]" in shown)
+    assert "hunter2" not in json.dumps(inferred.output) + shown
+
+
+@pytest.mark.parametrize(
+    ("schema", "shown"),
+    [
+        ({"allOf": [{"type": "string"}, SECRET]}, "string [secret]"),
+        ({"allOf": [{"type": "string"}], "is_secret": True}, "string [secret]"),
+        ({"anyOf": [SECRET, {"type": "null"}]}, "string | null [secret]"),
+        ({"oneOf": [{"type": "integer"}, SECRET]}, "integer | string [secret]"),
+        ({"is_secret": True}, "unknown [secret]"),
+        ({"enum": ["hunter2"], "is_secret": True}, "string [secret]"),
+        ({"type": "array", "items": SECRET}, "[string [secret]]"),
+        ({"type": "string", "nullable": True, "is_secret": True}, "string | null [secret]"),
+        ({"type": "string", "is_secret": False}, "string"),
+    ],
+)
+def test_merged_schemas_stay_secret(schema: dict[str, object], shown: str) -> None:
+    type = type_of_schema(schema)
+    assert type_text(type) == shown
+    assert type_text(type_of_schema(schema_of(type))) == shown
+
+
+def test_the_field_of_merged_objects_is_secret_if_it_is_in_one() -> None:
+    parts = [{"type": "object", "properties": {"a": each}} for each in ({"type": "string"}, SECRET)]
+    for both in (parts, parts[::-1]):
+        assert type_text(type_of_schema({"allOf": both})) == "{a?: string [secret]}"
+
+
+def test_schemas_that_are_added_to_a_file_keep_the_mark() -> None:
+    text = "schemas: {properties: {input: {type: object, properties: {k: {type: string, is_secret: true}}}}}\n"
+    text += "steps: []\noutput: {key: {$input: $.k}}\n"
+    inferred = infer(parse_yaml(text))
+    annotated = parse_yaml(inferred.annotated(text.encode(), "f.yaml").decode())
+    assert annotated["schemas"]["properties"]["output"]["properties"] == {"key": SECRET}
+
+
+def test_a_secret_is_no_other_type() -> None:
+    schema = {"type": "object", "properties": {"user_prompt": {"type": "integer", "is_secret": True}}}
+    step = {"id": "a", "component": "/builtin/create_messages", "input": {"user_prompt": {"$input": "$.user_prompt"}}}
+    flow = {"schemas": {"properties": {"input": schema}}, "steps": [step], "output": {"$step": "a"}}
+    assert "type-mismatch" in [each.rule for each in check(flow, type_check=True).diagnostics]
