@@ -64,17 +64,28 @@ def replace(output: Path, package: Path) -> None:
 
 
 def lacking(package: Path) -> list[str]:
-    """Return the names that the client imports and a package lacks, as one sentence each."""
-    told: set[str] = set()
-    for file in sorted(CLIENT.rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("stepflow_api."):
-                told |= {
-                    f"{node.module}.{alias.name} will be missing; {file.relative_to(CLIENT).as_posix()} uses it."
-                    for alias in node.names
-                    if not _has(package, str(node.module), alias.name)
-                }
-    return sorted(told)
+    """Return the names that the client uses and a package lacks, as one sentence each."""
+    return sorted(
+        {
+            f"{module}.{name} will be missing; {file.relative_to(CLIENT).as_posix()} uses it."
+            for file in sorted(CLIENT.rglob("*.py"))
+            for node in ast.walk(ast.parse(file.read_text("utf-8")))
+            for module, name in _used(node)
+            if not _has(package, module, name)
+        }
+    )
+
+
+def _used(node: ast.AST) -> list[tuple[str, str]]:
+    """Return the names of the package that a statement or expression uses, each with its module."""
+    match node:
+        case ast.ImportFrom(module=str(module), names=names) if module.startswith("stepflow_api."):
+            return [(module, alias.name) for alias in names]
+        case ast.Call(func=ast.Name("Operation"), args=[ast.Constant(str(operation)), *_]):
+            # The table of operations, which imports the module of each when it is first used.
+            tag, _, name = operation.partition(".")
+            return [(f"stepflow_api.api.{tag}", name)]
+    return []
 
 
 def _has(package: Path, module: str, name: str) -> bool:

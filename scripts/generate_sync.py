@@ -62,7 +62,8 @@ TOKENS = {
 }
 TEXTS = {
     r"Iterable\[Any\] \| Iterable\[Any\]": "Iterable[Any]",
-    r"Callable\[(\[[\w., ]*\]|\.\.\.), Awaitable\[(\w+|\w+\[\w+\])\]\]": r"Callable[\1, \2]",
+    r"Callable\[(\[[\w., ]*\]|\.\.\.), Awaitable\[([\w.]+|\w+\[\w+\])\]\]": r"Callable[\1, \2]",
+    r"-> Awaitable\[(.+)\]:": r"-> \1:",
     r"contextlib\.aclosing": "contextlib.closing",
     r"if\s+the\s+task\s+is\s+cancelled\s+\(in\s+the\s+sync\s+client:\s+on\s+a\s+KeyboardInterrupt\)": (
         "on a KeyboardInterrupt"

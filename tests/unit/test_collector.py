@@ -12,6 +12,7 @@ import pytest
 from stepflow_client import ExecutionStatus
 from stepflow_client._base.collector import collector_paused
 from stepflow_client._codec import answers, responses
+from stepflow_client._data.values import decode_raw
 
 
 @pytest.fixture(autouse=True)
@@ -22,25 +23,20 @@ def enabled() -> Iterator[None]:
 
 
 def test_it_is_paused_in_the_block_and_goes_on_after_it() -> None:
-    with collector_paused(when=True):
+    with collector_paused():
         assert not gc.isenabled()
     assert gc.isenabled()
 
 
 def test_it_goes_on_after_an_error() -> None:
-    with pytest.raises(ValueError, match="no"), collector_paused(when=True):
+    with pytest.raises(ValueError, match="no"), collector_paused():
         raise ValueError("no")
     assert gc.isenabled()
 
 
-def test_the_collector_is_not_paused_for_small_work() -> None:
-    with collector_paused(when=False):
-        assert gc.isenabled()
-
-
 def test_a_disabled_collector_stays_disabled() -> None:
     gc.disable()
-    with collector_paused(when=True):
+    with collector_paused():
         pass
     assert not gc.isenabled()
 
@@ -49,14 +45,14 @@ def test_blocks_of_several_threads_overlap() -> None:
     inside, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with collector_paused(when=True):
+        with collector_paused():
             inside.set()
             leave.wait(10)
 
     thread = threading.Thread(target=hold)
     thread.start()
     assert inside.wait(10)
-    with collector_paused(when=True):
+    with collector_paused():
         leave.set()
         thread.join(10)
         assert not gc.isenabled()
@@ -71,7 +67,7 @@ from stepflow_client._base.collector import collector_paused
 inside, leave = threading.Event(), threading.Event()
 
 def hold():
-    with collector_paused(when=True):
+    with collector_paused():
         # As a thread that has just come to the end of it.
         with _collector._lock:
             inside.set()
@@ -85,7 +81,7 @@ child = os.fork()
 if not child:
     signal.alarm(10)
     enabled = gc.isenabled()
-    with collector_paused(when=True):
+    with collector_paused():
         paused = not gc.isenabled()
     os._exit(not (enabled and paused and gc.isenabled()))
 done = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -110,7 +106,7 @@ def test_a_large_answer_is_read_without_it() -> None:
 
     gc.callbacks.append(note)
     try:
-        listed = responses.items("r", answers.raw_value(content, "GET /")["results"])
+        listed = responses.items("r", answers.value(content, "GET /", decode_raw)["results"])
         results = responses.results(listed, ExecutionStatus.COMPLETED)
     finally:
         gc.callbacks.remove(note)

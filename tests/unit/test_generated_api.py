@@ -294,7 +294,7 @@ def test_an_operation_imports_its_own_models_when_it_reads_a_response() -> None:
     code = (
         "import sys\n"
         "from stepflow_api.api.health import health_check\n"
-        "health_check._get_kwargs()\n"
+        "health_check.build_request()\n"
         "told = sorted(name for name in sys.modules if name.startswith('stepflow_api.models.'))\n"
         "print(told, 'attrs' in sys.modules)\n"
         "import httpx\n"

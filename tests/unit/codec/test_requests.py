@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 from stepflow_client._codec import requests
-from stepflow_client._data.values import encode
 from stepflow_client.errors import FlowFileError, InvalidArgumentError, UnsupportedByServerError
 from stepflow_client.types import FlowVariable
 
@@ -213,11 +211,3 @@ def test_numbers_in_messages_are_those_of_the_flow() -> None:
 @pytest.mark.parametrize(("remaining", "seconds"), [(60, 25), (25, 25), (2.9, 2), (0.9, 0), (0, 0), (-5, 0)])
 def test_servers_wait_whole_seconds(remaining: float, seconds: int) -> None:
     assert requests.wait_seconds(remaining, 25.0) == seconds
-
-
-def test_inputs_that_are_text_already_make_the_same_request() -> None:
-    json_body = {"flowId": "f", "input": [{"n": 1}, "é"], "wait": True}
-    request = {"method": "post", "url": "/runs", "json": json_body, "headers": {"Content-Type": "application/json"}}
-    sent = requests.with_inputs(request, encode({"n": 1}) + b"," + encode("é"))
-    assert json.loads(sent.pop("content")) == json_body
-    assert sent == {name: value for name, value in request.items() if name != "json"}

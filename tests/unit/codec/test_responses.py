@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stepflow_client import errors
 from stepflow_client._codec import answers, responses
+from stepflow_client._codec.answers import Started
 from stepflow_client._codec.variables import flow_variables
 from stepflow_client.types import ComponentInfo, ComponentList, ErrorCode, ExecutionStatus, FailedPlugin, FlowVariable
 
@@ -569,8 +570,8 @@ def test_the_name_of_a_blob(disposition: str | None, name: str | None) -> None:
     ],
 )
 def test_only_a_success_is_read_from_its_answer_alone(answers: list[dict[str, Any]], status: ExecutionStatus) -> None:
-    assert responses.single_result("r", answers, status) is None
+    assert responses.single_result(Started("r", status, answers)) is None
     done = [{"itemIndex": 0, "status": 2, "output": {"n": 1.0, "none": None}}]
-    result = responses.single_result("r", done, ExecutionStatus.COMPLETED)
+    result = responses.single_result(Started("r", ExecutionStatus.COMPLETED, done))
     assert result is not None
     assert (result.run_id, result.is_success, result.output) == ("r", True, {"n": 1, "none": None})

@@ -24,7 +24,6 @@ from stepflow_client._data.values import (
     decode_raw,
     encode,
     encode_plain,
-    encode_with,
     merge_overrides,
     ordered,
 )
@@ -358,10 +357,3 @@ def test_which_values_are_written_without_a_closer_look() -> None:
     holder: list[Any] = []
     holder.append(holder)
     assert encode_plain(holder) is None
-
-
-@QUICK
-@given(st.dictionaries(st.sampled_from("abc"), st.integers(0, 9)), st.lists(st.text() | st.integers(0, 9)))
-def test_a_list_that_is_text_already_is_a_field_like_others(others: dict[str, Any], items: list[Any]) -> None:
-    texts = [encode(item) for item in items]
-    assert json.loads(encode_with(others, "input", b",".join(texts))) == {**others, "input": items}

@@ -79,7 +79,7 @@ def test_an_interrupt_at_any_line(idle: bool) -> None:
         while interrupted_at(line := line + 1, client.health_check):
             # Both slots are there, and the connection gives no answer to what was asked before.
             slots = client._connection.dialect.inner.inner._slots  # type: ignore[attr-defined]
-            taken = [slots.acquire(0.001), slots.acquire(0.001)]
+            taken = [slots.take(), slots.take()]
             del taken
             assert client.health_check().status == "healthy"
         assert line > 50
@@ -91,10 +91,11 @@ def test_an_interrupt_at_any_line(idle: bool) -> None:
 def test_a_slot_that_is_lost_is_replaced() -> None:
     slots = SyncSlots(1)
     for number in range(4):
-        slot = slots.acquire(0.01)
+        slot = slots.wait(0.01)
+        assert slots.take() is None
         with pytest.raises(PoolTimeout, match="no connection was free"):
-            slots.acquire(0.01)
+            slots.wait(0.01)
         if number % 2:
             slots.release(slot)
         del slot
-    slots.acquire(0.01)
+    assert slots.take() is not None

@@ -22,6 +22,7 @@ LAYERS = (
     "_data",
     "types",
     "events",
+    "plain",
     "progress",
     "flow_models",
     "_http",
@@ -36,7 +37,6 @@ LAYERS = (
     "_shared",
     "transport",
     "facade",
-    "_records",
     "logs",
     "_embedded",
     "executor",
@@ -116,7 +116,7 @@ def test_imports_go_downwards() -> None:
 def test_the_top_of_the_package_is_public_and_short() -> None:
     modules = [path.stem for path in ROOT.glob("*.py")]
     assert len(modules) <= 12
-    assert [name for name in modules if name.startswith("_")] == ["__init__", "_records"]
+    assert [name for name in modules if name.startswith("_")] == ["__init__"]
 
 
 def test_nothing_imports_in_a_circle() -> None:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from stepflow_client import SyncStepflowClient, UnsupportedByServerError
 from stepflow_client._rules.dialect import Reply, Request, ShapeChangedError, current_components, translate
-from stepflow_client._rules.releases import needs_translation, pinned
+from stepflow_client._rules.releases import pinned
 
 RUN = "01900000-0000-7000-8000-000000000001"
 OLD_RUN = {
@@ -38,7 +38,7 @@ def drive(release: str, request: Request, *replies: Reply) -> tuple[list[Request
 
 
 def test_only_servers_before_0_12_need_it() -> None:
-    needed = {release: needs_translation(pinned("u", release)) for release in ("0.9", "0.10", "0.11.1", "0.12", "1.0")}
+    needed = {release: pinned("u", release).needs_translation for release in ("0.9", "0.10", "0.11.1", "0.12", "1.0")}
     assert needed == {"0.9": True, "0.10": True, "0.11.1": True, "0.12": False, "1.0": False}
 
 

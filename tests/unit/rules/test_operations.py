@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
+
 import httpx
 import pytest
+import stepflow_client
 from stepflow_client import NotFoundError
-from stepflow_client._rules.operations import OPERATIONS, operation_of
+from stepflow_client._rules.operations import OPERATIONS, create_run, get_run, operation_of
 
 from tests.unit.both_twins import RUN_ID, TWINS, call
 
@@ -44,3 +49,33 @@ def test_one_that_is_about_a_run_names_runs(twin: str) -> None:
     with pytest.raises(NotFoundError) as caught:
         call(twin, transport, lambda client: client.get_run(RUN_ID), server_release="0.13")
     assert (caught.value.hint, caught.value.run_id) == ("the server has no such run", RUN_ID)
+
+
+def test_a_request_is_what_the_generated_code_builds() -> None:
+    request = create_run(body={"flowId": "f", "input": [1]})
+    assert request.operation is create_run
+    assert request.parts == {
+        "method": "POST",
+        "url": "/runs",
+        "json": {"flowId": "f", "input": [1]},
+        "headers": {"Content-Type": "application/json"},
+    }
+    # What is None is left out.
+    assert get_run("a/b", wait=None, timeout_secs=3).parts == {
+        "method": "GET",
+        "url": "/runs/a%2Fb",
+        "params": {"timeoutSecs": 3},
+    }
+
+
+def test_no_private_name_of_the_generated_package_is_used() -> None:
+    found = []
+    for path in Path(stepflow_client.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("stepflow_api"):
+                found += [name.name for name in node.names]
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute):
+                # The module of an operation, imported by its name.
+                found += [node.attr] if node.value.attr == "_generated" else []
+    assert {"Client", "build_request", "METHOD", "PATH"} <= set(found)
+    assert [name for name in found if re.match("_", name)] == []

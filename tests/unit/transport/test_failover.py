@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from stepflow_api.api.run import get_run_events, list_runs
+from stepflow_api.api.run import list_runs
 from stepflow_client import (
     InvalidArgumentError,
     RetryPolicy,
@@ -18,6 +18,7 @@ from stepflow_client import (
     StepflowClient,
     SyncStepflowClient,
 )
+from stepflow_client._rules import operations
 from stepflow_client._sync.event_stream import event_stream
 
 from tests.scripted_server import Answer, decoded, listening, message
@@ -107,8 +108,8 @@ def test_a_stream_that_breaks_names_its_server() -> None:
     with client(servers) as both:
         both.list_runs()
         servers.broken.add("b")
-        request = get_run_events._get_kwargs(RUN, run_id=RUN)
-        events = event_stream(both._connection, "get_run_events", request, silence=5.0, run_id=RUN)
+        request = operations.get_run_events(RUN, run_id=RUN)
+        events = event_stream(both._connection, request, silence=5.0, run_id=RUN)
         with pytest.raises(ServerConnectionError, match="the connection to http://b broke"):
             next(events)
 

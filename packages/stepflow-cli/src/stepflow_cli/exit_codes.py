@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, StepflowClientError
-    from stepflow_client._records import PlainResult
+    from stepflow_client.plain import PlainResult
 
 __all__ = ["ExitCode"]
 

@@ -14,7 +14,7 @@ from .runs import VALUES
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult
-    from stepflow_client._records import PlainResult
+    from stepflow_client.plain import PlainResult
 
 __all__ = ["BATCH_RESULT", "RESULT", "cancelled_run", "failure", "failure_lines", "print_result", "print_results"]
 

@@ -12,8 +12,8 @@ from ..output.view import Column, View, rfc3339
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, RunAccount, RunDetails, RunDifference, RunItem, StepAccount, StepDetails
-    from stepflow_client._records import PlainRun
     from stepflow_client.events import RunEvent
+    from stepflow_client.plain import PlainRun
 
 __all__ = [
     "DIFFERENCE",

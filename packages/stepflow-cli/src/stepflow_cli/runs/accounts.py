@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         StepDetails,
         SyncStepflowClient,
     )
-    from stepflow_client._records import PlainResult
+    from stepflow_client.plain import PlainResult
 
     from ..server.connect import Target
     from .job import Job

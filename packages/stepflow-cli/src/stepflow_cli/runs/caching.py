@@ -19,8 +19,8 @@ from ..settings.resolve import ServerOptions, resolve
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, ResultCache
-    from stepflow_client._records import PlainResult
     from stepflow_client._stores.results import CachedResult
+    from stepflow_client.plain import PlainResult
 
     from .job import Caching, Job
 
@@ -127,7 +127,7 @@ def tell(result: FlowResult | PlainResult) -> None:
 
 
 def _plain(found: CachedResult) -> PlainResult:
-    from stepflow_client._records import PlainResult
+    from stepflow_client.plain import PlainResult
 
     return PlainResult(found.run_id, found.output, cached_at=datetime.fromtimestamp(found.created, UTC))
 

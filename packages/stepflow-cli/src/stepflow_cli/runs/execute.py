@@ -26,8 +26,8 @@ from .wait import Wait, hinting_return
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult
-    from stepflow_client._records import PlainResult
     from stepflow_client.flows.source import FlowText
+    from stepflow_client.plain import PlainResult
 
     from .caching import JobCache
 
@@ -265,11 +265,9 @@ def _run_one(target: Target, job: Job, wait: Wait, output: Output, cache: JobCac
 
 
 def _result(target: Target, job: Job, wait: Wait) -> FlowResult | PlainResult:
-    from stepflow_client._records import get_result
-
     run_id = start(target, job)
     with naming(target, run_id), hinting_return(target, run_id, wait), shown_while_waiting(target, run_id):
-        return get_result(target.client, run_id, timeout=wait.timeout)
+        return target.client.plain.get_result(run_id, timeout=wait.timeout)
 
 
 def _run_batch(target: Target, job: Job, wait: Wait, output: Output) -> None:

@@ -16,7 +16,7 @@ from .._codec import answers, requests
 from .._codec.requests import RunArguments, Variables
 from .._codec.variables import flow_variables
 from .._data.values import check_json, encode, encode_plain
-from .._rules import bindings as api
+from .._rules import operations as api
 from .._rules.creation import born
 from .._rules.deadline import deadline_override
 from .._shared.recorder import BatchRecorder, Recorder
@@ -168,7 +168,7 @@ class BatchRunner:
         given = {"flow": batch.flow, "variables": batch.arguments.variables, "overrides": batch.arguments.overrides}
         batch.tag = batch.journal.begin({name: _digest(encode(value)) for name, value in given.items()})
         # By the server's clock, every run of the batch is newer than this.
-        newest = await self._connection.call("list_runs", api.list_runs._get_kwargs(roots_only=True, limit=1), _flows)
+        newest = await self._connection.call(api.list_runs(roots_only=True, limit=1), _flows)
         since = batch.journal.since(max((born(run_id) or 0.0 for run_id in newest), default=0.0))
         if batch.journal.has_lost():
             await asyncio.sleep(self._connection.timings.orphan_arrival_delay)
@@ -178,8 +178,8 @@ class BatchRunner:
         """Return the flow ids of root runs, by run id: all created after a time on the server's clock, or more."""
         limit = 1000
         while True:
-            request = api.list_runs._get_kwargs(roots_only=True, limit=limit)
-            runs = await self._connection.call("list_runs", request, _flows)
+            request = api.list_runs(roots_only=True, limit=limit)
+            runs = await self._connection.call(request, _flows)
             oldest = min((born(run_id) or 0.0 for run_id in runs), default=0.0)
             if len(runs) < limit or oldest < since - self._connection.timings.clock_difference:
                 return runs

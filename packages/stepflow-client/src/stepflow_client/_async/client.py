@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
 from uuid import UUID
 
 from .._base.lazy import lazy_module
@@ -19,11 +19,12 @@ from .._http import settings as _settings
 from .._http.messages import MOST_BYTES
 from .._http.settings import Token
 from .._http.sockets import AsyncCancelled
-from .._rules import bindings as api
+from .._rules import operations as api
 from .._rules.deadline import call_scope, deadline_of, deadline_override, deadline_scope
 from .._rules.transient import RetryPolicy, policy_of
 from .._shared.pickling import Picklable
 from .._shared.recorder import Recorder
+from .._shared.tracing import is_untraced
 from ..errors import FlowFileError, InvalidArgumentError, StepflowClientError
 from ..flows.file import is_flow_id, load_flow
 from ..types.statuses import ExecutionStatus
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     from .following import Follower
     from .handle import RunHandle
     from .idempotency import KeyedRuns
+    from .plain import PlainReader
     from .progress import ProgressReporter
     from .rerun import Rerunner
     from .step_times import StepTimer
@@ -92,6 +94,8 @@ else:
     types = lazy_module("stepflow_client.types")
 
 __all__ = ["StepflowClient"]
+
+Run = TypeVar("Run", "answers.Started", "FlowResult[Any]")
 
 
 class StepflowClient(Picklable):
@@ -231,6 +235,13 @@ class StepflowClient(Picklable):
         from .blobs import BlobStore
 
         return BlobStore(self._connection)
+
+    @cached_property
+    def plain(self) -> PlainReader:
+        """Reads runs and results as plain objects, without pydantic: see `stepflow_client.plain`."""
+        from .plain import PlainReader
+
+        return PlainReader(self._connection, self._runs, self._waiter, self._recorder)
 
     @cached_property
     def _batches(self) -> BatchRunner:
@@ -406,8 +417,8 @@ class StepflowClient(Picklable):
         Returns:
             A list; its `failed_plugins` are the plugins that did not respond to the server.
         """
-        request = api.list_components._get_kwargs(exclude_schemas=api.UNSET if include_schemas else True)
-        return await self._connection.call("list_components", request, responses.components, timeout=timeout)
+        request = api.list_components(exclude_schemas=None if include_schemas else True)
+        return await self._connection.call(request, responses.components, timeout=timeout)
 
     # Running flows
 
@@ -538,11 +549,13 @@ class StepflowClient(Picklable):
             UnsupportedByServerError: If an idempotency key is given and the server is older than 0.10, where flows have
                 no ids that can be found again.
         """
-        began, deadline = time.monotonic(), deadline_of(timeout)
-        requests.single_input(input)
+        began, deadline = time.monotonic(), None if timeout is None else deadline_of(timeout)
+        if isinstance(input, (list, tuple)):
+            requests.single_input(input)
         if output_type is not None:
             typed.check_output_type(output_type)
-        _check_progress(progress)
+        if progress is not False:
+            _check_progress(progress)
         if check_input and not is_flow_id(flow):
             flow = load_flow(flow)
             from ..flows.needs import check_inputs
@@ -550,49 +563,68 @@ class StepflowClient(Picklable):
             check_inputs(flow, requests.items_of(input))
         if on_cancel not in ("detach", "cancel"):
             raise InvalidArgumentError(f"on_cancel is 'detach' or 'cancel', not {on_cancel!r}")
-        with deadline_scope(deadline), self._connection.traced("run", kind="INTERNAL") as span:
-            given = (flow, input, overrides, variables, variables_from_env)
-            finish = partial(self._result_of, began=began, deadline=deadline, progress=progress)
-            if cache is not None:
-                result = await self._cached.run(
-                    cache,
-                    *given,
-                    finish=finish,
-                    deduplicate=deduplicate,
-                    idempotency_key=idempotency_key,
-                    cancel=self._cancel_unwanted if on_cancel == "cancel" else None,
-                )
-            else:
-                run = await self._start(
-                    *given,
-                    max_concurrency=None,
-                    wait=self._connection.timings.creation_hold,
-                    deduplicate=deduplicate,
-                    idempotency_key=idempotency_key,
-                )
-                try:
-                    result = await finish(run)
-                except AsyncCancelled:
-                    if on_cancel == "cancel":
-                        await self._cancel_unwanted(run.run_id)
-                    raise
-            span.note(run_id=result.run_id, run_status=result.status.value)
-            if result.is_failed:
-                result = _with_hint(result, flow, input, overrides, variables)
-            return result if output_type is None else typed.with_typed_output(result, output_type)
+        given = (flow, input, overrides, variables, variables_from_env)
+        finish = partial(self._result_of, began, deadline, progress)
+        if cache is None:
+            options: dict[str, Any] = {"max_concurrency": None, "wait": self._connection.timings.creation_hold}
+            start = (
+                partial(self._creator.start, *given, deduplicate=deduplicate, **options)
+                if idempotency_key is None
+                else partial(self._keyed.start, *given, key=idempotency_key, **options)
+            )
+            running = partial(self._run, start, finish, on_cancel == "cancel")
+        else:
+            running = partial(
+                self._cached.run,
+                cache,
+                *given,
+                finish=finish,
+                deduplicate=deduplicate,
+                idempotency_key=idempotency_key,
+                cancel=self._cancel_unwanted if on_cancel == "cancel" else None,
+            )
+        result = await (self._in_scope("run", deadline, running) if deadline or not is_untraced() else running())
+        if result.error is not None:
+            result = _with_hint(result, flow, input, overrides, variables)
+        return result if output_type is None else typed.with_typed_output(result, output_type)
+
+    async def _in_scope(self, name: str, deadline: float | None, call: Callable[[], Awaitable[Run]]) -> Run:
+        """Make a call within its deadline and its span; calls that have neither do without."""
+        with deadline_scope(deadline), self._connection.traced(name, kind="INTERNAL") as span:
+            started = await call()
+            span.note(run_id=started.run_id, run_status=started.status.value if name == "run" else None)
+            return started
+
+    async def _run(
+        self,
+        start: Callable[[], Awaitable[answers.Started]],
+        finish: Callable[[answers.Started], Awaitable[FlowResult]],
+        cancels: bool,
+    ) -> FlowResult:
+        """Start a run and return its result; if the caller is cancelled, cancel the run if `cancels` is True."""
+        run = await start()
+        try:
+            return await finish(run)
+        except AsyncCancelled:
+            if cancels:
+                await self._cancel_unwanted(run.run_id)
+            raise
 
     async def _result_of(
-        self, run: answers.Started, *, began: float, deadline: float | None, progress: ProgressOption
+        self, began: float, deadline: float | None, progress: ProgressOption, run: answers.Started
     ) -> FlowResult:
         try:
             if progress is False:
-                result = await self._waiter.result_of(run, deadline)
+                result = responses.single_result(run, self._connection.reading(run.run_id))
+                if result is None:
+                    result = await self._waiter.result_of(run, deadline)
             else:
                 result = await self._reporter.result_of(run, began, deadline, progress)
         except StepflowClientError as error:
             error.run_id = error.run_id or run.run_id
             raise
-        self._recorder.seen(run.run_id, result.status)
+        if self._recorder.is_on:
+            self._recorder.seen(run.run_id, result.status)
         return result
 
     async def _cancel_unwanted(self, run_id: str) -> None:
@@ -654,19 +686,14 @@ class StepflowClient(Picklable):
             UnsupportedByServerError: If the input is an empty list and the server is older than 0.11, or if an
                 idempotency key is given and the server is older than 0.10.
         """
-        with deadline_scope(deadline_of(timeout)), self._connection.traced("submit", kind="INTERNAL"):
-            run = await self._start(
-                flow,
-                input,
-                overrides,
-                variables,
-                variables_from_env,
-                max_concurrency=max_concurrency,
-                wait=None,
-                deduplicate=deduplicate,
-                idempotency_key=idempotency_key,
-            )
-            return run.run_id
+        given = (flow, input, overrides, variables, variables_from_env)
+        options: dict[str, Any] = {"max_concurrency": max_concurrency, "wait": None}
+        start = (
+            partial(self._creator.start, *given, deduplicate=deduplicate, **options)
+            if idempotency_key is None
+            else partial(self._keyed.start, *given, key=idempotency_key, **options)
+        )
+        return (await self._in_scope("submit", deadline_of(timeout), start)).run_id
 
     @overload
     async def start_run(
@@ -745,11 +772,6 @@ class StepflowClient(Picklable):
         from .handle import RunHandle
 
         return RunHandle(self, run_id, output_type)
-
-    async def _start(self, *given: Any, idempotency_key: str | None, deduplicate: bool, **more: Any) -> answers.Started:
-        if idempotency_key is None:
-            return await self._creator.start(*given, deduplicate=deduplicate, **more)
-        return await self._keyed.start(*given, key=idempotency_key, **more)
 
     async def find_run(
         self, flow: FlowSource, *, idempotency_key: str, timeout: float | None = None

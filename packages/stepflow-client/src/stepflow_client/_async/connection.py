@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 from urllib.parse import urlencode
 
 from .._base.logging import logger
 from .._codec import answers
 from .._data.reading import Reading, Readings
-from .._data.values import encode
+from .._data.values import decode, decode_raw, encode
 from .._http.messages import (
     SHORTEST,
+    HeaderItems,
     HttpError,
     HttpRequest,
     HttpResponse,
@@ -32,15 +34,16 @@ from .._http.settings import (
     parse_urls,
     static_authorization,
 )
-from .._rules import bindings as api
+from .._rules import operations as api
 from .._rules import timings
 from .._rules.deadline import current_deadline, earlier
 from .._rules.failures import error_from
-from .._rules.operations import OPERATIONS
+from .._rules.operations import Operation, Request
 from .._rules.releases import Server, pinned, recognise
 from .._rules.spread import Spread
 from .._rules.transient import RetryPolicy, retry_after
-from .._shared.tracing import Operation, operation
+from .._shared.tracing import Operation as Span
+from .._shared.tracing import is_untraced, operation
 from ..errors import (
     ApiError,
     InvalidRequestError,
@@ -64,6 +67,7 @@ if TYPE_CHECKING:
 __all__ = ["Connection"]
 
 Answer = TypeVar("Answer")
+_Reader = Callable[[HttpRequest, HttpResponse], Answer]
 _ALONE = nullcontext()
 
 
@@ -113,6 +117,7 @@ class Connection:
         self.has_answered = False
         """Whether a server has ever responded to an operation of this client."""
         self.headers = {"accept": "*/*", "user-agent": "stepflow-client"}
+        """The headers of each request. A request that adds some has a dict of its own."""
         self.headers |= {name.lower(): value for name, value in (check_headers(headers) or {}).items()}
         known = None if server is None else pinned(self.url, server)
         proxy = check_proxy(proxy)
@@ -120,6 +125,7 @@ class Connection:
         header = static_authorization(credentials or (root.user if len(roots) == 1 else None))
         if header is not None:
             self.headers["authorization"] = header
+        self._with_headers = lru_cache(maxsize=8)(partial(_with_headers, self.headers))
         senders = [sender_to(each, verify, cert, proxy, limits, transport) for each in roots]
         if header is None:
             senders = [signing(sender, credentials, each) for sender, each in zip(senders, roots, strict=True)]
@@ -180,7 +186,7 @@ class Connection:
             InvalidResponseError: If the response is not from a Stepflow server.
         """
         try:
-            answer = await self.call("health_check", api.health_check._get_kwargs(), dict, timeout=timeout)
+            answer = await self.call(api.health_check(), dict, timeout=timeout)
         except (InvalidResponseError, InvalidRequestError, NotFoundError, UnsupportedByServerError) as error:
             raise InvalidResponseError(
                 f"{self.url} responds, but not like a Stepflow server: {error.message}",
@@ -191,22 +197,20 @@ class Connection:
         recognise(self.url, answer)
         return answer
 
-    async def call(
+    def call(
         self,
-        operation: str,
-        request: Mapping[str, Any],
+        request: Request,
         make: Callable[[dict[str, Any]], Answer],
         *,
         timeout: float | httpx.Timeout | None = None,
         run_id: str | None = None,
         waits: float = 0,
         raw: bool = False,
-    ) -> Answer:
+    ) -> Awaitable[Answer]:
         """Send a request and return what `make` builds from the JSON object in the response.
 
         Args:
-            operation: The operation's name in the spec.
-            request: The result of the operation's generated `_get_kwargs`.
+            request: The request.
             make: Converts the object to the value to return.
             timeout: Seconds for the request as a whole, instead of the client's timeout for each phase.
             run_id: The run concerned, for errors.
@@ -217,14 +221,73 @@ class Connection:
             TransportError: If no usable response arrived.
             ApiError: If the server responded with an error.
         """
+        read = partial(self._read, make, decode_raw if raw else decode)
+        more = (request, read, timeout, run_id, waits)
+        return self._exchange(None, *more) if is_untraced() else self._traced_exchange(*more)
+
+    def send(
+        self,
+        request: Request,
+        *,
+        timeout: float | httpx.Timeout | None = None,
+        run_id: str | None = None,
+        may_be_missing: bool = False,
+    ) -> Awaitable[HttpResponse]:
+        """Send a request and return the response; raise on error responses.
+
+        Args:
+            request: The request.
+            timeout: Seconds for the request as a whole, instead of the client's timeout for each phase.
+            run_id: The run concerned, for errors.
+            may_be_missing: Whether a 404 response is returned too, because it answers the caller's question.
+
+        Raises:
+            TransportError: If no usable response arrived.
+            ApiError: If the server responded with an error.
+        """
+        more = (request, _unread, timeout, run_id, 0, may_be_missing)
+        return self._exchange(None, *more) if is_untraced() else self._traced_exchange(*more)
+
+    async def _traced_exchange(self, request: Request, read: _Reader[Answer], *more: Any) -> Answer:
+        with self.traced(request.operation.name) as span:
+            return await self._exchange(span, request, read, *more)
+
+    async def _exchange(
+        self,
+        span: Span | None,
+        request: Request,
+        read: _Reader[Answer],
+        timeout: float | httpx.Timeout | None,
+        run_id: str | None,
+        waits: float,
+        may_be_missing: bool = False,
+    ) -> Answer:
+        """Send a request and return what `read` makes of the response; record both in the span, if there is one."""
         try:
-            with self.traced(operation) as span:
-                response = await self._send(span, operation, request, timeout=timeout, run_id=run_id, waits=waits)
-                answer = self._read(request, response, make, raw=raw)
-                if self.spread is not None and response.server is not None and operation == "create_run":
-                    self.spread.note(cast("_Run", answer).run_id, response.server)
+            limit = self.timeout if timeout is None else check_timeout(timeout, of_a_call=True)
+            sent = self.prepare(request, limit.waiting(waits) if waits else limit, run_id=run_id)
+            if span is not None:
+                span.sends(sent, self.url, run_id)
+            started = time.monotonic()
+            try:
+                response = await self.dialect.send(sent)
+            except StepflowClientError:
+                raise
+            except (HttpError, OSError, ValueError) as error:
+                self.dialect.forget()
+                raise error_from(error, sent, self.url_of(error), self.proxy, run_id) from error
+            self.has_answered = True
+            if span is not None:
+                span.note(status_code=response.status)
+            if logger.writes_debug:
+                logger.debug("%s -> %s in %.1f ms", sent, response.status, (time.monotonic() - started) * 1000)
+            is_usual = response.status == 200 and response.headers.get("content-type") == "application/json"
+            if not (is_usual or (may_be_missing and response.status == 404)):
+                self._refuse_errors(request.operation, sent, response, run_id)
+            answer = read(sent, response)
+            if span is not None:
                 span.returns(answer)
-                return answer
+            return answer
         except StepflowClientError as error:
             error.run_id = error.run_id or run_id
             # A response may quote the inputs of the run.
@@ -232,161 +295,97 @@ class Connection:
             raise
 
     def _read(
-        self, request: Mapping[str, Any], response: HttpResponse, make: Callable[[dict[str, Any]], Answer], *, raw: bool
+        self,
+        make: Callable[[dict[str, Any]], Answer],
+        decode: Callable[[bytes], Any],
+        sent: HttpRequest,
+        response: HttpResponse,
     ) -> Answer:
         """Return what `make` builds from a response."""
-        asked = f"{request['method'].upper()} {request['url']}"
         try:
-            read = answers.raw_value if raw else answers.value
-            return answers.build(make, read(response.content, asked), asked)
+            answer = answers.build(make, answers.value(response.content, sent, decode), sent)
         except InvalidResponseError:
             # The URL may now lead to another server.
             self.dialect.forget()
             raise
+        if self.spread is not None and response.server is not None and sent.operation == api.create_run.name:
+            self.spread.note(cast("_Run", answer).run_id, response.server)
+        return answer
 
-    async def send(
-        self,
-        operation: str,
-        request: Mapping[str, Any],
-        *,
-        timeout: float | httpx.Timeout | None = None,
-        run_id: str | None = None,
-        waits: float = 0,
-        may_be_missing: bool = False,
-    ) -> HttpResponse:
-        """Send a request and return the response; raise on error responses.
-
-        Args:
-            operation: The operation's name in the spec.
-            request: The result of the operation's generated `_get_kwargs`.
-            timeout: Seconds for the request as a whole, instead of the client's timeout for each phase.
-            run_id: The run concerned, for errors.
-            waits: Seconds the server was asked to hold the request; they are added to the timeout.
-            may_be_missing: Whether a 404 response is returned too, because it answers the caller's question.
-
-        Raises:
-            TransportError: If no usable response arrived.
-            ApiError: If the server responded with an error.
-        """
-        with self.traced(operation) as span:
-            return await self._send(
-                span,
-                operation,
-                request,
-                timeout=timeout,
-                run_id=run_id,
-                waits=waits,
-                may_be_missing=may_be_missing,
-            )
+    def _refuse_errors(
+        self, operation: Operation, sent: HttpRequest, response: HttpResponse, run_id: str | None
+    ) -> None:
+        """Raise the error that a response represents, if any."""
+        problem = answers.error_for(response.status, response.content_type, response.content, str(sent), run_id=run_id)
+        if problem is None:
+            return
+        problem.attempts = response.attempts
+        if isinstance(problem, ApiError):
+            problem.retry_after = retry_after(response)
+            if response.status == 404 and problem.details is None:
+                # The response does not say what is missing.
+                problem.hint = operation.not_found or None
+        if isinstance(problem, NotFoundError) and operation is api.create_run and self.spread is not None:
+            problem.hint = "do the servers share one store? strategy='spread' needs it"
+        raise problem
 
     def url_of(self, error: Exception) -> str:
         """Return the URL of the server that caused an error, or of the first server if that is unknown."""
         number = getattr(error, "server", None)
         return self.url if number is None else self._urls[number]
 
-    def traced(
-        self, name: str, *, kind: Literal["CLIENT", "INTERNAL"] = "CLIENT", is_current: bool = True
-    ) -> Operation:
+    def traced(self, name: str, *, kind: Literal["CLIENT", "INTERNAL"] = "CLIENT", is_current: bool = True) -> Span:
         """Return a context manager that traces and measures an operation. See `_tracing.operation`."""
         return operation(name, None if self.is_shared else self.root, kind=kind, is_current=is_current)
-
-    async def _send(
-        self,
-        span: Operation,
-        operation: str,
-        request: Mapping[str, Any],
-        *,
-        timeout: float | httpx.Timeout | None,
-        run_id: str | None,
-        waits: float,
-        may_be_missing: bool = False,
-    ) -> HttpResponse:
-        limit = self.timeout if timeout is None else check_timeout(timeout, of_a_call=True)
-        if waits:
-            limit = limit.waiting(waits)
-        is_idempotent = OPERATIONS[operation].is_idempotent
-        sent = self.prepare(request, limit, idempotent=is_idempotent, run_id=run_id, whole=limit.whole)
-        started = time.monotonic()
-        span.sends(sent, self.url, run_id)
-        try:
-            response = await self.dialect.send(sent)
-        except StepflowClientError as error:
-            error.run_id = error.run_id or run_id
-            raise
-        except (HttpError, OSError, ValueError) as error:
-            raise error_from(error, sent, self.url_of(error), self.proxy, run_id) from error
-        self.has_answered = True
-        span.note(status_code=response.status)
-        if logger.writes_debug:
-            logger.debug("%s -> %s in %.1f ms", sent, response.status, (time.monotonic() - started) * 1000)
-        is_usual = response.status == 200 and response.headers.get("content-type") == "application/json"
-        if not (is_usual or (may_be_missing and response.status == 404)):
-            try:
-                _refuse_errors(response, operation, str(sent), run_id)
-            except NotFoundError as error:
-                if operation == "create_run" and self.spread is not None:
-                    error.hint = "do the servers share one store? strategy='spread' needs it"
-                raise
-        return response
 
     def awaiting(self, run_id: str) -> AbstractContextManager[None]:
         """Return a context manager that counts a run towards its server's load while the run is waited for."""
         return _ALONE if self.spread is None else self.spread.awaiting(run_id)
 
     def prepare(
-        self,
-        request: Mapping[str, Any],
-        limit: Timeouts,
-        *,
-        idempotent: bool,
-        run_id: str | None = None,
-        whole: float = math.inf,
+        self, request: Request, limit: Timeouts, *, run_id: str | None = None, is_stream: bool = False
     ) -> HttpRequest:
         """Return the request to send, with its headers, timeouts, size limit and deadline.
 
         Args:
-            request: The result of the operation's generated `_get_kwargs`.
+            request: The request.
             limit: The timeouts; the caller's deadline may shorten them.
-            idempotent: Whether sending the request twice has the same effect as sending it once.
             run_id: The run concerned.
-            whole: Seconds for the request as a whole; not for a stream, which may last for hours.
+            is_stream: Whether the response may last for hours: the limit of the whole request does not apply then.
 
         Raises:
             StepflowClientError: If the client is closed.
         """
         if self.closed:
             raise StepflowClientError("the client is closed", hint="make a new one")
-        deadline = earlier(current_deadline(), whole)
+        deadline = current_deadline()
+        if limit.whole != math.inf and not is_stream:
+            deadline = earlier(deadline, limit.whole)
         if deadline is not None:
             limit = limit.at_most(max(deadline - time.monotonic(), SHORTEST))
-        headers = dict(self.headers)
-        for name, value in (request.get("headers") or {}).items():
-            headers[name.lower()] = value
-        params = request.get("params")
+        operation, parts = request
+        params, headers = parts.get("params"), parts.get("headers")
         return HttpRequest(
-            method=str(request["method"]).upper(),
-            path=request["url"],
-            query=urlencode({name: _parameter(value) for name, value in params.items()}) if params else "",
-            headers=headers,
-            content=encode(request["json"]) if "json" in request else request.get("content") or b"",
-            timeout=limit,
-            idempotent=idempotent,
-            deadline=deadline,
-            max_response_bytes=self.max_response_bytes,
-            server=None if self.spread is None else self.spread.home(run_id),
+            parts["method"],
+            parts["url"],
+            urlencode({name: _parameter(value) for name, value in params.items()}) if params else "",
+            self.headers if not headers else self._with_headers(tuple(headers.items())),
+            encode(parts["json"]) if "json" in parts else parts.get("content") or b"",
+            limit,
+            operation.is_idempotent,
+            deadline,
+            self.max_response_bytes,
+            None if self.spread is None else self.spread.home(run_id),
+            operation.name,
         )
 
 
-def _refuse_errors(response: HttpResponse, operation: str, asked: str, run_id: str | None) -> None:
-    problem = answers.error_for(response.status, response.content_type, response.content, asked, run_id=run_id)
-    if problem is not None:
-        problem.attempts = response.attempts
-        if isinstance(problem, ApiError):
-            problem.retry_after = retry_after(response)
-            if response.status == 404 and problem.details is None:
-                # The response does not say what is missing.
-                problem.hint = OPERATIONS[operation].not_found or None
-        raise problem
+def _unread(sent: HttpRequest, response: HttpResponse) -> HttpResponse:
+    return response
+
+
+def _with_headers(headers: Mapping[str, str], more: HeaderItems) -> dict[str, str]:
+    return {**headers, **{name.lower(): value for name, value in more}}
 
 
 def _parameter(value: object) -> str:

@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from .._base.lazy import lazy_module
 from .._base.logging import logger
+from .._base.newest import Newest
 from .._codec import answers, requests
 from .._codec.requests import RunArguments, Variables
+from .._data.reading import PLAIN, Reading, reading_of
 from .._data.secrets import secrets_of
-from .._rules import bindings as api
-from .._rules.creation import Call, RunRegistry, born, may_arrive_later, may_have_created
-from .._rules.deadline import current_deadline, deadline_override, has_passed
+from .._data.values import encode
+from .._rules import operations as api
+from .._rules.creation import Call, RunRegistry, may_have_created
+from .._rules.deadline import current_deadline
+from .._rules.releases import Server
 from .._rules.timings import Timings
 from .._shared.recorder import Recorder
-from .._shared.tracing import annotate
+from .._shared.tracing import annotate, is_untraced
 from ..errors import (
-    AmbiguousRunError,
     ApiError,
     InvalidArgumentError,
     NotFoundError,
@@ -29,7 +32,8 @@ from ..errors import (
 )
 from ..flows.file import is_flow_id
 from .connection import Connection
-from .flows import FlowStore
+from .flows import CheckedFlow, FlowStore
+from .lost_runs import LostRunFinder, Search
 
 if TYPE_CHECKING:
     import random
@@ -45,7 +49,8 @@ __all__ = ["RunCreator"]
 
 
 _MAX_SENDS = 5
-_OTHERS = "run() and submit() find their runs, as they run a copy of the flow that nobody else runs"
+_MOST_READY = 1_000
+"""Maximum number of flows that are kept ready for their next run."""
 
 
 class _Run(Protocol):
@@ -54,6 +59,30 @@ class _Run(Protocol):
 
 
 Created = TypeVar("Created", bound=_Run)
+
+
+_Key = tuple[bytes, int | None, int | None]
+"""The digest of a flow, and the `max_concurrency` and `wait` of its runs."""
+
+
+class _Prepared(NamedTuple):
+    """What creating several runs of one flow has in common: they differ only in their inputs."""
+
+    flow_id: str
+    request: api.Request
+    """The request without its inputs, with the body up to them as `content`."""
+    wait: int | None
+    reading: Reading
+    """How responses about the runs are read."""
+
+
+class _Ready(NamedTuple):
+    """A flow that is stored and checked, so that runs without other arguments than an input can be created."""
+
+    server: Server
+    """The server when the flow was checked: one of another release needs other checks."""
+    exact_integers: bool
+    prepared: _Prepared
 
 
 class RunCreator:
@@ -73,6 +102,8 @@ class RunCreator:
         self._flows = flows
         self._recorder = recorder
         self.exact_integers = exact_integers
+        self._search = LostRunFinder(connection)
+        self._ready: Newest[_Key, _Ready] = Newest(_MOST_READY)
 
     async def start(
         self,
@@ -110,33 +141,52 @@ class RunCreator:
             return run
         checked = self._flows.checked(flow)
         content, digest, _ = checked
-        annotate(flow_name=content.get("name"))
-        arguments = await self.arguments(input, variables, overrides, max_concurrency)
-        needs = self._flows.needs_of_flow(content, digest)
-        arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
+        if not is_untraced():
+            annotate(flow_name=content.get("name"))
+        if wait and current_deadline() is not None:
+            wait = _held(wait)
+        has_others = deduplicate or variables_from_env or variables is not None or overrides is not None
+        key = None if has_others else (digest, max_concurrency, wait)
+        claims = self._flows.registries.current
+        shared = claims.shared_flow(digest)
         # If runs are spread over several servers, these share a store, which survives the restart of a server.
-        may_be_lost = self._connection.spread is None and self._flows.registries.current.shared_flow(digest) is not None
-        for again in (may_be_lost, False):
-            flow_id, declared = await self._flows.store_to_run(checked, is_single=deduplicate)
+        for again in (self._connection.spread is None and shared is not None, False):
+            ready = None if key is None else self._ready.get(key)
+            if ready is None or ready.server is not self._connection.dialect.server or ready.prepared.flow_id != shared:
+                arguments = await self.arguments(input, variables, overrides, max_concurrency)
+                needs = self._flows.needs_of_flow(content, digest)
+                arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
+                prepared = await self._stored(checked, arguments, wait, key, is_single=deduplicate)
+            else:
+                prepared = ready.prepared
+                inputs = requests.run_inputs(input, exact_integers=ready.exact_integers)
+                arguments = RunArguments(inputs, {}, None, max_concurrency)
             try:
-                run = await self.create(
-                    flow_id,
-                    arguments,
-                    answers.started,
-                    declared=declared,
-                    output=content.get("output"),
-                    wait=_held(wait),
-                )
+                run = await self._create(prepared, arguments, answers.started, claims)
             except NotFoundError:
                 # A server that was restarted without a persistent store has lost the flow.
-                self._flows.forget(flow_id)
+                self._flows.forget(prepared.flow_id)
+                shared = None
                 if not again:
                     raise
             else:
-                annotate(run_id=run.run_id)
-                self._recorder.created(run.run_id, flow_id, arguments, source or flow, content)
+                if self._recorder.is_on:
+                    self._recorder.created(run.run_id, prepared.flow_id, arguments, source or flow, content)
                 return run
         raise InvalidArgumentError("the flow cannot be stored")  # pragma: no cover - the loop returns or raises
+
+    async def _stored(
+        self, checked: CheckedFlow, arguments: RunArguments, wait: int | None, key: _Key | None, *, is_single: bool
+    ) -> _Prepared:
+        """Store a flow and return what its runs have in common, which is kept for the next run if there is a key."""
+        flow_id, declared = await self._flows.store_to_run(checked, is_single=is_single)
+        # Storing the flow may have taken some of the time.
+        prepared = self._prepare(flow_id, arguments, declared, checked.content.get("output"), _held(wait))
+        if key is not None and prepared.wait == wait:
+            server = await self._connection.server()
+            exact = server.capabilities["exact_numbers"] or not self.exact_integers
+            self._ready.put(key, _Ready(server, exact, prepared))
+        return prepared
 
     async def create_run(
         self,
@@ -192,41 +242,44 @@ class RunCreator:
 
         If a response is lost, `on_lost` is called.
         """
-        values = arguments.variables
-        declared = declared if declared is not None else self._flows.declared(flow_id)
-        request = api.create_run._get_kwargs(
-            body=api.json_body(
-                flowId=flow_id,
-                input=arguments.inputs,
-                overrides={"steps": arguments.overrides} if arguments.overrides else api.UNSET,
-                variables=values or api.UNSET,
-                maxConcurrency=_or_unset(arguments.max_concurrency),
-                wait=True if wait is not None else api.UNSET,
-                timeoutSecs=_or_unset(wait),
-            )
-        )
-        if arguments.text is not None:
-            request = requests.with_inputs(request, arguments.text)
-        send = partial(self._connection.call, "create_run", request, read, timeout=timeout, waits=wait or 0, raw=True)
-        secrets = secrets_of(values, declared)
-        try:
-            created = await self._create_once(flow_id, send, read, on_lost)
-        except StepflowClientError as error:
-            # The server's error may quote the request.
-            secrets.clean(error)
-            raise error from None
-        like = output if output is not None else self._flows.output(flow_id)
-        self._connection.readings.note(created.run_id, like, secrets)
-        return created
+        prepared = self._prepare(flow_id, arguments, declared, output, wait)
+        claims = self._flows.registries.current
+        return await self._create(prepared, arguments, read, claims, timeout=timeout, on_lost=on_lost)
 
-    async def _create_once(
+    def _prepare(
         self,
         flow_id: str,
-        send: Callable[[], Awaitable[Created]],
+        arguments: RunArguments,
+        declared: Mapping[str, FlowVariable] | None,
+        output: Any,
+        wait: int | None,
+    ) -> _Prepared:
+        """Return what runs with these arguments, but other inputs, have in common."""
+        fields = {
+            "flowId": flow_id,
+            "overrides": {"steps": arguments.overrides} if arguments.overrides else None,
+            "variables": arguments.variables or None,
+            "maxConcurrency": arguments.max_concurrency,
+            "wait": True if wait is not None else None,
+            "timeoutSecs": wait,
+        }
+        operation, parts = api.create_run(body={name: value for name, value in fields.items() if value is not None})
+        before = encode(parts.pop("json"))[:-1] + b',"input":['
+        secrets = secrets_of(arguments.variables, declared if declared is not None else self._flows.declared(flow_id))
+        reading = reading_of(output if output is not None else self._flows.output(flow_id), secrets)
+        return _Prepared(flow_id, api.Request(operation, {**parts, "content": before}), wait, reading)
+
+    async def _create(
+        self,
+        prepared: _Prepared,
+        arguments: RunArguments,
         read: Callable[[dict[str, Any]], Created],
+        claims: RunRegistry,
+        *,
+        timeout: float | None = None,
         on_lost: Callable[[], object] | None = None,
     ) -> Created:
-        """Create a run and return it.
+        """Create a prepared run exactly once and return what `read` builds from the response.
 
         If the response is lost, the run is searched for among the root runs of the flow that belong to no call of this
         client. If there is none, the request is sent again, unless the server may still be processing it. A run that
@@ -234,182 +287,61 @@ class RunCreator:
         created it.
 
         Args:
-            flow_id: The flow.
-            send: Sends the request once and reads the response.
+            prepared: What was prepared.
+            arguments: The arguments, of which only the inputs are used.
             read: Reads the run from a response that has its `summary`.
+            claims: The flows, runs and open calls of this process.
+            timeout: Seconds for each request, instead of the client's timeout.
             on_lost: Called when a response was lost.
 
         Raises:
             AmbiguousRunError: If the run cannot be identified, or if it is uncertain whether there is one.
         """
-        timings = self._connection.timings
-        claims = self._flows.registries.current
+        flow_id, (operation, parts), wait, reading = prepared
+        text = encode(arguments.inputs)[1:-1] if arguments.text is None else arguments.text
+        request = api.Request(operation, {**parts, "content": b"%b%b]}" % (parts["content"], text)})
+        send = partial(self._connection.call, request, read, timeout=timeout, waits=wait or 0, raw=True)
         call = claims.begin(flow_id, has_one_clock=self._connection.spread is None)
         began = time.monotonic()
-        is_settled = False
+        is_settled, run_id = False, None
         try:
-            for attempt in range(1, _MAX_SENDS + 1):
+            while True:
                 is_settled, sent = False, time.monotonic()
-                call.sends = attempt
+                call.sends += 1
                 try:
                     created = await send()
+                    run_id = created.run_id
                 except StepflowClientError as error:
                     is_settled = not may_have_created(error)
                     if is_settled:
                         raise
                     if on_lost is not None:
                         on_lost()
-                    # Search for the run for as long as the response was waited for.
-                    waited = min(time.monotonic() - sent, timings.search_after_timeout)
-                    processing = waited if may_arrive_later(error) else 0.0
-                    found = await self._find(_Search(timings, claims, call, began, error, processing))
+                    found = await self._search.find(Search(self._connection.timings, claims, call, began, error, sent))
                     is_settled = True
-                    if found is not None:
-                        return answers.build(read, {"summary": found}, "GET /runs")
-                    pause = _pause(timings, error, attempt)
-                    if attempt == _MAX_SENDS or pause is None:
-                        raise
-                    logger.info("a run of flow %s was not created (%s); sent again", flow_id, type(error).__name__)
-                    await asyncio.sleep(pause)
-                else:
-                    claims.own(flow_id, created.run_id)
-                    is_settled = True
-                    return created
-            raise AssertionError("unreachable")  # pragma: no cover - the last attempt returns or raises
+                    if found is None:
+                        await self._pause(call, error)
+                        continue
+                    created = answers.build(read, {"summary": found}, "GET /runs")
+                is_settled = True
+                if reading is not PLAIN:
+                    self._connection.readings.note(created.run_id, reading)
+                return created
+        except StepflowClientError as error:
+            # The server's error may quote the request.
+            reading.secrets.clean(error)
+            raise error from None
         finally:
             # A cancelled call, for example, is not settled: no other call may take a run that it may have left behind.
-            claims.end(call, is_settled=is_settled)
+            claims.end(call, is_settled=is_settled, run_id=run_id)
 
-    async def _find(self, search: _Search) -> dict[str, Any] | None:
-        """Return the summary of the run that a request created whose response was lost; None if it created none.
-
-        Raises:
-            AmbiguousRunError: If the run cannot be identified.
-        """
-        search.call.is_lost = True
-        timings = self._connection.timings
-        pause = timings.arrival_delay
-        try:
-            while True:
-                looked = time.monotonic()
-                try:
-                    with deadline_override(search.last_look):
-                        seen = await self._runs_of(search)
-                except StepflowClientError as failure:
-                    if not failure.is_retryable or has_passed(search.give_up):
-                        raise search.ambiguous([]) from failure
-                    await asyncio.sleep(timings.arrival_delay)
-                    continue
-                found = await self._pick(search, seen)
-                if found is not None:
-                    return seen[found]
-                if looked >= search.look_until:
-                    if search.may_come:
-                        raise search.ambiguous([]) from search.error
-                    return None
-                await asyncio.sleep(max(0.001, min(pause, search.look_until - time.monotonic())))
-                pause = min(2 * pause, timings.resend_longest_pause)
-        finally:
-            search.call.is_lost = False
-
-    async def _pick(self, search: _Search, seen: Mapping[str, object]) -> str | None:
-        """Return the id of the run, among those of the flow, that a call created; None if all belong to other calls.
-
-        Raises:
-            AmbiguousRunError: If the run cannot be identified.
-        """
-        claims, call = search.claims, search.call
-        # Calls that begin later cannot have created any of these runs.
-        rivals = claims.rivals(call)
-        while True:
-            rivals &= claims.rivals(call)
-            left = claims.unowned(seen)
-            if not left:
-                return None
-            if not rivals and claims.is_ours(call.flow_id):
-                run_id = call.pick(left)
-                if run_id is not None and claims.own(call.flow_id, run_id, search.lost_at):
-                    return run_id
-            if all(rival.is_lost for rival in rivals) or has_passed(search.give_up):
-                raise search.ambiguous(left) from search.error
-            # The response to the other call will show whether one of the runs belongs to that call.
-            await asyncio.sleep(self._connection.timings.arrival_delay / 6)
-
-    async def _runs_of(self, search: _Search) -> dict[str, dict[str, Any]]:
-        """Return the summaries of the flow's runs that a call may have created, by run id."""
-        timings = self._connection.timings
-        limit = timings.searched_runs
-        while True:
-            request = api.list_runs._get_kwargs(roots_only=True, limit=limit)
-            runs = await self._connection.call("list_runs", request, _summaries)
-            times = [time for time in map(born, runs) if time is not None]
-            # A run that the call created is no older than the call. Ages are relative to the newest run of all.
-            oldest = max(times, default=0.0) - (time.monotonic() - search.began) - timings.clock_difference
-            if len(runs) < limit or (times and min(times) < oldest):
-                flow_id = search.call.flow_id
-                recent = {run_id: run for run_id, run in runs.items() if (born(run_id) or oldest) >= oldest}
-                return {run_id: run for run_id, run in recent.items() if run["flowId"] == flow_id}
-            # All listed runs are newer than the call: the run may be further down the list.
-            limit *= 4
-
-
-def _summaries(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the summaries in a list of runs, by run id."""
-    summaries = {run["runId"]: run for run in answer["runs"]}
-    if not all(isinstance(run_id, str) and isinstance(run["flowId"], str) for run_id, run in summaries.items()):
-        raise TypeError("a run has no runId or no flowId")
-    return summaries
-
-
-class _Search:
-    """The search for the run of a request whose response was lost.
-
-    Args:
-        timings: The client's timings.
-        claims: The client's flows, runs and open calls.
-        call: The call that sent the request.
-        began: When the call began, by `time.monotonic()`, like all times here.
-        error: How the request failed.
-        processing: Seconds for which the server may still be processing it.
-    """
-
-    def __init__(
-        self,
-        timings: Timings,
-        claims: RunRegistry,
-        call: Call,
-        began: float,
-        error: StepflowClientError,
-        processing: float,
-    ) -> None:
-        """Calculate when the search ends."""
-        self.claims, self.call, self.began, self.error = claims, call, began, error
-        self.is_ours = claims.is_ours(call.flow_id)
-        now, deadline = time.monotonic(), current_deadline()
-        self.lost_at = now
-        """When the response was lost: by then, the server has received the request or never will."""
-        end = now + timings.search_outage
-        self.give_up = end if deadline is None else min(end, deadline)
-        """When the search ends if the server does not respond."""
-        self.last_look = max(self.give_up, now + timings.last_search)
-        """The deadline of the last request. It may exceed the caller's: finding the run is worth the delay."""
-        # The request may still be on its way to the server.
-        wanted = now + max(timings.arrival_delay, processing)
-        self.look_until = min(wanted, self.give_up)
-        """When a run that has not appeared is considered not created, or impossible to identify."""
-        self.may_come = bool(processing) or self.give_up < wanted
-        """Whether a run may still appear after that."""
-
-    def ambiguous(self, runs: Sequence[str]) -> AmbiguousRunError:
-        """Return the error that lists the candidate runs."""
-        names = ", ".join(runs[:5]) or "none was seen"
-        flow = f"{self.call.flow_id[:12]}…"
-        exact = "deduplicate=True makes this exact"
-        return AmbiguousRunError(
-            f"a run of flow {flow} may have been created, but its response was lost ({self.error.message}): {names}",
-            candidates=list(runs),
-            hint=f"look at the candidates before you start it again; {exact if self.is_ours else _OTHERS}",
-        )
+    async def _pause(self, call: Call, error: StepflowClientError) -> None:
+        """Wait until a request whose run does not exist may be sent again; raise its error if it must not be."""
+        pause = _pause(self._connection.timings, error, call.sends)
+        if call.sends == _MAX_SENDS or pause is None:
+            raise error
+        logger.info("a run of flow %s was not created (%s); sent again", call.flow_id, type(error).__name__)
+        await asyncio.sleep(pause)
 
 
 def _pause(timings: Timings, error: StepflowClientError, attempt: int) -> float | None:
@@ -427,7 +359,3 @@ def _held(wait: int | None) -> int | None:
     """Return how many seconds a server may hold the request that creates a run: 0 if the deadline might pass first."""
     deadline = current_deadline()
     return 0 if wait and deadline is not None and deadline - time.monotonic() < 2 * wait else wait
-
-
-def _or_unset(value: int | None) -> Any:
-    return api.UNSET if value is None else value

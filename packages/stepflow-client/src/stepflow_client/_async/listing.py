@@ -9,7 +9,7 @@ from typing import Any, Generic
 from uuid import UUID
 
 from .._codec import requests
-from .._rules import bindings as api
+from .._rules import operations as api
 from .._rules.listing import Run, Window, is_coarse, newest_first, second
 from ..errors import InvalidArgumentError, InvalidResponseError
 from ..types.statuses import ExecutionStatus, status_number
@@ -133,10 +133,8 @@ class RunLister(Generic[Run]):
         if offset and limit is None:
             # With SQLite, an offset without a limit is ignored.
             limit = 2**31 - 1
-        request = api.list_runs._get_kwargs(
-            limit=api.UNSET if limit is None else limit, offset=offset or api.UNSET, **filters
-        )
-        return await self._connection.call("list_runs", request, self._read, timeout=timeout)
+        request = api.list_runs(limit=limit, offset=offset or None, **filters)
+        return await self._connection.call(request, self._read, timeout=timeout)
 
 
 def _filters(
@@ -149,19 +147,21 @@ def _filters(
     """Check the filters that servers support, and return them as query parameters."""
     return {
         "status": _status_filter(status),
-        "flow_name": api.UNSET if flow_name is None else requests.check_text(flow_name, "flow_name"),
-        "root_run_id": api.UNSET if root_run_id is None else requests.check_run_id(root_run_id),
-        "parent_run_id": api.UNSET if parent_run_id is None else requests.check_run_id(parent_run_id),
-        "roots_only": api.UNSET if roots_only is None else bool(roots_only),
+        "flow_name": None if flow_name is None else requests.check_text(flow_name, "flow_name"),
+        "root_run_id": None if root_run_id is None else requests.check_run_id(root_run_id),
+        "parent_run_id": None if parent_run_id is None else requests.check_run_id(parent_run_id),
+        "roots_only": None if roots_only is None else bool(roots_only),
     }
 
 
 def _status_filter(status: ExecutionStatus | str | None) -> Any:
     if status is None:
-        return api.UNSET
+        return None
     number = status_number(status)
     # Servers ignore the filter and list all runs if they do not know the number.
     if number is None or ExecutionStatus(status) not in list(ExecutionStatus):
         known = ", ".join(each.value for each in ExecutionStatus)
         raise InvalidArgumentError(f"status is one of {known}, not {status!r}")
-    return api.RunStatus(number)
+    from stepflow_api.models import RunStatus
+
+    return RunStatus(number)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from .._base.lazy import lazy_module
 from .._base.logging import logger
 from .._codec import answers, requests
-from .._rules import bindings as api
+from .._rules import operations as api
 from .._rules.deadline import deadline_of, deadline_scope, has_passed
 from .._rules.ending import is_given_up
 from .._rules.transient import TRANSIENT_ERRORS, Backoff
@@ -129,9 +129,6 @@ class Waiter:
         """Wait until a run of one item that was just created ends, and return its result."""
         if run.answers and run.has_ended:
             reading = self._connection.reading(run.run_id)
-            result = responses.single_result(run.run_id, run.answers, run.status, reading)
-            if result is not None:
-                return result
             listed = await self._runs.explain(responses.items(run.run_id, run.answers, reading), run.status)
             return responses.only_result(listed, run.status, reading)
         status = run.status
@@ -189,11 +186,9 @@ class Waiter:
             summary = await self._runs.summary(run_id)
             if summary is not None:
                 return summary
-        request = api.get_run._get_kwargs(
-            run_id=run_id, wait=True if held else api.UNSET, timeout_secs=held or api.UNSET
-        )
+        request = api.get_run(run_id, wait=bool(held) or None, timeout_secs=held or None)
         read = partial(answers.run_state, run_id=run_id)
-        return await self._connection.call("get_run", request, read, run_id=run_id, waits=held)
+        return await self._connection.call(request, read, run_id=run_id, waits=held)
 
     async def finished(
         self,

@@ -6,16 +6,13 @@ import gc
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 
 __all__ = ["collector_paused"]
 
 _lock = threading.Lock()
 _pauses = 0
 _was_enabled = False
-
-
-_NOT_PAUSED = nullcontext()
 
 
 def _forget_other_threads() -> None:
@@ -31,20 +28,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_other_threads)
 
 
-def collector_paused(*, when: bool) -> AbstractContextManager[None]:
+@contextmanager
+def collector_paused() -> Iterator[None]:
     """Return a context manager that pauses Python's cyclic garbage collector.
 
     While 100,000 items are created, the collector would repeatedly traverse those created so far, which takes nearly
     half of the time.
-
-    Args:
-        when: Whether to pause it. Use False for small amounts of data.
     """
-    return _paused() if when else _NOT_PAUSED
-
-
-@contextmanager
-def _paused() -> Iterator[None]:
     global _pauses, _was_enabled
     with _lock:
         if not _pauses:

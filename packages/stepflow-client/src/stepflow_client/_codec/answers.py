@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from .. import errors
 from .._base.collector import collector_paused
 from .._base.text import cut
-from .._data.values import decode, decode_raw
-from ..types.statuses import FAILED_STATUSES, ExecutionStatus, read_status
+from .._data.values import decode
+from ..types.statuses import FAILED_STATUSES, STATUS_NUMBERS, ExecutionStatus, read_status
 
 __all__ = [
     "RunState",
@@ -30,7 +32,6 @@ __all__ = [
     "is_failed",
     "is_unfinished",
     "json_value",
-    "raw_value",
     "run_state",
     "run_states",
     "started",
@@ -57,6 +58,7 @@ _HINTS = {
 }
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _LONGEST_MESSAGE = 500
+_INDEX_OF, _STATUS_OF = itemgetter("itemIndex"), itemgetter("status")
 _LARGE = 32 * 1024
 """Size in bytes above which a response counts as large."""
 
@@ -138,27 +140,20 @@ def _phrase(status: int) -> str:
         return ""
 
 
-def value(content: bytes, asked: str) -> dict[str, Any]:
+def value(content: bytes, asked: object, decode: Callable[[bytes], Any] = decode) -> dict[str, Any]:
     """Return the JSON object in the body of a response.
 
-    Raises:
-        InvalidResponseError: If the body is not a JSON object.
-    """
-    decoded = json_value(content, asked)
-    if not isinstance(decoded, dict):
-        raise _not_json(content, asked)
-    return decoded
-
-
-def raw_value(content: bytes, asked: str) -> dict[str, Any]:
-    """Return the JSON object in the body of a response, with its numbers unconverted; its parts are converted later.
+    Args:
+        content: The body.
+        asked: The request, for errors.
+        decode: How to parse the body: `decode_raw` if its parts are converted later.
 
     Raises:
         InvalidResponseError: If the body is not a JSON object.
     """
+    # The usual case is written out, as every call takes it.
     try:
-        with collector_paused(when=len(content) > _LARGE):
-            decoded = decode_raw(content)
+        decoded = decode(content) if len(content) <= _LARGE else json_value(content, asked, decode)
     except (ValueError, RecursionError):
         decoded = None
     if not isinstance(decoded, dict):
@@ -166,20 +161,20 @@ def raw_value(content: bytes, asked: str) -> dict[str, Any]:
     return decoded
 
 
-def json_value(content: bytes, asked: str) -> Any:
+def json_value(content: bytes, asked: object, decode: Callable[[bytes], Any] = decode) -> Any:
     """Return the JSON value in the body of a response.
 
     Raises:
         InvalidResponseError: If the body is not JSON.
     """
     try:
-        with collector_paused(when=len(content) > _LARGE):
+        with collector_paused() if len(content) > _LARGE else nullcontext():
             return decode(content)
     except (ValueError, RecursionError):
         raise _not_json(content, asked) from None
 
 
-def _not_json(content: bytes, asked: str) -> errors.InvalidResponseError:
+def _not_json(content: bytes, asked: object) -> errors.InvalidResponseError:
     start = _clip(content[:400].decode("utf-8", "replace")) or "an empty body"
     start = cut(start, 80)
     return errors.InvalidResponseError(
@@ -188,7 +183,7 @@ def _not_json(content: bytes, asked: str) -> errors.InvalidResponseError:
     )
 
 
-def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], asked: str) -> Answer:
+def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], asked: object) -> Answer:
     """Return the value that `make` builds from a response.
 
     Raises:
@@ -278,12 +273,12 @@ def checked_items(answers: Any) -> list[dict[str, Any]]:
     if not isinstance(answers, list) or not set(map(type, answers)) <= {dict}:
         raise TypeError("the items are no list of objects")
     # Check the types first: `true` equals 1.
-    if not {type(answer["itemIndex"]) for answer in answers} <= {int}:
+    if not set(map(type, map(_INDEX_OF, answers))) <= {int}:
         raise TypeError("the index of an item is no integer")
-    statuses = [answer["status"] for answer in answers]
+    statuses = list(map(_STATUS_OF, answers))
     if not set(map(type, statuses)) <= {int, str}:
         raise TypeError("the status of an item is neither a number nor a word")
-    for status in set(statuses):
+    for status in set(statuses).difference(STATUS_NUMBERS):
         read_status(status)
     return answers
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID
 
 from .._data.objects import DataObject, is_data_object
-from .._data.values import check_json, encode_with, merge_overrides
+from .._data.values import check_json, is_plain, merge_overrides
 from ..errors import InvalidArgumentError, UnsupportedByServerError
 from ..flows.file import load_file, parse_json
 
@@ -38,12 +38,13 @@ __all__ = [
     "flow_digest",
     "flow_for_dry_run",
     "numbers_as_written",
+    "of_plain_content",
+    "plain_content",
     "run_arguments",
     "run_inputs",
     "run_variables",
     "single_input",
     "wait_seconds",
-    "with_inputs",
 ]
 
 Variables = Mapping[str, Any] | str | PathLike[str] | DataObject
@@ -161,9 +162,10 @@ def run_inputs(value: Any, *, exact_integers: bool) -> list[Any]:
     Raises:
         InvalidArgumentError: If a value cannot be represented in JSON.
     """
-    if isinstance(value, (list, tuple)):
-        return list(check_json(value, "input", exact_integers=exact_integers))
-    return [check_json(value, "input", exact_integers=exact_integers)]
+    # The usual case is written out: one input that can be sent as it is.
+    if not isinstance(value, (list, tuple)):
+        return [value if is_plain(value) else check_json(value, "input", exact_integers=exact_integers)]
+    return list(check_json(value, "input", exact_integers=exact_integers))
 
 
 class RunArguments(NamedTuple):
@@ -175,13 +177,6 @@ class RunArguments(NamedTuple):
     max_concurrency: int | None
     text: bytes | None = None
     """The inputs as JSON text, without the brackets of the list, if they have already been encoded."""
-
-
-def with_inputs(request: dict[str, Any], text: bytes) -> dict[str, Any]:
-    """Return a request that creates a run, with inputs that are already JSON text."""
-    body = {name: value for name, value in request["json"].items() if name != "input"}
-    others = {name: value for name, value in request.items() if name != "json"}
-    return {**others, "content": encode_with(body, "input", text)}
 
 
 def run_arguments(
@@ -301,11 +296,22 @@ def flow_digest(flow: dict[str, Any]) -> bytes | None:
     """
     import hashlib
 
+    content = plain_content(flow)
+    return None if content is None else hashlib.sha256(content).digest()
+
+
+def plain_content(flow: Any) -> bytes | None:
+    """Return bytes that only equal flows have; None if the flow is not plain data."""
     try:
         # Version 2 always writes equal values the same way; the output of later versions depends on object identity.
-        return hashlib.sha256(marshal.dumps(flow, 2)).digest()
+        return marshal.dumps(flow, 2)
     except ValueError:
         return None
+
+
+def of_plain_content(content: bytes) -> Any:
+    """Return a copy of the flow with this `plain_content`."""
+    return marshal.loads(content)  # noqa: S302 - it was written here
 
 
 def file_stamp(path: object) -> tuple[Any, ...] | None:

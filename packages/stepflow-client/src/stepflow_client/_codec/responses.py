@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from ..types import (
     FlowError,
     FlowResult,
     HealthResponse,
+    ItemCounts,
     ListItemsResponse,
     ListRunsResponse,
     ListStepsResponse,
@@ -40,7 +42,8 @@ from ..types import (
     ValidationResult,
 )
 from ..types.statuses import FAILED_STATUSES, read_status
-from .answers import RunState, build, checked_items, checked_summary
+from .answers import RunState, Started, build, checked_items, checked_summary
+from .summaries import RUN_FIELDS, UnusualError, run_fields
 
 if TYPE_CHECKING:
     from ..types.history_entry import HistoryEntry
@@ -100,7 +103,7 @@ def run(answer: dict[str, Any], run_id: str | None = None) -> RunDetails:
     summary = checked_summary(answer["summary"])
     if run_id is not None and summary["runId"] != run_id:
         raise ValueError(f"it is about another run, {summary['runId']}")
-    return RunDetails.model_validate(summary)
+    return _run(summary)
 
 
 def details(state: RunState) -> RunDetails:
@@ -109,7 +112,17 @@ def details(state: RunState) -> RunDetails:
     Raises:
         InvalidResponseError: If the summary is incomplete or invalid.
     """
-    return build(RunDetails.model_validate, state.summary, f"GET /runs/{state.run_id}")
+    return build(_run, state.summary, f"GET /runs/{state.run_id}")
+
+
+def _run(summary: dict[str, Any]) -> RunDetails:
+    try:
+        fields = run_fields(summary)
+    except UnusualError:
+        return RunDetails.model_validate(summary)
+    counts = summary.get("items", {})
+    items = ItemCounts._checked(fields["items"], fields["items"].keys() & counts.keys())
+    return RunDetails._checked({**fields, "items": items}, {name for name, key in RUN_FIELDS.items() if key in summary})
 
 
 def arguments(
@@ -190,7 +203,7 @@ def flow(answer: dict[str, Any], flow_id: str | None = None) -> StoredFlow:
 
 def runs(answer: dict[str, Any]) -> ListRunsResponse:
     """Read a list of run summaries."""
-    return ListRunsResponse(runs=[RunDetails.model_validate(checked_summary(summary)) for summary in answer["runs"]])
+    return ListRunsResponse(runs=[_run(checked_summary(summary)) for summary in answer["runs"]])
 
 
 def items(run_id: str, answers: Any, reading: Reading = PLAIN) -> ListItemsResponse:
@@ -245,7 +258,7 @@ def results(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading
             run_id=run_id, status=status, error=failure({}) if status in FAILED_STATUSES else None
         )
 
-    with collector_paused(when=len(entries) > _MANY):
+    with collector_paused() if len(entries) > _MANY else nullcontext():
         return build(lambda _: [read(entry) for entry in entries], {}, f"GET /runs/{run_id}/items")
 
 
@@ -276,25 +289,27 @@ def outcomes(
             outputs.append(entry.get("output"))
         return [(completed, output, None) for output in reading.flow_outputs(outputs)]
 
-    with collector_paused(when=len(entries) > _MANY):
+    with collector_paused() if len(entries) > _MANY else nullcontext():
         found = build(lambda _: plain(), {}, f"GET /runs/{listed.run_id}/items")
     if found is not None:
         return found
     return [(result.status, result.output, result.error) for result in results(listed, status, reading)]
 
 
-def single_result(
-    run_id: str, answers: list[dict[str, Any]], status: ExecutionStatus, reading: Reading = PLAIN
-) -> FlowResult | None:
-    """Return the result of a finished run of one item, read from the items in one response.
-
-    Returns:
-        None if further work is needed: the item did not succeed, or the server returned another number of items.
-    """
-    if len(answers) != 1 or status is not ExecutionStatus.COMPLETED:
+def single_result(run: Started, reading: Reading = PLAIN) -> FlowResult | None:
+    """Return the result of a newly created run of one item, if it succeeded at once; otherwise None."""
+    if run.status is not ExecutionStatus.COMPLETED or len(run.answers) != 1:
         return None
-    result = build(partial(_result, run_id, reading=reading), answers[0], f"GET /runs/{run_id}/items")
-    return result if result is not None and result.is_success else None
+    answer = run.answers[0]
+    if answer["status"] not in _COMPLETED:
+        return None
+    try:
+        output = reading.flow_output(answer.get("output"))
+    except (ValueError, RecursionError):
+        # Raises the error that names the fault.
+        return build(partial(_result, run.run_id, reading=reading), answer, f"GET /runs/{run.run_id}/items")
+    fields = {"run_id": run.run_id, "status": run.status, "output": output, "error": None, "cached_at": None}
+    return FlowResult._checked(fields, {"run_id", "status", "output", "error"})
 
 
 def only_result(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading = PLAIN) -> FlowResult:

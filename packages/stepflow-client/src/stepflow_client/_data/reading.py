@@ -8,10 +8,11 @@ from __future__ import annotations
 import threading
 from typing import Any, NamedTuple
 
+from .._base.newest import Newest
 from .secrets import NO_SECRETS, Secrets
-from .values import all_ordered, ordered, restored
+from .values import all_ordered, fixes_order, ordered, restored
 
-__all__ = ["PLAIN", "Reading", "Readings"]
+__all__ = ["PLAIN", "Reading", "Readings", "reading_of"]
 
 _MOST_RUNS = 10_000
 
@@ -39,6 +40,18 @@ class Reading(NamedTuple):
 
 
 PLAIN = Reading()
+
+
+def reading_of(output: Any, secrets: Secrets) -> Reading:
+    """Return how to read the responses about runs of a flow.
+
+    Args:
+        output: The `output` of the flow; None if it is unknown.
+        secrets: The secrets of the runs.
+    """
+    return Reading(output if fixes_order(output) else None, secrets) if secrets or fixes_order(output) else PLAIN
+
+
 _PLAIN_UNORDERED = Reading(keeps_order=False)
 
 
@@ -47,16 +60,12 @@ class Readings:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[str, Reading] = {}
+        self._known: Newest[str, Reading] = Newest(_MOST_RUNS)
 
-    def note(self, run_id: str, like: Any, secrets: Secrets) -> None:
-        """Remember what is known about a run."""
-        if not secrets and not isinstance(like, (dict, list)):
-            return
+    def note(self, run_id: str, reading: Reading) -> None:
+        """Remember how to read the responses about a run."""
         with self._lock:
-            self._known[run_id] = Reading(like, secrets)
-            if len(self._known) > _MOST_RUNS:
-                del self._known[next(iter(self._known))]
+            self._known.put(run_id, reading)
 
     def of(self, run_id: str | None, *, keeps_order: bool = True) -> Reading:
         """Return how to read the responses about a run; the default if nothing is known about it."""

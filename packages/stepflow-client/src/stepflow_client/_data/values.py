@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from ..errors import InvalidArgumentError
@@ -19,7 +20,8 @@ __all__ = [
     "decode_raw",
     "encode",
     "encode_plain",
-    "encode_with",
+    "fixes_order",
+    "is_plain",
     "merge_overrides",
     "ordered",
     "restored",
@@ -33,44 +35,29 @@ _DEEPEST = 200
 """Maximum nesting depth. Servers accept about 128 levels; a value that refers to itself is nested without end."""
 
 
-def encode(value: Any) -> bytes:
-    """Return a checked value as compact JSON text."""
-    return _ENCODER.encode(value).encode()
-
-
 def encode_plain(value: Any) -> bytes | None:
     """Return a value as compact JSON text if it can be sent unchanged; None if it must be checked with `check_json`."""
     try:
         # The only text that cannot be sent contains lone surrogates, for which encode() raises.
-        return _PLAIN_ENCODER.encode(value).encode() if _is_plain(value, 0, any_text=True) else None
+        return encode(value) if is_plain(value, any_text=True) else None
     except (RecursionError, UnicodeEncodeError):
         return None
 
 
-def encode_with(value: dict[str, Any], name: str, items: bytes) -> bytes:
-    """Return a checked object as compact JSON text, plus one field: a list whose items are already JSON text."""
-    before = encode(value)[:-1]
-    return b'%b%b"%b":[%b]}' % (before, b"," if value else b"", name.encode(), items)
-
-
-def decode(content: bytes) -> Any:
-    """Parse a server's JSON text. Whole floats below 2**53 become integers.
+def _parsed(decoder: json.JSONDecoder, content: bytes) -> Any:
+    """Return the value of a JSON text.
 
     Raises:
         ValueError: If it is not JSON.
         RecursionError: If it is nested too deeply.
     """
-    return _DECODER.decode(content.decode())
-
-
-def decode_raw(content: bytes) -> Any:
-    """Parse a server's JSON text without converting numbers, for `restored`.
-
-    Raises:
-        ValueError: If it is not JSON.
-        RecursionError: If it is nested too deeply.
-    """
-    return _RAW_DECODER.decode(content.decode())
+    text = content.decode()
+    try:
+        value, end = decoder.scan_once(text, 0)  # type: ignore[attr-defined]  # typeshed lacks it
+    except StopIteration:
+        value, end = None, -1
+    # `decode` does the same after looking for whitespace around the value, and names the place of an error.
+    return value if end == len(text) else decoder.decode(text)
 
 
 def restored(value: Any) -> Any:
@@ -120,9 +107,14 @@ def ordered(value: Any, like: Any = None) -> Any:
     return value
 
 
+def fixes_order(like: Any) -> bool:
+    """Return whether an expression fixes the order of the keys in its value."""
+    return isinstance(like, list) or bool(_object(like))
+
+
 def all_ordered(values: list[Any], like: Any = None) -> list[Any]:
     """Return the decoded outputs of a flow, each like `ordered`. Optimised for outputs that have the same keys."""
-    if isinstance(like, list) or _object(like):
+    if fixes_order(like):
         return [ordered(value, like) for value in values]
     keys: list[str] = []
     names: frozenset[str] = frozenset()
@@ -145,7 +137,8 @@ def _in_order(value: dict[str, Any], keys: list[str]) -> dict[str, Any]:
         each = value[key]
         kind = type(each)
         if kind is float:
-            each = _whole(each)
+            # Most numbers are small whole ones, written as floats by the server.
+            each = int(each) if 0.0 < each < 1e15 and each.is_integer() else _whole(each)
         elif kind is list:
             each = [ordered(one) if type(one) in _MAY_CHANGE else one for one in each]
         elif kind is dict:
@@ -156,6 +149,8 @@ def _in_order(value: dict[str, Any], keys: list[str]) -> dict[str, Any]:
 
 def _object(like: Any) -> Mapping[str, Any]:
     """Return the object that an expression contains; an empty one if its value comes from elsewhere."""
+    if like is None:
+        return {}
     while isinstance(like, Mapping) and "$literal" in like:
         like = like["$literal"]
         if is_expression(like):
@@ -185,10 +180,30 @@ def _refuse(name: str) -> Any:
 
 
 # Created once: json.loads and json.dumps create a new one for each call with non-default options.
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=True)
-_PLAIN_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False)
+
+
+# The C encoder, which `JSONEncoder.encode` creates anew for each call. Without it, the encoder in Python does the same.
+_make: Any = getattr(json.encoder, "c_make_encoder", None)
+_write: Callable[[Any, int], Iterable[str]] = (
+    _make(None, _ENCODER.default, json.encoder.encode_basestring, None, ":", ",", False, False, False)
+    if _make
+    else lambda value, _: (_ENCODER.encode(value),)
+)
+
+
+def encode(value: Any) -> bytes:
+    """Return a checked value as compact JSON text."""
+    return "".join(_write(value, 0)).encode()
+
+
 _DECODER = json.JSONDecoder(parse_float=_number, parse_constant=_refuse)
 _RAW_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+decode = partial(_parsed, _DECODER)
+"""Parses a server's JSON text. Whole floats below 2**53 become integers."""
+decode_raw = partial(_parsed, _RAW_DECODER)
+"""Parses a server's JSON text without converting numbers, for `restored`."""
 
 
 def check_json(value: Any, what: str, *, exact_integers: bool = True) -> Any:
@@ -206,14 +221,14 @@ def check_json(value: Any, what: str, *, exact_integers: bool = True) -> Any:
         InvalidArgumentError: If a part of the value cannot be sent. The message contains its JSON path.
     """
     try:
-        if _is_plain(value, 0):
+        if is_plain(value):
             return value
         return _Checker(what, exact_integers).check(value, ())
     except RecursionError:
         raise InvalidArgumentError(f"{what} cannot be sent: it is nested too deeply") from None
 
 
-def _is_plain(value: Any, depth: int, *, any_text: bool = False) -> bool:
+def is_plain(value: Any, depth: int = 0, *, any_text: bool = False) -> bool:
     """Return whether a value can be sent unchanged. Nearly all values can; this check needs no copies and no paths.
 
     Args:
@@ -247,7 +262,7 @@ def _is_plain(value: Any, depth: int, *, any_text: bool = False) -> bool:
             if not math.isfinite(each):
                 return False
         elif kind is dict or kind is list:
-            if not _is_plain(each, depth + 1, any_text=any_text):
+            if not is_plain(each, depth + 1, any_text=any_text):
                 return False
         elif each is not None and kind is not bool:
             return False

@@ -7,11 +7,20 @@ import contextlib
 import socket
 import ssl
 import sys
+import time
 from collections.abc import AsyncGenerator, Callable
 from typing import Self, cast
 
 from .connecting import async_connected
-from .messages import ConnectFailed, ConnectionBroken, ConnectTimeout, HttpError, ReadTimeout, WriteTimeout
+from .messages import (
+    ConnectFailed,
+    ConnectionBroken,
+    ConnectTimeout,
+    HttpError,
+    HttpRequest,
+    ReadTimeout,
+    WriteTimeout,
+)
 from .reader import ResponseReader
 from .sockets import CHUNK, RAGGED, forks, keep_alive, readable, reason
 
@@ -33,12 +42,16 @@ class AsyncSocket(asyncio.Protocol):
         self._unread_size = 0
         self._paused_reading = False
         self._waiter: asyncio.Future[None] | None = None
-        self._timeout = self._deadline = 0.0
+        self._request: HttpRequest | None = None
+        """The request whose response is being read into `reader`; None if bytes are collected for `receive`."""
+        self._longest = self._timeout = self._deadline = self._timer_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._writable: asyncio.Future[None] | None = None
+        self.is_full = False
+        """Whether the system currently accepts no more bytes."""
         self._ended = self._is_closed = False
         self._error: Exception | None = None
-        self._is_readable: Callable[[], bool] = bool
+        self._is_readable: Callable[[], object] = bool
         self.idle_since = 0.0
         """When the connection was last used, by `time.monotonic()`."""
 
@@ -65,7 +78,7 @@ class AsyncSocket(asyncio.Protocol):
     @property
     def is_usable(self) -> bool:
         """Whether the connection can be reused: not if the server has closed it or sent unexpected data."""
-        if self._ended or self._unread or self._error or self._is_elsewhere:
+        if self._ended or self._unread or self._error or self._loop is not asyncio.get_running_loop():
             return False
         # Data that the event loop has not read yet is still on the socket.
         return not self._is_readable()
@@ -75,7 +88,8 @@ class AsyncSocket(asyncio.Protocol):
         self._is_closed = True
         if self._transport is None:
             return
-        if self._is_elsewhere or self._forks != forks():
+        # Only the connection's own event loop may close it directly.
+        if self._loop is not asyncio.get_running_loop() or self._forks != forks():
             self.abandon()
         else:
             self._transport.abort()
@@ -95,11 +109,6 @@ class AsyncSocket(asyncio.Protocol):
             with contextlib.suppress(OSError, AttributeError, NotImplementedError, TypeError):
                 self._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
-    @property
-    def _is_elsewhere(self) -> bool:
-        """Whether the running event loop is not the one of the connection."""
-        return self._loop is not asyncio.get_running_loop()
-
     async def aclose(self) -> None:
         """Close immediately, and yield to the event loop once so that it can do so."""
         self.close()
@@ -111,11 +120,6 @@ class AsyncSocket(asyncio.Protocol):
             raise ConnectionBroken("the connection is closed")
         self._transport.write(data)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the system currently accepts no more bytes."""
-        return self._writable is not None
-
     async def drain(self, timeout: float) -> None:
         """Wait until the system accepts bytes again."""
         if self._writable is None:
@@ -125,6 +129,30 @@ class AsyncSocket(asyncio.Protocol):
             await self._writable
         finally:
             timer.cancel()
+
+    def response(self, request: HttpRequest, longest: float) -> asyncio.Future[None]:
+        """Read the response to a request with `reader`, waiting at most `longest` seconds for each part of it.
+
+        Returns:
+            A future that is done when the response is complete. To wait for it takes no further task, timer or frame.
+        """
+        self.reader.begin(request.method, request.max_response_bytes)
+        self._request, self._longest = request, longest
+        waiter = self._waiter = self._loop.create_future()
+        if self._unread or self._ended:
+            unread = b"".join(self._unread)
+            self._unread.clear()
+            self._unread_size = 0
+            if unread:
+                self.data_received(unread)
+            if self._ended:
+                self._end()
+        else:
+            self._timeout = longest if request.deadline is None else request.remaining(longest)
+            self._deadline = time.monotonic() + self._timeout
+            if self._timer is None or self._timer_at > self._deadline:
+                self._start_timer(self._timeout)
+        return waiter
 
     async def receive(self, timeout: float) -> bytes:
         """Return received bytes, waiting for some; return empty bytes at the end of the connection."""
@@ -154,18 +182,23 @@ class AsyncSocket(asyncio.Protocol):
         responses: when it goes off, it checks whether the deadline has been moved in the meantime.
         """
         self._timeout = timeout
-        self._deadline = self._loop.time() + timeout
-        if self._timer is None or self._timer.when() > self._deadline:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._loop.call_at(self._deadline, self._look_at_deadline)
+        self._deadline = time.monotonic() + timeout
+        if self._timer is None or self._timer_at > self._deadline:
+            self._start_timer(timeout)
+
+    def _start_timer(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self._deadline
+        self._timer = self._loop.call_later(seconds, self._look_at_deadline)
 
     def _look_at_deadline(self) -> None:
         self._timer = None
         if self._waiter is None or self._waiter.done():
             return
-        if self._loop.time() < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._look_at_deadline)
+        left = self._deadline - time.monotonic()
+        if left > 0:
+            self._start_timer(left)
         else:
             _expire(self._waiter, ReadTimeout, self._timeout)
 
@@ -188,7 +221,24 @@ class AsyncSocket(asyncio.Protocol):
             note(cast("AsyncGenerator[None]", self))
 
     def data_received(self, data: bytes) -> None:
-        """Store received bytes and wake the reader."""
+        """Process a part of the response, or store received bytes and wake whoever waits for them."""
+        request, waiter = self._request, self._waiter
+        if request is not None and waiter is not None:
+            if waiter.done():
+                # The caller has gone, and the connection will be closed.
+                return
+            try:
+                self.reader.feed(data)
+                if not self.reader.complete:
+                    request.check_deadline()
+                    self._expire_in(request.remaining(self._longest))
+                    return
+            except HttpError as error:
+                _fail(waiter, error)
+            else:
+                waiter.set_result(None)
+            self._request = self._waiter = None
+            return
         self._unread.append(data)
         self._unread_size += len(data)
         if self._unread_size > _MOST_UNREAD and not self._paused_reading and self._transport is not None:
@@ -200,32 +250,46 @@ class AsyncSocket(asyncio.Protocol):
         """Note that the server will send no more data."""
         if self._transport is not None and _is_cut_off(self._transport):
             self._error = ConnectionError(RAGGED)
-        self._ended = True
-        self._wake(self._waiter)
+        self._end()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note the end of the connection, and wake the reader and the sender."""
         if not (exc or self._ended or self._is_closed) and self._transport and _is_tls(self._transport):
             exc = ConnectionError(RAGGED)
-        self._ended = True
         self._error = self._error or exc
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._wake(self._waiter)
+        self._end()
         writable, self._writable = self._writable, None
         if writable is not None and not writable.done():
             writable.set_exception(ConnectionBroken(reason(exc) if exc else "the server closed the connection"))
             # Mark the exception as retrieved: there may be no sender waiting for it.
             writable.exception()
 
+    def _end(self) -> None:
+        self._ended = True
+        waiter = self._waiter
+        if self._request is None or waiter is None or waiter.done():
+            self._wake(waiter)
+        elif self._error is None:
+            # Some responses end with the connection.
+            self.data_received(b"")
+        else:
+            error = ConnectionBroken(reason(self._error))
+            error.__cause__ = self._error
+            _fail(waiter, error)
+            self._request = self._waiter = None
+
     def pause_writing(self) -> None:
         """Make the sender wait: the system accepts no more bytes."""
         self._writable = self._loop.create_future()
+        self.is_full = True
 
     def resume_writing(self) -> None:
         """Let the sender continue."""
+        self.is_full = False
         writable, self._writable = self._writable, None
         self._wake(writable)
 
@@ -237,7 +301,13 @@ class AsyncSocket(asyncio.Protocol):
 
 def _expire(future: asyncio.Future[None], kind: type[HttpError], timeout: float) -> None:
     if not future.done():
-        future.set_exception(kind(f"nothing within {timeout:g} s"))
+        _fail(future, kind(f"nothing within {timeout:g} s"))
+
+
+def _fail(future: asyncio.Future[None], error: HttpError) -> None:
+    future.set_exception(error)
+    # Mark the exception as retrieved: whoever waits may have been cancelled in the same moment.
+    future.exception()
 
 
 def _is_tls(transport: asyncio.BaseTransport) -> bool:

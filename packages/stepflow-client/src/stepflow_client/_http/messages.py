@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = [
@@ -111,6 +112,7 @@ class Timeouts(NamedTuple):
         """Return a copy with another read timeout."""
         return self._replace(read=seconds)
 
+    @lru_cache(maxsize=32)  # noqa: B019 - a few constants
     def waiting(self, seconds: float) -> Timeouts:
         """Return a copy for a request that the server may hold for a number of seconds."""
         return self._replace(read=self.read + seconds, whole=self.whole + seconds)
@@ -133,7 +135,8 @@ class HttpRequest:
     """The percent-encoded path, without the leading `/api/v1`."""
     query: str = ""
     headers: dict[str, str] = field(default_factory=dict, repr=False)
-    """The headers, with names in lower case; `host` and `content-length` are added on sending. May hold credentials."""
+    """The headers, with names in lower case; `host` and `content-length` are added on sending. May hold credentials.
+    The dict is shared with other requests: replace it to change it."""
     content: bytes = field(default=b"", repr=False)
     timeout: Timeouts = field(default_factory=Timeouts)
     idempotent: bool = True
@@ -144,6 +147,8 @@ class HttpRequest:
     """Maximum size of the body of the response in bytes; for a stream, of the data between two events."""
     server: int | None = None
     """The number of the preferred server, in a list of servers; it is used if it is available. None for any."""
+    operation: str = ""
+    """The name of the operation; empty if it is none of the API's."""
 
     def remaining(self, seconds: float) -> float:
         """Return how many seconds a phase that begins now may take.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import httptools
 
@@ -21,6 +21,21 @@ MOST_FIELDS = 256
 """Maximum number of headers and trailers of a response, including those of its interim responses."""
 MOST_INTERIM = 32
 """Maximum number of interim responses (1xx) before a response."""
+_MOST_HEADS, _LONGEST_KNOWN = 256, 1024
+"""Maximum number of heads that are remembered, and their maximum size in bytes."""
+
+
+class _Head(NamedTuple):
+    """What the parser made of the head of a response whose body followed it, complete, on a reusable connection."""
+
+    status: int
+    headers: dict[str, str]
+    length: int
+    """Size of the body in bytes, as the head says."""
+
+
+_heads: dict[bytes, _Head] = {}
+"""Heads that have been parsed: a server sends the same few again and again, and equal bytes mean the same."""
 
 
 @lru_cache(maxsize=256)
@@ -75,6 +90,7 @@ class ResponseReader:
         self._has_body = method != "HEAD"
         self._most = most
         self._size = self._unframed = self._fields = self._field_bytes = self._interim = 0
+        # A dict of its own for each response: it is handed out, and may be one of `_heads`.
         self.headers: dict[str, str] = {}
         self._refusal: tuple[type[HttpError], str] | None = None
         self.trailers: dict[str, str] = {}
@@ -101,7 +117,38 @@ class ResponseReader:
             # The server sent unexpected data: the connection cannot be reused.
             self.extra = True
             return
-        self.started = True
+        if not self.started:
+            self.started = True
+            end = data.find(b"\r\n\r\n") + 4
+            known = _heads.get(data[:end])
+            if (
+                known is not None
+                and len(data) - end == known.length
+                and self._has_body
+                and (self._most is None or known.length <= self._most)
+            ):
+                self.status, self.headers = known.status, known.headers
+                self._body.append(data[end:])
+                self.headers_complete = self.complete = self.keep_alive = True
+                return
+            self._parse(data)
+            if self.complete and 4 <= end <= _LONGEST_KNOWN:
+                self._remember(data[:end], len(data) - end)
+            return
+        self._parse(data)
+
+    def _remember(self, head: bytes, length: int) -> None:
+        """Remember the head of a response that arrived in one piece, if its length is in the head."""
+        if self.extra or not self.keep_alive or self.headers.get("content-length") != str(length):
+            return
+        if self._size != length or "transfer-encoding" in self.headers:
+            return
+        if len(_heads) >= _MOST_HEADS:
+            _heads.clear()
+        _heads[head] = _Head(self.status, self.headers, length)
+
+    def _parse(self, data: bytes) -> None:
+        """Pass received bytes to the parser, which calls the methods below."""
         size, pieces = self._size, len(self._body)
         try:
             self._parser.feed_data(data)

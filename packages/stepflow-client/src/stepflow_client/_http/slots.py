@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import weakref
+from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .._base.lazy import lazy_module
@@ -19,6 +22,17 @@ else:
 __all__ = ["AsyncSlots", "SyncSlots"]
 
 
+class _LoopSlots:
+    """The free slots of one event loop, and the calls that wait for one."""
+
+    __slots__ = ("free", "loop", "waiting")
+
+    def __init__(self, free: float, loop: asyncio.AbstractEventLoop) -> None:
+        self.free = free
+        self.loop = loop
+        self.waiting: deque[asyncio.Future[None]] = deque()
+
+
 class AsyncSlots:
     """Limits the number of concurrent requests in an event loop.
 
@@ -27,37 +41,58 @@ class AsyncSlots:
     """
 
     def __init__(self, most: int | None) -> None:
-        self._most = most
-        self._free: asyncio.Semaphore | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._most = math.inf if most is None else most
+        self._slots: _LoopSlots | None = None
 
-    async def acquire(self, timeout: float) -> asyncio.Semaphore | None:
-        """Take a slot, waiting up to `timeout` seconds for one; pass it to `release` afterwards.
+    def take(self) -> _LoopSlots | None:
+        """Take a slot if one is free; pass it to `release` afterwards."""
+        slots, loop = self._slots, asyncio.get_running_loop()
+        if slots is None or slots.loop is not loop:
+            # The futures of calls that wait belong to their event loop.
+            slots = self._slots = _LoopSlots(self._most, loop)
+        if not slots.free:
+            return None
+        slots.free -= 1
+        return slots
+
+    async def wait(self, timeout: float) -> _LoopSlots:
+        """Wait up to `timeout` seconds for a slot after `take` returned none, and take it. Calls take turns.
 
         Raises:
             PoolTimeout: If no slot becomes free in time.
         """
-        if self._most is None:
-            return None
-        loop = asyncio.get_running_loop()
-        if self._free is None or loop is not self._loop:
-            # A semaphore belongs to the first event loop in which a task had to wait for it.
-            self._loop, self._free = loop, asyncio.Semaphore(self._most)
-        free = self._free
-        if not free.locked():
-            await free.acquire()
-            return free
+        slots = self._slots
+        assert slots is not None
+        waiter = slots.loop.create_future()
+        slots.waiting.append(waiter)
+        timer = slots.loop.call_later(timeout, self._expire, waiter, timeout)
         try:
-            async with asyncio.timeout(timeout):
-                await free.acquire()
-        except TimeoutError:
-            raise PoolTimeout(f"no connection was free within {timeout:g} s") from None
-        return free
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                # It got the slot in the moment in which it was cancelled.
+                self.release(slots)
+            raise
+        finally:
+            timer.cancel()
+        return slots
 
-    def release(self, slot: asyncio.Semaphore | None) -> None:
-        """Release a slot."""
-        if slot is not None:
-            slot.release()
+    @staticmethod
+    def _expire(waiter: asyncio.Future[None], timeout: float) -> None:
+        if not waiter.done():
+            waiter.set_exception(PoolTimeout(f"no connection was free within {timeout:g} s"))
+
+    @staticmethod
+    def release(slots: _LoopSlots | None) -> None:
+        """Release a slot: the call that has waited longest gets it."""
+        if slots is None:
+            return
+        while slots.waiting:
+            waiter = slots.waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        slots.free += 1
 
 
 class SyncSlots:
@@ -80,14 +115,20 @@ class SyncSlots:
         if self._free is not None:
             self._free.put(_Slot(weakref.ref(self)))
 
-    def acquire(self, timeout: float) -> _Slot | None:
-        """Take a slot, waiting up to `timeout` seconds for one.
+    def take(self) -> _Slot | None:
+        """Take a slot if one is free; pass it to `release` afterwards."""
+        try:
+            return _UNLIMITED if self._free is None else self._free.get_nowait()
+        except queue.Empty:
+            return None
+
+    def wait(self, timeout: float) -> _Slot:
+        """Wait up to `timeout` seconds for a slot after `take` returned none, and take it.
 
         Raises:
             PoolTimeout: If no slot becomes free in time.
         """
-        if self._free is None:
-            return None
+        assert self._free is not None
         try:
             return self._free.get(timeout=min(timeout, threading.TIMEOUT_MAX))
         except queue.Empty:
@@ -104,10 +145,13 @@ class _Slot:
 
     __slots__ = ("_slots",)
 
-    def __init__(self, slots: weakref.ref[SyncSlots]) -> None:
+    def __init__(self, slots: Callable[[], SyncSlots | None]) -> None:
         self._slots = slots
 
     def __del__(self) -> None:
         slots = self._slots()
         if slots is not None:
             slots.add()
+
+
+_UNLIMITED = _Slot(lambda: None)

@@ -12,11 +12,20 @@ import select
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from .._base.lazy import lazy_module
 from .connecting import sync_connected
-from .messages import SHORTEST, ConnectFailed, ConnectionBroken, ConnectTimeout, ReadTimeout, WriteTimeout
+from .messages import (
+    SHORTEST,
+    ConnectFailed,
+    ConnectionBroken,
+    ConnectTimeout,
+    HttpRequest,
+    ReadTimeout,
+    WriteTimeout,
+)
 from .reader import ResponseReader
 
 if TYPE_CHECKING:
@@ -43,7 +52,9 @@ __all__ = [
 SyncCancelled = KeyboardInterrupt
 """The exception that interrupts a waiting thread from outside; `AsyncCancelled` is its counterpart for tasks."""
 
-_forks = 0
+_forks: list[None] = []
+forks = _forks.__len__
+"""Returns the number of forks between the first process and this one; this is faster than getting the process id."""
 
 
 def __getattr__(name: str) -> Any:
@@ -55,30 +66,20 @@ def __getattr__(name: str) -> Any:
     return CancelledError
 
 
-def forks() -> int:
-    """Return the number of forks between the first process and this one; this is faster than getting the process id."""
-    return _forks
-
-
-def _count_fork() -> None:
-    global _forks
-    _forks += 1
-
-
 def async_home() -> tuple[object, ...]:
     """Return what an asynchronous client's connections belong to: a process and an event loop."""
     import asyncio
 
-    return (_forks, asyncio.get_running_loop())
+    return (forks(), asyncio.get_running_loop())
 
 
 def sync_home() -> tuple[object, ...]:
     """Return what a blocking client's connections belong to: a process."""
-    return (_forks,)
+    return (forks(),)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_count_fork)
+    os.register_at_fork(after_in_child=partial(_forks.append, None))
 
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """Seconds of silence before the system probes whether the peer is still there, seconds between probes, and how many
@@ -95,7 +96,7 @@ class SyncSocket:
 
     def __init__(self, connected: socket.socket) -> None:
         self.reader = ResponseReader()
-        self._forks = _forks
+        self._forks = forks()
         self._socket = connected
         self._is_tls = hasattr(connected, "pending")
         self._is_readable = readable(connected.fileno())
@@ -143,7 +144,7 @@ class SyncSocket:
 
     def close(self) -> None:
         """Close immediately; a thread that waits for the response is woken."""
-        if self._forks == _forks:
+        if self._forks == forks():
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(OSError):
@@ -170,6 +171,15 @@ class SyncSocket:
         except OSError as error:
             raise ConnectionBroken(reason(error)) from error
 
+    def response(self, request: HttpRequest, longest: float) -> None:
+        """Read the response to a request with `reader`, waiting at most `longest` seconds for each part of it."""
+        reader = self.reader
+        reader.begin(request.method, request.max_response_bytes)
+        while not reader.complete:
+            reader.feed(self.receive(request.remaining(longest)))
+            if not reader.complete:
+                request.check_deadline()
+
     def receive(self, timeout: float) -> bytes:
         """Return received bytes, waiting for some; return empty bytes at the end of the connection."""
         self._socket.settimeout(timeout)
@@ -192,14 +202,14 @@ def keep_alive(connected: socket.socket) -> None:
                 connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def readable(descriptor: int) -> Callable[[], bool]:
-    """Return a function that returns whether a socket has something to read, including its end or an error."""
+def readable(descriptor: int) -> Callable[[], object]:
+    """Return a function whose result is true if a socket has something to read, including its end or an error."""
     if not hasattr(select, "poll"):
         return lambda: _selects(descriptor)
     # `select` does not accept descriptors from 1024 on.
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
-    return lambda: bool(poll.poll(0))
+    return partial(poll.poll, 0)
 
 
 def _selects(descriptor: int) -> bool:

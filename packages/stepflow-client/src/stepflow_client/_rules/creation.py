@@ -10,9 +10,9 @@ import re
 import threading
 import time
 from collections.abc import Iterable
-from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+from .._base.newest import Newest
 from ..errors import InvalidResponseError, RequestTimeoutError, ServerFaultError, StepflowClientError, TransportError
 
 __all__ = [
@@ -29,8 +29,6 @@ _VERSION_7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}
 
 _MOST_OWNED, _MOST_FLOWS = 50_000, 1_000
 """Maximum number of runs, and of flows shared by calls, that a client remembers as its own."""
-
-Value = TypeVar("Value")
 
 
 def may_have_created(error: StepflowClientError) -> bool:
@@ -105,18 +103,25 @@ class Call:
 
     Args:
         flow_id: The id of the flow.
-        floor: Creation time of the newest run of the flow that was already matched to a call when this call began. The
-            run of this call cannot be older.
+        newest: The newest run of the flow that was already matched to a call when this call began; empty if there is
+            none, or if that says nothing about the run of this call.
     """
 
-    def __init__(self, flow_id: str, floor: float) -> None:
+    __slots__ = ("__weakref__", "_newest", "flow_id", "is_lost", "sends")
+
+    def __init__(self, flow_id: str, newest: str = "") -> None:
         """Start with no request sent."""
         self.flow_id = flow_id
-        self.floor = floor
+        self._newest = newest
         self.is_lost = False
         """Whether the response was lost and the client is searching for the run."""
         self.sends = 0
         """Number of requests that may have created a run."""
+
+    @property
+    def floor(self) -> float:
+        """The creation time of the newest run that belongs to another call. The run of this call cannot be older."""
+        return born(self._newest) or 0.0
 
     def pick(self, run_ids: list[str]) -> str | None:
         """Return the run of this call, provided that no other call can have created any of the given runs.
@@ -129,7 +134,8 @@ class Call:
         """
         # A request that was considered lost and was sent again may have arrived after all: the newest run counts.
         newest = max(run_ids, key=lambda run_id: born(run_id) or 0.0)
-        is_certain = len(run_ids) <= self.sends and all((born(run_id) or 0.0) >= self.floor for run_id in run_ids)
+        floor = self.floor
+        is_certain = len(run_ids) <= self.sends and all((born(run_id) or 0.0) >= floor for run_id in run_ids)
         return newest if is_certain else None
 
 
@@ -140,13 +146,14 @@ class RunRegistry:
         """Choose a tag that is unique to this client and process."""
         self._lock = threading.Lock()
         self._tag = uuid4().hex
-        self._shared: dict[bytes, str] = {}
+        self._shared: Newest[bytes, str] = Newest(_MOST_FLOWS)
         self._storing: set[bytes] = set()
-        self._ours: dict[str, None] = {}
-        self._owned: dict[str, float] = {}
-        self._newest: dict[str, float] = {}
+        self._ours: Newest[str, None] = Newest(_MOST_OWNED)
+        self._owned: Newest[str, float] = Newest(_MOST_OWNED)
+        self._newest: Newest[str, str] = Newest(_MOST_FLOWS)
+        """The newest run of each flow that belongs to a call. (Ids of version 7 are in the order of their times.)"""
         self._open: dict[str, set[Call]] = {}
-        self._resent: dict[str, None] = {}
+        self._resent: Newest[str, None] = Newest(_MOST_FLOWS)
         """Flows for which a repeated request may have created more runs than the call knows of."""
 
     # Flows
@@ -181,19 +188,20 @@ class RunRegistry:
     def share(self, digest: bytes, flow_id: str) -> None:
         """Record the id of a flow that was stored with its `shared_tag`."""
         with self._lock:
-            _put(self._shared, digest, flow_id, _MOST_FLOWS)
-            _put(self._ours, flow_id, None, _MOST_OWNED)
+            self._shared.put(digest, flow_id)
+            self._ours.put(flow_id, None)
 
     def reserve(self, flow_id: str) -> None:
         """Record the id of a flow that was stored for a single call."""
         with self._lock:
-            _put(self._ours, flow_id, None, _MOST_OWNED)
+            self._ours.put(flow_id, None)
 
     def forget_flow(self, flow_id: str) -> None:
         """Record that the server may have lost a flow, so that it is stored again with the same tag."""
         with self._lock:
             if flow_id in self._ours:
-                self._shared = {digest: known for digest, known in self._shared.items() if known != flow_id}
+                for digest in [digest for digest, known in self._shared.items() if known == flow_id]:
+                    del self._shared[digest]
 
     def is_ours(self, flow_id: str) -> bool:
         """Return whether only this client runs the flow and every run of it has an owner."""
@@ -212,23 +220,26 @@ class RunRegistry:
         """
         with self._lock:
             counts = has_one_clock or flow_id in self._resent
-            call = Call(flow_id, self._newest.get(flow_id, 0.0) if counts else 0.0)
+            call = Call(flow_id, self._newest.get(flow_id, "") if counts else "")
             self._open.setdefault(flow_id, set()).add(call)
             return call
 
-    def end(self, call: Call, *, is_settled: bool) -> None:
+    def end(self, call: Call, *, is_settled: bool, run_id: str | None = None) -> None:
         """Record that a call has ended.
 
         Args:
             call: The call.
+            run_id: The run that the response to the call named; None if there was no response.
             is_settled: Whether it is known which run the call created, if any. If not, a run it created has no owner,
                 and no other call may take that run.
         """
         with self._lock:
+            if run_id is not None:
+                self._own(call.flow_id, run_id, time.monotonic())
             if not is_settled:
                 self._ours.pop(call.flow_id, None)
             if call.sends > 1:
-                _put(self._resent, call.flow_id, None, _MOST_FLOWS)
+                self._resent.put(call.flow_id, None)
             left = self._open[call.flow_id]
             left.discard(call)
             if not left:
@@ -258,20 +269,18 @@ class RunRegistry:
             since: A time, by `time.monotonic()`, at which the server already had the run; None for now.
         """
         with self._lock:
-            if run_id in self._owned:
-                return False
-            _put(self._owned, run_id, time.monotonic() if since is None else since, _MOST_OWNED)
-            newest = max(born(run_id) or 0.0, self._newest.get(flow_id, 0.0))
-            _put(self._newest, flow_id, newest, _MOST_FLOWS)
-            return True
+            return self._own(flow_id, run_id, time.monotonic() if since is None else since)
 
-
-def _put(known: dict[Any, Value], key: Any, value: Value, most: int) -> None:
-    """Store an entry as the newest one, and drop the oldest if there are more than `most`."""
-    known.pop(key, None)
-    known[key] = value
-    if len(known) > most:
-        del known[next(iter(known))]
+    def _own(self, flow_id: str, run_id: str, since: float) -> bool:
+        if run_id in self._owned:
+            return False
+        self._owned.put(run_id, since)
+        newest = self._newest.get(flow_id)
+        if newest is None:
+            self._newest.put(flow_id, run_id)
+        elif run_id > newest:
+            self._newest[flow_id] = run_id
+        return True
 
 
 class RunRegistries:
@@ -283,6 +292,5 @@ class RunRegistries:
     @property
     def current(self) -> RunRegistry:
         """The registry of this process."""
-        process = this_process()
-        found = self._by_process.get(process)
-        return found if found is not None else self._by_process.setdefault(process, RunRegistry())
+        found = self._by_process.get(_process)
+        return found if found is not None else self._by_process.setdefault(_process, RunRegistry())

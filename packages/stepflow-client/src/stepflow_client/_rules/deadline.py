@@ -23,9 +23,8 @@ __all__ = [
 _deadline: ContextVar[float | None] = ContextVar("stepflow_deadline", default=None)
 
 
-def current_deadline() -> float | None:
-    """Return the caller's deadline, by `time.monotonic()`; None if there is none."""
-    return _deadline.get()
+current_deadline = _deadline.get
+"""Returns the caller's deadline, by `time.monotonic()`; None if there is none."""
 
 
 def deadline_of(timeout: float | None) -> float | None:

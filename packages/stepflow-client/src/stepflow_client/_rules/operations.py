@@ -1,21 +1,51 @@
-"""The operations of the HTTP API: a table of what the client must know about an operation before sending it."""
+"""The operations of the HTTP API: the generated code builds their requests; this table adds what it does not say."""
 
 from __future__ import annotations
 
 import re
-from functools import cache
-from typing import NamedTuple
+from functools import cache, cached_property
+from importlib import import_module
+from typing import Any, NamedTuple
 
-__all__ = ["OPERATIONS", "Operation", "operation_of"]
+__all__ = [
+    "OPERATIONS",
+    "Operation",
+    "Request",
+    "cancel_run",
+    "create_run",
+    "delete_flow",
+    "delete_run",
+    "get_blob",
+    "get_flow",
+    "get_flow_variables",
+    "get_run",
+    "get_run_events",
+    "get_run_flow",
+    "get_run_items",
+    "get_run_step",
+    "get_run_steps",
+    "health_check",
+    "list_components",
+    "list_runs",
+    "operation_of",
+    "store_blob",
+    "store_flow",
+]
 
 
-class Operation(NamedTuple):
-    """An operation of the API, in the format of the current server.
+class Request(NamedTuple):
+    """The request of an operation, without what depends on the client that sends it."""
 
-    Attributes:
-        name: Its name in the API description.
-        method: The HTTP method.
-        path: Its path below `/api/v1`, with `{placeholders}`.
+    operation: Operation
+    parts: dict[str, Any]
+    """What the generated `build_request` returns."""
+
+
+class Operation:
+    """An operation of the API, in the format of the current server. Calling it builds a request.
+
+    Args:
+        module: The generated module below `stepflow_api.api`, imported when it is first used.
         is_idempotent: Whether sending the request twice has the same effect as sending it once. Storing is
             content-addressed; cancelling and deleting end in the same state.
         capability: The capability that the server must have, one of `ServerInfo.capabilities`; None if every server
@@ -24,44 +54,78 @@ class Operation(NamedTuple):
         not_found: The meaning of a 404 response without a body; empty if there is none.
     """
 
-    name: str
-    method: str
-    path: str
-    is_idempotent: bool = True
-    capability: str | None = None
-    needs: str = ""
-    not_found: str = ""
+    def __init__(
+        self,
+        module: str,
+        *,
+        is_idempotent: bool = True,
+        capability: str | None = None,
+        needs: str = "",
+        not_found: str = "",
+    ) -> None:
+        """Store the arguments; nothing is imported."""
+        self._module = f"stepflow_api.api.{module}"
+        self.name = module.rpartition(".")[2]
+        self.is_idempotent = is_idempotent
+        self.capability = capability
+        self.needs = needs
+        self.not_found = not_found
+
+    def __call__(self, *arguments: Any, **named: Any) -> Request:
+        """Return a request. Arguments by name that are None are left out.
+
+        Args:
+            *arguments: The parameters of the path.
+            **named: The other parameters of the generated function; a JSON body is a dict.
+        """
+        given = {name: value for name, value in named.items() if value is not None}
+        return Request(self, self._generated.build_request(*arguments, **given))
+
+    def __repr__(self) -> str:
+        return self.name
+
+    @property
+    def method(self) -> str:
+        """The HTTP method."""
+        return str(self._generated.METHOD)
+
+    @property
+    def path(self) -> str:
+        """The path below `/api/v1`, with `{placeholders}`."""
+        return str(self._generated.PATH)
+
+    @cached_property
+    def _generated(self) -> Any:
+        return import_module(self._module)
 
 
 _RUN, _FLOW, _BLOB = "the server has no such run", "the server has no such flow", "the server has no such blob"
 
 _NO_SERVER = "this is not a Stepflow server, or its API has another path"
 
-OPERATIONS = {
-    operation.name: operation
-    for operation in (
-        Operation("health_check", "GET", "/health", not_found=_NO_SERVER),
-        Operation("list_components", "GET", "/components", not_found=_NO_SERVER),
-        Operation("store_flow", "POST", "/flows", not_found=_NO_SERVER),
-        Operation("get_flow", "GET", "/flows/{flow_id}", not_found=_FLOW),
-        Operation("delete_flow", "DELETE", "/flows/{flow_id}", not_found=_FLOW),
-        Operation("get_flow_variables", "GET", "/flows/{flow_id}/variables", not_found=_FLOW),
-        # Sent twice, it creates two runs. A server without a store loses the flow when it restarts.
-        Operation("create_run", "POST", "/runs", is_idempotent=False, not_found=_FLOW),
-        Operation("list_runs", "GET", "/runs", not_found=_NO_SERVER),
-        Operation("get_run", "GET", "/runs/{run_id}", not_found=_RUN),
-        Operation("delete_run", "DELETE", "/runs/{run_id}", not_found=_RUN),
-        Operation("cancel_run", "POST", "/runs/{run_id}/cancel", not_found=_RUN),
-        # Only before 0.12: newer servers return no items and no steps for an unknown run.
-        Operation("get_run_items", "GET", "/runs/{run_id}/items", not_found=_RUN),
-        Operation("get_run_steps", "GET", "/runs/{run_id}/steps", not_found=_RUN),
-        Operation("get_run_step", "GET", "/runs/{run_id}/steps/{step_id}", not_found="there is no such step yet"),
-        Operation("get_run_flow", "GET", "/runs/{run_id}/flow", not_found=_RUN),
-        Operation("get_run_events", "GET", "/runs/{run_id}/events", True, "events", "a stream of events", _RUN),
-        Operation("store_blob", "POST", "/blobs", True, "blobs", "blobs"),
-        Operation("get_blob", "GET", "/blobs/{blob_id}", True, "blobs", "blobs", _BLOB),
-    )
-}
+health_check = Operation("health.health_check", not_found=_NO_SERVER)
+list_components = Operation("component.list_components", not_found=_NO_SERVER)
+store_flow = Operation("flow.store_flow", not_found=_NO_SERVER)
+get_flow = Operation("flow.get_flow", not_found=_FLOW)
+delete_flow = Operation("flow.delete_flow", not_found=_FLOW)
+get_flow_variables = Operation("flow.get_flow_variables", not_found=_FLOW)
+# Sent twice, it creates two runs. A server without a store loses the flow when it restarts.
+create_run = Operation("run.create_run", is_idempotent=False, not_found=_FLOW)
+list_runs = Operation("run.list_runs", not_found=_NO_SERVER)
+get_run = Operation("run.get_run", not_found=_RUN)
+delete_run = Operation("run.delete_run", not_found=_RUN)
+cancel_run = Operation("run.cancel_run", not_found=_RUN)
+# Only before 0.12: newer servers return no items and no steps for an unknown run.
+get_run_items = Operation("run.get_run_items", not_found=_RUN)
+get_run_steps = Operation("run.get_run_steps", not_found=_RUN)
+get_run_step = Operation("run.get_run_step", not_found="there is no such step yet")
+get_run_flow = Operation("run.get_run_flow", not_found=_RUN)
+get_run_events = Operation("run.get_run_events", capability="events", needs="a stream of events", not_found=_RUN)
+store_blob = Operation("blob.store_blob", capability="blobs", needs="blobs")
+get_blob = Operation("blob.get_blob", capability="blobs", needs="blobs", not_found=_BLOB)
+
+OPERATIONS = {each.name: each for each in tuple(globals().values()) if isinstance(each, Operation)}
+"""All operations by name."""
 
 
 def operation_of(method: str, path: str) -> Operation | None:

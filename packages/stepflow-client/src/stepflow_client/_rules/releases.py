@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ..errors import InvalidArgumentError, InvalidResponseError, UnsupportedByServerError
 
-__all__ = ["Server", "has_step_outputs", "needs_translation", "pinned", "recognise", "release_number", "require"]
+__all__ = ["Server", "has_step_outputs", "pinned", "recognise", "release_number", "require"]
 
 _COMMITS = {"37c721f": "0.12.0", "dd82fa7": "0.13.0"}
 """Releases by commit: servers from 0.12 on report their commit, not their release."""
@@ -42,6 +42,8 @@ class Server(NamedTuple):
     release: str | None
     commit: str | None
     capabilities: dict[str, bool]
+    needs_translation: bool
+    """Whether it uses another wire format than the current one."""
 
 
 def recognise(url: str, health: Mapping[str, Any]) -> Server:
@@ -106,12 +108,8 @@ def _info(url: str, dialect: tuple[int, int], *, release: str | None, commit: st
         release=release,
         commit=commit,
         capabilities=capabilities,
+        needs_translation=dialect < _CURRENT,
     )
-
-
-def needs_translation(server: Server) -> bool:
-    """Return whether a server uses another wire format than the current one."""
-    return server.dialect in ("0.9", "0.10", "0.11")
 
 
 def require(server: Server, capability: str, what: str) -> None:

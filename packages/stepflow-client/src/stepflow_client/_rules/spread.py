@@ -6,6 +6,7 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
+from .._base.newest import Newest
 from .creation import this_process
 
 __all__ = ["Spread"]
@@ -30,7 +31,7 @@ class Spread:
         self._turn = 0
         self._process = this_process()
         self._loads = [0] * count
-        self._homes: dict[str, int] = {}
+        self._homes: Newest[str, int] = Newest(_MOST_RUNS)
 
     @contextmanager
     def placed(self, servers: Collection[int]) -> Iterator[int]:
@@ -48,9 +49,7 @@ class Spread:
     def note(self, run_id: str, number: int) -> None:
         """Remember which server created a run."""
         with self._lock:
-            self._homes[run_id] = number
-            if len(self._homes) > _MOST_RUNS:
-                del self._homes[next(iter(self._homes))]
+            self._homes.put(run_id, number)
 
     def home(self, run_id: str | None) -> int | None:
         """Return the server that created a run; None if it is unknown.

@@ -114,13 +114,13 @@ class Budget:
         self._share = policy.budget
         self._most = start * 10
         self._left = start if policy.budget else 0.0
-
-    def earn(self) -> None:
-        """Add the share of a retry that a request earns if it is not a retry itself."""
-        self._left = min(self._most, self._left + self._share)
+        self.requests = 0
+        """Number of requests since the last retry that were not retries: each earns a share of one."""
 
     def spend(self) -> bool:
         """Use one retry. Return False if none is left."""
+        self._left = min(self._most, self._left + self.requests * self._share)
+        self.requests = 0
         if self._left < 1:
             return False
         self._left -= 1

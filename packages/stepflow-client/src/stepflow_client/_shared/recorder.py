@@ -35,6 +35,8 @@ class Recorder:
             raise InvalidArgumentError(f"history is a History, not {type(history).__name__}", hint="History(path)")
         self._history = history
         self._server = server
+        self.is_on = history is not None
+        """Whether anything is recorded."""
 
     def created(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from contextvars import ContextVar, Token
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from .._http.settings import API_PATH
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .._http.messages import HttpRequest
     from .._http.settings import ServerUrl
 
-__all__ = ["Operation", "annotate", "operation", "resent"]
+__all__ = ["Operation", "annotate", "is_untraced", "operation", "resent"]
 
 _NAME = "stepflow.client"
 _SECONDS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 300.0]
@@ -89,9 +89,11 @@ def operation(
         is_current: Whether spans created in the block become children of this one. Use False if a generator yields
             inside the block: otherwise the span would also be current in the code that iterates over the generator.
     """
-    if "opentelemetry.trace" in sys.modules or "opentelemetry.metrics" in sys.modules:
-        return _Traced(name, server, kind, is_current)
-    return _NOTHING
+    return _NOTHING if is_untraced() else _Traced(name, server, kind, is_current)
+
+
+is_untraced = partial(sys.modules.keys().isdisjoint, ("opentelemetry.trace", "opentelemetry.metrics"))
+"""Returns whether the application does not use OpenTelemetry. Every call asks, so this is a function written in C."""
 
 
 def annotate(**attributes: object) -> None:
@@ -155,7 +157,9 @@ class _Traced(Operation):
     def sends(self, request: HttpRequest, url: str, run_id: str | None) -> None:
         from opentelemetry.propagate import inject
 
-        inject(request.headers, context=self._context)
+        headers = dict(request.headers)
+        inject(headers, context=self._context)
+        request.headers = headers
         query = f"?{request.query}" if request.query else ""
         self.note(method=request.method, url=f"{url}{API_PATH}{request.path}{query}", run_id=run_id)
 

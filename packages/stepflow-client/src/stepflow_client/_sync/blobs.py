@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .._base.lazy import lazy_module
 from .._codec import answers, requests
 from .._data.values import check_json
-from .._rules import bindings as api
+from .._rules import operations as api
 from ..errors import InvalidArgumentError
 from .connection import Connection
 
@@ -42,32 +42,36 @@ class BlobStore:
     ) -> StoreBlobResponse:
         """Store a blob and return its id, the SHA-256 of its content."""
         check_name = requests.check_header_text if isinstance(data, _BYTES) else requests.check_text
-        name = api.UNSET if filename is None else check_name(filename, "filename")
+        name = None if filename is None else check_name(filename, "filename")
         if isinstance(data, _BYTES):
             if blob_type not in (None, "binary"):
                 raise InvalidArgumentError(f"bytes are a blob of type binary, not {blob_type!r}")
-            request = api.store_blob._get_kwargs(body=api.File(payload=bytes(data)), x_blob_filename=name)
+            from stepflow_api.types import File
+
+            request = api.store_blob(body=File(payload=bytes(data)), x_blob_filename=name)
         else:
             if blob_type not in (None, "data", "flow"):
                 raise InvalidArgumentError(f"a JSON blob is of type data or flow, not {blob_type!r}")
-            kind = api.UNSET if blob_type is None else blob_type
-            body = api.json_body(data=check_json(data, "the blob"), blobType=kind, filename=name)
-            request = api.store_blob._get_kwargs(body=body)
-        return self._connection.call("store_blob", request, types.StoreBlobResponse.model_validate, timeout=timeout)
+            given = {"blobType": blob_type, "filename": name}
+            about = {key: value for key, value in given.items() if value is not None}
+            request = api.store_blob(body={"data": check_json(data, "the blob"), **about})
+        return self._connection.call(request, types.StoreBlobResponse.model_validate, timeout=timeout)
 
     def get_blob(self, blob_id: str, *, timeout: float | None = None) -> BlobContent:
         """Return a blob: `data` is the JSON value, or `bytes` for a binary one."""
         blob_id = requests.check_id(blob_id, "blob_id")
-        return _content(blob_id, self._connection.send("get_blob", _reading(blob_id), timeout=timeout))
+        return _content(blob_id, self._connection.send(_reading(blob_id), timeout=timeout))
 
     def find_blob(self, blob_id: str) -> BlobContent | None:
         """Return a blob, or None if the server has no such blob: here that is no error, in traces and metrics too."""
-        response = self._connection.send("get_blob", _reading(blob_id), may_be_missing=True)
+        response = self._connection.send(_reading(blob_id), may_be_missing=True)
         return None if response.status == 404 else _content(blob_id, response)
 
 
-def _reading(blob_id: str) -> dict[str, Any]:
-    return api.get_blob._get_kwargs(blob_id=blob_id, accept=api.GetBlobAccept.BYTES)
+def _reading(blob_id: str) -> api.Request:
+    from stepflow_api.models import GetBlobAccept
+
+    return api.get_blob(blob_id, accept=GetBlobAccept.BYTES)
 
 
 def _content(blob_id: str, response: HttpResponse) -> BlobContent:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -15,6 +15,7 @@ from .._http.messages import SHORTEST, HttpError, HttpRequest
 from .._http.sse import EventDecoder
 from .._rules.deadline import has_passed
 from .._rules.failures import error_from
+from .._rules.operations import Request
 from ..errors import InvalidResponseError, StepflowClientError
 from .connection import Connection
 from .transport.base import Stream
@@ -28,8 +29,7 @@ _LONGEST_ERROR = 64 * 1024
 
 def event_stream(
     connection: Connection,
-    operation: str,
-    request: Mapping[str, Any],
+    request: Request,
     *,
     silence: float,
     run_id: str,
@@ -42,8 +42,7 @@ def event_stream(
 
     Args:
         connection: Opens the stream.
-        operation: The operation's name in the spec.
-        request: The result of the operation's generated `_get_kwargs`.
+        request: The request.
         silence: Seconds without an event after which the stream is abandoned. Keep-alive comments are not events.
         run_id: The run concerned, for errors.
         next_look: Returns the maximum number of seconds until the next None (over httpx, only the first value counts).
@@ -54,9 +53,9 @@ def event_stream(
     """
     from .transport.httpx_bridge import unpacked
 
-    sent = connection.prepare(request, connection.timeout.reading(silence), idempotent=True, run_id=run_id)
-    sent.headers |= {"accept": _EVENTS, "cache-control": "no-store"}
-    with connection.traced(operation, is_current=False) as span:
+    sent = connection.prepare(request, connection.timeout.reading(silence), run_id=run_id, is_stream=True)
+    sent.headers = sent.headers | {"accept": _EVENTS, "cache-control": "no-store"}
+    with connection.traced(request.operation.name, is_current=False) as span:
         span.sends(sent, connection.url, run_id)
         try:
             with connection.dialect.stream(sent) as stream:

@@ -14,8 +14,8 @@ from uuid import uuid4
 from .._base.lazy import lazy_module
 from .._codec import answers, requests
 from .._codec.variables import flow_variables
-from .._data.values import check_json
-from .._rules import bindings as api
+from .._data.values import check_json, is_plain
+from .._rules import operations as api
 from .._rules.creation import RunRegistries
 from .._rules.deadline import current_deadline, has_passed
 from ..errors import InvalidArgumentError, InvalidFlowError, InvalidRequestError
@@ -37,8 +37,8 @@ else:
 
 __all__ = ["CheckedFlow", "FlowStore"]
 
-_MOST_FILES, _MOST_FLOWS = 32, 1_000
-"""Maximum number of files and of flows that a client remembers."""
+_MOST_CHECKED, _MOST_FLOWS = 32, 1_000
+"""Maximum number of checked flows and of stored flows that a client remembers."""
 
 _FATAL = (1, "fatal")
 """The level of a diagnostic for which a server refuses a flow, as a number or a word."""
@@ -82,7 +82,8 @@ class FlowStore:
         # Flows that the server has accepted, and that this client has stored, by digest: neither are sent again.
         self._accepted: dict[bytes, list[dict[str, Any]]] = {}
         self._stored: dict[bytes, StoreFlowResponse] = {}
-        self._files: dict[tuple[Any, ...], CheckedFlow] = {}
+        self._checked: dict[object, CheckedFlow] = {}
+        """Checked flows by the stamp of their file or by the content of the flow as it was given."""
         self._declared: dict[str, Mapping[str, FlowVariable]] = {}
         self._outputs: dict[str, Any] = {}
         # What runs of a flow need, by the flow's digest and by its id.
@@ -116,10 +117,18 @@ class FlowStore:
 
     def checked(self, flow: FlowSource) -> CheckedFlow:
         """Return a flow in the form in which it can be sent. A flow that was checked before is not checked again."""
-        stamp = None if isinstance(flow, Mapping) else requests.file_stamp(flow)
-        if stamp is not None and stamp in self._files:
-            return self._files[stamp]
+        # To write out a flow that was given as it is costs less than to check it.
+        plain = requests.plain_content(flow) if type(flow) is dict else None
+        stamp = requests.file_stamp(flow) if plain is None else plain
+        known = self._checked.get(stamp)
+        if known is not None:
+            return known
         given = load_flow(flow)
+        if plain is not None and is_plain(given, any_text=True):
+            # What is remembered must not change with the caller's flow.
+            given = requests.of_plain_content(plain)
+        elif plain is not None:
+            stamp = None
         content = without_cases(given)
         digest = requests.flow_digest(content)
         if digest is None or digest not in self._accepted:
@@ -129,7 +138,7 @@ class FlowStore:
                 raise InvalidArgumentError("the flow cannot be written as JSON")
         checked = CheckedFlow(content, digest, examples_of(given))
         if stamp is not None:
-            self._files = {**_newest(self._files, _MOST_FILES), stamp: checked}
+            self._checked = {**_newest(self._checked, _MOST_CHECKED), stamp: checked}
         return checked
 
     def _store(self, flow: CheckedFlow, *, timeout: float | None = None) -> StoreFlowResponse:
@@ -209,8 +218,8 @@ class FlowStore:
 
     def _store_as_blob(self, flow: dict[str, Any], *, timeout: float | None = None) -> str:
         """Store a flow as a blob, which preserves its integers. The server does not check it."""
-        request = api.store_blob._get_kwargs(body=api.json_body(data=flow, blobType="flow"))
-        return self._connection.call("store_blob", request, partial(answers.flow_id, key="blobId"), timeout=timeout)
+        request = api.store_blob(body={"data": flow, "blobType": "flow"})
+        return self._connection.call(request, partial(answers.flow_id, key="blobId"), timeout=timeout)
 
     def _post_flow(
         self, flow: dict[str, Any], *, dry_run: bool, timeout: float | None
@@ -218,11 +227,9 @@ class FlowStore:
         """Have the server check a flow, and return its diagnostics, as sent by the server, and the flow's id."""
         server = self._connection.server()
         sent = flow if server.capabilities["exact_numbers"] else requests.flow_for_dry_run(flow)
-        body = api.json_body(flow=sent, dryRun=dry_run)
         try:
             return self._connection.call(
-                "store_flow",
-                api.store_flow._get_kwargs(body=body),
+                api.store_flow(body={"flow": sent, "dryRun": dry_run}),
                 lambda answer: (_findings(answer), answers.flow_id(answer)),
                 timeout=timeout,
             )
@@ -240,9 +247,9 @@ class FlowStore:
 
     def get_flow(self, flow_id: str, *, timeout: float | None = None) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases."""
-        request = api.get_flow._get_kwargs(flow_id=requests.check_id(flow_id, "flow_id"))
+        request = api.get_flow(requests.check_id(flow_id, "flow_id"))
         read = partial(responses.flow, flow_id=flow_id)
-        return self._connection.call("get_flow", request, read, timeout=timeout)
+        return self._connection.call(request, read, timeout=timeout)
 
     def content(self, flow: FlowSource, *, timeout: float | None = None) -> dict[str, Any]:
         """Return a flow as it was given; if it is the id of a stored flow, the flow that the server returns."""
@@ -250,8 +257,8 @@ class FlowStore:
 
     def delete_flow(self, flow_id: str, *, timeout: float | None = None) -> None:
         """Ask the server to delete a flow."""
-        request = api.delete_flow._get_kwargs(flow_id=requests.check_id(flow_id, "flow_id"))
-        self._connection.send("delete_flow", request, timeout=timeout)
+        request = api.delete_flow(requests.check_id(flow_id, "flow_id"))
+        self._connection.send(request, timeout=timeout)
         self.forget(flow_id)
 
     def get_flow_variables(self, flow_id: str, *, timeout: float | None = None) -> FlowVariables:
@@ -277,8 +284,8 @@ class FlowStore:
         check_target(target)
         components = None
         if not offline:
-            request = api.list_components._get_kwargs()
-            components = self._connection.call("list_components", request, responses.components, timeout=timeout)
+            request = api.list_components()
+            components = self._connection.call(request, responses.components, timeout=timeout)
         return check(flow, components=components, type_check=type_check, target=target)
 
     def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:

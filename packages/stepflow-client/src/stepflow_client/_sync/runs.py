@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
 from .._codec import answers, requests
-from .._rules import bindings as api
+from .._rules import operations as api
 from .._rules.ending import Ending, ending_of, is_given_up
-from .._rules.releases import needs_translation
 from .._shared.gather import sync_together
 from ..errors import ConflictError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.additions import PIN_COMPONENT, kept_components, origin_of
@@ -58,9 +57,9 @@ class RunReader:
     def get_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Return the current state of a run."""
         run_id = requests.check_run_id(run_id)
-        request = api.get_run._get_kwargs(run_id=run_id)
+        request = api.get_run(run_id)
         read = partial(responses.run, run_id=run_id)
-        return self._connection.call("get_run", request, read, timeout=timeout, run_id=run_id)
+        return self._connection.call(request, read, timeout=timeout, run_id=run_id)
 
     def get_run_items(self, run_id: RunId, *, timeout: float | None = None) -> ListItemsResponse:
         """Return the items of a run, in the order of their inputs. Items that are still running have no result."""
@@ -114,8 +113,7 @@ class RunReader:
     def item_answers(self, run_id: str, timeout: float | None) -> list[dict[str, Any]]:
         """Return the server's data about the items of a run, for `responses.items`."""
         return self._connection.call(
-            "get_run_items",
-            api.get_run_items._get_kwargs(run_id=run_id),
+            api.get_run_items(run_id),
             lambda answer: answers.checked_items(answer["results"]),
             timeout=timeout,
             run_id=run_id,
@@ -201,8 +199,7 @@ class RunReader:
 
     def _listed_steps(self, run_id: str, item_index: int | None, timeout: float | None) -> ListStepsResponse:
         return self._connection.call(
-            "get_run_steps",
-            api.get_run_steps._get_kwargs(run_id=run_id, item_index=_or_unset(item_index)),
+            api.get_run_steps(run_id, item_index=item_index),
             lambda answer: responses.steps(run_id, answer["steps"], self._connection.reading(run_id)),
             timeout=timeout,
             run_id=run_id,
@@ -250,24 +247,23 @@ class RunReader:
         return responses.arguments(run_id, given, entry, origin)
 
     def _given(self, run_id: str, timeout: float | None) -> dict[str, Any]:
-        if not needs_translation(self._connection.server()):
+        if not (self._connection.server()).needs_translation:
             self.standing(run_id, timeout=timeout)
             return {}
-        request = api.get_run._get_kwargs(run_id=run_id)
-        return self._connection.call("get_run", request, answers.given, timeout=timeout, run_id=run_id)
+        request = api.get_run(run_id)
+        return self._connection.call(request, answers.given, timeout=timeout, run_id=run_id)
 
     def get_run_step(
         self, run_id: RunId, step_id: str, *, item_index: int = 0, timeout: float | None = None
     ) -> StepDetails:
         """Return one step of one item."""
         run_id = requests.check_run_id(run_id)
-        request = api.get_run_step._get_kwargs(
-            run_id=run_id,
-            step_id=requests.check_id(step_id, "step_id"),
-            item_index=_or_unset(requests.check_limit(item_index, "item_index")),
+        request = api.get_run_step(
+            run_id,
+            requests.check_id(step_id, "step_id"),
+            item_index=requests.check_limit(item_index, "item_index"),
         )
         return self._connection.call(
-            "get_run_step",
             request,
             lambda answer: responses.asked_step(answer["step"], step_id, item_index, self._connection.reading(run_id)),
             timeout=timeout,
@@ -277,13 +273,13 @@ class RunReader:
     def get_run_flow(self, run_id: RunId, *, timeout: float | None = None) -> StoredFlow:
         """Return the flow of a run, without the tag of the client that runs it. `get_flow` returns its examples."""
         run_id = requests.check_run_id(run_id)
-        request = api.get_run_flow._get_kwargs(run_id=run_id)
-        return self._connection.call("get_run_flow", request, responses.flow, timeout=timeout, run_id=run_id)
+        request = api.get_run_flow(run_id)
+        return self._connection.call(request, responses.flow, timeout=timeout, run_id=run_id)
 
     def stored_flow(self, run_id: str, *, timeout: float | None = None) -> dict[str, Any]:
         """Return the flow of a run with what the client that runs it has added."""
-        request = api.get_run_flow._get_kwargs(run_id=run_id)
-        return self._connection.call("get_run_flow", request, answers.stored_flow, timeout=timeout, run_id=run_id)
+        request = api.get_run_flow(run_id)
+        return self._connection.call(request, answers.stored_flow, timeout=timeout, run_id=run_id)
 
     def _stored_flow_if_any(self, run_id: str, timeout: float | None) -> dict[str, Any]:
         """Return the flow of a run as stored; an empty one for a run created by a step, whose flow may not be."""
@@ -300,10 +296,10 @@ class RunReader:
             raise ConflictError(
                 f"run {run_id} is already {now.status.value}", status_code=409, run_id=run_id, details=now
             )
-        request = api.cancel_run._get_kwargs(run_id=run_id)
+        request = api.cancel_run(run_id)
         try:
             read = partial(responses.run, run_id=run_id)
-            return self._connection.call("cancel_run", request, read, timeout=timeout, run_id=run_id)
+            return self._connection.call(request, read, timeout=timeout, run_id=run_id)
         except ConflictError as error:
             # Servers before 0.12 refuse to cancel a cancelled run, even if a lost first attempt cancelled it.
             now = self.state(run_id, timeout=timeout)
@@ -320,22 +316,18 @@ class RunReader:
         known = self.summary(run_id, timeout=timeout)
         if known is not None:
             return known
-        request = api.get_run._get_kwargs(run_id=run_id)
+        request = api.get_run(run_id)
         read = partial(answers.run_state, run_id=run_id)
-        return self._connection.call("get_run", request, read, timeout=timeout, run_id=run_id)
+        return self._connection.call(request, read, timeout=timeout, run_id=run_id)
 
     def summary(self, run_id: str, *, timeout: float | None = None) -> answers.RunState | None:
         """Return the state of a root run without its steps; None for a sub-run or an unknown run."""
-        request = api.list_runs._get_kwargs(root_run_id=run_id, roots_only=True, limit=1)
-        listed = self._connection.call("list_runs", request, answers.run_states, run_id=run_id, timeout=timeout)
+        request = api.list_runs(root_run_id=run_id, roots_only=True, limit=1)
+        listed = self._connection.call(request, answers.run_states, run_id=run_id, timeout=timeout)
         return next((run for run in listed if run.run_id == run_id), None)
 
     def delete_run(self, run_id: RunId, *, timeout: float | None = None) -> None:
         """Ask the server to delete a finished run."""
         run_id = requests.check_run_id(run_id)
-        request = api.delete_run._get_kwargs(run_id=run_id)
-        self._connection.send("delete_run", request, timeout=timeout, run_id=run_id)
-
-
-def _or_unset(value: int | None) -> Any:
-    return api.UNSET if value is None else value
+        request = api.delete_run(run_id)
+        self._connection.send(request, timeout=timeout, run_id=run_id)

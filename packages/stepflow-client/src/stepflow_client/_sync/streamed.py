@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from .._base.lazy import lazy_module
 from .._base.logging import logger
 from .._codec import answers
-from .._rules import bindings as api
+from .._rules import operations as api
 from .._rules.cursor import Cursor
 from .._rules.timings import Timings
 from .._rules.transient import TRANSIENT_ERRORS, Backoff
@@ -180,17 +180,16 @@ class StreamedRun:
         connection falls silent.
         """
         asked, contact, run_id = self._asked, self._contact, self._asked.run_id
-        request = api.get_run_events._get_kwargs(
+        request = api.get_run_events(
             run_id,
             run_id=run_id,
-            since=position.number or api.UNSET,
-            include_results=True if asked.include_results else api.UNSET,
-            include_sub_runs=True if asked.include_sub_runs else api.UNSET,
+            after=position.number or None,
+            include_results=asked.include_results or None,
+            include_sub_runs=asked.include_sub_runs or None,
         )
         skip = position.handled
         frames = event_stream(
             self._connection,
-            "get_run_events",
             request,
             silence=contact.longest_silence,
             run_id=run_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Generic, TypeVar, overload
+from typing import Any, ClassVar, Generic, Self, TypeVar, overload
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -15,6 +15,21 @@ class Model(BaseModel):
     """An immutable model. It accepts field names or the camelCase names on the wire, and ignores undeclared fields."""
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+    @classmethod
+    def _checked(cls, fields: dict[str, Any], given: set[str]) -> Self:
+        """Return a model of values that were checked and converted before, as `model_construct` does, but faster.
+
+        Args:
+            fields: The values of all fields, in the order of the fields.
+            given: The names of those that do not have their defaults.
+        """
+        model, put = cls.__new__(cls), object.__setattr__
+        put(model, "__dict__", fields)
+        put(model, "__pydantic_fields_set__", given)
+        put(model, "__pydantic_extra__", None)
+        put(model, "__pydantic_private__", None)
+        return model
 
 
 Entry = TypeVar("Entry", bound=BaseModel)

@@ -16,19 +16,28 @@ if TYPE_CHECKING:
 from ... import errors
 from ...types import UNSET, Response, Unset
 
+METHOD = "GET"
+"""The HTTP method."""
+PATH = "/blobs/{blob_id}"
+"""The path below the API's root, with the names of its parameters in braces."""
 
-def _get_kwargs(
+
+def build_request(
     blob_id: str,
     *,
     accept: GetBlobAccept | Unset = UNSET,
 ) -> dict[str, Any]:
+    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
+
+    The parameters are those of `sync_detailed`.
+    """
     headers: dict[str, Any] = {}
     if not isinstance(accept, Unset):
         headers["Accept"] = str(accept)
 
     _kwargs: dict[str, Any] = {
-        "method": "get",
-        "url": "/blobs/{blob_id}".format(
+        "method": METHOD,
+        "url": PATH.format(
             blob_id=quote(str(blob_id), safe=""),
         ),
     }
@@ -96,7 +105,7 @@ def sync_detailed(
         Response[Blob | bytes]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = build_request(
         blob_id=blob_id,
         accept=accept,
     )
@@ -164,7 +173,7 @@ async def asyncio_detailed(
         Response[Blob | bytes]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = build_request(
         blob_id=blob_id,
         accept=accept,
     )

@@ -15,19 +15,28 @@ if TYPE_CHECKING:
 from ... import errors
 from ...types import UNSET, File, Response, Unset
 
+METHOD = "POST"
+"""The HTTP method."""
+PATH = "/blobs"
+"""The path below the API's root, with the names of its parameters in braces."""
 
-def _get_kwargs(
+
+def build_request(
     *,
-    body: StoreBlobRequest | File,
+    body: StoreBlobRequest | dict[str, Any] | File,
     x_blob_filename: str | Unset = UNSET,
 ) -> dict[str, Any]:
+    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
+
+    The parameters are those of `sync_detailed`. A JSON body may also be a dict, with field names as on the wire.
+    """
     headers: dict[str, Any] = {}
     if not isinstance(x_blob_filename, Unset):
         headers["X-Blob-Filename"] = x_blob_filename
 
     _kwargs: dict[str, Any] = {
-        "method": "post",
-        "url": "/blobs",
+        "method": METHOD,
+        "url": PATH,
     }
 
     if isinstance(body, File):
@@ -35,7 +44,7 @@ def _get_kwargs(
         headers["Content-Type"] = "application/octet-stream"
 
     else:
-        _kwargs["json"] = body.to_dict()
+        _kwargs["json"] = body if isinstance(body, dict) else body.to_dict()
 
         headers["Content-Type"] = "application/json"
 
@@ -97,7 +106,7 @@ def sync_detailed(
         Response[StoreBlobResponse]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = build_request(
         body=body,
         x_blob_filename=x_blob_filename,
     )
@@ -165,7 +174,7 @@ async def asyncio_detailed(
         Response[StoreBlobResponse]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = build_request(
         body=body,
         x_blob_filename=x_blob_filename,
     )

@@ -14,11 +14,20 @@ if TYPE_CHECKING:
 from ... import errors
 from ...types import UNSET, Response, Unset
 
+METHOD = "GET"
+"""The HTTP method."""
+PATH = "/components"
+"""The path below the API's root, with the names of its parameters in braces."""
 
-def _get_kwargs(
+
+def build_request(
     *,
     exclude_schemas: bool | Unset = UNSET,
 ) -> dict[str, Any]:
+    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
+
+    The parameters are those of `sync_detailed`.
+    """
 
     params: dict[str, Any] = {}
 
@@ -27,8 +36,8 @@ def _get_kwargs(
     params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
     _kwargs: dict[str, Any] = {
-        "method": "get",
-        "url": "/components",
+        "method": METHOD,
+        "url": PATH,
         "params": params,
     }
     return _kwargs
@@ -86,7 +95,7 @@ def sync_detailed(
         Response[ListComponentsResponse | str]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = build_request(
         exclude_schemas=exclude_schemas,
     )
     response = client.get_httpx_client().request(**kwargs)
@@ -146,7 +155,7 @@ async def asyncio_detailed(
         Response[ListComponentsResponse | str]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = build_request(
         exclude_schemas=exclude_schemas,
     )
     response = await client.get_async_httpx_client().request(**kwargs)

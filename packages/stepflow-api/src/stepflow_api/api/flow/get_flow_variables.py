@@ -16,14 +16,23 @@ if TYPE_CHECKING:
 from ... import errors
 from ...types import Response
 
+METHOD = "GET"
+"""The HTTP method."""
+PATH = "/flows/{flow_id}/variables"
+"""The path below the API's root, with the names of its parameters in braces."""
 
-def _get_kwargs(
+
+def build_request(
     flow_id: str,
 ) -> dict[str, Any]:
+    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
+
+    The parameters are those of `sync_detailed`.
+    """
 
     _kwargs: dict[str, Any] = {
-        "method": "get",
-        "url": "/flows/{flow_id}/variables".format(
+        "method": METHOD,
+        "url": PATH.format(
             flow_id=quote(str(flow_id), safe=""),
         ),
     }
@@ -94,7 +103,7 @@ def sync_detailed(
         Response[ErrorEnvelope | FlowVariablesResponse]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = build_request(
         flow_id=flow_id,
     )
     response = client.get_httpx_client().request(**kwargs)
@@ -150,7 +159,7 @@ async def asyncio_detailed(
         Response[ErrorEnvelope | FlowVariablesResponse]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = build_request(
         flow_id=flow_id,
     )
     response = await client.get_async_httpx_client().request(**kwargs)

@@ -16,18 +16,27 @@ if TYPE_CHECKING:
 from ... import errors
 from ...types import Response
 
+METHOD = "POST"
+"""The HTTP method."""
+PATH = "/flows"
+"""The path below the API's root, with the names of its parameters in braces."""
 
-def _get_kwargs(
+
+def build_request(
     *,
-    body: StoreFlowRequest,
+    body: StoreFlowRequest | dict[str, Any],
 ) -> dict[str, Any]:
+    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
+
+    The parameters are those of `sync_detailed`. A JSON body may also be a dict, with field names as on the wire.
+    """
     headers: dict[str, Any] = {}
 
     _kwargs: dict[str, Any] = {
-        "method": "post",
-        "url": "/flows",
+        "method": METHOD,
+        "url": PATH,
     }
-    _kwargs["json"] = body.to_dict()
+    _kwargs["json"] = body if isinstance(body, dict) else body.to_dict()
 
     headers["Content-Type"] = "application/json"
 
@@ -101,7 +110,7 @@ def sync_detailed(
         Response[ErrorEnvelope | StoreFlowResponse | str]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = build_request(
         body=body,
     )
     response = client.get_httpx_client().request(**kwargs)
@@ -159,7 +168,7 @@ async def asyncio_detailed(
         Response[ErrorEnvelope | StoreFlowResponse | str]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = build_request(
         body=body,
     )
     response = await client.get_async_httpx_client().request(**kwargs)

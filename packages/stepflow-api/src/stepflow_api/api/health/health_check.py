@@ -14,12 +14,21 @@ if TYPE_CHECKING:
 from ... import errors
 from ...types import Response
 
+METHOD = "GET"
+"""The HTTP method."""
+PATH = "/health"
+"""The path below the API's root, with the names of its parameters in braces."""
 
-def _get_kwargs() -> dict[str, Any]:
+
+def build_request() -> dict[str, Any]:
+    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
+
+    The parameters are those of `sync_detailed`.
+    """
 
     _kwargs: dict[str, Any] = {
-        "method": "get",
-        "url": "/health",
+        "method": METHOD,
+        "url": PATH,
     }
     return _kwargs
 
@@ -65,7 +74,7 @@ def sync_detailed(
         Response[Health]
     """
 
-    kwargs = _get_kwargs()
+    kwargs = build_request()
     response = client.get_httpx_client().request(**kwargs)
     return _build_response(client=client, response=response)
 
@@ -112,7 +121,7 @@ async def asyncio_detailed(
         Response[Health]
     """
 
-    kwargs = _get_kwargs()
+    kwargs = build_request()
     response = await client.get_async_httpx_client().request(**kwargs)
     return _build_response(client=client, response=response)
 

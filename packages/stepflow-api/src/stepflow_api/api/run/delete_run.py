@@ -16,14 +16,23 @@ if TYPE_CHECKING:
 from ... import errors
 from ...types import Response
 
+METHOD = "DELETE"
+"""The HTTP method."""
+PATH = "/runs/{run_id}"
+"""The path below the API's root, with the names of its parameters in braces."""
 
-def _get_kwargs(
+
+def build_request(
     run_id: str,
 ) -> dict[str, Any]:
+    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
+
+    The parameters are those of `sync_detailed`.
+    """
 
     _kwargs: dict[str, Any] = {
-        "method": "delete",
-        "url": "/runs/{run_id}".format(
+        "method": METHOD,
+        "url": PATH.format(
             run_id=quote(str(run_id), safe=""),
         ),
     }
@@ -94,7 +103,7 @@ def sync_detailed(
         Response[Empty | ErrorEnvelope]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = build_request(
         run_id=run_id,
     )
     response = client.get_httpx_client().request(**kwargs)
@@ -150,7 +159,7 @@ async def asyncio_detailed(
         Response[Empty | ErrorEnvelope]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = build_request(
         run_id=run_id,
     )
     response = await client.get_async_httpx_client().request(**kwargs)

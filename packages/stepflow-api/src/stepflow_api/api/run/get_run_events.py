@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 from ... import errors
 from ...types import UNSET, Response, Unset
 
+METHOD = "GET"
+"""The HTTP method."""
+PATH = "/runs/{path_run_id}/events"
+"""The path below the API's root, with the names of its parameters in braces."""
 
-def _get_kwargs(
+
+def build_request(
     path_run_id: str,
     *,
     run_id: str,
@@ -24,6 +29,10 @@ def _get_kwargs(
     include_sub_runs: bool | Unset = UNSET,
     include_results: bool | Unset = UNSET,
 ) -> dict[str, Any]:
+    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
+
+    The parameters are those of `sync_detailed`.
+    """
 
     params: dict[str, Any] = {}
 
@@ -38,8 +47,8 @@ def _get_kwargs(
     params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
     _kwargs: dict[str, Any] = {
-        "method": "get",
-        "url": "/runs/{path_run_id}/events".format(
+        "method": METHOD,
+        "url": PATH.format(
             path_run_id=quote(str(path_run_id), safe=""),
         ),
         "params": params,
@@ -120,7 +129,7 @@ def sync_detailed(
         Response[ErrorEnvelope | str]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = build_request(
         path_run_id=path_run_id,
         run_id=run_id,
         since=since,
@@ -214,7 +223,7 @@ async def asyncio_detailed(
         Response[ErrorEnvelope | str]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = build_request(
         path_run_id=path_run_id,
         run_id=run_id,
         since=since,

@@ -16,14 +16,23 @@ if TYPE_CHECKING:
 from ... import errors
 from ...types import Response
 
+METHOD = "GET"
+"""The HTTP method."""
+PATH = "/runs/{run_id}/items"
+"""The path below the API's root, with the names of its parameters in braces."""
 
-def _get_kwargs(
+
+def build_request(
     run_id: str,
 ) -> dict[str, Any]:
+    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
+
+    The parameters are those of `sync_detailed`.
+    """
 
     _kwargs: dict[str, Any] = {
-        "method": "get",
-        "url": "/runs/{run_id}/items".format(
+        "method": METHOD,
+        "url": PATH.format(
             run_id=quote(str(run_id), safe=""),
         ),
     }
@@ -82,7 +91,7 @@ def sync_detailed(
         Response[ErrorEnvelope | GetRunItemsResponse]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = build_request(
         run_id=run_id,
     )
     response = client.get_httpx_client().request(**kwargs)
@@ -138,7 +147,7 @@ async def asyncio_detailed(
         Response[ErrorEnvelope | GetRunItemsResponse]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = build_request(
         run_id=run_id,
     )
     response = await client.get_async_httpx_client().request(**kwargs)

@@ -16,13 +16,22 @@ if TYPE_CHECKING:
 from ... import errors
 from ...types import UNSET, Response, Unset
 
+METHOD = "GET"
+"""The HTTP method."""
+PATH = "/runs/{run_id}/steps/{step_id}"
+"""The path below the API's root, with the names of its parameters in braces."""
 
-def _get_kwargs(
+
+def build_request(
     run_id: str,
     step_id: str,
     *,
     item_index: int | Unset = UNSET,
 ) -> dict[str, Any]:
+    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
+
+    The parameters are those of `sync_detailed`.
+    """
 
     params: dict[str, Any] = {}
 
@@ -31,8 +40,8 @@ def _get_kwargs(
     params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
     _kwargs: dict[str, Any] = {
-        "method": "get",
-        "url": "/runs/{run_id}/steps/{step_id}".format(
+        "method": METHOD,
+        "url": PATH.format(
             run_id=quote(str(run_id), safe=""),
             step_id=quote(str(step_id), safe=""),
         ),
@@ -105,7 +114,7 @@ def sync_detailed(
         Response[ErrorEnvelope | GetRunStepResponse | str]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = build_request(
         run_id=run_id,
         step_id=step_id,
         item_index=item_index,
@@ -173,7 +182,7 @@ async def asyncio_detailed(
         Response[ErrorEnvelope | GetRunStepResponse | str]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = build_request(
         run_id=run_id,
         step_id=step_id,
         item_index=item_index,

@@ -16,12 +16,21 @@ if TYPE_CHECKING:
 from ... import errors
 from ...types import UNSET, Response, Unset
 
+METHOD = "GET"
+"""The HTTP method."""
+PATH = "/runs/{run_id}/steps"
+"""The path below the API's root, with the names of its parameters in braces."""
 
-def _get_kwargs(
+
+def build_request(
     run_id: str,
     *,
     item_index: int | Unset = UNSET,
 ) -> dict[str, Any]:
+    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
+
+    The parameters are those of `sync_detailed`.
+    """
 
     params: dict[str, Any] = {}
 
@@ -30,8 +39,8 @@ def _get_kwargs(
     params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
     _kwargs: dict[str, Any] = {
-        "method": "get",
-        "url": "/runs/{run_id}/steps".format(
+        "method": METHOD,
+        "url": PATH.format(
             run_id=quote(str(run_id), safe=""),
         ),
         "params": params,
@@ -98,7 +107,7 @@ def sync_detailed(
         Response[ErrorEnvelope | GetRunStepsResponse | str]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = build_request(
         run_id=run_id,
         item_index=item_index,
     )
@@ -164,7 +173,7 @@ async def asyncio_detailed(
         Response[ErrorEnvelope | GetRunStepsResponse | str]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = build_request(
         run_id=run_id,
         item_index=item_index,
     )

@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 from ... import errors
 from ...types import UNSET, Response, Unset
 
+METHOD = "GET"
+"""The HTTP method."""
+PATH = "/runs"
+"""The path below the API's root, with the names of its parameters in braces."""
 
-def _get_kwargs(
+
+def build_request(
     *,
     flow_name: str | Unset = UNSET,
     status: RunStatus | Unset = UNSET,
@@ -26,6 +31,10 @@ def _get_kwargs(
     limit: int | Unset = UNSET,
     offset: int | Unset = UNSET,
 ) -> dict[str, Any]:
+    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
+
+    The parameters are those of `sync_detailed`.
+    """
 
     params: dict[str, Any] = {}
 
@@ -50,8 +59,8 @@ def _get_kwargs(
     params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
     _kwargs: dict[str, Any] = {
-        "method": "get",
-        "url": "/runs",
+        "method": METHOD,
+        "url": PATH,
         "params": params,
     }
     return _kwargs
@@ -123,7 +132,7 @@ def sync_detailed(
         Response[ListRunsResponse | str]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = build_request(
         flow_name=flow_name,
         status=status,
         root_run_id=root_run_id,
@@ -223,7 +232,7 @@ async def asyncio_detailed(
         Response[ListRunsResponse | str]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = build_request(
         flow_name=flow_name,
         status=status,
         root_run_id=root_run_id,

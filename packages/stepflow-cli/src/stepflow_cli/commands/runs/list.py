@@ -25,7 +25,7 @@ from ...settings.resolve import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, SyncStepflowClient
-    from stepflow_client._records import PlainRun
+    from stepflow_client.plain import PlainRun
 
 __all__ = ["command"]
 
@@ -115,18 +115,14 @@ def _all(
     client: SyncStepflowClient, status: tuple[str, ...], filters: dict[str, Any]
 ) -> Iterator[RunDetails | PlainRun]:
     """Yield the runs, newest first. Servers filter by a single status, so several listings are merged."""
-    from stepflow_client._records import run_lister
-
-    listed = [run_lister(client).iter_runs(status=each, **filters) for each in status or (None,)]
+    listed = [client.plain.iter_runs(status=each, **filters) for each in status or (None,)]
     return merge(*listed, key=lambda run: run.run_id, reverse=True) if len(listed) > 1 else iter(listed[0])
 
 
 def _newest(
     client: SyncStepflowClient, status: tuple[str, ...], filters: dict[str, Any], limit: int
 ) -> list[RunDetails | PlainRun]:
-    from stepflow_client._records import run_lister
-
-    listed = [run_lister(client).list_runs(status=each, limit=limit, **filters) for each in status or (None,)]
+    listed = [client.plain.list_runs(status=each, limit=limit, **filters) for each in status or (None,)]
     # If a run ends meanwhile, it may be in two of the lists.
     merged = {run.run_id: run for runs in listed for run in runs}
     return sorted(merged.values(), key=lambda run: run.run_id, reverse=True)[:limit] if len(listed) > 1 else listed[0]

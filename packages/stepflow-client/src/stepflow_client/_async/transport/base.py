@@ -11,7 +11,7 @@ httpx_bridge  sends through an httpx transport: for a proxy, a test's or the use
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
 from ..._http.messages import HttpRequest, HttpResponse
@@ -49,12 +49,15 @@ class Transport(ABC):
     """Sends requests. Failures are raised as HttpError."""
 
     @abstractmethod
-    async def send(self, request: HttpRequest) -> HttpResponse:
+    def send(self, request: HttpRequest) -> Awaitable[HttpResponse]:
         """Send a request and return the complete response."""
 
     @abstractmethod
     def stream(self, request: HttpRequest) -> AbstractAsyncContextManager[Stream]:
         """Send a request and return the response, whose body is still to be read."""
+
+    def forget(self) -> None:  # noqa: B027 - most have nothing to forget
+        """Note that a request got no usable response: another server may respond to the next one."""
 
     @abstractmethod
     async def aclose(self) -> None:
@@ -67,9 +70,9 @@ class Middleware(Transport):
     def __init__(self, inner: Transport) -> None:
         self.inner = inner
 
-    async def send(self, request: HttpRequest) -> HttpResponse:
+    def send(self, request: HttpRequest) -> Awaitable[HttpResponse]:
         """Send a request and return the complete response."""
-        return await self.inner.send(request)
+        return self.inner.send(request)
 
     def stream(self, request: HttpRequest) -> AbstractAsyncContextManager[Stream]:
         """Send a request and return the response, whose body is still to be read."""

@@ -84,15 +84,21 @@ class Pool(Transport):
             self._leave_to_parent()
         slots = self._slots
         try:
-            slot = await slots.acquire(request.remaining(request.timeout.pool))
+            slot = slots.take() or await slots.wait(request.remaining(request.timeout.pool))
             connection = self._take_idle() or await self._connect(request)
             reader = connection.reader
             try:
-                await self._send(connection, head, request, request.max_response_bytes)
-                while not reader.complete:
-                    reader.feed(await connection.receive(request.remaining(request.timeout.read)))
-                    if not reader.complete:
-                        request.check_deadline()
+                seconds = (
+                    request.timeout.write if request.deadline is None else request.remaining(request.timeout.write)
+                )
+                if len(request.content) <= _AT_ONCE:
+                    connection.send(head + request.content, seconds)
+                else:
+                    connection.send(head, seconds)
+                    connection.send(request.content, seconds)
+                if connection.is_full:
+                    await connection.drain(seconds)
+                await connection.response(request, request.timeout.read)
                 done = reader.keep_alive and not reader.extra
             except ConnectionBroken:
                 if reader.complete or not await self._read_early_answer(connection, request):
@@ -112,13 +118,8 @@ class Pool(Transport):
         """
         if len(request.content) <= _AT_ONCE:
             return False
-        reader = connection.reader
         with suppress(HttpError):
-            reader.begin(request.method, request.max_response_bytes)
-            while not reader.complete:
-                reader.feed(await connection.receive(request.remaining(_EARLY)))
-                if not reader.complete:
-                    request.check_deadline()
+            await connection.response(request, _EARLY)
             return True
         return False
 
@@ -129,8 +130,9 @@ class Pool(Transport):
         # A stream may last for hours, so it does not occupy one of the slots for calls.
         connection = await self._connect(request)
         try:
-            await self._send(connection, head, request, None)
+            connection.send(head + request.content, request.remaining(request.timeout.write))
             reader = connection.reader
+            reader.begin(request.method)
             while not reader.headers_complete:
                 reader.feed(await connection.receive(request.remaining(request.timeout.read)))
                 if not reader.headers_complete:
@@ -155,18 +157,6 @@ class Pool(Transport):
             else:
                 reader.feed(received)
 
-    async def _send(self, connection: AsyncSocket, head: bytes, request: HttpRequest, most: int | None) -> None:
-        """Send a request and prepare to read a response of at most `most` bytes; None for no limit."""
-        timeout = request.remaining(request.timeout.write)
-        if len(request.content) <= _AT_ONCE:
-            connection.send(head + request.content, timeout)
-        else:
-            connection.send(head, timeout)
-            connection.send(request.content, timeout)
-        if connection.is_full:
-            await connection.drain(timeout)
-        connection.reader.begin(request.method, most)
-
     def _leave_to_parent(self) -> None:
         """Abandon connections inherited by a fork: parent and child would read each other's responses."""
         self._forks = forks()
@@ -189,24 +179,23 @@ class Pool(Transport):
         raise StepflowClientError("the client is closed", hint="make a new one")
 
     def _take_idle(self) -> AsyncSocket | None:
-        while connection := self._pop_idle(-1):
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                # Another thread has taken the last one in the meantime.
+                return None
             if time.monotonic() - connection.idle_since < self._longest_idle and connection.is_usable:
                 self._busy.add(connection)
                 return connection
             connection.close()
         return None
 
-    def _pop_idle(self, place: int) -> AsyncSocket | None:
-        try:
-            return self._idle.pop(place) if self._idle else None
-        except IndexError:
-            # Another thread has taken the last connection in the meantime.
-            return None
-
     def _release(self, connection: AsyncSocket, reusable: bool) -> None:
         self._busy.discard(connection)
-        connection.idle_since = time.monotonic()
-        self._close_expired(connection.idle_since - self._longest_idle)
+        now = connection.idle_since = time.monotonic()
+        if self._idle and self._idle[0].idle_since <= now - self._longest_idle:
+            self._close_expired(now - self._longest_idle)
         if reusable and (self._most_idle is None or len(self._idle) < self._most_idle):
             self._idle.append(connection)
             if not self._closed:
@@ -218,8 +207,8 @@ class Pool(Transport):
         while oldest := self._idle[:1]:
             if oldest[0].idle_since > before:
                 return
-            if (expired := self._pop_idle(0)) is not None:
-                expired.close()
+            with suppress(IndexError):
+                self._idle.pop(0).close()
 
 
 def _abandon(connections: Iterable[AsyncSocket]) -> None:

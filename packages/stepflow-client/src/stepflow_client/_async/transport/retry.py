@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 
 from ..._base.logging import logger
 from ..._http.messages import HttpError, HttpRequest, HttpResponse
 from ..._rules.transient import Budget, RetryPolicy, delay_before_retry, describe, was_unreachable
 from ..._shared.tracing import resent
-from .base import Middleware, Stream, Transport
+from .base import Middleware, Transport
 
 __all__ = ["Retry"]
 
 
 class Retry(Middleware):
     """Repeats requests that are safe to repeat, within the caller's deadline and the client's budget.
+
+    A stream is opened only once: its reader decides how to resume it.
 
     Args:
         inner: The transport that sends each attempt.
@@ -35,7 +35,7 @@ class Retry(Middleware):
         """Send a request until it succeeds or can no longer be retried; a failure carries the `attempts`."""
         started = time.monotonic()
         attempts: list[str] = []
-        self._budget.earn()
+        self._budget.requests += 1
         outcome: HttpError | HttpResponse
         while True:
             try:
@@ -64,9 +64,3 @@ class Retry(Middleware):
             return outcome
         outcome.attempts = attempts
         raise outcome
-
-    @asynccontextmanager
-    async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
-        """Send a request once: the reader of the stream decides how to resume it."""
-        async with self.inner.stream(request) as stream:
-            yield stream

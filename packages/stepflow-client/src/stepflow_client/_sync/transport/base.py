@@ -13,7 +13,7 @@ httpx_bridge  sends through an httpx transport: for a proxy, a test's or the use
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import AbstractContextManager
 
 from ..._http.messages import HttpRequest, HttpResponse
@@ -57,6 +57,9 @@ class Transport(ABC):
     @abstractmethod
     def stream(self, request: HttpRequest) -> AbstractContextManager[Stream]:
         """Send a request and return the response, whose body is still to be read."""
+
+    def forget(self) -> None:  # noqa: B027 - most have nothing to forget
+        """Note that a request got no usable response: another server may respond to the next one."""
 
     @abstractmethod
     def close(self) -> None:

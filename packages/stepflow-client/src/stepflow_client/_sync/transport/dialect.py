@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
@@ -13,11 +12,10 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 from ..._base.lazy import lazy_module
 from ..._data.values import decode, encode
 from ..._http.messages import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, HttpResponse
-from ..._rules import releases
-from ..._rules.operations import OPERATIONS
+from ..._rules import operations, releases
 from ..._rules.transient import is_transient_status
 from ...errors import InvalidResponseError
-from .base import Middleware, Stream, Transport
+from .base import Middleware, Transport
 
 if TYPE_CHECKING:
     from ..._rules import dialect
@@ -28,8 +26,8 @@ else:
 
 __all__ = ["Dialect"]
 
-_HEALTH = OPERATIONS["health_check"].path
-_COMPONENTS = OPERATIONS["list_components"].path
+_OWN = frozenset({operations.health_check.name, operations.list_components.name})
+"""Operations whose responses are read here, whatever the server."""
 _UNAUTHORISED = frozenset({401, 403, 407})
 
 
@@ -55,28 +53,23 @@ class Dialect(Middleware):
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request in the current format and return a response in the current format."""
-        if request.path == _HEALTH:
+        server = self.server
+        if server is None or request.operation in _OWN or server.needs_translation:
+            return self._send(request)
+        return self.inner.send(request)
+
+    def _send(self, request: HttpRequest) -> HttpResponse:
+        if request.operation == operations.health_check.name:
             return (self._health(request))[0]
         server = self.server
         if server is None:
             refusal, server = self._recognise(request)
             if server is None:
                 return refusal
-        try:
-            if releases.needs_translation(server):
-                return self._translated(server, request)
-            response = self.inner.send(request)
-        except HttpError:
-            # After a lost connection, another server may respond.
-            self.forget()
-            raise
-        return _current_components(response) if request.path == _COMPONENTS else response
-
-    @contextmanager
-    def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
-        """Send a request in the current format; older servers have no streams."""
-        with self.inner.stream(request) as stream:
-            yield stream
+        if server.needs_translation:
+            return self._translated(server, request)
+        response = self.inner.send(request)
+        return _current_components(response) if request.operation == operations.list_components.name else response
 
     def _health(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
         """Return the response and the server it describes; other threads may reset `self.server` in the meantime."""
@@ -103,12 +96,13 @@ class Dialect(Middleware):
         """
         headers = {name: value for name, value in request.headers.items() if name != "content-type"}
         asked = HttpRequest(
-            "GET",
-            _HEALTH,
+            operations.health_check.method,
+            operations.health_check.path,
             headers=headers,
             timeout=request.timeout,
             deadline=request.deadline,
             max_response_bytes=request.max_response_bytes,
+            operation=operations.health_check.name,
         )
         try:
             response, server = self._health(asked)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Awaitable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
@@ -20,14 +20,13 @@ from ..._http.messages import (
     WriteTimeout,
 )
 from ..._rules.deadline import has_passed
-from ..._rules.operations import OPERATIONS
+from ..._rules.operations import health_check
 from ..._rules.spread import Spread
 from .base import Middleware, Stream, Transport
 
 __all__ = ["Authorization", "Failover"]
 
 _FIRST_REST, _LONGEST_REST = 0.5, 30.0
-_HEALTH = OPERATIONS["health_check"].path
 _TRIAL = 3.0
 """Seconds in which a server that has failed must respond to a health check before it gets a new run."""
 _AWAY = frozenset({502, 503, 504})
@@ -166,13 +165,14 @@ class Failover(Transport):
         headers = {name: value for name, value in request.headers.items() if name != "content-type"}
         limit = request.timeout.at_most(_TRIAL)
         question = HttpRequest(
-            "GET",
-            _HEALTH,
+            health_check.method,
+            health_check.path,
             "",
             headers,
             timeout=limit,
             deadline=request.deadline,
             max_response_bytes=request.max_response_bytes,
+            operation=health_check.name,
         )
         try:
             response = self._servers[number].send(question)

@@ -317,10 +317,12 @@ class TransportBridge(httpx.BaseTransport):
             timeout=_timeouts(request.extensions.get("timeout") or {}),
             idempotent=known is None or known.is_idempotent,
             max_response_bytes=self._max_response_bytes,
+            operation="" if known is None else known.name,
         )
         try:
             response = self._sender.send(ours)
         except HttpError as error:
+            self._sender.forget()
             raise _httpx_error(error)(str(error), request=request) from error
         return httpx.Response(response.status, headers=response.headers, content=response.content, request=request)
 

@@ -5,20 +5,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
 
 from ..._base.logging import logger
 from ..._http.messages import HttpError, HttpRequest, HttpResponse
 from ..._rules.transient import Budget, RetryPolicy, delay_before_retry, describe, was_unreachable
 from ..._shared.tracing import resent
-from .base import Middleware, Stream, Transport
+from .base import Middleware, Transport
 
 __all__ = ["Retry"]
 
 
 class Retry(Middleware):
     """Repeats requests that are safe to repeat, within the caller's deadline and the client's budget.
+
+    A stream is opened only once: its reader decides how to resume it.
 
     Args:
         inner: The transport that sends each attempt.
@@ -36,7 +36,7 @@ class Retry(Middleware):
         """Send a request until it succeeds or can no longer be retried; a failure carries the `attempts`."""
         started = time.monotonic()
         attempts: list[str] = []
-        self._budget.earn()
+        self._budget.requests += 1
         outcome: HttpError | HttpResponse
         while True:
             try:
@@ -65,9 +65,3 @@ class Retry(Middleware):
             return outcome
         outcome.attempts = attempts
         raise outcome
-
-    @contextmanager
-    def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
-        """Send a request once: the reader of the stream decides how to resume it."""
-        with self.inner.stream(request) as stream:
-            yield stream

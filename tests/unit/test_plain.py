@@ -10,8 +10,9 @@ import pytest
 from stepflow_cli.records.runs import run_record
 from stepflow_client import RunDetails
 from stepflow_client._codec import answers, responses
-from stepflow_client._records import PlainRun, _runs
+from stepflow_client._sync.plain import plain_runs
 from stepflow_client.errors import InvalidResponseError
+from stepflow_client.plain import PlainRun
 
 RUN_ID = "01900000-0000-7000-8000-000000000001"
 ITEMS = {"total": 3, "completed": 1, "running": 0, "failed": 2, "cancelled": 0}
@@ -46,11 +47,11 @@ def listed(**fields: Any) -> dict[str, Any]:
     ],
 )
 def test_the_usual_is_read_plainly_and_alike(fields: dict[str, Any]) -> None:
-    (plain,), (usual,) = _runs(listed(**fields)), responses.runs(listed(**fields)).runs
+    (plain,), (usual,) = plain_runs(listed(**fields)), responses.runs(listed(**fields)).runs
     assert isinstance(plain, PlainRun)
     assert (plain.run_id, plain.created_at, plain.is_finished) == (usual.run_id, usual.created_at, usual.is_finished)
     record, expected = run_record(plain), run_record(usual)
-    assert list(record) == list(expected), "a field of RunDetails is read in _run of stepflow_client/_records.py too"
+    assert list(record) == list(expected), "a field of RunDetails is read in run_fields of _codec/summaries.py too"
     assert record == expected
 
 
@@ -67,7 +68,7 @@ def test_the_usual_is_read_plainly_and_alike(fields: dict[str, Any]) -> None:
     ],
 )
 def test_the_unusual_is_read_by_the_usual_types(fields: dict[str, Any]) -> None:
-    read, usual = _runs(listed(**fields)), responses.runs(listed(**fields)).runs
+    read, usual = plain_runs(listed(**fields)), responses.runs(listed(**fields)).runs
     assert read == usual
     assert all(isinstance(run, RunDetails) for run in read)
 
@@ -89,7 +90,7 @@ def test_what_the_usual_types_refuse_is_the_same_error(fields: dict[str, Any]) -
     with pytest.raises(InvalidResponseError) as expected:
         answers.build(responses.runs, listed(**fields), "GET /runs")
     with pytest.raises(InvalidResponseError) as found:
-        answers.build(_runs, listed(**fields), "GET /runs")
+        answers.build(plain_runs, listed(**fields), "GET /runs")
     assert found.value.message == expected.value.message
 
 
@@ -99,7 +100,7 @@ def test_a_client_is_imported_without_what_it_may_not_need() -> None:
         [
             "import sys",
             "from stepflow_client import SyncStepflowClient",
-            "from stepflow_client import _records",
+            "from stepflow_client._sync import plain",
             "SyncStepflowClient('http://localhost:1').close()",
             f"print([name for name in {heavy!r} if name in sys.modules])",
         ]

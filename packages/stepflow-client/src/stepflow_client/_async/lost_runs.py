@@ -1,0 +1,163 @@
+"""Finding the run that a request created whose response was lost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .._rules import operations as api
+from .._rules.creation import Call, RunRegistry, born, may_arrive_later
+from .._rules.deadline import current_deadline, deadline_override, has_passed
+from .._rules.timings import Timings
+from ..errors import AmbiguousRunError, StepflowClientError
+from .connection import Connection
+
+__all__ = ["LostRunFinder", "Search"]
+
+_OTHERS = "run() and submit() find their runs, as they run a copy of the flow that nobody else runs"
+
+
+class LostRunFinder:
+    """Searches for the runs of requests whose responses were lost. A run of another program is never taken for one.
+
+    Args:
+        connection: The connection.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def find(self, search: Search) -> dict[str, Any] | None:
+        """Return the summary of the run that a request created whose response was lost; None if it created none.
+
+        Raises:
+            AmbiguousRunError: If the run cannot be identified.
+        """
+        search.call.is_lost = True
+        timings = self._connection.timings
+        pause = timings.arrival_delay
+        try:
+            while True:
+                looked = time.monotonic()
+                try:
+                    with deadline_override(search.last_look):
+                        seen = await self._runs_of(search)
+                except StepflowClientError as failure:
+                    if not failure.is_retryable or has_passed(search.give_up):
+                        raise search.ambiguous([]) from failure
+                    await asyncio.sleep(timings.arrival_delay)
+                    continue
+                found = await self._pick(search, seen)
+                if found is not None:
+                    return seen[found]
+                if looked >= search.look_until:
+                    if search.may_come:
+                        raise search.ambiguous([]) from search.error
+                    return None
+                await asyncio.sleep(max(0.001, min(pause, search.look_until - time.monotonic())))
+                pause = min(2 * pause, timings.resend_longest_pause)
+        finally:
+            search.call.is_lost = False
+
+    async def _pick(self, search: Search, seen: Mapping[str, object]) -> str | None:
+        """Return the id of the run, among those of the flow, that a call created; None if all belong to other calls.
+
+        Raises:
+            AmbiguousRunError: If the run cannot be identified.
+        """
+        claims, call = search.claims, search.call
+        # Calls that begin later cannot have created any of these runs.
+        rivals = claims.rivals(call)
+        while True:
+            rivals &= claims.rivals(call)
+            left = claims.unowned(seen)
+            if not left:
+                return None
+            if not rivals and claims.is_ours(call.flow_id):
+                run_id = call.pick(left)
+                if run_id is not None and claims.own(call.flow_id, run_id, search.lost_at):
+                    return run_id
+            if all(rival.is_lost for rival in rivals) or has_passed(search.give_up):
+                raise search.ambiguous(left) from search.error
+            # The response to the other call will show whether one of the runs belongs to that call.
+            await asyncio.sleep(self._connection.timings.arrival_delay / 6)
+
+    async def _runs_of(self, search: Search) -> dict[str, dict[str, Any]]:
+        """Return the summaries of the flow's runs that a call may have created, by run id."""
+        timings = self._connection.timings
+        limit = timings.searched_runs
+        while True:
+            request = api.list_runs(roots_only=True, limit=limit)
+            runs = await self._connection.call(request, _summaries)
+            times = [time for time in map(born, runs) if time is not None]
+            # A run that the call created is no older than the call. Ages are relative to the newest run of all.
+            oldest = max(times, default=0.0) - (time.monotonic() - search.began) - timings.clock_difference
+            if len(runs) < limit or (times and min(times) < oldest):
+                flow_id = search.call.flow_id
+                recent = {run_id: run for run_id, run in runs.items() if (born(run_id) or oldest) >= oldest}
+                return {run_id: run for run_id, run in recent.items() if run["flowId"] == flow_id}
+            # All listed runs are newer than the call: the run may be further down the list.
+            limit *= 4
+
+
+def _summaries(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the summaries in a list of runs, by run id."""
+    summaries = {run["runId"]: run for run in answer["runs"]}
+    if not all(isinstance(run_id, str) and isinstance(run["flowId"], str) for run_id, run in summaries.items()):
+        raise TypeError("a run has no runId or no flowId")
+    return summaries
+
+
+class Search:
+    """The search for the run of a request whose response was lost.
+
+    Args:
+        timings: The client's timings.
+        claims: The client's flows, runs and open calls.
+        call: The call that sent the request.
+        began: When the call began, by `time.monotonic()`, like all times here.
+        error: How the request failed.
+        sent: When the request was sent.
+    """
+
+    def __init__(
+        self,
+        timings: Timings,
+        claims: RunRegistry,
+        call: Call,
+        began: float,
+        error: StepflowClientError,
+        sent: float,
+    ) -> None:
+        """Calculate when the search ends."""
+        self.claims, self.call, self.began, self.error = claims, call, began, error
+        self.is_ours = claims.is_ours(call.flow_id)
+        now, deadline = time.monotonic(), current_deadline()
+        self.lost_at = now
+        """When the response was lost: by then, the server has received the request or never will."""
+        end = now + timings.search_outage
+        self.give_up = end if deadline is None else min(end, deadline)
+        """When the search ends if the server does not respond."""
+        self.last_look = max(self.give_up, now + timings.last_search)
+        """The deadline of the last request. It may exceed the caller's: finding the run is worth the delay."""
+        # The server may still be processing the request: search for the run for as long as the response was waited for.
+        processing = min(now - sent, timings.search_after_timeout) if may_arrive_later(error) else 0.0
+        # The request may still be on its way to the server.
+        wanted = now + max(timings.arrival_delay, processing)
+        self.look_until = min(wanted, self.give_up)
+        """When a run that has not appeared is considered not created, or impossible to identify."""
+        self.may_come = bool(processing) or self.give_up < wanted
+        """Whether a run may still appear after that."""
+
+    def ambiguous(self, runs: Sequence[str]) -> AmbiguousRunError:
+        """Return the error that lists the candidate runs."""
+        names = ", ".join(runs[:5]) or "none was seen"
+        flow = f"{self.call.flow_id[:12]}…"
+        exact = "deduplicate=True makes this exact"
+        return AmbiguousRunError(
+            f"a run of flow {flow} may have been created, but its response was lost ({self.error.message}): {names}",
+            candidates=list(runs),
+            hint=f"look at the candidates before you start it again; {exact if self.is_ours else _OTHERS}",
+        )

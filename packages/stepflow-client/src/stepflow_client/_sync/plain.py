@@ -1,0 +1,70 @@
+# Written from _async/plain.py by `make generate`. Change that file instead.
+
+"""Reading runs and results without pydantic."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .._base.lazy import lazy_module
+from .._codec import answers
+from .._codec.summaries import UnusualError, run_fields
+from .._shared.recorder import Recorder
+from ..plain import PlainResult, PlainRun
+from ..types.statuses import ExecutionStatus, read_status
+from .connection import Connection
+from .listing import RunLister
+from .runs import RunReader
+from .waiting import Waiter
+
+if TYPE_CHECKING:
+    from .._codec import responses
+    from ..types import FlowResult, ListItemsResponse, RunDetails
+else:
+    responses = lazy_module("stepflow_client._codec.responses")
+
+__all__ = ["PlainReader"]
+
+
+class PlainReader(RunLister["RunDetails | PlainRun"]):
+    """Reads runs and results as plain objects: see `stepflow_client.plain`.
+
+    Args:
+        connection: The connection.
+        runs: Reads runs.
+        waiter: Waits for runs.
+        recorder: Records how they end.
+    """
+
+    def __init__(self, connection: Connection, runs: RunReader, waiter: Waiter, recorder: Recorder) -> None:
+        super().__init__(connection, plain_runs)
+        self._runs = runs
+        self._waiter = waiter
+        self._recorder = recorder
+
+    def get_result(self, run_id: str, *, timeout: float | None = None) -> FlowResult | PlainResult:
+        """Wait until a run of one item ends and return its result: a `PlainResult` if it succeeded.
+
+        The arguments and errors are those of the client's `get_result`.
+        """
+        run, found = self._waiter.finished(run_id, wait=True, timeout=timeout, single=True, read=self._ended)
+        self._recorder.seen(run.run_id, run.status)
+        if isinstance(found, PlainResult):
+            return found
+        return responses.only_result(found, run.status, self._connection.reading(run_id))
+
+    def _ended(self, run_id: str, status: ExecutionStatus) -> PlainResult | ListItemsResponse:
+        reading = self._connection.reading(run_id)
+        told = self._runs.item_answers(run_id, None)
+        if len(told) == 1 and {status, read_status(told[0]["status"])} == {ExecutionStatus.COMPLETED}:
+            output = answers.build(lambda item: reading.flow_output(item.get("output")), told[0], f"GET /runs/{run_id}")
+            return PlainResult(run_id, output)
+        return self._runs.explain(responses.items(run_id, told, reading), status)
+
+
+def plain_runs(answer: dict[str, Any]) -> list[RunDetails | PlainRun]:
+    """Read a list of runs: as plain ones if all of them are of the usual form."""
+    try:
+        return [PlainRun(run_fields(answers.checked_summary(summary))) for summary in answer["runs"]]
+    except UnusualError:
+        return list(responses.runs(answer).runs)

@@ -1,0 +1,220 @@
+"""A run of a flow that was run before: what it costs, and that nothing of what a first run checks is left out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stepflow_client import (
+    AmbiguousRunError,
+    InvalidArgumentError,
+    RequestTimeoutError,
+    RunTimeoutError,
+    StepflowClient,
+    StepflowRuntime,
+)
+from stepflow_client.history import History
+
+from tests.differences import has
+from tests.server.conftest import either
+from tests.server.flows import SLEEP, one_step
+
+MOST_CALLS = 60
+FLOW: dict[str, Any] = {"steps": [], "output": {"$input": "$"}}
+INPUT = {"name": "World", "n": 1}
+SECRET = {
+    "variables": {"properties": {"token": {"type": "string", "is_secret": True, "default": "hush-hush-hush"}}},
+    "steps": [{"id": "only", "component": "/builtin/nothing", "input": {"a": {"$variable": "token"}}}],
+    "output": {"$step": "only"},
+}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "flow.yaml"
+    path.write_text("steps: []\noutput: {$input: $}\n")
+    return path
+
+
+# In a process of its own: other tests import OpenTelemetry, whose spans take calls too.
+COUNT = """
+import asyncio, inspect, json, statistics, sys
+from pathlib import Path
+import stepflow_api, stepflow_client
+from stepflow_client import StepflowClient, SyncStepflowClient
+
+ours = tuple(str(Path(package.__file__).parent) for package in (stepflow_client, stepflow_api))
+kind, url, flow, input = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), json.loads(sys.argv[4])
+calls = 0
+
+def profile(frame, event, argument):
+    # A coroutine that is resumed counts as well.
+    global calls
+    if event == "call" and frame.f_code.co_filename.startswith(ours):
+        calls += 1
+
+async def main():
+    global calls
+    client = StepflowClient(url) if kind == "async" else SyncStepflowClient(url)
+    counts = []
+    for _ in range(25):
+        calls = 0
+        sys.setprofile(profile)
+        running = client.run(flow, input)
+        result = await running if inspect.isawaitable(running) else running
+        sys.setprofile(None)
+        counts.append(calls)
+        assert result.output == input
+    closing = client.aclose() if kind == "async" else client.close()
+    if inspect.isawaitable(closing):
+        await closing
+    # Most responses have a head that was parsed before; it changes once a second.
+    print(statistics.median(counts))
+
+asyncio.run(main())
+"""
+
+
+def counted(kind: str, url: str, flow: Any) -> float:
+    """Return the number of calls of this package's functions in a warm run."""
+    command = [sys.executable, "-c", COUNT, kind, url, json.dumps(flow), json.dumps(INPUT)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return float(done.stdout)
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+@pytest.mark.parametrize("is_file", [True, False], ids=["a file", "a mapping"])
+def test_a_warm_run_takes_few_calls(kind: str, is_file: bool, file: Path, server_url: str, release: str) -> None:
+    # Older servers take translation.
+    limit = MOST_CALLS if has(release, "events") else 1_000
+    assert 20 < counted(kind, server_url, str(file) if is_file else FLOW) <= limit
+
+
+async def test_what_it_takes_does_not_depend_on_how_many_there_were(server_url: str) -> None:
+    async with StepflowClient(server_url) as client:
+        claims = client._flows.registries.current
+        await client.run(FLOW, INPUT)
+        for number in range(60_000):
+            claims.own("f", str(number))
+        assert (await client.run(FLOW, INPUT)).output == INPUT
+        assert len(claims._owned) == 50_000
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+async def test_a_file_that_changes_is_another_flow(kind: str, file: Path, server_url: str) -> None:
+    async with either(kind, server_url) as client:
+        for _ in range(2):
+            assert (await client.run(file, INPUT)).output == INPUT
+        await asyncio.to_thread(file.write_text, "steps: []\noutput: {$literal: changed}\n")
+        for _ in range(2):
+            assert (await client.run(file, INPUT)).output == "changed"
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+async def test_a_mapping_that_changes_is_another_flow(kind: str, server_url: str) -> None:
+    flow = {"steps": [], "output": {"$literal": {"n": 1}}}
+    async with either(kind, server_url) as client:
+        for number in range(3):
+            flow["output"]["$literal"]["n"] = number  # type: ignore[index]
+            assert (await client.run(flow)).output == {"n": number}
+
+
+def refused(client: Any, **arguments: Any) -> Callable[[], Any]:
+    return lambda: client.run(FLOW, **{"input": INPUT, **arguments})
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"input": [1, 2]}, "a batch of 2"),
+        ({"input": {"n": float("nan")}}, "not a number that JSON can hold"),
+        ({"input": object()}, "not a JSON value"),
+        ({"overrides": {"nobody": {"input": 1}}}, "which the flow does not have"),
+        ({"variables": [1]}, "variables are a mapping"),
+        ({"timeout": -1}, "timeout"),
+        ({"on_cancel": "never"}, "on_cancel"),
+    ],
+    ids=["a batch", "NaN", "an object", "an override", "variables", "a timeout", "on_cancel"],
+)
+async def test_every_check_is_made_each_time(
+    kind: str, arguments: dict[str, Any], message: str, server_url: str
+) -> None:
+    async with either(kind, server_url) as client:
+        for _ in range(2):
+            assert (await client.run(FLOW, INPUT)).output == INPUT
+            with pytest.raises(InvalidArgumentError, match=message):
+                await refused(client, **arguments)()
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+async def test_integers_stay_exact_each_time(kind: str, server_url: str, release: str) -> None:
+    async with either(kind, server_url) as client:
+        for _ in range(2):
+            assert (await client.run(FLOW, INPUT)).output == INPUT
+            if not has(release, "exact_integers_refused"):
+                assert (await client.run(FLOW, {"n": 2**60 + 1})).output == {"n": 2**60 + 1}
+            else:
+                with pytest.raises(InvalidArgumentError, match="send the 61-bit one as text"):
+                    await client.run(FLOW, {"n": 2**60 + 1})
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+async def test_every_run_is_recorded(kind: str, server_url: str, history: History) -> None:
+    async with either(kind, server_url, history=history) as client:
+        for number in range(3):
+            await client.run(FLOW, {"n": number})
+    entries = history.search()
+    assert [entry.input for entry in entries] == [{"n": 2}, {"n": 1}, {"n": 0}]
+    assert {entry.status for entry in entries} == {"completed"}
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+async def test_secrets_are_hidden_each_time(kind: str, server_url: str) -> None:
+    async with either(kind, server_url) as client:
+        for _ in range(3):
+            result = await client.run(SECRET)
+            assert result.is_failed
+            assert "hush-hush-hush" not in str(result.error)
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+async def test_a_deadline_holds_each_time(kind: str, worker_runtime: StepflowRuntime) -> None:
+    slow = one_step(SLEEP)
+    async with either(kind, worker_runtime.url) as client:
+        for _ in range(2):
+            assert (await client.run(slow, {"seconds": 0, "value": 1}, timeout=30)).output == 1
+            began = time.monotonic()
+            with pytest.raises((RunTimeoutError, RequestTimeoutError, AmbiguousRunError)):
+                await client.run(slow, {"seconds": 8, "value": 1}, timeout=0.5)
+            assert time.monotonic() - began < 5
+
+
+async def test_a_call_can_be_cancelled_each_time(worker_runtime: StepflowRuntime) -> None:
+    slow = one_step(SLEEP)
+    async with StepflowClient(worker_runtime.url) as client:
+        for number in range(2):
+            assert (await client.run(slow, {"seconds": 0, "value": number})).output == number
+            running = asyncio.ensure_future(client.run(slow, {"seconds": 8, "value": 0}))
+            await asyncio.sleep(0.2)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            # Its connection, which may still get its response, is not used again.
+            assert (await client.run(slow, {"seconds": 0, "value": number})).output == number
+
+
+async def test_many_at_once_keep_their_results_apart(server_url: str) -> None:
+    async with StepflowClient(server_url) as client:
+        await client.run(FLOW, INPUT)
+        results = await asyncio.gather(*(client.run(FLOW, {"n": number}) for number in range(300)))
+    assert [result.output for result in results] == [{"n": number} for number in range(300)]
+    assert len({result.run_id for result in results}) == 300
