@@ -280,7 +280,7 @@ def test_a_dict_is_copied() -> None:
         {"startup_timeout": float("nan")},
         {"startup_timeout": "1"},
         {"max_restarts": -1},
-        {"restart_policy": "always"},
+        {"restart_policy": "sometimes"},
         {"log_config": {}},
         {"on_crash": 1},
         {"on_crash": lambda: None},

@@ -183,7 +183,7 @@ class StreamedRun:
         request = api.get_run_events(
             run_id,
             run_id=run_id,
-            after=position.number or None,
+            since=position.number or None,
             include_results=asked.include_results or None,
             include_sub_runs=asked.include_sub_runs or None,
         )
