@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 import pytest
-from stepflow_client import RunOptions, StepflowClient, SubmitOptions
+from stepflow_client import RunOptions, StepflowClient, StepflowExecutor, SubmitOptions
 
 
 def keywords(method: Any) -> set[str]:
@@ -15,7 +15,13 @@ def keywords(method: Any) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("options", "method"), [(RunOptions, StepflowClient.run), (SubmitOptions, StepflowClient.submit)]
+    ("options", "method"),
+    [
+        (RunOptions, StepflowClient.run),
+        (RunOptions, StepflowExecutor.run),
+        (SubmitOptions, StepflowClient.submit),
+        (SubmitOptions, StepflowExecutor.submit),
+    ],
 )
 def test_options_are_the_keywords_of_the_method(options: Any, method: Any) -> None:
     assert set(options.__annotations__) == keywords(method) - {"output_type"}
