@@ -33,6 +33,7 @@ PUBLIC_MODULES = (
     "flows",
     "history",
     "logs",
+    "plain",
     "progress",
     "testing",
     "types",
