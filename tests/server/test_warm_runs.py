@@ -100,12 +100,12 @@ def test_a_warm_run_takes_few_calls(kind: str, is_file: bool, file: Path, server
 
 async def test_what_it_takes_does_not_depend_on_how_many_there_were(server_url: str) -> None:
     async with StepflowClient(server_url) as client:
-        claims = client._flows.registries.current
+        registry = client._flows.registries.current
         await client.run(FLOW, INPUT)
         for number in range(60_000):
-            claims.own("f", str(number))
+            registry.own("f", str(number))
         assert (await client.run(FLOW, INPUT)).output == INPUT
-        assert len(claims._owned) == 50_000
+        assert len(registry._owned) == 50_000
 
 
 @pytest.mark.parametrize("kind", ["async", "sync"])

@@ -26,13 +26,13 @@ from stepflow_client import (
     StepflowClientError,
     UnsupportedByServerError,
 )
-from stepflow_client._rules.creation import RunRegistry, born, may_have_created, this_process
+from stepflow_client._rules.creation import RunRegistry, creation_time, may_have_created, this_process
 
 MOMENT = 1_795_000_000.0
 
 
 def run_id(seconds: float, tail: int = 0) -> str:
-    """Return an id of version 7, born at a moment."""
+    """Return an id of version 7, created at a moment."""
     return str(UUID(int=(int(seconds * 1000) << 80) | (7 << 76) | (2 << 62) | tail))
 
 
@@ -92,12 +92,12 @@ def test_what_leaves_open_whether_a_run_was_created(error: StepflowClientError, 
 @given(st.integers(0, 2**47), st.integers(0, 2**60))
 def test_ids_of_version_7_tell_the_millisecond(milliseconds: int, tail: int) -> None:
     made = str(UUID(int=(milliseconds << 80) | (7 << 76) | (2 << 62) | tail))
-    assert born(made) == milliseconds / 1000
+    assert creation_time(made) == milliseconds / 1000
 
 
 @pytest.mark.parametrize("made", [*(str(UUID(int=(v << 76) | (2 << 62))) for v in (1, 3, 4, 5, 6, 8)), "", "no id"])
 def test_other_ids_tell_nothing(made: str) -> None:
-    assert born(made) is None
+    assert creation_time(made) is None
 
 
 # Processes
@@ -127,61 +127,61 @@ def test_no_two_clients_have_the_same_tag() -> None:
 
 
 def test_a_flow_is_stored_once_and_again_under_the_same_tag_if_the_server_has_lost_it() -> None:
-    claims = RunRegistry()
-    assert claims.shared_flow(b"d") is None
-    tag = claims.shared_tag(b"d")
-    claims.share(b"d", "f")
-    assert claims.shared_flow(b"d") == "f"
-    assert claims.is_ours("f")
-    assert not claims.is_ours("g")
-    claims.forget_flow("f")
-    assert claims.shared_flow(b"d") is None
-    assert claims.shared_tag(b"d") == tag
+    registry = RunRegistry()
+    assert registry.shared_flow(b"d") is None
+    tag = registry.shared_tag(b"d")
+    registry.share(b"d", "f")
+    assert registry.shared_flow(b"d") == "f"
+    assert registry.is_ours("f")
+    assert not registry.is_ours("g")
+    registry.forget_flow("f")
+    assert registry.shared_flow(b"d") is None
+    assert registry.shared_tag(b"d") == tag
 
 
 def test_a_flow_with_a_run_that_nobody_owns_gets_another_tag() -> None:
-    claims = RunRegistry()
-    tag = claims.shared_tag(b"d")
-    claims.share(b"d", "f")
-    claims.share(b"e", "g")
-    claims.end(claims.begin("f"), is_settled=False)
-    assert not claims.is_ours("f")
+    registry = RunRegistry()
+    tag = registry.shared_tag(b"d")
+    registry.share(b"d", "f")
+    registry.share(b"e", "g")
+    registry.end(registry.begin("f"), is_settled=False)
+    assert not registry.is_ours("f")
     # Neither does it come back because a server has lost it.
-    claims.forget_flow("f")
-    assert claims.shared_flow(b"d") is None
-    assert claims.shared_tag(b"d") != tag
-    claims.share(b"d", "f2")
-    assert claims.shared_flow(b"d") == "f2"
-    assert claims.shared_flow(b"e") == "g", "others keep theirs"
+    registry.forget_flow("f")
+    assert registry.shared_flow(b"d") is None
+    assert registry.shared_tag(b"d") != tag
+    registry.share(b"d", "f2")
+    assert registry.shared_flow(b"d") == "f2"
+    assert registry.shared_flow(b"e") == "g", "others keep theirs"
 
 
 def test_only_so_many_flows_are_remembered() -> None:
-    claims = RunRegistry()
+    registry = RunRegistry()
     for number in range(1_050):
-        claims.share(str(number).encode(), f"f{number}")
-    assert claims.shared_flow(b"49") is None
-    assert claims.shared_flow(b"50") == "f50"
+        registry.share(str(number).encode(), f"f{number}")
+    assert registry.shared_flow(b"49") is None
+    assert registry.shared_flow(b"50") == "f50"
 
 
 def test_the_flow_of_a_single_call_is_ours_and_shared_by_none() -> None:
-    claims = RunRegistry()
-    claims.reserve("f")
-    assert claims.is_ours("f")
-    assert claims.shared_flow(b"d") is None
+    registry = RunRegistry()
+    registry.reserve("f")
+    assert registry.is_ours("f")
+    assert registry.shared_flow(b"d") is None
 
 
 # Calls and their runs
 
 
 def test_rivals_are_the_other_calls_of_the_flow() -> None:
-    claims = RunRegistry()
-    first, other = claims.begin("f"), claims.begin("g")
-    assert claims.rivals(first) == set()
-    second = claims.begin("f")
-    assert claims.rivals(first) == {second}
-    assert claims.rivals(other) == set()
-    claims.end(second, is_settled=True)
-    assert claims.rivals(first) == set()
+    registry = RunRegistry()
+    first, other = registry.begin("f"), registry.begin("g")
+    assert registry.other_calls(first) == set()
+    second = registry.begin("f")
+    assert registry.other_calls(first) == {second}
+    assert registry.other_calls(other) == set()
+    registry.end(second, is_settled=True)
+    assert registry.other_calls(first) == set()
 
 
 def test_a_lone_run_is_picked() -> None:
@@ -200,55 +200,55 @@ def test_of_more_runs_than_requests_none_is_picked() -> None:
 
 
 def test_a_run_that_is_older_than_one_had_before_the_call_is_not_picked() -> None:
-    claims = RunRegistry()
-    assert claims.own("f", run_id(MOMENT))
-    assert claims.own("f", run_id(MOMENT - 5))
-    call = claims.begin("f")
+    registry = RunRegistry()
+    assert registry.own("f", run_id(MOMENT))
+    assert registry.own("f", run_id(MOMENT - 5))
+    call = registry.begin("f")
     call.sends = 1
     assert call.pick([run_id(MOMENT - 0.001, 1)]) is None
     assert call.pick([run_id(MOMENT, 1)]) == run_id(MOMENT, 1)
-    assert claims.own("f", run_id(MOMENT + 9))
+    assert registry.own("f", run_id(MOMENT + 9))
     assert call.pick([run_id(MOMENT, 1)]) == run_id(MOMENT, 1), "what came after its beginning does not count"
 
 
 def test_a_run_is_given_to_one_call_only() -> None:
-    claims = RunRegistry()
-    assert claims.own("f", "a")
-    assert not claims.own("f", "a")
-    assert claims.own("f", "b")
-    assert claims.unowned(["a", "c", "b", "d"]) == ["c", "d"]
-    assert claims.owned_since("a") is not None
-    assert claims.owned_since("c") is None
+    registry = RunRegistry()
+    assert registry.own("f", "a")
+    assert not registry.own("f", "a")
+    assert registry.own("f", "b")
+    assert registry.unowned(["a", "c", "b", "d"]) == ["c", "d"]
+    assert registry.owned_since("a") is not None
+    assert registry.owned_since("c") is None
 
 
 def test_calls_leave_nothing_behind() -> None:
-    claims = RunRegistry()
+    registry = RunRegistry()
     for number in range(100):
-        calls = [claims.begin(f"f{number}") for _ in range(2)]
+        calls = [registry.begin(f"f{number}") for _ in range(2)]
         for call in calls:
-            claims.end(call, is_settled=bool(number % 2))
-    left: dict[str, Any] = vars(claims)
+            registry.end(call, is_settled=bool(number % 2))
+    left: dict[str, Any] = vars(registry)
     assert not left["_open"]
 
 
 def test_only_so_many_runs_are_remembered_and_the_newest_of_them() -> None:
-    claims = RunRegistry()
+    registry = RunRegistry()
     for number in range(50_010):
-        claims.own("f", str(number))
-    assert claims.unowned(["9", "10", "50009"]) == ["9"]
+        registry.own("f", str(number))
+    assert registry.unowned(["9", "10", "50009"]) == ["9"]
 
 
 def test_threads_share_them() -> None:
-    claims = RunRegistry()
+    registry = RunRegistry()
     won: list[int] = []
     barrier = threading.Barrier(8)
 
     def take() -> None:
         barrier.wait()
-        calls = [claims.begin("f") for _ in range(200)]
-        won.append(sum(claims.own("f", str(number)) for number in range(500)))
+        calls = [registry.begin("f") for _ in range(200)]
+        won.append(sum(registry.own("f", str(number)) for number in range(500)))
         for call in calls:
-            claims.end(call, is_settled=True)
+            registry.end(call, is_settled=True)
 
     threads = [threading.Thread(target=take) for _ in range(8)]
     for thread in threads:
@@ -256,4 +256,4 @@ def test_threads_share_them() -> None:
     for thread in threads:
         thread.join(20)
     assert sum(won) == 500
-    assert claims.rivals(claims.begin("f")) == set()
+    assert registry.other_calls(registry.begin("f")) == set()

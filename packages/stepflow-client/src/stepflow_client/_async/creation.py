@@ -147,8 +147,8 @@ class RunCreator:
             wait = _held(wait)
         has_others = deduplicate or variables_from_env or variables is not None or overrides is not None
         key = None if has_others else (digest, max_concurrency, wait)
-        claims = self._flows.registries.current
-        shared = claims.shared_flow(digest)
+        registry = self._flows.registries.current
+        shared = registry.shared_flow(digest)
         # If runs are spread over several servers, these share a store, which survives the restart of a server.
         for again in (self._connection.spread is None and shared is not None, False):
             ready = None if key is None else self._ready.get(key)
@@ -162,7 +162,7 @@ class RunCreator:
                 inputs = requests.run_inputs(input, exact_integers=ready.exact_integers)
                 arguments = RunArguments(inputs, {}, None, max_concurrency)
             try:
-                run = await self._create(prepared, arguments, answers.started, claims)
+                run = await self._create(prepared, arguments, answers.started, registry)
             except NotFoundError:
                 # A server that was restarted without a persistent store has lost the flow.
                 self._flows.forget(prepared.flow_id)
@@ -243,8 +243,8 @@ class RunCreator:
         If a response is lost, `on_lost` is called.
         """
         prepared = self._prepare(flow_id, arguments, declared, output, wait)
-        claims = self._flows.registries.current
-        return await self._create(prepared, arguments, read, claims, timeout=timeout, on_lost=on_lost)
+        registry = self._flows.registries.current
+        return await self._create(prepared, arguments, read, registry, timeout=timeout, on_lost=on_lost)
 
     def _prepare(
         self,
@@ -274,7 +274,7 @@ class RunCreator:
         prepared: _Prepared,
         arguments: RunArguments,
         read: Callable[[dict[str, Any]], Created],
-        claims: RunRegistry,
+        registry: RunRegistry,
         *,
         timeout: float | None = None,
         on_lost: Callable[[], object] | None = None,
@@ -290,7 +290,7 @@ class RunCreator:
             prepared: What was prepared.
             arguments: The arguments, of which only the inputs are used.
             read: Reads the run from a response that has its `summary`.
-            claims: The flows, runs and open calls of this process.
+            registry: The flows, runs and open calls of this process.
             timeout: Seconds for each request, instead of the client's timeout.
             on_lost: Called when a response was lost.
 
@@ -301,7 +301,7 @@ class RunCreator:
         text = encode(arguments.inputs)[1:-1] if arguments.text is None else arguments.text
         request = api.Request(operation, {**parts, "content": b"%b%b]}" % (parts["content"], text)})
         send = partial(self._connection.call, request, read, timeout=timeout, waits=wait or 0, raw=True)
-        call = claims.begin(flow_id, has_one_clock=self._connection.spread is None)
+        call = registry.begin(flow_id, has_one_clock=self._connection.spread is None)
         began = time.monotonic()
         is_settled, run_id = False, None
         try:
@@ -317,7 +317,9 @@ class RunCreator:
                         raise
                     if on_lost is not None:
                         on_lost()
-                    found = await self._search.find(Search(self._connection.timings, claims, call, began, error, sent))
+                    found = await self._search.find(
+                        Search(self._connection.timings, registry, call, began, error, sent)
+                    )
                     is_settled = True
                     if found is None:
                         await self._pause(call, error)
@@ -333,7 +335,7 @@ class RunCreator:
             raise error from None
         finally:
             # A cancelled call, for example, is not settled: no other call may take a run that it may have left behind.
-            claims.end(call, is_settled=is_settled, run_id=run_id)
+            registry.end(call, is_settled=is_settled, run_id=run_id)
 
     async def _pause(self, call: Call, error: StepflowClientError) -> None:
         """Wait until a request whose run does not exist may be sent again; raise its error if it must not be."""

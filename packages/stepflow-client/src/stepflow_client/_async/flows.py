@@ -166,17 +166,17 @@ class FlowStore:
         content, digest, _ = flow
         if is_single:
             return await self.store_copy(content, tagged(flow.with_examples, uuid4().hex), digest)
-        claims = self.registries.current
-        while (known := claims.shared_flow(digest)) is None:
-            is_first = claims.start_storing(digest)
+        registry = self.registries.current
+        while (known := registry.shared_flow(digest)) is None:
+            is_first = registry.start_storing(digest)
             if is_first or has_passed(current_deadline()):
                 try:
-                    copy = tagged(flow.with_examples, claims.shared_tag(digest))
+                    copy = tagged(flow.with_examples, registry.shared_tag(digest))
                     flow_id = await self.store_accepted(content, copy, digest)
-                    claims.share(digest, flow_id)
+                    registry.share(digest, flow_id)
                 finally:
                     if is_first:
-                        claims.stop_storing(digest)
+                        registry.stop_storing(digest)
                 return flow_id, self._know_flow(flow_id, content)
             # Another call is storing the flow: of several concurrent calls, only the first sends it.
             await asyncio.sleep(self._connection.timings.store_poll)

@@ -120,7 +120,7 @@ class Follower:
         async with aclosing(self.follow(asked)) as sequence:
             async for seen in sequence:
                 if not isinstance(seen, Tick) and seen.type == "run_completed":
-                    now = await self._runs.standing(run.run_id)
+                    now = await self._runs.current_state(run.run_id)
                     is_settled = seen.inferred or not is_given_up(now.status, now.running)
                     return now if now.is_finished and is_settled else None
                 if time.monotonic() >= limit:

@@ -159,9 +159,9 @@ class KeyedRuns:
         arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
         for again in (True, False):
             keyed = await self._stored(content, digest, key)
-            claims = self._flows.registries.current
+            registry = self._flows.registries.current
             turn = run_marker(keyed.flow_id).content
-            while not claims.start_storing(turn):
+            while not registry.start_storing(turn):
                 # Calls of one client take turns.
                 if has_passed(current_deadline()):
                     other = f"another call of this client under the idempotency key {key!r} had not ended"
@@ -181,7 +181,7 @@ class KeyedRuns:
                     self._recorder.created(run.run_id, keyed.flow_id, arguments, flow, keyed.flow)
                 return run
             finally:
-                claims.stop_storing(turn)
+                registry.stop_storing(turn)
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
 
     def _checked(self, flow: FlowSource, key: str) -> CheckedFlow:

@@ -67,7 +67,7 @@ async def look(runs: RunReader, run_id: str, latest: datetime | None) -> Look:
         run_id: The run.
         latest: The server's time of the last event, if events are read.
     """
-    run = await runs.standing(run_id)
+    run = await runs.current_state(run_id)
     return Look(run, await runs.ending(run, latest))
 
 

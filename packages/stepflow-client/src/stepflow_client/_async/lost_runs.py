@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._rules import operations as api
-from .._rules.creation import Call, RunRegistry, born, may_arrive_later
+from .._rules.creation import Call, RunRegistry, creation_time, may_arrive_later
 from .._rules.deadline import current_deadline, deadline_override, has_passed
 from .._rules.timings import Timings
 from ..errors import AmbiguousRunError, StepflowClientError
@@ -67,19 +67,19 @@ class LostRunFinder:
         Raises:
             AmbiguousRunError: If the run cannot be identified.
         """
-        claims, call = search.claims, search.call
+        registry, call = search.registry, search.call
         # Calls that begin later cannot have created any of these runs.
-        rivals = claims.rivals(call)
+        other_calls = registry.other_calls(call)
         while True:
-            rivals &= claims.rivals(call)
-            left = claims.unowned(seen)
+            other_calls &= registry.other_calls(call)
+            left = registry.unowned(seen)
             if not left:
                 return None
-            if not rivals and claims.is_ours(call.flow_id):
+            if not other_calls and registry.is_ours(call.flow_id):
                 run_id = call.pick(left)
-                if run_id is not None and claims.own(call.flow_id, run_id, search.lost_at):
+                if run_id is not None and registry.own(call.flow_id, run_id, search.lost_at):
                     return run_id
-            if all(rival.is_lost for rival in rivals) or has_passed(search.give_up):
+            if all(other.is_lost for other in other_calls) or has_passed(search.give_up):
                 raise search.ambiguous(left) from search.error
             # The response to the other call will show whether one of the runs belongs to that call.
             await asyncio.sleep(self._connection.timings.arrival_delay / 6)
@@ -91,12 +91,12 @@ class LostRunFinder:
         while True:
             request = api.list_runs(roots_only=True, limit=limit)
             runs = await self._connection.call(request, _summaries)
-            times = [time for time in map(born, runs) if time is not None]
+            times = [time for time in map(creation_time, runs) if time is not None]
             # A run that the call created is no older than the call. Ages are relative to the newest run of all.
             oldest = max(times, default=0.0) - (time.monotonic() - search.began) - timings.clock_difference
             if len(runs) < limit or (times and min(times) < oldest):
                 flow_id = search.call.flow_id
-                recent = {run_id: run for run_id, run in runs.items() if (born(run_id) or oldest) >= oldest}
+                recent = {run_id: run for run_id, run in runs.items() if (creation_time(run_id) or oldest) >= oldest}
                 return {run_id: run for run_id, run in recent.items() if run["flowId"] == flow_id}
             # All listed runs are newer than the call: the run may be further down the list.
             limit *= 4
@@ -115,7 +115,7 @@ class Search:
 
     Args:
         timings: The client's timings.
-        claims: The client's flows, runs and open calls.
+        registry: The client's flows, runs and open calls.
         call: The call that sent the request.
         began: When the call began, by `time.monotonic()`, like all times here.
         error: How the request failed.
@@ -125,15 +125,15 @@ class Search:
     def __init__(
         self,
         timings: Timings,
-        claims: RunRegistry,
+        registry: RunRegistry,
         call: Call,
         began: float,
         error: StepflowClientError,
         sent: float,
     ) -> None:
         """Calculate when the search ends."""
-        self.claims, self.call, self.began, self.error = claims, call, began, error
-        self.is_ours = claims.is_ours(call.flow_id)
+        self.registry, self.call, self.began, self.error = registry, call, began, error
+        self.is_ours = registry.is_ours(call.flow_id)
         now, deadline = time.monotonic(), current_deadline()
         self.lost_at = now
         """When the response was lost: by then, the server has received the request or never will."""

@@ -126,7 +126,7 @@ class ProgressReporter:
 
     async def _states(self, run_id: str, began: float, deadline: float | None) -> AsyncGenerator[Progress, None]:
         try:
-            run = await self._runs.standing(run_id)
+            run = await self._runs.current_state(run_id)
             if run.is_finished and not is_given_up(run.status, run.running):
                 return
             seen = RunProgress(run_id, await self._outline(run_id), total=run.total)

@@ -68,7 +68,7 @@ class RunReader:
             await self.get_run(run_id, timeout=timeout)
         status: ExecutionStatus | None = None
         if responses.items_of(listed).places(answers.is_unfinished):
-            run = await self.standing(run_id, timeout=timeout)
+            run = await self.current_state(run_id, timeout=timeout)
             if answers.is_failed(run.status):
                 # The run and its items may have ended after the items were requested.
                 listed = await self.listed_items(run_id, timeout)
@@ -254,7 +254,7 @@ class RunReader:
 
     async def _given(self, run_id: str, timeout: float | None) -> dict[str, Any]:
         if not (await self._connection.server()).needs_translation:
-            await self.standing(run_id, timeout=timeout)
+            await self.current_state(run_id, timeout=timeout)
             return {}
         request = api.get_run(run_id)
         return await self._connection.call(request, answers.given, timeout=timeout, run_id=run_id)
@@ -315,9 +315,9 @@ class RunReader:
 
     async def state(self, run_id: str, *, timeout: float | None = None) -> RunDetails:
         """Return the current state of a run, without its steps if possible: many items have many steps."""
-        return responses.details(await self.standing(run_id, timeout=timeout))
+        return responses.details(await self.current_state(run_id, timeout=timeout))
 
-    async def standing(self, run_id: str, *, timeout: float | None = None) -> answers.RunState:
+    async def current_state(self, run_id: str, *, timeout: float | None = None) -> answers.RunState:
         """Return the part of a run's current state that the client itself needs."""
         known = await self.summary(run_id, timeout=timeout)
         if known is not None:

@@ -19,7 +19,7 @@ __all__ = [
     "Call",
     "RunRegistries",
     "RunRegistry",
-    "born",
+    "creation_time",
     "may_arrive_later",
     "may_have_created",
     "this_process",
@@ -66,7 +66,7 @@ def may_arrive_later(error: StepflowClientError) -> bool:
     return isinstance(error, ServerFaultError) and error.status_code == 504
 
 
-def born(run_id: str) -> float | None:
+def creation_time(run_id: str) -> float | None:
     """Return when the server created a run, in seconds since 1970 by the server's clock; None if the id has no time.
 
     All released servers (0.9 to 0.13) use UUIDs of version 7 as run ids, which contain the time in milliseconds.
@@ -121,7 +121,7 @@ class Call:
     @property
     def floor(self) -> float:
         """The creation time of the newest run that belongs to another call. The run of this call cannot be older."""
-        return born(self._newest) or 0.0
+        return creation_time(self._newest) or 0.0
 
     def pick(self, run_ids: list[str]) -> str | None:
         """Return the run of this call, provided that no other call can have created any of the given runs.
@@ -133,9 +133,9 @@ class Call:
             The newest run; None if there are more runs than requests sent, or if one may be older than this call.
         """
         # A request that was considered lost and was sent again may have arrived after all: the newest run counts.
-        newest = max(run_ids, key=lambda run_id: born(run_id) or 0.0)
+        newest = max(run_ids, key=lambda run_id: creation_time(run_id) or 0.0)
         floor = self.floor
-        is_certain = len(run_ids) <= self.sends and all((born(run_id) or 0.0) >= floor for run_id in run_ids)
+        is_certain = len(run_ids) <= self.sends and all((creation_time(run_id) or 0.0) >= floor for run_id in run_ids)
         return newest if is_certain else None
 
 
@@ -245,7 +245,7 @@ class RunRegistry:
             if not left:
                 del self._open[call.flow_id]
 
-    def rivals(self, call: Call) -> set[Call]:
+    def other_calls(self, call: Call) -> set[Call]:
         """Return the other calls that are currently creating a run of the same flow."""
         with self._lock:
             return self._open.get(call.flow_id, set()) - {call}

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from ..errors import InvalidArgumentError
-from .creation import born
+from .creation import creation_time
 
 __all__ = ["ListedRun", "Run", "Window", "is_coarse", "newest_first", "second"]
 
@@ -72,7 +72,7 @@ def _moment(value: object, what: str) -> float | None:
 
 
 def _created(run: ListedRun) -> float:
-    moment = born(run.run_id)
+    moment = creation_time(run.run_id)
     if moment is not None:
         return moment
     return run.created_at.timestamp() if run.created_at is not None else 0.0

@@ -18,7 +18,7 @@ from .._codec.requests import RunArguments, Variables
 from .._codec.variables import flow_variables
 from .._data.values import check_json, encode, encode_plain
 from .._rules import operations as api
-from .._rules.creation import born
+from .._rules.creation import creation_time
 from .._rules.deadline import deadline_override
 from .._shared.recorder import BatchRecorder, Recorder
 from .._shared.workers import SyncSource, SyncWorkers
@@ -170,7 +170,7 @@ class BatchRunner:
         batch.tag = batch.journal.begin({name: _digest(encode(value)) for name, value in given.items()})
         # By the server's clock, every run of the batch is newer than this.
         newest = self._connection.call(api.list_runs(roots_only=True, limit=1), _flows)
-        since = batch.journal.since(max((born(run_id) or 0.0 for run_id in newest), default=0.0))
+        since = batch.journal.since(max((creation_time(run_id) or 0.0 for run_id in newest), default=0.0))
         if batch.journal.has_lost():
             time.sleep(self._connection.timings.orphan_arrival_delay)
             batch.found = {flow_id: run_id for run_id, flow_id in (self._runs_since(since)).items()}
@@ -181,7 +181,7 @@ class BatchRunner:
         while True:
             request = api.list_runs(roots_only=True, limit=limit)
             runs = self._connection.call(request, _flows)
-            oldest = min((born(run_id) or 0.0 for run_id in runs), default=0.0)
+            oldest = min((creation_time(run_id) or 0.0 for run_id in runs), default=0.0)
             if len(runs) < limit or oldest < since - self._connection.timings.clock_difference:
                 return runs
             limit *= 4

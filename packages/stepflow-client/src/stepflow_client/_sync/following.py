@@ -122,7 +122,7 @@ class Follower:
         with closing(self.follow(asked)) as sequence:
             for seen in sequence:
                 if not isinstance(seen, Tick) and seen.type == "run_completed":
-                    now = self._runs.standing(run.run_id)
+                    now = self._runs.current_state(run.run_id)
                     is_settled = seen.inferred or not is_given_up(now.status, now.running)
                     return now if now.is_finished and is_settled else None
                 if time.monotonic() >= limit:

@@ -68,7 +68,7 @@ def look(runs: RunReader, run_id: str, latest: datetime | None) -> Look:
         run_id: The run.
         latest: The server's time of the last event, if events are read.
     """
-    run = runs.standing(run_id)
+    run = runs.current_state(run_id)
     return Look(run, runs.ending(run, latest))
 
 

@@ -126,7 +126,7 @@ class ProgressReporter:
 
     def _states(self, run_id: str, began: float, deadline: float | None) -> Generator[Progress, None, None]:
         try:
-            run = self._runs.standing(run_id)
+            run = self._runs.current_state(run_id)
             if run.is_finished and not is_given_up(run.status, run.running):
                 return
             seen = RunProgress(run_id, self._outline(run_id), total=run.total)

@@ -70,7 +70,7 @@ class RunReader:
             self.get_run(run_id, timeout=timeout)
         status: ExecutionStatus | None = None
         if responses.items_of(listed).places(answers.is_unfinished):
-            run = self.standing(run_id, timeout=timeout)
+            run = self.current_state(run_id, timeout=timeout)
             if answers.is_failed(run.status):
                 # The run and its items may have ended after the items were requested.
                 listed = self.listed_items(run_id, timeout)
@@ -248,7 +248,7 @@ class RunReader:
 
     def _given(self, run_id: str, timeout: float | None) -> dict[str, Any]:
         if not (self._connection.server()).needs_translation:
-            self.standing(run_id, timeout=timeout)
+            self.current_state(run_id, timeout=timeout)
             return {}
         request = api.get_run(run_id)
         return self._connection.call(request, answers.given, timeout=timeout, run_id=run_id)
@@ -309,9 +309,9 @@ class RunReader:
 
     def state(self, run_id: str, *, timeout: float | None = None) -> RunDetails:
         """Return the current state of a run, without its steps if possible: many items have many steps."""
-        return responses.details(self.standing(run_id, timeout=timeout))
+        return responses.details(self.current_state(run_id, timeout=timeout))
 
-    def standing(self, run_id: str, *, timeout: float | None = None) -> answers.RunState:
+    def current_state(self, run_id: str, *, timeout: float | None = None) -> answers.RunState:
         """Return the part of a run's current state that the client itself needs."""
         known = self.summary(run_id, timeout=timeout)
         if known is not None:

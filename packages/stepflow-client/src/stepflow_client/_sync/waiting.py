@@ -79,7 +79,7 @@ class Waiter:
     def _wait(self, run_id: str, deadline: float | None, total: int | None) -> answers.RunState:
         if total is None:
             # First without waiting: if asked to wait for an unknown run, 0.10 and 0.11 respond with 500 instead of 404.
-            first = self._retry_until(partial(self._runs.standing, run_id), run_id, deadline)
+            first = self._retry_until(partial(self._runs.current_state, run_id), run_id, deadline)
             if first.is_finished and not is_given_up(first.status, first.running):
                 return first
             total = first.total
@@ -216,7 +216,7 @@ class Waiter:
         run_id = requests.check_run_id(run_id)
         deadline = deadline_of(timeout)
         with deadline_scope(deadline):
-            look = partial(self._runs.standing, run_id)
+            look = partial(self._runs.current_state, run_id)
             # A caller that does not wait for the run does not wait for its server either.
             run = self._retry_until(look, run_id, deadline) if wait else look()
             if single and run.total != 1:
