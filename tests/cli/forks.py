@@ -188,6 +188,8 @@ def _serve(descriptor: int, program: str) -> None:
             for each in streams:
                 os.close(each)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+            # The signal may have come to another thread, before the command was known.
+            report_ended()
             continue
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
