@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mappin
 from contextlib import suppress
 from functools import cached_property, partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 from uuid import UUID
 
 from .._base.lazy import lazy_module
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from .. import types
     from .._codec import responses, typed
     from .._shared import streams
-    from .._shared.options import ClientOptions
+    from .._shared.options import ClientOptions, SubmitOptions
     from .._shared.streams import EventStream, OutcomeStream, RunPager
     from ..flows.file import FlowSource
     from ..history import History
@@ -422,7 +422,6 @@ class StepflowClient(Picklable):
 
     # Running flows
 
-    @overload
     async def run(
         self,
         flow: FlowSource,
@@ -437,46 +436,9 @@ class StepflowClient(Picklable):
         on_cancel: Literal["detach", "cancel"] = "detach",
         check_input: bool = False,
         progress: ProgressOption = False,
-        output_type: None = None,
+        output_type: type[OutputT] | TypeAdapter[OutputT] | None = None,
         cache: ResultCache | None = None,
-    ) -> FlowResult: ...
-
-    @overload
-    async def run(
-        self,
-        flow: FlowSource,
-        input: Any = None,
-        overrides: Any = None,
-        *,
-        variables: Variables | None = None,
-        variables_from_env: bool = False,
-        timeout: float | None = None,
-        deduplicate: bool = False,
-        idempotency_key: str | None = None,
-        on_cancel: Literal["detach", "cancel"] = "detach",
-        check_input: bool = False,
-        progress: ProgressOption = False,
-        output_type: type[OutputT] | TypeAdapter[OutputT],
-        cache: ResultCache | None = None,
-    ) -> FlowResult[OutputT]: ...
-
-    async def run(
-        self,
-        flow: FlowSource,
-        input: Any = None,
-        overrides: Any = None,
-        *,
-        variables: Variables | None = None,
-        variables_from_env: bool = False,
-        timeout: float | None = None,
-        deduplicate: bool = False,
-        idempotency_key: str | None = None,
-        on_cancel: Literal["detach", "cancel"] = "detach",
-        check_input: bool = False,
-        progress: ProgressOption = False,
-        output_type: Any = None,
-        cache: ResultCache | None = None,
-    ) -> FlowResult[Any]:
+    ) -> FlowResult[OutputT]:
         """Run a flow on one input and return its result. A failed run is returned as a result, not raised.
 
         Example:
@@ -695,41 +657,15 @@ class StepflowClient(Picklable):
         )
         return (await self._in_scope("submit", deadline_of(timeout), start)).run_id
 
-    @overload
     async def start_run(
         self,
         flow: FlowSource,
         input: Any = None,
         overrides: Any = None,
         *,
-        variables: Variables | None = None,
-        variables_from_env: bool = False,
-        max_concurrency: int | None = None,
-        timeout: float | None = None,
-        deduplicate: bool = False,
-        idempotency_key: str | None = None,
-        output_type: None = None,
-    ) -> RunHandle: ...
-
-    @overload
-    async def start_run(
-        self,
-        flow: FlowSource,
-        input: Any = None,
-        overrides: Any = None,
-        *,
-        variables: Variables | None = None,
-        variables_from_env: bool = False,
-        max_concurrency: int | None = None,
-        timeout: float | None = None,
-        deduplicate: bool = False,
-        idempotency_key: str | None = None,
-        output_type: type[OutputT] | TypeAdapter[OutputT],
-    ) -> RunHandle[OutputT]: ...
-
-    async def start_run(
-        self, flow: FlowSource, input: Any = None, overrides: Any = None, *, output_type: Any = None, **options: Any
-    ) -> RunHandle[Any]:
+        output_type: type[OutputT] | TypeAdapter[OutputT] | None = None,
+        **options: Unpack[SubmitOptions],
+    ) -> RunHandle[OutputT]:
         """Start a flow and return a handle of its run, without waiting for the run to end.
 
         Example:
@@ -755,11 +691,9 @@ class StepflowClient(Picklable):
             typed.check_output_type(output_type)
         return self.handle(await self.submit(flow, input, overrides, **options), output_type)
 
-    @overload
-    def handle(self, run_id: RunId, output_type: None = None) -> RunHandle: ...
-    @overload
-    def handle(self, run_id: RunId, output_type: type[OutputT] | TypeAdapter[OutputT]) -> RunHandle[OutputT]: ...
-    def handle(self, run_id: RunId, output_type: Any = None) -> RunHandle[Any]:
+    def handle(
+        self, run_id: RunId, output_type: type[OutputT] | TypeAdapter[OutputT] | None = None
+    ) -> RunHandle[OutputT]:
         """Return a handle of a run. No request is sent, so the run need not exist.
 
         Args:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack
 from weakref import WeakKeyDictionary
 
 from .._async.client import StepflowClient
@@ -121,35 +121,15 @@ class EmbeddedExecutor:
         if client is not None:
             await client.aclose()
 
-    @overload
     async def run(
         self,
         flow: FlowSource,
         input: Any = None,
         overrides: Any = None,
         *,
-        output_type: None = None,
+        output_type: type[OutputT] | TypeAdapter[OutputT] | None = None,
         **options: Unpack[RunOptions],
-    ) -> FlowResult: ...
-    @overload
-    async def run(
-        self,
-        flow: FlowSource,
-        input: Any = None,
-        overrides: Any = None,
-        *,
-        output_type: type[OutputT] | TypeAdapter[OutputT],
-        **options: Unpack[RunOptions],
-    ) -> FlowResult[OutputT]: ...
-    async def run(
-        self,
-        flow: FlowSource,
-        input: Any = None,
-        overrides: Any = None,
-        *,
-        output_type: Any = None,
-        **options: Unpack[RunOptions],
-    ) -> FlowResult[Any]:
+    ) -> FlowResult[OutputT]:
         """Run a flow on one input and return its result. See `StepflowClient.run`."""
         deadline = deadline_of(options.get("timeout"))
         client = await self._ready_client(deadline)
@@ -168,35 +148,15 @@ class EmbeddedExecutor:
         options["timeout"] = _left(deadline)
         return await client.submit(flow, input, overrides, **options)
 
-    @overload
     async def start_run(
         self,
         flow: FlowSource,
         input: Any = None,
         overrides: Any = None,
         *,
-        output_type: None = None,
+        output_type: type[OutputT] | TypeAdapter[OutputT] | None = None,
         **options: Unpack[SubmitOptions],
-    ) -> RunHandle: ...
-    @overload
-    async def start_run(
-        self,
-        flow: FlowSource,
-        input: Any = None,
-        overrides: Any = None,
-        *,
-        output_type: type[OutputT] | TypeAdapter[OutputT],
-        **options: Unpack[SubmitOptions],
-    ) -> RunHandle[OutputT]: ...
-    async def start_run(
-        self,
-        flow: FlowSource,
-        input: Any = None,
-        overrides: Any = None,
-        *,
-        output_type: Any = None,
-        **options: Unpack[SubmitOptions],
-    ) -> RunHandle[Any]:
+    ) -> RunHandle[OutputT]:
         """Start a flow and return a handle of its run. See `StepflowClient.start_run`."""
         deadline = deadline_of(options.get("timeout"))
         client = await self._ready_client(deadline)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 from uuid import UUID
 
 from .._base.lazy import lazy_module
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from .. import types
     from .._codec import responses, typed
     from .._shared import streams
-    from .._shared.options import ClientOptions
+    from .._shared.options import ClientOptions, SubmitOptions
     from .._shared.streams import SyncEventStream, SyncOutcomeStream, SyncRunPager
     from ..flows.file import FlowSource
     from ..history import History
@@ -425,7 +425,6 @@ class SyncStepflowClient(Picklable):
 
     # Running flows
 
-    @overload
     def run(
         self,
         flow: FlowSource,
@@ -440,46 +439,9 @@ class SyncStepflowClient(Picklable):
         on_cancel: Literal["detach", "cancel"] = "detach",
         check_input: bool = False,
         progress: ProgressOption = False,
-        output_type: None = None,
+        output_type: type[OutputT] | TypeAdapter[OutputT] | None = None,
         cache: ResultCache | None = None,
-    ) -> FlowResult: ...
-
-    @overload
-    def run(
-        self,
-        flow: FlowSource,
-        input: Any = None,
-        overrides: Any = None,
-        *,
-        variables: Variables | None = None,
-        variables_from_env: bool = False,
-        timeout: float | None = None,
-        deduplicate: bool = False,
-        idempotency_key: str | None = None,
-        on_cancel: Literal["detach", "cancel"] = "detach",
-        check_input: bool = False,
-        progress: ProgressOption = False,
-        output_type: type[OutputT] | TypeAdapter[OutputT],
-        cache: ResultCache | None = None,
-    ) -> FlowResult[OutputT]: ...
-
-    def run(
-        self,
-        flow: FlowSource,
-        input: Any = None,
-        overrides: Any = None,
-        *,
-        variables: Variables | None = None,
-        variables_from_env: bool = False,
-        timeout: float | None = None,
-        deduplicate: bool = False,
-        idempotency_key: str | None = None,
-        on_cancel: Literal["detach", "cancel"] = "detach",
-        check_input: bool = False,
-        progress: ProgressOption = False,
-        output_type: Any = None,
-        cache: ResultCache | None = None,
-    ) -> FlowResult[Any]:
+    ) -> FlowResult[OutputT]:
         """Run a flow on one input and return its result. A failed run is returned as a result, not raised.
 
         Example:
@@ -698,41 +660,15 @@ class SyncStepflowClient(Picklable):
         )
         return (self._in_scope("submit", deadline_of(timeout), start)).run_id
 
-    @overload
     def start_run(
         self,
         flow: FlowSource,
         input: Any = None,
         overrides: Any = None,
         *,
-        variables: Variables | None = None,
-        variables_from_env: bool = False,
-        max_concurrency: int | None = None,
-        timeout: float | None = None,
-        deduplicate: bool = False,
-        idempotency_key: str | None = None,
-        output_type: None = None,
-    ) -> SyncRunHandle: ...
-
-    @overload
-    def start_run(
-        self,
-        flow: FlowSource,
-        input: Any = None,
-        overrides: Any = None,
-        *,
-        variables: Variables | None = None,
-        variables_from_env: bool = False,
-        max_concurrency: int | None = None,
-        timeout: float | None = None,
-        deduplicate: bool = False,
-        idempotency_key: str | None = None,
-        output_type: type[OutputT] | TypeAdapter[OutputT],
-    ) -> SyncRunHandle[OutputT]: ...
-
-    def start_run(
-        self, flow: FlowSource, input: Any = None, overrides: Any = None, *, output_type: Any = None, **options: Any
-    ) -> SyncRunHandle[Any]:
+        output_type: type[OutputT] | TypeAdapter[OutputT] | None = None,
+        **options: Unpack[SubmitOptions],
+    ) -> SyncRunHandle[OutputT]:
         """Start a flow and return a handle of its run, without waiting for the run to end.
 
         Example:
@@ -758,11 +694,9 @@ class SyncStepflowClient(Picklable):
             typed.check_output_type(output_type)
         return self.handle(self.submit(flow, input, overrides, **options), output_type)
 
-    @overload
-    def handle(self, run_id: RunId, output_type: None = None) -> SyncRunHandle: ...
-    @overload
-    def handle(self, run_id: RunId, output_type: type[OutputT] | TypeAdapter[OutputT]) -> SyncRunHandle[OutputT]: ...
-    def handle(self, run_id: RunId, output_type: Any = None) -> SyncRunHandle[Any]:
+    def handle(
+        self, run_id: RunId, output_type: type[OutputT] | TypeAdapter[OutputT] | None = None
+    ) -> SyncRunHandle[OutputT]:
         """Return a handle of a run. No request is sent, so the run need not exist.
 
         Args:
