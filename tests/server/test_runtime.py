@@ -104,6 +104,8 @@ def descriptors() -> set[tuple[str, str]]:
 @pytest.fixture(autouse=True)
 def _leaves_nothing() -> Iterator[None]:
     """No test leaves a process, a thread or a file descriptor of the runtime."""
+    # The first loop of libuv (uvloop) opens a pipe for the life of the process.
+    asyncio.run(asyncio.sleep(0))
     gc.collect()
     # What was there before may be the server that other tests share.
     threads, processes, files = runtime_threads(), children(), descriptors()
