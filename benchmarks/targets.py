@@ -98,7 +98,7 @@ TARGETS = (
     _streaming(UPSTREAM, 3.0, streaming.AT_LARGE),
     _started(start.CLIENT, start.UPSTREAM_IMPORT, 1.0),
     _started(start.VERSION, start.PASS, 1.5),
-    _started(start.HELP, start.PASS, 3.0),
+    _started(start.HELP, start.PASS, 5.0),
     _started(start.COMPLETION, start.PASS, 3.0),
     _started(start.LIST, start.PASS, 6.0),
     _started(start.RUN, start.PASS, 9.0),
