@@ -59,7 +59,7 @@ class SharedRun:
         self._run_id = run_id
 
     def finish(self, result: Any = None, error: BaseException | None = None) -> None:
-        """Give all callers the leader's result, or its error."""
+        """Pass the leader's result, or its error, to all callers."""
         with self._lock:
             self._outcome = _Outcome(result, error)
 

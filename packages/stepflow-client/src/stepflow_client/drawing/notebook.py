@@ -8,7 +8,9 @@ from functools import singledispatch
 from html import escape
 from typing import Any
 
+from .._async.handle import RunHandle
 from .._base.text import cut, short_json
+from .._sync.handle import SyncRunHandle
 from ..types.account import RunAccount
 from ..types.comparison import RunComparison
 from ..types.flows import StoredFlow, ValidationResult
@@ -61,6 +63,13 @@ def _(run: RunDetails) -> str:
     return _fields([*rows, ("items", counts), ("created", run.created_at or ""), ("completed", run.completed_at or "")])
 
 
+@html.register(RunHandle)
+@html.register(SyncRunHandle)
+def _(handle: RunHandle | SyncRunHandle) -> str:
+    # A representation sends no request.
+    return _fields([("run", handle.run_id), ("server", handle.client.url)])
+
+
 @html.register
 def _(given: RunArguments) -> str:
     inputs = given.inputs[0] if given.inputs is not None and len(given.inputs) == 1 else given.inputs
@@ -101,7 +110,8 @@ def _(result: ValidationResult) -> str:
     return _fields([*rows, *((each.level.value, f"{each.path}: {each.message}") for each in result.diagnostics)])
 
 
-@html.register
+# By its name: `Listing[Any]` is a class of its own, which no list is derived from.
+@html.register(Listing)
 def _(listing: Listing[Any]) -> str:
     *columns, what = listing._columns()
     return _table(listing._entries(), columns, what)
