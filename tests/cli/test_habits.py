@@ -98,6 +98,7 @@ def test_help_on_a_terminal(terminal: Callable[..., Terminal], words: list[str],
         (["visualize", "hello.yaml", "--config", "x.yml"], "the plugin of a step is told by its component's path"),
         (["run-batch", "--flow", "hello.yaml"], "stepflow run FLOW --inputs FILE.jsonl runs a batch"),
         (["submit-batch", "--flow", "hello.yaml"], "stepflow submit FLOW --inputs FILE.jsonl runs a batch"),
+        (["runs", "events", "@last", "--since", "e1.1"], "--after CURSOR gives what came after an event"),
     ],
 )
 @pytest.mark.parametrize("width", [60, 100])

@@ -42,6 +42,7 @@ _ELSEWHERE = {
 """Options of other releases of the `stepflow` command, and what to use instead."""
 _JUNIT = "--junit FILE writes a JUnit report, besides what is printed"
 _ELSEWHERE_BY_COMMAND = {
+    ("events", "--since"): "--after CURSOR gives what came after an event; 'stepflow runs list' has --since TIME",
     ("test", "--max-concurrent"): _ELSEWHERE["--max-concurrency"],
     ("test", "--parallel"): _ELSEWHERE["--max-concurrency"],
     ("test", "--output"): _JUNIT,
