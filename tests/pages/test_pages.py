@@ -252,5 +252,5 @@ def test_a_report_with_times_and_inputs(open_page: Any, server: StepflowRuntime)
             shot(page, f"{name}-{width}")
     page = open_page(pages["report"])
     wait = page.locator("section:has(> h2:text-is('Steps')) tr", has_text="wait").first
-    expect(wait).to_contain_text(re.compile(r"\d+ ms|\d\.\d\d s"))
+    expect(wait).to_contain_text(re.compile(r"\d+ms|\d\.\d\ds"))
     expect(page.locator("section:has(> h2:text-is('Timeline')) rect")).to_have_count(3)
