@@ -175,6 +175,7 @@ def test_a_detached_run_is_on_the_server_of_submit(stepflow: Stepflow) -> None:
     detached, submitted = (stepflow(each, "echo.yaml", "--input-json", "1", "--detach") for each in ("run", "submit"))
     assert (detached.code, detached.stdout) == (4, "")
     assert "localhost:9 cannot be reached" in detached.stderr
+    assert "--local" not in detached.stderr
     assert detached.stderr == submitted.stderr
 
 

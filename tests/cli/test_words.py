@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -96,6 +98,16 @@ def test_an_option_is_explained_in_the_same_words_everywhere() -> None:
         for name in long_names(option):
             texts[name].add(option.help)
     assert {name for name, found in texts.items() if len(found) > 1} == set(DIFFERENT)
+
+
+def test_the_table_of_words_has_every_letter_and_no_lost_option() -> None:
+    table = (Path(__file__).parents[2] / "docs" / "stability.md").read_text().split("| option | meaning |")[1]
+    rows = [line.partition("|")[2].partition(" | ")[0] for line in table.split("\n\n")[0].splitlines()[2:]]
+    named = {name for row in rows for name in re.findall(r"`(--?[\w.-]+)", row)}
+    known = {name for _, each in options() for name in (*each.opts, *each.secondary_opts)} | {"-h", "--help"}
+    letters = {name for name in known if not name.startswith("--")}
+    placeholders = {"--x", "--no-x", "--include-..."}
+    assert (named - known, letters - named) == (placeholders, set())
 
 
 def test_a_bool_is_a_flag() -> None:

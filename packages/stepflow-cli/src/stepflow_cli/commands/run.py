@@ -45,7 +45,7 @@ def command(
 
     With --cache, a result that is there is printed without asking the server, and nothing is recorded.
 
-    With --detach it is 'submit --detach': on the server that 'submit' uses, which continues the run.
+    With --detach, it prints the id of the run and ends. The run is then on the server that 'submit' uses.
     """
     from ..runs.launch import launch
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["launch"]
 
 _RUN = View(columns=(Column("run_id", kind="id"),))
+_NO_CACHE = Caching()
 
 
 def launch(
@@ -29,7 +30,7 @@ def launch(
     output: Output,
     *,
     detach: bool,
-    caching: Caching = Caching(),  # noqa: B008
+    caching: Caching = _NO_CACHE,
 ) -> None:
     """Run what the command line asks for.
 
@@ -80,7 +81,7 @@ def _detached(given: JobOptions, server: ServerOptions, output: Output, caching:
         raise usage("--detach and --cache exclude each other: a result is kept by the command that waits for it")
     if server.local or server.config is not None:
         raise usage("--detach leaves no run behind on an embedded server, which ends with the command")
-    return server._replace(default="server")
+    return server._replace(default="server", may_end=False)
 
 
 def _start(target: Target, job: Job, output: Output) -> None:
