@@ -75,12 +75,12 @@ def test_family(stepflow: Stepflow, ada: str, failed: str) -> None:
 
 
 def test_many(stepflow: Stepflow, start: Start) -> None:
-    flow = echo("many")
+    flow = echo("very many")
     ids = [start(flow, wait=False) for _ in range(131)]
-    listed = stepflow("runs", "list", "--flow-name", "many", "-o", "name").stdout.split()
+    listed = stepflow("runs", "list", "--flow-name", "very many", "-o", "name").stdout.split()
     assert listed == ids[:-31:-1]
-    assert stepflow("runs", "list", "--flow-name", "many", "-o", "name", "--all").stdout.split() == ids[::-1]
-    done = stepflow.shell("stepflow runs list --all --flow-name many -o jsonl | head -1")
+    assert stepflow("runs", "list", "--flow-name", "very many", "-o", "name", "--all").stdout.split() == ids[::-1]
+    done = stepflow.shell("stepflow runs list --all --flow-name 'very many' -o jsonl | head -1")
     assert (done.code, json.loads(done.stdout)["run_id"], done.stderr) == (0, ids[-1], "")
 
 
