@@ -39,11 +39,11 @@ def test_put(blobs: Stepflow, golden: Golden) -> None:
         blobs("blobs", "put", "value.json"),
         *(blobs("blobs", "put", "bytes.bin", "-o", form) for form in FORMS),
         blobs("blobs", "put", "value.yaml", "-o", "table"),
-        blobs("blobs", "put", "value.yaml", "--binary", "-o", "table"),
+        blobs("blobs", "put", "value.yaml", "--type", "binary", "-o", "table"),
         blobs("blobs", "put", "hello.yaml", "--type", "flow", "--filename", "flow.yaml", "-o", "table"),
         blobs("blobs", "put", "größe.txt", "-o", "table"),
         blobs("blobs", "put", "-", "-o", "table", stdin="{}"),
-        blobs("blobs", "put", "-", "--json", "-o", "table", stdin="a: 1"),
+        blobs("blobs", "put", "-", "--type", "data", "-o", "table", stdin="a: 1"),
     )
 
 
@@ -53,10 +53,7 @@ def test_put_wrong(blobs: Stepflow, golden: Golden) -> None:
         blobs("blobs", "put", "none.bin"),
         blobs("blobs", "put", "none.json", "-o", "json"),
         blobs("blobs", "put", "."),
-        blobs("blobs", "put", "bytes.bin", "--json"),
-        blobs("blobs", "put", "value.json", "--json", "--binary"),
-        blobs("blobs", "put", "value.json", "--json", "--type", "binary"),
-        blobs("blobs", "put", "value.json", "--binary", "--type", "flow"),
+        blobs("blobs", "put", "bytes.bin", "--type", "data"),
         blobs("blobs", "put", "-", "--type", "flow", stdin="[1]"),
         blobs("blobs", "put", "bytes.bin", "--type", "bianry"),
         blobs("blobs", "put", "bytes.bin", "--filename", "größe"),

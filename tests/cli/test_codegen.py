@@ -80,7 +80,7 @@ def written(stepflow: Stepflow, *names: str, output: str = "flows.py") -> list[s
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(flow_of(name)))
         files.append(f"flows/{path.name}")
-    done = stepflow("codegen", *files, "-o", output)
+    done = stepflow("codegen", *files, "-O", output)
     assert (done.code, done.stdout, done.stderr) == (0, "", ""), done
     return files
 
@@ -193,7 +193,7 @@ def test_it_is_the_same_byte_for_byte(stepflow: Stepflow) -> None:
     (stepflow.folder / "below").mkdir()
     again = stepflow("codegen", *reversed(files), *files, "--output", "again.py", PYTHONHASHSEED="7")
     assert (again.code, (stepflow.folder / "again.py").read_bytes()) == (0, first)
-    line = "cd below && stepflow codegen ../flows/*.json -o ../flows.py --check"
+    line = "cd below && stepflow codegen ../flows/*.json -O ../flows.py --check"
     checked = stepflow.shell(line)
     assert (checked.code, checked.stdout, checked.stderr) == (0, "", "stepflow: ../flows.py is up to date\n")
     assert (stepflow.folder / "flows.py").read_bytes() == first
@@ -201,14 +201,14 @@ def test_it_is_the_same_byte_for_byte(stepflow: Stepflow) -> None:
 
 def test_a_check_fails_where_the_file_is_another(stepflow: Stepflow) -> None:
     (file,) = written(stepflow, "plain")
-    again = f"hint: write it again: stepflow codegen {file} --output flows.py\n"
+    again = f"hint: write it again: stepflow codegen {file} -O flows.py\n"
     (stepflow.folder / file).write_text(json.dumps(flow_of("plain") | {"name": "another"}))
     before = (stepflow.folder / "flows.py").read_bytes()
-    done = stepflow("codegen", file, "-o", "flows.py", "--check")
+    done = stepflow("codegen", file, "-O", "flows.py", "--check")
     assert (done.code, done.stderr) == (1, f"stepflow: flows.py is not what would be written\n{again}")
     assert (stepflow.folder / "flows.py").read_bytes() == before
     (stepflow.folder / "flows.py").unlink()
-    done = stepflow("codegen", file, "-o", "flows.py", "--check")
+    done = stepflow("codegen", file, "-O", "flows.py", "--check")
     assert (done.code, done.stderr) == (1, f"stepflow: flows.py does not exist\n{again}")
     assert not (stepflow.folder / "flows.py").exists()
 
@@ -217,7 +217,7 @@ def test_without_the_extra_it_says_what_to_install(stepflow: Stepflow) -> None:
     (stepflow.home / "datamodel_code_generator.py").write_text("raise ImportError('not installed')\n")
     found = [str(stepflow.home), *filter(None, [stepflow.environment.get("PYTHONPATH")])]
     stepflow.environment["PYTHONPATH"] = os.pathsep.join(found)
-    done = stepflow("codegen", "hello.yaml", "-o", "flows.py")
+    done = stepflow("codegen", "hello.yaml", "-O", "flows.py")
     assert (done.code, (stepflow.folder / "flows.py").exists()) == (2, False)
     assert "stepflow: codegen needs datamodel-code-generator" in done.stderr
     assert "pip install 'stepflow-cli[codegen]'" in done.stderr
@@ -236,7 +236,7 @@ def test_without_the_extra_it_says_what_to_install(stepflow: Stepflow) -> None:
 )
 def test_a_schema_that_is_none(stepflow: Stepflow, schema: Any, said: str) -> None:
     (stepflow.folder / "bad.json").write_text(json.dumps({"schemas": {"properties": {"input": schema}}, "steps": []}))
-    done = stepflow("codegen", "bad.json", "-o", "flows.py")
+    done = stepflow("codegen", "bad.json", "-O", "flows.py")
     assert (done.code, said in done.stderr) == (2, True), done
     assert done.stderr.startswith("stepflow: bad.json: schemas.properties.input: ")
     assert not (stepflow.folder / "flows.py").exists()
@@ -248,9 +248,9 @@ def test_a_schema_that_is_none(stepflow: Stepflow, schema: Any, said: str) -> No
         ([], "give at least one flow file"),
         (["-"], "a flow from standard input has no path"),
         (["hello.yaml", "--check"], "--check compares a file"),
-        (["hello.yaml", "-o", ".", "--check"], ". is a directory, not a file"),
-        (["missing.yaml", "-o", "flows.py"], "missing.yaml does not exist"),
-        (["hello.yaml", "-o", "nowhere/flows.py"], "nowhere"),
+        (["hello.yaml", "-O", ".", "--check"], ". is a directory, not a file"),
+        (["missing.yaml", "-O", "flows.py"], "missing.yaml does not exist"),
+        (["hello.yaml", "-O", "nowhere/flows.py"], "nowhere"),
     ],
 )
 def test_what_cannot_be_done(stepflow: Stepflow, words: list[str], said: str) -> None:

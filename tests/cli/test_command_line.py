@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -161,15 +162,45 @@ def test_an_empty_flag_is_not_left_out(flag: str, stepflow: Stepflow) -> None:
     assert (done.code, done.stderr) == (2, f"stepflow: {flag} is empty\n")
 
 
-def test_nothing_is_left_detached_on_a_server_that_ends(stepflow: Stepflow) -> None:
-    done = stepflow("submit", "--local", "echo.yaml", "--detach")
+@pytest.mark.parametrize("command", ["run", "submit"])
+@pytest.mark.parametrize("options", [["--local"], ["--config", "x.yml"]])
+def test_nothing_is_left_detached_on_a_server_that_ends(command: str, options: list[str], stepflow: Stepflow) -> None:
+    done = stepflow(command, *options, "echo.yaml", "--detach")
     assert (done.code, done.stdout) == (2, "")
     assert done.stderr.startswith("stepflow: --detach leaves no run behind on an embedded server")
 
 
-def test_fields_are_looked_at_before_a_run_is_detached(stepflow: Stepflow, server: str) -> None:
+@pytest.mark.usefixtures("nobody_at_default_url")
+def test_a_detached_run_is_on_the_server_of_submit(stepflow: Stepflow) -> None:
+    detached, submitted = (stepflow(each, "echo.yaml", "--input-json", "1", "--detach") for each in ("run", "submit"))
+    assert (detached.code, detached.stdout) == (4, "")
+    assert "localhost:9 cannot be reached" in detached.stderr
+    assert "--local" not in detached.stderr
+    assert detached.stderr == submitted.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "submit"])
+def test_a_detached_run_goes_on(command: str, stepflow: Stepflow, server: str) -> None:
+    done = stepflow(command, "hello.yaml", "--example", "ada", "--detach")
+    assert (done.code, done.stderr) == (0, "")
+    run_id = done.stdout.removesuffix("\n")
+    assert json.loads(stepflow("runs", "result", run_id).stdout) == json.loads(
+        stepflow("run", "hello.yaml", "--example", "ada").stdout
+    )
+    whole = json.loads(stepflow(command, "hello.yaml", "--example", "ada", "--detach", "-o", "json").stdout)
+    assert list(whole) == ["run_id"]
+
+
+def test_a_detached_run_has_no_result_to_keep(stepflow: Stepflow, server: str) -> None:
+    done = stepflow("run", "hello.yaml", "--example", "ada", "--detach", "--cache")
+    assert (done.code, done.stdout) == (2, "")
+    assert done.stderr.startswith("stepflow: --detach and --cache exclude each other")
+
+
+@pytest.mark.parametrize("command", ["run", "submit"])
+def test_fields_are_looked_at_before_a_run_is_detached(command: str, stepflow: Stepflow, server: str) -> None:
     before = stepflow("runs", "list", "--all", "-o", "name").stdout
-    assert stepflow("submit", "echo.yaml", "--detach", "--fields", "idd").code == 2
+    assert stepflow(command, "echo.yaml", "--detach", "--fields", "idd").code == 2
     assert stepflow("runs", "list", "--all", "-o", "name").stdout == before
 
 

@@ -24,7 +24,7 @@ from tests.cli.runs import Start
 from tests.cli.terminal import Terminal
 
 PAGES = [path.removeprefix("stepflow").strip() for path, _ in walk("stepflow", cli)]
-CODES = {"runs diff": (0, 1), "codegen": (0, 1)}
+CODES = {"runs diff": (0, 1), "codegen": (0, 1), "components lock": (0, 1)}
 """What commands exit with, but for 0."""
 
 

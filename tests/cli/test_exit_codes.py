@@ -69,6 +69,13 @@ OTHERS = {
     "config set": {"config set profiles.a.url http://a": 0, "config set no-such 1": 2},
     "config unset": {"config unset profiles.a": 0, "config unset profiles.a.url": 2},
     "config use": {"config use a": 0, "config use nobody": 2},
+    "components list": {"components list": 0, "components list --url http://127.0.0.1:9": 4},
+    "components lock": {"components lock -O -": 0, "components lock --check -O no.json": 1},
+    "components call": {
+        'components call /builtin/create_messages --input-json {"user_prompt":"hi"}': 0,
+        "components call /builtin/no": 1,
+        "components call no": 2,
+    },
     "list-components": {"list-components": 0, "list-components --url http://127.0.0.1:9": 4},
     "runs list": {"runs list": 0, "runs list --url http://127.0.0.1:9": 4},
     "runs diff": {"runs diff SUCCESS SUCCESS": 0, "runs diff SUCCESS FAILED": 1, f"runs diff SUCCESS {UNKNOWN}": 1},

@@ -83,8 +83,8 @@ def test_a_required_variable_that_is_missing(command: str, stepflow: Stepflow) -
     message = "stepflow: the flow requires the variable 'version', which is not given\n"
     done = stepflow(command, "variables.yaml")
     assert (done.code, done.stdout, done.stderr) == (2, "", message)
-    done = stepflow(command, "variables.yaml", "--env-variables", "--variables-json", '{"Version": 1}')
+    done = stepflow(command, "variables.yaml", "--variables-from-env", "--variables-json", '{"Version": 1}')
     said = "stepflow: the flow has no variable 'Version'\nhint: did you mean 'version'?\n"
     assert (done.code, done.stdout, done.stderr) == (2, "", said)
-    done = stepflow(command, "variables.yaml", "--env-variables", STEPFLOW_VAR_VERSION="1.10")
+    done = stepflow(command, "variables.yaml", "--variables-from-env", STEPFLOW_VAR_VERSION="1.10")
     assert (done.code, json.loads(done.stdout)) == (0, {"version": "1.10"})

@@ -153,3 +153,25 @@ def test_no_server(stepflow: Stepflow, golden: Golden) -> None:
         stepflow("flows"),
         stepflow("flows", "gte"),
     )
+
+
+@pytest.mark.usefixtures("nobody_at_default_url")
+def test_a_flow_in_a_file_is_printed_without_a_server(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        stepflow("flows", "get", "hello.yaml"),
+        stepflow("flows", "get", "--flow", "hello.yaml", "--examples", "--fields", "name,input"),
+        stepflow("flows", "get", "hello.yaml", "-o", "table"),
+        stepflow("flows", "get", "hello.yaml", "-o", "name"),
+        stepflow("flows", "get", "-", "--json", "flow_id,name", stdin='{"name": "piped", "steps": [], "output": 1}'),
+        stepflow("flows", "get", "helo"),
+    )
+
+
+def test_a_flow_and_its_file_are_printed_alike(stepflow: Stepflow, server: str) -> None:
+    flow_id = stored(stepflow, "hello.yaml")
+    # A server writes paths anew, and adds keys.
+    for command in (("get", "--fields", "name"), ("get", "--examples"), ("variables",)):
+        name, *options = command
+        file, flow = (stepflow("flows", name, each, *options) for each in ("hello.yaml", flow_id))
+        assert (file.code, file.stderr) == (flow.code, flow.stderr) == (0, "")
+        assert file.stdout == flow.stdout

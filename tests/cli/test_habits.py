@@ -42,7 +42,7 @@ def test_help_of_no_command(stepflow: Stepflow) -> None:
         ("config ls", "config list"),
         ("config show", "config list"),
         ("config rm", "config unset"),
-        ("components", "list-components"),
+        ("components ls", "components list"),
     ],
 )
 def test_an_alias_is_the_command(stepflow: Stepflow, typed: str, meant: str) -> None:
@@ -54,8 +54,8 @@ def test_an_alias_is_the_command(stepflow: Stepflow, typed: str, meant: str) -> 
 WRONG = [
     ("vlaidate", "did you mean validate?"),
     ("cancel", "did you mean stepflow runs cancel?"),
-    ("list", "did you mean stepflow flows list or stepflow config list or stepflow runs list?"),
-    ("component", "did you mean list-components?"),
+    ("list", "did you mean stepflow components list or stepflow flows list or stepflow config list?"),
+    ("component", "did you mean components?"),
     ("runs submit", "did you mean stepflow submit?"),
     ("runs lst", "did you mean list?"),
     ("xyzzy", "'stepflow --help' lists the commands"),

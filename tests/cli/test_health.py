@@ -1,4 +1,4 @@
-"""`stepflow health` and `stepflow list-components`."""
+"""`stepflow health`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 
 from tests.cli.command import Stepflow
-from tests.cli.gateway import Gateway
 from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
 
@@ -54,21 +53,6 @@ def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
     )
 
 
-def test_components(stepflow: Stepflow, golden: Golden) -> None:
-    golden(
-        stepflow("list-components"),
-        stepflow("list-components", "--format", "pretty", "--fields", "path"),
-        stepflow("list-components", "-o", "name"),
-        stepflow("list-components", "-o", "jsonl", "--schemas", "false"),
-        stepflow("list-components", "-o", "yaml", "--fields", "name,input_schema.type"),
-    )
-
-
-@pytest.mark.parametrize("width", [60, 120])
-def test_components_on_a_terminal(width: int, terminal: Callable[..., Terminal], server: str, golden: Golden) -> None:
-    golden(terminal("list-components", width=width))
-
-
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {}], ids=["no-color", "dumb", "color"])
 def test_colors(environment: dict[str, str], terminal: Callable[..., Terminal], server: str) -> None:
     shown = terminal("health", **environment)
@@ -80,21 +64,3 @@ def test_colors(environment: dict[str, str], terminal: Callable[..., Terminal], 
     shown = terminal("health", "--color", "always", **environment)
     shown.end()
     assert "\x1b[32mhealthy" in shown.raw.decode()
-
-
-def test_a_plugin_that_could_not_be_asked(stepflow: Stepflow, server: str) -> None:
-    def failing(path: str, status: int, body: bytes) -> tuple[int, bytes]:
-        failed = b'"failedPlugins":[{"plugin":"python","error":"gone \\u001b[31m"}]'
-        return status, body.replace(b'"failedPlugins":[]', failed).replace(b'"complete":true', b'"complete":false')
-
-    with Gateway(server, failing) as gateway:
-        done = stepflow("list-components", "--url", gateway.url, "-o", "name")
-        assert (done.code, done.stderr) == (0, "stepflow: the plugin python could not be asked: gone \\x1b[31m\n")
-        # Those who asked for JSON get nothing but errors there.
-        assert stepflow("list-components", "--url", gateway.url, "-o", "json").stderr == ""
-
-
-def test_a_table_has_no_schemas(stepflow: Stepflow) -> None:
-    said = "stepflow: a table has no room for schemas: -o json prints them\n"
-    assert stepflow("list-components", "--local", "--schemas").stderr == said
-    assert stepflow("list-components", "--local", "--schemas", "-o", "json").stderr == ""

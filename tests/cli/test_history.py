@@ -120,7 +120,7 @@ def test_secret_variables_are_nowhere(stepflow: Stepflow, server: str) -> None:
     given = ("--input-json", json.dumps({"n": SECRET}), "--var", "city=Oslo", "--note", f"with {SECRET}")
     by_flag = stepflow("run", "secretive.yaml", *given, "--var", f"key={SECRET}")
     assert by_flag.code == 0, by_flag
-    by_environment = stepflow("run", "secretive.yaml", *given, "--env-variables", THE_KEY=SECRET)
+    by_environment = stepflow("run", "secretive.yaml", *given, "--variables-from-env", THE_KEY=SECRET)
     assert by_environment.code == 0, by_environment
     flow_id = stepflow("flows", "store", "secretive.yaml", "-o", "name").stdout.strip()
     by_id = stepflow("run", flow_id, *given, "--var", f"key={SECRET}", "--label", f"key={SECRET}")
@@ -168,6 +168,11 @@ def test_runs_are_found_by_label_text_and_status(stepflow: Stepflow, server: str
     third, second, first = (entry["run_id"] for entry in recorded(stepflow))
     assert [entry["run_id"] for entry in recorded(stepflow, "--label", "env=dev")] == [third, first]
     assert recorded(stepflow, "--status", "failed") == []
+    assert stepflow("run", "fails.yaml", "--input-json", '{"nam": "Ada"}').code == 1
+    (failed,) = (entry["run_id"] for entry in recorded(stepflow, "--status", "failed"))
+    either = ("--status", "completed,failed")
+    assert [entry["run_id"] for entry in recorded(stepflow, *either)] == [failed, third, second, first]
+    assert [entry["run_id"] for entry in recorded(stepflow, *either, "-n", "2")] == [failed, third]
     assert stepflow("history", "search", "bob", "-o", "name").stdout.split() == [second]
     assert stepflow("history", "search", "zorro").code == 0
     listed = ("runs", "list", "--label", "env=dev", "-o", "name")
@@ -181,8 +186,8 @@ def test_runs_are_found_by_label_text_and_status(stepflow: Stepflow, server: str
 def test_clearing_asks_and_removes(stepflow: Stepflow, server: str) -> None:
     assert stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}').code == 0
     assert stepflow("history", "clear").code == 2
-    assert stepflow("history", "clear", "--before", "yesterdayish", "-y").code == 2
-    kept = stepflow("history", "clear", "--before", "1h", "-y", "-o", "json")
+    assert stepflow("history", "clear", "--max-age", "yesterdayish", "-y").code == 2
+    kept = stepflow("history", "clear", "--max-age", "1h", "-y", "-o", "json")
     assert json.loads(kept.stdout)["removed"] == 0
     gone = stepflow("history", "clear", "-y", "-o", "json")
     assert json.loads(gone.stdout)["removed"] == 1

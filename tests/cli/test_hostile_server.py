@@ -191,11 +191,19 @@ def commands(run_id: str, failed: str, flow_id: str, blob: str, flow: str) -> It
             *(["runs", "get", run_id], ["runs", "list", "--limit", "3"], ["runs", "steps", failed]),
             *(["runs", "items", failed], ["runs", "result", run_id], ["runs", "result", failed]),
             *(["runs", "events", run_id], ["health"]),
-            *(["list-components"], ["validate", flow], ["blobs", "get", blob], ["doctor", "--no-run"]),
+            *(
+                ["list-components"],
+                ["components", "list"],
+                ["validate", flow],
+                ["blobs", "get", blob],
+                ["doctor", "--no-run"],
+            ),
             *(["run", flow, "--url", "URL", "--input-json", '{"name": "x"}'], ["submit", flow]),
             *(["flows", "store", flow], ["flows", "variables", flow_id]),
         ):
             yield [*words, "-o", form]
+        yield ["components", "call", "/builtin/noop", "--url", "URL", "--input-json", '"x"', "-o", form]
+    yield ["components", "lock", "-O", "-"]
     yield ["runs", "watch", failed]
     yield ["runs", "watch", failed, "-o", "jsonl"]
     for form in ("json", "yaml"):

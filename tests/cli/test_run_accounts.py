@@ -77,7 +77,7 @@ def test_differences_are_of_steps_that_ran(stepflow: Stepflow, start: Start, unp
 
 
 def test_a_report(stepflow: Stepflow, unpaid: str) -> None:
-    stepflow("runs", "report", unpaid, "-o", "report.html")
+    stepflow("runs", "report", unpaid, "-O", "report.html")
     page = Path(stepflow.folder, "report.html").read_text("utf-8")
     assert page.count("not run (charge_card failed)") == 2
     assert "not needed" in page

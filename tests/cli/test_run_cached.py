@@ -47,7 +47,7 @@ def test_a_result_is_printed_again(stepflow: Stepflow, server: str) -> None:
         ["--input-json", '{"name": "Eve"}'],
         [*ADA, "--var", "city=Rome"],
         [*ADA, "--refresh"],
-        [*ADA, "--cache-ttl", "0.001s"],
+        [*ADA, "--max-age", "0.001s"],
     ],
 )
 def test_changes_that_miss_the_cache(stepflow: Stepflow, server: str, more: list[str]) -> None:
@@ -86,7 +86,7 @@ def test_a_result_of_an_embedded_server_is_of_its_configuration(stepflow: Stepfl
 
 def test_a_stored_flow_and_a_part_of_one(stepflow: Stepflow, server: str) -> None:
     flow_id = stepflow("flows", "store", "hello.yaml", "-o", "name").stdout.strip()
-    for words in ((flow_id,), ("hello.yaml", "--until", "greeting")):
+    for words in ((flow_id,), ("hello.yaml", "--up-to", "greeting")):
         first = stepflow("run", *words, *ADA, "--cache")
         assert (first.code, first.stderr) == (0, ""), first
         again = stepflow("run", *words, *ADA, "--cache")
@@ -123,7 +123,7 @@ def test_no_secret_is_in_the_file(stepflow: Stepflow, server: str) -> None:
     stepflow.environment["THE_KEY"] = SECRET
     for name, is_kept in (("secretive.json", True), ("telling.json", False)):
         for number in range(2):
-            done = stepflow("run", name, *ADA, "--env-variables", "--cache")
+            done = stepflow("run", name, *ADA, "--variables-from-env", "--cache")
             assert (done.code, "from the cache" in done.stderr) == (0, is_kept and number == 1), done
     assert SECRET.encode() not in b"".join(each.read_bytes() for each in file_of(stepflow).parent.iterdir())
 
@@ -141,9 +141,9 @@ def test_a_cache_that_cannot_be_used_is_a_warning(stepflow: Stepflow, server: st
     ("words", "said"),
     [
         (["--refresh"], "--refresh is for a run with --cache"),
-        (["--cache-ttl", "1h"], "--cache-ttl is for a run with --cache"),
-        (["--cache", "--cache-ttl", "soon"], "--cache-ttl is a time such as 90s"),
-        (["--cache", "--cache-ttl", "0s"], "--cache-ttl is a time such as 90s"),
+        (["--max-age", "1h"], "--max-age is for a run with --cache"),
+        (["--cache", "--max-age", "soon"], "--max-age is a time such as 90s"),
+        (["--cache", "--max-age", "0s"], "--max-age is a time such as 90s"),
         (["--cache", "--idempotency-key", "k"], "--cache and --idempotency-key exclude each other"),
         (["--cache", "--json", "nonsense"], "nonsense"),
     ],

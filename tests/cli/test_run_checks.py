@@ -58,7 +58,7 @@ def test_json_has_positions_too(stepflow: Stepflow) -> None:
     [
         pytest.param("output: 1\nsteps: [{id: unused, component: /builtin/noop}]\n", (), id="warnings"),
         pytest.param("output: 1\ntest: {cases: [{name: a, inptu: 1}]}\n", (), id="test cases"),
-        pytest.param(BAD, ("--until", "c"), id="other steps"),
+        pytest.param(BAD, ("--up-to", "c"), id="other steps"),
         pytest.param(
             "output: {$step: a}\nsteps: [{id: a, component: /builtin/create_messages, input: {prompt: 1}}]\n",
             ("--set", "a.input.user_prompt=hi", "--set", "a.input.prompt=null"),

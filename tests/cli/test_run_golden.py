@@ -65,7 +65,7 @@ def test_values(stepflow: Stepflow, golden: Golden) -> None:
         ),
         stepflow("run", "variables.yaml", "--var", "version=1.10"),
         stepflow("run", "variables.yaml", "--variables-json", '{"version": "a"}', "--var", "version=b"),
-        stepflow("run", "variables.yaml", "--env-variables", STEPFLOW_VAR_VERSION="1.11"),
+        stepflow("run", "variables.yaml", "--variables-from-env", STEPFLOW_VAR_VERSION="1.11"),
         stepflow("run", "-", "--input-json", "1", stdin="{steps: [], output: {$input: $}}"),
     )
 

@@ -103,7 +103,7 @@ def test_items_are_counted_by_their_steps() -> None:
     ("component", "hint"),
     [
         ("/builtin/nop", "there is no component /builtin/nop; did you mean /builtin/noop?"),
-        ("/nowhere/xyz", "there is no component /nowhere/xyz; 'list-components' lists them"),
+        ("/nowhere/xyz", "there is no component /nowhere/xyz; 'components list' lists them"),
         ("noop", "nothing is routed to noop; component names begin with a route, as in /builtin/noop"),
     ],
 )

@@ -75,12 +75,12 @@ def test_family(stepflow: Stepflow, ada: str, failed: str) -> None:
 
 
 def test_many(stepflow: Stepflow, start: Start) -> None:
-    flow = echo("many")
+    flow = echo("very many")
     ids = [start(flow, wait=False) for _ in range(131)]
-    listed = stepflow("runs", "list", "--flow-name", "many", "-o", "name").stdout.split()
+    listed = stepflow("runs", "list", "--flow-name", "very many", "-o", "name").stdout.split()
     assert listed == ids[:-31:-1]
-    assert stepflow("runs", "list", "--flow-name", "many", "-o", "name", "--all").stdout.split() == ids[::-1]
-    done = stepflow.shell("stepflow runs list --all --flow-name many -o jsonl | head -1")
+    assert stepflow("runs", "list", "--flow-name", "very many", "-o", "name", "--all").stdout.split() == ids[::-1]
+    done = stepflow.shell("stepflow runs list --all --flow-name 'very many' -o jsonl | head -1")
     assert (done.code, json.loads(done.stdout)["run_id"], done.stderr) == (0, ids[-1], "")
 
 
@@ -138,14 +138,14 @@ def test_steps(stepflow: Stepflow, batch: str, running: str, golden: Golden) -> 
 
 def test_times_of_steps(stepflow: Stepflow, start: Start, batch: str, running: str, golden: Golden) -> None:
     golden(
-        stepflow("runs", "steps", batch, "--times", "-o", "json"),
-        stepflow("runs", "steps", batch, "--times", "--item", "1", "--fields", "step_id,attempts,status"),
-        stepflow("runs", "steps", running, "--times", "--fields", "step_id,completed_at,duration,attempts"),
-        stepflow("runs", "steps", batch, "--times", "--step", "reading"),
+        stepflow("runs", "steps", batch, "--include-times", "-o", "json"),
+        stepflow("runs", "steps", batch, "--include-times", "--item", "1", "--fields", "step_id,attempts,status"),
+        stepflow("runs", "steps", running, "--include-times", "--fields", "step_id,completed_at,duration,attempts"),
+        stepflow("runs", "steps", batch, "--include-times", "--step", "reading"),
     )
     step = SLEEPING | {"input": {"duration_ms": 5}}
     slept = start({"name": "slept", "steps": [step], "output": {"$step": "sleeping"}})
-    rows = stepflow("runs", "steps", slept, "--times", "-o", "table").stdout.splitlines()
+    rows = stepflow("runs", "steps", slept, "--include-times", "-o", "table").stdout.splitlines()
     assert rows[0].split()[-5:] == ["STARTED", "DURATION", "ATTEMPTS", "OUTPUT", "ERROR"], rows
     assert re.search(r"sleeping +completed .* (\d+(\.\d)?ms|\d+\.\ds) +1 ", rows[1]), rows
 

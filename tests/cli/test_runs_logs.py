@@ -358,7 +358,7 @@ def test_a_server_whose_log_was_removed_goes_on_with_a_new_one(
 def test_clear_removes_them(stepflow: Stepflow, folder: Path, written: Callable[..., Path]) -> None:
     old, new = written(("info", "a"), name="1.jsonl"), written(("info", "b"), name="2.jsonl")
     os.utime(old, (1, 1))
-    assert stepflow("history", "clear", "--before", "30d", "--yes").code == 0
+    assert stepflow("history", "clear", "--max-age", "30d", "--yes").code == 0
     assert list(folder.iterdir()) == [new]
     assert stepflow("history", "clear", "--yes").code == 0
     assert list(folder.iterdir()) == []

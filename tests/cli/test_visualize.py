@@ -61,7 +61,7 @@ def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
 
 
 def test_report(stepflow: Stepflow, failed: str, batch: str) -> None:
-    done = stepflow("runs", "report", failed, batch, "-o", "report.html")
+    done = stepflow("runs", "report", failed, batch, "-O", "report.html")
     assert (done.code, done.stdout, done.stderr) == (0, "", "")
     page = (stepflow.folder / "report.html").read_text()
     for title in ("Comparison of steps", "Timeline", "Latency of items", "Errors", "Steps", "Items", "Result"):
@@ -103,7 +103,7 @@ def test_report_of_a_run_without_an_end(stepflow: Stepflow, request: pytest.Fixt
 
 @pytest.mark.usefixtures("server")
 def test_report_of_no_run(stepflow: Stepflow) -> None:
-    done = stepflow("runs", "report", "00000000-0000-0000-0000-000000000000", "-o", "report.html")
+    done = stepflow("runs", "report", "00000000-0000-0000-0000-000000000000", "-O", "report.html")
     assert done.code == 1
     assert not (stepflow.folder / "report.html").exists()
 

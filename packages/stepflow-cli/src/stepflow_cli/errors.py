@@ -20,7 +20,7 @@ from .output.safety import printable
 if TYPE_CHECKING:
     from stepflow_client import StepflowClientError
 
-__all__ = ["Problem", "nearest", "printable", "problem_of", "usage", "wants_json"]
+__all__ = ["Problem", "nearest", "printable", "problem_of", "takes_file", "usage", "wants_json"]
 
 _NAMES = {"FlowFileNotFoundError": "FlowFileError", "ServerStartTimeoutError": "ServerStartError"}
 """Errors that are separate classes in Python but share one kind in the printed JSON."""
@@ -34,6 +34,7 @@ _ELSEWHERE = {
     "--trace-enabled": _TRACING,
     "--metrics-enabled": _TRACING,
     "--otlp-endpoint": _TRACING,
+    "--env-variables": "--variables-from-env is its name here",
     "--max-concurrency": "--jobs N is how many files run at once; the cases of a file are one batch",
     "--show-step-inputs": "stepflow infer has it; validate --type-check checks the types",
     "--debug": "--log-level debug shows the logs of the client and the server; -vv shows tracebacks too",
@@ -46,6 +47,7 @@ _ELSEWHERE_BY_COMMAND = {
     ("test", "--max-concurrent"): _ELSEWHERE["--max-concurrency"],
     ("test", "--parallel"): _ELSEWHERE["--max-concurrency"],
     ("test", "--output"): _JUNIT,
+    ("test", "-O"): _JUNIT,
     ("test", "--format junit"): _JUNIT,
     ("run", "--parallel"): "--max-concurrency N limits how many steps run at once",
     ("submit", "--parallel"): "--max-concurrency N limits how many steps run at once",
@@ -153,11 +155,27 @@ def _problem_of_click(error: click.ClickException) -> Problem:
     command = (context.command.name or "") if context is not None else ""
     options = [getattr(error, "option_name", None) or "", *_with_value(error)]
     elsewhere = [_ELSEWHERE_BY_COMMAND.get((command, option)) or _ELSEWHERE.get(option) for option in options]
+    if isinstance(error, click.NoSuchOption) and context is not None:
+        elsewhere.append(_file_instead(error.option_name, context.command))
     hint = next(filter(None, elsewhere), None) or _guess(error, context) or getattr(error, "hint", None)
     if hint is None and context is not None:
         hint = f"'{context.command_path} --help' lists the options"
     message = " ".join(message.split()).rstrip(".")
     return usage(message[:1].lower() + message[1:], hint)
+
+
+def takes_file(command: click.Command) -> bool:
+    """Return whether a command writes its output to the file of -O/--output."""
+    return any("-O" in param.opts for param in command.params)
+
+
+def _file_instead(option: str, command: click.Command) -> str | None:
+    """Return where the name of a file belongs, if it was given to -o, -O or --output and the command has no such."""
+    if option == "-o" and takes_file(command):
+        return "-O FILE names the file"
+    if option in ("-O", "--output") and not takes_file(command) and any("-o" in param.opts for param in command.params):
+        return "add > FILE to write a file"
+    return None
 
 
 def _with_value(error: click.ClickException) -> list[str]:

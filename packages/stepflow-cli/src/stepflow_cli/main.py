@@ -30,7 +30,8 @@ _COMMANDS = {
     "flows": "Store, read and delete flows on a server.",
     "blobs": "Store and read blobs: JSON values and files, addressed by their content.",
     "config": "Show and change settings, and manage server profiles.",
-    "list-components": "List the components that flows may use.",
+    "components": "List, lock and call the components that flows may use.",
+    "list-components": "The same as 'components list'.",
     "runs": "List, follow, cancel and delete the runs of a server.",
     "history": "List and search the runs that were started from this machine.",
     "ui": "Show a server's runs, flows and components in the browser.",
@@ -42,7 +43,7 @@ _COMMANDS = {
 }
 
 _SECTIONS = {
-    "Run flows": ("run", "submit", "list-components"),
+    "Run flows": ("run", "submit", "components", "list-components"),
     "Write flows": ("validate", "infer", "test", "visualize", "schema", "codegen"),
     "On a server": ("runs", "history", "flows", "blobs", "health"),
     "Servers": ("serve", "ui", "repl"),
@@ -60,8 +61,8 @@ cli = LazyGroup(
     "stepflow",
     summaries=_COMMANDS,
     package=f"{__package__}.commands",
-    groups=("flows", "blobs", "config", "runs", "history"),
-    aliases={"components": "list-components"},
+    shared={"list-components": "components"},
+    groups=("components", "flows", "blobs", "config", "runs", "history"),
     sections=_SECTIONS,
     help="""Run Stepflow flows on a server, remote or embedded.
 

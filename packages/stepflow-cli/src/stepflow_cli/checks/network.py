@@ -118,7 +118,7 @@ def server(settings: Settings) -> Check:
         return ok("server", f"an embedded one, by {origin}")
     shown = without_password(url)
     if origin == "default":
-        return ok("server", f"none is named: run, validate, list-components and repl start one, others use {shown}")
+        return ok("server", f"none is named: run, validate, components and repl start one, others use {shown}")
     ignored = [name for name in ("STEPFLOW_URL", "STEPFLOW_PROFILE") if os.environ.get(name) and name not in origin]
     if ignored and settings.profile is None:
         return ok("server", f"{shown}, by {origin} ({', '.join(ignored)} does not count)")

@@ -12,7 +12,7 @@ from ..errors import Problem, problem_of, usage
 from ..exit_codes import ExitCode
 from ..inputs.files import DATA_SUFFIXES, read_bytes, writing
 from ..output.view import Column, Output, View
-from ..params.options import file_output_options, formatted_output, server_options
+from ..params.options import file_output_options, output_options, server_options
 from ..params.parsing import FILE, Choice, LazyGroup
 from ..server.connect import connect
 from ..settings.resolve import ServerOptions
@@ -33,8 +33,6 @@ _STORED = View(
 
 @command.command("put")
 @click.argument("file", metavar="FILE|-", type=FILE)
-@click.option("--json", "as_json", is_flag=True, help="Store the JSON or YAML value that it holds.")
-@click.option("--binary", is_flag=True, help="Store its bytes as they are.")
 @click.option(
     "--type",
     "blob_type",
@@ -44,11 +42,9 @@ _STORED = View(
 )
 @click.option("--filename", metavar="NAME", help="The file name to store with it. [default: FILE's]")
 @server_options(default="server")
-@formatted_output(has_json=False)
+@output_options
 def _put(
     file: str,
-    as_json: bool,
-    binary: bool,
     blob_type: str | None,
     filename: str | None,
     server: ServerOptions,
@@ -57,12 +53,12 @@ def _put(
     """Store a file, or a JSON value, on a server and print its id.
 
     A .json, .yaml or .yml file is stored as a JSON value, with its numbers unchanged; other files, and standard input
-    (-), are stored as bytes. --json and --binary override this.
+    (-), are stored as bytes, unless --type says otherwise.
 
     The id is computed from the content: the same content has the same id, and the file name that was given last.
     Servers support blobs from 0.10 on.
     """
-    kind = _kind(file, as_json, binary, blob_type)
+    kind = blob_type or ("data" if file.lower().endswith(DATA_SUFFIXES) else "binary")
     data = _read(file, kind)
     name = filename or (None if file == "-" else os.path.basename(file))
     if filename is None and kind == "binary" and name is not None and not name.isascii():
@@ -71,19 +67,6 @@ def _put(
     with connect(server) as target:
         stored = target.client.store_blob(data, filename=name, blob_type=kind)
     output.record({"blob_id": stored.blob_id, "blob_type": kind, "filename": name}, _STORED, default="name")
-
-
-def _kind(file: str, as_json: bool, binary: bool, blob_type: str | None) -> str:
-    """Return the type of the blob: data, flow or binary."""
-    kinds = {"data": as_json, "binary": binary}
-    if as_json and binary:
-        raise usage("--json and --binary cannot be combined")
-    if blob_type is None:
-        by_ending = "data" if file.lower().endswith(DATA_SUFFIXES) else "binary"
-        return next((kind for kind, asked in kinds.items() if asked), by_ending)
-    if (binary and blob_type != "binary") or (as_json and blob_type == "binary"):
-        raise usage(f"--type {blob_type} and {'--binary' if binary else '--json'} cannot be combined")
-    return blob_type
 
 
 def _read(file: str, kind: str) -> Any:

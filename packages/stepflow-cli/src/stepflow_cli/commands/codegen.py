@@ -12,28 +12,16 @@ from ..exit_codes import ExitCode
 from ..output.messages import note
 from ..output.view import Output, write_document
 from ..params.flow import flows_argument
-from ..params.options import option_in
-from ..params.parsing import FILE, Command
+from ..params.options import check_option, file_option
+from ..params.parsing import Command
 
 __all__ = ["command"]
 
 
 @click.command("codegen", cls=Command)
 @flows_argument
-@option_in(
-    "-o",
-    "--output",
-    type=FILE,
-    section="Output",
-    metavar="FILE",
-    help="Write the module to this file, - for standard output; it finds the flows from there.",
-)
-@option_in(
-    "--check",
-    is_flag=True,
-    section="Output",
-    help="Write nothing; fail where --output FILE is not what would be written.",
-)
+@file_option("Write the module to this file, - for standard output; it finds the flows from there.")
+@check_option
 def command(flows: list[str], output: str | None, check: bool) -> None:
     """FLOW is a YAML or JSON file. The module has a pydantic model for the input, the output and the variables of each
     flow that has schemas for them, and two functions: run_NAME for the asynchronous client and run_NAME_sync for the
@@ -46,7 +34,7 @@ def command(flows: list[str], output: str | None, check: bool) -> None:
         raise usage("a flow from standard input has no path that the module could name", "write it to a file first")
     target = None if output == "-" else output
     if check and target is None:
-        raise usage("--check compares a file", "name it with --output FILE")
+        raise usage("--check compares a file", "name it with -O FILE")
     if check and Path(str(target)).is_dir():
         raise usage(f"{target} is a directory, not a file")
     if not check:
@@ -68,5 +56,5 @@ def _compare(file: Path, content: bytes, flows: list[str]) -> None:
         note(f"{file} is up to date")
         return
     said = "is not what would be written" if file.exists() else "does not exist"
-    again = shlex.join(["stepflow", "codegen", *flows, "--output", str(file)])
+    again = shlex.join(["stepflow", "codegen", *flows, "-O", str(file)])
     raise Problem(f"{file} {said}", kind="outdated", exit_code=ExitCode.FAILED, hint=f"write it again: {again}")

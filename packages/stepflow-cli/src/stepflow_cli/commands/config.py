@@ -67,7 +67,7 @@ def _list(show_origin: bool, server: ServerOptions, output: Output) -> None:
         output.records(records, _SETTINGS._replace(columns=_SETTINGS.columns[:2]))
     by_default = any(each.name == "url" and each.origin == "default" for each in found)
     if by_default:
-        note("run, validate, list-components and repl start an embedded server, as none is named")
+        note("run, validate, components and repl start an embedded server, as none is named")
 
 
 _SETTING = View(columns=(Column("name"), Column("value"), Column("origin")), name="name")

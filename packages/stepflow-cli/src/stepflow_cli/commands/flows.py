@@ -12,7 +12,15 @@ from ..context import current_session
 from ..output.view import Column, Output, View, rfc3339
 from ..params.filters import time_option
 from ..params.flow import flow_argument, flows_argument
-from ..params.options import Confirm, confirm_option, file_output_options, output_options, server_options, watch_option
+from ..params.options import (
+    Confirm,
+    confirm_option,
+    file_output_options,
+    limit_option,
+    output_options,
+    server_options,
+    watch_option,
+)
 from ..params.parsing import LazyGroup
 from ..runs.bulk import deletion_status, note_what_is_kept
 from ..server.connect import connect
@@ -42,25 +50,17 @@ _FLOW = View(
 
 @command.command("list")
 @time_option("--since", "Only flows that ran then or later: 2026-11-25, or 1h for an hour ago.")
-@click.option(
-    "-n",
-    "-L",
-    "--limit",
-    type=click.IntRange(min=1),
-    metavar="N",
-    default=_LIMIT,
-    show_default=True,
-    help="Maximum number of flows.",
-)
+@limit_option("flows", default=_LIMIT)
 @server_options(default="server")
 @watch_option
 @output_options
-def _list(since: str | None, limit: int, server: ServerOptions, watch: bool, output: Output) -> None:
+def _list(since: str | None, limit: int | None, server: ServerOptions, watch: bool, output: Output) -> None:
     """List the flows of recent runs, the one that ran last first.
 
     Servers cannot list their flows. These are the flows of the server's newest 1,000 runs, and RUNS counts the runs
     among those; a flow that was never run is missing.
     """
+    limit = limit or _LIMIT
     if watch:
         from ..output.live import check_watch
 
@@ -150,24 +150,37 @@ _EXAMPLES = View(columns=(Column("name"), Column("description"), Column("input")
 
 
 @command.command("get")
-@click.argument("flow_id", metavar="FLOW_ID")
+@flow_argument
 @click.option("--examples", is_flag=True, help="Print the examples, and the inputs of the test cases, instead.")
 @server_options(default="server")
 @file_output_options
-def _get(flow_id: str, examples: bool, server: ServerOptions, output: Output) -> None:
-    """Print a flow that is stored on a server.
+def _get(flow: str, examples: bool, server: ServerOptions, output: Output) -> None:
+    """Print a flow, of a server or in a file.
 
-    It is printed as YAML, which 'stepflow run' accepts; with -o json as JSON, with -o table as an outline. Keys that
-    the server does not know are missing.
+    FLOW is the id of a flow on a server, a YAML or JSON file, or - for standard input. A server is needed only for an
+    id.
+
+    It is printed as YAML, which 'stepflow run' accepts; with -o json as JSON, with -o table as an outline. A server
+    returns no comments, and no keys that it does not know.
     """
-    from ..records.flows import print_flow
+    from ..records.flows import example_records, print_flow
 
-    with connect(server) as target:
-        stored = target.client.get_flow(flow_id)
+    content, flow_id = _content(flow, server)
     if examples:
-        output.records([each.model_dump(mode="json") for each in stored.examples], _EXAMPLES, default="yaml")
+        output.records(example_records(content), _EXAMPLES, default="yaml")
     else:
-        print_flow(stored, output)
+        print_flow(content, output, flow_id)
+
+
+def _content(flow: str, server: ServerOptions) -> tuple[dict[str, Any], str | None]:
+    """Return a flow, and its id if it is stored on a server."""
+    from ..inputs.flow import load_flow_or_id
+
+    loaded = load_flow_or_id(flow)
+    if isinstance(loaded, dict):
+        return loaded, None
+    with connect(server) as target:
+        return target.client.get_flow(loaded).flow, loaded
 
 
 _DELETED = View(columns=(Column("flow_id", kind="id"), Column("status", kind="status")), name="flow_id", folds=True)
@@ -221,21 +234,16 @@ _VARIABLES = View(
 def _variables(flow: str, server: ServerOptions, output: Output) -> None:
     """List the variables that a flow declares.
 
-    FLOW is a YAML or JSON file, - for standard input, or the id of a flow on a server. A server is needed only for an
+    FLOW is the id of a flow on a server, a YAML or JSON file, or - for standard input. A server is needed only for an
     id. Defaults of secret variables are not shown.
 
-    With --env-variables, 'run' reads a variable that has no ENV_VAR from STEPFLOW_VAR_<NAME>.
+    With --variables-from-env, 'run' reads a variable that has no ENV_VAR from STEPFLOW_VAR_<NAME>.
     """
     from stepflow_client._data.secrets import flow_secrets, hidden_flow
-    from stepflow_client.flows.file import is_flow_id
 
-    from ..inputs.flow import declared_variables, load_flow_file
+    from ..inputs.flow import declared_variables
 
-    if is_flow_id(flow):
-        with connect(server) as target:
-            content = target.client.get_flow(flow).flow
-    else:
-        content = load_flow_file(flow)
+    content, _ = _content(flow, server)
     # Also the secret parts of defaults that are objects.
     hide = flow_secrets(content).hide_in
     declared = declared_variables(hidden_flow(content))

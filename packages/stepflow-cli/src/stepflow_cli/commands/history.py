@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -10,12 +9,11 @@ import click
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
 from ..output.view import Column, Output, View
-from ..params.filters import label_option, labels_of, time_option
-from ..params.options import Confirm, Function, confirm_option, output_options, together
-from ..params.parsing import Choice, LazyGroup
-from ..params.runs import recorded_run_argument
+from ..params.filters import label_option, labels_of, seconds_option
+from ..params.options import Confirm, Function, confirm_option, limit_option, output_options, together
+from ..params.parsing import LazyGroup
+from ..params.runs import recorded_run_argument, status_option
 from ..records.history import ENTRY_IN_FULL, entry_record, print_entries
-from ..records.runs import STATUSES
 from ..runs.find import place_of
 
 __all__ = ["command"]
@@ -40,25 +38,17 @@ _LIMIT = 30
 
 
 def _filters(function: Function) -> Function:
-    """Add --label, --status and --limit; the command gets `filters`, arguments of `History.search`."""
+    """Add --label, --status and --limit; the command gets `filters`, for `print_entries`."""
 
-    def build(labels: tuple[str, ...], status: str | None, limit: int) -> dict[str, Any]:
-        return {"labels": labels_of(labels), "status": status, "limit": limit}
+    def build(labels: tuple[str, ...], status: tuple[str, ...], limit: int | None) -> dict[str, Any]:
+        return {"labels": labels_of(labels), "status": status, "limit": limit or _LIMIT}
 
     return together(  # type: ignore[return-value]
         "filters",
         build,
         label_option("Only runs that have this label; repeatable."),
-        click.option("-s", "--status", type=Choice(STATUSES), metavar="STATUS", help="Only runs last seen like this."),
-        click.option(
-            "-n",
-            "-L",
-            "--limit",
-            type=click.IntRange(min=1),
-            default=_LIMIT,
-            metavar="N",
-            help=f"Maximum number of runs. [default: {_LIMIT}]",
-        ),
+        status_option("runs"),
+        limit_option("runs", default=_LIMIT),
     )(function)
 
 
@@ -115,28 +105,23 @@ _CLEARED = View(columns=(Column("removed", kind="number"), Column("file")), name
 
 
 @command.command("clear")
-@time_option("--before", "Only runs recorded before then: 2026-11-25, or 30d for thirty days ago.")
+@seconds_option("--max-age", "How old a run may be that is kept: 90s, 15m, 1h or 2d. [default: none is kept]")
 @confirm_option
 @output_options
-def _clear(before: str | None, confirm: Confirm, output: Output) -> None:
+def _clear(max_age: float | None, confirm: Confirm, output: Output) -> None:
     """Remove recorded runs from this machine.
 
     Their data in the file is overwritten. The logs that 'runs logs' prints are removed too, even if their server is
     still running. Servers are not asked, and keep their runs.
     """
+    from stepflow_client._base.text import duration_text
+
     from ..server.logs import clear_logs
     from ..settings.history import open_history
 
-    until = None if before is None else _time(before)
-    age = 0.0 if until is None else max(0.0, (datetime.now(UTC) - until).total_seconds())
-    confirm("remove all recorded runs" if before is None else f"remove the runs recorded before {before}")
+    age = max_age or 0.0
+    which = "all recorded runs" if not age else f"the runs recorded more than {duration_text(age)} ago"
+    confirm(f"remove {which}")
     history = open_history()
-    clear_logs(until)
+    clear_logs(age)
     output.record({"removed": history.clear(older_than=age), "file": str(history.path)}, _CLEARED)
-
-
-def _time(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text).astimezone()
-    except (ValueError, OverflowError):
-        raise usage(f"--before is a time such as 2026-11-25 or 30d, not {text!r}") from None

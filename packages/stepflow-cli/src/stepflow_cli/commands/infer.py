@@ -12,36 +12,36 @@ from ..context import current_session
 from ..errors import printable, usage
 from ..output.view import Output, write_document
 from ..params.flow import flow_argument
-from ..params.options import formatted_output, option_in, server_options
-from ..params.parsing import FILE, Command
+from ..params.options import (
+    components_option,
+    file_option,
+    formatted_output,
+    offline_option,
+    option_in,
+    server_options,
+)
+from ..params.parsing import Command
 from ..server.connect import connect
 from ..settings.resolve import ServerOptions
 
 __all__ = ["command"]
 
-_BESIDE = "\0"
+_BESIDE = os.path.join(os.devnull, "")
 """Stands for the default file beside the flow, if --output names none."""
 
 
 @click.command("infer", cls=Command)
 @flow_argument
-@click.option("--offline", is_flag=True, help="Ask no server: only the builtin components are known.")
-@click.option(
-    "--components",
-    type=FILE,
-    metavar="FILE",
-    help="Take the components from what list-components -o json wrote, not from a server.",
-)
+@offline_option
+@components_option
 @click.option("--strict", is_flag=True, help="Outputs without a type are errors, not warnings.")
-@option_in(
-    "--output",
+@file_option(
+    "Write the flow with the schemas that it lacks to this file, - for standard output; without a name to "
+    "FLOW.inferred.yaml. Comments and layout stay.",
     "written",
+    metavar="[FILE]",
     is_flag=False,
     flag_value=_BESIDE,
-    section="Output",
-    metavar="[FILE]",
-    help="Write the flow with the schemas that it lacks to this file, - for standard output; without a name to "
-    "FLOW.inferred.yaml. Comments and layout stay.",
 )
 @option_in("--show-step-inputs", is_flag=True, section="Output", help="Show what steps are given, and what they take.")
 @server_options(default="embedded")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import click
 
 from ..output.view import Output
-from ..params.flow import cache_options, job_options
+from ..params.flow import cache_options, detach_option, job_options
 from ..params.options import file_output_options, server_options, wait_options
 from ..params.parsing import Command
 from ..runs.job import Caching, JobOptions
 from ..runs.wait import Wait
-from ..server.connect import connect
 from ..settings.resolve import ServerOptions
 
 __all__ = ["command"]
@@ -20,12 +19,14 @@ __all__ = ["command"]
 @job_options
 @cache_options
 @server_options(default="embedded")
+@detach_option
 @wait_options
 @file_output_options
 def command(
     given: JobOptions,
     caching: Caching,
     server: ServerOptions,
+    detach: bool,
     wait: Wait,
     output: Output,
 ) -> None:
@@ -43,31 +44,9 @@ def command(
     The run is recorded in the history of this user: see 'stepflow history --help'.
 
     With --cache, a result that is there is printed without asking the server, and nothing is recorded.
+
+    With --detach, it prints the id of the run and ends. The run is then on the server that 'submit' uses.
     """
-    from ..runs.execute import prepare, print_cached, run_job
+    from ..runs.launch import launch
 
-    stream = None
-    if given.is_batch:
-        from ..runs.stream import stream_of
-
-        stream = stream_of(given, output, wait)
-    job = prepare(given, is_stream=stream is not None)
-    caching.check(job)
-    cache = None
-    if caching.is_on:
-        from ..runs.caching import open_cache
-
-        cache = open_cache(caching, server, given.flow)
-        if not given.dry_run and print_cached(cache, job, output):
-            return
-    with connect(server, flow=given.flow) as target:
-        if given.dry_run:
-            from ..runs.dry_run import dry_run as print_request
-
-            print_request(target, job, output, given.flow, cache)
-        elif stream is not None:
-            from ..runs.stream import run_stream
-
-            run_stream(target, job, stream, wait)
-        else:
-            run_job(target, job, wait, output, cache)
+    launch(given, server, wait, output, detach=detach, caching=caching)

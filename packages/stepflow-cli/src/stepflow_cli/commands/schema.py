@@ -11,8 +11,8 @@ from ..context import current_session
 from ..errors import usage
 from ..output.messages import note
 from ..output.view import write_document
-from ..params.options import option_in, server_options
-from ..params.parsing import FILE, Choice, Command
+from ..params.options import components_option, file_option, server_options
+from ..params.parsing import Choice, Command
 from ..server.connect import connect, listed_components
 from ..settings.resolve import ServerOptions
 
@@ -21,15 +21,9 @@ __all__ = ["command"]
 
 @click.command("schema", cls=Command)
 @click.argument("kind", type=Choice(["flow", "config"]), default="flow", metavar="[flow|config]")
-@click.option("--components", type=FILE, metavar="FILE", help="Take the components from what list-components wrote.")
+@components_option
 @server_options(default="embedded", is_needed=False)
-@option_in(
-    "--output",
-    type=FILE,
-    section="Output",
-    metavar="FILE",
-    help="Write the schema to this file, - for standard output.",
-)
+@file_option("Write the schema to this file, - for standard output.")
 def command(kind: str, components: str | None, server: ServerOptions, output: str | None) -> None:
     """A server is asked for its components only if an option names it (--url, --profile, --local or --config): the
     schema then has their names and inputs. Otherwise it has those of the builtin components.

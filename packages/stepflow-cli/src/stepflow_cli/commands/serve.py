@@ -17,7 +17,7 @@ from ..exit_codes import ExitCode
 from ..output.messages import note, waiting
 from ..output.safety import printable_lines
 from ..output.view import Column, Output, View
-from ..params.options import option_in, output_options
+from ..params.options import option_in, output_options, port_option
 from ..params.parsing import FILE, Command
 from ..settings.resolve import DEFAULT_PORT
 from ..signals import TERMINATION
@@ -32,14 +32,7 @@ _IN_USE = ("address already in use", "address in use", "os error 98", "os error 
 
 
 @click.command("serve", cls=Command)
-@option_in(
-    "--port",
-    type=click.IntRange(0, 65_535),
-    default=DEFAULT_PORT,
-    section="Server",
-    metavar="PORT",
-    help=f"Where it listens; 0 takes a free port. [default: {DEFAULT_PORT}]",
-)
+@port_option(DEFAULT_PORT, "Server")
 @option_in(
     "--all-interfaces",
     is_flag=True,
@@ -51,7 +44,8 @@ _IN_USE = ("address already in use", "address in use", "os error 98", "os error 
     type=FILE,
     section="Server",
     metavar="FILE",
-    help="Its configuration. [default: stepflow-config.yml in the working folder, else the builtin components]",
+    help="The server's configuration. [default: stepflow-config.yml in the working folder, else the builtin "
+    "components]",
 )
 @option_in(
     "--worker-timeout",

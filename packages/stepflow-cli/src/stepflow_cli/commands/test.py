@@ -13,7 +13,7 @@ from ..errors import Problem, printable, usage
 from ..exit_codes import ExitCode
 from ..output.messages import note
 from ..output.view import Output
-from ..params.options import formatted_output, option_in, server_options
+from ..params.options import formatted_output, option_in, server_options, time_limit_option
 from ..params.parsing import FILE, Command
 from ..settings.resolve import ServerOptions
 
@@ -37,13 +37,7 @@ __all__ = ["command"]
     metavar="N",
     help="How many files are run at once. [default: 4]",
 )
-@option_in(
-    "--timeout",
-    type=click.FloatRange(0, min_open=True),
-    section="Cases",
-    metavar="SECONDS",
-    help="How long the cases of one file may take. [default: no limit]",
-)
+@time_limit_option("How long the cases of one file may take. [default: no limit]", "Cases")
 @option_in(
     "--update",
     is_flag=True,

@@ -10,7 +10,7 @@ import click
 from ..context import current_session
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
-from ..params.options import option_in, server_options
+from ..params.options import option_in, port_option, server_options
 from ..params.parsing import Command
 from ..server.connect import Target, connect
 from ..settings.resolve import ServerOptions
@@ -23,14 +23,7 @@ __all__ = ["command"]
 
 @click.command("ui", cls=Command)
 @server_options(default="server")
-@option_in(
-    "--port",
-    type=click.IntRange(0, 65_535),
-    default=0,
-    section="Pages",
-    metavar="PORT",
-    help="Where the pages are served; 0 takes a free port. [default: 0]",
-)
+@port_option(0, "Pages")
 @option_in(
     "--host",
     default="127.0.0.1",

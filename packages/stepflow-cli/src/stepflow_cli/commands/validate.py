@@ -14,8 +14,8 @@ from ..output.messages import note, show
 from ..output.safety import printable
 from ..output.view import Output
 from ..params.flow import flows_argument
-from ..params.options import formatted_output, server_options
-from ..params.parsing import FILE, Choice, Command, Option
+from ..params.options import components_option, formatted_output, offline_option, server_options
+from ..params.parsing import Choice, Command, Option
 from ..server.connect import connect
 from ..settings.resolve import ServerOptions
 
@@ -26,13 +26,8 @@ _LEVELS = ("fatal", "error", "warning")
 
 @click.command("validate", cls=Command)
 @flows_argument
-@click.option("--offline", is_flag=True, help="Ask no server: apply the offline checks only, which takes a moment.")
-@click.option(
-    "--components",
-    type=FILE,
-    metavar="FILE",
-    help="Check components by what list-components -o json wrote, not by a server.",
-)
+@offline_option
+@components_option
 @click.option("--type-check", is_flag=True, help="Follow types from step to step, and report what does not fit.")
 @click.option("--target", metavar="RELEASE", help="Leave out what only other releases refuse, for example 0.13.")
 @click.option("--select", multiple=True, metavar="RULE,...", help="Report only these rules; repeatable.")

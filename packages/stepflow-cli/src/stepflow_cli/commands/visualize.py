@@ -7,8 +7,8 @@ import click
 from ..errors import usage
 from ..output.view import Output, open_in_browser, write_document
 from ..params.flow import flow_argument
-from ..params.options import option_in
-from ..params.parsing import FILE, Choice, Command
+from ..params.options import file_option, format_option, option_in
+from ..params.parsing import Command
 
 __all__ = ["command"]
 
@@ -18,20 +18,8 @@ _ENDINGS = {"svg": "svg", "png": "png", "html": "html", "htm": "html", "dot": "d
 
 @click.command("visualize", cls=Command)
 @flow_argument
-@option_in(
-    "--format",
-    type=Choice(_FORMATS),
-    section="Output",
-    metavar="FORMAT",
-    help=f"One of {', '.join(_FORMATS)}. [default: by the ending of --output, else svg]",
-)
-@option_in(
-    "--output",
-    type=FILE,
-    section="Output",
-    metavar="FILE",
-    help="Write the picture to this file, - for standard output.",
-)
+@format_option(_FORMATS, f"Output format: {', '.join(_FORMATS)}. [default: by the ending of --output, else svg]")
+@file_option("Write the picture to this file, - for standard output.")
 @option_in("--open", "show", is_flag=True, section="Output", help="Show the file in the browser; needs --output.")
 @option_in("--no-servers", is_flag=True, section="Output", help="Without the colours and the legend of plugins.")
 @option_in("--no-details", is_flag=True, section="Output", help="Steps by name only, without component and marks.")
@@ -43,7 +31,7 @@ def command(flow: str, format: str | None, output: str | None, show: bool, no_se
     dot and mermaid are texts and need nothing; the other formats need the extra stepflow-client[draw].
     """
     if show and output in (None, "-"):
-        raise usage("--open shows a file", "name it with --output FILE")
+        raise usage("--open shows a file", "name it with -O FILE")
     Output(path=output).check()
     form = format or _ENDINGS.get((output or "").lower().rpartition(".")[2], "svg")
     content = _document(_flow(flow), form, servers=not no_servers, details=not no_details)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from stepflow_client.history import HistoryEntry
 
 __all__ = [
+    "complete_components",
     "complete_config_keys",
     "complete_examples",
     "complete_flow_files",
@@ -81,6 +82,14 @@ def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[Completion
         return _places(_recorded(ctx))
     listed = _ask(ctx, lambda client: client.list_runs(limit=_NEWEST, timeout=_TIMEOUT).runs)
     return [CompletionItem(run.run_id, help=f"{run.status.value}, {run.flow_name or 'unnamed flow'}") for run in listed]
+
+
+@_silent
+def complete_components(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the paths of the builtin components: servers do not report the paths of others."""
+    from stepflow_client.flows.components import BUILTINS
+
+    return [CompletionItem(path) for path in BUILTINS]
 
 
 @_silent

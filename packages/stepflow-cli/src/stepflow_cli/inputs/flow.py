@@ -79,7 +79,14 @@ def load_flow_or_id(name: str) -> dict[str, Any] | str:
     """
     from stepflow_client.flows.file import is_flow_id
 
-    return name if is_flow_id(name) else load_flow_file(name)
+    if is_flow_id(name):
+        return name
+    if name != "-" and not Path(name).suffix and not os.path.lexists(name):
+        hint = (
+            _nearest_file(name) or "an id has 64 hexadecimal digits; 'stepflow flows list' shows those of recent runs"
+        )
+        raise usage(f"{name} is neither a flow file nor the id of a flow", hint)
+    return load_flow_file(name)
 
 
 def _nearest_file(path: str) -> str | None:
@@ -91,7 +98,9 @@ def _nearest_file(path: str) -> str | None:
     # The extensions are the same in all of them, and would make every short name similar.
     stem = Path(path).stem
     near = [name for name in names if nearest(stem, [Path(name).stem]) is not None]
-    return nearest(path, [name if folder == Path() else str(folder / name) for name in near])
+    named = [name if folder == Path() else str(folder / name) for name in near]
+    # Without an extension, a name is too far from all of them.
+    return nearest(path, named) or (f"did you mean {named[0]}?" if named else None)
 
 
 def case_names(flow: Mapping[str, Any]) -> list[str]:

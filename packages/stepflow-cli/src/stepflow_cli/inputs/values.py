@@ -40,7 +40,7 @@ class Values:
     variables: Sequence[Given] = ()
     single_variables: Sequence[str] = ()
     """`name=value` texts, which override the other variables."""
-    env_variables: bool = False
+    variables_from_env: bool = False
     """Whether to fill missing variables from the environment."""
     overrides: Sequence[Given] = ()
     """In the order of the command line; later overrides take precedence."""

@@ -33,7 +33,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "infer": (
         "stepflow infer hello.yaml",
-        "stepflow infer hello.yaml --offline --output typed.yaml",
+        "stepflow infer hello.yaml --offline -O typed.yaml",
         "stepflow infer hello.yaml --show-step-inputs -o json",
     ),
     "test": (
@@ -42,17 +42,35 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "stepflow test flows/ --junit report.xml",
     ),
     "visualize": (
-        "stepflow visualize hello.yaml --output hello.svg",
-        "stepflow visualize hello.yaml --format mermaid",
+        "stepflow visualize hello.yaml -O hello.svg",
+        "stepflow visualize hello.yaml -o mermaid",
     ),
     "codegen": (
-        "stepflow codegen hello.yaml --output flows.py",
-        "stepflow codegen hello.yaml -o flows.py --check",
+        "stepflow codegen hello.yaml -O flows.py",
+        "stepflow codegen hello.yaml -O flows.py --check",
     ),
     "schema": (
-        "stepflow schema --output flow.schema.json",
+        "stepflow schema -O flow.schema.json",
         "stepflow schema --local",
         "stepflow schema config",
+    ),
+    "components": (
+        "stepflow components list",
+        "stepflow components lock",
+        "stepflow components call /builtin/noop --input-json 1",
+    ),
+    "components list": (
+        "stepflow components list",
+        "stepflow components list --fields name,description",
+    ),
+    "components lock": (
+        "stepflow components lock",
+        "stepflow components lock -O lock.json",
+        "stepflow components lock --check",
+    ),
+    "components call": (
+        "stepflow components call /builtin/noop --input-json 1",
+        "stepflow components call /builtin/noop < name.json",
     ),
     "list-components": (
         "stepflow list-components",
@@ -106,7 +124,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "flows get": (
         "stepflow flows get $FLOW_ID",
-        "stepflow flows get $FLOW_ID -o json > flow.json",
+        "stepflow flows get $FLOW_ID -O flow.json",
+        "stepflow flows get hello.yaml --examples",
     ),
     "flows variables": (
         "stepflow flows variables hello.yaml",
@@ -118,16 +137,16 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "blobs": (
         "stepflow blobs put picture.png",
-        "stepflow blobs get $BLOB_ID --output picture.png",
+        "stepflow blobs get $BLOB_ID -O picture.png",
     ),
     "blobs put": (
         "stepflow blobs put picture.png",
-        "echo '[1, 2]' | stepflow blobs put --json -",
+        "echo '[1, 2]' | stepflow blobs put --type data -",
         "BLOB_ID=$(stepflow blobs put name.json -o name)",
     ),
     "blobs get": (
         "stepflow blobs get $BLOB_ID",
-        "stepflow blobs get $BLOB_ID --output picture.png",
+        "stepflow blobs get $BLOB_ID -O picture.png",
     ),
     "config": (
         "stepflow config list --show-origin",
@@ -173,7 +192,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "stepflow history search ada --status failed",
     ),
     "history clear": (
-        "stepflow history clear --before 30d",
+        "stepflow history clear --max-age 30d",
         "stepflow history clear --yes",
     ),
     "runs": (
@@ -213,18 +232,18 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "runs steps": (
         "stepflow runs steps 01a2b3c4",
         "stepflow runs steps 01a2b3c4 --wide",
-        "stepflow runs steps 01a2b3c4 --times",
+        "stepflow runs steps 01a2b3c4 --include-times",
     ),
     "runs flow": (
         "stepflow runs flow 01a2b3c4",
-        "stepflow runs flow 01a2b3c4 -o json > flow.json",
+        "stepflow runs flow 01a2b3c4 -O flow.json",
     ),
     "runs result": (
         "stepflow runs result 01a2b3c4",
         "stepflow runs result 01a2b3c4 -o json",
     ),
     "runs report": (
-        "stepflow runs report 01a2b3c4 --output report.html",
+        "stepflow runs report 01a2b3c4 -O report.html",
         "stepflow runs report 01a2b3c4 01a2d5e6 > report.html",
     ),
     "runs diff": (

@@ -17,13 +17,23 @@ from ..errors import usage
 from ..inputs.values import Form, Given, Values
 from ..runs.job import Caching, JobOptions
 from .filters import label_option, labels_of, seconds_option
-from .options import Decorator, Function, option_in, together
+from .options import Decorator, Function, limit_option, option_in, together
 from .parsing import FILE, Choice, given_order
 
 _FORMATS = ["jsonl", "csv", "json", "yaml", "parquet"]
 """The formats of a batch's inputs and records."""
 
-__all__ = ["cache_options", "flow_argument", "flows_argument", "history_options", "job_options", "value_options"]
+__all__ = [
+    "cache_options",
+    "detach_option",
+    "flow_argument",
+    "flows_argument",
+    "history_options",
+    "input_options",
+    "inputs_option",
+    "job_options",
+    "value_options",
+]
 
 
 def flow_argument(function: Function) -> Function:
@@ -31,7 +41,7 @@ def flow_argument(function: Function) -> Function:
 
     def build(flow: str | None, flow_option: str | None) -> str:
         if (flow is None) == (flow_option is None):
-            raise usage("give one flow file, as FLOW or with --flow")
+            raise usage("give one flow, as FLOW or with --flow")
         return flow or flow_option or ""
 
     decorate = together(
@@ -82,6 +92,15 @@ def value_options(function: Function) -> Function:
     return decorate(function)  # type: ignore[return-value]
 
 
+def input_options(function: Function) -> Function:
+    """Add the options for an input that belongs to no flow; the command gets `values`, a `Values`."""
+
+    def build(stdin_format: str | None, no_stdin: bool, **given: Any) -> Values:
+        return Values(input=_alternatives("input", given), stdin_format=stdin_format, reads_stdin=not no_stdin)
+
+    return together("values", build, *_input_options(has_flow=False))(function)  # type: ignore[return-value]
+
+
 def job_options(function: Function) -> Function:
     """Add the options of commands that run a flow, except the cache's; the command gets `given`, a `JobOptions`."""
     flow: dict[str, Any] = {"section": "Flow"}
@@ -104,7 +123,7 @@ def job_options(function: Function) -> Function:
             **flow,
         ),
         option_in(
-            "--until",
+            "--up-to",
             metavar="STEP",
             shell_complete=complete_steps,
             help="Run only this step and those it depends on; its output is the result.",
@@ -120,14 +139,7 @@ def job_options(function: Function) -> Function:
             section="Input",
             help="Also run flows with errors, and inputs that do not fit the flow's schema.",
         ),
-        option_in(
-            "--inputs",
-            type=FILE,
-            metavar="FILE",
-            help="Many inputs: lines of JSON (.jsonl, or -; empty lines are skipped), CSV, Parquet, or a list in a "
-            "YAML or JSON file.",
-            **batch,
-        ),
+        inputs_option,
         option_in(
             "--max-concurrency",
             "--max-concurrent",
@@ -143,12 +155,30 @@ def job_options(function: Function) -> Function:
     )(function)
 
 
+inputs_option = option_in(
+    "--inputs",
+    type=FILE,
+    section="Batch",
+    metavar="FILE",
+    help="Many inputs: lines of JSON (.jsonl, or -; empty lines are skipped), CSV, Parquet, or a list in a YAML or "
+    "JSON file.",
+)
+"""Adds --inputs; the command gets `inputs`, the file's name or None."""
+detach_option = option_in(
+    "--detach",
+    is_flag=True,
+    section="Waiting",
+    help="Do not wait: print the run's id and exit. The run continues on its server, which is not an embedded one.",
+)
+"""Adds --detach; the command gets `detach`."""
+
+
 def cache_options(function: Function) -> Function:
-    """Add --cache, --cache-ttl and --refresh; the command gets `caching`, a `Caching`."""
+    """Add --cache, --max-age and --refresh; the command gets `caching`, a `Caching`."""
     where: dict[str, Any] = {"section": "Cache"}
 
-    def build(cache: bool, cache_ttl: float | None, refresh: bool) -> Caching:
-        return Caching(cache, cache_ttl, refresh)
+    def build(cache: bool, max_age: float | None, refresh: bool) -> Caching:
+        return Caching(cache, max_age, refresh)
 
     return together(  # type: ignore[return-value]
         "caching",
@@ -160,7 +190,7 @@ def cache_options(function: Function) -> Function:
             "the same server, if there is one; else keep that of this run, if it succeeds.",
             **where,
         ),
-        seconds_option("--cache-ttl", "How old it may be: 90s, 15m, 1h or 2d, for example. [default: 7d]", **where),
+        seconds_option("--max-age", "How old the result may be: 90s, 15m, 1h or 2d. [default: 7d]", **where),
         option_in("--refresh", is_flag=True, help="Run the flow in any case, and replace the result.", **where),
     )(function)
 
@@ -207,7 +237,7 @@ def _stream_options() -> list[Decorator]:
             **where,
         ),
         option_in("--skip", type=click.IntRange(min=0), default=0, metavar="N", help="Leave out the first N.", **where),
-        option_in("--limit", type=click.IntRange(min=0), metavar="N", help="Run N inputs at most.", **where),
+        limit_option("inputs", **where),
         option_in(
             "--sample",
             type=click.IntRange(min=1),
@@ -232,8 +262,15 @@ def _stream_options() -> list[Decorator]:
     ]
 
 
-def _input_options() -> list[Decorator]:
+def _input_options(*, has_flow: bool = True) -> list[Decorator]:
     where: dict[str, Any] = {"section": "Input"}
+    example = option_in(
+        "--example",
+        metavar="NAME",
+        shell_complete=complete_examples,
+        help="The input of an example or a test case of the flow.",
+        **where,
+    )
     return [
         option_in(
             "--input",
@@ -244,13 +281,7 @@ def _input_options() -> list[Decorator]:
         ),
         option_in("--input-json", metavar="JSON", help="The input as JSON.", **where),
         option_in("--input-yaml", metavar="YAML", help="The input as YAML.", **where),
-        option_in(
-            "--example",
-            metavar="NAME",
-            shell_complete=complete_examples,
-            help="The input of an example or a test case of the flow.",
-            **where,
-        ),
+        *([example] if has_flow else []),
         option_in(
             "--stdin-format",
             type=Choice(["json", "yaml"]),
@@ -289,7 +320,7 @@ def _variable_options() -> list[Decorator]:
             **where,
         ),
         option_in(
-            "--env-variables",
+            "--variables-from-env",
             is_flag=True,
             help="Take missing variables from the environment: by the env_var of the flow's schema, else "
             "STEPFLOW_VAR_<NAME>.",
@@ -326,14 +357,15 @@ def _override_options() -> list[Decorator]:
 _FORMS: dict[str, Form] = {"": "file", "_json": "json", "_yaml": "yaml"}
 
 
-def _values(**given: Any) -> Values:
-    def alternatives(kind: str) -> list[Given]:
-        return [
-            Given(f"--{kind}{end.replace('_', '-')}", form, given[kind + end])
-            for end, form in _FORMS.items()
-            if given[kind + end] is not None
-        ]
+def _alternatives(kind: str, given: dict[str, Any]) -> list[Given]:
+    return [
+        Given(f"--{kind}{end.replace('_', '-')}", form, given[kind + end])
+        for end, form in _FORMS.items()
+        if given[kind + end] is not None
+    ]
 
+
+def _values(**given: Any) -> Values:
     forms: dict[str, tuple[str, Form]] = {
         "overrides": ("--overrides", "file"),
         "overrides_json": ("--overrides-json", "json"),
@@ -343,11 +375,11 @@ def _values(**given: Any) -> Values:
     texts = {name: iter(given[name]) for name in forms}
     order = given_order(click.get_current_context(), list(forms))
     return Values(
-        input=alternatives("input"),
+        input=_alternatives("input", given),
         example=given["example"],
-        variables=alternatives("variables"),
+        variables=_alternatives("variables", given),
         single_variables=given["var"],
-        env_variables=given["env_variables"],
+        variables_from_env=given["variables_from_env"],
         overrides=[Given(*forms[name], next(texts[name])) for name in order],
         stdin_format=given["stdin_format"],
         reads_stdin=not given["no_stdin"],

@@ -12,6 +12,7 @@ The options of commands that run a flow are in `params.flow`.
 from __future__ import annotations
 
 import functools
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -20,7 +21,7 @@ import click
 
 from ..completion.candidates import complete_profiles
 from ..context import current_session
-from ..errors import usage
+from ..errors import takes_file, usage
 from ..output.safety import printable
 from ..output.view import FORMATS, Output
 from ..runs.wait import Wait
@@ -30,12 +31,20 @@ from .parsing import FILE, Choice, Option
 __all__ = [
     "Confirm",
     "changed_profile_option",
+    "check_option",
+    "components_option",
     "confirm_option",
+    "file_option",
     "file_output_options",
+    "format_option",
     "formatted_output",
+    "limit_option",
+    "offline_option",
     "option_in",
     "output_options",
+    "port_option",
     "server_options",
+    "time_limit_option",
     "timeout_option",
     "together",
     "wait_options",
@@ -153,16 +162,40 @@ def output_options(function: Function) -> Function:
 
 
 def file_output_options(function: Function) -> Function:
-    """Add --output FILE, -o/--format and --fields; the command gets `output`, an `Output` that goes to the file."""
-    file = option_in(
-        "--output",
-        "path",
-        type=FILE,
-        section="Output",
-        metavar="FILE",
-        help="Write the result to this file, - for standard output.",
-    )
+    """Add -O/--output FILE, -o/--format and --fields; the command gets `output`, an `Output` that goes to the file."""
+    file = file_option("Write the result to this file, - for standard output.", "path")
     return together("output", _output, file, *_format_options())(function)  # type: ignore[return-value]
+
+
+def file_option(help: str, name: str = "output", *, metavar: str = "FILE", **more: Any) -> Decorator:
+    """Return a decorator that adds -O/--output FILE; the command gets the file's name, or None."""
+    return option_in("-O", "--output", name, type=FILE, section="Output", metavar=metavar, help=help, **more)
+
+
+check_option = option_in(
+    "--check", is_flag=True, section="Output", help="Write nothing; fail where FILE is not what would be written."
+)
+"""Adds --check for commands that write a file; the command gets `check`."""
+
+
+def format_option(names: Sequence[str], help: str, **more: Any) -> Decorator:
+    """Return a decorator that adds -o/--format FORMAT; the command gets the word, or None."""
+    return option_in("-o", "--format", type=_Format(names), section="Output", metavar="FORMAT", help=help, **more)
+
+
+class _Format(Choice):
+    """The name of a format. The error for a file name says where it belongs."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the matching word."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            if ctx is not None and any(each in str(value) for each in "./"):
+                file = shlex.quote(str(value))
+                way = f"-O {file} names the file" if takes_file(ctx.command) else f"add > {file} to write a file"
+                error.hint = f"-o is the format; {way}"  # type: ignore[attr-defined]
+            raise
 
 
 def _output(
@@ -186,34 +219,29 @@ def _output(
     return output
 
 
-def formatted_output(*, has_json: bool = True, **aliases: str) -> Callable[[Function], Function]:
+def formatted_output(**aliases: str) -> Callable[[Function], Function]:
     """Add -o/--format and --fields, like `output_options`.
 
     Args:
-        has_json: Whether to add --json; a command may have another option of this name.
         **aliases: Further names of formats, for example `pretty="table"`.
     """
 
-    def build(format: str | None, json_fields: str | None = None, **given: Any) -> Output:
-        return _output(aliases.get(format or "", format), json_fields=json_fields, **given)
+    def build(format: str | None, **given: Any) -> Output:
+        return _output(aliases.get(format or "", format), **given)
 
-    return together("output", build, *_format_options(*aliases, has_json=has_json))  # type: ignore[return-value]
+    return together("output", build, *_format_options(*aliases))  # type: ignore[return-value]
 
 
-def _format_options(*aliases: str, has_json: bool = True) -> list[Decorator]:
+def _format_options(*aliases: str) -> list[Decorator]:
     names = [*FORMATS, *aliases]
     return [
-        option_in(
-            "-o",
-            "--format",
-            type=Choice(names),
+        format_option(
+            names,
+            f"Output format: {', '.join(names)}. With json and jsonl errors are JSON too.",
             callback=_read_format,
-            section="Output",
-            metavar="FORMAT",
-            help=f"Output format: {', '.join(names)}. With json and jsonl errors are JSON too.",
         ),
         option_in("--fields", section="Output", metavar="A,B.C", help="Print only these fields."),
-        *([_JSON] if has_json else []),
+        _JSON,
         option_in(
             "--wide",
             is_flag=True,
@@ -224,6 +252,52 @@ def _format_options(*aliases: str, has_json: bool = True) -> list[Decorator]:
             "--full-ids", is_flag=True, section="Output", help="Do not shorten run ids in a table on a narrow terminal."
         ),
     ]
+
+
+components_option = click.option(
+    "--components",
+    cls=Option,
+    type=FILE,
+    metavar="FILE",
+    help="Take the components from the file that 'components lock' wrote, not from a server.",
+)
+"""Adds --components FILE; the command gets `components`, the file's name or None."""
+offline_option = click.option(
+    "--offline", cls=Option, is_flag=True, help="Ask no server: known are the builtin components and --components."
+)
+"""Adds --offline; the command gets `offline`."""
+
+
+def port_option(default: int, section: str) -> Decorator:
+    """Return a decorator that adds --port; the command gets `port`."""
+    return option_in(
+        "--port",
+        type=click.IntRange(0, 65_535),
+        default=default,
+        section=section,
+        metavar="PORT",
+        help=f"The port to listen on; 0 takes a free port. [default: {default}]",
+    )
+
+
+def limit_option(what: str, *, default: int | None = None, section: str = "Options") -> Decorator:
+    """Return a decorator that adds -n/--limit; the command gets `limit`, the number or None.
+
+    Args:
+        what: What is counted, for the help.
+        default: The number that applies if none is given; it is not passed to the command.
+        section: The heading in the help.
+    """
+    said = f" [default: {default}]" if default else ""
+    return option_in(
+        "-n",
+        "-L",
+        "--limit",
+        type=click.IntRange(min=1),
+        section=section,
+        metavar="N",
+        help=f"Maximum number of {what}.{said}",
+    )
 
 
 watch_option = option_in(
@@ -238,13 +312,13 @@ def _check_timeout(ctx: click.Context, param: click.Parameter, value: float | No
     return value
 
 
-_TIMEOUT = option_in(
-    "--timeout",
-    type=float,
-    callback=_check_timeout,
-    section="Waiting",
-    metavar="SECONDS",
-    help="How long to wait for the run to end; a run on a server continues after that. [default: no limit]",
+def time_limit_option(help: str, section: str = "Waiting") -> Decorator:
+    """Return a decorator that adds --timeout; the command gets `timeout`, a number of seconds or None."""
+    return option_in("--timeout", type=float, callback=_check_timeout, section=section, metavar="SECONDS", help=help)
+
+
+_TIMEOUT = time_limit_option(
+    "How long to wait for the run to end; a run on a server continues after that. [default: no limit]"
 )
 
 

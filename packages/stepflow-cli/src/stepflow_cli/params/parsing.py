@@ -139,6 +139,10 @@ class Command(click.Command):
         except click.BadOptionUsage as error:
             if error.option_name == "--json":
                 raise usage("--json takes the names of fields, such as a,b.c", "-o json prints all of them") from None
+            both = [[*param.opts, *param.secondary_opts] for param in self.params if param.secondary_opts]
+            hint = next((f"say {' or '.join(names)}" for names in both if error.option_name in names), None)
+            if hint is not None:
+                raise usage(f"{error.option_name} takes no value", hint) from None
             raise
         except click.UsageError as error:
             pair = re.search(r"unexpected extra argument \(([^\s=]+)=(\S*)\)", error.message)
@@ -270,6 +274,7 @@ class LazyGroup(click.Group):
         attribute = name.replace("-", "_")
         module = import_module(f"{self._package}.{self._shared.get(name, attribute)}")
         command: click.Command = copy(getattr(module, f"{attribute}_command" if name in self._shared else "command"))
+        command.name = name
         command.help = "\n\n".join(filter(None, (self._summaries[name], cleandoc(command.help or ""))))
         return command
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..errors import usage
 from ..inputs.flow import case_names, declared_variables, in_reading_order, step_ids
 from ..output.view import Column, Output, View
 
 if TYPE_CHECKING:
     from stepflow_client.flows import InferredFlow, InferredStep
-    from stepflow_client.types import StoredFlow
 
-__all__ = ["print_flow", "type_records", "type_view", "types_object"]
+__all__ = ["example_records", "print_flow", "type_records", "type_view", "types_object"]
 
 _FLOW = View(
     columns=(
@@ -29,20 +29,39 @@ _FLOW = View(
 )
 
 
-def print_flow(stored: StoredFlow, output: Output) -> None:
-    """Print a flow as runnable YAML or JSON; with table, its outline; with --fields, parts of it."""
+def print_flow(flow: Mapping[str, Any], output: Output, flow_id: str | None) -> None:
+    """Print a flow as runnable YAML or JSON; with table, its outline; with --fields, parts of it.
+
+    Args:
+        flow: The flow.
+        output: Where to print it.
+        flow_id: Its id on a server; None for a flow from a file.
+    """
+    if output.format == "name" and flow_id is None and not output.fields:
+        raise usage(
+            "-o name prints the id of a flow, and a flow in a file has none", "'stepflow flows store' prints it"
+        )
     if output.format in ("table", "name"):
-        output.record(_outline(stored), _FLOW)
+        output.record(_outline(flow, flow_id), _FLOW)
     elif output.fields:
-        output.record({"flow_id": stored.flow_id, **in_reading_order(stored.flow)}, _FLOW, default="yaml")
+        output.record({"flow_id": flow_id, **in_reading_order(flow)}, _FLOW, default="yaml")
     else:
-        output._replace(value_format=output.document_format).value(in_reading_order(stored.flow))
+        output._replace(value_format=output.document_format).value(in_reading_order(flow))
 
 
-def _outline(stored: StoredFlow) -> dict[str, Any]:
-    flow = stored.flow
+def example_records(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the examples and the inputs of the test cases of a flow."""
+    from stepflow_client.flows.additions import examples_of
+
+    return [
+        {"name": each["name"], "description": each.get("description"), "input": each["input"]}
+        for each in examples_of(flow)
+    ]
+
+
+def _outline(flow: Mapping[str, Any], flow_id: str | None) -> dict[str, Any]:
     return {
-        "flow_id": stored.flow_id,
+        "flow_id": flow_id,
         "name": flow.get("name"),
         "description": flow.get("description"),
         "steps": step_ids(flow),

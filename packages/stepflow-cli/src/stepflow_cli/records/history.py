@@ -87,9 +87,13 @@ def print_entries(filters: Mapping[str, Any], output: Output) -> None:
     """Print the recorded runs that match the filters, newest first.
 
     Args:
-        filters: Arguments of `History.search`.
+        filters: Arguments of `History.search`; `status` is several, of which a run has one, or none for all.
         output: Where to print them.
     """
     from ..settings.history import open_history
 
-    output.records(map(entry_record, open_history().search(**filters)), ENTRY)
+    history = open_history()
+    found = [entry for each in filters["status"] or (None,) for entry in history.search(**{**filters, "status": each})]
+    if len(filters["status"]) > 1:
+        found.sort(key=lambda entry: entry.created_at, reverse=True)
+    output.records(map(entry_record, found[: filters["limit"]]), ENTRY)

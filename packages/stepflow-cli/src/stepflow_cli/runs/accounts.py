@@ -123,7 +123,7 @@ def reason_for(message: str, step: Mapping[str, Any], components: Iterable[Compo
         if name in known:
             return f"nothing is routed to {written}; component names begin with a route, as in /builtin/noop"
         hint = nearest(name, known)
-        near = hint.replace("did you mean ", f"did you mean {prefix}/") if hint else "'list-components' lists them"
+        near = hint.replace("did you mean ", f"did you mean {prefix}/") if hint else "'components list' lists them"
         return f"there is no component {written}; {near}"
     given, schema = step.get("input"), known[name].input_schema if name in known else None
     required = (schema or {}).get("required") or []

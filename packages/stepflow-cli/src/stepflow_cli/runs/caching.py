@@ -40,7 +40,7 @@ def open_cache(caching: Caching, server: ServerOptions, flow: str) -> JobCache:
     """
     from stepflow_client import ResultCache
 
-    more: dict[str, Any] = {} if caching.ttl is None else {"ttl": caching.ttl}
+    more: dict[str, Any] = {} if caching.max_age is None else {"ttl": caching.max_age}
     place = _place(server, flow)
     return JobCache(ResultCache(namespace=place, refresh=caching.refresh, on_failure=note, **more))
 
@@ -117,7 +117,7 @@ class JobCache:
 
         given = requests.run_arguments([job.input], job.variables, job.overrides, None, exact_integers=False)
         needs = needs_of(job.flow, flow_variables(job.flow))
-        arguments = requests.completed(given, needs, os.environ, job.env_variables)
+        arguments = requests.completed(given, needs, os.environ, job.variables_from_env)
         return self._cache._file.key(job.flow_id or job.flow, arguments), arguments.variables
 
 

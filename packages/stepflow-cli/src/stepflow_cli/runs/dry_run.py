@@ -62,7 +62,7 @@ def _request(target: Target, job: Job, flow: str) -> dict[str, Any]:
         "input": None if job.batch is not None else _masked(job.input, _schema(job.flow, "input")),
         "inputs": None if job.batch is None else len(job.batch),
         "variables": _masked(job.variables, _schema(job.flow, "variables")),
-        "variables_from_env": job.env_variables,
+        "variables_from_env": job.variables_from_env,
         "overrides": job.overrides,
         "max_concurrency": job.max_concurrency,
     }

@@ -70,12 +70,12 @@ def prepare(given: JobOptions, *, is_stream: bool = False) -> Job:
         flow_id=flow if is_stored else None,
         unread=values,
         batch=None if inputs is None else [] if is_stream else read_inputs(inputs, values.stdin_format),
-        env_variables=values.env_variables,
+        variables_from_env=values.variables_from_env,
         max_concurrency=given.max_concurrency,
         check=given.check,
         idempotency_key=given.idempotency_key,
         about=about,
-        until=given.until,
+        up_to=given.up_to,
     )
     return job if is_stored else _with_values(job, text, flow)
 
@@ -95,12 +95,12 @@ def _with_values(job: Job, text: FlowText | None = None, name: str = "") -> Job:
     job = job._replace(unread=None, overrides=values.read_overrides(job.flow))
     job = job._replace(variables=values.read_variables(job.flow))
     whole, changed = job, {step for each in job.overrides or () for step in each}
-    if job.until is not None:
-        job = _cut(job, job.until)
+    if job.up_to is not None:
+        job = _cut(job, job.up_to)
     if text is not None:
         from ..validation.before_run import check_before_run
 
-        check_before_run(text, name, job.flow, changed=changed, is_part=job.until is not None)
+        check_before_run(text, name, job.flow, changed=changed, is_part=job.up_to is not None)
     check_variable_names(whole.flow, job.variables or (), whole.overrides)
     job = job._replace(input=values.read_input(job.flow) if job.batch is None else None)
     if job.check:
@@ -109,7 +109,7 @@ def _with_values(job: Job, text: FlowText | None = None, name: str = "") -> Job:
     return job
 
 
-def _cut(job: Job, until: str) -> Job:
+def _cut(job: Job, up_to: str) -> Job:
     """Return a job that runs the flow only up to a step.
 
     Raises:
@@ -117,7 +117,7 @@ def _cut(job: Job, until: str) -> Job:
     """
     from stepflow_client.flows.rerun import flow_until
 
-    flow, overrides = flow_until(job.flow, until, job.overrides)
+    flow, overrides = flow_until(job.flow, up_to, job.overrides)
     return job._replace(flow=flow, flow_id=None, overrides=None if overrides is None else [overrides])
 
 
@@ -187,7 +187,7 @@ def _submitted(target: Target, job: Job) -> str:
         [job.input] if job.batch is None else job.batch,
         job.overrides,
         variables=job.variables,
-        variables_from_env=job.env_variables,
+        variables_from_env=job.variables_from_env,
         max_concurrency=job.max_concurrency,
         idempotency_key=job.idempotency_key,
     )

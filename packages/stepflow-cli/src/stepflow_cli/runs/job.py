@@ -25,14 +25,14 @@ class Job(NamedTuple):
     """The inputs of a batch; then there is no single input."""
     overrides: list[Any] | None = None
     variables: dict[str, Any] | None = None
-    env_variables: bool = False
+    variables_from_env: bool = False
     max_concurrency: int | None = None
     """The maximum concurrency of the run."""
     check: bool = True
     """Whether to check the inputs against the flow's schema."""
     idempotency_key: str | None = None
     """The idempotency key: if the flow already has a run with this key, that run is returned."""
-    until: str | None = None
+    up_to: str | None = None
     """The step whose output is the result; later steps are not run. None for the whole flow."""
     about: Mapping[str, Any] = {}
     """Further data for the history: the flow's file, labels and a note."""
@@ -45,7 +45,7 @@ class JobOptions(NamedTuple):
     """The flow's file, or the id of a stored flow."""
     dry_run: bool
     idempotency_key: str | None
-    until: str | None
+    up_to: str | None
     values: Values
     check: bool
     inputs: str | None
@@ -66,8 +66,8 @@ class Caching(NamedTuple):
     """The cache options of the command line."""
 
     is_on: bool = False
-    ttl: float | None = None
-    """How long a result stays valid, in seconds; None for the default."""
+    max_age: float | None = None
+    """The maximum age of a result in seconds; None for the default."""
     refresh: bool = False
 
     def check(self, job: Job) -> None:
@@ -77,8 +77,8 @@ class Caching(NamedTuple):
             Problem: If options contradict each other.
         """
         if not self.is_on:
-            if self.refresh or self.ttl is not None:
-                raise usage(f"{'--refresh' if self.refresh else '--cache-ttl'} is for a run with --cache")
+            if self.refresh or self.max_age is not None:
+                raise usage(f"{'--refresh' if self.refresh else '--max-age'} is for a run with --cache")
             return
         if job.batch is not None:
             raise usage("--cache is for one input, and --inputs gives a batch")

@@ -251,7 +251,7 @@ class _Run:
             self._values(chosen),
             max_concurrency=job.max_concurrency,
             variables=job.variables,
-            variables_from_env=job.env_variables,
+            variables_from_env=job.variables_from_env,
             overrides=job.overrides,
             journal=self._journal,
             # The runs of an embedded server end with it; runs in a persistent store are taken over.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Target", "connect", "keep", "kept_server", "listed_components"]
 
 _NO_SERVER = "start one with 'stepflow serve', name one with --url or STEPFLOW_URL, or add --local for an embedded one"
+_NO_LASTING_SERVER = "start one with 'stepflow serve', or name one with --url or STEPFLOW_URL"
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,8 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
         except ServerConnectionError as error:
             # If the run was found before, the hint to start a server would be wrong.
             nobody = settings.url.origin == "default" and not (error.run_id and error.was_sent)
-            raise problem_of(error, hint=_NO_SERVER if nobody else None) from error
+            hint = _NO_SERVER if server.may_end else _NO_LASTING_SERVER
+            raise problem_of(error, hint=hint if nobody else None) from error
 
 
 @contextmanager

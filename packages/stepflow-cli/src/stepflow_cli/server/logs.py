@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -97,15 +98,16 @@ def runs_beginning_with(text: str) -> list[str]:
     return sorted(found, reverse=True)
 
 
-def clear_logs(before: datetime | None = None) -> None:
+def clear_logs(max_age: float = 0.0) -> None:
     """Remove kept log files.
 
     Args:
-        before: Only remove files last written before this time; None removes all.
+        max_age: Only remove files last written more than this many seconds ago. Default 0: all files.
     """
+    begin = time.time() - max_age
     for path in _files():
         with suppress(OSError):
-            if before is None or path.stat().st_mtime < before.timestamp():
+            if not max_age or path.stat().st_mtime < begin:
                 path.unlink()
 
 

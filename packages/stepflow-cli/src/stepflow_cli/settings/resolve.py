@@ -30,6 +30,8 @@ class ServerOptions(NamedTuple):
     config: str | None = None
     """The embedded server's configuration file; it implies `local`."""
     default: Default = "embedded"
+    may_end: bool = True
+    """Whether the server may end with the command, as an embedded one does."""
 
 
 class Setting(NamedTuple):

@@ -199,7 +199,7 @@ def _is_known(record: Mapping[str, Any], line: int, findings: Iterable[Finding])
 
 
 def read_components(path: str | None) -> Any:
-    """Return the components saved by `list-components -o json`, in the form that the checks use; None without a file.
+    """Return the components of the file that `components lock` wrote, in the form that the checks use; None for none.
 
     Raises:
         Problem: If the file contains no components.
@@ -213,7 +213,7 @@ def read_components(path: str | None) -> Any:
 
 
 def saved_components(path: str) -> list[dict[str, Any]]:
-    """Return the components saved by `list-components -o json`.
+    """Return the components of the file that `components lock`, or `components list -o json`, wrote.
 
     Raises:
         Problem: If the file contains no components.
@@ -224,7 +224,7 @@ def saved_components(path: str) -> list[dict[str, Any]]:
     listed = load_file(path)
     listed = listed.get("components") if isinstance(listed, dict) else listed
     if not isinstance(listed, list) or not all(isinstance(each, dict) and "name" in each for each in listed):
-        raise usage(f"{path} holds no components", "stepflow list-components -o json writes them")
+        raise usage(f"{path} holds no components", "stepflow components lock writes them")
     return listed
 
 

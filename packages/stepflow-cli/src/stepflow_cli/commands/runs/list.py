@@ -15,7 +15,7 @@ from ...output.messages import note
 from ...output.tables import is_terminal
 from ...output.view import Output
 from ...params.filters import label_option, labels_of, time_option
-from ...params.options import output_options, server_options, watch_option
+from ...params.options import limit_option, output_options, server_options, watch_option
 from ...params.parsing import Command
 from ...params.runs import run_id_option, status_option
 from ...records.runs import RUN, run_record
@@ -39,11 +39,9 @@ _LIMIT = 30
 @run_id_option("--parent", help="Only runs that a step of this run created.")
 @click.option("--roots-only", is_flag=True, help="Leave out runs that steps created.")
 @label_option("Only runs that the history of this machine has with this label; repeatable.")
-@time_option("--since", "Only runs created then or later: 2026-11-25, 2026-11-25T14:00:00Z, or 1h for an hour ago.")
+@time_option("--since", "Only runs created then or later: 2026-11-25, or 1h for an hour ago.")
 @time_option("--until", "Only runs created before then; without a time zone it is local time.")
-@click.option(
-    "-n", "-L", "--limit", type=click.IntRange(min=1), metavar="N", help=f"Maximum number of runs. [default: {_LIMIT}]"
-)
+@limit_option("runs", default=_LIMIT)
 @click.option("--all", "everything", is_flag=True, help="All runs; with jsonl and name each is printed as it comes.")
 @server_options(default="server")
 @watch_option

@@ -13,7 +13,7 @@ from ...exit_codes import ExitCode
 from ...output.messages import note
 from ...output.tables import is_terminal, local_time
 from ...output.view import Column, Output, View
-from ...params.options import output_options
+from ...params.options import limit_option, output_options
 from ...params.parsing import Choice, Command
 from ...params.runs import recorded_run_argument
 from ...runs.find import is_whole, recorded_id
@@ -38,10 +38,10 @@ _LINE = View(
     metavar="LEVEL",
     help="Only this level or above: info, warn, error. [default: info]",
 )
-@click.option("-n", "--lines", type=click.IntRange(min=1), metavar="N", help="Only the last N lines.")
+@limit_option("lines, the last ones")
 @click.option("--all", "everything", is_flag=True, help="With lines that name only other runs.")
 @output_options
-def command(run_id: str, level: str, lines: int | None, everything: bool, output: Output) -> None:
+def command(run_id: str, level: str, limit: int | None, everything: bool, output: Output) -> None:
     """Works for runs on servers that this command started on this machine: by 'serve', or embedded by 'run', 'repl' and
     others. Prints the lines from the first to the last one that names the run, at level info and above, without those
     of other runs; lines of workers name no run. Repeated lines are printed once, with their count.
@@ -54,7 +54,7 @@ def command(run_id: str, level: str, lines: int | None, everything: bool, output
     if not found:
         raise _nothing(run_id)
     graver = LEVELS[LEVELS.index(level) :]
-    chosen = [line for line in found if line.level in graver][-(lines or 0) :]
+    chosen = [line for line in found if line.level in graver][-(limit or 0) :]
     if not chosen:
         note(f"none of the {len(found)} lines of run {run_id} is of level {level} or above")
     if (output.format or "table") == "table" and not output.fields:

@@ -59,7 +59,7 @@ def flow_command(run_id: str, server: ServerOptions, output: Output) -> None:
     with connect(server) as target:
         run_id = whole_id(target.client, run_id)
         stored = target.client.get_run_flow(run_id).without_secrets()
-    print_flow(stored, output)
+    print_flow(stored.flow, output, stored.flow_id)
 
 
 _FAILED = ("failed", "recovery_failed")
@@ -99,11 +99,11 @@ def _chosen(items: Iterator[RunItem], wanted: tuple[str, ...], *, all_of_them: b
     shell_complete=complete_steps_of_run,
     help="Only this step; of the first item, unless --item names another.",
 )
-@click.option("--times", is_flag=True, help="Add start, duration and attempts, from the run's events.")
+@click.option("--include-times", is_flag=True, help="Add start, duration and attempts, from the run's events.")
 @server_options(default="server")
 @output_options
 def steps_command(
-    run_id: str, item: int | None, step: str | None, times: bool, server: ServerOptions, output: Output
+    run_id: str, item: int | None, step: str | None, include_times: bool, server: ServerOptions, output: Output
 ) -> None:
     """A step that reads a failed one is not run; servers list it as failed, with the error of the step it reads. The
     table shows it as 'not run' with the step that failed; in JSON, 'status' is the server's, and 'state' is 'not_run'.
@@ -111,8 +111,8 @@ def steps_command(
     Servers of 0.10 and 0.11 tell no outputs of steps, and show the steps of a run only when it ends. Servers before
     0.12 tell no times of steps.
     """
-    if times and step is not None:
-        raise usage("--times is for the list of steps: not with --step")
+    if include_times and step is not None:
+        raise usage("--include-times is for the list of steps: not with --step")
     with connect(server) as target:
         run_id = whole_id(target.client, run_id)
         if step is not None:
@@ -120,10 +120,12 @@ def steps_command(
             account = target.client.explain_run(run_id, item_index=item or 0).step(step) if found.error else None
             output.record(step_record(found, account), STEP)
             return
-        listed = target.client.get_run_steps(run_id, item_index=item, include_times=times)
+        listed = target.client.get_run_steps(run_id, item_index=item, include_times=include_times)
         accounts = accounts_of_steps(target.client, run_id, listed.steps)
-    records = (step_record(each, accounts.get((each.item_index, each.step_id)), times=times) for each in listed.steps)
-    output.records(records, TIMED_STEP if times else STEP)
+    records = (
+        step_record(each, accounts.get((each.item_index, each.step_id)), times=include_times) for each in listed.steps
+    )
+    output.records(records, TIMED_STEP if include_times else STEP)
 
 
 @click.command("result", cls=Command)

@@ -6,8 +6,8 @@ import click
 
 from ...errors import usage
 from ...output.view import Output, open_in_browser, write_document
-from ...params.options import option_in, server_options
-from ...params.parsing import FILE, Command
+from ...params.options import file_option, option_in, server_options
+from ...params.parsing import Command
 from ...params.runs import read_run_ids, runs_argument
 from ...runs.find import whole_ids
 from ...server.connect import connect
@@ -19,14 +19,7 @@ __all__ = ["command"]
 @click.command("report", cls=Command)
 @runs_argument
 @server_options(default="server")
-@option_in(
-    "-o",
-    "--output",
-    type=FILE,
-    section="Output",
-    metavar="FILE",
-    help="Write the page to this file, - for standard output.",
-)
+@file_option("Write the page to this file, - for standard output.")
 @option_in("--open", "show", is_flag=True, section="Output", help="Show the file in the browser; needs --output.")
 def command(runs: tuple[str, ...], server: ServerOptions, output: str | None, show: bool) -> None:
     """It has the flow's graph coloured by status, a timeline, the steps, the errors in groups, and outputs that fold;
@@ -38,7 +31,7 @@ def command(runs: tuple[str, ...], server: ServerOptions, output: str | None, sh
     Servers before 0.12 tell no times of steps. The graph needs the extra stepflow-client[draw].
     """
     if show and output in (None, "-"):
-        raise usage("--open shows a file", "name it with --output FILE")
+        raise usage("--open shows a file", "name it with -O FILE")
     Output(path=output).check()
     ids = read_run_ids(runs)
     from stepflow_client.drawing import gather, report_page

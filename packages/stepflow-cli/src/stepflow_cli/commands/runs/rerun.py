@@ -13,9 +13,9 @@ from ...inputs.flow import load_flow_or_id
 from ...inputs.values import Values
 from ...output.messages import note, waiting
 from ...output.view import Column, Output, View
-from ...params.flow import history_options, value_options
+from ...params.flow import history_options, inputs_option, value_options
 from ...params.options import file_output_options, option_in, server_options, timeout_option
-from ...params.parsing import FILE, Command
+from ...params.parsing import Command
 from ...params.runs import run_argument
 from ...records.results import print_result, print_results
 from ...runs.find import whole_id
@@ -50,8 +50,8 @@ class _Asked:
     "--flow", section="Rerun", metavar="FILE", shell_complete=complete_flow_files, help="A changed flow, or its id."
 )
 @option_in("--force", is_flag=True, section="Rerun", is_risky=True, help="Keep steps though they have changed.")
-@option_in("--dry-run", is_flag=True, section="Rerun", help="Print what would be kept and executed; run nothing.")
-@option_in("--inputs", type=FILE, section="Rerun", metavar="FILE", help="All inputs of a batch, as for run.")
+@option_in("--dry-run", is_flag=True, section="Rerun", help="Run nothing: print what would be kept and executed.")
+@inputs_option
 @value_options
 @history_options
 @timeout_option
@@ -116,7 +116,7 @@ def _asked(target: Target, run_id: str, chosen: dict[str, Any], values: Values, 
     elif values.input or values.example is not None or values.stdin_format:
         # A single input that is a list would be taken for a batch.
         chosen["input"] = [values.read_input(flow)]
-    return _Asked(run_id, chosen, values.env_variables)
+    return _Asked(run_id, chosen, values.variables_from_env)
 
 
 def _rerun(target: Target, asked: _Asked, wait: Wait) -> RerunResult:

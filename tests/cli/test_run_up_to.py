@@ -1,4 +1,4 @@
-"""`run --until` and `submit --until`: up to a step, on a real server."""
+"""`run --up-to` and `submit --up-to`: up to a step, on a real server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FLOW = {
 
 def test_nothing_behind_the_step_is_run(stepflow: Stepflow, server: str) -> None:
     (stepflow.folder / "until.json").write_text(json.dumps(FLOW))
-    given = ("--until", "first", "--input-json", '{"n": 1}')
+    given = ("--up-to", "first", "--input-json", '{"n": 1}')
     for command in ("run", "submit"):
         done = stepflow(command, "until.json", *given)
         assert (done.code, json.loads(done.stdout)) == (0, {"n": 1}), done
@@ -28,7 +28,7 @@ def test_nothing_behind_the_step_is_run(stepflow: Stepflow, server: str) -> None
     stored = stepflow("run", flow_id, *given)
     assert json.loads(stored.stdout) == {"n": 1}, stored
     (stepflow.folder / "inputs.jsonl").write_text('{"n": 1}\n{"n": 2}\n')
-    batch = stepflow("run", "until.json", "--inputs", "inputs.jsonl", "--until", "first")
+    batch = stepflow("run", "until.json", "--inputs", "inputs.jsonl", "--up-to", "first")
     assert [json.loads(line)["output"]["n"] for line in batch.stdout.splitlines()] == [1, 2]
     steps = json.loads(stepflow("runs", "steps", "@last", "-o", "json").stdout)
     assert {each["step_id"] for each in steps} == {"first"}
@@ -36,5 +36,5 @@ def test_nothing_behind_the_step_is_run(stepflow: Stepflow, server: str) -> None
 
 def test_an_unknown_step_is_named_with_the_nearest(stepflow: Stepflow, server: str) -> None:
     (stepflow.folder / "until.json").write_text(json.dumps(FLOW))
-    done = stepflow("run", "until.json", "--until", "frist")
+    done = stepflow("run", "until.json", "--up-to", "frist")
     assert (done.code, "'first'" in done.stderr) == (2, True), done

@@ -1,0 +1,185 @@
+"""`stepflow components`: what the steps of a flow call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..completion.candidates import complete_components
+from ..errors import Problem, usage
+from ..exit_codes import ExitCode
+from ..inputs.values import Values
+from ..output.messages import note
+from ..output.safety import json_escaped
+from ..output.view import Column, Output, View, write_document
+from ..params.flow import input_options
+from ..params.options import (
+    check_option,
+    file_option,
+    file_output_options,
+    formatted_output,
+    server_options,
+    wait_options,
+)
+from ..params.parsing import LazyGroup
+from ..runs.wait import Wait
+from ..server.connect import connect, listed_components
+from ..settings.resolve import ServerOptions
+
+if TYPE_CHECKING:
+    from stepflow_client import ComponentList
+
+__all__ = ["command", "list_components_command"]
+
+command = LazyGroup("components")
+
+_COMPONENTS = View(
+    columns=(Column("name", kind="id"), Column("path", kind="id"), Column("plugin"), Column("description")),
+    name="name",
+    fields=("input_schema", "output_schema"),
+)
+
+
+@command.command("list")
+@click.option(
+    "--schemas/--no-schemas",
+    default=None,
+    help="Also print their schemas. [default: --schemas for json, jsonl and yaml, else --no-schemas]",
+)
+@click.option(
+    "--hide-unreachable/--no-hide-unreachable",
+    default=True,
+    help="Leave out components that no route leads to, where routes are known. [default: --hide-unreachable]",
+)
+@server_options(default="embedded")
+@formatted_output(pretty="table")
+def list_components_command(
+    schemas: bool | None, hide_unreachable: bool, server: ServerOptions, output: Output
+) -> None:
+    """List the components that flows may use.
+
+    PATH is what a step names as its `component`. Servers do not report it; for an embedded server it is known from
+    the configuration.
+    """
+    if schemas and output.format in (None, "table") and not output.fields:
+        note("a table has no room for schemas: -o json prints them")
+    if schemas is None:
+        schemas = output.format in ("json", "jsonl", "yaml") or any("schema" in field for field in output.fields)
+    with connect(server) as target:
+        listed = listed_components(target, schemas=schemas)
+        output.records(_records(listed, schemas, hide_unreachable and target.runtime is not None), _COMPONENTS)
+    for failed in listed.failed_plugins:
+        note(f"the plugin {failed.plugin} could not be asked: {failed.error}")
+
+
+def _records(listed: ComponentList, schemas: bool, hide_unreachable: bool) -> Iterator[Mapping[str, Any]]:
+    for component in sorted(listed, key=lambda each: (each.plugin or "", each.name)):
+        if hide_unreachable and component.path is None:
+            continue
+        record = component.model_dump(mode="json")
+        if not schemas:
+            del record["input_schema"], record["output_schema"]
+        yield record
+
+
+_FILE = "stepflow-components.json"
+
+
+@command.command("lock")
+@server_options(default="embedded")
+@file_option(f"Write to this file, - for standard output. [default: {_FILE}]", default=_FILE)
+@check_option
+def _lock(server: ServerOptions, output: str, check: bool) -> None:
+    """Write the components of a server, with their schemas, into a file.
+
+    With --components FILE, 'validate', 'infer' and 'schema' take them from there and ask no server. With --check, the
+    exit code is 1 if the server's components are others now; the message names them.
+    """
+    if check and output == "-":
+        raise usage("--check compares a file", "name it with -O FILE")
+    if not check:
+        Output(path=output).check()
+    with connect(server) as target:
+        listed = listed_components(target)
+        records = list(_records(listed, True, target.runtime is not None))
+    if listed.failed_plugins:
+        failed = listed.failed_plugins[0]
+        raise Problem(
+            f"the plugin {failed.plugin} could not be asked for its components: {failed.error}",
+            kind="incomplete",
+            exit_code=ExitCode.FAILED,
+            hint="nothing was written; 'stepflow components list' shows the others",
+        )
+    if check:
+        _compare(output, records)
+    else:
+        # Servers change the order of keys each time.
+        text = json.dumps(records, indent=2, ensure_ascii=False, sort_keys=True)
+        write_document(f"{json_escaped(text)}\n".encode(), output)
+        if output != "-":
+            note(f"wrote {len(records)} components to {output}")
+
+
+def _compare(path: str, records: Sequence[Mapping[str, Any]]) -> None:
+    from ..validation.checks import saved_components
+
+    if not Path(path).exists():
+        raise Problem(
+            f"{path} does not exist", kind="outdated", exit_code=ExitCode.FAILED, hint="without --check it is written"
+        )
+    before, now = _by_name(saved_components(path)), _by_name(records)
+    changes = {
+        "new": now.keys() - before.keys(),
+        "gone": before.keys() - now.keys(),
+        "changed": {name for name in now.keys() & before.keys() if now[name] != before[name]},
+    }
+    said = "; ".join(f"{word}: {', '.join(sorted(names))}" for word, names in changes.items() if names)
+    if said:
+        raise Problem(
+            f"{path} is not what the server has: {said}",
+            kind="outdated",
+            exit_code=ExitCode.FAILED,
+            hint="without --check it is written again",
+        )
+    note(f"{path} is up to date")
+
+
+def _by_name(records: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return components by their paths; by their names, with the plugin, where the paths are not known."""
+    return {
+        str(each.get("path") or "/".join(filter(None, (each.get("plugin"), each["name"])))): each for each in records
+    }
+
+
+@command.command("call")
+@click.argument("component", metavar="PATH", shell_complete=complete_components)
+@input_options
+@server_options(default="embedded")
+@wait_options
+@file_output_options
+def _call(component: str, values: Values, server: ServerOptions, wait: Wait, output: Output) -> None:
+    """Call one component, without a flow, and print its output.
+
+    PATH is what a step names as its `component`, such as /builtin/create_messages. The input comes from an option,
+    else it is the JSON piped into the command, else null.
+
+    It is run as a flow of one step, and recorded like one. It prints what 'run' prints: the output as JSON; with -o the
+    whole result, even if the call failed.
+    """
+    from ..runs.execute import Job, run_job
+
+    if not component.startswith("/"):
+        raise usage(f"{component} is no path of a component", "it begins with a slash, as /builtin/create_messages")
+    values.check(flow="")
+    flow = {
+        "name": component,
+        "steps": [{"id": "call", "component": component, "input": {"$input": "$"}}],
+        "output": {"$step": "call"},
+    }
+    job = Job(flow, input=values.read_input({}))
+    with connect(server) as target:
+        run_job(target, job, wait, output)

@@ -1,0 +1,99 @@
+"""What `run` and `submit` do: run a job and print its result, or print its id and leave it to the server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import usage
+from ..output.columns import check_known
+from ..output.view import Column, Output, View
+from ..server.connect import Target, connect
+from ..settings.resolve import ServerOptions
+from .execute import naming, prepare, print_cached, run_job, start
+from .job import Caching, Job, JobOptions
+from .wait import Wait
+
+if TYPE_CHECKING:
+    from .caching import JobCache
+    from .stream import Stream
+
+__all__ = ["launch"]
+
+_RUN = View(columns=(Column("run_id", kind="id"),))
+_NO_CACHE = Caching()
+
+
+def launch(
+    given: JobOptions,
+    server: ServerOptions,
+    wait: Wait,
+    output: Output,
+    *,
+    detach: bool,
+    caching: Caching = _NO_CACHE,
+) -> None:
+    """Run what the command line asks for.
+
+    Args:
+        given: The flow and its arguments.
+        server: The server options.
+        wait: How to wait for the run.
+        output: Where to print the result, or the id.
+        detach: Whether to return as soon as the run is created.
+        caching: The cache options.
+
+    Raises:
+        Problem: If options contradict each other, or not everything succeeded.
+    """
+    stream = None
+    if detach:
+        server = _detached(given, server, output, caching)
+    elif given.is_batch:
+        from .stream import stream_of
+
+        stream = stream_of(given, output, wait)
+    job = prepare(given, is_stream=stream is not None)
+    caching.check(job)
+    cache = None
+    if caching.is_on:
+        from .caching import open_cache
+
+        cache = open_cache(caching, server, given.flow)
+        if not given.dry_run and print_cached(cache, job, output):
+            return
+    with connect(server, flow=given.flow) as target:
+        if given.dry_run:
+            from .dry_run import dry_run as print_request
+
+            print_request(target, job, output, given.flow, cache)
+        elif detach:
+            _start(target, job, output)
+        else:
+            _run(target, job, stream, wait, output, cache)
+
+
+def _detached(given: JobOptions, server: ServerOptions, output: Output, caching: Caching) -> ServerOptions:
+    """Check the options of a detached run, and return those of its server, which is no embedded one by default."""
+    check_known(output.fields, _RUN)
+    if any(given.streaming.values()):
+        raise usage("--detach starts one run of all inputs: it has no use for the options of a batch that streams")
+    if caching.is_on:
+        raise usage("--detach and --cache exclude each other: a result is kept by the command that waits for it")
+    if server.local or server.config is not None:
+        raise usage("--detach leaves no run behind on an embedded server, which ends with the command")
+    return server._replace(default="server", may_end=False)
+
+
+def _start(target: Target, job: Job, output: Output) -> None:
+    run_id = start(target, job)
+    with naming(target, run_id):
+        output.record({"run_id": run_id}, _RUN, default="name")
+
+
+def _run(target: Target, job: Job, stream: Stream | None, wait: Wait, output: Output, cache: JobCache | None) -> None:
+    if stream is None:
+        run_job(target, job, wait, output, cache)
+        return
+    from .stream import run_stream
+
+    run_stream(target, job, stream, wait)

@@ -1,0 +1,148 @@
+"""`stepflow components`, and `stepflow list-components`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import releases
+from tests.cli.command import Stepflow
+from tests.cli.gateway import Gateway
+from tests.cli.golden import Golden
+from tests.cli.terminal import Terminal
+
+
+def test_list(stepflow: Stepflow, golden: Golden) -> None:
+    golden(
+        stepflow("components", "list"),
+        stepflow("components", "list", "--format", "pretty", "--fields", "path"),
+        stepflow("components", "list", "-o", "name"),
+        stepflow("components", "list", "-o", "jsonl", "--no-schemas"),
+        stepflow("components", "list", "-o", "yaml", "--fields", "name,input_schema.type"),
+    )
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_list_on_a_terminal(width: int, terminal: Callable[..., Terminal], server: str, golden: Golden) -> None:
+    golden(terminal("components", "list", width=width))
+
+
+def test_a_plugin_that_could_not_be_asked(stepflow: Stepflow, server: str) -> None:
+    def failing(path: str, status: int, body: bytes) -> tuple[int, bytes]:
+        failed = b'"failedPlugins":[{"plugin":"python","error":"gone \\u001b[31m"}]'
+        return status, body.replace(b'"failedPlugins":[]', failed).replace(b'"complete":true', b'"complete":false')
+
+    with Gateway(server, failing) as gateway:
+        done = stepflow("components", "list", "--url", gateway.url, "-o", "name")
+        assert (done.code, done.stderr) == (0, "stepflow: the plugin python could not be asked: gone \\x1b[31m\n")
+        # Those who asked for JSON get nothing but errors there.
+        assert stepflow("components", "list", "--url", gateway.url, "-o", "json").stderr == ""
+
+
+def test_a_table_has_no_schemas(stepflow: Stepflow) -> None:
+    said = "stepflow: a table has no room for schemas: -o json prints them\n"
+    assert stepflow("components", "list", "--local", "--schemas").stderr == said
+    assert stepflow("components", "list", "--local", "--schemas", "-o", "json").stderr == ""
+
+
+def test_its_other_name(stepflow: Stepflow) -> None:
+    done = stepflow("list-components", "-o", "json")
+    assert (done.code, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == json.loads(stepflow("components", "list", "-o", "json").stdout)
+
+
+def test_unreachable_components_are_hidden(stepflow: Stepflow) -> None:
+    config = releases.builtin_config(releases.NEWEST)
+    config["routes"] = {"/builtin": [{"plugin": "builtin", "componentAllow": ["/eval"]}]}
+    (stepflow.folder / "stepflow-config.yml").write_text(json.dumps(config))
+    assert stepflow("components", "list", "-o", "name").stdout == "eval\n"
+    assert stepflow("components", "list", "-o", "name", "--hide-unreachable").stdout == "eval\n"
+    assert "noop" in stepflow("components", "list", "-o", "name", "--no-hide-unreachable").stdout.split()
+
+
+@pytest.fixture
+def lock(stepflow: Stepflow) -> Path:
+    done = stepflow("components", "lock")
+    assert (done.code, done.stdout) == (0, ""), done
+    file = stepflow.folder / "stepflow-components.json"
+    assert done.stderr == f"stepflow: wrote {len(json.loads(file.read_text()))} components to {file.name}\n"
+    return file
+
+
+def test_a_lock_is_used_instead_of_a_server(lock: Path, stepflow: Stepflow) -> None:
+    assert json.loads(lock.read_text()) == json.loads(stepflow("components", "list", "-o", "json").stdout)
+    # The same bytes each time, although servers change the order of keys.
+    assert lock.read_text() == stepflow("components", "lock", "-O", "-").stdout
+    components = json.loads(lock.read_text())
+    components.append({"name": "charge", "path": "/shop/charge", "input_schema": {}, "output_schema": {}})
+    lock.write_text(json.dumps(components))
+    flow = {"steps": [{"id": "a", "component": "/shop/chrage"}], "output": {"$step": "a"}}
+    (stepflow.folder / "shop.json").write_text(json.dumps(flow))
+    done = stepflow("validate", "shop.json", "--offline", "--components", lock.name)
+    assert done.code == 3
+    assert "/shop/charge" in done.stdout + done.stderr
+
+
+def test_a_lock_is_compared(lock: Path, stepflow: Stepflow) -> None:
+    done = stepflow("components", "lock", "--check")
+    assert (done.code, done.stdout, done.stderr) == (0, "", f"stepflow: {lock.name} is up to date\n")
+    components = json.loads(lock.read_text())
+    gone, changed = components[0]["path"], components[1]["path"]
+    components[1]["input_schema"] = {"type": "object"}
+    components[0] |= {"name": "old", "path": "/shop/old"}
+    lock.write_text(json.dumps(components))
+    before = lock.read_bytes()
+    done = stepflow("components", "lock", "--check")
+    assert (done.code, done.stdout) == (1, "")
+    said = f"new: {gone}; gone: /shop/old; changed: {changed}"
+    assert done.stderr == (
+        f"stepflow: {lock.name} is not what the server has: {said}\nhint: without --check it is written again\n"
+    )
+    assert lock.read_bytes() == before
+    lock.unlink()
+    done = stepflow("components", "lock", "--check", "-o", "json")
+    assert done.code == 2  # It prints no data.
+    done = stepflow("components", "lock", "--check")
+    assert done.stderr == f"stepflow: {lock.name} does not exist\nhint: without --check it is written\n"
+
+
+def test_a_lock_is_whole(stepflow: Stepflow, server: str) -> None:
+    def failing(path: str, status: int, body: bytes) -> tuple[int, bytes]:
+        failed = b'"failedPlugins":[{"plugin":"python","error":"gone"}]'
+        return status, body.replace(b'"failedPlugins":[]', failed).replace(b'"complete":true', b'"complete":false')
+
+    with Gateway(server, failing) as gateway:
+        done = stepflow("components", "lock", "--url", gateway.url)
+    assert done.code == 1
+    assert done.stderr.startswith("stepflow: the plugin python could not be asked for its components: gone\n")
+    assert not (stepflow.folder / "stepflow-components.json").exists()
+
+
+CALL = ("components", "call", "/builtin/create_messages")
+
+
+def test_call(stepflow: Stepflow, server: str, golden: Golden) -> None:
+    golden(
+        stepflow(*CALL, "--input-json", '{"user_prompt": "Hi"}'),
+        stepflow(*CALL, stdin='{"user_prompt": "Hi"}'),
+        stepflow(*CALL, "--input-yaml", "user_prompt: Hi", "-o", "jsonl", "--fields", "status,output.messages"),
+        stepflow(*CALL, "--input-json", '{"prompt": "Hi"}'),
+        stepflow("components", "call", "/builtin/create_mesages", "--input-json", '{"user_prompt": "Hi"}'),
+        stepflow("components", "call", "create_messages", "--input-json", "1"),
+        stepflow(*CALL, "--example", "ada"),
+    )
+
+
+def test_a_list_is_one_input(stepflow: Stepflow, server: str) -> None:
+    done = stepflow("components", "call", "/builtin/noop", "--input-json", "[1, 2]", "-O", "out.json")
+    assert (done.code, done.stdout, done.stderr) == (0, "", "")
+    assert json.loads((stepflow.folder / "out.json").read_text()) == [1, 2]
+
+
+def test_a_call_is_recorded(stepflow: Stepflow, server: str) -> None:
+    assert stepflow(*CALL, "--input-json", '{"user_prompt": "Hi"}', "--url", server).code == 0
+    shown = json.loads(stepflow("history", "show", "@last", "-o", "json").stdout)
+    assert (shown["flow_name"], shown["input"]) == ("/builtin/create_messages", {"user_prompt": "Hi"})

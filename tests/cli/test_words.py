@@ -1,0 +1,181 @@
+"""One meaning for a word: what an option is called, and what its short form stands for, in all commands."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from stepflow_cli.main import cli
+
+from tests.cli.command import Stepflow
+from tests.cli.command_tree import commands
+
+DIFFERENT = {
+    "--all": "everything, of what the command leaves out otherwise",
+    "--config": "of the embedded server, or of the server that the command starts",
+    "--dry-run": "what is printed instead",
+    "--failed": "the items to list, or to run again",
+    "--flow": "one, several, or a changed one",
+    "--format": "the formats of the command",
+    "--ignore": "rules, or paths",
+    "--item": "the item whose steps or result are printed",
+    "--label": "set, or searched for",
+    "--limit": "what is counted",
+    "--max-age": "of a result that is taken, or of a run that is kept",
+    "--output": "what is written",
+    "--port": "the default",
+    "--profile": "to use, or to change",
+    "--since": "what is listed",
+    "--status": "of runs, or of items",
+    "--strict": "what is an error",
+    "--timeout": "of a run, or of the cases of a file",
+    "--type": "of a blob, or of events",
+    "--url": "the default",
+}
+"""Options whose help says something else in some commands, and what differs."""
+OTHER_VALUES = {
+    "--flow": "several where a command takes several",
+    "--format": "the formats of the command",
+    "--ignore": "rules, or paths",
+    "--output": "infer has a file of its own",
+    "--type": "the types of blobs, or those of events",
+}
+"""Options that take other values in some commands, and why."""
+
+
+def options() -> Iterator[tuple[str, click.Option]]:
+    """Yield each option, with the command that has it."""
+    yield from (("stepflow", each) for each in cli.params if isinstance(each, click.Option))
+    for name, command in commands():
+        yield from ((name, each) for each in command.params if isinstance(each, click.Option))
+
+
+def long_names(option: click.Option) -> tuple[str, ...]:
+    return tuple(each for each in (*option.opts, *option.secondary_opts) if each.startswith("--"))
+
+
+def short_names(option: click.Option) -> tuple[str, ...]:
+    return tuple(each for each in option.opts if not each.startswith("--"))
+
+
+def values_of(option: click.Option) -> tuple[object, ...]:
+    """Return what may be given: the kind of value, its name in the help, and how often."""
+    kind = tuple(option.type.choices) if isinstance(option.type, click.Choice) else repr(option.type)
+    return kind, option.metavar, option.is_flag, option.multiple, option.count
+
+
+def test_a_letter_stands_for_one_option() -> None:
+    meanings: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for _, option in options():
+        for letter in short_names(option):
+            meanings[letter].add(long_names(option))
+    assert {letter: found for letter, found in meanings.items() if len(found) > 1} == {}
+
+
+def test_an_option_has_the_same_letters_everywhere() -> None:
+    letters: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for _, option in options():
+        for name in long_names(option):
+            letters[name].add(short_names(option))
+    assert {name: found for name, found in letters.items() if len(found) > 1} == {}
+
+
+def test_an_option_takes_the_same_values_everywhere() -> None:
+    values: dict[str, set[object]] = defaultdict(set)
+    for _, option in options():
+        for name in long_names(option):
+            values[name].add(values_of(option))
+    assert {name for name, found in values.items() if len(found) > 1} == set(OTHER_VALUES)
+
+
+def test_an_option_is_explained_in_the_same_words_everywhere() -> None:
+    texts: dict[str, set[str | None]] = defaultdict(set)
+    for _, option in options():
+        for name in long_names(option):
+            texts[name].add(option.help)
+    assert {name for name, found in texts.items() if len(found) > 1} == set(DIFFERENT)
+
+
+def test_the_table_of_words_has_every_letter_and_no_lost_option() -> None:
+    table = (Path(__file__).parents[2] / "docs" / "stability.md").read_text().split("| option | meaning |")[1]
+    rows = [line.partition("|")[2].partition(" | ")[0] for line in table.split("\n\n")[0].splitlines()[2:]]
+    named = {name for row in rows for name in re.findall(r"`(--?[\w.-]+)", row)}
+    known = {name for _, each in options() for name in (*each.opts, *each.secondary_opts)} | {"-h", "--help"}
+    letters = {name for name in known if not name.startswith("--")}
+    placeholders = {"--x", "--no-x", "--include-..."}
+    assert (named - known, letters - named) == (placeholders, set())
+
+
+def test_a_bool_is_a_flag() -> None:
+    assert [(name, each.opts) for name, each in options() if each.type is click.BOOL and not each.is_flag] == []
+
+
+def test_o_is_a_format_and_capital_o_a_file() -> None:
+    by_letter = {letter: long_names(each) for _, each in options() for letter in short_names(each)}
+    assert (by_letter["-o"], by_letter["-O"]) == (("--format",), ("--output",))
+    assert all(short_names(each) == ("-O",) for _, each in options() if "--output" in each.opts)
+
+
+@pytest.mark.parametrize("name", ["", *(name for name, _ in commands()), "runs", "flows", "components"])
+def test_h_is_help(name: str, stepflow: Stepflow) -> None:
+    words = name.split()
+    done = stepflow(*words, "-h")
+    assert (done.code, done.stderr) == (0, "")
+    assert done.stdout == stepflow(*words, "--help").stdout
+
+
+FILES = [
+    ("run hello.yaml -o out.json", "-o is the format; -O out.json names the file"),
+    ("visualize hello.yaml -o out.svg", "-o is the format; -O out.svg names the file"),
+    ("infer hello.yaml -o out/typed", "-o is the format; -O out/typed names the file"),
+    ("runs list -o 'my runs.json'", "-o is the format; add > 'my runs.json' to write a file"),
+    ("runs list -O runs.json", "add > FILE to write a file"),
+    ("runs list --output runs.json", "add > FILE to write a file"),
+    ("codegen hello.yaml -o flows.py", "-O FILE names the file"),
+    ("schema -o flow.json", "-O FILE names the file"),
+    ("runs report 01a2b3c4 -o report.html", "-O FILE names the file"),
+    # A misspelt format is no file.
+    ("run hello.yaml -o jsn", "did you mean json?"),
+]
+
+
+@pytest.mark.parametrize(("typed", "hint"), FILES)
+def test_a_file_where_a_format_belongs(typed: str, hint: str, stepflow: Stepflow) -> None:
+    done = stepflow.shell(f"stepflow {typed}")
+    assert (done.code, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1] == f"hint: {hint}"
+
+
+@pytest.mark.parametrize("flag", ["-O", "--output"])
+def test_a_file_is_named_by_the_letter_and_by_the_word(flag: str, stepflow: Stepflow) -> None:
+    done = stepflow("run", "hello.yaml", "--example", "ada", flag, "out.json")
+    assert (done.code, done.stdout) == (0, "")
+    assert "Ada" in (stepflow.folder / "out.json").read_text()
+    drawn = stepflow("visualize", "hello.yaml", "-o", "mermaid", flag, "graph.txt")
+    assert (drawn.code, drawn.stdout) == (0, "")
+    assert (stepflow.folder / "graph.txt").read_text().startswith("flowchart")
+
+
+@pytest.mark.parametrize(
+    ("typed", "said", "hint"),
+    [
+        ("run hello.yaml --env-variables", "no such option '--env-variables'", "--variables-from-env is its name here"),
+        (
+            "list-components --schemas=true",
+            "--schemas takes no value",
+            "say --schemas or --no-schemas",
+        ),
+        (
+            "components list --hide-unreachable=false",
+            "--hide-unreachable takes no value",
+            "say --hide-unreachable or --no-hide-unreachable",
+        ),
+    ],
+)
+def test_a_word_of_another_command(typed: str, said: str, hint: str, stepflow: Stepflow) -> None:
+    done = stepflow(*typed.split())
+    assert (done.code, done.stderr) == (2, f"stepflow: {said}\nhint: {hint}\n")
