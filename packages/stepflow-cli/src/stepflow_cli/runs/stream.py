@@ -190,7 +190,7 @@ def _check_ended(stream: Stream) -> None:
     """Raise if the batch was interrupted: a retry would leave its remaining inputs out of the output."""
     if stream.journal is None or not os.path.exists(stream.journal):
         return
-    from stepflow_client.journal import Journal
+    from stepflow_client._stores.journal import Journal
 
     with closing(Journal(stream.journal)) as journal:
         if not journal.has_ended():
