@@ -29,6 +29,7 @@ LAYERS = (
     "_rules",
     "_display",
     "flows",
+    "_records",
     "_codec",
     "_stores",
     "history",
