@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-all test-exhaustive test-faults test-uvloop test-environments test-frameworks test-pages test-ha soak check-server generate check-generated lint types docs build smoke bench bump clean
+.PHONY: help env demo example test test-all test-exhaustive test-faults test-uvloop test-environments test-frameworks test-pages test-ha soak check-server generate check-generated lint types docs build smoke bench bump clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ env: $(ENV) ## Make the development environment (.venv)
 
 demo: $(ENV) ## Run the example flow on an embedded server
 	$(BIN)/stepflow run examples/hello.yaml --input-json '{"name": "World"}'
+
+example: $(ENV) ## Run the application in examples/support_desk: a web service, a worker and a batch
+	$(BIN)/python -m tests.environments.test_support_desk
 
 test: $(ENV) | $(COMPILED) ## Run the tests, those on the real server too
 	$(RUN_TESTS) -m "not faults and not exhaustive"

@@ -40,11 +40,13 @@ TOKENS = {
     "StopAsyncIteration": "StopIteration",
     "StepflowClient": "SyncStepflowClient",
     "RunHandle": "SyncRunHandle",
+    "EventResponse": "SyncEventResponse",
     "EventStream": "SyncEventStream",
     "OutcomeStream": "SyncOutcomeStream",
     "RunPager": "SyncRunPager",
     "AsyncGenerator": "Generator",
     "aclose": "close",
+    "anext": "next",
     "aclosing": "closing",
     "aiter_bytes": "iter_bytes",
     "aiter_sse": "iter_sse",
@@ -68,6 +70,7 @@ TEXTS = {
     r"if\s+the\s+task\s+is\s+cancelled\s+\(in\s+the\s+sync\s+client:\s+on\s+a\s+KeyboardInterrupt\)": (
         "on a KeyboardInterrupt"
     ),
+    r"(?<=frames: )Generator\[bytes, None\]": "Generator[bytes, None, None]",
     r"\bGenerator\[(.*), None\]:": r"Generator[\1, None, None]:",
     r"\bawait (?=client\.|get_run\.|handle\.|patient\.)": "",
     r"\basync with\b": "with",

@@ -37,6 +37,7 @@ PUBLIC_MODULES = (
     "progress",
     "testing",
     "types",
+    "web",
 )
 """The modules whose names in `__all__` are public besides those of the package itself."""
 METHODS = ("get", "put", "post", "delete", "patch")

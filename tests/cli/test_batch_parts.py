@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 from stepflow_cli.errors import Problem
 from stepflow_cli.inputs.batch import chosen_again, part_of, sample_of
-from stepflow_cli.inputs.records import Extent, read_records
 from stepflow_cli.output.messages import Spinner
 from stepflow_cli.runs.batch_progress import BatchProgress, Latencies
-from stepflow_client import ExecutionStatus, Outcome
+from stepflow_client import ExecutionStatus, Outcome, read_inputs
 
 
 def test_a_sample_is_uniform_and_in_order() -> None:
@@ -64,13 +63,13 @@ def test_a_million_rows_of_csv_are_read_as_they_are_needed(tmp_path: Path) -> No
     with path.open("w") as file:
         file.write("n,text\n")
         file.writelines(f"{number},é☃\n" for number in range(rows))
-    extent = Extent()
-    found = read_records(str(path), "csv", {"properties": {"n": {"type": "integer"}}}, stops=False, extent=extent)
+    schema = {"properties": {"n": {"type": "integer"}}}
+    found = read_inputs(path, flow={"schemas": {"properties": {"input": schema}}})
     assert list(islice(found, 2)) == [{"n": 0, "text": "é☃"}, {"n": 1, "text": "é☃"}]
-    assert extent.read == 2
+    assert found.read == 2
     list(islice(found, 100_000))
-    assert extent.expected is not None
-    assert 0.9 * rows < extent.expected < 1.2 * rows
+    assert found.expected is not None
+    assert 0.9 * rows < found.expected < 1.2 * rows
     tracemalloc.start()
     try:
         last = 0
@@ -81,6 +80,7 @@ def test_a_million_rows_of_csv_are_read_as_they_are_needed(tmp_path: Path) -> No
         tracemalloc.stop()
     assert last == 200_001
     assert sum(1 for _ in found) == rows - 200_002
+    found.close()
 
 
 def test_row_groups_of_parquet_are_read_as_they_are_needed(tmp_path: Path) -> None:
@@ -91,11 +91,10 @@ def test_row_groups_of_parquet_are_read_as_they_are_needed(tmp_path: Path) -> No
     table = pyarrow.table({"n": list(range(50_000)), "text": ["x" * 200] * 50_000})
     pyarrow.parquet.write_table(table, path, row_group_size=5_000, use_dictionary=False, compression="none")
     del table
-    extent = Extent()
     before = pyarrow.total_allocated_bytes()
-    found = read_records(path, "parquet", {}, stops=False, extent=extent)
+    found = read_inputs(path)
     assert next(found)["n"] == 0
-    assert extent.expected == 50_000
+    assert found.expected == 50_000
     # The whole file has 10 MB.
     assert pyarrow.total_allocated_bytes() - before < 5_000_000
     assert sum(1 for _ in found) == 49_999
@@ -103,9 +102,9 @@ def test_row_groups_of_parquet_are_read_as_they_are_needed(tmp_path: Path) -> No
 
 def test_a_list_tells_how_many_there_are(tmp_path: Path) -> None:
     (tmp_path / "in.json").write_text(json.dumps([1, 2, 3]))
-    extent = Extent()
-    assert next(read_records(str(tmp_path / "in.json"), "json", {}, stops=False, extent=extent)) == 1
-    assert extent.expected == 3
+    found = read_inputs(tmp_path / "in.json")
+    assert next(found) == 1
+    assert found.expected == 3
 
 
 def outcome(index: int, seconds: float | None = 0.5) -> Outcome:

@@ -119,6 +119,18 @@ def test_csv_is_typed_by_the_flow(command: Stepflow) -> None:
     assert found[2]["error"]["message"] == "line 4 cannot be read: field n is no integer: 'x'"
 
 
+def test_csv_needs_no_output_file(command: Stepflow) -> None:
+    (command.folder / "in.csv").write_text("n,id\n1,é\n2,b\n")
+    for words in (("run", "flow.yaml"), ("submit", "flow.yaml")):
+        done = command(*words, "--inputs", "in.csv")
+        assert done.code == 0, done
+    printed = [json.loads(line) for line in command("run", "flow.yaml", "--inputs", "in.csv").stdout.splitlines()]
+    assert [each["output"] for each in printed] == [1, 2]
+    (command.folder / "in.csv").write_text("n,id\nx,é\n")
+    wrong = command("run", "flow.yaml", "--inputs", "in.csv")
+    assert (wrong.code, "in.csv, line 2, cannot be read: field n is no integer" in wrong.stderr) == (2, True), wrong
+
+
 def test_a_part_of_the_inputs_through_pipes(command: Stepflow) -> None:
     done = command.shell("stepflow submit flow.yaml --inputs - --skip 10 --limit 5 < in.jsonl | sort | head -3")
     assert done.code == 0, done
@@ -327,7 +339,7 @@ def test_parquet_without_pyarrow_says_what_to_install(command: Stepflow) -> None
     command.environment["PYTHONPATH"] = os.pathsep.join([str(command.home), os.environ.get("PYTHONPATH", "")])
     (command.folder / "in.parquet").write_text("")
     done = command("submit", "flow.yaml", "--inputs", "in.parquet", "--output", "out.jsonl")
-    assert (done.code, "pip install 'stepflow-cli[parquet]'" in done.stderr) == (2, True), done
+    assert (done.code, "pip install 'stepflow-client[parquet]'" in done.stderr) == (2, True), done
 
 
 class TestCrashes:

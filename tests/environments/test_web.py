@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,15 +27,16 @@ PATIENCE = 30.0
 
 
 @contextmanager
-def application(log: Path) -> Iterator[str]:
+def application(log: Path, *arguments: str, **variables: str) -> Iterator[str]:
     """Start the application and return its URL; end it as a supervisor does."""
     python = environment("web", "fastapi~=0.115", "uvicorn[standard]~=0.34")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [str(python), "-m", "uvicorn", "web:app", "--workers", "2", "--port", str(port), "--app-dir", PROGRAMS]
-    with log.open("wb") as output:
-        server = subprocess.Popen(command, cwd=log.parent, env=clean_environ(), stdout=output, stderr=output)
+    command = [str(python), "-m", "uvicorn", "web:app", "--port", str(port), "--app-dir", str(PROGRAMS), *arguments]
+    environ = clean_environ() | variables
+    with log.open("ab") as output:
+        server = subprocess.Popen(command, cwd=log.parent, env=environ, stdout=output, stderr=output)
         try:
             yield f"http://127.0.0.1:{port}"
             server.send_signal(signal.SIGTERM)
@@ -63,7 +66,7 @@ def workers(url: str) -> list[dict[str, Any]]:
 
 def test_a_fastapi_application_runs_flows_in_two_workers(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with application(log) as url:
+    with application(log, "--workers", "2") as url:
         both = workers(url)
         assert [each["loop"] for each in both] == ["uvloop", "uvloop"]
         servers = [psutil.Process(each["server"]) for each in both]
@@ -82,11 +85,57 @@ def test_a_fastapi_application_runs_flows_in_two_workers(tmp_path: Path) -> None
                 assert [output for _, output in answers] == list(range(60))
                 served |= {pid for pid, _ in answers}
         assert served == {each["pid"] for each in both}
-        relayed = httpx.get(f"{url}/events/1", timeout=PATIENCE).raise_for_status().text.split()
-        assert relayed[0] == "run_created"
-        assert relayed[-1] == "run_completed"
     _, alive = psutil.wait_procs(servers, timeout=PATIENCE)
     assert alive == []
     written = log.read_text()
     assert "Traceback" not in written
     assert "Warning" not in written
+
+
+def test_streams_go_on_in_the_next_process(tmp_path: Path, server_url: str) -> None:
+    log = tmp_path / "log"
+    limit = ("--timeout-graceful-shutdown", "1")
+    with application(log, *limit, SERVER_URL=server_url) as url:
+        started(url)
+        run_id = httpx.post(f"{url}/sleeps/4000", timeout=PATIENCE).raise_for_status().json()["run_id"]
+        with httpx.stream("GET", f"{url}/runs/{run_id}/events", timeout=PATIENCE) as stream:
+            assert stream.headers["content-type"] == "text/event-stream"
+            first = ""
+            for text in stream.iter_text():
+                first += text
+                if "step_started" in first and first.endswith(":\n\n"):
+                    break
+            # The application ends while its stream is open.
+            stopped = time.monotonic()
+    assert time.monotonic() - stopped < PATIENCE
+    last = re.findall("^id: (.*)$", first, re.MULTILINE)[-1]
+    with application(log, *limit, SERVER_URL=server_url) as url:
+        started(url)
+        rest = httpx.get(f"{url}/runs/{run_id}/events", headers={"last-event-id": last}, timeout=PATIENCE).text
+        types = re.findall('"type":"([a-z_]+)"', first + rest)
+        assert types == list(dict.fromkeys(types)), "each event once"
+        assert types[-1] == "run_completed"
+        assert "event: end" in rest
+        (*_, end) = re.findall("^id: (.*)$", rest, re.MULTILINE)
+        for path in ("runs", "blocking/runs"):
+            again = httpx.get(f"{url}/{path}/{run_id}/events", headers={"last-event-id": end}, timeout=PATIENCE)
+            assert (again.status_code, again.content) == (204, b"")
+            wrong = httpx.get(f"{url}/{path}/{run_id}/events", headers={"last-event-id": "x"}, timeout=PATIENCE)
+            assert (wrong.status_code, wrong.headers["content-type"]) == (400, "application/problem+json")
+        missing = httpx.get(f"{url}/runs/{uuid.uuid4()}/events", timeout=PATIENCE)
+        assert (missing.status_code, missing.json()["error"]) == (404, "not_found")
+        assert server_url not in missing.text
+    written = log.read_text()
+    assert "Traceback" not in written
+    assert "Warning" not in written
+
+
+def started(url: str) -> None:
+    """Wait until the application accepts connections."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        try:
+            httpx.get(f"{url}/docs", timeout=PATIENCE)
+            return
+        except httpx.ConnectError:
+            time.sleep(0.1)

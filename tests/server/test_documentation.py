@@ -42,7 +42,7 @@ READMES = ["README.md", *sorted({path.relative_to(ROOT).as_posix() for path in P
 """The pages of the documentation too; those that scripts write hold no code to run."""
 EXAMPLES = sorted(path.name for path in ROOT.glob("examples/*.py"))
 """Each brings a server of its own; those of a greeting use the one that STEPFLOW_URL names, if any."""
-LANGUAGES = {"python", "bash", "yaml", "json", "toml", "text"}
+LANGUAGES = {"javascript", "python", "bash", "yaml", "json", "toml", "text"}
 NOT_RUN = ("pip install", "make ")
 
 FENCE = re.compile(r"^ {0,3}(?:```|~~~)(?P<language>.*)$")

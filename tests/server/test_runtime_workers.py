@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stepflow_client import ServerStartError, StepflowRuntime
+from stepflow_client import (
+    InvalidArgumentError,
+    RequestTimeoutError,
+    ServerStartError,
+    StepflowRuntime,
+    SyncStepflowClient,
+)
 
 from tests import releases, workers
 from tests.durable import free_port
@@ -76,6 +82,46 @@ def test_a_worker_can_be_waited_for(external: dict[str, Any], connect: Callable[
         listed = runtime.sync_client.list_components()
         assert "echo" in {component.name for component in listed}
         assert listed.failed_plugins == []
+
+
+def test_a_client_waits_until_the_workers_are_connected(
+    external: dict[str, Any], connect: Callable[[int], None]
+) -> None:
+    external["plugins"]["builtin"] = {"type": "builtin"}
+    with StepflowRuntime.start(config=external) as runtime, SyncStepflowClient(runtime.url) as client:
+        health = client.health_check(include_workers=True)
+        assert health.status == "healthy"
+        assert [each.plugin for each in health.failed_plugins or []] == ["python"]
+        # The builtin components need no worker.
+        client.wait_ready(["/builtin/create_messages"], timeout=20)
+        with pytest.raises(RequestTimeoutError, match=r"was not ready within 7 s: plugin python is not available"):
+            client.wait_ready(timeout=7)
+        connect(runtime.port)
+        assert "echo" in {each.name for each in client.wait_ready("/python/echo", timeout=60)}
+        assert client.run(ECHO, 5).output == 5
+        assert client.health_check(include_workers=True).failed_plugins == []
+        with pytest.raises(RequestTimeoutError, match="there is no component /python/ecko"):
+            client.wait_ready("/python/ecko", timeout=0.5)
+
+
+@pytest.mark.parametrize("wrong", ["echo", ["/a/b", ""], [None], 3, None])
+def test_what_is_waited_for_are_paths(wrong: Any) -> None:
+    with (
+        SyncStepflowClient("http://127.0.0.1:9") as client,
+        pytest.raises(InvalidArgumentError, match="components are paths such as"),
+    ):
+        client.wait_ready(wrong)
+
+
+def test_a_server_that_starts_late_is_waited_for(config: dict[str, Any]) -> None:
+    port = free_port()
+    with SyncStepflowClient(f"http://127.0.0.1:{port}", retry=0) as client:
+        with pytest.raises(RequestTimeoutError, match="was not ready within"):
+            client.wait_ready(timeout=0.5)
+        runtime = StepflowRuntime.start(config=config, port=port)
+        client.wait_ready("/python/echo", timeout=60)
+        with runtime:
+            assert client.run(ECHO, 5).output == 5
 
 
 def test_a_worker_that_does_not_connect_is_named(external: dict[str, Any]) -> None:

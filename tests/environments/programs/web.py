@@ -1,26 +1,32 @@
-"""A FastAPI application: each of its workers has an embedded server, a client in its event loop and a blocking one."""
+"""A FastAPI application: each worker has two clients, one of them blocking, of SERVER_URL or of a server of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request
-from fastapi.responses import StreamingResponse
-from stepflow_client import StepflowClient, StepflowRuntime, SyncStepflowClient
+from fastapi import FastAPI, Header, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from stepflow_client import StepflowClient, StepflowClientError, StepflowRuntime, SyncStepflowClient
+from stepflow_client.web import problem_details, sse_events, sync_sse_events
 
 FLOW = {"steps": [], "output": {"$input": "$"}}
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with StepflowRuntime.start() as runtime, StepflowClient(runtime.url) as client:
-        with SyncStepflowClient(runtime.url) as blocking:
-            app.state.runtime, app.state.client, app.state.blocking = runtime, client, blocking
-            yield
+    async with AsyncExitStack() as stack:
+        if "SERVER_URL" in os.environ:
+            url = os.environ["SERVER_URL"]
+        else:
+            app.state.runtime = await stack.enter_async_context(StepflowRuntime.start())
+            url = app.state.runtime.url
+        app.state.client = await stack.enter_async_context(StepflowClient(url))
+        app.state.blocking = stack.enter_context(SyncStepflowClient(url))
+        yield
 
 
 app = FastAPI(lifespan=lifespan)
@@ -51,13 +57,27 @@ def blocking(n: int, request: Request) -> dict[str, Any]:
     return {"pid": os.getpid(), "output": result.raise_for_failure().output}
 
 
-@app.get("/events/{n}")
-async def events(n: int, request: Request) -> StreamingResponse:
-    client: StepflowClient = request.app.state.client
-    run_id = await client.submit(FLOW, n)
+@app.post("/sleeps/{milliseconds}")
+async def sleeps(milliseconds: int, request: Request) -> dict[str, str]:
+    step = {"id": "sleep", "component": "/builtin/sleep", "input": {"duration_ms": {"$input": "$"}}}
+    flow = {"steps": [step], "output": {"$step": "sleep"}}
+    return {"run_id": await request.app.state.client.submit(flow, milliseconds)}
 
-    async def lines() -> AsyncGenerator[str, None]:
-        async for event in client.run_events(run_id):
-            yield f"{event.type}\n"
 
-    return StreamingResponse(lines(), media_type="text/plain")
+@app.get("/runs/{run_id}/events")
+async def events(run_id: str, request: Request, last_event_id: Annotated[str | None, Header()] = None) -> Response:
+    response = await sse_events(request.app.state.client.handle(run_id), last_event_id=last_event_id, heartbeat=0.2)
+    return StreamingResponse(response.frames, response.status, response.headers)
+
+
+# Not a coroutine: its frames are read in threads.
+@app.get("/blocking/runs/{run_id}/events")
+def blocking_events(run_id: str, request: Request, last_event_id: Annotated[str | None, Header()] = None) -> Response:
+    response = sync_sse_events(request.app.state.blocking.handle(run_id), last_event_id=last_event_id)
+    return StreamingResponse(response.frames, response.status, response.headers)
+
+
+@app.exception_handler(StepflowClientError)
+async def on_error(request: Request, error: StepflowClientError) -> JSONResponse:
+    problem = problem_details(error)
+    return JSONResponse(problem.body, problem.status, problem.headers)

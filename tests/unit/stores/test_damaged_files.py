@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError, JournalError, Outcome, ResultCache, StepflowClientError
+from stepflow_client._stores.journal import Journal
 from stepflow_client._stores.results import ResultFile
 from stepflow_client.history import History
-from stepflow_client.journal import Journal
 from stepflow_client.testing import FakeServer, fake_server
 
 from tests.timings import set_timings

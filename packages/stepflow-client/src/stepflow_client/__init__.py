@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ._async.client import StepflowClient
     from ._async.handle import RunHandle
     from ._codec.requests import Variables
+    from ._records.inputs import InputStream, read_inputs
+    from ._records.outcomes import OutcomeWriter, write_outcomes
     from ._rules.transient import RetryPolicy
     from ._shared.options import ClientOptions, RunOptions, SubmitOptions
     from ._shared.streams import EventStream, OutcomeStream, RunPager, SyncEventStream, SyncOutcomeStream, SyncRunPager
@@ -136,6 +138,7 @@ __all__ = [
     "HeartbeatEvent",
     "History",
     "IdempotencyConflictError",
+    "InputStream",
     "InvalidArgumentError",
     "InvalidFlowError",
     "InvalidRequestError",
@@ -149,6 +152,7 @@ __all__ = [
     "NotFoundError",
     "Outcome",
     "OutcomeStream",
+    "OutcomeWriter",
     "OutputTypeError",
     "Progress",
     "ProgressOption",
@@ -205,6 +209,8 @@ __all__ = [
     "UnsupportedByServerError",
     "ValidationResult",
     "Variables",
+    "read_inputs",
+    "write_outcomes",
 ]
 
 # Each name is imported when it is first used: a program that needs the client does not pay for the runtime.
@@ -214,6 +220,8 @@ _find, _names = lazy_names(
         "_async.client": ["StepflowClient"],
         "_async.handle": ["RunHandle"],
         "_codec.requests": ["Variables"],
+        "_records.inputs": ["InputStream", "read_inputs"],
+        "_records.outcomes": ["OutcomeWriter", "write_outcomes"],
         "_rules.transient": ["RetryPolicy"],
         "_shared.options": ["ClientOptions", "RunOptions", "SubmitOptions"],
         "_shared.streams": [

@@ -3,76 +3,33 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..errors import Problem, usage
-from ..stdio import read_stdin
-from .files import DATA_SUFFIXES, read_text
+if TYPE_CHECKING:
+    from stepflow_client import InputStream
 
 __all__ = ["chosen_again", "part_of", "read_inputs", "sample_of"]
 
 
-def read_inputs(path: str, stdin_format: str | None = None) -> list[Any]:
-    """Return the inputs in a file: the elements of the list in a YAML or JSON file, otherwise JSON lines.
-
-    Lines that are empty or contain only whitespace are skipped and not counted.
+def read_inputs(
+    path: str, form: str | None, flow: Mapping[str, Any] | None = None, *, stops: bool = True
+) -> InputStream:
+    """Open a file of inputs.
 
     Args:
-        path: The file; `-` is standard input, which holds JSON lines unless `stdin_format` is yaml.
-        stdin_format: json or yaml.
-
-    Raises:
-        Problem, FlowFileError: If it cannot be read; an error in a line gives its number.
+        path: The file; `-` is standard input.
+        form: jsonl, csv, json, yaml or parquet; None: by the extension.
+        flow: The flow, whose schema gives the types of CSV fields.
+        stops: Whether an unreadable line ends the batch. Otherwise a `ValueError` is yielded in its place.
     """
-    from stepflow_client.flows.file import parse_yaml
+    from stepflow_client import read_inputs as opened
 
-    if path == "-":
-        text = read_stdin()
-        value = parse_yaml(text, "standard input") if stdin_format == "yaml" else _lines(text, "standard input")
-    elif path.lower().endswith((".jsonl", ".ndjson")):
-        value = _lines(read_text(path), path)
-    elif path.lower().endswith(DATA_SUFFIXES):
-        value = _list_or_lines(path)
-    else:
-        # Other extensions say nothing about the format; most such files are JSON lines.
-        text = read_text(path)
-        value = parse_yaml(text, path) if text.lstrip()[:1] in ("[", "-") else _lines(text, path)
-    if not isinstance(value, list):
-        raise usage(f"{path} is not a list of inputs", "a file of lines of JSON ends in .jsonl")
-    return value
-
-
-def _list_or_lines(path: str) -> Any:
-    from stepflow_client import FlowFileError
-    from stepflow_client.flows.file import load_file
-
-    try:
-        return load_file(path)
-    except FlowFileError:
-        if not path.lower().endswith(".json"):
-            raise
-        with suppress(Problem):
-            return _lines(read_text(path), path)
-        raise
-
-
-def _lines(text: str, source: str) -> list[Any]:
-    from stepflow_client import FlowFileError
-    from stepflow_client.flows.file import parse_json
-
-    values = []
-    # Only a line feed ends a line: JSON text may contain other line separators.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            try:
-                values.append(parse_json(line, f"{source}, line {number},"))
-            except FlowFileError as error:
-                # The parser sees only this line, and so always reports line 1.
-                raise usage(error.message.replace("(line 1, column", "(column")) from None
-    return values
+    source: Any = sys.stdin.buffer if path == "-" else path
+    format: Any = form
+    return opened(source, flow=flow, format=format, on_bad_line="stop" if stops else "fail")
 
 
 Placed = tuple[int, Any]

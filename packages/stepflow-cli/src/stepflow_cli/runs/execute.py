@@ -69,7 +69,8 @@ def prepare(given: JobOptions, *, is_stream: bool = False) -> Job:
         flow={} if is_stored else load_flow_file(flow) if text is None else dict(text.unplaced.root.value),
         flow_id=flow if is_stored else None,
         unread=values,
-        batch=None if inputs is None else [] if is_stream else read_inputs(inputs, values.stdin_format),
+        batch=None if inputs is None else [],
+        inputs=None if is_stream else inputs,
         variables_from_env=values.variables_from_env,
         max_concurrency=given.max_concurrency,
         check=given.check,
@@ -102,7 +103,11 @@ def _with_values(job: Job, text: FlowText | None = None, name: str = "") -> Job:
 
         check_before_run(text, name, job.flow, changed=changed, is_part=job.up_to is not None)
     check_variable_names(whole.flow, job.variables or (), whole.overrides)
-    job = job._replace(input=values.read_input(job.flow) if job.batch is None else None)
+    if job.batch is None:
+        job = job._replace(input=values.read_input(job.flow))
+    elif job.inputs is not None:
+        with read_inputs(job.inputs, values.stdin_format if job.inputs == "-" else None, job.flow) as inputs:
+            job = job._replace(batch=list(inputs))
     if job.check:
         _check_inputs(job)
     current_session().job = job

@@ -23,6 +23,8 @@ class Job(NamedTuple):
     input: Any = None
     batch: list[Any] | None = None
     """The inputs of a batch; then there is no single input."""
+    inputs: str | None = None
+    """The file of the inputs, if they are read once the flow is known."""
     overrides: list[Any] | None = None
     variables: dict[str, Any] | None = None
     variables_from_env: bool = False

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from stepflow_client import FlowFileError, InvalidArgumentError, write_outcomes
+from stepflow_client._records.outcomes import output_format_of, read_outcomes
+from stepflow_client._stores.journal import Journal
 
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
-from ..inputs.batch import Placed, chosen_again, part_of, sample_of
+from ..inputs.batch import Placed, chosen_again, part_of, read_inputs, sample_of
 from ..inputs.files import writing
-from ..inputs.records import Extent, format_of, read_records
 from ..output.messages import note, waiting
 from ..output.view import Output
-from ..records.batch_files import opened, output_format_of, read_written
 from ..server.connect import Target
 from .batch_progress import BatchProgress
 from .execute import Job, completed
 from .job import JobOptions
 from .wait import Wait
+
+if TYPE_CHECKING:
+    from stepflow_client import InputStream
+    from stepflow_client._records.outcomes import OutcomeFormat
 
 __all__ = ["Stream", "run_stream", "stream_of"]
 
@@ -33,7 +40,7 @@ class Stream:
     inputs: str
     output: str
     """The file of the records; `-` is standard output, for which there is no journal."""
-    form: str
+    form: OutcomeFormat
     """The format of the records."""
     input_format: str | None = None
     resume: bool = False
@@ -110,7 +117,7 @@ def stream_of(options: JobOptions, output: Output, wait: Wait) -> Stream | None:
     stream = Stream(
         inputs,
         output.path or "-",
-        output_format_of(output.path or "-", streaming["output_format"]),
+        _output_format(output.path, streaming["output_format"]),
         streaming["input_format"],
         streaming["resume"],
         streaming["retry_failed"],
@@ -122,6 +129,15 @@ def stream_of(options: JobOptions, output: Output, wait: Wait) -> Stream | None:
     )
     stream.check()
     return stream
+
+
+def _output_format(path: str | None, given: str | None) -> OutcomeFormat:
+    if path is None and given == "parquet":
+        raise usage("Parquet needs --output FILE")
+    try:
+        return output_format_of(path or "", given or ("jsonl" if path is None else None))
+    except (FlowFileError, InvalidArgumentError) as error:
+        raise usage(error.message, "--output-format says what it is" if path and not given else error.hint) from None
 
 
 def run_stream(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
@@ -142,7 +158,7 @@ def run_stream(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
     if stream.sample is not None:
         chosen = sample_of(chosen, stream.sample, stream.seed)
     try:
-        with opened(stream.output, stream.form) as file:
+        with write_outcomes(_target(stream.output), format=stream.form) as file:
             run.write_all(chosen, file)
     except KeyboardInterrupt:
         raise run.interrupted("--resume" if journal else None) from None
@@ -154,7 +170,7 @@ def _retry(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
     _check_ended(stream)
     failed = {
         record["index"]: (record.get("key"), record["run_id"])
-        for record in read_written(stream.output, stream.form)
+        for record in _written(stream)
         if record["status"] != "completed"
     }
     if not failed:
@@ -168,11 +184,10 @@ def _retry(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
     run.progress.expected = len(failed)
     chosen = _unchanged(chosen_again(run.inputs(), failed), failed, stream)
     try:
-        with opened(merged, stream.form) as file:
-            for record in read_written(stream.output, stream.form):
+        with write_outcomes(merged, format=stream.form) as file:
+            for record in _written(stream):
                 if record["index"] not in failed:
-                    with writing(merged):
-                        file.write(record)
+                    file.write(record)
             run.write_all(chosen, file)
         # It holds the earlier outcomes: resuming from it would bring them back.
         _remove(f"{stream.output}.journal")
@@ -186,12 +201,22 @@ def _retry(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
     run.progress.summarise()
 
 
+def _target(path: str) -> Any:
+    return sys.stdout if path == "-" else path
+
+
+def _written(stream: Stream) -> Iterator[dict[str, Any]]:
+    """Yield the records of an earlier run of the batch."""
+    try:
+        yield from read_outcomes(stream.output, stream.form)
+    except FlowFileError as error:
+        raise usage(error.message, "--resume writes it anew") from None
+
+
 def _check_ended(stream: Stream) -> None:
     """Raise if the batch was interrupted: a retry would leave its remaining inputs out of the output."""
     if stream.journal is None or not os.path.exists(stream.journal):
         return
-    from stepflow_client.journal import Journal
-
     with closing(Journal(stream.journal)) as journal:
         if not journal.has_ended():
             raise usage(f"the batch of {stream.output} was interrupted", "--resume goes on with it first")
@@ -226,16 +251,19 @@ class _Run:
     def __init__(self, target: Target, job: Job, stream: Stream, wait: Wait, journal: str | None) -> None:
         self.progress = BatchProgress()
         self._target, self._job, self._stream, self._wait, self._journal = target, job, stream, wait, journal
-        self._extent = Extent()
+        self._inputs: InputStream | None = None
         self._positions: dict[int, int] = {}
         """The file positions of the running inputs, by their number in the batch."""
 
     def inputs(self) -> Iterator[Placed]:
         """Yield all inputs of the file with their positions, as they are needed."""
         stream = self._stream
-        form = format_of(stream.inputs, stream.input_format)
-        schema = _input_schema(self._job.flow)
-        return enumerate(read_records(stream.inputs, form, schema, stops=stream.stops, extent=self._extent))
+        try:
+            with read_inputs(stream.inputs, stream.input_format, self._job.flow, stops=stream.stops) as self._inputs:
+                yield from enumerate(self._inputs)
+        except FlowFileError as error:
+            is_line = stream.stops and error.line is not None
+            raise usage(error.message, "--on-bad-line fail goes on" if is_line else error.hint) from None
 
     def _values(self, chosen: Iterable[Placed]) -> Iterator[Any]:
         for number, (position, value) in enumerate(chosen):
@@ -258,24 +286,20 @@ class _Run:
             on_lost="rerun" if target.ends_with_command else "fail",
             on_cancel=self._wait.on_interrupt,
         )
-        where = self._stream.output
         recording = target.history.recording(flow=job.flow, **job.about)
         with waiting("starting the batch") as spinner, recording, closing(outcomes):
             for outcome in outcomes:
-                with writing(where):
-                    file.write(outcome.to_dict() | {"index": self._positions.pop(outcome.index)})
+                file.write(outcome.to_dict() | {"index": self._positions.pop(outcome.index)})
                 self.progress.note(outcome)
                 if self.progress.is_due():
                     self._estimate()
                     self.progress.show(spinner)
-            with writing(where):
-                file.end()
 
     def _estimate(self) -> None:
         stream = self._stream
         if stream.retry_failed:
             return
-        expected = self._extent.expected
+        expected = None if self._inputs is None else self._inputs.expected
         if expected is not None:
             expected = max(0, expected - stream.skip)
             expected = min(expected, *(most for most in (stream.limit, stream.sample) if most is not None), expected)
@@ -289,10 +313,3 @@ class _Run:
             exit_code=ExitCode.INTERRUPTED,
             hint=f"the same command with {option} goes on" if option else None,
         )
-
-
-def _input_schema(flow: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Any = flow
-    for name in ("schemas", "properties", "input"):
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return found if isinstance(found, Mapping) else {}

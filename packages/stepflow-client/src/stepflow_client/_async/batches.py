@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from .._codec import responses
     from .._rules import chunks
     from .._rules.chunks import Chunk
+    from .._stores.journal import Journal
     from ..flows.file import FlowSource
-    from ..journal import Journal
     from ..types import FlowVariable, outcomes
     from ..types.outcomes import Outcome
 else:
@@ -162,7 +162,7 @@ class BatchRunner:
             raise UnsupportedByServerError(
                 "a journal needs a server of 0.10 or newer: older ones have no flow ids that can be found again"
             )
-        from ..journal import Journal
+        from .._stores.journal import Journal
 
         batch.journal = Journal(journal)
         given = {"flow": batch.flow, "variables": batch.arguments.variables, "overrides": batch.arguments.overrides}

@@ -1,4 +1,4 @@
-"""Converts objects of pydantic, msgspec, attrs and dataclasses to plain mappings.
+"""Converts objects to JSON: those of pydantic, msgspec, attrs and dataclasses, and dates, UUIDs and the like.
 
 The module imports none of these libraries unless an object of the library is converted.
 """
@@ -6,9 +6,14 @@ The module imports none of these libraries unless an object of the library is co
 from __future__ import annotations
 
 import dataclasses
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum
+from pathlib import PurePath
 from typing import Any, ClassVar, Protocol
+from uuid import UUID
 
-__all__ = ["DataObject", "fields_of", "is_data_object"]
+__all__ = ["DataObject", "fields_of", "is_data_object", "is_scalar", "text_of"]
 
 
 class _PydanticModel(Protocol):
@@ -31,6 +36,21 @@ DataObject = _PydanticModel | _Dataclass | _AttrsInstance | _MsgspecStruct
 """A pydantic model or dataclass, a dataclass, an instance of an attrs class, or a msgspec struct."""
 
 _MARKS = ("model_dump", "__pydantic_serializer__", "__struct_fields__", "__attrs_attrs__", "__dataclass_fields__")
+
+
+_SCALARS = (datetime, date, time, UUID, Decimal, PurePath, Enum)
+
+
+def is_scalar(value: object) -> bool:
+    """Return whether a value is no JSON value but has one form in JSON: a date, a UUID, a decimal, a path, an enum."""
+    return isinstance(value, _SCALARS)
+
+
+def text_of(value: Any) -> Any:
+    """Return such a value in JSON: dates and times as ISO 8601 text, the value of an enum, everything else as text."""
+    if isinstance(value, Enum):
+        return value.value
+    return value.isoformat() if isinstance(value, (date, time)) else str(value)
 
 
 def is_data_object(value: object) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import InvalidArgumentError
 from .expressions import is_expression, write_path
-from .objects import fields_of, is_data_object
+from .objects import fields_of, is_data_object, is_scalar, text_of
 
 __all__ = [
     "LARGEST_EXACT_INTEGER",
@@ -210,7 +210,8 @@ def check_json(value: Any, what: str, *, exact_integers: bool = True) -> Any:
     """Check that a value can be represented in JSON, and return it as plain dicts and lists.
 
     Mappings and tuples become dicts and lists, and so do pydantic models, dataclasses, attrs objects and msgspec
-    structs, at any depth. A value that is already plain is returned itself.
+    structs, at any depth. Dates and times become ISO 8601 text, UUIDs, decimals and paths text, and members of an enum
+    their values. A value that is already plain is returned itself.
 
     Args:
         value: The value to be sent.
@@ -305,6 +306,8 @@ class _Checker:
         for base in (str, int, float):
             if isinstance(value, base):
                 return self.check(_PLAIN[base](value), path)
+        if is_scalar(value):
+            return self.check(text_of(value), path)
         self.refuse(path, f"{type(value).__name__} is not a JSON value")
 
     def fields(self, value: Any, path: tuple[str | int, ...]) -> Any:

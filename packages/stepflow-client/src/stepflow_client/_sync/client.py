@@ -391,17 +391,55 @@ class SyncStepflowClient(Picklable):
 
     # The server
 
-    def health_check(self, *, timeout: float | None = None) -> HealthResponse:
+    def health_check(self, *, include_workers: bool = False, timeout: float | None = None) -> HealthResponse:
         """Return the server's health; its `status` is `healthy`.
 
+        A server is healthy while its workers are away. Ask for them, or use `wait_ready`, before the first run.
+
         Args:
+            include_workers: Whether to find the plugins whose workers are away (0.12 and newer), which takes up to 5 s
+                for each; older servers are healthy only once their workers are connected. Default False.
             timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             ServerConnectionError: If the server cannot be reached.
             InvalidResponseError: If the response is not from a Stepflow server.
         """
-        return answers.build(responses.health, self._connection.health(timeout=timeout), "GET /health")
+        deadline = deadline_of(timeout)
+        with deadline_scope(deadline):
+            found = self._connection.health(timeout=timeout)
+            health = answers.build(responses.health, found, "GET /health")
+            if not include_workers:
+                return health
+            listed = self.list_components(include_schemas=False)
+        return health.model_copy(update={"failed_plugins": listed.failed_plugins})
+
+    def wait_ready(self, components: str | Iterable[str] = (), *, timeout: float | None = 60.0) -> ComponentList:
+        """Wait until the server responds and its workers are connected.
+
+        A server accepts runs before its workers are connected; those runs fail with "error routing component".
+
+        Example:
+            ```python
+            client.wait_ready(["/python/summarize"], timeout=30)
+            ```
+
+        Args:
+            components: The paths of the components that are needed; plugins of other components may be away. Default:
+                the workers of all plugins are waited for.
+            timeout: Seconds for the whole call. Default 60. None: no limit.
+
+        Returns:
+            The components, without their schemas.
+
+        Raises:
+            RequestTimeoutError: If the time is up; the message says what is missing.
+            AuthenticationError: If the server refuses the credentials.
+            InvalidResponseError: If the response is not from a Stepflow server.
+        """
+        from .readiness import wait_ready
+
+        return wait_ready(self.list_components, self.url, components, timeout)
 
     def server_info(self) -> ServerInfo:
         """Return the server's release and capabilities. They are requested only once."""

@@ -74,6 +74,8 @@ class HealthResponse(Model):
     """The server's release, if the server reports it (before 0.12)."""
     build: dict[str, Any] | None = None
     """Build information of the binary (0.12 and newer): `gitVersion`, `profile`, `target` and so on."""
+    failed_plugins: list[FailedPlugin] | None = None
+    """The plugins whose workers are away; None if they were not asked for."""
 
 
 class StoreBlobResponse(Model):

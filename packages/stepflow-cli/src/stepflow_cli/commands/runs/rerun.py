@@ -112,7 +112,8 @@ def _asked(target: Target, run_id: str, chosen: dict[str, Any], values: Values, 
         flow = target.client.get_flow(flow).flow
     chosen = chosen | {"overrides": values.read_overrides(flow), "variables": values.read_variables(flow)}
     if inputs is not None:
-        chosen["input"] = read_inputs(inputs, values.stdin_format)
+        with read_inputs(inputs, values.stdin_format if inputs == "-" else None, flow) as found:
+            chosen["input"] = list(found)
     elif values.input or values.example is not None or values.stdin_format:
         # A single input that is a list would be taken for a batch.
         chosen["input"] = [values.read_input(flow)]

@@ -19,12 +19,12 @@ from contextlib import contextmanager
 from typing import Any, Literal
 from uuid import uuid4
 
-from ._data.file_paths import file_path
-from ._rules.chunks import Chunk
-from ._stores.sqlite import DATABASE_ERRORS, open_private
-from .errors import JournalError
-from .types import ExecutionStatus, FlowError
-from .types.outcomes import Outcome
+from .._data.file_paths import file_path
+from .._rules.chunks import Chunk
+from ..errors import JournalError
+from ..types import ExecutionStatus, FlowError
+from ..types.outcomes import Outcome
+from .sqlite import DATABASE_ERRORS, open_private
 
 __all__ = ["Journal"]
 

@@ -1,15 +1,14 @@
-"""Parquet files, read with pyarrow: the extra `stepflow-cli[parquet]`."""
+"""Parquet files, read with pyarrow: the extra `stepflow-client[parquet]`."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from typing import Any
 
-from ..errors import usage
+from .._data.objects import is_scalar, text_of
+from ..errors import FlowFileError
 
 __all__ = ["imported", "plain", "rows_of"]
 
@@ -21,47 +20,52 @@ def imported() -> Any:
     """Return `pyarrow` with `pyarrow.parquet`.
 
     Raises:
-        Problem: If it is not installed.
+        FlowFileError: If it is not installed.
     """
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise usage("Parquet needs pyarrow", "pip install 'stepflow-cli[parquet]'") from None
+        missing = FlowFileError("Parquet needs pyarrow")
+        missing.hint = "pip install 'stepflow-client[parquet]'"
+        raise missing from None
     return pyarrow
 
 
 @contextmanager
-def _readable(path: str) -> Iterator[None]:
+def _readable(name: str) -> Iterator[None]:
     arrow = imported()
     try:
         yield
     except (OSError, arrow.ArrowException) as error:
-        raise usage(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        said = getattr(error, "strerror", None) or error
+        raise FlowFileError(f"{name} cannot be read: {said}", path=name) from None
 
 
-def rows_of(path: str) -> tuple[int, Iterator[dict[str, Any]]]:
+def rows_of(source: Any, name: str) -> tuple[int, Iterator[dict[str, Any]]]:
     """Return the number of rows in a file, and an iterator that reads the rows as they are needed.
 
     Args:
-        path: The file; `-` is standard input, which is first read completely.
+        source: The path, or a file open for reading bytes; what cannot be read from any place is first read whole.
+        name: The name of the file in errors.
 
     Raises:
-        Problem: If it cannot be read, or pyarrow is missing.
+        FlowFileError: If it cannot be read, or pyarrow is missing.
     """
     arrow = imported()
-    with _readable(path):
-        source = arrow.BufferReader(sys.stdin.buffer.read()) if path == "-" else path
+    with _readable(name):
+        if not isinstance(source, str) and not source.seekable():
+            source = arrow.BufferReader(source.read())
         # Pre-buffering would load all row groups into memory.
         file = arrow.parquet.ParquetFile(source, pre_buffer=False)
-    return file.metadata.num_rows, _rows(path, file)
+    return file.metadata.num_rows, _rows(name, file)
 
 
-def _rows(path: str, file: Any) -> Iterator[dict[str, Any]]:
+def _rows(name: str, file: Any) -> Iterator[dict[str, Any]]:
     with file:
         batches = file.iter_batches(batch_size=_ROWS)
         while True:
-            with _readable(path):
+            with _readable(name):
                 batch = next(batches, None)
                 rows = [] if batch is None else batch.to_pylist()
             if batch is None:
@@ -79,12 +83,10 @@ def plain(value: Any) -> Any:
         return {name: plain(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(each) for each in value]
-    if isinstance(value, (datetime, date, time)):
-        return value.isoformat()
+    if is_scalar(value):
+        return text_of(value)
     if isinstance(value, timedelta):
         return value.total_seconds()
-    if isinstance(value, Decimal):
-        return str(value)
     if isinstance(value, bytes):
         try:
             return value.decode()

@@ -1,0 +1,34 @@
+"""The worker of the support desk: its component drafts a reply. A real one would ask a model."""
+
+import asyncio
+import sys
+from typing import TypedDict
+
+from stepflow_py.worker import StepflowServer, main
+
+server = StepflowServer(include_builtins=False)
+
+
+class DraftInput(TypedDict):
+    text: str
+    tone: str
+
+
+class Draft(TypedDict):
+    reply: str
+
+
+@server.component
+async def draft(input: DraftInput) -> Draft:
+    """Draft a reply to a text."""
+    if "refuse" in input["text"]:
+        raise ValueError("the model refuses to answer")
+    await asyncio.sleep(float(input["text"].count("slow")))
+    greeting = "Hello!" if input["tone"] == "friendly" else "Dear customer,"
+    return {"reply": f"{greeting} You wrote: {input['text']}"}
+
+
+if __name__ == "__main__":
+    main.server = server
+    sys.argv = [sys.argv[0], "--max-concurrent", "16"]
+    main.main()

@@ -1,0 +1,152 @@
+"""The events of a run as server-sent events of a web application."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .._shared.problems import problem_details
+from ..errors import InvalidArgumentError, StepflowClientError
+from ..events import HeartbeatEvent, RunCompletedEvent, RunEvent
+
+if TYPE_CHECKING:
+    from .._shared.problems import Problem
+    from .._shared.streams import EventStream
+    from .handle import RunHandle
+
+__all__ = ["EventResponse", "sse_events"]
+
+_HEADERS = {
+    "content-type": "text/event-stream",
+    # Proxies neither store nor compress the stream, and do not collect it.
+    "cache-control": "no-store, no-transform",
+    "x-accel-buffering": "no",
+}
+_COMMENT = b":\n\n"
+
+
+@dataclass(frozen=True)
+class EventResponse:
+    """A response of a web application: a stream of server-sent events, or why there is none."""
+
+    status: int
+    """200; 204 if there is nothing after the last event; 400, 404 or another status of an error."""
+    headers: dict[str, str]
+    """The headers of the response."""
+    frames: AsyncGenerator[bytes, None]
+    """The body; empty for 204. Closing it closes the connection to the server."""
+
+
+async def sse_events(
+    handle: RunHandle[Any],
+    *,
+    last_event_id: str | None = None,
+    heartbeat: float | None = 15.0,
+    include_results: bool = False,
+    include_sub_runs: bool = False,
+    payload: Callable[[RunEvent], Any] | None = None,
+) -> EventResponse:
+    """Relay the events of a run to a browser's EventSource.
+
+    Each event of the run is a frame whose id is the event's cursor and whose data is the event as JSON. A frame of the
+    type `end` follows the last one; its data holds the `run_id` and the `status`. An error is a frame of the type
+    `problem` with the body of `problem_details`.
+
+    A browser reconnects by itself and names the last event it has. It gets what follows; after the last event it gets
+    status 204, and stops. Status 400 responds to an id that is not one of these events, 404 to a run that does not
+    exist. An EventSource never returns after such a status, so an error that may soon pass is a frame of a 200.
+
+    Args:
+        handle: The run.
+        last_event_id: The value of the header `Last-Event-ID`. None, or an empty text: from the beginning.
+        heartbeat: Seconds without an event after which a comment is sent, so that proxies keep the connection open.
+            Default 15. None: no comments.
+        include_results: Whether the events contain the outputs of steps. Default False.
+        include_sub_runs: Whether events of runs that steps created are included. Default False.
+        payload: A function of an event that returns the data to send as JSON, or None to leave the event out. Default
+            None: the whole event.
+
+    Raises:
+        InvalidArgumentError: If `heartbeat` is not valid.
+    """
+    after = last_event_id or None
+    options = {"include_results": include_results, "include_sub_runs": include_sub_runs}
+    handle.events(heartbeat=heartbeat)  # A wrong heartbeat is the application's fault, not its caller's.
+    try:
+        events = handle.events(after=after, heartbeat=heartbeat, **options)
+    except InvalidArgumentError as error:
+        return _refusal(problem_details(error, statuses={InvalidArgumentError: 400}))
+    try:
+        details = await handle.details()
+        first: RunEvent | None = None
+        if after is not None and details.is_finished:
+            # What follows the last event is known at once. Nothing does: the browser must not come again.
+            first = await anext(events, None)
+            if first is None:
+                return EventResponse(204, {"cache-control": "no-store"}, _nothing())
+    except InvalidArgumentError as error:
+        await events.aclose()
+        return _refusal(problem_details(error, statuses={InvalidArgumentError: 400}))
+    except StepflowClientError as error:
+        await events.aclose()
+        problem = problem_details(error)
+        return EventResponse(200, _HEADERS, _only(_problem(problem))) if error.is_retryable else _refusal(problem)
+    return EventResponse(200, _HEADERS, _frames(events, first, handle.run_id, payload))
+
+
+async def _frames(
+    events: EventStream, first: RunEvent | None, run_id: str, payload: Callable[[RunEvent], Any] | None
+) -> AsyncGenerator[bytes, None]:
+    """Return the frames of a run's stream of events, the first of which may already have been read."""
+    async with events:
+        # Some web servers send the headers with the first part of the body.
+        yield _COMMENT
+        try:
+            if first is not None:
+                for frame in _frames_of(first, run_id, payload):
+                    yield frame
+            async for event in events:
+                for frame in _frames_of(event, run_id, payload):
+                    yield frame
+        except InvalidArgumentError as error:
+            # The id is that of an event which was inferred on an older server. Without an id, the browser starts anew.
+            yield b"id\n" + _problem(problem_details(error))
+        except StepflowClientError as error:
+            yield _problem(problem_details(error))
+
+
+def _frames_of(event: RunEvent, run_id: str, payload: Callable[[RunEvent], Any] | None) -> list[bytes]:
+    if isinstance(event, HeartbeatEvent):
+        return [_COMMENT]
+    frames = []
+    data = event.model_dump(mode="json") if payload is None else payload(event)
+    if data is not None:
+        frames.append(_frame(data, f"id: {event.cursor}\n"))
+    if isinstance(event, RunCompletedEvent) and event.run_id == run_id:
+        frames.append(_frame({"run_id": run_id, "status": event.status}, "event: end\n"))
+    return frames
+
+
+def _frame(data: Any, head: str = "") -> bytes:
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return f"{head}data: {text}\n\n".encode("utf-8", "backslashreplace")
+
+
+def _problem(problem: Problem) -> bytes:
+    delay = problem.headers.get("retry-after")
+    return _frame(problem.body, (f"retry: {delay}000\n" if delay else "") + "event: problem\n")
+
+
+def _refusal(problem: Problem) -> EventResponse:
+    return EventResponse(problem.status, problem.headers, _only(json.dumps(problem.body).encode()))
+
+
+async def _only(body: bytes) -> AsyncGenerator[bytes, None]:
+    yield body
+
+
+async def _nothing() -> AsyncGenerator[bytes, None]:
+    return
+    yield b""

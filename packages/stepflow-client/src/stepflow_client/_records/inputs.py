@@ -1,0 +1,319 @@
+"""The inputs of a batch, read one at a time as they are needed: JSON lines, CSV, Parquet, or a list in a file."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from io import TextIOWrapper
+from types import TracebackType
+from typing import IO, Any, Literal, Self
+
+from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
+from ..flows.file import FlowSource, load_file, load_flow, parse_json, parse_yaml, read_file, read_stream, text_of
+
+__all__ = ["InputFormat", "InputStream", "read_inputs"]
+
+InputFormat = Literal["jsonl", "csv", "json", "yaml", "parquet"]
+
+_ENDINGS: dict[str, InputFormat] = {"jsonl": "jsonl", "ndjson": "jsonl", "csv": "csv", "parquet": "parquet"}
+_LISTS = (".yaml", ".yml", ".json")
+"""The endings of files that hold one value."""
+
+
+class InputStream(Iterator[Any]):
+    """The inputs in a file, one at a time. Use it in a `with` block: leaving the block closes the file.
+
+    Attributes:
+        total: The number of inputs, if the file says it; else None.
+        read: The number of inputs read so far.
+    """
+
+    def __init__(self, source: Any, name: str, form: InputFormat, schema: Mapping[str, Any], stops: bool) -> None:
+        """Open the file; `read_inputs` describes the arguments."""
+        self.total: int | None = None
+        self.read = 0
+        self._file: IO[str] | None = None
+        self._is_own = False
+        self._size: int | None = None
+        self._name, self._stops = name, stops
+        self._unit = "row" if form == "parquet" else "line"
+        self._values = self._opened(source, form, schema)
+
+    @property
+    def expected(self) -> int | None:
+        """The known number of inputs, or an estimate by the part of the file that was read; None if unknown."""
+        if self.total is not None or self._file is None or self._size is None or not self.read:
+            return self.total
+        try:
+            position = os.lseek(self._file.fileno(), 0, os.SEEK_CUR)
+        except (OSError, ValueError):
+            return None
+        return round(self.read * self._size / position) if position else None
+
+    def __next__(self) -> Any:
+        """Return the next input, or a ValueError in the place of one that cannot be read."""
+        try:
+            number, value = next(self._values)
+        except StopIteration:
+            self.close()
+            raise
+        self.read += 1
+        if not isinstance(value, ValueError):
+            return value
+        if self._stops:
+            self.close()
+            message = f"{self._name}, {self._unit} {number}, cannot be read: {value}"
+            raise _error(message, self._name, line=number, hint="on_bad_line='fail' goes on")
+        return ValueError(f"{self._unit} {number} cannot be read: {value}")
+
+    def close(self) -> None:
+        """Close the file. Nothing more is read."""
+        self._values.close()
+        if self._file is not None:
+            if self._is_own:
+                self._file.close()
+            elif isinstance(self._file, TextIOWrapper):
+                with suppress(ValueError):
+                    self._file.detach()
+            self._file = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _opened(self, source: Any, form: InputFormat, schema: Mapping[str, Any]) -> Any:
+        """Open the file and return a generator of its values, each with the number of its line or row before it."""
+        if form in ("json", "yaml"):
+            values = _listed(source, self._name, form)
+            self.total = len(values)
+            return (each for each in enumerate(values, 1))
+        if form == "parquet":
+            from .parquet import rows_of
+
+            self.total, rows = rows_of(source, self._name)
+            return _parquet_rows(rows, schema)
+        file = self._text(source)
+        return _json_lines(file) if form == "jsonl" else _csv_lines(file, schema)
+
+    def _text(self, source: Any) -> IO[str]:
+        how: dict[str, Any] = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
+        if isinstance(source, str):
+            self._is_own = True
+            try:
+                self._file = open(source, **how)  # noqa: SIM115 - closed by `close`
+            except FileNotFoundError:
+                raise FlowFileNotFoundError(f"{source} does not exist", path=source) from None
+            except OSError as error:
+                raise _error(f"{source} cannot be read: {error.strerror}", source) from None
+        else:
+            self._file = source if hasattr(source, "encoding") else TextIOWrapper(source, **how)
+        with suppress(OSError, ValueError):
+            found = os.fstat(self._file.fileno())
+            self._size = found.st_size if stat.S_ISREG(found.st_mode) else None
+        return self._file
+
+
+def read_inputs(
+    source: str | os.PathLike[str] | IO[bytes] | IO[str],
+    *,
+    flow: FlowSource | None = None,
+    format: InputFormat | None = None,
+    on_bad_line: Literal["fail", "stop"] = "fail",
+) -> InputStream:
+    """Return the inputs of a batch in a file, as `stepflow run --inputs FILE` reads them.
+
+    JSON lines, CSV and Parquet are read one input at a time, when it is requested: a file of any size needs little
+    memory. CSV and Parquet rows are objects by the names of the columns.
+
+    Example:
+        ```python
+        with read_inputs("rows.csv", flow="ticket.yaml") as inputs, write_outcomes("outcomes.jsonl") as file:
+            with client.map("ticket.yaml", inputs) as outcomes:
+                for outcome in outcomes:
+                    file.write(outcome)
+        ```
+
+    Args:
+        source: The path, or a file open for reading; a given file stays open. Parquet needs bytes and the extra
+            `stepflow-client[parquet]`.
+        flow: The flow, whose input schema gives the types of CSV fields: a field of a type other than string is parsed
+            as JSON, and an empty field that may be null is null. A field without a type is text. None, the default: all
+            fields are text.
+        format: `jsonl`, `csv`, `json`, `yaml` or `parquet`. None, the default: by the extension (`.ndjson` is `jsonl`).
+            `json` and `yaml` files hold a list, which is read whole; so does a file with another extension that begins
+            with `[` or `-`, else it holds JSON lines, like an open file.
+        on_bad_line: Whether a line that cannot be read fails as an input (`map` yields a failed outcome for the
+            ValueError in its place) or stops the batch with a FlowFileError. Default `fail`.
+
+    Raises:
+        FlowFileError: If the file cannot be read; while iterating too.
+        InvalidArgumentError: If an argument is invalid.
+    """
+    if on_bad_line not in ("fail", "stop"):
+        raise InvalidArgumentError(f"on_bad_line is 'fail' or 'stop', not {on_bad_line!r}")
+    if isinstance(source, (str, os.PathLike)):
+        source = name = os.fsdecode(source)
+        form = format or _ENDINGS.get(name.lower().rpartition(".")[2], "yaml")
+    elif hasattr(source, "read"):
+        name, form = _name(source), format or "jsonl"
+    else:
+        raise InvalidArgumentError(f"the source of inputs is a path or an open file, not {type(source).__name__}")
+    if form not in ("jsonl", "csv", "json", "yaml", "parquet"):
+        raise InvalidArgumentError(f"format is jsonl, csv, json, yaml or parquet, not {format!r}")
+    schema: Any = {} if flow is None else load_flow(flow)
+    for key in () if flow is None else ("schemas", "properties", "input"):
+        schema = schema.get(key) if isinstance(schema, Mapping) else None
+    return InputStream(source, name, form, schema if isinstance(schema, Mapping) else {}, on_bad_line == "stop")
+
+
+def _name(file: Any) -> str:
+    try:
+        if file.fileno() == 0:
+            return "standard input"
+    except (AttributeError, OSError, ValueError):
+        pass
+    return str(getattr(file, "name", "the file"))
+
+
+def _error(message: str, name: str, *, line: int | None = None, hint: str | None = None) -> FlowFileError:
+    error = FlowFileError(message, path=name, line=line)
+    error.hint = hint
+    return error
+
+
+def _listed(source: Any, name: str, form: InputFormat) -> list[Any]:
+    """Return the elements of the list in a YAML or JSON file, otherwise the JSON lines.
+
+    Lines that are empty or contain only whitespace are skipped and not counted.
+    """
+    if not isinstance(source, str):
+        text = source.read() if hasattr(source, "encoding") else text_of(read_stream(source.read, name), name)
+        value = parse_yaml(text, name) if form == "yaml" else _lines(text, name)
+    elif source.lower().endswith(_LISTS):
+        value = _list_or_lines(source)
+    else:
+        # Other extensions say nothing about the format; most such files are JSON lines.
+        text = text_of(read_file(source), name)
+        value = parse_yaml(text, name) if text.lstrip()[:1] in ("[", "-") else _lines(text, name)
+    if not isinstance(value, list):
+        raise _error(f"{name} is not a list of inputs", name, hint="a file of lines of JSON ends in .jsonl")
+    return value
+
+
+def _list_or_lines(path: str) -> Any:
+    try:
+        return load_file(path)
+    except FlowFileError:
+        if path.lower().endswith(".json"):
+            with suppress(FlowFileError):
+                return _lines(text_of(read_file(path), path), path)
+        raise
+
+
+def _lines(text: str, name: str) -> list[Any]:
+    values = []
+    # Only a line feed ends a line: JSON text may contain other line separators.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                values.append(parse_json(line, f"{name}, line {number},"))
+            except FlowFileError as error:
+                # The parser sees only this line, and so always reports line 1.
+                raise _error(error.message.replace("(line 1, column", "(column"), name, line=number) from None
+    return values
+
+
+def _json_lines(file: Iterable[str]) -> Iterator[tuple[int, Any]]:
+    for number, line in enumerate(file, start=1):
+        if line.strip():
+            try:
+                line.encode()
+                yield number, json.loads(line, parse_constant=_refuse)
+            except UnicodeEncodeError:
+                yield number, ValueError("it is not UTF-8 text")
+            except json.JSONDecodeError as error:
+                yield number, ValueError(f"{error.msg} (column {error.colno})")
+            except ValueError as error:
+                yield number, error
+            except RecursionError:
+                yield number, ValueError("it is nested too deeply")
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _csv_lines(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
+    lines = csv.reader(file, strict=True)
+    fields: list[str] | None = None
+    types = _types(schema)
+    while True:
+        try:
+            cells = next(lines)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield lines.line_num, ValueError(str(error))
+            continue
+        if not cells:
+            continue
+        if fields is None:
+            fields = cells
+        elif len(cells) != len(fields):
+            yield lines.line_num, ValueError(f"it has {len(cells)} fields, the header {len(fields)}")
+        else:
+            try:
+                yield (
+                    lines.line_num,
+                    {name: _typed(name, text, types.get(name)) for name, text in zip(fields, cells, strict=True)},
+                )
+            except ValueError as error:
+                yield lines.line_num, error
+
+
+def _types(schema: Mapping[str, Any]) -> dict[str, Any]:
+    properties = schema.get("properties")
+    found = properties.items() if isinstance(properties, Mapping) else ()
+    return {name: each.get("type") for name, each in found if isinstance(each, Mapping)}
+
+
+def _parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
+    """Yield rows as JSON values. Text is parsed as JSON where the schema wants another type."""
+    from .parquet import plain
+
+    # Parquet files have types of their own: text is parsed only where the schema differs.
+    types = {name: kind for name, kind in _types(schema).items() if kind is not None}
+    for number, row in enumerate(rows, start=1):
+        try:
+            value = plain(dict(row))
+            for name in types.keys() & value.keys():
+                if isinstance(value[name], str):
+                    value[name] = _typed(name, value[name], types[name])
+            yield number, value
+        except ValueError as error:
+            yield number, error
+
+
+def _typed(name: str, text: str, kind: Any) -> Any:
+    """Return a cell in the type of its schema: text, or parsed as JSON; an empty cell that may be null is null."""
+    kinds = set(kind) if isinstance(kind, list) else {kind}
+    if not text and "null" in kinds:
+        return None
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"field {name} is not UTF-8 text") from None
+    if "string" in kinds or kinds == {None}:
+        return text
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except ValueError:
+        raise ValueError(f"field {name} is no {' or '.join(sorted(map(str, kinds)))}: {text!r}") from None

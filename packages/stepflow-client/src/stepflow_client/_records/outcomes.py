@@ -1,0 +1,273 @@
+"""The outcomes of a batch in a file: written one at a time as inputs end, and read again."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import IO, Any, Literal, Self
+
+from .._data.yaml_writer import write_yaml
+from ..errors import FlowFileError, InvalidArgumentError
+from ..types.outcomes import Outcome
+
+__all__ = ["OutcomeFormat", "OutcomeWriter", "output_format_of", "read_outcomes", "write_outcomes"]
+
+OutcomeFormat = Literal["jsonl", "csv", "parquet", "json", "yaml"]
+Record = Mapping[str, Any]
+
+ENDINGS: dict[str, OutcomeFormat] = {
+    "jsonl": "jsonl",
+    "ndjson": "jsonl",
+    "csv": "csv",
+    "parquet": "parquet",
+    "json": "json",
+    "yaml": "yaml",
+    "yml": "yaml",
+}
+_FIELDS = ("index", "key", "run_id", "status", "output")
+_ERROR_FIELDS = ("code", "message", "step_id")
+_GROUP = 2000
+"""Number of records in a row group of Parquet."""
+
+
+class OutcomeWriter:
+    """Writes the outcomes of a batch into a file. Use it in a `with` block, whose end completes the file."""
+
+    def __init__(self, file: Any, name: str, form: OutcomeFormat, is_own: bool) -> None:
+        """Start the file; `write_outcomes` describes the arguments."""
+        self._name, self._file, self._is_own = name, file, is_own
+        with _writing(name):
+            self._lines = _ParquetLines(file) if form == "parquet" else _TextLines(file, form)
+
+    def write(self, outcome: Outcome[Any] | Record) -> None:
+        """Write an outcome, or a record as `Outcome.to_dict` returns it.
+
+        Raises:
+            FlowFileError: If the file cannot be written.
+        """
+        with _writing(self._name):
+            self._lines.write(outcome.to_dict() if isinstance(outcome, Outcome) else outcome)
+
+    def close(self) -> None:
+        """Complete the file, and close it unless it was given open.
+
+        Raises:
+            FlowFileError: If the file cannot be written.
+        """
+        if self._file is None:
+            return
+        file, self._file = self._file, None
+        with _writing(self._name):
+            try:
+                self._lines.end()
+            finally:
+                if self._is_own:
+                    file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            # What was written is complete as well; the first error counts.
+            with suppress(FlowFileError, OSError):
+                self.close()
+
+
+def write_outcomes(target: str | os.PathLike[str] | IO[str], *, format: OutcomeFormat | None = None) -> OutcomeWriter:
+    """Create a file for the outcomes of a batch, as `stepflow run --inputs FILE --output FILE` writes it.
+
+    Each record has the fields `index`, `key`, `run_id`, `status` and `output` or `error`; in CSV and Parquet the output
+    is JSON text. `read_inputs` shows an example.
+
+    Args:
+        target: The path, whose file is overwritten, or a file open for writing text, which stays open.
+        format: `jsonl`, `csv`, `json`, `yaml` or `parquet` (to a path only; the extra `stepflow-client[parquet]`).
+            None, the default: by the extension; `jsonl` for an open file.
+
+    Raises:
+        FlowFileError: If the file cannot be written, or pyarrow is missing.
+        InvalidArgumentError: If an argument is invalid.
+    """
+    if isinstance(target, (str, os.PathLike)):
+        name = os.fsdecode(target)
+        form = output_format_of(name, format)
+        with _writing(name):
+            # Unlike the standard library's default, this keeps the line ends of CSV.
+            how: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
+            file: Any = open(name, "wb") if form == "parquet" else open(name, "w", **how)  # noqa: SIM115
+        return OutcomeWriter(file, name, form, is_own=True)
+    if not hasattr(target, "write"):
+        raise InvalidArgumentError(f"outcomes are written to a path or an open file, not {type(target).__name__}")
+    return OutcomeWriter(
+        target, str(getattr(target, "name", "the file")), output_format_of("", format or "jsonl"), False
+    )
+
+
+def output_format_of(path: str, given: str | None) -> OutcomeFormat:
+    """Return the format of a file of records: the given one, otherwise by the file's extension.
+
+    Raises:
+        InvalidArgumentError: If it is unknown.
+        FlowFileError: If pyarrow is missing.
+    """
+    form = ENDINGS.get(path.lower().rpartition(".")[2]) if given is None else given
+    if form is None:
+        endings = ", ".join(f".{ending}" for ending in ENDINGS)
+        raise InvalidArgumentError(f"the name of {path} ends in none of {endings}", hint="format says what it is")
+    known = next((each for each in ENDINGS.values() if each == form), None)
+    if known is None:
+        raise InvalidArgumentError(f"format is jsonl, csv, json, yaml or parquet, not {given!r}")
+    if known == "parquet":
+        from .parquet import imported
+
+        imported()
+        if not path:
+            raise InvalidArgumentError("Parquet is written to a path, not to an open file")
+    return known
+
+
+@contextmanager
+def _writing(name: str) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        # The reader of a pipe has gone, which is no fault of the file.
+        raise
+    except OSError as error:
+        raise FlowFileError(f"{name} cannot be written: {error.strerror or error}", path=name) from None
+
+
+class _TextLines:
+    """Writes records into a text file."""
+
+    def __init__(self, file: IO[str], form: OutcomeFormat) -> None:
+        self._file, self._form = file, form
+        self._count = 0
+        if form == "csv":
+            self._csv = csv.writer(file, lineterminator="\n")
+            self._csv.writerow([*_FIELDS, *(f"error_{name}" for name in _ERROR_FIELDS)])
+
+    def write(self, record: Record) -> None:
+        match self._form:
+            case "csv":
+                self._csv.writerow(_cells(record))
+            case "yaml":
+                self._file.write(write_yaml([record]))
+            case "json":
+                self._file.write(f"{',' if self._count else '['}\n{_json(record)}")
+            case _:
+                self._file.write(_json(record) + "\n")
+        self._count += 1
+
+    def end(self) -> None:
+        if self._form == "json":
+            self._file.write("\n]\n" if self._count else "[]\n")
+        elif self._form == "yaml" and not self._count:
+            self._file.write("[]\n")
+        self._file.flush()
+
+
+class _ParquetLines:
+    """Writes records into a Parquet file, one row group at a time; outputs, whose shape may vary, as JSON."""
+
+    def __init__(self, file: Any) -> None:
+        from .parquet import imported
+
+        self._arrow = arrow = imported()
+        text = arrow.string()
+        error = arrow.struct([(name, text) for name in _ERROR_FIELDS])
+        fields = {"index": arrow.int64(), **dict.fromkeys(_FIELDS[1:], text), "error": error}
+        self._schema = arrow.schema(list(fields.items()))
+        self._table = arrow.parquet.ParquetWriter(file, self._schema)
+        self._rows: list[dict[str, Any]] = []
+
+    def write(self, record: Record) -> None:
+        row = dict(record)
+        row["key"] = None if row["key"] is None else str(row["key"])
+        row["output"] = _json(row["output"]) if "output" in row else None
+        self._rows.append({name: row.get(name) for name in self._schema.names})
+        if len(self._rows) >= _GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        rows, self._rows = self._rows, []
+        self._table.write_table(self._arrow.Table.from_pylist(rows, schema=self._schema))
+
+    def end(self) -> None:
+        try:
+            if self._rows:
+                self._flush()
+        finally:
+            self._table.close()
+
+
+def read_outcomes(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
+    """Yield the records that were written to a file.
+
+    Raises:
+        FlowFileError: If it cannot be read or contains something else.
+    """
+    number = 0
+    try:
+        for record in _records(path, form):
+            # A file that does not hold the records of a batch must not be overwritten.
+            if not {"index", "status", "run_id"} <= record.keys():
+                raise ValueError("it is no record of a batch")
+            yield record
+            number += 1
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        if isinstance(error, FlowFileError):
+            raise
+        raise FlowFileError(f"{path} cannot be read: record {number + 1}: {error}", path=path) from None
+
+
+def _records(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
+    if form == "parquet":
+        from .parquet import rows_of
+
+        for row in rows_of(path, path)[1]:
+            yield _record({name: row[name] for name in _FIELDS}, row["error"])
+        return
+    if form in ("json", "yaml"):
+        from .inputs import read_inputs
+
+        yield from read_inputs(path, format=form)
+        return
+    try:
+        file = open(path, encoding="utf-8", newline="")  # noqa: SIM115
+    except OSError as error:
+        raise FlowFileError(f"{path} cannot be read: {error.strerror}", path=path) from None
+    with file:
+        if form == "csv":
+            for line in csv.DictReader(file, strict=True):
+                cells = {name: line[name] or None for name in _FIELDS} | {"index": int(line["index"])}
+                yield _record(cells, {name: line[f"error_{name}"] or None for name in _ERROR_FIELDS})
+        else:
+            yield from map(json.loads, file)
+
+
+def _record(cells: dict[str, Any], error: dict[str, Any] | None) -> dict[str, Any]:
+    if cells["output"] is not None:
+        return cells | {"output": json.loads(cells["output"])}
+    del cells["output"]
+    return cells | {"error": error}
+
+
+def _cells(record: Record) -> list[Any]:
+    error = record.get("error") or {}
+    cells = [record[name] for name in _FIELDS[:-1]]
+    output = _json(record["output"]) if "output" in record else None
+    return [*cells, output, *(error.get(name) for name in _ERROR_FIELDS)]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,121 @@
+"""Errors as responses of a web application (RFC 9457)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from .. import errors
+from ..errors import StepflowClientError
+
+__all__ = ["MEDIA_TYPE", "Problem", "problem_details"]
+
+MEDIA_TYPE = "application/problem+json"
+
+_STATUSES: tuple[tuple[type[StepflowClientError], HTTPStatus, str], ...] = (
+    # The first class that fits counts. An error with a sentence is not the caller's; the sentence takes the place of
+    # its message, which may name internal addresses and files.
+    (errors.InvalidArgumentError, HTTPStatus.UNPROCESSABLE_ENTITY, ""),
+    (errors.IdempotencyConflictError, HTTPStatus.UNPROCESSABLE_ENTITY, ""),
+    (errors.InvalidRequestError, HTTPStatus.UNPROCESSABLE_ENTITY, ""),
+    (errors.NotFoundError, HTTPStatus.NOT_FOUND, ""),
+    (errors.ConflictError, HTTPStatus.CONFLICT, ""),
+    (errors.RateLimitError, HTTPStatus.TOO_MANY_REQUESTS, "The workflow server has too many requests."),
+    (errors.RunFailedError, HTTPStatus.BAD_GATEWAY, ""),
+    (errors.OutputTypeError, HTTPStatus.BAD_GATEWAY, "The output of the run has an unexpected form."),
+    (errors.RunTimeoutError, HTTPStatus.GATEWAY_TIMEOUT, "The run has not ended yet; it continues."),
+    (errors.RequestTimeoutError, HTTPStatus.GATEWAY_TIMEOUT, "The workflow server did not respond in time."),
+    (errors.ServerConnectionError, HTTPStatus.SERVICE_UNAVAILABLE, "The workflow server cannot be reached."),
+    (errors.EmbeddedServerError, HTTPStatus.SERVICE_UNAVAILABLE, "The workflow server is not available."),
+    (errors.AmbiguousRunError, HTTPStatus.SERVICE_UNAVAILABLE, "It is not known whether the run was created."),
+    (errors.UnsupportedByServerError, HTTPStatus.NOT_IMPLEMENTED, "The workflow server does not support this."),
+    (errors.InvalidFlowError, HTTPStatus.INTERNAL_SERVER_ERROR, "The workflow is not valid."),
+    (errors.FlowFileError, HTTPStatus.INTERNAL_SERVER_ERROR, "The workflow cannot be read."),
+    (errors.JournalError, HTTPStatus.INTERNAL_SERVER_ERROR, "The batch cannot be recorded."),
+    (StepflowClientError, HTTPStatus.BAD_GATEWAY, "The workflow server failed."),
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The response of a web application to an error. `problem_details` makes it."""
+
+    status: int
+    """The HTTP status."""
+    headers: dict[str, str]
+    """The headers: `content-type`, `cache-control`, and `retry-after` (whole seconds) if the time is known."""
+    body: dict[str, Any]
+    """The body, to be sent as JSON: the members `type`, `title`, `status` and `detail` of RFC 9457; `error`, the kind
+    of the error (`run_failed`); `retryable`; and `run_id`, `step_id` and `code` if they are known."""
+
+
+def problem_details(
+    error: StepflowClientError,
+    *,
+    statuses: Mapping[type[StepflowClientError], int] | None = None,
+    type_base: str | None = None,
+) -> Problem:
+    """Return the status, the headers and the body (RFC 9457) with which a web application responds to an error.
+
+    The detail is the error's message where the error concerns the caller's request or run. For any other error it is a
+    sentence that contains no address, file or hint: log the error itself.
+
+    | status | errors |
+    |---|---|
+    | 404 | NotFoundError |
+    | 409 | ConflictError |
+    | 422 | InvalidArgumentError, InvalidRequestError, IdempotencyConflictError |
+    | 429 | RateLimitError |
+    | 500 | InvalidFlowError, FlowFileError, JournalError: the application's own |
+    | 501 | UnsupportedByServerError |
+    | 502 | RunFailedError, OutputTypeError, AuthenticationError (the application's credentials), every other error |
+    | 503 | ServerConnectionError, EmbeddedServerError, AmbiguousRunError |
+    | 504 | RequestTimeoutError; RunTimeoutError, whose run continues |
+
+    Args:
+        error: The error.
+        statuses: Other statuses for some classes of errors; the most specific class counts. An error with a status
+            below 500 shows its message.
+        type_base: A URL to which the kind of the error is appended as the `type` (`https://example.org/errors/` gives
+            `https://example.org/errors/run_failed`). None, the default: the type is `about:blank`.
+
+    Raises:
+        InvalidArgumentError: If the argument is no error of this package.
+    """
+    if not isinstance(error, StepflowClientError):
+        raise errors.InvalidArgumentError(f"error is a StepflowClientError, not {type(error).__name__}")
+    standard, sentence = next((status, text) for kind, status, text in _STATUSES if isinstance(error, kind))
+    own = next((statuses[kind] for kind in type(error).__mro__ if kind in statuses), None) if statuses else None
+    status = HTTPStatus(standard if own is None else own)
+    if own is not None and own < HTTPStatus.INTERNAL_SERVER_ERROR:
+        sentence = ""
+    kind = _kind(error)
+    headers = {"content-type": MEDIA_TYPE, "cache-control": "no-store"}
+    if error.retry_after is not None:
+        headers["retry-after"] = str(max(0, math.ceil(error.retry_after)))
+    body: dict[str, Any] = {
+        "type": f"{type_base}{kind}" if type_base else "about:blank",
+        "title": status.phrase,
+        "status": int(status),
+        "detail": sentence or error.message,
+        "error": kind,
+        "retryable": error.is_retryable,
+    }
+    if error.run_id is not None:
+        body["run_id"] = error.run_id
+    result = error.result if isinstance(error, errors.RunFailedError) else None
+    if result is not None and result.error is not None:
+        known = {"step_id": result.error.step_id, "code": result.error.code}
+        body |= {name: str(value) for name, value in known.items() if value is not None}
+    return Problem(int(status), headers, body)
+
+
+def _kind(error: StepflowClientError) -> str:
+    """Return the name of an error's class as a word of a URL: `run_failed` for a RunFailedError."""
+    # A class that an application derives has the kind of ours.
+    name = next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name.removesuffix("Error")).lower()

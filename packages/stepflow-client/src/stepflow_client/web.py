@@ -1,0 +1,16 @@
+"""Runs in web applications, with any framework: errors as responses, events as server-sent events.
+
+@app.exception_handler(StepflowClientError)
+async def on_error(request: Request, error: StepflowClientError) -> JSONResponse:
+    problem = problem_details(error)
+    return JSONResponse(problem.body, problem.status, problem.headers)
+"""
+
+from __future__ import annotations
+
+from ._async.relay import EventResponse, sse_events
+from ._shared.problems import Problem, problem_details
+from ._sync.relay import SyncEventResponse
+from ._sync.relay import sse_events as sync_sse_events
+
+__all__ = ["EventResponse", "Problem", "SyncEventResponse", "problem_details", "sse_events", "sync_sse_events"]

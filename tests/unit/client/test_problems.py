@@ -1,0 +1,90 @@
+"""Errors as responses of a web application."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any
+
+import pytest
+from stepflow_client import FlowResult, errors
+from stepflow_client.types import FlowError
+from stepflow_client.web import problem_details
+
+RUN = "0199d2a4-0000-7000-8000-000000000001"
+KINDS = [
+    kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, errors.StepflowClientError)
+]
+STATUSES = {
+    errors.InvalidArgumentError: 422,
+    errors.InvalidRequestError: 422,
+    errors.IdempotencyConflictError: 422,
+    errors.NotFoundError: 404,
+    errors.ConflictError: 409,
+    errors.RateLimitError: 429,
+    errors.RunTimeoutError: 504,
+    errors.RequestTimeoutError: 504,
+    errors.ServerConnectionError: 503,
+    errors.EmbeddedServerError: 503,
+    errors.ServerNotInstalledError: 503,
+    errors.ServerStartError: 503,
+    errors.ServerStartTimeoutError: 503,
+    errors.AmbiguousRunError: 503,
+    errors.UnsupportedByServerError: 501,
+    errors.InvalidFlowError: 500,
+    errors.FlowFileError: 500,
+    errors.FlowFileNotFoundError: 500,
+    errors.JournalError: 500,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_error_has_a_status(kind: type[errors.StepflowClientError]) -> None:
+    problem = problem_details(
+        kind("http://10.0.0.7:7840/secret said no", hint="see /etc/hosts") if "hint" in _takes(kind) else kind("x")
+    )
+    assert problem.status == STATUSES.get(kind, 502)
+    assert problem.body["status"] == problem.status
+    assert problem.headers["content-type"] == "application/problem+json"
+    assert problem.body["type"] == "about:blank"
+    assert "/etc/hosts" not in json.dumps(problem.body)
+    assert ("10.0.0.7" in json.dumps(problem.body)) == (problem.body["detail"] == "http://10.0.0.7:7840/secret said no")
+
+
+def _takes(kind: type[Any]) -> str:
+    return str(inspect.signature(kind)).replace("**more", "hint")
+
+
+def test_what_is_known_of_the_run_is_in_the_body() -> None:
+    failed = FlowResult(
+        run_id=RUN, status="failed", error=FlowError(message="card refused", code="COMPONENT_FAILED", step_id="charge")
+    )
+    with pytest.raises(errors.RunFailedError) as caught:
+        failed.unwrap()
+    body = problem_details(caught.value).body
+    assert (body["error"], body["run_id"], body["step_id"]) == ("run_failed", RUN, "charge")
+    assert "card refused" in body["detail"]
+    json.dumps(body)
+
+
+def test_the_time_to_wait_is_a_header() -> None:
+    error = errors.RateLimitError("slow down", status_code=429)
+    error.retry_after = 1.2
+    assert problem_details(error).headers["retry-after"] == "2"
+    assert problem_details(error).body["retryable"] is True
+
+
+def test_an_application_has_its_own_statuses_and_types() -> None:
+    class Refused(errors.InvalidFlowError):
+        pass
+
+    error = Refused("step 'a' reads 'b', which does not exist")
+    problem = problem_details(error, statuses={errors.InvalidFlowError: 422}, type_base="https://example.org/errors/")
+    assert (problem.status, problem.body["detail"]) == (422, error.message)
+    assert problem.body["type"] == "https://example.org/errors/invalid_flow"
+
+
+@pytest.mark.parametrize("wrong", [ValueError("x"), None, "text", errors.NotFoundError])
+def test_only_our_errors_are_problems(wrong: Any) -> None:
+    with pytest.raises(errors.InvalidArgumentError, match="error is a StepflowClientError"):
+        problem_details(wrong)

@@ -1,0 +1,168 @@
+"""Inputs from files, and outcomes into files."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from stepflow_client import (
+    ExecutionStatus,
+    FlowError,
+    FlowFileError,
+    FlowFileNotFoundError,
+    InvalidArgumentError,
+    Outcome,
+    read_inputs,
+    write_outcomes,
+)
+from stepflow_client._records.outcomes import read_outcomes
+
+SCHEMA = {
+    "properties": {
+        "n": {"type": "integer"},
+        "note": {"type": ["string", "null"]},
+        "tags": {"type": "array"},
+        "code": {"type": "string"},
+    }
+}
+FLOW = {"schemas": {"properties": {"input": SCHEMA}}, "steps": [], "output": {"$input": "$"}}
+ROWS = [{"n": 1, "note": None, "tags": ["a"], "code": "007"}, {"n": 2, "note": "é☃", "tags": [], "code": "1"}]
+CSV = 'n,note,tags,code\n1,,"[""a""]",007\n2,é☃,[],1\n'
+OUTCOMES = [
+    Outcome(0, "a", "r1", ExecutionStatus.COMPLETED, {"x": [1, None]}),
+    Outcome(1, None, None, ExecutionStatus.FAILED, None, FlowError(message="no\nway", step_id="s")),
+]
+
+
+def test_the_flow_gives_the_types_of_csv_fields(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("\ufeff" + CSV)
+    with read_inputs(path, flow=FLOW) as inputs:
+        assert list(inputs) == ROWS
+        assert inputs.read == 2
+    with read_inputs(path) as plain:
+        assert next(plain) == {"n": "1", "note": "", "tags": '["a"]', "code": "007"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("in.jsonl", "".join(json.dumps(row) + "\n\n" for row in ROWS)),
+        ("in.ndjson", "".join(json.dumps(row) + "\r\n" for row in ROWS)),
+        ("in.json", json.dumps(ROWS)),
+        ("lines.json", "".join(json.dumps(row) + "\n" for row in ROWS)),
+        ("in.yaml", json.dumps(ROWS)),
+        ("in.txt", json.dumps(ROWS)),
+        ("lines", "".join(json.dumps(row) + "\n" for row in ROWS)),
+    ],
+)
+def test_the_same_inputs_in_every_format(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(text.encode())
+    with read_inputs(tmp_path / name) as inputs:
+        assert list(inputs) == ROWS
+
+
+def test_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "in.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), path)
+    with read_inputs(path, flow=FLOW) as inputs:
+        assert inputs.total == inputs.expected == 2
+        assert list(inputs) == ROWS
+    with path.open("rb") as file:
+        assert list(read_inputs(file, format="parquet")) == ROWS
+
+
+def test_a_file_that_is_open_stays_open() -> None:
+    lines = "".join(json.dumps(row) + "\n" for row in ROWS)
+    for file in (io.BytesIO(lines.encode()), io.StringIO(lines)):
+        with read_inputs(file) as inputs:
+            assert next(inputs) == ROWS[0]
+        assert not file.closed
+    assert list(read_inputs(io.BytesIO(CSV.encode()), flow=FLOW, format="csv")) == ROWS
+
+
+def test_a_bad_line_fails_or_stops(tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("n,code\n1,a\nx,b\n3\n4,d\n")
+    good, wrong, short, last = read_inputs(path, flow=FLOW)
+    assert (good, last) == ({"n": 1, "code": "a"}, {"n": 4, "code": "d"})
+    assert isinstance(wrong, ValueError)
+    assert str(wrong) == "line 3 cannot be read: field n is no integer: 'x'"
+    assert str(short) == "line 4 cannot be read: it has 1 fields, the header 2"
+    with pytest.raises(FlowFileError, match=r"in\.csv, line 3, cannot be read: field n") as caught:
+        list(read_inputs(path, flow=FLOW, on_bad_line="stop"))
+    assert (caught.value.path, caught.value.line) == (str(path), 3)
+
+
+def test_what_is_no_file_of_inputs(tmp_path: Path) -> None:
+    with pytest.raises(FlowFileNotFoundError, match="does not exist"):
+        read_inputs(tmp_path / "none.csv")
+    (tmp_path / "one.json").write_text("{}")
+    (tmp_path / "not.parquet").write_text("no")
+    for name, said in (("one.json", "is not a list of inputs"), ("not.parquet", "cannot be read")):
+        with pytest.raises(FlowFileError, match=said):
+            read_inputs(tmp_path / name)
+    wrong: list[Any] = [3, None, [1, 2]]
+    for source in wrong:
+        with pytest.raises(InvalidArgumentError, match="a path or an open file"):
+            read_inputs(source)
+    for options in ({"format": "xml"}, {"on_bad_line": "skip"}):
+        with pytest.raises(InvalidArgumentError):
+            read_inputs(tmp_path / "one.json", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "json", "yaml", "parquet"])
+def test_outcomes_are_read_as_they_were_written(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"out.{ending}"
+    with write_outcomes(path) as file:
+        for outcome in OUTCOMES:
+            file.write(outcome)
+    assert list(read_outcomes(str(path), ending)) == [outcome.to_dict() for outcome in OUTCOMES]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "json", "yaml", "parquet"])
+def test_what_was_written_before_an_error_is_whole(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"out.{ending}"
+
+    def interrupted() -> None:
+        with write_outcomes(path) as file:
+            file.write(OUTCOMES[0])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        interrupted()
+    assert list(read_outcomes(str(path), ending)) == [OUTCOMES[0].to_dict()]  # type: ignore[arg-type]
+
+
+def test_an_empty_file_is_a_list_too(tmp_path: Path) -> None:
+    for name, text in (("out.json", "[]\n"), ("out.yaml", "[]\n"), ("out.jsonl", "")):
+        write_outcomes(tmp_path / name).close()
+        assert (tmp_path / name).read_text() == text
+
+
+def test_what_outcomes_cannot_be_written_to(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match="ends in none of"):
+        write_outcomes(tmp_path / "out.docx")
+    with pytest.raises(FlowFileError, match="cannot be written: No such file"):
+        write_outcomes(tmp_path / "no" / "out.csv")
+    with pytest.raises(InvalidArgumentError, match="a path or an open file"):
+        write_outcomes(3)  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentError, match="Parquet is written to a path"):
+        write_outcomes(io.StringIO(), format="parquet")
+    text = io.StringIO()
+    with write_outcomes(text) as file:
+        file.write(OUTCOMES[0].to_dict())
+    assert json.loads(text.getvalue())["key"] == "a"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+def test_a_full_disk_is_an_error_of_ours() -> None:
+    file = write_outcomes("/dev/full", format="jsonl")
+    file.write(OUTCOMES[0])
+    with pytest.raises(FlowFileError, match="No space left"):
+        file.close()
