@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -83,6 +84,24 @@ def test_the_public_surface_is_the_recorded_one(name: str) -> None:
 def test_every_operation_is_offered_by_facade_twin_and_command() -> None:
     if missing := not_offered(public_surface.SPEC):
         pytest.fail("\n".join(missing), pytrace=False)
+
+
+IS_A_QUESTION = re.compile(r"^(is|was|has)_")
+NAMED_OTHERWISE = {
+    "inferred": "the name of the field of events, also in `-o json` and in relayed events",
+    "valid": "the name that `ValidationResult` had in the earlier packages",
+}
+"""Public bools that are no options and have another name, with the reason."""
+OPTIONS = {"LogConfig", "ResultCache", "drawing.Drawing"}
+"""Classes whose bools are what their caller asks for, like arguments."""
+
+
+def test_names_of_bools_are_questions() -> None:
+    found = [re.match(r"(?:class )?([\w.]+)\.(\w+): bool\b", line) for line in public_surface.client_lines()]
+    named = {(each[1], each[2]) for each in found if each is not None and not each[1].endswith("Options")}
+    assert len(named) > 30
+    wrong = {name for owner, name in named if owner not in OPTIONS and not IS_A_QUESTION.match(name)}
+    assert wrong == NAMED_OTHERWISE.keys()
 
 
 def test_a_changed_signature_and_a_new_name_are_told(tmp_path: Path) -> None:

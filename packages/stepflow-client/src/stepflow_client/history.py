@@ -226,11 +226,11 @@ class History(SharedFile):
         query = f"SELECT {COLUMNS} FROM runs WHERE {where} ORDER BY number DESC LIMIT ? OFFSET ?"  # noqa: S608
         return self._entries(query, [*values, limit, offset])
 
-    def clear(self, *, older_than: float = 0.0) -> int:
+    def clear(self, *, max_age: float = 0.0) -> int:
         """Remove runs and return how many were removed. Their content is overwritten in the file.
 
         Args:
-            older_than: Remove only runs recorded more than this many seconds ago. Default 0: all runs.
+            max_age: Remove only runs recorded more than this many seconds ago. Default 0: all runs.
 
         Raises:
             StepflowClientError: If the file cannot be changed.
@@ -239,7 +239,7 @@ class History(SharedFile):
             return 0
         with self._raising("change"), self._opened() as connection:
             # All of them includes those recorded before the clock was set back.
-            last = time.time() - older_than if older_than > 0 else math.inf
+            last = time.time() - max_age if max_age > 0 else math.inf
             count = connection.execute("DELETE FROM runs WHERE created <= ?", [last]).rowcount
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             return count

@@ -207,7 +207,7 @@ class StepflowRuntime(EmbeddedExecutor):
         return self._supervisor.is_exposed
 
     @property
-    def crashed(self) -> bool:
+    def is_crashed(self) -> bool:
         """Whether the server has ended by itself and is not running again; False after a successful restart."""
         return self._supervisor.crashed
 

@@ -132,7 +132,7 @@ def _clear(before: str | None, confirm: Confirm, output: Output) -> None:
     confirm("remove all recorded runs" if before is None else f"remove the runs recorded before {before}")
     history = open_history()
     clear_logs(until)
-    output.record({"removed": history.clear(older_than=age), "file": str(history.path)}, _CLEARED)
+    output.record({"removed": history.clear(max_age=age), "file": str(history.path)}, _CLEARED)
 
 
 def _time(text: str) -> datetime:

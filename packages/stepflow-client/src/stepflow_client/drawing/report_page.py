@@ -134,8 +134,8 @@ def _summary(report: ReportData) -> str:
     rows.append(("items", ", ".join(f"{count} {_text(status)}" for status, count in counts.most_common()) or "none"))
     rows += _cause(report)
     rows += [("created", _text(run.created_at.isoformat()))] if run.created_at else []
-    if run.created_at and run.completed_at:
-        rows.append(("took", fine_duration((run.completed_at - run.created_at).total_seconds())))
+    if run.duration is not None:
+        rows.append(("took", fine_duration(run.duration)))
     if not report.times:
         rows.append(("times", "not told by this server (before 0.12), or no step has started"))
     return "<table>" + "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows) + "</table>"

@@ -8,13 +8,17 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, overload
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from .shown import Records
+from .shown import Records, plain_data
 
 
 class Model(BaseModel):
     """An immutable model. It accepts field names or the camelCase names on the wire, and ignores undeclared fields."""
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by name. Statuses and codes are plain strings, times are datetimes, models are dicts."""
+        return {name: plain_data(value) for name, value in self.model_dump().items()}
 
     @classmethod
     def _checked(cls, fields: dict[str, Any], given: set[str]) -> Self:
