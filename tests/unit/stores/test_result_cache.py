@@ -262,7 +262,14 @@ def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("max_age", 0), ("max_age", math.nan), ("max_age", "1h"), ("max_bytes", 0), ("max_bytes", True), ("namespace", None)],
+    [
+        ("max_age", 0),
+        ("max_age", math.nan),
+        ("max_age", "1h"),
+        ("max_bytes", 0),
+        ("max_bytes", True),
+        ("namespace", None),
+    ],
 )
 def test_bad_settings(name: str, value: object) -> None:
     with pytest.raises(InvalidArgumentError, match=name):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, Self, cast, get_args
 
+from ._data.arguments import check_choice, check_flag, check_integer
 from .errors import InvalidArgumentError
 
 __all__ = ["LogConfig", "LogEntry", "LogLevel"]
@@ -75,16 +76,16 @@ class LogConfig:
         levels = get_args(LevelFilter)
         for name in ("level", "other_level"):
             value = getattr(self, name)
-            if value is not None and value not in levels:
-                raise InvalidArgumentError(f"{name} is one of {', '.join(levels)}, not {value!r}")
+            if value is not None:
+                check_choice(value, name, levels)
         if self.python_logger is not None and not isinstance(self.python_logger, logging.Logger | str):
             raise InvalidArgumentError(
                 f"python_logger is a logging.Logger or its name, not {type(self.python_logger).__name__}"
             )
         for name in ("buffer_lines", "max_line_length"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise InvalidArgumentError(f"{name} is a positive whole number, not {value!r}")
+            check_integer(getattr(self, name), name, least=1)
+        for name in ("capture", "forward"):
+            check_flag(getattr(self, name), name)
 
     def arguments(self, default: LevelFilter = "warn") -> list[str]:
         """Return the server's command-line arguments for these settings.

@@ -15,6 +15,7 @@ from .._base.lazy import lazy_module
 from .._codec import answers, requests
 from .._codec.requests import RunArguments, Variables
 from .._codec.variables import flow_variables
+from .._data.arguments import check_choice, check_integer
 from .._data.values import check_json, encode, encode_plain
 from .._rules import operations as api
 from .._rules.creation import creation_time
@@ -106,9 +107,9 @@ class BatchRunner:
         on_cancel: Literal["detach", "cancel"] = "detach",
     ) -> AsyncGenerator[Outcome, None]:
         """Run a flow on any number of inputs and yield one outcome per input."""
-        _check_choice("on_error", on_error, "yield", "raise")
-        _check_choice("on_cancel", on_cancel, "detach", "cancel")
-        _check_choice("on_lost", on_lost, "fail", "rerun")
+        check_choice(on_error, "on_error", ("yield", "raise"))
+        check_choice(on_cancel, "on_cancel", ("detach", "cancel"))
+        check_choice(on_lost, "on_lost", ("fail", "rerun"))
         batch = _Batch(chunk_size, max_concurrency, ordered, AsyncSource(inputs), self._connection.places)
         try:
             await self._prepare(batch, flow, variables, variables_from_env, overrides)
@@ -310,7 +311,7 @@ class _Batch:
         servers: int,
     ) -> None:
         """Check the limits and set the initial state."""
-        self.sizer = chunks.ChunkSizer(requests.check_limit(chunk_size, "chunk_size", least=1))
+        self.sizer = chunks.ChunkSizer(None if chunk_size is None else check_integer(chunk_size, "chunk_size", least=1))
         self.lanes = chunks.lanes_of(requests.check_concurrency(max_concurrency), servers)
         self.free = list(range(len(self.lanes)))
         self.lane_flows: dict[int, str] = {}
@@ -485,8 +486,3 @@ def _digest(content: bytes) -> str:
     import hashlib
 
     return hashlib.sha256(content).hexdigest()
-
-
-def _check_choice(name: str, value: str, *choices: str) -> None:
-    if value not in choices:
-        raise InvalidArgumentError(f"{name} is {' or '.join(map(repr, choices))}, not {value!r}")

@@ -15,6 +15,7 @@ from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
 from .._codec import answers, requests
 from .._codec.requests import RunId, Variables
+from .._data.arguments import check_choice
 from .._http import settings as _settings
 from .._http.messages import MOST_BYTES
 from .._http.settings import Token
@@ -25,7 +26,7 @@ from .._rules.transient import RetryPolicy, policy_of
 from .._shared.pickling import Picklable
 from .._shared.recorder import Recorder
 from .._shared.tracing import is_untraced
-from ..errors import FlowFileError, InvalidArgumentError, StepflowClientError
+from ..errors import FlowFileError, StepflowClientError
 from ..flows.file import is_flow_id, load_flow
 from ..types.statuses import ExecutionStatus
 from .connection import Connection
@@ -523,8 +524,7 @@ class StepflowClient(Picklable):
             from ..flows.needs import check_inputs
 
             check_inputs(flow, requests.items_of(input))
-        if on_cancel not in ("detach", "cancel"):
-            raise InvalidArgumentError(f"on_cancel is 'detach' or 'cancel', not {on_cancel!r}")
+        check_choice(on_cancel, "on_cancel", ("detach", "cancel"))
         given = (flow, input, overrides, variables, variables_from_env)
         finish = partial(self._result_of, began, deadline, progress)
         if cache is None:

@@ -7,7 +7,7 @@ InvalidArgumentError that names the argument, whatever the value is.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ __all__ = [
     "check_flag",
     "check_function",
     "check_instance",
+    "check_instances",
     "check_integer",
     "check_mapping",
     "check_seconds",
@@ -102,13 +103,14 @@ def check_integer(value: object, what: str, *, least: int, most: int = 2**32 - 1
     return value
 
 
-def check_seconds(value: object, what: str, *, endless: bool = False) -> float:
+def check_seconds(value: object, what: str, *, endless: bool = False, zero: bool = False) -> float:
     """Check a number of seconds and return it as a float.
 
     Args:
         value: The number.
         what: The name of the argument.
         endless: Whether it may be infinite. Default False.
+        zero: Whether it may be zero. Default False.
 
     Raises:
         InvalidArgumentError: If it is not a number above zero.
@@ -119,7 +121,7 @@ def check_seconds(value: object, what: str, *, endless: bool = False) -> float:
         number = float(value)
     except OverflowError:
         number = math.inf
-    if not number > 0 or (number == math.inf and not endless):
+    if not (number > 0 or (zero and number == 0)) or (number == math.inf and not endless):
         raise InvalidArgumentError(f"{what} must be above zero{'' if endless else ' and finite'}, not {number!r}")
     return number
 
@@ -159,6 +161,18 @@ def check_instance(value: object, what: str, kind: type[Kind]) -> Kind:
     if not isinstance(value, kind):
         raise wrong(what, f"a {kind.__name__}", value)
     return value
+
+
+def check_instances(values: object, what: str, kind: type[Kind]) -> list[Kind]:
+    """Return the elements of a collection after checking that they are of a class.
+
+    Raises:
+        InvalidArgumentError: If it is no collection of these.
+    """
+    listed: list[Any] = list(values) if isinstance(values, Iterable) else [None]
+    if not all(isinstance(each, kind) for each in listed):
+        raise wrong(what, f"a list of {kind.__name__} objects", values)
+    return listed
 
 
 def check_mapping(value: object, what: str) -> Mapping[str, Any]:

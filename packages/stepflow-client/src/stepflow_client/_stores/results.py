@@ -7,12 +7,13 @@ import json
 import math
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import InvalidArgumentError
+from .._data.arguments import check_instance, check_integer, check_seconds
 from .folders import user_folder
 from .sqlite import SharedFile
 
@@ -74,16 +75,10 @@ class ResultFile(SharedFile):
         on_failure: Callable[[str], object] | None,
     ) -> None:
         """Store the settings. The file is not opened yet."""
-        if not _is_number(max_age) or not max_age > 0:
-            raise InvalidArgumentError(f"max_age is a positive number of seconds, not {max_age!r}")
-        if not _is_number(max_bytes) or max_bytes < 1:
-            raise InvalidArgumentError(f"max_bytes is a positive number of bytes, not {max_bytes!r}")
-        if not isinstance(namespace, str):
-            raise InvalidArgumentError(f"namespace is a text, not {namespace!r}")
         super().__init__(path, on_failure=on_failure)
-        self._max_age = max_age
-        self._max_bytes = max_bytes
-        self._namespace = namespace
+        self._max_age = check_seconds(max_age, "max_age", endless=True)
+        self._max_bytes = check_integer(max_bytes, "max_bytes", least=1, most=sys.maxsize)
+        self._namespace = check_instance(namespace, "namespace", str)
 
     def _default_path(self) -> Path:
         return default_path()
@@ -97,6 +92,7 @@ class ResultFile(SharedFile):
         Raises:
             StepflowClientError: If the file cannot be changed.
         """
+        check_seconds(max_age, "max_age", zero=True)
         with self._raising("change"):
             if not self.path.exists():
                 return 0
@@ -180,7 +176,3 @@ class ResultFile(SharedFile):
 def _digest(*values: object) -> bytes:
     """Return the digest by which damage to an entry is detected."""
     return hashlib.sha256(repr(values).encode("utf-8", "surrogatepass")).digest()
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from .._base.lazy import lazy_module
 from .._codec import requests
-from .._http.settings import check_positive
+from .._data.arguments import check_flag, check_seconds
 from .._rules.cursor import Cursor
 from .following import Asked, Follower, Tick
 
@@ -53,9 +53,10 @@ class EventSource:
         """
         run_id = requests.check_run_id(run_id)
         Cursor.check(after, "s" if include_sub_runs else "e")
-        seconds = math.inf if heartbeat is None else check_positive(heartbeat, "heartbeat")
+        flags = check_flag(include_results, "include_results"), check_flag(include_sub_runs, "include_sub_runs")
+        seconds = math.inf if heartbeat is None else check_seconds(heartbeat, "heartbeat")
         timer = _HeartbeatTimer(seconds, math.inf if deadline is None else deadline)
-        return self._events(Asked(run_id, after, include_results, include_sub_runs, timer.left), timer)
+        return self._events(Asked(run_id, after, *flags, timer.left), timer)
 
     def _events(self, asked: Asked, timer: _HeartbeatTimer) -> Generator[RunEvent, None, None]:
         with closing(self._follower.follow(asked)) as followed:

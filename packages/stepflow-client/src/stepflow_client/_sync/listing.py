@@ -11,9 +11,10 @@ from typing import Any, Generic
 from uuid import UUID
 
 from .._codec import requests
+from .._data.arguments import check_flag, check_integer, check_text, wrong
 from .._rules import operations as api
 from .._rules.listing import Run, Window, is_coarse, newest_first, second
-from ..errors import InvalidArgumentError, InvalidResponseError
+from ..errors import InvalidResponseError
 from ..types.statuses import ExecutionStatus, status_number
 from .connection import Connection
 
@@ -86,7 +87,7 @@ class RunLister(Generic[Run]):
         timeout: float | None = None,
     ) -> Generator[Run, None, None]:
         """Iterate over runs, newest first, page by page."""
-        requests.check_limit(page_size, "page_size", least=2)
+        check_integer(page_size, "page_size", least=2)
         window = Window(since, until)
         filters = _filters(status, flow_name, root_run_id, parent_run_id, roots_only)
         return self._go_through(filters, window, page_size, timeout)
@@ -147,21 +148,20 @@ def _filters(
     """Check the filters that servers support, and return them as query parameters."""
     return {
         "status": _status_filter(status),
-        "flow_name": None if flow_name is None else requests.check_text(flow_name, "flow_name"),
+        "flow_name": None if flow_name is None else check_text(flow_name, "flow_name"),
         "root_run_id": None if root_run_id is None else requests.check_run_id(root_run_id),
         "parent_run_id": None if parent_run_id is None else requests.check_run_id(parent_run_id),
-        "roots_only": None if roots_only is None else bool(roots_only),
+        "roots_only": None if roots_only is None else check_flag(roots_only, "roots_only"),
     }
 
 
 def _status_filter(status: ExecutionStatus | str | None) -> Any:
     if status is None:
         return None
-    number = status_number(status)
+    number = status_number(status) if isinstance(status, str) else None
     # Servers ignore the filter and list all runs if they do not know the number.
     if number is None or ExecutionStatus(status) not in list(ExecutionStatus):
-        known = ", ".join(each.value for each in ExecutionStatus)
-        raise InvalidArgumentError(f"status is one of {known}, not {status!r}")
+        raise wrong("status", f"one of {', '.join(ExecutionStatus)}", status)
     from stepflow_api.models import RunStatus
 
     return RunStatus(number)

@@ -10,6 +10,7 @@ from html import escape
 from typing import Any
 
 from .._base.text import cut, fine_duration, short_json, visible, visible_lines
+from .._data.arguments import check_instances
 from ..types import RunArguments, RunItem, StepDetails
 from .charts import CHART_STYLE, Bar, StepTime, histogram, item_times, percentile, timeline
 from .graph import flow_graph
@@ -45,6 +46,7 @@ def report_page(reports: Sequence[ReportData]) -> str:
     Args:
         reports: One or more runs.
     """
+    reports = check_instances(reports, "reports", ReportData)
     runs = " and ".join(report.run.flow_name or report.run.run_id for report in reports)
     kind = "runs two" if len(reports) == 2 else "runs"
     parts = [f"<h1>{escape(visible(runs))}</h1>"]

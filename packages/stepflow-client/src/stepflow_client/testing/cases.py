@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .._base.text import short_json
+from .._data.arguments import check_function, check_instance, check_instances, check_integer
 from ..errors import RunTimeoutError, StepflowClientError
+from ..flows.cases import FlowCase, FlowTests
 from ..flows.matching import Difference
 from .recordings import Recording
 
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from .._sync.client import SyncStepflowClient
-    from ..flows.cases import FlowCase, FlowTests
     from ..types import FlowResult
 
 __all__ = ["CaseResult", "failure_text", "run_cases"]
@@ -70,10 +71,19 @@ def run_cases(
         repeat: Number of times to run each case. Default 1.
         replay: Recorded outputs of steps, which are then not executed; each case is then a separate run.
         record: A function that returns, for the id of a step, whether to put its output in `CaseResult.steps`.
-        include_times: Whether to read the times of steps, so that each case of a batch has a duration of its own. This takes
-            two more requests. Default False.
+        include_times: Whether to read the times of steps, so that each case of a batch has a duration of its own. This
+            takes two more requests. Default False.
         timeout: Seconds that the cases may take, all together in a batch. None, the default, sets no limit.
     """
+    from .._sync.client import SyncStepflowClient
+
+    check_instance(client, "client", SyncStepflowClient)
+    check_instance(tests, "tests", FlowTests)
+    check_instances(cases, "cases", FlowCase)
+    check_integer(repeat, "repeat", least=1)
+    if replay is not None:
+        check_instance(replay, "replay", Recording)
+    check_function(record, "record")
     every = [(case, attempt) for attempt in range(1, repeat + 1) for case in cases]
     wanted = [each for each in every if not each[0].fault]
     done = iter(_run_wanted(client, tests, wanted, replay, _Reading(record, include_times), timeout))
@@ -196,7 +206,8 @@ def failure_text(done: CaseResult, *, limit: int = 20) -> str:
         done: The result of the case.
         limit: Maximum number of differences to list. Default 20.
     """
-    if done.verdict == "error":
+    check_integer(limit, "limit", least=0)
+    if check_instance(done, "done", CaseResult).verdict == "error":
         return done.message
     lines = [str(each) for each in done.differences[:limit]]
     if len(done.differences) > limit:
