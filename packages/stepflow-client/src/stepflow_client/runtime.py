@@ -241,7 +241,7 @@ class StepflowRuntime(EmbeddedExecutor):
         Args:
             limit: Maximum number of lines. Default 100. `LogConfig.buffer_lines` lines are kept.
         """
-        return self._supervisor.logs.recent(limit)
+        return self._supervisor.logs.recent(check_integer(limit, "limit", least=0))
 
     def wait_ready(self) -> None:
         """Wait until the server and its workers are ready, for at most `startup_timeout`.

@@ -43,9 +43,10 @@ _START = frozenset(_StartOptions.__annotations__)
 OPTIONS_OF = {
     "run": _START | RunOptions.__annotations__.keys(),
     "submit": _START | SubmitOptions.__annotations__.keys(),
-    "map": frozenset({"variables", "variables_from_env", "max_concurrency", "on_cancel", "progress"}),
+    "map": frozenset({"variables", "variables_from_env", "max_concurrency", "on_cancel", "timeout", "progress"}),
     "get_result": frozenset({"timeout"}),
     "get_results": frozenset({"timeout"}),
+    "run_events": frozenset({"timeout"}),
     "wait_run": frozenset({"timeout", "progress"}),
 }
 """The methods that `with_options` affects, and the options that each of them has."""

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .._shared.streams import SyncEventStream, SyncOutcomeStream, SyncRunPager
     from ..flows.file import FlowSource
     from ..history import History
+    from ..logs import LogEntry
     from ..progress import ProgressOption
     from ..result_cache import ResultCache
     from ..types import (
@@ -200,6 +201,8 @@ class SyncStepflowClient(Picklable):
             retry=policy_of(retry),
             max_response_bytes=max_response_bytes,
         )
+        self._server_logs: Callable[[int], list[LogEntry]] | None = None
+        """Returns the last lines of the server's log; None unless it is the server of a runtime."""
         self._flows = FlowStore(self._connection)
         self._recorder = Recorder(history, self._connection.url)
         self._creator = RunCreator(self._connection, self._flows, self._recorder, exact_integers=exact_integers)
@@ -404,9 +407,14 @@ class SyncStepflowClient(Picklable):
         """
         return answers.build(responses.health, self._connection.health(timeout=timeout), "GET /health")
 
-    def server_info(self) -> ServerInfo:
-        """Return the server's release and capabilities. They are requested only once."""
-        return types.ServerInfo(**(self._connection.server())._asdict())
+    def server_info(self, *, timeout: float | None = None) -> ServerInfo:
+        """Return the server's release and capabilities. They are requested only once.
+
+        Args:
+            timeout: Seconds for the whole call, instead of the client's timeout.
+        """
+        with call_scope(timeout):
+            return types.ServerInfo(**(self._connection.server())._asdict())
 
     def list_components(self, *, include_schemas: bool = True, timeout: float | None = None) -> ComponentList:
         """Return the components that flows may use.
@@ -751,6 +759,7 @@ class SyncStepflowClient(Picklable):
         journal: str | os.PathLike[str] | None = None,
         on_lost: Literal["fail", "rerun"] = "fail",
         on_cancel: Literal["detach", "cancel"] = "detach",
+        timeout: float | None = None,
         progress: ProgressOption = False,
     ) -> SyncOutcomeStream:
         """Run a flow on any number of inputs and yield one outcome for each.
@@ -794,6 +803,8 @@ class SyncStepflowClient(Picklable):
                 have been executed; `rerun` runs them again.
             on_cancel: What to do with the runs in flight if the iteration ends early: `detach`, the default, leaves
                 them running; `cancel` marks them as cancelled.
+            timeout: Seconds until the last outcome, from the call on. None, the default, sets no limit. An input that
+                is slow to be read is waited for.
             progress: True shows the number of outcomes, as for `run`, and the total if the inputs have a length. Or a
                 function that is called with a `Progress` at the beginning, after outcomes and at the end. Default
                 False.
@@ -805,6 +816,8 @@ class SyncStepflowClient(Picklable):
                 damaged or in use by another batch, or if it cannot be read or written.
             InvalidFlowError: If the server refuses the flow.
             RunFailedError: If an input does not succeed, with `on_error="raise"`.
+            RunTimeoutError: If the timeout expires. The runs continue, unless `on_cancel` is `cancel`. A
+                RequestTimeoutError if it expires before the first run is created.
             AmbiguousRunError: If the client cannot tell whether a chunk's run was created. With a journal, making the
                 same call later finds out.
             TransportError: If the server cannot be reached.
@@ -825,6 +838,7 @@ class SyncStepflowClient(Picklable):
             journal=journal,
             on_lost=on_lost,
             on_cancel=on_cancel,
+            deadline=deadline_of(timeout),
         )
         if progress is not False:
             outcomes = self._reporter.counted(outcomes, inputs, progress)
@@ -1332,6 +1346,7 @@ class SyncStepflowClient(Picklable):
         include_results: bool = False,
         include_sub_runs: bool = False,
         heartbeat: float | None = None,
+        timeout: float | None = None,
     ) -> SyncEventStream:
         """Return the events of a run, from the beginning or a cursor, until the run ends.
 
@@ -1364,17 +1379,24 @@ class SyncStepflowClient(Picklable):
                 that relays the events (to a web page, for example) can keep its own connection open. A heartbeat may be
                 delayed by the duration of a request, for example while the server is away. None, the default: no
                 heartbeats.
+            timeout: Seconds until the last event, from the call on. None, the default, sets no limit.
 
         Raises:
             InvalidArgumentError: At the call, if an argument is invalid; while iterating, if `after` is the cursor of
                 events that were requested in another way, for example with another `include_sub_runs`.
             NotFoundError: If the server has no such run. This error and those below are raised while iterating.
+            RunTimeoutError: If the run did not end in time. The run continues.
             ServerConnectionError: If the server cannot be reached for a minute.
             UnsupportedByServerError: If the run will never end, because the server was restarted and does not resume
                 runs (0.9).
         """
         events = self._events.run_events(
-            run_id, after=after, include_results=include_results, include_sub_runs=include_sub_runs, heartbeat=heartbeat
+            run_id,
+            after=after,
+            include_results=include_results,
+            include_sub_runs=include_sub_runs,
+            heartbeat=heartbeat,
+            timeout=timeout,
         )
         return streams.SyncEventStream(events)
 

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from .._base.lazy import lazy_module
 from .._codec.requests import check_run_id
+from .._data.arguments import check_integer
 from .._rules.deadline import deadline_of, deadline_scope
+from ..errors import UnsupportedByServerError
 from ..types.results import OutputT
 from ..types.shown import Shown
 
 if TYPE_CHECKING:
     from .._codec import typed
     from .._shared.streams import SyncEventStream
+    from ..logs import LogEntry
     from ..progress import ProgressOption
     from ..types.account import RunAccount
     from ..types.flows import StoredFlow
@@ -129,6 +132,28 @@ class SyncRunHandle(Shown, Generic[OutputT]):
         """Return why an item failed, and what became of its steps. See `SyncStepflowClient.explain_run`."""
         account: RunAccount = self.client.explain_run(self.run_id, item_index=item_index, timeout=timeout)
         return account
+
+    def logs(self, *, limit: int = 10_000) -> list[LogEntry]:
+        """Return the lines of the server's log from the first one that names the run to the last, oldest first.
+
+        Lines that name only other runs are left out. The log is known if the client is that of a `StepflowRuntime`,
+        which keeps `LogConfig.buffer_lines` lines. Unless `LogConfig.level` is `info` or lower, it may hold none.
+
+        Args:
+            limit: Maximum number of lines of the log to look through, from the newest on. Default 10,000.
+
+        Raises:
+            UnsupportedByServerError: If the server is not embedded: no server returns its log.
+        """
+        if self.client._server_logs is None:
+            raise UnsupportedByServerError(
+                "the log of this server is not known here",
+                hint="a StepflowRuntime has the log of its server; `stepflow runs logs` that of a server it started",
+            )
+        from ..logs import lines_of_run
+
+        lines = self.client._server_logs(check_integer(limit, "limit", least=1))
+        return lines_of_run(lines, self.run_id, lambda line: line.timestamp.timestamp())
 
     def cancel(self, *, timeout: float | None = None) -> RunDetails:
         """Cancel the run. See `SyncStepflowClient.cancel_run`."""
