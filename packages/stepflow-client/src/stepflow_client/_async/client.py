@@ -23,6 +23,7 @@ from .._http.sockets import AsyncCancelled
 from .._rules import operations as api
 from .._rules.deadline import call_scope, deadline_of, deadline_override, deadline_scope
 from .._rules.transient import RetryPolicy, policy_of
+from .._shared.other_names import Guiding, guiding
 from .._shared.pickling import Picklable
 from .._shared.recorder import Recorder
 from .._shared.tracing import is_untraced
@@ -100,7 +101,7 @@ __all__ = ["StepflowClient"]
 Run = TypeVar("Run", "answers.Started", "FlowResult[Any]")
 
 
-class StepflowClient(Picklable):
+class StepflowClient(Guiding, Picklable):
     """A client for a Stepflow server, over HTTP.
 
     Example:
@@ -161,6 +162,7 @@ class StepflowClient(Picklable):
         InvalidArgumentError: If a setting is invalid.
     """
 
+    @guiding
     def __init__(
         self,
         base_url: str | httpx.URL | Sequence[str | httpx.URL] = _settings.DEFAULT_URL,
@@ -268,6 +270,7 @@ class StepflowClient(Picklable):
         )
 
     @classmethod
+    @guiding
     def from_env(
         cls,
         base_url: str | httpx.URL | Sequence[str | httpx.URL] | None = None,

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from .._async.client import StepflowClient
 from .._rules.deadline import deadline_of
+from .._shared.other_names import Guiding
 from .._sync.client import SyncStepflowClient
 from ..errors import RequestTimeoutError
 
@@ -74,7 +75,7 @@ def _forwarded_stream(
 _list_components = _forwarded(StepflowClient.list_components)
 
 
-class EmbeddedExecutor:
+class EmbeddedExecutor(Guiding):
     """Runs flows on the embedded server; base class of the runtime."""
 
     def __init__(self) -> None:

@@ -25,6 +25,7 @@ from .._http.sockets import SyncCancelled
 from .._rules import operations as api
 from .._rules.deadline import call_scope, deadline_of, deadline_override, deadline_scope
 from .._rules.transient import RetryPolicy, policy_of
+from .._shared.other_names import Guiding, guiding
 from .._shared.pickling import Picklable
 from .._shared.recorder import Recorder
 from .._shared.tracing import is_untraced
@@ -102,7 +103,7 @@ __all__ = ["SyncStepflowClient"]
 Run = TypeVar("Run", "answers.Started", "FlowResult[Any]")
 
 
-class SyncStepflowClient(Picklable):
+class SyncStepflowClient(Guiding, Picklable):
     """A client for a Stepflow server, over HTTP.
 
     Example:
@@ -164,6 +165,7 @@ class SyncStepflowClient(Picklable):
         InvalidArgumentError: If a setting is invalid.
     """
 
+    @guiding
     def __init__(
         self,
         base_url: str | httpx.URL | Sequence[str | httpx.URL] = _settings.DEFAULT_URL,
@@ -271,6 +273,7 @@ class SyncStepflowClient(Picklable):
         )
 
     @classmethod
+    @guiding
     def from_env(
         cls,
         base_url: str | httpx.URL | Sequence[str | httpx.URL] | None = None,
