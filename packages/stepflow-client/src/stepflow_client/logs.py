@@ -156,14 +156,17 @@ class RunLine(Protocol):
     @property
     def message(self) -> str:
         """The text."""
+        ...
 
     @property
     def target(self) -> str:
         """The part of the server that wrote it; empty for a worker's line."""
+        ...
 
     @property
     def run_ids(self) -> frozenset[str]:
         """The ids of the runs that the line names."""
+        ...
 
 
 Line = TypeVar("Line", bound=RunLine)

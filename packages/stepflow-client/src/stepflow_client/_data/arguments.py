@@ -83,6 +83,7 @@ def check_texts(values: object, what: str) -> list[str]:
         InvalidArgumentError: If it is neither.
     """
     listed: Any = [values] if isinstance(values, str) else values
+    found: list[Any]
     try:
         found = list(listed)
     except TypeError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .shown import Shown
 
 if TYPE_CHECKING:
-    from .results import FlowError
+    from .results import FlowErrorOrNone
     from .statuses import ExecutionStatus
 
 __all__ = ["FailedChild", "FailureKind", "RunAccount", "StepAccount", "StepState", "state_text"]
@@ -84,7 +84,7 @@ class StepAccount:
     """The status that the server reports; None if it does not list the step."""
     because_of: str | None = None
     """For `not_run`: the step whose failure is the reason."""
-    error: FlowError | None = None
+    error: FlowErrorOrNone = None
     """The error of a failed step; None for a step that was not run."""
     is_default: bool | None = False
     """Whether the step failed and its `onError` default is its output. None if the server does not tell: the output is
@@ -128,7 +128,7 @@ class RunAccount(Shown):
     """Why the item did not succeed; None if it did, or if it has not ended."""
     cause: str | None = None
     """The id of the step that failed first and made the item fail; None if no step did, or if it is not known."""
-    error: FlowError | None = None
+    error: FlowErrorOrNone = None
     """The item's error, with the step and the message of its cause."""
     hint: str | None = None
     """What to change, if that is known: for example which field of its input the component refuses."""

@@ -10,7 +10,7 @@ from pydantic import Field, PlainSerializer, SkipValidation
 
 from .._data.secrets import is_hidden
 from .models import Listing, Model
-from .results import FlowError, FlowResult, _Status
+from .results import FlowErrorOrNone, FlowResult, _Status
 from .shown import Records, Shown
 from .statuses import ExecutionStatus, read_status
 
@@ -208,7 +208,7 @@ class StepDetails(Model, Shown):
     step_index: int | None = None
     output: Any = None
     """The step's output, if the server returns it (0.9, and 0.12 and newer)."""
-    error: FlowError | None = None
+    error: FlowErrorOrNone = None
     is_kept: bool = False
     """Whether the run is a rerun that keeps this step: its output is that of the earlier run, and its component was not
     called."""
