@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from stepflow_client import RunOptions, StepflowClient, StepflowExecutor, StepflowRuntime, SubmitOptions
 from stepflow_client._embedded.executor import EmbeddedExecutor
+from stepflow_client._shared.options import EventOptions, RerunOptions, RunFilters
 
 
 def keywords(method: Any) -> set[str]:
@@ -22,6 +23,9 @@ def keywords(method: Any) -> set[str]:
         (RunOptions, StepflowExecutor.run),
         (SubmitOptions, StepflowClient.submit),
         (SubmitOptions, StepflowExecutor.submit),
+        (EventOptions, StepflowClient.run_events),
+        (RerunOptions, StepflowClient.rerun),
+        (RunFilters, StepflowClient.list_runs),
     ],
 )
 def test_options_are_the_keywords_of_the_method(options: Any, method: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, Unpack
 
 from .._base.lazy import lazy_module
 from .._codec.requests import check_run_id
@@ -15,6 +15,7 @@ from ..types.shown import Shown
 
 if TYPE_CHECKING:
     from .._codec import typed
+    from .._shared.options import EventOptions, RerunOptions
     from .._shared.streams import EventStream
     from ..logs import LogEntry
     from ..progress import ProgressOption
@@ -113,7 +114,7 @@ class RunHandle(Shown, Generic[OutputT]):
         )
         return steps
 
-    def events(self, **options: Any) -> EventStream:
+    def events(self, **options: Unpack[EventOptions]) -> EventStream:
         """Return the events of the run. The arguments are those of `StepflowClient.run_events`."""
         stream: EventStream = self.client.run_events(self.run_id, **options)
         return stream
@@ -164,7 +165,7 @@ class RunHandle(Shown, Generic[OutputT]):
         """Delete the run. See `StepflowClient.delete_run`."""
         await self.client.delete_run(self.run_id, timeout=timeout)
 
-    async def rerun(self, **options: Any) -> RerunResult:
+    async def rerun(self, **options: Unpack[RerunOptions]) -> RerunResult:
         """Run the flow again. The arguments are those of `StepflowClient.rerun`."""
         result: RerunResult = await self.client.rerun(self.run_id, **options)
         return result

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, Unpack
 
 from .._base.lazy import lazy_module
 from .._codec.requests import check_run_id
@@ -17,6 +17,7 @@ from ..types.shown import Shown
 
 if TYPE_CHECKING:
     from .._codec import typed
+    from .._shared.options import EventOptions, RerunOptions
     from .._shared.streams import SyncEventStream
     from ..logs import LogEntry
     from ..progress import ProgressOption
@@ -113,7 +114,7 @@ class SyncRunHandle(Shown, Generic[OutputT]):
         steps: ListStepsResponse = self.client.get_run_steps(self.run_id, include_times=include_times, timeout=timeout)
         return steps
 
-    def events(self, **options: Any) -> SyncEventStream:
+    def events(self, **options: Unpack[EventOptions]) -> SyncEventStream:
         """Return the events of the run. The arguments are those of `SyncStepflowClient.run_events`."""
         stream: SyncEventStream = self.client.run_events(self.run_id, **options)
         return stream
@@ -164,7 +165,7 @@ class SyncRunHandle(Shown, Generic[OutputT]):
         """Delete the run. See `SyncStepflowClient.delete_run`."""
         self.client.delete_run(self.run_id, timeout=timeout)
 
-    def rerun(self, **options: Any) -> RerunResult:
+    def rerun(self, **options: Unpack[RerunOptions]) -> RerunResult:
         """Run the flow again. The arguments are those of `SyncStepflowClient.rerun`."""
         result: RerunResult = self.client.rerun(self.run_id, **options)
         return result
