@@ -24,14 +24,14 @@ GUESTS: list[dict[str, Any]] = [{"guest": "Ada"}, {"guset": "a slip of the pen"}
 async def main() -> None:
     """Submit the batch, wait, and look at the results and the run as a whole."""
     async with StepflowRuntime.start() as runtime:
-        run_id = await runtime.submit(FLOW, GUESTS, max_concurrency=2)
-        for given, result in zip(GUESTS, await runtime.get_results(run_id, timeout=60), strict=True):
+        handle = await runtime.start_run(FLOW, GUESTS, max_concurrency=2)
+        for given, result in zip(GUESTS, await handle.results(timeout=60), strict=True):
             if result.is_success:
                 print(f"{given}: {result.output['messages'][-1]['content']}")
-            elif result.error is not None:
+            else:
                 print(f"{given}: {result.error.code}, {result.error.message}")
 
-        run = await runtime.client.get_run(run_id)
+        run = await handle.details()
         print(f"{run.flow_name} {run.status}: {run.items.completed} completed, {run.items.failed} failed")
 
 

@@ -14,19 +14,16 @@ FAN_OUT = Path(__file__).with_name("fan_out.yaml")
 async def main() -> None:
     """Read up to the first step, keep the cursor, and go on from there."""
     async with StepflowRuntime.start() as runtime:
-        run_id = await runtime.submit(FAN_OUT, {"names": ["Ada", "Grace", "Edsger"]})
-        client = runtime.client
+        handle = await runtime.start_run(FAN_OUT, {"names": ["Ada", "Grace", "Edsger"]})
 
-        cursor = None
-        async with client.run_events(run_id) as events:
+        async with handle.events() as events:
             async for event in events:
-                cursor = event.cursor
                 print("before:", event.type)
                 if isinstance(event, StepStartedEvent):
                     break
 
         # The cursor is text: it can be stored, and used by another process.
-        async for event in client.run_events(run_id, after=cursor, include_results=True):
+        async for event in handle.events(after=events.cursor, include_results=True):
             match event:
                 case StepCompletedEvent():
                     print(f"after: {event.step_id} {event.status} with {event.output['successful']} results")

@@ -1,4 +1,4 @@
-"""Compare the public interfaces with tests/surface: python scripts/public_surface.py [--rewrite]
+"""Compare the public interfaces with tests/surface: python scripts/public_surface.py [--rewrite | --release]
 
 - client.txt: the public names of stepflow_client and of its public modules with their signatures, read from the source
 - command.txt: every command of `stepflow` with its arguments and flags
@@ -6,13 +6,20 @@
 
 A removed or changed line breaks callers; new lines are recorded with `--rewrite`. Without it, any difference is printed
 and the exit code is 1.
+
+tests/surface/released holds the snapshots of the last release, which `--release` writes. A public name or argument may
+only go if it was deprecated there: the name with `@deprecated` (PEP 702), the argument with a description in `Args:`
+that begins with `Deprecated`. Before the first release the files are empty, and everything may change.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
+import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +30,7 @@ from stepflow_cli.main import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 SNAPSHOTS = ROOT / "tests" / "surface"
+RELEASED = SNAPSHOTS / "released"
 SOURCES = ROOT / "packages" / "stepflow-client" / "src"
 SPEC = ROOT / "openapi" / "stepflow.yaml"
 PUBLIC_MODULES = (
@@ -41,8 +49,11 @@ PUBLIC_MODULES = (
 )
 """The modules whose names in `__all__` are public besides those of the package itself."""
 METHODS = ("get", "put", "post", "delete", "patch")
+DEPRECATED = "  # deprecated"
+"""Marks a line whose name is deprecated; followed by a colon and their names, arguments that are."""
 
 
+@cache
 def client_lines(sources: Path = SOURCES) -> list[str]:
     """Return a line for each public name of stepflow_client and its public modules, and for each member of classes."""
     package = griffe.load("stepflow_client", search_paths=[str(sources)], resolve_aliases=True)
@@ -60,9 +71,9 @@ def client_lines(sources: Path = SOURCES) -> list[str]:
 
 def _object_lines(name: str, found: Any) -> Iterator[str]:
     if found.is_function:
-        yield f"{name}{_signature(found)}"
+        yield f"{name}{_signature(found)}{_deprecations(found)}"
     elif found.is_class:
-        yield f"class {name}({', '.join(str(base) for base in found.bases)})"
+        yield f"class {name}({', '.join(str(base) for base in found.bases)}){_deprecations(found)}"
         for member in sorted(found.all_members):
             if member == "__init__" or not (member.startswith("_") or member == "model_config"):
                 target = found.all_members[member]
@@ -73,11 +84,51 @@ def _object_lines(name: str, found: Any) -> Iterator[str]:
 
 def _member_lines(name: str, member: Any) -> Iterator[str]:
     if member.is_function:
-        yield f"{'async ' if 'async' in member.labels else ''}{name}{_signature(member)}"
+        yield f"{'async ' if 'async' in member.labels else ''}{name}{_signature(member)}{_deprecations(member)}"
     elif member.is_attribute:
         read_only = " (read-only)" if "property" in member.labels else ""
         value = f" = {member.value}" if member.value is not None else ""
-        yield f"{name}: {member.annotation}{value}{read_only}"
+        yield f"{name}: {member.annotation}{value}{read_only}{_deprecations(member)}"
+
+
+def _deprecations(found: Any) -> str:
+    """Return the mark of a name that is deprecated, or of its arguments that are."""
+    decorators = [str(each.value) for each in getattr(found, "decorators", ())]
+    if any(re.match(r"(?:[\w.]+\.)?deprecated\(", each) for each in decorators):
+        return DEPRECATED
+    text = found.docstring.value if found.docstring is not None else ""
+    names = re.findall(r"^ {4}(\w+): Deprecated\b", text, re.MULTILINE)
+    return f"{DEPRECATED}: {', '.join(names)}" if names else ""
+
+
+def removals(released: list[str], now: list[str]) -> list[str]:
+    """Return the names and arguments of a release that are gone although they were not deprecated in it."""
+    known = {name: arguments for name, arguments, _ in map(_parts, now)}
+    gone: list[str] = []
+    for line in released:
+        name, arguments, deprecated = _parts(line)
+        if deprecated is None:
+            continue
+        if name not in known:
+            gone.append(name)
+        else:
+            missing = arguments - known[name] - deprecated
+            gone += [f"{name}({each}=)" for each in sorted(missing)]
+    return gone
+
+
+def _parts(line: str) -> tuple[str, set[str], set[str] | None]:
+    """Return the name of a line of client.txt, its arguments, and the deprecated ones: None for the name itself."""
+    text, mark, names = line.partition(DEPRECATED)
+    deprecated = None if mark and not names else set(re.findall(r"\w+", names))
+    start = re.match(r"(?:class |async )?([\w.]+)", text)
+    assert start is not None, line
+    if text.startswith("class ") or text[start.end() : start.end() + 1] != "(":
+        return start[1], set(), deprecated
+    function = ast.parse(f"def function{text[start.end() :]}: ...").body[0]
+    assert isinstance(function, ast.FunctionDef)
+    given = function.args
+    return start[1], {each.arg for each in (*given.posonlyargs, *given.args, *given.kwonlyargs)}, deprecated
 
 
 def _signature(function: Any) -> str:
@@ -198,16 +249,30 @@ def differences(name: str, now: list[str]) -> str:
     return "\n".join(parts)
 
 
+def undeprecated() -> str:
+    """Return what the last release had and is gone without having been deprecated, and what to do; empty if nothing."""
+    gone = removals((RELEASED / "client.txt").read_text("utf-8").splitlines(), client_lines())
+    if not gone:
+        return ""
+    told = ["gone since the last release, in which they were not deprecated:", *(f"  - {each}" for each in gone)]
+    return "\n".join([*told, "Restore them and deprecate them: see docs/stability.md."])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rewrite", action="store_true", help="write the snapshots anew")
-    rewrite = parser.parse_args().rewrite
+    parser.add_argument("--release", action="store_true", help="write the snapshots anew, also as those of a release")
+    asked = parser.parse_args()
     told: list[str] = []
     for name, lines in SURFACES.items():
-        if rewrite:
-            (SNAPSHOTS / name).write_text("".join(f"{line}\n" for line in lines()), encoding="utf-8")
+        if asked.rewrite or asked.release:
+            content = "".join(f"{line}\n" for line in lines())
+            (SNAPSHOTS / name).write_text(content, encoding="utf-8")
+            if asked.release and name == "client.txt":
+                (RELEASED / name).write_text(content, encoding="utf-8")
         elif text := differences(name, lines()):
             told.append(text)
+    told += filter(None, [undeprecated()])
     print(*told, sep="\n", end="\n" if told else "", file=sys.stderr)
     return 1 if told else 0
 

@@ -384,8 +384,8 @@ async def test_the_variables_of_a_flow(client: Any, other: Any) -> None:
     flow_id = (await other.store_flow(WITH_VARIABLES)).flow_id
     declared = (await client.get_flow_variables(flow_id)).variables
     assert set(declared) == {"city", "count", "api-key"}
-    assert (declared["city"].required, declared["city"].env_var) == (True, "OUR_CITY")
-    assert (declared["count"].required, declared["count"].default) == (False, 3)
+    assert (declared["city"].is_required, declared["city"].env_var) == (True, "OUR_CITY")
+    assert (declared["count"].is_required, declared["count"].default) == (False, 3)
     assert declared["api-key"].is_secret
 
 

@@ -257,14 +257,14 @@ async def test_kept_steps_are_told_apart_and_have_their_own_component(
     for run_id, kept in ((first, ""), (again, "ab"), ((await client.rerun(again, from_step="c")).result.run_id, "ab")):
         written = {step["id"]: step["component"] for step in flow["steps"]}
         steps = (await client.get_run_steps(run_id)).steps
-        assert {step.step_id: (step.kept, step.component) for step in steps} == {
+        assert {step.step_id: (step.is_kept, step.component) for step in steps} == {
             name: (name in kept, component) for name, component in written.items()
         }
         account = await client.explain_run(run_id)
         assert [step.text for step in account.steps] == ["kept" if name in kept else "completed" for name in written]
         assert [step.component for step in account.steps] == list(written.values())
         one = await client.get_run_step(run_id, "b")
-        assert (one.kept, one.component) == ("b" in kept, COUNT)
+        assert (one.is_kept, one.component) == ("b" in kept, COUNT)
 
 
 async def test_a_rerun_of_a_run_with_a_key_is_another_run(client: Any, release: str, tmp_path: Path) -> None:

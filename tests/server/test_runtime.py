@@ -268,7 +268,7 @@ def test_a_client_of_a_server_that_does_not_start_says_why() -> None:
     runtime = StepflowRuntime.start(config={"plugins": {"x": {"type": "nonsense"}}, "routes": {}}, port=free_port())
     with pytest.raises(ServerStartError, match="nonsense"):
         _ = runtime.sync_client
-    assert not runtime.crashed
+    assert not runtime.is_crashed
 
 
 def test_it_is_an_executor_at_any_time(fake_server: Callable[[str], None]) -> None:
@@ -644,10 +644,10 @@ def test_a_crash_callback_may_take_the_exit_code_alone(arity: int) -> None:
         -1: lambda *given: told.append(given),
     }
     with StepflowRuntime.start(on_crash=callbacks[arity]) as runtime:
-        assert not runtime.crashed
+        assert not runtime.is_crashed
         crash(runtime)
         assert eventually(lambda: bool(told))
-        assert runtime.crashed
+        assert runtime.is_crashed
     assert [len(each) for each in told] == [abs(arity) if arity > 0 else 2]
     assert told[0][0] == -signal.SIGKILL
 
@@ -656,15 +656,15 @@ def test_crashed_is_over_with_the_restart() -> None:
     seen: list[bool] = []
     holder: list[StepflowRuntime] = []
     with StepflowRuntime.start(
-        restart_policy=RestartPolicy.ALWAYS, on_crash=lambda code: seen.append(holder[0].crashed)
+        restart_policy=RestartPolicy.ALWAYS, on_crash=lambda code: seen.append(holder[0].is_crashed)
     ) as runtime:
         holder.append(runtime)
         crash(runtime)
         assert eventually(lambda: runtime.restarts == 1)
         runtime.wait_ready()
-        assert not runtime.crashed
+        assert not runtime.is_crashed
     assert seen == [True]
-    assert not runtime.crashed
+    assert not runtime.is_crashed
 
 
 def test_a_crash_callback_that_asks_for_a_client_is_not_kept_waiting() -> None:

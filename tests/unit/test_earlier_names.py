@@ -6,6 +6,7 @@ Their tests make results, diagnostics and components by hand, and look at the cl
 from __future__ import annotations
 
 import asyncio
+import inspect
 from datetime import datetime
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -13,6 +14,7 @@ from unittest.mock import AsyncMock
 
 import httpx
 import pytest
+import stepflow_client
 from stepflow_client import (
     ComponentInfo,
     Diagnostic,
@@ -30,6 +32,7 @@ from stepflow_client import (
     SyncStepflowClient,
     ValidationResult,
 )
+from stepflow_client._shared.other_names import METHODS, SETTINGS
 
 from tests.unit.both_twins import FLOW, RUN_ID, URL, Server
 
@@ -198,3 +201,43 @@ def test_calls_by_their_earlier_arguments() -> None:
 def test_the_names_are_typed() -> None:
     assert get_type_hints(FlowResult.is_skipped.fget)["return"] is bool
     assert get_type_hints(Diagnostic.location.fget)["return"] is str
+
+
+# Names of other clients
+
+
+@pytest.mark.parametrize("name", ["AsyncStepflowClient", "StepflowError", "StepflowSyncClient", "RunStatus"])
+def test_a_class_of_another_client_is_answered_with_ours(name: str) -> None:
+    with pytest.raises(ImportError, match=f"stepflow_client has no {name}; use ") as caught:
+        exec(f"from stepflow_client import {name}")
+    assert hasattr(stepflow_client, str(caught.value).rpartition("use ")[2])
+    with pytest.raises(AttributeError, match="has no attribute 'Nonsense'"):
+        stepflow_client.Nonsense  # noqa: B018
+
+
+@pytest.mark.parametrize("kind", [StepflowClient, SyncStepflowClient])
+def test_arguments_of_another_client_are_answered_with_ours(kind: Any) -> None:
+    for name, ours in SETTINGS.items():
+        assert ours in inspect.signature(kind).parameters
+        assert name not in inspect.signature(kind).parameters
+        for call in (kind, kind.from_env):
+            with pytest.raises(TypeError, match=rf"there is no argument '{name}'; use {ours}="):
+                call(**{name: 3})
+    with pytest.raises(TypeError, match="unexpected keyword argument 'nonsense'"):
+        kind(nonsense=1)
+
+
+@pytest.mark.parametrize("kind", [StepflowClient, SyncStepflowClient])
+def test_methods_of_another_client_are_answered_with_ours(kind: Any) -> None:
+    client = kind(URL)
+    for name, ours in METHODS.items():
+        if hasattr(kind, name):
+            continue
+        with pytest.raises(AttributeError, match=f"has no attribute '{name}'; use ") as caught:
+            getattr(client, name)
+        assert ours in str(caught.value)
+        assert hasattr(kind, ours) or ours.startswith(("Stepflow", "list_runs "))
+    with pytest.raises(AttributeError, match="did you mean 'get_run_steps'"):
+        client.get_run_stpes  # noqa: B018
+    with pytest.raises(AttributeError, match=r"has no attribute '_private'$"):
+        client._private  # noqa: B018

@@ -6,7 +6,9 @@ import inspect
 from typing import Any
 
 import pytest
-from stepflow_client import RunOptions, StepflowClient, StepflowExecutor, SubmitOptions
+from stepflow_client import RunOptions, StepflowClient, StepflowExecutor, StepflowRuntime, SubmitOptions
+from stepflow_client._embedded.executor import EmbeddedExecutor
+from stepflow_client._shared.options import EventOptions, RerunOptions, RunFilters
 
 
 def keywords(method: Any) -> set[str]:
@@ -21,7 +23,30 @@ def keywords(method: Any) -> set[str]:
         (RunOptions, StepflowExecutor.run),
         (SubmitOptions, StepflowClient.submit),
         (SubmitOptions, StepflowExecutor.submit),
+        (EventOptions, StepflowClient.run_events),
+        (RerunOptions, StepflowClient.rerun),
+        (RunFilters, StepflowClient.list_runs),
     ],
 )
 def test_options_are_the_keywords_of_the_method(options: Any, method: Any) -> None:
     assert set(options.__annotations__) == keywords(method) - {"output_type"}
+
+
+NOT_FORWARDED = {"from_env": "a runtime is made by `start`"}
+"""Methods of the client that the runtime does not have, with the reason."""
+OTHERWISE = {"aclose": "it stops the server", "with_options": "it returns a client"}
+"""Methods that the runtime has, with the same parameters, and that do not call the client's."""
+
+
+def test_the_runtime_has_every_method_of_its_client() -> None:
+    methods = dict(inspect.getmembers(StepflowClient, inspect.isfunction)) | {"from_env": StepflowClient.from_env}
+    public = {name: method for name, method in methods.items() if not name.startswith("_")}
+    assert len(public) > 30
+    missing = {name for name in public if not hasattr(StepflowRuntime, name)}
+    assert missing == NOT_FORWARDED.keys()
+    for name in public.keys() - missing:
+        ours, theirs = getattr(StepflowRuntime, name), public[name]
+        assert [*inspect.signature(ours).parameters.values()] == [*inspect.signature(theirs).parameters.values()], name
+        assert inspect.iscoroutinefunction(ours) is inspect.iscoroutinefunction(theirs), name
+        if name not in OTHERWISE:
+            assert ours.__module__ == EmbeddedExecutor.__module__ or ours.__wrapped__ is theirs, name

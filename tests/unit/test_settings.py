@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import SyncStepflowClient
+from stepflow_client._data.arguments import check_seconds
 from stepflow_client._http.messages import Timeouts
 from stepflow_client._http.proxies import environment_proxy
 from stepflow_client._http.settings import (
@@ -17,7 +18,6 @@ from stepflow_client._http.settings import (
     TokenAuth,
     check_auth,
     check_headers,
-    check_positive,
     check_timeout,
     environment_settings,
     parse_url,
@@ -181,9 +181,9 @@ def test_what_is_no_timeout(timeout: Any) -> None:
 
 
 def test_a_wait_may_be_longer_than_a_socket_waits() -> None:
-    assert check_positive(10**9, "timeout") == 1e9
+    assert check_seconds(10**9, "timeout") == 1e9
     with pytest.raises(InvalidArgumentError, match="above zero and finite"):
-        check_positive(10**400, "timeout")
+        check_seconds(10**400, "timeout")
 
 
 # TLS

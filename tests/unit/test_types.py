@@ -107,7 +107,7 @@ def test_an_unknown_number_becomes_a_member_of_its_own() -> None:
     assert status is ExecutionStatus("unknown_99")
     assert status.name == "UNKNOWN_99"
     assert status_number(status) == 99
-    assert not status.is_final
+    assert not status.is_finished
     assert isinstance(status, ExecutionStatus)
     assert status not in list(ExecutionStatus)
     assert FlowError(message="m", code=77).code == "unknown_77"  # type: ignore[arg-type]
@@ -155,7 +155,7 @@ def test_what_is_no_status_is_refused(status: object) -> None:
     ],
 )
 def test_which_statuses_are_final(status: str, final: bool) -> None:
-    assert ExecutionStatus(status).is_final is final
+    assert ExecutionStatus(status).is_finished is final
     assert details(status=status).is_finished is final
 
 

@@ -469,13 +469,13 @@ def test_the_variables_of_a_flow() -> None:
     found = flow_variables({"schemas": {"properties": {"variables": schema}}})
     assert list(found) == ["key", "n", "free", "wrong"]
     assert found["key"] == FlowVariable(
-        required=True,
+        is_required=True,
         env_var="KEY",
         is_secret=True,
         description="The key",
         value_schema=declared["key"],  # type: ignore[arg-type]
     )
-    assert (found["n"].required, found["n"].default) == (False, 0)
+    assert (found["n"].is_required, found["n"].default) == (False, 0)
     assert (found["wrong"].env_var, found["wrong"].description, found["wrong"].is_secret) == (None, None, False)
 
 
@@ -497,7 +497,7 @@ def test_a_flow_without_variables(flow: dict[str, Any]) -> None:
 @pytest.mark.parametrize("required", [5, None, "a", {"a": 1}, True])
 def test_required_may_be_nonsense(required: Any) -> None:
     schema = {"required": required, "properties": {"a": {}}}
-    assert not flow_variables({"schemas": {"properties": {"variables": schema}}})["a"].required
+    assert not flow_variables({"schemas": {"properties": {"variables": schema}}})["a"].is_required
 
 
 def test_components_by_any_of_their_names() -> None:

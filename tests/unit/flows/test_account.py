@@ -202,7 +202,7 @@ def test_expressions_that_servers_refuse_raise_nothing(output: Any) -> None:
 def test_whether_a_default_was_used(component: str, default: Any, output: Any, expected: bool | None) -> None:
     rule = {"component": component, "onError": {"action": "useDefault", "defaultValue": default}}
     account = explained(flow(s("a"), ("a", 1), a=rule), None, step("a", "completed", output=output))
-    assert account.steps[0].used_default is expected
+    assert account.steps[0].is_default is expected
     assert bool(account.unknown) is (expected is None)
     assert account.steps[0].text == ("completed with its default" if expected else "completed")
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -83,6 +84,100 @@ def test_the_public_surface_is_the_recorded_one(name: str) -> None:
 def test_every_operation_is_offered_by_facade_twin_and_command() -> None:
     if missing := not_offered(public_surface.SPEC):
         pytest.fail("\n".join(missing), pytrace=False)
+
+
+IS_A_QUESTION = re.compile(r"^(is|was|has)_")
+NAMED_OTHERWISE = {
+    "inferred": "the name of the field of events, also in `-o json` and in relayed events",
+    "valid": "the name that `ValidationResult` had in the earlier packages",
+}
+"""Public bools that are no options and have another name, with the reason."""
+OPTIONS = {"LogConfig", "ResultCache", "drawing.Drawing"}
+"""Classes whose bools are what their caller asks for, like arguments."""
+
+
+def test_names_of_bools_are_questions() -> None:
+    found = [re.match(r"(?:class )?([\w.]+)\.(\w+): bool\b", line) for line in public_surface.client_lines()]
+    named = {(each[1], each[2]) for each in found if each is not None and not each[1].endswith("Options")}
+    assert len(named) > 30
+    wrong = {name for owner, name in named if owner not in OPTIONS and not IS_A_QUESTION.match(name)}
+    assert wrong == NAMED_OTHERWISE.keys()
+
+
+def test_nothing_public_goes_without_having_been_deprecated() -> None:
+    if told := public_surface.undeprecated():
+        pytest.fail(told, pytrace=False)
+
+
+OLD = '''
+from typing_extensions import deprecated
+
+__all__ = ["History", "forget", "keep", "old"]
+
+class History:
+    """A history."""
+
+    days: int = 3
+
+    @deprecated("use get")
+    def find(self, name: str) -> None:
+        """Find."""
+
+    def get(self, name: str, limit: int = 3, *, order: str = "up") -> None:
+        """Return a run.
+
+        Args:
+            name: The name.
+            limit: Deprecated: nothing needs it.
+            order: The order.
+        """
+
+@deprecated("use keep")
+def forget() -> None: ...
+
+def keep(what: tuple[int, str] = (1, "a")) -> None: ...
+
+def old() -> None: ...
+'''
+
+
+def surface_of(folder: Path, text: str) -> list[str]:
+    """Return the lines of a package that has one public module."""
+    home = folder / "stepflow_client"
+    home.mkdir(parents=True)
+    (home / "__init__.py").write_text("__all__ = []\n", "utf-8")
+    for name in public_surface.PUBLIC_MODULES:
+        (home / f"{name}.py").write_text(text if name == "history" else "__all__ = []\n", "utf-8")
+    return public_surface.client_lines(folder)
+
+
+def test_what_was_not_deprecated_in_the_last_release_may_not_go(tmp_path: Path) -> None:
+    released = surface_of(tmp_path / "released", OLD)
+    assert public_surface.removals(released, released) == []
+    assert public_surface.removals([], released) == []
+
+    # Names and arguments that were deprecated go; the rest stays.
+    without = OLD.replace(
+        '    @deprecated("use get")\n    def find(self, name: str) -> None:\n        """Find."""\n', ""
+    )
+    without = without.replace(" limit: int = 3,", "").replace(
+        '@deprecated("use keep")\ndef forget() -> None: ...\n', ""
+    )
+    without = without.replace('"forget", ', "").replace("            limit: Deprecated: nothing needs it.\n", "")
+    now = surface_of(tmp_path / "now", without)
+    assert len(now) == len(released) - 2
+    assert public_surface.removals(released, now) == []
+
+    # The same removals from a release without the deprecations are refused.
+    bold = OLD.replace('@deprecated("use get")', "").replace('@deprecated("use keep")', "").replace("Deprecated: ", "")
+    gone = public_surface.removals(surface_of(tmp_path / "bold", bold), now)
+    assert gone == ["history.History.find", "history.History.get(limit=)", "history.forget"]
+
+    # So are others: an argument, an attribute, a function.
+    less = without.replace(', *, order: str = "up"', "").replace("    days: int = 3\n", "")
+    less = less.replace("def old() -> None: ...\n", "").replace(', "old"', "")
+    gone = public_surface.removals(released, surface_of(tmp_path / "less", less))
+    assert gone == ["history.History.days", "history.History.get(order=)", "history.old"]
 
 
 def test_a_changed_signature_and_a_new_name_are_told(tmp_path: Path) -> None:

@@ -31,4 +31,4 @@ GRACE = 30.0
 def test_the_ending(status: str, running: int, quiet: float, ending: Ending) -> None:
     assert ending_of(ExecutionStatus(status), running, quiet, GRACE) is ending
     assert is_given_up(ExecutionStatus(status), running) is (ending in (Ending.UNSETTLED, Ending.LOST))
-    assert ending.is_final is (ending in (Ending.ENDED, Ending.LOST))
+    assert ending.is_finished is (ending in (Ending.ENDED, Ending.LOST))

@@ -233,7 +233,7 @@ def test_a_damaged_cache_gives_the_true_result_or_none(tmp_path: Path, count: in
     """No exception leaves the cache, and what it finds is what was stored."""
     path = tmp_path / "results.db"
     stored = {f"{number:064x}": {"price": number * 1000, "text": "as it was " * number} for number in range(20)}
-    whole = ResultFile(path, ttl=1e6, max_bytes=2**20, namespace="", on_failure=None)
+    whole = ResultFile(path, max_age=1e6, max_bytes=2**20, namespace="", on_failure=None)
     for key, output in stored.items():
         whole.keep(key, f"run {key}", output)
     whole.close()
@@ -241,7 +241,7 @@ def test_a_damaged_cache_gives_the_true_result_or_none(tmp_path: Path, count: in
     ends: Counter[str] = Counter()
     for seed, kind in _damages(path, count, "results"):
         warnings: list[str] = []
-        cache = ResultFile(path, ttl=1e6, max_bytes=2**20, namespace="", on_failure=warnings.append)
+        cache = ResultFile(path, max_age=1e6, max_bytes=2**20, namespace="", on_failure=warnings.append)
         for key, output in stored.items():
             found = cache.find(key)
             ends["none" if found is None else "true"] += 1

@@ -115,7 +115,7 @@ def test_no_secret_is_in_the_file(path: Path) -> None:
 def test_cleared_runs_are_overwritten(path: Path) -> None:
     history = History(path)
     history.record("1", note="remove-me-please")
-    assert history.clear(older_than=3600) == 0
+    assert history.clear(max_age=3600) == 0
     assert history.clear() == 1
     assert history.search() == []
     assert b"remove-me-please" not in _files(path)

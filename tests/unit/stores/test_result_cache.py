@@ -62,15 +62,15 @@ def test_a_result_is_kept_whole_and_private(path: Path) -> None:
 def test_it_is_bounded_by_age(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_000_000.0
     monkeypatch.setattr("time.time", lambda: now)
-    _file(path, ttl=10).keep("short", "run", 1)
-    _file(path, ttl=math.inf).keep("ever", "run", 1)
+    _file(path, max_age=10).keep("short", "run", 1)
+    _file(path, max_age=math.inf).keep("ever", "run", 1)
     now += 9
     assert _file(path).find("short") is not None
-    assert _file(path, ttl=5).find("short") is None, "the reader's limit holds too"
+    assert _file(path, max_age=5).find("short") is None, "the reader's limit holds too"
     now += 1
-    assert _file(path, ttl=math.inf).find("short") is None
+    assert _file(path, max_age=math.inf).find("short") is None
     now += 1e9
-    assert _file(path, ttl=math.inf).find("ever") is not None
+    assert _file(path, max_age=math.inf).find("ever") is not None
 
 
 def test_it_is_bounded_by_size(path: Path) -> None:
@@ -90,7 +90,7 @@ def test_cleared_results_are_overwritten(path: Path) -> None:
     cache = _file(path)
     assert cache.clear() == 0
     cache.keep("a", "run", "remove-me-please")
-    assert cache.clear(older_than=3600) == 0
+    assert cache.clear(max_age=3600) == 0
     assert cache.clear() == 1
     assert cache.find("a") is None
     assert b"remove-me-please" not in b"".join(each.read_bytes() for each in path.parent.iterdir())
@@ -185,11 +185,11 @@ def test_a_file_that_was_removed_or_replaced_is_made_again(path: Path) -> None:
 def test_a_result_kept_before_the_clock_was_set_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 2_000_000.0
     monkeypatch.setattr("time.time", lambda: now)
-    cache = ResultCache(path, ttl=10)
+    cache = ResultCache(path, max_age=10)
     cache._file.keep("a", "run", 1)
     now -= 1_000_000
     assert cache._file.find("a") is None, "its age is unknown"
-    assert cache.clear(older_than=5) == 0
+    assert cache.clear(max_age=5) == 0
     assert cache.clear() == 1
 
 
@@ -229,7 +229,7 @@ def test_a_fork_while_threads_use_it(path: Path) -> None:
 
 
 def test_it_is_pickled_as_its_settings(path: Path) -> None:
-    cache = ResultCache(path, ttl=7, refresh=True, namespace="prod")
+    cache = ResultCache(path, max_age=7, refresh=True, namespace="prod")
     cache._file.keep("a", "run", 1)
     copy = pickle.loads(pickle.dumps(cache))
     assert copy._file.find("a") is not None
@@ -262,7 +262,14 @@ def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("ttl", 0), ("ttl", math.nan), ("ttl", "1h"), ("max_bytes", 0), ("max_bytes", True), ("namespace", None)],
+    [
+        ("max_age", 0),
+        ("max_age", math.nan),
+        ("max_age", "1h"),
+        ("max_bytes", 0),
+        ("max_bytes", True),
+        ("namespace", None),
+    ],
 )
 def test_bad_settings(name: str, value: object) -> None:
     with pytest.raises(InvalidArgumentError, match=name):

@@ -313,6 +313,18 @@ _find, _names = lazy_names(
         "types.outcomes": ["Outcome"],
         "types.reruns": ["RerunItem", "RerunPlan", "RerunResult"],
     },
+    others={
+        "AsyncClient": "StepflowClient",
+        "AsyncStepflowClient": "StepflowClient",
+        "Client": "SyncStepflowClient, or StepflowClient with await",
+        "FlowBuilder": "stepflow_py's; `run` accepts its flows",
+        "RunResult": "FlowResult",
+        "RunStatus": "ExecutionStatus",
+        "StepflowClientException": "StepflowClientError",
+        "StepflowError": "StepflowClientError",
+        "StepflowException": "StepflowClientError",
+        "StepflowSyncClient": "SyncStepflowClient",
+    },
 )
 
 

@@ -11,16 +11,17 @@ import json
 import math
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from ._data.arguments import check_instances, check_integer, check_mapping, check_seconds, check_text, check_texts
 from ._stores.folders import user_folder
 from ._stores.history_rows import ADDED, COLUMNS, FIELDS, DamagedRowError, decoded, fields_of, row_of, without_secrets
 from ._stores.sqlite import SharedFile
-from .errors import InvalidArgumentError
 from .types.history_entry import HistoryEntry
 
 __all__ = ["History", "HistoryEntry", "default_path"]
@@ -85,13 +86,9 @@ class History(SharedFile):
         on_failure: Callable[[str], object] | None = None,
     ) -> None:
         """Store the settings. No file is opened."""
-        if not max_age > 0:
-            raise InvalidArgumentError(f"max_age is a positive number of seconds, not {max_age!r}")
-        if max_runs < 1:
-            raise InvalidArgumentError(f"max_runs is a positive number, not {max_runs!r}")
         super().__init__(path, on_failure=on_failure)
-        self._max_age = max_age
-        self._max_runs = max_runs
+        self._max_age = check_seconds(max_age, "max_age", endless=True)
+        self._max_runs = check_integer(max_runs, "max_runs", least=1, most=sys.maxsize)
 
     def _default_path(self) -> Path:
         return default_path()
@@ -139,7 +136,8 @@ class History(SharedFile):
         """
         values = {"flow": flow, "input": input, "variables": variables, "overrides": overrides}
         about: dict[str, Any] = {"server": server, "flow_id": flow_id, "note": note}
-        added = {"rerun_of": rerun_of, "kept": list(kept), "rerun_items": list(rerun_items)}
+        items = check_instances(rerun_items, "rerun_items", int)
+        added = {"rerun_of": rerun_of, "kept": check_texts(kept, "kept"), "rerun_items": items}
         with self._warning("record a run"):
             about["labels"] = {str(name): str(value) for name, value in (labels or {}).items()}
             about["flow_file"] = None if flow_file is None else str(Path(flow_file).absolute())
@@ -167,8 +165,9 @@ class History(SharedFile):
         Raises:
             StepflowClientError: If the file cannot be read.
         """
-        entries = self._entries(f"SELECT {COLUMNS} FROM runs WHERE run_id = ?", [str(run_id)])  # noqa: S608
-        return next((entry for entry in entries if entry.run_id == str(run_id)), None)
+        wanted = str(run_id) if isinstance(run_id, UUID) else check_text(run_id, "run_id")
+        entries = self._entries(f"SELECT {COLUMNS} FROM runs WHERE run_id = ?", [wanted])  # noqa: S608
+        return next((entry for entry in entries if entry.run_id == wanted), None)
 
     def search(
         self,
@@ -201,6 +200,7 @@ class History(SharedFile):
         """
         conditions, values = ["1"], list[Any]()
         if text:
+            check_text(text, "text")
             # As it stands in JSON, where quotes and backslashes are escaped.
             quoted = json.dumps(text, ensure_ascii=False)[1:-1]
             for mark, escape in (("\\", "\\\\"), ("%", "\\%"), ("_", "\\_")):
@@ -211,35 +211,39 @@ class History(SharedFile):
             values += [f"%{text}%"] * len(plain) + [f"%{quoted}%"] * len(encoded)
         if status is not None:
             conditions.append("status = ?")
-            values.append(str(status))
+            values.append(check_text(status, "status"))
         if server is not None:
-            servers = [server] if isinstance(server, str) else list(server)
+            servers = check_texts(server, "server")
             conditions.append(f"server IN ({', '.join('?' * len(servers))})")
             values += servers
         if run_id is not None:
             conditions.append("substr(run_id, 1, ?) = ?")
-            values += [len(run_id), run_id]
-        for name, value in (labels or {}).items():
+            values += [len(check_text(run_id, "run_id")), run_id]
+        for name, value in ({} if labels is None else check_mapping(labels, "labels")).items():
+            check_text(value, f"labels[{name!r}]")
             conditions.append(f"EXISTS (SELECT 1 FROM json_each({_LABELS}) WHERE key = ? AND value = ?)")  # noqa: S608
             values += [name, value]
         where = " AND ".join(conditions)
         query = f"SELECT {COLUMNS} FROM runs WHERE {where} ORDER BY number DESC LIMIT ? OFFSET ?"  # noqa: S608
-        return self._entries(query, [*values, limit, offset])
+        return self._entries(
+            query, [*values, check_integer(limit, "limit", least=0), check_integer(offset, "offset", least=0)]
+        )
 
-    def clear(self, *, older_than: float = 0.0) -> int:
+    def clear(self, *, max_age: float = 0.0) -> int:
         """Remove runs and return how many were removed. Their content is overwritten in the file.
 
         Args:
-            older_than: Remove only runs recorded more than this many seconds ago. Default 0: all runs.
+            max_age: Remove only runs recorded more than this many seconds ago. Default 0: all runs.
 
         Raises:
             StepflowClientError: If the file cannot be changed.
         """
+        check_seconds(max_age, "max_age", zero=True)
         if not self.path.exists():
             return 0
         with self._raising("change"), self._opened() as connection:
             # All of them includes those recorded before the clock was set back.
-            last = time.time() - older_than if older_than > 0 else math.inf
+            last = time.time() - max_age if max_age > 0 else math.inf
             count = connection.execute("DELETE FROM runs WHERE created <= ?", [last]).rowcount
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             return count

@@ -6,11 +6,12 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple, Self, cast, get_args
+from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar, cast, get_args
 
+from ._data.arguments import check_choice, check_flag, check_integer
 from .errors import InvalidArgumentError
 
 __all__ = ["LogConfig", "LogEntry", "LogLevel"]
@@ -19,6 +20,12 @@ LogLevel = Literal["trace", "debug", "info", "warn", "error"]
 LevelFilter = Literal["trace", "debug", "info", "warn", "error", "off"]
 Stream = Literal["stdout", "stderr"]
 
+_RUN_ID = re.compile(r"run_id=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+_EXECUTOR = "stepflow_execution"
+"""The part of the server whose records belong to the run that they name beside the message. Other parts go on writing
+under the name of the run for which they were started."""
+_LATE_SECONDS = 1.0
+"""Lines from workers come through a different pipe than the server's; they may be read later by up to this time."""
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _RULE = "━━━"  # the server draws it between an error report and its backtraces
 _WORKER_LINE = "Component stderr: "
@@ -75,16 +82,16 @@ class LogConfig:
         levels = get_args(LevelFilter)
         for name in ("level", "other_level"):
             value = getattr(self, name)
-            if value is not None and value not in levels:
-                raise InvalidArgumentError(f"{name} is one of {', '.join(levels)}, not {value!r}")
+            if value is not None:
+                check_choice(value, name, levels)
         if self.python_logger is not None and not isinstance(self.python_logger, logging.Logger | str):
             raise InvalidArgumentError(
                 f"python_logger is a logging.Logger or its name, not {type(self.python_logger).__name__}"
             )
         for name in ("buffer_lines", "max_line_length"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise InvalidArgumentError(f"{name} is a positive whole number, not {value!r}")
+            check_integer(getattr(self, name), name, least=1)
+        for name in ("capture", "forward"):
+            check_flag(getattr(self, name), name)
 
     def arguments(self, default: LevelFilter = "warn") -> list[str]:
         """Return the server's command-line arguments for these settings.
@@ -126,10 +133,64 @@ class LogEntry:
     fields: Mapping[str, Any] = field(default_factory=dict)
     """Other fields of the line."""
 
+    @property
+    def run_ids(self) -> frozenset[str]:
+        """The ids of the runs that the line names."""
+        named = set(_RUN_ID.findall(self.message))
+        if "run_id" in self.fields:
+            named.add(str(self.fields["run_id"]))
+        about = self.fields.get("diags")
+        if self.target.startswith(_EXECUTOR) and isinstance(about, Mapping) and "run_id" in about:
+            named.add(str(about["run_id"]))
+        return frozenset(named)
+
     def __str__(self) -> str:
         """Return the entry as readable text, without backtraces."""
         text = self.message.partition(_RULE)[0].rstrip()
         return f"{self.level.upper()} {self.target}: {text}" if self.target else text
+
+
+class RunLine(Protocol):
+    """A line of a log, as far as it tells which runs it is about."""
+
+    @property
+    def message(self) -> str:
+        """The text."""
+        ...
+
+    @property
+    def target(self) -> str:
+        """The part of the server that wrote it; empty for a worker's line."""
+        ...
+
+    @property
+    def run_ids(self) -> frozenset[str]:
+        """The ids of the runs that the line names."""
+        ...
+
+
+Line = TypeVar("Line", bound=RunLine)
+
+
+def lines_of_run(
+    lines: Sequence[Line], run_id: str, seconds: Callable[[Line], float], *, others: bool = False
+) -> list[Line]:
+    """Return the lines from the first one that names a run to the last, in their order.
+
+    Args:
+        lines: The lines of a server and its workers, oldest first.
+        run_id: The complete id.
+        seconds: Returns the time of a line, in seconds.
+        others: Whether to include lines that name only other runs. Default False.
+    """
+    places = [place for place, line in enumerate(lines) if run_id in line.run_ids or run_id in line.message]
+    if not places:
+        return []
+    first, last = places[0], places[-1]
+    until = seconds(lines[last]) + _LATE_SECONDS
+    late = [line for line in lines[last + 1 :] if not line.target and seconds(line) <= until]
+    span = [*lines[first : last + 1], *late]
+    return span if others else [line for line in span if not line.run_ids or run_id in line.run_ids]
 
 
 class RawLine(NamedTuple):

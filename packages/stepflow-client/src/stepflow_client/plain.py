@@ -65,7 +65,7 @@ class PlainRun:
     @property
     def is_finished(self) -> bool:
         """True if the status is final."""
-        return self.status.is_final
+        return self.status.is_finished
 
     def model_dump(self, *, mode: str = "json") -> dict[str, Any]:
         """Return the fields by name, with the status as a string."""

@@ -22,7 +22,7 @@ class ResultCache:
 
     Example:
         ```python
-        cache = ResultCache("results.db", ttl=3600)
+        cache = ResultCache("results.db", max_age=3600)
         first = await client.run("workflow.yaml", {"name": "World"}, cache=cache)
         again = await client.run("workflow.yaml", {"name": "World"}, cache=cache)
         assert again.run_id == first.run_id and again.cached_at is not None
@@ -38,7 +38,7 @@ class ResultCache:
     Args:
         path: The path of the file; by default `default_path()`. The file is created with mode 0600, its folder with
             mode 0700.
-        ttl: Seconds for which a result is kept. Default 7 days. `math.inf` keeps it until there is no room.
+        max_age: Seconds for which a result is kept. Default 7 days. `math.inf` keeps it until there is no room.
         max_bytes: Maximum size in bytes of all outputs together, as JSON. Default 256 MiB; the oldest are removed
             first. An output that takes more than a quarter of it is not cached.
         refresh: Whether to run flows even if there is a cached result, and replace it with the new one. Default False.
@@ -54,14 +54,14 @@ class ResultCache:
         self,
         path: str | os.PathLike[str] | None = None,
         *,
-        ttl: float = 7 * _DAY,
+        max_age: float = 7 * _DAY,
         max_bytes: int = 256 * 2**20,
         refresh: bool = False,
         namespace: str = "",
         on_failure: Callable[[str], object] | None = None,
     ) -> None:
         """Store the settings. No file is opened."""
-        self._file = ResultFile(path, ttl=ttl, max_bytes=max_bytes, namespace=namespace, on_failure=on_failure)
+        self._file = ResultFile(path, max_age=max_age, max_bytes=max_bytes, namespace=namespace, on_failure=on_failure)
         self._refresh = bool(refresh)
 
     @property
@@ -77,16 +77,16 @@ class ResultCache:
     def __repr__(self) -> str:
         return f"ResultCache({str(self.path)!r})"
 
-    def clear(self, *, older_than: float = 0.0) -> int:
+    def clear(self, *, max_age: float = 0.0) -> int:
         """Remove results and return how many were removed. Their content is overwritten in the file.
 
         Args:
-            older_than: Remove only results cached more than this many seconds ago. Default 0: all results.
+            max_age: Remove only results cached more than this many seconds ago. Default 0: all results.
 
         Raises:
             StepflowClientError: If the file cannot be changed.
         """
-        return self._file.clear(older_than=older_than)
+        return self._file.clear(max_age=max_age)
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""

@@ -12,6 +12,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from ._data.arguments import (
+    check_choice,
+    check_flag,
+    check_function,
+    check_instance,
+    check_integer,
+    check_mapping,
+    check_seconds,
+    wrong,
+)
 from ._embedded.binary import find_binary
 from ._embedded.config import prepare_config
 from ._embedded.executor import EmbeddedExecutor
@@ -130,14 +140,14 @@ class StepflowRuntime(EmbeddedExecutor):
             ServerStartError: If the binary cannot be executed.
         """
         _check(port, env, max_restarts, startup_timeout)
-        policy = _policy(restart_policy)
-        if log_config is not None and not isinstance(log_config, LogConfig):
-            raise InvalidArgumentError(f"log_config is a LogConfig, not {type(log_config).__name__}")
+        policy = check_choice(restart_policy, "restart_policy", RestartPolicy)
+        if log_config is not None:
+            check_instance(log_config, "log_config", LogConfig)
         if worker_timeout is not None:
             _check_seconds("worker_timeout", worker_timeout)
-        for name, value in (("allow_load_file", allow_load_file), ("all_interfaces", all_interfaces)):
-            if not isinstance(value, bool):
-                raise InvalidArgumentError(f"{name} is True or False, not {value!r}")
+        flags = {"allow_load_file": allow_load_file, "all_interfaces": all_interfaces, "inherit_env": inherit_env}
+        for name, flag in flags.items():
+            check_flag(flag, name)
         crashed = _two_arguments(on_crash)
         if config is not None or config_path is not None:
             # A configuration that is a pipe must be written within the time.
@@ -207,7 +217,7 @@ class StepflowRuntime(EmbeddedExecutor):
         return self._supervisor.is_exposed
 
     @property
-    def crashed(self) -> bool:
+    def is_crashed(self) -> bool:
         """Whether the server has ended by itself and is not running again; False after a successful restart."""
         return self._supervisor.crashed
 
@@ -231,7 +241,7 @@ class StepflowRuntime(EmbeddedExecutor):
         Args:
             limit: Maximum number of lines. Default 100. `LogConfig.buffer_lines` lines are kept.
         """
-        return self._supervisor.logs.recent(limit)
+        return self._supervisor.logs.recent(check_integer(limit, "limit", least=0))
 
     def wait_ready(self) -> None:
         """Wait until the server and its workers are ready, for at most `startup_timeout`.
@@ -329,41 +339,29 @@ class StepflowRuntime(EmbeddedExecutor):
         return f"<StepflowRuntime {state}>"
 
 
-def _policy(given: RestartPolicy | str) -> RestartPolicy:
-    try:
-        return RestartPolicy(given)
-    except ValueError:
-        known = [each.value for each in RestartPolicy]
-        raise InvalidArgumentError(f"restart_policy is one of {', '.join(known)}, not {given!r}") from None
-
-
 def _check(
     port: int | None,
     env: Mapping[str, str] | None,
     max_restarts: int,
     startup_timeout: float,
 ) -> None:
-    if port is not None and not (_is_int(port) and 1 <= port <= 65_535):
-        raise InvalidArgumentError(f"port is a number from 1 to 65535, or None for a free one, not {port!r}")
+    if port is not None:
+        check_integer(port, "port", least=1, most=65_535)
     if env is not None:
-        pairs = env.items() if isinstance(env, Mapping) else [(env, env)]
-        for name, value in pairs:
-            if not isinstance(name, str) or not isinstance(value, str):
-                raise InvalidArgumentError(f"env maps names to values, all of them str; this is not: {name!r}")
+        for name, value in check_mapping(env, "env").items():
+            if not isinstance(value, str):
+                raise wrong(f"env[{name!r}]", "a text", value)
             if not name or "=" in name or "\0" in name + value:
                 raise InvalidArgumentError(f"{name!r} cannot be an environment variable")
-    if not _is_int(max_restarts) or max_restarts < 0:
-        raise InvalidArgumentError(f"max_restarts is 0 or more, not {max_restarts!r}")
+    check_integer(max_restarts, "max_restarts", least=0)
     _check_seconds("startup_timeout", startup_timeout)
 
 
 def _two_arguments(callback: CrashCallback | None) -> Callable[[int, list[str]], object] | None:
     """Return the callback as a function of the exit code and the last lines of the log."""
-    if callback is None:
+    given = check_function(callback, "on_crash")
+    if given is None:
         return None
-    if not callable(callback):
-        raise InvalidArgumentError("on_crash is a function, or None")
-    given: Callable[..., object] = callback
     try:
         signature = inspect.signature(given)
     except (TypeError, ValueError):
@@ -378,11 +376,6 @@ def _two_arguments(callback: CrashCallback | None) -> Callable[[int, list[str]],
     raise InvalidArgumentError("on_crash takes the exit code, or the exit code and the last lines of the log")
 
 
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def _check_seconds(name: str, value: float) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 < value < threading.TIMEOUT_MAX:
-        raise InvalidArgumentError(f"{name} is a positive number of seconds, not {value!r}")
+    if check_seconds(value, name) >= threading.TIMEOUT_MAX:
+        raise wrong(name, f"less than {threading.TIMEOUT_MAX:,.0f} seconds", value)

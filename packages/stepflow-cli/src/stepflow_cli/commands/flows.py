@@ -253,7 +253,7 @@ def _variables(flow: str, server: ServerOptions, output: Output) -> None:
 def _record(name: str, declared: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": name,
-        "required": declared["required"],
+        "required": declared["is_required"],
         "default": None if declared["is_secret"] else declared["default"],
         "type": declared["value_schema"].get("type"),
         "env_var": declared["env_var"],

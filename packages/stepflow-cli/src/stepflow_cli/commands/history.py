@@ -124,4 +124,4 @@ def _clear(max_age: float | None, confirm: Confirm, output: Output) -> None:
     confirm(f"remove {which}")
     history = open_history()
     clear_logs(age)
-    output.record({"removed": history.clear(older_than=age), "file": str(history.path)}, _CLEARED)
+    output.record({"removed": history.clear(max_age=age), "file": str(history.path)}, _CLEARED)

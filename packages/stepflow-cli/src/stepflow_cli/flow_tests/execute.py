@@ -165,7 +165,7 @@ def _run_file(file: FileCases, client_for: _Client, settings: Settings) -> list[
         repeat=settings.repeat,
         replay=settings.replay,
         record=settings.record,
-        times=settings.times,
+        include_times=settings.times,
         timeout=settings.timeout,
     )
 

@@ -24,7 +24,7 @@ CASES = View(
         Column("file"),
         Column("case"),
         Column("verdict", kind="status"),
-        Column("seconds", kind="number"),
+        Column("duration", kind="number"),
         Column("message", optional=True),
     ),
     fields=("line", "attempt", "run_id", "output", "differences"),
@@ -43,7 +43,7 @@ def case_records(done: FileResults) -> list[dict[str, Any]]:
             "case": each.case.name,
             "attempt": each.attempt,
             "verdict": each.verdict,
-            "seconds": round(each.seconds, 3),
+            "duration": round(each.duration, 3),
             "run_id": each.result.run_id if each.result else None,
             "output": each.result.output if each.result else None,
             "message": failure_text(each) if each.is_failed else "",
@@ -174,7 +174,7 @@ def write_junit(path: str, done: Sequence[FileResults], seconds: float) -> None:
 def _junit_case(suite: ElementTree.Element, each: Mapping[str, Any]) -> None:
     name = each["case"] if each["attempt"] == 1 else f"{each['case']} [{each['attempt']}]"
     place = {"name": _xml(name), "classname": _xml(each["file"]), "file": _xml(each["file"])}
-    element = ElementTree.SubElement(suite, "testcase", {**place, "time": f"{each['seconds']:.3f}"})
+    element = ElementTree.SubElement(suite, "testcase", {**place, "time": f"{each['duration']:.3f}"})
     if each["line"]:
         element.set("line", str(each["line"]))
     if each["verdict"] in ("failed", "error"):

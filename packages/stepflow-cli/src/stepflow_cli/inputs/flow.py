@@ -130,7 +130,7 @@ def declared_variables(flow: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {
         name: {
             # A variable with a default can be omitted, even if the list contains it.
-            "required": isinstance(required, list) and name in required and "default" not in declared,
+            "is_required": isinstance(required, list) and name in required and "default" not in declared,
             "default": declared.get("default"),
             "env_var": declared.get("env_var"),
             "is_secret": declared.get("is_secret") is True,

@@ -38,7 +38,7 @@ DIAGNOSTICS = View(
     ),
     name="kind",
     folds=True,
-    fields=("flow", "code", "data", "experimental", "rule", "file", "line", "column", "excerpt", "hint"),
+    fields=("flow", "code", "data", "is_experimental", "rule", "file", "line", "column", "excerpt", "hint"),
 )
 """The diagnostics of several flows."""
 
@@ -123,7 +123,7 @@ def finding_record(flow: str, finding: Any) -> dict[str, Any]:
         "message": finding.message,
         "path": finding.path,
         "data": None,
-        "experimental": False,
+        "is_experimental": False,
         "rule": finding.rule,
         "file": flow,
         "line": finding.line,

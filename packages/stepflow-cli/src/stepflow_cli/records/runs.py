@@ -131,7 +131,7 @@ def _step_status(record: Mapping[str, Any]) -> str:
     from stepflow_client.types.account import state_text
 
     because_of, children = record.get("because_of"), record.get("failed_children", 0)
-    return state_text(record["state"], because_of, children, kept=record.get("kept", False))
+    return state_text(record["state"], because_of, children, is_kept=record.get("is_kept", False))
 
 
 def _step_error(record: Mapping[str, Any]) -> str:
@@ -147,7 +147,7 @@ STEP = View(
         Column("error.message", title="ERROR", row=_step_error),
     ),
     name="step_id",
-    fields=("step_index", "updated_at", "state", "because_of", "failed_children", "kept", *_ERROR),
+    fields=("step_index", "updated_at", "state", "because_of", "failed_children", "is_kept", *_ERROR),
     open_fields=VALUES,
 )
 """A step of an item."""

@@ -40,7 +40,7 @@ def open_cache(caching: Caching, server: ServerOptions, flow: str) -> JobCache:
     """
     from stepflow_client import ResultCache
 
-    more: dict[str, Any] = {} if caching.max_age is None else {"ttl": caching.max_age}
+    more: dict[str, Any] = {} if caching.max_age is None else {"max_age": caching.max_age}
     place = _place(server, flow)
     return JobCache(ResultCache(namespace=place, refresh=caching.refresh, on_failure=note, **more))
 

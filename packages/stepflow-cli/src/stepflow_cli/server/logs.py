@@ -35,12 +35,7 @@ LEVELS = ("info", "warn", "error")
 _MAX_FILES = 50
 _MAX_BYTES = 10 * 2**20
 """Maximum size of a file in bytes. A full file is rotated, replacing the previously rotated one."""
-_LATE_SECONDS = 1.0
-"""Lines from workers come through a different pipe than the server's; they may be read later by up to this time."""
 _RUN_ID = re.compile(r"run_id=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
-_EXECUTOR = "stepflow_execution"
-"""The part of the server whose records belong to the run that they name beside the message. Other parts go on writing
-under the name of the run for which they were started."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +79,11 @@ def lines_of_run(run_id: str, *, everything: bool = False) -> list[KeptLine]:
     Returns:
         The lines, with repeated lines merged into one; empty if none names the run.
     """
+    from stepflow_client import logs
+
     found: list[KeptLine] = []
     for lines in _logs(run_id):
-        span = _span(lines, run_id)
-        found += span if everything else [line for line in span if not line.run_ids or run_id in line.run_ids]
+        found += logs.lines_of_run(lines, run_id, _seconds, others=everything)
     return list(_folded(found))
 
 
@@ -201,11 +197,8 @@ def _server_line(line: bytes, record: dict[str, Any]) -> KeptLine:
     from stepflow_client.logs import parse_line
 
     entry = parse_line(line, "stdout")
-    ids = set(_RUN_ID.findall(entry.message))
-    if entry.target.startswith(_EXECUTOR) and "run_id" in record.get("diags", ()):
-        ids.add(record["diags"]["run_id"])
     time = str(rfc3339(entry.timestamp))
-    return KeptLine(time, entry.level, entry.target, entry.message, run_ids=frozenset(ids))
+    return KeptLine(time, entry.level, entry.target, entry.message, run_ids=entry.run_ids)
 
 
 def _worker_line(record: dict[str, Any]) -> KeptLine:
@@ -213,16 +206,6 @@ def _worker_line(record: dict[str, Any]) -> KeptLine:
     time, level, target, message = (str(record[name]) for name in ("time", "level", "target", "message"))
     ids = {*_RUN_ID.findall(message), *([str(record["run_id"])] if "run_id" in record else ())}
     return KeptLine(time, level, target, message, run_ids=frozenset(ids))
-
-
-def _span(lines: list[KeptLine], run_id: str) -> list[KeptLine]:
-    places = [place for place, line in enumerate(lines) if run_id in line.run_ids or run_id in line.message]
-    if not places:
-        return []
-    first, last = places[0], places[-1]
-    until = _seconds(lines[last]) + _LATE_SECONDS
-    late = [line for line in lines[last + 1 :] if not line.target and _seconds(line) <= until]
-    return lines[first : last + 1] + late
 
 
 def _seconds(line: KeptLine) -> float:

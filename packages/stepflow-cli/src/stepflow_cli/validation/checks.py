@@ -180,7 +180,7 @@ def ask_server(checked: Checked, client: SyncStepflowClient) -> None:
         # The server gives no position for what it cannot parse; the offline checks do.
         diagnostics = [each for each in diagnostics if each.kind != "unreadableFlow"]
     for record in diagnostic_records(checked.name, diagnostics):
-        if record["experimental"]:
+        if record["is_experimental"]:
             checked.unchecked += 1
             continue
         if flow is not None:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
 from .._codec import answers, requests
+from .._data.arguments import check_text, wrong
 from .._data.values import check_json
 from .._rules import operations as api
-from ..errors import InvalidArgumentError
 from .connection import Connection
 
 if TYPE_CHECKING:
@@ -39,17 +39,17 @@ class BlobStore:
         self, data: Any, *, filename: str | None = None, blob_type: str | None = None, timeout: float | None = None
     ) -> StoreBlobResponse:
         """Store a blob and return its id, the SHA-256 of its content."""
-        check_name = requests.check_header_text if isinstance(data, _BYTES) else requests.check_text
+        check_name = requests.check_header_text if isinstance(data, _BYTES) else check_text
         name = None if filename is None else check_name(filename, "filename")
         if isinstance(data, _BYTES):
             if blob_type not in (None, "binary"):
-                raise InvalidArgumentError(f"bytes are a blob of type binary, not {blob_type!r}")
+                raise wrong("the type of bytes", "binary", blob_type)
             from stepflow_api.types import File
 
             request = api.store_blob(body=File(payload=bytes(data)), x_blob_filename=name)
         else:
             if blob_type not in (None, "data", "flow"):
-                raise InvalidArgumentError(f"a JSON blob is of type data or flow, not {blob_type!r}")
+                raise wrong("the type of a JSON blob", "data or flow", blob_type)
             given = {"blobType": blob_type, "filename": name}
             about = {key: value for key, value in given.items() if value is not None}
             request = api.store_blob(body={"data": check_json(data, "the blob"), **about})

@@ -15,6 +15,7 @@ from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
 from .._codec import answers, requests
 from .._codec.requests import RunId, Variables
+from .._data.arguments import check_choice
 from .._http import settings as _settings
 from .._http.messages import MOST_BYTES
 from .._http.settings import Token
@@ -22,10 +23,11 @@ from .._http.sockets import AsyncCancelled
 from .._rules import operations as api
 from .._rules.deadline import call_scope, deadline_of, deadline_override, deadline_scope
 from .._rules.transient import RetryPolicy, policy_of
+from .._shared.other_names import Guiding, guiding
 from .._shared.pickling import Picklable
 from .._shared.recorder import Recorder
 from .._shared.tracing import is_untraced
-from ..errors import FlowFileError, InvalidArgumentError, StepflowClientError
+from ..errors import FlowFileError, StepflowClientError
 from ..flows.file import is_flow_id, load_flow
 from ..types.statuses import ExecutionStatus
 from .connection import Connection
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from .._shared.streams import EventStream, OutcomeStream, RunPager
     from ..flows.file import FlowSource
     from ..history import History
+    from ..logs import LogEntry
     from ..progress import ProgressOption
     from ..result_cache import ResultCache
     from ..types import (
@@ -98,7 +101,7 @@ __all__ = ["StepflowClient"]
 Run = TypeVar("Run", "answers.Started", "FlowResult[Any]")
 
 
-class StepflowClient(Picklable):
+class StepflowClient(Guiding, Picklable):
     """A client for a Stepflow server, over HTTP.
 
     Example:
@@ -159,6 +162,7 @@ class StepflowClient(Picklable):
         InvalidArgumentError: If a setting is invalid.
     """
 
+    @guiding
     def __init__(
         self,
         base_url: str | httpx.URL | Sequence[str | httpx.URL] = _settings.DEFAULT_URL,
@@ -196,6 +200,8 @@ class StepflowClient(Picklable):
             retry=policy_of(retry),
             max_response_bytes=max_response_bytes,
         )
+        self._server_logs: Callable[[int], list[LogEntry]] | None = None
+        """Returns the last lines of the server's log; None unless it is the server of a runtime."""
         self._flows = FlowStore(self._connection)
         self._recorder = Recorder(history, self._connection.url)
         self._creator = RunCreator(self._connection, self._flows, self._recorder, exact_integers=exact_integers)
@@ -264,6 +270,7 @@ class StepflowClient(Picklable):
         )
 
     @classmethod
+    @guiding
     def from_env(
         cls,
         base_url: str | httpx.URL | Sequence[str | httpx.URL] | None = None,
@@ -438,9 +445,14 @@ class StepflowClient(Picklable):
 
         return await wait_ready(self.list_components, self.url, components, timeout)
 
-    async def server_info(self) -> ServerInfo:
-        """Return the server's release and capabilities. They are requested only once."""
-        return types.ServerInfo(**(await self._connection.server())._asdict())
+    async def server_info(self, *, timeout: float | None = None) -> ServerInfo:
+        """Return the server's release and capabilities. They are requested only once.
+
+        Args:
+            timeout: Seconds for the whole call, instead of the client's timeout.
+        """
+        with call_scope(timeout):
+            return types.ServerInfo(**(await self._connection.server())._asdict())
 
     async def list_components(self, *, include_schemas: bool = True, timeout: float | None = None) -> ComponentList:
         """Return the components that flows may use.
@@ -561,8 +573,7 @@ class StepflowClient(Picklable):
             from ..flows.needs import check_inputs
 
             check_inputs(flow, requests.items_of(input))
-        if on_cancel not in ("detach", "cancel"):
-            raise InvalidArgumentError(f"on_cancel is 'detach' or 'cancel', not {on_cancel!r}")
+        check_choice(on_cancel, "on_cancel", ("detach", "cancel"))
         given = (flow, input, overrides, variables, variables_from_env)
         finish = partial(self._result_of, began, deadline, progress)
         if cache is None:
@@ -788,6 +799,7 @@ class StepflowClient(Picklable):
         journal: str | os.PathLike[str] | None = None,
         on_lost: Literal["fail", "rerun"] = "fail",
         on_cancel: Literal["detach", "cancel"] = "detach",
+        timeout: float | None = None,
         progress: ProgressOption = False,
     ) -> OutcomeStream:
         """Run a flow on any number of inputs and yield one outcome for each.
@@ -831,6 +843,8 @@ class StepflowClient(Picklable):
                 have been executed; `rerun` runs them again.
             on_cancel: What to do with the runs in flight if the iteration ends early: `detach`, the default, leaves
                 them running; `cancel` marks them as cancelled.
+            timeout: Seconds until the last outcome, from the call on. None, the default, sets no limit. An input that
+                is slow to be read is waited for.
             progress: True shows the number of outcomes, as for `run`, and the total if the inputs have a length. Or a
                 function that is called with a `Progress` at the beginning, after outcomes and at the end. Default
                 False.
@@ -842,6 +856,8 @@ class StepflowClient(Picklable):
                 damaged or in use by another batch, or if it cannot be read or written.
             InvalidFlowError: If the server refuses the flow.
             RunFailedError: If an input does not succeed, with `on_error="raise"`.
+            RunTimeoutError: If the timeout expires. The runs continue, unless `on_cancel` is `cancel`. A
+                RequestTimeoutError if it expires before the first run is created.
             AmbiguousRunError: If the client cannot tell whether a chunk's run was created. With a journal, making the
                 same call later finds out.
             TransportError: If the server cannot be reached.
@@ -862,6 +878,7 @@ class StepflowClient(Picklable):
             journal=journal,
             on_lost=on_lost,
             on_cancel=on_cancel,
+            deadline=deadline_of(timeout),
         )
         if progress is not False:
             outcomes = self._reporter.counted(outcomes, inputs, progress)
@@ -1371,6 +1388,7 @@ class StepflowClient(Picklable):
         include_results: bool = False,
         include_sub_runs: bool = False,
         heartbeat: float | None = None,
+        timeout: float | None = None,
     ) -> EventStream:
         """Return the events of a run, from the beginning or a cursor, until the run ends.
 
@@ -1403,17 +1421,24 @@ class StepflowClient(Picklable):
                 that relays the events (to a web page, for example) can keep its own connection open. A heartbeat may be
                 delayed by the duration of a request, for example while the server is away. None, the default: no
                 heartbeats.
+            timeout: Seconds until the last event, from the call on. None, the default, sets no limit.
 
         Raises:
             InvalidArgumentError: At the call, if an argument is invalid; while iterating, if `after` is the cursor of
                 events that were requested in another way, for example with another `include_sub_runs`.
             NotFoundError: If the server has no such run. This error and those below are raised while iterating.
+            RunTimeoutError: If the run did not end in time. The run continues.
             ServerConnectionError: If the server cannot be reached for a minute.
             UnsupportedByServerError: If the run will never end, because the server was restarted and does not resume
                 runs (0.9).
         """
         events = self._events.run_events(
-            run_id, after=after, include_results=include_results, include_sub_runs=include_sub_runs, heartbeat=heartbeat
+            run_id,
+            after=after,
+            include_results=include_results,
+            include_sub_runs=include_sub_runs,
+            heartbeat=heartbeat,
+            timeout=timeout,
         )
         return streams.EventStream(events)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -12,6 +13,7 @@ from urllib.parse import urlencode
 
 from .._base.logging import logger
 from .._codec import answers
+from .._data.arguments import check_choice, check_integer
 from .._data.reading import Reading, Readings
 from .._data.values import decode, decode_raw, encode
 from .._http.messages import (
@@ -27,9 +29,7 @@ from .._http.settings import (
     API_PATH,
     Token,
     check_auth,
-    check_bytes,
     check_headers,
-    check_strategy,
     check_timeout,
     parse_urls,
     static_authorization,
@@ -97,14 +97,14 @@ class Connection:
         strategy: str,
     ) -> None:
         roots = parse_urls(base_url)
-        is_spread = check_strategy(strategy) == "spread" and len(roots) > 1
+        is_spread = check_choice(strategy, "strategy", ("failover", "spread")) == "spread" and len(roots) > 1
         root = roots[0]
         credentials = check_auth(auth)
         self.root = root
         self.url = str(root)
         self._urls = [str(each) for each in roots]
         self.timeout = check_timeout(timeout)
-        self.max_response_bytes = check_bytes(max_response_bytes, "max_response_bytes")
+        self.max_response_bytes = check_integer(max_response_bytes, "max_response_bytes", least=1, most=sys.maxsize)
         self.is_shared = len(roots) > 1
         """Whether there are several servers, so that a run may belong to another server than the one requested."""
         self.spread = Spread(len(roots)) if is_spread else None

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from .._base.lazy import lazy_module
 from .._codec import requests
-from .._http.settings import check_positive
+from .._data.arguments import check_flag, check_seconds
 from .._rules.cursor import Cursor
+from ..errors import RunTimeoutError
 from .following import Asked, Follower, Tick
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class EventSource:
         include_results: bool = False,
         include_sub_runs: bool = False,
         heartbeat: float | None = None,
+        timeout: float | None = None,
         deadline: float | None = None,
     ) -> AsyncGenerator[RunEvent, None]:
         """Return an iterator over the events of a run, from its beginning or from a cursor, until the run ends.
@@ -51,13 +53,17 @@ class EventSource:
         """
         run_id = requests.check_run_id(run_id)
         Cursor.check(after, "s" if include_sub_runs else "e")
-        seconds = math.inf if heartbeat is None else check_positive(heartbeat, "heartbeat")
-        timer = _HeartbeatTimer(seconds, math.inf if deadline is None else deadline)
-        return self._events(Asked(run_id, after, include_results, include_sub_runs, timer.left), timer)
+        flags = check_flag(include_results, "include_results"), check_flag(include_sub_runs, "include_sub_runs")
+        seconds = math.inf if heartbeat is None else check_seconds(heartbeat, "heartbeat")
+        until = math.inf if timeout is None else time.monotonic() + check_seconds(timeout, "timeout")
+        timer = _HeartbeatTimer(seconds, min(until, math.inf if deadline is None else deadline))
+        return self._events(Asked(run_id, after, *flags, timer.left), timer, until)
 
-    async def _events(self, asked: Asked, timer: _HeartbeatTimer) -> AsyncGenerator[RunEvent, None]:
+    async def _events(self, asked: Asked, timer: _HeartbeatTimer, until: float) -> AsyncGenerator[RunEvent, None]:
         async with aclosing(self._follower.follow(asked)) as followed:
             async for seen in followed:
+                if time.monotonic() >= until:
+                    raise RunTimeoutError(f"run {asked.run_id} did not end in time; it continues", run_id=asked.run_id)
                 if not isinstance(seen, Tick):
                     yield seen
                 elif timer.left() <= 0:

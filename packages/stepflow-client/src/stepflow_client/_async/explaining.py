@@ -82,7 +82,7 @@ class RunExplainer:
         if index >= len(items):
             raise InvalidArgumentError(f"run {run.run_id} has {len(items)} items, none with the index {index}")
         item = items[index]
-        if item.status.is_final or run.status not in (ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED):
+        if item.status.is_finished or run.status not in (ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED):
             return item
         # The server lost it.
         listed = ListItemsResponse(run_id=run.run_id, items=[item])

@@ -269,7 +269,7 @@ class FlowStore:
 
     async def variables_of(self, flow_id: str, *, timeout: float | None = None) -> Mapping[str, FlowVariable]:
         """Return the variables that a stored flow declares. The flow is requested only once."""
-        declared = self._declared.get(flow_id)
+        declared = self._declared.get(requests.check_id(flow_id, "flow_id"))
         if declared is None:
             stored = await self.get_flow(flow_id, timeout=timeout)
             declared = self._know_flow(flow_id, stored.flow)

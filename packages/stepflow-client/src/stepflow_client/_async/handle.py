@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, Unpack
 
 from .._base.lazy import lazy_module
 from .._codec.requests import check_run_id
+from .._data.arguments import check_integer
 from .._rules.deadline import deadline_of, deadline_scope
+from ..errors import UnsupportedByServerError
 from ..types.results import OutputT
 from ..types.shown import Shown
 
 if TYPE_CHECKING:
     from .._codec import typed
+    from .._shared.options import EventOptions, RerunOptions
     from .._shared.streams import EventStream
+    from ..logs import LogEntry
     from ..progress import ProgressOption
     from ..types.account import RunAccount
     from ..types.flows import StoredFlow
@@ -110,7 +114,7 @@ class RunHandle(Shown, Generic[OutputT]):
         )
         return steps
 
-    def events(self, **options: Any) -> EventStream:
+    def events(self, **options: Unpack[EventOptions]) -> EventStream:
         """Return the events of the run. The arguments are those of `StepflowClient.run_events`."""
         stream: EventStream = self.client.run_events(self.run_id, **options)
         return stream
@@ -130,6 +134,28 @@ class RunHandle(Shown, Generic[OutputT]):
         account: RunAccount = await self.client.explain_run(self.run_id, item_index=item_index, timeout=timeout)
         return account
 
+    async def logs(self, *, limit: int = 10_000) -> list[LogEntry]:
+        """Return the lines of the server's log from the first one that names the run to the last, oldest first.
+
+        Lines that name only other runs are left out. The log is known if the client is that of a `StepflowRuntime`,
+        which keeps `LogConfig.buffer_lines` lines. Unless `LogConfig.level` is `info` or lower, it may hold none.
+
+        Args:
+            limit: Maximum number of lines of the log to look through, from the newest on. Default 10,000.
+
+        Raises:
+            UnsupportedByServerError: If the server is not embedded: no server returns its log.
+        """
+        if self.client._server_logs is None:
+            raise UnsupportedByServerError(
+                "the log of this server is not known here",
+                hint="a StepflowRuntime has the log of its server; `stepflow runs logs` that of a server it started",
+            )
+        from ..logs import lines_of_run
+
+        lines = self.client._server_logs(check_integer(limit, "limit", least=1))
+        return lines_of_run(lines, self.run_id, lambda line: line.timestamp.timestamp())
+
     async def cancel(self, *, timeout: float | None = None) -> RunDetails:
         """Cancel the run. See `StepflowClient.cancel_run`."""
         details: RunDetails = await self.client.cancel_run(self.run_id, timeout=timeout)
@@ -139,7 +165,7 @@ class RunHandle(Shown, Generic[OutputT]):
         """Delete the run. See `StepflowClient.delete_run`."""
         await self.client.delete_run(self.run_id, timeout=timeout)
 
-    async def rerun(self, **options: Any) -> RerunResult:
+    async def rerun(self, **options: Unpack[RerunOptions]) -> RerunResult:
         """Run the flow again. The arguments are those of `StepflowClient.rerun`."""
         result: RerunResult = await self.client.rerun(self.run_id, **options)
         return result

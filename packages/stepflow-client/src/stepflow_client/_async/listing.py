@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from datetime import datetime
-from typing import Any, Generic
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, Generic, Unpack
 
 from .._codec import requests
+from .._data.arguments import check_flag, check_integer, check_text, wrong
 from .._rules import operations as api
 from .._rules.listing import Run, Window, is_coarse, newest_first, second
-from ..errors import InvalidArgumentError, InvalidResponseError
+from ..errors import InvalidResponseError
 from ..types.statuses import ExecutionStatus, status_number
 from .connection import Connection
+
+if TYPE_CHECKING:
+    from .._shared.options import RunFilters
 
 __all__ = ["PAGE", "RunLister"]
 
@@ -39,22 +41,15 @@ class RunLister(Generic[Run]):
         status: ExecutionStatus | str | None = None,
         limit: int | None = None,
         offset: int | None = None,
-        *,
-        flow_name: str | None = None,
-        root_run_id: str | UUID | None = None,
-        parent_run_id: str | UUID | None = None,
-        roots_only: bool | None = None,
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
-        timeout: float | None = None,
+        **filters: Unpack[RunFilters],
     ) -> list[Run]:
         """Return runs, newest first."""
         start = requests.check_limit(offset, "offset") or 0
         limit = requests.check_limit(limit, "limit")
-        window = Window(since, until)
-        filters = _filters(status, flow_name, root_run_id, parent_run_id, roots_only)
+        timeout = filters.get("timeout")
+        window, asked = _asked(status, filters)
         if window.is_open:
-            listed = await self._page(filters, limit, start, timeout)
+            listed = await self._page(asked, limit, start, timeout)
             if not is_coarse(listed):
                 return listed
             if limit is None and not start:
@@ -63,7 +58,7 @@ class RunLister(Generic[Run]):
         found: list[Run] = []
         end = None if limit is None else start + limit
         if end is None or end > start:
-            async with aclosing(self._go_through(filters, window, max(PAGE, min(end or 0, 1000)), timeout)) as runs:
+            async with aclosing(self._go_through(asked, window, max(PAGE, min(end or 0, 1000)), timeout)) as runs:
                 async for run in runs:
                     found.append(run)
                     if len(found) == end:
@@ -71,23 +66,12 @@ class RunLister(Generic[Run]):
         return found[start:]
 
     def iter_runs(
-        self,
-        status: ExecutionStatus | str | None = None,
-        *,
-        page_size: int = PAGE,
-        flow_name: str | None = None,
-        root_run_id: str | UUID | None = None,
-        parent_run_id: str | UUID | None = None,
-        roots_only: bool | None = None,
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
-        timeout: float | None = None,
+        self, status: ExecutionStatus | str | None = None, *, page_size: int = PAGE, **filters: Unpack[RunFilters]
     ) -> AsyncGenerator[Run, None]:
         """Iterate over runs, newest first, page by page."""
-        requests.check_limit(page_size, "page_size", least=2)
-        window = Window(since, until)
-        filters = _filters(status, flow_name, root_run_id, parent_run_id, roots_only)
-        return self._go_through(filters, window, page_size, timeout)
+        check_integer(page_size, "page_size", least=2)
+        window, asked = _asked(status, filters)
+        return self._go_through(asked, window, page_size, filters.get("timeout"))
 
     async def _go_through(
         self, filters: dict[str, Any], window: Window, page_size: int, timeout: float | None
@@ -137,31 +121,26 @@ class RunLister(Generic[Run]):
         return await self._connection.call(request, self._read, timeout=timeout)
 
 
-def _filters(
-    status: ExecutionStatus | str | None,
-    flow_name: str | None,
-    root_run_id: str | UUID | None,
-    parent_run_id: str | UUID | None,
-    roots_only: bool | None,
-) -> dict[str, Any]:
-    """Check the filters that servers support, and return them as query parameters."""
-    return {
+def _asked(status: ExecutionStatus | str | None, filters: RunFilters) -> tuple[Window, dict[str, Any]]:
+    """Check filters, and return the period, which the client looks for, and the others as query parameters."""
+    name, only = filters.get("flow_name"), filters.get("roots_only")
+    root, parent = filters.get("root_run_id"), filters.get("parent_run_id")
+    return Window(filters.get("since"), filters.get("until")), {
         "status": _status_filter(status),
-        "flow_name": None if flow_name is None else requests.check_text(flow_name, "flow_name"),
-        "root_run_id": None if root_run_id is None else requests.check_run_id(root_run_id),
-        "parent_run_id": None if parent_run_id is None else requests.check_run_id(parent_run_id),
-        "roots_only": None if roots_only is None else bool(roots_only),
+        "flow_name": None if name is None else check_text(name, "flow_name"),
+        "root_run_id": None if root is None else requests.check_run_id(root),
+        "parent_run_id": None if parent is None else requests.check_run_id(parent),
+        "roots_only": None if only is None else check_flag(only, "roots_only"),
     }
 
 
 def _status_filter(status: ExecutionStatus | str | None) -> Any:
     if status is None:
         return None
-    number = status_number(status)
+    number = status_number(status) if isinstance(status, str) else None
     # Servers ignore the filter and list all runs if they do not know the number.
     if number is None or ExecutionStatus(status) not in list(ExecutionStatus):
-        known = ", ".join(each.value for each in ExecutionStatus)
-        raise InvalidArgumentError(f"status is one of {known}, not {status!r}")
+        raise wrong("status", f"one of {', '.join(ExecutionStatus)}", status)
     from stepflow_api.models import RunStatus
 
     return RunStatus(number)

@@ -253,8 +253,8 @@ class Started(NamedTuple):
     def has_ended(self) -> bool:
         """True if the status is final, and no item of a failed run may still be executed."""
         if not is_failed(self.status):
-            return self.status.is_final
-        return bool(self.answers) and all(read_status(answer["status"]).is_final for answer in self.answers)
+            return self.status.is_finished
+        return bool(self.answers) and all(read_status(answer["status"]).is_finished for answer in self.answers)
 
 
 def started(answer: dict[str, Any]) -> Started:
@@ -296,7 +296,7 @@ class RunState(NamedTuple):
     @property
     def is_finished(self) -> bool:
         """True if the status is final."""
-        return self.status.is_final
+        return self.status.is_finished
 
     @property
     def running(self) -> int:
@@ -358,4 +358,4 @@ def is_failed(status: ExecutionStatus) -> bool:
 
 def is_unfinished(status: ExecutionStatus) -> bool:
     """Return whether a status is not final."""
-    return not status.is_final
+    return not status.is_finished

@@ -12,9 +12,10 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from .._data.arguments import check_text
 from .._data.values import restored
 from ..errors import InvalidArgumentError
-from .requests import RunArguments, check_text
+from .requests import RunArguments
 
 if TYPE_CHECKING:
     from ..types import FlowVariable

@@ -12,6 +12,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID
 
+from .._data.arguments import check_integer, check_text, wrong
 from .._data.objects import DataObject, is_data_object
 from .._data.values import check_json, is_plain, merge_overrides
 from ..errors import InvalidArgumentError, UnsupportedByServerError
@@ -31,7 +32,6 @@ __all__ = [
     "check_id",
     "check_limit",
     "check_run_id",
-    "check_text",
     "completed",
     "environment_variables",
     "file_stamp",
@@ -78,19 +78,7 @@ def check_run_id(run_id: RunId) -> str:
     try:
         return str(UUID(run_id if isinstance(run_id, str) else run_id.run_id))
     except (ValueError, AttributeError, TypeError):
-        raise InvalidArgumentError(f"a run id is a UUID, not {run_id!r}") from None
-
-
-def check_text(value: object, what: str) -> str:
-    """Check a non-empty text and return it.
-
-    Raises:
-        InvalidArgumentError: If it is not a text, or empty.
-    """
-    if not isinstance(value, str) or not value:
-        raise InvalidArgumentError(f"{what} is a text that is not empty, not {value!r}")
-    check_json(value, what)
-    return value
+        raise wrong("a run id", "a UUID", run_id) from None
 
 
 def check_id(value: object, what: str) -> str:
@@ -125,7 +113,7 @@ def check_concurrency(max_concurrency: int | None) -> int | None:
     """
     if max_concurrency is None:
         return None
-    return _integer(max_concurrency, "max_concurrency", least=1)
+    return check_integer(max_concurrency, "max_concurrency", least=1)
 
 
 def check_limit(value: int | None, what: str, *, least: int = 0) -> int | None:
@@ -134,13 +122,7 @@ def check_limit(value: int | None, what: str, *, least: int = 0) -> int | None:
     Raises:
         InvalidArgumentError: If it is not an integer of at least `least`.
     """
-    return None if value is None else _integer(value, what, least=least)
-
-
-def _integer(value: object, what: str, *, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**32:
-        raise InvalidArgumentError(f"{what} is an integer of at least {least}, not {value!r}")
-    return value
+    return None if value is None else check_integer(value, what, least=least)
 
 
 def check_debug(debug: bool) -> None:

@@ -228,7 +228,7 @@ def item(run_id: str, answer: dict[str, Any], reading: Reading = PLAIN) -> RunIt
 
 def _result(run_id: str, answer: dict[str, Any], reading: Reading) -> FlowResult | None:
     status = read_status(answer["status"])
-    if not status.is_final:
+    if not status.is_finished:
         return None
     return FlowResult(
         run_id=run_id,
@@ -444,7 +444,7 @@ def with_lost_items(
     """
     items = items_of(listed)
     lost: dict[int, RunItem] = {}
-    for place in items.places(lambda status: not status.is_final):
+    for place in items.places(lambda status: not status.is_finished):
         item = items[place]
         result = FlowResult(run_id=listed.run_id, status=status, error=_lost(started.get(item.index)))
         lost[place] = item.model_copy(update={"status": status, "result": result})
@@ -459,7 +459,7 @@ def _lost(started: Sequence[StepDetails] | None) -> FlowError:
     if not started:
         said += "; the server lists no step of it as started"
         return FlowError(message=said, code=ErrorCode.LOST_BEFORE_START, details={"started_steps": []})
-    current = next((step for step in started if not step.status.is_final), started[-1])
+    current = next((step for step in started if not step.status.is_finished), started[-1])
     return FlowError(
         message=said + "; steps of it had started, and would run again with it",
         code=ErrorCode.LOST,

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from typing import Annotated, Any, NotRequired, Required, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import typing_extensions
-from pydantic import AfterValidator, PydanticUserError, TypeAdapter, ValidationError, create_model
+from pydantic import AfterValidator, TypeAdapter, ValidationError, create_model
 
+from .._data.arguments import wrong
 from .._data.expressions import write_path
-from ..errors import InvalidArgumentError, OutputTypeError
+from ..errors import OutputTypeError
 from ..types import FlowResult
 
 __all__ = ["check_output_type", "with_typed_output"]
@@ -56,9 +57,11 @@ def with_typed_output(result: FlowResult[Any], output_type: Any) -> FlowResult[A
 def _adapter(output_type: Any) -> TypeAdapter[Any]:
     try:
         return _cached_adapter(output_type)
-    except (PydanticUserError, NameError, TypeError) as error:
-        why = str(error).partition("\n")[0]
-        raise InvalidArgumentError(f"output_type {output_type!r} is no type that an output can have: {why}") from error
+    except Exception as error:
+        # Hints that are texts are evaluated, which may raise anything.
+        raise wrong(
+            "output_type", "a type that outputs can have", output_type, str(error).partition("\n")[0]
+        ) from error
 
 
 @functools.lru_cache(maxsize=256)

@@ -24,7 +24,7 @@ def flow_variables(flow: Mapping[str, Any]) -> dict[str, FlowVariable]:
     required = schema.get("required")
     return {
         name: FlowVariable(
-            required=isinstance(required, list) and name in required and "default" not in declared,
+            is_required=isinstance(required, list) and name in required and "default" not in declared,
             default=declared.get("default"),
             env_var=_text(declared.get("env_var")),
             is_secret=declared.get("is_secret") is True,

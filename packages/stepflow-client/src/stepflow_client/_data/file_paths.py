@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..errors import InvalidArgumentError
+from .arguments import wrong
 
 __all__ = ["file_path"]
 
@@ -25,7 +25,7 @@ def file_path(path: str | os.PathLike[str], what: str) -> Path:
         # Raises a ValueError for text that no file system can hold.
         name = os.fsencode(found)
     except (TypeError, ValueError):
-        raise InvalidArgumentError(f"{what} is the path of a file, not {path!r}") from None
+        raise wrong(what, "the path of a file", path) from None
     if b"\0" in name or name == b":memory:":
-        raise InvalidArgumentError(f"{what} is the path of a file, not {str(path)!r}")
+        raise wrong(what, "the path of a file", str(path))
     return found

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from shutil import get_terminal_size
 from typing import Any, Protocol
 
-from ..errors import InvalidArgumentError
+from .._data.arguments import wrong
 from ..progress import Progress, ProgressOption
 
 __all__ = ["check_progress", "progress_shown"]
@@ -42,7 +42,7 @@ def check_progress(progress: object) -> None:
         InvalidArgumentError: If it is neither a bool nor a plain function.
     """
     if not isinstance(progress, bool) and (not callable(progress) or inspect.iscoroutinefunction(progress)):
-        raise InvalidArgumentError(f"progress is True, False or a plain function, not {progress!r}")
+        raise wrong("progress", "True, False or a plain function", progress)
 
 
 @contextmanager

@@ -5,26 +5,23 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Unpack
+from collections.abc import Callable, Coroutine, Mapping
+from functools import update_wrapper, wraps
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
 from weakref import WeakKeyDictionary
 
 from .._async.client import StepflowClient
-from .._codec.requests import RunId
 from .._rules.deadline import deadline_of
+from .._shared.other_names import Guiding
 from .._sync.client import SyncStepflowClient
 from ..errors import RequestTimeoutError
-from ..flows.file import FlowSource
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-
-    from .._async.handle import RunHandle
-    from .._shared.options import RunOptions, SubmitOptions
+    from .._shared.options import ClientOptions
     from ..history import History
-    from ..progress import ProgressOption
-    from ..types import ComponentList, FlowResult, OutputT, RunDetails, ValidationResult
-    from ..types.account import RunAccount
+    from ..logs import LogEntry
+    from ..types import ComponentList
 
 __all__ = ["EmbeddedExecutor"]
 
@@ -34,7 +31,51 @@ def _left(deadline: float | None) -> float | None:
     return None if deadline is None else max(deadline - time.monotonic(), 0.001)
 
 
-class EmbeddedExecutor:
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _forwarded(
+    method: Callable[Concatenate[StepflowClient, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[EmbeddedExecutor, P], CoroutineType[Any, Any, R]]:
+    """Return a method with the parameters of a client's method, which it calls when the server is ready.
+
+    The timeout includes the wait for the server.
+    """
+
+    @wraps(method)
+    async def call(self: EmbeddedExecutor, *args: P.args, **kwargs: P.kwargs) -> R:
+        given: Any = kwargs.get("timeout")
+        deadline = deadline_of(given)
+        client = await self._ready_client(deadline)
+        if deadline is not None:
+            kwargs["timeout"] = _left(deadline)
+        return await method(client, *args, **kwargs)
+
+    # Type checkers differ in what a coroutine function returns.
+    forwarded: Any = call
+    return forwarded  # type: ignore[no-any-return]
+
+
+def _forwarded_stream(
+    method: Callable[Concatenate[StepflowClient, P], R],
+) -> Callable[Concatenate[EmbeddedExecutor, P], R]:
+    """Return a method that calls a client's method, which returns something that sends requests later.
+
+    As for `client`, the first use waits until the server is ready.
+    """
+
+    def call(self: EmbeddedExecutor, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return method(self.client, *args, **kwargs)
+
+    update_wrapper(call, method)
+    return call
+
+
+_list_components = _forwarded(StepflowClient.list_components)
+
+
+class EmbeddedExecutor(Guiding):
     """Runs flows on the embedded server; base class of the runtime."""
 
     def __init__(self) -> None:
@@ -74,6 +115,7 @@ class EmbeddedExecutor:
                 self._clients.pop(ended, None)
             self.wait_ready()
             client = self._clients[loop] = StepflowClient(self.url, history=self._history)
+            client._server_logs = self.get_recent_logs
         return client
 
     @property
@@ -92,7 +134,12 @@ class EmbeddedExecutor:
         with self._clients_lock:
             if self._sync_client is None:
                 self._sync_client = SyncStepflowClient(self.url, history=self._history)
+                self._sync_client._server_logs = self.get_recent_logs
             return self._sync_client
+
+    def get_recent_logs(self, limit: int = 100) -> list[LogEntry]:
+        """Return the last log lines of the server and its workers."""
+        raise NotImplementedError  # pragma: no cover - the runtime has it
 
     def wait_ready(self) -> None:
         """Wait until the server is ready."""
@@ -121,95 +168,91 @@ class EmbeddedExecutor:
         if client is not None:
             await client.aclose()
 
-    async def run(
-        self,
-        flow: FlowSource,
-        input: Any = None,
-        overrides: Any = None,
-        *,
-        output_type: type[OutputT] | TypeAdapter[OutputT] | None = None,
-        **options: Unpack[RunOptions],
-    ) -> FlowResult[OutputT]:
-        """Run a flow on one input and return its result. See `StepflowClient.run`."""
-        deadline = deadline_of(options.get("timeout"))
-        client = await self._ready_client(deadline)
-        options["timeout"] = _left(deadline)
-        return await client.run(flow, input, overrides, output_type=output_type, **options)
+    run = _forwarded(StepflowClient.run)
+    """Run a flow on one input and return its result. See `StepflowClient.run`."""
+    submit = _forwarded(StepflowClient.submit)
+    """Start a flow and return the id of its run. See `StepflowClient.submit`."""
+    start_run = _forwarded(StepflowClient.start_run)
+    """Start a flow and return a handle of its run. See `StepflowClient.start_run`."""
+    find_run = _forwarded(StepflowClient.find_run)
+    """Return the run that exists under an idempotency key. See `StepflowClient.find_run`.
 
-    async def submit(
-        self, flow: FlowSource, input: Any = None, overrides: Any = None, **options: Unpack[SubmitOptions]
-    ) -> str:
-        """Start a flow and return the id of its run. See `StepflowClient.submit`.
+    Keys are remembered as long as the store exists: with an in-memory store, as long as the runtime runs.
+    """
+    rerun = _forwarded(StepflowClient.rerun)
+    """Run a finished run again. See `StepflowClient.rerun`."""
+    plan_rerun = _forwarded(StepflowClient.plan_rerun)
+    """Return what `rerun` would keep and execute. See `StepflowClient.plan_rerun`."""
+    map = _forwarded_stream(StepflowClient.map)
+    """Run a flow on any number of inputs and yield one outcome for each. See `StepflowClient.map`."""
+    handle = _forwarded_stream(StepflowClient.handle)
+    """Return a handle of a run. See `StepflowClient.handle`."""
 
-        The timeout includes the wait for the server.
-        """
-        deadline = deadline_of(options.get("timeout"))
-        client = await self._ready_client(deadline)
-        options["timeout"] = _left(deadline)
-        return await client.submit(flow, input, overrides, **options)
+    get_result = _forwarded(StepflowClient.get_result)
+    """Wait until a run of one item ends and return its result. See `StepflowClient.get_result`."""
+    get_results = _forwarded(StepflowClient.get_results)
+    """Wait until a run ends and return the results of all its items. See `StepflowClient.get_results`."""
+    wait_run = _forwarded(StepflowClient.wait_run)
+    """Wait until a run ends and return it. See `StepflowClient.wait_run`."""
+    run_events = _forwarded_stream(StepflowClient.run_events)
+    """Return the events of a run. See `StepflowClient.run_events`."""
+    explain_run = _forwarded(StepflowClient.explain_run)
+    """Return why an item of a run failed, and what became of its steps. See `StepflowClient.explain_run`."""
+    compare_runs = _forwarded(StepflowClient.compare_runs)
+    """Return the differences between two runs. See `StepflowClient.compare_runs`."""
 
-    async def start_run(
-        self,
-        flow: FlowSource,
-        input: Any = None,
-        overrides: Any = None,
-        *,
-        output_type: type[OutputT] | TypeAdapter[OutputT] | None = None,
-        **options: Unpack[SubmitOptions],
-    ) -> RunHandle[OutputT]:
-        """Start a flow and return a handle of its run. See `StepflowClient.start_run`."""
-        deadline = deadline_of(options.get("timeout"))
-        client = await self._ready_client(deadline)
-        options["timeout"] = _left(deadline)
-        return await client.start_run(flow, input, overrides, output_type=output_type, **options)
+    store_flow = _forwarded(StepflowClient.store_flow)
+    """Store a flow and return its id. See `StepflowClient.store_flow`."""
+    get_flow = _forwarded(StepflowClient.get_flow)
+    """Return a stored flow. See `StepflowClient.get_flow`."""
+    delete_flow = _forwarded(StepflowClient.delete_flow)
+    """Ask the server to delete a flow. See `StepflowClient.delete_flow`."""
+    get_flow_variables = _forwarded(StepflowClient.get_flow_variables)
+    """Return the variables that a stored flow declares. See `StepflowClient.get_flow_variables`."""
+    check = _forwarded(StepflowClient.check)
+    """Check a flow with the offline rules. See `StepflowClient.check`."""
+    validate = _forwarded(StepflowClient.validate)
+    """Return the server's diagnostics of a flow. See `StepflowClient.validate`."""
 
-    async def find_run(
-        self, flow: FlowSource, *, idempotency_key: str, timeout: float | None = None
-    ) -> RunDetails | None:
-        """Return the run that exists under an idempotency key. See `StepflowClient.find_run`.
+    create_run = _forwarded(StepflowClient.create_run)
+    """Start a run of a stored flow. See `StepflowClient.create_run`."""
+    get_run = _forwarded(StepflowClient.get_run)
+    """Return the current state of a run. See `StepflowClient.get_run`."""
+    get_run_items = _forwarded(StepflowClient.get_run_items)
+    """Return the items of a run. See `StepflowClient.get_run_items`."""
+    get_run_steps = _forwarded(StepflowClient.get_run_steps)
+    """Return the steps of a run. See `StepflowClient.get_run_steps`."""
+    get_run_step = _forwarded(StepflowClient.get_run_step)
+    """Return one step of one item. See `StepflowClient.get_run_step`."""
+    get_run_arguments = _forwarded(StepflowClient.get_run_arguments)
+    """Return what a run was started with. See `StepflowClient.get_run_arguments`."""
+    get_run_flow = _forwarded(StepflowClient.get_run_flow)
+    """Return the flow of a run. See `StepflowClient.get_run_flow`."""
+    cancel_run = _forwarded(StepflowClient.cancel_run)
+    """Mark a run as cancelled. See `StepflowClient.cancel_run`."""
+    delete_run = _forwarded(StepflowClient.delete_run)
+    """Ask the server to delete a run. See `StepflowClient.delete_run`."""
+    list_runs = _forwarded(StepflowClient.list_runs)
+    """Return runs, newest first. See `StepflowClient.list_runs`."""
+    iter_runs = _forwarded_stream(StepflowClient.iter_runs)
+    """Return runs, read page by page. See `StepflowClient.iter_runs`."""
 
-        Keys are remembered as long as the store exists: with an in-memory store, as long as the runtime runs.
-        """
-        deadline = deadline_of(timeout)
-        client = await self._ready_client(deadline)
-        return await client.find_run(flow, idempotency_key=idempotency_key, timeout=_left(deadline))
+    store_blob = _forwarded(StepflowClient.store_blob)
+    """Store a blob and return its id. See `StepflowClient.store_blob`."""
+    get_blob = _forwarded(StepflowClient.get_blob)
+    """Return a blob. See `StepflowClient.get_blob`."""
+    health_check = _forwarded(StepflowClient.health_check)
+    """Return the server's health. See `StepflowClient.health_check`."""
+    server_info = _forwarded(StepflowClient.server_info)
+    """Return the server's release and capabilities. See `StepflowClient.server_info`."""
 
-    async def get_result(self, run_id: RunId, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
-        """Wait until a run of one item ends and return its result. See `StepflowClient.get_result`."""
-        deadline = deadline_of(timeout)
-        return await (await self._ready_client(deadline)).get_result(run_id, wait=wait, timeout=_left(deadline))
-
-    async def get_results(self, run_id: RunId, *, wait: bool = True, timeout: float | None = None) -> list[FlowResult]:
-        """Wait until a run ends and return the results of all its items. See `StepflowClient.get_results`."""
-        deadline = deadline_of(timeout)
-        return await (await self._ready_client(deadline)).get_results(run_id, wait=wait, timeout=_left(deadline))
-
-    async def wait_run(
-        self, run_id: RunId, *, timeout: float | None = None, progress: ProgressOption = False
-    ) -> RunDetails:
-        """Wait until a run ends and return it. See `StepflowClient.wait_run`."""
-        deadline = deadline_of(timeout)
-        client = await self._ready_client(deadline)
-        return await client.wait_run(run_id, timeout=_left(deadline), progress=progress)
-
-    async def explain_run(
-        self, run_id: RunId, *, item_index: int | None = None, timeout: float | None = None
-    ) -> RunAccount:
-        """Return why an item of a run failed, and what became of its steps. See `StepflowClient.explain_run`."""
-        deadline = deadline_of(timeout)
-        client = await self._ready_client(deadline)
-        return await client.explain_run(run_id, item_index=item_index, timeout=_left(deadline))
-
-    async def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
-        """Return the server's diagnostics of a flow. See `StepflowClient.validate`."""
-        deadline = deadline_of(timeout)
-        return await (await self._ready_client(deadline)).validate(flow, timeout=_left(deadline))
+    def with_options(self, **options: Unpack[ClientOptions]) -> StepflowClient:
+        """Return a client of the server with other defaults. See `StepflowClient.with_options`."""
+        return self.client.with_options(**options)
 
     async def list_components(self, *, include_schemas: bool = True, timeout: float | None = None) -> ComponentList:
         """Return the components that flows may use. `path` is set if the configured routes determine it."""
-        deadline = deadline_of(timeout)
-        client = await self._ready_client(deadline)
-        listed = await client.list_components(include_schemas=include_schemas, timeout=_left(deadline))
+        listed = await _list_components(self, include_schemas=include_schemas, timeout=timeout)
         from .._codec import responses
 
         return responses.with_paths(listed, self.config.get("routes") or {})

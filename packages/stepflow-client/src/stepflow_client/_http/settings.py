@@ -12,6 +12,7 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 from urllib.parse import quote, unquote, urlsplit
 
+from .._data.arguments import check_seconds
 from ..errors import InvalidArgumentError
 from .messages import Timeouts
 
@@ -25,11 +26,8 @@ __all__ = [
     "Token",
     "TokenAuth",
     "check_auth",
-    "check_bytes",
     "check_headers",
     "check_limits",
-    "check_positive",
-    "check_strategy",
     "check_timeout",
     "environment_settings",
     "is_httpx_auth",
@@ -155,17 +153,6 @@ def parse_urls(urls: str | httpx.URL | ServerUrl | Sequence[str | httpx.URL | Se
     return [parse_url(urls)]
 
 
-def check_strategy(strategy: str) -> str:
-    """Check the strategy for a list of servers and return it.
-
-    Raises:
-        InvalidArgumentError: If there is no such strategy.
-    """
-    if strategy not in ("failover", "spread"):
-        raise InvalidArgumentError(f"strategy is 'failover' or 'spread', not {strategy!r}")
-    return strategy
-
-
 def _ascii_host(host: str) -> str:
     """Return the ASCII form of a host name, as used for the lookup.
 
@@ -211,9 +198,9 @@ def check_timeout(
         for phase, seconds in timeout.as_dict().items():
             if seconds is None:
                 raise InvalidArgumentError(f"{what} leaves a phase without a limit: {timeout}")
-            phases[phase] = _check_longest(check_positive(seconds, f"{what}.{phase}"), f"{what}.{phase}")
+            phases[phase] = _check_longest(check_seconds(seconds, f"{what}.{phase}"), f"{what}.{phase}")
         return Timeouts(**phases, whole=getattr(timeout, "whole", math.inf))
-    seconds = _check_longest(check_positive(timeout, what), what)
+    seconds = _check_longest(check_seconds(timeout, what), what)
     if of_a_call:
         return Timeouts(seconds, seconds, seconds, seconds, whole=seconds)
     # Waiting for connections used by other calls of this client does not mean that the server is slow.
@@ -224,34 +211,6 @@ def _check_longest(seconds: float, what: str) -> float:
     if seconds > LONGEST_TIMEOUT:
         raise InvalidArgumentError(f"{what} is at most {LONGEST_TIMEOUT:,} seconds, not {seconds!r}")
     return seconds
-
-
-def check_bytes(count: Any, what: str) -> int:
-    """Check a number of bytes and return it.
-
-    Raises:
-        InvalidArgumentError: If it is not an integer above zero.
-    """
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise InvalidArgumentError(f"{what} is a number of bytes above zero, not {count!r}")
-    return count
-
-
-def check_positive(seconds: Any, what: str) -> float:
-    """Check a number of seconds and return it as a float.
-
-    Raises:
-        InvalidArgumentError: If it is not a finite number above zero.
-    """
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise InvalidArgumentError(f"{what} is a number of seconds, not {seconds!r}")
-    try:
-        number = float(seconds)
-    except OverflowError:
-        number = math.inf
-    if not (number > 0 and math.isfinite(number)):
-        raise InvalidArgumentError(f"{what} must be above zero and finite, not {number!r}")
-    return number
 
 
 def environment_settings(environ: Mapping[str, str]) -> dict[str, Any]:

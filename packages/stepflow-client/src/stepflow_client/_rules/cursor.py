@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from .._data.arguments import wrong
 from ..errors import InvalidArgumentError
 
 __all__ = ["Cursor"]
@@ -44,7 +45,7 @@ class Cursor:
             return cls(mode, after)
         match = _TEXT.fullmatch(after) if isinstance(after, str) else None
         if match is None:
-            raise InvalidArgumentError(f"after is the cursor of an event or a sequence number, not {after!r}")
+            raise wrong("after", "the cursor of an event or a sequence number", after)
         if match["mode"] != mode:
             raise InvalidArgumentError(
                 f"the cursor {after!r} comes from events asked for in another way",

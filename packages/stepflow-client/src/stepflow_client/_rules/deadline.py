@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 
-from .._http.settings import check_positive
+from .._data.arguments import check_seconds
 
 __all__ = [
     "call_scope",
@@ -33,7 +33,7 @@ def deadline_of(timeout: float | None) -> float | None:
     Raises:
         InvalidArgumentError: If the timeout is not a positive number.
     """
-    return None if timeout is None else time.monotonic() + check_positive(timeout, "timeout")
+    return None if timeout is None else time.monotonic() + check_seconds(timeout, "timeout")
 
 
 def earlier(deadline: float | None, seconds: float) -> float | None:

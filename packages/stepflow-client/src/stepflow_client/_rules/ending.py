@@ -25,7 +25,7 @@ class Ending(Enum):
     ENDED = "ended"
 
     @property
-    def is_final(self) -> bool:
+    def is_finished(self) -> bool:
         """True if nothing more is expected of the run."""
         return self in (Ending.LOST, Ending.ENDED)
 
@@ -49,7 +49,7 @@ def ending_of(status: ExecutionStatus, running: int, quiet: float, grace: float)
         quiet: Seconds since the last sign of life: an event, the end of a step, or the change to this status.
         grace: Seconds without a sign of life after which a run that was given up counts as lost.
     """
-    if not status.is_final:
+    if not status.is_finished:
         return Ending.NOT_ENDED
     if not is_given_up(status, running):
         return Ending.ENDED

@@ -49,7 +49,7 @@ class Inference:
         if key not in self.started:
             self.started.add(key)
             yield StepStartedEvent(**where, **self._common(run, None))
-        if key not in self.ended and step.status.is_final:
+        if key not in self.ended and step.status.is_finished:
             self.ended.add(key)
             succeeded = step.status is ExecutionStatus.COMPLETED
             output = step.output if self.include_results and succeeded else None

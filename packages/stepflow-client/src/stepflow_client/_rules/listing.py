@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from ..errors import InvalidArgumentError
+from .._data.arguments import wrong
 from .creation import creation_time
 
 __all__ = ["ListedRun", "Run", "Window", "is_coarse", "newest_first", "second"]
@@ -68,7 +68,7 @@ def _moment(value: object, what: str) -> float | None:
             return time.timestamp()
     except (ValueError, OverflowError, OSError):
         pass
-    raise InvalidArgumentError(f"{what} is a datetime or a text such as 2026-11-25T14:00:00Z, not {value!r}")
+    raise wrong(what, "a datetime or a text such as 2026-11-25T14:00:00Z", value)
 
 
 def _created(run: ListedRun) -> float:

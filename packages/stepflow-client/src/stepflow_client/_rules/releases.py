@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..errors import InvalidArgumentError, InvalidResponseError, UnsupportedByServerError
+from .._data.arguments import wrong
+from ..errors import InvalidResponseError, UnsupportedByServerError
 
 __all__ = ["Server", "has_step_outputs", "pinned", "recognise", "release_number", "require"]
 
@@ -79,7 +80,7 @@ def pinned(url: str, release: str) -> Server:
     """
     dialect = _dialect(release)
     if dialect is None:
-        raise InvalidArgumentError(f"server is a release such as '0.11' or '0.13.0', not {release!r}")
+        raise wrong("server_release", "a release such as '0.11' or '0.13.0'", release)
     return _info(url, dialect, release=_printable(release))
 
 

@@ -44,7 +44,7 @@ class StepTimes:
         self._run_id = run_id
         self._found: dict[tuple[int, str], StepTime] = {}
         listed = list(listed)
-        self._untold = {(step.item_index, step.step_id): step.status.is_final for step in listed}
+        self._untold = {(step.item_index, step.step_id): step.status.is_finished for step in listed}
         """The listed steps that no event has covered so far, and whether they have ended."""
         self._changed_at = max((step.updated_at for step in listed if step.updated_at), default=None)
 
@@ -86,7 +86,7 @@ class StepTimes:
         time = self._found.get((step.item_index, step.step_id))
         if time is None or not time.attempts:
             return step
-        has_ended = step.status.is_final and time.end is not None
+        has_ended = step.status.is_finished and time.end is not None
         changes: dict[str, Any] = {"started_at": time.attempts[0], "attempts": len(time.attempts)}
         if has_ended:
             changes |= {"completed_at": time.end, "duration": time.seconds}

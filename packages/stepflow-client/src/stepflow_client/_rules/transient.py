@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from .._base.lazy import lazy_module
+from .._data.arguments import check_integer, wrong
 from .._http.messages import (
     CannotSend,
     ConnectFailed,
@@ -18,7 +19,6 @@ from .._http.messages import (
     PoolTimeout,
 )
 from ..errors import (
-    InvalidArgumentError,
     RateLimitError,
     ServerFaultError,
     TransportError,
@@ -79,12 +79,11 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int) or self.max_attempts < 1:
-            raise InvalidArgumentError(f"max_attempts is an integer of at least 1, not {self.max_attempts!r}")
+        check_integer(self.max_attempts, "max_attempts", least=1)
         for name in ("first_delay", "max_delay", "budget"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-                raise InvalidArgumentError(f"{name} is a number of at least 0, not {value!r}")
+                raise wrong(name, "a number of at least 0", value)
 
 
 def policy_of(retry: RetryPolicy | int | None) -> RetryPolicy:
@@ -99,7 +98,7 @@ def policy_of(retry: RetryPolicy | int | None) -> RetryPolicy:
         return retry
     if isinstance(retry, int) and not isinstance(retry, bool) and retry >= 0:
         return RetryPolicy(max_attempts=retry + 1)
-    raise InvalidArgumentError(f"retry is a RetryPolicy or a number of retries, not {retry!r}")
+    raise wrong("retry", "a RetryPolicy or a number of retries", retry)
 
 
 class Budget:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
     from .._codec.requests import Variables
+    from ..flows.file import FlowSource
     from ..progress import ProgressOption
     from ..result_cache import ResultCache
 
-__all__ = ["OPTIONS_OF", "ClientOptions", "RunOptions", "SubmitOptions"]
+__all__ = ["OPTIONS_OF", "ClientOptions", "EventOptions", "RerunOptions", "RunFilters", "RunOptions", "SubmitOptions"]
 
 
 class _StartOptions(TypedDict, total=False):
@@ -39,13 +43,51 @@ class ClientOptions(RunOptions, SubmitOptions, total=False):
     """The options of `StepflowClient.with_options`."""
 
 
+class EventOptions(TypedDict, total=False):
+    """The options of `StepflowClient.run_events`; see there for their meaning and defaults."""
+
+    after: str | int | None
+    include_results: bool
+    include_sub_runs: bool
+    heartbeat: float | None
+    timeout: float | None
+
+
+class RerunOptions(TypedDict, total=False):
+    """The options of `StepflowClient.rerun`; see there for their meaning and defaults."""
+
+    from_step: str | None
+    failed: bool
+    only_missing: bool
+    input: Any
+    variables: Variables | None
+    variables_from_env: bool
+    overrides: Any
+    flow: FlowSource | None
+    force: bool
+    timeout: float | None
+
+
+class RunFilters(TypedDict, total=False):
+    """The filters of `StepflowClient.list_runs` and `iter_runs`, and their timeout; see there for their meaning."""
+
+    flow_name: str | None
+    root_run_id: str | UUID | None
+    parent_run_id: str | UUID | None
+    roots_only: bool | None
+    since: datetime | str | None
+    until: datetime | str | None
+    timeout: float | None
+
+
 _START = frozenset(_StartOptions.__annotations__)
 OPTIONS_OF = {
     "run": _START | RunOptions.__annotations__.keys(),
     "submit": _START | SubmitOptions.__annotations__.keys(),
-    "map": frozenset({"variables", "variables_from_env", "max_concurrency", "on_cancel", "progress"}),
+    "map": frozenset({"variables", "variables_from_env", "max_concurrency", "on_cancel", "timeout", "progress"}),
     "get_result": frozenset({"timeout"}),
     "get_results": frozenset({"timeout"}),
+    "run_events": frozenset({"timeout"}),
     "wait_run": frozenset({"timeout", "progress"}),
 }
 """The methods that `with_options` affects, and the options that each of them has."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextvars import copy_context
 from itertools import islice
@@ -44,9 +45,15 @@ class AsyncWorkers(Generic[Result]):
 
         self._tasks.add(asyncio.create_task(run()))
 
-    async def finished(self) -> Result:
-        """Wait until one of the calls ends and return its result, or raise its error."""
-        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+    async def finished(self, deadline: float | None = None) -> Result:
+        """Wait until one of the calls ends and return its result, or raise its error.
+
+        Raises:
+            TimeoutError: If none ends until the deadline, by `time.monotonic()`.
+        """
+        done, _ = await asyncio.wait(self._tasks, timeout=_left(deadline), return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            raise TimeoutError
         task = done.pop()
         self._tasks.discard(task)
         return task.result()
@@ -84,9 +91,16 @@ class SyncWorkers(Generic[Result]):
         self._running += 1
         threading.Thread(target=run, name="stepflow-client-map", daemon=True).start()
 
-    def finished(self) -> Result:
-        """Wait until one of the calls ends and return its result, or raise its error."""
-        result, error = self._ended.get()
+    def finished(self, deadline: float | None = None) -> Result:
+        """Wait until one of the calls ends and return its result, or raise its error.
+
+        Raises:
+            TimeoutError: If none ends until the deadline, by `time.monotonic()`.
+        """
+        try:
+            result, error = self._ended.get(timeout=_left(deadline))
+        except queue.Empty:
+            raise TimeoutError from None
         self._running -= 1
         if error is not None:
             raise error
@@ -94,6 +108,10 @@ class SyncWorkers(Generic[Result]):
 
     def close(self) -> None:
         """Do nothing: threads cannot be cancelled, so calls that are still running continue."""
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
 _END = object()

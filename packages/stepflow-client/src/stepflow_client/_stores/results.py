@@ -7,12 +7,13 @@ import json
 import math
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import InvalidArgumentError
+from .._data.arguments import check_instance, check_integer, check_seconds
 from .folders import user_folder
 from .sqlite import SharedFile
 
@@ -68,41 +69,36 @@ class ResultFile(SharedFile):
         self,
         path: str | os.PathLike[str] | None,
         *,
-        ttl: float,
+        max_age: float,
         max_bytes: int,
         namespace: str,
         on_failure: Callable[[str], object] | None,
     ) -> None:
         """Store the settings. The file is not opened yet."""
-        if not _is_number(ttl) or not ttl > 0:
-            raise InvalidArgumentError(f"ttl is a positive number of seconds, not {ttl!r}")
-        if not _is_number(max_bytes) or max_bytes < 1:
-            raise InvalidArgumentError(f"max_bytes is a positive number of bytes, not {max_bytes!r}")
-        if not isinstance(namespace, str):
-            raise InvalidArgumentError(f"namespace is a text, not {namespace!r}")
         super().__init__(path, on_failure=on_failure)
-        self._ttl = ttl
-        self._max_bytes = max_bytes
-        self._namespace = namespace
+        self._max_age = check_seconds(max_age, "max_age", endless=True)
+        self._max_bytes = check_integer(max_bytes, "max_bytes", least=1, most=sys.maxsize)
+        self._namespace = check_instance(namespace, "namespace", str)
 
     def _default_path(self) -> Path:
         return default_path()
 
-    def clear(self, *, older_than: float = 0.0) -> int:
+    def clear(self, *, max_age: float = 0.0) -> int:
         """Remove results and return how many were removed. Their contents are overwritten in the file.
 
         Args:
-            older_than: Remove only results stored more than this many seconds ago.
+            max_age: Remove only results stored more than this many seconds ago.
 
         Raises:
             StepflowClientError: If the file cannot be changed.
         """
+        check_seconds(max_age, "max_age", zero=True)
         with self._raising("change"):
             if not self.path.exists():
                 return 0
             with self._opened() as connection:
                 # "All" includes results with a time in the future, stored before the clock was set back.
-                last = time.time() - older_than if older_than > 0 else math.inf
+                last = time.time() - max_age if max_age > 0 else math.inf
                 count = connection.execute("DELETE FROM results WHERE created <= ?", [last]).rowcount
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 return count
@@ -126,7 +122,7 @@ class ResultFile(SharedFile):
             since: Return only a result that was stored at this time or later, in seconds since 1970.
         """
         now = time.time()
-        since = max(since, now - self._ttl)
+        since = max(since, now - self._max_age)
         # A result from the future was stored before the clock was set back, so its age is unknown.
         query = (
             "SELECT created, expires, run_id, output, digest FROM results"
@@ -159,7 +155,7 @@ class ResultFile(SharedFile):
             if size - _OVERHEAD > self._max_bytes / 4:
                 return
             now = time.time()
-            expires = now + self._ttl
+            expires = now + self._max_age
             row = [key, now, expires, run_id, size, text, _digest(key, now, expires, run_id, text)]
             with self._opened() as connection:
                 cursor = connection.execute(
@@ -180,7 +176,3 @@ class ResultFile(SharedFile):
 def _digest(*values: object) -> bytes:
     """Return the digest by which damage to an entry is detected."""
     return hashlib.sha256(repr(values).encode("utf-8", "surrogatepass")).digest()
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

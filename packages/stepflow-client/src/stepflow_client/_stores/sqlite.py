@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .._base.logging import logger
+from .._data.arguments import check_function
 from .._data.file_paths import file_path
 from ..errors import StepflowClientError
 
@@ -106,7 +107,7 @@ class SharedFile:
     ) -> None:
         """Store the settings. The file is not opened yet."""
         self._path = None if path is None else file_path(path, "path")
-        self._on_failure = on_failure
+        self._on_failure = check_function(on_failure, "on_failure")
         self._reset()
 
     def _reset(self) -> None:

@@ -16,13 +16,21 @@ from .._base.lazy import lazy_module
 from .._codec import answers, requests
 from .._codec.requests import RunArguments, Variables
 from .._codec.variables import flow_variables
+from .._data.arguments import check_choice, check_integer
 from .._data.values import check_json, encode, encode_plain
 from .._rules import operations as api
 from .._rules.creation import creation_time
-from .._rules.deadline import deadline_override
+from .._rules.deadline import deadline_override, deadline_scope, has_passed
 from .._shared.recorder import BatchRecorder, Recorder
 from .._shared.workers import SyncSource, SyncWorkers
-from ..errors import InvalidArgumentError, JournalError, NotFoundError, StepflowClientError, UnsupportedByServerError
+from ..errors import (
+    InvalidArgumentError,
+    JournalError,
+    NotFoundError,
+    RunTimeoutError,
+    StepflowClientError,
+    UnsupportedByServerError,
+)
 from ..flows.additions import tagged
 from ..flows.file import is_flow_id
 from ..types.statuses import ExecutionStatus
@@ -105,26 +113,26 @@ class BatchRunner:
         journal: str | os.PathLike[str] | None = None,
         on_lost: Literal["fail", "rerun"] = "fail",
         on_cancel: Literal["detach", "cancel"] = "detach",
+        deadline: float | None = None,
     ) -> Generator[Outcome, None, None]:
         """Run a flow on any number of inputs and yield one outcome per input."""
-        _check_choice("on_error", on_error, "yield", "raise")
-        _check_choice("on_cancel", on_cancel, "detach", "cancel")
-        _check_choice("on_lost", on_lost, "fail", "rerun")
+        check_choice(on_error, "on_error", ("yield", "raise"))
+        check_choice(on_cancel, "on_cancel", ("detach", "cancel"))
+        check_choice(on_lost, "on_lost", ("fail", "rerun"))
         batch = _Batch(chunk_size, max_concurrency, ordered, SyncSource(inputs), self._connection.places)
         try:
-            self._prepare(batch, flow, variables, variables_from_env, overrides)
-            batch.reruns = on_lost == "rerun"
-            if journal is not None:
-                self._open_journal(batch, journal)
+            # A scope holds no `yield`: it would limit what the caller does meanwhile.
+            with deadline_scope(deadline):
+                self._prepare(batch, flow, variables, variables_from_env, overrides)
+                batch.reruns = on_lost == "rerun"
+                if journal is not None:
+                    self._open_journal(batch, journal)
             while True:
-                while batch.has_room():
-                    chunk = batch.read_chunk()
-                    if not chunk.count:
-                        break
-                    self._begin(batch, chunk)
+                with deadline_scope(deadline):
+                    self._fill(batch)
                 if not len(batch.workers):
                     break
-                batch.note(batch.workers.finished())
+                batch.note(_finished(batch, deadline))
                 for outcome in batch.ready():
                     yield outcome if on_error == "yield" else outcome.raise_for_failure()
             if batch.failure is not None:
@@ -137,6 +145,14 @@ class BatchRunner:
                 self._cancel_all(list(batch.in_flight.values()))
             if batch.journal is not None:
                 batch.journal.close()
+
+    def _fill(self, batch: _Batch) -> None:
+        """Start chunks while there is room for them."""
+        while batch.has_room():
+            chunk = batch.read_chunk()
+            if not chunk.count:
+                break
+            self._begin(batch, chunk)
 
     def _prepare(
         self,
@@ -311,7 +327,7 @@ class _Batch:
         servers: int,
     ) -> None:
         """Check the limits and set the initial state."""
-        self.sizer = chunks.ChunkSizer(requests.check_limit(chunk_size, "chunk_size", least=1))
+        self.sizer = chunks.ChunkSizer(None if chunk_size is None else check_integer(chunk_size, "chunk_size", least=1))
         self.lanes = chunks.lanes_of(requests.check_concurrency(max_concurrency), servers)
         self.free = list(range(len(self.lanes)))
         self.lane_flows: dict[int, str] = {}
@@ -462,6 +478,19 @@ class _Batch:
         chunk.texts.append(said)
 
 
+def _finished(batch: _Batch, deadline: float | None) -> _Done:
+    """Return the next finished chunk."""
+    try:
+        if has_passed(deadline):
+            raise TimeoutError
+        return batch.workers.finished(deadline)
+    except TimeoutError:
+        # Also the errors of requests whose deadline this is.
+        if has_passed(deadline):
+            raise RunTimeoutError("the batch did not end in time; its runs continue") from None
+        raise
+
+
 class _Refusal(NamedTuple):
     """Why an input cannot be sent."""
 
@@ -486,8 +515,3 @@ def _digest(content: bytes) -> str:
     import hashlib
 
     return hashlib.sha256(content).hexdigest()
-
-
-def _check_choice(name: str, value: str, *choices: str) -> None:
-    if value not in choices:
-        raise InvalidArgumentError(f"{name} is {' or '.join(map(repr, choices))}, not {value!r}")

@@ -52,7 +52,7 @@ class Look(NamedTuple):
     @property
     def has_ended(self) -> bool:
         """Whether nothing more is expected of the run."""
-        return self.ending.is_final
+        return self.ending.is_finished
 
     @property
     def is_told(self) -> bool:

@@ -74,7 +74,7 @@ class RunReader:
             if answers.is_failed(run.status):
                 # The run and its items may have ended after the items were requested.
                 listed = self.listed_items(run_id, timeout)
-                if (self.ending(run, timeout=timeout)).is_final:
+                if (self.ending(run, timeout=timeout)).is_finished:
                     status = run.status
         return self.explain(listed, status, timeout=timeout)
 
@@ -229,7 +229,7 @@ class RunReader:
             return steps
         kept = kept_components(self._stored_flow_if_any(requests.check_run_id(run_id), timeout))
         return [
-            step.model_copy(update={"component": kept[step.step_id], "kept": True}) if step.step_id in kept else step
+            step.model_copy(update={"component": kept[step.step_id], "is_kept": True}) if step.step_id in kept else step
             for step in steps
         ]
 

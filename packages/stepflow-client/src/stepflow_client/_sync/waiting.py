@@ -225,7 +225,7 @@ class Waiter:
                     run_id=run_id,
                     hint="get_results() gives them all",
                 )
-            if not wait and not (self._runs.ending(run)).is_final:
+            if not wait and not (self._runs.ending(run)).is_finished:
                 raise _timed_out(run_id)
             if not run.is_finished or is_given_up(run.status, run.running):
                 run = self.wait(run_id, deadline, total=run.total)

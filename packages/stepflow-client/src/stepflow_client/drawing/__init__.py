@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any
 
 from .._base.text import visible
+from .._data.arguments import check_mapping
 from .._data.secrets import hidden_flow
+from .._data.values import check_json
 from ..flows.file import FlowSource, load_flow
 from . import text
 from .graph import FlowGraph, flow_graph
@@ -105,7 +106,8 @@ def draw(
         FlowFileError: If the file cannot be read.
         InvalidArgumentError: If `flow` is not a flow.
     """
-    return Drawing(_graph(flow), statuses or {}, servers, details)
+    shown = {} if statuses is None else check_mapping(statuses, "statuses")
+    return Drawing(_graph(flow), shown, servers, details)
 
 
 def to_dot(flow: FlowSource, *, details: bool = True) -> str:
@@ -119,5 +121,4 @@ def to_mermaid(flow: FlowSource, *, details: bool = True) -> str:
 
 
 def _graph(flow: FlowSource) -> FlowGraph:
-    content: dict[str, Any] = load_flow(flow)
-    return flow_graph(hidden_flow(content))
+    return flow_graph(hidden_flow(check_json(load_flow(flow), "the flow", exact_integers=False)))

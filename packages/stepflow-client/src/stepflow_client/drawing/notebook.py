@@ -90,7 +90,7 @@ def _(item: RunItem) -> str:
 def _(step: StepDetails) -> str:
     value = ("error", step.error.message) if step.error else ("output", step.output)
     rows: list[tuple[str, object]] = [("step", step.step_id), ("component", step.component)]
-    rows += [("item", step.item_index), ("status", "kept" if step.kept else step.status.value)]
+    rows += [("item", step.item_index), ("status", "kept" if step.is_kept else step.status.value)]
     if step.started_at is not None:
         rows += [("started", step.started_at), ("seconds", step.duration), ("attempts", step.attempts)]
     return _fields([*rows, value])

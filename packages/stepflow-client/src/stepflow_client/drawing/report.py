@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .._data.arguments import check_instance
 from ..errors import NotFoundError, UnsupportedByServerError
 from .report_data import ReportData, masked, masked_arguments
 from .report_page import report_page
@@ -38,7 +39,9 @@ def gather(client: SyncStepflowClient, run_id: RunId) -> RunReport:
     Raises:
         NotFoundError: If the server has no such run.
     """
-    run = client.get_run(run_id)
+    from .._sync.client import SyncStepflowClient
+
+    run = check_instance(client, "client", SyncStepflowClient).get_run(run_id)
     try:
         stored = client.get_run_flow(run_id)
     except (NotFoundError, UnsupportedByServerError):

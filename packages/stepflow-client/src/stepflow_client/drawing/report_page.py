@@ -10,6 +10,7 @@ from html import escape
 from typing import Any
 
 from .._base.text import cut, fine_duration, short_json, visible, visible_lines
+from .._data.arguments import check_instances
 from ..types import RunArguments, RunItem, StepDetails
 from .charts import CHART_STYLE, Bar, StepTime, histogram, item_times, percentile, timeline
 from .graph import flow_graph
@@ -45,6 +46,7 @@ def report_page(reports: Sequence[ReportData]) -> str:
     Args:
         reports: One or more runs.
     """
+    reports = check_instances(reports, "reports", ReportData)
     runs = " and ".join(report.run.flow_name or report.run.run_id for report in reports)
     kind = "runs two" if len(reports) == 2 else "runs"
     parts = [f"<h1>{escape(visible(runs))}</h1>"]
@@ -134,8 +136,8 @@ def _summary(report: ReportData) -> str:
     rows.append(("items", ", ".join(f"{count} {_text(status)}" for status, count in counts.most_common()) or "none"))
     rows += _cause(report)
     rows += [("created", _text(run.created_at.isoformat()))] if run.created_at else []
-    if run.created_at and run.completed_at:
-        rows.append(("took", fine_duration((run.completed_at - run.created_at).total_seconds())))
+    if run.duration is not None:
+        rows.append(("took", fine_duration(run.duration)))
     if not report.times:
         rows.append(("times", "not told by this server (before 0.12), or no step has started"))
     return "<table>" + "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows) + "</table>"

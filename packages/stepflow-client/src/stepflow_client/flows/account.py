@@ -74,7 +74,7 @@ def accounts_of(
         record = replace(
             base,
             # A cancelled run never ends its items.
-            status=item.status if item.status.is_final else run.status,
+            status=item.status if item.status.is_finished else run.status,
             error=None if item.result is None else item.result.error,
             steps=by_item.get(item.index, []),
             input=_input_of(given, item.index),
@@ -136,9 +136,9 @@ class _Item(ItemCauses):
             return replace(
                 base,
                 state="completed",
-                used_default=not listed.kept and self._used_default(definition, listed),
+                is_default=not listed.is_kept and self._used_default(definition, listed),
                 failed_children=list(failed_children(listed.output)),
-                kept=listed.kept,
+                is_kept=listed.is_kept,
             )
         if listed.status in FAILED:
             source = self.source(name)
@@ -193,8 +193,8 @@ class _Item(ItemCauses):
         names = [step.step_id for step in steps if step.state == "unknown" and step.status in FAILED]
         if names:
             yield f"whether {', '.join(names)} failed or did not run"
-        if any(step.used_default is None for step in steps):
-            names = [step.step_id for step in steps if step.used_default is None]
+        if any(step.is_default is None for step in steps):
+            names = [step.step_id for step in steps if step.is_default is None]
             yield f"whether the output of {', '.join(names)} is its default"
         if record.status is ExecutionStatus.CANCELLED and not record.has_steps:
             yield "which steps may still be executing; cancelling a run stops no step"

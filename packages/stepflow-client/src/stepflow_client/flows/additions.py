@@ -26,6 +26,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._data.arguments import check_mapping, check_text
 from ..errors import InvalidArgumentError
 from .graph import steps_by_id
 
@@ -155,9 +156,10 @@ def pin_overrides(outputs: Mapping[str, Any], *, component: str = "/builtin/noop
         outputs: Outputs by step id; any JSON values.
         component: A component that returns its input. Default `/builtin/noop`, which 0.13 has.
     """
+    check_text(component, "component")
     return {
         step: {"component": component, "input": {"$literal": None, "$if": None, "$coalesce": [{"$literal": output}]}}
-        for step, output in outputs.items()
+        for step, output in check_mapping(outputs, "outputs").items()
     }
 
 
@@ -173,14 +175,17 @@ def pinned_flow(flow: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str
     Raises:
         InvalidArgumentError: If the flow has no step with one of these ids.
     """
-    steps = flow.get("steps") or []
-    known = {step.get("id") for step in steps if isinstance(step, Mapping)}
-    for step_id in outputs:
+    steps = check_mapping(flow, "flow").get("steps")
+    steps = steps if isinstance(steps, list) else []
+    known = [step.get("id") for step in steps if isinstance(step, Mapping)]
+    for step_id in check_mapping(outputs, "outputs"):
         if step_id not in known:
             raise InvalidArgumentError(f"the flow has no step {step_id!r} to pin")
+    has_output = [
+        isinstance(step, Mapping) and isinstance(step.get("id"), str) and step["id"] in outputs for step in steps
+    ]
     pinned = [
-        _pinned_step(step, outputs[step["id"]]) if isinstance(step, Mapping) and step.get("id") in outputs else step
-        for step in steps
+        _pinned_step(step, outputs[step["id"]]) if has else step for step, has in zip(steps, has_output, strict=True)
     ]
     return {**flow, "steps": pinned}
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .._base.text import short_json
+from .._data.arguments import check_instances, check_texts
 from .._data.expressions import parse_path
+from .._data.file_paths import file_path
 from ..errors import FlowFileError
 from ..types import ErrorCode, FlowError, FlowResult
 from .additions import without_cases
@@ -72,7 +74,7 @@ def read_tests(path: str | PathLike[str]) -> FlowTests:
         FlowFileError: If the file cannot be read, or if its steps, its `test` or the list of cases are malformed; the
             error has the line.
     """
-    name = fsdecode(path)
+    name = str(file_path(path, "path"))
     root = FlowText.of(name).root
     if not isinstance(root.value, dict):
         # It has the words for each kind of value.
@@ -150,9 +152,10 @@ def _case(node: Node, index: int, fault: str) -> FlowCase:
 
 def select_cases(cases: Iterable[FlowCase], patterns: Sequence[str] = (), tags: Sequence[str] = ()) -> list[FlowCase]:
     """Return the cases whose name matches a glob pattern and that have one of the tags; an empty list matches all."""
+    patterns, tags = check_texts(patterns, "patterns"), check_texts(tags, "tags")
     return [
         case
-        for case in cases
+        for case in check_instances(cases, "cases", FlowCase)
         if (not patterns or any(fnmatchcase(case.name, pattern) for pattern in patterns))
         and (not tags or any(tag in case.tags for tag in tags))
     ]

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from .._data.arguments import wrong
 from .._rules.releases import release_number
-from ..errors import InvalidArgumentError
 from .checks.components import check_components, subflows
 from .checks.expressions import check_expression
 from .checks.references import check_references
@@ -140,7 +140,7 @@ def check_target(target: str | None) -> Release | None:
     """
     release = release_number(target)
     if target is not None and release is None:
-        raise InvalidArgumentError(f"target is a release such as '0.13', not {target!r}")
+        raise wrong("target", "a release such as '0.13'", target)
     return release
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .._data.arguments import wrong
+
 if TYPE_CHECKING:
     from .types.model import Type
 
@@ -98,7 +100,10 @@ def components_of(components: Any) -> Components | None:
         return None
     found = Components()
     found.is_whole = not getattr(components, "failed_plugins", None)
-    records = [each if isinstance(each, Mapping) else each.model_dump() for each in components]
+    try:
+        records = [each if isinstance(each, Mapping) else each.model_dump() for each in components]
+    except (TypeError, AttributeError):
+        raise wrong("components", "a list of components, as list_components returns it", components) from None
     # With known routes, the components of a plugin that they lead to have paths, except for those that they deny.
     routed = {record.get("plugin") for record in records if record.get("path")}
     for record in records:

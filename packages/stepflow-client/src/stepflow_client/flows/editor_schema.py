@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, Literal
 
-from ..errors import InvalidArgumentError
+from .._data.arguments import wrong
 from .components import Components, components_of, known_components
 from .graph import SUBFLOW_INPUTS
 from .json_schema import JSON_TYPES, is_number, referred_name
@@ -50,7 +50,7 @@ def schema(kind: Literal["flow", "config"] = "flow", *, components: Any = None) 
         InvalidArgumentError: If there is no such kind.
     """
     if kind not in ("flow", "config"):
-        raise InvalidArgumentError(f"there is a schema of a flow and one of a config, not of {kind!r}")
+        raise wrong("kind", "'flow' or 'config'", kind)
     found: dict[str, Any] = json.loads((files("stepflow_client.flows") / "schemas" / f"{kind}.json").read_text("utf-8"))
     if kind == "flow":
         known = _component_rules(components_of(components))

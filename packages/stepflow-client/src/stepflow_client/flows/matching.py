@@ -28,7 +28,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._base.text import nearest, short_json
+from .._data.arguments import check_text
 from .._data.expressions import write_path
+from .._data.values import check_json
 from ..errors import InvalidArgumentError
 from .json_schema import JSON_TYPES, is_json_type, is_number
 
@@ -69,7 +71,11 @@ def compare(expected: Any, actual: Any, path: str = "$") -> list[Difference]:
     Raises:
         InvalidArgumentError: If a matcher is malformed.
     """
-    return list(_differences(expected, actual, path))
+    check_text(path, "path")
+    wanted, given = (
+        check_json(each, what, exact_integers=False) for each, what in ((expected, "expected"), (actual, "actual"))
+    )
+    return list(_differences(wanted, given, path))
 
 
 def check_expected(expected: Any, path: str = "$") -> None:

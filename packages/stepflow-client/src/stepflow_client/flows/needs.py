@@ -129,7 +129,7 @@ def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable], *, a
     return FlowNeeds(
         declared=declared,
         # A variable with a default is never required, even if it is listed.
-        required=tuple(name for name in required if name not in declared or declared[name].required),
+        required=tuple(name for name in required if name not in declared or declared[name].is_required),
         steps={name: _reads(step.reads) for name, step in steps.by_id.items()},
         reads=_Reads(output.variables, output.steps | always),
         names=None if any_variable else _variable_names(steps),

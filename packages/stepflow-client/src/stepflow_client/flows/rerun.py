@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .._base.text import nearest_hint
+from .._data.arguments import check_text
 from .._data.expressions import Reference, portable_path, references
 from .._data.secrets import is_hidden
 from .._data.values import merge_overrides
@@ -88,7 +89,7 @@ def check_step(flow: Mapping[str, Any], step: str) -> None:
         InvalidArgumentError: If it does not. The hint names the most similar step, or all of them.
     """
     steps = steps_by_id(flow)
-    if step not in steps:
+    if check_text(step, "from_step") not in steps:
         hint = nearest_hint(step, steps) or f"it has {', '.join(steps) or 'no steps'}"
         raise InvalidArgumentError(f"the flow has no step {step!r}", hint=hint)
 

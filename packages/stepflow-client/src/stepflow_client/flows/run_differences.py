@@ -9,6 +9,7 @@ from functools import cached_property
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from .._data.arguments import check_texts
 from .._data.expressions import Path, PathError, parse_path, write_path
 from .._data.secrets import HIDDEN, flow_secrets, hidden_flow
 from ..errors import InvalidArgumentError
@@ -192,7 +193,7 @@ def parse_patterns(patterns: str | Iterable[str]) -> list[Path]:
     Raises:
         InvalidArgumentError: If one of them is not a path, or would ignore the whole comparison.
     """
-    return [_parsed(each) for each in ([patterns] if isinstance(patterns, str) else patterns)]
+    return [_parsed(each) for each in check_texts(patterns, "ignore")]
 
 
 def _parsed(pattern: str) -> Path:

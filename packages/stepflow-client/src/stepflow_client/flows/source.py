@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.lazy import lazy_module
 from .._data.expressions import PathError, parse_path, write_path
+from .._data.values import check_json
 from ..errors import FlowFileError
 from .file import MAX_YAML_LENGTH, FlowSource, load_flow, parse_json, parse_yaml, read_file, text_of
 
@@ -159,7 +160,7 @@ class FlowText:
             name = fsdecode(flow)
             return cls.read(read_file(name), name)
         made = cls("", "")
-        made._parsed = node_of(load_flow(flow))
+        made._parsed = node_of(check_json(load_flow(flow), "the flow", exact_integers=False))
         return made
 
     @classmethod

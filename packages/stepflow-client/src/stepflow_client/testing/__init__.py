@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _HOMES = {
     **dict.fromkeys(("FlowCase", "FlowTests", "collect_tests", "read_tests", "select_cases"), "..flows.cases"),
     **dict.fromkeys(("Difference", "compare"), "..flows.matching"),
-    **dict.fromkeys(("pin_overrides", "pinned_flow"), "..flows.pins"),
+    **dict.fromkeys(("pin_overrides", "pinned_flow"), "..flows.additions"),
     **dict.fromkeys(("expectation_of", "update_expected"), "..flows.edit.expected"),
     **dict.fromkeys(("CaseResult", "failure_text", "run_cases"), ".cases"),
     **dict.fromkeys(("TestConfig", "config_of"), ".configs"),

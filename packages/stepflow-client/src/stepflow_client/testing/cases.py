@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .._base.text import short_json
+from .._data.arguments import check_function, check_instance, check_instances, check_integer
 from ..errors import RunTimeoutError, StepflowClientError
+from ..flows.cases import FlowCase, FlowTests
 from ..flows.matching import Difference
 from .recordings import Recording
 
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from .._sync.client import SyncStepflowClient
-    from ..flows.cases import FlowCase, FlowTests
     from ..types import FlowResult
 
 __all__ = ["CaseResult", "failure_text", "run_cases"]
@@ -36,7 +37,7 @@ class CaseResult:
     """The reason why the case could not be run."""
     attempt: int = 1
     """The number of this run of the case, from 1."""
-    seconds: float = 0.0
+    duration: float = 0.0
     """Duration of the case in seconds: from the start of its first step to the end of its last one if the times of
     steps were requested and the server has them (0.12 and newer), otherwise of its run or of the whole batch."""
     steps: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -56,7 +57,7 @@ def run_cases(
     repeat: int = 1,
     replay: Recording | None = None,
     record: Callable[[str], bool] | None = None,
-    times: bool = False,
+    include_times: bool = False,
     timeout: float | None = None,
 ) -> list[CaseResult]:
     """Run cases of a flow and return their results, in their order, attempt by attempt.
@@ -70,13 +71,22 @@ def run_cases(
         repeat: Number of times to run each case. Default 1.
         replay: Recorded outputs of steps, which are then not executed; each case is then a separate run.
         record: A function that returns, for the id of a step, whether to put its output in `CaseResult.steps`.
-        times: Whether to read the times of steps, so that each case of a batch has a duration of its own. This takes
-            two more requests. Default False.
+        include_times: Whether to read the times of steps, so that each case of a batch has a duration of its own. This
+            takes two more requests. Default False.
         timeout: Seconds that the cases may take, all together in a batch. None, the default, sets no limit.
     """
+    from .._sync.client import SyncStepflowClient
+
+    check_instance(client, "client", SyncStepflowClient)
+    check_instance(tests, "tests", FlowTests)
+    check_instances(cases, "cases", FlowCase)
+    check_integer(repeat, "repeat", least=1)
+    if replay is not None:
+        check_instance(replay, "replay", Recording)
+    check_function(record, "record")
     every = [(case, attempt) for attempt in range(1, repeat + 1) for case in cases]
     wanted = [each for each in every if not each[0].fault]
-    done = iter(_run_wanted(client, tests, wanted, replay, _Reading(record, times), timeout))
+    done = iter(_run_wanted(client, tests, wanted, replay, _Reading(record, include_times), timeout))
     return [
         CaseResult(case, "error", message=case.fault, attempt=attempt) if case.fault else next(done)
         for case, attempt in every
@@ -134,7 +144,7 @@ def _run_batch(
     except StepflowClientError as error:
         seconds = time.monotonic() - started
         told = _told(error, timeout)
-        return [CaseResult(case, "error", message=told, attempt=each, seconds=seconds) for case, each in wanted]
+        return [CaseResult(case, "error", message=told, attempt=each, duration=seconds) for case, each in wanted]
     done = []
     for (case, attempt), result, (outputs, took) in zip(wanted, results, steps, strict=True):
         verdict, differences = judge(case, result)
@@ -196,7 +206,8 @@ def failure_text(done: CaseResult, *, limit: int = 20) -> str:
         done: The result of the case.
         limit: Maximum number of differences to list. Default 20.
     """
-    if done.verdict == "error":
+    check_integer(limit, "limit", least=0)
+    if check_instance(done, "done", CaseResult).verdict == "error":
         return done.message
     lines = [str(each) for each in done.differences[:limit]]
     if len(done.differences) > limit:

@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._data.arguments import check_instance
+from .._data.file_paths import file_path
 from ..errors import FlowFileError
-
-if TYPE_CHECKING:
-    from ..flows.cases import FlowTests
+from ..flows.cases import FlowTests
 
 __all__ = ["TestConfig", "config_of"]
 
@@ -65,9 +65,9 @@ def config_of(tests: FlowTests, given: str | Path | None = None) -> TestConfig:
     Raises:
         FlowFileError: If `test.configFile` does not exist, or if a folder has two configurations of rank 5.
     """
-    folder = tests.path.parent
+    folder = check_instance(tests, "tests", FlowTests).path.parent
     if given is not None:
-        return TestConfig(path=Path(given))
+        return TestConfig(path=file_path(given, "given"))
     if tests.config_file is not None:
         path = folder / tests.config_file
         if not path.is_file():

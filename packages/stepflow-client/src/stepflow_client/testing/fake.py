@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from .._data.arguments import check_mapping
 from ..flows.additions import examples_of
 from ..flows.evaluation import Evaluation, Failure, overridden
 from .fake_flows import BUILTINS, findings, floats, value_id
@@ -93,7 +94,8 @@ class FakeServer:
 
     def __init__(self, components: Mapping[str, Any] | None = None) -> None:
         """Start with nothing stored."""
-        self.components: dict[str, Any] = {**BUILTINS, **(components or {})}
+        given = {} if components is None else check_mapping(components, "components")
+        self.components: dict[str, Any] = {**BUILTINS, **given}
         self.requests: list[tuple[str, str]] = []
         """The method and the path of each request, in order."""
         self.calls: list[tuple[str, Any]] = []

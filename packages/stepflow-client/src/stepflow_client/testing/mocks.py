@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
+from .._data.arguments import check_instance, check_mapping, check_text
 from ..errors import InvalidArgumentError
 from ..flows.additions import pin_overrides, pinned_flow
 from ..flows.file import FlowSource, load_flow
+from ..flows.graph import steps_by_id
 
 if TYPE_CHECKING:
+    from .._shared.options import RunOptions
     from .._sync.client import SyncStepflowClient
     from ..types import FlowResult
 
@@ -38,8 +41,7 @@ def run_mocked(
     input: Any = None,
     *,
     mocks: Mapping[str, Mock],
-    variables: Mapping[str, Any] | None = None,
-    timeout: float | None = None,
+    **options: Unpack[RunOptions],
 ) -> FlowResult:
     """Run a flow with some of its steps mocked, and return its result.
 
@@ -57,42 +59,37 @@ def run_mocked(
         flow: The flow: a path, a mapping or an object.
         input: The input.
         mocks: Outputs, or functions, by step id.
-        variables: Values of the flow's variables.
-        timeout: Seconds for each run. None, the default, sets no limit.
+        **options: The options of `SyncStepflowClient.run`, for each run.
 
     Raises:
         InvalidArgumentError: If the flow has no step with one of these ids.
     """
+    from .._sync.client import SyncStepflowClient
+
+    check_instance(client, "client", SyncStepflowClient)
     content = load_flow(flow)
-    steps = [step for step in content.get("steps") or () if isinstance(step, Mapping)]
-    unknown = [step_id for step_id in mocks if step_id not in {step.get("id") for step in steps}]
+    steps = steps_by_id(content)
+    unknown = [name for name in check_mapping(mocks, "mocks") if name not in steps]
     if unknown:
         raise InvalidArgumentError(f"the flow has no step {unknown[0]!r} to mock")
-    outputs = {step_id: mock for step_id, mock in mocks.items() if not callable(mock)}
-    for step in steps:
-        mock = mocks.get(step["id"]) if step.get("id") in mocks else None
+    outputs = {name: mock for name, mock in mocks.items() if not callable(mock)}
+    for name, step in steps.items():
+        mock = mocks.get(name)
         if not callable(mock):
             continue
-        probe = _probe(content, step)
-        given = _run_pinned(client, probe, input, outputs, variables, timeout)
+        given = _run_pinned(client, _probe(content, step), input, outputs, options)
         if given.is_success:
-            outputs[step["id"]] = mock(given.output)
-    return _run_pinned(client, content, input, outputs, variables, timeout)
+            outputs[name] = mock(given.output)
+    return _run_pinned(client, content, input, outputs, options)
 
 
 def _run_pinned(
-    client: SyncStepflowClient,
-    flow: Mapping[str, Any],
-    input: Any,
-    outputs: Mapping[str, Any],
-    variables: Mapping[str, Any] | None,
-    timeout: float | None,
+    client: SyncStepflowClient, flow: Mapping[str, Any], input: Any, outputs: Mapping[str, Any], options: RunOptions
 ) -> FlowResult:
-    ids = {step.get("id") for step in flow.get("steps") or ()}
-    known = {step_id: output for step_id, output in outputs.items() if step_id in ids}
-    sent, overrides = pinned(client, flow, known)
+    steps = steps_by_id(flow)
+    sent, overrides = pinned(client, flow, {name: output for name, output in outputs.items() if name in steps})
     # One item, even if it is a list.
-    return client.run(sent, [input], overrides, variables=variables, timeout=timeout)
+    return client.run(sent, [input], overrides, **options)
 
 
 def _probe(flow: Mapping[str, Any], step: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,30 +123,23 @@ class StepflowMock:
 
     def step(self, step_id: str, mock: Mock) -> None:
         """Mock the step with this id: an output, or a function of the step's input."""
-        self._steps[step_id] = mock
+        self._steps[check_text(step_id, "step_id")] = mock
 
     def component(self, path: str, mock: Mock) -> None:
         """Mock all steps with this component, by the path in the flow: an output, or a function of the step's input."""
-        self._components[path] = mock
+        self._components[check_text(path, "path")] = mock
 
-    def run(
-        self,
-        flow: FlowSource,
-        input: Any = None,
-        *,
-        variables: Mapping[str, Any] | None = None,
-        timeout: float | None = None,
-    ) -> FlowResult:
+    def run(self, flow: FlowSource, input: Any = None, **options: Unpack[RunOptions]) -> FlowResult:
         """Run a flow with the mocks for its steps, and return its result. See `run_mocked`."""
         content = load_flow(flow)
         mocks: dict[str, Mock] = {}
-        for step in content.get("steps") or ():
-            step_id, component = step.get("id"), step.get("component")
+        for step_id, step in steps_by_id(content).items():
+            component = step.get("component")
             if step_id in self._steps:
                 mocks[step_id] = self._noted(step_id, self._steps[step_id])
-            elif component in self._components:
+            elif isinstance(component, str) and component in self._components:
                 mocks[step_id] = self._noted(step_id, self._components[component])
-        return run_mocked(self._client, content, input, mocks=mocks, variables=variables, timeout=timeout)
+        return run_mocked(self._client, content, input, mocks=mocks, **options)
 
     def _noted(self, step_id: str, mock: Mock) -> Mock:
         if not callable(mock):

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .._data.arguments import check_mapping
+from .._data.file_paths import file_path
 from ..errors import FlowFileError
 from ..flows.file import load_file
 
@@ -21,8 +23,11 @@ class Recording:
 
     def __init__(self, path: str | Path, flows: Mapping[str, Any] | None = None) -> None:
         """Start an empty recording that can be saved to a file."""
-        self.path = Path(path)
-        self._flows: dict[str, dict[str, dict[str, Any]]] = {name: dict(cases) for name, cases in (flows or {}).items()}
+        self.path = file_path(path, "path")
+        known = {} if flows is None else check_mapping(flows, "flows")
+        self._flows: dict[str, dict[str, dict[str, Any]]] = {
+            name: dict(check_mapping(cases, f"flows[{name!r}]")) for name, cases in known.items()
+        }
 
     @classmethod
     def load(cls, path: str | Path) -> Recording:

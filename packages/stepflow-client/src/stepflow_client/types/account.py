@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .shown import Shown
 
 if TYPE_CHECKING:
-    from .results import FlowError
+    from .results import FlowErrorOrNone
     from .statuses import ExecutionStatus
 
 __all__ = ["FailedChild", "FailureKind", "RunAccount", "StepAccount", "StepState", "state_text"]
@@ -42,18 +42,18 @@ FailureKind = Literal["step", "output", "stall", "cancelled", "lost", "unknown"]
 """
 
 
-def state_text(state: str, because_of: str | None = None, failed_children: int = 0, *, kept: bool = False) -> str:
+def state_text(state: str, because_of: str | None = None, failed_children: int = 0, *, is_kept: bool = False) -> str:
     """Return the state of a step in words.
 
     Args:
         state: The state, or the server's status.
         because_of: The failed step that is the reason why the step was not run.
         failed_children: Number of items of its sub-runs that failed although it completed.
-        kept: Whether a rerun keeps its output.
+        is_kept: Whether a rerun keeps its output.
     """
     if state == "not_run":
         return f"not run ({f'{because_of} failed' if because_of else 'the server did not start it'})"
-    words = "kept" if kept else state.replace("_", " ")
+    words = "kept" if is_kept else state.replace("_", " ")
     return f"{words}, {failed_children} failed in sub-runs" if failed_children else words
 
 
@@ -84,22 +84,22 @@ class StepAccount:
     """The status that the server reports; None if it does not list the step."""
     because_of: str | None = None
     """For `not_run`: the step whose failure is the reason."""
-    error: FlowError | None = None
+    error: FlowErrorOrNone = None
     """The error of a failed step; None for a step that was not run."""
-    used_default: bool | None = False
+    is_default: bool | None = False
     """Whether the step failed and its `onError` default is its output. None if the server does not tell: the output is
     the default, or is not known."""
     failed_children: Sequence[FailedChild] = ()
     """The items of the step's sub-runs that failed although the step completed."""
-    kept: bool = False
+    is_kept: bool = False
     """Whether the run is a rerun that keeps this step: its output is that of the earlier run, and its component was not
     called."""
 
     @property
     def text(self) -> str:
         """The state in words: `failed`, `not run (charge_card failed)`, `completed, 1 failed in sub-runs`, `kept`."""
-        words = state_text(self.state, self.because_of, len(self.failed_children), kept=self.kept)
-        return f"{words} with its default" if self.used_default else words
+        words = state_text(self.state, self.because_of, len(self.failed_children), is_kept=self.is_kept)
+        return f"{words} with its default" if self.is_default else words
 
     def to_dict(self) -> dict[str, Any]:
         """Return the account of the step as a dict of JSON values."""
@@ -110,9 +110,9 @@ class StepAccount:
             "status": None if self.status is None else self.status.value,
             "because_of": self.because_of,
             "error": None if self.error is None else self.error.model_dump(mode="json"),
-            "used_default": self.used_default,
+            "is_default": self.is_default,
             "failed_children": [each.to_dict() for each in self.failed_children],
-            "kept": self.kept,
+            "is_kept": self.is_kept,
         }
 
 
@@ -128,7 +128,7 @@ class RunAccount(Shown):
     """Why the item did not succeed; None if it did, or if it has not ended."""
     cause: str | None = None
     """The id of the step that failed first and made the item fail; None if no step did, or if it is not known."""
-    error: FlowError | None = None
+    error: FlowErrorOrNone = None
     """The item's error, with the step and the message of its cause."""
     hint: str | None = None
     """What to change, if that is known: for example which field of its input the component refuses."""

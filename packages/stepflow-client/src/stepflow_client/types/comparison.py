@@ -67,17 +67,6 @@ class RunComparison(Shown):
         """True if the compared parts are the same. Start times and durations are not compared."""
         return not self.every_difference
 
-    @property
-    def durations(self) -> tuple[float | None, float | None]:
-        """The duration of each run in seconds, by the server's clock; None for a run that has not ended."""
-        return _seconds(self.a), _seconds(self.b)
-
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return `differences` as dicts, for example for `pandas.DataFrame`."""
         return [each.to_dict() for each in self.differences]
-
-
-def _seconds(run: RunDetails) -> float | None:
-    if run.created_at is None or run.completed_at is None:
-        return None
-    return max(0.0, (run.completed_at - run.created_at).total_seconds())

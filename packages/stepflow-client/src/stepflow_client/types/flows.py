@@ -53,7 +53,7 @@ class Diagnostic(Model):
     """The place in the flow, as a JSON path; `$` is the flow as a whole."""
     data: Any = None
     """The data that the message was made from."""
-    experimental: bool = False
+    is_experimental: bool = Field(default=False, validation_alias=AliasChoices("is_experimental", "experimental"))
     """True if the server marks the check as experimental."""
     rule: str | None = None
     """The name of the rule, for offline checks."""
@@ -142,7 +142,7 @@ class StoredFlow(Model, Shown):
 class FlowVariable(Model):
     """A variable that a flow declares under `schemas.properties.variables`."""
 
-    required: bool = False
+    is_required: bool = False
     """True if a run requires a value: the variable is listed as required and has no default."""
     default: Any = None
     env_var: str | None = None

@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overload
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from .shown import Records
+from ..errors import InvalidArgumentError
+from .shown import Records, plain_data
+
+if TYPE_CHECKING:
+    _Base = BaseModel
+else:
+
+    class _Checked(type(BaseModel)):
+        """Makes wrong arguments of models an error of this package."""
+
+        def __call__(cls, *args: Any, **fields: Any) -> Any:
+            try:
+                return super().__call__(*args, **fields)
+            except ValidationError as error:
+                first = error.errors(include_url=False, include_context=False)[0]
+                where = ".".join(str(part) for part in first["loc"]) or "the fields"
+                raise InvalidArgumentError(f"{where} of {cls.__name__}: {first['msg']}") from None
+
+    class _Base(BaseModel, metaclass=_Checked):
+        pass
 
 
-class Model(BaseModel):
+class Model(_Base):
     """An immutable model. It accepts field names or the camelCase names on the wire, and ignores undeclared fields."""
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by name. Statuses and codes are plain strings, times are datetimes, models are dicts."""
+        return {name: plain_data(value) for name, value in self.model_dump().items()}
 
     @classmethod
     def _checked(cls, fields: dict[str, Any], given: set[str]) -> Self:
@@ -68,6 +91,8 @@ def from_number(names: dict[int, Any]) -> BeforeValidator:
     def convert(value: object) -> object:
         if isinstance(value, int) and not isinstance(value, bool):
             return names.get(value, f"unknown_{value}")
+        if value is not None and not isinstance(value, str):
+            raise ValueError("it is a text or a number")
         return value
 
     return BeforeValidator(convert)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from .results import FlowError, FlowResult, OutputT, Typed, failure
+from .results import _NO_OUTPUT, FlowErrorOrNone, FlowResult, OutputT, Typed, failure
 from .statuses import FAILED_STATUSES, ExecutionStatus
 
 __all__ = ["Outcome"]
@@ -23,9 +23,12 @@ class Outcome(Typed[OutputT]):
     run_id: str | None
     """The id of the run that executed the input; None for an input that could not be sent."""
     status: ExecutionStatus
-    output: Any = None
+    if TYPE_CHECKING:
+        output: OutputT = _NO_OUTPUT
+    else:
+        output: Any = None
     """The flow's output; also None if the input did not succeed."""
-    error: FlowError | None = None
+    error: FlowErrorOrNone = None
     """The reason for the failure; None if the input did not fail."""
     duration: float | None = field(default=None, compare=False)
     """Seconds from the request that created the run until its results were available. None for an input that was not

@@ -84,12 +84,18 @@ class FlowError(Model):
 if TYPE_CHECKING:
     import typing_extensions
 
+    # A property cannot narrow another one: with Any beside it, `result.error.message` behind `is_failed` is right for
+    # every type checker, and `result.error is None` stays a question.
+    FlowErrorOrNone = FlowError | Any
+    """What `error` is wherever something may have failed: a `FlowError` if it has, else None."""
+
     OutputT = typing_extensions.TypeVar("OutputT", default=Any)
 
     class Typed(Generic[OutputT]):
         """What has an output of a type."""
 
 else:
+    FlowErrorOrNone = FlowError | None
     OutputT = TypeVar("OutputT")
 
     class Typed:
@@ -123,12 +129,7 @@ class FlowResult(Typed[OutputT], Model, Shown):
     started the run, the keys are in the order of the flow's `output`; keys whose order it does not determine are
     sorted.
     """
-    if TYPE_CHECKING:
-        # A property cannot narrow another one: with Any beside it, `result.error.message` behind `is_failed` is right
-        # for every type checker, and `result.error is None` stays a question.
-        error: FlowError | Any = None
-    else:
-        error: FlowError | None = None
+    error: FlowErrorOrNone = None
     """The reason for the failure: a `FlowError` if `is_failed` is True, else None.
 
     Values of the flow's secret variables are replaced by `***` in it if this client started the run.

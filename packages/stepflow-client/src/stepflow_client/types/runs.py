@@ -10,7 +10,7 @@ from pydantic import Field, PlainSerializer, SkipValidation
 
 from .._data.secrets import is_hidden
 from .models import Listing, Model
-from .results import FlowError, FlowResult, _Status
+from .results import FlowErrorOrNone, FlowResult, _Status
 from .shown import Records, Shown
 from .statuses import ExecutionStatus, read_status
 
@@ -63,7 +63,14 @@ class RunDetails(Model, Shown):
         A server may mark a run as failed that it is still executing, while `items.running` is not zero; `wait_run` and
         `get_result` wait until that is settled.
         """
-        return self.status.is_final
+        return self.status.is_finished
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from the creation of the run to its end, by the server's clock; None for a run that has not ended."""
+        if self.created_at is None or self.completed_at is None:
+            return None
+        return max(0.0, (self.completed_at - self.created_at).total_seconds())
 
 
 class RunArguments(Model, Shown):
@@ -201,8 +208,8 @@ class StepDetails(Model, Shown):
     step_index: int | None = None
     output: Any = None
     """The step's output, if the server returns it (0.9, and 0.12 and newer)."""
-    error: FlowError | None = None
-    kept: bool = False
+    error: FlowErrorOrNone = None
+    is_kept: bool = False
     """Whether the run is a rerun that keeps this step: its output is that of the earlier run, and its component was not
     called."""
     updated_at: datetime | None = None

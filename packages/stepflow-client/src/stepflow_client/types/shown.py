@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from .._base.lazy import lazy_module
 from .data_frame import data_frame
 
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-
-__all__ = ["Records", "Shown"]
+__all__ = ["Records", "Shown", "plain_data"]
 
 # HTML is made by the package that makes pictures, which knows the types. It is looked up by name, only here.
 _notebook = lazy_module("stepflow_client.drawing.notebook")
@@ -42,7 +39,7 @@ class Records(Shown):
 
         Statuses and codes are plain strings, times are datetimes, and nested models are dicts.
         """
-        return [_plain(each.model_dump()) for each in cast("Iterable[BaseModel]", self)]
+        return [each.to_dict() for each in cast("Iterable[Any]", self)]
 
     def to_dataframe(self) -> Any:
         """Return the entries as a data frame of pandas, or of polars if pandas is not installed.
@@ -53,12 +50,12 @@ class Records(Shown):
         return data_frame(self.to_dicts())
 
 
-def _plain(value: Any) -> Any:
+def plain_data(value: Any) -> Any:
     """Return a value with enumerations as plain strings."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: plain_data(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [_plain(each) for each in value]
+        return [plain_data(each) for each in value]
     return value

@@ -38,7 +38,7 @@ class ExecutionStatus(_OpenEnum):
     RECOVERY_FAILED = "recovery_failed"
 
     @property
-    def is_final(self) -> bool:
+    def is_finished(self) -> bool:
         """True for the final statuses: completed, failed, cancelled, recovery_failed."""
         return self in _FINAL
 

@@ -52,8 +52,8 @@ def command(a: str, b: str, ignore: tuple[str, ...], every: bool, server: Server
 def _say(compared: RunComparison, repeated: int) -> None:
     """Print the context of the differences: how the runs ended, and what is not compared."""
     ends = [
-        f"{name} {run.status.value} in {duration_text(seconds)}"
-        for name, run, seconds in zip("AB", (compared.a, compared.b), compared.durations, strict=True)
+        f"{name} {run.status.value} in {duration_text(run.duration)}"
+        for name, run in zip("AB", (compared.a, compared.b), strict=True)
     ]
     note(("no differences: " if compared.is_same else "") + ", ".join(ends))
     if "step outputs" in compared.not_compared:

@@ -87,7 +87,7 @@ def _end(watch: Watch, wait: Wait, output: Output) -> None:
             "not_run": len(step.not_run),
             "state": "not_run" if step.because_of else step.status(watch.progress.total, True),
             "because_of": step.because_of,
-            "kept": step.kept,
+            "is_kept": step.kept,
             "error": step.error,
         }
         for step in watch.progress.steps

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from ..._data.arguments import check_instance
 from ..._http.messages import (
     MOST_BYTES,
     CannotSend,
@@ -52,7 +53,7 @@ class HttpxTransport(Transport):
     """
 
     def __init__(self, transport: httpx.AsyncBaseTransport, root: ServerUrl) -> None:
-        self._transport = transport
+        self._transport = check_instance(transport, "transport", httpx.AsyncBaseTransport)
         self._api = str(root) + API_PATH
         # Other transports may require calls from the thread that created them.
         self._may_leave = isinstance(transport, httpx.AsyncHTTPTransport)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..._data.arguments import check_instance, check_mapping, check_text, wrong
 from ...errors import FlowFileError
 from ...types import FlowResult
 from ..cases import code_matches, code_word, error_data
@@ -23,7 +24,8 @@ def expectation_of(result: FlowResult, before: Mapping[str, Any] | None = None) 
     Parts that still match are kept: matchers, and objects that name only some of the keys. All others are replaced by
     the actual values.
     """
-    before = before or {}
+    before = {} if before is None else check_mapping(before, "before")
+    check_instance(result, "result", FlowResult)
     is_like = before.get("outcome") == ("success" if result.is_success else "failed")
     if result.is_success:
         if is_like and "result" in before:
@@ -71,6 +73,11 @@ def update_expected(content: bytes, expected: Mapping[int, Any], source: str) ->
         FlowFileError: If a value cannot be replaced on its own, because it, or a part of it, is an anchor that is used
             elsewhere, or because the cases themselves are aliases.
     """
+
+    check_instance(content, "content", bytes)
+    check_text(source, "source")
+    if not isinstance(expected, Mapping) or not all(isinstance(index, int) for index in expected):
+        raise wrong("expected", "a mapping from the index of a case to its expected output", expected)
 
     def change(text: str, root: Node) -> tuple[list[Edit], Any]:
         wanted, edits = copy.deepcopy(root.value), list[Edit]()

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from ...errors import FlowFileError
+from ..file import text_of
 from ..source import Key, Node, read_tree
 
 __all__ = [
@@ -44,7 +45,7 @@ def changed_file(
         change: Returns the edits of a text, from its tree, and the value that it then has.
         problem: What is wrong if the edits change anything else, or it is invalid: the message of a FlowFileError.
     """
-    text = content.decode("utf-8")
+    text = text_of(content, source)
     mark = "\ufeff" if text.startswith("\ufeff") else ""
     text = text.removeprefix("\ufeff")
     edits, wanted = change(text, read_tree(text, source))

@@ -1,0 +1,187 @@
+"""Checks of arguments: one for each kind of value, with one form of message. Pure.
+
+Every public function checks what it is given with these before it uses it, so that a wrong value is an
+InvalidArgumentError that names the argument, whatever the value is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
+from typing import Any, TypeVar
+
+from .._base.text import cut
+from ..errors import InvalidArgumentError
+from .values import check_json
+
+__all__ = [
+    "check_choice",
+    "check_flag",
+    "check_function",
+    "check_instance",
+    "check_instances",
+    "check_integer",
+    "check_mapping",
+    "check_seconds",
+    "check_text",
+    "check_texts",
+    "wrong",
+]
+
+Chosen = TypeVar("Chosen")
+Kind = TypeVar("Kind")
+
+
+def wrong(what: str, wanted: str, given: object, hint: str | None = None) -> InvalidArgumentError:
+    """Return the error for a wrong argument.
+
+    Args:
+        what: The name of the argument.
+        wanted: What it must be: "a number of seconds".
+        given: What it is.
+        hint: What to do about it.
+    """
+    return InvalidArgumentError(f"{what} is {wanted}, not {_shown(given)}", hint=hint)
+
+
+def _shown(value: object) -> str:
+    """Return a value as short text, also if it is endless, very deep, or has a `__repr__` that fails."""
+    try:
+        return cut(repr(value), 200)
+    except Exception:
+        return f"that {type(value).__name__}"
+
+
+def check_flag(value: object, what: str) -> bool:
+    """Check that a value is True or False and return it.
+
+    Raises:
+        InvalidArgumentError: If it is neither.
+    """
+    if not isinstance(value, bool):
+        raise wrong(what, "True or False", value)
+    return value
+
+
+def check_text(value: object, what: str) -> str:
+    """Check a non-empty text and return it.
+
+    Raises:
+        InvalidArgumentError: If it is not a text, or empty.
+    """
+    if not isinstance(value, str) or not value:
+        raise wrong(what, "a text that is not empty", value)
+    check_json(value, what)
+    return value
+
+
+def check_texts(values: object, what: str) -> list[str]:
+    """Return a text, or all texts of a collection, as a list.
+
+    Raises:
+        InvalidArgumentError: If it is neither.
+    """
+    listed: Any = [values] if isinstance(values, str) else values
+    found: list[Any]
+    try:
+        found = list(listed)
+    except TypeError:
+        found = [None]
+    if not all(isinstance(each, str) for each in found):
+        raise wrong(what, "a text, or a list of texts", values)
+    return found
+
+
+def check_integer(value: object, what: str, *, least: int, most: int = 2**32 - 1) -> int:
+    """Check an integer and return it.
+
+    Raises:
+        InvalidArgumentError: If it is not an integer within the limits.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise wrong(what, f"an integer of at least {least}", value)
+    return value
+
+
+def check_seconds(value: object, what: str, *, endless: bool = False, zero: bool = False) -> float:
+    """Check a number of seconds and return it as a float.
+
+    Args:
+        value: The number.
+        what: The name of the argument.
+        endless: Whether it may be infinite. Default False.
+        zero: Whether it may be zero. Default False.
+
+    Raises:
+        InvalidArgumentError: If it is not a number above zero.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise wrong(what, "a number of seconds", value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not (number > 0 or (zero and number == 0)) or (number == math.inf and not endless):
+        raise InvalidArgumentError(f"{what} must be above zero{'' if endless else ' and finite'}, not {number!r}")
+    return number
+
+
+def check_choice(value: object, what: str, choices: type[Enum] | Sequence[Any]) -> Any:
+    """Return the member of an enumeration, or the one of several values, that a value names.
+
+    Raises:
+        InvalidArgumentError: If it names none.
+    """
+    for each in choices:
+        if type(value) is type(each) and value == each:
+            return each
+        if isinstance(each, Enum) and isinstance(value, str) and value == each.value:
+            return each
+    names = [repr(each.value if isinstance(each, Enum) else each) for each in choices]
+    raise wrong(what, f"{', '.join(names[:-1])} or {names[-1]}", value)
+
+
+def check_function(value: object, what: str) -> Callable[..., Any] | None:
+    """Check that a value is a function or None, and return it.
+
+    Raises:
+        InvalidArgumentError: If it is neither.
+    """
+    if value is not None and not callable(value):
+        raise wrong(what, "a function, or None", value)
+    return value
+
+
+def check_instance(value: object, what: str, kind: type[Kind]) -> Kind:
+    """Check that a value is of a class and return it.
+
+    Raises:
+        InvalidArgumentError: If it is not.
+    """
+    if not isinstance(value, kind):
+        raise wrong(what, f"a {kind.__name__}", value)
+    return value
+
+
+def check_instances(values: object, what: str, kind: type[Kind]) -> list[Kind]:
+    """Return the elements of a collection after checking that they are of a class.
+
+    Raises:
+        InvalidArgumentError: If it is no collection of these.
+    """
+    listed: list[Any] = list(values) if isinstance(values, Iterable) else [None]
+    if not all(isinstance(each, kind) for each in listed):
+        raise wrong(what, f"a list of {kind.__name__} objects", values)
+    return listed
+
+
+def check_mapping(value: object, what: str) -> Mapping[str, Any]:
+    """Check that a value is a mapping whose keys are texts, and return it.
+
+    Raises:
+        InvalidArgumentError: If it is not.
+    """
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise wrong(what, "a mapping with texts as keys", value)
+    return value

@@ -1,0 +1,277 @@
+"""Wrong arguments: whatever is given to a public function, what leaves it is an error of this package.
+
+Each parameter of each public function and class, and of each method of clients, handles and mocks, is given values of
+many kinds, while the others are right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import math
+from collections.abc import AsyncIterator, Callable, Iterator
+from enum import Enum
+from functools import cache
+from importlib import import_module
+from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import stepflow_client
+from stepflow_client import InvalidArgumentError, StepflowClient, StepflowClientError, StepflowRuntime, testing
+from stepflow_client._data.arguments import wrong
+from stepflow_client._shared.options import ClientOptions
+
+from scripts.public_surface import PUBLIC_MODULES
+
+FLOW = {
+    "name": "wrong",
+    "schemas": {"properties": {"input": {"type": "object"}}},
+    "steps": [{"id": "a", "component": "/builtin/noop", "input": {"$input": "$"}}],
+    "output": {"$step": "a"},
+}
+TESTS = """\
+name: tested
+steps: [{id: a, component: /builtin/noop, input: {$input: $}}]
+output: {$step: a}
+test: {cases: [{name: one, input: {n: 1}}]}
+"""
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def endless() -> list[Any]:
+    value: list[Any] = []
+    value.append(value)
+    return value
+
+
+def deep() -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(5_000):
+        value = {"a": value}
+    return value
+
+
+def refuse(*_: Any) -> Any:
+    raise InvalidArgumentError("the caller's own function may raise anything")
+
+
+VALUES: dict[str, Callable[[], Any]] = {
+    "none": lambda: None,
+    "object": object,
+    "class": lambda: StepflowClientError,
+    "function": lambda: refuse,
+    "true": lambda: True,
+    "zero": lambda: 0,
+    "negative": lambda: -1,
+    "huge": lambda: 10**400,
+    "nan": lambda: math.nan,
+    "infinity": lambda: math.inf,
+    "complex": lambda: 1j,
+    "empty": str,
+    "text": lambda: "no such thing",
+    "nul": lambda: "a\0b",
+    "surrogate": lambda: "\ud800",
+    "bytes": lambda: b"\xff",
+    "list": lambda: [1, "a"],
+    "tuple": lambda: (1, 2, 3),
+    "set": lambda: {1},
+    "mapping": lambda: {"a": 1},
+    "keys": lambda: {1: 2},
+    "flow": lambda: {"steps": [1, {"id": []}], "schemas": 3, "output": {"$step": 7}},
+    "endless": endless,
+    "deep": deep,
+    "generator": lambda: (each for each in ()),
+    "enum": lambda: Colour.RED,
+    "path": lambda: Path("no such file"),
+    "exception": lambda: ValueError("given"),
+    "unprintable": Unprintable,
+}
+FEW = ("object", "negative", "surrogate", "list", "deep", "unprintable")
+"""The kinds for the asynchronous twin, whose source the other one is written from."""
+RECORDS = {"PlainResult", "PlainRun", "RunHandle", "RunItems", "ComponentList", "SyncRunHandle"}
+"""Classes whose objects only this package makes. (Handles are made by `handle`, which is tried.)"""
+
+
+def is_record(member: Any) -> bool:
+    """Return whether only this package makes objects of a class, or its values are checked by Python itself."""
+    if not isinstance(member, type):
+        return False
+    is_stream = member.__name__.endswith(("Stream", "Pager"))
+    return member.__name__ in RECORDS or is_stream or issubclass(member, (Enum, Exception, dict))
+
+
+@cache
+def given() -> SimpleNamespace:
+    """Return a client of an in-memory server, and right values by the names of parameters."""
+    server = testing.fake_server()
+    client = server.sync_client()
+    run_id = client.submit(FLOW, {"n": 1})
+    values = {"flow": FLOW, "input": {"n": 1}, "inputs": [{"n": 1}], "data": {"a": 1}, "step_id": "a", "path": "a.yaml"}
+    values |= {"run_id": run_id, "a": run_id, "b": run_id, "idempotency_key": "k", "client": client, "mock": 1}
+    values |= {"flow_id": client.store_flow(FLOW).flow_id, "blob_id": client.store_blob({"a": 1}).blob_id}
+    values |= {"outputs": {"a": 1}, "mocks": {"a": 1}, "expected": {}, "actual": 2, "content": b"", "source": "a.yaml"}
+    return SimpleNamespace(server=server, client=client, values=values)
+
+
+@pytest.fixture(autouse=True)
+def tests_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make right values of files; nothing is written elsewhere, and no server is started."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("STEPFLOW_SERVER_BINARY", str(tmp_path / "no such binary"))
+    monkeypatch.setattr(logging.getLogger("stepflow"), "disabled", True)
+    (tmp_path / "a.yaml").write_text(TESTS, "utf-8")
+    tests = testing.read_tests("a.yaml")
+    done = testing.run_cases(given().client, tests, tests.cases)[0]
+    given().values |= {"tests": tests, "cases": list(tests.cases), "done": done, "result": done.result}
+
+
+def parameters(function: Any) -> list[inspect.Parameter]:
+    """Return the parameters that have names; those of options by their own names."""
+    found = []
+    for each in inspect.signature(function).parameters.values():
+        if each.kind is not each.VAR_KEYWORD:
+            found.append(each)
+        elif "Unpack[" in str(each.annotation):
+            options = getattr(stepflow_client, str(each.annotation).removeprefix("Unpack[").removesuffix("]"))
+            keyword = inspect.Parameter.KEYWORD_ONLY
+            found += [inspect.Parameter(name, keyword, default=None) for name in options.__annotations__]
+    return found
+
+
+def methods(kind: Any) -> list[str]:
+    names = [name for name, _ in inspect.getmembers(kind, callable) if not name.startswith("_")]
+    return [name for name in names if name not in ("close", "aclose", "from_env")]
+
+
+def functions() -> dict[str, Any]:
+    """Return all public functions and classes by name."""
+    found = {}
+    for module in ("", *PUBLIC_MODULES):
+        home = import_module(f"stepflow_client.{module}".rstrip("."))
+        for name in home.__all__:
+            member = getattr(home, name)
+            if inspect.isroutine(member) or (inspect.isclass(member) and not is_record(member)):
+                found.setdefault(name, member)
+    for name in ("SyncStepflowClient", "StepflowRuntime", "StepflowExecutor"):
+        del found[name]
+    found["from_env"] = StepflowClient.from_env
+    found["StepflowRuntime.start"] = StepflowRuntime.start
+    return found
+
+
+def foreign(call: Callable[..., Any], of: Any, kinds: Any = VALUES) -> list[str]:
+    """Return the foreign errors of a function, for each of its parameters and each kind of value."""
+    found = []
+    listed = parameters(of)
+    right = {each.name: given().values.get(each.name) for each in listed if each.default is each.empty}
+    for each in listed:
+        for kind in kinds:
+            try:
+                call(**{**right, each.name: VALUES[kind]()})
+            except StepflowClientError:
+                pass
+            except Exception as error:
+                found.append(f"{each.name}: {kind}: {type(error).__name__}: {str(error)[:80]}")
+    return found
+
+
+def used(found: Any) -> Any:
+    """Read the first part of what is iterated."""
+    if isinstance(found, Iterator):
+        list(islice(found, 3))
+        getattr(found, "close", lambda: None)()
+    return found
+
+
+async def used_async(found: Any) -> None:
+    if isinstance(found, AsyncIterator):
+        async for _ in found:
+            break
+        await found.aclose()  # type: ignore[attr-defined]
+    elif inspect.isawaitable(found):
+        await found
+
+
+@pytest.mark.parametrize("name", [each for each in methods(StepflowClient) if each != "with_options"])
+def test_methods_of_clients(name: str) -> None:
+    method = getattr(given().client, name)
+    assert foreign(lambda **arguments: used(method(**arguments)), method) == []
+    asynchronous = getattr(StepflowClient, name)
+
+    def call(**arguments: Any) -> None:
+        async def main() -> None:
+            async with given().server.client() as client:
+                await used_async(getattr(client, name)(**arguments))
+
+        asyncio.run(main())
+
+    assert foreign(call, asynchronous.__get__(object()), FEW) == []
+
+
+def test_options_of_clients() -> None:
+    def call(**options: Any) -> None:
+        view = given().client.with_options(**options)
+        view.run(FLOW, {"n": 1})
+        list(view.map(FLOW, [{"n": 1}]))
+        view.start_run(FLOW, {"n": 1}).wait()
+
+    signature = inspect.Signature(
+        [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
+            for name in ClientOptions.__annotations__
+        ]
+    )
+    call.__signature__ = signature  # type: ignore[attr-defined]
+    assert foreign(call, call) == []
+
+
+@pytest.mark.parametrize("name", methods(stepflow_client.RunHandle))
+def test_methods_of_handles(name: str) -> None:
+    method = getattr(given().client.handle(given().values["run_id"]), name)
+    assert foreign(lambda **arguments: used(method(**arguments)), method) == []
+
+
+@pytest.mark.parametrize("name", methods(testing.StepflowMock))
+def test_methods_of_mocks(name: str) -> None:
+    method = getattr(testing.StepflowMock(given().client), name)
+    assert foreign(method, method) == []
+
+
+@pytest.mark.parametrize("name", methods(stepflow_client.History))
+def test_methods_of_histories(name: str, tmp_path: Path) -> None:
+    with_runs = stepflow_client.History(tmp_path / "history.db")
+    with_runs.record(given().values["run_id"], flow=FLOW)
+    method = getattr(with_runs, name)
+    assert foreign(method, method) == []
+
+
+@pytest.mark.parametrize("name", sorted(functions()))
+def test_functions_and_classes(name: str) -> None:
+    function = functions()[name]
+    assert foreign(lambda **arguments: used(function(**arguments)), function) == []
+
+
+def test_many_are_tried() -> None:
+    assert len(functions()) > 40
+    tried = [*functions().values(), *(getattr(StepflowClient, name) for name in methods(StepflowClient))]
+    assert sum(len(parameters(each)) * len(VALUES) for each in tried) > 10_000
+
+
+def test_the_message_names_the_argument_and_what_it_must_be() -> None:
+    assert str(wrong("limit", "a number", [1])) == "limit is a number, not [1]"
+    assert str(wrong("limit", "a number", Unprintable())) == "limit is a number, not that Unprintable"
+    assert len(str(wrong("limit", "a number", "a" * 10_000))) < 300
