@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .._rules.chunks import Chunk
     from ..flows.file import FlowSource
     from ..journal import Journal
-    from ..types import FlowVariable, outcomes
+    from ..types import FlowResult, FlowVariable, ListItemsResponse, outcomes
     from ..types.outcomes import Outcome
 else:
     responses = lazy_module("stepflow_client._codec.responses")
@@ -120,7 +120,7 @@ class BatchRunner:
                     chunk = await batch.read_chunk()
                     if not chunk.count:
                         break
-                    self._begin(batch, chunk)
+                    await self._begin(batch, chunk)
                 if not len(batch.workers):
                     break
                 batch.note(await batch.workers.finished())
@@ -185,15 +185,15 @@ class BatchRunner:
                 return runs
             limit *= 4
 
-    def _begin(self, batch: _Batch, chunk: Chunk) -> None:
+    async def _begin(self, batch: _Batch, chunk: Chunk) -> None:
         """Start a chunk, or pass on its outcomes if the journal has them."""
         if chunk.outcomes is not None:
-            batch.workers.start(partial(_known, _Done(chunk, None, chunk.outcomes, 0.0)))
+            await batch.workers.start(partial(_known, _Done(chunk, None, chunk.outcomes, 0.0)))
             return
         if batch.journal is not None:
             batch.journal.begun(chunk)
         place = batch.free.pop()
-        batch.workers.start(partial(self._run_chunk, batch, chunk, place))
+        await batch.workers.start(partial(self._run_chunk, batch, chunk, place))
 
     async def _run_chunk(self, batch: _Batch, chunk: Chunk, place: int) -> _Done:
         began = time.monotonic()
@@ -207,42 +207,46 @@ class BatchRunner:
         return _Done(chunk, place, every, time.monotonic() - began)
 
     async def _outcomes(self, batch: _Batch, chunk: Chunk, place: int) -> list[Outcome]:
-        run_id, began = chunk.run_id, time.monotonic()
-        listed: Any = None
-        status = ExecutionStatus.RUNNING
+        began = time.monotonic()
+        if chunk.run_id is not None:
+            run = answers.Started(chunk.run_id, ExecutionStatus.RUNNING, [])
+        else:
+            run = await self._chunk_run(batch, chunk, place)
+            if batch.journal is not None:
+                batch.journal.created(chunk.number, run.run_id)
+        run_id = batch.in_flight[chunk.number] = run.run_id
+        batch.record.created(run_id)
         try:
-            if run_id is None:
-                run = await self._chunk_run(batch, chunk, place)
-                run_id = run.run_id
-                if batch.journal is not None:
-                    batch.journal.created(chunk.number, run_id)
-                if run.has_ended and len(run.answers) == len(chunk.values):
-                    read = responses.items(run_id, run.answers, self._connection.reading(run_id))
-                    status = run.status
-                    # In a completed run, every item has completed.
-                    is_complete = status is types.ExecutionStatus.COMPLETED
-                    listed = read if is_complete else await self._runs.explain(read, status)
-            batch.in_flight[chunk.number] = run_id
-            batch.record.created(run_id)
-            if listed is None:
-                ended, listed = await self._waiter.finished(
-                    run_id, wait=True, timeout=None, single=False, read=self._waiter.ended_items
-                )
-                status = ended.status
-            results = responses.outcomes(listed, status, self._connection.reading(run_id))
+            status, listed = await self._ended(run, len(chunk.values))
         except NotFoundError as error:
-            if run_id is None:
-                raise
             if batch.reruns and chunk.run_id is not None:
                 chunk.run_id = None
                 return await self._outcomes(batch, chunk, place)
             # The server was restarted without its store.
-            results = [_lost(error)] * len(chunk.values)
-        seconds, make = time.monotonic() - began, outcomes.Outcome
+            results = [_lost(run_id, error)] * len(chunk.values)
+        else:
+            reading = self._connection.reading(run_id)
+            outputs, make = responses.completed_outputs(listed, reading), outcomes.Outcome._of_successes
+            if outputs is not None and len(outputs) == len(chunk.values):
+                return make(run_id, chunk.indexes, chunk.keys, outputs, time.monotonic() - began)
+            results = responses.results(listed, status, reading)
+        seconds = time.monotonic() - began
         return [
-            make(index, key, run_id, status, output, error, seconds)
-            for index, key, (status, output, error) in zip(chunk.indexes, chunk.keys, results, strict=True)
+            outcomes.Outcome(index, key, run_id, result.status, result.output, result.error, seconds)
+            for index, key, result in zip(chunk.indexes, chunk.keys, results, strict=True)
         ]
+
+    async def _ended(self, run: answers.Started, count: int) -> tuple[ExecutionStatus, ListItemsResponse]:
+        """Wait until a run of so many items ends and return its status and items."""
+        if not (run.has_ended and len(run.answers) == count):
+            ended, listed = await self._waiter.finished(
+                run.run_id, wait=True, timeout=None, single=False, read=self._waiter.ended_items
+            )
+            return ended.status, listed
+        listed = responses.items(run.run_id, run.answers, self._connection.reading(run.run_id))
+        # In a completed run, every item has completed.
+        is_complete = run.status is ExecutionStatus.COMPLETED
+        return run.status, listed if is_complete else await self._runs.explain(listed, run.status)
 
     async def _chunk_run(self, batch: _Batch, chunk: Chunk, place: int) -> answers.Started:
         """Create the run of a chunk, or return the one that was created before a crash."""
@@ -476,9 +480,9 @@ def _flows(answer: dict[str, Any]) -> dict[str, str]:
     return {str(run["runId"]): str(run["flowId"]) for run in answer["runs"]}
 
 
-def _lost(error: NotFoundError) -> tuple[types.ExecutionStatus, None, types.FlowError]:
+def _lost(run_id: str, error: NotFoundError) -> FlowResult:
     said = types.FlowError(message=f"the server has lost the run: {error.message}", code=types.ErrorCode.LOST)
-    return ExecutionStatus.FAILED, None, said
+    return types.FlowResult(run_id=run_id, status=ExecutionStatus.FAILED, error=said)
 
 
 def _digest(content: bytes) -> str:

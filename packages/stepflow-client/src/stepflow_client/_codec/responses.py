@@ -52,6 +52,7 @@ __all__ = [
     "arguments",
     "asked_step",
     "attachment_name",
+    "completed_outputs",
     "components",
     "created",
     "details",
@@ -61,7 +62,6 @@ __all__ = [
     "items_of",
     "needs_flow",
     "only_result",
-    "outcomes",
     "results",
     "run",
     "runs",
@@ -266,34 +266,14 @@ _COMPLETED = frozenset({2, "completed"})
 """The values with which servers mark an item as completed."""
 
 
-def outcomes(
-    listed: ListItemsResponse, status: ExecutionStatus, reading: Reading = PLAIN
-) -> list[tuple[ExecutionStatus, Any, FlowError | None]]:
-    """Return the status, output and error of each item of a finished run.
-
-    Like `results`, but without building models if all items have succeeded.
-
-    Args:
-        listed: The items.
-        status: The final status of the run.
-        reading: How its responses are read.
-    """
-    entries = listed.items.entries if isinstance(listed.items, RunItems) else listed.items
-    completed = ExecutionStatus.COMPLETED
-
-    def plain() -> list[tuple[ExecutionStatus, Any, FlowError | None]] | None:
-        outputs = []
-        for entry in entries:
-            if type(entry) is not dict or entry["status"] not in _COMPLETED:
-                return None
-            outputs.append(entry.get("output"))
-        return [(completed, output, None) for output in reading.flow_outputs(outputs)]
-
+def completed_outputs(listed: ListItemsResponse, reading: Reading = PLAIN) -> list[Any] | None:
+    """Return the output of each item of a run if all of them have completed; otherwise None. No models are built."""
+    entries: Sequence[Any] = listed.items.entries if isinstance(listed.items, RunItems) else listed.items
+    if not all(type(entry) is dict and entry["status"] in _COMPLETED for entry in entries):
+        return None
     with collector_paused() if len(entries) > _MANY else nullcontext():
-        found = build(lambda _: plain(), {}, f"GET /runs/{listed.run_id}/items")
-    if found is not None:
-        return found
-    return [(result.status, result.output, result.error) for result in results(listed, status, reading)]
+        outputs = [entry.get("output") for entry in entries]
+        return build(lambda _: reading.flow_outputs(outputs), {}, f"GET /runs/{listed.run_id}/items")
 
 
 def single_result(run: Started, reading: Reading = PLAIN) -> FlowResult | None:
