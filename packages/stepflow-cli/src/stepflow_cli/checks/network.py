@@ -19,7 +19,7 @@ from stepflow_client._base.text import without_password
 
 from ..errors import Problem
 from ..settings.profiles import Profiles, load
-from ..settings.resolve import Settings
+from ..settings.server_choice import Settings
 from ..settings.urls import environment_proxy, split_url
 from . import Check, error, ok, warning
 

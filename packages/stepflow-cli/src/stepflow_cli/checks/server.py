@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ..settings.resolve import Settings
+from ..settings.server_choice import Settings
 from . import Check, error, ok, skipped, warning
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from ..params.flow import flow_argument
 from ..params.options import formatted_output, option_in, server_options
 from ..params.parsing import FILE, Command
 from ..server.connect import connect
-from ..settings.resolve import ServerOptions
+from ..settings.server_choice import ServerOptions
 
 __all__ = ["command"]
 

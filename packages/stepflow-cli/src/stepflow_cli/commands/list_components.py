@@ -12,7 +12,7 @@ from ..output.view import Column, Output, View
 from ..params.options import formatted_output, server_options
 from ..params.parsing import Command
 from ..server.connect import connect, listed_components
-from ..settings.resolve import ServerOptions
+from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client import ComponentList

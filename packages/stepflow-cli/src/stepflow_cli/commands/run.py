@@ -11,7 +11,7 @@ from ..params.parsing import Command
 from ..runs.job import Caching, JobOptions
 from ..runs.wait import Wait
 from ..server.connect import connect
-from ..settings.resolve import ServerOptions
+from ..settings.server_choice import ServerOptions
 
 __all__ = ["command"]
 

@@ -14,7 +14,7 @@ from ..output.view import write_document
 from ..params.options import option_in, server_options
 from ..params.parsing import FILE, Choice, Command
 from ..server.connect import connect, listed_components
-from ..settings.resolve import ServerOptions
+from ..settings.server_choice import ServerOptions
 
 __all__ = ["command"]
 

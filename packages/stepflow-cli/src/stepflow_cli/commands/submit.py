@@ -12,7 +12,7 @@ from ..params.parsing import Command
 from ..runs.job import JobOptions
 from ..runs.wait import Wait
 from ..server.connect import connect
-from ..settings.resolve import ServerOptions
+from ..settings.server_choice import ServerOptions
 
 __all__ = ["command"]
 

@@ -17,7 +17,7 @@ from ..params.flow import flows_argument
 from ..params.options import formatted_output, server_options
 from ..params.parsing import FILE, Choice, Command, Option
 from ..server.connect import connect
-from ..settings.resolve import ServerOptions
+from ..settings.server_choice import ServerOptions
 
 __all__ = ["command"]
 

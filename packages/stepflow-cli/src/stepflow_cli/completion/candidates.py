@@ -127,7 +127,7 @@ def _ask(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[A
     """Return the server's responses that arrive within the timeout."""
     from ..context import Session
     from ..server.connect import connect, kept_server
-    from ..settings.resolve import ServerOptions, resolve
+    from ..settings.server_choice import ServerOptions, resolve
 
     names = ("url", "profile", "local", "config")
     options = ServerOptions(**{name: ctx.params[name] for name in names if ctx.params.get(name)}, default="server")

@@ -17,7 +17,7 @@ from ..errors import nearest, usage
 from ..inputs.files import read_bytes, writing
 from ..output.messages import waiting
 from ..server.connect import connect, kept_server
-from ..settings.resolve import ServerOptions, resolve
+from ..settings.server_choice import ServerOptions, resolve
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient

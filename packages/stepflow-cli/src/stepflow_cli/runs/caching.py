@@ -15,7 +15,7 @@ from ..errors import usage
 from ..inputs.flow import find_config
 from ..output.messages import note
 from ..server.connect import kept_server
-from ..settings.resolve import ServerOptions, resolve
+from ..settings.server_choice import ServerOptions, resolve
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, ResultCache

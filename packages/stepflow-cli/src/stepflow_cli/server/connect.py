@@ -13,7 +13,7 @@ from ..context import Session, current_session
 from ..errors import problem_of
 from ..output.messages import waiting
 from ..settings.history import CommandHistory
-from ..settings.resolve import ServerOptions, Settings, resolve
+from ..settings.server_choice import ServerOptions, Settings, resolve
 
 if TYPE_CHECKING:
     from stepflow_client import ComponentList, StepflowClient, StepflowRuntime, SyncStepflowClient

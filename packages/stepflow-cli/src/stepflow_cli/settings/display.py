@@ -9,7 +9,7 @@ from stepflow_client._base.text import without_password
 
 from .history import history_setting
 from .profiles import CONFIG_VARIABLE, load
-from .resolve import ServerOptions, Setting, resolve
+from .server_choice import ServerOptions, Setting, resolve
 from .target import target_setting
 from .urls import environment_proxy
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ..errors import Problem, usage
 from ..output.messages import note as warn
 from .profiles import Profiles, load
-from .resolve import Setting
+from .server_choice import Setting
 
 if TYPE_CHECKING:
     from stepflow_client.history import History, HistoryEntry

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import usage
 from .profiles import Profiles, load
-from .resolve import Setting
+from .server_choice import Setting
 
 __all__ = ["TARGET_VARIABLE", "check_target", "target_setting"]
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.lazy import lazy_module
-from .._codec import answers, requests
+from .._codec import requests, run_states
 from .._codec.requests import RunArguments, Variables
 from .._codec.variables import flow_variables
 from .._data.secrets import quotes_secret
@@ -190,7 +190,7 @@ class CachedRuns:
         variables: Variables | None,
         variables_from_env: bool,
         *,
-        finish: Callable[[answers.Started], Awaitable[FlowResult]],
+        finish: Callable[[run_states.Started], Awaitable[FlowResult]],
         deduplicate: bool,
         idempotency_key: str | None,
         cancel: Callable[[str], Awaitable[object]] | None,
@@ -218,14 +218,14 @@ class CachedRuns:
 
         async def execute(shared: SharedRun) -> FlowResult:
             if shared.run_id is not None:
-                return await finish(answers.Started(shared.run_id, ExecutionStatus.RUNNING, []))
+                return await finish(run_states.Started(shared.run_id, ExecutionStatus.RUNNING, []))
             run = await self._created(call, deduplicate)
             shared.created(run.run_id)
             return await finish(run)
 
         return await self._result(cache, call, execute, cancel)
 
-    async def _created(self, call: _Prepared, deduplicate: bool) -> answers.Started:
+    async def _created(self, call: _Prepared, deduplicate: bool) -> run_states.Started:
         overrides = None if call.arguments.overrides is None else {"steps": call.arguments.overrides}
         return await self._creator.start(
             call.content,

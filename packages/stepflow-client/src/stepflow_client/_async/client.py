@@ -13,7 +13,7 @@ from uuid import UUID
 
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
-from .._codec import answers, requests
+from .._codec import json_bodies, requests, run_states
 from .._codec.requests import RunId, Variables
 from .._http import settings as _settings
 from .._http.messages import MOST_BYTES
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from stepflow_api import Client
 
     from .. import types
-    from .._codec import responses, typed
+    from .._codec import component_list, responses, typed
     from .._shared import streams
     from .._shared.options import ClientOptions, SubmitOptions
     from .._shared.streams import EventStream, OutcomeStream, RunPager
@@ -89,13 +89,14 @@ if TYPE_CHECKING:
     from .step_times import StepTimer
 else:
     streams = lazy_module("stepflow_client._shared.streams")
+    component_list = lazy_module("stepflow_client._codec.component_list")
     responses = lazy_module("stepflow_client._codec.responses")
     typed = lazy_module("stepflow_client._codec.typed")
     types = lazy_module("stepflow_client.types")
 
 __all__ = ["StepflowClient"]
 
-Run = TypeVar("Run", "answers.Started", "FlowResult[Any]")
+Run = TypeVar("Run", "run_states.Started", "FlowResult[Any]")
 
 
 class StepflowClient(Picklable):
@@ -398,7 +399,7 @@ class StepflowClient(Picklable):
             ServerConnectionError: If the server cannot be reached.
             InvalidResponseError: If the response is not from a Stepflow server.
         """
-        return answers.build(responses.health, await self._connection.health(timeout=timeout), "GET /health")
+        return json_bodies.build(responses.health, await self._connection.health(timeout=timeout), "GET /health")
 
     async def server_info(self) -> ServerInfo:
         """Return the server's release and capabilities. They are requested only once."""
@@ -418,7 +419,7 @@ class StepflowClient(Picklable):
             A list; its `failed_plugins` are the plugins that did not respond to the server.
         """
         request = api.list_components(exclude_schemas=None if include_schemas else True)
-        return await self._connection.call(request, responses.components, timeout=timeout)
+        return await self._connection.call(request, component_list.components, timeout=timeout)
 
     # Running flows
 
@@ -559,8 +560,8 @@ class StepflowClient(Picklable):
 
     async def _run(
         self,
-        start: Callable[[], Awaitable[answers.Started]],
-        finish: Callable[[answers.Started], Awaitable[FlowResult]],
+        start: Callable[[], Awaitable[run_states.Started]],
+        finish: Callable[[run_states.Started], Awaitable[FlowResult]],
         cancels: bool,
     ) -> FlowResult:
         """Start a run and return its result; if the caller is cancelled, cancel the run if `cancels` is True."""
@@ -573,7 +574,7 @@ class StepflowClient(Picklable):
             raise
 
     async def _result_of(
-        self, began: float, deadline: float | None, progress: ProgressOption, run: answers.Started
+        self, began: float, deadline: float | None, progress: ProgressOption, run: run_states.Started
     ) -> FlowResult:
         try:
             if progress is False:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from .._base.lazy import lazy_module
 from .._base.logging import logger
 from .._base.newest import Newest
-from .._codec import answers, requests
+from .._codec import json_bodies, requests, run_states
 from .._codec.requests import RunArguments, Variables
 from .._data.reading import PLAIN, Reading, reading_of
 from .._data.secrets import secrets_of
@@ -117,7 +117,7 @@ class RunCreator:
         wait: int | None,
         deduplicate: bool,
         source: Any = None,
-    ) -> answers.Started:
+    ) -> run_states.Started:
         """Store a flow, create a run of it and return the server's response.
 
         Args:
@@ -136,7 +136,7 @@ class RunCreator:
                 raise InvalidArgumentError("deduplicate=True needs the flow itself, not its id")
             arguments = await self.arguments(input, variables, overrides, max_concurrency)
             arguments = await self._completed(str(flow), arguments, variables_from_env)
-            run = await self.create(str(flow), arguments, answers.started, wait=_held(wait))
+            run = await self.create(str(flow), arguments, run_states.started, wait=_held(wait))
             self._recorder.created(run.run_id, str(flow), arguments)
             return run
         checked = self._flows.checked(flow)
@@ -162,7 +162,7 @@ class RunCreator:
                 inputs = requests.run_inputs(input, exact_integers=ready.exact_integers)
                 arguments = RunArguments(inputs, {}, None, max_concurrency)
             try:
-                run = await self._create(prepared, arguments, answers.started, registry)
+                run = await self._create(prepared, arguments, run_states.started, registry)
             except NotFoundError:
                 # A server that was restarted without a persistent store has lost the flow.
                 self._flows.forget(prepared.flow_id)
@@ -324,7 +324,7 @@ class RunCreator:
                     if found is None:
                         await self._pause(call, error)
                         continue
-                    created = answers.build(read, {"summary": found}, "GET /runs")
+                    created = json_bodies.build(read, {"summary": found}, "GET /runs")
                 is_settled = True
                 if reading is not PLAIN:
                     self._connection.readings.note(created.run_id, reading)

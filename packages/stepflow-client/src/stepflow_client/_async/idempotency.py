@@ -10,7 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from uuid import uuid4
 
-from .._codec import answers, requests
+from .._codec import requests, run_states
 from .._codec.idempotency import (
     Marker,
     check_key,
@@ -139,7 +139,7 @@ class KeyedRuns:
         key: str,
         max_concurrency: int | None,
         wait: int | None,
-    ) -> answers.Started:
+    ) -> run_states.Started:
         """Return the run that exists under a key, or create it.
 
         Args:
@@ -197,7 +197,7 @@ class KeyedRuns:
 
     async def _found_or_created(
         self, keyed: _Keyed, arguments: requests.RunArguments, wait: int | None
-    ) -> answers.Started:
+    ) -> run_states.Started:
         digest = input_digest(arguments, flow_variables(keyed.flow))
         noted = await self._noted(keyed)
         turn = 0
@@ -252,13 +252,13 @@ class KeyedRuns:
                 return True
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns
 
-    async def _created(self, keyed: _Keyed, arguments: requests.RunArguments, wait: int | None) -> answers.Started:
+    async def _created(self, keyed: _Keyed, arguments: requests.RunArguments, wait: int | None) -> run_states.Started:
         declared = flow_variables(keyed.flow)
         self._flows.registries.current.reserve(keyed.flow_id)
         output = keyed.flow.get("output")
         try:
             run = await self._creator.create(
-                keyed.flow_id, arguments, answers.started, declared=declared, output=output, wait=wait
+                keyed.flow_id, arguments, run_states.started, declared=declared, output=output, wait=wait
             )
         except AmbiguousRunError as error:
             # Regardless of which call created the run: all runs of this flow belong to this key.
@@ -269,7 +269,9 @@ class KeyedRuns:
             run = _started(found)
         return run
 
-    async def _recorded(self, keyed: _Keyed, run: answers.Started, digest: str, *, is_alone: bool) -> answers.Started:
+    async def _recorded(
+        self, keyed: _Keyed, run: run_states.Started, digest: str, *, is_alone: bool
+    ) -> run_states.Started:
         """Record the run of a key and return it, or the run of another call, if that is recorded or older.
 
         Args:
@@ -321,8 +323,8 @@ class KeyedRuns:
         return None if blob is None else blob.filename or ""
 
 
-def _started(run: RunDetails) -> answers.Started:
-    return answers.Started(run.run_id, run.status, [])
+def _started(run: RunDetails) -> run_states.Started:
+    return run_states.Started(run.run_id, run.status, [])
 
 
 def _refuse(key: str, run: RunDetails | None) -> NoReturn:

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
 from typing import NamedTuple
 
-from .._codec import answers
+from .._codec import run_states
 from .._rules.cursor import Cursor
 from .._rules.ending import Ending
 from ..types.statuses import ExecutionStatus
@@ -38,14 +38,14 @@ class Tick(NamedTuple):
 
     position: Cursor
     """The position after the last event."""
-    run: answers.RunState | None = None
+    run: run_states.RunState | None = None
     """The state of the run, if it was just requested, and has not ended: all events of its past were yielded."""
 
 
 class Look(NamedTuple):
     """What was found when the state of a run was requested."""
 
-    run: answers.RunState
+    run: run_states.RunState
     ending: Ending
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
-from .._codec import answers
+from .._codec import json_bodies, run_states
 from .._codec.summaries import UnusualError, run_fields
 from .._shared.recorder import Recorder
 from ..plain import PlainResult, PlainRun
@@ -55,7 +55,9 @@ class PlainReader(RunLister["RunDetails | PlainRun"]):
         reading = self._connection.reading(run_id)
         told = await self._runs.item_answers(run_id, None)
         if len(told) == 1 and {status, read_status(told[0]["status"])} == {ExecutionStatus.COMPLETED}:
-            output = answers.build(lambda item: reading.flow_output(item.get("output")), told[0], f"GET /runs/{run_id}")
+            output = json_bodies.build(
+                lambda item: reading.flow_output(item.get("output")), told[0], f"GET /runs/{run_id}"
+            )
             return PlainResult(run_id, output)
         return await self._runs.explain(responses.items(run_id, told, reading), status)
 
@@ -63,6 +65,6 @@ class PlainReader(RunLister["RunDetails | PlainRun"]):
 def plain_runs(answer: dict[str, Any]) -> list[RunDetails | PlainRun]:
     """Read a list of runs: as plain ones if all of them are of the usual form."""
     try:
-        return [PlainRun(run_fields(answers.checked_summary(summary))) for summary in answer["runs"]]
+        return [PlainRun(run_fields(run_states.checked_summary(summary))) for summary in answer["runs"]]
     except UnusualError:
         return list(responses.runs(answer).runs)

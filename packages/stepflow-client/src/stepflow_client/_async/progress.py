@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from .._base.logging import logger
-from .._codec import answers, requests
+from .._codec import requests, run_states
 from .._display.progress import progress_shown
 from .._rules.batch_count import BatchCount
 from .._rules.deadline import deadline_of, deadline_scope, has_passed
@@ -50,7 +50,7 @@ class ProgressReporter:
         self._waiter = waiter
 
     async def result_of(
-        self, run: answers.Started, began: float, deadline: float | None, progress: ProgressOption
+        self, run: run_states.Started, began: float, deadline: float | None, progress: ProgressOption
     ) -> FlowResult:
         """Wait until a run of one item that was just created ends, and return its result.
 

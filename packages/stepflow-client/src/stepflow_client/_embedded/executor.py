@@ -210,6 +210,6 @@ class EmbeddedExecutor:
         deadline = deadline_of(timeout)
         client = await self._ready_client(deadline)
         listed = await client.list_components(include_schemas=include_schemas, timeout=_left(deadline))
-        from .._codec import responses
+        from .._codec.component_list import with_paths
 
-        return responses.with_paths(listed, self.config.get("routes") or {})
+        return with_paths(listed, self.config.get("routes") or {})

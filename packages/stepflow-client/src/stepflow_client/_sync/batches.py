@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from uuid import uuid4
 
 from .._base.lazy import lazy_module
-from .._codec import answers, requests
+from .._codec import requests, run_states
 from .._codec.requests import RunArguments, Variables
 from .._codec.variables import flow_variables
 from .._data.values import check_json, encode, encode_plain
@@ -210,7 +210,7 @@ class BatchRunner:
     def _outcomes(self, batch: _Batch, chunk: Chunk, place: int) -> list[Outcome]:
         began = time.monotonic()
         if chunk.run_id is not None:
-            run = answers.Started(chunk.run_id, ExecutionStatus.RUNNING, [])
+            run = run_states.Started(chunk.run_id, ExecutionStatus.RUNNING, [])
         else:
             run = self._chunk_run(batch, chunk, place)
             if batch.journal is not None:
@@ -237,7 +237,7 @@ class BatchRunner:
             for index, key, result in zip(chunk.indexes, chunk.keys, results, strict=True)
         ]
 
-    def _ended(self, run: answers.Started, count: int) -> tuple[ExecutionStatus, ListItemsResponse]:
+    def _ended(self, run: run_states.Started, count: int) -> tuple[ExecutionStatus, ListItemsResponse]:
         """Wait until a run of so many items ends and return its status and items."""
         if not (run.has_ended and len(run.answers) == count):
             ended, listed = self._waiter.finished(
@@ -249,7 +249,7 @@ class BatchRunner:
         is_complete = run.status is ExecutionStatus.COMPLETED
         return run.status, listed if is_complete else self._runs.explain(listed, run.status)
 
-    def _chunk_run(self, batch: _Batch, chunk: Chunk, place: int) -> answers.Started:
+    def _chunk_run(self, batch: _Batch, chunk: Chunk, place: int) -> run_states.Started:
         """Create the run of a chunk, or return the one that was created before a crash."""
         arguments = batch.arguments._replace(
             inputs=chunk.values, max_concurrency=batch.lanes[place], text=b",".join(chunk.texts)
@@ -258,13 +258,13 @@ class BatchRunner:
             flow_id = self._chunk_flow(batch, chunk, place)
             known = batch.found.get(flow_id)
             if known is not None:
-                return answers.Started(known, ExecutionStatus.RUNNING, [])
+                return run_states.Started(known, ExecutionStatus.RUNNING, [])
             self._flows.registries.current.reserve(flow_id)
             try:
                 return self._creator.create(
                     flow_id,
                     arguments,
-                    answers.started,
+                    run_states.started,
                     declared=batch.declared,
                     output=batch.flow.get("output"),
                     wait=self._connection.timings.creation_hold,

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.lazy import lazy_module
-from .._codec import answers, requests
+from .._codec import requests, run_states
 from .._codec.requests import RunArguments, Variables
 from .._codec.variables import flow_variables
 from .._data.secrets import quotes_secret
@@ -191,7 +191,7 @@ class CachedRuns:
         variables: Variables | None,
         variables_from_env: bool,
         *,
-        finish: Callable[[answers.Started], FlowResult],
+        finish: Callable[[run_states.Started], FlowResult],
         deduplicate: bool,
         idempotency_key: str | None,
         cancel: Callable[[str], object] | None,
@@ -219,14 +219,14 @@ class CachedRuns:
 
         def execute(shared: SharedRun) -> FlowResult:
             if shared.run_id is not None:
-                return finish(answers.Started(shared.run_id, ExecutionStatus.RUNNING, []))
+                return finish(run_states.Started(shared.run_id, ExecutionStatus.RUNNING, []))
             run = self._created(call, deduplicate)
             shared.created(run.run_id)
             return finish(run)
 
         return self._result(cache, call, execute, cancel)
 
-    def _created(self, call: _Prepared, deduplicate: bool) -> answers.Started:
+    def _created(self, call: _Prepared, deduplicate: bool) -> run_states.Started:
         overrides = None if call.arguments.overrides is None else {"steps": call.arguments.overrides}
         return self._creator.start(
             call.content,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from .._base.lazy import lazy_module
 from .._base.logging import logger
-from .._codec import answers
+from .._codec import run_states
 from .._rules.creation import RunRegistries
 from .._rules.cursor import Cursor
 from .._rules.ending import is_given_up
@@ -106,7 +106,7 @@ class Follower:
             for seen in sequence:
                 yield seen
 
-    def settled(self, run: answers.RunState, deadline: float | None) -> answers.RunState | None:
+    def settled(self, run: run_states.RunState, deadline: float | None) -> run_states.RunState | None:
         """Follow a run that its server has given up, and return its state once it has ended or is lost.
 
         Args:

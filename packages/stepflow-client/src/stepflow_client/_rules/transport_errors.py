@@ -1,4 +1,4 @@
-"""Converts failures of requests to the errors that callers get. Pure."""
+"""Which error a request without a response becomes: refused, timed out, broken off. Pure."""
 
 from __future__ import annotations
 
