@@ -107,7 +107,7 @@ class Call:
             none, or if that says nothing about the run of this call.
     """
 
-    __slots__ = ("__weakref__", "_newest", "flow_id", "is_lost", "sends")
+    __slots__ = ("__weakref__", "_newest", "flow_id", "is_lost", "is_settled", "sends")
 
     def __init__(self, flow_id: str, newest: str = "") -> None:
         """Start with no request sent."""
@@ -115,6 +115,8 @@ class Call:
         self._newest = newest
         self.is_lost = False
         """Whether the response was lost and the client is searching for the run."""
+        self.is_settled = False
+        """Whether it is known which run the call has created, if any."""
         self.sends = 0
         """Number of requests that may have created a run."""
 
