@@ -26,17 +26,6 @@ from . import Check, error, ok, warning
 if TYPE_CHECKING:
     from ..settings.profiles import Profile
 
-__all__ = [
-    "configuration",
-    "embedded_server",
-    "network_checks",
-    "proxy",
-    "server",
-    "server_configuration",
-    "speaks_tls",
-    "versions",
-]
-
 _OURS = ("stepflow-cli", "stepflow-client", "stepflow-api")
 _OTHERS = ("httpx", "pydantic", "click")
 

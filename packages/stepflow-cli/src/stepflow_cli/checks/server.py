@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from stepflow_client import StepflowClientError, SyncStepflowClient
     from stepflow_client.types import HealthResponse, ServerInfo
 
-__all__ = ["dead_workers", "server_checks", "workers"]
-
 _OLDEST, _NEWEST = (0, 9), (0, 13)
 """The oldest and newest releases that the client is tested with."""
 _TIMEOUT = 10.0

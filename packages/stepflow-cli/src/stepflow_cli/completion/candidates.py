@@ -22,20 +22,6 @@ if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
     from stepflow_client.history import HistoryEntry
 
-__all__ = [
-    "complete_config_keys",
-    "complete_examples",
-    "complete_flow_files",
-    "complete_overrides",
-    "complete_profiles",
-    "complete_recorded_runs",
-    "complete_run_ids",
-    "complete_settings",
-    "complete_steps",
-    "complete_steps_of_run",
-    "complete_variables",
-]
-
 _TIMEOUT = 1.0
 """Maximum time in seconds that the shell waits for the server."""
 _NEWEST = 50

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
     from stepflow_client.testing import CaseResult, FlowCase, FlowTests, Recording
 
-__all__ = ["FileCases", "FileResults", "Settings", "chosen_cases", "run_files", "update_file"]
-
 
 @dataclass(frozen=True)
 class FileCases:

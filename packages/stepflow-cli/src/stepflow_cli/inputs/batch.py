@@ -12,8 +12,6 @@ from ..errors import Problem, usage
 from ..stdio import read_stdin
 from .files import DATA_SUFFIXES, read_text
 
-__all__ = ["chosen_again", "part_of", "read_inputs", "sample_of"]
-
 
 def read_inputs(path: str, stdin_format: str | None = None) -> list[Any]:
     """Return the inputs in a file: the elements of the list in a YAML or JSON file, otherwise JSON lines.

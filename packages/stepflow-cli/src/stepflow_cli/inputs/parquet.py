@@ -11,8 +11,6 @@ from typing import Any
 
 from ..errors import usage
 
-__all__ = ["imported", "plain", "rows_of"]
-
 _ROWS = 1000
 """Maximum number of rows decoded at a time; only the needed part of a row group is held in memory."""
 

@@ -15,8 +15,6 @@ from ..errors import usage
 from .batch import read_inputs
 from .files import reading
 
-__all__ = ["Extent", "format_of", "read_records"]
-
 
 class Extent:
     """The number of inputs in a file, as far as it is known while the file is read."""

@@ -12,8 +12,6 @@ from typing import IO, Any
 from ..errors import usage
 from ..inputs.files import reading, writing
 
-__all__ = ["Writer", "opened", "output_format_of", "read_written"]
-
 _ENDINGS = {
     "jsonl": "jsonl",
     "ndjson": "jsonl",

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from stepflow_client.flows import InferredFlow, InferredStep
     from stepflow_client.types import StoredFlow
 
-__all__ = ["print_flow", "type_records", "type_view", "types_object"]
-
 _FLOW = View(
     columns=(
         Column("flow_id", kind="id"),

@@ -27,8 +27,6 @@ from ..settings.server_choice import ServerOptions
 if TYPE_CHECKING:
     from ..runs.execute import Job
 
-__all__ = ["KeptServer", "Leave", "ReplGroup", "Shell"]
-
 
 class KeptServer:
     """A server for all commands that name none. An embedded server that has ended is restarted.

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from .job import Caching, Job
 
-__all__ = ["JobCache", "open_cache", "tell"]
-
 
 def open_cache(caching: Caching, server: ServerOptions, flow: str) -> JobCache:
     """Return this user's cache; the file is opened by the first lookup.

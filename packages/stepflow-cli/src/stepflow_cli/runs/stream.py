@@ -23,8 +23,6 @@ from .execute import Job, completed
 from .job import JobOptions
 from .wait import Wait
 
-__all__ = ["Stream", "run_stream", "stream_of"]
-
 
 @dataclass(frozen=True)
 class Stream:

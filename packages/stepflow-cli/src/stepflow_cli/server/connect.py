@@ -18,8 +18,6 @@ from ..settings.server_choice import ServerOptions, Settings, resolve
 if TYPE_CHECKING:
     from stepflow_client import ComponentList, StepflowClient, StepflowRuntime, SyncStepflowClient
 
-__all__ = ["Target", "connect", "keep", "kept_server", "listed_components"]
-
 _NO_SERVER = "start one with 'stepflow serve', name one with --url or STEPFLOW_URL, or add --local for an embedded one"
 
 

@@ -13,8 +13,6 @@ from .server_choice import ServerOptions, Setting, resolve
 from .target import target_setting
 from .urls import environment_proxy
 
-__all__ = ["home_as_tilde", "settings_in_effect"]
-
 
 def settings_in_effect(server: ServerOptions) -> list[Setting]:
     """Return every setting with its value and origin; tokens are never included.

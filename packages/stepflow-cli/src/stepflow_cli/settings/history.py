@@ -20,8 +20,6 @@ from .server_choice import Setting
 if TYPE_CHECKING:
     from stepflow_client.history import History, HistoryEntry
 
-__all__ = ["HISTORY_VARIABLE", "CommandHistory", "history_setting", "open_history", "require_history", "same_server"]
-
 HISTORY_VARIABLE = "STEPFLOW_HISTORY"
 _WORDS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
 

@@ -9,8 +9,6 @@ from ..errors import usage
 from .profiles import Profiles, load
 from .server_choice import Setting
 
-__all__ = ["TARGET_VARIABLE", "check_target", "target_setting"]
-
 TARGET_VARIABLE = "STEPFLOW_TARGET"
 
 

@@ -26,8 +26,6 @@ else:
     outcomes = lazy_module("stepflow_client.types.outcomes")
     chunks = lazy_module("stepflow_client._rules.chunks")
 
-__all__ = ["BYTES", "OLD_BYTES", "Batch", "Done"]
-
 BYTES, OLD_BYTES = 8 << 20, 1_750_000
 """Maximum size of the inputs of one run in bytes; servers before 0.12 accept bodies of up to 2 MiB."""
 _AHEAD = 8

@@ -45,8 +45,6 @@ else:
     outcomes = lazy_module("stepflow_client.types.outcomes")
     chunks = lazy_module("stepflow_client._rules.chunks")
 
-__all__ = ["BatchRunner"]
-
 
 class BatchRunner:
     """Runs a flow on any number of inputs.

@@ -20,8 +20,6 @@ else:
     responses = lazy_module("stepflow_client._codec.responses")
     types = lazy_module("stepflow_client.types")
 
-__all__ = ["BlobStore"]
-
 _BYTES = (bytes, bytearray, memoryview)
 
 

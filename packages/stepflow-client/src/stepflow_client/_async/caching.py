@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 else:
     types = lazy_module("stepflow_client.types")
 
-__all__ = ["CachedRuns"]
-
 _TURN, _LONGEST_TURN = 0.005, 0.1
 """Seconds between checks whether another caller has the result: the first pause, and the longest; pauses double."""
 

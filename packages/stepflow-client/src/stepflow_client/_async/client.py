@@ -94,8 +94,6 @@ else:
     typed = lazy_module("stepflow_client._codec.typed")
     types = lazy_module("stepflow_client.types")
 
-__all__ = ["StepflowClient"]
-
 Run = TypeVar("Run", "run_states.Started", "FlowResult[Any]")
 
 

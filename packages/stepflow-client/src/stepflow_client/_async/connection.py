@@ -63,9 +63,6 @@ if TYPE_CHECKING:
     import httpx
     from stepflow_api import Client
 
-
-__all__ = ["Connection"]
-
 Answer = TypeVar("Answer")
 _Reader = Callable[[HttpRequest, HttpResponse], Answer]
 _ALONE = nullcontext()

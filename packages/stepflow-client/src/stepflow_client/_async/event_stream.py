@@ -18,8 +18,6 @@ from ..errors import InvalidResponseError, StepflowClientError
 from .connection import Connection
 from .transport.base import Stream
 
-__all__ = ["event_stream"]
-
 _EVENTS = "text/event-stream"
 _LONGEST_ERROR = 64 * 1024
 """Maximum number of bytes read from a response that is not a stream of events."""

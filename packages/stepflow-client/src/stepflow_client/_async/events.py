@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 else:
     events = lazy_module("stepflow_client.events")
 
-__all__ = ["EventSource"]
-
 
 class EventSource:
     """Reads the events of runs.

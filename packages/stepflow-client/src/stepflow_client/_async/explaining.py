@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ..types import ComponentList, RunArguments, RunDetails, RunItem, StepDetails
     from ..types.account import RunAccount
 
-__all__ = ["RunExplainer"]
-
 _COMPONENTS_TIMEOUT = 5.0
 """Seconds to wait for the schemas of components; a plugin may not respond."""
 

@@ -34,8 +34,6 @@ else:
     needs = lazy_module("stepflow_client.flows.needs")
     types = lazy_module("stepflow_client.types")
 
-__all__ = ["CheckedFlow", "FlowStore"]
-
 _MOST_CHECKED, _MOST_FLOWS = 32, 1_000
 """Maximum number of checked flows and of stored flows that a client remembers."""
 

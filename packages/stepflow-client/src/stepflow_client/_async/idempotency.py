@@ -48,8 +48,6 @@ if TYPE_CHECKING:
     from ..flows.file import FlowSource
     from ..types import RunDetails
 
-__all__ = ["KeyedRuns"]
-
 _TAKEOVER = 2.0
 """Seconds after which a call whose run has not appeared counts as crashed, so that another call may take over."""
 _LOOK = 0.05

@@ -15,8 +15,6 @@ from ..errors import InvalidArgumentError, InvalidResponseError
 from ..types.statuses import ExecutionStatus, status_number
 from .connection import Connection
 
-__all__ = ["PAGE", "RunLister"]
-
 PAGE = 100
 """Default number of runs per request."""
 _OVERLAP = 10

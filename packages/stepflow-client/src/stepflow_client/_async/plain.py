@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 else:
     responses = lazy_module("stepflow_client._codec.responses")
 
-__all__ = ["PlainReader"]
-
 
 class PlainReader(RunLister["RunDetails | PlainRun"]):
     """Reads runs and results as plain objects: see `stepflow_client.plain`.

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ..types import FlowResult, RunDetails
     from ..types.outcomes import Outcome
 
-__all__ = ["ProgressReporter"]
-
 _UPDATE = 0.5
 """Seconds without an event after which the progress is reported again, to update the elapsed time."""
 _EVERY = 0.2

@@ -34,8 +34,6 @@ else:
     failed_items = lazy_module("stepflow_client._codec.failed_items")
     responses = lazy_module("stepflow_client._codec.responses")
 
-__all__ = ["RunReader"]
-
 _MOST_ITEMS_FOR_STEPS = 1000
 _MOST_ITEMS_ASKED = 20
 """Maximum number of items of a larger run whose steps are requested one by one: each takes a server 20 ms in a run of

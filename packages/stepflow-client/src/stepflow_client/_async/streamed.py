@@ -31,8 +31,6 @@ else:
     responses = lazy_module("stepflow_client._codec.responses")
     events = lazy_module("stepflow_client.events")
 
-__all__ = ["StreamedRun"]
-
 
 class StreamedRun:
     """One run whose events are read, over as many connections as necessary.

@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 else:
     responses = lazy_module("stepflow_client._codec.responses")
 
-__all__ = ["Waiter"]
-
-
 _LARGE = 200
 """For a run with more items, only the summary is requested: servers return all steps of all items with a run."""
 

@@ -8,8 +8,6 @@ from typing import Any
 
 from ..types import ComponentInfo, ComponentList, FailedPlugin
 
-__all__ = ["components", "with_paths"]
-
 
 def components(answer: dict[str, Any]) -> ComponentList:
     """Read the components of a server."""

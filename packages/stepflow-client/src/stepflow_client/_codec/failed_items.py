@@ -8,8 +8,6 @@ from typing import Any
 
 from ..types import ErrorCode, ExecutionStatus, FlowError, FlowResult, ListItemsResponse, RunItem, RunItems, StepDetails
 
-__all__ = ["FAILED_STEP", "items_of", "needs_flow", "with_failed_steps", "with_lost_items"]
-
 FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
 """The message of an item that says only which step failed."""
 

@@ -12,8 +12,6 @@ from .._base.text import cut
 from .._data.values import decode
 from .status_errors import one_line
 
-__all__ = ["build", "json_value", "value"]
-
 Answer = TypeVar("Answer")
 
 _LARGE = 32 * 1024

@@ -44,25 +44,6 @@ from .summaries import RUN_FIELDS, UnusualError, run_fields
 if TYPE_CHECKING:
     from ..types.history_entry import HistoryEntry
 
-__all__ = [
-    "arguments",
-    "asked_step",
-    "attachment_name",
-    "completed_outputs",
-    "created",
-    "details",
-    "flow",
-    "health",
-    "items",
-    "only_result",
-    "results",
-    "run",
-    "runs",
-    "single_result",
-    "steps",
-    "validation",
-]
-
 _MANY = 100
 """Number of items above which a run counts as large."""
 

@@ -13,22 +13,6 @@ from uuid import UUID
 
 from ..types.statuses import FAILED_STATUSES, STATUS_NUMBERS, ExecutionStatus, read_status
 
-__all__ = [
-    "RunState",
-    "Started",
-    "checked_items",
-    "checked_summary",
-    "flow_id",
-    "given",
-    "is_failed",
-    "is_unfinished",
-    "run_state",
-    "run_states",
-    "started",
-    "stored_flow",
-    "summary_of",
-]
-
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _INDEX_OF, _STATUS_OF = itemgetter("itemIndex"), itemgetter("status")
 

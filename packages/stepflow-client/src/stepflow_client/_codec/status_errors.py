@@ -11,8 +11,6 @@ from typing import Any
 from .. import errors
 from .._base.text import cut
 
-__all__ = ["error_for", "one_line"]
-
 _ERRORS: dict[int, type[errors.ApiError]] = {
     401: errors.AuthenticationError,
     403: errors.AuthenticationError,

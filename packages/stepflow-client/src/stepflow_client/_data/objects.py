@@ -8,8 +8,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar, Protocol
 
-__all__ = ["DataObject", "fields_of", "is_data_object"]
-
 
 class _PydanticModel(Protocol):
     def model_dump(self) -> Any: ...

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from ..types import ComponentList, FlowResult, OutputT, RunDetails, ValidationResult
     from ..types.account import RunAccount
 
-__all__ = ["EmbeddedExecutor"]
-
 
 def _left(deadline: float | None) -> float | None:
     # Never zero: if the deadline has already passed, the client raises the timeout error.

@@ -18,26 +18,6 @@ from .messages import Timeouts
 if TYPE_CHECKING:
     import httpx
 
-__all__ = [
-    "API_PATH",
-    "PoolLimits",
-    "ServerUrl",
-    "Token",
-    "TokenAuth",
-    "check_auth",
-    "check_bytes",
-    "check_headers",
-    "check_limits",
-    "check_positive",
-    "check_strategy",
-    "check_timeout",
-    "environment_settings",
-    "is_httpx_auth",
-    "parse_url",
-    "parse_urls",
-    "static_authorization",
-]
-
 API_PATH = "/api/v1"
 DEFAULT_URL = "http://localhost:7837"
 """The URL on which `stepflow serve` listens. (The server binary itself, started without a port, listens on 7840.)"""

@@ -15,16 +15,6 @@ from uuid import UUID, uuid4
 from .._base.newest import Newest
 from ..errors import InvalidResponseError, RequestTimeoutError, ServerFaultError, StepflowClientError, TransportError
 
-__all__ = [
-    "Call",
-    "RunRegistries",
-    "RunRegistry",
-    "creation_time",
-    "may_arrive_later",
-    "may_have_created",
-    "this_process",
-]
-
 _VERSION_7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 _MOST_OWNED, _MOST_FLOWS = 50_000, 1_000

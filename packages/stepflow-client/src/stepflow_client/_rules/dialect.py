@@ -19,15 +19,6 @@ from typing import Any
 from .operations import operation_of
 from .releases import Server, require
 
-__all__ = [
-    "Reply",
-    "Request",
-    "ShapeChangedError",
-    "current_components",
-    "current_health",
-    "translate",
-]
-
 
 @dataclass(frozen=True)
 class Request:

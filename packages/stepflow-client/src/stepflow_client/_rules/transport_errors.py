@@ -26,8 +26,6 @@ from ..errors import (
 )
 from .transient import was_not_processed
 
-__all__ = ["error_from"]
-
 
 def error_from(
     error: Exception, asked: HttpRequest, url: str, proxy: str | None, run_id: str | None

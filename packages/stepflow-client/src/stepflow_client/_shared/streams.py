@@ -15,15 +15,6 @@ from ..types.outcomes import Outcome
 from ..types.results import OutputT
 from ..types.runs import RunDetails
 
-__all__ = [
-    "EventStream",
-    "OutcomeStream",
-    "RunPager",
-    "SyncEventStream",
-    "SyncOutcomeStream",
-    "SyncRunPager",
-]
-
 Item = TypeVar("Item")
 
 

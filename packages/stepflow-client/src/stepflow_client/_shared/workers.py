@@ -21,8 +21,6 @@ else:
     # Programs that only use the blocking version do not pay for the import.
     asyncio = lazy_module("asyncio")
 
-__all__ = ["AsyncSource", "AsyncWorkers", "SyncSource", "SyncWorkers"]
-
 Result = TypeVar("Result")
 
 _TURNS = 3

@@ -96,8 +96,6 @@ else:
     typed = lazy_module("stepflow_client._codec.typed")
     types = lazy_module("stepflow_client.types")
 
-__all__ = ["SyncStepflowClient"]
-
 Run = TypeVar("Run", "run_states.Started", "FlowResult[Any]")
 
 

@@ -46,9 +46,6 @@ else:
     responses = lazy_module("stepflow_client._codec.responses")
     random = lazy_module("random")
 
-__all__ = ["RunCreator"]
-
-
 _MAX_SENDS = 5
 _MOST_READY = 1_000
 """Maximum number of flows that are kept ready for their next run."""

@@ -16,8 +16,6 @@ from .._rules.ending import Ending
 from ..types.statuses import ExecutionStatus
 from .runs import RunReader
 
-__all__ = ["Asked", "Look", "Tick", "look", "ticks"]
-
 _TOLD = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
 """The statuses that servers announce with an event."""
 

@@ -15,8 +15,6 @@ from .._rules.timings import Timings
 from ..errors import AmbiguousRunError, StepflowClientError
 from .connection import Connection
 
-__all__ = ["LostRunFinder", "Search"]
-
 _OTHERS = "run() and submit() find their runs, as they run a copy of the flow that nobody else runs"
 
 

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from ..flows.file import FlowSource
     from ..types import FlowResult, StepDetails
 
-__all__ = ["RerunRequest", "Rerunner"]
-
 _AT_ONCE = 8
 """Maximum number of runs of a rerun at the same time: items that keep different outputs need separate runs."""
 

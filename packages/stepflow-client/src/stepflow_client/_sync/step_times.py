@@ -19,8 +19,6 @@ from .following import Asked, Follower, Tick
 if TYPE_CHECKING:
     from ..types import ListStepsResponse, StepDetails
 
-__all__ = ["StepTimer"]
-
 
 class StepTimer:
     """Reads the times of steps from the events of their run.

@@ -22,8 +22,6 @@ else:
     # Not needed for current servers.
     dialect = lazy_module("stepflow_client._rules.dialect")
 
-__all__ = ["Dialect"]
-
 _OWN = frozenset({operations.health_check.name, operations.list_components.name})
 """Operations whose responses are read here, whatever the server."""
 _UNAUTHORISED = frozenset({401, 403, 407})

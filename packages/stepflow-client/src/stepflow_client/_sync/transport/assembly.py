@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     import httpx
 
-__all__ = ["Limits", "sender_to", "signing"]
-
 
 class Limits(NamedTuple):
     """The default limits of the connection pool."""

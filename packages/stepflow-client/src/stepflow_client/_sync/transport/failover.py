@@ -24,8 +24,6 @@ from ..._rules.operations import health_check
 from ..._rules.spread import Spread
 from .base import Middleware, Stream, Transport
 
-__all__ = ["Authorization", "Failover"]
-
 _FIRST_REST, _LONGEST_REST = 0.5, 30.0
 _TRIAL = 3.0
 """Seconds in which a server that has failed must respond to a health check before it gets a new run."""

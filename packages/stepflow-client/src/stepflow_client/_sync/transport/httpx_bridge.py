@@ -40,8 +40,6 @@ from ..._rules.operations import operation_of
 from ...errors import InvalidArgumentError, RequestTimeoutError, StepflowClientError
 from .base import Middleware, Stream, Transport
 
-__all__ = ["HttpxAuth", "HttpxTransport", "LocalTransport", "Token", "TransportBridge", "unpacked"]
-
 Signed = TypeVar("Signed")
 
 
