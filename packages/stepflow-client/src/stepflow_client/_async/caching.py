@@ -221,7 +221,9 @@ class CachedRuns:
             shared.created(run.run_id)
             return await finish(run)
 
-        return await self._result(cache, call, execute, cancel)
+        may_keep = partial(self._may_keep, call)
+        shared = _SharedCall(cache, call.key, self._connection, execute=execute, may_keep=may_keep, cancel=cancel)
+        return await shared.result()
 
     async def _created(self, call: _Prepared, deduplicate: bool) -> run_states.Started:
         overrides = None if call.arguments.overrides is None else {"steps": call.arguments.overrides}
@@ -276,25 +278,6 @@ class CachedRuns:
             needs = self._flows.needs_of_flow(content, digest)
             arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
         return _Prepared(flow, content, arguments, cache._file.key(content, arguments))
-
-    async def _result(
-        self,
-        cache: ResultCache,
-        call: _Prepared,
-        execute: Callable[[SharedRun], Awaitable[FlowResult]],
-        cancel: Callable[[str], Awaitable[object]] | None,
-    ) -> FlowResult:
-        """Return the result of a call.
-
-        Args:
-            cache: The cache.
-            call: The call.
-            execute: Runs the flow, or waits for the shared run.
-            cancel: Called with a run that no caller waits for any more; None lets it continue.
-        """
-        return await _SharedCall(
-            cache, call.key, self._connection, execute=execute, may_keep=partial(self._may_keep, call), cancel=cancel
-        ).result()
 
     async def _may_keep(self, call: _Prepared, result: FlowResult) -> bool:
         """Return whether a result may be cached: its output must not quote a secret variable."""

@@ -48,16 +48,7 @@ else:
 
 
 class BatchRunner:
-    """Runs a flow on any number of inputs.
-
-    Args:
-        connection: The connection.
-        flows: The flows of the client.
-        creator: Creates runs.
-        runs: Reads runs.
-        waiter: Waits for runs.
-        recorder: Records the runs.
-    """
+    """Runs a flow on any number of inputs."""
 
     def __init__(
         self,

@@ -26,11 +26,7 @@ _BYTES = (bytes, bytearray, memoryview)
 
 
 class BlobStore:
-    """Stores and reads blobs.
-
-    Args:
-        connection: The connection.
-    """
+    """Stores and reads blobs."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

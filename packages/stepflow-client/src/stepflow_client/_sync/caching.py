@@ -222,7 +222,9 @@ class CachedRuns:
             shared.created(run.run_id)
             return finish(run)
 
-        return self._result(cache, call, execute, cancel)
+        may_keep = partial(self._may_keep, call)
+        shared = _SharedCall(cache, call.key, self._connection, execute=execute, may_keep=may_keep, cancel=cancel)
+        return shared.result()
 
     def _created(self, call: _Prepared, deduplicate: bool) -> run_states.Started:
         overrides = None if call.arguments.overrides is None else {"steps": call.arguments.overrides}
@@ -277,25 +279,6 @@ class CachedRuns:
             needs = self._flows.needs_of_flow(content, digest)
             arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
         return _Prepared(flow, content, arguments, cache._file.key(content, arguments))
-
-    def _result(
-        self,
-        cache: ResultCache,
-        call: _Prepared,
-        execute: Callable[[SharedRun], FlowResult],
-        cancel: Callable[[str], object] | None,
-    ) -> FlowResult:
-        """Return the result of a call.
-
-        Args:
-            cache: The cache.
-            call: The call.
-            execute: Runs the flow, or waits for the shared run.
-            cancel: Called with a run that no caller waits for any more; None lets it continue.
-        """
-        return _SharedCall(
-            cache, call.key, self._connection, execute=execute, may_keep=partial(self._may_keep, call), cancel=cancel
-        ).result()
 
     def _may_keep(self, call: _Prepared, result: FlowResult) -> bool:
         """Return whether a result may be cached: its output must not quote a secret variable."""

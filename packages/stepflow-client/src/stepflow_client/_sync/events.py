@@ -26,11 +26,7 @@ else:
 
 
 class EventSource:
-    """Reads the events of runs.
-
-    Args:
-        follower: Follows runs.
-    """
+    """Reads the events of runs."""
 
     def __init__(self, follower: Follower) -> None:
         self._follower = follower

@@ -69,11 +69,7 @@ class CheckedFlow(NamedTuple):
 
 
 class FlowStore:
-    """Stores flows, each only once, and remembers what their runs need.
-
-    Args:
-        connection: The connection.
-    """
+    """Stores flows, each only once, and remembers what their runs need."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

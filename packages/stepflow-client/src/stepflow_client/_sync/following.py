@@ -77,13 +77,7 @@ else:
 
 
 class Follower:
-    """Follows runs.
-
-    Args:
-        connection: The connection.
-        runs: Reads runs.
-        recovery: Detects runs that will never end.
-    """
+    """Follows runs."""
 
     def __init__(self, connection: Connection, runs: RunReader, recovery: RecoveryCheck) -> None:
         self._connection = connection

@@ -88,15 +88,6 @@ class KeyedRuns:
     none appears, the call has crashed, and one of them takes over in the next turn. A call that was delayed until
     then starts over. Only a creation that is on its way to the server for so long makes a second run; all calls then
     return the older one.
-
-    Args:
-        connection: The connection.
-        flows: The flows of the client.
-        creator: Creates runs.
-        runs: Reads runs.
-        lister: Lists runs.
-        blobs: Stores and reads blobs.
-        recorder: Records the runs.
     """
 
     def __init__(

@@ -23,12 +23,7 @@ _OVERLAP = 10
 
 
 class RunLister(Generic[Run]):
-    """Lists runs.
-
-    Args:
-        connection: The connection.
-        read: Reads the runs of a response.
-    """
+    """Lists runs."""
 
     def __init__(self, connection: Connection, read: Callable[[dict[str, Any]], list[Run]]) -> None:
         self._connection = connection

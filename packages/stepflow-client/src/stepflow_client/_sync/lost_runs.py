@@ -19,11 +19,7 @@ _OTHERS = "run() and submit() find their runs, as they run a copy of the flow th
 
 
 class LostRunFinder:
-    """Searches for the runs of requests whose responses were lost. A run of another program is never taken for one.
-
-    Args:
-        connection: The connection.
-    """
+    """Searches for the runs of requests whose responses were lost. A run of another program is never taken for one."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -25,14 +25,7 @@ else:
 
 
 class PlainReader(RunLister["RunDetails | PlainRun"]):
-    """Reads runs and results as plain objects: see `stepflow_client.plain`.
-
-    Args:
-        connection: The connection.
-        runs: Reads runs.
-        waiter: Waits for runs.
-        recorder: Records how they end.
-    """
+    """Reads runs and results as plain objects: see `stepflow_client.plain`."""
 
     def __init__(self, connection: Connection, runs: RunReader, waiter: Waiter, recorder: Recorder) -> None:
         super().__init__(connection, plain_runs)

@@ -36,13 +36,7 @@ _EVERY = 0.2
 
 
 class ProgressReporter:
-    """Waits for runs and batches, and reports their progress.
-
-    Args:
-        runs: Reads runs.
-        events: Reads events.
-        waiter: Waits for runs.
-    """
+    """Waits for runs and batches, and reports their progress."""
 
     def __init__(self, runs: RunReader, events: EventSource, waiter: Waiter) -> None:
         self._runs = runs

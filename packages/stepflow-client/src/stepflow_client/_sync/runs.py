@@ -44,11 +44,7 @@ _AT_ONCE = 4
 
 
 class RunReader:
-    """Reads, cancels and deletes runs.
-
-    Args:
-        connection: The connection.
-    """
+    """Reads, cancels and deletes runs."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -21,12 +21,7 @@ if TYPE_CHECKING:
 
 
 class StepTimer:
-    """Reads the times of steps from the events of their run.
-
-    Args:
-        connection: The connection.
-        follower: Follows runs.
-    """
+    """Reads the times of steps from the events of their run."""
 
     def __init__(self, connection: Connection, follower: Follower) -> None:
         self._connection = connection
