@@ -23,9 +23,9 @@ from .._rules.ending import is_given_up
 from .._rules.transient import TRANSIENT_ERRORS, Backoff
 from ..errors import UnsupportedByServerError
 from .connection import Connection
-from .looks import Asked, Look, Tick, look, ticks
+from .following_state import Asked, Look, Tick, look, ticks
+from .following_stream import StreamedRun
 from .runs import RunReader
-from .streamed import StreamedRun
 
 __all__ = ["Asked", "Follower", "RecoveryCheck", "Tick"]
 

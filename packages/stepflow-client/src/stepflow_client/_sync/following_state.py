@@ -1,6 +1,6 @@
-# Written from _async/looks.py by `make generate`. Change that file instead.
+# Written from _async/following_state.py by `make generate`. Change that file instead.
 
-"""What a run that is followed is asked for, and the looks at its state."""
+"""Following a run: what it is asked for, the ticks between its events, and requests of its state."""
 
 from __future__ import annotations
 

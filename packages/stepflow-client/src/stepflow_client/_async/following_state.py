@@ -1,4 +1,4 @@
-"""What a run that is followed is asked for, and the looks at its state."""
+"""Following a run: what it is asked for, the ticks between its events, and requests of its state."""
 
 from __future__ import annotations
 

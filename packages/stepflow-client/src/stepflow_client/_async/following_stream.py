@@ -20,7 +20,7 @@ from .._rules.transient import TRANSIENT_ERRORS, Backoff
 from ..errors import ServerConnectionError, StepflowClientError
 from .connection import Connection
 from .event_stream import event_stream
-from .looks import Asked, Look, Tick, look, ticks
+from .following_state import Asked, Look, Tick, look, ticks
 from .runs import RunReader
 
 if TYPE_CHECKING:

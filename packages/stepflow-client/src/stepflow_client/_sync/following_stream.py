@@ -1,4 +1,4 @@
-# Written from _async/streamed.py by `make generate`. Change that file instead.
+# Written from _async/following_stream.py by `make generate`. Change that file instead.
 
 """Following a run by the events that its server sends."""
 
@@ -22,7 +22,7 @@ from .._rules.transient import TRANSIENT_ERRORS, Backoff
 from ..errors import ServerConnectionError, StepflowClientError
 from .connection import Connection
 from .event_stream import event_stream
-from .looks import Asked, Look, Tick, look, ticks
+from .following_state import Asked, Look, Tick, look, ticks
 from .runs import RunReader
 
 if TYPE_CHECKING:
