@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from benchmarks.peers import BARE, OURS, PLAIN_HTTPX, UPSTREAM
+from benchmarks.peers import BARE, BARE_JSON, OURS, PLAIN_HTTPX, UPSTREAM
 from benchmarks.series import Key, Results, Spread
 from benchmarks.targets import TARGETS
 
-_COMPARED = (BARE, UPSTREAM, PLAIN_HTTPX)
+_COMPARED = (BARE, BARE_JSON, UPSTREAM, PLAIN_HTTPX)
 
 
 def page(results: Results, plots: Iterable[str]) -> str:

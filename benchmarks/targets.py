@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.cases import batch, checks, codec, latency, server, start, streaming, throughput
-from benchmarks.peers import BARE, OURS, PLAIN_HTTPX, UPSTREAM
+from benchmarks.peers import BARE, BARE_JSON, OURS, PLAIN_HTTPX, UPSTREAM
 from benchmarks.series import Key, Results, Spread
 
 
@@ -93,7 +93,7 @@ TARGETS = (
     _batch("10,000", "1,000"),
     _batch("100,000", "10,000"),
     _batch("100,000", "1,000"),
-    _streaming(BARE, 0.9),
+    _streaming(BARE_JSON, 0.9),
     _streaming(UPSTREAM, 1.0),
     _streaming(UPSTREAM, 3.0, streaming.AT_LARGE),
     _started(start.CLIENT, start.UPSTREAM_IMPORT, 1.0),

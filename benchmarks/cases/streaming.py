@@ -1,9 +1,9 @@
-"""`map` on many small inputs, against the same chunks posted by a bare socket and against one request of upstream's."""
+"""`map` on many small inputs, against the same chunks of bare sockets and against one request of upstream's."""
 
 from __future__ import annotations
 
 from benchmarks.bench import Bench
-from benchmarks.peers import BARE, OURS, UPSTREAM
+from benchmarks.peers import BARE, BARE_JSON, OURS, UPSTREAM
 from benchmarks.processes import TimeLimit, Worker
 
 CASE = "map"
@@ -23,7 +23,7 @@ def measure(bench: Bench) -> None:
 
 
 def _in_turns(bench: Bench, size: int) -> None:
-    with bench.server() as url, bench.workers([OURS, BARE, UPSTREAM], url) as workers:
+    with bench.server() as url, bench.workers([OURS, BARE, BARE_JSON, UPSTREAM], url) as workers:
         for peer, worker in workers.items():
             _prepare(worker, size)
             worker.ask(_command(peer))

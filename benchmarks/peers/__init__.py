@@ -16,6 +16,7 @@ OURS_OVER_HTTPX = "ours over httpx"
 PLAIN_HTTPX = "plain httpx"
 UPSTREAM = "stepflow-py"
 BARE = "bare socket"
+BARE_JSON = "bare socket, JSON"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ PEERS = {
     PLAIN_HTTPX: PeerModule("plain_httpx"),
     UPSTREAM: PeerModule("upstream", upstream=True),
     BARE: PeerModule("bare"),
+    BARE_JSON: PeerModule("bare_json"),
 }
 
 

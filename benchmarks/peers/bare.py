@@ -50,9 +50,12 @@ class Peer:
         parts = urlsplit(url)
         self.host, self.port = str(parts.hostname), int(parts.port or 80)
         self.idle: list[_Line] = []
-        stored = await self._ask(self._post("/flows", {"flow": FLOW}))
-        self.flow_id = json.loads(stored.partition(b"\r\n\r\n")[2])["flowId"]
-        self.request = self._run_request([INPUT])
+        self.flow_id = await self._store(FLOW["name"])
+        self.request = self._run_request([INPUT], self.flow_id)
+
+    async def _store(self, name: str) -> str:
+        stored = await self._ask(self._post("/flows", {"flow": {**FLOW, "name": name}}))
+        return str(json.loads(stored.partition(b"\r\n\r\n")[2])["flowId"])
 
     def _post(self, path: str, body: dict[str, Any]) -> bytes:
         content = json.dumps(body, separators=(",", ":")).encode()
@@ -62,8 +65,8 @@ class Peer:
         )
         return head.encode() + content
 
-    def _run_request(self, inputs: list[Any]) -> bytes:
-        return self._post("/runs", {"flowId": self.flow_id, "input": inputs, "wait": True})
+    def _run_request(self, inputs: list[Any], flow_id: str) -> bytes:
+        return self._post("/runs", {"flowId": flow_id, "input": inputs, "wait": True})
 
     async def _ask(self, request: bytes) -> bytes:
         if self.idle:
@@ -79,8 +82,9 @@ class Peer:
 
     def prepare(self, count: int, is_tiny: bool = False) -> None:
         inputs = batch_input(count, is_tiny)
-        self.batch_request = self._run_request(inputs)
-        self.chunk_requests = [self._run_request(inputs[first : first + CHUNK]) for first in range(0, count, CHUNK)]
+        self.batch_request = self._run_request(inputs, self.flow_id)
+        chunks = (inputs[first : first + CHUNK] for first in range(0, count, CHUNK))
+        self.chunk_requests = [self._run_request(chunk, self.flow_id) for chunk in chunks]
 
     async def batch(self) -> int:
         return len(await self._ask(self.batch_request))

@@ -50,7 +50,7 @@ def server(newest_server: StepflowRuntime, stepflow: Stepflow) -> str:
 def nobody_at_default_url(stepflow: Stepflow) -> None:
     """Move the commands' default URL to a port without a server: this machine may run one at the default."""
     (stepflow.home / "sitecustomize.py").write_text(
-        "import stepflow_cli.settings.resolve\nstepflow_cli.settings.resolve.DEFAULT_URL = 'http://localhost:9'\n"
+        "import stepflow_cli.settings.server_choice\nstepflow_cli.settings.server_choice.DEFAULT_URL = 'http://localhost:9'\n"
     )
     before = stepflow.environment.get("PYTHONPATH")
     stepflow.environment["PYTHONPATH"] = os.pathsep.join([str(stepflow.home), *([before] if before else [])])

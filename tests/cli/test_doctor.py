@@ -72,7 +72,7 @@ def test_without_a_server(stepflow: Stepflow, golden: Golden) -> None:
 
 def test_a_server_that_nothing_names_gets_no_run(stepflow: Stepflow, newest_server: StepflowRuntime) -> None:
     (stepflow.home / "sitecustomize.py").write_text(
-        f"import stepflow_cli.settings.resolve\nstepflow_cli.settings.resolve.DEFAULT_URL = {newest_server.url!r}\n"
+        f"from stepflow_cli.settings import server_choice\nserver_choice.DEFAULT_URL = {newest_server.url!r}\n"
     )
     client = newest_server.sync_client
     before = len(client.list_runs(flow_name="stepflow-doctor").runs)

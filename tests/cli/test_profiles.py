@@ -10,7 +10,7 @@ from stepflow_cli.errors import Problem
 from stepflow_cli.exit_codes import ExitCode
 from stepflow_cli.settings import profiles
 from stepflow_cli.settings.profiles import Profile, Profiles
-from stepflow_cli.settings.resolve import DEFAULT_URL, ServerOptions, resolve
+from stepflow_cli.settings.server_choice import DEFAULT_URL, ServerOptions, resolve
 from stepflow_client import StepflowClient
 
 TABLES: dict[str, Any] = {"prod": {"url": "https://prod", "timeout": 60}, "dev": {"url": "http://dev"}}

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from stepflow_client import ExecutionStatus
 from stepflow_client._base.collector import collector_paused
-from stepflow_client._codec import answers, responses
+from stepflow_client._codec import json_bodies, responses
 from stepflow_client._data.values import decode_raw
 
 
@@ -106,7 +106,7 @@ def test_a_large_answer_is_read_without_it() -> None:
 
     gc.callbacks.append(note)
     try:
-        listed = responses.items("r", answers.value(content, "GET /", decode_raw)["results"])
+        listed = responses.items("r", json_bodies.value(content, "GET /", decode_raw)["results"])
         results = responses.results(listed, ExecutionStatus.COMPLETED)
     finally:
         gc.callbacks.remove(note)

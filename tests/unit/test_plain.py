@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from stepflow_cli.records.runs import run_record
 from stepflow_client import RunDetails
-from stepflow_client._codec import answers, responses
+from stepflow_client._codec import json_bodies, responses
 from stepflow_client._sync.plain import plain_runs
 from stepflow_client.errors import InvalidResponseError
 from stepflow_client.plain import PlainRun
@@ -88,9 +88,9 @@ def test_the_unusual_is_read_by_the_usual_types(fields: dict[str, Any]) -> None:
 )
 def test_what_the_usual_types_refuse_is_the_same_error(fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidResponseError) as expected:
-        answers.build(responses.runs, listed(**fields), "GET /runs")
+        json_bodies.build(responses.runs, listed(**fields), "GET /runs")
     with pytest.raises(InvalidResponseError) as found:
-        answers.build(plain_runs, listed(**fields), "GET /runs")
+        json_bodies.build(plain_runs, listed(**fields), "GET /runs")
     assert found.value.message == expected.value.message
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stepflow_client import errors
-from stepflow_client._codec import answers, responses
-from stepflow_client._codec.answers import Started
+from stepflow_client._codec import component_list, failed_items, json_bodies, responses, run_states, status_errors
+from stepflow_client._codec.run_states import Started
 from stepflow_client._codec.variables import flow_variables
 from stepflow_client.types import ComponentInfo, ComponentList, ErrorCode, ExecutionStatus, FailedPlugin, FlowVariable
 
@@ -108,7 +108,7 @@ SILENT = "the server does not say why"
 def test_the_shapes_of_errors(
     status: int, kind: str, body: bytes, error: type[errors.ApiError], message: str, details: Any
 ) -> None:
-    found = answers.error_for(status, kind, body, ASKED, run_id=RUN_ID)
+    found = status_errors.error_for(status, kind, body, ASKED, run_id=RUN_ID)
     assert type(found) is error
     assert found is not None
     assert found.message == message
@@ -142,42 +142,42 @@ def test_the_shapes_of_errors(
     ],
 )
 def test_the_class_of_a_status(status: int, error: type[errors.ApiError]) -> None:
-    found = answers.error_for(status, "", b"", ASKED)
+    found = status_errors.error_for(status, "", b"", ASKED)
     assert type(found) is error
     assert isinstance(found, errors.ApiError)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
 def test_a_usable_answer_is_no_error(status: int) -> None:
-    assert answers.error_for(status, "application/json", b"{}", ASKED) is None
-    assert answers.error_for(status, "", b"", ASKED) is None
+    assert status_errors.error_for(status, "application/json", b"{}", ASKED) is None
+    assert status_errors.error_for(status, "", b"", ASKED) is None
 
 
 @pytest.mark.parametrize("kind", ["application/grpc", "application/grpc; x=1", "Application/GRPC"])
 def test_a_path_that_a_current_server_does_not_know(kind: str) -> None:
-    found = answers.error_for(200, kind, b"", "GET /new")
+    found = status_errors.error_for(200, kind, b"", "GET /new")
     assert type(found) is errors.UnsupportedByServerError
     assert "GET /new" in str(found)
 
 
 def test_a_web_page_and_a_redirect_are_no_answers() -> None:
-    page = answers.error_for(200, "text/html; charset=utf-8", b"<html>", ASKED)
+    page = status_errors.error_for(200, "text/html; charset=utf-8", b"<html>", ASKED)
     assert type(page) is errors.InvalidResponseError
     assert page.status_code == 200
     for status in (301, 302, 307, 308, 304):
-        moved = answers.error_for(status, "", b"", ASKED)
+        moved = status_errors.error_for(status, "", b"", ASKED)
         assert type(moved) is errors.InvalidResponseError
         assert str(status) in str(moved)
 
 
 def test_a_part_of_a_response_is_no_answer() -> None:
-    part = answers.error_for(206, "application/json", b"{}", ASKED)
+    part = status_errors.error_for(206, "application/json", b"{}", ASKED)
     assert type(part) is errors.InvalidResponseError
     assert part.status_code == 206
 
 
 def test_a_message_is_one_line_of_bounded_length() -> None:
-    found = answers.error_for(500, "text/plain", b"line\r\n\tof " + b"x" * 10_000, ASKED)
+    found = status_errors.error_for(500, "text/plain", b"line\r\n\tof " + b"x" * 10_000, ASKED)
     assert found is not None
     assert found.message.startswith(f"{ASKED} returned 500 Internal Server Error: line of xxx")
     assert 500 <= len(found.message) <= 600
@@ -187,7 +187,7 @@ def test_a_message_is_one_line_of_bounded_length() -> None:
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.integers(100, 599), st.sampled_from(["", "application/json", "text/html", "application/grpc"]), st.binary())
 def test_any_answer_is_usable_or_one_of_our_errors(status: int, kind: str, body: bytes) -> None:
-    found = answers.error_for(status, kind, body, ASKED)
+    found = status_errors.error_for(status, kind, body, ASKED)
     assert (found is None) <= (status < 300)
     assert found is None or (isinstance(found, errors.StepflowClientError) and str(found))
 
@@ -196,14 +196,14 @@ def test_any_answer_is_usable_or_one_of_our_errors(status: int, kind: str, body:
 
 
 def test_an_answer_is_a_json_object() -> None:
-    assert answers.value(b'{"a": 1.0}', ASKED) == {"a": 1}
-    assert answers.json_value(b"[1.0]", ASKED) == [1]
+    assert json_bodies.value(b'{"a": 1.0}', ASKED) == {"a": 1}
+    assert json_bodies.json_value(b"[1.0]", ASKED) == [1]
 
 
 @pytest.mark.parametrize("content", [b"", b"OK", b"[1]", b"null", b"\xff", b'{"a": NaN}', b"[" * 100_000, b"9" * 5000])
 def test_what_is_no_json_object(content: bytes) -> None:
     with pytest.raises(errors.InvalidResponseError) as caught:
-        answers.value(content, ASKED)
+        json_bodies.value(content, ASKED)
     assert ASKED in str(caught.value)
     assert len(str(caught.value)) < 300
 
@@ -222,7 +222,7 @@ def test_what_is_no_json_object(content: bytes) -> None:
 )
 def test_an_answer_of_another_shape(answer: dict[str, Any], reason: str) -> None:
     with pytest.raises(errors.InvalidResponseError, match="a response of an unknown shape") as caught:
-        answers.build(responses.run, answer, ASKED)
+        json_bodies.build(responses.run, answer, ASKED)
     assert reason in str(caught.value)
     assert caught.value.details == answer
 
@@ -258,16 +258,16 @@ def test_any_object_is_read_or_refused(answer: dict[str, Any]) -> None:
     for make in (
         responses.run,
         responses.created,
-        answers.started,
+        run_states.started,
         responses.runs,
-        responses.components,
+        component_list.components,
         responses.validation,
         responses.step,
         lambda each: responses.items(RUN_ID, each["results"]),
         lambda each: responses.steps(RUN_ID, each["steps"]),
     ):
         with suppress(errors.InvalidResponseError):
-            answers.build(make, answer, ASKED)
+            json_bodies.build(make, answer, ASKED)
     assert isinstance(flow_variables(answer), dict)
 
 
@@ -276,15 +276,15 @@ def test_any_object_is_read_or_refused(answer: dict[str, Any]) -> None:
 
 def test_a_run_just_created_may_bring_its_items() -> None:
     items = [{"itemIndex": 0, "status": 2, "output": 1}]
-    assert answers.started({"summary": SUMMARY, "results": items}) == (RUN_ID, ExecutionStatus.COMPLETED, items)
+    assert run_states.started({"summary": SUMMARY, "results": items}) == (RUN_ID, ExecutionStatus.COMPLETED, items)
     for answer in ({"summary": SUMMARY}, {"summary": SUMMARY, "results": []}, {"summary": SUMMARY, "results": None}):
-        assert answers.started(answer).answers == []
+        assert run_states.started(answer).answers == []
 
 
 @pytest.mark.parametrize("wrong", [{"runId": 5}, {"runId": None}, {"status": None}, {"status": 1.5}])
 def test_a_run_just_created_has_an_id_and_a_status(wrong: dict[str, Any]) -> None:
     with pytest.raises(errors.InvalidResponseError):
-        answers.build(answers.started, {"summary": {**SUMMARY, **wrong}}, ASKED)
+        json_bodies.build(run_states.started, {"summary": {**SUMMARY, **wrong}}, ASKED)
 
 
 def test_results_are_the_same_looked_at_before_or_not() -> None:
@@ -399,14 +399,14 @@ def test_failed_steps_say_what_items_do_not(
             {"stepId": "later", "stepIndex": 1, "itemIndex": 0, "status": 3, "errorMessage": "follows"},
         ],
     )
-    explained = responses.with_failed_steps(listed, [0], {0: found.steps}, {})
+    explained = failed_items.with_failed_steps(listed, [0], {0: found.steps}, {})
     result = explained.items[0].result
     assert result is not None
     assert result.error is not None
     assert (result.error.message, result.error.step_id, result.error.code) == expected
     assert explained.items[1] == listed.items[1]
-    assert responses.with_failed_steps(listed, [0], {}, {}) == listed
-    assert responses.with_failed_steps(listed, [0], {0: []}, {}) == listed
+    assert failed_items.with_failed_steps(listed, [0], {}, {}) == listed
+    assert failed_items.with_failed_steps(listed, [0], {0: []}, {}) == listed
 
 
 @pytest.mark.parametrize(
@@ -427,7 +427,7 @@ def test_items_of_a_failed_run_that_have_not_ended_are_lost(
         for index, status in enumerate(statuses or [])
     ]
     started = {} if statuses is None else {1: responses.steps(RUN_ID, answers).steps}
-    lost = responses.with_lost_items(listed, ExecutionStatus.FAILED, started)
+    lost = failed_items.with_lost_items(listed, ExecutionStatus.FAILED, started)
     assert lost.items[0] == listed.items[0]
     result = lost.items[1].result
     assert (lost.items[1].status, result and result.status) == ("failed", "failed")
@@ -501,7 +501,7 @@ def test_required_may_be_nonsense(required: Any) -> None:
 
 
 def test_components_by_any_of_their_names() -> None:
-    listed = responses.components(
+    listed = component_list.components(
         {
             "components": [
                 {
@@ -538,7 +538,7 @@ def test_paths_of_components(routes: dict[str, Any], paths: list[str | None]) ->
         [ComponentInfo(name="x", plugin="b"), ComponentInfo(name="y", plugin="p"), ComponentInfo(name="z")],
         [FailedPlugin(plugin="q", error="e")],
     )
-    found = responses.with_paths(listed, routes)
+    found = component_list.with_paths(listed, routes)
     assert [component.path for component in found] == paths
     assert found.failed_plugins == listed.failed_plugins
 

@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import SyncStepflowClient, UnsupportedByServerError
-from stepflow_client._rules.dialect import Reply, Request, ShapeChangedError, current_components, translate
+from stepflow_client._rules.dialect import Reply, Request, translate
+from stepflow_client._rules.old_responses import ShapeChangedError, current_components
 from stepflow_client._rules.releases import pinned
 
 RUN = "01900000-0000-7000-8000-000000000001"

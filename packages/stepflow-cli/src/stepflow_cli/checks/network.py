@@ -19,23 +19,12 @@ from stepflow_client._base.text import without_password
 
 from ..errors import Problem
 from ..settings.profiles import Profiles, load
-from ..settings.resolve import Settings
+from ..settings.server_choice import Settings
 from ..settings.urls import environment_proxy, split_url
 from . import Check, error, ok, warning
 
 if TYPE_CHECKING:
     from ..settings.profiles import Profile
-
-__all__ = [
-    "configuration",
-    "embedded_server",
-    "network_checks",
-    "proxy",
-    "server",
-    "server_configuration",
-    "speaks_tls",
-    "versions",
-]
 
 _OURS = ("stepflow-cli", "stepflow-client", "stepflow-api")
 _OTHERS = ("httpx", "pydantic", "click")

@@ -8,15 +8,13 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ..settings.resolve import Settings
+from ..settings.server_choice import Settings
 from . import Check, error, ok, skipped, warning
 
 if TYPE_CHECKING:
     import psutil
     from stepflow_client import StepflowClientError, SyncStepflowClient
     from stepflow_client.types import HealthResponse, ServerInfo
-
-__all__ = ["dead_workers", "server_checks", "workers"]
 
 _OLDEST, _NEWEST = (0, 9), (0, 13)
 """The oldest and newest releases that the client is tested with."""

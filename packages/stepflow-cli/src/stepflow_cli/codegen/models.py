@@ -14,8 +14,6 @@ from typing import Any
 from ..errors import usage
 from ..output.safety import printable_lines
 
-__all__ = ["constraints", "imported", "without_wrong_defaults", "write_models"]
-
 _CONSTRAINTS = {
     "string": ("minLength", "maxLength", "pattern"),
     "integer": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),

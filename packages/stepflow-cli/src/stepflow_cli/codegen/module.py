@@ -13,8 +13,6 @@ from .models import without_wrong_defaults, write_models
 from .names import Names, camel_name, snake_name
 from .schemas import FlowSchemas, Schemas
 
-__all__ = ["IMPORTS", "path_line", "write_functions", "write_module"]
-
 IMPORTS = [
     "collections.abc.Mapping",
     "pathlib.Path",

@@ -7,8 +7,6 @@ import re
 import unicodedata
 from collections.abc import Collection
 
-__all__ = ["Names", "camel_name", "snake_name"]
-
 _IMPORTED = frozenset(
     (
         *("Annotated", "Any", "BaseModel", "ConfigDict", "Enum", "Field", "Literal", "Mapping", "Path", "RootModel"),

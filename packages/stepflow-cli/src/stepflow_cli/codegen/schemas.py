@@ -19,8 +19,6 @@ from ..errors import Problem, usage
 from .models import constraints
 from .names import Names, camel_name
 
-__all__ = ["FlowSchemas", "Schemas"]
-
 _PREFIX = "#/components/schemas/"
 _FORMATS = ("date-time", "date", "uuid")
 """Formats with their own Python type. Others, such as `email`, need further packages or change the parsed value."""

@@ -15,7 +15,7 @@ from ..output.view import Column, Output, View
 from ..params.options import file_output_options, output_options, server_options
 from ..params.parsing import FILE, Choice, LazyGroup
 from ..server.connect import connect
-from ..settings.resolve import ServerOptions
+from ..settings.server_choice import ServerOptions
 from ..stdio import read_stdin_bytes, telling_of_lost_output
 
 if TYPE_CHECKING:

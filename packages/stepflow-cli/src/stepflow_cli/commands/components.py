@@ -28,7 +28,7 @@ from ..params.options import (
 from ..params.parsing import LazyGroup
 from ..runs.wait import Wait
 from ..server.connect import connect, listed_components
-from ..settings.resolve import ServerOptions
+from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client import ComponentList

@@ -14,7 +14,7 @@ from ..output.messages import note
 from ..output.view import Column, Output, View
 from ..params.options import changed_profile_option, output_options, server_options
 from ..params.parsing import LazyGroup
-from ..settings.resolve import ServerOptions, Setting
+from ..settings.server_choice import ServerOptions, Setting
 
 __all__ = ["command"]
 

@@ -13,11 +13,11 @@ from ..exit_codes import ExitCode
 from ..output.view import Column, Output, View
 from ..params.options import output_options, server_options
 from ..params.parsing import Command
-from ..settings.resolve import ServerOptions
+from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from ..checks import Check
-    from ..settings.resolve import Settings
+    from ..settings.server_choice import Settings
 
 __all__ = ["command"]
 
@@ -66,7 +66,7 @@ def _found(message: str, hint: str | None) -> str:
 
 def _checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
     from ..checks import error, network
-    from ..settings.resolve import resolve
+    from ..settings.server_choice import resolve
 
     yield from network.versions()
     configuration, profiles = network.configuration()

@@ -24,7 +24,7 @@ from ..params.options import (
 from ..params.parsing import LazyGroup
 from ..runs.bulk import deletion_status, note_what_is_kept
 from ..server.connect import connect
-from ..settings.resolve import ServerOptions
+from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient

@@ -10,7 +10,7 @@ from ..output.view import Column, Output, View, rfc3339
 from ..params.options import output_options, server_options
 from ..params.parsing import Command
 from ..server.connect import connect
-from ..settings.resolve import ServerOptions
+from ..settings.server_choice import ServerOptions
 
 __all__ = ["command"]
 

@@ -22,7 +22,7 @@ from ..params.options import (
 )
 from ..params.parsing import Command
 from ..server.connect import connect
-from ..settings.resolve import ServerOptions
+from ..settings.server_choice import ServerOptions
 
 __all__ = ["command"]
 

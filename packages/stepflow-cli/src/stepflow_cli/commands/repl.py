@@ -9,7 +9,7 @@ import click
 from ..context import current_session
 from ..params.options import server_options
 from ..params.parsing import Command
-from ..settings.resolve import ServerOptions
+from ..settings.server_choice import ServerOptions
 
 __all__ = ["command"]
 

@@ -14,7 +14,7 @@ from ..output.view import write_document
 from ..params.options import components_option, file_option, server_options
 from ..params.parsing import Choice, Command
 from ..server.connect import connect, listed_components
-from ..settings.resolve import ServerOptions
+from ..settings.server_choice import ServerOptions
 
 __all__ = ["command"]
 

@@ -19,7 +19,7 @@ from ..output.safety import printable_lines
 from ..output.view import Column, Output, View
 from ..params.options import option_in, output_options, port_option
 from ..params.parsing import FILE, Command
-from ..settings.resolve import DEFAULT_PORT
+from ..settings.server_choice import DEFAULT_PORT
 from ..signals import TERMINATION
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from ..params.options import file_output_options, server_options, wait_options
 from ..params.parsing import Command
 from ..runs.job import JobOptions
 from ..runs.wait import Wait
-from ..settings.resolve import ServerOptions
+from ..settings.server_choice import ServerOptions
 
 __all__ = ["command"]
 

@@ -15,7 +15,7 @@ from ..output.messages import note
 from ..output.view import Output
 from ..params.options import formatted_output, option_in, server_options, time_limit_option
 from ..params.parsing import FILE, Command
-from ..settings.resolve import ServerOptions
+from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from ..flow_tests.execute import FileResults, Settings

@@ -13,7 +13,7 @@ from ..exit_codes import ExitCode
 from ..params.options import option_in, port_option, server_options
 from ..params.parsing import Command
 from ..server.connect import Target, connect
-from ..settings.resolve import ServerOptions
+from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     import socket

@@ -17,7 +17,7 @@ from ..params.flow import flows_argument
 from ..params.options import components_option, formatted_output, offline_option, server_options
 from ..params.parsing import Choice, Command, Option
 from ..server.connect import connect
-from ..settings.resolve import ServerOptions
+from ..settings.server_choice import ServerOptions
 
 __all__ = ["command"]
 

@@ -22,21 +22,6 @@ if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
     from stepflow_client.history import HistoryEntry
 
-__all__ = [
-    "complete_components",
-    "complete_config_keys",
-    "complete_examples",
-    "complete_flow_files",
-    "complete_overrides",
-    "complete_profiles",
-    "complete_recorded_runs",
-    "complete_run_ids",
-    "complete_settings",
-    "complete_steps",
-    "complete_steps_of_run",
-    "complete_variables",
-]
-
 _TIMEOUT = 1.0
 """Maximum time in seconds that the shell waits for the server."""
 _NEWEST = 50
@@ -136,7 +121,7 @@ def _ask(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[A
     """Return the server's responses that arrive within the timeout."""
     from ..context import Session
     from ..server.connect import connect, kept_server
-    from ..settings.resolve import ServerOptions, resolve
+    from ..settings.server_choice import ServerOptions, resolve
 
     names = ("url", "profile", "local", "config")
     options = ServerOptions(**{name: ctx.params[name] for name in names if ctx.params.get(name)}, default="server")

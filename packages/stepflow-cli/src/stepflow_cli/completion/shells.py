@@ -17,8 +17,6 @@ from click.shell_completion import (
     add_completion_class,
 )
 
-__all__ = ["SHELLS", "VARIABLE", "register"]
-
 VARIABLE = "_STEPFLOW_COMPLETE"
 """The environment variable that the shell sets when it calls the command to complete."""
 

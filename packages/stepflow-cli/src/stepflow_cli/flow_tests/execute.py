@@ -17,13 +17,11 @@ from ..errors import nearest, usage
 from ..inputs.files import read_bytes, writing
 from ..output.messages import waiting
 from ..server.connect import connect, kept_server
-from ..settings.resolve import ServerOptions, resolve
+from ..settings.server_choice import ServerOptions, resolve
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
     from stepflow_client.testing import CaseResult, FlowCase, FlowTests, Recording
-
-__all__ = ["FileCases", "FileResults", "Settings", "chosen_cases", "run_files", "update_file"]
 
 
 @dataclass(frozen=True)

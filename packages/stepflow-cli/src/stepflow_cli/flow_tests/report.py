@@ -17,8 +17,6 @@ from .execute import FileResults
 if TYPE_CHECKING:
     from stepflow_client.testing import CaseResult
 
-__all__ = ["CASES", "case_records", "file_lines", "github_lines", "summary", "write_junit"]
-
 CASES = View(
     columns=(
         Column("file"),

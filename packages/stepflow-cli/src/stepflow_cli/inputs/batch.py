@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stepflow_client import InputStream
 
-__all__ = ["chosen_again", "part_of", "read_inputs", "sample_of"]
-
 
 def read_inputs(
     path: str, form: str | None, flow: Mapping[str, Any] | None = None, *, stops: bool = True

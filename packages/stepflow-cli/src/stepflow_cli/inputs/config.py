@@ -7,8 +7,6 @@ from typing import Any
 
 from ..output.messages import note
 
-__all__ = ["note_repeated_keys", "recovery_warning_of", "repeated_keys"]
-
 _MOST_BYTES = 1024 * 1024
 """Maximum file size in bytes; larger files are not checked."""
 _MOST_NOTES = 5

@@ -14,9 +14,6 @@ from ..errors import usage
 from ..output.messages import note
 from ..stdio import read_stdin
 
-__all__ = ["DATA_SUFFIXES", "is_piped", "read_bytes", "read_piped", "read_text", "reading", "writing"]
-
-
 DATA_SUFFIXES = (".yaml", ".yml", ".json")
 """The endings of files that hold a YAML or JSON value."""
 

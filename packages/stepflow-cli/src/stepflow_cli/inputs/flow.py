@@ -11,20 +11,6 @@ from ..errors import nearest, usage
 from ..stdio import read_stdin, read_stdin_bytes
 from .files import DATA_SUFFIXES
 
-__all__ = [
-    "case_names",
-    "declared_variables",
-    "example_input",
-    "find_config",
-    "find_missing",
-    "flow_content",
-    "in_reading_order",
-    "load_flow_file",
-    "load_flow_or_id",
-    "required_inputs",
-    "step_ids",
-]
-
 CONFIG_NAMES = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.yml", "stepflow_config.yaml")
 """Names of an embedded server's configuration file, if --config does not give one."""
 

@@ -15,8 +15,6 @@ from ..stdio import read_stdin
 from .files import read_piped
 from .flow import case_names, declared_variables, example_input, required_inputs, step_ids
 
-__all__ = ["Given", "Values", "read_scalar", "read_value"]
-
 Form = Literal["file", "json", "yaml", "set"]
 
 

@@ -7,8 +7,6 @@ from typing import Any, Literal, NamedTuple
 
 from ..errors import nearest, usage
 
-__all__ = ["Column", "View", "check_known", "select", "value_of"]
-
 
 class Column(NamedTuple):
     """A column of a table."""

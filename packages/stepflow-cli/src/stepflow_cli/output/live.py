@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from .view import Output
 
-__all__ = ["check_watch", "cursor_shown_when_killed", "live_picture", "watch_records"]
-
 
 @contextmanager
 def cursor_shown_when_killed(stream: TextIO) -> Iterator[None]:

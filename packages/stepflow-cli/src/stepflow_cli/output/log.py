@@ -8,8 +8,6 @@ from typing import Any
 
 from .safety import printable, printable_traceback
 
-__all__ = ["LineFormatter"]
-
 
 class LineFormatter(logging.Formatter):
     """Time, level, logger and message on one line. Tracebacks follow; each exception message in them is on one line."""

@@ -15,8 +15,6 @@ from ..context import current_session
 from ..errors import Problem, printable
 from .tables import has_color, is_terminal
 
-__all__ = ["Spinner", "note", "reported_by", "reporting_outages", "show", "waiting"]
-
 
 def note(text: str) -> None:
     """Print a note on standard error, unless JSON or quiet output was requested: then only errors are printed there."""

@@ -11,8 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-__all__ = ["is_safe", "json_escaped", "printable", "printable_lines", "printable_traceback"]
-
 _UNSAFE = "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]"
 _UNSAFE_IN_DOCUMENT = _UNSAFE.replace("\x0a-\x1f", "\x0b-\x1f")
 _SHORT = {"\n": "\\n", "\r": "\\r"}

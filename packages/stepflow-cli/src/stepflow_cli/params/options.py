@@ -25,7 +25,7 @@ from ..errors import takes_file, usage
 from ..output.safety import printable
 from ..output.view import FORMATS, Output
 from ..runs.wait import Wait
-from ..settings.resolve import DEFAULT_URL, Default, ServerOptions
+from ..settings.server_choice import DEFAULT_URL, Default, ServerOptions
 from .parsing import FILE, Choice, Option
 
 __all__ = [

@@ -15,19 +15,6 @@ from ..output.view import Column, View
 if TYPE_CHECKING:
     from stepflow_client import Diagnostic
 
-__all__ = [
-    "DIAGNOSTICS",
-    "InvalidFlow",
-    "called",
-    "counted",
-    "diagnostic_records",
-    "finding_record",
-    "github_text",
-    "print_diagnostics",
-    "sarif_text",
-    "source_text",
-]
-
 DIAGNOSTICS = View(
     columns=(
         Column("flow"),

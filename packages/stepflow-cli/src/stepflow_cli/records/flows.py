@@ -12,8 +12,6 @@ from ..output.view import Column, Output, View
 if TYPE_CHECKING:
     from stepflow_client.flows import InferredFlow, InferredStep
 
-__all__ = ["example_records", "print_flow", "type_records", "type_view", "types_object"]
-
 _FLOW = View(
     columns=(
         Column("flow_id", kind="id"),

@@ -11,8 +11,6 @@ from ..output.view import Column, Output, View, rfc3339
 if TYPE_CHECKING:
     from stepflow_client.history import HistoryEntry
 
-__all__ = ["ENTRY", "ENTRY_IN_FULL", "entry_record", "print_entries"]
-
 
 def _labels_text(labels: object) -> str:
     if not isinstance(labels, Mapping) or not labels:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from stepflow_client import FlowResult
     from stepflow_client.plain import PlainResult
 
-__all__ = ["BATCH_RESULT", "RESULT", "cancelled_run", "failure", "failure_lines", "print_result", "print_results"]
-
 _ERROR = ("error", "error.code", "error.step_id", "error.details")
 
 RESULT = View(

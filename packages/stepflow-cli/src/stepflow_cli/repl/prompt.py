@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from ..context import Session
 
-__all__ = ["make_prompt"]
-
 
 def make_prompt(group: click.Group, context: Session) -> Callable[[], str]:
     """Return a function that prompts for a line. It raises KeyboardInterrupt on Ctrl-C and EOFError on Ctrl-D.

@@ -22,12 +22,10 @@ from ..output.view import Column, Output, View
 from ..params.options import output_options
 from ..params.parsing import Command, LazyGroup, session_options
 from ..server.connect import Target, connect, keep
-from ..settings.resolve import ServerOptions
+from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from ..runs.execute import Job
-
-__all__ = ["KeptServer", "Leave", "ReplGroup", "Shell"]
 
 
 class KeptServer:

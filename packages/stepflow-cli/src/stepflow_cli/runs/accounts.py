@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from ..server.connect import Target
     from .job import Job
 
-__all__ = ["account_of_run", "accounts_of_steps", "explained", "reason_for"]
-
 
 def accounts_of_steps(
     client: SyncStepflowClient, run_id: str, steps: Sequence[StepDetails]

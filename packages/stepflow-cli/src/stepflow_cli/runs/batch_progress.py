@@ -17,8 +17,6 @@ from ..records.runs import duration_text
 if TYPE_CHECKING:
     from stepflow_client import Outcome
 
-__all__ = ["BatchProgress", "Latencies"]
-
 _EVERY = 0.2
 """Seconds between progress updates."""
 _MOST_GROUPS = 5

@@ -12,8 +12,6 @@ from ..output.columns import View
 from ..output.messages import note, show
 from ..output.view import Output, Record
 
-__all__ = ["deletion_status", "for_each_run", "note_what_is_kept", "print_done", "raise_worst"]
-
 Answer = TypeVar("Answer")
 
 _SEVERITY = (ExitCode.CANCELLED, ExitCode.FAILED, ExitCode.TIMED_OUT)

@@ -15,7 +15,7 @@ from ..errors import usage
 from ..inputs.flow import find_config
 from ..output.messages import note
 from ..server.connect import kept_server
-from ..settings.resolve import ServerOptions, resolve
+from ..settings.server_choice import ServerOptions, resolve
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, ResultCache
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from stepflow_client.plain import PlainResult
 
     from .job import Caching, Job
-
-__all__ = ["JobCache", "open_cache", "tell"]
 
 
 def open_cache(caching: Caching, server: ServerOptions, flow: str) -> JobCache:

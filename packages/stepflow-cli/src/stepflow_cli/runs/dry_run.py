@@ -12,8 +12,6 @@ from ..server.connect import Target
 from .caching import JobCache
 from .execute import Job, completed
 
-__all__ = ["dry_run"]
-
 _MASK = "***"
 
 _REQUEST = View(

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
     from stepflow_client.events import RunEvent
 
-__all__ = ["BatchCounts", "EventReader", "words_for"]
-
 _AT_MOST = 1000
 """Maximum number of events returned at a time; after that, the caller checks its deadline and updates the screen."""
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from stepflow_client import RunDetails, SyncStepflowClient
     from stepflow_client.history import HistoryEntry
 
-__all__ = ["is_whole", "labelled_runs", "place_of", "recorded_id", "whole_id", "whole_ids"]
-
 _CANDIDATES = 5
 """Number of runs listed if a beginning is ambiguous."""
 _CLOCK = timedelta(seconds=2)

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 from ..errors import usage
 from ..inputs.values import Values
 
-__all__ = ["Caching", "Job", "JobOptions"]
-
 
 class Job(NamedTuple):
     """A flow with its arguments."""

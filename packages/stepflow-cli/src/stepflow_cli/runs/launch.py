@@ -8,7 +8,7 @@ from ..errors import usage
 from ..output.columns import check_known
 from ..output.view import Column, Output, View
 from ..server.connect import Target, connect
-from ..settings.resolve import ServerOptions
+from ..settings.server_choice import ServerOptions
 from .execute import naming, prepare, print_cached, run_job, start
 from .job import Caching, Job, JobOptions
 from .wait import Wait

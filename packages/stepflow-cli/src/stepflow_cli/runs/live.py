@@ -21,8 +21,6 @@ from ..server.connect import Target
 if TYPE_CHECKING:
     from .watch import Watch
 
-__all__ = ["shown_while_waiting"]
-
 _QUIET = 1.0
 """Seconds before the live view is shown on a terminal; faster runs do not need it."""
 _LINE = 10.0

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from stepflow_client import InputStream
     from stepflow_client._records.outcomes import OutcomeFormat
 
-__all__ = ["Stream", "run_stream", "stream_of"]
-
 
 @dataclass(frozen=True)
 class Stream:

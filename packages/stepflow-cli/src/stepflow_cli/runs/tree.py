@@ -14,8 +14,6 @@ from ..output.safety import printable, printable_lines
 from ..output.tables import STATUS_STYLES
 from ..records.runs import duration_text
 
-__all__ = ["tree_of"]
-
 _WIDEST_ID = 40
 _FEWEST = 3
 """Minimum number of steps shown, however small the terminal is."""

@@ -11,8 +11,6 @@ from ..exit_codes import ExitCode
 from ..output.messages import waiting
 from ..server.connect import Target
 
-__all__ = ["Wait", "hinting_return", "wait_for"]
-
 Answer = TypeVar("Answer")
 
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from stepflow_client import RunDetails, StepAccount
     from stepflow_client.events import RunEvent
 
-__all__ = ["Watch", "failure_of"]
-
 _TICK = 0.2
 """Seconds between updates of the display."""
 _MOST_ITEMS = 10_000

@@ -13,12 +13,10 @@ from ..context import Session, current_session
 from ..errors import problem_of
 from ..output.messages import waiting
 from ..settings.history import CommandHistory
-from ..settings.resolve import ServerOptions, Settings, resolve
+from ..settings.server_choice import ServerOptions, Settings, resolve
 
 if TYPE_CHECKING:
     from stepflow_client import ComponentList, StepflowClient, StepflowRuntime, SyncStepflowClient
-
-__all__ = ["Target", "connect", "keep", "kept_server", "listed_components"]
 
 _NO_SERVER = "start one with 'stepflow serve', name one with --url or STEPFLOW_URL, or add --local for an embedded one"
 _NO_LASTING_SERVER = "start one with 'stepflow serve', or name one with --url or STEPFLOW_URL"

@@ -27,8 +27,6 @@ from ..settings.history import history_setting, open_history
 if TYPE_CHECKING:
     from stepflow_client.logs import RawLine
 
-__all__ = ["LEVELS", "KeptLine", "clear_logs", "keeping_logs", "lines_of_run", "runs_beginning_with"]
-
 LEVELS = ("info", "warn", "error")
 """The kept levels, in increasing severity."""
 

@@ -9,11 +9,9 @@ from stepflow_client._base.text import without_password
 
 from .history import history_setting
 from .profiles import CONFIG_VARIABLE, load
-from .resolve import ServerOptions, Setting, resolve
+from .server_choice import ServerOptions, Setting, resolve
 from .target import target_setting
 from .urls import environment_proxy
-
-__all__ = ["home_as_tilde", "settings_in_effect"]
 
 
 def settings_in_effect(server: ServerOptions) -> list[Setting]:

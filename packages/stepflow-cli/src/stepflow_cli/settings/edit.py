@@ -15,8 +15,6 @@ from ..errors import nearest, usage
 from .profiles import KEYS, Profiles, check_profile
 from .target import check_target
 
-__all__ = ["KeyPath", "parse_key", "set_value", "unset_value", "use_profile"]
-
 _TOP = ("current", "history", "target")
 """The keys that do not belong to a profile."""
 _SECRETS = ("token", "password", "api_key", "secret", "auth", "authorization")

@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING, Any, cast
 from ..errors import Problem, usage
 from ..output.messages import note as warn
 from .profiles import Profiles, load
-from .resolve import Setting
+from .server_choice import Setting
 
 if TYPE_CHECKING:
     from stepflow_client.history import History, HistoryEntry
-
-__all__ = ["HISTORY_VARIABLE", "CommandHistory", "history_setting", "open_history", "require_history", "same_server"]
 
 HISTORY_VARIABLE = "STEPFLOW_HISTORY"
 _WORDS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}

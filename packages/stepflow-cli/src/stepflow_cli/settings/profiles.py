@@ -29,8 +29,6 @@ from ..exit_codes import ExitCode
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["CONFIG_VARIABLE", "KEYS", "Profile", "Profiles", "check_profile", "config_path", "load"]
-
 CONFIG_VARIABLE = "STEPFLOW_CONFIG_FILE"
 _TOP = ("current", "history", "target", "profiles")
 _TOKEN_KEYS = ("token_env", "token_file", "token_command")

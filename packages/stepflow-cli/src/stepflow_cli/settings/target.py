@@ -7,9 +7,7 @@ from typing import Any
 
 from ..errors import usage
 from .profiles import Profiles, load
-from .resolve import Setting
-
-__all__ = ["TARGET_VARIABLE", "check_target", "target_setting"]
+from .server_choice import Setting
 
 TARGET_VARIABLE = "STEPFLOW_TARGET"
 

@@ -9,8 +9,6 @@ from urllib.parse import urlsplit
 
 from stepflow_client._base.text import without_password
 
-__all__ = ["EnvironmentProxy", "environment_proxy", "split_url"]
-
 
 @dataclass(frozen=True)
 class EnvironmentProxy:

@@ -29,8 +29,6 @@ from .views.runs import flow_picture
 if TYPE_CHECKING:
     from stepflow_client import StepflowClient
 
-__all__ = ["application", "link", "listen", "serve"]
-
 _STATIC = Path(__file__).parent / "static"
 _SMALL_FLOW = {"steps": [{"id": "a", "component": "/a"}], "output": {"$step": "a"}}
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}

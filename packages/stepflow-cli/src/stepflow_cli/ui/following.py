@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from stepflow_client.drawing.charts import StepTime
     from stepflow_client.events import RunEvent
 
-__all__ = ["Followers", "Health", "RunFollower"]
-
 _CATCH_UP_SECONDS = 5.0
 _PAUSE = 2.0
 _IDLE_SECONDS = 30.0

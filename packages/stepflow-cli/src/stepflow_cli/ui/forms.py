@@ -12,18 +12,6 @@ from email.policy import HTTP
 from typing import Any
 from urllib.parse import parse_qsl
 
-__all__ = [
-    "MAX_BODY_BYTES",
-    "Field",
-    "FormError",
-    "MalformedFormError",
-    "fields_of",
-    "filled",
-    "read_form",
-    "text_value",
-    "value_of",
-]
-
 _MOST_FIELDS = 100
 _LONG_TEXT = 200
 

@@ -17,8 +17,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .forms import MAX_BODY_BYTES, MalformedFormError, read_form
 
-__all__ = ["CHECK", "HEADERS", "Addresses", "FormTokens", "Guard", "Sessions"]
-
 CHECK = "/flows/check"
 """The path that checks text while it is being typed. It changes nothing, so its token can be used repeatedly."""
 

@@ -19,8 +19,6 @@ from .security import FormTokens
 if TYPE_CHECKING:
     from stepflow_client import RunArguments, StepflowClient, StepflowClientError
 
-__all__ = ["Site", "environment", "site_of"]
-
 _MOST_INPUTS = 1_000
 
 

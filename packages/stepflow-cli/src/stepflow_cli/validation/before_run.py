@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from stepflow_client.flows.findings import Finding
     from stepflow_client.flows.source import FlowText
 
-__all__ = ["check_before_run", "read_flow_text"]
-
 _STEP = re.compile(r"\$\.steps\[(\d+)\]")
 _CASES = re.compile(r"\$\.(test|examples)\b")
 _OUTPUT = re.compile(r"\$\.(output|schemas\.properties\.output)\b")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
-from .._codec import answers, requests
+from .._codec import json_bodies, requests
 from .._data.arguments import check_text, wrong
 from .._data.values import check_json
 from .._rules import operations as api
@@ -20,17 +20,11 @@ else:
     responses = lazy_module("stepflow_client._codec.responses")
     types = lazy_module("stepflow_client.types")
 
-__all__ = ["BlobStore"]
-
 _BYTES = (bytes, bytearray, memoryview)
 
 
 class BlobStore:
-    """Stores and reads blobs.
-
-    Args:
-        connection: The connection.
-    """
+    """Stores and reads blobs."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -79,5 +73,7 @@ def _content(blob_id: str, response: HttpResponse) -> BlobContent:
         blob_id=blob_id,
         blob_type=kind,
         filename=responses.attachment_name(response.headers.get("content-disposition")),
-        data=response.content if kind == "binary" else answers.json_value(response.content, f"GET /blobs/{blob_id}"),
+        data=response.content
+        if kind == "binary"
+        else json_bodies.json_value(response.content, f"GET /blobs/{blob_id}"),
     )

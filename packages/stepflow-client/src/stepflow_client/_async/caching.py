@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.lazy import lazy_module
-from .._codec import answers, requests
+from .._codec import requests, run_states
 from .._codec.requests import RunArguments, Variables
 from .._codec.variables import flow_variables
 from .._data.secrets import quotes_secret
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from ..types import FlowResult
 else:
     types = lazy_module("stepflow_client.types")
-
-__all__ = ["CachedRuns"]
 
 _TURN, _LONGEST_TURN = 0.005, 0.1
 """Seconds between checks whether another caller has the result: the first pause, and the longest; pauses double."""
@@ -190,7 +188,7 @@ class CachedRuns:
         variables: Variables | None,
         variables_from_env: bool,
         *,
-        finish: Callable[[answers.Started], Awaitable[FlowResult]],
+        finish: Callable[[run_states.Started], Awaitable[FlowResult]],
         deduplicate: bool,
         idempotency_key: str | None,
         cancel: Callable[[str], Awaitable[object]] | None,
@@ -218,14 +216,16 @@ class CachedRuns:
 
         async def execute(shared: SharedRun) -> FlowResult:
             if shared.run_id is not None:
-                return await finish(answers.Started(shared.run_id, ExecutionStatus.RUNNING, []))
+                return await finish(run_states.Started(shared.run_id, ExecutionStatus.RUNNING, []))
             run = await self._created(call, deduplicate)
             shared.created(run.run_id)
             return await finish(run)
 
-        return await self._result(cache, call, execute, cancel)
+        may_keep = partial(self._may_keep, call)
+        shared = _SharedCall(cache, call.key, self._connection, execute=execute, may_keep=may_keep, cancel=cancel)
+        return await shared.result()
 
-    async def _created(self, call: _Prepared, deduplicate: bool) -> answers.Started:
+    async def _created(self, call: _Prepared, deduplicate: bool) -> run_states.Started:
         overrides = None if call.arguments.overrides is None else {"steps": call.arguments.overrides}
         return await self._creator.start(
             call.content,
@@ -278,25 +278,6 @@ class CachedRuns:
             needs = self._flows.needs_of_flow(content, digest)
             arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
         return _Prepared(flow, content, arguments, cache._file.key(content, arguments))
-
-    async def _result(
-        self,
-        cache: ResultCache,
-        call: _Prepared,
-        execute: Callable[[SharedRun], Awaitable[FlowResult]],
-        cancel: Callable[[str], Awaitable[object]] | None,
-    ) -> FlowResult:
-        """Return the result of a call.
-
-        Args:
-            cache: The cache.
-            call: The call.
-            execute: Runs the flow, or waits for the shared run.
-            cancel: Called with a run that no caller waits for any more; None lets it continue.
-        """
-        return await _SharedCall(
-            cache, call.key, self._connection, execute=execute, may_keep=partial(self._may_keep, call), cancel=cancel
-        ).result()
 
     async def _may_keep(self, call: _Prepared, result: FlowResult) -> bool:
         """Return whether a result may be cached: its output must not quote a secret variable."""

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from .._codec.requests import RunId
     from ..types import ListItemsResponse
 
-__all__ = ["RunFlow", "compare_runs", "flow_of_run"]
-
 
 async def compare_runs(
     connection: Connection,

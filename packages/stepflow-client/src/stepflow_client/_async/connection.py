@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 from urllib.parse import urlencode
 
 from .._base.logging import logger
-from .._codec import answers
+from .._codec import json_bodies, status_errors
 from .._data.arguments import check_choice, check_integer
 from .._data.reading import Reading, Readings
 from .._data.values import decode, decode_raw, encode
@@ -37,11 +37,11 @@ from .._http.settings import (
 from .._rules import operations as api
 from .._rules import timings
 from .._rules.deadline import current_deadline, earlier
-from .._rules.failures import error_from
 from .._rules.operations import Operation, Request
 from .._rules.releases import Server, pinned, recognise
 from .._rules.spread import Spread
 from .._rules.transient import RetryPolicy, retry_after
+from .._rules.transport_errors import error_from
 from .._shared.tracing import Operation as Span
 from .._shared.tracing import is_untraced, operation
 from ..errors import (
@@ -62,9 +62,6 @@ if TYPE_CHECKING:
 
     import httpx
     from stepflow_api import Client
-
-
-__all__ = ["Connection"]
 
 Answer = TypeVar("Answer")
 _Reader = Callable[[HttpRequest, HttpResponse], Answer]
@@ -303,7 +300,7 @@ class Connection:
     ) -> Answer:
         """Return what `make` builds from a response."""
         try:
-            answer = answers.build(make, answers.value(response.content, sent, decode), sent)
+            answer = json_bodies.build(make, json_bodies.value(response.content, sent, decode), sent)
         except InvalidResponseError:
             # The URL may now lead to another server.
             self.dialect.forget()
@@ -316,7 +313,9 @@ class Connection:
         self, operation: Operation, sent: HttpRequest, response: HttpResponse, run_id: str | None
     ) -> None:
         """Raise the error that a response represents, if any."""
-        problem = answers.error_for(response.status, response.content_type, response.content, str(sent), run_id=run_id)
+        problem = status_errors.error_for(
+            response.status, response.content_type, response.content, str(sent), run_id=run_id
+        )
         if problem is None:
             return
         problem.attempts = response.attempts

@@ -8,17 +8,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
-from .._codec import answers
+from .._codec import json_bodies, status_errors
 from .._http.messages import SHORTEST, HttpError, HttpRequest
 from .._http.sse import EventDecoder
 from .._rules.deadline import has_passed
-from .._rules.failures import error_from
 from .._rules.operations import Request
+from .._rules.transport_errors import error_from
 from ..errors import InvalidResponseError, StepflowClientError
 from .connection import Connection
 from .transport.base import Stream
-
-__all__ = ["event_stream"]
 
 _EVENTS = "text/event-stream"
 _LONGEST_ERROR = 64 * 1024
@@ -68,7 +66,7 @@ async def event_stream(
                     async for chunk in chunks:
                         events = decoder.feed(chunk)
                         for event in events:
-                            yield answers.value(event, str(sent))
+                            yield json_bodies.value(event, str(sent))
                             last_event = time.monotonic()
                         left = silence - (time.monotonic() - last_event)
                         if not events:
@@ -105,5 +103,5 @@ async def _error_of(
         if not chunk or len(content) > _LONGEST_ERROR or has_passed(until):
             break
     kind = stream.headers.get("content-type", "")
-    problem = answers.error_for(stream.status, kind, content, str(sent), run_id=run_id)
+    problem = status_errors.error_for(stream.status, kind, content, str(sent), run_id=run_id)
     return problem or InvalidResponseError(f"{sent} did not return a stream of events", run_id=run_id)

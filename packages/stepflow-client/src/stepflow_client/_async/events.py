@@ -23,15 +23,9 @@ if TYPE_CHECKING:
 else:
     events = lazy_module("stepflow_client.events")
 
-__all__ = ["EventSource"]
-
 
 class EventSource:
-    """Reads the events of runs.
-
-    Args:
-        follower: Follows runs.
-    """
+    """Reads the events of runs."""
 
     def __init__(self, follower: Follower) -> None:
         self._follower = follower

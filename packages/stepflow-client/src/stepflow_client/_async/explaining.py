@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .._codec import requests, responses
+from .._codec import failed_items, requests
 from .._rules.deadline import deadline_of, deadline_scope
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.account import accounts_of, needs_schema
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from .._shared.recorder import Recorder
     from ..types import ComponentList, RunArguments, RunDetails, RunItem, StepDetails
     from ..types.account import RunAccount
-
-__all__ = ["RunExplainer"]
 
 _COMPONENTS_TIMEOUT = 5.0
 """Seconds to wait for the schemas of components; a plugin may not respond."""
@@ -75,7 +73,7 @@ class RunExplainer:
 
     async def _item(self, run: RunDetails, index: int | None) -> RunItem:
         """Return an item: the wanted one, or the first that failed, or the first."""
-        items = responses.items_of(await self._runs.listed_items(run.run_id, None))
+        items = failed_items.items_of(await self._runs.listed_items(run.run_id, None))
         if index is None:
             failed = items.places(lambda status: status in (ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED))
             index = failed[0] if failed else 0

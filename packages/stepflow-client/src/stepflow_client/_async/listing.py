@@ -17,7 +17,6 @@ from .connection import Connection
 if TYPE_CHECKING:
     from .._shared.options import RunFilters
 
-__all__ = ["PAGE", "RunLister"]
 
 PAGE = 100
 """Default number of runs per request."""
@@ -25,12 +24,7 @@ _OVERLAP = 10
 
 
 class RunLister(Generic[Run]):
-    """Lists runs.
-
-    Args:
-        connection: The connection.
-        read: Reads the runs of a response.
-    """
+    """Lists runs."""
 
     def __init__(self, connection: Connection, read: Callable[[dict[str, Any]], list[Run]]) -> None:
         self._connection = connection

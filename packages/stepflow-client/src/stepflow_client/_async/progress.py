@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from .._base.logging import logger
-from .._codec import answers, requests
+from .._codec import requests, run_states
 from .._display.progress import progress_shown
 from .._rules.batch_count import BatchCount
 from .._rules.deadline import deadline_of, deadline_scope, has_passed
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ..types import FlowResult, RunDetails
     from ..types.outcomes import Outcome
 
-__all__ = ["ProgressReporter"]
-
 _UPDATE = 0.5
 """Seconds without an event after which the progress is reported again, to update the elapsed time."""
 _EVERY = 0.2
@@ -36,13 +34,7 @@ _EVERY = 0.2
 
 
 class ProgressReporter:
-    """Waits for runs and batches, and reports their progress.
-
-    Args:
-        runs: Reads runs.
-        events: Reads events.
-        waiter: Waits for runs.
-    """
+    """Waits for runs and batches, and reports their progress."""
 
     def __init__(self, runs: RunReader, events: EventSource, waiter: Waiter) -> None:
         self._runs = runs
@@ -50,7 +42,7 @@ class ProgressReporter:
         self._waiter = waiter
 
     async def result_of(
-        self, run: answers.Started, began: float, deadline: float | None, progress: ProgressOption
+        self, run: run_states.Started, began: float, deadline: float | None, progress: ProgressOption
     ) -> FlowResult:
         """Wait until a run of one item that was just created ends, and return its result.
 

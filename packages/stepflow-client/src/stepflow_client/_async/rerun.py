@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import uuid4
 
 from .._base.not_given import NOT_GIVEN
-from .._codec import answers, requests
+from .._codec import requests, run_states
 from .._codec.requests import Variables
 from .._codec.variables import flow_variables
 from .._data.values import merge_overrides
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from .._codec.requests import RunId
     from ..flows.file import FlowSource
     from ..types import FlowResult, StepDetails
-
-__all__ = ["RerunRequest", "Rerunner"]
 
 _AT_ONCE = 8
 """Maximum number of runs of a rerun at the same time: items that keep different outputs need separate runs."""
@@ -240,7 +238,7 @@ class Rerunner:
         sent = requests.completed(sent, needs, os.environ, variables_from_env)
         flow_id, declared = await self._flows.store_copy(flow, copy, checked.digest)
         output = flow.get("output")
-        run = await self._creator.create(flow_id, sent, answers.started, declared=declared, output=output)
+        run = await self._creator.create(flow_id, sent, run_states.started, declared=declared, output=output)
         self._recorder.created(run.run_id, flow_id, sent._replace(overrides=given.overrides), None, flow, origin)
         return run.run_id
 

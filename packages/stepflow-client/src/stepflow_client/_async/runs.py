@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
-from .._codec import answers, requests
+from .._codec import json_bodies, requests, run_states
 from .._rules import operations as api
 from .._rules.ending import Ending, ending_of, is_given_up
 from .._shared.gather import async_together
@@ -19,7 +19,7 @@ from ..types.statuses import ExecutionStatus
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from .._codec import responses
+    from .._codec import failed_items, responses
     from .._codec.requests import RunId
     from .._shared.recorder import Recorder
     from ..types import (
@@ -31,9 +31,8 @@ if TYPE_CHECKING:
         StoredFlow,
     )
 else:
+    failed_items = lazy_module("stepflow_client._codec.failed_items")
     responses = lazy_module("stepflow_client._codec.responses")
-
-__all__ = ["RunReader"]
 
 _MOST_ITEMS_FOR_STEPS = 1000
 _MOST_ITEMS_ASKED = 20
@@ -43,11 +42,7 @@ _AT_ONCE = 4
 
 
 class RunReader:
-    """Reads, cancels and deletes runs.
-
-    Args:
-        connection: The connection.
-    """
+    """Reads, cancels and deletes runs."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -67,9 +62,9 @@ class RunReader:
             # From 0.12 on, servers return no items for an unknown run instead of a 404.
             await self.get_run(run_id, timeout=timeout)
         status: ExecutionStatus | None = None
-        if responses.items_of(listed).places(answers.is_unfinished):
+        if failed_items.items_of(listed).places(run_states.is_unfinished):
             run = await self.current_state(run_id, timeout=timeout)
-            if answers.is_failed(run.status):
+            if run_states.is_failed(run.status):
                 # The run and its items may have ended after the items were requested.
                 listed = await self.listed_items(run_id, timeout)
                 if (await self.ending(run, timeout=timeout)).is_finished:
@@ -77,7 +72,7 @@ class RunReader:
         return await self.explain(listed, status, timeout=timeout)
 
     async def ending(
-        self, run: answers.RunState, latest: datetime | None = None, *, timeout: float | None = None
+        self, run: run_states.RunState, latest: datetime | None = None, *, timeout: float | None = None
     ) -> Ending:
         """Return whether a run has ended, judged by its state and by the time of the last sign of life in it.
 
@@ -103,7 +98,7 @@ class RunReader:
     async def _server_time(self, timeout: float | None) -> datetime:
         """Return the current time by the server's clock, with which it writes the times of runs and events."""
         told = await self._connection.health(timeout=timeout)
-        return answers.build(responses.health, told, "GET /health").timestamp or datetime.now(UTC)
+        return json_bodies.build(responses.health, told, "GET /health").timestamp or datetime.now(UTC)
 
     async def listed_items(self, run_id: str, timeout: float | None) -> ListItemsResponse:
         """Return the items of a run as the server reports them."""
@@ -114,7 +109,7 @@ class RunReader:
         """Return the server's data about the items of a run, for `responses.items`."""
         return await self._connection.call(
             api.get_run_items(run_id),
-            lambda answer: answers.checked_items(answer["results"]),
+            lambda answer: run_states.checked_items(answer["results"]),
             timeout=timeout,
             run_id=run_id,
             raw=True,
@@ -131,9 +126,9 @@ class RunReader:
                 ended.
             timeout: Seconds for each request, instead of the client's timeout.
         """
-        items = responses.items_of(listed)
-        failed = items.places(answers.is_failed)
-        lost = items.places(answers.is_unfinished) if status is not None and answers.is_failed(status) else []
+        items = failed_items.items_of(listed)
+        failed = items.places(run_states.is_failed)
+        lost = items.places(run_states.is_unfinished) if status is not None and run_states.is_failed(status) else []
         if not failed and not lost:
             return listed
         can = (await self._connection.server()).capabilities
@@ -143,7 +138,7 @@ class RunReader:
         if lost and status is not None and can["recovery"]:
             # Before 0.12, servers report which steps have started only if the run ends by itself.
             started = await self._steps_by_item(listed, lost, can, timeout) if can["events"] else {}
-            listed = responses.with_lost_items(listed, status, started)
+            listed = failed_items.with_lost_items(listed, status, started)
         return listed
 
     async def _explain_failed(
@@ -156,9 +151,9 @@ class RunReader:
             failed = failed[:_MOST_ITEMS_ASKED]
         steps = await self._steps_by_item(listed, failed, can, timeout)
         flow: Mapping[str, Any] = {}
-        if steps and responses.needs_flow(listed, failed, steps):
+        if steps and failed_items.needs_flow(listed, failed, steps):
             flow = await self._flow_or_none(listed.run_id, timeout)
-        return responses.with_failed_steps(listed, failed, steps, flow)
+        return failed_items.with_failed_steps(listed, failed, steps, flow)
 
     async def _flow_or_none(self, run_id: str, timeout: float | None) -> Mapping[str, Any]:
         """Return the flow of a run; an empty one if it cannot be read, since it only adds details."""
@@ -257,7 +252,7 @@ class RunReader:
             await self.current_state(run_id, timeout=timeout)
             return {}
         request = api.get_run(run_id)
-        return await self._connection.call(request, answers.given, timeout=timeout, run_id=run_id)
+        return await self._connection.call(request, run_states.given, timeout=timeout, run_id=run_id)
 
     async def get_run_step(
         self, run_id: RunId, step_id: str, *, item_index: int = 0, timeout: float | None = None
@@ -285,7 +280,7 @@ class RunReader:
     async def stored_flow(self, run_id: str, *, timeout: float | None = None) -> dict[str, Any]:
         """Return the flow of a run with what the client that runs it has added."""
         request = api.get_run_flow(run_id)
-        return await self._connection.call(request, answers.stored_flow, timeout=timeout, run_id=run_id)
+        return await self._connection.call(request, run_states.stored_flow, timeout=timeout, run_id=run_id)
 
     async def _stored_flow_if_any(self, run_id: str, timeout: float | None) -> dict[str, Any]:
         """Return the flow of a run as stored; an empty one for a run created by a step, whose flow may not be."""
@@ -317,19 +312,19 @@ class RunReader:
         """Return the current state of a run, without its steps if possible: many items have many steps."""
         return responses.details(await self.current_state(run_id, timeout=timeout))
 
-    async def current_state(self, run_id: str, *, timeout: float | None = None) -> answers.RunState:
+    async def current_state(self, run_id: str, *, timeout: float | None = None) -> run_states.RunState:
         """Return the part of a run's current state that the client itself needs."""
         known = await self.summary(run_id, timeout=timeout)
         if known is not None:
             return known
         request = api.get_run(run_id)
-        read = partial(answers.run_state, run_id=run_id)
+        read = partial(run_states.run_state, run_id=run_id)
         return await self._connection.call(request, read, timeout=timeout, run_id=run_id)
 
-    async def summary(self, run_id: str, *, timeout: float | None = None) -> answers.RunState | None:
+    async def summary(self, run_id: str, *, timeout: float | None = None) -> run_states.RunState | None:
         """Return the state of a root run without its steps; None for a sub-run or an unknown run."""
         request = api.list_runs(root_run_id=run_id, roots_only=True, limit=1)
-        listed = await self._connection.call(request, answers.run_states, run_id=run_id, timeout=timeout)
+        listed = await self._connection.call(request, run_states.run_states, run_id=run_id, timeout=timeout)
         return next((run for run in listed if run.run_id == run_id), None)
 
     async def delete_run(self, run_id: RunId, *, timeout: float | None = None) -> None:

@@ -17,16 +17,9 @@ from .following import Asked, Follower, Tick
 if TYPE_CHECKING:
     from ..types import ListStepsResponse, StepDetails
 
-__all__ = ["StepTimer"]
-
 
 class StepTimer:
-    """Reads the times of steps from the events of their run.
-
-    Args:
-        connection: The connection.
-        follower: Follows runs.
-    """
+    """Reads the times of steps from the events of their run."""
 
     def __init__(self, connection: Connection, follower: Follower) -> None:
         self._connection = connection

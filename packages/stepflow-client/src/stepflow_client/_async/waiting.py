@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from .._base.lazy import lazy_module
 from .._base.logging import logger
-from .._codec import answers, requests
+from .._codec import requests, run_states
 from .._rules import operations as api
 from .._rules.deadline import deadline_of, deadline_scope, has_passed
 from .._rules.ending import is_given_up
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from .following import Follower
 else:
     responses = lazy_module("stepflow_client._codec.responses")
-
-__all__ = ["Waiter"]
-
 
 _LARGE = 200
 """For a run with more items, only the summary is requested: servers return all steps of all items with a run."""
@@ -71,11 +68,11 @@ class Waiter:
         with deadline_scope(deadline):
             return responses.details(await self.wait(run_id, deadline))
 
-    async def wait(self, run_id: str, deadline: float | None, *, total: int | None = None) -> answers.RunState:
+    async def wait(self, run_id: str, deadline: float | None, *, total: int | None = None) -> run_states.RunState:
         with self._connection.awaiting(run_id):
             return await self._wait(run_id, deadline, total)
 
-    async def _wait(self, run_id: str, deadline: float | None, total: int | None) -> answers.RunState:
+    async def _wait(self, run_id: str, deadline: float | None, total: int | None) -> run_states.RunState:
         if total is None:
             # First without waiting: if asked to wait for an unknown run, 0.10 and 0.11 respond with 500 instead of 404.
             first = await self._retry_until(partial(self._runs.current_state, run_id), run_id, deadline)
@@ -113,7 +110,9 @@ class Waiter:
                 # The delay in noticing the end is at most a tenth of the time waited.
                 pause = min(max(pause, 0.1 * (now - began)), timings.wait_longest_pause)
 
-    async def _ended(self, run: answers.RunState, began: float, deadline: float | None) -> answers.RunState | None:
+    async def _ended(
+        self, run: run_states.RunState, began: float, deadline: float | None
+    ) -> run_states.RunState | None:
         """Return the state of a run that has ended or is lost; None if it has not, or may still be executed.
 
         If its server has given it up, this returns once that is settled.
@@ -125,7 +124,7 @@ class Waiter:
         await self._recovery.check(run.run_id, began)
         return None
 
-    async def result_of(self, run: answers.Started, deadline: float | None) -> FlowResult:
+    async def result_of(self, run: run_states.Started, deadline: float | None) -> FlowResult:
         """Wait until a run of one item that was just created ends, and return its result."""
         if run.answers and run.has_ended:
             reading = self._connection.reading(run.run_id)
@@ -181,13 +180,13 @@ class Waiter:
                     logger.warning("run %s: %s; asking again", run_id, error.message)
             await asyncio.sleep(wanted)
 
-    async def _look(self, run_id: str, held: int, total: int) -> answers.RunState:
+    async def _look(self, run_id: str, held: int, total: int) -> run_states.RunState:
         if total > _LARGE:
             summary = await self._runs.summary(run_id)
             if summary is not None:
                 return summary
         request = api.get_run(run_id, wait=bool(held) or None, timeout_secs=held or None)
-        read = partial(answers.run_state, run_id=run_id)
+        read = partial(run_states.run_state, run_id=run_id)
         return await self._connection.call(request, read, run_id=run_id, waits=held)
 
     async def finished(
@@ -198,7 +197,7 @@ class Waiter:
         timeout: float | None,
         single: bool,
         read: Callable[[str, ExecutionStatus], Awaitable[Answer]],
-    ) -> tuple[answers.RunState, Answer]:
+    ) -> tuple[run_states.RunState, Answer]:
         """Return the state of a run that has ended, and what `read` returns for it.
 
         Args:

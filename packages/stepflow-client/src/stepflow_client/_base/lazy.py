@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-__all__ = ["lazy_module", "lazy_names"]
-
 
 class _Lazy:
     """A placeholder for a module.

@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import logging
 
-__all__ = ["listening", "log_to_stderr", "logger", "logger_of"]
-
-
 _DEBUG = 10
 """As `logging.DEBUG`."""
 

@@ -4,6 +4,4 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["NOT_GIVEN"]
-
 NOT_GIVEN: Any = object()

@@ -8,24 +8,6 @@ from collections.abc import Iterable
 from typing import Any
 from unicodedata import category
 
-__all__ = [
-    "counted",
-    "cut",
-    "did_you_mean",
-    "duration_text",
-    "fine_duration",
-    "meant",
-    "near",
-    "nearest",
-    "nearest_hint",
-    "rate_of",
-    "short_json",
-    "time_left",
-    "visible",
-    "visible_lines",
-    "without_password",
-]
-
 _ENOUGH = 3.0
 """Seconds after which a rate is meaningful."""
 

@@ -20,17 +20,6 @@ from .requests import RunArguments
 if TYPE_CHECKING:
     from ..types import FlowVariable
 
-__all__ = [
-    "Marker",
-    "check_key",
-    "claim_marker",
-    "input_digest",
-    "input_marker",
-    "run_marker",
-    "tag_of",
-    "taken_marker",
-]
-
 _LONGEST = 512
 """Maximum number of characters of a key."""
 

@@ -22,31 +22,6 @@ if TYPE_CHECKING:
     from ..flows.needs import FlowNeeds
     from ..types import FlowVariable
 
-__all__ = [
-    "HasRunId",
-    "RunArguments",
-    "RunId",
-    "check_concurrency",
-    "check_debug",
-    "check_header_text",
-    "check_id",
-    "check_limit",
-    "check_run_id",
-    "completed",
-    "environment_variables",
-    "file_stamp",
-    "flow_digest",
-    "flow_for_dry_run",
-    "numbers_as_written",
-    "of_plain_content",
-    "plain_content",
-    "run_arguments",
-    "run_inputs",
-    "run_variables",
-    "single_input",
-    "wait_seconds",
-]
-
 Variables = Mapping[str, Any] | str | PathLike[str] | DataObject
 """The values of a flow's variables: a mapping or an object, or the path of a YAML or JSON file that holds one."""
 

@@ -5,10 +5,8 @@ The formats are those of the current server (0.13); responses of older servers a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +16,10 @@ from .._data.reading import PLAIN, Reading
 from .._data.values import restored
 from ..flows.additions import Origin, as_written
 from ..types import (
-    ComponentInfo,
-    ComponentList,
     CreateRunResponse,
     Diagnostic,
     DiagnosticLevel,
-    ErrorCode,
     ExecutionStatus,
-    FailedPlugin,
     FlowError,
     FlowResult,
     HealthResponse,
@@ -42,40 +36,16 @@ from ..types import (
     ValidationResult,
 )
 from ..types.statuses import FAILED_STATUSES, read_status
-from .answers import RunState, Started, build, checked_items, checked_summary
+from .failed_items import FAILED_STEP
+from .json_bodies import build
+from .run_states import RunState, Started, checked_items, checked_summary, summary_of
 from .summaries import RUN_FIELDS, UnusualError, run_fields
 
 if TYPE_CHECKING:
     from ..types.history_entry import HistoryEntry
 
-__all__ = [
-    "arguments",
-    "asked_step",
-    "attachment_name",
-    "components",
-    "created",
-    "details",
-    "flow",
-    "health",
-    "items",
-    "items_of",
-    "needs_flow",
-    "only_result",
-    "outcomes",
-    "results",
-    "run",
-    "runs",
-    "single_result",
-    "steps",
-    "validation",
-    "with_failed_steps",
-    "with_lost_items",
-    "with_paths",
-]
-
 _MANY = 100
 """Number of items above which a run counts as large."""
-_FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
 
 
 def attachment_name(disposition: str | None) -> str | None:
@@ -100,10 +70,7 @@ def run(answer: dict[str, Any], run_id: str | None = None) -> RunDetails:
     Raises:
         ValueError: If the summary is about another run.
     """
-    summary = checked_summary(answer["summary"])
-    if run_id is not None and summary["runId"] != run_id:
-        raise ValueError(f"it is about another run, {summary['runId']}")
-    return _run(summary)
+    return _run(summary_of(answer, run_id))
 
 
 def details(state: RunState) -> RunDetails:
@@ -266,34 +233,14 @@ _COMPLETED = frozenset({2, "completed"})
 """The values with which servers mark an item as completed."""
 
 
-def outcomes(
-    listed: ListItemsResponse, status: ExecutionStatus, reading: Reading = PLAIN
-) -> list[tuple[ExecutionStatus, Any, FlowError | None]]:
-    """Return the status, output and error of each item of a finished run.
-
-    Like `results`, but without building models if all items have succeeded.
-
-    Args:
-        listed: The items.
-        status: The final status of the run.
-        reading: How its responses are read.
-    """
-    entries = listed.items.entries if isinstance(listed.items, RunItems) else listed.items
-    completed = ExecutionStatus.COMPLETED
-
-    def plain() -> list[tuple[ExecutionStatus, Any, FlowError | None]] | None:
-        outputs = []
-        for entry in entries:
-            if type(entry) is not dict or entry["status"] not in _COMPLETED:
-                return None
-            outputs.append(entry.get("output"))
-        return [(completed, output, None) for output in reading.flow_outputs(outputs)]
-
+def completed_outputs(listed: ListItemsResponse, reading: Reading = PLAIN) -> list[Any] | None:
+    """Return the output of each item of a run if all of them have completed; otherwise None. No models are built."""
+    entries: Sequence[Any] = listed.items.entries if isinstance(listed.items, RunItems) else listed.items
+    if not all(type(entry) is dict and entry["status"] in _COMPLETED for entry in entries):
+        return None
     with collector_paused() if len(entries) > _MANY else nullcontext():
-        found = build(lambda _: plain(), {}, f"GET /runs/{listed.run_id}/items")
-    if found is not None:
-        return found
-    return [(result.status, result.output, result.error) for result in results(listed, status, reading)]
+        outputs = [entry.get("output") for entry in entries]
+        return build(lambda _: reading.flow_outputs(outputs), {}, f"GET /runs/{listed.run_id}/items")
 
 
 def single_result(run: Started, reading: Reading = PLAIN) -> FlowResult | None:
@@ -330,7 +277,7 @@ def failure(answer: dict[str, Any], reading: Reading = PLAIN) -> FlowError:
     """Read the error of a failed item or step. Secrets quoted in it are hidden."""
     message = answer.get("errorMessage")
     message = message if isinstance(message, str) and message else "the server does not say why"
-    step = _FAILED_STEP.match(message)
+    step = FAILED_STEP.match(message)
     details = restored({key: answer[key] for key in ("errorCode", "errorData") if key in answer})
     if reading.secrets:
         message, details = reading.secrets.hide(message), reading.secrets.hide_in(details)
@@ -373,120 +320,6 @@ def asked_step(answer: dict[str, Any], step_id: str, item_index: int, reading: R
     return read
 
 
-def items_of(listed: ListItemsResponse) -> RunItems:
-    """Return the items of a list in a form that can be accessed without building all of them."""
-    items = listed.items
-    return items if isinstance(items, RunItems) else RunItems(items)
-
-
-def needs_flow(listed: ListItemsResponse, places: Iterable[int], steps: Mapping[int, Sequence[StepDetails]]) -> bool:
-    """Return whether the flow is needed to tell which step failed first: if several did, or one with another error."""
-    items = items_of(listed)
-    for place in places:
-        failed = [step for step in steps.get(items[place].index, ()) if step.error is not None]
-        error = _error_of(items[place])
-        if error is not None and failed and (len(failed) > 1 or not _is_same(failed[0].error, error)):
-            return True
-    return False
-
-
-def with_failed_steps(
-    listed: ListItemsResponse,
-    places: Iterable[int],
-    steps: Mapping[int, Sequence[StepDetails]],
-    flow: Mapping[str, Any],
-) -> ListItemsResponse:
-    """Add the step that failed first to failed items, and its error: an item itself often reports only that one failed.
-
-    Args:
-        listed: The items.
-        places: The positions of the failed items whose steps were requested.
-        steps: The steps by item index.
-        flow: The flow of the run; empty if it is not known, or not needed.
-    """
-    from ..flows.causes import ItemRecord, cause_of, flow_reads
-
-    items = items_of(listed)
-    reads = flow_reads(flow)
-    explained: dict[int, RunItem] = {}
-    for place in places:
-        item = items[place]
-        found, error = steps.get(item.index, ()), _error_of(item)
-        if error is None or not found:
-            continue
-        cause = cause_of(ItemRecord(flow, item.status, error, found, reads=reads))
-        failed = next((step for step in found if step.step_id == cause.step_id), None)
-        if failed is not None:
-            explained[place] = _with_step(item, failed)
-        elif cause.kind == "output" or (flow and error.step_id not in {step.step_id for step in found}):
-            # The name is of a step in a sub-flow, or of a step that only happened to fail too.
-            explained[place] = _with_error(item, error.model_copy(update={"step_id": None}))
-    return listed.model_copy(update={"items": items.replaced(explained)})
-
-
-def _error_of(item: RunItem) -> FlowError | None:
-    return None if item.result is None else item.result.error
-
-
-def _is_same(a: FlowError | None, b: FlowError) -> bool:
-    return a is not None and (a.message, a.code) == (b.message, b.code)
-
-
-def with_lost_items(
-    listed: ListItemsResponse, status: ExecutionStatus, started: Mapping[int, Sequence[StepDetails]]
-) -> ListItemsResponse:
-    """Add an error to the items of a lost run that have not ended.
-
-    Args:
-        listed: The items.
-        status: The final status of the run.
-        started: The steps that had started, by item index, for the items whose steps were requested.
-    """
-    items = items_of(listed)
-    lost: dict[int, RunItem] = {}
-    for place in items.places(lambda status: not status.is_finished):
-        item = items[place]
-        result = FlowResult(run_id=listed.run_id, status=status, error=_lost(started.get(item.index)))
-        lost[place] = item.model_copy(update={"status": status, "result": result})
-    return listed.model_copy(update={"items": items.replaced(lost)})
-
-
-def _lost(started: Sequence[StepDetails] | None) -> FlowError:
-    said = "the server lost the run before this item ended"
-    if started is None:
-        said += "; steps of it may have run, and would run again with it"
-        return FlowError(message=said, code=ErrorCode.LOST)
-    if not started:
-        said += "; the server lists no step of it as started"
-        return FlowError(message=said, code=ErrorCode.LOST_BEFORE_START, details={"started_steps": []})
-    current = next((step for step in started if not step.status.is_finished), started[-1])
-    return FlowError(
-        message=said + "; steps of it had started, and would run again with it",
-        code=ErrorCode.LOST,
-        step_id=current.step_id,
-        details={"started_steps": [step.step_id for step in started]},
-    )
-
-
-def _with_step(failed_item: RunItem, failed_step: StepDetails) -> RunItem:
-    result = failed_item.result
-    if result is None or result.error is None or failed_step.error is None:
-        return failed_item
-    said = failed_step.error
-    update: dict[str, Any] = {"step_id": failed_step.step_id}
-    # The item's own message is kept if it says more than that the step failed.
-    if _FAILED_STEP.match(result.error.message) and said.message != "the server does not say why":
-        update["message"] = said.message
-    if result.error.code is None:
-        update["code"] = said.code
-    return _with_error(failed_item, result.error.model_copy(update=update))
-
-
-def _with_error(item: RunItem, error: FlowError) -> RunItem:
-    assert item.result is not None
-    return item.model_copy(update={"result": item.result.model_copy(update={"error": error})})
-
-
 # The server, flows and components
 
 
@@ -500,53 +333,3 @@ def validation(diagnostics: dict[str, Any] | None) -> ValidationResult:
     grave = {DiagnosticLevel.FATAL: 0, DiagnosticLevel.ERROR: 1}
     found = [Diagnostic.model_validate(each) for each in (diagnostics or {}).get("diagnostics", [])]
     return ValidationResult(diagnostics=sorted(found, key=lambda each: grave.get(each.level, 2)))
-
-
-def components(answer: dict[str, Any]) -> ComponentList:
-    """Read the components of a server."""
-    failed = [FailedPlugin.model_validate(each) for each in answer.get("failedPlugins") or []]
-    return ComponentList([_component(each) for each in answer["components"]], failed)
-
-
-def _component(answer: dict[str, Any]) -> ComponentInfo:
-    return ComponentInfo(
-        name=str(answer.get("path") or answer.get("componentId") or answer["component"]).strip("/"),
-        plugin=answer.get("plugin") or None,
-        description=answer.get("description"),
-        input_schema=answer.get("inputSchema"),
-        output_schema=answer.get("outputSchema"),
-    )
-
-
-def _is_allowed(name: str, rule: Mapping[str, Any]) -> bool:
-    allowed, denied = rule.get("componentAllow"), rule.get("componentDeny")
-    if isinstance(allowed, list) and not any(fnmatchcase(name, str(each)) for each in allowed):
-        return False
-    return not (isinstance(denied, list) and any(fnmatchcase(name, str(each)) for each in denied))
-
-
-def with_paths(listed: ComponentList, routes: Mapping[str, Any]) -> ComponentList:
-    """Return the components with the path that flows use for each, if the configured routes determine it.
-
-    Args:
-        listed: The components.
-        routes: The `routes` of the configuration: from a prefix such as `/builtin` (0.13) or a pattern such as
-            `/builtin/{*component}` (before) to its rules, each with its plugin.
-    """
-    found: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
-    for route, rules in routes.items():
-        for rule in rules if isinstance(rules, list) else []:
-            if isinstance(rule, Mapping) and isinstance(rule.get("plugin"), str):
-                found.setdefault(rule["plugin"], []).append((route.partition("{")[0].rstrip("/"), rule))
-    only = next(iter(found.values())) if len(found) == 1 else []
-
-    def placed(component: ComponentInfo) -> ComponentInfo:
-        # Servers before 0.13 do not report the plugin; with a single plugin, the prefix is clear anyway.
-        for prefix, rule in only if component.plugin is None else found.get(component.plugin, []):
-            path = f"{prefix}/{component.name}"
-            # A route of its own without rules takes a component away.
-            if _is_allowed(f"/{component.name}", rule) and routes.get(path) != []:
-                return component.model_copy(update={"path": path})
-        return component
-
-    return ComponentList(map(placed, listed), listed.failed_plugins)

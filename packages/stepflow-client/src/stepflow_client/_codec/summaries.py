@@ -8,8 +8,6 @@ from typing import Any
 
 from ..types.statuses import STATUS_NUMBERS, ExecutionStatus
 
-__all__ = ["RUN_FIELDS", "UnusualError", "run_fields"]
-
 RUN_FIELDS = {
     "run_id": "runId",
     "flow_id": "flowId",

@@ -16,8 +16,6 @@ from .._data.expressions import write_path
 from ..errors import OutputTypeError
 from ..types import FlowResult
 
-__all__ = ["check_output_type", "with_typed_output"]
-
 
 def check_output_type(output_type: Any) -> None:
     """Check, before a run is created, that outputs can be converted to a type.

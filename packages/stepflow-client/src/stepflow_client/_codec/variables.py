@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..types import FlowVariable
 
-__all__ = ["flow_variables"]
-
 
 def flow_variables(flow: Mapping[str, Any]) -> dict[str, FlowVariable]:
     """Return the variables a flow declares under `schemas.properties.variables`; empty if it declares none."""

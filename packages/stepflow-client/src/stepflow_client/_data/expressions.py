@@ -11,11 +11,6 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
-__all__ = [
-    "KEYWORDS", "Branch", "Path", "PathError", "Reference", "ambiguity", "has_wildcard", "is_expression", "keyword_of",
-    "parse_path", "portable_path", "references", "write_path",
-]  # fmt: skip
-
 KEYWORDS = ("$literal", "$if", "$coalesce", "$from", "$step", "$input", "$variable")
 """The keywords of expressions, by precedence: the first one that an object has counts, its other keys are ignored."""
 _KEYWORDS = frozenset(KEYWORDS)

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from .arguments import wrong
 
-__all__ = ["file_path"]
-
 
 def file_path(path: str | os.PathLike[str], what: str) -> Path:
     """Return the path of a file as a Path.

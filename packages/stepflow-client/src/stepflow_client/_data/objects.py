@@ -13,8 +13,6 @@ from pathlib import PurePath
 from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
-__all__ = ["DataObject", "fields_of", "is_data_object", "is_scalar", "text_of"]
-
 
 class _PydanticModel(Protocol):
     def model_dump(self) -> Any: ...

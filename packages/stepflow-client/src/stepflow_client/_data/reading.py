@@ -12,8 +12,6 @@ from .._base.newest import Newest
 from .secrets import NO_SECRETS, Secrets
 from .values import all_ordered, fixes_order, ordered, restored
 
-__all__ = ["PLAIN", "Reading", "Readings", "reading_of"]
-
 _MOST_RUNS = 10_000
 
 

@@ -12,18 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import quote
 
-__all__ = [
-    "HIDDEN",
-    "NO_SECRETS",
-    "Secrets",
-    "flow_secrets",
-    "hidden_flow",
-    "hidden_schema",
-    "is_hidden",
-    "quotes_secret",
-    "secrets_of",
-]
-
 HIDDEN = "***"
 _SHORT = 4
 """Texts with fewer characters are hidden only as whole words, because they occur inside many words."""

@@ -12,21 +12,6 @@ from ..errors import InvalidArgumentError
 from .expressions import is_expression, write_path
 from .objects import fields_of, is_data_object, is_scalar, text_of
 
-__all__ = [
-    "LARGEST_EXACT_INTEGER",
-    "all_ordered",
-    "check_json",
-    "decode",
-    "decode_raw",
-    "encode",
-    "encode_plain",
-    "fixes_order",
-    "is_plain",
-    "merge_overrides",
-    "ordered",
-    "restored",
-]
-
 LARGEST_EXACT_INTEGER = 2**53
 """Beyond this, a float cannot represent every integer. Servers from 0.12 on use floats for all numbers."""
 _LARGEST_BITS = 1023

@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 
 import yaml
 
-__all__ = ["YamlFault", "explained"]
-
 _PAIR = re.compile(r"(?P<before>\s*(?:- +)*)(?P<key>[^\s:#'\"{\[][^:#]*): +(?P<value>[^\s'\"{\[|>&*!].*)")
 _CLOSERS = {"{": "}", "[": "]"}
 _COMMENT = re.compile(r"\s+#.*")

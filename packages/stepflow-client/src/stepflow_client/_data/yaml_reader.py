@@ -20,8 +20,6 @@ from .._base.text import cut
 from ..errors import FlowFileError
 from .yaml_faults import YamlFault, explained
 
-__all__ = ["YamlReader", "alias_marks", "plain_scalar_resolvers", "read_yaml"]
-
 _MOST_VALUES = 1_000_000
 """Maximum number of values repeated by aliases and merges: with aliases of aliases, a small file can expand without
 limit."""

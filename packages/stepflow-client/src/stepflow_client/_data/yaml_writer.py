@@ -8,8 +8,6 @@ import yaml
 
 from .yaml_reader import plain_scalar_resolvers
 
-__all__ = ["write_yaml"]
-
 
 class _Dumper(yaml.SafeDumper):
     """PyYAML's dumper. A text is quoted if either PyYAML or Stepflow would parse it as something else."""

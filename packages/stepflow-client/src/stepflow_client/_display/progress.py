@@ -16,8 +16,6 @@ from typing import Any, Protocol
 from .._data.arguments import wrong
 from ..progress import Progress, ProgressOption
 
-__all__ = ["check_progress", "progress_shown"]
-
 _EVERY = 10.0
 """Seconds between two lines if there is no terminal."""
 _WIDTH = 30

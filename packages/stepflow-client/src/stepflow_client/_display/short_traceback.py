@@ -20,8 +20,6 @@ from .._base.text import visible
 if TYPE_CHECKING:
     from ..errors import StepflowClientError
 
-__all__ = ["rendered"]
-
 _OWN = str(Path(__file__).parents[1])
 _USUAL = "Context"
 """The default traceback mode of IPython. A user who has chosen another mode gets the traceback of that mode."""

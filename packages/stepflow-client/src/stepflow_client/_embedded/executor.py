@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ..logs import LogEntry
     from ..types import ComponentList
 
-__all__ = ["EmbeddedExecutor"]
-
 
 def _left(deadline: float | None) -> float | None:
     # Never zero: if the deadline has already passed, the client raises the timeout error.
@@ -253,6 +251,6 @@ class EmbeddedExecutor(Guiding):
     async def list_components(self, *, include_schemas: bool = True, timeout: float | None = None) -> ComponentList:
         """Return the components that flows may use. `path` is set if the configured routes determine it."""
         listed = await _list_components(self, include_schemas=include_schemas, timeout=timeout)
-        from .._codec import responses
+        from .._codec.component_list import with_paths
 
-        return responses.with_paths(listed, self.config.get("routes") or {})
+        return with_paths(listed, self.config.get("routes") or {})

@@ -24,8 +24,6 @@ from .messages import (
 from .reader import ResponseReader
 from .sockets import CHUNK, RAGGED, forks, keep_alive, readable, reason
 
-__all__ = ["AsyncSocket"]
-
 _MOST_UNREAD = 1024 * 1024
 """Maximum number of unread bytes; beyond that, reading is paused, which slows the server down."""
 

@@ -28,8 +28,6 @@ else:
     asyncio = lazy_module("asyncio")
     selectors = lazy_module("selectors")
 
-__all__ = ["async_connected", "sync_connected"]
-
 _HEAD_START = 0.25
 """Maximum seconds until the next address is tried as well."""
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK)})

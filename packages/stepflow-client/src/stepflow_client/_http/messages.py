@@ -9,30 +9,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
-__all__ = [
-    "MOST_BYTES",
-    "SHORTEST",
-    "CannotSend",
-    "ConnectFailed",
-    "ConnectTimeout",
-    "ConnectionBroken",
-    "HeaderItems",
-    "HttpError",
-    "HttpRequest",
-    "HttpResponse",
-    "NameTimeout",
-    "NotHttp",
-    "PoolTimeout",
-    "ReadTimeout",
-    "Timeouts",
-    "TooLarge",
-    "Unreadable",
-    "WriteTimeout",
-    "lower",
-    "request_bytes",
-]
-
-
 HeaderItems = tuple[tuple[str, str], ...]
 """Names and values of headers."""
 

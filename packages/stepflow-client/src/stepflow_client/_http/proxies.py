@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from .settings import ServerUrl
 
-__all__ = ["check_proxy", "environment_proxy", "is_loopback", "shown_proxy"]
-
 _SCHEMES = ("http", "https", "socks5", "socks5h")
 _HINT = "write http://HOST:PORT; and / ? # @ in a password as %2F %3F %23 %40"
 

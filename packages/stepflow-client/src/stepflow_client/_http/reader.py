@@ -9,8 +9,6 @@ import httptools
 
 from .messages import ConnectionBroken, HttpError, NotHttp, TooLarge
 
-__all__ = ["LONGEST_FIELD", "LONGEST_HEAD", "MOST_FIELDS", "MOST_INTERIM", "ResponseReader"]
-
 _SMALL = 4096
 """Size in bytes below which a piece of a body is joined with the next one."""
 LONGEST_HEAD = 128 * 1024

@@ -19,23 +19,6 @@ from .messages import Timeouts
 if TYPE_CHECKING:
     import httpx
 
-__all__ = [
-    "API_PATH",
-    "PoolLimits",
-    "ServerUrl",
-    "Token",
-    "TokenAuth",
-    "check_auth",
-    "check_headers",
-    "check_limits",
-    "check_timeout",
-    "environment_settings",
-    "is_httpx_auth",
-    "parse_url",
-    "parse_urls",
-    "static_authorization",
-]
-
 API_PATH = "/api/v1"
 DEFAULT_URL = "http://localhost:7837"
 """The URL on which `stepflow serve` listens. (The server binary itself, started without a port, listens on 7840.)"""

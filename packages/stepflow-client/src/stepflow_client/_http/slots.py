@@ -19,8 +19,6 @@ else:
     # Programs that only use the blocking client do not pay for the import.
     asyncio = lazy_module("asyncio")
 
-__all__ = ["AsyncSlots", "SyncSlots"]
-
 
 class _LoopSlots:
     """The free slots of one event loop, and the calls that wait for one."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from .messages import TooLarge
 
-__all__ = ["LARGEST_EVENT", "EventDecoder"]
-
 LARGEST_EVENT = 256 * 1024 * 1024
 """Maximum size of one event in bytes. An event holds at most one step's output; servers accept requests of 250 MiB."""
 _MARK = b"\xef\xbb\xbf"

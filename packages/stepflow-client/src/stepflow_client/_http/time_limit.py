@@ -20,8 +20,6 @@ else:
     # Programs that only use the blocking client do not pay for the import.
     asyncio = lazy_module("asyncio")
 
-__all__ = ["async_limited", "sync_limited"]
-
 Result = TypeVar("Result")
 
 

@@ -17,8 +17,6 @@ else:
     # Not needed for plain http servers.
     ssl = lazy_module("ssl")
 
-__all__ = ["certificate_problem", "check_verify", "refusal", "ssl_context"]
-
 _TRUST = "if you trust it, name its CA certificate: verify= or SSL_CERT_FILE"
 _OTHER_NAME = ("is not valid for {host}", "use a host name that it is valid for")
 _REFUSALS: dict[int, tuple[str, str | None]] = {

@@ -10,8 +10,6 @@ from typing import Any
 from .._data.objects import is_scalar, text_of
 from ..errors import FlowFileError
 
-__all__ = ["imported", "plain", "rows_of"]
-
 _ROWS = 1000
 """Maximum number of rows decoded at a time; only the needed part of a row group is held in memory."""
 

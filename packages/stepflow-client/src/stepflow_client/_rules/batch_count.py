@@ -10,8 +10,6 @@ from ..progress import Progress
 if TYPE_CHECKING:
     from ..types.outcomes import Outcome
 
-__all__ = ["BatchCount"]
-
 
 class BatchCount:
     """Counts the inputs of a batch and their outcomes.

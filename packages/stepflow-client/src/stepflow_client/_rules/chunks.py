@@ -7,8 +7,6 @@ from typing import Any
 
 from ..types.outcomes import Outcome
 
-__all__ = ["Chunk", "ChunkSizer", "ReadAhead", "key_of", "lanes_of"]
-
 _FIRST, _LARGEST = 32, 400
 """Number of inputs of one run: the first size and the maximum. From 0.11 on, the time a server needs for a run grows
 with the square of its number of items."""

@@ -15,16 +15,6 @@ from uuid import UUID, uuid4
 from .._base.newest import Newest
 from ..errors import InvalidResponseError, RequestTimeoutError, ServerFaultError, StepflowClientError, TransportError
 
-__all__ = [
-    "Call",
-    "RunRegistries",
-    "RunRegistry",
-    "creation_time",
-    "may_arrive_later",
-    "may_have_created",
-    "this_process",
-]
-
 _VERSION_7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 _MOST_OWNED, _MOST_FLOWS = 50_000, 1_000
@@ -107,7 +97,7 @@ class Call:
             none, or if that says nothing about the run of this call.
     """
 
-    __slots__ = ("__weakref__", "_newest", "flow_id", "is_lost", "sends")
+    __slots__ = ("__weakref__", "_newest", "flow_id", "is_lost", "is_settled", "sends")
 
     def __init__(self, flow_id: str, newest: str = "") -> None:
         """Start with no request sent."""
@@ -115,6 +105,8 @@ class Call:
         self._newest = newest
         self.is_lost = False
         """Whether the response was lost and the client is searching for the run."""
+        self.is_settled = False
+        """Whether it is known which run the call has created, if any."""
         self.sends = 0
         """Number of requests that may have created a run."""
 

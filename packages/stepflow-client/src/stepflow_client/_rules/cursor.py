@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from .._data.arguments import wrong
 from ..errors import InvalidArgumentError
 
-__all__ = ["Cursor"]
-
 _TEXT = re.compile(r"(?P<mode>[eis])(?P<number>\d{1,18})\.(?P<handled>\d{1,18})")
 
 

@@ -10,16 +10,6 @@ from contextvars import ContextVar, Token
 
 from .._data.arguments import check_seconds
 
-__all__ = [
-    "call_scope",
-    "current_deadline",
-    "deadline_of",
-    "deadline_override",
-    "deadline_scope",
-    "earlier",
-    "has_passed",
-]
-
 _deadline: ContextVar[float | None] = ContextVar("stepflow_deadline", default=None)
 
 

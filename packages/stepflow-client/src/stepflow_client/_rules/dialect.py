@@ -12,21 +12,24 @@ first release that does.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .old_responses import (
+    LEVELS,
+    STATUS_WORDS,
+    ShapeChangedError,
+    current_components,
+    flat_run,
+    item_of,
+    started_steps,
+    step_of,
+    summary_of,
+    without_none,
+)
 from .operations import operation_of
 from .releases import Server, require
-
-__all__ = [
-    "Reply",
-    "Request",
-    "ShapeChangedError",
-    "current_components",
-    "current_health",
-    "translate",
-]
 
 
 @dataclass(frozen=True)
@@ -53,26 +56,8 @@ class Reply:
         return self.status >= 400
 
 
-class ShapeChangedError(Exception):
-    """The response already has the current format: the URL now leads to another server."""
-
-
 Translation = Generator[Request, Reply, Reply]
 
-_STATUS = {"running": 1, "completed": 2, "failed": 3, "cancelled": 4, "paused": 5, "recoveryFailed": 6}
-_STATUS_WORDS = {str(number): word for word, number in _STATUS.items()}
-_LEVEL = {"fatal": 1, "error": 2, "warning": 3}
-_ERROR_CODES = {
-    500: 3,  # 0.9 and 0.10 use one code for everything that fails in a step
-    -32100: 3,
-    -32300: 3,
-    1: 8,
-    -32200: 8,
-    -32001: 6,
-    -32202: 9,
-}
-_COMPONENT_FAILED, _NO_ROUTE = 3, 9
-_STEP_IN_TEXT = re.compile(r"""\bstep ["'](?P<id>[^"']+)["']""")
 _GRPC_STATUS = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 409: "FAILED_PRECONDITION", 500: "INTERNAL"}
 
 
@@ -110,7 +95,7 @@ def _create_run(server: Server, request: Request) -> Translation:
     reply = yield replace(request, body=body)
     if reply.is_error:
         return reply
-    created = _flat(reply.body)
+    created = flat_run(reply.body)
     results = created.get("results") or []
     if "flowId" not in created:
         # 0.9 blocks until the run has ended and then returns little information about it.
@@ -118,19 +103,19 @@ def _create_run(server: Server, request: Request) -> Translation:
         reply = yield Request("GET", f"/runs/{run_id}")
         if reply.is_error:
             return reply
-        created = _flat(reply.body)
+        created = flat_run(reply.body)
         if wait:
             reply = yield Request("GET", f"/runs/{run_id}/items")
             if reply.is_error:
                 return reply
             results = reply.body["items"]
-    return Reply(200, {"summary": _summary(created), "results": [_item(item) for item in results]})
+    return Reply(200, {"summary": summary_of(created), "results": [item_of(item) for item in results]})
 
 
 def _list_runs(server: Server, request: Request) -> Translation:
     params = dict(request.params)
     if "status" in params:
-        word = _STATUS_WORDS.get(params["status"])
+        word = STATUS_WORDS.get(params["status"])
         if word is None or (word == "recoveryFailed" and server.dialect == "0.9"):
             # No run can have this status on this server.
             return Reply(200, {"runs": []})
@@ -153,20 +138,20 @@ def _list_runs(server: Server, request: Request) -> Translation:
         raise ShapeChangedError
     if roots_only:
         runs = [run for run in runs if not run.get("parentRunId")]
-    return Reply(200, {"runs": [_summary(run) for run in runs[window]]})
+    return Reply(200, {"runs": [summary_of(run) for run in runs[window]]})
 
 
 def _get_run(server: Server, request: Request, run_id: str) -> Translation:
     reply = yield request
     if reply.is_error:
         return reply
-    run = _flat(reply.body)
+    run = flat_run(reply.body)
     steps = [
-        _step(run, step, item["itemIndex"], index)
+        step_of(run, step, item["itemIndex"], index)
         for item in run.get("itemDetails") or []
-        for index, step in enumerate(_started(item.get("steps") or []))
+        for index, step in enumerate(started_steps(item.get("steps") or []))
     ]
-    return Reply(200, {"summary": _summary(run), "steps": steps, "given": _given(run)})
+    return Reply(200, {"summary": summary_of(run), "steps": steps, "given": _given(run)})
 
 
 def _given(run: dict[str, Any]) -> dict[str, Any]:
@@ -186,7 +171,7 @@ def _get_run_items(server: Server, request: Request, run_id: str) -> Translation
         return reply
     if "items" not in reply.body:
         raise ShapeChangedError
-    return Reply(200, {"results": [_item(item) for item in reply.body["items"]]})
+    return Reply(200, {"results": [item_of(item) for item in reply.body["items"]]})
 
 
 def _get_run_steps(server: Server, request: Request, run_id: str) -> Translation:
@@ -194,7 +179,7 @@ def _get_run_steps(server: Server, request: Request, run_id: str) -> Translation
     reply = yield Request("GET", f"/runs/{run_id}")
     if reply.is_error:
         return reply
-    run = _flat(reply.body)
+    run = flat_run(reply.body)
     total = run["items"]["total"]
     if total > 1:
         require(server, "step_of_item", "the steps of a batch")
@@ -211,10 +196,10 @@ def _get_run_steps(server: Server, request: Request, run_id: str) -> Translation
     else:
         items = [(0, list(known.values()))]
     steps = [
-        _step(run, step, item_index, index)
+        step_of(run, step, item_index, index)
         for item_index, listed in items
         if wanted is None or str(item_index) == wanted
-        for index, step in enumerate(_started(listed))
+        for index, step in enumerate(started_steps(listed))
     ]
     return Reply(200, {"steps": steps})
 
@@ -233,7 +218,7 @@ def _get_run_step(server: Server, request: Request, run_id: str, step_id: str) -
 
 def _cancel_run(server: Server, request: Request, run_id: str) -> Translation:
     reply = yield request
-    return reply if reply.is_error else Reply(200, {"summary": _summary(_flat(reply.body))})
+    return reply if reply.is_error else Reply(200, {"summary": summary_of(flat_run(reply.body))})
 
 
 def _delete(server: Server, request: Request, **ids: str) -> Translation:
@@ -248,7 +233,7 @@ def _store_flow(server: Server, request: Request) -> Translation:
     body = dict(reply.body)
     found = dict(body.get("diagnostics") or {})
     found["diagnostics"] = [
-        {"experimental": False, **each, "level": _LEVEL.get(each["level"], each["level"])}
+        {"experimental": False, **each, "level": LEVELS.get(each["level"], each["level"])}
         for each in found.get("diagnostics") or []
     ]
     return Reply(200, {**body, "diagnostics": found})
@@ -274,7 +259,7 @@ def _get_flow_variables(server: Server, request: Request, flow_id: str) -> Trans
         schema = properties.get("variables") or {}
     required = schema.get("required") or []
     variables = {
-        name: _without_none(
+        name: without_none(
             required=name in required and "default" not in declared,
             defaultValue=declared.get("default"),
             envVar=declared.get("env_var"),
@@ -330,109 +315,6 @@ _ROUTES: list[tuple[str, re.Pattern[str], Callable[..., Translation]]] = [
 ]
 
 
-# Responses
-
-
-def current_health(body: dict[str, Any]) -> dict[str, Any]:
-    """Return an older server's health with the fields of the current format; the fields of the build stay empty."""
-    unknown = {"gitVersion": "", "dirty": False, "rustcVersion": "", "profile": "", "features": [], "target": ""}
-    return {"build": unknown, **body}
-
-
-def current_components(body: dict[str, Any]) -> dict[str, Any]:
-    """Return a list of components with the current field names; 0.12 and older use different ones."""
-    names = {"component": "componentId", "input_schema": "inputSchema", "output_schema": "outputSchema"}
-    components = [{names.get(key, key): value for key, value in each.items()} for each in body.get("components") or []]
-    for each in components:
-        each.setdefault("path", each.get("componentId"))
-        # Not sent before 0.13, but required by the current format.
-        each.setdefault("plugin", "")
-    return {**body, "components": components}
-
-
-def _flat(body: Any) -> dict[str, Any]:
-    if not isinstance(body, dict) or "runId" not in body:
-        if isinstance(body, dict) and "summary" in body:
-            raise ShapeChangedError
-        return {}
-    return body
-
-
-_SUMMARY = (
-    "runId",
-    "flowId",
-    "flowName",
-    "items",
-    "createdAt",
-    "completedAt",
-    "rootRunId",
-    "parentRunId",
-    "orchestratorId",
-    "createdAtSeqno",
-    "finishedAtSeqno",
-)
-
-
-def _summary(run: Mapping[str, Any]) -> dict[str, Any]:
-    # Old servers send null for fields that the current format omits.
-    known = {key: run[key] for key in _SUMMARY if run.get(key) is not None}
-    return {"createdAtSeqno": 0, **known, "status": _STATUS.get(run["status"], run["status"])}
-
-
-def _item(item: Mapping[str, Any]) -> dict[str, Any]:
-    translated = {"itemIndex": item["itemIndex"], "status": _STATUS.get(item["status"], item["status"])}
-    if item.get("completedAt") is not None:
-        translated["completedAt"] = item["completedAt"]
-    return {**translated, **_outcome(item.get("result"))}
-
-
-def _outcome(result: Any) -> dict[str, Any]:
-    """Translate a tagged result. A null output stays different from no output."""
-    if not isinstance(result, dict):
-        return {}
-    if "error" not in result:
-        return {"output": result["result"]} if "result" in result else {}
-    error = result["error"]
-    stack = [each for each in ((error.get("data") or {}).get("stack") or []) if isinstance(each, dict)]
-    message = str(error.get("message") or "")
-    causes = [str(each["error"]) for each in stack if each.get("error")]
-    texts = [message, *causes, *(str(text) for each in stack for text in each.get("attachments") or [])]
-    step = next((match["id"] for match in map(_STEP_IN_TEXT.search, texts) if match), None)
-    code = _ERROR_CODES.get(error.get("code"))
-    if code == _COMPONENT_FAILED and message == "error routing component":
-        code = _NO_ROUTE
-    # Before 0.11 the message only names the step; the cause is at the bottom of the stack.
-    said = causes[-1] if causes and message.startswith('step "') else message
-    data = [_without_none(error=each.get("error"), attachments=each.get("attachments")) for each in stack]
-    details = _without_none(code=error.get("code"), message=message, stack=data or None)
-    return _without_none(errorMessage=said, errorCode=code, stepId=step, errorData=details)
-
-
-def _started(steps: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the steps without those that are still waiting: current servers do not list them."""
-    return [step for step in steps if step.get("status") in _STATUS]
-
-
-def _step(run: Mapping[str, Any], step: Mapping[str, Any], item_index: int, step_index: int) -> dict[str, Any]:
-    """Translate a step.
-
-    The current format has fields that older servers do not send. A `journalSeqno` of 0 marks a step whose `updatedAt`
-    is made up.
-    """
-    outcome = _outcome(step.get("result"))
-    outcome.pop("stepId", None)
-    return {
-        "stepId": step["stepId"],
-        "component": step.get("component") or "",
-        "stepIndex": step_index,
-        "itemIndex": item_index,
-        "status": _STATUS.get(step["status"], step["status"]),
-        "journalSeqno": 0,
-        "updatedAt": run.get("completedAt") or run["createdAt"],
-        **outcome,
-    }
-
-
 def _error(reply: Reply) -> Reply:
     """Translate an error: the JSON of old servers becomes the current error object. Other errors stay unchanged."""
     body = reply.body
@@ -440,9 +322,5 @@ def _error(reply: Reply) -> Reply:
         return reply
     status = _GRPC_STATUS.get(reply.status, "UNKNOWN")
     stack = [each.get("error") for each in body.get("stack") or [] if isinstance(each, dict)]
-    inner = _without_none(code=reply.status, message=body["message"], status=status, stack=stack or None)
+    inner = without_none(code=reply.status, message=body["message"], status=status, stack=stack or None)
     return replace(reply, body={"error": inner})
-
-
-def _without_none(**values: Any) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value is not None}

@@ -11,8 +11,6 @@ from enum import Enum
 
 from ..types.statuses import FAILED_STATUSES, ExecutionStatus
 
-__all__ = ["Ending", "ending_of", "is_given_up"]
-
 
 class Ending(Enum):
     """Whether a run has ended."""

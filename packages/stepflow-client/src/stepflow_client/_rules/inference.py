@@ -10,8 +10,6 @@ from ..events import RunCompletedEvent, RunCreatedEvent, RunEvent, StepCompleted
 from ..types import ExecutionStatus, ListStepsResponse, RunDetails, StepDetails
 from .cursor import Cursor
 
-__all__ = ["Inference"]
-
 
 class Inference:
     """Compares each state of a run with the previous one and yields the events that led to it.

@@ -9,8 +9,6 @@ from typing import Protocol, TypeVar
 from .._data.arguments import wrong
 from .creation import creation_time
 
-__all__ = ["ListedRun", "Run", "Window", "is_coarse", "newest_first", "second"]
-
 _APART = 2.0
 """Maximum difference in seconds between the order of a list and the order of the ids in it."""
 

@@ -7,31 +7,6 @@ from functools import cache, cached_property
 from importlib import import_module
 from typing import Any, NamedTuple
 
-__all__ = [
-    "OPERATIONS",
-    "Operation",
-    "Request",
-    "cancel_run",
-    "create_run",
-    "delete_flow",
-    "delete_run",
-    "get_blob",
-    "get_flow",
-    "get_flow_variables",
-    "get_run",
-    "get_run_events",
-    "get_run_flow",
-    "get_run_items",
-    "get_run_step",
-    "get_run_steps",
-    "health_check",
-    "list_components",
-    "list_runs",
-    "operation_of",
-    "store_blob",
-    "store_flow",
-]
-
 
 class Request(NamedTuple):
     """The request of an operation, without what depends on the client that sends it."""

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 from .._data.arguments import wrong
 from ..errors import InvalidResponseError, UnsupportedByServerError
 
-__all__ = ["Server", "has_step_outputs", "pinned", "recognise", "release_number", "require"]
-
 _COMMITS = {"37c721f": "0.12.0", "dd82fa7": "0.13.0"}
 """Releases by commit: servers from 0.12 on report their commit, not their release."""
 

@@ -13,8 +13,6 @@ from ..progress import Progress
 if TYPE_CHECKING:
     from ..events import RunEvent
 
-__all__ = ["FlowOutline", "RunProgress", "StepProgress"]
-
 FlowOutline = tuple[str | None, Mapping[int, str]]
 """The name of a flow, and the ids of its steps by their position, as far as they are known."""
 

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from .._base.newest import Newest
 from .creation import this_process
 
-__all__ = ["Spread"]
-
 _MOST_RUNS = 50_000
 
 

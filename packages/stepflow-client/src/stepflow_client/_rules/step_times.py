@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from ..events import RunEvent
     from ..types import StepDetails
 
-__all__ = ["StepTime", "StepTimes", "step_times"]
-
 
 @dataclass(slots=True)
 class StepTime:

@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 from .._http.sse import LARGEST_EVENT
 
-__all__ = ["DEFAULT", "Timings"]
-
 
 class Timings(NamedTuple):
     """The timings and limits of one client, in seconds unless stated otherwise."""

@@ -30,21 +30,6 @@ else:
     # Only needed after a failure.
     random = lazy_module("random")
 
-__all__ = [
-    "TRANSIENT_ERRORS",
-    "TRANSIENT_STATUSES",
-    "Backoff",
-    "Budget",
-    "RetryPolicy",
-    "delay_before_retry",
-    "describe",
-    "is_transient_status",
-    "policy_of",
-    "retry_after",
-    "was_not_processed",
-    "was_unreachable",
-]
-
 TRANSIENT_STATUSES = frozenset({408, 429, 502, 503, 504})
 """Response statuses after which the same request may soon succeed."""
 _UNPROCESSED = frozenset({429})

@@ -14,8 +14,6 @@ else:
     # Programs that only use the blocking version do not pay for the import.
     asyncio = lazy_module("asyncio")
 
-__all__ = ["async_together", "sync_together"]
-
 Answer = TypeVar("Answer")
 
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from ..progress import ProgressOption
     from ..result_cache import ResultCache
 
-__all__ = ["OPTIONS_OF", "ClientOptions", "EventOptions", "RerunOptions", "RunFilters", "RunOptions", "SubmitOptions"]
-
 
 class _StartOptions(TypedDict, total=False):
     variables: Variables | None

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Self
 
-__all__ = ["Picklable"]
-
 _HINTS = {
     "auth": "give a token as text, or a callable defined at the top level of a module",
     "verify": "give the path of the file or folder with the CA certificates",

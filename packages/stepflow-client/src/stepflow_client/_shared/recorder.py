@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ..history import History, HistoryEntry
     from ..types import ExecutionStatus
 
-__all__ = ["BatchRecorder", "Recorder"]
-
 
 class Recorder:
     """Records the runs that a client creates and how they end; does nothing without a history.

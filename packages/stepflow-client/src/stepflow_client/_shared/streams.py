@@ -6,7 +6,7 @@ Both versions are written by hand, like those of the sockets.
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator, Iterator
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -14,15 +14,6 @@ from ..events import RunEvent
 from ..types.outcomes import Outcome
 from ..types.results import OutputT
 from ..types.runs import RunDetails
-
-__all__ = [
-    "EventStream",
-    "OutcomeStream",
-    "RunPager",
-    "SyncEventStream",
-    "SyncOutcomeStream",
-    "SyncRunPager",
-]
 
 Item = TypeVar("Item")
 
@@ -50,9 +41,9 @@ class _AsyncStream(_Open, AsyncIterator[Item], Generic[Item]):
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Item:
+    def __anext__(self) -> Awaitable[Item]:
         self._begun = True
-        item: Item = await self._source.__anext__()
+        item: Awaitable[Item] = self._source.__anext__()
         return item
 
     async def aclose(self) -> None:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from .._http.messages import HttpRequest
     from .._http.settings import ServerUrl
 
-__all__ = ["Operation", "annotate", "is_untraced", "operation", "resent"]
-
 _NAME = "stepflow.client"
 _SECONDS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 300.0]
 """Histogram buckets of durations: those of the semantic conventions for HTTP, and some more for runs."""

@@ -9,8 +9,6 @@ from typing import Any, TypeVar
 from ..errors import InvalidArgumentError
 from .options import OPTIONS_OF, ClientOptions
 
-__all__ = ["view_of"]
-
 Client = TypeVar("Client")
 
 

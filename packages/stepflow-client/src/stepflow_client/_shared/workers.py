@@ -22,9 +22,10 @@ else:
     # Programs that only use the blocking version do not pay for the import.
     asyncio = lazy_module("asyncio")
 
-__all__ = ["AsyncSource", "AsyncWorkers", "SyncSource", "SyncWorkers"]
-
 Result = TypeVar("Result")
+
+_TURNS = 3
+"""Number of turns of the event loop in which a call sends its next request after a response has arrived."""
 
 
 class AsyncWorkers(Generic[Result]):
@@ -37,13 +38,15 @@ class AsyncWorkers(Generic[Result]):
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def start(self, call: Callable[[], Awaitable[Result]]) -> None:
-        """Start a call."""
+    async def start(self, call: Callable[[], Awaitable[Result]]) -> None:
+        """Start a call, and let all calls send their next request if they can."""
 
         async def run() -> Result:
             return await call()
 
         self._tasks.add(asyncio.create_task(run()))
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
 
     async def finished(self, deadline: float | None = None) -> Result:
         """Wait until one of the calls ends and return its result, or raise its error.

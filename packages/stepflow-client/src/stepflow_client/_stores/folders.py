@@ -6,8 +6,6 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["user_folder"]
-
 _LINUX = {"cache": ".cache", "config": ".config", "state": ".local/state"}
 
 

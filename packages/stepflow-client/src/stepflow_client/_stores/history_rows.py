@@ -13,8 +13,6 @@ from typing import Any, TypeVar
 from .._data.secrets import HIDDEN, Secrets, hidden_flow
 from ..types.statuses import ExecutionStatus
 
-__all__ = ["ADDED", "COLUMNS", "FIELDS", "DamagedRowError", "decoded", "fields_of", "row_of", "without_secrets"]
-
 _LARGEST = 1_000_000
 """Maximum size of a flow, an input, variables or overrides, in characters of JSON; larger ones are left out."""
 FIELDS = ("flow", "input", "variables", "overrides")

@@ -20,8 +20,6 @@ from .sqlite import SharedFile
 if TYPE_CHECKING:
     from .._codec.requests import RunArguments
 
-__all__ = ["CachedResult", "ResultFile", "default_path"]
-
 _FORMAT = 1
 """Part of each key, so that results in another format are not found."""
 _OVERHEAD = 200

@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-__all__ = ["SharedRun", "joined"]
-
 
 class _Outcome(NamedTuple):
     result: Any

@@ -18,8 +18,6 @@ from .._data.arguments import check_function
 from .._data.file_paths import file_path
 from ..errors import StepflowClientError
 
-__all__ = ["DATABASE_ERRORS", "SharedFile", "open_private"]
-
 _LOCK_WAIT = 5.0
 """Seconds to wait for other processes that are writing."""
 

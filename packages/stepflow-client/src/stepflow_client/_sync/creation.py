@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from .._base.lazy import lazy_module
 from .._base.logging import logger
 from .._base.newest import Newest
-from .._codec import answers, requests
+from .._codec import json_bodies, requests, run_states
 from .._codec.requests import RunArguments, Variables
 from .._data.reading import PLAIN, Reading, reading_of
 from .._data.secrets import secrets_of
@@ -46,9 +46,6 @@ else:
     responses = lazy_module("stepflow_client._codec.responses")
     random = lazy_module("random")
 
-__all__ = ["RunCreator"]
-
-
 _MAX_SENDS = 5
 _MOST_READY = 1_000
 """Maximum number of flows that are kept ready for their next run."""
@@ -61,6 +58,9 @@ class _Run(Protocol):
 
 Created = TypeVar("Created", bound=_Run)
 
+
+_Given = tuple[Any, Variables | None, Any, int | None]
+"""The input, variables, overrides and `max_concurrency` that a caller gave."""
 
 _Key = tuple[bytes, int | None, int | None]
 """The digest of a flow, and the `max_concurrency` and `wait` of its runs."""
@@ -118,7 +118,7 @@ class RunCreator:
         wait: int | None,
         deduplicate: bool,
         source: Any = None,
-    ) -> answers.Started:
+    ) -> run_states.Started:
         """Store a flow, create a run of it and return the server's response.
 
         Args:
@@ -132,38 +132,54 @@ class RunCreator:
             deduplicate: Whether to store a copy of the flow for this run only.
             source: The flow as the caller gave it, if `flow` was already read from a file.
         """
-        if is_flow_id(flow):
-            if deduplicate:
-                raise InvalidArgumentError("deduplicate=True needs the flow itself, not its id")
-            arguments = self.arguments(input, variables, overrides, max_concurrency)
-            arguments = self._completed(str(flow), arguments, variables_from_env)
-            run = self.create(str(flow), arguments, answers.started, wait=_held(wait))
-            self._recorder.created(run.run_id, str(flow), arguments)
-            return run
+        given = (input, variables, overrides, max_concurrency)
+        if not is_flow_id(flow):
+            return self._start_new(flow, given, variables_from_env, wait, deduplicate, source)
+        if deduplicate:
+            raise InvalidArgumentError("deduplicate=True needs the flow itself, not its id")
+        return self._start_stored(str(flow), given, variables_from_env, wait)
+
+    def _start_stored(
+        self, flow_id: str, given: _Given, variables_from_env: bool, wait: int | None
+    ) -> run_states.Started:
+        arguments = self._completed(flow_id, self.arguments(*given), variables_from_env)
+        run = self.create(flow_id, arguments, run_states.started, wait=_held(wait))
+        self._recorder.created(run.run_id, flow_id, arguments)
+        return run
+
+    def _start_new(
+        self,
+        flow: FlowSource,
+        given: _Given,
+        variables_from_env: bool,
+        wait: int | None,
+        deduplicate: bool,
+        source: Any,
+    ) -> run_states.Started:
         checked = self._flows.checked(flow)
         content, digest, _ = checked
         if not is_untraced():
             annotate(flow_name=content.get("name"))
         if wait and current_deadline() is not None:
             wait = _held(wait)
+        input, variables, overrides, most = given
         has_others = deduplicate or variables_from_env or variables is not None or overrides is not None
-        key = None if has_others else (digest, requests.check_concurrency(max_concurrency), wait)
+        key = None if has_others else (digest, requests.check_concurrency(most), wait)
         registry = self._flows.registries.current
         shared = registry.shared_flow(digest)
         # If runs are spread over several servers, these share a store, which survives the restart of a server.
         for again in (self._connection.spread is None and shared is not None, False):
             ready = None if key is None else self._ready.get(key)
             if ready is None or ready.server is not self._connection.dialect.server or ready.prepared.flow_id != shared:
-                arguments = self.arguments(input, variables, overrides, max_concurrency)
                 needs = self._flows.needs_of_flow(content, digest)
-                arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
+                arguments = requests.completed(self.arguments(*given), needs, os.environ, variables_from_env)
                 prepared = self._stored(checked, arguments, wait, key, is_single=deduplicate)
             else:
                 prepared = ready.prepared
                 inputs = requests.run_inputs(input, exact_integers=ready.exact_integers)
-                arguments = RunArguments(inputs, {}, None, max_concurrency)
+                arguments = RunArguments(inputs, {}, None, most)
             try:
-                run = self._create(prepared, arguments, answers.started, registry)
+                run = self._create(prepared, arguments, run_states.started, registry)
             except NotFoundError:
                 # A server that was restarted without a persistent store has lost the flow.
                 self._flows.forget(prepared.flow_id)
@@ -303,38 +319,56 @@ class RunCreator:
         request = api.Request(operation, {**parts, "content": b"%b%b]}" % (parts["content"], text)})
         send = partial(self._connection.call, request, read, timeout=timeout, waits=wait or 0, raw=True)
         call = registry.begin(flow_id, has_one_clock=self._connection.spread is None)
-        began = time.monotonic()
-        is_settled, run_id = False, None
+        began, run_id = time.monotonic(), None
         try:
             while True:
-                is_settled, sent = False, time.monotonic()
+                call.is_settled, sent = False, time.monotonic()
                 call.sends += 1
                 try:
                     created = send()
                     run_id = created.run_id
                 except StepflowClientError as error:
-                    is_settled = not may_have_created(error)
-                    if is_settled:
-                        raise
-                    if on_lost is not None:
-                        on_lost()
-                    found = self._search.find(Search(self._connection.timings, registry, call, began, error, sent))
-                    is_settled = True
+                    lost = Search(self._connection.timings, registry, call, began, error, sent)
+                    found = self._found(lost, read, reading, on_lost)
                     if found is None:
-                        self._pause(call, error)
                         continue
-                    created = answers.build(read, {"summary": found}, "GET /runs")
-                is_settled = True
+                    created = found
+                call.is_settled = True
                 if reading is not PLAIN:
                     self._connection.readings.note(created.run_id, reading)
                 return created
-        except StepflowClientError as error:
-            # The server's error may quote the request.
-            reading.secrets.clean(error)
-            raise error from None
         finally:
             # A cancelled call, for example, is not settled: no other call may take a run that it may have left behind.
-            registry.end(call, is_settled=is_settled, run_id=run_id)
+            registry.end(call, is_settled=call.is_settled, run_id=run_id)
+
+    def _found(
+        self,
+        lost: Search,
+        read: Callable[[dict[str, Any]], Created],
+        reading: Reading,
+        on_lost: Callable[[], object] | None,
+    ) -> Created | None:
+        """Return the run of a request that failed; None if there is none and the request is to be sent again.
+
+        If it must not be sent again, the request's error is raised.
+        """
+        call, error = lost.call, lost.error
+        call.is_settled = not may_have_created(error)
+        try:
+            if call.is_settled:
+                raise error
+            if on_lost is not None:
+                on_lost()
+            found = self._search.find(lost)
+            call.is_settled = True
+            if found is not None:
+                return json_bodies.build(read, {"summary": found}, "GET /runs")
+            self._pause(call, error)
+        except StepflowClientError as raised:
+            # The server's error may quote the request.
+            reading.secrets.clean(raised)
+            raise raised from None
+        return None
 
     def _pause(self, call: Call, error: StepflowClientError) -> None:
         """Wait until a request whose run does not exist may be sent again; raise its error if it must not be."""

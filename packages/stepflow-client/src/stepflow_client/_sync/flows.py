@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 from .._base.lazy import lazy_module
-from .._codec import answers, requests
+from .._codec import json_bodies, requests, run_states
 from .._codec.variables import flow_variables
 from .._data.values import check_json, is_plain
 from .._rules import operations as api
@@ -25,17 +25,16 @@ from .connection import Connection
 
 if TYPE_CHECKING:
     from .. import types
-    from .._codec import responses
+    from .._codec import component_list, responses
     from ..flows import needs
     from ..flows.file import FlowSource
     from ..flows.needs import FlowNeeds
     from ..types import FlowVariable, FlowVariables, StoredFlow, StoreFlowResponse, ValidationResult
 else:
+    component_list = lazy_module("stepflow_client._codec.component_list")
     responses = lazy_module("stepflow_client._codec.responses")
     needs = lazy_module("stepflow_client.flows.needs")
     types = lazy_module("stepflow_client.types")
-
-__all__ = ["CheckedFlow", "FlowStore"]
 
 _MOST_CHECKED, _MOST_FLOWS = 32, 1_000
 """Maximum number of checked flows and of stored flows that a client remembers."""
@@ -70,11 +69,7 @@ class CheckedFlow(NamedTuple):
 
 
 class FlowStore:
-    """Stores flows, each only once, and remembers what their runs need.
-
-    Args:
-        connection: The connection.
-    """
+    """Stores flows, each only once, and remembers what their runs need."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -210,7 +205,7 @@ class FlowStore:
 
     def _know_flow(self, flow_id: str, flow: Mapping[str, Any]) -> Mapping[str, FlowVariable]:
         """Remember what runs of a flow need, and return the variables it declares."""
-        declared = answers.build(lambda _: flow_variables(flow), {}, f"GET /flows/{flow_id}")
+        declared = json_bodies.build(lambda _: flow_variables(flow), {}, f"GET /flows/{flow_id}")
         self._declared = {**_newest(self._declared), flow_id: declared}
         self._outputs = {**_newest(self._outputs), flow_id: flow.get("output")}
         self._needs = {**_newest(self._needs), flow_id: needs.needs_of(flow, declared)}
@@ -219,7 +214,7 @@ class FlowStore:
     def _store_as_blob(self, flow: dict[str, Any], *, timeout: float | None = None) -> str:
         """Store a flow as a blob, which preserves its integers. The server does not check it."""
         request = api.store_blob(body={"data": flow, "blobType": "flow"})
-        return self._connection.call(request, partial(answers.flow_id, key="blobId"), timeout=timeout)
+        return self._connection.call(request, partial(run_states.flow_id, key="blobId"), timeout=timeout)
 
     def _post_flow(
         self, flow: dict[str, Any], *, dry_run: bool, timeout: float | None
@@ -230,7 +225,7 @@ class FlowStore:
         try:
             return self._connection.call(
                 api.store_flow(body={"flow": sent, "dryRun": dry_run}),
-                lambda answer: (_findings(answer), answers.flow_id(answer)),
+                lambda answer: (_findings(answer), run_states.flow_id(answer)),
                 timeout=timeout,
             )
         except InvalidRequestError as error:
@@ -265,7 +260,7 @@ class FlowStore:
         """Return the variables a stored flow declares, as its author wrote them."""
         declared = dict(self.variables_of(flow_id, timeout=timeout))
         read = partial(types.FlowVariables, flow_id=flow_id, variables=declared)
-        return answers.build(lambda _: read(), {}, f"GET /flows/{flow_id}")
+        return json_bodies.build(lambda _: read(), {}, f"GET /flows/{flow_id}")
 
     def variables_of(self, flow_id: str, *, timeout: float | None = None) -> Mapping[str, FlowVariable]:
         """Return the variables that a stored flow declares. The flow is requested only once."""
@@ -285,7 +280,7 @@ class FlowStore:
         components = None
         if not offline:
             request = api.list_components()
-            components = self._connection.call(request, responses.components, timeout=timeout)
+            components = self._connection.call(request, component_list.components, timeout=timeout)
         return check(flow, components=components, type_check=type_check, target=target)
 
     def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
@@ -303,7 +298,7 @@ def _findings(answer: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _validation(found: list[dict[str, Any]]) -> ValidationResult:
-    return answers.build(responses.validation, {"diagnostics": found}, "POST /flows")
+    return json_bodies.build(responses.validation, {"diagnostics": found}, "POST /flows")
 
 
 def _newest(known: Mapping[Key, Value], most: int = _MOST_FLOWS) -> dict[Key, Value]:

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING
 
 from .._base.lazy import lazy_module
 from .._base.logging import logger
-from .._codec import answers
+from .._codec import run_states
 from .._rules.creation import RunRegistries
 from .._rules.cursor import Cursor
 from .._rules.ending import is_given_up
 from .._rules.transient import TRANSIENT_ERRORS, Backoff
 from ..errors import UnsupportedByServerError
 from .connection import Connection
-from .looks import Asked, Look, Tick, look, ticks
+from .following_state import Asked, Look, Tick, look, ticks
+from .following_stream import StreamedRun
 from .runs import RunReader
-from .streamed import StreamedRun
 
 __all__ = ["Asked", "Follower", "RecoveryCheck", "Tick"]
 
@@ -77,13 +77,7 @@ else:
 
 
 class Follower:
-    """Follows runs.
-
-    Args:
-        connection: The connection.
-        runs: Reads runs.
-        recovery: Detects runs that will never end.
-    """
+    """Follows runs."""
 
     def __init__(self, connection: Connection, runs: RunReader, recovery: RecoveryCheck) -> None:
         self._connection = connection
@@ -106,7 +100,7 @@ class Follower:
             for seen in sequence:
                 yield seen
 
-    def settled(self, run: answers.RunState, deadline: float | None) -> answers.RunState | None:
+    def settled(self, run: run_states.RunState, deadline: float | None) -> run_states.RunState | None:
         """Follow a run that its server has given up, and return its state once it has ended or is lost.
 
         Args:

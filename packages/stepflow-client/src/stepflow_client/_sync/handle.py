@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 else:
     typed = lazy_module("stepflow_client._codec.typed")
 
-__all__ = ["SyncRunHandle"]
-
 
 class SyncRunHandle(Shown, Generic[OutputT]):
     """A run: what `start_run` returns, and `handle` for a run that exists. Creating one sends no request.

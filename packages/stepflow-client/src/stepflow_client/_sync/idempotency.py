@@ -11,7 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from uuid import uuid4
 
-from .._codec import answers, requests
+from .._codec import requests, run_states
 from .._codec.idempotency import (
     Marker,
     check_key,
@@ -48,8 +48,6 @@ from .runs import RunReader
 if TYPE_CHECKING:
     from ..flows.file import FlowSource
     from ..types import RunDetails
-
-__all__ = ["KeyedRuns"]
 
 _TAKEOVER = 2.0
 """Seconds after which a call whose run has not appeared counts as crashed, so that another call may take over."""
@@ -90,15 +88,6 @@ class KeyedRuns:
     none appears, the call has crashed, and one of them takes over in the next turn. A call that was delayed until
     then starts over. Only a creation that is on its way to the server for so long makes a second run; all calls then
     return the older one.
-
-    Args:
-        connection: The connection.
-        flows: The flows of the client.
-        creator: Creates runs.
-        runs: Reads runs.
-        lister: Lists runs.
-        blobs: Stores and reads blobs.
-        recorder: Records the runs.
     """
 
     def __init__(
@@ -140,7 +129,7 @@ class KeyedRuns:
         key: str,
         max_concurrency: int | None,
         wait: int | None,
-    ) -> answers.Started:
+    ) -> run_states.Started:
         """Return the run that exists under a key, or create it.
 
         Args:
@@ -196,7 +185,9 @@ class KeyedRuns:
         flow_id = self._flows.store_accepted(content, tagged(content, tag_of(key)), digest)
         return _Keyed(content, flow_id, key)
 
-    def _found_or_created(self, keyed: _Keyed, arguments: requests.RunArguments, wait: int | None) -> answers.Started:
+    def _found_or_created(
+        self, keyed: _Keyed, arguments: requests.RunArguments, wait: int | None
+    ) -> run_states.Started:
         digest = input_digest(arguments, flow_variables(keyed.flow))
         noted = self._noted(keyed)
         turn = 0
@@ -251,13 +242,13 @@ class KeyedRuns:
                 return True
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns
 
-    def _created(self, keyed: _Keyed, arguments: requests.RunArguments, wait: int | None) -> answers.Started:
+    def _created(self, keyed: _Keyed, arguments: requests.RunArguments, wait: int | None) -> run_states.Started:
         declared = flow_variables(keyed.flow)
         self._flows.registries.current.reserve(keyed.flow_id)
         output = keyed.flow.get("output")
         try:
             run = self._creator.create(
-                keyed.flow_id, arguments, answers.started, declared=declared, output=output, wait=wait
+                keyed.flow_id, arguments, run_states.started, declared=declared, output=output, wait=wait
             )
         except AmbiguousRunError as error:
             # Regardless of which call created the run: all runs of this flow belong to this key.
@@ -268,7 +259,7 @@ class KeyedRuns:
             run = _started(found)
         return run
 
-    def _recorded(self, keyed: _Keyed, run: answers.Started, digest: str, *, is_alone: bool) -> answers.Started:
+    def _recorded(self, keyed: _Keyed, run: run_states.Started, digest: str, *, is_alone: bool) -> run_states.Started:
         """Record the run of a key and return it, or the run of another call, if that is recorded or older.
 
         Args:
@@ -320,8 +311,8 @@ class KeyedRuns:
         return None if blob is None else blob.filename or ""
 
 
-def _started(run: RunDetails) -> answers.Started:
-    return answers.Started(run.run_id, run.status, [])
+def _started(run: RunDetails) -> run_states.Started:
+    return run_states.Started(run.run_id, run.status, [])
 
 
 def _refuse(key: str, run: RunDetails | None) -> NoReturn:

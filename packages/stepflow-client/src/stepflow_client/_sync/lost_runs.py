@@ -15,17 +15,11 @@ from .._rules.timings import Timings
 from ..errors import AmbiguousRunError, StepflowClientError
 from .connection import Connection
 
-__all__ = ["LostRunFinder", "Search"]
-
 _OTHERS = "run() and submit() find their runs, as they run a copy of the flow that nobody else runs"
 
 
 class LostRunFinder:
-    """Searches for the runs of requests whose responses were lost. A run of another program is never taken for one.
-
-    Args:
-        connection: The connection.
-    """
+    """Searches for the runs of requests whose responses were lost. A run of another program is never taken for one."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

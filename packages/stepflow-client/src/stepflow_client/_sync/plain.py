@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
-from .._codec import answers
+from .._codec import json_bodies, run_states
 from .._codec.summaries import UnusualError, run_fields
 from .._shared.recorder import Recorder
 from ..plain import PlainResult, PlainRun
@@ -23,18 +23,9 @@ if TYPE_CHECKING:
 else:
     responses = lazy_module("stepflow_client._codec.responses")
 
-__all__ = ["PlainReader"]
-
 
 class PlainReader(RunLister["RunDetails | PlainRun"]):
-    """Reads runs and results as plain objects: see `stepflow_client.plain`.
-
-    Args:
-        connection: The connection.
-        runs: Reads runs.
-        waiter: Waits for runs.
-        recorder: Records how they end.
-    """
+    """Reads runs and results as plain objects: see `stepflow_client.plain`."""
 
     def __init__(self, connection: Connection, runs: RunReader, waiter: Waiter, recorder: Recorder) -> None:
         super().__init__(connection, plain_runs)
@@ -57,7 +48,9 @@ class PlainReader(RunLister["RunDetails | PlainRun"]):
         reading = self._connection.reading(run_id)
         told = self._runs.item_answers(run_id, None)
         if len(told) == 1 and {status, read_status(told[0]["status"])} == {ExecutionStatus.COMPLETED}:
-            output = answers.build(lambda item: reading.flow_output(item.get("output")), told[0], f"GET /runs/{run_id}")
+            output = json_bodies.build(
+                lambda item: reading.flow_output(item.get("output")), told[0], f"GET /runs/{run_id}"
+            )
             return PlainResult(run_id, output)
         return self._runs.explain(responses.items(run_id, told, reading), status)
 
@@ -65,6 +58,6 @@ class PlainReader(RunLister["RunDetails | PlainRun"]):
 def plain_runs(answer: dict[str, Any]) -> list[RunDetails | PlainRun]:
     """Read a list of runs: as plain ones if all of them are of the usual form."""
     try:
-        return [PlainRun(run_fields(answers.checked_summary(summary))) for summary in answer["runs"]]
+        return [PlainRun(run_fields(run_states.checked_summary(summary))) for summary in answer["runs"]]
     except UnusualError:
         return list(responses.runs(answer).runs)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .._codec import responses
+from .._codec import failed_items
 from .._data.secrets import Secrets, secrets_of
 from ..flows.account import accounts_of
 from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
@@ -101,7 +101,7 @@ def _with_causes(items: Iterable[RunItem], steps: Iterable[StepDetails], flow: M
     ]
     if not places:
         return listed
-    found = responses.with_failed_steps(ListItemsResponse(run_id="", items=listed), places, by_item, flow)
+    found = failed_items.with_failed_steps(ListItemsResponse(run_id="", items=listed), places, by_item, flow)
     return list(found.items)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import dataclass, field, fields
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Self
 
 from .results import _NO_OUTPUT, FlowErrorOrNone, FlowResult, OutputT, Typed, failure
@@ -33,6 +35,28 @@ class Outcome(Typed[OutputT]):
     duration: float | None = field(default=None, compare=False)
     """Seconds from the request that created the run until its results were available. None for an input that was not
     run, or whose outcome was read from a journal."""
+
+    @classmethod
+    def _of_successes(
+        cls, run_id: str, indexes: list[int], keys: list[str | int | None], outputs: list[Any], duration: float
+    ) -> list[Self]:
+        """Return the outcomes of inputs that have all succeeded in one run.
+
+        A field is set for all of them at once, which takes half the time of creating one after the other.
+        """
+        made = list(map(object.__new__, [cls] * len(outputs)))
+        columns = (
+            indexes,
+            keys,
+            repeat(run_id),
+            repeat(ExecutionStatus.COMPLETED),
+            outputs,
+            repeat(None),
+            repeat(duration),
+        )
+        for each, column in zip(fields(cls), columns, strict=True):
+            deque(map(getattr(cls, each.name).__set__, made, column), maxlen=0)
+        return made
 
     @property
     def is_success(self) -> bool:

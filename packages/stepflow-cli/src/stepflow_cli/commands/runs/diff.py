@@ -15,7 +15,7 @@ from ...params.runs import two_runs_argument
 from ...records.runs import DIFFERENCE, difference_records, duration_text
 from ...runs.find import whole_id
 from ...server.connect import connect
-from ...settings.resolve import ServerOptions
+from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client import RunComparison

@@ -19,7 +19,7 @@ from ...runs.accounts import account_of_run
 from ...runs.bulk import deletion_status, for_each_run, note_what_is_kept, print_done, raise_worst
 from ...runs.find import whole_ids
 from ...server.connect import Target, connect
-from ...settings.resolve import ServerOptions
+from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, SyncStepflowClient

@@ -21,7 +21,7 @@ from ...records.runs import EVENT, event_record
 from ...runs.events import EventReader
 from ...runs.find import whole_id
 from ...server.connect import Target, connect
-from ...settings.resolve import ServerOptions
+from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client.events import RunEvent

@@ -21,7 +21,7 @@ from ...params.runs import run_id_option, status_option
 from ...records.runs import RUN, run_record
 from ...runs.find import labelled_runs, whole_id
 from ...server.connect import connect
-from ...settings.resolve import ServerOptions
+from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, SyncStepflowClient

@@ -20,7 +20,7 @@ from ...runs.accounts import account_of_run, accounts_of_steps
 from ...runs.find import whole_id
 from ...runs.wait import Wait, wait_for
 from ...server.connect import Target, connect
-from ...settings.resolve import ServerOptions
+from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, RunItem

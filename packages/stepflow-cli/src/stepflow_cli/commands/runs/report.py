@@ -11,7 +11,7 @@ from ...params.parsing import Command
 from ...params.runs import read_run_ids, runs_argument
 from ...runs.find import whole_ids
 from ...server.connect import connect
-from ...settings.resolve import ServerOptions
+from ...settings.server_choice import ServerOptions
 
 __all__ = ["command"]
 

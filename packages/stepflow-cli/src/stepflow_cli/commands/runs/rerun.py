@@ -22,7 +22,7 @@ from ...runs.find import whole_id
 from ...runs.wait import Wait, hinting_return
 from ...server.connect import Target, connect
 from ...settings.history import require_history
-from ...settings.resolve import ServerOptions
+from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client import RerunPlan, RerunResult

@@ -20,7 +20,7 @@ from ...runs.bulk import for_each_run, print_done, raise_worst
 from ...runs.find import whole_ids
 from ...runs.wait import Wait, wait_for
 from ...server.connect import Target, connect
-from ...settings.resolve import ServerOptions
+from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails

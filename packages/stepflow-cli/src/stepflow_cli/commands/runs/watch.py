@@ -19,7 +19,7 @@ from ...records.runs import EVENT, RUN_IN_FULL, event_record, run_record
 from ...runs.find import whole_id
 from ...runs.wait import Wait, hinting_return
 from ...server.connect import connect
-from ...settings.resolve import ServerOptions
+from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from rich.tree import Tree

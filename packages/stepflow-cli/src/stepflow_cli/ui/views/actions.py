@@ -18,8 +18,6 @@ from .flows import form_of, show_flow
 if TYPE_CHECKING:
     from stepflow_client import StepflowClientError, StoredFlow
 
-__all__ = ["cancel", "check_flow", "new_page", "rerun", "rerun_page", "start", "store"]
-
 _MOST_FINDINGS = 50
 _MOST_RERUNS = 50
 

@@ -16,8 +16,6 @@ from .runs import flow_lines, flow_picture
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, StoredFlow
 
-__all__ = ["components_page", "flow_page", "flows_page", "form_of", "show_flow"]
-
 _MOST_RUNS = 500
 _MOST_COMPONENTS = 200
 

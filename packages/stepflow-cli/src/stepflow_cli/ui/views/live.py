@@ -15,8 +15,6 @@ from starlette.responses import Response, StreamingResponse
 from ..site import Site, site_of
 from .runs import filters_of, listed
 
-__all__ = ["live", "live_rerun", "live_run", "live_runs"]
-
 _BETWEEN = 0.5
 """Minimum seconds between two messages, because thousands of events may arrive."""
 _EVERY = 1.5

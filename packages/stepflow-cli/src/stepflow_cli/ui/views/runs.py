@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from stepflow_client import RunAccount, RunArguments, RunDetails, RunItem, StepDetails, StoredFlow
     from stepflow_client.drawing import RunReport
 
-__all__ = ["filters_of", "flow_lines", "flow_picture", "home", "item_page", "list_page", "run_flow_page", "run_page"]
-
 PAGE = 50
 """Runs or items per page: few enough to keep a page with a graph below 2,000 elements."""
 _MOST_DRAWN_ITEMS = 200

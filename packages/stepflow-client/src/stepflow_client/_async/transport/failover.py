@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 
 from ..._http.messages import (
@@ -20,9 +20,7 @@ from ..._http.messages import (
 from ..._rules.deadline import has_passed
 from ..._rules.operations import health_check
 from ..._rules.spread import Spread
-from .base import Middleware, Stream, Transport
-
-__all__ = ["Authorization", "Failover"]
+from .base import Stream, Transport
 
 _FIRST_REST, _LONGEST_REST = 0.5, 30.0
 _TRIAL = 3.0
@@ -31,30 +29,6 @@ _AWAY = frozenset({502, 503, 504})
 """Statuses that a proxy returns for an unavailable server."""
 _FAILURES = (ConnectFailed, ConnectionBroken, ReadTimeout, WriteTimeout)
 """Errors of a server that is down, or does not respond."""
-
-
-class Authorization(Middleware):
-    """Adds the credentials of one server, which are sent to no other server.
-
-    Args:
-        inner: The transport to the server.
-        header: The value of the `authorization` header.
-    """
-
-    def __init__(self, inner: Transport, header: str) -> None:
-        super().__init__(inner)
-        self._header = header
-
-    def send(self, request: HttpRequest) -> Awaitable[HttpResponse]:
-        """Send a request with the credentials."""
-        return self.inner.send(self._signed(request))
-
-    def stream(self, request: HttpRequest) -> AbstractAsyncContextManager[Stream]:
-        """Send a request with the credentials and return the response as it arrives."""
-        return self.inner.stream(self._signed(request))
-
-    def _signed(self, request: HttpRequest) -> HttpRequest:
-        return replace(request, headers={**request.headers, "authorization": self._header})
 
 
 class Failover(Transport):

@@ -28,8 +28,6 @@ from .base import Stream, Transport
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["Pool"]
-
 _AT_ONCE = 64 * 1024
 """Maximum size in bytes of a body that is sent in one piece with the head."""
 _EARLY = 0.5

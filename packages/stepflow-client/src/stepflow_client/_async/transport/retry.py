@@ -11,8 +11,6 @@ from ..._rules.transient import Budget, RetryPolicy, delay_before_retry, describ
 from ..._shared.tracing import resent
 from .base import Middleware, Transport
 
-__all__ = ["Retry"]
-
 
 class Retry(Middleware):
     """Repeats requests that are safe to repeat, within the caller's deadline and the client's budget.

@@ -12,15 +12,13 @@ from ..._http.settings import ServerUrl, TokenAuth, check_limits, is_httpx_auth,
 from ..._http.tls import ssl_context
 from ...errors import InvalidArgumentError
 from .base import Transport
-from .failover import Authorization
+from .credentials import Authorization, HttpxAuth, Token
 from .pool import Pool
 
 if TYPE_CHECKING:
     import ssl
 
     import httpx
-
-__all__ = ["Limits", "sender_to", "signing"]
 
 
 class Limits(NamedTuple):
@@ -65,12 +63,8 @@ def signing(
 ) -> Transport:
     """Return a transport that adds the credentials for a server: the client's, or those in the server's URL."""
     if isinstance(credentials, TokenAuth):
-        from .httpx_bridge import Token as TokenMiddleware
-
-        return TokenMiddleware(sender, credentials)
+        return Token(sender, credentials)
     if is_httpx_auth(credentials):
-        from .httpx_bridge import HttpxAuth
-
         return HttpxAuth(sender, credentials, root)
     header = static_authorization(root.user)
     return sender if header is None else Authorization(sender, header)

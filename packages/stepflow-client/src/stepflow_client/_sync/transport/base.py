@@ -18,8 +18,6 @@ from contextlib import AbstractContextManager
 
 from ..._http.messages import HttpRequest, HttpResponse
 
-__all__ = ["Middleware", "Stream", "Transport"]
-
 
 class Stream:
     """A response whose body is read in chunks.

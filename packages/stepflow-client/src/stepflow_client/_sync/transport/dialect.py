@@ -18,13 +18,12 @@ from ...errors import InvalidResponseError
 from .base import Middleware, Transport
 
 if TYPE_CHECKING:
-    from ..._rules import dialect
+    from ..._rules import dialect, old_responses
     from ..._rules.releases import Server
 else:
     # Not needed for current servers.
     dialect = lazy_module("stepflow_client._rules.dialect")
-
-__all__ = ["Dialect"]
+    old_responses = lazy_module("stepflow_client._rules.old_responses")
 
 _OWN = frozenset({operations.health_check.name, operations.list_components.name})
 """Operations whose responses are read here, whatever the server."""
@@ -82,7 +81,7 @@ class Dialect(Middleware):
         if "build" in health:
             return response, server
         try:
-            return replace(response, content=encode(dialect.current_health(health))), server
+            return replace(response, content=encode(old_responses.current_health(health))), server
         except (ValueError, RecursionError) as error:
             raise InvalidResponseError(f"{request} returned what JSON cannot represent: {error}") from None
 
@@ -145,7 +144,7 @@ class Dialect(Middleware):
                 raise
             # There was a response to the request itself; a follow-up request failed.
             raise ConnectionBroken(str(error)) from error
-        except dialect.ShapeChangedError:
+        except old_responses.ShapeChangedError:
             self.forget()
             assert response is not None
             return response
@@ -198,7 +197,7 @@ def _current_components(response: HttpResponse) -> HttpResponse:
     if response.status != 200 or not isinstance(body, dict):
         return response
     try:
-        content = encode(dialect.current_components(body))
+        content = encode(old_responses.current_components(body))
     except (TypeError, AttributeError, ValueError, RecursionError):
         return response
     return replace(response, content=content)

@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
@@ -32,18 +32,13 @@ from ..._http.messages import (
     WriteTimeout,
     lower,
 )
-from ..._http.settings import API_PATH, ServerUrl, TokenAuth, check_headers
+from ..._http.settings import API_PATH, ServerUrl, check_headers
 from ..._http.sockets import sync_home
 from ..._http.time_limit import sync_limited
 from ..._http.unpacking import Unpacker
-from ..._rules.deadline import has_passed
 from ..._rules.operations import operation_of
-from ...errors import InvalidArgumentError, RequestTimeoutError, StepflowClientError
-from .base import Middleware, Stream, Transport
-
-__all__ = ["HttpxAuth", "HttpxTransport", "LocalTransport", "Token", "TransportBridge", "unpacked"]
-
-Signed = TypeVar("Signed")
+from ...errors import InvalidArgumentError, StepflowClientError
+from .base import Stream, Transport
 
 
 class HttpxTransport(Transport):
@@ -186,106 +181,6 @@ def unpacked(chunks: Iterator[bytes], encoding: str) -> Generator[bytes, None, N
         for piece in unpacker.feed(chunk):
             yield piece
     unpacker.finish()
-
-
-class HttpxAuth(Middleware):
-    """Adds credentials with an `httpx.Auth`, which may need to see responses.
-
-    Args:
-        inner: The transport that sends the requests.
-        auth: The credentials.
-        root: The server's URL, without `/api/v1`.
-    """
-
-    def __init__(self, inner: Transport, auth: httpx.Auth, root: ServerUrl) -> None:
-        super().__init__(inner)
-        self._auth = auth
-        self._api = str(root) + API_PATH
-
-    def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request as often as the `httpx.Auth` requires."""
-        flow = self._auth.sync_auth_flow(to_httpx(request, self._api))
-        with closing(flow):
-            signed = _credentials(flow.__next__, request)
-            while True:
-                response = self.inner.send(_signed(request, signed))
-                answer = httpx.Response(
-                    response.status, headers=response.headers, content=response.content, request=signed
-                )
-                following = _credentials(partial(flow.send, answer), request)
-                if following is None:
-                    return response
-                signed = following
-
-    @contextmanager
-    def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
-        """Send a request with the first credentials of the `httpx.Auth`; it does not see the response."""
-        flow = self._auth.sync_auth_flow(to_httpx(request, self._api))
-        with closing(flow):
-            signed = _credentials(flow.__next__, request)
-        with self.inner.stream(_signed(request, signed)) as stream:
-            yield stream
-
-
-class Token(Middleware):
-    """Adds a bearer token, which is requested from the caller's code before each request.
-
-    Args:
-        inner: The transport that sends the requests.
-        auth: The source of the token.
-    """
-
-    def __init__(self, inner: Transport, auth: TokenAuth) -> None:
-        super().__init__(inner)
-        self._auth = auth
-
-    def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request with the token."""
-        return self.inner.send(self._signed(request))
-
-    @contextmanager
-    def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
-        """Send a request with the token and return the response as it arrives."""
-        with self.inner.stream(self._signed(request)) as stream:
-            yield stream
-
-    def _signed(self, request: HttpRequest) -> HttpRequest:
-        signed = replace(request, headers=dict(request.headers))
-        flow = self._auth.sync_auth_flow(signed)
-        with closing(flow):
-            _credentials(flow.__next__, request)
-        return signed
-
-
-def _credentials(step: Callable[[], Signed], request: HttpRequest) -> Signed | None:
-    """Return the request with credentials from the caller's code; None if it has no further request.
-
-    Args:
-        step: The next step of the caller's code: of a callable that returns a token, or of an `httpx.Auth`.
-        request: The request; waiting for credentials counts towards its time.
-
-    Raises:
-        RequestTimeoutError: If it takes longer than the connect timeout; the sync client only detects a passed
-            deadline.
-        InvalidArgumentError: If the caller's code fails.
-    """
-    seconds = request.remaining(request.timeout.connect)
-    try:
-        signed = sync_limited(step, seconds)
-        if has_passed(request.deadline):
-            raise TimeoutError
-    except StopIteration:
-        return None
-    except TimeoutError as error:
-        late = RequestTimeoutError(f"{request} was not sent: the credentials given as auth did not come in time")
-        late.was_sent = False
-        raise late from error
-    except (StepflowClientError, AssertionError):
-        raise
-    except Exception as error:
-        # The error's message may quote the credentials.
-        raise InvalidArgumentError(f"the credentials given as auth failed: {type(error).__name__}") from error
-    return signed
 
 
 class TransportBridge(httpx.BaseTransport):
@@ -462,7 +357,7 @@ def to_httpx(request: HttpRequest, api: str) -> httpx.Request:
         raise CannotSend(str(error)) from error
 
 
-def _signed(request: HttpRequest, signed: object) -> HttpRequest:
+def signed_by(request: HttpRequest, signed: object) -> HttpRequest:
     """Return a request with the headers set by an `httpx.Auth`.
 
     Raises:

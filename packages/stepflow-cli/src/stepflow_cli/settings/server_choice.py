@@ -11,8 +11,6 @@ from ..errors import usage
 if TYPE_CHECKING:
     from .profiles import Profile, Profiles
 
-__all__ = ["DEFAULT_PORT", "DEFAULT_URL", "Default", "ServerOptions", "Setting", "Settings", "resolve"]
-
 DEFAULT_PORT = 7837
 """The port of `stepflow serve`. It equals the client's default, which would take longer to import."""
 DEFAULT_URL = f"http://localhost:{DEFAULT_PORT}"

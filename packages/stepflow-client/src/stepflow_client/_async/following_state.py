@@ -1,22 +1,19 @@
-# Written from _async/looks.py by `make generate`. Change that file instead.
-
-"""What a run that is followed is asked for, and the looks at its state."""
+"""Following a run: what it is asked for, the ticks between its events, and requests of its state."""
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
 from typing import NamedTuple
 
-from .._codec import answers
+from .._codec import run_states
 from .._rules.cursor import Cursor
 from .._rules.ending import Ending
 from ..types.statuses import ExecutionStatus
 from .runs import RunReader
-
-__all__ = ["Asked", "Look", "Tick", "look", "ticks"]
 
 _TOLD = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
 """The statuses that servers announce with an event."""
@@ -39,14 +36,14 @@ class Tick(NamedTuple):
 
     position: Cursor
     """The position after the last event."""
-    run: answers.RunState | None = None
+    run: run_states.RunState | None = None
     """The state of the run, if it was just requested, and has not ended: all events of its past were yielded."""
 
 
 class Look(NamedTuple):
     """What was found when the state of a run was requested."""
 
-    run: answers.RunState
+    run: run_states.RunState
     ending: Ending
 
     @property
@@ -60,7 +57,7 @@ class Look(NamedTuple):
         return self.ending is Ending.ENDED and self.run.status in _TOLD
 
 
-def look(runs: RunReader, run_id: str, latest: datetime | None) -> Look:
+async def look(runs: RunReader, run_id: str, latest: datetime | None) -> Look:
     """Request the state of a run.
 
     Args:
@@ -68,13 +65,13 @@ def look(runs: RunReader, run_id: str, latest: datetime | None) -> Look:
         run_id: The run.
         latest: The server's time of the last event, if events are read.
     """
-    run = runs.current_state(run_id)
-    return Look(run, runs.ending(run, latest))
+    run = await runs.current_state(run_id)
+    return Look(run, await runs.ending(run, latest))
 
 
-def ticks(seconds: float, asked: Asked, position: Cursor) -> Generator[Tick, None, None]:
+async def ticks(seconds: float, asked: Asked, position: Cursor) -> AsyncGenerator[Tick, None]:
     """Sleep for some seconds; yield a tick whenever one is due, and at the end."""
     end = time.monotonic() + seconds
     while (remaining := end - time.monotonic()) > 0:
-        time.sleep(min(remaining, max(asked.next_tick(), 0.0)))
+        await asyncio.sleep(min(remaining, max(asked.next_tick(), 0.0)))
         yield Tick(position)

@@ -1,4 +1,4 @@
-"""Converts failures of requests to the errors that callers get. Pure."""
+"""Which error a request without a response becomes: refused, timed out, broken off. Pure."""
 
 from __future__ import annotations
 
@@ -25,8 +25,6 @@ from ..errors import (
     TransportError,
 )
 from .transient import was_not_processed
-
-__all__ = ["error_from"]
 
 
 def error_from(

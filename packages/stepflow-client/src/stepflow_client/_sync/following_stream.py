@@ -1,4 +1,4 @@
-# Written from _async/streamed.py by `make generate`. Change that file instead.
+# Written from _async/following_stream.py by `make generate`. Change that file instead.
 
 """Following a run by the events that its server sends."""
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from .._base.lazy import lazy_module
 from .._base.logging import logger
-from .._codec import answers
+from .._codec import json_bodies, run_states
 from .._rules import operations as api
 from .._rules.cursor import Cursor
 from .._rules.timings import Timings
@@ -22,7 +22,7 @@ from .._rules.transient import TRANSIENT_ERRORS, Backoff
 from ..errors import ServerConnectionError, StepflowClientError
 from .connection import Connection
 from .event_stream import event_stream
-from .looks import Asked, Look, Tick, look, ticks
+from .following_state import Asked, Look, Tick, look, ticks
 from .runs import RunReader
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 else:
     responses = lazy_module("stepflow_client._codec.responses")
     events = lazy_module("stepflow_client.events")
-
-__all__ = ["StreamedRun"]
 
 
 class StreamedRun:
@@ -200,7 +198,7 @@ class StreamedRun:
                 if frame is None:
                     yield Tick(position)
                     continue
-                number = answers.build(events.sequence_number, frame, "an event")
+                number = json_bodies.build(events.sequence_number, frame, "an event")
                 if number == position.number and skip > 0:
                     skip -= 1
                 else:
@@ -209,7 +207,7 @@ class StreamedRun:
                 read = partial(
                     events.read_event, run_id, cursor=str(position), reading=self._connection.reading(run_id)
                 )
-                yield answers.build(read, frame, "an event"), position
+                yield json_bodies.build(read, frame, "an event"), position
 
 
 class _Contact:
@@ -303,7 +301,7 @@ def _broke_off(run_id: str, reason: str, position: Cursor) -> ServerConnectionEr
     )
 
 
-def _inferred_end(run: answers.RunState, position: Cursor) -> RunCompletedEvent:
+def _inferred_end(run: run_states.RunState, position: Cursor) -> RunCompletedEvent:
     known = responses.details(run)
     return events.RunCompletedEvent(
         run_id=known.run_id,

@@ -1,0 +1,36 @@
+"""The bare socket with JSON: requests are written when they are sent, and responses read. Nothing is checked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from benchmarks.peers import bare
+from benchmarks.workload import CHUNK, batch_input
+
+
+class Peer(bare.Peer):
+    """Connections as many as are needed at once, and Python values at both ends."""
+
+    def prepare(self, count: int, is_tiny: bool = False) -> None:
+        self.inputs = batch_input(count, is_tiny)
+
+    async def stream(self) -> int:
+        """Do what `map` does: store a flow for each of four lanes, run chunks of 400, return their outputs."""
+        chunks = (self.inputs[first : first + CHUNK] for first in range(0, len(self.inputs), CHUNK))
+        outputs: list[Any] = []
+
+        async def lane(number: int) -> None:
+            flow_id = await self._store(f"lane {number}")
+            for chunk in chunks:
+                answer = json.loads(_body(await self._ask(self._run_request(chunk, flow_id))))
+                for item in answer["results"]:
+                    outputs.append(item["output"])
+
+        await asyncio.gather(*map(lane, range(4)))
+        return len(outputs)
+
+
+def _body(response: bytes) -> bytes:
+    return response.partition(b"\r\n\r\n")[2]

@@ -1,0 +1,59 @@
+"""Reads the components of a server, and determines the paths by which flows call them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from ..types import ComponentInfo, ComponentList, FailedPlugin
+
+
+def components(answer: dict[str, Any]) -> ComponentList:
+    """Read the components of a server."""
+    failed = [FailedPlugin.model_validate(each) for each in answer.get("failedPlugins") or []]
+    return ComponentList([_component(each) for each in answer["components"]], failed)
+
+
+def _component(answer: dict[str, Any]) -> ComponentInfo:
+    return ComponentInfo(
+        name=str(answer.get("path") or answer.get("componentId") or answer["component"]).strip("/"),
+        plugin=answer.get("plugin") or None,
+        description=answer.get("description"),
+        input_schema=answer.get("inputSchema"),
+        output_schema=answer.get("outputSchema"),
+    )
+
+
+def _is_allowed(name: str, rule: Mapping[str, Any]) -> bool:
+    allowed, denied = rule.get("componentAllow"), rule.get("componentDeny")
+    if isinstance(allowed, list) and not any(fnmatchcase(name, str(each)) for each in allowed):
+        return False
+    return not (isinstance(denied, list) and any(fnmatchcase(name, str(each)) for each in denied))
+
+
+def with_paths(listed: ComponentList, routes: Mapping[str, Any]) -> ComponentList:
+    """Return the components with the path that flows use for each, if the configured routes determine it.
+
+    Args:
+        listed: The components.
+        routes: The `routes` of the configuration: from a prefix such as `/builtin` (0.13) or a pattern such as
+            `/builtin/{*component}` (before) to its rules, each with its plugin.
+    """
+    found: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+    for route, rules in routes.items():
+        for rule in rules if isinstance(rules, list) else []:
+            if isinstance(rule, Mapping) and isinstance(rule.get("plugin"), str):
+                found.setdefault(rule["plugin"], []).append((route.partition("{")[0].rstrip("/"), rule))
+    only = next(iter(found.values())) if len(found) == 1 else []
+
+    def placed(component: ComponentInfo) -> ComponentInfo:
+        # Servers before 0.13 do not report the plugin; with a single plugin, the prefix is clear anyway.
+        for prefix, rule in only if component.plugin is None else found.get(component.plugin, []):
+            path = f"{prefix}/{component.name}"
+            # A route of its own without rules takes a component away.
+            if _is_allowed(f"/{component.name}", rule) and routes.get(path) != []:
+                return component.model_copy(update={"path": path})
+        return component
+
+    return ComponentList(map(placed, listed), listed.failed_plugins)

@@ -1,0 +1,126 @@
+"""Completes the items of a run that failed or was lost with what its steps tell. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..types import ErrorCode, ExecutionStatus, FlowError, FlowResult, ListItemsResponse, RunItem, RunItems, StepDetails
+
+FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
+"""The message of an item that says only which step failed."""
+
+
+def items_of(listed: ListItemsResponse) -> RunItems:
+    """Return the items of a list in a form that can be accessed without building all of them."""
+    items = listed.items
+    return items if isinstance(items, RunItems) else RunItems(items)
+
+
+def needs_flow(listed: ListItemsResponse, places: Iterable[int], steps: Mapping[int, Sequence[StepDetails]]) -> bool:
+    """Return whether the flow is needed to tell which step failed first: if several did, or one with another error."""
+    items = items_of(listed)
+    for place in places:
+        failed = [step for step in steps.get(items[place].index, ()) if step.error is not None]
+        error = _error_of(items[place])
+        if error is not None and failed and (len(failed) > 1 or not _is_same(failed[0].error, error)):
+            return True
+    return False
+
+
+def with_failed_steps(
+    listed: ListItemsResponse,
+    places: Iterable[int],
+    steps: Mapping[int, Sequence[StepDetails]],
+    flow: Mapping[str, Any],
+) -> ListItemsResponse:
+    """Add the step that failed first to failed items, and its error: an item itself often reports only that one failed.
+
+    Args:
+        listed: The items.
+        places: The positions of the failed items whose steps were requested.
+        steps: The steps by item index.
+        flow: The flow of the run; empty if it is not known, or not needed.
+    """
+    from ..flows.causes import ItemRecord, cause_of, flow_reads
+
+    items = items_of(listed)
+    reads = flow_reads(flow)
+    explained: dict[int, RunItem] = {}
+    for place in places:
+        item = items[place]
+        found, error = steps.get(item.index, ()), _error_of(item)
+        if error is None or not found:
+            continue
+        cause = cause_of(ItemRecord(flow, item.status, error, found, reads=reads))
+        failed = next((step for step in found if step.step_id == cause.step_id), None)
+        if failed is not None:
+            explained[place] = _with_step(item, failed)
+        elif cause.kind == "output" or (flow and error.step_id not in {step.step_id for step in found}):
+            # The name is of a step in a sub-flow, or of a step that only happened to fail too.
+            explained[place] = _with_error(item, error.model_copy(update={"step_id": None}))
+    return listed.model_copy(update={"items": items.replaced(explained)})
+
+
+def _error_of(item: RunItem) -> FlowError | None:
+    return None if item.result is None else item.result.error
+
+
+def _is_same(a: FlowError | None, b: FlowError) -> bool:
+    return a is not None and (a.message, a.code) == (b.message, b.code)
+
+
+def with_lost_items(
+    listed: ListItemsResponse, status: ExecutionStatus, started: Mapping[int, Sequence[StepDetails]]
+) -> ListItemsResponse:
+    """Add an error to the items of a lost run that have not ended.
+
+    Args:
+        listed: The items.
+        status: The final status of the run.
+        started: The steps that had started, by item index, for the items whose steps were requested.
+    """
+    items = items_of(listed)
+    lost: dict[int, RunItem] = {}
+    for place in items.places(lambda status: not status.is_finished):
+        item = items[place]
+        result = FlowResult(run_id=listed.run_id, status=status, error=_lost(started.get(item.index)))
+        lost[place] = item.model_copy(update={"status": status, "result": result})
+    return listed.model_copy(update={"items": items.replaced(lost)})
+
+
+def _lost(started: Sequence[StepDetails] | None) -> FlowError:
+    said = "the server lost the run before this item ended"
+    if started is None:
+        said += "; steps of it may have run, and would run again with it"
+        return FlowError(message=said, code=ErrorCode.LOST)
+    if not started:
+        said += "; the server lists no step of it as started"
+        return FlowError(message=said, code=ErrorCode.LOST_BEFORE_START, details={"started_steps": []})
+    current = next((step for step in started if not step.status.is_finished), started[-1])
+    return FlowError(
+        message=said + "; steps of it had started, and would run again with it",
+        code=ErrorCode.LOST,
+        step_id=current.step_id,
+        details={"started_steps": [step.step_id for step in started]},
+    )
+
+
+def _with_step(failed_item: RunItem, failed_step: StepDetails) -> RunItem:
+    result = failed_item.result
+    if result is None or result.error is None or failed_step.error is None:
+        return failed_item
+    said = failed_step.error
+    update: dict[str, Any] = {"step_id": failed_step.step_id}
+    # The item's own message is kept if it says more than that the step failed.
+    if FAILED_STEP.match(result.error.message) and said.message != "the server does not say why":
+        update["message"] = said.message
+    if result.error.code is None:
+        update["code"] = said.code
+    return _with_error(failed_item, result.error.model_copy(update=update))
+
+
+def _with_error(item: RunItem, error: FlowError) -> RunItem:
+    assert item.result is not None
+    return item.model_copy(update={"result": item.result.model_copy(update={"error": error})})

@@ -1,0 +1,90 @@
+"""Reads the JSON in the body of a response; what is not of the expected shape is an InvalidResponseError. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any, TypeVar
+
+from .. import errors
+from .._base.collector import collector_paused
+from .._base.text import cut
+from .._data.values import decode
+from .status_errors import one_line
+
+Answer = TypeVar("Answer")
+
+_LARGE = 32 * 1024
+"""Size in bytes above which a response counts as large."""
+
+
+def value(content: bytes, asked: object, decode: Callable[[bytes], Any] = decode) -> dict[str, Any]:
+    """Return the JSON object in the body of a response.
+
+    Args:
+        content: The body.
+        asked: The request, for errors.
+        decode: How to parse the body: `decode_raw` if its parts are converted later.
+
+    Raises:
+        InvalidResponseError: If the body is not a JSON object.
+    """
+    # The usual case is written out, as every call takes it.
+    try:
+        decoded = decode(content) if len(content) <= _LARGE else json_value(content, asked, decode)
+    except (ValueError, RecursionError):
+        decoded = None
+    if not isinstance(decoded, dict):
+        raise _not_json(content, asked)
+    return decoded
+
+
+def json_value(content: bytes, asked: object, decode: Callable[[bytes], Any] = decode) -> Any:
+    """Return the JSON value in the body of a response.
+
+    Raises:
+        InvalidResponseError: If the body is not JSON.
+    """
+    try:
+        with collector_paused() if len(content) > _LARGE else nullcontext():
+            return decode(content)
+    except (ValueError, RecursionError):
+        raise _not_json(content, asked) from None
+
+
+def _not_json(content: bytes, asked: object) -> errors.InvalidResponseError:
+    start = one_line(content[:400].decode("utf-8", "replace")) or "an empty body"
+    start = cut(start, 80)
+    return errors.InvalidResponseError(
+        f"{asked} returned something other than a JSON object: {start}",
+        hint="is this the URL of a Stepflow server?",
+    )
+
+
+def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], asked: object) -> Answer:
+    """Return the value that `make` builds from a response.
+
+    Raises:
+        InvalidResponseError: If a required field of the response is missing or has the wrong type.
+    """
+    try:
+        return make(answer)
+    except KeyError as error:
+        reason = f"{error.args[0]} is missing"
+    except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
+        reason = _reason(error)
+    raise errors.InvalidResponseError(
+        f"{asked} returned a response of an unknown shape: {one_line(reason)}",
+        details=answer,
+        hint="the server may be of a newer release",
+    )
+
+
+def _reason(error: Exception) -> str:
+    # A `pydantic.ValidationError`, recognised without importing pydantic.
+    found = getattr(error, "errors", None)
+    if found is None:
+        return str(error)
+    first = found(include_url=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}"

@@ -1,0 +1,104 @@
+"""Which error a response with an error status becomes. Pure.
+
+Servers before 0.12 send other formats; their responses are translated first.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from .. import errors
+from .._base.text import cut
+
+_ERRORS: dict[int, type[errors.ApiError]] = {
+    401: errors.AuthenticationError,
+    403: errors.AuthenticationError,
+    404: errors.NotFoundError,
+    407: errors.AuthenticationError,
+    409: errors.ConflictError,
+    410: errors.NotFoundError,
+    412: errors.ConflictError,
+    429: errors.RateLimitError,
+}
+_HINTS = {
+    401: "is there a token, and is it for this server?",
+    403: "do the credentials allow this?",
+    407: "the URL of the proxy takes its user and password",
+}
+_LONGEST_MESSAGE = 500
+
+
+def error_for(
+    status: int, content_type: str, content: bytes, asked: str, *, run_id: str | None = None
+) -> errors.StepflowClientError | None:
+    """Return the error that a response represents, or None if the response is usable.
+
+    Args:
+        status: The HTTP status.
+        content_type: The content type; servers before 0.12 send JSON errors as text/plain.
+        content: The body.
+        asked: The request, for example `GET /runs/0190...`.
+        run_id: The id of the run concerned, if any.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if status < 300:
+        if kind == "application/grpc":
+            # The response of 0.12 and newer to a path they do not know.
+            return errors.UnsupportedByServerError(f"this server does not know {asked}", status_code=status)
+        if kind == "text/html":
+            return errors.InvalidResponseError(
+                f"{asked} returned a web page",
+                status_code=status,
+                hint="is this the URL of a Stepflow server?",
+            )
+        if status == 206:
+            return errors.InvalidResponseError(f"{asked} returned a part of a response", status_code=status)
+        return None
+    if status < 400:
+        return errors.InvalidResponseError(
+            f"{asked} returned a redirect ({status})", status_code=status, hint="use the URL it leads to"
+        )
+    message, details = _what_it_says(kind, content)
+    if status == 408:
+        return errors.RequestTimeoutError(message or f"{asked} returned 408", status_code=408, run_id=run_id)
+    answered = f"{asked} returned {status} {_phrase(status)}".rstrip()
+    kinds = _ERRORS.get(status, errors.ServerFaultError if status >= 500 else errors.InvalidRequestError)
+    if message is None or kinds is errors.AuthenticationError or (status >= 500 and not isinstance(details, dict)):
+        # The response may come from a proxy rather than from the server.
+        message = f"{answered}: {message}" if message else answered
+    hint = _HINTS.get(status)
+    return kinds(message, status_code=status, details=details, run_id=run_id, hint=hint)
+
+
+def _what_it_says(kind: str, content: bytes) -> tuple[str | None, Any]:
+    text = content.decode("utf-8", "replace").strip()
+    if kind == "text/html" or text[:1] == "<":
+        return None, text[:_LONGEST_MESSAGE] or None
+    try:
+        details = json.loads(text) if text[:1] == "{" else None
+    except (ValueError, RecursionError):
+        details = None
+    if not isinstance(details, dict):
+        return one_line(text) or None, text or None
+    inner = details.get("error")
+    message = (inner if isinstance(inner, dict) else details).get("message")
+    if not isinstance(message, str):
+        message = inner if isinstance(inner, str) else None
+    return (one_line(message) or None) if message else None, details
+
+
+def one_line(text: str) -> str:
+    """Return a text of a server as one printable line of limited length."""
+    # A lone surrogate can neither be printed nor stored in a model.
+    line = " ".join(text.encode("utf-8", "replace").decode().split())
+    return cut(line, _LONGEST_MESSAGE)
+
+
+def _phrase(status: int) -> str:
+    from http import HTTPStatus
+
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""

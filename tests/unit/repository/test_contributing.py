@@ -1,0 +1,32 @@
+"""The tables of CONTRIBUTING.md name files that exist."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from tests.releases import ROOT
+
+PACKAGES = [ROOT / "packages/stepflow-client/src/stepflow_client", ROOT / "packages/stepflow-cli/src/stepflow_cli"]
+
+
+def paths() -> Iterator[tuple[str, str]]:
+    """Yield each path in the answers, with the folder that was named before it in the same row."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = text.partition("## Where is what")[2].partition("\n## ")[0]
+    for row in re.findall(r"^\|.*", rows, re.MULTILINE):
+        folder = ""
+        for path in re.findall(r"`([\w./]+(?:\.py|/))`", row.rpartition(" | ")[2]):
+            yield path, folder
+            folder = path if path.endswith("/") else folder
+
+
+def test_the_files_that_answer_a_question_exist() -> None:
+    found = list(paths())
+    assert len(found) > 100
+    missing = [
+        path
+        for path, folder in found
+        if not any((room / base / path).exists() for room in PACKAGES for base in ("", folder))
+    ]
+    assert missing == []
