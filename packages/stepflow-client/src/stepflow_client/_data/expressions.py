@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 __all__ = [
     "KEYWORDS", "Branch", "Path", "PathError", "Reference", "ambiguity", "has_wildcard", "is_expression", "keyword_of",
-    "parse_path", "portable_path", "references", "write_path",
+    "parse_path", "path_part", "portable_path", "references", "write_path",
 ]  # fmt: skip
 
 KEYWORDS = ("$literal", "$if", "$coalesce", "$from", "$step", "$input", "$variable")
@@ -240,11 +240,12 @@ def portable_path(text: Any) -> Path | None:
 
 def write_path(parts: Iterable[str | int], start: str = "$") -> str:
     """Return a path as text: `$.steps[0].input["a b"]`; `start` is the path that it continues."""
-    return start + "".join(map(_part_text, parts))
+    return start + "".join(map(path_part, parts))
 
 
 @lru_cache(maxsize=4096)
-def _part_text(part: str | int) -> str:
+def path_part(part: str | int) -> str:
+    """Return a part of a path as text: `.steps`, `[0]` or `["a b"]`."""
     if isinstance(part, int):
         return f"[{part}]"
     return f".{part}" if _PLAIN.fullmatch(part) else f"[{json.dumps(part, ensure_ascii=False)}]"

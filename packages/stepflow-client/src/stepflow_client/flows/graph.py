@@ -117,7 +117,9 @@ class FlowSteps:
 
         With `certainly`, only those that run whatever the conditions give.
         """
-        needs = {name: _needed_by(step.reads, certainly) for name, step in self.by_id.items()}
+        needs: Mapping[str, Collection[str]] = self._waits
+        if certainly:
+            needs = {name: _needed_by(step.reads, certainly) for name, step in self.by_id.items()}
         starts = {name for name, step in self.by_id.items() if step.must_execute}
         return reachable(starts | _needed_by(self.output_reads, certainly), needs) & self.by_id.keys()
 
