@@ -193,7 +193,14 @@ _LEGACY = _flow("{$from: {workflow: input}, path: $.a}")
         (_OLD_NULL, {None: [("wrong-type", "warning")], "0.10": [("wrong-type", "fatal")], "0.13": []}),
         (_BARE, {None: [("ambiguous-path", "warning")], "0.9": [("ambiguous-path", "warning")], "0.10.0": []}),
         (_NEW, {None: [], "0.12": [("unknown-component", "error")], "v0.13.0": []}),
-        (_MISPLACED, {None: [("misplaced-schema", "error")], "0.11": [("misplaced-schema", "fatal")]}),
+        (
+            _MISPLACED,
+            {
+                None: [("misplaced-schema", "error")],
+                "0.11": [("misplaced-schema", "fatal")],
+                "0.10": [("misplaced-schema", "warning")],
+            },
+        ),
         (_LEGACY, {None: [("from-expression", "fatal")], "0.13": [("from-expression", "fatal")]}),
     ],
 )

@@ -189,8 +189,9 @@ def _check_schemas(schemas: Node, found: Findings) -> None:
         return
     for key in schemas.items:
         if key in _PROPERTIES:
-            is_refused = found.target is not None and found.target >= (0, 11)
-            level = "fatal" if is_refused and "properties" not in schemas.items else "error"
+            is_old = found.target is not None and found.target < (0, 11)
+            is_refused = found.target is not None and "properties" not in schemas.items
+            level = "warning" if is_old else "fatal" if is_refused else "error"
             found.add("misplaced-schema", level, schemas, f"schemas.{key} belongs into schemas.properties: old servers "
                       "drop it, 0.11 and newer refuse it", f"write schemas: {{properties: {{{key}: ...}}}}",
                       key=key)  # fmt: skip
