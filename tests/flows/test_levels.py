@@ -100,7 +100,7 @@ _TEXTS = [
     ("{{ input.sku }}", "write {$input: $.sku} in place of the text"),
     ("${{ steps.a.out }}", "write {$step: a, path: $.out} in place of the text"),
     ("${{ steps.a.outputs.x }}", "write {$step: a, path: $.x} in place of the text"),
-    ("{{ workflow.input.l[0] }}", "write {$input: '$.l[0]'} in place of the text"),
+    ("{{ workflow.input.l[0] }}", 'write {$input: "$.l[0]"} in place of the text'),
     ("$input.sku", "write {$input: $.sku} in place of the text"),
     ("${input.sku}", "write {$input: $.sku} in place of the text"),
     ("{{ variables.v }}", "write {$variable: v} in place of the text"),

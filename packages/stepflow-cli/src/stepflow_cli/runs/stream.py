@@ -292,7 +292,7 @@ class _Run:
 
 
 def _input_schema(flow: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Any = flow
-    for name in ("schemas", "properties", "input"):
-        found = found.get(name) if isinstance(found, Mapping) else None
+    from stepflow_client._data.declared import declared_schema
+
+    found = declared_schema(flow, "input")
     return found if isinstance(found, Mapping) else {}

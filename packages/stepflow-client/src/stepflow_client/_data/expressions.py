@@ -243,9 +243,11 @@ def write_path(parts: Iterable[str | int], start: str = "$") -> str:
     return start + "".join(map(path_part, parts))
 
 
-@lru_cache(maxsize=4096)
 def path_part(part: str | int) -> str:
     """Return a part of a path as text: `.steps`, `[0]` or `["a b"]`."""
-    if isinstance(part, int):
-        return f"[{part}]"
-    return f".{part}" if _PLAIN.fullmatch(part) else f"[{json.dumps(part, ensure_ascii=False)}]"
+    return f"[{part}]" if isinstance(part, int) else _name_part(part)
+
+
+@lru_cache(maxsize=4096)
+def _name_part(name: str) -> str:
+    return f".{name}" if _PLAIN.fullmatch(name) else f"[{json.dumps(name, ensure_ascii=False)}]"

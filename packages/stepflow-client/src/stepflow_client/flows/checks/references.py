@@ -79,7 +79,8 @@ def _check_needed(model: FlowModel, found: Findings) -> None:
         return
     for step in unused:
         found.add("unused-step", "warning", step.node.items["id"], f"step {step.id!r} never runs: neither the output "
-                  "nor a step that runs needs it", "name it in the output, set mustExecute: true, or remove it")  # fmt: skip
+                  "nor a step that runs needs it",
+                  "name it in the output, set mustExecute: true, or remove it")  # fmt: skip
 
 
 def _check_stalls(
