@@ -67,6 +67,7 @@ _RUN = [
     ("read in the outer flow", _within("map", "{steps: [], output: {$input: $}}"), [("unescaped-subflow", "warning")]),
     ("result of an alternative", _within("iterate", _inner("", "{$coalesce: [null, {result: 1}]}")), []),
     ("result of a step", _within("iterate", _inner(f"{{id: a, {_NOOP}}}")), []),
+    ("a misspelt key without a value", _flow("1", more="schemas: {defs: {}}\n"), [("unknown-key", "warning")]),
     ("a name of a step as data", _flow("{step: save, text: x}"), []),
     ("a text with a price", _flow("costs $5, {{ x }} and $.input.x"), []),
     ("inputs in a default", _schema("input", _OPTIONAL, "{$if: {$input: $.a}, then: {$coalesce: [{$input: $.a}, 1]}}"), []),

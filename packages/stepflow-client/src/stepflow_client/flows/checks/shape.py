@@ -238,7 +238,9 @@ def _unknown(node: Node, key: str, what: str, known: dict[str, str], found: Find
     same = next((each for each in known if _plain(each) == _plain(key)), None)
     earlier = _EARLIER.get(_plain(key))
     hint = f"write {same!r}" if same else earlier or near(key, known, f"{what} has")
-    level = "error" if same or (not earlier and nearest(key, known)) else "warning"
+    # Without a value, nothing is lost.
+    is_lost = node.items[key].value not in (None, {}, [])
+    level = "error" if is_lost and (same or (not earlier and nearest(key, known))) else "warning"
     found.add("unknown-key", level, node, f"{what} has no key {key!r}: servers drop it in silence", hint, key=key)
 
 

@@ -16,8 +16,8 @@ __all__ = [
     "flow_text", "json_text", "line_end", "newline_of", "one_line", "plain_text",
 ]  # fmt: skip
 
-_PLAIN = re.compile(r"(?!\d)[$/\w][\w$/.-]*")
-"""Texts that need no quotes."""
+_PLAIN = re.compile(r"(?!0[xob][\da-f_]*$|[\d._-]+(?:e[+-]?\d+)?$)[$/\w][\w$/.-]*", re.IGNORECASE)
+"""Texts that need no quotes: no numbers or dates."""
 _RESERVED = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
 
 Edit = tuple[int, int, str]
