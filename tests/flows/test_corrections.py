@@ -43,6 +43,14 @@ STEP = "steps:\n- id: save\n  component: /builtin/put_blob\n  input: {data: 1, b
         (STEP + "output: {$step: save.blob_id}\n", STEP + "output: {$step: save, path: $.blob_id}\n"),
         (STEP + "output: {$step: 'save.blob_id'}  # x\n", STEP + "output: {$step: save, path: $.blob_id}  # x\n"),
         (
+            STEP.replace("save", "2nd_step") + "output: {$step: 2nd_stp}\n",
+            STEP.replace("save", "2nd_step") + "output: {$step: 2nd_step}\n",
+        ),
+        (
+            STEP.replace("save", "'1'") + "output: {$step: '1.blob_id'}\n",
+            STEP.replace("save", "'1'") + 'output: {$step: "1", path: $.blob_id}\n',
+        ),
+        (
             STEP + "output:\n  blob:\n    $step: save.blob_id  # x\n",
             STEP + "output:\n  blob:\n    $step: save\n    path: $.blob_id  # x\n",
         ),

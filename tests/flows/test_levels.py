@@ -67,6 +67,7 @@ _RUN = [
     ("read in the outer flow", _within("map", "{steps: [], output: {$input: $}}"), [("unescaped-subflow", "warning")]),
     ("result of an alternative", _within("iterate", _inner("", "{$coalesce: [null, {result: 1}]}")), []),
     ("result of a step", _within("iterate", _inner(f"{{id: a, {_NOOP}}}")), []),
+    ("a misspelt key without a value", _flow("1", more="schemas: {defs: {}}\n"), [("unknown-key", "warning")]),
     ("a name of a step as data", _flow("{step: save, text: x}"), []),
     ("a text with a price", _flow("costs $5, {{ x }} and $.input.x"), []),
     ("inputs in a default", _schema("input", _OPTIONAL, "{$if: {$input: $.a}, then: {$coalesce: [{$input: $.a}, 1]}}"), []),
@@ -100,7 +101,7 @@ _TEXTS = [
     ("{{ input.sku }}", "write {$input: $.sku} in place of the text"),
     ("${{ steps.a.out }}", "write {$step: a, path: $.out} in place of the text"),
     ("${{ steps.a.outputs.x }}", "write {$step: a, path: $.x} in place of the text"),
-    ("{{ workflow.input.l[0] }}", "write {$input: '$.l[0]'} in place of the text"),
+    ("{{ workflow.input.l[0] }}", 'write {$input: "$.l[0]"} in place of the text'),
     ("$input.sku", "write {$input: $.sku} in place of the text"),
     ("${input.sku}", "write {$input: $.sku} in place of the text"),
     ("{{ variables.v }}", "write {$variable: v} in place of the text"),
@@ -193,7 +194,14 @@ _LEGACY = _flow("{$from: {workflow: input}, path: $.a}")
         (_OLD_NULL, {None: [("wrong-type", "warning")], "0.10": [("wrong-type", "fatal")], "0.13": []}),
         (_BARE, {None: [("ambiguous-path", "warning")], "0.9": [("ambiguous-path", "warning")], "0.10.0": []}),
         (_NEW, {None: [], "0.12": [("unknown-component", "error")], "v0.13.0": []}),
-        (_MISPLACED, {None: [("misplaced-schema", "error")], "0.11": [("misplaced-schema", "fatal")]}),
+        (
+            _MISPLACED,
+            {
+                None: [("misplaced-schema", "error")],
+                "0.11": [("misplaced-schema", "fatal")],
+                "0.10": [("misplaced-schema", "warning")],
+            },
+        ),
         (_LEGACY, {None: [("from-expression", "fatal")], "0.13": [("from-expression", "fatal")]}),
     ],
 )

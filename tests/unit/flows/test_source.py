@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gc
 import json
+import weakref
+from typing import Any
 
 import pytest
 import yaml
 from stepflow_client import FlowFileError
+from stepflow_client._data.yaml_reader import read_yaml
 from stepflow_client.flows.checker import find_in, paused_collector
 from stepflow_client.flows.file import parse_json, parse_yaml
 from stepflow_client.flows.source import FlowText, Node, locate, node_of, read_tree
@@ -173,3 +176,10 @@ def test_the_collector_is_paused_and_goes_on() -> None:
     with pytest.raises(ValueError, match="x"):
         failing()
     assert gc.isenabled()
+
+
+def test_the_nodes_of_the_parser_are_freed_without_the_garbage_collector() -> None:
+    freed = list[Any]()
+    with paused_collector():
+        read_yaml("a: [1, 1.5, b, null, true]\n", "f.yaml", lambda reader, _: freed.append(weakref.ref(reader)))
+        assert freed[0]() is None

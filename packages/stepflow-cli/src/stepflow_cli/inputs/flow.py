@@ -108,10 +108,10 @@ def step_ids(flow: Mapping[str, Any]) -> list[str]:
 
 def declared_variables(flow: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the variables that a flow declares, by name, each with the fields of the client's `FlowVariable`."""
-    schema: Any = flow
-    for key in ("schemas", "properties", "variables"):
-        schema = schema.get(key) if isinstance(schema, Mapping) else None
-    schema = schema if isinstance(schema, Mapping) else {}
+    from stepflow_client._data.declared import declared_schema
+
+    found = declared_schema(flow, "variables")
+    schema = found if isinstance(found, Mapping) else {}
     properties, required = schema.get("properties"), schema.get("required")
     return {
         name: {
@@ -130,9 +130,9 @@ def declared_variables(flow: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def required_inputs(flow: Mapping[str, Any]) -> list[str]:
     """Return the names of the input's fields that a flow's schema requires without giving a default."""
-    schema: Any = flow
-    for key in ("schemas", "properties", "input"):
-        schema = schema.get(key) if isinstance(schema, Mapping) else None
+    from stepflow_client._data.declared import declared_schema
+
+    schema = declared_schema(flow, "input")
     if not isinstance(schema, Mapping) or not isinstance(schema.get("required"), list):
         return []
     declared = schema.get("properties")

@@ -54,23 +54,18 @@ def dry_run(target: Target, job: Job, output: Output, flow: str, cache: JobCache
 
 
 def _request(target: Target, job: Job, flow: str) -> dict[str, Any]:
+    from stepflow_client._data.declared import declared_schema
+
     return {
         "server": "embedded" if target.runtime is not None else target.client.url,
         "flow": job.flow_id or flow,
-        "input": None if job.batch is not None else _masked(job.input, _schema(job.flow, "input")),
+        "input": None if job.batch is not None else _masked(job.input, declared_schema(job.flow, "input")),
         "inputs": None if job.batch is None else len(job.batch),
-        "variables": _masked(job.variables, _schema(job.flow, "variables")),
+        "variables": _masked(job.variables, declared_schema(job.flow, "variables")),
         "variables_from_env": job.variables_from_env,
         "overrides": job.overrides,
         "max_concurrency": job.max_concurrency,
     }
-
-
-def _schema(flow: Mapping[str, Any], name: str) -> Any:
-    schema: Any = flow
-    for key in ("schemas", "properties", name):
-        schema = schema.get(key) if isinstance(schema, Mapping) else None
-    return schema
 
 
 def _masked(value: Any, schema: Any) -> Any:

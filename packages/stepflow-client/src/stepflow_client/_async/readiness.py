@@ -15,8 +15,6 @@ from ..flows.components import components_of, known_components, schemas_of
 if TYPE_CHECKING:
     from ..types.server import ComponentList
 
-__all__ = ["wait_ready"]
-
 _PAUSE = 0.2
 """Seconds between two looks. From 0.12 on, a look takes 5 s for each worker that is not connected."""
 _LOOK = 30.0

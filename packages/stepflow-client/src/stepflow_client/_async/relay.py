@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from .._shared.streams import EventStream
     from .handle import RunHandle
 
-__all__ = ["EventResponse", "sse_events"]
-
 _HEADERS = {
     "content-type": "text/event-stream",
     # Proxies neither store nor compress the stream, and do not collect it.

@@ -43,17 +43,18 @@ def with_failed_steps(
         steps: The steps by item index.
         flow: The flow of the run; empty if it is not known, or not needed.
     """
-    from ..flows.causes import ItemRecord, cause_of, flow_reads
+    from ..flows.causes import ItemRecord, cause_of
+    from ..flows.graph import FlowSteps
 
     items = items_of(listed)
-    reads = flow_reads(flow)
+    flow_steps = FlowSteps(flow)
     explained: dict[int, RunItem] = {}
     for place in places:
         item = items[place]
         found, error = steps.get(item.index, ()), _error_of(item)
         if error is None or not found:
             continue
-        cause = cause_of(ItemRecord(flow, item.status, error, found, reads=reads))
+        cause = cause_of(ItemRecord(flow, item.status, error, found, flow_steps=flow_steps))
         failed = next((step for step in found if step.step_id == cause.step_id), None)
         if failed is not None:
             explained[place] = _with_step(item, failed)

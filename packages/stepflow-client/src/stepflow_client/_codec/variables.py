@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .._data.declared import declared_schema
+
 if TYPE_CHECKING:
     from ..types import FlowVariable
 
 
 def flow_variables(flow: Mapping[str, Any]) -> dict[str, FlowVariable]:
     """Return the variables a flow declares under `schemas.properties.variables`; empty if it declares none."""
-    schema: Any = flow
-    for key in ("schemas", "properties", "variables"):
-        schema = schema.get(key) if isinstance(schema, Mapping) else None
+    schema = declared_schema(flow, "variables")
     properties = schema.get("properties") if isinstance(schema, Mapping) else None
     if not isinstance(properties, Mapping) or not properties:
         return {}

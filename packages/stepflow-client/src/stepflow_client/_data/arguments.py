@@ -15,20 +15,6 @@ from .._base.text import cut
 from ..errors import InvalidArgumentError
 from .values import check_json
 
-__all__ = [
-    "check_choice",
-    "check_flag",
-    "check_function",
-    "check_instance",
-    "check_instances",
-    "check_integer",
-    "check_mapping",
-    "check_seconds",
-    "check_text",
-    "check_texts",
-    "wrong",
-]
-
 Chosen = TypeVar("Chosen")
 Kind = TypeVar("Kind")
 

@@ -235,11 +235,14 @@ def portable_path(text: Any) -> Path | None:
 
 def write_path(parts: Iterable[str | int], start: str = "$") -> str:
     """Return a path as text: `$.steps[0].input["a b"]`; `start` is the path that it continues."""
-    return start + "".join(map(_part_text, parts))
+    return start + "".join(map(path_part, parts))
+
+
+def path_part(part: str | int) -> str:
+    """Return a part of a path as text: `.steps`, `[0]` or `["a b"]`."""
+    return f"[{part}]" if isinstance(part, int) else _name_part(part)
 
 
 @lru_cache(maxsize=4096)
-def _part_text(part: str | int) -> str:
-    if isinstance(part, int):
-        return f"[{part}]"
-    return f".{part}" if _PLAIN.fullmatch(part) else f"[{json.dumps(part, ensure_ascii=False)}]"
+def _name_part(name: str) -> str:
+    return f".{name}" if _PLAIN.fullmatch(name) else f"[{json.dumps(name, ensure_ascii=False)}]"

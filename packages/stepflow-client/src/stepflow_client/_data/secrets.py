@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from .declared import declared_schema
+
 HIDDEN = "***"
 _SHORT = 4
 """Texts with fewer characters are hidden only as whole words, because they occur inside many words."""
@@ -180,9 +182,7 @@ def flow_secrets(flow: Mapping[str, Any]) -> Secrets:
 
 def _declarations(flow: Mapping[str, Any]) -> tuple[Any, dict[str, Mapping[str, Any]]]:
     """Return the value under which a flow declares its variables, and the variables that are declared by a schema."""
-    schema: Any = flow
-    for key in ("schemas", "properties", "variables", "properties"):
-        schema = schema.get(key) if isinstance(schema, Mapping) else None
+    schema = declared_schema(flow, "variables", "properties")
     return schema, {name: each for name, each in schema.items() if isinstance(each, Mapping)} if schema else {}
 
 

@@ -137,13 +137,6 @@ class YamlReader:
         self.open: set[int] = set()
         self.sizes: dict[int, int] = {}
         self.mappings: dict[int, _Pairs] = {}
-        self.scalars: dict[str, Callable[[yaml.ScalarNode], Any]] = {
-            "tag:yaml.org,2002:null": lambda node: self.constant(node, _NULLS),
-            "tag:yaml.org,2002:bool": lambda node: self.constant(node, _BOOLEANS),
-            "tag:yaml.org,2002:int": self.integer,
-            "tag:yaml.org,2002:float": self.number,
-            "tag:yaml.org,2002:str": lambda node: node.value,
-        }
 
     def size(self, node: yaml.Node) -> int:
         """Return the number of values that a node expands to. Each node is visited once, even if it is repeated."""
@@ -166,9 +159,9 @@ class YamlReader:
 
     def value(self, node: yaml.Node) -> Any:
         if isinstance(node, yaml.ScalarNode):
-            read = self.scalars.get(node.tag)
+            read = _SCALARS.get(node.tag)
             if read is not None:
-                return read(node)
+                return read(self, node)
         elif isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
             return [self.value(child) for child in node.value]
         elif isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
@@ -201,7 +194,7 @@ class YamlReader:
         """Return a key as it is written: `200` and `true` are the keys '200' and 'true'."""
         if not isinstance(node, yaml.ScalarNode):
             self.fail(node, "a key must be a string, not a list or a mapping", "put text with { } or [ ] in quotes")
-        if node.tag not in self.scalars:
+        if node.tag not in _SCALARS:
             self.refuse_tag(node)
         key: str = node.value
         return key
@@ -250,6 +243,16 @@ class YamlReader:
         mark = node.start_mark
         fault = YamlFault(reason, hint, mark.line + 1, mark.column + 1)
         raise _refusal(self.source, "cannot be used", fault) from None
+
+
+# Outside of the reader: with its own methods in it, the reader and all nodes would be left to the garbage collector.
+_SCALARS: dict[str, Callable[[YamlReader, yaml.ScalarNode], Any]] = {
+    "tag:yaml.org,2002:null": lambda reader, node: reader.constant(node, _NULLS),
+    "tag:yaml.org,2002:bool": lambda reader, node: reader.constant(node, _BOOLEANS),
+    "tag:yaml.org,2002:int": YamlReader.integer,
+    "tag:yaml.org,2002:float": YamlReader.number,
+    "tag:yaml.org,2002:str": lambda reader, node: node.value,
+}
 
 
 def _twice_hint(node: yaml.MappingNode, key: str) -> str:

@@ -12,10 +12,9 @@ from io import TextIOWrapper
 from types import TracebackType
 from typing import IO, Any, Literal, Self
 
+from .._data.declared import declared_schema
 from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
 from ..flows.file import FlowSource, load_file, load_flow, parse_json, parse_yaml, read_file, read_stream, text_of
-
-__all__ = ["InputFormat", "InputStream", "read_inputs"]
 
 InputFormat = Literal["jsonl", "csv", "json", "yaml", "parquet"]
 
@@ -168,9 +167,7 @@ def read_inputs(
         raise InvalidArgumentError(f"the source of inputs is a path or an open file, not {type(source).__name__}")
     if form not in ("jsonl", "csv", "json", "yaml", "parquet"):
         raise InvalidArgumentError(f"format is jsonl, csv, json, yaml or parquet, not {format!r}")
-    schema: Any = {} if flow is None else load_flow(flow)
-    for key in () if flow is None else ("schemas", "properties", "input"):
-        schema = schema.get(key) if isinstance(schema, Mapping) else None
+    schema = None if flow is None else declared_schema(load_flow(flow), "input")
     return InputStream(source, name, form, schema if isinstance(schema, Mapping) else {}, on_bad_line == "stop")
 
 

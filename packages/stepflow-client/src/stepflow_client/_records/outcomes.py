@@ -14,8 +14,6 @@ from .._data.yaml_writer import write_yaml
 from ..errors import FlowFileError, InvalidArgumentError
 from ..types.outcomes import Outcome
 
-__all__ = ["OutcomeFormat", "OutcomeWriter", "output_format_of", "read_outcomes", "write_outcomes"]
-
 OutcomeFormat = Literal["jsonl", "csv", "parquet", "json", "yaml"]
 Record = Mapping[str, Any]
 

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .._base.text import near
 
-__all__ = ["METHODS", "SETTINGS", "Guiding", "guiding"]
-
 METHODS = {
     "batch": "map",
     "cancel": "cancel_run",

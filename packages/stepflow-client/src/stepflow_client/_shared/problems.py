@@ -12,8 +12,6 @@ from typing import Any
 from .. import errors
 from ..errors import StepflowClientError
 
-__all__ = ["MEDIA_TYPE", "Problem", "problem_details"]
-
 MEDIA_TYPE = "application/problem+json"
 
 _STATUSES: tuple[tuple[type[StepflowClientError], HTTPStatus, str], ...] = (

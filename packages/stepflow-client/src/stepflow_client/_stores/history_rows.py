@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from .._data.declared import declared_schema
 from .._data.secrets import HIDDEN, Secrets, hidden_flow
 from ..types.statuses import ExecutionStatus
 
@@ -35,9 +36,7 @@ def without_secrets(
     kept: dict[str, Any], flow: Mapping[str, Any] | None, variables: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """Return the values to record, with each secret replaced by `***`."""
-    properties: Any = flow
-    for key in ("schemas", "properties", "variables", "properties"):
-        properties = properties.get(key) if isinstance(properties, Mapping) else None
+    properties = declared_schema(flow, "variables", "properties")
     declared = properties if isinstance(properties, Mapping) else {}
     names = {name for name in variables or {} if flow is None or _holds_secret(declared.get(name))}
     found = Secrets([each for name, each in (variables or {}).items() if name in names], words=False)

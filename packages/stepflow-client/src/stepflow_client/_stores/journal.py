@@ -26,8 +26,6 @@ from ..types import ExecutionStatus, FlowError
 from ..types.outcomes import Outcome
 from .sqlite import DATABASE_ERRORS, open_private
 
-__all__ = ["Journal"]
-
 # One b-tree without an index beside it, so that an entry is either found or missing.
 _TABLE = """
 CREATE TABLE IF NOT EXISTS entry (

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from .._codec import responses
     from .._rules import chunks
     from .._rules.chunks import Chunk
-    from .._stores.journal import Journal
     from ..flows.file import FlowSource
     from ..types import FlowResult, ListItemsResponse, outcomes
     from ..types.outcomes import Outcome

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from .._shared.streams import SyncEventStream
     from .handle import SyncRunHandle
 
-__all__ = ["SyncEventResponse", "sse_events"]
-
 _HEADERS = {
     "content-type": "text/event-stream",
     # Proxies neither store nor compress the stream, and do not collect it.

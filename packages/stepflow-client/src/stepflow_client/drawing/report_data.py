@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .._codec import failed_items
+from .._data.declared import declared_schema
 from .._data.secrets import Secrets, secrets_of
 from ..flows.account import accounts_of
 from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
@@ -106,9 +107,7 @@ def _with_causes(items: Iterable[RunItem], steps: Iterable[StepDetails], flow: M
 
 
 def _secrets(flow: Mapping[str, Any]) -> Secrets:
-    declared: Any = flow
-    for key in ("schemas", "properties", "variables", "properties"):
-        declared = declared.get(key) if isinstance(declared, Mapping) else None
+    declared = declared_schema(flow, "variables", "properties")
     variables = {
         name: FlowVariable(
             is_secret=each.get("is_secret") is True,

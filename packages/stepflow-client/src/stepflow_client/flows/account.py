@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ..types import ErrorCode
 from ..types.account import FailedChild, RunAccount, StepAccount, StepState
 from ..types.statuses import ExecutionStatus
-from .causes import FAILED, FAILED_STEP, NOT_KNOWN, SILENT, ItemCauses, ItemRecord, flow_reads, is_bare
+from .causes import FAILED, FAILED_STEP, NOT_KNOWN, SILENT, ItemCauses, ItemRecord, is_bare
 from .evaluation import overridden
+from .graph import FlowSteps
 
 if TYPE_CHECKING:
     from ..types import RunArguments, RunDetails, RunItem, StepDetails
@@ -66,7 +67,7 @@ def accounts_of(
     for step in steps:
         by_item.setdefault(step.item_index, []).append(step)
     flow = flow_with(flow, given.overrides if given else None)
-    base = ItemRecord(flow, run.status, None, (), has_steps=has_steps, reads=flow_reads(flow))
+    base = ItemRecord(flow, run.status, None, (), has_steps=has_steps, flow_steps=FlowSteps(flow))
     if given is not None and given.variables is not None:
         base = replace(base, variables=_recorded(given.variables))
     found = {}

@@ -9,25 +9,23 @@ where servers report no errors either (before 0.12), the account says that it do
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from .._data.expressions import Reference
 from ..types import ErrorCode
 from ..types.account import FailureKind
 from ..types.statuses import ExecutionStatus
 from .evaluation import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation, StepRun
-from .graph import FlowSteps, inner_flow, steps_by_id
+from .graph import FlowSteps
 
 if TYPE_CHECKING:
     from ..types import FlowError, StepDetails
 
 __all__ = [
-    "FAILED", "FAILED_STEP", "NOT_KNOWN", "SILENT", "Cause", "FlowReads", "ItemCauses", "ItemRecord", "cause_of",
-    "flow_reads", "is_bare",
+    "FAILED", "FAILED_STEP", "NOT_KNOWN", "SILENT", "Cause", "ItemCauses", "ItemRecord", "cause_of", "is_bare",
 ]  # fmt: skip
 
 SILENT = "the server does not say why"
@@ -37,17 +35,6 @@ _STALLED = re.compile(r"^Step (?P<id>.+) not completed$")
 _EXPRESSION = re.compile(r"^(Input path|Path) .* not found$|^Undefined variable: ", re.DOTALL)
 FAILED = (ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED)
 _LOST = (ErrorCode.LOST, ErrorCode.LOST_BEFORE_START)
-
-
-@dataclass(frozen=True)
-class FlowReads:
-    """What the steps of a flow read."""
-
-    of: Mapping[str | None, Sequence[str]]
-    """The steps whose failure each step, by its id, and the output (None) may inherit, in the order in which they are
-    read. The condition of an `$if` inherits no failure."""
-    inner: frozenset[str]
-    """The ids of the steps in sub-flows."""
 
 
 class Cause(NamedTuple):
@@ -81,29 +68,8 @@ class ItemRecord:
     variables: Any = NOT_KNOWN
     has_steps: bool = True
     """Whether the server lists the steps of this item. If so, the others had not been started."""
-    reads: FlowReads | None = None
-    """The reads of the flow, if they have been computed already."""
-
-
-def flow_reads(flow: Mapping[str, Any]) -> FlowReads:
-    """Return the steps whose failure each step, and the output, may inherit."""
-    steps = FlowSteps(flow)
-    reads: dict[str | None, list[Reference]] = {name: step.reads for name, step in steps.by_id.items()}
-    reads[None] = steps.output_reads
-    inherited = {
-        name: [each.step for each in found if each.step and not each.in_condition and not each.in_default]
-        for name, found in reads.items()
-    }
-    return FlowReads(inherited, frozenset(_inner_steps(steps)))
-
-
-def _inner_steps(steps: FlowSteps) -> Iterator[str]:
-    for step in steps.all:
-        inner = inner_flow(step.value)
-        if inner is not None and isinstance(inner.flow, Mapping):
-            within = FlowSteps(inner.flow)
-            yield from within.by_id
-            yield from _inner_steps(within)
+    flow_steps: FlowSteps | None = None
+    """The steps of the flow, if they have been collected already."""
 
 
 def cause_of(record: ItemRecord) -> Cause:
@@ -122,10 +88,10 @@ class ItemCauses:
     def __init__(self, record: ItemRecord) -> None:
         """Prepare the evaluation of the flow."""
         self.record = record
-        self.definitions = steps_by_id(record.flow)
+        self._flow_steps = record.flow_steps or FlowSteps(record.flow)
+        self.definitions = {name: step.value for name, step in self._flow_steps.by_id.items()}
         self.listed = {step.step_id: step for step in record.steps}
         self.has_outputs = any(step.output is not None for step in record.steps)
-        self._reads = flow_reads(record.flow) if record.reads is None else record.reads
         ended = {name: run for name, step in self.listed.items() if (run := self._run_of(step)) is not None}
         self.evaluation = RecordedEvaluation(
             record.flow, record.input, record.variables, ended, is_over=self.is_over and record.has_steps
@@ -157,7 +123,11 @@ class ItemCauses:
         return True
 
     def _failed_reads(self, reader: str | None) -> list[str]:
-        return [name for name in self._reads.of.get(reader, ()) if name in self.listed and self._has_failed(name)]
+        """Return the failed steps whose failure a step, or the output (None), may inherit, as conditions do not."""
+        steps = self._flow_steps
+        reads = steps.output_reads if reader is None else steps.by_id[reader].reads if reader in steps.by_id else ()
+        names = [each.step for each in reads if each.step and not each.in_condition and not each.in_default]
+        return [name for name in names if name in self.listed and self._has_failed(name)]
 
     def _has_failed(self, step_id: str) -> bool:
         return self.listed[step_id].status in FAILED
@@ -265,7 +235,7 @@ class ItemCauses:
         """The step that the item's error names, unless a step of a sub-flow has the same id (before 0.12)."""
         error = self.record.error
         named = None if error is None else error.step_id
-        return named if named in self.definitions and named not in self._reads.inner else None
+        return named if named in self.definitions and named not in self._flow_steps.inner_ids else None
 
     def _fits(self, step_id: str) -> bool | None:
         """Return whether the item's error is the one of this step; None if that is not known."""

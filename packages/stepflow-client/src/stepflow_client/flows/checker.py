@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +127,7 @@ def find_in(
         # Without its place in the tree; _replace takes thrice as long.
         Finding(*each[:8], excerpt_of(lines, each.line, each.column), flow.name)
         for each in found
-        if not any(not rules or each.rule in rules for line in (0, each.line) for rules in suppressed.get(line, ()))
+        if not (suppressed and _is_suppressed(each, suppressed))
     ]
     return sorted(shown, key=lambda each: (_LEVELS.index(each.level), each.line, each.column, each.rule))
 
@@ -190,6 +190,11 @@ def _suppressions(lines: Sequence[str]) -> dict[int, list[set[str]]]:
     return found
 
 
+def _is_suppressed(finding: Finding, suppressed: Mapping[int, list[set[str]]]) -> bool:
+    places = (0, finding.line)
+    return any(not rules or finding.rule in rules for line in places for rules in suppressed.get(line, ()))
+
+
 def excerpt_of(lines: Sequence[str], line: int, column: int) -> str:
     """Return a line of a file with a mark below the column; empty if there is no such line."""
     if not 1 <= line <= len(lines):
@@ -197,8 +202,9 @@ def excerpt_of(lines: Sequence[str], line: int, column: int) -> str:
     start = max(0, column - 60)
     shown = lines[line - 1][start : start + 100]
     # A tab has the same width in both lines.
-    before = re.sub(r"[^\t]", " ", shown[: column - 1 - start]) if "\t" in shown else ""
-    return f"{shown}\n{before:{column - 1 - start}}^"
+    width = column - 1 - start
+    before = re.sub(r"[^\t]", " ", shown[:width]) if "\t" in shown else " " * width
+    return f"{shown}\n{before}^"
 
 
 def result_of(found: Sequence[Finding]) -> ValidationResult:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._data.declared import declared_schema
 from .._data.expressions import Path, PathError, keyword_of, parse_path, references
 
 __all__ = [
@@ -131,8 +132,7 @@ class Evaluation:
         below = path[1:]
         if not isinstance(name, str):
             raise Failure(8, f"Undefined variable: {name}")
-        declared = self.flow.get("schemas") or {}
-        declared = ((declared.get("properties") or {}).get("variables") or {}).get("properties") or {}
+        declared = declared_schema(self.flow, "variables", "properties") or {}
         try:
             if name in self.variables:
                 return _down(self.variables[name], below)
@@ -217,22 +217,12 @@ class RecordedEvaluation(Evaluation):
             if keyword is None:
                 return self._together(expression, None)
             if keyword == "$coalesce":
-                return self._coalesced(expression)
+                return _or_may_fail(super().value, expression)
         return super().value(expression)
 
-    def _coalesced(self, expression: Any) -> Any:
-        try:
-            return super().value(expression)
-        except NotKnownError as error:
-            # A later alternative may fail.
-            raise NotKnownError(str(error)) from error
-
     def _holds(self, condition: Any) -> bool:
-        try:
-            return super()._holds(condition)
-        except NotKnownError as error:
-            # A branch may fail.
-            raise NotKnownError(str(error)) from error
+        holds: bool = _or_may_fail(super()._holds, condition)
+        return holds
 
     def _together(self, parts: Mapping[Any, Any], kind: type[list[Any]] | None) -> Any:
         found: dict[Any, Any] = {}
@@ -259,6 +249,14 @@ class RecordedEvaluation(Evaluation):
                 raise NotKnownError(f"step {step_id}")
             raise Failure(9, f"Step {step_id} not completed")
         return self.steps[step_id]
+
+
+def _or_may_fail(find: Callable[[Any], Any], expression: Any) -> Any:
+    """Return what is found; if that is not known, what is evaluated next, an alternative or a branch, may fail."""
+    try:
+        return find(expression)
+    except NotKnownError as error:
+        raise NotKnownError(str(error)) from error
 
 
 def _no_call(path: str, given: Any) -> Any:

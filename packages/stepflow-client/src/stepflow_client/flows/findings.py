@@ -104,5 +104,5 @@ class Findings:
         # As servers do, name the expression and not its keyword.
         holder = at.parent if key is None and at.parent is not None and at.part in _REFERENCES else at
         path = holder.path if key is None or key in KEYWORDS else write_path([key], at.path)
-        found = Finding(rule, level, message, path, where.line, where.column, hint, at=at, key=key)
+        found = Finding(rule, level, message, path, where.line, where.column, hint, None, "", "", at, key)
         self.all.setdefault((rule, where.line, where.column, path), found)

@@ -112,12 +112,25 @@ class FlowSteps:
         """The steps that each step may read, in defaults too."""
         return {name: {each.step for each in step.reads if each.step} for name, step in self.by_id.items()}
 
+    @cached_property
+    def inner(self) -> list[tuple[InnerFlow, FlowSteps]]:
+        """The flows in the inputs of the steps."""
+        found = (inner_flow(step.value) for step in self.all)
+        return [(each, FlowSteps(each.flow)) for each in found if each and isinstance(each.flow, Mapping)]
+
+    @cached_property
+    def inner_ids(self) -> set[str]:
+        """The ids of the steps of the flows in the steps, at any depth."""
+        return {name for _, within in self.inner for name in (*within.by_id, *within.inner_ids)}
+
     def needed(self, *, certainly: bool = False) -> set[str]:
         """Return the steps that run because the output, a `mustExecute` step, or a step that runs needs them.
 
         With `certainly`, only those that run whatever the conditions give.
         """
-        needs = {name: _needed_by(step.reads, certainly) for name, step in self.by_id.items()}
+        needs: Mapping[str, Collection[str]] = self._waits
+        if certainly:
+            needs = {name: _needed_by(step.reads, certainly) for name, step in self.by_id.items()}
         starts = {name for name, step in self.by_id.items() if step.must_execute}
         return reachable(starts | _needed_by(self.output_reads, certainly), needs) & self.by_id.keys()
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from .source import Node
 
 __all__ = [
-    "JSON_TYPES", "Mismatch", "definitions_of", "is_among", "is_json_type", "is_number", "json_type", "list_schemas",
-    "mismatches", "referred_name", "resolved",
+    "JSON_TYPES", "Mismatch", "definitions_of", "fields_of", "is_among", "is_json_type", "is_number", "json_type",
+    "list_schemas", "mismatches", "referred_name", "resolved", "type_names",
 ]  # fmt: skip
 
 _DEEPEST = 30
@@ -56,13 +56,10 @@ def referred_name(reference: Any) -> str | None:
     return unquote(found[1]).replace("~1", "/").replace("~0", "~") if found else None
 
 
-def definitions_of(schema: Any, defs: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def definitions_of(schema: Any, defs: Any = None) -> dict[str, Any]:
     """Return the shared schemas that the references in a schema can refer to: its own, and those around it."""
-    known = dict(defs or {})
-    for key in ("definitions", "$defs"):
-        found = schema.get(key) if isinstance(schema, Mapping) else None
-        known |= found if isinstance(found, Mapping) else {}
-    return known
+    own = (schema.get("definitions"), schema.get("$defs")) if isinstance(schema, Mapping) else ()
+    return {name: each for found in (defs, *own) if isinstance(found, Mapping) for name, each in found.items()}
 
 
 def resolved(schema: Any, defs: Mapping[str, Any]) -> Any:
@@ -74,6 +71,19 @@ def resolved(schema: Any, defs: Mapping[str, Any]) -> Any:
         target = defs.get(referred_name(schema["$ref"]) or "", {})
         schema = {**target, **rest} if isinstance(target, Mapping) else target
     return {}
+
+
+def type_names(schema: Mapping[str, Any]) -> list[Any]:
+    """Return the types that a schema allows; empty if it allows all."""
+    given = schema.get("type")
+    return [given] if isinstance(given, str) else given if isinstance(given, list) else []
+
+
+def fields_of(schema: Any) -> tuple[Mapping[str, Any], list[str]]:
+    """Return the schemas of the fields of an object by name, and the names of the required ones."""
+    found = (schema.get("properties"), schema.get("required")) if isinstance(schema, Mapping) else (None, None)
+    names = [each for each in found[1] if isinstance(each, str)] if isinstance(found[1], list) else []
+    return found[0] if isinstance(found[0], Mapping) else {}, names
 
 
 def list_schemas(schema: Mapping[str, Any]) -> tuple[list[Any], Any]:
@@ -121,8 +131,7 @@ def mismatches(node: Node, schema: Any, defs: Mapping[str, Any], *, evaluated: b
         yield Mismatch(node, "no value is allowed here")
     if not isinstance(schema, Mapping):
         return
-    kinds = schema.get("type")
-    kinds = [kinds] if isinstance(kinds, str) else kinds if isinstance(kinds, list) else []
+    kinds = type_names(schema)
     if kinds and not any(is_json_type(node.value, each) for each in kinds):
         wanted = " or ".join(map(str, kinds))
         yield Mismatch(node, f"the schema wants {wanted}, this is {json_type(node.value)}")
@@ -145,10 +154,7 @@ def mismatches(node: Node, schema: Any, defs: Mapping[str, Any], *, evaluated: b
 
 
 def _fields(node: Node, schema: Mapping[str, Any], defs: Mapping[str, Any], evaluated: bool) -> Iterator[Mismatch]:
-    properties = schema.get("properties")
-    properties = properties if isinstance(properties, Mapping) else {}
-    required = schema.get("required")
-    names = [each for each in required if isinstance(each, str)] if isinstance(required, list) else []
+    properties, names = fields_of(schema)
     missing = [each for each in names if each not in node.items]
     meant = {nearest(name, missing) for name in node.items if name not in properties} if missing else set()
     closed = schema.get("additionalProperties") is False and "patternProperties" not in schema

@@ -115,7 +115,10 @@ def _is_run_id(key: str, value: Any) -> bool:
 
 def _differences(expected: Any, actual: Any, path: str) -> Iterator[Difference]:
     if is_matcher(expected):
-        yield from _matcher_differences(expected, actual, path)
+        name, argument = next(iter(expected.items()))
+        _check_matcher(name, argument, path)
+        if not _matches(name, argument, actual):
+            yield Difference(path, short_json(dict(expected)), short_json(actual))
     elif isinstance(expected, Mapping) and isinstance(actual, Mapping):
         for key, value in expected.items():
             found = actual.get(key, _MISSING)
@@ -130,13 +133,6 @@ def _differences(expected: Any, actual: Any, path: str) -> Iterator[Difference]:
             yield from _differences(value, found, write_path([index], path))
     elif not equal(expected, actual):
         yield Difference(path, short_json(expected), short_json(actual))
-
-
-def _matcher_differences(expected: Mapping[str, Any], actual: Any, path: str) -> Iterator[Difference]:
-    name, argument = next(iter(expected.items()))
-    _check_matcher(name, argument, path)
-    if not _matches(name, argument, actual):
-        yield Difference(path, short_json(dict(expected)), short_json(actual))
 
 
 def _matches(name: str, argument: Any, actual: Any) -> bool:

@@ -32,7 +32,7 @@ class Read(NamedTuple):
     @property
     def target(self) -> Node:
         """The value of the keyword."""
-        return self.node.items[f"${self.kind}"]
+        return self.node.items["$" + self.reference.kind]
 
 
 class Step:

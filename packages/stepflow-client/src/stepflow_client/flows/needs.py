@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.text import nearest_hint
+from .._data.declared import declared_schema
 from .._data.expressions import Reference, references
 from ..errors import InvalidArgumentError
-from .graph import FlowSteps, inner_flow, reachable
+from .graph import FlowSteps, reachable
+from .json_schema import definitions_of, fields_of
 
 if TYPE_CHECKING:
     from ..types import FlowVariable
@@ -120,9 +122,7 @@ def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable], *, a
 
     With `any_variable`, variables that the flow does not have may be given.
     """
-    schema = _variable_schema(flow)
-    listed = schema.get("required") if isinstance(schema, Mapping) else None
-    required = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+    _, required = fields_of(declared_schema(flow, "variables"))
     steps = FlowSteps(flow)
     output = _reads(steps.output_reads)
     always = {name for name, step in steps.by_id.items() if step.must_execute}
@@ -157,38 +157,22 @@ def _check_names(names: frozenset[str] | None, given: Iterable[str], overrides: 
             raise InvalidArgumentError(f"the flow has no variable {name!r}", hint=there)
 
 
-def _variable_schema(flow: Mapping[str, Any]) -> Any:
-    schema: Any = flow
-    for key in ("schemas", "properties", "variables"):
-        schema = schema.get(key) if isinstance(schema, Mapping) else None
-    return schema
-
-
 def _variable_names(steps: FlowSteps) -> frozenset[str] | None:
     """Return the variables that a flow declares or reads; None if it has none, or if its schema allows others.
 
     Servers pass undeclared variables on, and flows without a schema may read any.
     """
-    schema = _variable_schema(steps.flow)
-    is_schema = isinstance(schema, Mapping)
-    if is_schema and any(schema.get(key) not in (None, False) for key in _OPEN_SCHEMA):
+    schema = declared_schema(steps.flow, "variables")
+    if isinstance(schema, Mapping) and any(schema.get(key) not in (None, False) for key in _OPEN_SCHEMA):
         return None
-    declared = schema.get("properties") if is_schema else None
-    names = _read_names(steps) | set(declared if isinstance(declared, Mapping) else ())
-    return frozenset(names) or None
+    return frozenset(_read_names(steps).union(fields_of(schema)[0])) or None
 
 
 def _read_names(steps: FlowSteps) -> set[str]:
     """Return the variables that a flow reads, and those that the flows in its steps read."""
-    found = {each.variable for step in steps.all for each in step.reads} | {
-        each.variable for each in steps.output_reads
-    }
-    names = {name.strip() for name in found if name}
-    for step in steps.all:
-        inner = inner_flow(step.value)
-        if inner is not None and inner.is_escaped and isinstance(inner.flow, Mapping):
-            names |= _read_names(FlowSteps(inner.flow))
-    return names
+    reads = (*steps.output_reads, *(each for step in steps.all for each in step.reads))
+    names = {each.variable.strip() for each in reads if each.variable}
+    return names.union(*(_read_names(within) for inner, within in steps.inner if inner.is_escaped))
 
 
 def certain_reads(flow: Mapping[str, Any]) -> list[Reference]:
@@ -229,16 +213,13 @@ def check_inputs(flow: Mapping[str, Any], inputs: Sequence[Any]) -> None:
         InvalidArgumentError: If an input does not match. The message names the place in the input, and the hint says
             how to fix it.
     """
-    schemas = flow.get("schemas")
-    properties = schemas.get("properties") if isinstance(schemas, Mapping) else None
-    schema = properties.get("input") if isinstance(properties, Mapping) else None
-    if not isinstance(schemas, Mapping) or not isinstance(schema, Mapping):
+    schema = declared_schema(flow, "input")
+    if not isinstance(schema, Mapping):
         return
-    from .json_schema import definitions_of, mismatches
+    from .json_schema import mismatches
     from .source import node_of
 
-    shared = schemas.get("$defs")
-    defs = definitions_of(schema, shared if isinstance(shared, Mapping) else {})
+    defs = definitions_of(schema, flow["schemas"].get("$defs"))
     for index, value in enumerate(inputs):
         wrong = next(mismatches(node_of(value), schema, defs), None)
         if wrong is not None:

@@ -8,7 +8,7 @@ from typing import Any
 from .components import BUILTINS
 from .evaluation import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation
 from .graph import steps_by_id
-from .json_schema import Mismatch, mismatches
+from .json_schema import Mismatch, definitions_of, mismatches
 from .source import node_of
 
 __all__ = ["has_schema", "hint_for", "may_return", "refusal"]
@@ -65,8 +65,7 @@ def hint_for(flow: Mapping[str, Any], step_id: str | None, input: Any, variables
 def _mismatch(value: Any, schema: Any) -> Mismatch | None:
     if not isinstance(schema, Mapping):
         return None
-    defs = schema.get("$defs")
-    return next(mismatches(node_of(value), schema, defs if isinstance(defs, Mapping) else {}), None)
+    return next(mismatches(node_of(value), schema, definitions_of(schema)), None)
 
 
 def _is_literal(flow: Mapping[str, Any], step: Mapping[str, Any], schema: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.text import nearest_hint
 from .._data.arguments import check_text
+from .._data.declared import declared_schema
 from .._data.expressions import Reference, portable_path, references
 from .._data.secrets import is_hidden
 from .._data.values import merge_overrides
@@ -302,12 +303,10 @@ def flow_until(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tup
         reads[name] = reads.get(name, set()) | {each.step for each in given if each.step}
     needed = reachable([step], reads)
     cut = {**flow, "steps": [each for name, each in steps.items() if name in needed], "output": {"$step": step}}
-    schemas = flow.get("schemas")
-    properties = schemas.get("properties") if isinstance(schemas, Mapping) else None
-    if isinstance(schemas, Mapping) and isinstance(properties, Mapping):
+    if isinstance(properties := declared_schema(flow), Mapping):
         # The output schema only applies to the whole flow.
         kept = {name: schema for name, schema in properties.items() if name != "output"}
-        cut["schemas"] = {**schemas, "properties": kept}
+        cut["schemas"] = {**flow["schemas"], "properties": kept}
     # Overrides of unknown steps are kept, so that they are rejected later.
     left = {name: change for name, change in changes.items() if name in needed or name not in steps}
     return cut, left or None

@@ -10,7 +10,7 @@ from os import PathLike, fsdecode
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.lazy import lazy_module
-from .._data.expressions import PathError, parse_path, write_path
+from .._data.expressions import PathError, parse_path, path_part
 from .._data.values import check_json
 from ..errors import FlowFileError
 from .file import MAX_YAML_LENGTH, FlowSource, load_flow, parse_json, parse_yaml, read_file, text_of
@@ -84,11 +84,11 @@ class Node:
     @property
     def path(self) -> str:
         """Its path in the whole text, such as `$.steps[0].input`."""
-        parts, node = list[str | int](), self
+        text, node = "", self
         while node.parent is not None:
-            parts.append(node.part)
+            text = path_part(node.part) + text
             node = node.parent
-        return write_path(reversed(parts))
+        return "$" + text
 
     def get(self, key: str) -> Node | None:
         """Return the value of a key; None if the key does not exist."""

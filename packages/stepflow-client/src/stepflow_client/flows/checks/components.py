@@ -11,7 +11,7 @@ from ..._data.expressions import keyword_of, portable_path, references
 from ..components import Catalogue, Components
 from ..findings import Findings
 from ..graph import inner_flow
-from ..json_schema import mismatches
+from ..json_schema import definitions_of, fields_of, mismatches
 from ..model import FlowModel, Read, Step
 from ..source import Node
 
@@ -93,7 +93,7 @@ def _check_input(step: Step, schema: Any, found: Findings) -> None:
     given = step.node.get("input") or Node(None, component.line, component.column).put(step.node, "input")
     schema = schema if isinstance(schema, Mapping) else {}
     misplaced = _misplaced_keys(step, schema, found)
-    for wrong in mismatches(given, schema, schema.get("$defs", {}), evaluated=True):
+    for wrong in mismatches(given, schema, definitions_of(schema), evaluated=True):
         if wrong.node is given and wrong.key in misplaced:
             continue
         if wrong.key is not None:
@@ -107,13 +107,10 @@ def _check_input(step: Step, schema: Any, found: Findings) -> None:
 
 def _misplaced_keys(step: Step, schema: Mapping[str, Any], found: Findings) -> list[str]:
     """Return the keys of the step that are indented into its input, where they are data; they are faults."""
-    given, fields = step.node.get("input"), schema.get("properties")
-    fields = fields if isinstance(fields, Mapping) else {}
+    given, fields = step.node.get("input"), fields_of(schema)[0]
     if given is None or keyword_of(given.items) is not None:
         return []
-    keys = {
-        key: key.replace("_", "").lower() for key in given.items if not (isinstance(fields, Mapping) and key in fields)
-    }
+    keys = {key: key.replace("_", "").lower() for key in given.items if key not in fields}
     misplaced = {key: _OF_STEP[plain] for key, plain in keys.items() if plain in _OF_STEP}
     for key, meant in misplaced.items():
         found.add("misplaced-key", "warning", given, f"{key!r} in the input is passed to the component as data",

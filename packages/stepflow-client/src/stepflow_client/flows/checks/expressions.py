@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from ..._base.text import near, nearest
 from ..._data.expressions import KEYWORDS, PathError, ambiguity, has_wildcard, keyword_of, parse_path
+from ..edit.text import one_line
 from ..findings import Findings
 from ..source import Node
 
@@ -160,17 +161,11 @@ def _written(reference: str) -> str:
     assert name is not None
     kind, parts = name[0].rpartition(".")[2], re.findall(_PATH, reference[name.end() :])
     if kind.startswith("input"):
-        return f"{{$input: {_path(parts)}}}"
+        return one_line({"$input": "$" + "".join(parts)})
     if not parts:
         return f"{{${'step' if kind.startswith('step') else 'variable'}: NAME}}"
     first, rest = parts[0].strip(".[]'\""), parts[1:]
     if not kind.startswith("step"):
-        return f"{{$variable: {first if not rest else _path(parts)}}}"
+        return one_line({"$variable": first if not rest else "$" + "".join(parts)})
     rest = rest[1:] if rest and rest[0].strip(".[]'\"") in _OUTPUTS else rest
-    return f"{{$step: {first}, path: {_path(rest)}}}" if rest else f"{{$step: {first}}}"
-
-
-def _path(parts: list[str]) -> str:
-    path = "$" + "".join(parts)
-    # Between braces, YAML takes a bracket for the beginning of a list.
-    return f"'{path}'" if "[" in path and "'" not in path else path
+    return one_line({"$step": first, "path": "$" + "".join(rest)} if rest else {"$step": first})

@@ -70,16 +70,17 @@ def _check_order(model: FlowModel, step: Step, read: Read, found: Findings) -> N
 
 
 def _check_needed(model: FlowModel, found: Findings) -> None:
-    if any(rule in _HIDING and path.startswith(model.root.path) for rule, _, _, path in found.all):
-        return
     # A step that only a default names has a finding of its own.
     defaults = {read.step for read in model.reads if read.step and read.reference.in_default}
     needed = model.graph.needed() | model.graph.upstream(defaults)
-    for step in model.steps:
-        if step.id not in needed and step.id.strip():
-            found.add("unused-step", "warning", step.node.items["id"], f"step {step.id!r} never runs: neither the "
-                      "output nor a step that runs needs it", "name it in the output, set mustExecute: true, or remove "
-                      "it")  # fmt: skip
+    unused = [step for step in model.steps if step.id not in needed and step.id.strip()]
+    root = model.root.path
+    if unused and any(rule in _HIDING and path.startswith(root) for rule, _, _, path in found.all):
+        return
+    for step in unused:
+        found.add("unused-step", "warning", step.node.items["id"], f"step {step.id!r} never runs: neither the output "
+                  "nor a step that runs needs it",
+                  "name it in the output, set mustExecute: true, or remove it")  # fmt: skip
 
 
 def _check_stalls(

@@ -189,8 +189,9 @@ def _check_schemas(schemas: Node, found: Findings) -> None:
         return
     for key in schemas.items:
         if key in _PROPERTIES:
-            is_refused = found.target is not None and found.target >= (0, 11)
-            level = "fatal" if is_refused and "properties" not in schemas.items else "error"
+            is_old = found.target is not None and found.target < (0, 11)
+            is_refused = found.target is not None and "properties" not in schemas.items
+            level = "warning" if is_old else "fatal" if is_refused else "error"
             found.add("misplaced-schema", level, schemas, f"schemas.{key} belongs into schemas.properties: old servers "
                       "drop it, 0.11 and newer refuse it", f"write schemas: {{properties: {{{key}: ...}}}}",
                       key=key)  # fmt: skip
@@ -237,7 +238,9 @@ def _unknown(node: Node, key: str, what: str, known: dict[str, str], found: Find
     same = next((each for each in known if _plain(each) == _plain(key)), None)
     earlier = _EARLIER.get(_plain(key))
     hint = f"write {same!r}" if same else earlier or near(key, known, f"{what} has")
-    level = "error" if same or (not earlier and nearest(key, known)) else "warning"
+    # Without a value, nothing is lost.
+    is_lost = node.items[key].value not in (None, {}, [])
+    level = "error" if is_lost and (same or (not earlier and nearest(key, known))) else "warning"
     found.add("unknown-key", level, node, f"{what} has no key {key!r}: servers drop it in silence", hint, key=key)
 
 

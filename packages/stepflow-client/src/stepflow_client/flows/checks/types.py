@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from ..._base.text import near
 from ..._data.expressions import Path, keyword_of, write_path
 from ..components import Catalogue
+from ..edit.text import one_line
 from ..findings import Findings
 from ..model import Read
 from ..source import Node
@@ -248,13 +249,8 @@ def _with_path(slot: Slot, word: str, path: str) -> str:
         given = slot.node.get("path")
         before = str(given.value) if given is not None and given.value else "$"
         whole = _whole(before) + below
-        return f"{{$step: {value}}}" if whole == "$" else f"{{$step: {value}, path: {_quoted(whole)}}}"
-    return f"{{{word}: {_quoted(_whole(str(value or '$')) + below)}}}"
-
-
-def _quoted(path: str) -> str:
-    """Return a path for use in YAML between braces, where paths with brackets must be quoted."""
-    return f'"{path}"' if "[" in path and '"' not in path else path
+        return one_line({"$step": value} if whole == "$" else {"$step": value, "path": whole})
+    return one_line({word: _whole(str(value or "$")) + below})
 
 
 def _whole(path: str) -> str:

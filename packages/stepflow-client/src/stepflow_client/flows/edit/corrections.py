@@ -12,12 +12,10 @@ from ..._base.text import meant, nearest
 from ..._data.expressions import keyword_of
 from ..findings import Finding, Fix
 from ..source import FlowText, Node
-from .text import Edit, apply
+from .text import Edit, apply, one_line
 
 __all__ = ["Corrected", "corrected", "with_rewrites"]
 
-_SAFE = re.compile(r"[$/\w][\w$/.-]*")
-"""Names that need no quotes."""
 _CLEAR = 0.75
 """Minimum similarity of a word and the name that it is a misspelling of, for a fix."""
 _SHAPES = {
@@ -178,7 +176,7 @@ class _Rewriter:
     def renamed(self, finding: Finding, name: str) -> Fix | None:
         """Return the fix that corrects a misspelt key or name; None if it is not certain."""
         at = finding.at
-        if at is None or not _SAFE.fullmatch(name):
+        if at is None or one_line(name) != name:
             return None
         if finding.key is not None:
             key, old = at.keys[finding.key], finding.key
@@ -198,7 +196,7 @@ class _Rewriter:
         at = finding.at
         if at is None or (new := _old_reference(at)) is None:
             return finding
-        text = self.mapping(new)
+        text = self.written(new)
         written = self.text[at.start : at.end] if at.start >= 0 else "#"
         fix = None if "#" in written else Fix(at.start, at.end, written, text)
         return finding._replace(hint=f"write {text}", fix=fix)
@@ -213,15 +211,15 @@ class _Rewriter:
             return finding
         step = max(names, key=len)
         path = "$" + at.value[len(step) :]
-        finding = finding._replace(hint=f"write {self.mapping({'$step': step, 'path': path})}")
+        finding = finding._replace(hint=f"write {self.written({'$step': step, 'path': path})}")
         if at.start < 0 or at.original is not None:
             return finding
         if holder.is_flow:
-            text = self.mapping({"$step": step, "path": path})[1:-1].split(": ", 1)[1]
+            text = self.written({"$step": step, "path": path})[1:-1].split(": ", 1)[1]
         else:
             newline = "\r\n" if "\r\n" in self.text else "\n"
             indent = " " * (holder.keys["$step"].column - 1)
-            text = f"{self.scalar(step)}{newline}{indent}path: {self.scalar(path)}"
+            text = f"{self.written(step)}{newline}{indent}path: {self.written(path)}"
         return finding._replace(fix=Fix(at.start, at.end, self.text[at.start : at.end], text))
 
     def of_wrong_type(self, finding: Finding) -> Finding:
@@ -234,14 +232,9 @@ class _Rewriter:
         is_plain = written and "\n" not in written and written[0] not in "&!"
         return finding._replace(fix=Fix(at.start, at.end, written, json.dumps(written)) if is_plain else None)
 
-    def mapping(self, value: Mapping[str, str]) -> str:
-        """Return a mapping in braces."""
-        if self.is_json:
-            return json.dumps(value, ensure_ascii=False)
-        return "{" + ", ".join(f"{key}: {self.scalar(each)}" for key, each in value.items()) + "}"
-
-    def scalar(self, value: str) -> str:
-        return value if _SAFE.fullmatch(value) and not self.is_json else json.dumps(value, ensure_ascii=False)
+    def written(self, value: Any) -> str:
+        """Return a value in one line."""
+        return json.dumps(value, ensure_ascii=False) if self.is_json else one_line(value)
 
 
 def _old_reference(node: Node) -> dict[str, str] | None:

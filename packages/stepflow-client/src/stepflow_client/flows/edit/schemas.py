@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..source import Key, Node
-from .text import Edit, NotEditableError, addition, block_key, changed_file, flow_text, json_text, line_end, newline_of
+from .text import Edit, NotEditableError, addition, block_key, changed_file, flow_text, line_end, newline_of, one_line
 
 __all__ = ["add_schemas"]
 
 _LINE = 110
 """Maximum length of a line."""
-_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_RESERVED = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
 
 Schemas = Mapping[str, Any]
 
@@ -108,7 +105,7 @@ def _keys(values: Schemas, indent: int, newline: str) -> str:
     lines = list[str]()
     for key, value in values.items():
         start = f"{' ' * indent}{block_key(key)}:"
-        short = f"{start} {_flow(value)}"
+        short = f"{start} {one_line(value)}"
         if (
             not isinstance(value, (Mapping, list))
             or not value
@@ -124,21 +121,7 @@ def _keys(values: Schemas, indent: int, newline: str) -> str:
 
 def _element(value: Any, indent: int, newline: str) -> str:
     """Return an element of a list in block style."""
-    short = f"{' ' * indent}- {_flow(value)}"
+    short = f"{' ' * indent}- {one_line(value)}"
     if len(short) <= _LINE or not isinstance(value, Mapping) or not value:
         return short
     return f"{' ' * indent}- {_keys(value, indent + 2, newline).lstrip(' ')}"
-
-
-def _flow(value: Any) -> str:
-    """Return a value as YAML between braces."""
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{_word(key)}: {_flow(each)}' for key, each in value.items())}}}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_flow, value))}]"
-    return _word(value)
-
-
-def _word(value: Any) -> str:
-    is_plain = isinstance(value, str) and _WORD.fullmatch(value) and value.lower() not in _RESERVED
-    return str(value) if is_plain else json_text(value)

@@ -14,8 +14,12 @@ from ..source import Key, Node, read_tree
 
 __all__ = [
     "Edit", "NotEditableError", "addition", "apply", "block_key", "block_keys", "block_text", "changed_file",
-    "flow_text", "json_text", "line_end", "newline_of", "plain_text",
+    "flow_text", "json_text", "line_end", "newline_of", "one_line", "plain_text",
 ]  # fmt: skip
+
+_PLAIN = re.compile(r"(?!0[xob][\da-f_]*$|[\d._-]+(?:e[+-]?\d+)?$)[$/\w][\w$/.-]*", re.IGNORECASE)
+"""Texts that need no quotes: no numbers or dates."""
+_RESERVED = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
 
 Edit = tuple[int, int, str]
 """A replacement in a text: start offset, end offset, new text."""
@@ -102,6 +106,16 @@ def json_text(value: Any, indent: str | None = None) -> str:
     return "".join(
         each if each.isprintable() or each in "\n\t" or each > "\uffff" else f"\\u{ord(each):04x}" for each in text
     )
+
+
+def one_line(value: Any) -> str:
+    """Return a value as YAML in one line: `{$step: a, path: "$.x[0]"}`."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{one_line(key)}: {one_line(each)}' for key, each in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(one_line, value))}]"
+    is_plain = isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _RESERVED
+    return str(value) if is_plain else json_text(value)
 
 
 def plain_text(value: Any) -> str:

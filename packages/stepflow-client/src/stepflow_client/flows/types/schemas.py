@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..json_schema import JSON_TYPES, definitions_of, list_schemas, referred_name
+from ..json_schema import JSON_TYPES, definitions_of, fields_of, list_schemas, referred_name, type_names
 from .model import (
     NEVER,
     NULL,
@@ -112,8 +112,7 @@ class _Reader:
         return _same(told)._replace(is_secret=is_secret)
 
     def _typed(self, schema: Mapping[str, Any], depth: int) -> Type:
-        given = schema.get("type")
-        kinds = [given] if isinstance(given, str) else given if isinstance(given, list) else []
+        kinds = type_names(schema)
         if not kinds and self._is_source and isinstance(schema.get("properties"), Mapping):
             kinds = ["object"]
         if not kinds:
@@ -132,9 +131,7 @@ class _Reader:
         return Plain(kind)
 
     def _object(self, schema: Mapping[str, Any], depth: int) -> Member:
-        properties, required = schema.get("properties"), schema.get("required")
-        properties = properties if isinstance(properties, Mapping) else {}
-        names = [each for each in required if isinstance(each, str)] if isinstance(required, list) else []
+        properties, names = fields_of(schema)
         fields = {str(name): Field(self.read(each, depth + 1), str(name) in names) for name, each in properties.items()}
         fields |= {name: Field(UNKNOWN) for name in names if name not in fields}
         extra = schema.get("additionalProperties", True)
