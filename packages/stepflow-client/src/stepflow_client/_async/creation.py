@@ -146,7 +146,9 @@ class RunCreator:
         if wait and current_deadline() is not None:
             wait = _held(wait)
         has_others = deduplicate or variables_from_env or variables is not None or overrides is not None
-        key = None if has_others else (digest, requests.check_concurrency(max_concurrency), wait)
+        if max_concurrency is not None:
+            requests.check_concurrency(max_concurrency)
+        key = None if has_others else (digest, max_concurrency, wait)
         registry = self._flows.registries.current
         shared = registry.shared_flow(digest)
         # If runs are spread over several servers, these share a store, which survives the restart of a server.
