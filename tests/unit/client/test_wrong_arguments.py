@@ -23,6 +23,7 @@ import pytest
 import stepflow_client
 from stepflow_client import InvalidArgumentError, StepflowClient, StepflowClientError, StepflowRuntime, testing
 from stepflow_client._data.arguments import wrong
+from stepflow_client._shared import options as options_module
 from stepflow_client._shared.options import ClientOptions
 
 from scripts.public_surface import PUBLIC_MODULES
@@ -146,7 +147,7 @@ def parameters(function: Any) -> list[inspect.Parameter]:
         if each.kind is not each.VAR_KEYWORD:
             found.append(each)
         elif "Unpack[" in str(each.annotation):
-            options = getattr(stepflow_client, str(each.annotation).removeprefix("Unpack[").removesuffix("]"))
+            options = getattr(options_module, str(each.annotation).removeprefix("Unpack[").removesuffix("]"))
             keyword = inspect.Parameter.KEYWORD_ONLY
             found += [inspect.Parameter(name, keyword, default=None) for name in options.__annotations__]
     return found

@@ -564,5 +564,5 @@ def test_an_assertion_in_a_transport_of_a_test_is_seen(twin: str) -> None:
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("value", [0, -1, True, 1.5, "1", None])
 def test_what_is_no_number_of_bytes(twin: str, value: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match="max_response_bytes is a number of bytes above zero"):
+    with pytest.raises(InvalidArgumentError, match="max_response_bytes is an integer of at least 1"):
         ask(twin, Server(), list_runs, max_response_bytes=value)

@@ -572,7 +572,9 @@ class StepflowClient(Guiding, Picklable):
             from ..flows.needs import check_inputs
 
             check_inputs(flow, requests.items_of(input))
-        check_choice(on_cancel, "on_cancel", ("detach", "cancel"))
+        if on_cancel != "detach":
+            # What is usual costs no call.
+            check_choice(on_cancel, "on_cancel", ("detach", "cancel"))
         given = (flow, input, overrides, variables, variables_from_env)
         finish = partial(self._result_of, began, deadline, progress)
         if cache is None:

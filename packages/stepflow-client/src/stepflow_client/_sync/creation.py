@@ -164,7 +164,9 @@ class RunCreator:
             wait = _held(wait)
         input, variables, overrides, most = given
         has_others = deduplicate or variables_from_env or variables is not None or overrides is not None
-        key = None if has_others else (digest, requests.check_concurrency(most), wait)
+        if most is not None:
+            requests.check_concurrency(most)
+        key = None if has_others else (digest, most, wait)
         registry = self._flows.registries.current
         shared = registry.shared_flow(digest)
         # If runs are spread over several servers, these share a store, which survives the restart of a server.

@@ -49,7 +49,9 @@ def changed_file(
         change: Returns the edits of a text, from its tree, and the value that it then has.
         problem: What is wrong if the edits change anything else, or it is invalid: the message of a FlowFileError.
     """
-    text = text_of(content, source)
+    # Refuses what is not UTF-8; the byte order mark stays here.
+    text_of(content, source)
+    text = content.decode("utf-8")
     mark = "\ufeff" if text.startswith("\ufeff") else ""
     text = text.removeprefix("\ufeff")
     edits, wanted = change(text, read_tree(text, source))
