@@ -108,7 +108,7 @@ def test_a_client_waits_until_the_workers_are_connected(
 def test_what_is_waited_for_are_paths(wrong: Any) -> None:
     with (
         SyncStepflowClient("http://127.0.0.1:9") as client,
-        pytest.raises(InvalidArgumentError, match="components are paths such as"),
+        pytest.raises(InvalidArgumentError, match="components is a path such as"),
     ):
         client.wait_ready(wrong)
 

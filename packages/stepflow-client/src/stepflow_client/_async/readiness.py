@@ -7,9 +7,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
 
+from .._data.arguments import check_texts, wrong
 from .._rules.deadline import deadline_of, deadline_scope
 from .._rules.transient import TRANSIENT_ERRORS
-from ..errors import InvalidArgumentError, RequestTimeoutError
+from ..errors import RequestTimeoutError
 from ..flows.components import components_of, known_components, schemas_of
 
 if TYPE_CHECKING:
@@ -59,13 +60,9 @@ async def wait_ready(
 
 
 def _paths(components: str | Iterable[str]) -> list[str]:
-    try:
-        listed = [components] if isinstance(components, str) else list(components)
-    except TypeError:
-        listed = [repr(components)]
-    for each in listed:
-        if not (isinstance(each, str) and each.startswith("/")):
-            raise InvalidArgumentError(f"components are paths such as /python/summarize, not {each!r}")
+    listed = check_texts(components, "components")
+    if not all(each.startswith("/") for each in listed):
+        raise wrong("components", "a path such as /python/summarize, or a list of paths", components)
     return listed
 
 

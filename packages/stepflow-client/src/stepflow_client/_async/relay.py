@@ -7,14 +7,15 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .._data.arguments import check_function, check_instance
 from .._shared.problems import problem_details
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..events import HeartbeatEvent, RunCompletedEvent, RunEvent
+from .handle import RunHandle
 
 if TYPE_CHECKING:
     from .._shared.problems import Problem
     from .._shared.streams import EventStream
-    from .handle import RunHandle
 
 _HEADERS = {
     "content-type": "text/event-stream",
@@ -69,6 +70,8 @@ async def sse_events(
     Raises:
         InvalidArgumentError: If `heartbeat` is not valid.
     """
+    check_instance(handle, "handle", RunHandle)
+    check_function(payload, "payload")
     after = last_event_id or None
     options = {"include_results": include_results, "include_sub_runs": include_sub_runs}
     handle.events(heartbeat=heartbeat)  # A wrong heartbeat is the application's fault, not its caller's.

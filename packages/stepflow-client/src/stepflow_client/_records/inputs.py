@@ -12,8 +12,9 @@ from io import TextIOWrapper
 from types import TracebackType
 from typing import IO, Any, Literal, Self
 
+from .._data.arguments import check_choice, wrong
 from .._data.declared import declared_schema
-from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
+from ..errors import FlowFileError, FlowFileNotFoundError
 from ..flows.file import FlowSource, load_file, load_flow, parse_json, parse_yaml, read_file, read_stream, text_of
 
 InputFormat = Literal["jsonl", "csv", "json", "yaml", "parquet"]
@@ -156,17 +157,16 @@ def read_inputs(
         FlowFileError: If the file cannot be read; while iterating too.
         InvalidArgumentError: If an argument is invalid.
     """
-    if on_bad_line not in ("fail", "stop"):
-        raise InvalidArgumentError(f"on_bad_line is 'fail' or 'stop', not {on_bad_line!r}")
+    check_choice(on_bad_line, "on_bad_line", ("fail", "stop"))
+    if format is not None:
+        check_choice(format, "format", ("jsonl", "csv", "json", "yaml", "parquet"))
     if isinstance(source, (str, os.PathLike)):
         source = name = os.fsdecode(source)
         form = format or _ENDINGS.get(name.lower().rpartition(".")[2], "yaml")
     elif hasattr(source, "read"):
         name, form = _name(source), format or "jsonl"
     else:
-        raise InvalidArgumentError(f"the source of inputs is a path or an open file, not {type(source).__name__}")
-    if form not in ("jsonl", "csv", "json", "yaml", "parquet"):
-        raise InvalidArgumentError(f"format is jsonl, csv, json, yaml or parquet, not {format!r}")
+        raise wrong("source", "a path or an open file", source)
     schema = None if flow is None else declared_schema(load_flow(flow), "input")
     return InputStream(source, name, form, schema if isinstance(schema, Mapping) else {}, on_bad_line == "stop")
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import IO, Any, Literal, Self
 
+from .._data.arguments import check_choice, wrong
 from .._data.yaml_writer import write_yaml
 from ..errors import FlowFileError, InvalidArgumentError
 from ..types.outcomes import Outcome
@@ -104,7 +105,7 @@ def write_outcomes(target: str | os.PathLike[str] | IO[str], *, format: OutcomeF
             file: Any = open(name, "wb") if form == "parquet" else open(name, "w", **how)  # noqa: SIM115
         return OutcomeWriter(file, name, form, is_own=True)
     if not hasattr(target, "write"):
-        raise InvalidArgumentError(f"outcomes are written to a path or an open file, not {type(target).__name__}")
+        raise wrong("target", "a path or an open file", target)
     return OutcomeWriter(
         target, str(getattr(target, "name", "the file")), output_format_of("", format or "jsonl"), False
     )
@@ -121,9 +122,7 @@ def output_format_of(path: str, given: str | None) -> OutcomeFormat:
     if form is None:
         endings = ", ".join(f".{ending}" for ending in ENDINGS)
         raise InvalidArgumentError(f"the name of {path} ends in none of {endings}", hint="format says what it is")
-    known = next((each for each in ENDINGS.values() if each == form), None)
-    if known is None:
-        raise InvalidArgumentError(f"format is jsonl, csv, json, yaml or parquet, not {given!r}")
+    known: OutcomeFormat = check_choice(form, "format", tuple(dict.fromkeys(ENDINGS.values())))
     if known == "parquet":
         from .parquet import imported
 

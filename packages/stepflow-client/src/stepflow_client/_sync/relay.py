@@ -9,14 +9,15 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .._data.arguments import check_function, check_instance
 from .._shared.problems import problem_details
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..events import HeartbeatEvent, RunCompletedEvent, RunEvent
+from .handle import SyncRunHandle
 
 if TYPE_CHECKING:
     from .._shared.problems import Problem
     from .._shared.streams import SyncEventStream
-    from .handle import SyncRunHandle
 
 _HEADERS = {
     "content-type": "text/event-stream",
@@ -71,6 +72,8 @@ def sse_events(
     Raises:
         InvalidArgumentError: If `heartbeat` is not valid.
     """
+    check_instance(handle, "handle", SyncRunHandle)
+    check_function(payload, "payload")
     after = last_event_id or None
     options = {"include_results": include_results, "include_sub_runs": include_sub_runs}
     handle.events(heartbeat=heartbeat)  # A wrong heartbeat is the application's fault, not its caller's.
