@@ -35,7 +35,7 @@ class Noted(SyncStepflowClient):
 
 def test_a_view_passes_what_a_method_has() -> None:
     client = Noted(URL)
-    view = client.with_options(timeout=3, check_input=True, variables={"a": 1})
+    view = client.with_options(timeout=3, cache=None, variables={"a": 1})
     view.submit({"steps": []}, 1, variables={"b": 2})
     assert view.seen == ({"steps": []}, 1, {"timeout": 3, "variables": {"a": 1, "b": 2}})
     further = view.with_options(timeout=5)

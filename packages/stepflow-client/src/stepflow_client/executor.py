@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from ._codec.requests import RunId, Variables
@@ -45,6 +46,7 @@ class StepflowExecutor(Protocol, metaclass=_LooksOnly):
         *,
         variables: Variables | None = None,
         variables_from_env: bool = False,
+        max_concurrency: int | None = None,
         timeout: float | None = None,
         deduplicate: bool = False,
         idempotency_key: str | None = None,
@@ -52,6 +54,7 @@ class StepflowExecutor(Protocol, metaclass=_LooksOnly):
         check_input: bool = False,
         progress: ProgressOption = False,
         cache: ResultCache | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> FlowResult:
         """Run a flow on one input and return its result. The options are those of `StepflowClient.run`."""
         ...
@@ -68,6 +71,8 @@ class StepflowExecutor(Protocol, metaclass=_LooksOnly):
         timeout: float | None = None,
         deduplicate: bool = False,
         idempotency_key: str | None = None,
+        check_input: bool = False,
+        labels: Mapping[str, str] | None = None,
     ) -> str:
         """Start a flow and return the id of its run. The options are those of `StepflowClient.submit`."""
         ...

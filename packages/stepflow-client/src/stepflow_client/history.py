@@ -20,7 +20,17 @@ from uuid import UUID
 
 from ._data.arguments import check_instances, check_integer, check_mapping, check_seconds, check_text, check_texts
 from ._stores.folders import user_folder
-from ._stores.history_rows import ADDED, COLUMNS, FIELDS, DamagedRowError, decoded, fields_of, row_of, without_secrets
+from ._stores.history_rows import (
+    ADDED,
+    COLUMNS,
+    FIELDS,
+    DamagedRowError,
+    annotated,
+    decoded,
+    fields_of,
+    row_of,
+    without_secrets,
+)
 from ._stores.sqlite import SharedFile
 from .types.history_entry import HistoryEntry
 
@@ -158,6 +168,36 @@ class History(SharedFile):
         """
         with self._warning("update a run"), self._opened() as connection:
             connection.execute("UPDATE runs SET status = ? WHERE run_id = ?", (str(status), str(run_id)))
+
+    def annotate(self, run_id: str | UUID, note: str | None = None, *, labels: Mapping[str, str] | None = None) -> None:
+        """Set the note of a recorded run, or add labels to it. Errors of the file are logged once, as a warning.
+
+        Args:
+            run_id: The run. A run that is not recorded stays so.
+            note: The note; it replaces an earlier one. None, the default: the note stays.
+            labels: Labels, which replace those of the same names. None, the default: the labels stay.
+
+        Raises:
+            InvalidArgumentError: If an argument is invalid.
+        """
+        wanted = str(run_id) if isinstance(run_id, UUID) else check_text(run_id, "run_id")
+        given = {} if labels is None else dict(check_mapping(labels, "labels"))
+        for name, value in given.items():
+            check_text(value, f"labels[{name!r}]")
+        if note is not None:
+            check_text(note, "note")
+        with self._warning("annotate a run"), self._opened() as connection:
+            # The row must not change between the two statements.
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                row = connection.execute(f"SELECT {COLUMNS} FROM runs WHERE run_id = ?", [wanted]).fetchone()  # noqa: S608
+                if row is not None:
+                    values = annotated(row, note, given)
+                    marks = ", ".join("?" * len(values))
+                    update = f"UPDATE runs SET ({COLUMNS}) = ({marks}) WHERE run_id = ?"  # noqa: S608
+                    connection.execute(update, [*values, wanted])
+            finally:
+                connection.execute("COMMIT")
 
     def get(self, run_id: str | UUID) -> HistoryEntry | None:
         """Return the record of a run, or None if the run is not recorded. A damaged record is reported once.

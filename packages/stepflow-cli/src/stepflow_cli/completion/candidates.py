@@ -88,7 +88,9 @@ def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[Comp
 
 def _recorded(ctx: click.Context) -> list[HistoryEntry]:
     """Return the newest recorded runs of the server that the command line names."""
-    from ..settings.history import open_history, same_server
+    from stepflow_client._shared.recorder import same_server
+
+    from ..settings.history import open_history
 
     urls = _ask(ctx, lambda client: [client.url])
     return open_history().search(server=same_server(urls[0]), limit=_PLACES) if urls else []

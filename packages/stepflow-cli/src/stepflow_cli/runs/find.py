@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
 from ..output.messages import note
 from ..output.view import rfc3339
-from ..settings.history import history_setting, open_history, same_server
+from ..settings.history import history_setting, open_history
 
 if TYPE_CHECKING:
-    from stepflow_client import RunDetails, SyncStepflowClient
+    from stepflow_client import SyncStepflowClient
     from stepflow_client.history import HistoryEntry
 
 _CANDIDATES = 5
@@ -105,6 +105,8 @@ def recorded_id(text: str, url: str | None = None) -> str:
 
 
 def _recorded(text: str, url: str | None) -> HistoryEntry:
+    from stepflow_client._shared.recorder import same_server
+
     entries = open_history().search(server=None if url is None else same_server(url), limit=1, offset=place_of(text))
     if entries and entries[0].has_more_runs:
         hint = "its output names the run of each input; 'stepflow runs list' shows them"
@@ -136,40 +138,3 @@ def _time(milliseconds: int) -> datetime | None:
     with suppress(OverflowError, ValueError, OSError):
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
     return None
-
-
-_MOST = 100_000
-_FEW = 50
-"""Up to this number, labelled runs are requested one by one instead of listing all runs."""
-
-
-def labelled_runs(
-    client: SyncStepflowClient, labels: Mapping[str, str], status: Sequence[str], filters: Mapping[str, Any]
-) -> Iterator[RunDetails]:
-    """Yield the runs recorded with these labels that the server still has, newest first.
-
-    Args:
-        client: The client of the server.
-        labels: The labels.
-        status: Only runs with one of these statuses; empty for all.
-        filters: Arguments of `iter_runs`.
-    """
-    from stepflow_client import NotFoundError
-
-    ids = {each.run_id for each in open_history().search(labels=labels, server=same_server(client.url), limit=_MOST)}
-    if not ids:
-        return
-    if not any(filters.values()) and len(ids) <= _FEW:
-        for run_id in sorted(ids, reverse=True):
-            with suppress(NotFoundError):
-                run = client.get_run(run_id)
-                if not status or run.status.value in status:
-                    yield run
-        return
-    # Ids begin with their creation time, and runs are listed newest first.
-    oldest = min(ids)
-    for run in client.iter_runs(**filters):
-        if run.run_id < oldest:
-            return
-        if run.run_id in ids and (not status or run.status.value in status):
-            yield run

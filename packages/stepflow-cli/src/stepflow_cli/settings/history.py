@@ -67,12 +67,6 @@ def open_history() -> History:
     return History(on_failure=warn)
 
 
-def same_server(url: str) -> list[str]:
-    """Return the URLs that name the same server as a URL: localhost and 127.0.0.1 are the same host."""
-    names = ("//localhost:", "//127.0.0.1:")
-    return list(dict.fromkeys([url, *(url.replace(names[0], names[1], 1), url.replace(names[1], names[0], 1))]))
-
-
 class CommandHistory:
     """The history as a command's client uses it: nothing is imported or read before a run has been created.
 
@@ -129,6 +123,10 @@ class CommandHistory:
         """Set the last known status of a run, if it is recorded."""
         if self._history is not None and self._history.path.exists():
             self._history.update(run_id, status=status)
+
+    def search(self, text: str | None = None, **conditions: Any) -> list[HistoryEntry]:
+        """Return the recorded runs that match, even if recording is off."""
+        return open_history().search(text, **conditions)
 
     def get(self, run_id: str) -> HistoryEntry | None:
         """Return a run, or None if it is not recorded or the history cannot be read."""

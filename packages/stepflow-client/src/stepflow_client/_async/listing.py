@@ -16,18 +16,22 @@ from .connection import Connection
 
 if TYPE_CHECKING:
     from .._shared.options import RunFilters
+    from .._shared.recorder import Recorder
 
 
 PAGE = 100
 """Default number of runs per request."""
 _OVERLAP = 10
+_FEW = 50
+"""Up to this number, labelled runs are requested one by one instead of listing all runs."""
 
 
 class RunLister(Generic[Run]):
     """Lists runs."""
 
-    def __init__(self, connection: Connection, read: Callable[[dict[str, Any]], list[Run]]) -> None:
+    def __init__(self, connection: Connection, recorder: Recorder, read: Callable[[dict[str, Any]], list[Run]]) -> None:
         self._connection = connection
+        self._recorder = recorder
         self._read = read
 
     async def list_runs(
@@ -42,7 +46,8 @@ class RunLister(Generic[Run]):
         limit = requests.check_limit(limit, "limit")
         timeout = filters.get("timeout")
         window, asked = _asked(status, filters)
-        if window.is_open:
+        ids = self._labelled(filters)
+        if window.is_open and ids is None:
             listed = await self._page(asked, limit, start, timeout)
             if not is_coarse(listed):
                 return listed
@@ -52,7 +57,7 @@ class RunLister(Generic[Run]):
         found: list[Run] = []
         end = None if limit is None else start + limit
         if end is None or end > start:
-            async with aclosing(self._go_through(asked, window, max(PAGE, min(end or 0, 1000)), timeout)) as runs:
+            async with aclosing(self._chosen(asked, window, max(PAGE, min(end or 0, 1000)), timeout, ids)) as runs:
                 async for run in runs:
                     found.append(run)
                     if len(found) == end:
@@ -65,7 +70,43 @@ class RunLister(Generic[Run]):
         """Iterate over runs, newest first, page by page."""
         check_integer(page_size, "page_size", least=2)
         window, asked = _asked(status, filters)
-        return self._go_through(asked, window, page_size, filters.get("timeout"))
+        return self._chosen(asked, window, page_size, filters.get("timeout"), self._labelled(filters))
+
+    def _labelled(self, filters: RunFilters) -> frozenset[str] | None:
+        labels = filters.get("labels")
+        return None if labels is None else self._recorder.labelled(labels)
+
+    async def _chosen(
+        self,
+        filters: dict[str, Any],
+        window: Window,
+        page_size: int,
+        timeout: float | None,
+        ids: frozenset[str] | None,
+    ) -> AsyncGenerator[Run, None]:
+        """Iterate over the runs of a window, newest first; only those with some ids, unless these are None."""
+        others = {name: value for name, value in filters.items() if name != "status" and value}
+        if ids is not None and len(ids) <= _FEW and not others:
+            for run_id in sorted(ids, reverse=True):
+                for run in await self._one(run_id, filters["status"], timeout):
+                    if run in window:
+                        yield run
+            return
+        # Ids begin with the time of the creation, and runs are listed newest first.
+        oldest = min(ids, default="~") if ids is not None else ""
+        async with aclosing(self._go_through(filters, window, page_size, timeout)) as runs:
+            async for run in runs:
+                if run.run_id < oldest:
+                    return
+                if ids is None or run.run_id in ids:
+                    yield run
+
+    async def _one(self, run_id: str, status: Any, timeout: float | None) -> list[Run]:
+        """Return the run with an id and a status, or nothing if the server does not have it."""
+        request = api.list_runs(root_run_id=run_id, roots_only=True, status=status, limit=1)
+        return [
+            run for run in await self._connection.call(request, self._read, timeout=timeout) if run.run_id == run_id
+        ]
 
     async def _go_through(
         self, filters: dict[str, Any], window: Window, page_size: int, timeout: float | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from uuid import UUID
 
@@ -20,19 +21,19 @@ class _StartOptions(TypedDict, total=False):
     timeout: float | None
     deduplicate: bool
     idempotency_key: str | None
+    max_concurrency: int | None
+    check_input: bool
+    labels: Mapping[str, str] | None
 
 
 class SubmitOptions(_StartOptions, total=False):
     """The options of `StepflowClient.submit` and `start_run`; see there for their meaning and defaults."""
-
-    max_concurrency: int | None
 
 
 class RunOptions(_StartOptions, total=False):
     """The options of `StepflowClient.run`, except `output_type`; see there for their meaning and defaults."""
 
     on_cancel: Literal["detach", "cancel"]
-    check_input: bool
     progress: ProgressOption
     cache: ResultCache | None
 
@@ -63,6 +64,7 @@ class RerunOptions(TypedDict, total=False):
     overrides: Any
     flow: FlowSource | None
     force: bool
+    labels: Mapping[str, str] | None
     timeout: float | None
 
 
@@ -75,6 +77,7 @@ class RunFilters(TypedDict, total=False):
     roots_only: bool | None
     since: datetime | str | None
     until: datetime | str | None
+    labels: Mapping[str, str] | None
     timeout: float | None
 
 
@@ -85,6 +88,7 @@ OPTIONS_OF = {
     "map": frozenset({"variables", "variables_from_env", "max_concurrency", "on_cancel", "timeout", "progress"}),
     "get_result": frozenset({"timeout"}),
     "get_results": frozenset({"timeout"}),
+    "rerun": frozenset({"labels", "timeout"}),
     "run_events": frozenset({"timeout"}),
     "wait_run": frozenset({"timeout", "progress"}),
 }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from .._data.arguments import check_mapping, check_text
 from ..errors import InvalidArgumentError, StepflowClientError
 
 if TYPE_CHECKING:
@@ -15,6 +17,12 @@ if TYPE_CHECKING:
     from ..flows.additions import Origin
     from ..history import History, HistoryEntry
     from ..types import ExecutionStatus
+
+
+_MOST = 100_000
+"""Maximum number of labelled runs that are looked for."""
+_labels: ContextVar[Mapping[str, str] | None] = ContextVar("stepflow_labels", default=None)
+"""The labels of the runs that the current call creates."""
 
 
 class Recorder:
@@ -35,6 +43,42 @@ class Recorder:
         self._server = server
         self.is_on = history is not None
         """Whether anything is recorded."""
+
+    @contextmanager
+    def labelling(self, labels: Mapping[str, str] | None) -> Iterator[None]:
+        """Record the runs that are created in the block with labels.
+
+        Raises:
+            InvalidArgumentError: If they are not labels, or if there is no history.
+        """
+        if labels is None:
+            yield
+            return
+        token = _labels.set(self._checked(labels))
+        try:
+            yield
+        finally:
+            _labels.reset(token)
+
+    def labelled(self, labels: Mapping[str, str]) -> frozenset[str]:
+        """Return the ids of the runs of this server that are recorded with labels.
+
+        Raises:
+            InvalidArgumentError: If they are not labels, or if there is no history.
+            StepflowClientError: If the history cannot be read.
+        """
+        labels = self._checked(labels)
+        assert self._history is not None
+        found = self._history.search(labels=labels, server=same_server(self._server), limit=_MOST)
+        return frozenset(entry.run_id for entry in found)
+
+    def _checked(self, labels: object) -> Mapping[str, str]:
+        found = check_mapping(labels, "labels")
+        for name, value in found.items():
+            check_text(value, f"labels[{name!r}]")
+        if self._history is None:
+            raise InvalidArgumentError("labels are kept in a history", hint="StepflowClient(history=History())")
+        return found
 
     def created(
         self,
@@ -68,6 +112,7 @@ class Recorder:
             input=inputs[0] if len(inputs) == 1 and not isinstance(inputs[0], list) else inputs,
             variables=arguments.variables or None,
             overrides=arguments.overrides,
+            labels=_labels.get(),
             **({} if origin is None else _origin(origin)),
         )
 
@@ -85,6 +130,7 @@ class Recorder:
                 "flow": flow,
                 "variables": arguments.variables or None,
                 "overrides": arguments.overrides,
+                "labels": _labels.get(),
             },
         )
 
@@ -132,3 +178,9 @@ class BatchRecorder:
 
 def _origin(origin: Origin) -> dict[str, Any]:
     return {"rerun_of": origin.run_id, "kept": tuple(origin.kept), "rerun_items": tuple(origin.items)}
+
+
+def same_server(url: str) -> list[str]:
+    """Return the URLs that name the same server as a URL: localhost and 127.0.0.1 are the same host."""
+    names = ("//localhost:", "//127.0.0.1:")
+    return list(dict.fromkeys([url, *(url.replace(names[0], names[1], 1), url.replace(names[1], names[0], 1))]))

@@ -21,7 +21,7 @@ _FIRST = "run_id, created, server, flow_id, flow_file, status, labels, note, omi
 ADDED = ("rerun_of", "kept", "rerun_items", "has_more_runs", "checksum")
 """Columns that the first version of the file did not have."""
 COLUMNS = f"{_FIRST}, {', '.join(ADDED)}"
-_STATUS = COLUMNS.split(", ").index("status")
+_STATUS, _LABELS = (COLUMNS.split(", ").index(each) for each in ("status", "labels"))
 _STATUSES = frozenset(each.value for each in ExecutionStatus)
 _PASSWORD_IN_URL = re.compile(r"(?<=://)[^/?#\s@\"]*@")
 
@@ -73,6 +73,20 @@ def row_of(run_id: str, kept: Mapping[str, Any]) -> tuple[Any, ...]:
 def _checksum(row: tuple[Any, ...]) -> int:
     """Return a checksum of a row without its status, which is updated on its own."""
     return zlib.crc32(json.dumps([*row[:_STATUS], *row[_STATUS + 1 :]]).encode())
+
+
+def annotated(row: tuple[Any, ...], note: str | None, labels: Mapping[str, str]) -> tuple[Any, ...]:
+    """Return a row with another note, unless it is None, and with labels added.
+
+    Raises:
+        DamagedRowError: If the row is damaged.
+    """
+    known = fields_of(row)["labels"]
+    changed = list(row[:-1])
+    changed[_LABELS] = _encoded(known | labels)
+    if note is not None:
+        changed[_LABELS + 1] = _bare(note)
+    return (*changed, _checksum(tuple(changed)))
 
 
 def _encoded(value: Any) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
@@ -98,6 +98,8 @@ else:
     responses = lazy_module("stepflow_client._codec.responses")
     typed = lazy_module("stepflow_client._codec.typed")
     types = lazy_module("stepflow_client.types")
+
+_UNLABELLED: AbstractContextManager[None] = nullcontext()
 
 Run = TypeVar("Run", "run_states.Started", "FlowResult[Any]")
 
@@ -208,7 +210,7 @@ class SyncStepflowClient(Guiding, Picklable):
         self._recorder = Recorder(history, self._connection.url)
         self._creator = RunCreator(self._connection, self._flows, self._recorder, exact_integers=exact_integers)
         self._runs = RunReader(self._connection)
-        self._lister = RunLister(self._connection, lambda answer: responses.runs(answer).runs)
+        self._lister = RunLister(self._connection, self._recorder, lambda answer: responses.runs(answer).runs)
         self._recovery = RecoveryCheck(self._connection, self._flows.registries)
         self._waiter = Waiter(self._connection, self._runs, self._recovery, lambda: self._follower)
 
@@ -482,6 +484,7 @@ class SyncStepflowClient(Guiding, Picklable):
         *,
         variables: Variables | None = None,
         variables_from_env: bool = False,
+        max_concurrency: int | None = None,
         timeout: float | None = None,
         deduplicate: bool = False,
         idempotency_key: str | None = None,
@@ -490,6 +493,7 @@ class SyncStepflowClient(Guiding, Picklable):
         progress: ProgressOption = False,
         output_type: type[OutputT] | TypeAdapter[OutputT] | None = None,
         cache: ResultCache | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> FlowResult[OutputT]:
         """Run a flow on one input and return its result. A failed run is returned as a result, not raised.
 
@@ -513,6 +517,7 @@ class SyncStepflowClient(Guiding, Picklable):
             variables: Values of the flow's variables: a mapping, or the path of a YAML or JSON file that contains one.
             variables_from_env: Whether to read missing variables from the environment, as for `create_run`. Default
                 False.
+            max_concurrency: Maximum number of tasks of the run that are executed at once, as for `create_run`.
             timeout: Seconds for the whole call, including storing the flow and creating the run. None, the default,
                 sets no limit.
             deduplicate: Whether to store a copy of the flow for this call alone, so that its run can always be
@@ -541,6 +546,8 @@ class SyncStepflowClient(Guiding, Picklable):
                 run succeeds. Simultaneous calls for the same result, by any client in any process on this machine,
                 share one run; calls of one client share its failure too. If the call that runs the flow is cancelled or
                 times out, another one takes over. Cannot be combined with `idempotency_key`.
+            labels: Labels to find the run by, values by name; they are kept in the client's `history`, as with
+                `stepflow run --label`. None, the default: none.
 
         Returns:
             The result; `is_success` is True if the run completed.
@@ -570,18 +577,18 @@ class SyncStepflowClient(Guiding, Picklable):
             typed.check_output_type(output_type)
         if progress is not False:
             _check_progress(progress)
-        if check_input and not is_flow_id(flow):
-            flow = load_flow(flow)
-            from ..flows.needs import check_inputs
-
-            check_inputs(flow, requests.items_of(input))
+        if check_input:
+            flow = _with_checked_input(flow, input)
         if on_cancel != "detach":
             # What is usual costs no call.
             check_choice(on_cancel, "on_cancel", ("detach", "cancel"))
         given = (flow, input, overrides, variables, variables_from_env)
         finish = partial(self._result_of, began, deadline, progress)
         if cache is None:
-            options: dict[str, Any] = {"max_concurrency": None, "wait": self._connection.timings.creation_hold}
+            options: dict[str, Any] = {
+                "max_concurrency": max_concurrency,
+                "wait": self._connection.timings.creation_hold,
+            }
             start = (
                 partial(self._creator.start, *given, deduplicate=deduplicate, **options)
                 if idempotency_key is None
@@ -596,16 +603,25 @@ class SyncStepflowClient(Guiding, Picklable):
                 finish=finish,
                 deduplicate=deduplicate,
                 idempotency_key=idempotency_key,
+                max_concurrency=max_concurrency,
                 cancel=self._cancel_unwanted if on_cancel == "cancel" else None,
             )
-        result = self._in_scope("run", deadline, running) if deadline or not is_untraced() else running()
+        is_plain = deadline is None and labels is None and is_untraced()
+        result = running() if is_plain else self._in_scope("run", deadline, running, labels)
         if result.error is not None:
             result = _with_hint(result, flow, input, overrides, variables)
         return result if output_type is None else typed.with_typed_output(result, output_type)
 
-    def _in_scope(self, name: str, deadline: float | None, call: Callable[[], Run]) -> Run:
-        """Make a call within its deadline and its span; calls that have neither do without."""
-        with deadline_scope(deadline), self._connection.traced(name, kind="INTERNAL") as span:
+    def _in_scope(
+        self,
+        name: str,
+        deadline: float | None,
+        call: Callable[[], Run],
+        labels: Mapping[str, str] | None,
+    ) -> Run:
+        """Make a call with its labels, within its deadline and its span; calls that have none do without."""
+        labelling = _UNLABELLED if labels is None else self._recorder.labelling(labels)
+        with labelling, deadline_scope(deadline), self._connection.traced(name, kind="INTERNAL") as span:
             started = call()
             span.note(run_id=started.run_id, run_status=started.status.value if name == "run" else None)
             return started
@@ -660,6 +676,8 @@ class SyncStepflowClient(Guiding, Picklable):
         timeout: float | None = None,
         deduplicate: bool = False,
         idempotency_key: str | None = None,
+        check_input: bool = False,
+        labels: Mapping[str, str] | None = None,
     ) -> str:
         """Start a flow and return the id of its run, without waiting for the run to end.
 
@@ -682,6 +700,10 @@ class SyncStepflowClient(Guiding, Picklable):
                 default, only the client's timeout for each request applies.
             deduplicate: Whether to store a copy of the flow for this run alone, as for `run`. Default False.
             idempotency_key: A key for the run; if a run exists under it, that run is returned, as for `run`.
+            check_input: Whether to check the input, or each input of a batch, against the flow's input schema before
+                anything is sent, as for `run`. Default False.
+            labels: Labels to find the run by, values by name; they are kept in the client's `history`, as with
+                `stepflow run --label`. None, the default: none.
 
         Returns:
             The run's id, a UUID string.
@@ -701,6 +723,8 @@ class SyncStepflowClient(Guiding, Picklable):
             UnsupportedByServerError: If the input is an empty list and the server is older than 0.11, or if an
                 idempotency key is given and the server is older than 0.10.
         """
+        if check_input:
+            flow = _with_checked_input(flow, input)
         given = (flow, input, overrides, variables, variables_from_env)
         options: dict[str, Any] = {"max_concurrency": max_concurrency, "wait": None}
         start = (
@@ -708,7 +732,7 @@ class SyncStepflowClient(Guiding, Picklable):
             if idempotency_key is None
             else partial(self._keyed.start, *given, key=idempotency_key, **options)
         )
-        return (self._in_scope("submit", deadline_of(timeout), start)).run_id
+        return (self._in_scope("submit", deadline_of(timeout), start, labels)).run_id
 
     def start_run(
         self,
@@ -886,42 +910,66 @@ class SyncStepflowClient(Guiding, Picklable):
             outcomes = self._reporter.counted(outcomes, inputs, progress)
         return streams.SyncOutcomeStream(outcomes)
 
-    def get_result(self, run_id: RunId, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
+    def get_result(
+        self,
+        run_id: RunId,
+        *,
+        wait: bool = True,
+        timeout: float | None = None,
+        output_type: type[OutputT] | TypeAdapter[OutputT] | None = None,
+    ) -> FlowResult[OutputT]:
         """Wait until a run of one item ends and return its result.
 
         Args:
             run_id: The run.
             wait: Whether to wait. With False, a run that has not ended raises a RunTimeoutError at once. Default True.
             timeout: Seconds to wait. None, the default, sets no limit.
+            output_type: The type of the output, as for `run`. None, the default: plain JSON.
 
         Raises:
             NotFoundError: If the server has no such run.
             InvalidArgumentError: If the run is a batch; use `get_results`.
+            OutputTypeError: If the run succeeded but its output does not match the `output_type`.
             RunTimeoutError: If the run did not end in time. The run continues.
         """
+        if output_type is not None:
+            typed.check_output_type(output_type)
         run, listed = self._waiter.finished(
             run_id, wait=wait, timeout=timeout, single=True, read=self._waiter.ended_items
         )
         self._recorder.seen(run.run_id, run.status)
-        return responses.only_result(listed, run.status, self._connection.reading(run.run_id))
+        result = responses.only_result(listed, run.status, self._connection.reading(run.run_id))
+        return result if output_type is None else typed.with_typed_output(result, output_type)
 
-    def get_results(self, run_id: RunId, *, wait: bool = True, timeout: float | None = None) -> list[FlowResult]:
+    def get_results(
+        self,
+        run_id: RunId,
+        *,
+        wait: bool = True,
+        timeout: float | None = None,
+        output_type: type[OutputT] | TypeAdapter[OutputT] | None = None,
+    ) -> list[FlowResult[OutputT]]:
         """Wait until a run ends and return the results of all its items, in the order of their inputs.
 
         Args:
             run_id: The run.
             wait: Whether to wait. With False, a run that has not ended raises a RunTimeoutError at once. Default True.
             timeout: Seconds to wait. None, the default, sets no limit.
+            output_type: The type of the outputs, as for `run`. None, the default: plain JSON.
 
         Raises:
             NotFoundError: If the server has no such run.
+            OutputTypeError: If an item succeeded but its output does not match the `output_type`.
             RunTimeoutError: If the run did not end in time. The run continues.
         """
+        if output_type is not None:
+            typed.check_output_type(output_type)
         run, listed = self._waiter.finished(
             run_id, wait=wait, timeout=timeout, single=False, read=self._waiter.ended_items
         )
         self._recorder.seen(run.run_id, run.status)
-        return responses.results(listed, run.status, self._connection.reading(run.run_id))
+        results = responses.results(listed, run.status, self._connection.reading(run.run_id))
+        return results if output_type is None else [typed.with_typed_output(each, output_type) for each in results]
 
     # Flows
 
@@ -1267,6 +1315,7 @@ class SyncStepflowClient(Guiding, Picklable):
         roots_only: bool | None = None,
         since: datetime | str | None = None,
         until: datetime | str | None = None,
+        labels: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> ListRunsResponse:
         """Return runs, newest first.
@@ -1285,6 +1334,7 @@ class SyncStepflowClient(Guiding, Picklable):
                 from the run ids, which have them to the millisecond.
             until: Return only runs created before this time. Servers have no such filter: the client pages through all
                 newer runs.
+            labels: Return only runs that the client's `history` has with these labels, values by name.
             timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
@@ -1302,6 +1352,7 @@ class SyncStepflowClient(Guiding, Picklable):
                 roots_only=roots_only,
                 since=since,
                 until=until,
+                labels=labels,
                 timeout=timeout,
             )
             return types.ListRunsResponse(runs=runs)
@@ -1317,6 +1368,7 @@ class SyncStepflowClient(Guiding, Picklable):
         roots_only: bool | None = None,
         since: datetime | str | None = None,
         until: datetime | str | None = None,
+        labels: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> SyncRunPager:
         """Return runs, newest first, read page by page.
@@ -1334,6 +1386,7 @@ class SyncStepflowClient(Guiding, Picklable):
             roots_only: If True, leave out runs that steps created.
             since: Return only runs created at this time or later; the iteration ends there.
             until: Return only runs created before this time.
+            labels: Return only runs that the client's `history` has with these labels, values by name.
             timeout: Seconds for each request as a whole, instead of the client's timeout.
         """
         pages = self._lister.iter_runs(
@@ -1345,6 +1398,7 @@ class SyncStepflowClient(Guiding, Picklable):
             roots_only=roots_only,
             since=since,
             until=until,
+            labels=labels,
             timeout=timeout,
         )
         return streams.SyncRunPager(pages)
@@ -1520,6 +1574,7 @@ class SyncStepflowClient(Guiding, Picklable):
         overrides: Any = None,
         flow: FlowSource | None = None,
         force: bool = False,
+        labels: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> RerunResult:
         """Run a finished run again, reuse outputs of its steps, and return all results.
@@ -1556,6 +1611,7 @@ class SyncStepflowClient(Guiding, Picklable):
             overrides: Changes to steps that are executed, as for `run`.
             flow: A changed flow; None, the default, uses the flow of the run.
             force: Whether to keep steps whose definition has changed or that are overridden. Default False.
+            labels: Labels to find the new runs by, as for `run`.
             timeout: Seconds for the whole call. None, the default, sets no limit.
 
         Raises:
@@ -1571,7 +1627,8 @@ class SyncStepflowClient(Guiding, Picklable):
         from .rerun import RerunRequest
 
         asked = RerunRequest(run_id, from_step, failed, only_missing, input, variables, overrides, flow, force)
-        return self._rerunner().run(asked, variables_from_env=variables_from_env, timeout=timeout)
+        with self._recorder.labelling(labels):
+            return self._rerunner().run(asked, variables_from_env=variables_from_env, timeout=timeout)
 
     # Comparing runs
 
@@ -1644,6 +1701,17 @@ class SyncStepflowClient(Guiding, Picklable):
 
         explainer = RunExplainer(self._connection, self._runs, self._blobs, self._recorder, self.list_components)
         return explainer.explain_run(run_id, item_index=item_index, timeout=timeout)
+
+
+def _with_checked_input(flow: FlowSource, input: Any) -> FlowSource:
+    """Return a flow, read if it is a file, after checking an input, or a list of them, against its schema."""
+    if is_flow_id(flow):
+        return flow
+    from ..flows.needs import check_inputs
+
+    content = load_flow(flow)
+    check_inputs(content, requests.items_of(input))
+    return content
 
 
 def _with_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, variables: Any) -> FlowResult:

@@ -18,18 +18,22 @@ from .connection import Connection
 
 if TYPE_CHECKING:
     from .._shared.options import RunFilters
+    from .._shared.recorder import Recorder
 
 
 PAGE = 100
 """Default number of runs per request."""
 _OVERLAP = 10
+_FEW = 50
+"""Up to this number, labelled runs are requested one by one instead of listing all runs."""
 
 
 class RunLister(Generic[Run]):
     """Lists runs."""
 
-    def __init__(self, connection: Connection, read: Callable[[dict[str, Any]], list[Run]]) -> None:
+    def __init__(self, connection: Connection, recorder: Recorder, read: Callable[[dict[str, Any]], list[Run]]) -> None:
         self._connection = connection
+        self._recorder = recorder
         self._read = read
 
     def list_runs(
@@ -44,7 +48,8 @@ class RunLister(Generic[Run]):
         limit = requests.check_limit(limit, "limit")
         timeout = filters.get("timeout")
         window, asked = _asked(status, filters)
-        if window.is_open:
+        ids = self._labelled(filters)
+        if window.is_open and ids is None:
             listed = self._page(asked, limit, start, timeout)
             if not is_coarse(listed):
                 return listed
@@ -54,7 +59,7 @@ class RunLister(Generic[Run]):
         found: list[Run] = []
         end = None if limit is None else start + limit
         if end is None or end > start:
-            with closing(self._go_through(asked, window, max(PAGE, min(end or 0, 1000)), timeout)) as runs:
+            with closing(self._chosen(asked, window, max(PAGE, min(end or 0, 1000)), timeout, ids)) as runs:
                 for run in runs:
                     found.append(run)
                     if len(found) == end:
@@ -67,7 +72,41 @@ class RunLister(Generic[Run]):
         """Iterate over runs, newest first, page by page."""
         check_integer(page_size, "page_size", least=2)
         window, asked = _asked(status, filters)
-        return self._go_through(asked, window, page_size, filters.get("timeout"))
+        return self._chosen(asked, window, page_size, filters.get("timeout"), self._labelled(filters))
+
+    def _labelled(self, filters: RunFilters) -> frozenset[str] | None:
+        labels = filters.get("labels")
+        return None if labels is None else self._recorder.labelled(labels)
+
+    def _chosen(
+        self,
+        filters: dict[str, Any],
+        window: Window,
+        page_size: int,
+        timeout: float | None,
+        ids: frozenset[str] | None,
+    ) -> Generator[Run, None, None]:
+        """Iterate over the runs of a window, newest first; only those with some ids, unless these are None."""
+        others = {name: value for name, value in filters.items() if name != "status" and value}
+        if ids is not None and len(ids) <= _FEW and not others:
+            for run_id in sorted(ids, reverse=True):
+                for run in self._one(run_id, filters["status"], timeout):
+                    if run in window:
+                        yield run
+            return
+        # Ids begin with the time of the creation, and runs are listed newest first.
+        oldest = min(ids, default="~") if ids is not None else ""
+        with closing(self._go_through(filters, window, page_size, timeout)) as runs:
+            for run in runs:
+                if run.run_id < oldest:
+                    return
+                if ids is None or run.run_id in ids:
+                    yield run
+
+    def _one(self, run_id: str, status: Any, timeout: float | None) -> list[Run]:
+        """Return the run with an id and a status, or nothing if the server does not have it."""
+        request = api.list_runs(root_run_id=run_id, roots_only=True, status=status, limit=1)
+        return [run for run in self._connection.call(request, self._read, timeout=timeout) if run.run_id == run_id]
 
     def _go_through(
         self, filters: dict[str, Any], window: Window, page_size: int, timeout: float | None

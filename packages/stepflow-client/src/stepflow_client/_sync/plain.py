@@ -28,10 +28,9 @@ class PlainReader(RunLister["RunDetails | PlainRun"]):
     """Reads runs and results as plain objects: see `stepflow_client.plain`."""
 
     def __init__(self, connection: Connection, runs: RunReader, waiter: Waiter, recorder: Recorder) -> None:
-        super().__init__(connection, plain_runs)
+        super().__init__(connection, recorder, plain_runs)
         self._runs = runs
         self._waiter = waiter
-        self._recorder = recorder
 
     def get_result(self, run_id: str, *, timeout: float | None = None) -> FlowResult | PlainResult:
         """Wait until a run of one item ends and return its result: a `PlainResult` if it succeeded.

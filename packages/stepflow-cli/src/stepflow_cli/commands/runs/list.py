@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from heapq import merge
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,7 +18,7 @@ from ...params.options import limit_option, output_options, server_options, watc
 from ...params.parsing import Command
 from ...params.runs import run_id_option, status_option
 from ...records.runs import RUN, run_record
-from ...runs.find import labelled_runs, whole_id
+from ...runs.find import whole_id
 from ...server.connect import connect
 from ...settings.server_choice import ServerOptions
 
@@ -75,17 +74,13 @@ def command(
         "roots_only": given["roots_only"] or None,
         "since": given["since"],
         "until": given["until"],
+        "labels": labels_of(given["labels"]) or None,
     }
     limit = shown_runs = limit or _LIMIT
-    labels = labels_of(given["labels"])
     with connect(server) as target:
         for name in ("root_run_id", "parent_run_id"):
             if filters[name]:
                 filters[name] = whole_id(target.client, str(filters[name]))
-        if labels and not watch:
-            found = labelled_runs(target.client, labels, status, filters)
-            output.records(map(run_record, found if everything else islice(found, limit)), RUN)
-            return
         if everything:
             output.records(map(run_record, _all(target.client, status, filters)), RUN)
             return
@@ -94,8 +89,7 @@ def command(
             from ...runs.events import BatchCounts
 
             def newest() -> list[Mapping[str, Any]]:
-                labelled = islice(labelled_runs(target.client, labels, status, filters), shown_runs)
-                listed = labelled if labels else _newest(target.client, status, filters, shown_runs)
+                listed = _newest(target.client, status, filters, shown_runs)
                 return counts.updated(list(map(run_record, listed)))
 
             with BatchCounts(target) as counts:
