@@ -121,7 +121,6 @@ def given() -> SimpleNamespace:
     run_id = client.submit(FLOW, {"n": 1})
     values = {"flow": FLOW, "input": {"n": 1}, "inputs": [{"n": 1}], "data": {"a": 1}, "step_id": "a", "path": "a.yaml"}
     values |= {"run_id": run_id, "a": run_id, "b": run_id, "idempotency_key": "k", "client": client, "mock": 1}
-    values |= {"handle": client.handle(run_id), "target": "out.jsonl"}
     values |= {"flow_id": client.store_flow(FLOW).flow_id, "blob_id": client.store_blob({"a": 1}).blob_id}
     values |= {"outputs": {"a": 1}, "mocks": {"a": 1}, "expected": {}, "actual": 2, "content": b"", "source": "a.yaml"}
     return SimpleNamespace(server=server, client=client, values=values)
