@@ -9,9 +9,9 @@ from os import PathLike, fsdecode
 from pathlib import Path
 from typing import Any, Literal
 
-from .._base.text import short_json
+from .._base.text import near, short_json
 from .._data.expressions import parse_path
-from ..errors import FlowFileError
+from ..errors import FlowFileError, InvalidArgumentError
 from ..types import ErrorCode, FlowError, FlowResult
 from .additions import without_cases
 from .checks.shape import check_shape
@@ -21,8 +21,8 @@ from .matching import Difference, compare, is_matcher
 from .source import FlowText, Node
 
 __all__ = [
-    "FlowCase", "FlowTests", "code_matches", "code_word", "collect_tests", "error_data", "judge", "read_tests",
-    "select_cases",
+    "FlowCase", "FlowTests", "code_matches", "code_word", "collect_tests", "error_code", "error_data", "judge",
+    "read_tests", "select_cases",
 ]  # fmt: skip
 
 
@@ -43,6 +43,9 @@ class FlowCase:
     """The line in the file, from 1; None if it is unknown."""
     fault: str = ""
     """The reason why the case cannot be run; empty if it can."""
+    mocks: Mapping[str, Any] = field(default_factory=dict)
+    """Outcomes of steps, which are then not executed, by step id: `{outcome: success, result}`, `{outcome: failed,
+    error: {code, message}}`, or a list of these, one for each call."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,7 @@ def _case(node: Node, index: int, fault: str) -> FlowCase:
         index=index,
         input=given.get("input"),
         expected=None if fault else given.get("output"),
+        mocks={} if fault else given.get("mocks") or {},
         tags=tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else (),
         description=str(given.get("description") or ""),
         line=node.line or None,
@@ -234,6 +238,19 @@ def code_matches(expected: Any, error: FlowError | None) -> bool:
     details = error.details if isinstance(error.details, Mapping) else {}
     own = [details.get(key) for key in ("code", "errorCode")]
     return expected in own or _NUMBERS.get(int(expected)) == error.code
+
+
+def error_code(code: ErrorCode | str) -> ErrorCode:
+    """Return the code of a word: of flow files (`COMPONENT_FAILED`) or of this package, in upper or lower case.
+
+    Raises:
+        InvalidArgumentError: If there is no such code.
+    """
+    known = {**_WORDS, **{each.value.upper(): each for each in _WORDS.values()}}
+    word = str(code.value if isinstance(code, ErrorCode) else code)
+    if word.upper() not in known:
+        raise InvalidArgumentError(f"there is no error code {word!r}", hint=near(word, _WORDS, "the codes"))
+    return known[word.upper()]
 
 
 def code_word(error: FlowError) -> str:

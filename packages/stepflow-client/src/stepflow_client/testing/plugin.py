@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--stepflow-config", metavar="FILE", help="configuration of the embedded server, for all flows and fixtures"
     )
-    group.addoption("--stepflow-replay", metavar="FILE", help="take the outputs of steps from a recording")
+    group.addoption("--stepflow-replay", metavar="FILE", help="take the outcomes of steps from a recording")
     parser.addini("stepflow_config", "configuration of the embedded server, relative to the root folder")
     parser.addini("stepflow_replay", "recording that the test cases of flow files replay, relative to the root folder")
 
