@@ -9,20 +9,20 @@ from os import PathLike, fsdecode
 from pathlib import Path
 from typing import Any, Literal
 
-from .._base.text import near, short_json
+from .._base.text import short_json
 from .._data.expressions import parse_path
-from ..errors import FlowFileError, InvalidArgumentError
-from ..types import ErrorCode, FlowError, FlowResult
+from ..errors import FlowFileError
+from ..types import FlowError, FlowResult
 from .additions import without_cases
 from .checks.shape import check_shape
+from .error_codes import WORDS, code_word
 from .file import load_flow
 from .findings import Findings
 from .matching import Difference, compare, is_matcher
 from .source import FlowText, Node
 
 __all__ = [
-    "FlowCase", "FlowTests", "code_matches", "code_word", "collect_tests", "error_code", "error_data", "judge",
-    "read_tests", "select_cases",
+    "FlowCase", "FlowTests", "code_matches", "collect_tests", "error_data", "judge", "read_tests", "select_cases",
 ]  # fmt: skip
 
 
@@ -207,19 +207,7 @@ def _error_differences(expected: Mapping[str, Any], result: FlowResult) -> list[
     return found
 
 
-_WORDS = {
-    "TIMEOUT": ErrorCode.TIMEOUT,
-    "INVALID_INPUT": ErrorCode.INVALID_INPUT,
-    "COMPONENT_FAILED": ErrorCode.COMPONENT_FAILED,
-    "CANCELLED": ErrorCode.CANCELLED,
-    "UNREACHABLE": ErrorCode.UNREACHABLE,
-    "COMPONENT_NOT_FOUND": ErrorCode.COMPONENT_NOT_FOUND,
-    "RESOURCE_UNAVAILABLE": ErrorCode.RESOURCE_UNAVAILABLE,
-    "EXPRESSION_FAILURE": ErrorCode.EXPRESSION_FAILED,
-    "ORCHESTRATOR_ERROR": ErrorCode.ORCHESTRATOR,
-    "WORKER_ERROR": ErrorCode.WORKER,
-}
-_NUMBERS = dict(enumerate(_WORDS.values(), start=1))
+_NUMBERS = dict(enumerate(WORDS.values(), start=1))
 
 
 def code_matches(expected: Any, error: FlowError | None) -> bool:
@@ -234,28 +222,10 @@ def code_matches(expected: Any, error: FlowError | None) -> bool:
     if is_matcher(expected):
         return not compare(expected, code_word(error))
     if isinstance(expected, str):
-        return _WORDS.get(expected.upper(), expected.lower()) == error.code
+        return WORDS.get(expected.upper(), expected.lower()) == error.code
     details = error.details if isinstance(error.details, Mapping) else {}
     own = [details.get(key) for key in ("code", "errorCode")]
     return expected in own or _NUMBERS.get(int(expected)) == error.code
-
-
-def error_code(code: ErrorCode | str) -> ErrorCode:
-    """Return the code of a word: of flow files (`COMPONENT_FAILED`) or of this package, in upper or lower case.
-
-    Raises:
-        InvalidArgumentError: If there is no such code.
-    """
-    known = {**_WORDS, **{each.value.upper(): each for each in _WORDS.values()}}
-    word = str(code.value if isinstance(code, ErrorCode) else code)
-    if word.upper() not in known:
-        raise InvalidArgumentError(f"there is no error code {word!r}", hint=near(word, _WORDS, "the codes"))
-    return known[word.upper()]
-
-
-def code_word(error: FlowError) -> str:
-    """Return the word that flow files use for the code of a failure; `UNSPECIFIED` if there is none."""
-    return next((word for word, code in _WORDS.items() if code == error.code), "UNSPECIFIED")
 
 
 def error_data(error: FlowError | None) -> Any:

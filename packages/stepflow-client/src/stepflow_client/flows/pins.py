@@ -57,14 +57,12 @@ class Fails:
         Raises:
             InvalidArgumentError: If there is no such code.
         """
-        from .cases import error_code
-
-        error_code(self.code)
+        _ = self.error_code
 
     @property
     def error_code(self) -> ErrorCode:
         """The code, as errors have it."""
-        from .cases import error_code
+        from .error_codes import error_code
 
         return error_code(self.code)
 

@@ -73,7 +73,7 @@ def error_number(code: ErrorCode) -> int:
 
 def flow_result(output: Any, error: FlowError | None) -> dict[str, Any]:
     """Return an output, or an error, as a flow result."""
-    from ..flows.cases import code_word
+    from ..flows.error_codes import code_word
 
     if error is None:
         return {"outcome": "success", "result": output}

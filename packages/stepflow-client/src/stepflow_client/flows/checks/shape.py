@@ -162,7 +162,7 @@ def _check_test(test: Node, found: Findings) -> None:
 
 
 def _check_mock(mock: Node, found: Findings) -> None:
-    from ..cases import error_code
+    from ..error_codes import error_code
 
     for each in mock.elements or (mock,):
         outcome, error = each.get("outcome"), each.at("error")
