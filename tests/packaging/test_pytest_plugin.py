@@ -52,9 +52,12 @@ def test_a_failure(stepflow_mock, stepflow_client):
     assert stepflow_client.explain_run(failed.run_id).cause == "model"
     assert run_mocked(stepflow_client, "order.yaml", {"sku": "x"}, mocks={"model": Fails("TIMEOUT")}).is_failed
 
-def test_in_memory():
+def test_in_memory(stepflow_fake_server):
     with fake_server({"/model/paid": {"text": "y"}}).sync_client() as client:
         assert client.run("order.yaml", {"sku": "tea"}).output["answer"] == "y"
+    stepflow_fake_server.components["/model/paid"] = Fails("TIMEOUT", "slow")
+    with stepflow_fake_server.sync_client() as client:
+        assert client.run("order.yaml", {"sku": "tea"}).error.message == "slow"
 
 def test_what_a_mock_raises_ends_the_call(stepflow_mock):
     stepflow_mock.step("model", lambda given: 1 / 0)

@@ -300,7 +300,8 @@ def _at(value: Any, path: Any, what: str) -> Any:
     try:
         return _down(value, parse_path(path))
     except (LookupError, PathError):
-        raise Failure(8, f"{what} {path} not found") from None
+        shown = path if str(path).startswith("$") else f"$.{path}"
+        raise Failure(8, f"{what} {shown} not found") from None
 
 
 def _down(value: Any, parts: Path) -> Any:

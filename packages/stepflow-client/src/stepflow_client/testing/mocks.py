@@ -243,7 +243,7 @@ class StepflowMock:
         *,
         fails: ErrorCode | str | None = None,
         message: str = "",
-        delay: float = 0,
+        delay: float = 0.0,
     ) -> None:
         """Mock the step with this id, also in sub-flows.
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..flows.cases import FlowCase, FlowTests
     from ..runtime import StepflowRuntime
     from .cases import CaseResult
+    from .fake import FakeServer
     from .mocks import StepflowMock
     from .recordings import Recording
     from .servers import Servers
@@ -92,6 +93,14 @@ def stepflow_mock(stepflow_client: SyncStepflowClient) -> StepflowMock:
     from .mocks import StepflowMock
 
     return StepflowMock(stepflow_client)
+
+
+@pytest.fixture
+def stepflow_fake_server() -> FakeServer:
+    """An in-memory server for this test: `components` are its components, `sync_client()` and `client()` its clients."""
+    from .fake import fake_server
+
+    return fake_server()
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> FlowFile | None:
