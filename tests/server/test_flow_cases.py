@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from pathlib import Path
@@ -143,6 +144,31 @@ async def test_the_flow_of_the_documentation_passes_and_runs(
     if has(release, "step_outputs"):
         again = await client.rerun(await client.submit(price, given), from_step="ask", flow=price, input=given)
         assert again.result.output == TEA
+
+
+def test_the_mocks_of_the_documentation(
+    twin: SyncStepflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "testing-flows.md").read_text("utf-8")
+    (text,) = re.findall(r"```yaml\n(# order.yaml\n.*?)```", page, re.DOTALL)
+    (tmp_path / "order.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    tests = read_tests("order.yaml")
+    done = run_cases(twin, tests, tests.cases)
+    assert [(each.case.name, each.verdict) for each in done] == [
+        ("open", "passed"),
+        ("closed", "passed"),
+        ("second attempt", "passed"),
+    ]
+    shown: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        if "def test_" in block:
+            exec(block, shown)
+    called = [name for name in shown if name.startswith("test_")]
+    for name in called:
+        given = {"stepflow_mock": StepflowMock(twin), "stepflow_client": twin}
+        shown[name](**{key: given[key] for key in inspect.signature(shown[name]).parameters})
+    assert called == ["test_order", "test_closed", "test_second_attempt"]
 
 
 async def test_a_stored_flow_keeps_its_test_inputs_as_examples(client: Any, price: Path) -> None:

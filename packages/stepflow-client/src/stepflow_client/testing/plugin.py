@@ -97,7 +97,7 @@ def stepflow_mock(stepflow_client: SyncStepflowClient) -> StepflowMock:
 
 @pytest.fixture
 def stepflow_fake_server() -> FakeServer:
-    """An in-memory server for this test: `components` are its components, `sync_client()` and `client()` its clients."""
+    """An in-memory server for this test. Set its `components`; `sync_client()` and `client()` return clients of it."""
     from .fake import fake_server
 
     return fake_server()
