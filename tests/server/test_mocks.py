@@ -166,9 +166,13 @@ def test_mocks_reach_the_steps_that_map_runs(client: SyncStepflowClient) -> None
     assert mock.calls == [("draft", each) for each in "abcabc"]
 
 
+def looped(given: dict[str, Any]) -> dict[str, Any]:
+    step = {"id": "loop", "component": "/builtin/iterate", "input": {"flow": {"$literal": COUNT}, **given}}
+    return {"steps": [step], "output": {"$step": "loop"}}
+
+
 def test_mocks_reach_the_steps_that_iterate_runs(client: SyncStepflowClient) -> None:
-    given = {"flow": {"$literal": COUNT}, "initial_input": {"$input": "$"}, "max_iterations": 3}
-    flow = {"steps": [{"id": "loop", "component": "/builtin/iterate", "input": given}], "output": {"$step": "loop"}}
+    flow = looped({"initial_input": {"$input": "$"}, "max_iterations": 3})
 
     def counted(until: int) -> Any:
         return lambda given: {"result": "done"} if given["n"] == until else {"next": given["n"] + 1}
@@ -202,6 +206,16 @@ def test_mocked_sub_flows_give_what_the_server_gives(client: SyncStepflowClient,
         mocked = run_mocked(client, flow, mocks={"draft": {"messages": [{"role": "user", "content": "x"}]}})
         assert mocked.output == real.output
         assert (mocked.error and mocked.error.message) == (real.error and real.error.message)
+
+
+@pytest.mark.parametrize(
+    ("name", "flow"),
+    [("each", with_map({"$literal": ADDED})), ("loop", looped({"initial_input": 1, "max_iterations": "x"}))],
+)
+def test_an_outer_step_that_refuses_its_input_fails(client: SyncStepflowClient, name: str, flow: Any) -> None:
+    failed = run_mocked(client, flow, {"items": None}, mocks={"draft": 1})
+    assert failed.error is not None
+    assert (failed.error.code, failed.error.message) == (ErrorCode.UNREACHABLE, f'step "{name}" failed')
 
 
 def test_what_cannot_be_mocked_is_refused(client: SyncStepflowClient) -> None:

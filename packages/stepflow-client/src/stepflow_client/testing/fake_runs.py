@@ -303,8 +303,8 @@ class _Item(Evaluation):
         return {"results": results, "successful": len(results) - failed, "failed": failed}
 
     def _iterate(self, children: list[FakeRun], given: Any) -> Any:
-        value, turns = given["initial_input"], 0
-        while turns < given.get("max_iterations", 1000):
+        value, turns, limit = given["initial_input"], 0, given.get("max_iterations")
+        while turns < (1000 if limit is None else limit):
             ((item,),) = self._ended(children, turns, given["flow"], [value])
             turns += 1
             if item.status != _COMPLETED:

@@ -182,23 +182,29 @@ class MockedFlow:
             why = f"{component} only stores it" if run is None else "the flow computes it"
             message = f"step {name!r} contains a flow with mocked steps, and {why}: they cannot be mocked"
             raise InvalidArgumentError(message, hint=f"mock step {name!r}, or use the server's mock plugin")
-        return lambda given: run(lambda input: self.run(inner.flow, input), given)
+        return lambda given: run(lambda input: self.run(inner.flow, input), given) or _refused(str(name))
 
 
 _RunOne = Callable[[Any], "FlowResult"]
 
 
 def _mapped(run: _RunOne, given: Mapping[str, Any]) -> Any:
-    """Return the outcome of `/builtin/map`. Failed elements do not fail the step."""
+    """Return the outcome of `/builtin/map`; None if it refuses its input. Failed elements do not fail the step."""
+    if not isinstance(given.get("items"), list):
+        return None
     results = [flow_result(done.output, done.error) for done in map(run, given["items"])]
     failed = sum(each["outcome"] == "failed" for each in results)
     return {"results": results, "successful": len(results) - failed, "failed": failed}
 
 
 def _iterated(run: _RunOne, given: Mapping[str, Any]) -> Any:
-    """Return the outcome of `/builtin/iterate`. A turn that fails ends it."""
+    """Return the outcome of `/builtin/iterate`; None if it refuses its input. A turn that fails ends it."""
+    limit = given.get("max_iterations")
+    limit = 1000 if limit is None else limit
+    if "initial_input" not in given or not isinstance(limit, int):
+        return None
     value, turns = given["initial_input"], 0
-    while turns < given.get("max_iterations", 1000):
+    while turns < limit:
         result = run(value)
         turns += 1
         if result.error is not None:
@@ -210,6 +216,11 @@ def _iterated(run: _RunOne, given: Mapping[str, Any]) -> Any:
             return Fails("INVALID_INPUT", "Workflow result must contain either 'result' or 'next' field")
         value = output["next"]
     return {"result": value, "iterations": turns, "terminated": True}
+
+
+def _refused(name: str) -> Fails:
+    """Return what servers say of a builtin component that refuses its input."""
+    return Fails("UNREACHABLE", f'step "{name}" failed')
 
 
 _SUB_RUNS = {"/builtin/map": _mapped, "/builtin/iterate": _iterated}
