@@ -332,7 +332,7 @@ def failure(answer: dict[str, Any], reading: Reading = PLAIN) -> FlowError:
     message = answer.get("errorMessage")
     message = message if isinstance(message, str) and message else "the server does not say why"
     step = _FAILED_STEP.match(message)
-    code = answer.get("errorCode")
+    code: Any = answer.get("errorCode")
     details = restored({key: answer[key] for key in ("errorCode", "errorData") if key in answer})
     if (mocked := mocked_failure(message)) is not None:
         # The server's own code and data are those of the component that fails in place of the mocked step.

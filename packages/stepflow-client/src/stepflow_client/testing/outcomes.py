@@ -56,7 +56,7 @@ def outcome_of(mock: Mock, given: Any) -> Any:
 
 def settled(mock: Mock, given: Any, step: Mapping[str, Any]) -> Any:
     """Return the outcome of a step after as many attempts as its `onError` allows, with the delays of all of them."""
-    seconds = 0.0
+    outcome, seconds = None, 0.0
     for _ in range(most_attempts(step)):
         outcome = outcome_of(mock, given)
         if isinstance(outcome, Delayed):
