@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -119,6 +120,13 @@ def test_a_delay(client: SyncStepflowClient, release: str) -> None:
     started = time.monotonic()
     assert run_mocked(client, FLOW, {"q": 1}, mocks=mocks).output == {"said": "slow"}
     assert time.monotonic() - started >= 0.8
+    # The run that computes the input of a later step does not wait.
+    both = {**FLOW, "output": [{"$step": "draft"}, {"$step": "reader"}]}
+    result = run_mocked(client, both, {"q": 1}, mocks={**mocks, "reader": lambda given: given["user_prompt"]})
+    assert result.output == ["slow", "slow"]
+    final, probe = [run for run in client.list_runs(limit=6).runs if run.parent_run_id is None][:2]
+    assert final.run_id == result.run_id
+    assert [run.completed_at - run.created_at >= timedelta(seconds=0.8) for run in (final, probe)] == [True, False]
     mock = StepflowMock(client)
     mock.step("draft", fails="TIMEOUT", message="late", delay=0.4)
     started = time.monotonic()

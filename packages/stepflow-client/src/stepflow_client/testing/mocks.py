@@ -11,7 +11,7 @@ from ..errors import InvalidArgumentError
 from ..flows.file import FlowSource, load_flow
 from ..flows.graph import inner_flow
 from ..flows.pins import Delayed, Fails, pin_overrides, pinned_flow
-from .outcomes import Mock, flow_result, needs_input, outcome_of, settled
+from .outcomes import Mock, flow_result, needs_input, of_flow_result, outcome_of, settled
 
 if TYPE_CHECKING:
     from .._sync.client import SyncStepflowClient
@@ -60,7 +60,7 @@ def run_mocked(
             cannot be mocked, or a mock has a delay and the server no `/builtin/sleep` (before 0.13).
     """
     content = load_flow(flow)
-    known = [str(step.get("id")) for step in steps_within(content)]
+    known = dict.fromkeys(str(step.get("id")) for step in steps_within(content))
     for step_id in mocks:
         if step_id not in known:
             raise InvalidArgumentError(
@@ -135,7 +135,8 @@ class MockedFlow:
                 break
             before.append({key: value for key, value in each.items() if key != "mustExecute"})
         probe = {**flow, "steps": before, "output": step.get("input")}
-        return self._pinned(probe, input, outcomes, variables)
+        at_once = {name: each.outcome if isinstance(each, Delayed) else each for name, each in outcomes.items()}
+        return self._pinned(probe, input, at_once, variables)
 
     def _pinned(
         self,
@@ -208,7 +209,7 @@ def _iterated(run: _RunOne, given: Mapping[str, Any]) -> Any:
         result = run(value)
         turns += 1
         if result.error is not None:
-            return Fails(result.error.code or "COMPONENT_FAILED", result.error.message)
+            return of_flow_result(flow_result(None, result.error))
         output = result.output if isinstance(result.output, Mapping) else {}
         if "result" in output:
             return {"result": output["result"], "iterations": turns, "terminated": False}
