@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .._base.text import short_json
-from ..errors import RunTimeoutError, StepflowClientError
+from ..errors import RunTimeoutError, StepflowClientError, UnsupportedByServerError
 from ..flows.graph import steps_by_id
 from ..flows.matching import Difference
 from .outcomes import flow_result, of_flow_result
@@ -216,8 +216,13 @@ def _read_steps(
     """
     outcomes: list[dict[str, Mapping[str, Any]]] = [{} for _ in range(count)]
     times: list[list[datetime]] = [[] for _ in range(count)]
-    if reading.record is None and not (reading.times and client.server_info().capabilities["events"]):
+    if reading.record is None and not reading.times:
         return [({}, seconds)] * count
+    capabilities = client.server_info().capabilities
+    if reading.record is None and not capabilities["events"]:
+        return [({}, seconds)] * count
+    if not capabilities["step_outputs"]:
+        raise UnsupportedByServerError("recording needs a server of 0.12 or newer: older ones do not return outputs")
     try:
         steps = client.get_run_steps(run_id, include_times=reading.times)
     except StepflowClientError:
@@ -227,7 +232,7 @@ def _read_steps(
     for step in steps:
         if step.item_index >= count:
             continue
-        if reading.record is not None and step.status.is_final:
+        if reading.record is not None and (step.status == "completed" or step.error is not None):
             outcomes[step.item_index][step.step_id] = flow_result(step.output, step.error)
         times[step.item_index] += [each for each in (step.started_at, step.completed_at) if each is not None]
     spans = [(max(each) - min(each)).total_seconds() if each else seconds for each in times]
