@@ -168,6 +168,8 @@ def test_a_stream_in_progress() -> None:
                     server.release()
     assert seen[:2] == ["run_created", "steps_needed"]
     assert seen[2:] == ["step_started", "step_completed", "step_started", "step_completed", "run_completed"]
+    # The one stream has stayed open.
+    assert [path for _, path in server.requests].count(f"/runs/{run_id}/events") == 1
 
 
 async def test_asynchronous_calls_wait_for_the_release() -> None:
