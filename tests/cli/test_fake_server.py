@@ -110,3 +110,56 @@ def test_the_server_of_0_13_gives_the_same(newest_server: StepflowRuntime) -> No
             results = [client.run(flow, given) for client in (fake, real)]
             ends = [(each.status, each.output, each.error and each.error.code) for each in results]
             assert ends[0] == ends[1], output
+
+
+INNER = {"steps": [{"id": "n", "component": "/builtin/noop", "input": {"$input": "$.x"}}]}
+SUB_FLOWS: list[Any] = [
+    (
+        "/builtin/map",
+        {"workflow": {"$literal": {**INNER, "output": {"$step": "n"}}}, "items": [{"x": 1}, {}, {"x": "s"}]},
+    ),
+    ("/builtin/map", {"workflow": {"$literal": {"output": {"$variable": "v"}}}, "items": [1]}),
+    ("/builtin/map", {"workflow": {"$literal": INNER}, "items": []}),
+    ("/builtin/iterate", {"flow": {"$literal": {"output": {"result": {"$input": "$"}}}}, "initial_input": 5}),
+    ("/builtin/iterate", {"flow": {"$literal": {"output": {"next": [1]}}}, "initial_input": 5, "max_iterations": 3}),
+    ("/builtin/iterate", {"flow": {"$literal": {"output": {}}}, "initial_input": 5}),
+    ("/builtin/iterate", {"flow": {"$literal": {"output": {"$input": "a.b c"}}}, "initial_input": {}}),
+    ("/builtin/sleep", {"duration_ms": 1, "passthrough": {"a": [1, None]}}),
+    ("/builtin/put_blob", {"data": [1, "x"], "blob_type": "data"}),
+]
+
+
+@pytest.mark.parametrize(("component", "given"), SUB_FLOWS)
+def test_the_server_of_0_13_gives_the_same_for_builtin_components(
+    newest_server: StepflowRuntime, component: str, given: Any
+) -> None:
+    flow = {"steps": [{"id": "s", "component": component, "input": given}], "output": {"$step": "s"}}
+    server = fake_server()
+    with server.sync_client() as fake, SyncStepflowClient(newest_server.url) as real:
+        run_id = fake.submit(flow)
+        server.advance(1)
+        results = [fake.get_result(run_id), real.run(flow)]
+    ends = [(each.status, each.output, each.error and (each.error.code, each.error.message)) for each in results]
+    assert ends[0] == ends[1]
+
+
+def test_the_server_of_0_13_has_the_same_events(newest_server: StepflowRuntime) -> None:
+    steps = [
+        {"id": "a", "component": "/builtin/noop", "input": {"$input": "$"}},
+        {"id": "b", "component": "/builtin/noop", "input": {"$step": "a"}},
+        {"id": "c", "component": "/builtin/noop", "input": {"$step": "a", "path": "$.none"}},
+        {"id": "d", "component": "/no/such", "input": {"$step": "c"}},
+        {"id": "e", "component": "/no/such", "input": {"$step": "a"}},
+    ]
+    flow = {"steps": steps, "output": [{"$step": name} for name in "bcde"]}
+    seen: list[Any] = []
+    with fake_server().sync_client() as fake, SyncStepflowClient(newest_server.url) as real:
+        for client in (fake, real):
+            events = [*client.run_events(client.submit(flow, {"x": 1}), include_results=True)]
+            started = [event.step_id for event in events if event.type == "step_started"]
+            ended = [(event.step_id, event.status, event.output) for event in events if event.type == "step_completed"]
+            read = client.get_run_steps(events[0].run_id)
+            errors = {step.step_id: step.error and (step.error.code, step.error.message) for step in read}
+            seen.append((events[0].type, events[-1].type, events[-1].status, sorted(started), sorted(ended, key=str)))
+            seen[-1] += (errors,)
+    assert seen[0] == seen[1]

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -92,12 +93,18 @@ def test_junit(stepflow: Stepflow) -> None:
     assert 'expected "Alice", got "Eve"' in str(failures[0].text)
 
 
+def recorded_step(recording: dict[str, Any], case: str, step: str) -> Any:
+    """Return the only recorded outcome of a step."""
+    (outcome,) = recording["flows"]["tests/tested.yaml"][case][step].values()
+    return outcome
+
+
 @pytest.mark.usefixtures("server")
 def test_recorded_steps_are_replayed_instead_of_executed(stepflow: Stepflow, flows: Path) -> None:
     assert stepflow("test", "tests", "--case", "passes", "--record", "rec.json", "--record-step", "mod*").code == 0
     path = stepflow.folder / "rec.json"
     recording = json.loads(path.read_text())
-    recording["flows"]["tests/tested.yaml"]["passes"]["model"]["messages"][0]["content"] = "recorded"
+    recorded_step(recording, "passes", "model")["result"]["messages"][0]["content"] = "recorded"
     path.write_text(json.dumps(recording))
     # With a component that no server has, the step could not run.
     text = (flows / "tested.yaml").read_text()
@@ -106,6 +113,134 @@ def test_recorded_steps_are_replayed_instead_of_executed(stepflow: Stepflow, flo
     assert done.code == 0, str(done)
     assert json.loads(done.stdout)[0]["output"] == {"who": "Bob", "text": "recorded"}
     assert stepflow("test", "tests", "--case", "passes").code == 1
+
+
+@pytest.mark.usefixtures("server")
+def test_a_recorded_step_with_another_input_is_not_replayed(stepflow: Stepflow, flows: Path) -> None:
+    record = ("test", "tests", "--case", "passes", "--record", "rec.json")
+    replay = ("test", "tests", "--case", "passes", "--replay", "rec.json", "-o", "json")
+    assert stepflow(*record).code == 0
+    text = (flows / "tested.yaml").read_text()
+    (flows / "tested.yaml").write_text(text.replace("{user_prompt: {$input: $.who}}", '{user_prompt: "Hello"}'))
+    done = stepflow(*replay)
+    assert done.code == 1
+    (case,) = json.loads(done.stdout)
+    assert case["verdict"] == "error"
+    assert case["message"] == (
+        'rec.json has no outcome of step \'model\' for the input {"user_prompt": "Hello"} '
+        "(record the case 'passes' again with stepflow test --record)"
+    )
+    assert stepflow(*record).code == 0
+    assert stepflow(*replay).code == 0
+    # Only the new input is left.
+    assert recorded_step(json.loads((stepflow.folder / "rec.json").read_text()), "passes", "model")
+
+
+FAILING = """\
+steps:
+  - id: first
+    component: /builtin/create_messages
+    input: {user_prompt: {$input: $.who}}
+  - id: refuses
+    component: /builtin/iterate
+    input: {flow: {$literal: {output: {neither: 1}}}, initial_input: {$step: first}}
+  - id: reader
+    component: /builtin/noop
+    input: {$step: refuses}
+output: {read: {$if: {$step: reader}, then: yes, else: {$step: reader}}}
+test:
+  cases:
+    - name: passes
+      input: {who: Bob}
+      output: {outcome: failed, error: {code: INVALID_INPUT, message: {$contains: "either 'result' or 'next'"}}}
+"""
+
+
+@pytest.mark.usefixtures("server")
+def test_failed_steps_are_recorded_and_replayed(stepflow: Stepflow, flows: Path) -> None:
+    (flows / "tested.yaml").write_text(FAILING)
+    done = stepflow("test", "tests", "--record", "rec.json")
+    assert (done.code, "recorded 2 outcomes of steps in rec.json" in done.stderr) == (0, True), str(done)
+    recording = json.loads((stepflow.folder / "rec.json").read_text())
+    assert recorded_step(recording, "passes", "refuses") == {
+        "outcome": "failed",
+        "error": {"code": "INVALID_INPUT", "message": "Workflow result must contain either 'result' or 'next' field"},
+    }
+    (flows / "tested.yaml").write_text(FAILING.replace("/builtin/iterate", "/model/paid"))
+    done = stepflow("test", "tests", "--replay", "rec.json")
+    assert done.code == 0, str(done)
+
+
+@pytest.mark.usefixtures("server")
+def test_a_recording_without_inputs_is_refused(stepflow: Stepflow) -> None:
+    old = {"stepflow_recording": 1, "flows": {"tests/tested.yaml": {"passes": {"model": {"messages": []}}}}}
+    (stepflow.folder / "rec.json").write_text(json.dumps(old))
+    for option in ("--replay", "--record"):
+        done = stepflow("test", "tests", option, "rec.json")
+        assert done.code != 0
+        assert "rec.json is a recording without the inputs of steps; write it again with stepflow test --record" in (
+            " ".join(done.stderr.split())
+        )
+
+
+MOCKED = """\
+steps:
+  - {id: model, component: /model/paid, input: {$input: $.who}, onError: {action: retry, maxRetries: 1}}
+  - id: each
+    component: /builtin/map
+    input:
+      items: [1, 2]
+      workflow: {$literal: {steps: [{id: inner, component: /model/paid, input: {$input: $}}], output: {$step: inner}}}
+output: {text: {$step: model}, inner: {$if: {$input: $.inner}, then: {$step: each}}}
+test:
+  cases:
+    - name: output
+      input: {who: Bob, inner: null}
+      mocks: {model: {outcome: success, result: {a: null}}}
+      output: {outcome: success, result: {text: {$equals: {a: null}}}}
+    - name: failure
+      input: {who: Bob, inner: null}
+      mocks: {model: {outcome: failed, error: {code: TIMEOUT, message: slow}}}
+      output: {outcome: failed, error: {code: TIMEOUT, message: slow}}
+    - name: attempts
+      input: {who: Bob, inner: null}
+      mocks: {model: [{outcome: failed, error: {code: COMPONENT_FAILED}}, {outcome: success, result: 2}]}
+      output: {outcome: success, result: {text: 2}}
+    - name: items
+      input: {who: Bob, inner: 1}
+      mocks:
+        model: {outcome: success, result: 1}
+        inner: [{outcome: success, result: a}, {outcome: failed, error: {code: TIMEOUT, message: slow}}]
+      output:
+        outcome: success
+        result: {inner: {results: [{outcome: success, result: a}, {error: {code: TIMEOUT, message: slow}}]}}
+    - name: misspelt
+      input: {who: Bob, inner: null}
+      mocks: {modle: {outcome: success, result: 1}}
+    - name: no outcome
+      input: {who: Bob, inner: null}
+      mocks: {model: 5}
+    - name: no code
+      input: {who: Bob, inner: null}
+      mocks: {model: {outcome: failed, error: {code: TIMOUT}}}
+"""
+
+
+@pytest.mark.usefixtures("server")
+def test_cases_with_mocks(stepflow: Stepflow, flows: Path) -> None:
+    (flows / "mocked.yaml").write_text(MOCKED)
+    done = stepflow("test", "tests/mocked.yaml", "--repeat", "2", "-o", "jsonl")
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [record["verdict"] for record in records] == [*["passed"] * 4, *["error"] * 3] * 2, str(done)
+    assert [record["message"] for record in records[4:7]] == [
+        "the flow has no step 'modle' to mock (did you mean 'model'?)",
+        "test.cases[5].mocks.model: a mock is an outcome, or a list of outcomes; write {outcome: success, result: ...} "
+        "or {outcome: failed, error: {code: ..., message: ...}}",
+        "test.cases[6].mocks.model.error.code: there is no error code 'TIMOUT'; did you mean 'TIMEOUT'?",
+    ]
+    # A recording has nothing of mocked steps.
+    assert stepflow("test", "tests/mocked.yaml", "--case", "output", "--record", "rec.json").code == 0
+    assert json.loads((stepflow.folder / "rec.json").read_text())["flows"] == {}
 
 
 def test_one_server_for_each_configuration(stepflow: Stepflow, flows: Path) -> None:

@@ -70,6 +70,10 @@ _SHAPE = [
     Fault("case tags", "wrong-type", _TEST + "    - {name: x, input: 1, tags: «a}\n"),
     Fault("case outcome", "expected-output", _TEST + "    - {name: x, input: 1, output: {outcome: «skipped}}\n"),
     Fault("case result", "expected-output", _TEST + "    - {name: x, input: 1, output: «{outcome: success}}\n"),
+    Fault("case mock", "mock", _TEST + "    - {name: x, input: 1, mocks: {ask: «{outcome: success}}}\n"),
+    Fault(
+        "mock code", "mock", _TEST + "    - {name: x, input: 1, mocks: {ask: {outcome: failed, error: {code: «X}}}}\n"
+    ),
     Fault("case twice", "duplicate-case", _TEST + "    - {name: x, input: 1}\n    - {name: «x, input: 2}\n"),
     Fault("config twice", "config-twice", _output("{$step: a}") + "test: {configFile: x, «config: {}, cases: []}\n"),
     Fault("key twice", "duplicate-key", "name: a\n«name: b\noutput: 1\n"),

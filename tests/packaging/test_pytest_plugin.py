@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
 
 import pytest
+from stepflow_client.testing import Recording
 
 from tests.packaging.test_wheels import clean_environment, uv, wheel
 from tests.packaging.test_wheels import wheels as wheels  # the fixture
@@ -33,7 +33,7 @@ test:
 
 TESTS = """\
 import pytest
-from stepflow_client.testing import fake_server, run_mocked
+from stepflow_client.testing import Fails, fake_server, run_mocked
 
 def test_values_and_functions(stepflow_mock):
     stepflow_mock.component("/model/paid", lambda given: {"text": given.upper(), "none": None})
@@ -45,9 +45,19 @@ def test_a_run_with_mocks(stepflow_client):
     given = run_mocked(stepflow_client, "order.yaml", {"sku": "tea"}, mocks={"model": {"text": "x"}})
     assert given.output == {"answer": "x", "sku": "tea"}
 
-def test_in_memory():
+def test_a_failure(stepflow_mock, stepflow_client):
+    stepflow_mock.step("model", fails="COMPONENT_FAILED", message="closed")
+    failed = stepflow_mock.run("order.yaml", {"sku": "tea"})
+    assert (failed.error.code, failed.error.message) == ("component_failed", "closed")
+    assert stepflow_client.explain_run(failed.run_id).cause == "model"
+    assert run_mocked(stepflow_client, "order.yaml", {"sku": "x"}, mocks={"model": Fails("TIMEOUT")}).is_failed
+
+def test_in_memory(stepflow_fake_server):
     with fake_server({"/model/paid": {"text": "y"}}).sync_client() as client:
         assert client.run("order.yaml", {"sku": "tea"}).output["answer"] == "y"
+    stepflow_fake_server.components["/model/paid"] = Fails("TIMEOUT", "slow")
+    with stepflow_fake_server.sync_client() as client:
+        assert client.run("order.yaml", {"sku": "tea"}).error.message == "slow"
 
 def test_what_a_mock_raises_ends_the_call(stepflow_mock):
     stepflow_mock.step("model", lambda given: 1 / 0)
@@ -56,9 +66,12 @@ def test_what_a_mock_raises_ends_the_call(stepflow_mock):
 """
 
 
-def recording() -> str:
-    cases = {name: {"model": {"text": "recorded", "none": None}} for name in ("right", "wrong", "open")}
-    return json.dumps({"stepflow_recording": 1, "flows": {"order.yaml": cases}})
+def write_recording(path: Path) -> None:
+    recording = Recording(path)
+    outcome = {"outcome": "success", "result": {"text": "recorded", "none": None}}
+    for name, given in (("right", "tea"), ("wrong", "milk"), ("open", "x")):
+        recording.add(path.with_name("order.yaml"), name, "model", given, outcome)
+    recording.save()
 
 
 def test_a_project_with_flow_tests(wheels: Path, tmp_path: Path) -> None:
@@ -70,7 +83,7 @@ def test_a_project_with_flow_tests(wheels: Path, tmp_path: Path) -> None:
     uv("pip", "install", "--quiet", "--no-build", "--python", python, *files)
     (project / "order.yaml").write_text(FLOW)
     (project / "test_order.py").write_text(TESTS)
-    (project / "steps.json").write_text(recording())
+    write_recording(project / "steps.json")
     (project / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\nstepflow_replay = steps.json\n")
 
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -78,7 +91,7 @@ def test_a_project_with_flow_tests(wheels: Path, tmp_path: Path) -> None:
         return subprocess.run(command, cwd=project, env=clean_environment(), capture_output=True, text=True)
 
     plain = call()
-    assert (plain.returncode, plain.stdout.splitlines()[-1].split(" in ")[0]) == (0, "4 passed"), plain.stdout
+    assert (plain.returncode, plain.stdout.splitlines()[-1].split(" in ")[0]) == (0, "5 passed"), plain.stdout
     whole = call("--stepflow", "order.yaml")
     assert whole.returncode == 1
     assert whole.stdout.splitlines()[-1].split(" in ")[0] == "1 failed, 1 passed, 1 skipped", whole.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from pathlib import Path
@@ -9,9 +10,9 @@ from typing import Any
 
 import pytest
 from stepflow_client import ResultCache, StepflowRuntime, SyncStepflowClient
-from stepflow_client.flows.additions import pin_overrides, pinned_flow
 from stepflow_client.flows.file import load_flow
-from stepflow_client.testing import StepflowMock, expectation_of, read_tests, run_cases, run_mocked
+from stepflow_client.flows.pins import pin_overrides, pinned_flow
+from stepflow_client.testing import Recording, StepflowMock, expectation_of, read_tests, run_cases, run_mocked
 
 from tests import releases
 from tests.differences import has
@@ -143,6 +144,99 @@ async def test_the_flow_of_the_documentation_passes_and_runs(
     if has(release, "step_outputs"):
         again = await client.rerun(await client.submit(price, given), from_step="ask", flow=price, input=given)
         assert again.result.output == TEA
+
+
+def replayed_flow(path: Path, component: str, word: str) -> None:
+    """Write a flow with two steps that may be recorded, the second of which fails, and one that reads both."""
+    steps = [
+        {"id": "first", "component": component, "input": {"q": {"$input": "$.q"}, "word": word}},
+        {"id": "second", "component": component, "input": {"got": {"$step": "first"}, "fail": True}},
+        {"id": "last", "component": "/builtin/create_messages", "input": {"user_prompt": {"$step": "second"}}},
+    ]
+    output = {"outcome": "failed", "error": {"code": "COMPONENT_FAILED", "message": {"$contains": "boom"}}}
+    cases = [{"name": "fails", "input": {"q": 1}, "output": output}]
+    path.write_text(json.dumps({"steps": steps, "output": {"$step": "last"}, "test": {"cases": cases}}))
+
+
+def test_a_recording_is_replayed_for_the_same_input_only(twin: SyncStepflowClient, tmp_path: Path) -> None:
+    path = tmp_path / "flow.json"
+    replayed_flow(path, "/no/such", "hello")
+    tests = read_tests(path)
+    recording = Recording(tmp_path / "steps.json")
+    first = {"b": None, "a": [1, 2.5]}
+    recording.add(path, "fails", "first", {"word": "hello", "q": 1}, {"outcome": "success", "result": first})
+    failure = {"outcome": "failed", "error": {"code": "COMPONENT_FAILED", "message": "boom"}}
+    recording.add(path, "fails", "second", {"got": first, "fail": True}, failure)
+    recording.save()
+    loaded = Recording.load(tmp_path / "steps.json")
+    (done,) = run_cases(twin, tests, tests.cases, replay=loaded)
+    assert (done.verdict, done.message, done.differences) == ("passed", "", [])
+    replayed_flow(path, "/no/such", "good-bye")
+    tests = read_tests(path)
+    (changed,) = run_cases(twin, tests, tests.cases, replay=loaded)
+    assert changed.verdict == "error"
+    assert "no outcome of step 'first' for the input {" in changed.message
+    assert "good-bye" in changed.message
+
+
+def test_what_is_recorded_is_replayed(twin: SyncStepflowClient, release: str, tmp_path: Path) -> None:
+    path = tmp_path / "flow.json"
+    steps = [
+        {"id": "first", "component": "/python/echo", "input": {"q": {"$input": "$.q"}}},
+        {"id": "second", "component": "/python/fail", "input": {"message": "boom"}},
+        {"id": "last", "component": "/python/echo", "input": {"got": {"$step": "second"}}},
+    ]
+    output = {"outcome": "failed", "error": {"code": "COMPONENT_FAILED", "message": {"$contains": "boom"}}}
+    cases = [{"name": "fails", "input": {"q": 1}, "output": output}]
+    flow = {"steps": steps, "output": [{"$step": "first"}, {"$step": "last"}], "test": {"cases": cases}}
+    path.write_text(json.dumps(flow))
+    tests = read_tests(path)
+    (done,) = run_cases(twin, tests, tests.cases, record=lambda step_id: True)
+    if not has(release, "step_outputs"):
+        assert (done.verdict, done.message) == (
+            "error",
+            "recording needs a server of 0.12 or newer: older ones do not return outputs",
+        )
+        return
+    assert done.verdict == "passed", done
+    # The last step was not executed.
+    assert {step_id: step.outcome["outcome"] for step_id, step in done.steps.items()} == {
+        "first": "success",
+        "second": "failed",
+    }
+    assert done.steps["first"].input == {"q": 1}
+    recording = Recording(tmp_path / "steps.json")
+    for step_id, step in done.steps.items():
+        recording.add(path, "fails", step_id, *step)
+    path.write_text(json.dumps(flow).replace("/python/", "/no/"))
+    tests = read_tests(path)
+    (again,) = run_cases(twin, tests, tests.cases, replay=recording)
+    assert again.verdict == "passed", again
+
+
+def test_the_mocks_of_the_documentation(
+    twin: SyncStepflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "testing-flows.md").read_text("utf-8")
+    (text,) = re.findall(r"```yaml\n(# order.yaml\n.*?)```", page, re.DOTALL)
+    (tmp_path / "order.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    tests = read_tests("order.yaml")
+    done = run_cases(twin, tests, tests.cases)
+    assert [(each.case.name, each.verdict) for each in done] == [
+        ("open", "passed"),
+        ("closed", "passed"),
+        ("second attempt", "passed"),
+    ]
+    shown: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        if "def test_" in block:
+            exec(block, shown)
+    called = [name for name in shown if name.startswith("test_")]
+    for name in called:
+        given = {"stepflow_mock": StepflowMock(twin), "stepflow_client": twin}
+        shown[name](**{key: given[key] for key in inspect.signature(shown[name]).parameters})
+    assert called == ["test_order", "test_closed", "test_second_attempt"]
 
 
 async def test_a_stored_flow_keeps_its_test_inputs_as_examples(client: Any, price: Path) -> None:

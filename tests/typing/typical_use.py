@@ -244,7 +244,7 @@ def mocked(stepflow_mock: StepflowMock, client: SyncStepflowClient, files: Itera
     stepflow_mock.component("/shop/price", lambda given: {"eur": len(given)})
     stepflow_mock.step("model", {"text": "42"})
     assert_type(stepflow_mock.run("order.yaml", {"sku": "tea"}, variables={"a": 1}, timeout=3), FlowResult)
-    assert_type(run_mocked(client, "order.yaml", mocks={"model": 1}, check_input=True), FlowResult)
+    assert_type(run_mocked(client, "order.yaml", mocks={"model": 1}), FlowResult)
     with fake_server({"/shop/price": {"eur": 3}}).sync_client() as fake:
         assert_type(fake.run("order.yaml").to_dict(), dict[str, Any])
     tested = [read_tests(file) for file in files]

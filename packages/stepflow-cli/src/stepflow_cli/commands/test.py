@@ -45,7 +45,7 @@ __all__ = ["command"]
     is_risky=True,
     help="Write actual outputs into the files as expected ones.",
 )
-@option_in("--record", type=FILE, section="Files", metavar="FILE", help="Write the outputs of steps into this file.")
+@option_in("--record", type=FILE, section="Files", metavar="FILE", help="Write the outcomes of steps into this file.")
 @option_in(
     "--record-step",
     "record_steps",
@@ -59,7 +59,7 @@ __all__ = ["command"]
     type=FILE,
     section="Files",
     metavar="FILE",
-    help="Take the outputs of steps from this file instead of executing them.",
+    help="Take the outcomes of steps from this file instead of executing them.",
 )
 @option_in("--junit", type=FILE, section="Files", metavar="FILE", help="Write a JUnit XML report.")
 @server_options(default="embedded")
@@ -155,7 +155,7 @@ def _tell_unrecorded(plan: Iterable[Any], settings: Settings) -> None:
         case.name
         for file in plan
         for case in file.cases
-        if not case.fault and not settings.replay.outputs(file.tests.path, case.name)
+        if not case.fault and not settings.replay.steps(file.tests.path, case.name)
     ]
     if missing:
         note(f"{settings.replay.path} has nothing for {', '.join(missing)}: their steps are executed")
@@ -169,11 +169,15 @@ def _record(path: str, done: Iterable[FileResults]) -> None:
     recording = Recording.load(path) if exists(path) else Recording(path)
     count = 0
     for file in done:
-        for each in (done for done in file.results if done.result is not None):
-            recording.add(file.file.tests.path, each.case.name, each.steps)
+        flow = file.file.tests.path
+        for each in file.results:
+            for step_id, step in each.steps.items():
+                if each.attempt == 1:
+                    recording.forget(flow, each.case.name, step_id)
+                recording.add(flow, each.case.name, step_id, *step)
             count += len(each.steps)
     recording.save()
-    note(f"recorded {count} outputs of steps in {path}")
+    note(f"recorded {count} outcomes of steps in {path}")
 
 
 def _update(done: Iterable[FileResults]) -> int:

@@ -96,7 +96,7 @@ class Settings:
     """Seconds for the cases of one file."""
     replay: Recording | None = None
     record: Callable[[str], bool] | None = None
-    """Returns whether a step's outputs are recorded."""
+    """Returns whether a step's outcomes are recorded."""
     times: bool = False
     """Whether each case of a batch gets a duration of its own."""
 

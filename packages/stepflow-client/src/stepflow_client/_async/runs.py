@@ -14,7 +14,8 @@ from .._rules import operations as api
 from .._rules.ending import Ending, ending_of, is_given_up
 from .._shared.gather import async_together
 from ..errors import ConflictError, NotFoundError, StepflowClientError, UnsupportedByServerError
-from ..flows.additions import PIN_COMPONENT, kept_components, origin_of
+from ..flows.additions import kept_components, origin_of
+from ..flows.pins import PIN_COMPONENT
 from ..types.statuses import ExecutionStatus
 from .connection import Connection
 

@@ -15,6 +15,7 @@ from .._base.collector import collector_paused
 from .._data.reading import PLAIN, Reading
 from .._data.values import restored
 from ..flows.additions import Origin, as_written
+from ..flows.pins import mocked_failure
 from ..types import (
     CreateRunResponse,
     Diagnostic,
@@ -278,12 +279,16 @@ def failure(answer: dict[str, Any], reading: Reading = PLAIN) -> FlowError:
     message = answer.get("errorMessage")
     message = message if isinstance(message, str) and message else "the server does not say why"
     step = FAILED_STEP.match(message)
+    code: Any = answer.get("errorCode")
     details = restored({key: answer[key] for key in ("errorCode", "errorData") if key in answer})
+    if (mocked := mocked_failure(message)) is not None:
+        # The server's own code and data are those of the component that fails in place of the mocked step.
+        (code, message), details = mocked, None
     if reading.secrets:
         message, details = reading.secrets.hide(message), reading.secrets.hide_in(details)
     return FlowError(
         message=message,
-        code=answer.get("errorCode"),
+        code=code,
         step_id=answer.get("stepId") or (step["id"] if step else None),
         details=details or None,
     )

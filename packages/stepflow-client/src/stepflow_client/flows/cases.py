@@ -14,17 +14,17 @@ from .._data.arguments import check_instances, check_texts
 from .._data.expressions import parse_path
 from .._data.file_paths import file_path
 from ..errors import FlowFileError
-from ..types import ErrorCode, FlowError, FlowResult
+from ..types import FlowError, FlowResult
 from .additions import without_cases
 from .checks.shape import check_shape
+from .error_codes import WORDS, code_word
 from .file import load_flow
 from .findings import Findings
 from .matching import Difference, compare, is_matcher
 from .source import FlowText, Node
 
 __all__ = [
-    "FlowCase", "FlowTests", "code_matches", "code_word", "collect_tests", "error_data", "judge", "read_tests",
-    "select_cases",
+    "FlowCase", "FlowTests", "code_matches", "collect_tests", "error_data", "judge", "read_tests", "select_cases",
 ]  # fmt: skip
 
 
@@ -45,6 +45,9 @@ class FlowCase:
     """The line in the file, from 1; None if it is unknown."""
     fault: str = ""
     """The reason why the case cannot be run; empty if it can."""
+    mocks: Mapping[str, Any] = field(default_factory=dict)
+    """Outcomes of steps, which are then not executed, by step id: `{outcome: success, result}`, `{outcome: failed,
+    error: {code, message}}`, or a list of these, one for each call."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,7 @@ def _case(node: Node, index: int, fault: str) -> FlowCase:
         index=index,
         input=given.get("input"),
         expected=None if fault else given.get("output"),
+        mocks={} if fault else given.get("mocks") or {},
         tags=tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else (),
         description=str(given.get("description") or ""),
         line=node.line or None,
@@ -206,19 +210,7 @@ def _error_differences(expected: Mapping[str, Any], result: FlowResult) -> list[
     return found
 
 
-_WORDS = {
-    "TIMEOUT": ErrorCode.TIMEOUT,
-    "INVALID_INPUT": ErrorCode.INVALID_INPUT,
-    "COMPONENT_FAILED": ErrorCode.COMPONENT_FAILED,
-    "CANCELLED": ErrorCode.CANCELLED,
-    "UNREACHABLE": ErrorCode.UNREACHABLE,
-    "COMPONENT_NOT_FOUND": ErrorCode.COMPONENT_NOT_FOUND,
-    "RESOURCE_UNAVAILABLE": ErrorCode.RESOURCE_UNAVAILABLE,
-    "EXPRESSION_FAILURE": ErrorCode.EXPRESSION_FAILED,
-    "ORCHESTRATOR_ERROR": ErrorCode.ORCHESTRATOR,
-    "WORKER_ERROR": ErrorCode.WORKER,
-}
-_NUMBERS = dict(enumerate(_WORDS.values(), start=1))
+_NUMBERS = dict(enumerate(WORDS.values(), start=1))
 
 
 def code_matches(expected: Any, error: FlowError | None) -> bool:
@@ -233,15 +225,10 @@ def code_matches(expected: Any, error: FlowError | None) -> bool:
     if is_matcher(expected):
         return not compare(expected, code_word(error))
     if isinstance(expected, str):
-        return _WORDS.get(expected.upper(), expected.lower()) == error.code
+        return WORDS.get(expected.upper(), expected.lower()) == error.code
     details = error.details if isinstance(error.details, Mapping) else {}
     own = [details.get(key) for key in ("code", "errorCode")]
     return expected in own or _NUMBERS.get(int(expected)) == error.code
-
-
-def code_word(error: FlowError) -> str:
-    """Return the word that flow files use for the code of a failure; `UNSPECIFIED` if there is none."""
-    return next((word for word, code in _WORDS.items() if code == error.code), "UNSPECIFIED")
 
 
 def error_data(error: FlowError | None) -> Any:

@@ -14,11 +14,13 @@ from .._data.declared import declared_schema
 from .._data.expressions import Path, PathError, keyword_of, parse_path, references
 
 __all__ = [
-    "BROKEN", "NOT_KNOWN", "Evaluation", "Failure", "NotKnownError", "RecordedEvaluation", "StepRun", "overridden",
+    "BROKEN", "NOT_KNOWN", "RETRIED", "Evaluation", "Failure", "NotKnownError", "RecordedEvaluation", "StepRun",
+    "most_attempts", "overridden",
 ]  # fmt: skip
 
 _CAUGHT = (2, 3, 4, 5, 6, 7, 8, 10)
-_RETRIED = (3, 7)
+RETRIED = (3, 7)
+"""The numbers of the codes (COMPONENT_FAILED, RESOURCE_UNAVAILABLE) after which a step with `retry` is tried again."""
 
 
 class Failure(Exception):
@@ -164,14 +166,13 @@ class Evaluation:
         return done
 
     def _attempts(self, done: StepRun, given: Any) -> Any:
-        handling = done.step.get("onError") or {}
-        most = 1 + int(handling.get("maxRetries", 3)) if handling.get("action") == "retry" else 1
+        most = most_attempts(done.step)
         while True:
             done.attempts += 1
             try:
                 return self.call(done.step["component"], given)
             except Failure as failure:
-                if done.attempts >= most or failure.code not in _RETRIED:
+                if done.attempts >= most or failure.code not in RETRIED:
                     raise
 
 
@@ -263,6 +264,12 @@ def _no_call(path: str, given: Any) -> Any:
     raise NotKnownError(f"what {path} returns")  # pragma: no cover - all outcomes are recorded
 
 
+def most_attempts(step: Mapping[str, Any]) -> int:
+    """Return how often a server tries a step that fails with one of the codes `RETRIED`."""
+    handling = step.get("onError") or {}
+    return 1 + int(handling.get("maxRetries", 3)) if handling.get("action") == "retry" else 1
+
+
 def overridden(flow: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return a flow with overrides applied. Raise LookupError for an unknown step."""
     changes = overrides.get("steps", {})
@@ -291,7 +298,8 @@ def _at(value: Any, path: Any, what: str) -> Any:
     try:
         return _down(value, parse_path(path))
     except (LookupError, PathError):
-        raise Failure(8, f"{what} {path} not found") from None
+        shown = path if str(path).startswith("$") else f"$.{path}"
+        raise Failure(8, f"{what} {shown} not found") from None
 
 
 def _down(value: Any, parts: Path) -> Any:

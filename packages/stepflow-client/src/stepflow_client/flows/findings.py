@@ -17,7 +17,7 @@ RULES = TYPE_RULES | {
     "conditional-stall", "config-twice", "constant-condition", "cycle", "dangling-ref", "dead-default",
     "default-step", "default-type", "duplicate-case", "duplicate-id", "duplicate-key", "empty-id", "expected-output",
     "from-expression", "ignored-key", "iterate-output", "large-integer", "later-step", "malformed-path", "merge-key",
-    "misplaced-key", "misplaced-schema", "missing-key", "missing-then", "no-flow", "no-output", "not-a-schema",
+    "misplaced-key", "misplaced-schema", "missing-key", "missing-then", "mock", "no-flow", "no-output", "not-a-schema",
     "not-evaluated", "optional-input", "path-not-text", "required-undeclared", "schema-of-unknown-step",
     "self-reference", "step-not-text", "syntax", "template", "two-keywords", "undeclared-variable", "undefined-step",
     "unescaped-subflow", "unknown-action", "unknown-component", "unknown-input", "unknown-key", "unknown-keyword",

@@ -2,8 +2,8 @@
 
     from stepflow_client.testing import fake_server, run_mocked
 
-pytest finds the fixtures `stepflow_runtime`, `stepflow_client` and `stepflow_mock` by itself. With `--stepflow` it also
-collects the test cases of flow files.
+pytest finds the fixtures `stepflow_runtime`, `stepflow_client`, `stepflow_mock` and `stepflow_fake_server` by itself.
+With `--stepflow` it also collects the test cases of flow files.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..flows.additions import pin_overrides, pinned_flow
     from ..flows.cases import FlowCase, FlowTests, collect_tests, read_tests, select_cases
     from ..flows.edit.expected import expectation_of, update_expected
     from ..flows.matching import Difference, compare
-    from .cases import CaseResult, failure_text, run_cases
+    from ..flows.pins import Delayed, Fails, pin_overrides, pinned_flow
+    from .cases import CaseResult, StepRecord, failure_text, run_cases
     from .configs import TestConfig, config_of
     from .fake import FakeServer, fake_server
     from .mocks import StepflowMock, run_mocked
+    from .outcomes import InTurn
     from .recordings import Recording
     from .servers import Servers
 
@@ -27,24 +28,29 @@ if TYPE_CHECKING:
 _HOMES = {
     **dict.fromkeys(("FlowCase", "FlowTests", "collect_tests", "read_tests", "select_cases"), "..flows.cases"),
     **dict.fromkeys(("Difference", "compare"), "..flows.matching"),
-    **dict.fromkeys(("pin_overrides", "pinned_flow"), "..flows.additions"),
+    **dict.fromkeys(("Delayed", "Fails", "pin_overrides", "pinned_flow"), "..flows.pins"),
     **dict.fromkeys(("expectation_of", "update_expected"), "..flows.edit.expected"),
-    **dict.fromkeys(("CaseResult", "failure_text", "run_cases"), ".cases"),
+    **dict.fromkeys(("CaseResult", "StepRecord", "failure_text", "run_cases"), ".cases"),
     **dict.fromkeys(("TestConfig", "config_of"), ".configs"),
     **dict.fromkeys(("FakeServer", "fake_server"), ".fake"),
     **dict.fromkeys(("StepflowMock", "run_mocked"), ".mocks"),
+    "InTurn": ".outcomes",
     "Recording": ".recordings",
     "Servers": ".servers",
 }
 
 __all__ = [
     "CaseResult",
+    "Delayed",
     "Difference",
+    "Fails",
     "FakeServer",
     "FlowCase",
     "FlowTests",
+    "InTurn",
     "Recording",
     "Servers",
+    "StepRecord",
     "StepflowMock",
     "TestConfig",
     "collect_tests",

@@ -1,17 +1,20 @@
-"""Runs the test cases of a flow on a server: all as one batch, or one by one if steps are pinned."""
+"""Runs the test cases of a flow on a server: all as one batch, but each case with mocked steps as a run of its own."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .._base.text import short_json
 from .._data.arguments import check_function, check_instance, check_instances, check_integer
-from ..errors import RunTimeoutError, StepflowClientError
+from ..errors import RunTimeoutError, StepflowClientError, UnsupportedByServerError
 from ..flows.cases import FlowCase, FlowTests
+from ..flows.graph import steps_by_id
 from ..flows.matching import Difference
+from .outcomes import flow_result, of_flow_result
 from .recordings import Recording
 
 if TYPE_CHECKING:
@@ -20,7 +23,15 @@ if TYPE_CHECKING:
     from .._sync.client import SyncStepflowClient
     from ..types import FlowResult
 
-__all__ = ["CaseResult", "failure_text", "run_cases"]
+__all__ = ["CaseResult", "StepRecord", "failure_text", "run_cases"]
+
+
+class StepRecord(NamedTuple):
+    """The execution of a step."""
+
+    input: Any
+    outcome: Mapping[str, Any]
+    """`{outcome: success, result}` or `{outcome: failed, error: {code, message}}`."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +51,8 @@ class CaseResult:
     duration: float = 0.0
     """Duration of the case in seconds: from the start of its first step to the end of its last one if the times of
     steps were requested and the server has them (0.12 and newer), otherwise of its run or of the whole batch."""
-    steps: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """The outputs of its completed steps, if they were requested."""
+    steps: Mapping[str, StepRecord] = field(default_factory=dict, repr=False)
+    """The inputs and outcomes of its steps, if they were requested."""
 
     @property
     def is_failed(self) -> bool:
@@ -69,8 +80,10 @@ def run_cases(
         tests: The flow and its tests, from `read_tests`.
         cases: The cases to run.
         repeat: Number of times to run each case. Default 1.
-        replay: Recorded outputs of steps, which are then not executed; each case is then a separate run.
-        record: A function that returns, for the id of a step, whether to put its output in `CaseResult.steps`.
+        replay: Recorded outcomes of steps, which are then not executed. A case with a step that is recorded, but not
+            with the input that it now has, is an `error`.
+        record: A function that returns, for the id of a step, whether to put its input and outcome in
+            `CaseResult.steps`.
         include_times: Whether to read the times of steps, so that each case of a batch has a duration of its own. This
             takes two more requests. Default False.
         timeout: Seconds that the cases may take, all together in a batch. None, the default, sets no limit.
@@ -111,13 +124,16 @@ def _run_wanted(
     reading: _Reading,
     timeout: float | None,
 ) -> list[CaseResult]:
-    pins = [replay.outputs(tests.path, case.name) if replay else {} for case, _ in wanted]
-    if not any(pins):
-        return _run_batch(client, tests, wanted, reading, timeout)
-    done: list[CaseResult] = []
-    for (case, attempt), outputs in zip(wanted, pins, strict=True):
-        done += _run_pinned(client, tests, (case, attempt), outputs, timeout)
-    return done
+    """Run cases, those without mocked steps as one batch."""
+    is_mocked = {case.index: bool(case.mocks) for case, _ in wanted}
+    if replay is not None:
+        is_mocked = {case.index: bool(case.mocks or replay.steps(tests.path, case.name)) for case, _ in wanted}
+    together = [each for each in wanted if not is_mocked[each[0].index]]
+    done = iter(_run_batch(client, tests, together, reading, timeout))
+    return [
+        _run_alone(client, tests, each, replay, reading, timeout) if is_mocked[each[0].index] else next(done)
+        for each in wanted
+    ]
 
 
 def _run_batch(
@@ -126,30 +142,71 @@ def _run_batch(
     wanted: Sequence[_Wanted],
     reading: _Reading,
     timeout: float | None,
-    flow: Mapping[str, Any] | None = None,
-    overrides: Mapping[str, Any] | None = None,
 ) -> list[CaseResult]:
-    from ..flows.cases import judge
-
     if not wanted:
         return []
     started = time.monotonic()
     try:
         inputs = [case.input for case, _ in wanted]
-        run_id = client.submit(flow or tests.flow, inputs, overrides, timeout=timeout)
+        run_id = client.submit(tests.flow, inputs, timeout=timeout)
         left = None if timeout is None else max(0.001, started + timeout - time.monotonic())
         results = client.get_results(run_id, timeout=left)
         seconds = time.monotonic() - started
         steps = _read_steps(client, run_id, reading, len(wanted), seconds)
+        records = [
+            _records(client, tests, case, outcomes, reading.record)
+            for (case, _), (outcomes, _) in zip(wanted, steps, strict=True)
+        ]
     except StepflowClientError as error:
         seconds = time.monotonic() - started
         told = _told(error, timeout)
         return [CaseResult(case, "error", message=told, attempt=each, duration=seconds) for case, each in wanted]
-    done = []
-    for (case, attempt), result, (outputs, took) in zip(wanted, results, steps, strict=True):
-        verdict, differences = judge(case, result)
-        done.append(CaseResult(case, verdict, differences, result, "", attempt, took, outputs))
-    return done
+    return [
+        _judged(each, result, took, recorded)
+        for each, result, (_, took), recorded in zip(wanted, results, steps, records, strict=True)
+    ]
+
+
+def _judged(wanted: _Wanted, result: FlowResult, seconds: float, steps: Mapping[str, StepRecord]) -> CaseResult:
+    from ..flows.cases import judge
+
+    case, attempt = wanted
+    verdict, differences = judge(case, result)
+    return CaseResult(case, verdict, differences, result, "", attempt, seconds, steps)
+
+
+def _run_alone(
+    client: SyncStepflowClient,
+    tests: FlowTests,
+    wanted: _Wanted,
+    replay: Recording | None,
+    reading: _Reading,
+    timeout: float | None,
+) -> CaseResult:
+    """Run a case with mocked steps. Its time includes the runs that compute the inputs of these steps."""
+    from .mocks import run_mocked
+
+    case, attempt = wanted
+    started = time.monotonic()
+    try:
+        mocks = _mocks(case, tests, replay)
+        result = run_mocked(client, tests.flow, case.input, mocks=mocks, timeout=timeout)
+        seconds = time.monotonic() - started
+        ((outcomes, _),) = _read_steps(client, result.run_id, reading._replace(times=False), 1, seconds)
+        steps = _records(client, tests, case, outcomes, reading.record)
+    except StepflowClientError as error:
+        seconds = time.monotonic() - started
+        return CaseResult(case, "error", message=_told(error, timeout), attempt=attempt, duration=seconds)
+    return _judged(wanted, result, seconds, steps)
+
+
+def _mocks(case: FlowCase, tests: FlowTests, replay: Recording | None) -> dict[str, Any]:
+    """Return the mocks of a case by step id: those of the case itself, and recorded outcomes."""
+    recorded = replay.steps(tests.path, case.name) & {*tests.step_ids} if replay is not None else set()
+    found: dict[str, Any] = {
+        step_id: partial(replay.outcome, tests.path, case.name, step_id) for step_id in recorded if replay is not None
+    }
+    return found | {step_id: of_flow_result(value) for step_id, value in case.mocks.items()}
 
 
 def _told(error: StepflowClientError, timeout: float | None) -> str:
@@ -158,31 +215,24 @@ def _told(error: StepflowClientError, timeout: float | None) -> str:
     return error.message if error.hint is None else f"{error.message} ({error.hint})"
 
 
-def _run_pinned(
-    client: SyncStepflowClient, tests: FlowTests, wanted: _Wanted, outputs: Mapping[str, Any], timeout: float | None
-) -> list[CaseResult]:
-    from .mocks import pinned
-
-    known = {step: output for step, output in outputs.items() if step in tests.step_ids}
-    try:
-        flow, overrides = pinned(client, tests.flow, known)
-    except StepflowClientError as error:
-        return [CaseResult(wanted[0], "error", message=error.message, attempt=wanted[1])]
-    return _run_batch(client, tests, [wanted], _Reading(), timeout, flow, overrides)
-
-
 def _read_steps(
     client: SyncStepflowClient, run_id: str, reading: _Reading, count: int, seconds: float
-) -> list[tuple[dict[str, Any], float]]:
-    """Return, item by item, the outputs of the steps to record and the duration; servers from 0.12 on return both.
+) -> list[tuple[dict[str, Mapping[str, Any]], float]]:
+    """Return, item by item, the outcomes of the steps, if they are recorded, and the duration; servers from 0.12 on
+    return both.
 
     An item whose steps have no times gets the duration of the batch, `seconds`. Results do not depend on times: if only
     these are requested and cannot be read, all items get it.
     """
-    outputs: list[dict[str, Any]] = [{} for _ in range(count)]
+    outcomes: list[dict[str, Mapping[str, Any]]] = [{} for _ in range(count)]
     times: list[list[datetime]] = [[] for _ in range(count)]
-    if reading.record is None and not (reading.times and client.server_info().capabilities["events"]):
+    if reading.record is None and not reading.times:
         return [({}, seconds)] * count
+    capabilities = client.server_info().capabilities
+    if reading.record is None and not capabilities["events"]:
+        return [({}, seconds)] * count
+    if not capabilities["step_outputs"]:
+        raise UnsupportedByServerError("recording needs a server of 0.12 or newer: older ones do not return outputs")
     try:
         steps = client.get_run_steps(run_id, include_times=reading.times)
     except StepflowClientError:
@@ -192,11 +242,39 @@ def _read_steps(
     for step in steps:
         if step.item_index >= count:
             continue
-        if reading.record is not None and reading.record(step.step_id) and step.status == "completed":
-            outputs[step.item_index][step.step_id] = step.output
+        if reading.record is not None and (step.status == "completed" or step.error is not None):
+            outcomes[step.item_index][step.step_id] = flow_result(step.output, step.error)
         times[step.item_index] += [each for each in (step.started_at, step.completed_at) if each is not None]
     spans = [(max(each) - min(each)).total_seconds() if each else seconds for each in times]
-    return list(zip(outputs, spans, strict=True))
+    return list(zip(outcomes, spans, strict=True))
+
+
+def _records(
+    client: SyncStepflowClient,
+    tests: FlowTests,
+    case: FlowCase,
+    outcomes: Mapping[str, Mapping[str, Any]],
+    record: Callable[[str], bool] | None,
+) -> dict[str, StepRecord]:
+    """Return the inputs and outcomes of the steps to record.
+
+    Servers do not tell the inputs of steps. They are computed by runs in which all steps that were executed have the
+    outcomes that they had, so nothing is executed again. A step whose input cannot be computed was not executed.
+    """
+    from .mocks import NO_MOCK, MockedFlow
+
+    mocked = MockedFlow(client, lambda step: NO_MOCK, None)
+    records: dict[str, StepRecord] = {}
+    known: dict[str, Any] = {}
+    if record is None:
+        return records
+    for step_id, step in steps_by_id(tests.flow).items():
+        given = mocked.input_of(tests.flow, step, case.input, known) if step_id in outcomes else None
+        if given is not None and given.is_success:
+            known[step_id] = of_flow_result(outcomes[step_id])
+            if record(step_id) and step_id not in case.mocks:
+                records[step_id] = StepRecord(given.output, outcomes[step_id])
+    return records
 
 
 def failure_text(done: CaseResult, *, limit: int = 20) -> str:

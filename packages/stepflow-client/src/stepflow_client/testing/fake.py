@@ -6,21 +6,24 @@ a client with a `transport` uses httpx, and this is such a transport.
 
 from __future__ import annotations
 
-import copy
+import asyncio
 import json
 import re
-import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from .._base.text import near
 from .._data.arguments import check_mapping
+from ..errors import InvalidArgumentError
 from ..flows.additions import examples_of
-from ..flows.evaluation import Evaluation, Failure, overridden
-from .fake_flows import BUILTINS, findings, floats, value_id
+from ..flows.evaluation import overridden
+from .fake_flows import BUILTINS, SUB_FLOWS, blob_components, findings, floats, value_id
+from .fake_runs import FakeRun, World
 
 if TYPE_CHECKING:
     from .._async.client import StepflowClient
@@ -29,6 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["FakeServer", "fake_server"]
 
 _API = "/api/v1"
+_LOOK = 0.005
+"""Seconds between checks of an open stream for new events."""
+_ALIVE = 0.1
+"""Seconds between the comments in an open stream without new events."""
 
 
 def fake_server(components: Mapping[str, Any] | None = None) -> FakeServer:
@@ -39,46 +46,25 @@ def fake_server(components: Mapping[str, Any] | None = None) -> FakeServer:
         with server.sync_client() as client:
             assert client.run("order.yaml", {"sku": "tea"}).output == {"total": 3}
 
-    It stores flows and blobs, runs flows immediately, and returns runs, items, steps, errors and events as 0.13 does.
-    It has `/builtin/create_messages`, `noop`, `put_blob` and `get_blob`, but not `map`, `iterate`, `eval`, `openai` and
-    `load_file`. Of the faults in flows, it detects only duplicate, empty and undefined steps. It does not model time,
-    the order of steps, the server's own retries, and the conditional stall; use a real server (`stepflow_runtime`) to
-    test these.
+    It stores flows and blobs, runs flows, and returns runs, items, steps, errors and events as 0.13 does. A run ends
+    with the request that creates it, unless the test holds a component, or a component takes time:
+
+        server = fake_server({"/model/draft": {"text": "Dear"}})
+        with server.sync_client() as client, server.hold("/model/draft"):
+            run_id = client.submit("ticket.yaml", {"subject": "Help"})
+            assert client.get_run(run_id).status == "running"
+        assert client.get_result(run_id).is_success
+
+    It has the builtin components of 0.13 except for `openai` and `load_file`. Of the faults in flows, it detects only
+    duplicate, empty and undefined steps. It does not model the server's own retries, the limit of concurrent tasks, and
+    the conditional stall; use a real server (`stepflow_runtime`) to test these.
 
     Args:
-        components: Outputs, or functions of the input, by the path that flows use. If a function raises an exception,
-            the step fails with `COMPONENT_FAILED` and the exception's text.
+        components: What components return, by the path that flows use: outputs, `Fails`, `Delayed`, `InTurn`, or
+            functions of the input that return one of these. If a function raises an exception, the step fails with
+            `COMPONENT_FAILED` and the exception's text.
     """
     return FakeServer(components)
-
-
-@dataclass
-class _Run:
-    run_id: str
-    flow_id: str
-    flow: dict[str, Any]
-    items: list[dict[str, Any]] = field(default_factory=list)
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    events: list[dict[str, Any]] = field(default_factory=list)
-    created_at: str = ""
-    status: int = 2
-
-    def summary(self) -> dict[str, Any]:
-        failed = sum(item["status"] == 3 for item in self.items)
-        counts = {"total": len(self.items), "completed": len(self.items) - failed, "running": 0, "failed": failed}
-        name = {"flowName": self.flow["name"]} if self.flow.get("name") else {}
-        return {
-            "runId": self.run_id,
-            "flowId": self.flow_id,
-            **name,
-            "status": self.status,
-            "items": {**counts, "cancelled": 0},
-            "createdAt": self.created_at,
-            "completedAt": self.created_at,
-            "rootRunId": self.run_id,
-            "createdAtSeqno": 0,
-            "finishedAtSeqno": len(self.events),
-        }
 
 
 class _Refusal(Exception):
@@ -88,24 +74,26 @@ class _Refusal(Exception):
 
 
 class FakeServer:
-    """An in-memory server; create it with `fake_server`."""
+    """An in-memory server; create it with `fake_server`. It can be used from several threads."""
 
     url = "http://fake-stepflow"
 
     def __init__(self, components: Mapping[str, Any] | None = None) -> None:
         """Start with nothing stored."""
-        given = {} if components is None else check_mapping(components, "components")
-        self.components: dict[str, Any] = {**BUILTINS, **given}
+        self._world = World(BUILTINS)
+        self._world.components |= {
+            **blob_components(self._world.put_blob, self._world.blobs),
+            **({} if components is None else check_mapping(components, "components")),
+        }
+        self.components: dict[str, Any] = self._world.components
         self.requests: list[tuple[str, str]] = []
         """The method and the path of each request, in order."""
-        self.calls: list[tuple[str, Any]] = []
+        self.calls: list[tuple[str, Any]] = self._world.calls
         """The path and the input of each call of a component, in order."""
         self.transport = httpx.MockTransport(self._respond)
         """The transport to pass to a client: `StepflowClient(server.url, transport=server.transport)`, or the sync
         client."""
-        self._flows: dict[str, dict[str, Any]] = {}
-        self._blobs: dict[str, dict[str, Any]] = {}
-        self._runs: dict[str, _Run] = {}
+        self._lock = RLock()
 
     def client(self) -> StepflowClient:
         """Return an asynchronous client of this server."""
@@ -119,17 +107,65 @@ class FakeServer:
 
         return SyncStepflowClient(self.url, transport=self.transport)
 
+    # The test's control of time
+
+    def hold(self, *components: str) -> ExitStack:
+        """Hold the calls of components: their steps, and so their runs, stay `running` until `release`.
+
+        As a context manager, it releases them at the end of the block.
+
+        Args:
+            components: The components, by their paths in flows; all, if none is given.
+
+        Raises:
+            InvalidArgumentError: If the server has no such component.
+        """
+        for path in components:
+            if path not in (*self.components, *SUB_FLOWS):
+                hint = near(path, (*self.components, *SUB_FLOWS), "there are")
+                raise InvalidArgumentError(f"there is no component {path!r} to hold", hint=hint)
+        with self._lock:
+            self._world.held |= {*components} or {"*"}
+        block = ExitStack()
+        block.callback(self.release, *components)
+        return block
+
+    def release(self, *components: str) -> None:
+        """Let the held calls of components go on. Their runs have then ended, unless they wait for something else.
+
+        Args:
+            components: The components, by their paths in flows; all, if none is given.
+        """
+        with self._lock:
+            self._world.held -= {*components} or {*self._world.held}
+            self._world.advance()
+
+    def advance(self, seconds: float) -> None:
+        """Move the server's clock forward. Runs whose `Delayed` components have then ended go on.
+
+        Args:
+            seconds: Seconds from 0 on.
+        """
+        if seconds < 0:
+            raise InvalidArgumentError(f"the clock goes forward only: seconds is not {seconds}")
+        with self._lock:
+            self._world.clock += seconds
+            self._world.advance()
+
+    # Requests
+
     def _respond(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix(_API)
-        self.requests.append((request.method, path))
-        for method, pattern, answer in _ROUTES:
-            found = re.fullmatch(pattern, path)
-            if found and method == request.method:
-                try:
-                    return answer(self, request, *found.groups())
-                except _Refusal as refusal:
-                    error = {"code": refusal.status, "message": refusal.message, "status": refusal.status}
-                    return httpx.Response(refusal.status, json={"error": error})
+        with self._lock:
+            self.requests.append((request.method, path))
+            for method, pattern, answer in _ROUTES:
+                found = re.fullmatch(pattern, path)
+                if found and method == request.method:
+                    try:
+                        return answer(self, request, *found.groups())
+                    except _Refusal as refusal:
+                        error = {"code": refusal.status, "message": refusal.message, "status": refusal.status}
+                        return httpx.Response(refusal.status, json={"error": error})
         return httpx.Response(200, headers={"content-type": "application/grpc", "grpc-status": "12"})
 
     # Flows and blobs
@@ -143,11 +179,11 @@ class FakeServer:
             "features": [],
             "target": "",
         }
-        return httpx.Response(200, json={"status": "healthy", "timestamp": _now(), "build": build})
+        return httpx.Response(200, json={"status": "healthy", "timestamp": self._world.now(), "build": build})
 
     def _list_components(self, request: httpx.Request) -> httpx.Response:
         listed = []
-        for path in self.components:
+        for path in (*self.components, *SUB_FLOWS):
             plugin, _, rest = path.strip("/").partition("/")
             listed.append({"componentId": f"/{rest or plugin}", "path": f"/{rest or plugin}", "plugin": plugin})
         return httpx.Response(200, json={"components": listed, "complete": True, "failedPlugins": []})
@@ -162,7 +198,7 @@ class FakeServer:
         flow_id = value_id(flow)
         stored = not found and not body.get("dryRun")
         if stored:
-            self._flows[flow_id] = flow
+            self._world.flows[flow_id] = flow
         counts = {"numFatal": len(found), "numError": 0, "numWarning": 0}
         answer = {"flowId": flow_id, "stored": stored, "diagnostics": {"diagnostics": found, **counts}}
         return httpx.Response(200, json=answer)
@@ -172,28 +208,34 @@ class FakeServer:
         return httpx.Response(200, json={"flowId": flow_id, "flow": floats(flow), "allExamples": examples_of(flow)})
 
     def _flow(self, flow_id: str) -> dict[str, Any]:
-        if flow_id not in self._flows:
+        if flow_id not in self._world.flows:
             raise _Refusal(404, f"flow {flow_id} not found")
-        return self._flows[flow_id]
+        return self._world.flows[flow_id]
 
     def _accepted(self, request: httpx.Request, *names: str) -> httpx.Response:
         return httpx.Response(200, json={})
 
-    def _put_blob(self, data: Any, blob_type: str) -> str:
-        blob_id = value_id(data)
-        if blob_type == "flow":
-            self._flows[blob_id] = data
-        self._blobs[blob_id] = {"data": data, "blobType": blob_type, "blobId": blob_id}
-        return blob_id
-
     def _store_blob(self, request: httpx.Request) -> httpx.Response:
-        body = json.loads(request.content)
-        return httpx.Response(200, json={"blobId": self._put_blob(body["data"], body.get("blobType", "data"))})
+        if request.headers.get("content-type", "").startswith("application/json"):
+            body = json.loads(request.content)
+            name = body.get("filename")
+            blob_id = self._world.put_blob(body["data"], body.get("blobType", "data"), name)
+        else:
+            name = request.headers.get("x-blob-filename")
+            blob_id = self._world.put_blob(request.content, "binary", name)
+        return httpx.Response(200, json={"blobId": blob_id, **({"filename": name} if name else {})})
 
     def _get_blob(self, request: httpx.Request, blob_id: str) -> httpx.Response:
-        if blob_id not in self._blobs:
+        blob = self._world.blobs.get(blob_id)
+        if blob is None:
             return httpx.Response(404)
-        return httpx.Response(200, json=self._blobs[blob_id])
+        data = blob["data"]
+        if request.headers.get("accept") != "application/octet-stream":
+            shown = {**blob, "data": None if isinstance(data, bytes) else data, "blobId": blob_id}
+            return httpx.Response(200, json={key: value for key, value in shown.items() if value is not None})
+        name = {"content-disposition": f'attachment; filename="{blob["filename"]}"'} if blob["filename"] else {}
+        content = data if isinstance(data, bytes) else json.dumps(data).encode()
+        return httpx.Response(200, headers={"x-blob-type": blob["blobType"], **name}, content=content)
 
     # Runs
 
@@ -207,70 +249,23 @@ class FakeServer:
         found = findings(flow)
         if found:
             raise _Refusal(400, f"error analyzing workflow: {found[0]['formatted']}")
-        run = _Run(str(uuid.uuid4()), flow_id, flow, created_at=_now())
-        self._runs[run.run_id] = run
-        _event(run, "RunCreated", flowId=flow_id, itemCount=len(body["input"]))
-        for index, given in enumerate(body["input"]):
-            self._run_item(run, index, given, body.get("variables") or {})
-        run.status = 3 if any(item["status"] == 3 for item in run.items) else 2
-        _event(run, "RunCompleted", status=run.status)
-        results = run.items if body.get("wait") else []
+        run = FakeRun(self._world, flow_id, flow, body["input"], body.get("variables") or {})
+        run.advance()
+        results = [item.answer() for item in run.items] if body.get("wait") else []
         return httpx.Response(200, json={"summary": run.summary(), "results": results})
 
-    def _run_item(self, run: _Run, index: int, given: Any, variables: Mapping[str, Any]) -> None:
-        evaluation = Evaluation(run.flow, given, variables, self._call)
-        item: dict[str, Any] = {"itemIndex": index, "completedAt": _now()}
-        try:
-            item |= {"status": 2, "output": floats(evaluation.run())}
-        except Failure as failure:
-            item |= {"status": 3, "errorMessage": failure.message, "errorCode": failure.code}
-        run.items.append(item)
-        _event(run, "StepsNeeded", itemIndex=index, stepIds=[*evaluation.steps])
-        for step_id, done in evaluation.steps.items():
-            where = {"itemIndex": index, "stepIndex": done.index, "stepId": step_id}
-            for attempt in range(1, done.attempts + 1):
-                _event(run, "StepStarted", **where, attempt=attempt)
-            step = {"status": 2, "output": floats(done.output)}
-            if done.failure:
-                step = {"status": 3, "errorMessage": done.failure.message, "errorCode": done.failure.code}
-            about = {"component": done.step["component"], "journalSeqno": len(run.events), "updatedAt": _now()}
-            run.steps.append({**where, **step, **about})
-            result = {"result": {"outcome": "success", "result": step["output"]}} if "output" in step else {}
-            _event(run, "StepCompleted", **where, status=step["status"], **result)
-
-    def _call(self, path: str, given: Any) -> Any:
-        if path not in self.components:
-            raise Failure(9, f"no route for {path}")
-        self.calls.append((path, given))
-        answer = self.components[path]
-        if path in ("/builtin/put_blob", "/builtin/get_blob") and answer is BUILTINS[path]:
-            return self._blob_step(path, given)
-        if not callable(answer):
-            return copy.deepcopy(answer)
-        try:
-            return json.loads(json.dumps(answer(copy.deepcopy(given))))
-        except Failure:
-            raise
-        except Exception as error:
-            raise Failure(3, str(error) or type(error).__name__, is_own=True) from error
-
-    def _blob_step(self, path: str, given: Any) -> Any:
-        if path == "/builtin/put_blob":
-            return {"blob_id": self._put_blob(given["data"], given.get("blob_type", "data"))}
-        blob = self._blobs.get(given["blob_id"])
-        if blob is None:
-            raise Failure(5, f"blob {given['blob_id']} not found", is_own=True)
-        return {"data": blob["data"]}
-
-    def _run(self, run_id: str) -> _Run:
-        if run_id not in self._runs:
+    def _run(self, run_id: str) -> FakeRun:
+        if run_id not in self._world.runs:
             raise _Refusal(404, f"run {run_id} not found")
-        return self._runs[run_id]
+        return self._world.runs[run_id]
 
     def _list_runs(self, request: httpx.Request) -> httpx.Response:
         query = request.url.params
-        runs = [run.summary() for run in reversed(self._runs.values())]
-        for name, read in (("flowName", str), ("status", int), ("parentRunId", str)):
+        found = [
+            run for run in reversed(self._world.runs.values()) if query.get("rootsOnly") != "true" or not run.parent
+        ]
+        runs = [run.summary() for run in found]
+        for name, read in (("flowName", str), ("status", int), ("parentRunId", str), ("rootRunId", str)):
             if query.get(name):
                 runs = [run for run in runs if run.get(name) == read(query[name])]
         start = int(query.get("offset", 0))
@@ -279,20 +274,21 @@ class FakeServer:
 
     def _get_run(self, request: httpx.Request, run_id: str) -> httpx.Response:
         run = self._run(run_id)
-        return httpx.Response(200, json={"summary": run.summary(), "steps": run.steps})
+        return httpx.Response(200, json={"summary": run.summary(), "steps": run.steps()})
 
     def _run_items(self, request: httpx.Request, run_id: str) -> httpx.Response:
-        return httpx.Response(200, json={"results": self._runs[run_id].items if run_id in self._runs else []})
+        run = self._world.runs.get(run_id)
+        return httpx.Response(200, json={"results": [item.answer() for item in run.items] if run else []})
 
     def _run_steps(self, request: httpx.Request, run_id: str) -> httpx.Response:
-        steps = self._runs[run_id].steps if run_id in self._runs else []
+        steps = self._world.runs[run_id].steps() if run_id in self._world.runs else []
         wanted = request.url.params.get("itemIndex")
         chosen = [step for step in steps if wanted is None or step["itemIndex"] == int(wanted)]
         return httpx.Response(200, json={"steps": chosen})
 
     def _run_step(self, request: httpx.Request, run_id: str, step_id: str) -> httpx.Response:
         item = int(request.url.params.get("itemIndex", 0))
-        for step in self._run(run_id).steps:
+        for step in self._run(run_id).steps():
             if step["stepId"] == step_id and step["itemIndex"] == item:
                 return httpx.Response(200, json={"step": step})
         raise _Refusal(404, f"step {step_id} not found")
@@ -302,28 +298,78 @@ class FakeServer:
 
     def _cancel(self, request: httpx.Request, run_id: str) -> httpx.Response:
         run = self._run(run_id)
-        run.status = 4
+        run.cancel()
         return httpx.Response(200, json={"summary": run.summary()})
 
     def _run_events(self, request: httpx.Request, run_id: str) -> httpx.Response:
-        run = self._run(request.url.params.get("runId", ""))
-        since = int(request.url.params.get("since", 0))
-        keeps = request.url.params.get("includeResults") == "true"
+        query = request.url.params
+        run = self._run(query.get("runId", ""))
+        stream = _Events(
+            self._lock,
+            run,
+            int(query.get("since", 0)),
+            includes_results=query.get("includeResults") == "true",
+            includes_sub_runs=query.get("includeSubRuns") == "true",
+        )
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=stream)
+
+
+class _Events(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """The events of a run, as a stream that ends with the run.
+
+    Args:
+        lock: The lock of the server.
+        run: The run.
+        since: The number of the first event.
+        includes_results: Whether completed steps have their outputs.
+        includes_sub_runs: Whether the events of sub-runs are included.
+    """
+
+    def __init__(
+        self, lock: RLock, run: FakeRun, since: int, *, includes_results: bool, includes_sub_runs: bool
+    ) -> None:
+        self._lock, self._run, self._next = lock, run, since
+        self._includes_results, self._includes_sub_runs = includes_results, includes_sub_runs
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks():
+            if chunk is None:
+                time.sleep(_LOOK)
+            else:
+                yield chunk
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks():
+            if chunk is None:
+                await asyncio.sleep(_LOOK)
+            else:
+                yield chunk
+
+    def _chunks(self) -> Iterator[bytes | None]:
+        """Yield the events, and None to wait for more."""
+        silent_since = time.monotonic()
+        while True:
+            with self._lock:
+                text, is_over = self._new(), self._run.is_over
+            if text:
+                yield text.encode()
+            if is_over:
+                return
+            if text or time.monotonic() - silent_since > _ALIVE:
+                silent_since = time.monotonic()
+                yield b": keep-alive\n\n"
+            yield None
+
+    def _new(self) -> str:
+        new, self._next = self._run.journal[self._next :], len(self._run.journal)
         frames = []
-        for event in run.events[since:]:
-            kind, content = next(iter(event["event"].items()))
-            shown = content if keeps else {key: value for key, value in content.items() if key != "result"}
-            frames.append(f"data: {json.dumps({**event, 'event': {kind: shown}})}\n\n")
-        return httpx.Response(200, headers={"content-type": "text/event-stream"}, text="".join(frames))
-
-
-def _event(run: _Run, kind: str, **content: Any) -> None:
-    event = {kind: {"runId": run.run_id, **content}}
-    run.events.append({"sequenceNumber": len(run.events), "timestamp": _now(), "event": event})
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        for owner, event in new:
+            if owner is self._run or (self._includes_sub_runs and owner.is_within(self._run)):
+                kind, content = next(iter(event["event"].items()))
+                is_shown = self._includes_results
+                shown = content if is_shown else {key: each for key, each in content.items() if key != "result"}
+                frames.append(f"data: {json.dumps({**event, 'event': {kind: shown}})}\n\n")
+        return "".join(frames)
 
 
 _ROUTES: list[tuple[str, str, Callable[..., httpx.Response]]] = [

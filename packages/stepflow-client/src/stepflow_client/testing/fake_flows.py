@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .._data.expressions import references
 from ..flows.evaluation import Failure
+from ..flows.pins import Delayed
 
-__all__ = ["BUILTINS", "findings", "floats", "value_id"]
+__all__ = ["BUILTINS", "SUB_FLOWS", "blob_components", "findings", "floats", "value_id"]
 
 
 def findings(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -52,8 +53,11 @@ def floats(value: Any) -> Any:
 
 
 def value_id(value: Any) -> str:
-    """Return the id of a stored value: SHA-256 of its compact JSON."""
-    return hashlib.sha256(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
+    """Return the id of a stored value: SHA-256 of bytes, or of compact JSON."""
+    content = (
+        value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    )
+    return hashlib.sha256(content).hexdigest()
 
 
 def _create_messages(given: Any) -> dict[str, Any]:
@@ -65,9 +69,31 @@ def _create_messages(given: Any) -> dict[str, Any]:
     return {"messages": [*messages, {"role": "user", "content": given["user_prompt"]}]}
 
 
+def _sleep(given: Any) -> Delayed:
+    """Return the outcome of /builtin/sleep."""
+    return Delayed(given, given["duration_ms"] / 1000)
+
+
 BUILTINS: dict[str, Any] = {
     "/builtin/create_messages": _create_messages,
     "/builtin/noop": lambda given: given,
-    "/builtin/put_blob": lambda given: given,
-    "/builtin/get_blob": lambda given: given,
+    "/builtin/sleep": _sleep,
 }
+
+
+def blob_components(put: Callable[[Any, str], str], blobs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the builtin components that store and read blobs."""
+
+    def get_blob(given: Any) -> Any:
+        if given["blob_id"] not in blobs:
+            raise Failure(5, f"blob {given['blob_id']} not found", is_own=True)
+        return {"data": blobs[given["blob_id"]]["data"]}
+
+    def put_blob(given: Any) -> Any:
+        return {"blob_id": put(given["data"], given.get("blob_type", "data"))}
+
+    return {"/builtin/put_blob": put_blob, "/builtin/get_blob": get_blob}
+
+
+SUB_FLOWS = ("/builtin/map", "/builtin/iterate", "/builtin/eval")
+"""The builtin components that run a flow."""

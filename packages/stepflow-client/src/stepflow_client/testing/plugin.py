@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..flows.cases import FlowCase, FlowTests
     from ..runtime import StepflowRuntime
     from .cases import CaseResult
+    from .fake import FakeServer
     from .mocks import StepflowMock
     from .recordings import Recording
     from .servers import Servers
@@ -34,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--stepflow-config", metavar="FILE", help="configuration of the embedded server, for all flows and fixtures"
     )
-    group.addoption("--stepflow-replay", metavar="FILE", help="take the outputs of steps from a recording")
+    group.addoption("--stepflow-replay", metavar="FILE", help="take the outcomes of steps from a recording")
     parser.addini("stepflow_config", "configuration of the embedded server, relative to the root folder")
     parser.addini("stepflow_replay", "recording that the test cases of flow files replay, relative to the root folder")
 
@@ -92,6 +93,14 @@ def stepflow_mock(stepflow_client: SyncStepflowClient) -> StepflowMock:
     from .mocks import StepflowMock
 
     return StepflowMock(stepflow_client)
+
+
+@pytest.fixture
+def stepflow_fake_server() -> FakeServer:
+    """An in-memory server for this test. Set its `components`; `sync_client()` and `client()` return clients of it."""
+    from .fake import fake_server
+
+    return fake_server()
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> FlowFile | None:

@@ -1,32 +1,41 @@
-"""Recorded outputs of steps, in a file: tests replay them instead of executing slow or paid steps."""
+"""Recorded outcomes of steps, in a file: tests replay them instead of executing slow or paid steps."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .._data.arguments import check_mapping
+from .._base.text import short_json
+from .._data.arguments import check_mapping, wrong
 from .._data.file_paths import file_path
-from ..errors import FlowFileError
+from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.file import load_file
+from .outcomes import of_flow_result
 
 __all__ = ["Recording"]
 
-_VERSION = 1
+_VERSION = 2
 
 
 class Recording:
-    """Outputs by flow, case and step. Flows are identified by their path relative to the folder of the recording."""
+    """Outcomes by flow, case, step and the input of the step.
+
+    Flows are identified by their path relative to the folder of the recording, inputs by a digest.
+    """
 
     def __init__(self, path: str | Path, flows: Mapping[str, Any] | None = None) -> None:
         """Start an empty recording that can be saved to a file."""
         self.path = file_path(path, "path")
         known = {} if flows is None else check_mapping(flows, "flows")
-        self._flows: dict[str, dict[str, dict[str, Any]]] = {
-            name: dict(check_mapping(cases, f"flows[{name!r}]")) for name, cases in known.items()
+        if not _is_nested(known, depth=4):
+            raise wrong("flows", "the recorded steps by flow, case, step and input", flows)
+        self._flows: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
+            name: {case: {step: dict(found) for step, found in steps.items()} for case, steps in cases.items()}
+            for name, cases in known.items()
         }
 
     @classmethod
@@ -34,30 +43,47 @@ class Recording:
         """Return the recording in a file.
 
         Raises:
-            FlowFileError: If the file cannot be read, or is not a recording.
+            FlowFileError: If the file cannot be read, is not a recording, or is one of an earlier version, which does
+                not contain the inputs of steps.
         """
         value = load_file(path)
+        version = value.get("stepflow_recording") if isinstance(value, Mapping) else None
+        if version == 1:
+            message = f"{path} is a recording without the inputs of steps; write it again with stepflow test --record"
+            raise FlowFileError(message, path=str(path))
         flows = value.get("flows") if isinstance(value, Mapping) else None
-        is_known = isinstance(value, Mapping) and value.get("stepflow_recording") == _VERSION
-        if not is_known or not isinstance(flows, Mapping) or not all(map(_is_cases, flows.values())):
+        if version != _VERSION or not _is_nested(flows, depth=4):
             message = f"{path} is no recording of steps; stepflow test --record FILE writes one"
             raise FlowFileError(message, path=str(path))
         return cls(path, flows)
 
-    def outputs(self, flow: Path, case: str) -> dict[str, Any]:
-        """Return the recorded outputs of a case by step id; empty if none are recorded."""
-        return dict(self._flows.get(self._name(flow), {}).get(case, {}))
+    def steps(self, flow: Path, case: str) -> set[str]:
+        """Return the ids of the steps of a case that have recorded outcomes."""
+        return {*self._flows.get(self._name(flow), {}).get(case, {})}
 
-    def has_flow(self, flow: Path) -> bool:
-        """Return whether any outputs of a flow are recorded."""
-        return self._name(flow) in self._flows
+    def outcome(self, flow: Path, case: str, step_id: str, given: Any) -> Any:
+        """Return the outcome of a step for an input: its output, or `Fails`.
 
-    def add(self, flow: Path, case: str, outputs: Mapping[str, Any]) -> None:
-        """Store the outputs of a case, replacing earlier ones of the same steps."""
-        self._flows.setdefault(self._name(flow), {}).setdefault(case, {}).update(outputs)
+        Raises:
+            InvalidArgumentError: If none is recorded.
+        """
+        found = self._flows.get(self._name(flow), {}).get(case, {}).get(step_id, {}).get(_digest(given))
+        if found is None:
+            message = f"{self.path} has no outcome of step {step_id!r} for the input {short_json(given, 200)}"
+            raise InvalidArgumentError(message, hint=f"record the case {case!r} again with stepflow test --record")
+        return of_flow_result(found)
+
+    def add(self, flow: Path, case: str, step_id: str, given: Any, outcome: Mapping[str, Any]) -> None:
+        """Store the outcome of a step for an input, as a flow result, replacing an earlier one for the same input."""
+        steps = self._flows.setdefault(self._name(flow), {}).setdefault(case, {})
+        steps.setdefault(step_id, {})[_digest(given)] = dict(outcome)
+
+    def forget(self, flow: Path, case: str, step_id: str) -> None:
+        """Remove the outcomes of a step."""
+        self._flows.get(self._name(flow), {}).get(case, {}).pop(step_id, None)
 
     def save(self) -> None:
-        """Write the file: sorted JSON, so that a later recording differs only where outputs do.
+        """Write the file: sorted JSON, so that a later recording differs only where inputs or outcomes do.
 
         Raises:
             FlowFileError: If the file cannot be written.
@@ -75,5 +101,10 @@ class Recording:
         return Path(os.path.relpath(flow.resolve(), self.path.resolve().parent)).as_posix()
 
 
-def _is_cases(value: object) -> bool:
-    return isinstance(value, Mapping) and all(isinstance(outputs, Mapping) for outputs in value.values())
+def _digest(given: Any) -> str:
+    """Return a digest of an input that does not depend on the order of keys."""
+    return hashlib.sha256(json.dumps(given, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _is_nested(value: object, depth: int) -> bool:
+    return isinstance(value, Mapping) and (depth == 0 or all(_is_nested(each, depth - 1) for each in value.values()))

@@ -30,7 +30,9 @@ _COMMON = frozenset({"apiVersion"})
 """Keys of other documents that look like misspelt ones of flows."""
 _ON_ERROR = {"action": "text", "defaultValue": "", "maxRetries": ""}
 _TEST = {"configFile": "text", "config": "", "stepflow_config": "", "cases": "a list"}
-_CASE = {"name": "text", "description": "text", "input": "", "output": "an object", "tags": "a list"}
+_CASE = {
+    "name": "text", "description": "text", "input": "", "output": "an object", "tags": "a list", "mocks": "an object",
+}  # fmt: skip
 _EXAMPLE = {"name": "text", "description": "text", "input": ""}
 _SCHEMAS = {"type": "", "$defs": "an object", "properties": "an object"}
 _PROPERTIES = {"input": "", "output": "", "variables": "", "steps": ""}
@@ -151,9 +153,30 @@ def _check_test(test: Node, found: Findings) -> None:
             expected = case.get("output")
             if expected is not None and isinstance(expected.value, dict):
                 _check_expected(expected, found)
+            mocks = case.get("mocks")
+            for mock in mocks.items.values() if mocks is not None else ():
+                _check_mock(mock, found)
             for tag in _listed(case.get("tags")):
                 if not isinstance(tag.value, str):
                     found.add("wrong-type", "error", tag, f"tags is a list of texts, this is {_kind(tag.value)}")
+
+
+def _check_mock(mock: Node, found: Findings) -> None:
+    from ..error_codes import error_code
+
+    for each in mock.elements or (mock,):
+        outcome, error = each.get("outcome"), each.at("error")
+        is_success = outcome is not None and outcome.value == "success" and "result" in each.items
+        is_failure = outcome is not None and outcome.value == "failed" and error is not None and error.items
+        if not is_success and not is_failure:
+            found.add("mock", "error", each, "a mock is an outcome, or a list of outcomes", "write {outcome: success, "
+                      "result: ...} or {outcome: failed, error: {code: ..., message: ...}}")  # fmt: skip
+            continue
+        code = each.at("error", "code") if is_failure else None
+        try:
+            error_code(str(code.value) if code is not None else "COMPONENT_FAILED")
+        except InvalidArgumentError as unknown:
+            found.add("mock", "error", code or each, unknown.message, unknown.hint)
 
 
 def _check_expected(expected: Node, found: Findings) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 from ..._data.arguments import check_instance, check_mapping, check_text, wrong
 from ...errors import FlowFileError
 from ...types import FlowResult
-from ..cases import code_matches, code_word, error_data
+from ..cases import code_matches, error_data
+from ..error_codes import code_word
 from ..matching import compare, is_matcher, level_run_ids
 from ..source import Key, Node
 from .text import Edit, addition, block_text, changed_file, flow_text, json_text, line_end, newline_of, plain_text

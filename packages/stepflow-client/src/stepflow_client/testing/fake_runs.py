@@ -1,0 +1,349 @@
+"""How the in-memory server executes runs: until they end, or until a call has to wait.
+
+A call waits for the test (`hold`), for the clock (`Delayed`), or for the run of a sub-flow that waits itself. It then
+raises `Held`, which ends the evaluation of its item for now; all steps that have ended are kept, and the evaluation
+begins again when something has changed. So there is no thread, and every run is as far as it can be at any time.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ..flows.error_codes import WORDS
+from ..flows.evaluation import BROKEN, Evaluation, Failure, StepRun
+from ..flows.graph import FlowSteps
+from ..flows.pins import Delayed, Fails
+from .fake_flows import floats, value_id
+from .outcomes import error_number, outcome_of
+
+__all__ = ["FakeRun", "World"]
+
+_RUNNING, _COMPLETED, _FAILED, _CANCELLED = 1, 2, 3, 4
+
+
+class Held(Exception):
+    """A call has to wait."""
+
+
+class World:
+    """What an in-memory server has stored, its components, and its clock."""
+
+    def __init__(self, components: Mapping[str, Any]) -> None:
+        """Start with nothing stored."""
+        self.components = dict(components)
+        self.calls: list[tuple[str, Any]] = []
+        self.flows: dict[str, dict[str, Any]] = {}
+        self.blobs: dict[str, dict[str, Any]] = {}
+        self.runs: dict[str, FakeRun] = {}
+        self.held: set[str] = set()
+        self.clock = 0.0
+
+    def now(self) -> str:
+        """Return the time, as servers write it."""
+        return (datetime.now(UTC) + timedelta(seconds=self.clock)).isoformat().replace("+00:00", "Z")
+
+    def advance(self) -> None:
+        """Execute all runs as far as they can be executed."""
+        for run in list(self.runs.values()):
+            run.advance()
+
+    def put_blob(self, data: Any, blob_type: str = "data", filename: str | None = None) -> str:
+        """Store a JSON value or bytes, with the name that replaces an earlier one, and return the id."""
+        blob_id = value_id(data)
+        if blob_type == "flow":
+            self.flows[blob_id] = data
+        self.blobs[blob_id] = {"data": data, "blobType": blob_type, "filename": filename}
+        return blob_id
+
+    def call(self, path: str, given: Any) -> Any:
+        """Return the outcome of one call of a component: an output, `Delayed`, or a failure."""
+        if path not in self.components:
+            return Failure(9, "error routing component")
+        self.calls.append((path, given))
+        try:
+            outcome = outcome_of(self.components[path], copy.deepcopy(given))
+            value = outcome.outcome if isinstance(outcome, Delayed) else outcome
+            if isinstance(value, Fails):
+                value = Failure(error_number(value.error_code), value.message, is_own=True)
+            else:
+                value = json.loads(json.dumps(value))
+        except Failure as failure:
+            return failure
+        except Exception as error:
+            return Failure(3, str(error) or type(error).__name__, is_own=True)
+        return Delayed(value, outcome.seconds) if isinstance(outcome, Delayed) else value
+
+
+class FakeRun:
+    """A run, and the events of it and of its sub-runs."""
+
+    def __init__(
+        self,
+        world: World,
+        flow_id: str,
+        flow: dict[str, Any],
+        inputs: list[Any],
+        variables: Mapping[str, Any],
+        parent: FakeRun | None = None,
+    ) -> None:
+        """Create the run; `advance` executes it."""
+        self.world, self.flow_id, self.flow, self.parent = world, flow_id, flow, parent
+        self.run_id = str(uuid.uuid4())
+        self.root: FakeRun = self if parent is None else parent.root
+        self.journal: list[tuple[FakeRun, dict[str, Any]]] = [] if parent is None else parent.root.journal
+        self.created_at = world.now()
+        self.completed_at: str | None = None
+        self.is_cancelled = False
+        self.variables = variables
+        self.items = [_Item(self, index, given) for index, given in enumerate(inputs)]
+        world.runs[self.run_id] = self
+        about = {"flowId": flow_id, "itemCount": len(inputs)}
+        if parent is None:
+            self.note("RunCreated", **about)
+        else:
+            self.note("SubRunCreated", parentRunId=parent.run_id, **about)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run has ended."""
+        return self.completed_at is not None
+
+    @property
+    def status(self) -> int:
+        """The status, as its number on the wire."""
+        if self.is_cancelled:
+            return _CANCELLED
+        if not self.is_over:
+            return _RUNNING
+        return _FAILED if any(item.status == _FAILED for item in self.items) else _COMPLETED
+
+    def advance(self) -> None:
+        """Execute the run as far as it can be executed."""
+        for item in self.items if not self.is_over else ():
+            item.advance()
+        if not self.is_over and all(item.status != _RUNNING for item in self.items):
+            self.completed_at = self.world.now()
+            self.note("RunCompleted", status=self.status)
+
+    def cancel(self) -> None:
+        """End the run, and its sub-runs, as cancelled."""
+        self.is_cancelled = True
+        self.completed_at = self.world.now()
+        for run in self.world.runs.values():
+            if run.parent is self and not run.is_over:
+                run.cancel()
+        for item in self.items:
+            item.status = _CANCELLED if item.status == _RUNNING else item.status
+
+    def note(self, kind: str, **content: Any) -> None:
+        """Add an event."""
+        event = {kind: {"runId": self.run_id, **content}}
+        about = {"sequenceNumber": len(self.journal), "timestamp": self.world.now(), "event": event}
+        self.journal.append((self, about))
+
+    def is_within(self, other: FakeRun) -> bool:
+        """Whether this is another run, or a sub-run of it."""
+        return self is other or (self.parent is not None and self.parent.is_within(other))
+
+    def summary(self) -> dict[str, Any]:
+        """Return the summary, as servers write it."""
+        counts = {word: sum(item.status == number for item in self.items) for word, number in _COUNTS.items()}
+        name = {"flowName": self.flow["name"]} if self.flow.get("name") else {}
+        parent = {"parentRunId": self.parent.run_id} if self.parent is not None else {}
+        end = {"completedAt": self.completed_at, "finishedAtSeqno": len(self.journal)} if self.is_over else {}
+        return {
+            "runId": self.run_id,
+            "flowId": self.flow_id,
+            **name,
+            "status": self.status,
+            "items": {"total": len(self.items), **counts},
+            "createdAt": self.created_at,
+            "rootRunId": self.root.run_id,
+            "createdAtSeqno": 0,
+            **parent,
+            **end,
+        }
+
+    def steps(self) -> list[dict[str, Any]]:
+        """Return the steps of all items, as servers write them."""
+        return [step for item in self.items for step in item.records.values()]
+
+
+_COUNTS = {"completed": _COMPLETED, "running": _RUNNING, "failed": _FAILED, "cancelled": _CANCELLED}
+
+
+class _Item(Evaluation):
+    """The execution of one item."""
+
+    def __init__(self, of: FakeRun, index: int, given: Any) -> None:
+        super().__init__(of.flow, given, of.variables, self._called)
+        self.of, self.index = of, index
+        self.status = _RUNNING
+        self.end: dict[str, Any] = {}
+        self.records: dict[str, dict[str, Any]] = {}
+        self._step_run = StepRun({}, 0)
+        self._outcomes: dict[tuple[str, int], tuple[Any, float]] = {}
+        """The outcome of each attempt of a step, and the time on the clock from which it has it."""
+        self._children: dict[tuple[str, int], list[FakeRun]] = {}
+
+    def answer(self) -> dict[str, Any]:
+        """Return the item, as servers write it."""
+        return {"itemIndex": self.index, "status": self.status, **self.end}
+
+    def advance(self) -> None:
+        """Execute the item as far as it can be executed."""
+        if self.status != _RUNNING:
+            return
+        steps = FlowSteps(self.flow)
+        if not self.records:
+            needed = steps.needed()
+            self._note("StepsNeeded", stepIds=[name for name in steps.by_id if name in needed])
+        is_held = False
+        # One step that waits does not stop the others.
+        certain = steps.needed(certainly=True)
+        for name in steps.by_id:
+            is_held |= name in certain and self._waits(name)
+        if not is_held:
+            self._finish()
+
+    def _waits(self, step_id: str) -> bool:
+        try:
+            self._step(step_id)
+        except Held:
+            return True
+        return False
+
+    def _finish(self) -> None:
+        try:
+            self.end, status = {"output": floats(self.run())}, _COMPLETED
+        except Held:
+            return
+        except Failure as failure:
+            self.end, status = _error(failure), _FAILED
+        except BROKEN as error:
+            self.end, status = _error(Failure(8, str(error))), _FAILED
+        self.status, self.end = status, {"completedAt": self.of.world.now(), **self.end}
+
+    def _note(self, kind: str, **content: Any) -> None:
+        self.of.note(kind, itemIndex=self.index, **content)
+
+    def _step(self, step_id: str) -> StepRun:
+        is_new = step_id not in self.steps
+        done = super()._step(step_id)
+        if is_new:
+            if not done.attempts:
+                # Its input cannot be computed: servers start it all the same.
+                self._start(done, 1)
+            result = {"output": floats(done.output)} if done.failure is None else _error(done.failure)
+            self._record(done, _COMPLETED if done.failure is None else _FAILED, **result)
+            shown = {"result": result["output"]} if "output" in result else {}
+            status = self.records[step_id]["status"]
+            self._note("StepCompleted", stepIndex=done.index, stepId=step_id, status=status, **shown)
+        return done
+
+    def _start(self, done: StepRun, attempt: int) -> None:
+        self._record(done, _RUNNING)
+        self._note("StepStarted", stepIndex=done.index, stepId=done.step["id"], attempt=attempt)
+
+    def _record(self, done: StepRun, status: int, **more: Any) -> None:
+        step_id = done.step["id"]
+        self.records[step_id] = {
+            "itemIndex": self.index,
+            "stepIndex": done.index,
+            "stepId": step_id,
+            "component": done.step["component"],
+            "status": status,
+            **more,
+            "journalSeqno": len(self.of.journal),
+            "updatedAt": self.of.world.now(),
+        }
+
+    def _attempts(self, done: StepRun, given: Any) -> Any:
+        self._step_run = done
+        return super()._attempts(done, given)
+
+    def _called(self, path: str, given: Any) -> Any:
+        """Return the output of the current attempt of the current step, which may have been made before."""
+        done, world = self._step_run, self.of.world
+        attempt = (done.step["id"], done.attempts)
+        if attempt not in self._outcomes:
+            if attempt not in self._children:
+                self._children[attempt] = []
+                self._start(done, done.attempts)
+            if path in world.held or "*" in world.held:
+                raise Held
+            outcome = self._sub_run(attempt, path, given) if path in _SUB_FLOWS else world.call(path, given)
+            seconds = outcome.seconds if isinstance(outcome, Delayed) else 0.0
+            outcome = outcome.outcome if isinstance(outcome, Delayed) else outcome
+            self._outcomes[attempt] = (outcome, world.clock + seconds)
+        outcome, due = self._outcomes[attempt]
+        if world.clock < due:
+            raise Held
+        if isinstance(outcome, Failure):
+            raise outcome
+        return outcome
+
+    def _sub_run(self, attempt: tuple[str, int], path: str, given: Any) -> Any:
+        """Return the outcome of a component that runs a flow."""
+        children = self._children[attempt]
+        try:
+            return _SUB_FLOWS[path](self, children, given)
+        except (*BROKEN, TypeError):
+            return Failure(5, f'step "{attempt[0]}" failed', is_own=True)
+
+    def _map(self, children: list[FakeRun], given: Any) -> Any:
+        (child,) = self._ended(children, 0, given["workflow"], [*given["items"]])
+        results = [_flow_result(item) for item in child]
+        failed = sum(each["outcome"] == "failed" for each in results)
+        return {"results": results, "successful": len(results) - failed, "failed": failed}
+
+    def _iterate(self, children: list[FakeRun], given: Any) -> Any:
+        value, turns, limit = given["initial_input"], 0, given.get("max_iterations")
+        while turns < (1000 if limit is None else limit):
+            ((item,),) = self._ended(children, turns, given["flow"], [value])
+            turns += 1
+            if item.status != _COMPLETED:
+                return Failure(item.end.get("errorCode", 4), item.end.get("errorMessage", "cancelled"), is_own=True)
+            output = item.end["output"] if isinstance(item.end["output"], Mapping) else {}
+            if "result" in output:
+                return {"result": output["result"], "iterations": turns, "terminated": False}
+            if "next" not in output:
+                return Failure(2, "Workflow result must contain either 'result' or 'next' field", is_own=True)
+            value = output["next"]
+        return {"result": value, "iterations": turns, "terminated": True}
+
+    def _eval(self, children: list[FakeRun], given: Any) -> Any:
+        ((item,),) = self._ended(children, 0, self.of.world.flows[given["flow_id"]], [given["input"]])
+        return {"result": _flow_result(item), "run_id": self.of.run_id}
+
+    def _ended(self, children: list[FakeRun], place: int, flow: Any, inputs: list[Any]) -> list[list[_Item]]:
+        """Return the items of a sub-run, which is created if there is none, in a list.
+
+        Raises:
+            Held: If the sub-run has not ended.
+        """
+        if place == len(children):
+            children.append(FakeRun(self.of.world, value_id(flow), dict(flow), inputs, {}, self.of))
+        children[place].advance()
+        if not children[place].is_over:
+            raise Held
+        return [children[place].items]
+
+
+_SUB_FLOWS = {"/builtin/map": _Item._map, "/builtin/iterate": _Item._iterate, "/builtin/eval": _Item._eval}
+
+
+def _error(failure: Failure) -> dict[str, Any]:
+    return {"errorMessage": failure.message, "errorCode": failure.code}
+
+
+def _flow_result(item: _Item) -> dict[str, Any]:
+    if item.status == _COMPLETED:
+        return {"outcome": "success", "result": item.end["output"]}
+    word = [*WORDS][item.end.get("errorCode", 4) - 1]
+    return {"outcome": "failed", "error": {"code": word, "message": item.end.get("errorMessage", "cancelled")}}

@@ -1,0 +1,16 @@
+"""The public names of `stepflow_client.testing`, which are imported when they are first used."""
+
+from __future__ import annotations
+
+import pytest
+from stepflow_client import testing
+
+
+@pytest.mark.parametrize("name", testing.__all__)
+def test_every_name_can_be_imported(name: str) -> None:
+    assert getattr(testing, name).__name__ == name
+
+
+def test_another_name_is_no_attribute() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Mokc'"):
+        testing.Mokc  # noqa: B018
