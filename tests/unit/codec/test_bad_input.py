@@ -52,6 +52,7 @@ ROWS: list[tuple[str, type[StepflowClientError], Operation]] = [
     ("get_flow_variables('.')", InvalidArgumentError, lambda c: c.get_flow_variables(".")),
     ("delete_flow(5)", InvalidArgumentError, lambda c: c.delete_flow(5)),
     ("delete_flow('..')", InvalidArgumentError, lambda c: c.delete_flow("..")),
+    ("wait_ready(a name)", InvalidArgumentError, lambda c: c.wait_ready("echo")),
     # Creating runs
     ("create_run('')", InvalidArgumentError, lambda c: c.create_run("")),
     ("create_run(None)", InvalidArgumentError, lambda c: c.create_run(None)),
