@@ -144,6 +144,8 @@ def parameters(function: Any) -> list[inspect.Parameter]:
     """Return the parameters that have names; those of options by their own names."""
     found = []
     for each in inspect.signature(function).parameters.values():
+        if each.kind is each.VAR_POSITIONAL:
+            continue
         if each.kind is not each.VAR_KEYWORD:
             found.append(each)
         elif "Unpack[" in str(each.annotation):

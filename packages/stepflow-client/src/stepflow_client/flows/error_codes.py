@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._base.text import near
+from .._data.arguments import check_text
 from ..errors import InvalidArgumentError
 from ..types import ErrorCode, FlowError
 
@@ -30,7 +31,7 @@ def error_code(code: ErrorCode | str) -> ErrorCode:
         InvalidArgumentError: If there is no such code.
     """
     known = {**WORDS, **{each.value.upper(): each for each in WORDS.values()}}
-    word = str(code.value if isinstance(code, ErrorCode) else code)
+    word = check_text(code.value if isinstance(code, ErrorCode) else code, "the error code")
     if word.upper() not in known:
         raise InvalidArgumentError(f"there is no error code {word!r}", hint=near(word, WORDS, "the codes"))
     return known[word.upper()]

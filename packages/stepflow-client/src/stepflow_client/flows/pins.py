@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .._data.arguments import check_mapping, check_text
 from ..errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ def pin_overrides(outputs: Mapping[str, Any], *, component: str = "/builtin/noop
         outputs: Outputs by step id: any JSON values, or `Fails`, but not `Delayed`.
         component: A component that returns its input. Default `/builtin/noop`, which 0.13 has.
     """
-    return {step: _override(output, component) for step, output in outputs.items()}
+    check_text(component, "component")
+    return {step: _override(output, component) for step, output in check_mapping(outputs, "outputs").items()}
 
 
 def _override(output: Any, component: str) -> dict[str, Any]:
@@ -117,14 +119,15 @@ def pinned_flow(flow: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str
     Raises:
         InvalidArgumentError: If the flow has no step with one of these ids.
     """
-    steps = flow.get("steps") or []
-    known = {step.get("id") for step in steps if isinstance(step, Mapping)}
-    for step_id in outputs:
-        if step_id not in known:
+    steps = check_mapping(flow, "flow").get("steps")
+    listed = steps if isinstance(steps, list) else []
+    ids = [step.get("id") if isinstance(step, Mapping) else None for step in listed]
+    for step_id in check_mapping(outputs, "outputs"):
+        if step_id not in ids:
             raise InvalidArgumentError(f"the flow has no step {step_id!r} to pin")
     pinned = [
-        _pinned_step(step, outputs[step["id"]]) if isinstance(step, Mapping) and step.get("id") in outputs else step
-        for step in steps
+        _pinned_step(step, outputs[step_id]) if isinstance(step_id, str) and step_id in outputs else step
+        for step, step_id in zip(listed, ids, strict=True)
     ]
     return {**flow, "steps": pinned}
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .._base.text import near
-from .._data.arguments import check_instance, check_mapping, check_text
+from .._data.arguments import check_instance, check_mapping, check_seconds, check_text
 from ..errors import InvalidArgumentError
 from ..flows.file import FlowSource, load_flow
 from ..flows.graph import inner_flow
@@ -80,13 +80,16 @@ NO_MOCK: Any = object()
 
 def steps_within(flow: Any) -> Iterator[Mapping[str, Any]]:
     """Yield the steps of a flow, and those of the sub-flows in their inputs."""
+    for step in _steps(flow):
+        yield step
+        inner = inner_flow(step)
+        if inner is not None:
+            yield from steps_within(inner.flow)
+
+
+def _steps(flow: Any) -> list[Mapping[str, Any]]:
     steps = flow.get("steps") if isinstance(flow, Mapping) else None
-    for step in steps if isinstance(steps, list) else ():
-        if isinstance(step, Mapping):
-            yield step
-            inner = inner_flow(step)
-            if inner is not None:
-                yield from steps_within(inner.flow)
+    return [step for step in steps if isinstance(step, Mapping)] if isinstance(steps, list) else []
 
 
 class MockedFlow:
@@ -109,8 +112,8 @@ class MockedFlow:
     def run(self, flow: Mapping[str, Any], input: Any, variables: Mapping[str, Any] | None = None) -> FlowResult:
         """Run a flow and return its result."""
         outcomes: dict[str, Any] = {}
-        for step in flow.get("steps") or ():
-            mock = self._mock_of(step) if isinstance(step, Mapping) else NO_MOCK
+        for step in _steps(flow):
+            mock = self._mock_of(step)
             if mock is NO_MOCK:
                 continue
             if needs_input(mock):
@@ -134,7 +137,7 @@ class MockedFlow:
         Of the steps before it, those that it needs run, except for those with a known outcome.
         """
         before: list[Any] = []
-        for each in flow["steps"]:
+        for each in _steps(flow):
             if each is step:
                 break
             before.append({key: value for key, value in each.items() if key != "mustExecute"})
@@ -149,7 +152,7 @@ class MockedFlow:
         outcomes: Mapping[str, Any],
         variables: Mapping[str, Any] | None,
     ) -> FlowResult:
-        ids = {step.get("id") for step in flow.get("steps") or ()}
+        ids = [step.get("id") for step in _steps(flow)]
         known = {step_id: outcome for step_id, outcome in outcomes.items() if step_id in ids}
         sent, overrides = self._pins(flow, known)
         # One item, even if it is a list.
@@ -341,9 +344,11 @@ class StepflowMock:
 def _told(mock: Mock, fails: ErrorCode | str | None, message: str, delay: float) -> Mock:
     if (mock is ...) == (fails is None) or (message and fails is None):
         raise InvalidArgumentError("a mock has an outcome, or fails and message", hint="InTurn gives several outcomes")
+    if message:
+        check_text(message, "message")
     if fails is not None:
         mock = Fails(fails, message) if message else Fails(fails)
-    if not delay:
+    if not check_seconds(delay, "delay", zero=True):
         return mock
     if needs_input(mock):
         return lambda given: Delayed(outcome_of(mock, given), delay)
