@@ -279,7 +279,7 @@ def test_fail_fast_starts_no_further_file(stepflow: Stepflow, flows: Path, serve
 BROKEN = {
     "a-list.yaml": ("steps: []\ntest:\n  - name: x\n", 3, "test is an object"),
     "a-word.yaml": ("name: b\nsteps: not_a_list\n", 2, "steps is a list"),
-    "case.yaml": ("output: 1\ntest:\n  case: []\n", 3, "did you mean 'cases'?"),
+    "case.yaml": ("output: 1\ntest:\n  case: [{name: a}]\n", 3, "did you mean 'cases'?"),
     "no-cases.yaml": ("name: a\nsteps:\n  - {id: a, component: /builtin/noop\n", 3, "is not closed"),
     "no.json": ('{"steps": [,]}', 1, "is not JSON"),
 }
