@@ -34,6 +34,7 @@ from .flows import FlowStore
 from .following import RecoveryCheck
 from .listing import PAGE, RunLister
 from .runs import RunReader
+from .traced_stream import traced_stream
 from .waiting import Waiter
 
 if TYPE_CHECKING:
@@ -623,8 +624,8 @@ class StepflowClient(Picklable):
         except StepflowClientError as error:
             error.run_id = error.run_id or run.run_id
             raise
-        if self._recorder.is_on:
-            self._recorder.seen(run.run_id, result.status)
+        if self._recorder.is_on or not is_untraced():
+            self._recorder.ended(run.run_id, result.status)
         return result
 
     async def _cancel_unwanted(self, run_id: str) -> None:
@@ -865,7 +866,7 @@ class StepflowClient(Picklable):
         )
         if progress is not False:
             outcomes = self._reporter.counted(outcomes, inputs, progress)
-        return streams.OutcomeStream(outcomes)
+        return streams.OutcomeStream(traced_stream(self._connection, "map", outcomes))
 
     async def get_result(self, run_id: RunId, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
         """Wait until a run of one item ends and return its result.
@@ -880,10 +881,12 @@ class StepflowClient(Picklable):
             InvalidArgumentError: If the run is a batch; use `get_results`.
             RunTimeoutError: If the run did not end in time. The run continues.
         """
-        run, listed = await self._waiter.finished(
-            run_id, wait=wait, timeout=timeout, single=True, read=self._waiter.ended_items
-        )
-        self._recorder.seen(run.run_id, run.status)
+        with self._connection.traced("get_result", kind="INTERNAL") as span:
+            run, listed = await self._waiter.finished(
+                run_id, wait=wait, timeout=timeout, single=True, read=self._waiter.ended_items
+            )
+            span.note(run_id=run.run_id, run_status=run.status.value)
+        self._recorder.ended(run.run_id, run.status)
         return responses.only_result(listed, run.status, self._connection.reading(run.run_id))
 
     async def get_results(self, run_id: RunId, *, wait: bool = True, timeout: float | None = None) -> list[FlowResult]:
@@ -898,10 +901,12 @@ class StepflowClient(Picklable):
             NotFoundError: If the server has no such run.
             RunTimeoutError: If the run did not end in time. The run continues.
         """
-        run, listed = await self._waiter.finished(
-            run_id, wait=wait, timeout=timeout, single=False, read=self._waiter.ended_items
-        )
-        self._recorder.seen(run.run_id, run.status)
+        with self._connection.traced("get_results", kind="INTERNAL") as span:
+            run, listed = await self._waiter.finished(
+                run_id, wait=wait, timeout=timeout, single=False, read=self._waiter.ended_items
+            )
+            span.note(run_id=run.run_id, run_status=run.status.value)
+        self._recorder.ended(run.run_id, run.status)
         return responses.results(listed, run.status, self._connection.reading(run.run_id))
 
     # Flows
@@ -1354,11 +1359,13 @@ class StepflowClient(Picklable):
             TransportError: If the server cannot be reached.
         """
         _check_progress(progress)
-        if progress is False:
-            run = await self._waiter.wait_run(run_id, timeout=timeout)
-        else:
-            run = await self._reporter.wait_run(run_id, timeout, progress)
-        self._recorder.seen(run.run_id, run.status)
+        with self._connection.traced("wait_run", kind="INTERNAL") as span:
+            if progress is False:
+                run = await self._waiter.wait_run(run_id, timeout=timeout)
+            else:
+                run = await self._reporter.wait_run(run_id, timeout, progress)
+            span.note(run_id=run.run_id, run_status=run.status.value)
+        self._recorder.ended(run.run_id, run.status)
         return run
 
     # Events
@@ -1415,7 +1422,8 @@ class StepflowClient(Picklable):
         events = self._events.run_events(
             run_id, after=after, include_results=include_results, include_sub_runs=include_sub_runs, heartbeat=heartbeat
         )
-        return streams.EventStream(events)
+        run_id = requests.check_run_id(run_id)
+        return streams.EventStream(traced_stream(self._connection, "run_events", events, run_id))
 
     # Blobs
 

@@ -1,4 +1,4 @@
-"""Records the runs of a client in its history, if it has one."""
+"""Records the runs of a client in its history, if it has one, and counts those that end."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidArgumentError, StepflowClientError
+from .tracing import is_untraced, run_ended
 
 if TYPE_CHECKING:
     from .._codec.requests import RunArguments
@@ -20,7 +21,9 @@ __all__ = ["BatchRecorder", "Recorder"]
 
 
 class Recorder:
-    """Records the runs that a client creates and how they end; does nothing without a history.
+    """Records the runs that a client creates and how they end.
+
+    Without a history, it only counts ends, if the application uses OpenTelemetry.
 
     Args:
         history: The history, or None.
@@ -97,6 +100,12 @@ class Recorder:
         with suppress(StepflowClientError):
             return self._history.get(run_id)
         return None
+
+    def ended(self, run_id: str, status: ExecutionStatus) -> None:
+        """Record the status of a run that has ended."""
+        if not is_untraced():
+            run_ended(run_id, status)
+        self.seen(run_id, status)
 
     def seen(self, run_id: str, status: ExecutionStatus) -> None:
         """Record the last known status of a run."""

@@ -21,6 +21,7 @@ from .._rules import operations as api
 from .._rules.creation import creation_time
 from .._rules.deadline import deadline_override
 from .._shared.recorder import BatchRecorder, Recorder
+from .._shared.tracing import annotate, is_untraced, measured_chunk, run_ended
 from .._shared.workers import SyncSource, SyncWorkers
 from ..errors import InvalidArgumentError, JournalError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.additions import tagged
@@ -149,6 +150,7 @@ class BatchRunner:
         if is_flow_id(flow):
             raise InvalidArgumentError("map() needs the flow itself, not the id of a stored one")
         batch.flow, batch.digest, _ = self._flows.checked(flow)
+        annotate(flow_name=batch.flow.get("name"))
         can = (self._connection.server()).capabilities
         batch.exact = can["exact_numbers"] or not self._creator.exact_integers
         batch.ahead.most_bytes = _BYTES if can["events"] else _OLD_BYTES
@@ -200,7 +202,8 @@ class BatchRunner:
         began = time.monotonic()
         found: list[Outcome] = []
         if chunk.values:
-            found = self._outcomes(batch, chunk, place)
+            with measured_chunk(len(chunk.values)):
+                found = self._outcomes(batch, chunk, place)
         every = sorted([*found, *chunk.refused], key=lambda outcome: outcome.index) if chunk.refused else found
         if batch.journal is not None:
             batch.journal.ended(chunk.number, every)
@@ -230,6 +233,8 @@ class BatchRunner:
                     run_id, wait=True, timeout=None, single=False, read=self._waiter.ended_items
                 )
                 status = ended.status
+            if not is_untraced():
+                run_ended(run_id, status)
             results = responses.outcomes(listed, status, self._connection.reading(run_id))
         except NotFoundError as error:
             if run_id is None:

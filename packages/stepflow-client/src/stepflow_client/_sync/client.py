@@ -36,6 +36,7 @@ from .flows import FlowStore
 from .following import RecoveryCheck
 from .listing import PAGE, RunLister
 from .runs import RunReader
+from .traced_stream import traced_stream
 from .waiting import Waiter
 
 if TYPE_CHECKING:
@@ -626,8 +627,8 @@ class SyncStepflowClient(Picklable):
         except StepflowClientError as error:
             error.run_id = error.run_id or run.run_id
             raise
-        if self._recorder.is_on:
-            self._recorder.seen(run.run_id, result.status)
+        if self._recorder.is_on or not is_untraced():
+            self._recorder.ended(run.run_id, result.status)
         return result
 
     def _cancel_unwanted(self, run_id: str) -> None:
@@ -866,7 +867,7 @@ class SyncStepflowClient(Picklable):
         )
         if progress is not False:
             outcomes = self._reporter.counted(outcomes, inputs, progress)
-        return streams.SyncOutcomeStream(outcomes)
+        return streams.SyncOutcomeStream(traced_stream(self._connection, "map", outcomes))
 
     def get_result(self, run_id: RunId, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
         """Wait until a run of one item ends and return its result.
@@ -881,10 +882,12 @@ class SyncStepflowClient(Picklable):
             InvalidArgumentError: If the run is a batch; use `get_results`.
             RunTimeoutError: If the run did not end in time. The run continues.
         """
-        run, listed = self._waiter.finished(
-            run_id, wait=wait, timeout=timeout, single=True, read=self._waiter.ended_items
-        )
-        self._recorder.seen(run.run_id, run.status)
+        with self._connection.traced("get_result", kind="INTERNAL") as span:
+            run, listed = self._waiter.finished(
+                run_id, wait=wait, timeout=timeout, single=True, read=self._waiter.ended_items
+            )
+            span.note(run_id=run.run_id, run_status=run.status.value)
+        self._recorder.ended(run.run_id, run.status)
         return responses.only_result(listed, run.status, self._connection.reading(run.run_id))
 
     def get_results(self, run_id: RunId, *, wait: bool = True, timeout: float | None = None) -> list[FlowResult]:
@@ -899,10 +902,12 @@ class SyncStepflowClient(Picklable):
             NotFoundError: If the server has no such run.
             RunTimeoutError: If the run did not end in time. The run continues.
         """
-        run, listed = self._waiter.finished(
-            run_id, wait=wait, timeout=timeout, single=False, read=self._waiter.ended_items
-        )
-        self._recorder.seen(run.run_id, run.status)
+        with self._connection.traced("get_results", kind="INTERNAL") as span:
+            run, listed = self._waiter.finished(
+                run_id, wait=wait, timeout=timeout, single=False, read=self._waiter.ended_items
+            )
+            span.note(run_id=run.run_id, run_status=run.status.value)
+        self._recorder.ended(run.run_id, run.status)
         return responses.results(listed, run.status, self._connection.reading(run.run_id))
 
     # Flows
@@ -1353,11 +1358,13 @@ class SyncStepflowClient(Picklable):
             TransportError: If the server cannot be reached.
         """
         _check_progress(progress)
-        if progress is False:
-            run = self._waiter.wait_run(run_id, timeout=timeout)
-        else:
-            run = self._reporter.wait_run(run_id, timeout, progress)
-        self._recorder.seen(run.run_id, run.status)
+        with self._connection.traced("wait_run", kind="INTERNAL") as span:
+            if progress is False:
+                run = self._waiter.wait_run(run_id, timeout=timeout)
+            else:
+                run = self._reporter.wait_run(run_id, timeout, progress)
+            span.note(run_id=run.run_id, run_status=run.status.value)
+        self._recorder.ended(run.run_id, run.status)
         return run
 
     # Events
@@ -1414,7 +1421,8 @@ class SyncStepflowClient(Picklable):
         events = self._events.run_events(
             run_id, after=after, include_results=include_results, include_sub_runs=include_sub_runs, heartbeat=heartbeat
         )
-        return streams.SyncEventStream(events)
+        run_id = requests.check_run_id(run_id)
+        return streams.SyncEventStream(traced_stream(self._connection, "run_events", events, run_id))
 
     # Blobs
 

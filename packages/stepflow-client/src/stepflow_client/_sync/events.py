@@ -15,6 +15,7 @@ from .._base.lazy import lazy_module
 from .._codec import requests
 from .._http.settings import check_positive
 from .._rules.cursor import Cursor
+from .._shared.tracing import annotate, is_untraced, run_ended
 from .following import Asked, Follower, Tick
 
 if TYPE_CHECKING:
@@ -61,6 +62,9 @@ class EventSource:
         with closing(self._follower.follow(asked)) as followed:
             for seen in followed:
                 if not isinstance(seen, Tick):
+                    if seen.type == "run_completed" and seen.run_id == asked.run_id and not is_untraced():
+                        annotate(run_status=seen.status.value)
+                        run_ended(seen.run_id, seen.status)
                     yield seen
                 elif timer.left() <= 0:
                     yield _heartbeat(asked.run_id, seen.position)
