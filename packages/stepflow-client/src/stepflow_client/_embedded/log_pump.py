@@ -242,7 +242,8 @@ class _Forwarder:
     def _emit(self, line: RawLine, pid: int) -> None:
         if self._logger is not None and self._is_logged(line):
             entry = line.entry()
-            extra = {"target": entry.target, "stream": entry.stream, "server_pid": pid}
+            origin = {"target": entry.target, "stream": entry.stream, "server_pid": pid}
+            extra = {**origin, "run_id": entry.run_id, "trace_id": entry.trace_id}
             self._logger.log(_LEVELS[entry.level], "%s", entry.message, extra=extra)
 
     def _report_dropped(self) -> None:
