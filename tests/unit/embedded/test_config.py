@@ -362,7 +362,7 @@ def test_variables_of_a_client_stay_here(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_name_that_is_given_goes_before_the_runtimes() -> None:
-    assert server_environment(None, False, "t", orchestrator_id="a")["STEPFLOW_ORCHESTRATOR_ID"] == "a"
+    assert server_environment({}, False, "t", orchestrator_id="a")["STEPFLOW_ORCHESTRATOR_ID"] == "a"
     given = {"STEPFLOW_ORCHESTRATOR_ID": "b"}
     assert server_environment(given, False, "t", orchestrator_id="a")["STEPFLOW_ORCHESTRATOR_ID"] == "b"
 

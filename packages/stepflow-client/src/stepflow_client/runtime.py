@@ -16,6 +16,7 @@ from ._embedded.binary import find_binary
 from ._embedded.config import prepare_config
 from ._embedded.executor import EmbeddedExecutor
 from ._embedded.supervisor import CrashCallback, LaunchPlan, RestartPolicy, Supervisor
+from ._embedded.telemetry import telemetry_environment
 from ._rules.deadline import deadline_of, deadline_scope
 from .errors import InvalidArgumentError
 from .logs import LogConfig, LogEntry
@@ -84,6 +85,7 @@ class StepflowRuntime(EmbeddedExecutor):
         on_crash: CrashCallback | None = None,
         allow_load_file: bool = False,
         all_interfaces: bool = False,
+        otlp_endpoint: str | None = None,
         history: History | None = None,
     ) -> Self:
         """Start a server and return without waiting for it; enter the runtime, or call `wait_ready`, before using it.
@@ -117,6 +119,9 @@ class StepflowRuntime(EmbeddedExecutor):
             allow_load_file: Whether the default configuration includes `/builtin/load_file`, with which anyone who can
                 reach the port can read every file that the server can read. Default False.
             all_interfaces: Whether other machines can reach the port, for workers or clients there. Default False.
+            otlp_endpoint: The URL of an OpenTelemetry collector, such as `http://localhost:4317`, to which the server
+                and its workers send their traces as OTLP over gRPC; it sets `STEPFLOW_OTLP_ENDPOINT` and
+                `STEPFLOW_TRACE_ENABLED`. Workers (0.12 and newer) send their logs and metrics there too. Default None.
             history: The history in which the runtime and its clients record the runs they create. Default None: runs
                 are not recorded.
 
@@ -139,6 +144,9 @@ class StepflowRuntime(EmbeddedExecutor):
             if not isinstance(value, bool):
                 raise InvalidArgumentError(f"{name} is True or False, not {value!r}")
         crashed = _two_arguments(on_crash)
+        variables = dict(env or {})
+        if otlp_endpoint is not None:
+            variables = {**telemetry_environment(otlp_endpoint), **variables}
         if config is not None or config_path is not None:
             # A configuration that is a pipe must be written within the time.
             with deadline_scope(deadline_of(startup_timeout)):
@@ -151,7 +159,7 @@ class StepflowRuntime(EmbeddedExecutor):
             binary=binary.path,
             config=prepared,
             port=port,
-            env=None if env is None else dict(env),
+            env=variables,
             inherit_env=inherit_env,
             log_config=log_config or LogConfig(),
             restart_policy=policy,

@@ -61,6 +61,20 @@ _IN_USE = ("address already in use", "address in use", "os error 98", "os error 
     help="How long to wait for workers that connect by themselves. [default: not at all]",
 )
 @option_in(
+    "--restart",
+    type=click.Choice(["never", "on-failure", "always"]),
+    default="never",
+    section="Server",
+    metavar="WHEN",
+    help="Start a server that ends by itself again, on the same port: never, on-failure or always. [default: never]",
+)
+@option_in(
+    "--otlp-endpoint",
+    section="Server",
+    metavar="URL",
+    help="The OpenTelemetry collector for traces of the server and its workers, such as http://localhost:4317.",
+)
+@option_in(
     "--allow-load-file",
     is_flag=True,
     section="Server",
@@ -72,6 +86,8 @@ def command(
     all_interfaces: bool,
     config: str | None,
     worker_timeout: float | None,
+    restart: str,
+    otlp_endpoint: str | None,
     allow_load_file: bool,
     output: Output,
 ) -> None:
@@ -87,13 +103,13 @@ def command(
     --log-level; 'stepflow runs logs' prints those of a run. Without workers, and without these options, it only logs
     warnings and errors: a server that logs each step is slower.
     """
-    from stepflow_client import LogConfig, ServerStartError, StepflowRuntime
+    from stepflow_client import LogConfig, RestartPolicy, ServerStartError, StepflowRuntime
 
     from ..inputs.config import note_repeated_keys, recovery_warning_of
     from ..inputs.flow import find_config
     from ..server.logs import keeping_logs
 
-    level = current_session().server_log_level
+    level, policy = current_session().server_log_level, RestartPolicy(restart.replace("-", "_"))
     crashes: queue.SimpleQueue[tuple[int, list[str]]] = queue.SimpleQueue()
     config = config or find_config()
     if allow_load_file and config is not None:
@@ -110,12 +126,18 @@ def command(
                 worker_timeout=worker_timeout,
                 allow_load_file=allow_load_file,
                 all_interfaces=all_interfaces,
+                otlp_endpoint=otlp_endpoint,
                 log_config=LogConfig(level=level),  # type: ignore[arg-type]
+                restart_policy=policy,
+                max_restarts=sys.maxsize,
                 on_crash=lambda code, tail: crashes.put((code, tail)),
             )
             with _ready(runtime):
                 _announce(runtime, output)
                 code, tail = crashes.get()
+                while policy.covers(code):
+                    note(f"the server ended unexpectedly (exit code {code}) and is started again")
+                    code, tail = crashes.get()
                 raise _crash(f"the server ended unexpectedly (exit code {code})", "embedded_server", tail)
     except ServerStartError as error:
         raise _not_started(error, port) from error

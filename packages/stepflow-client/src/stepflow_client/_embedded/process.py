@@ -37,7 +37,7 @@ _POLL_SECONDS = 0.005
 
 
 def server_environment(
-    env: Mapping[str, str] | None,
+    env: Mapping[str, str],
     inherit: bool,
     token: str,
     referred: Collection[str] = (),
@@ -57,7 +57,7 @@ def server_environment(
         for name, value in (os.environ.items() if inherit else ())
         if not name.startswith(_PREFIX) or name in _SERVER_VARIABLES or name in referred
     }
-    environment = {**inherited, **(env or {})}
+    environment = {**inherited, **env}
     for name in _CONTRADICTING:
         environment.pop(name, None)
     if orchestrator_id is not None:

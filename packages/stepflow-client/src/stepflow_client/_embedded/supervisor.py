@@ -67,7 +67,7 @@ class LaunchPlan:
     binary: Path
     config: ServerConfig
     port: int | None
-    env: Mapping[str, str] | None = field(repr=False)
+    env: Mapping[str, str] = field(repr=False)
     inherit_env: bool
     log_config: LogConfig
     restart_policy: RestartPolicy
