@@ -219,7 +219,7 @@ def test_what_an_object_holds_is_checked_with_its_place() -> None:
 
 @pytest.mark.parametrize("flow", [object(), 5, {1, 2}, Flow, PydanticFlow, StructFlow])
 def test_other_objects_are_no_flows(flow: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match="a flow is a path, a mapping, or an object of pydantic"):
+    with pytest.raises(InvalidArgumentError, match="a flow is a path, a mapping, a builder, or an object of pydantic"):
         load_flow(flow)
 
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from ._embedded.binary import find_binary
-from ._embedded.config import prepare_config
+from ._embedded.config import ConfigSource, prepare_config
 from ._embedded.executor import EmbeddedExecutor
 from ._embedded.supervisor import CrashCallback, LaunchPlan, RestartPolicy, Supervisor
 from ._embedded.telemetry import telemetry_environment
@@ -73,7 +73,7 @@ class StepflowRuntime(EmbeddedExecutor):
         cls,
         config_path: str | Path | None = None,
         *,
-        config: Mapping[str, Any] | None = None,
+        config: ConfigSource | None = None,
         port: int | None = None,
         env: Mapping[str, str] | None = None,
         inherit_env: bool = True,
@@ -97,8 +97,8 @@ class StepflowRuntime(EmbeddedExecutor):
                 Without `config_path` and `config`, the builtin components are available under `/builtin/...`. A pipe
                 or a device is read once, within `startup_timeout`, and passed on as JSON; commands are then relative
                 to the current directory.
-            config: The configuration itself, instead of a file. Commands of workers are then relative to the current
-                directory.
+            config: The configuration itself, instead of a file: a mapping, an object such as a `StepflowConfig` of
+                `stepflow_py`, or a builder of one. Commands of workers are then relative to the current directory.
             port: The port; None, the default, uses a free one.
             env: Environment variables for the server and its workers; they override those of this process.
             inherit_env: Whether the server and its workers inherit the variables of this process, except those of a

@@ -6,9 +6,18 @@ The module imports none of these libraries unless an object of the library is co
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from os import PathLike
 from typing import Any, ClassVar, Protocol
 
-__all__ = ["DataObject", "fields_of", "is_data_object"]
+__all__ = ["Builder", "DataObject", "built", "fields_of", "is_data_object"]
+
+
+class Builder(Protocol):
+    """An object whose method `build` returns a mapping or an object, such as a `FlowBuilder` of `stepflow_py`."""
+
+    def build(self) -> Any:
+        """Return what was built."""
 
 
 class _PydanticModel(Protocol):
@@ -37,6 +46,16 @@ def is_data_object(value: object) -> bool:
     """Return whether a value is an object of one of these kinds; a class itself is not."""
     # A msgspec class would match as well, through its metaclass.
     return not isinstance(value, type) and any(hasattr(type(value), mark) for mark in _MARKS)
+
+
+def built(value: Any) -> Any:
+    """Return what a builder builds; any other value unchanged.
+
+    Raises:
+        Exception: Any exception of the builder, for example if it is not complete.
+    """
+    is_builder = callable(getattr(type(value), "build", None)) and not isinstance(value, (type, str, PathLike, Mapping))
+    return value.build() if is_builder and not is_data_object(value) else value
 
 
 def fields_of(value: Any) -> Any:
