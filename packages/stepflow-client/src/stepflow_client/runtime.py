@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import threading
 import weakref
 from collections.abc import Callable, Mapping
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from ._embedded.binary import find_binary
 from ._embedded.config import ConfigSource, prepare_config
 from ._embedded.executor import EmbeddedExecutor
-from ._embedded.supervisor import CrashCallback, LaunchPlan, RestartPolicy, Supervisor
+from ._embedded.plan import CrashCallback, LaunchPlan, RestartPolicy, two_arguments
+from ._embedded.supervisor import Supervisor
 from ._embedded.telemetry import telemetry_environment
 from ._rules.deadline import deadline_of, deadline_scope
 from .errors import InvalidArgumentError
@@ -143,7 +143,7 @@ class StepflowRuntime(EmbeddedExecutor):
         for name, value in (("allow_load_file", allow_load_file), ("all_interfaces", all_interfaces)):
             if not isinstance(value, bool):
                 raise InvalidArgumentError(f"{name} is True or False, not {value!r}")
-        crashed = _two_arguments(on_crash)
+        crashed = two_arguments(on_crash)
         variables = dict(env or {})
         if otlp_endpoint is not None:
             variables = {**telemetry_environment(otlp_endpoint), **variables}
@@ -232,6 +232,10 @@ class StepflowRuntime(EmbeddedExecutor):
             FlowFileError: If the file cannot be read, or is neither YAML nor JSON.
         """
         return self._supervisor.config.load()
+
+    @property
+    def _config_reader(self) -> Callable[[], Mapping[str, Any]]:
+        return self._supervisor.config.view
 
     def get_recent_logs(self, limit: int = 100) -> list[LogEntry]:
         """Return the last log lines of the server and its workers, oldest first. Also works after `stop`.
@@ -363,27 +367,6 @@ def _check(
     if not _is_int(max_restarts) or max_restarts < 0:
         raise InvalidArgumentError(f"max_restarts is 0 or more, not {max_restarts!r}")
     _check_seconds("startup_timeout", startup_timeout)
-
-
-def _two_arguments(callback: CrashCallback | None) -> Callable[[int, list[str]], object] | None:
-    """Return the callback as a function of the exit code and the last lines of the log."""
-    if callback is None:
-        return None
-    if not callable(callback):
-        raise InvalidArgumentError("on_crash is a function, or None")
-    given: Callable[..., object] = callback
-    try:
-        signature = inspect.signature(given)
-    except (TypeError, ValueError):
-        # Some functions written in C have none.
-        return given
-    for count in (2, 1):
-        try:
-            signature.bind(*range(count))
-        except TypeError:
-            continue
-        return given if count == 2 else lambda exit_code, log_tail: given(exit_code)
-    raise InvalidArgumentError("on_crash takes the exit code, or the exit code and the last lines of the log")
 
 
 def _is_int(value: object) -> bool:

@@ -181,18 +181,23 @@ class Workers:
     external: frozenset[str]
     """Plugins whose workers are started elsewhere and connect to the server."""
 
+    queues: Mapping[str, str] = field(default_factory=dict)
+    """The plugins in `started`, by the name of their queue."""
+
 
 def workers_of(config: Mapping[str, Any]) -> Workers:
     """Return the plugins of a configuration that have workers."""
     plugins = config.get("plugins")
-    queues = {
-        name: "command" in plugin
+    queued = {
+        name: plugin
         for name, plugin in (plugins.items() if isinstance(plugins, Mapping) else ())
         if isinstance(plugin, Mapping) and plugin.get("type") in _QUEUES
     }
+    started = {name: plugin for name, plugin in queued.items() if "command" in plugin}
     return Workers(
-        frozenset(name for name, started in queues.items() if started),
-        frozenset(name for name, started in queues.items() if not started),
+        frozenset(started),
+        frozenset(queued.keys() - started.keys()),
+        {str(plugin.get("queueName", name)): name for name, plugin in started.items()},
     )
 
 

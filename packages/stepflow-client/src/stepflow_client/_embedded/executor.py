@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 from weakref import WeakKeyDictionary
 
@@ -50,8 +50,8 @@ class EmbeddedExecutor:
         raise NotImplementedError  # pragma: no cover - the runtime has it
 
     @property
-    def config(self) -> Mapping[str, Any]:
-        """The server's configuration."""
+    def _config_reader(self) -> Callable[[], Mapping[str, Any]]:
+        """What returns the server's configuration, for clients. It does not keep the runtime alive."""
         raise NotImplementedError  # pragma: no cover - the runtime has it
 
     @property
@@ -74,6 +74,7 @@ class EmbeddedExecutor:
                 self._clients.pop(ended, None)
             self.wait_ready()
             client = self._clients[loop] = StepflowClient(self.url, history=self._history)
+            client._connection.config = self._config_reader
         return client
 
     @property
@@ -92,6 +93,7 @@ class EmbeddedExecutor:
         with self._clients_lock:
             if self._sync_client is None:
                 self._sync_client = SyncStepflowClient(self.url, history=self._history)
+                self._sync_client._connection.config = self._config_reader
             return self._sync_client
 
     def wait_ready(self) -> None:
@@ -209,7 +211,4 @@ class EmbeddedExecutor:
         """Return the components that flows may use. `path` is set if the configured routes determine it."""
         deadline = deadline_of(timeout)
         client = await self._ready_client(deadline)
-        listed = await client.list_components(include_schemas=include_schemas, timeout=_left(deadline))
-        from .._codec import responses
-
-        return responses.with_paths(listed, self.config.get("routes") or {})
+        return await client.list_components(include_schemas=include_schemas, timeout=_left(deadline))

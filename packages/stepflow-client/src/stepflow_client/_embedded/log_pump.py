@@ -177,6 +177,12 @@ class LogStore:
             lines = list(self._recent)[-limit:] if limit > 0 else []
         return [line.entry() for line in lines]
 
+    def find(self, text: bytes) -> bytes | None:
+        """Return the last stored line that contains a text."""
+        with self._lock:
+            lines = [*self._tail, *self._recent]
+        return next((line.data for line in reversed(lines) if text in line.data), None)
+
     def new_process(self) -> None:
         """Clear the tail: the output of an earlier process does not explain why the next one ended."""
         with self._lock:

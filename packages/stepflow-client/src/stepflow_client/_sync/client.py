@@ -449,8 +449,8 @@ class SyncStepflowClient(Picklable):
     def list_components(self, *, include_schemas: bool = True, timeout: float | None = None) -> ComponentList:
         """Return the components that flows may use.
 
-        Servers do not report the route prefix of a plugin, so `path` is None here; `StepflowRuntime.list_components`
-        sets it.
+        Servers do not report the route prefix of a plugin, so `path` is None, except for clients of a `StepflowRuntime`
+        (`runtime.client`, `runtime.sync_client`), whose routes are known.
 
         Args:
             include_schemas: Whether to include the input and output schemas. Default True.
@@ -460,7 +460,9 @@ class SyncStepflowClient(Picklable):
             A list; its `failed_plugins` are the plugins that did not respond to the server.
         """
         request = api.list_components(exclude_schemas=None if include_schemas else True)
-        return self._connection.call(request, responses.components, timeout=timeout)
+        listed = self._connection.call(request, responses.components, timeout=timeout)
+        config = self._connection.config
+        return listed if config is None else responses.with_paths(listed, config().get("routes") or {})
 
     # Running flows
 
