@@ -23,12 +23,7 @@ def telemetry_environment(endpoint: str) -> Mapping[str, str]:
         InvalidArgumentError: If it is not an http or https URL of a host. Servers start with any text, and export
             nothing if it is no such URL.
     """
-    try:
-        parsed = urlsplit(endpoint)
-        is_host = bool(parsed.hostname) and parsed.port != 0
-    except (ValueError, TypeError, AttributeError):
-        is_host = False
-    if not is_host or parsed.scheme not in ("http", "https") or parsed.path not in ("", "/") or parsed.query:
+    if not isinstance(endpoint, str) or not _is_root(endpoint):
         raise InvalidArgumentError(
             f"otlp_endpoint is the URL of a collector, such as http://localhost:4317, not {endpoint!r}",
             hint="the server sends OTLP over gRPC, so the URL has no path",
@@ -38,3 +33,13 @@ def telemetry_environment(endpoint: str) -> Mapping[str, str]:
         # Otherwise workers would write their log to the collector only. The server has an argument of its own.
         environment[_DESTINATION] = "stderr,otlp"
     return environment
+
+
+def _is_root(url: str) -> bool:
+    """Return whether a text is the http or https URL of a host, without a path."""
+    try:
+        parsed = urlsplit(url)
+        is_host = bool(parsed.hostname) and parsed.port != 0 and url.isprintable() and " " not in url
+    except ValueError:
+        return False
+    return is_host and parsed.scheme in ("http", "https") and parsed.path in ("", "/") and not parsed.query
