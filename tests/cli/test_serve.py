@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from tests import releases
+from tests import releases, workers
 from tests.cli.command import STEPFLOW, Stepflow
 from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
@@ -187,6 +187,21 @@ def test_a_server_that_ends_without_a_failure_is_not(serve: Serve) -> None:
     _, stderr = process.communicate(timeout=15)
     assert process.returncode == 4
     assert json.loads(stderr.splitlines()[-1])["message"] == "the server ended unexpectedly (exit code 0)"
+
+
+def test_a_worker_that_ends_is_told(serve: Serve, stepflow: Stepflow) -> None:
+    (stepflow.folder / "stepflow-config.yml").write_text(json.dumps(workers.config(releases.NEWEST)))
+    process = serve("--port", "0", "-o", "name")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    (server,) = [each for each in psutil.Process(process.pid).children() if each.name() == "stepflow-server"]
+    (worker,) = server.children()
+    worker.kill()
+    lines = [process.stderr.readline() for _ in range(3)]
+    assert lines[2].startswith(
+        "stepflow: The worker of python ended with exit code -9; the server starts it again when"
+    )
 
 
 def test_the_collector_is_handed_on(serve: Serve) -> None:

@@ -200,11 +200,7 @@ def test_a_worker_that_ends_later_is_named_too(
 
 def lost(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return the warnings about workers."""
-    return [
-        each.getMessage()
-        for each in caplog.records
-        if each.name == "stepflow.runtime" and "worker of" in each.getMessage()
-    ]
+    return [each.getMessage() for each in caplog.records if each.name == "stepflow.runtime.workers"]
 
 
 def test_a_worker_that_goes_to_the_background_is_waited_for(

@@ -14,7 +14,7 @@ import click
 from ..context import current_session
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
-from ..output.messages import note, waiting
+from ..output.messages import note, noting_warnings, waiting
 from ..output.safety import printable_lines
 from ..output.view import Column, Output, View
 from ..params.options import option_in, output_options
@@ -119,7 +119,7 @@ def command(
         if hazard := recovery_warning_of(config):
             note(hazard)
     try:
-        with _until_stopped(), keeping_logs():
+        with _until_stopped(), keeping_logs(), noting_warnings("runtime.workers"):
             runtime = StepflowRuntime.start(
                 config,
                 port=port or None,

@@ -15,7 +15,7 @@ from ..context import current_session
 from ..errors import Problem, printable
 from .tables import has_color, is_terminal
 
-__all__ = ["Spinner", "note", "reported_by", "reporting_outages", "show", "waiting"]
+__all__ = ["Spinner", "note", "noting_warnings", "reported_by", "reporting_outages", "show", "waiting"]
 
 
 def note(text: str) -> None:
@@ -172,6 +172,29 @@ def reported_by(report: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         reporters.remove(report)
+
+
+@contextmanager
+def noting_warnings(part: str) -> Iterator[None]:
+    """Print the warnings of a part of the client within the block, unless the log contains them.
+
+    Args:
+        part: The name of the part's logger, without `stepflow.`.
+    """
+    import logging
+
+    from stepflow_client._base.logging import logger_of
+
+    class Notes(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            note(record.getMessage())
+
+    handler = Notes(logging.NOTSET if not _are_logged() else logging.CRITICAL)
+    logger_of(part).addHandler(handler)
+    try:
+        yield
+    finally:
+        logger_of(part).removeHandler(handler)
 
 
 def _are_logged() -> bool:

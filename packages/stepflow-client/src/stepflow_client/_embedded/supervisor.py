@@ -308,7 +308,10 @@ class Supervisor:
         self._process.close()
 
     def _report_worker(self, worker: EndedWorker) -> None:
-        _log(logging.WARNING, _WORKER_ENDED, worker_name(worker.pid, self.logs, self._workers.queues), worker.how)
+        name = worker_name(worker.pid, self.logs, self._workers.queues)
+        with suppress(Exception):
+            # A logger of its own, below that of the runtime, for programs that show only this.
+            logger_of("runtime.workers").warning(_WORKER_ENDED, name, worker.how)
 
     def _report(self, exit_code: int, loss: ServerStartError) -> None:
         _log(logging.ERROR, "%s", loss)
