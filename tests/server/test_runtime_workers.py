@@ -184,7 +184,7 @@ def test_a_worker_that_ends_later_is_named_too(
     release: str, config: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     if releases.number(release) < (0, 12):
-        pytest.skip("before 0.12 a server starts its worker again at once")
+        pytest.skip("workers of servers before 0.12 are not watched")
     with StepflowRuntime.start(config=config) as runtime:
         assert runtime.sync_client.run(ECHO, 5).output == 5
         (worker,) = psutil.Process(runtime.pid).children()

@@ -54,8 +54,10 @@ def built(value: Any) -> Any:
     Raises:
         Exception: Any exception of the builder, for example if it is not complete.
     """
-    is_builder = callable(getattr(type(value), "build", None)) and not isinstance(value, (type, str, PathLike, Mapping))
-    return value.build() if is_builder and not is_data_object(value) else value
+    build = getattr(type(value), "build", None)
+    if not callable(build) or isinstance(value, (type, str, PathLike, Mapping)) or is_data_object(value):
+        return value
+    return build(value)
 
 
 def fields_of(value: Any) -> Any:
