@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from stepflow_client import RetryPolicy, StepflowClient, StepflowClientError, Sy
 from stepflow_client._shared import tracing
 
 from tests.releases import ROOT
-from tests.unit.both_twins import CALLS, FLOW, RUN_ID, SUMMARY, TWINS, URL, Server, ask, call
+from tests.unit.both_twins import CALLS, EVENT, FLOW, RUN_ID, SUMMARY, TWINS, URL, Server, ask, call
 
 
 @pytest.fixture
@@ -391,6 +392,18 @@ def test_a_failed_run_is_counted_as_failed_and_a_look_at_a_run_as_nothing(
     points = points_of(metrics)
     assert {key: point.value for key, point in points.items() if key[0] == ENDED} == {(ENDED, "failed"): 1}
     assert points[SECONDS, "failed"].count == 1
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_the_end_of_a_run_inside_of_another_is_not_counted(twin: str, metrics: InMemoryMetricReader) -> None:
+    server = Server()
+    inner = {**EVENT, "event": {"RunCompleted": {"runId": RUN_ID.replace("1", "2"), "status": 3}}}
+    frames = "".join(f"data: {json.dumps(event)}\n\n" for event in (inner, {**EVENT, "sequenceNumber": 2}))
+    kind = {"content-type": "text/event-stream"}
+    server.answers[f"GET /runs/{RUN_ID}/events"] = httpx.Response(200, headers=kind, text=frames)
+    seen = ask(twin, server, lambda client: client.run_events(RUN_ID, include_sub_runs=True), server_release="0.13")
+    assert [event.status.value for event in seen] == ["failed", "completed"]
+    assert [key for key in points_of(metrics) if key[0] == ENDED] == [(ENDED, "completed")]
 
 
 @pytest.mark.parametrize("twin", TWINS)
