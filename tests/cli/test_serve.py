@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from tests import releases
+from tests import releases, workers
 from tests.cli.command import STEPFLOW, Stepflow
 from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
@@ -164,6 +164,53 @@ def test_a_crash_in_words(serve: Serve, stepflow: Stepflow) -> None:
     assert stderr.splitlines()[-1] == "stepflow: the server ended unexpectedly (exit code -9)"
 
 
+def test_a_server_that_ends_is_started_again_if_somebody_says_so(serve: Serve, stepflow: Stepflow) -> None:
+    process = serve("--port", "0", "-o", "yaml", "--restart", "on-failure")
+    assert process.stdout is not None
+    url = process.stdout.readline().split()[1]
+    for _ in range(2):
+        (pid,) = [each.pid for each in psutil.Process(process.pid).children() if each.name() == "stepflow-server"]
+        os.kill(pid, signal.SIGKILL)
+        done = stepflow("run", "echo.yaml", "--input-json", "1", "--url", url, "--timeout", "30")
+        assert done.stdout == "1\n"
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=15)
+    assert process.returncode == 0
+    again = "stepflow: the server ended unexpectedly (exit code -9) and is started again"
+    assert stderr.splitlines()[2:] == [again, again]
+
+
+def test_a_server_that_ends_without_a_failure_is_not(serve: Serve) -> None:
+    process = serve("--port", "0", "-o", "jsonl", "--restart", "on-failure")
+    assert process.stdout is not None
+    os.kill(json.loads(process.stdout.readline())["pid"], signal.SIGTERM)
+    _, stderr = process.communicate(timeout=15)
+    assert process.returncode == 4
+    assert json.loads(stderr.splitlines()[-1])["message"] == "the server ended unexpectedly (exit code 0)"
+
+
+def test_a_worker_that_ends_is_told(serve: Serve, stepflow: Stepflow) -> None:
+    (stepflow.folder / "stepflow-config.yml").write_text(json.dumps(workers.config(releases.NEWEST)))
+    process = serve("--port", "0", "-o", "name")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    (server,) = [each for each in psutil.Process(process.pid).children() if each.name() == "stepflow-server"]
+    (worker,) = server.children()
+    worker.kill()
+    lines = [process.stderr.readline() for _ in range(3)]
+    assert lines[2].startswith(
+        "stepflow: The worker of python ended with exit code -9; the server starts it again when"
+    )
+
+
+def test_the_collector_is_handed_on(serve: Serve) -> None:
+    process = serve("--port", "0", "-o", "jsonl", "--otlp-endpoint", "http://127.0.0.1:9")
+    assert process.stdout is not None
+    given = psutil.Process(json.loads(process.stdout.readline())["pid"]).environ()
+    assert (given["STEPFLOW_OTLP_ENDPOINT"], given["STEPFLOW_TRACE_ENABLED"]) == ("http://127.0.0.1:9", "true")
+
+
 @pytest.mark.parametrize(("options", "level"), [((), "warn"), (("-v",), "info"), (("--log-level", "error"), "error")])
 def test_the_server_logs_what_is_read(options: tuple[str, ...], level: str, serve: Serve) -> None:
     process = serve("--port", "0", "-o", "json", *options)
@@ -253,6 +300,8 @@ def test_failures(stepflow: Stepflow, serve: Serve, golden: Golden) -> None:
         stepflow("serve", "7837"),
         stepflow("serve", "--config", "wrong.yml", "--allow-load-file"),
         stepflow("serve", "--worker-timeout", "0"),
+        stepflow("serve", "--restart", "sometimes"),
+        stepflow("serve", "--config", "wrong.yml", "--otlp-endpoint", "localhost:4317"),
     )
 
 

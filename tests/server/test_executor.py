@@ -216,5 +216,9 @@ async def test_list_components(executor: Any, release: str) -> None:
 
 async def test_the_runtime_knows_the_path_of_its_only_plugin(runtime: StepflowRuntime) -> None:
     listed = {component.name: component.path for component in await runtime.list_components()}
+    of_client = {component.name: component.path for component in await runtime.client.list_components()}
     await runtime.client.aclose()
     assert listed["eval"] == "/builtin/eval"
+    # Its clients know the routes as well.
+    assert of_client == listed
+    assert {component.name: component.path for component in runtime.sync_client.list_components()} == listed

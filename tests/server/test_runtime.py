@@ -8,6 +8,7 @@ import gc
 import json
 import logging
 import os
+import re
 import resource
 import signal
 import socket
@@ -464,6 +465,19 @@ def test_lines_reach_the_ring_and_the_logger(caplog: pytest.LogCaptureFixture) -
     assert (record.name, record.levelno) == ("stepflow.server", logging.INFO)
     assert record.__dict__["target"].startswith("stepflow_server")
     assert record.__dict__["server_pid"] == pid
+    assert (record.__dict__["run_id"], record.__dict__["trace_id"]) == (None, None)
+
+
+def test_a_record_says_of_which_run_and_trace_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "stepflow.server")
+    with StepflowRuntime.start() as runtime:
+        run_id = runtime.sync_client.run({"steps": [], "output": 1}).run_id
+        about = lambda: [each for each in caplog.records if each.__dict__.get("run_id") == run_id]  # noqa: E731
+        assert eventually(lambda: len(about()) >= 2)
+    assert any(run_id in record.getMessage() for record in about())
+    # Not the id of the run: the server starts a trace of its own.
+    (trace_id,) = {record.__dict__["trace_id"] for record in about()}
+    assert re.fullmatch("[0-9a-f]{32}", trace_id)
 
 
 def log_level(runtime: StepflowRuntime) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from stepflow_client import (
     InvalidArgumentError,
@@ -159,6 +160,47 @@ def test_a_worker_that_dies_fails_the_start_at_once(config: dict[str, Any], prog
     assert time.monotonic() - began < 15
     assert any("owl" in line for line in caught.value.log_tail)
     assert ended in str(caught.value)
+
+
+def test_of_two_workers_the_one_that_dies_is_named(release: str, config: dict[str, Any]) -> None:
+    program = "import sys, time; time.sleep(1); print('no such model: owl', file=sys.stderr); sys.exit(3)"
+    second = {**config["plugins"]["python"], "command": sys.executable, "args": ["-c", program], "queueName": "owls"}
+    config["plugins"]["models"] = second
+    (route,) = [each for each in config["routes"] if each.startswith("/python")]
+    config["routes"][route.replace("/python", "/models")] = [{"plugin": "models"}]
+    with pytest.raises(ServerStartError) as caught, StepflowRuntime.start(config=config):
+        pytest.fail("a worker is missing")
+    assert "no such model: owl" in "\n".join(caught.value.log_tail)
+    if releases.number(release) >= (0, 12):
+        message = "The worker of models ended with exit code 3 before it was ready: no such model: owl"
+        assert caught.value.message == message
+        # What the other worker says when the server is stopped explains nothing.
+        assert "gRPC connection lost" not in "\n".join(caught.value.log_tail)
+    else:
+        assert caught.value.hint == "the last line of its worker: no such model: owl"
+
+
+def test_a_worker_that_ends_later_is_named_too(
+    release: str, config: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    if releases.number(release) < (0, 12):
+        pytest.skip("workers of servers before 0.12 are not watched")
+    with StepflowRuntime.start(config=config) as runtime:
+        assert runtime.sync_client.run(ECHO, 5).output == 5
+        (worker,) = psutil.Process(runtime.pid).children()
+        worker.kill()
+        deadline = time.monotonic() + 20
+        while not lost(caplog) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        # The server still says that it is healthy, and starts the worker again for a task that has waited.
+        assert runtime.sync_client.health_check().status == "healthy"
+        assert runtime.sync_client.run(ECHO, 6, timeout=60).output == 6
+    assert [text.partition(";")[0] for text in lost(caplog)] == ["The worker of python ended with exit code -9"]
+
+
+def lost(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the warnings about workers."""
+    return [each.getMessage() for each in caplog.records if each.name == "stepflow.runtime.workers"]
 
 
 def test_a_worker_that_goes_to_the_background_is_waited_for(

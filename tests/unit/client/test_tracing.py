@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,9 +20,10 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from stepflow_client import RetryPolicy, StepflowClient, StepflowClientError, SyncStepflowClient
+from stepflow_client._shared import tracing
 
 from tests.releases import ROOT
-from tests.unit.both_twins import CALLS, FLOW, RUN_ID, TWINS, URL, Server, ask, call
+from tests.unit.both_twins import CALLS, EVENT, FLOW, RUN_ID, SUMMARY, TWINS, URL, Server, ask, call
 
 
 @pytest.fixture
@@ -41,13 +43,12 @@ def context_of(span: ReadableSpan) -> str:
 
 
 @pytest.mark.parametrize("twin", TWINS)
-@pytest.mark.parametrize("name", ["list_runs", "get_flow", "list_components", "get_blob", "run_events"])
+@pytest.mark.parametrize("name", ["list_runs", "get_flow", "list_components", "get_blob", "get_run"])
 def test_a_span_for_each_operation(twin: str, name: str, spans: InMemorySpanExporter) -> None:
     server = Server()
     ask(twin, server, CALLS[name], server_release="0.13")
     finished = spans.get_finished_spans()
-    operation = {"run_events": "get_run_events"}.get(name, name)
-    assert [span.name for span in finished] == [f"stepflow.{operation}"]
+    assert [span.name for span in finished] == [f"stepflow.{name}"]
     assert finished[0].kind is trace.SpanKind.CLIENT
     assert [request.headers["traceparent"] for request in server.requests] == [context_of(finished[0])]
 
@@ -106,6 +107,47 @@ def test_spans_tell_which_run_and_flow_they_are_of(twin: str, spans: InMemorySpa
         "http.request.method": "POST",
         "url.full": f"{URL}/api/v1/runs",
     }
+
+
+WAITING = {
+    "get_result": ["list_runs", "get_run_items"],
+    "get_results": ["list_runs", "get_run_items"],
+    "wait_run": ["list_runs"],
+    "run_events": ["get_run_events"],
+    "map": ["store_flow", "store_blob", "create_run"],
+}
+"""Operations that wait, and the requests that they send."""
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("name", WAITING)
+def test_what_waits_has_a_span_of_its_own_above_those_of_its_requests(
+    twin: str, name: str, spans: InMemorySpanExporter
+) -> None:
+    with trace.get_tracer("application").start_as_current_span("outer") as outer:
+        ask(twin, Server(), CALLS[name], server_release="0.13")
+    found = by_name(spans)
+    assert list(found) == [*WAITING[name], name, "outer"]
+    whole = found[name]
+    assert parent_of(whole) == outer.get_span_context().span_id
+    assert whole.kind is trace.SpanKind.INTERNAL
+    assert {parent_of(found[request]) for request in WAITING[name]} == {whole.get_span_context().span_id}
+    if name != "map":
+        attributes = whole.attributes or {}
+        assert (attributes["stepflow.run.id"], attributes["stepflow.run.status"]) == (RUN_ID, "completed")
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_plain_result_has_the_same_span(twin: str, spans: InMemorySpanExporter) -> None:
+    ask(twin, Server(), lambda client: client.plain.get_result(RUN_ID), server_release="0.13")
+    attributes = by_name(spans)["get_result"].attributes or {}
+    assert (attributes["stepflow.run.id"], attributes["stepflow.run.status"]) == (RUN_ID, "completed")
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_the_span_of_a_batch_names_its_flow(twin: str, spans: InMemorySpanExporter) -> None:
+    ask(twin, Server(), lambda client: client.map(NAMED, [1]), server_release="0.13")
+    assert (by_name(spans)["map"].attributes or {})["stepflow.flow.name"] == "letter"
 
 
 @pytest.mark.parametrize("twin", TWINS)
@@ -192,10 +234,12 @@ def test_the_span_of_a_stream_is_not_the_one_of_who_goes_through_it(spans: InMem
         assert trace.get_current_span() is trace.INVALID_SPAN
         assert not spans.get_finished_spans()
         events.close()
-    (span,) = spans.get_finished_spans()
-    # Who leaves early has not failed.
-    assert span.status.status_code is trace.StatusCode.UNSET
-    assert (span.attributes or {})["stepflow.run.id"] == RUN_ID
+    found = by_name(spans)
+    assert list(found) == ["get_run_events", "run_events"]
+    for span in found.values():
+        # Who leaves early has not failed.
+        assert span.status.status_code is trace.StatusCode.UNSET
+        assert (span.attributes or {})["stepflow.run.id"] == RUN_ID
 
 
 def test_the_span_of_an_asynchronous_stream_is_not_either(spans: InMemorySpanExporter) -> None:
@@ -209,7 +253,7 @@ def test_the_span_of_an_asynchronous_stream_is_not_either(spans: InMemorySpanExp
                     assert trace.get_current_span() is outer
                 await client.list_runs()
         found = by_name(spans)
-        for name in ("get_run_events", "list_runs"):
+        for name in ("run_events", "list_runs"):
             assert parent_of(found[name]) == outer.get_span_context().span_id
 
     asyncio.run(main())
@@ -252,6 +296,8 @@ def test_a_stream_may_be_read_in_one_task_after_another() -> None:
 @pytest.fixture
 def metrics(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemoryMetricReader]:
     reader = InMemoryMetricReader()
+    # Other tests of this process may have seen the same run.
+    tracing._newest.clear()
     provider = MeterProvider([reader])
     monkeypatch.setattr("opentelemetry.metrics._internal._METER_PROVIDER", provider)
     yield reader
@@ -259,27 +305,31 @@ def metrics(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemoryMetricReader]:
 
 
 def points_of(reader: InMemoryMetricReader) -> dict[tuple[str, str], Any]:
-    """Return the data points by the names of metric and operation."""
+    """Return the data points by the name of the metric, and the operation or the status of the run."""
     data = reader.get_metrics_data()
     assert data is not None
     (resource,) = data.resource_metrics
     (scope,) = resource.scope_metrics
     assert (scope.scope.name, scope.scope.version) == ("stepflow.client", version("stepflow-client"))
     return {
-        (metric.name, str((point.attributes or {})["stepflow.operation"])): point
+        (metric.name, ", ".join(str((point.attributes or {}).get(name, "")) for name in SERIES).strip(", ")): point
         for metric in scope.metrics
         for point in metric.data.data_points
     }
 
 
+SERIES = ("stepflow.operation", "stepflow.run.status")
 DURATION, RETRIES = "stepflow.client.operation.duration", "stepflow.client.operation.retries"
+STARTED, ENDED, SECONDS = (f"stepflow.client.run.{name}" for name in ("started", "ended", "duration"))
+IN_FLIGHT, CHUNK = "stepflow.client.map.inputs_in_flight", "stepflow.client.map.chunk.duration"
 
 
 @pytest.mark.parametrize("twin", TWINS)
 def test_calls_and_durations_are_measured(twin: str, metrics: InMemoryMetricReader) -> None:
     ask(twin, Server(), lambda client: client.run(NAMED, 1), server_release="0.13")
     points = points_of(metrics)
-    assert list(points) == [(DURATION, name) for name in ("store_flow", "store_blob", "create_run", "run")]
+    operations = [name for metric, name in points if metric == DURATION]
+    assert operations == ["store_flow", "store_blob", "create_run", "run"]
     create = points[DURATION, "create_run"]
     # No run id, path or flow: they would make a series each.
     assert create.attributes == {**REQUEST, "stepflow.operation": "create_run"}
@@ -299,6 +349,80 @@ def test_retries_and_failures_are_measured(twin: str, metrics: InMemoryMetricRea
     assert (RETRIES, "get_run") not in points
     failed = points[DURATION, "get_run"].attributes
     assert (failed["error.type"], failed["http.response.status_code"]) == ("ServerFaultError", 503)
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_run_is_counted_once_when_it_starts_and_once_when_its_end_is_seen(
+    twin: str, metrics: InMemoryMetricReader
+) -> None:
+    ask(twin, Server(), lambda client: client.submit(NAMED, 1), server_release="0.13")
+    points = points_of(metrics)
+    assert (points[STARTED, ""].value, points[STARTED, ""].attributes) == (1, {})
+    assert (ENDED, "completed") not in points
+    for name in ("get_result", "wait_run", "run_events", "get_results"):
+        ask(twin, Server(), CALLS[name], server_release="0.13")
+    points = points_of(metrics)
+    assert points[ENDED, "completed"].value == 1
+    assert points[SECONDS, "completed"].count == 1
+    assert points[STARTED, ""].value == 1
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("name", ["get_result", "wait_run", "run_events", "get_results"])
+def test_the_end_of_a_run_of_another_process_is_counted_but_not_measured(
+    twin: str, name: str, metrics: InMemoryMetricReader
+) -> None:
+    ask(twin, Server(), CALLS[name], server_release="0.13")
+    points = points_of(metrics)
+    assert points[ENDED, "completed"].value == 1
+    assert (SECONDS, "completed") not in points
+    assert (STARTED, "") not in points
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_failed_run_is_counted_as_failed_and_a_look_at_a_run_as_nothing(
+    twin: str, metrics: InMemoryMetricReader
+) -> None:
+    server = Server()
+    failed = {"itemIndex": 0, "status": 3, "errorMessage": "no", "errorCode": 3}
+    body = {"summary": {**SUMMARY, "status": 3}, "results": [failed]}
+    server.answers["POST /runs"] = httpx.Response(200, json=body)
+    ask(twin, server, CALLS["get_run"], server_release="0.13")
+    ask(twin, server, lambda client: client.run(NAMED, 1), server_release="0.13")
+    points = points_of(metrics)
+    assert {key: point.value for key, point in points.items() if key[0] == ENDED} == {(ENDED, "failed"): 1}
+    assert points[SECONDS, "failed"].count == 1
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_the_end_of_a_run_inside_of_another_is_not_counted(twin: str, metrics: InMemoryMetricReader) -> None:
+    server = Server()
+    inner = {**EVENT, "event": {"RunCompleted": {"runId": RUN_ID.replace("1", "2"), "status": 3}}}
+    frames = "".join(f"data: {json.dumps(event)}\n\n" for event in (inner, {**EVENT, "sequenceNumber": 2}))
+    kind = {"content-type": "text/event-stream"}
+    server.answers[f"GET /runs/{RUN_ID}/events"] = httpx.Response(200, headers=kind, text=frames)
+    seen = ask(twin, server, lambda client: client.run_events(RUN_ID, include_sub_runs=True), server_release="0.13")
+    assert [event.status.value for event in seen] == ["failed", "completed"]
+    assert [key for key in points_of(metrics) if key[0] == ENDED] == [(ENDED, "completed")]
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_the_inputs_and_chunks_of_a_batch_are_measured(twin: str, metrics: InMemoryMetricReader) -> None:
+    in_flight: list[int] = []
+
+    class Looking(Server):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            if (request.method, request.url.path) == ("POST", "/api/v1/runs"):
+                in_flight.append(points_of(metrics)[IN_FLIGHT, ""].value)
+            return super().__call__(request)
+
+    ask(twin, Looking(), lambda client: client.map(FLOW, [{"n": 1}, float("nan")]), server_release="0.13")
+    # An input that cannot be sent is never in flight.
+    assert in_flight == [1]
+    points = points_of(metrics)
+    assert points[IN_FLIGHT, ""].value == 0
+    assert points[CHUNK, ""].count == 1
+    assert (points[STARTED, ""].value, points[ENDED, "completed"].value) == (1, 1)
 
 
 WITHOUT = """

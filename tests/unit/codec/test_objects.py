@@ -219,7 +219,7 @@ def test_what_an_object_holds_is_checked_with_its_place() -> None:
 
 @pytest.mark.parametrize("flow", [object(), 5, {1, 2}, Flow, PydanticFlow, StructFlow])
 def test_other_objects_are_no_flows(flow: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match="a flow is a path, a mapping, or an object of pydantic"):
+    with pytest.raises(InvalidArgumentError, match="a flow is a path, a mapping, a builder, or an object of pydantic"):
         load_flow(flow)
 
 
@@ -245,3 +245,34 @@ def test_no_library_is_imported_for_a_flow_that_does_not_come_from_it(tmp_path: 
     )
     done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+class Building:
+    """A builder of whatever it is given."""
+
+    def __init__(self, what: Any) -> None:
+        self.what = what
+
+    def build(self) -> Any:
+        if isinstance(self.what, Exception):
+            raise self.what
+        return self.what
+
+
+@pytest.mark.parametrize("kind", [dict, PydanticFlow, StructFlow])
+def test_a_builder_is_what_it_builds(kind: Any) -> None:
+    assert load_flow(Building(kind(steps=[]))) == load_flow(kind(steps=[]))
+
+
+@pytest.mark.parametrize(
+    ("built", "said"),
+    [(ValueError("no output"), "Building built no flow: no output"), (7, "not int"), (Building({}), "not Building")],
+)
+def test_a_builder_of_something_else(built: Any, said: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=said):
+        load_flow(Building(built))
+
+
+def test_a_class_of_builders_builds_nothing() -> None:
+    with pytest.raises(InvalidArgumentError, match="not type"):
+        load_flow(Building)  # type: ignore[arg-type]

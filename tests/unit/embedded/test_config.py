@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 from stepflow_client._embedded.config import Workers, builtin_config, prepare_config, store_path, workers_of
+from stepflow_client._embedded.plan import RestartPolicy
 from stepflow_client._embedded.process import server_environment
-from stepflow_client._embedded.supervisor import RestartPolicy
 from stepflow_client.errors import FlowFileError, InvalidArgumentError, ServerNotInstalledError, ServerStartError
 from stepflow_client.runtime import StepflowRuntime
 
@@ -210,7 +210,7 @@ def test_a_config_that_only_servers_read_is_no_reason_to_refuse_it(tmp_path: Pat
     assert list(behaviors) == ['{"sku": "tea"}', '{"sku": [1]}', "2"]
     assert behaviors["2"]["result"] == "text"
     assert read["since"] == "2026-13-45"
-    assert workers_of(read) == Workers(frozenset({"python"}), frozenset({"remote", "bus"}))
+    assert workers_of(read) == Workers(frozenset({"python"}), frozenset({"remote", "bus"}), {"python": "python"})
     assert config.variables() == {"STEPFLOW_KEY"}
 
 
@@ -362,7 +362,7 @@ def test_variables_of_a_client_stay_here(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_name_that_is_given_goes_before_the_runtimes() -> None:
-    assert server_environment(None, False, "t", orchestrator_id="a")["STEPFLOW_ORCHESTRATOR_ID"] == "a"
+    assert server_environment({}, False, "t", orchestrator_id="a")["STEPFLOW_ORCHESTRATOR_ID"] == "a"
     given = {"STEPFLOW_ORCHESTRATOR_ID": "b"}
     assert server_environment(given, False, "t", orchestrator_id="a")["STEPFLOW_ORCHESTRATOR_ID"] == "b"
 

@@ -38,6 +38,45 @@ def test_a_json_line_becomes_an_entry() -> None:
     assert str(entry) == "WARN stepflow_server::startup: ready"
 
 
+ONE, OTHER = "01a21cf9-40a8-7a60-8dfa-b53490289c6e", "01a21cf9-40be-7822-bc53-eacc34749eaa"
+
+
+@pytest.mark.parametrize(
+    ("line", "run_id"),
+    [
+        ({"message": f"Starting items execution: run_id={ONE}, item_count=1"}, ONE),
+        # What stands beside the message may be of the run that was executed before.
+        ({"message": f"Task completed: run_id={ONE}", "diags": {"run_id": OTHER}}, ONE),
+        ({"target": "stepflow_execution::flow_executor", "diags": {"run_id": ONE}}, ONE),
+        # Other parts of the server go on writing under the run that they were started for.
+        ({"target": "stepflow_plugin::routing", "diags": {"run_id": ONE}}, None),
+        # A worker that writes JSON.
+        ({"target": "worker", "run_id": ONE}, ONE),
+        ({"message": f"run_id={ONE} created run_id={OTHER}"}, None),
+        ({"message": f"run_id={ONE[:-1]}"}, None),
+        ({"diags": "odd", "target": "stepflow_execution"}, None),
+    ],
+)
+def test_the_run_of_a_line(line: dict[str, object], run_id: str | None) -> None:
+    assert parse_line(encoded(**line), "stdout").run_id == run_id
+
+
+@pytest.mark.parametrize(
+    ("given", "trace_id"),
+    [
+        ("01a21cf940a87a608dfab54705f5a206", "01a21cf940a87a608dfab54705f5a206"),
+        # As releases before 0.12 write it.
+        ("2170967827196697765545349413037190683", "01a21cfa536d7ae0bdbd1c49ae00ae1b"),
+        ("00000000000000000000000000000012", "00000000000000000000000000000012"),
+        ("not an id", None),
+        (7, None),
+        (None, None),
+    ],
+)
+def test_the_trace_of_a_line(given: object, trace_id: str | None) -> None:
+    assert parse_line(encoded(diags={"trace_id": given}), "stdout").trace_id == trace_id
+
+
 @pytest.mark.parametrize(
     ("raw", "level"),
     [

@@ -66,9 +66,9 @@ class LogConfig:
     forward: bool = True
     """Whether to pass lines to the Python logger `stepflow.server`, or to `python_logger`. Default True.
 
-    Each record has the level of the line and the attributes `target` (the part of the server), `stream` and
-    `server_pid`. A handler that raises an exception or is slow never blocks the server: lines that it cannot process in
-    time are dropped and counted.
+    Each record has the level of the line and the attributes `target` (the part of the server), `stream`, `server_pid`,
+    `run_id` and `trace_id` (of the run that the line is about, or None). A handler that raises an exception or is slow
+    never blocks the server: lines that it cannot process in time are dropped and counted.
     """
 
     max_line_length: int = 65_536
@@ -136,13 +136,34 @@ class LogEntry:
     @property
     def run_ids(self) -> frozenset[str]:
         """The ids of the runs that the line names."""
-        named = set(_RUN_ID.findall(self.message))
-        if "run_id" in self.fields:
-            named.add(str(self.fields["run_id"]))
-        about = self.fields.get("diags")
-        if self.target.startswith(_EXECUTOR) and isinstance(about, Mapping) and "run_id" in about:
-            named.add(str(about["run_id"]))
-        return frozenset(named)
+        named = frozenset(_RUN_ID.findall(self.message))
+        beside = self.fields.get("run_id")
+        if not named and beside is None and self.target.startswith(_EXECUTOR):
+            beside = self._diagnostics.get("run_id")
+        return named if named or beside is None else frozenset((str(beside),))
+
+    @property
+    def run_id(self) -> str | None:
+        """The id of the run that the line is about; None if it names none, or several."""
+        found = self.run_ids
+        return next(iter(found)) if len(found) == 1 else None
+
+    @property
+    def trace_id(self) -> str | None:
+        """The id of the server's trace in which the line was written, as 32 hexadecimal digits; None without one.
+
+        A server starts a trace for each run, from 0.10 on.
+        """
+        given = self._diagnostics.get("trace_id")
+        if not isinstance(given, str) or not given.isalnum():
+            return None
+        # Releases before 0.12 write it as a decimal number.
+        return f"{int(given):032x}" if len(given) != 32 and given.isdecimal() else given
+
+    @property
+    def _diagnostics(self) -> Mapping[str, Any]:
+        found = self.fields.get("diags")
+        return found if isinstance(found, Mapping) else {}
 
     def __str__(self) -> str:
         """Return the entry as readable text, without backtraces."""

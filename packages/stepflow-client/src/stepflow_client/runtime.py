@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import threading
 import weakref
 from collections.abc import Callable, Mapping
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from ._data.arguments import (
     check_choice,
     check_flag,
-    check_function,
     check_instance,
     check_integer,
     check_mapping,
@@ -23,9 +21,11 @@ from ._data.arguments import (
     wrong,
 )
 from ._embedded.binary import find_binary
-from ._embedded.config import prepare_config
+from ._embedded.config import ConfigSource, prepare_config
 from ._embedded.executor import EmbeddedExecutor
-from ._embedded.supervisor import CrashCallback, LaunchPlan, RestartPolicy, Supervisor
+from ._embedded.plan import CrashCallback, LaunchPlan, RestartPolicy, two_arguments
+from ._embedded.supervisor import Supervisor
+from ._embedded.telemetry import telemetry_environment
 from ._rules.deadline import deadline_of, deadline_scope
 from .errors import InvalidArgumentError
 from .logs import LogConfig, LogEntry
@@ -82,7 +82,7 @@ class StepflowRuntime(EmbeddedExecutor):
         cls,
         config_path: str | Path | None = None,
         *,
-        config: Mapping[str, Any] | None = None,
+        config: ConfigSource | None = None,
         port: int | None = None,
         env: Mapping[str, str] | None = None,
         inherit_env: bool = True,
@@ -94,6 +94,7 @@ class StepflowRuntime(EmbeddedExecutor):
         on_crash: CrashCallback | None = None,
         allow_load_file: bool = False,
         all_interfaces: bool = False,
+        otlp_endpoint: str | None = None,
         history: History | None = None,
     ) -> Self:
         """Start a server and return without waiting for it; enter the runtime, or call `wait_ready`, before using it.
@@ -105,8 +106,8 @@ class StepflowRuntime(EmbeddedExecutor):
                 Without `config_path` and `config`, the builtin components are available under `/builtin/...`. A pipe
                 or a device is read once, within `startup_timeout`, and passed on as JSON; commands are then relative
                 to the current directory.
-            config: The configuration itself, instead of a file. Commands of workers are then relative to the current
-                directory.
+            config: The configuration itself, instead of a file: a mapping, an object such as a `StepflowConfig` of
+                `stepflow_py`, or a builder of one. Commands of workers are then relative to the current directory.
             port: The port; None, the default, uses a free one.
             env: Environment variables for the server and its workers; they override those of this process.
             inherit_env: Whether the server and its workers inherit the variables of this process, except those of a
@@ -127,6 +128,9 @@ class StepflowRuntime(EmbeddedExecutor):
             allow_load_file: Whether the default configuration includes `/builtin/load_file`, with which anyone who can
                 reach the port can read every file that the server can read. Default False.
             all_interfaces: Whether other machines can reach the port, for workers or clients there. Default False.
+            otlp_endpoint: The URL of an OpenTelemetry collector, such as `http://localhost:4317`, to which the server
+                and its workers send their traces as OTLP over gRPC; it sets `STEPFLOW_OTLP_ENDPOINT` and
+                `STEPFLOW_TRACE_ENABLED`. Workers (0.12 and newer) send their logs and metrics there too. Default None.
             history: The history in which the runtime and its clients record the runs they create. Default None: runs
                 are not recorded.
 
@@ -148,7 +152,10 @@ class StepflowRuntime(EmbeddedExecutor):
         flags = {"allow_load_file": allow_load_file, "all_interfaces": all_interfaces, "inherit_env": inherit_env}
         for name, flag in flags.items():
             check_flag(flag, name)
-        crashed = _two_arguments(on_crash)
+        crashed = two_arguments(on_crash)
+        variables = dict(env or {})
+        if otlp_endpoint is not None:
+            variables = {**telemetry_environment(otlp_endpoint), **variables}
         if config is not None or config_path is not None:
             # A configuration that is a pipe must be written within the time.
             with deadline_scope(deadline_of(startup_timeout)):
@@ -161,7 +168,7 @@ class StepflowRuntime(EmbeddedExecutor):
             binary=binary.path,
             config=prepared,
             port=port,
-            env=None if env is None else dict(env),
+            env=variables,
             inherit_env=inherit_env,
             log_config=log_config or LogConfig(),
             restart_policy=policy,
@@ -234,6 +241,10 @@ class StepflowRuntime(EmbeddedExecutor):
             FlowFileError: If the file cannot be read, or is neither YAML nor JSON.
         """
         return self._supervisor.config.load()
+
+    @property
+    def _config_reader(self) -> Callable[[], Mapping[str, Any]]:
+        return self._supervisor.config.view
 
     def get_recent_logs(self, limit: int = 100) -> list[LogEntry]:
         """Return the last log lines of the server and its workers, oldest first. Also works after `stop`.
@@ -355,25 +366,6 @@ def _check(
                 raise InvalidArgumentError(f"{name!r} cannot be an environment variable")
     check_integer(max_restarts, "max_restarts", least=0)
     _check_seconds("startup_timeout", startup_timeout)
-
-
-def _two_arguments(callback: CrashCallback | None) -> Callable[[int, list[str]], object] | None:
-    """Return the callback as a function of the exit code and the last lines of the log."""
-    given = check_function(callback, "on_crash")
-    if given is None:
-        return None
-    try:
-        signature = inspect.signature(given)
-    except (TypeError, ValueError):
-        # Some functions written in C have none.
-        return given
-    for count in (2, 1):
-        try:
-            signature.bind(*range(count))
-        except TypeError:
-            continue
-        return given if count == 2 else lambda exit_code, log_tail: given(exit_code)
-    raise InvalidArgumentError("on_crash takes the exit code, or the exit code and the last lines of the log")
 
 
 def _check_seconds(name: str, value: float) -> None:

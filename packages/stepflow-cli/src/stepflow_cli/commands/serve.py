@@ -14,7 +14,7 @@ import click
 from ..context import current_session
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
-from ..output.messages import note, waiting
+from ..output.messages import note, noting_warnings, waiting
 from ..output.safety import printable_lines
 from ..output.view import Column, Output, View
 from ..params.options import option_in, output_options, port_option
@@ -55,6 +55,20 @@ _IN_USE = ("address already in use", "address in use", "os error 98", "os error 
     help="How long to wait for workers that connect by themselves. [default: not at all]",
 )
 @option_in(
+    "--restart",
+    type=click.Choice(["never", "on-failure", "always"]),
+    default="never",
+    section="Server",
+    metavar="WHEN",
+    help="Start a server that ends by itself again, on the same port: never, on-failure or always. [default: never]",
+)
+@option_in(
+    "--otlp-endpoint",
+    section="Server",
+    metavar="URL",
+    help="The OpenTelemetry collector for traces of the server and its workers, such as http://localhost:4317.",
+)
+@option_in(
     "--allow-load-file",
     is_flag=True,
     section="Server",
@@ -66,6 +80,8 @@ def command(
     all_interfaces: bool,
     config: str | None,
     worker_timeout: float | None,
+    restart: str,
+    otlp_endpoint: str | None,
     allow_load_file: bool,
     output: Output,
 ) -> None:
@@ -81,13 +97,13 @@ def command(
     --log-level; 'stepflow runs logs' prints those of a run. Without workers, and without these options, it only logs
     warnings and errors: a server that logs each step is slower.
     """
-    from stepflow_client import LogConfig, ServerStartError, StepflowRuntime
+    from stepflow_client import LogConfig, RestartPolicy, ServerStartError, StepflowRuntime
 
     from ..inputs.config import note_repeated_keys, recovery_warning_of
     from ..inputs.flow import find_config
     from ..server.logs import keeping_logs
 
-    level = current_session().server_log_level
+    level, policy = current_session().server_log_level, RestartPolicy(restart.replace("-", "_"))
     crashes: queue.SimpleQueue[tuple[int, list[str]]] = queue.SimpleQueue()
     config = config or find_config()
     if allow_load_file and config is not None:
@@ -97,19 +113,25 @@ def command(
         if hazard := recovery_warning_of(config):
             note(hazard)
     try:
-        with _until_stopped(), keeping_logs():
+        with _until_stopped(), keeping_logs(), noting_warnings("runtime.workers"):
             runtime = StepflowRuntime.start(
                 config,
                 port=port or None,
                 worker_timeout=worker_timeout,
                 allow_load_file=allow_load_file,
                 all_interfaces=all_interfaces,
+                otlp_endpoint=otlp_endpoint,
                 log_config=LogConfig(level=level),  # type: ignore[arg-type]
+                restart_policy=policy,
+                max_restarts=sys.maxsize,
                 on_crash=lambda code, tail: crashes.put((code, tail)),
             )
             with _ready(runtime):
                 _announce(runtime, output)
                 code, tail = crashes.get()
+                while policy.covers(code):
+                    note(f"the server ended unexpectedly (exit code {code}) and is started again")
+                    code, tail = crashes.get()
                 raise _crash(f"the server ended unexpectedly (exit code {code})", "embedded_server", tail)
     except ServerStartError as error:
         raise _not_started(error, port) from error

@@ -172,6 +172,29 @@ def reported_by(report: Callable[[str], None]) -> Iterator[None]:
         reporters.remove(report)
 
 
+@contextmanager
+def noting_warnings(part: str) -> Iterator[None]:
+    """Print the warnings of a part of the client within the block, unless the log contains them.
+
+    Args:
+        part: The name of the part's logger, without `stepflow.`.
+    """
+    import logging
+
+    from stepflow_client._base.logging import logger_of
+
+    class Notes(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            note(record.getMessage())
+
+    handler = Notes(logging.NOTSET if not _are_logged() else logging.CRITICAL)
+    logger_of(part).addHandler(handler)
+    try:
+        yield
+    finally:
+        logger_of(part).removeHandler(handler)
+
+
 def _are_logged() -> bool:
     if "logging" not in sys.modules:
         return False

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -33,7 +32,6 @@ LEVELS = ("info", "warn", "error")
 _MAX_FILES = 50
 _MAX_BYTES = 10 * 2**20
 """Maximum size of a file in bytes. A full file is rotated, replacing the previously rotated one."""
-_RUN_ID = re.compile(r"run_id=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
 
 @dataclass(frozen=True)
@@ -188,22 +186,19 @@ def _lines(data: bytes) -> Iterator[KeptLine]:
         # The last line may be cut off, and others may be damaged.
         with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
             record = json.loads(line.decode("utf-8", "replace"))
-            yield _server_line(line, record) if "timestamp" in record else _worker_line(record)
+            yield _kept(line, record)
 
 
-def _server_line(line: bytes, record: dict[str, Any]) -> KeptLine:
-    from stepflow_client.logs import parse_line
+def _kept(line: bytes, record: dict[str, Any]) -> KeptLine:
+    from stepflow_client.logs import LogEntry, parse_line
 
-    entry = parse_line(line, "stdout")
-    time = str(rfc3339(entry.timestamp))
-    return KeptLine(time, entry.level, entry.target, entry.message, run_ids=entry.run_ids)
-
-
-def _worker_line(record: dict[str, Any]) -> KeptLine:
-    datetime.fromisoformat(record["time"])
-    time, level, target, message = (str(record[name]) for name in ("time", "level", "target", "message"))
-    ids = {*_RUN_ID.findall(message), *([str(record["run_id"])] if "run_id" in record else ())}
-    return KeptLine(time, level, target, message, run_ids=frozenset(ids))
+    if "timestamp" in record:
+        entry = parse_line(line, "stdout")
+    else:
+        # A line of a worker, with the time at which it was read.
+        level, message, target = (str(record[name]) for name in ("level", "message", "target"))
+        entry = LogEntry(datetime.fromisoformat(record["time"]), level, message, target, fields=record)  # type: ignore[arg-type]
+    return KeptLine(str(rfc3339(entry.timestamp)), entry.level, entry.target, entry.message, run_ids=entry.run_ids)
 
 
 def _seconds(line: KeptLine) -> float:

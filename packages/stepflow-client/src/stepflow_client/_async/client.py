@@ -36,6 +36,7 @@ from .flows import FlowStore
 from .following import RecoveryCheck
 from .listing import PAGE, RunLister
 from .runs import RunReader
+from .traced_stream import traced_stream
 from .waiting import Waiter
 
 if TYPE_CHECKING:
@@ -458,8 +459,8 @@ class StepflowClient(Guiding, Picklable):
     async def list_components(self, *, include_schemas: bool = True, timeout: float | None = None) -> ComponentList:
         """Return the components that flows may use.
 
-        Servers do not report the route prefix of a plugin, so `path` is None here; `StepflowRuntime.list_components`
-        sets it.
+        Servers do not report the route prefix of a plugin, so `path` is None, except for clients of a `StepflowRuntime`
+        (`runtime.client`, `runtime.sync_client`), whose routes are known.
 
         Args:
             include_schemas: Whether to include the input and output schemas. Default True.
@@ -469,7 +470,9 @@ class StepflowClient(Guiding, Picklable):
             A list; its `failed_plugins` are the plugins that did not respond to the server.
         """
         request = api.list_components(exclude_schemas=None if include_schemas else True)
-        return await self._connection.call(request, component_list.components, timeout=timeout)
+        listed = await self._connection.call(request, component_list.components, timeout=timeout)
+        config = self._connection.config
+        return listed if config is None else component_list.with_paths(listed, config().get("routes") or {})
 
     # Running flows
 
@@ -651,8 +654,8 @@ class StepflowClient(Guiding, Picklable):
         except StepflowClientError as error:
             error.run_id = error.run_id or run.run_id
             raise
-        if self._recorder.is_on:
-            self._recorder.seen(run.run_id, result.status)
+        if self._recorder.is_on or not is_untraced():
+            self._recorder.ended(run.run_id, result.status)
         return result
 
     async def _cancel_unwanted(self, run_id: str) -> None:
@@ -907,7 +910,7 @@ class StepflowClient(Guiding, Picklable):
         )
         if progress is not False:
             outcomes = self._reporter.counted(outcomes, inputs, progress)
-        return streams.OutcomeStream(outcomes)
+        return streams.OutcomeStream(traced_stream(self._connection, "map", outcomes))
 
     async def get_result(
         self,
@@ -933,10 +936,12 @@ class StepflowClient(Guiding, Picklable):
         """
         if output_type is not None:
             typed.check_output_type(output_type)
-        run, listed = await self._waiter.finished(
-            run_id, wait=wait, timeout=timeout, single=True, read=self._waiter.ended_items
-        )
-        self._recorder.seen(run.run_id, run.status)
+        with self._connection.traced("get_result", kind="INTERNAL") as span:
+            run, listed = await self._waiter.finished(
+                run_id, wait=wait, timeout=timeout, single=True, read=self._waiter.ended_items
+            )
+            span.note(run_id=run.run_id, run_status=run.status.value)
+        self._recorder.ended(run.run_id, run.status)
         result = responses.only_result(listed, run.status, self._connection.reading(run.run_id))
         return result if output_type is None else typed.with_typed_output(result, output_type)
 
@@ -963,10 +968,12 @@ class StepflowClient(Guiding, Picklable):
         """
         if output_type is not None:
             typed.check_output_type(output_type)
-        run, listed = await self._waiter.finished(
-            run_id, wait=wait, timeout=timeout, single=False, read=self._waiter.ended_items
-        )
-        self._recorder.seen(run.run_id, run.status)
+        with self._connection.traced("get_results", kind="INTERNAL") as span:
+            run, listed = await self._waiter.finished(
+                run_id, wait=wait, timeout=timeout, single=False, read=self._waiter.ended_items
+            )
+            span.note(run_id=run.run_id, run_status=run.status.value)
+        self._recorder.ended(run.run_id, run.status)
         results = responses.results(listed, run.status, self._connection.reading(run.run_id))
         return results if output_type is None else [typed.with_typed_output(each, output_type) for each in results]
 
@@ -1426,11 +1433,13 @@ class StepflowClient(Guiding, Picklable):
             TransportError: If the server cannot be reached.
         """
         _check_progress(progress)
-        if progress is False:
-            run = await self._waiter.wait_run(run_id, timeout=timeout)
-        else:
-            run = await self._reporter.wait_run(run_id, timeout, progress)
-        self._recorder.seen(run.run_id, run.status)
+        with self._connection.traced("wait_run", kind="INTERNAL") as span:
+            if progress is False:
+                run = await self._waiter.wait_run(run_id, timeout=timeout)
+            else:
+                run = await self._reporter.wait_run(run_id, timeout, progress)
+            span.note(run_id=run.run_id, run_status=run.status.value)
+        self._recorder.ended(run.run_id, run.status)
         return run
 
     # Events
@@ -1495,7 +1504,8 @@ class StepflowClient(Guiding, Picklable):
             heartbeat=heartbeat,
             timeout=timeout,
         )
-        return streams.EventStream(events)
+        run_id = requests.check_run_id(run_id)
+        return streams.EventStream(traced_stream(self._connection, "run_events", events, run_id))
 
     # Blobs
 

@@ -110,6 +110,8 @@ class Connection:
         """Number of servers that execute this client's new runs."""
         self.timings = timings.DEFAULT
         """How long the parts of the client wait, and how far they search."""
+        self.config: Callable[[], Mapping[str, Any]] | None = None
+        """Returns the configuration of the server; None if it is not known. That of an embedded server is."""
         self.closed = False
         self.has_answered = False
         """Whether a server has ever responded to an operation of this client."""

@@ -23,7 +23,7 @@ from .._rules.deadline import current_deadline
 from .._rules.releases import Server
 from .._rules.timings import Timings
 from .._shared.recorder import Recorder
-from .._shared.tracing import annotate, is_untraced
+from .._shared.tracing import annotate, is_untraced, run_started
 from ..errors import (
     ApiError,
     InvalidArgumentError,
@@ -335,6 +335,8 @@ class RunCreator:
                         continue
                     created = found
                 call.is_settled = True
+                if not is_untraced():
+                    run_started(created.run_id, began)
                 if reading is not PLAIN:
                     self._connection.readings.note(created.run_id, reading)
                 return created

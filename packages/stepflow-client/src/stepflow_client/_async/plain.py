@@ -35,8 +35,10 @@ class PlainReader(RunLister["RunDetails | PlainRun"]):
 
         The arguments and errors are those of the client's `get_result`.
         """
-        run, found = await self._waiter.finished(run_id, wait=True, timeout=timeout, single=True, read=self._ended)
-        self._recorder.seen(run.run_id, run.status)
+        with self._connection.traced("get_result", kind="INTERNAL") as span:
+            run, found = await self._waiter.finished(run_id, wait=True, timeout=timeout, single=True, read=self._ended)
+            span.note(run_id=run.run_id, run_status=run.status.value)
+        self._recorder.ended(run.run_id, run.status)
         if isinstance(found, PlainResult):
             return found
         return responses.only_result(found, run.status, self._connection.reading(run_id))

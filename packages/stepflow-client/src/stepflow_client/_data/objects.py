@@ -6,12 +6,21 @@ The module imports none of these libraries unless an object of the library is co
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
+from os import PathLike
 from pathlib import PurePath
 from typing import Any, ClassVar, Protocol
 from uuid import UUID
+
+
+class Builder(Protocol):
+    """An object whose method `build` returns a mapping or an object, such as a `FlowBuilder` of `stepflow_py`."""
+
+    def build(self) -> Any:
+        """Return what was built."""
 
 
 class _PydanticModel(Protocol):
@@ -55,6 +64,18 @@ def is_data_object(value: object) -> bool:
     """Return whether a value is an object of one of these kinds; a class itself is not."""
     # A msgspec class would match as well, through its metaclass.
     return not isinstance(value, type) and any(hasattr(type(value), mark) for mark in _MARKS)
+
+
+def built(value: Any) -> Any:
+    """Return what a builder builds; any other value unchanged.
+
+    Raises:
+        Exception: Any exception of the builder, for example if it is not complete.
+    """
+    build = getattr(type(value), "build", None)
+    if not callable(build) or isinstance(value, (type, str, PathLike, Mapping)) or is_data_object(value):
+        return value
+    return build(value)
 
 
 def fields_of(value: Any) -> Any:

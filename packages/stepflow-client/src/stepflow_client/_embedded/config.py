@@ -19,6 +19,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from .._data.file_paths import file_path
+from .._data.objects import Builder, DataObject, built, is_data_object
+from .._data.values import check_json
 from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
 from ..flows.file import load_file, read_file
 
@@ -31,6 +33,9 @@ _VARIABLE = re.compile(r"\$\{(\w+)")
 # Plugins of these types have a queue from which workers take their tasks, wherever the workers are started.
 _QUEUES = frozenset({"grpc", "nats"})
 
+
+ConfigSource = Mapping[str, Any] | DataObject | Builder
+"""A configuration: a mapping, an object such as a `StepflowConfig` of `stepflow_py`, or a builder of one."""
 
 _SAFE_INTERVAL = 30
 """The default of `recovery.checkIntervalSecs`, in seconds."""
@@ -82,7 +87,7 @@ class ServerConfig:
 
 def prepare_config(
     config_path: str | Path | None,
-    config: Mapping[str, Any] | None,
+    config: ConfigSource | None,
     release: tuple[int, int] | None,
     allow_load_file: bool = False,
 ) -> ServerConfig:
@@ -176,18 +181,23 @@ class Workers:
     external: frozenset[str]
     """Plugins whose workers are started elsewhere and connect to the server."""
 
+    queues: Mapping[str, str] = field(default_factory=dict)
+    """The plugins in `started`, by the name of their queue."""
+
 
 def workers_of(config: Mapping[str, Any]) -> Workers:
     """Return the plugins of a configuration that have workers."""
     plugins = config.get("plugins")
-    queues = {
-        name: "command" in plugin
+    queued = {
+        name: plugin
         for name, plugin in (plugins.items() if isinstance(plugins, Mapping) else ())
         if isinstance(plugin, Mapping) and plugin.get("type") in _QUEUES
     }
+    started = {name: plugin for name, plugin in queued.items() if "command" in plugin}
     return Workers(
-        frozenset(name for name, started in queues.items() if started),
-        frozenset(name for name, started in queues.items() if not started),
+        frozenset(started),
+        frozenset(queued.keys() - started.keys()),
+        {str(plugin.get("queueName", name)): name for name, plugin in started.items()},
     )
 
 
@@ -239,14 +249,27 @@ def _database_url(store: object) -> str | None:
     return next((found for part in store.values() if (found := _database_url(part)) is not None), None)
 
 
-def _checked(config: Mapping[str, Any]) -> dict[str, Any]:
-    if not isinstance(config, Mapping):
-        raise InvalidArgumentError(f"config is a dict, not {type(config).__name__}")
+def _checked(config: ConfigSource) -> dict[str, Any]:
     try:
-        copy: dict[str, Any] = json.loads(json.dumps(dict(config), allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidArgumentError(f"config holds something that is not JSON: {error}") from error
+        config = built(config)
+    except Exception as error:
+        raise InvalidArgumentError(f"{type(config).__name__} built no configuration: {error}") from error
+    if not isinstance(config, Mapping) and not is_data_object(config):
+        raise InvalidArgumentError(
+            f"config is a dict, a builder, or an object such as a StepflowConfig, not {type(config).__name__}"
+        )
+    checked = check_json(config, "config")
+    if not isinstance(checked, dict):
+        raise InvalidArgumentError(f"config is a mapping from name to value, which {type(config).__name__} is not")
+    # An object has all of its fields, also those that nobody set. Servers before 0.10 refuse null for some of them.
+    copy: dict[str, Any] = json.loads(
+        json.dumps(checked), object_hook=None if isinstance(config, Mapping) else _without_nulls
+    )
     return copy
+
+
+def _without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _read(path: Path) -> str:

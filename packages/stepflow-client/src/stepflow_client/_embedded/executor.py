@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from .._shared.options import ClientOptions
     from ..history import History
     from ..logs import LogEntry
-    from ..types import ComponentList
 
 
 def _left(deadline: float | None) -> float | None:
@@ -70,9 +69,6 @@ def _forwarded_stream(
     return call
 
 
-_list_components = _forwarded(StepflowClient.list_components)
-
-
 class EmbeddedExecutor(Guiding):
     """Runs flows on the embedded server; base class of the runtime."""
 
@@ -89,8 +85,8 @@ class EmbeddedExecutor(Guiding):
         raise NotImplementedError  # pragma: no cover - the runtime has it
 
     @property
-    def config(self) -> Mapping[str, Any]:
-        """The server's configuration."""
+    def _config_reader(self) -> Callable[[], Mapping[str, Any]]:
+        """What returns the server's configuration, for clients. It does not keep the runtime alive."""
         raise NotImplementedError  # pragma: no cover - the runtime has it
 
     @property
@@ -114,6 +110,7 @@ class EmbeddedExecutor(Guiding):
             self.wait_ready()
             client = self._clients[loop] = StepflowClient(self.url, history=self._history)
             client._server_logs = self.get_recent_logs
+            client._connection.config = self._config_reader
         return client
 
     @property
@@ -133,6 +130,7 @@ class EmbeddedExecutor(Guiding):
             if self._sync_client is None:
                 self._sync_client = SyncStepflowClient(self.url, history=self._history)
                 self._sync_client._server_logs = self.get_recent_logs
+                self._sync_client._connection.config = self._config_reader
             return self._sync_client
 
     def get_recent_logs(self, limit: int = 100) -> list[LogEntry]:
@@ -239,6 +237,8 @@ class EmbeddedExecutor(Guiding):
     """Store a blob and return its id. See `StepflowClient.store_blob`."""
     get_blob = _forwarded(StepflowClient.get_blob)
     """Return a blob. See `StepflowClient.get_blob`."""
+    list_components = _forwarded(StepflowClient.list_components)
+    """Return the components that flows may use. See `StepflowClient.list_components`."""
     health_check = _forwarded(StepflowClient.health_check)
     """Return the server's health. See `StepflowClient.health_check`."""
     server_info = _forwarded(StepflowClient.server_info)
@@ -247,10 +247,3 @@ class EmbeddedExecutor(Guiding):
     def with_options(self, **options: Unpack[ClientOptions]) -> StepflowClient:
         """Return a client of the server with other defaults. See `StepflowClient.with_options`."""
         return self.client.with_options(**options)
-
-    async def list_components(self, *, include_schemas: bool = True, timeout: float | None = None) -> ComponentList:
-        """Return the components that flows may use. `path` is set if the configured routes determine it."""
-        listed = await _list_components(self, include_schemas=include_schemas, timeout=timeout)
-        from .._codec.component_list import with_paths
-
-        return with_paths(listed, self.config.get("routes") or {})

@@ -177,6 +177,12 @@ class LogStore:
             lines = list(self._recent)[-limit:] if limit > 0 else []
         return [line.entry() for line in lines]
 
+    def find(self, text: bytes) -> bytes | None:
+        """Return the last stored line that contains a text."""
+        with self._lock:
+            lines = [*self._tail, *self._recent]
+        return next((line.data for line in reversed(lines) if text in line.data), None)
+
     def new_process(self) -> None:
         """Clear the tail: the output of an earlier process does not explain why the next one ended."""
         with self._lock:
@@ -242,7 +248,8 @@ class _Forwarder:
     def _emit(self, line: RawLine, pid: int) -> None:
         if self._logger is not None and self._is_logged(line):
             entry = line.entry()
-            extra = {"target": entry.target, "stream": entry.stream, "server_pid": pid}
+            origin = {"target": entry.target, "stream": entry.stream, "server_pid": pid}
+            extra = {**origin, "run_id": entry.run_id, "trace_id": entry.trace_id}
             self._logger.log(_LEVELS[entry.level], "%s", entry.message, extra=extra)
 
     def _report_dropped(self) -> None:

@@ -37,7 +37,7 @@ _POLL_SECONDS = 0.005
 
 
 def server_environment(
-    env: Mapping[str, str] | None,
+    env: Mapping[str, str],
     inherit: bool,
     token: str,
     referred: Collection[str] = (),
@@ -57,7 +57,7 @@ def server_environment(
         for name, value in (os.environ.items() if inherit else ())
         if not name.startswith(_PREFIX) or name in _SERVER_VARIABLES or name in referred
     }
-    environment = {**inherited, **(env or {})}
+    environment = {**inherited, **env}
     for name in _CONTRADICTING:
         environment.pop(name, None)
     if orchestrator_id is not None:
@@ -199,22 +199,6 @@ class ServerProcess:
     def _workers(self) -> list[psutil.Process]:
         return [process for pid, process in session_of(self.leader).items() if pid != self.pid]
 
-    def failed_worker(self) -> str | None:
-        """Return how a worker started by the server has ended, such as `with exit code 1`; None if none has failed.
-
-        A worker that ended with exit code 0, or whose process group still exists, may have moved to the background and
-        does not count as failed.
-        """
-        import psutil
-
-        with suppress(psutil.Error, OSError):
-            for child in self.leader.children():
-                if child.status() == psutil.STATUS_ZOMBIE and not _group_lives(child.pid, self.pid):
-                    code = _exit_code_of(child.pid)
-                    if code != 0:
-                        return "by itself" if code is None else f"with exit code {code}"
-        return None
-
     def ends_within(self, seconds: float) -> bool:
         """Wait up to `seconds` for the process to end, and return whether it has ended."""
         # Polling, because another thread may be in waitpid, and only one thread can wait there.
@@ -231,39 +215,6 @@ def _identify(pid: int) -> psutil.Process:
     import psutil
 
     return psutil.Process(pid)
-
-
-def _group_lives(pid: int, leader: int) -> bool:
-    """Return whether a process group still has a running process, after one of its processes has ended.
-
-    Args:
-        pid: The process that has ended and has not been reaped yet.
-        leader: The id of the server; its own group does not count.
-    """
-    import psutil
-
-    group = os.getpgid(pid)
-    if group == leader:
-        return False
-    for each in psutil.process_iter(["status"]):
-        with suppress(OSError):
-            if each.info["status"] != psutil.STATUS_ZOMBIE and os.getpgid(each.pid) == group:
-                return True
-    return False
-
-
-def _exit_code_of(pid: int) -> int | None:
-    """Return the exit code, negative for a signal, of a process that has ended and has not been reaped yet.
-
-    Returns:
-        None if the system does not provide it (macOS).
-    """
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            status = int(file.read().rpartition(b" ")[2])
-    except (OSError, ValueError):
-        return None
-    return os.waitstatus_to_exitcode(status)
 
 
 def _terminate_all(processes: list[psutil.Process]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from .config import Workers
 from .process import ServerProcess
+from .workers import EndedWorker, ended_workers
 
 _POLL_SECONDS = 0.005
 _HEALTH_SECONDS = 1.0
@@ -28,9 +29,10 @@ class NotReadyError(Exception):
     The message says why. It is empty if the process has ended or the wait was cancelled.
     """
 
-    def __init__(self, message: str = "", *, of_worker: bool = False) -> None:
+    def __init__(self, message: str = "", *, worker: EndedWorker | None = None) -> None:
         super().__init__(message)
-        self.of_worker = of_worker
+        self.worker = worker
+        """The worker that has ended, if that is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +97,11 @@ class _Wait:
             self._process.port_known.wait(_POLL_SECONDS) if self._process.port is None else time.sleep(_POLL_SECONDS)
 
     def _refuse_dead_worker(self) -> None:
-        dead = self._process.failed_worker()
+        # A worker that ended with exit code 0 may have started another one.
+        dead = next((each for each in ended_workers(self._process.leader) if each.exit_code != 0), None)
         # Before 0.12, the server itself ends in this case, with a more detailed message.
         if dead is not None and not self._process.ends_within(0.5):
-            raise NotReadyError(f"A worker ended {dead} before it was ready", of_worker=True)
+            raise NotReadyError(f"ended {dead.how} before it was ready", worker=dead)
 
 
 def _connected(process: ServerProcess, ignored: frozenset[str]) -> Callable[[], bool]:

@@ -13,24 +13,21 @@ import os
 import signal
 import threading
 import uuid
-from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
-from enum import Enum
-from pathlib import Path
+from functools import partial
 
 from .._base.logging import logger_of
 from ..errors import EmbeddedServerError, ServerStartError, ServerStartTimeoutError, StepflowClientError
-from ..logs import LogConfig, failure_reason, worker_words
+from ..logs import LogEntry, failure_reason, worker_words
 from . import watchdog
 from .config import REFUSED_ROUTE, ServerConfig, recovery_warning, starts_processes, store_path, workers_of
 from .log_pump import LogStore
 from .orchestrator import OrchestratorName, claim_name
+from .plan import LaunchPlan
 from .process import ServerProcess, server_environment
 from .readiness import NotReadyError, ReadinessTimeouts, wait_until_ready
-
-CrashCallback = Callable[[int, list[str]], object] | Callable[[int], object]
+from .workers import EndedWorker, watch_workers, worker_name
 
 _LOGGER = logger_of("runtime")
 _TAIL_ENTRIES = 20
@@ -41,41 +38,9 @@ _LISTENS = (
     "The Stepflow server listens on port %d of %s, without authentication: "
     "whoever reaches it can run flows, and read runs and blobs"
 )
-
-
-class RestartPolicy(Enum):
-    """Whether to restart a server that ended by itself, on the same port."""
-
-    NEVER = "never"
-    """Do not restart it."""
-
-    ON_FAILURE = "on_failure"
-    """Restart it after an exit code other than 0, or a signal."""
-
-    ALWAYS = "always"
-    """Restart it after exit code 0 too."""
-
-    def covers(self, exit_code: int) -> bool:
-        """Return whether a server that ended with this exit code is restarted."""
-        return self is RestartPolicy.ALWAYS or (self is RestartPolicy.ON_FAILURE and exit_code != 0)
-
-
-@dataclass(frozen=True, slots=True)
-class LaunchPlan:
-    """Everything that is needed to start and restart the server."""
-
-    binary: Path
-    config: ServerConfig
-    port: int | None
-    env: Mapping[str, str] | None = field(repr=False)
-    inherit_env: bool
-    log_config: LogConfig
-    restart_policy: RestartPolicy
-    max_restarts: int
-    startup_timeout: float
-    worker_timeout: float | None
-    all_interfaces: bool
-    on_crash: Callable[[int, list[str]], object] | None
+_WORKER_ENDED = (
+    "%s ended %s; the server starts it again when a task has waited for it for 30 s (queueTimeoutSecs of the plugin)"
+)
 
 
 class Supervisor:
@@ -308,12 +273,18 @@ class Supervisor:
             self.crashed = False
             self.port_settled.set()
             self._ready.set_result(process.port)
+            if self._workers.started:
+                watch = partial(watch_workers, process, self._stopping, self._report_worker)
+                threading.Thread(target=watch, name="stepflow-runtime-workers", daemon=True).start()
             return None
-        exit_code = process.poll()
+        exit_code, worker = process.poll(), loss.worker
+        # Now: when the server ends, its other workers write that they have lost it.
+        entries = None if worker is None else self.logs.tail()
         process.stop(_STOP_SECONDS)
         self._end_process()
         if exit_code is None:
-            return self._error(str(loss), None, ServerStartTimeoutError, of_worker=loss.of_worker)
+            name = "" if worker is None else f"{worker_name(worker.pid, self.logs, self._workers.queues)} "
+            return self._error(f"{name}{loss}", None, ServerStartTimeoutError, entries)
         failure = self._error(f"The server did not start (exit code {exit_code})", exit_code)
         # If the server starts no workers, its stderr contains only its own output.
         own = () if self._workers.started else ("stderr",)
@@ -336,6 +307,12 @@ class Supervisor:
                 break
         self._process.close()
 
+    def _report_worker(self, worker: EndedWorker) -> None:
+        name = worker_name(worker.pid, self.logs, self._workers.queues)
+        with suppress(Exception):
+            # A logger of its own, below that of the runtime, for programs that show only this.
+            logger_of("runtime.workers").warning(_WORKER_ENDED, name, worker.how)
+
     def _report(self, exit_code: int, loss: ServerStartError) -> None:
         _log(logging.ERROR, "%s", loss)
         if self._plan.on_crash is None:
@@ -350,11 +327,10 @@ class Supervisor:
         message: str,
         exit_code: int | None,
         kind: type[ServerStartError] = ServerStartError,
-        *,
-        of_worker: bool = False,
+        of_worker: list[LogEntry] | None = None,
     ) -> ServerStartError:
-        entries = self.logs.tail()
-        reason = worker_words(entries) if of_worker else failure_reason(entries)
+        entries = self.logs.tail() if of_worker is None else of_worker
+        reason = failure_reason(entries) if of_worker is None else worker_words(entries)
         tail = [str(entry) for entry in entries[-_TAIL_ENTRIES:]]
         return kind(f"{message}: {reason}" if reason else message, exit_code=exit_code, log_tail=tail)
 

@@ -1,4 +1,4 @@
-"""Records the runs of a client in its history, if it has one."""
+"""Records the runs of a client in its history, if it has one, and counts those that end."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._data.arguments import check_mapping, check_text
 from ..errors import InvalidArgumentError, StepflowClientError
+from .tracing import is_untraced, run_ended
 
 if TYPE_CHECKING:
     from .._codec.requests import RunArguments
@@ -26,7 +27,9 @@ _labels: ContextVar[Mapping[str, str] | None] = ContextVar("stepflow_labels", de
 
 
 class Recorder:
-    """Records the runs that a client creates and how they end; does nothing without a history.
+    """Records the runs that a client creates and how they end.
+
+    Without a history, it only counts ends, if the application uses OpenTelemetry.
 
     Args:
         history: The history, or None.
@@ -141,6 +144,12 @@ class Recorder:
         with suppress(StepflowClientError):
             return self._history.get(run_id)
         return None
+
+    def ended(self, run_id: str, status: ExecutionStatus) -> None:
+        """Record the status of a run that has ended."""
+        if not is_untraced():
+            run_ended(run_id, status)
+        self.seen(run_id, status)
 
     def seen(self, run_id: str, status: ExecutionStatus) -> None:
         """Record the last known status of a run."""

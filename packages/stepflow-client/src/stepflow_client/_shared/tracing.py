@@ -1,25 +1,33 @@
 """OpenTelemetry spans and metrics, and the trace context in each request, if the application uses OpenTelemetry.
 
 An application that uses OpenTelemetry has already imported its API. Otherwise, this module does nothing.
+
+Spans have no links to the traces of runs: a server starts a trace of its own for each run, with an id that it reports
+to nobody. What both traces have in common is the id of the run: `stepflow.run.id` here, `run_id` in the server's span.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar, Token
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
+from .._base.newest import Newest
 from .._http.settings import API_PATH
 from ..errors import StepflowClientError
 
 if TYPE_CHECKING:
-    from opentelemetry.metrics import Counter, Histogram
+    from opentelemetry.metrics import Counter, Histogram, UpDownCounter
     from opentelemetry.trace import Tracer
 
     from .._http.messages import HttpRequest
     from .._http.settings import ServerUrl
+    from ..types.statuses import ExecutionStatus
 
 _NAME = "stepflow.client"
 _SECONDS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 300.0]
@@ -51,6 +59,13 @@ class Operation:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """End the operation."""
 
+    def current(self) -> AbstractContextManager[object]:
+        """Return a context manager in whose block new spans become children of this one's, although it is not current.
+
+        It is for each step of a generator, which must not leave its span current in the code that iterates over it.
+        """
+        return _ALONE
+
     def sends(self, request: HttpRequest, url: str, run_id: str | None) -> None:
         """Record a request and add the `traceparent` header to it.
 
@@ -67,6 +82,7 @@ class Operation:
         """Record attributes by the keys of `_NAMES`. Values that are neither strings nor integers are ignored."""
 
 
+_ALONE = nullcontext()
 _NOTHING = Operation()
 _innermost: ContextVar[_Traced | None] = ContextVar("stepflow_operation", default=None)
 
@@ -85,7 +101,8 @@ def operation(
         server: The server that receives the request; None if it may be one of several.
         kind: CLIENT for a request, INTERNAL for an operation that sends several requests.
         is_current: Whether spans created in the block become children of this one. Use False if a generator yields
-            inside the block: otherwise the span would also be current in the code that iterates over the generator.
+            inside the block: otherwise the span would also be current in the code that iterates over the generator. It
+            can use `Operation.current` between two yields.
     """
     return _NOTHING if is_untraced() else _Traced(name, server, kind, is_current)
 
@@ -106,6 +123,61 @@ def resent() -> None:
         traced.resends += 1
 
 
+_newest: Newest[str, float | None] = Newest(100_000)
+"""When this process created its newest runs, by `time.monotonic()`; None for runs whose end has been counted."""
+_newest_lock = threading.Lock()
+
+
+def run_started(run_id: str, began: float) -> None:
+    """Count a run that this process created.
+
+    Args:
+        run_id: The run.
+        began: When its creation began, by `time.monotonic()`.
+    """
+    if (instruments := _instruments()) is not None:
+        with _newest_lock:
+            _newest.put(run_id, began)
+        instruments.run_started.add(1)
+
+
+def run_ended(run_id: str, status: ExecutionStatus) -> None:
+    """Count a run whose end was seen, once in a process, and measure it if the process created it.
+
+    Args:
+        run_id: The run.
+        status: Its status. Nothing happens if it is not final.
+    """
+    if not status.is_finished or (instruments := _instruments()) is None:
+        return
+    with _newest_lock:
+        is_new = run_id not in _newest
+        began = _newest.get(run_id)
+        _newest.put(run_id, None)
+    attributes = {_NAMES["run_status"]: status.value}
+    if is_new or began is not None:
+        instruments.run_ended.add(1, attributes)
+    if began is not None:
+        instruments.run_duration.record(time.monotonic() - began, attributes)
+
+
+def measured_chunk(inputs: int) -> AbstractContextManager[object]:
+    """Return a context manager that measures a chunk of `map` and counts its inputs as in flight."""
+    instruments = None if is_untraced() else _instruments()
+    return _ALONE if instruments is None else _in_flight(instruments, inputs)
+
+
+@contextmanager
+def _in_flight(instruments: _Instruments, inputs: int) -> Iterator[None]:
+    began = time.monotonic()
+    instruments.inputs_in_flight.add(inputs)
+    try:
+        yield
+    finally:
+        instruments.inputs_in_flight.add(-inputs)
+        instruments.chunk_duration.record(time.monotonic() - began)
+
+
 class _Traced(Operation):
     __slots__ = ("_attributes", "_context", "_is_current", "_kind", "_name", "_span", "_started", "_tokens", "resends")
 
@@ -119,7 +191,6 @@ class _Traced(Operation):
         self.resends = 0
 
     def __enter__(self) -> Self:
-        from opentelemetry import context
         from opentelemetry.trace import SpanKind, set_span_in_context
 
         self._started = time.monotonic()
@@ -127,17 +198,13 @@ class _Traced(Operation):
             f"stepflow.{self._name}", kind=SpanKind[self._kind], attributes=self._attributes
         )
         self._context = set_span_in_context(self._span)
-        self._tokens: tuple[Any, Token[_Traced | None]] | None = None
         if self._is_current:
-            self._tokens = context.attach(self._context), _innermost.set(self)
+            self._attach()
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if self._tokens is not None:
-            from opentelemetry import context
-
-            context.detach(self._tokens[0])
-            _innermost.reset(self._tokens[1])
+        if self._is_current:
+            self._detach()
         if self.resends:
             self.note(resends=self.resends)
         # An operation that is cancelled, or closes a stream early, has not failed.
@@ -151,6 +218,25 @@ class _Traced(Operation):
                 self.note(status_code=error.status_code, run_id=error.run_id)
         self._span.end()
         self._measure(time.monotonic() - self._started)
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        self._attach()
+        try:
+            yield
+        finally:
+            self._detach()
+
+    def _attach(self) -> None:
+        from opentelemetry import context
+
+        self._tokens: tuple[Any, Token[_Traced | None]] = context.attach(self._context), _innermost.set(self)
+
+    def _detach(self) -> None:
+        from opentelemetry import context
+
+        context.detach(self._tokens[0])
+        _innermost.reset(self._tokens[1])
 
     def sends(self, request: HttpRequest, url: str, run_id: str | None) -> None:
         from opentelemetry.propagate import inject
@@ -171,9 +257,8 @@ class _Traced(Operation):
                 self._span.set_attribute(_NAMES[name], value)
 
     def _measure(self, seconds: float) -> None:
-        if "opentelemetry.metrics" not in sys.modules:
+        if (instruments := _instruments()) is None:
             return
-        instruments = _instruments()
         attributes = {name: self._attributes[name] for name in _MEASURED if name in self._attributes}
         instruments.duration.record(seconds, attributes)
         if self.resends:
@@ -183,6 +268,11 @@ class _Traced(Operation):
 class _Instruments(NamedTuple):
     duration: Histogram
     retries: Counter
+    run_started: Counter
+    run_ended: Counter
+    run_duration: Histogram
+    inputs_in_flight: UpDownCounter
+    chunk_duration: Histogram
 
 
 def _tracer() -> Tracer:
@@ -198,7 +288,10 @@ def _tracer_of(provider: Any) -> Tracer:
     return tracer
 
 
-def _instruments() -> _Instruments:
+def _instruments() -> _Instruments | None:
+    """Return what measures; None if the application does not use metrics."""
+    if "opentelemetry.metrics" not in sys.modules:
+        return None
     from opentelemetry.metrics import get_meter_provider
 
     return _instruments_of(get_meter_provider())
@@ -207,20 +300,30 @@ def _instruments() -> _Instruments:
 @lru_cache(maxsize=1)
 def _instruments_of(provider: Any) -> _Instruments:
     meter = provider.get_meter(_NAME, _version())
-    duration = {
-        "name": "stepflow.client.operation.duration",
-        "unit": "s",
-        "description": "Duration of operations of the Stepflow client, with retries",
-    }
-    try:
-        histogram = meter.create_histogram(**duration, explicit_bucket_boundaries_advisory=_SECONDS)
-    except TypeError:
-        # Releases of the API before 1.30 do not have this argument.
-        histogram = meter.create_histogram(**duration)
-    retries = meter.create_counter(
-        "stepflow.client.operation.retries", unit="{retry}", description="Requests that were sent again"
+
+    def histogram(name: str, description: str) -> Histogram:
+        about = {"name": f"{_NAME}.{name}", "unit": "s", "description": description}
+        made: Histogram
+        try:
+            made = meter.create_histogram(**about, explicit_bucket_boundaries_advisory=_SECONDS)
+        except TypeError:
+            # Releases of the API before 1.30 do not have this argument.
+            made = meter.create_histogram(**about)
+        return made
+
+    return _Instruments(
+        duration=histogram("operation.duration", "Duration of operations of the Stepflow client, with retries"),
+        retries=meter.create_counter(
+            f"{_NAME}.operation.retries", unit="{retry}", description="Requests that were sent again"
+        ),
+        run_started=meter.create_counter(f"{_NAME}.run.started", unit="{run}", description="Runs that were created"),
+        run_ended=meter.create_counter(f"{_NAME}.run.ended", unit="{run}", description="Runs whose end was seen"),
+        run_duration=histogram("run.duration", "Time from the creation of a run until its end was seen"),
+        inputs_in_flight=meter.create_up_down_counter(
+            f"{_NAME}.map.inputs_in_flight", unit="{input}", description="Inputs of map in runs that have not ended"
+        ),
+        chunk_duration=histogram("map.chunk.duration", "Duration of chunks of map, from creation to their outcomes"),
     )
-    return _Instruments(histogram, retries)
 
 
 @lru_cache(maxsize=1)

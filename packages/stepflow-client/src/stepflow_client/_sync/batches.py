@@ -21,6 +21,7 @@ from .._rules import operations as api
 from .._rules.creation import creation_time
 from .._rules.deadline import deadline_override, deadline_scope, has_passed
 from .._shared.recorder import Recorder
+from .._shared.tracing import annotate, is_untraced, measured_chunk, run_ended
 from .._shared.workers import SyncSource
 from ..errors import (
     InvalidArgumentError,
@@ -140,6 +141,7 @@ class BatchRunner:
         if is_flow_id(flow):
             raise InvalidArgumentError("map() needs the flow itself, not the id of a stored one")
         batch.flow, batch.digest, _ = self._flows.checked(flow)
+        annotate(flow_name=batch.flow.get("name"))
         can = (self._connection.server()).capabilities
         batch.exact = can["exact_numbers"] or not self._creator.exact_integers
         batch.ahead.most_bytes = BYTES if can["events"] else OLD_BYTES
@@ -191,7 +193,8 @@ class BatchRunner:
         began = time.monotonic()
         found: list[Outcome] = []
         if chunk.values:
-            found = self._outcomes(batch, chunk, place)
+            with measured_chunk(len(chunk.values)):
+                found = self._outcomes(batch, chunk, place)
         every = sorted([*found, *chunk.refused], key=lambda outcome: outcome.index) if chunk.refused else found
         if batch.journal is not None:
             batch.journal.ended(chunk.number, every)
@@ -210,6 +213,8 @@ class BatchRunner:
         batch.record.created(run_id)
         try:
             status, listed = self._ended(run, len(chunk.values))
+            if not is_untraced():
+                run_ended(run_id, status)
         except NotFoundError as error:
             if batch.reruns and chunk.run_id is not None:
                 chunk.run_id = None

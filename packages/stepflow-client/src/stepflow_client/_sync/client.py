@@ -38,6 +38,7 @@ from .flows import FlowStore
 from .following import RecoveryCheck
 from .listing import PAGE, RunLister
 from .runs import RunReader
+from .traced_stream import traced_stream
 from .waiting import Waiter
 
 if TYPE_CHECKING:
@@ -461,8 +462,8 @@ class SyncStepflowClient(Guiding, Picklable):
     def list_components(self, *, include_schemas: bool = True, timeout: float | None = None) -> ComponentList:
         """Return the components that flows may use.
 
-        Servers do not report the route prefix of a plugin, so `path` is None here; `StepflowRuntime.list_components`
-        sets it.
+        Servers do not report the route prefix of a plugin, so `path` is None, except for clients of a `StepflowRuntime`
+        (`runtime.client`, `runtime.sync_client`), whose routes are known.
 
         Args:
             include_schemas: Whether to include the input and output schemas. Default True.
@@ -472,7 +473,9 @@ class SyncStepflowClient(Guiding, Picklable):
             A list; its `failed_plugins` are the plugins that did not respond to the server.
         """
         request = api.list_components(exclude_schemas=None if include_schemas else True)
-        return self._connection.call(request, component_list.components, timeout=timeout)
+        listed = self._connection.call(request, component_list.components, timeout=timeout)
+        config = self._connection.config
+        return listed if config is None else component_list.with_paths(listed, config().get("routes") or {})
 
     # Running flows
 
@@ -654,8 +657,8 @@ class SyncStepflowClient(Guiding, Picklable):
         except StepflowClientError as error:
             error.run_id = error.run_id or run.run_id
             raise
-        if self._recorder.is_on:
-            self._recorder.seen(run.run_id, result.status)
+        if self._recorder.is_on or not is_untraced():
+            self._recorder.ended(run.run_id, result.status)
         return result
 
     def _cancel_unwanted(self, run_id: str) -> None:
@@ -908,7 +911,7 @@ class SyncStepflowClient(Guiding, Picklable):
         )
         if progress is not False:
             outcomes = self._reporter.counted(outcomes, inputs, progress)
-        return streams.SyncOutcomeStream(outcomes)
+        return streams.SyncOutcomeStream(traced_stream(self._connection, "map", outcomes))
 
     def get_result(
         self,
@@ -934,10 +937,12 @@ class SyncStepflowClient(Guiding, Picklable):
         """
         if output_type is not None:
             typed.check_output_type(output_type)
-        run, listed = self._waiter.finished(
-            run_id, wait=wait, timeout=timeout, single=True, read=self._waiter.ended_items
-        )
-        self._recorder.seen(run.run_id, run.status)
+        with self._connection.traced("get_result", kind="INTERNAL") as span:
+            run, listed = self._waiter.finished(
+                run_id, wait=wait, timeout=timeout, single=True, read=self._waiter.ended_items
+            )
+            span.note(run_id=run.run_id, run_status=run.status.value)
+        self._recorder.ended(run.run_id, run.status)
         result = responses.only_result(listed, run.status, self._connection.reading(run.run_id))
         return result if output_type is None else typed.with_typed_output(result, output_type)
 
@@ -964,10 +969,12 @@ class SyncStepflowClient(Guiding, Picklable):
         """
         if output_type is not None:
             typed.check_output_type(output_type)
-        run, listed = self._waiter.finished(
-            run_id, wait=wait, timeout=timeout, single=False, read=self._waiter.ended_items
-        )
-        self._recorder.seen(run.run_id, run.status)
+        with self._connection.traced("get_results", kind="INTERNAL") as span:
+            run, listed = self._waiter.finished(
+                run_id, wait=wait, timeout=timeout, single=False, read=self._waiter.ended_items
+            )
+            span.note(run_id=run.run_id, run_status=run.status.value)
+        self._recorder.ended(run.run_id, run.status)
         results = responses.results(listed, run.status, self._connection.reading(run.run_id))
         return results if output_type is None else [typed.with_typed_output(each, output_type) for each in results]
 
@@ -1425,11 +1432,13 @@ class SyncStepflowClient(Guiding, Picklable):
             TransportError: If the server cannot be reached.
         """
         _check_progress(progress)
-        if progress is False:
-            run = self._waiter.wait_run(run_id, timeout=timeout)
-        else:
-            run = self._reporter.wait_run(run_id, timeout, progress)
-        self._recorder.seen(run.run_id, run.status)
+        with self._connection.traced("wait_run", kind="INTERNAL") as span:
+            if progress is False:
+                run = self._waiter.wait_run(run_id, timeout=timeout)
+            else:
+                run = self._reporter.wait_run(run_id, timeout, progress)
+            span.note(run_id=run.run_id, run_status=run.status.value)
+        self._recorder.ended(run.run_id, run.status)
         return run
 
     # Events
@@ -1494,7 +1503,8 @@ class SyncStepflowClient(Guiding, Picklable):
             heartbeat=heartbeat,
             timeout=timeout,
         )
-        return streams.SyncEventStream(events)
+        run_id = requests.check_run_id(run_id)
+        return streams.SyncEventStream(traced_stream(self._connection, "run_events", events, run_id))
 
     # Blobs
 

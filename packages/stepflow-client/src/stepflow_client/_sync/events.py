@@ -15,6 +15,7 @@ from .._base.lazy import lazy_module
 from .._codec import requests
 from .._data.arguments import check_flag, check_seconds
 from .._rules.cursor import Cursor
+from .._shared.tracing import annotate, is_untraced, run_ended
 from ..errors import RunTimeoutError
 from .following import Asked, Follower, Tick
 
@@ -61,6 +62,9 @@ class EventSource:
                 if time.monotonic() >= until:
                     raise RunTimeoutError(f"run {asked.run_id} did not end in time; it continues", run_id=asked.run_id)
                 if not isinstance(seen, Tick):
+                    if seen.type == "run_completed" and seen.run_id == asked.run_id and not is_untraced():
+                        annotate(run_status=seen.status.value)
+                        run_ended(seen.run_id, seen.status)
                     yield seen
                 elif timer.left() <= 0:
                     yield _heartbeat(asked.run_id, seen.position)

@@ -19,7 +19,7 @@ from io import FileIO
 from os import PathLike, fsdecode
 from typing import Any, NoReturn
 
-from .._data.objects import DataObject, is_data_object
+from .._data.objects import Builder, DataObject, built, is_data_object
 from .._data.values import check_json
 from .._rules.deadline import current_deadline
 from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
@@ -36,10 +36,11 @@ MAX_YAML_LENGTH = 32 * 2**20
 _PIPE_SECONDS = 30.0
 _CHUNK = 2**20
 
-FlowSource = str | PathLike[str] | Mapping[str, Any] | DataObject
+FlowSource = str | PathLike[str] | Mapping[str, Any] | DataObject | Builder
 """A flow: the path of a YAML or JSON file, the id of a stored flow (if the method accepts one), or the flow itself.
 
-The flow itself is a mapping, or an object: a pydantic model, a dataclass, an attrs object or a msgspec struct.
+The flow itself is a mapping, or an object: a pydantic model, a dataclass, an attrs object, a msgspec struct, or a
+builder, whose method `build` returns one of these.
 """
 
 _FLOW_ID = re.compile("[0-9a-f]{64}")
@@ -59,13 +60,17 @@ def load_flow(flow: FlowSource) -> dict[str, Any]:
     """Return a flow as a dict.
 
     Args:
-        flow: The path of a YAML or JSON file; a mapping, which is used unchanged; or a pydantic model, a dataclass, an
-            attrs object or a msgspec struct, whose optional fields without a value are left out.
+        flow: The path of a YAML or JSON file; a mapping, which is used unchanged; a pydantic model, a dataclass, an
+            attrs object or a msgspec struct, whose optional fields without a value are left out; or a builder of one.
 
     Raises:
         FlowFileError: If the file cannot be read or does not contain a mapping.
         InvalidArgumentError: If `flow` is none of these, or an object that does not convert to a mapping.
     """
+    try:
+        flow = built(flow)
+    except Exception as error:
+        raise InvalidArgumentError(f"{type(flow).__name__} built no flow: {error}") from error
     if isinstance(flow, Mapping):
         return dict(flow)
     if is_data_object(flow):
@@ -75,7 +80,7 @@ def load_flow(flow: FlowSource) -> dict[str, Any]:
         return _without_nulls(value)
     if not isinstance(flow, (str, PathLike)):
         raise InvalidArgumentError(
-            "a flow is a path, a mapping, or an object of pydantic, dataclasses, attrs or msgspec, "
+            "a flow is a path, a mapping, a builder, or an object of pydantic, dataclasses, attrs or msgspec, "
             f"not {type(flow).__name__}"
         )
     if isinstance(flow, str) and "\n" in flow:
