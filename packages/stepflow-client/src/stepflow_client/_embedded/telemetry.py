@@ -6,9 +6,7 @@ import os
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from ..errors import InvalidArgumentError
-
-__all__ = ["telemetry_environment"]
+from .._data.arguments import wrong
 
 _DESTINATION = "STEPFLOW_LOG_DESTINATION"
 
@@ -24,10 +22,8 @@ def telemetry_environment(endpoint: str) -> Mapping[str, str]:
             nothing if it is no such URL.
     """
     if not isinstance(endpoint, str) or not _is_root(endpoint):
-        raise InvalidArgumentError(
-            f"otlp_endpoint is the URL of a collector, such as http://localhost:4317, not {endpoint!r}",
-            hint="the server sends OTLP over gRPC, so the URL has no path",
-        )
+        wanted = "the URL of a collector, such as http://localhost:4317"
+        raise wrong("otlp_endpoint", wanted, endpoint, hint="the server sends OTLP over gRPC, so the URL has no path")
     environment = {"STEPFLOW_OTLP_ENDPOINT": endpoint, "STEPFLOW_TRACE_ENABLED": "true"}
     if _DESTINATION not in os.environ:
         # Otherwise workers would write their log to the collector only. The server has an argument of its own.
