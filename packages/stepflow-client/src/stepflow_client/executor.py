@@ -48,6 +48,8 @@ class StepflowExecutor(Protocol, metaclass=_LooksOnly):
         timeout: float | None = None,
         deduplicate: bool = False,
         idempotency_key: str | None = None,
+        idempotency_scope: str | None = None,
+        wait_for_components: bool | float = False,
         on_cancel: Literal["detach", "cancel"] = "detach",
         check_input: bool = False,
         progress: ProgressOption = False,
@@ -68,6 +70,8 @@ class StepflowExecutor(Protocol, metaclass=_LooksOnly):
         timeout: float | None = None,
         deduplicate: bool = False,
         idempotency_key: str | None = None,
+        idempotency_scope: str | None = None,
+        wait_for_components: bool | float = False,
     ) -> str:
         """Start a flow and return the id of its run. The options are those of `StepflowClient.submit`."""
         ...
