@@ -120,7 +120,8 @@ async def wait_ready(
                 return listed
         pause = _PAUSE if deadline is None else min(_PAUSE, deadline - time.monotonic())
         await asyncio.sleep(max(0.0, pause))
-    raise RequestTimeoutError(f"{url} was not ready within {timeout:g} s: {missing or failure}")
+    unseen = f" (waiting for {', '.join(wanted)})" if wanted else ""
+    raise RequestTimeoutError(f"{url} was not ready within {timeout:g} s: {missing or failure + unseen}")
 
 
 def _paths(components: str | Iterable[str]) -> list[str]:
