@@ -32,6 +32,18 @@ def test_fields(stepflow: Stepflow, golden: Golden) -> None:
     )
 
 
+@pytest.mark.usefixtures("server")
+def test_components_are_waited_for(stepflow: Stepflow) -> None:
+    there = stepflow("health", "--component", "/builtin/create_messages", "--wait", "5s", "--fields", "status")
+    assert (there.code, "healthy" in there.stdout) == (0, True), there.stderr
+    assert stepflow("health", "--wait", "30s").code == 0
+    for wait in ([], ["--wait", "0.5s"]):
+        absent = stepflow("health", "--component", "/builtin/no_such", *wait)
+        assert "there is no component /builtin/no_such" in absent.stderr
+        assert (absent.code, absent.stdout) == (4, "")
+    assert stepflow("health", "--component", "echo").code == 2
+
+
 @pytest.mark.usefixtures("nobody_at_default_url")
 def test_no_server(stepflow: Stepflow, golden: Golden) -> None:
     golden(

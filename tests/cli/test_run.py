@@ -200,6 +200,25 @@ def test_a_key_has_one_run(flow: Path, server_url: str) -> None:
     assert submit("8", "--idempotency-key", "").code == 2
 
 
+def test_a_key_with_a_scope_outlives_the_text_of_the_flow(stepflow: Stepflow, server: str) -> None:
+    keyed = ("--idempotency-key", "k", "--idempotency-scope", f"scope-{time.time_ns()}", "--wait-for-components")
+
+    def submit(version: int, *more: str) -> Done:
+        text = json.dumps({"steps": [], "output": {"version": version, "n": {"$input": "$"}}})
+        (stepflow.folder / "versions.json").write_text(text)
+        return stepflow("submit", "versions.json", "--input-json", "7", *more)
+
+    first = submit(1, *keyed)
+    assert json.loads(first.stdout) == {"version": 1, "n": 7}, first.stderr
+    assert json.loads(submit(2, *keyed).stdout) == {"version": 1, "n": 7}
+    assert json.loads(submit(2, *keyed[:2]).stdout)["version"] == 2
+    # The history has the flow of the run, not that of the last call.
+    recorded = json.loads(stepflow("history", "list", "-o", "json").stdout)
+    assert len(recorded) == 2
+    alone = submit(2, *keyed[2:])
+    assert (alone.code, "is for a run with --idempotency-key" in alone.stderr) == (2, True)
+
+
 def test_a_key_is_for_one_run_of_a_file(tmp_path: Path, flow: Path) -> None:
     stored = stepflow("submit", "0" * 64, "--idempotency-key", "k")
     assert (stored.code, "needs the flow's file, not its id" in stored.stderr) == (2, True)

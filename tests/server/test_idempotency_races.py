@@ -20,6 +20,7 @@ from tests.differences import has
 from tests.durable import DurableServer
 
 KEY = "doc-42"
+FlowsOf = Callable[[], list[dict[str, Any]]]
 _numbers = count()
 
 
@@ -85,15 +86,16 @@ class Hold:
 
 
 def run(twin: str, url: str, flow: dict[str, Any], number: int, gate: Gate = open_gate) -> str:
-    """Run a flow under the key in the calling thread, and return the id of its run."""
+    """Run a flow under the key in the calling thread, and return the id of its run. Versions share a scope."""
     given: Any = (flow, {"n": number})
+    options: Any = {"idempotency_key": KEY, "idempotency_scope": flow.get("metadata", {}).get("scope")}
     if twin == "sync":
         with SyncStepflowClient(url, transport=Gated(gate)) as client:
-            return client.run(*given, idempotency_key=KEY).run_id
+            return client.run(*given, **options).run_id
 
     async def main() -> str:
         async with StepflowClient(url, transport=Gated(gate)) as client:
-            return (await client.run(*given, idempotency_key=KEY)).run_id
+            return (await client.run(*given, **options)).run_id
 
     return asyncio.run(main())
 
@@ -110,9 +112,23 @@ def new_flow() -> dict[str, Any]:
     return {"name": f"race-{time.time_ns()}-{next(_numbers)}", "steps": [], "output": {"$input": "n"}}
 
 
-def runs_of(url: str, flow: dict[str, Any]) -> list[str]:
+def versions() -> list[dict[str, Any]]:
+    """Return three versions of a flow, which share a scope; each but the first has another name."""
+    flow = new_flow()
+    return [
+        {**flow, "name": f"{flow['name']}{name}", "version": name, "metadata": {"scope": flow["name"]}}
+        for name in ("", "-two", "-three")
+    ]
+
+
+def same_flow() -> list[dict[str, Any]]:
+    return [new_flow()] * 3
+
+
+def runs_of(url: str, flows: list[dict[str, Any]]) -> list[str]:
     with SyncStepflowClient(url) as client:
-        return [each.run_id for each in client.list_runs(flow_name=flow["name"]).runs]
+        names = {flow["name"] for flow in flows}
+        return [each.run_id for name in names for each in client.list_runs(flow_name=name).runs]
 
 
 @pytest.fixture(params=["memory", pytest.param("sqlite", marks=pytest.mark.exhaustive)])
@@ -132,38 +148,41 @@ def url(request: pytest.FixtureRequest, release: str, tmp_path: Path) -> Iterato
 
 
 twins = pytest.mark.parametrize("twin", ["async", "sync"])
+flows_of_callers = pytest.mark.parametrize("flows_of", [same_flow, versions])
+"""The flows of three callers: one flow, or versions of it under a key with a scope."""
 
 
-def points(twin: str, url: str) -> list[str]:
+def points(twin: str, url: str, flows_of: FlowsOf) -> list[str]:
     """Return the points of a call that uses a key first, when it is alone."""
     holds = [Hold(-1) for _ in range(3)]
     for hold in holds:
-        run(twin, url, new_flow(), 1, hold)
+        run(twin, url, flows_of()[0], 1, hold)
     # A call that is slow, because its process imports modules, starts over.
     return min((hold.passed for hold in holds), key=len)
 
 
-def at_every_point(twin: str, url: str, check: Callable[[int, str], None]) -> None:
-    names = points(twin, url)
+def at_every_point(twin: str, url: str, flows_of: FlowsOf, check: Callable[[int, str], None]) -> None:
+    names = points(twin, url, flows_of)
     assert "before POST /api/v1/runs" in names
     with ThreadPoolExecutor(12) as pool:
         list(pool.map(check, range(len(names)), names))
 
 
 @twins
+@flows_of_callers
 @pytest.mark.parametrize("number", [1, 2])
-def test_a_caller_that_is_held_anywhere(twin: str, url: str, number: int) -> None:
+def test_a_caller_that_is_held_anywhere(twin: str, url: str, flows_of: FlowsOf, number: int) -> None:
     """While the first caller is held, the second one, with the same (1) or another input (2), runs to its end."""
 
     def check(point: int, name: str) -> None:
-        flow, hold, told = new_flow(), Hold(point), list[str]()
-        first = threading.Thread(target=lambda: told.append(outcome(twin, url, flow, 1, hold)))
+        flows, hold, told = flows_of(), Hold(point), list[str]()
+        first = threading.Thread(target=lambda: told.append(outcome(twin, url, flows[0], 1, hold)))
         first.start()
         assert hold.reached.wait(30)
-        second = outcome(twin, url, flow, number)
+        second = outcome(twin, url, flows[1], number)
         hold.released.set()
         first.join(30)
-        runs = runs_of(url, flow)
+        runs = runs_of(url, flows)
         # Only a creation that is held on its way to the server for longer than calls wait makes a second run.
         is_late = name == "before POST /api/v1/runs"
         if number == 1:
@@ -172,21 +191,23 @@ def test_a_caller_that_is_held_anywhere(twin: str, url: str, number: int) -> Non
             assert len(runs) == (2 if is_late else 1), name
         else:
             assert sorted([*told, second]) == [*runs, "refused"], name
-        assert outcome(twin, url, flow, 1) == told[0], name
+        assert outcome(twin, url, flows[2], 1) == told[0], name
 
-    at_every_point(twin, url, check)
+    at_every_point(twin, url, flows_of, check)
 
 
 @twins
-def test_a_caller_that_is_killed_anywhere(twin: str, url: str) -> None:
+@flows_of_callers
+def test_a_caller_that_is_killed_anywhere(twin: str, url: str, flows_of: FlowsOf) -> None:
     def check(point: int, name: str) -> None:
-        flow = new_flow()
+        flows = flows_of()
         with pytest.raises(Killed):
-            run(twin, url, flow, 1, Hold(point, kill=True))
-        again = [outcome(twin, url, flow, 1) for _ in range(2)]
-        assert again == runs_of(url, flow) * 2, name
+            run(twin, url, flows[0], 1, Hold(point, kill=True))
+        again = [outcome(twin, url, flow, 1) for flow in flows[1:]]
+        assert again == runs_of(url, flows) * 2, name
+        assert outcome(twin, url, flows[0], 2) == "refused", name
 
-    at_every_point(twin, url, check)
+    at_every_point(twin, url, flows_of, check)
 
 
 class Turns:
@@ -221,15 +242,16 @@ class Turns:
 
 
 @twins
+@flows_of_callers
 @pytest.mark.parametrize("schedules", [6, pytest.param(24, marks=pytest.mark.exhaustive)])
-def test_callers_whose_requests_interleave_at_random(twin: str, url: str, schedules: int) -> None:
+def test_callers_whose_requests_interleave_at_random(twin: str, url: str, flows_of: FlowsOf, schedules: int) -> None:
     def check(seed: int) -> None:
-        flow, numbers = new_flow(), [1, 1, 1 + seed % 2]
+        flows, numbers = flows_of(), [1, 1, 1 + seed % 2]
         turns, told = Turns(seed, len(numbers)), dict[int, str]()
 
         def call(caller: int) -> None:
             try:
-                told[caller] = outcome(twin, url, flow, numbers[caller], turns)
+                told[caller] = outcome(twin, url, flows[caller], numbers[caller], turns)
             finally:
                 turns.ended()
 
@@ -239,7 +261,7 @@ def test_callers_whose_requests_interleave_at_random(twin: str, url: str, schedu
         turns.go()
         for thread in threads:
             thread.join(30)
-        (only,) = runs_of(url, flow)
+        (only,) = runs_of(url, flows)
         winners = {numbers[caller] for caller in told if told[caller] == only}
         assert len(winners) == 1
         wanted = {caller: only if number in winners else "refused" for caller, number in enumerate(numbers)}

@@ -7,14 +7,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from stepflow_client import (
     InvalidArgumentError,
     RequestTimeoutError,
+    ResultCache,
     ServerStartError,
     StepflowRuntime,
     SyncStepflowClient,
@@ -103,6 +106,63 @@ def test_a_client_waits_until_the_workers_are_connected(
         assert client.health_check(include_workers=True).failed_plugins == []
         with pytest.raises(RequestTimeoutError, match="there is no component /python/ecko"):
             client.wait_ready("/python/ecko", timeout=0.5)
+
+
+class Counted(httpx.BaseTransport):
+    """Counts the requests by their paths."""
+
+    def __init__(self) -> None:
+        self._wire = httpx.HTTPTransport(verify=False)
+        self.paths: list[str] = []
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.paths.append(request.url.path.rpartition("/")[2])
+        return self._wire.handle_request(request)
+
+    def close(self) -> None:
+        self._wire.close()
+
+
+def test_a_run_waits_for_a_worker_that_connects_late(
+    external: dict[str, Any], connect: Callable[[int], None], tmp_path: Path
+) -> None:
+    external["plugins"]["builtin"] = {"type": "builtin"}
+    counted = Counted()
+    mapped = {"workflow": {"$literal": ECHO}, "items": {"$literal": [5]}}
+    unneeded = {"steps": [*ECHO["steps"]], "output": {"$input": "$"}}
+    cache = ResultCache(tmp_path / "results.db")
+    with (
+        StepflowRuntime.start(config=external) as runtime,
+        SyncStepflowClient(runtime.url, transport=counted) as client,
+        ThreadPoolExecutor() as pool,
+    ):
+        # Neither a step that is not needed nor a builtin component is waited for.
+        assert client.run(unneeded, 5, wait_for_components=True).output == 5
+        assert "components" not in counted.paths
+        with pytest.raises(RequestTimeoutError, match=r"was not ready within 1 s: .*/python/echo"):
+            client.submit(ECHO, 5, wait_for_components=1)
+        with pytest.raises(RequestTimeoutError, match="/python/echo"):
+            client.run(ECHO, 5, wait_for_components=True, timeout=1)
+        assert client.list_runs().runs[1:] == []
+        waiting: list[Any] = [
+            pool.submit(client.run, ECHO, 5, wait_for_components=60),
+            pool.submit(client.run, ECHO, 5, wait_for_components=True, idempotency_key="k", idempotency_scope="s"),
+            pool.submit(client.run, ECHO, 5, wait_for_components=True, cache=cache),
+            pool.submit(client.run, client.store_flow(ECHO).flow_id, 5, wait_for_components=True),
+            pool.submit(client.run, one_step("/builtin/map", mapped), wait_for_components=True),
+            pool.submit(client.run, unneeded | {"output": {"$step": "only"}}, 5, wait_for_components=True),
+        ]
+        time.sleep(1)
+        connect(runtime.port)
+        results = [each.result(90) for each in waiting]
+        assert [result.error for result in results] == [None] * len(results)
+        counted.paths.clear()
+        assert client.run(ECHO, 5, wait_for_components=True).output == 5
+        assert client.with_options(wait_for_components=True).run(ECHO, 5).output == 5
+        assert "components" not in counted.paths
+        changed = {ECHO["steps"][0]["id"]: {"component": "/python/ecko"}}
+        with pytest.raises(RequestTimeoutError, match="there is no component /python/ecko"):
+            client.run(ECHO, 5, changed, wait_for_components=0.5)
 
 
 @pytest.mark.parametrize("wrong", ["echo", ["/a/b", ""], [None], 3, None])

@@ -37,6 +37,19 @@ def test_the_first_keyword_decides_what_is_read() -> None:
     assert steps_behind(flow, ["b"]) == {"b", "d"}
 
 
+def test_components_of_steps_that_run() -> None:
+    inner = {"steps": [{"id": "x", "component": "/python/inner"}], "output": {"$step": "x"}}
+    steps = [
+        {"id": "a", "component": "/python/a", "input": {"$step": "b"}},
+        {"id": "b", "component": "/builtin/map", "input": {"workflow": {"$literal": inner}, "items": []}},
+        {"id": "c", "component": "/python/unused"},
+        {"id": "d", "component": "/python/always", "mustExecute": True},
+        {"id": "e", "component": {"$input": "$"}, "mustExecute": True},
+    ]
+    found = FlowSteps({"steps": steps, "output": {"$step": "a"}}).components()
+    assert found == {"/python/a", "/builtin/map", "/python/inner", "/python/always"}
+
+
 def test_cycles() -> None:
     flow = flow_of(1, start={"$step": "a"}, a={"$step": "c"}, b=[{"$step": "a"}], c={"$step": "b"}, free=1)
     steps = FlowSteps(flow)

@@ -50,6 +50,8 @@ class StepflowExecutor(Protocol, metaclass=_LooksOnly):
         timeout: float | None = None,
         deduplicate: bool = False,
         idempotency_key: str | None = None,
+        idempotency_scope: str | None = None,
+        wait_for_components: bool | float = False,
         on_cancel: Literal["detach", "cancel"] = "detach",
         check_input: bool = False,
         progress: ProgressOption = False,
@@ -71,6 +73,8 @@ class StepflowExecutor(Protocol, metaclass=_LooksOnly):
         timeout: float | None = None,
         deduplicate: bool = False,
         idempotency_key: str | None = None,
+        idempotency_scope: str | None = None,
+        wait_for_components: bool | float = False,
         check_input: bool = False,
         labels: Mapping[str, str] | None = None,
     ) -> str:

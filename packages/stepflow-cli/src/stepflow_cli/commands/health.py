@@ -7,12 +7,16 @@ import click
 from ..errors import Problem
 from ..exit_codes import ExitCode
 from ..output.view import Column, Output, View, rfc3339
-from ..params.options import output_options, server_options
+from ..params.filters import seconds_option
+from ..params.options import option_in, output_options, server_options
 from ..params.parsing import Command
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
 __all__ = ["command"]
+
+_LOOK = 10.0
+"""Seconds for one look at the components without --wait. From 0.12 on, it takes 5 s for each worker that is away."""
 
 _HEALTH = View(
     columns=(
@@ -29,11 +33,28 @@ _HEALTH = View(
 
 
 @click.command("health", cls=Command)
+@option_in(
+    "--component",
+    "components",
+    multiple=True,
+    metavar="PATH",
+    section="Waiting",
+    help="A component that has to be there, such as /python/summarize; repeatable.",
+)
+@seconds_option(
+    "--wait", "How long to wait for the server, and its components: 90s or 5m. [default: not at all]", section="Waiting"
+)
 @server_options(default="server")
 @output_options
-def command(server: ServerOptions, output: Output) -> None:
-    """The exit code is 1 if it is not healthy."""
+def command(components: tuple[str, ...], wait: float | None, server: ServerOptions, output: Output) -> None:
+    """The exit code is 1 if it is not healthy.
+
+    With --wait, the command waits until the server responds and has the components, or the workers of all its plugins
+    if none is named.
+    """
     with connect(server) as target:
+        if components or wait is not None:
+            target.client.wait_ready(components, timeout=_LOOK if wait is None else wait)
         health = target.client.health_check()
         info = target.client.server_info()
     output.record(

@@ -119,7 +119,15 @@ def job_options(function: Function) -> Function:
             "--idempotency-key",
             metavar="KEY",
             help="Return the run that this flow has under this key, if there is one, instead of a new one: for example "
-            "the id of a document. Needs a server of 0.10 or newer with a store that lasts.",
+            "the id of a document. For a changed flow, the key is another one unless it has a scope. Needs a server of "
+            "0.10 or newer with a store that lasts.",
+            **flow,
+        ),
+        option_in(
+            "--idempotency-scope",
+            metavar="NAME",
+            help="What the key identifies, for example ticket: the run with this key and scope is returned, whatever "
+            "the version of the flow.",
             **flow,
         ),
         option_in(
@@ -127,6 +135,12 @@ def job_options(function: Function) -> Function:
             metavar="STEP",
             shell_complete=complete_steps,
             help="Run only this step and those it depends on; its output is the result.",
+            **flow,
+        ),
+        option_in(
+            "--wait-for-components",
+            is_flag=True,
+            help="Create the run once the server has the components that the flow needs; wait up to 60 s for workers.",
             **flow,
         ),
         value_options,

@@ -58,6 +58,13 @@ def prepare(given: JobOptions, *, is_stream: bool = False) -> Job:
         raise usage(
             "--idempotency-key is for one run: a batch that streams has a journal, and --resume goes on with it"
         )
+    if given.idempotency_scope is not None and given.idempotency_key is None:
+        raise usage("--idempotency-scope is for a run with --idempotency-key")
+    if given.wait_for_components and is_stream:
+        raise usage(
+            "--wait-for-components is for one run",
+            "before a batch that streams, 'stepflow health --component PATH --wait 60s' waits",
+        )
     if not is_stored and flow != "-":
         about["flow_file"] = flow
     text = None
@@ -75,6 +82,8 @@ def prepare(given: JobOptions, *, is_stream: bool = False) -> Job:
         max_concurrency=given.max_concurrency,
         check=given.check,
         idempotency_key=given.idempotency_key,
+        idempotency_scope=given.idempotency_scope,
+        wait_for_components=given.wait_for_components,
         about=about,
         up_to=given.up_to,
     )
@@ -195,6 +204,8 @@ def _submitted(target: Target, job: Job) -> str:
         variables_from_env=job.variables_from_env,
         max_concurrency=job.max_concurrency,
         idempotency_key=job.idempotency_key,
+        idempotency_scope=job.idempotency_scope,
+        wait_for_components=job.wait_for_components,
     )
 
 

@@ -32,6 +32,10 @@ class Job(NamedTuple):
     """Whether to check the inputs against the flow's schema."""
     idempotency_key: str | None = None
     """The idempotency key: if the flow already has a run with this key, that run is returned."""
+    idempotency_scope: str | None = None
+    """What the key identifies, whatever the version of the flow."""
+    wait_for_components: bool = False
+    """Whether to wait for the components of the flow before the run is created."""
     up_to: str | None = None
     """The step whose output is the result; later steps are not run. None for the whole flow."""
     about: Mapping[str, Any] = {}
@@ -45,6 +49,8 @@ class JobOptions(NamedTuple):
     """The flow's file, or the id of a stored flow."""
     dry_run: bool
     idempotency_key: str | None
+    idempotency_scope: str | None
+    wait_for_components: bool
     up_to: str | None
     values: Values
     check: bool

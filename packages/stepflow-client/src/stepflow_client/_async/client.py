@@ -14,6 +14,7 @@ from uuid import UUID
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
 from .._codec import json_bodies, requests, run_states
+from .._codec.idempotency import check_scope
 from .._codec.requests import RunId, Variables
 from .._data.arguments import check_choice
 from .._http import settings as _settings
@@ -159,6 +160,8 @@ class StepflowClient(Guiding, Picklable):
         history: A `stepflow_client.history.History` that records the runs this client creates: their inputs, variables
             and overrides, and how they ended. Default None: runs are not recorded. The history file is written during
             the call, which usually takes less than a millisecond.
+        idempotency_scope: The scope of the idempotency keys of calls that give none: see `run`. Default None: a key
+            belongs to the content of the flow.
 
     Raises:
         InvalidArgumentError: If a setting is invalid.
@@ -183,6 +186,7 @@ class StepflowClient(Guiding, Picklable):
         exact_integers: bool = True,
         max_response_bytes: int = MOST_BYTES,
         history: History | None = None,
+        idempotency_scope: str | None = None,
     ) -> None:
         """Store the settings. No request is sent."""
         # First of all: every local name is an argument still.
@@ -202,9 +206,12 @@ class StepflowClient(Guiding, Picklable):
             retry=policy_of(retry),
             max_response_bytes=max_response_bytes,
         )
+        self._key_scope = None if idempotency_scope is None else check_scope(idempotency_scope)
         self._server_logs: Callable[[int], list[LogEntry]] | None = None
         """Returns the last lines of the server's log; None unless it is the server of a runtime."""
         self._flows = FlowStore(self._connection)
+        self._seen_components: set[str] = set()
+        """The components that were there when a run waited for them."""
         self._recorder = Recorder(history, self._connection.url)
         self._creator = RunCreator(self._connection, self._flows, self._recorder, exact_integers=exact_integers)
         self._runs = RunReader(self._connection)
@@ -266,10 +273,10 @@ class StepflowClient(Guiding, Picklable):
     @cached_property
     def _keyed(self) -> KeyedRuns:
         from .idempotency import KeyedRuns
+        from .key_records import KeyRecords
 
-        return KeyedRuns(
-            self._connection, self._flows, self._creator, self._runs, self._lister, self._blobs, self._recorder
-        )
+        records = KeyRecords(self._flows, self._runs, self._lister, self._blobs)
+        return KeyedRuns(self._connection, self._flows, self._creator, records, self._recorder, self._key_scope)
 
     @classmethod
     @guiding
@@ -291,6 +298,7 @@ class StepflowClient(Guiding, Picklable):
         exact_integers: bool = True,
         max_response_bytes: int = MOST_BYTES,
         history: History | None = None,
+        idempotency_scope: str | None = None,
     ) -> Self:
         """Return a client configured by environment variables.
 
@@ -313,6 +321,7 @@ class StepflowClient(Guiding, Picklable):
             exact_integers: Whether to refuse integers that the server would change.
             max_response_bytes: Maximum size of a response in bytes, and of each event of `run_events`.
             history: The history that records runs.
+            idempotency_scope: The scope of the idempotency keys of calls that give none.
 
         Raises:
             InvalidArgumentError: If a setting is invalid.
@@ -334,6 +343,7 @@ class StepflowClient(Guiding, Picklable):
             exact_integers=exact_integers,
             max_response_bytes=max_response_bytes,
             history=history,
+            idempotency_scope=idempotency_scope,
         )
 
     @property
@@ -488,6 +498,8 @@ class StepflowClient(Guiding, Picklable):
         timeout: float | None = None,
         deduplicate: bool = False,
         idempotency_key: str | None = None,
+        idempotency_scope: str | None = None,
+        wait_for_components: bool | float = False,
         on_cancel: Literal["detach", "cancel"] = "detach",
         check_input: bool = False,
         progress: ProgressOption = False,
@@ -526,9 +538,18 @@ class StepflowClient(Guiding, Picklable):
                 client loses a run of the same flow at the same time. Default False.
             idempotency_key: A key chosen by the caller, such as the id of a document. If a run of this flow exists
                 under the key, that run is returned, whichever process created it and even if that process crashed (0.10
-                and newer; the server's store must survive). The flow carries the key, so the same key can be used with
-                different flows. Requires the flow itself, not its id. The first call with a key takes seven more small
+                and newer; the server's store must survive). The flow carries the key: the same key can be used with
+                different flows, and a flow whose text was changed knows none of its keys, unless an `idempotency_scope`
+                is given. Requires the flow itself, not its id. The first call with a key takes seven more small
                 requests. Simultaneous calls with a key, in any program, wait for each other and return the same run.
+            idempotency_scope: A name for what the key identifies, such as `ticket`. The key then has one run in this
+                scope, whatever the flow. If the run that is found is of another version of the flow, the result's
+                `older_flow_id` is set, and it is logged. None, the default, uses the scope of the client; without one,
+                the key belongs to the content of the flow.
+            wait_for_components: Whether to wait, before the run is created, until the server has the components of the
+                steps that the flow needs, including those of flows in its steps: a run that is created before its
+                worker is connected fails. True waits up to 60 s; a number sets the seconds. `timeout` applies too. The
+                components that this client has seen are not waited for again. Default False.
             on_cancel: What to do with the run if the task is cancelled (in the sync client: on a KeyboardInterrupt):
                 `detach`, the default, leaves it running; `cancel` marks it as cancelled if its id is known by then.
             check_input: Whether to check the input against the flow's input schema, and refuse input that does not
@@ -584,15 +605,15 @@ class StepflowClient(Guiding, Picklable):
             check_choice(on_cancel, "on_cancel", ("detach", "cancel"))
         given = (flow, input, overrides, variables, variables_from_env)
         finish = partial(self._result_of, began, deadline, progress)
+        # What is usual costs no call.
+        ready = None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components)
         if cache is None:
-            options: dict[str, Any] = {
-                "max_concurrency": max_concurrency,
-                "wait": self._connection.timings.creation_hold,
-            }
+            hold = self._connection.timings.creation_hold
+            options: dict[str, Any] = {"max_concurrency": max_concurrency, "wait": hold, "ready": ready}
             start = (
                 partial(self._creator.start, *given, deduplicate=deduplicate, **options)
                 if idempotency_key is None
-                else partial(self._keyed.start, *given, key=idempotency_key, **options)
+                else partial(self._keyed.start, *given, key=idempotency_key, scope=idempotency_scope, **options)
             )
             running = partial(self._run, start, finish, on_cancel == "cancel")
         else:
@@ -604,11 +625,12 @@ class StepflowClient(Guiding, Picklable):
                 deduplicate=deduplicate,
                 idempotency_key=idempotency_key,
                 max_concurrency=max_concurrency,
+                ready=ready,
                 cancel=self._cancel_unwanted if on_cancel == "cancel" else None,
             )
         is_plain = deadline is None and labels is None and is_untraced()
         result = await (running() if is_plain else self._in_scope("run", deadline, running, labels))
-        if result.error is not None:
+        if result.error is not None and result.older_flow_id is None:
             result = _with_hint(result, flow, input, overrides, variables)
         return result if output_type is None else typed.with_typed_output(result, output_type)
 
@@ -656,7 +678,18 @@ class StepflowClient(Guiding, Picklable):
             raise
         if self._recorder.is_on or not is_untraced():
             self._recorder.ended(run.run_id, result.status)
+        if run.older_flow_id is not None:
+            result = result.model_copy(update={"older_flow_id": run.older_flow_id})
         return result
+
+    def _readiness(
+        self, flow: FlowSource, overrides: Any, wait_for_components: bool | float
+    ) -> Callable[[], Awaitable[None]]:
+        """Return what waits until the components of a flow are there."""
+        from .readiness import ComponentWaiter, seconds_of
+
+        waiter = ComponentWaiter(self._flows, self.list_components, self.url, self._seen_components)
+        return partial(waiter.wait, flow, overrides, seconds_of(wait_for_components))
 
     async def _cancel_unwanted(self, run_id: str) -> None:
         """Cancel a run that no call is waiting for, within the time that a cancelled call has left."""
@@ -676,6 +709,8 @@ class StepflowClient(Guiding, Picklable):
         timeout: float | None = None,
         deduplicate: bool = False,
         idempotency_key: str | None = None,
+        idempotency_scope: str | None = None,
+        wait_for_components: bool | float = False,
         check_input: bool = False,
         labels: Mapping[str, str] | None = None,
     ) -> str:
@@ -700,6 +735,8 @@ class StepflowClient(Guiding, Picklable):
                 default, only the client's timeout for each request applies.
             deduplicate: Whether to store a copy of the flow for this run alone, as for `run`. Default False.
             idempotency_key: A key for the run; if a run exists under it, that run is returned, as for `run`.
+            idempotency_scope: What the key identifies, whatever the version of the flow, as for `run`.
+            wait_for_components: Whether to wait for the components of the flow first, as for `run`. Default False.
             check_input: Whether to check the input, or each input of a batch, against the flow's input schema before
                 anything is sent, as for `run`. Default False.
             labels: Labels to find the run by, values by name; they are kept in the client's `history`, as with
@@ -726,11 +763,12 @@ class StepflowClient(Guiding, Picklable):
         if check_input:
             flow = _with_checked_input(flow, input)
         given = (flow, input, overrides, variables, variables_from_env)
-        options: dict[str, Any] = {"max_concurrency": max_concurrency, "wait": None}
+        ready = None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components)
+        options: dict[str, Any] = {"max_concurrency": max_concurrency, "wait": None, "ready": ready}
         start = (
             partial(self._creator.start, *given, deduplicate=deduplicate, **options)
             if idempotency_key is None
-            else partial(self._keyed.start, *given, key=idempotency_key, **options)
+            else partial(self._keyed.start, *given, key=idempotency_key, scope=idempotency_scope, **options)
         )
         return (await self._in_scope("submit", deadline_of(timeout), start, labels)).run_id
 
@@ -785,7 +823,12 @@ class StepflowClient(Guiding, Picklable):
         return RunHandle(self, run_id, output_type)
 
     async def find_run(
-        self, flow: FlowSource, *, idempotency_key: str, timeout: float | None = None
+        self,
+        flow: FlowSource | None = None,
+        *,
+        idempotency_key: str,
+        idempotency_scope: str | None = None,
+        timeout: float | None = None,
     ) -> RunDetails | None:
         """Return the run that `run` or `submit` created with an `idempotency_key`, in any process, or None.
 
@@ -797,8 +840,10 @@ class StepflowClient(Guiding, Picklable):
 
         Args:
             flow: The flow itself, not its id, as it was given to `run`, with its keys in the same order. A copy with
-                the key is stored to find out the copy's id; nothing is run.
+                the key is stored to find out the copy's id; nothing is run. With a scope, no flow is needed.
             idempotency_key: The key.
+            idempotency_scope: The scope of the key, as for `run`. The run may be of any version of the flow: its
+                `flow_id` says which. None, the default, uses the scope of the client, if it has one.
             timeout: Seconds for the whole call. With None, the default, only the client's timeout for each request
                 applies.
 
@@ -810,7 +855,7 @@ class StepflowClient(Guiding, Picklable):
             UnsupportedByServerError: If the server is older than 0.10.
         """
         with deadline_scope(deadline_of(timeout)):
-            return await self._keyed.find(flow, idempotency_key)
+            return await self._keyed.find(flow, idempotency_key, idempotency_scope)
 
     def map(
         self,

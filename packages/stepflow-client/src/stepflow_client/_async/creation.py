@@ -116,6 +116,7 @@ class RunCreator:
         max_concurrency: int | None,
         wait: int | None,
         deduplicate: bool,
+        ready: Callable[[], Awaitable[object]] | None = None,
         source: Any = None,
     ) -> Awaitable[run_states.Started]:
         """Store a flow, create a run of it and return the server's response.
@@ -129,8 +130,13 @@ class RunCreator:
             max_concurrency: Maximum number of tasks executed at the same time.
             wait: Seconds that the server may hold the request until the run ends; None for an immediate response.
             deduplicate: Whether to store a copy of the flow for this run only.
+            ready: Waits until a run can be created; None to create it at once.
             source: The flow as the caller gave it, if `flow` was already read from a file.
         """
+        if ready is not None:
+            values = (flow, input, overrides, variables, variables_from_env)
+            options = {"max_concurrency": max_concurrency, "wait": wait, "deduplicate": deduplicate, "source": source}
+            return _after(ready, partial(self.start, *values, **options))
         given = (input, variables, overrides, max_concurrency)
         if not is_flow_id(flow):
             return self._start_new(flow, given, variables_from_env, wait, deduplicate, source)
@@ -391,6 +397,13 @@ def _pause(timings: Timings, error: StepflowClientError, attempt: int) -> float 
     longest = timings.resend_longest_pause
     left = longest if deadline is None else min(longest, deadline - time.monotonic())
     return pause if pause < left else None
+
+
+async def _after(
+    ready: Callable[[], Awaitable[object]], start: Callable[[], Awaitable[run_states.Started]]
+) -> run_states.Started:
+    await ready()
+    return await start()
 
 
 def _held(wait: int | None) -> int | None:

@@ -5,23 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from contextlib import aclosing, suppress
-from itertools import count
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
-from uuid import uuid4
 
+from .._base.logging import logger
 from .._codec import requests, run_states
-from .._codec.idempotency import (
-    Marker,
-    check_key,
-    claim_marker,
-    input_digest,
-    input_marker,
-    run_marker,
-    tag_of,
-    taken_marker,
-)
-from .._codec.requests import Variables
+from .._codec.idempotency import Noted, call_marker, check_key, check_scope, input_digest, run_marker, tag_of
+from .._codec.requests import RunArguments, Variables
 from .._codec.variables import flow_variables
 from .._rules.deadline import current_deadline, has_passed
 from .._rules.releases import require
@@ -37,16 +28,14 @@ from ..errors import (
 )
 from ..flows.additions import tagged
 from ..flows.file import is_flow_id
-from .blobs import BlobStore
 from .connection import Connection
 from .creation import RunCreator
 from .flows import CheckedFlow, FlowStore
-from .listing import RunLister
-from .runs import RunReader
+from .key_records import FoundRun, Keyed, KeyRecords
 
 if TYPE_CHECKING:
     from ..flows.file import FlowSource
-    from ..types import RunDetails
+    from ..types import FlowVariable, RunDetails
 
 _TAKEOVER = 2.0
 """Seconds after which a call whose run has not appeared counts as crashed, so that another call may take over."""
@@ -54,28 +43,22 @@ _LOOK = 0.05
 """Seconds between checks whether another call has recorded its run."""
 _TURN = 0.01
 """Seconds between checks whether another call of this client has finished with a key."""
-_PAGE = 500
-"""Number of runs per request in a search."""
 
 
-class _Keyed(NamedTuple):
-    """A flow, and the id of its copy that carries a key."""
+class _Asked(NamedTuple):
+    """What a call asks for."""
 
-    flow: dict[str, Any]
-    flow_id: str
-    key: str
+    given: RunArguments
+    """The arguments as they were given."""
+    from_env: bool
+    """Whether missing variables are read from the environment."""
 
-    @property
-    def name(self) -> str | None:
-        name = self.flow.get("name")
-        return name if isinstance(name, str) and name else None
-
-
-class _Noted(NamedTuple):
-    """The run of a key, and the digest of the input it was created for."""
-
-    run: RunDetails
-    digest: str
+    def of(self, declared: Mapping[str, FlowVariable]) -> RunArguments:
+        """Return the arguments of a run of a flow that declares these variables."""
+        values = self.given.variables
+        if self.from_env:
+            values = requests.environment_variables(values, declared, os.environ)
+        return self.given._replace(variables=values)
 
 
 class KeyedRuns:
@@ -87,6 +70,17 @@ class KeyedRuns:
     none appears, the call has crashed, and one of them takes over in the next turn. A call that was delayed until
     then starts over. Only a creation that is on its way to the server for so long makes a second run; all calls then
     return the older one.
+
+    With a scope, all versions of a flow share the markers. The run of a call that has crashed is searched for among the
+    runs of its flow, which the call has noted before it created the run.
+
+    Args:
+        connection: The connection.
+        flows: The flows of the client.
+        creator: Creates the runs.
+        records: The markers of keys, and their runs.
+        recorder: Records the runs.
+        scope: The scope of the keys of calls without one; None for none.
     """
 
     def __init__(
@@ -94,28 +88,35 @@ class KeyedRuns:
         connection: Connection,
         flows: FlowStore,
         creator: RunCreator,
-        runs: RunReader,
-        lister: RunLister[RunDetails],
-        blobs: BlobStore,
+        records: KeyRecords,
         recorder: Recorder,
+        scope: str | None,
     ) -> None:
         self._connection = connection
         self._flows = flows
         self._creator = creator
-        self._runs = runs
-        self._lister = lister
-        self._blobs = blobs
+        self._records = records
         self._recorder = recorder
+        self._scope = scope
 
-    async def find(self, flow: FlowSource, key: str) -> RunDetails | None:
-        """Return the run that exists under a key; None if there is none."""
-        content, digest, _ = self._checked(flow, key)
-        keyed = await self._stored(content, digest, key)
-        noted = await self._noted(keyed)
-        if noted is not None:
-            return noted.run
-        is_used = await self._name_of(taken_marker(keyed.flow_id, 0)) is not None
-        return await self._searched(keyed) if is_used else None
+    async def find(self, flow: FlowSource | None, key: str, scope: str | None) -> RunDetails | None:
+        """Return the run that exists under a key; None if there is none. With a scope, no flow is needed."""
+        scope = self._scope_of(key, scope)
+        if flow is None and scope is None:
+            raise InvalidArgumentError(
+                "without an idempotency_scope, a key belongs to the content of a flow: find_run needs the flow"
+            )
+        checked = None if flow is None else self._checked(flow)
+        if scope is None and checked is not None:
+            keyed = await self._stored(checked, key, None)
+        else:
+            await self._require_blobs()
+            keyed = Keyed(key, scope, {}, "")
+        found = await self._records.found(keyed)
+        if found is not None:
+            return found.run
+        is_used = await self._records.is_used(keyed.subject, 0)
+        return await self._records.searched(keyed) if is_used else None
 
     async def start(
         self,
@@ -126,8 +127,10 @@ class KeyedRuns:
         variables_from_env: bool,
         *,
         key: str,
+        scope: str | None,
         max_concurrency: int | None,
         wait: int | None,
+        ready: Callable[[], Awaitable[object]] | None = None,
     ) -> run_states.Started:
         """Return the run that exists under a key, or create it.
 
@@ -138,18 +141,23 @@ class KeyedRuns:
             variables: Values of the flow's variables.
             variables_from_env: Whether to read missing variables from the environment.
             key: The key.
+            scope: What the key belongs to; None for the scope of the client, or else the content of the flow.
             max_concurrency: Maximum number of tasks executed at the same time.
             wait: Seconds that the server may hold the request until the run ends; None for an immediate response.
+            ready: Waits until a run can be created; called only if none exists.
         """
-        content, digest, _ = self._checked(flow, key)
-        annotate(flow_name=content.get("name"))
-        arguments = await self._creator.arguments(input, variables, overrides, max_concurrency)
-        needs = self._flows.needs_of_flow(content, digest)
-        arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
+        scope = self._scope_of(key, scope)
+        checked = self._checked(flow)
+        annotate(flow_name=checked.content.get("name"))
+        given = await self._creator.arguments(input, variables, overrides, max_concurrency)
+        needs = self._flows.needs_of_flow(checked.content, checked.digest)
+        # Refuses what does not fit the flow.
+        requests.completed(given, needs, os.environ, variables_from_env)
+        asked = _Asked(given, variables_from_env)
         for again in (True, False):
-            keyed = await self._stored(content, digest, key)
+            keyed = await self._stored(checked, key, scope)
             registry = self._flows.registries.current
-            turn = run_marker(keyed.flow_id).content
+            turn = run_marker(keyed.subject).content
             while not registry.start_storing(turn):
                 # Calls of one client take turns.
                 if has_passed(current_deadline()):
@@ -157,7 +165,7 @@ class KeyedRuns:
                     raise RequestTimeoutError(f"{other} when the time was over")
                 await asyncio.sleep(_TURN)
             try:
-                run = await self._found_or_created(keyed, arguments, wait)
+                run = await self._found_or_created(keyed, asked, wait, ready)
             except NotFoundError:
                 # A server that was restarted without a persistent store has lost the flow.
                 self._flows.forget(keyed.flow_id)
@@ -165,155 +173,146 @@ class KeyedRuns:
                     raise
             else:
                 annotate(run_id=run.run_id)
-                # Whichever call has created it: this client's user has started it, with these arguments.
-                if self._recorder.recorded(run.run_id) is None:
-                    self._recorder.created(run.run_id, keyed.flow_id, arguments, flow, keyed.flow)
+                await self._recorded_in_history(keyed, run, asked, flow)
                 return run
             finally:
                 registry.stop_storing(turn)
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
 
-    def _checked(self, flow: FlowSource, key: str) -> CheckedFlow:
+    def _scope_of(self, key: str, scope: str | None) -> str | None:
         check_key(key)
+        return self._scope if scope is None else check_scope(scope)
+
+    def _checked(self, flow: FlowSource) -> CheckedFlow:
         if is_flow_id(flow):
             raise InvalidArgumentError("an idempotency key needs the flow itself, not its id: the flow carries the key")
         return self._flows.checked(flow)
 
-    async def _stored(self, content: dict[str, Any], digest: bytes, key: str) -> _Keyed:
+    async def _require_blobs(self) -> None:
         require(await self._connection.server(), "blobs", "an idempotency key needs flow ids that can be found again")
-        flow_id = await self._flows.store_accepted(content, tagged(content, tag_of(key)), digest)
-        return _Keyed(content, flow_id, key)
+
+    async def _stored(self, checked: CheckedFlow, key: str, scope: str | None) -> Keyed:
+        await self._require_blobs()
+        content, digest, _ = checked
+        flow_id = await self._flows.store_accepted(content, tagged(content, tag_of(key, scope)), digest)
+        return Keyed(key, scope, content, flow_id)
+
+    async def _recorded_in_history(
+        self, keyed: Keyed, run: run_states.Started, asked: _Asked, source: FlowSource
+    ) -> None:
+        """Record a run in the history, with its own flow, and log if that is not the flow of the call."""
+        older = run.older_flow_id
+        if older is not None:
+            logger.info("run %s under the idempotency key %r is of another flow: %s", run.run_id, keyed.key, older)
+        # Whichever call has created it: this client's user has started it, with these arguments.
+        if not self._recorder.is_on or self._recorder.recorded(run.run_id) is not None:
+            return
+        if older is None:
+            arguments = asked.of(flow_variables(keyed.flow))
+            self._recorder.created(run.run_id, keyed.flow_id, arguments, source, keyed.flow)
+            return
+        # The run exists, whatever may be read of its flow.
+        with suppress(StepflowClientError):
+            flow = (await self._flows.get_flow(older)).flow
+            self._recorder.created(run.run_id, older, asked.of(flow_variables(flow)), flow=flow)
 
     async def _found_or_created(
-        self, keyed: _Keyed, arguments: requests.RunArguments, wait: int | None
+        self, keyed: Keyed, asked: _Asked, wait: int | None, ready: Callable[[], Awaitable[object]] | None
     ) -> run_states.Started:
-        digest = input_digest(arguments, flow_variables(keyed.flow))
-        noted = await self._noted(keyed)
+        found = await self._records.found(keyed)
+        if found is None and ready is not None:
+            await ready()
         turn = 0
-        while noted is None:
+        while found is None:
             began = time.monotonic()
-            if await self._claimed(keyed.flow_id, turn):
-                await self._store(input_marker(keyed.flow_id, turn), digest)
+            if await self._records.claimed(keyed.subject, turn):
+                digest = await self._digest(keyed, asked, keyed.flow_id)
+                await self._records.store(call_marker(keyed.subject, turn), Noted(keyed.flow_id, digest).name)
                 if time.monotonic() - began < _TAKEOVER:
-                    run = await self._created(keyed, arguments, wait)
+                    run = await self._created(keyed, asked, wait)
                     is_alone = turn == 0 and time.monotonic() - began < _TAKEOVER
-                    return await self._recorded(keyed, run, digest, is_alone=is_alone)
+                    return await self._recorded(keyed, run, asked, is_alone=is_alone)
             turn += 1
-            if await self._name_of(taken_marker(keyed.flow_id, turn)) is not None:
+            if await self._records.is_used(keyed.subject, turn):
                 continue
-            found = await self._searched(keyed)
-            if found is None and (noted := await self._awaited(keyed)) is None:
-                found = await self._searched(keyed)
-            if noted is None and await self._is_for_another_input(keyed.flow_id, digest):
-                _refuse(keyed.key, found)
-            if found is not None:
-                return await self._recorded(keyed, _started(found), digest, is_alone=False)
-        if noted.digest != digest:
-            _refuse(keyed.key, noted.run)
-        return _started(noted.run)
+            oldest = await self._records.searched(keyed)
+            if oldest is None and (found := await self._awaited(keyed)) is None:
+                oldest = await self._records.searched(keyed)
+            if found is None and await self._is_for_another_input(keyed, asked):
+                _refuse(keyed.key, oldest)
+            if oldest is not None:
+                return await self._recorded(keyed, _started(keyed, oldest), asked, is_alone=False)
+        if found.digest != await self._digest(keyed, asked, found.run.flow_id):
+            _refuse(keyed.key, found.run)
+        return _started(keyed, found.run)
 
-    async def _claimed(self, flow_id: str, turn: int) -> bool:
-        """Return whether this call alone may create the run. Of the calls of a turn, this is so for one or none."""
-        claim, taken, me = claim_marker(flow_id, turn), taken_marker(flow_id, turn), uuid4().hex
-        await self._store(claim, me)
-        if await self._name_of(taken) is not None:
-            return False
-        await self._store(taken, "taken")
-        return await self._name_of(claim) == me
+    async def _digest(self, keyed: Keyed, asked: _Asked, flow_id: str) -> str:
+        """Return the digest of a call's arguments, as a call with another version of the flow makes it."""
+        own = flow_id == keyed.flow_id
+        declared = flow_variables(keyed.flow) if own else await self._flows.variables_of(flow_id)
+        return input_digest(asked.of(declared), declared)
 
-    async def _awaited(self, keyed: _Keyed) -> _Noted | None:
+    async def _awaited(self, keyed: Keyed) -> FoundRun | None:
         """Wait until the call that has claimed a key has recorded its run; None if it takes too long."""
         end = time.monotonic() + _TAKEOVER
-        while (noted := await self._noted(keyed)) is None and time.monotonic() < end:
+        while (found := await self._records.found(keyed)) is None and time.monotonic() < end:
             if has_passed(current_deadline()):
                 raise RequestTimeoutError(
                     f"another call under the idempotency key {keyed.key!r} had created no run yet"
                 )
             await asyncio.sleep(_LOOK)
-        return noted
+        return found
 
-    async def _is_for_another_input(self, flow_id: str, digest: str) -> bool:
-        """Return whether a call that may have created a run has another input. (It was stored before the run.)"""
-        for turn in count():
-            if await self._name_of(taken_marker(flow_id, turn)) is None:
-                return False
-            if await self._name_of(input_marker(flow_id, turn)) not in (None, digest):
-                return True
-        raise AssertionError("unreachable")  # pragma: no cover - the loop returns
+    async def _is_for_another_input(self, keyed: Keyed, asked: _Asked) -> bool:
+        """Return whether a call that may have created a run has another input."""
+        calls = await self._records.calls(keyed.subject)
+        return any([call.digest != await self._digest(keyed, asked, call.about) for call in calls])
 
-    async def _created(self, keyed: _Keyed, arguments: requests.RunArguments, wait: int | None) -> run_states.Started:
+    async def _created(self, keyed: Keyed, asked: _Asked, wait: int | None) -> run_states.Started:
         declared = flow_variables(keyed.flow)
         self._flows.registries.current.reserve(keyed.flow_id)
         output = keyed.flow.get("output")
         try:
             run = await self._creator.create(
-                keyed.flow_id, arguments, run_states.started, declared=declared, output=output, wait=wait
+                keyed.flow_id, asked.of(declared), run_states.started, declared=declared, output=output, wait=wait
             )
         except AmbiguousRunError as error:
-            # Regardless of which call created the run: all runs of this flow belong to this key.
-            found = await self._searched(keyed) if error.candidates else None
-            if found is None:
+            # Regardless of which call created the run: all runs of these flows belong to this key.
+            oldest = await self._records.searched(keyed) if error.candidates else None
+            if oldest is None:
                 error.hint = "the same call with this idempotency key finds the run, if there is one"
                 raise
-            run = _started(found)
+            run = _started(keyed, oldest)
         return run
 
     async def _recorded(
-        self, keyed: _Keyed, run: run_states.Started, digest: str, *, is_alone: bool
+        self, keyed: Keyed, run: run_states.Started, asked: _Asked, *, is_alone: bool
     ) -> run_states.Started:
         """Record the run of a key and return it, or the run of another call, if that is recorded or older.
 
         Args:
             keyed: The flow and the key.
             run: A run that exists under the key.
-            digest: The digest of its input.
+            asked: What the call asks for.
             is_alone: Whether no other call can have taken over, so that there is no other run.
         """
         # The run exists: if it cannot be recorded, a search finds it.
         with suppress(StepflowClientError):
-            if not is_alone and await self._noted(keyed) is None:
-                oldest = await self._searched(keyed)
-                run = run if oldest is None or oldest.run_id == run.run_id else _started(oldest)
-            marker = run_marker(keyed.flow_id)
-            if is_alone or await self._name_of(marker) is None:
-                await self._store(marker, f"{run.run_id} {digest}")
-            noted = None if is_alone else await self._noted(keyed)
-            if noted is not None and noted.run.run_id != run.run_id:
-                return _started(noted.run)
+            if not is_alone and await self._records.found(keyed) is None:
+                oldest = await self._records.searched(keyed)
+                run = run if oldest is None or oldest.run_id == run.run_id else _started(keyed, oldest)
+            marker = run_marker(keyed.subject)
+            if is_alone or await self._records.name_of(marker) is None:
+                digest = await self._digest(keyed, asked, run.older_flow_id or keyed.flow_id)
+                await self._records.store(marker, Noted(run.run_id, digest).name)
+            found = None if is_alone else await self._records.found(keyed)
+            if found is not None and found.run.run_id != run.run_id:
+                return _started(keyed, found.run)
         return run
 
-    async def _noted(self, keyed: _Keyed) -> _Noted | None:
-        """Return the recorded run of a key; None if none is recorded, or if the server has lost it."""
-        run_id, _, digest = (await self._name_of(run_marker(keyed.flow_id)) or "").partition(" ")
-        if not run_id:
-            return None
-        try:
-            return _Noted(await self._runs.state(requests.check_run_id(run_id)), digest)
-        except (NotFoundError, InvalidArgumentError):
-            return None
 
-    async def _searched(self, keyed: _Keyed) -> RunDetails | None:
-        """Return the oldest run of the flow that carries the key; None if there is none."""
-        found: list[RunDetails] = []
-        pages = self._lister.iter_runs(page_size=_PAGE, flow_name=keyed.name, roots_only=True)
-        async with aclosing(pages) as runs:
-            async for run in runs:
-                if run.flow_id == keyed.flow_id:
-                    found.append(run)
-        # The ids begin with the time of the creation, which is more precise than `created_at`.
-        return min(found, key=lambda run: run.run_id, default=None)
-
-    async def _store(self, marker: Marker, name: str) -> None:
-        await self._blobs.store_blob(marker.content, filename=name)
-
-    async def _name_of(self, marker: Marker) -> str | None:
-        """Return the name that was stored with a marker; None if there is no such marker."""
-        blob = await self._blobs.find_blob(marker.blob_id)
-        return None if blob is None else blob.filename or ""
-
-
-def _started(run: RunDetails) -> run_states.Started:
-    return run_states.Started(run.run_id, run.status, [])
+def _started(keyed: Keyed, run: RunDetails) -> run_states.Started:
+    return run_states.Started(run.run_id, run.status, [], None if run.flow_id == keyed.flow_id else run.flow_id)
 
 
 def _refuse(key: str, run: RunDetails | None) -> NoReturn:

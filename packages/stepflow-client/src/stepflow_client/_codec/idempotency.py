@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..types import FlowVariable
 
 _LONGEST = 512
-"""Maximum number of characters of a key."""
+"""Maximum number of characters of a key and of a scope."""
 
 
 class Marker(NamedTuple):
@@ -35,46 +35,82 @@ class Marker(NamedTuple):
         return hashlib.sha256(self.content).hexdigest()
 
 
+class Noted(NamedTuple):
+    """The name of a marker about a run: the id of a run, or of the flow that a call wants to run, and the digest."""
+
+    about: str
+    digest: str
+
+    @property
+    def name(self) -> str:
+        """The name to store."""
+        return f"{self.about} {self.digest}"
+
+    @classmethod
+    def read(cls, name: str | None) -> Noted | None:
+        """Read the name of a marker; None if the marker was not stored, or by something else."""
+        about, _, digest = (name or "").partition(" ")
+        return cls(about, digest) if about and digest else None
+
+
 def check_key(key: object) -> str:
     """Check a caller's key and return it.
 
     Raises:
         InvalidArgumentError: If it is not a text of 1 to 512 characters.
     """
-    text = check_text(key, "idempotency_key")
+    return _checked(key, "idempotency_key")
+
+
+def check_scope(scope: object) -> str:
+    """Check the scope of keys and return it.
+
+    Raises:
+        InvalidArgumentError: If it is not a text of 1 to 512 characters.
+    """
+    return _checked(scope, "idempotency_scope")
+
+
+def _checked(value: object, what: str) -> str:
+    text = check_text(value, what)
     if len(text) > _LONGEST:
-        raise InvalidArgumentError(f"idempotency_key has {len(text)} characters; {_LONGEST} are allowed")
+        raise InvalidArgumentError(f"{what} has {len(text)} characters; {_LONGEST} are allowed")
     return text
 
 
-def tag_of(key: str) -> str:
+def scoped_key(scope: str, key: str) -> str:
+    """Return a text that only this scope with this key has, and no id of a flow."""
+    return json.dumps([scope, key])
+
+
+def tag_of(key: str, scope: str | None) -> str:
     """Return the tag of the flow that runs under a key. The colon distinguishes it from the tags of clients."""
-    return f"key:{key}"
+    return f"key:{key}" if scope is None else f"scoped-key:{scoped_key(scope, key)}"
 
 
-def claim_marker(flow_id: str, turn: int) -> Marker:
+def claim_marker(subject: str, turn: int) -> Marker:
     """Return the marker that a call stores first if it wants to create the run; its name is the call's own.
 
     Args:
-        flow_id: The id of the flow with the tag of the key.
+        subject: What has one run: the id of the flow with the tag of the key, or a `scoped_key`.
         turn: 0 for the first calls with the key. Later turns are for calls that take over from one that has crashed.
     """
-    return _marker("claim", flow_id, str(turn))
+    return _marker("claim", subject, str(turn))
 
 
-def taken_marker(flow_id: str, turn: int) -> Marker:
+def taken_marker(subject: str, turn: int) -> Marker:
     """Return the marker that is stored before a call of a turn may create the run: the turn is over for others."""
-    return _marker("taken", flow_id, str(turn))
+    return _marker("taken", subject, str(turn))
 
 
-def input_marker(flow_id: str, turn: int) -> Marker:
-    """Return the marker that the creating call of a turn stores before it creates the run; its name is the digest."""
-    return _marker("input", flow_id, str(turn))
+def call_marker(subject: str, turn: int) -> Marker:
+    """Return the marker that the creating call of a turn stores before it creates the run: `Noted` of its flow."""
+    return _marker("call", subject, str(turn))
 
 
-def run_marker(flow_id: str) -> Marker:
-    """Return the marker that is stored after a run was created under a key; its name is the run's id and the digest."""
-    return _marker("run", flow_id)
+def run_marker(subject: str) -> Marker:
+    """Return the marker that is stored after a run was created under a key: `Noted` of the run."""
+    return _marker("run", subject)
 
 
 def _marker(*parts: str) -> Marker:

@@ -256,8 +256,8 @@ def single_result(run: Started, reading: Reading = PLAIN) -> FlowResult | None:
     except (ValueError, RecursionError):
         # Raises the error that names the fault.
         return build(partial(_result, run.run_id, reading=reading), answer, f"GET /runs/{run.run_id}/items")
-    fields = {"run_id": run.run_id, "status": run.status, "output": output, "error": None, "cached_at": None}
-    return FlowResult._checked(fields, {"run_id", "status", "output", "error"})
+    fields = {"run_id": run.run_id, "status": run.status, "output": output, "error": None}
+    return FlowResult._checked(fields | {"cached_at": None, "older_flow_id": None}, {*fields})
 
 
 def only_result(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading = PLAIN) -> FlowResult:

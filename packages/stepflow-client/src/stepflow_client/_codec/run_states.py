@@ -66,6 +66,8 @@ class Started(NamedTuple):
     status: ExecutionStatus
     answers: list[dict[str, Any]]
     """Its items, if the response contains them, for `responses.items`."""
+    older_flow_id: str | None = None
+    """The id of its flow, if it was found under a key and is of another flow than the given one."""
 
     @property
     def has_ended(self) -> bool:

@@ -21,6 +21,8 @@ class _StartOptions(TypedDict, total=False):
     timeout: float | None
     deduplicate: bool
     idempotency_key: str | None
+    idempotency_scope: str | None
+    wait_for_components: bool | float
     max_concurrency: int | None
     check_input: bool
     labels: Mapping[str, str] | None
@@ -85,6 +87,7 @@ _START = frozenset(_StartOptions.__annotations__)
 OPTIONS_OF = {
     "run": _START | RunOptions.__annotations__.keys(),
     "submit": _START | SubmitOptions.__annotations__.keys(),
+    "find_run": frozenset({"idempotency_scope"}),
     "map": frozenset({"variables", "variables_from_env", "max_concurrency", "on_cancel", "timeout", "progress"}),
     "get_result": frozenset({"timeout"}),
     "get_results": frozenset({"timeout"}),

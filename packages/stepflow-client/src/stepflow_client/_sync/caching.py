@@ -193,6 +193,7 @@ class CachedRuns:
         deduplicate: bool,
         idempotency_key: str | None,
         max_concurrency: int | None,
+        ready: Callable[[], object] | None,
         cancel: Callable[[str], object] | None,
     ) -> FlowResult:
         """Return the result of a flow, from the cache or from a run that all callers share.
@@ -208,6 +209,7 @@ class CachedRuns:
             deduplicate: Whether to store a copy of the flow for this run only.
             idempotency_key: Must be None: a call with a key finds an earlier result in its own way.
             max_concurrency: Maximum number of tasks of the run that are executed at the same time.
+            ready: Waits until a run can be created; None to create it at once.
             cancel: Called with a run that no caller waits for any more; None lets it continue.
 
         Raises:
@@ -220,7 +222,7 @@ class CachedRuns:
         def execute(shared: SharedRun) -> FlowResult:
             if shared.run_id is not None:
                 return finish(run_states.Started(shared.run_id, ExecutionStatus.RUNNING, []))
-            run = self._created(call, deduplicate, max_concurrency)
+            run = self._created(call, deduplicate, max_concurrency, ready)
             shared.created(run.run_id)
             return finish(run)
 
@@ -228,7 +230,13 @@ class CachedRuns:
         shared = _SharedCall(cache, call.key, self._connection, execute=execute, may_keep=may_keep, cancel=cancel)
         return shared.result()
 
-    def _created(self, call: _Prepared, deduplicate: bool, max_concurrency: int | None) -> run_states.Started:
+    def _created(
+        self,
+        call: _Prepared,
+        deduplicate: bool,
+        max_concurrency: int | None,
+        ready: Callable[[], object] | None,
+    ) -> run_states.Started:
         overrides = None if call.arguments.overrides is None else {"steps": call.arguments.overrides}
         return self._creator.start(
             call.content,
@@ -240,6 +248,7 @@ class CachedRuns:
             # The server must not hold the request: callers that share the run need its id.
             wait=None,
             deduplicate=deduplicate,
+            ready=ready,
             source=call.flow,
         )
 

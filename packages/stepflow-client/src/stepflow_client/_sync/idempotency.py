@@ -6,23 +6,14 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import closing, suppress
-from itertools import count
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
-from uuid import uuid4
 
+from .._base.logging import logger
 from .._codec import requests, run_states
-from .._codec.idempotency import (
-    Marker,
-    check_key,
-    claim_marker,
-    input_digest,
-    input_marker,
-    run_marker,
-    tag_of,
-    taken_marker,
-)
-from .._codec.requests import Variables
+from .._codec.idempotency import Noted, call_marker, check_key, check_scope, input_digest, run_marker, tag_of
+from .._codec.requests import RunArguments, Variables
 from .._codec.variables import flow_variables
 from .._rules.deadline import current_deadline, has_passed
 from .._rules.releases import require
@@ -38,16 +29,14 @@ from ..errors import (
 )
 from ..flows.additions import tagged
 from ..flows.file import is_flow_id
-from .blobs import BlobStore
 from .connection import Connection
 from .creation import RunCreator
 from .flows import CheckedFlow, FlowStore
-from .listing import RunLister
-from .runs import RunReader
+from .key_records import FoundRun, Keyed, KeyRecords
 
 if TYPE_CHECKING:
     from ..flows.file import FlowSource
-    from ..types import RunDetails
+    from ..types import FlowVariable, RunDetails
 
 _TAKEOVER = 2.0
 """Seconds after which a call whose run has not appeared counts as crashed, so that another call may take over."""
@@ -55,28 +44,22 @@ _LOOK = 0.05
 """Seconds between checks whether another call has recorded its run."""
 _TURN = 0.01
 """Seconds between checks whether another call of this client has finished with a key."""
-_PAGE = 500
-"""Number of runs per request in a search."""
 
 
-class _Keyed(NamedTuple):
-    """A flow, and the id of its copy that carries a key."""
+class _Asked(NamedTuple):
+    """What a call asks for."""
 
-    flow: dict[str, Any]
-    flow_id: str
-    key: str
+    given: RunArguments
+    """The arguments as they were given."""
+    from_env: bool
+    """Whether missing variables are read from the environment."""
 
-    @property
-    def name(self) -> str | None:
-        name = self.flow.get("name")
-        return name if isinstance(name, str) and name else None
-
-
-class _Noted(NamedTuple):
-    """The run of a key, and the digest of the input it was created for."""
-
-    run: RunDetails
-    digest: str
+    def of(self, declared: Mapping[str, FlowVariable]) -> RunArguments:
+        """Return the arguments of a run of a flow that declares these variables."""
+        values = self.given.variables
+        if self.from_env:
+            values = requests.environment_variables(values, declared, os.environ)
+        return self.given._replace(variables=values)
 
 
 class KeyedRuns:
@@ -88,6 +71,17 @@ class KeyedRuns:
     none appears, the call has crashed, and one of them takes over in the next turn. A call that was delayed until
     then starts over. Only a creation that is on its way to the server for so long makes a second run; all calls then
     return the older one.
+
+    With a scope, all versions of a flow share the markers. The run of a call that has crashed is searched for among the
+    runs of its flow, which the call has noted before it created the run.
+
+    Args:
+        connection: The connection.
+        flows: The flows of the client.
+        creator: Creates the runs.
+        records: The markers of keys, and their runs.
+        recorder: Records the runs.
+        scope: The scope of the keys of calls without one; None for none.
     """
 
     def __init__(
@@ -95,28 +89,35 @@ class KeyedRuns:
         connection: Connection,
         flows: FlowStore,
         creator: RunCreator,
-        runs: RunReader,
-        lister: RunLister[RunDetails],
-        blobs: BlobStore,
+        records: KeyRecords,
         recorder: Recorder,
+        scope: str | None,
     ) -> None:
         self._connection = connection
         self._flows = flows
         self._creator = creator
-        self._runs = runs
-        self._lister = lister
-        self._blobs = blobs
+        self._records = records
         self._recorder = recorder
+        self._scope = scope
 
-    def find(self, flow: FlowSource, key: str) -> RunDetails | None:
-        """Return the run that exists under a key; None if there is none."""
-        content, digest, _ = self._checked(flow, key)
-        keyed = self._stored(content, digest, key)
-        noted = self._noted(keyed)
-        if noted is not None:
-            return noted.run
-        is_used = self._name_of(taken_marker(keyed.flow_id, 0)) is not None
-        return self._searched(keyed) if is_used else None
+    def find(self, flow: FlowSource | None, key: str, scope: str | None) -> RunDetails | None:
+        """Return the run that exists under a key; None if there is none. With a scope, no flow is needed."""
+        scope = self._scope_of(key, scope)
+        if flow is None and scope is None:
+            raise InvalidArgumentError(
+                "without an idempotency_scope, a key belongs to the content of a flow: find_run needs the flow"
+            )
+        checked = None if flow is None else self._checked(flow)
+        if scope is None and checked is not None:
+            keyed = self._stored(checked, key, None)
+        else:
+            self._require_blobs()
+            keyed = Keyed(key, scope, {}, "")
+        found = self._records.found(keyed)
+        if found is not None:
+            return found.run
+        is_used = self._records.is_used(keyed.subject, 0)
+        return self._records.searched(keyed) if is_used else None
 
     def start(
         self,
@@ -127,8 +128,10 @@ class KeyedRuns:
         variables_from_env: bool,
         *,
         key: str,
+        scope: str | None,
         max_concurrency: int | None,
         wait: int | None,
+        ready: Callable[[], object] | None = None,
     ) -> run_states.Started:
         """Return the run that exists under a key, or create it.
 
@@ -139,18 +142,23 @@ class KeyedRuns:
             variables: Values of the flow's variables.
             variables_from_env: Whether to read missing variables from the environment.
             key: The key.
+            scope: What the key belongs to; None for the scope of the client, or else the content of the flow.
             max_concurrency: Maximum number of tasks executed at the same time.
             wait: Seconds that the server may hold the request until the run ends; None for an immediate response.
+            ready: Waits until a run can be created; called only if none exists.
         """
-        content, digest, _ = self._checked(flow, key)
-        annotate(flow_name=content.get("name"))
-        arguments = self._creator.arguments(input, variables, overrides, max_concurrency)
-        needs = self._flows.needs_of_flow(content, digest)
-        arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
+        scope = self._scope_of(key, scope)
+        checked = self._checked(flow)
+        annotate(flow_name=checked.content.get("name"))
+        given = self._creator.arguments(input, variables, overrides, max_concurrency)
+        needs = self._flows.needs_of_flow(checked.content, checked.digest)
+        # Refuses what does not fit the flow.
+        requests.completed(given, needs, os.environ, variables_from_env)
+        asked = _Asked(given, variables_from_env)
         for again in (True, False):
-            keyed = self._stored(content, digest, key)
+            keyed = self._stored(checked, key, scope)
             registry = self._flows.registries.current
-            turn = run_marker(keyed.flow_id).content
+            turn = run_marker(keyed.subject).content
             while not registry.start_storing(turn):
                 # Calls of one client take turns.
                 if has_passed(current_deadline()):
@@ -158,7 +166,7 @@ class KeyedRuns:
                     raise RequestTimeoutError(f"{other} when the time was over")
                 time.sleep(_TURN)
             try:
-                run = self._found_or_created(keyed, arguments, wait)
+                run = self._found_or_created(keyed, asked, wait, ready)
             except NotFoundError:
                 # A server that was restarted without a persistent store has lost the flow.
                 self._flows.forget(keyed.flow_id)
@@ -166,153 +174,142 @@ class KeyedRuns:
                     raise
             else:
                 annotate(run_id=run.run_id)
-                # Whichever call has created it: this client's user has started it, with these arguments.
-                if self._recorder.recorded(run.run_id) is None:
-                    self._recorder.created(run.run_id, keyed.flow_id, arguments, flow, keyed.flow)
+                self._recorded_in_history(keyed, run, asked, flow)
                 return run
             finally:
                 registry.stop_storing(turn)
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
 
-    def _checked(self, flow: FlowSource, key: str) -> CheckedFlow:
+    def _scope_of(self, key: str, scope: str | None) -> str | None:
         check_key(key)
+        return self._scope if scope is None else check_scope(scope)
+
+    def _checked(self, flow: FlowSource) -> CheckedFlow:
         if is_flow_id(flow):
             raise InvalidArgumentError("an idempotency key needs the flow itself, not its id: the flow carries the key")
         return self._flows.checked(flow)
 
-    def _stored(self, content: dict[str, Any], digest: bytes, key: str) -> _Keyed:
+    def _require_blobs(self) -> None:
         require(self._connection.server(), "blobs", "an idempotency key needs flow ids that can be found again")
-        flow_id = self._flows.store_accepted(content, tagged(content, tag_of(key)), digest)
-        return _Keyed(content, flow_id, key)
+
+    def _stored(self, checked: CheckedFlow, key: str, scope: str | None) -> Keyed:
+        self._require_blobs()
+        content, digest, _ = checked
+        flow_id = self._flows.store_accepted(content, tagged(content, tag_of(key, scope)), digest)
+        return Keyed(key, scope, content, flow_id)
+
+    def _recorded_in_history(self, keyed: Keyed, run: run_states.Started, asked: _Asked, source: FlowSource) -> None:
+        """Record a run in the history, with its own flow, and log if that is not the flow of the call."""
+        older = run.older_flow_id
+        if older is not None:
+            logger.info("run %s under the idempotency key %r is of another flow: %s", run.run_id, keyed.key, older)
+        # Whichever call has created it: this client's user has started it, with these arguments.
+        if not self._recorder.is_on or self._recorder.recorded(run.run_id) is not None:
+            return
+        if older is None:
+            arguments = asked.of(flow_variables(keyed.flow))
+            self._recorder.created(run.run_id, keyed.flow_id, arguments, source, keyed.flow)
+            return
+        # The run exists, whatever may be read of its flow.
+        with suppress(StepflowClientError):
+            flow = (self._flows.get_flow(older)).flow
+            self._recorder.created(run.run_id, older, asked.of(flow_variables(flow)), flow=flow)
 
     def _found_or_created(
-        self, keyed: _Keyed, arguments: requests.RunArguments, wait: int | None
+        self, keyed: Keyed, asked: _Asked, wait: int | None, ready: Callable[[], object] | None
     ) -> run_states.Started:
-        digest = input_digest(arguments, flow_variables(keyed.flow))
-        noted = self._noted(keyed)
+        found = self._records.found(keyed)
+        if found is None and ready is not None:
+            ready()
         turn = 0
-        while noted is None:
+        while found is None:
             began = time.monotonic()
-            if self._claimed(keyed.flow_id, turn):
-                self._store(input_marker(keyed.flow_id, turn), digest)
+            if self._records.claimed(keyed.subject, turn):
+                digest = self._digest(keyed, asked, keyed.flow_id)
+                self._records.store(call_marker(keyed.subject, turn), Noted(keyed.flow_id, digest).name)
                 if time.monotonic() - began < _TAKEOVER:
-                    run = self._created(keyed, arguments, wait)
+                    run = self._created(keyed, asked, wait)
                     is_alone = turn == 0 and time.monotonic() - began < _TAKEOVER
-                    return self._recorded(keyed, run, digest, is_alone=is_alone)
+                    return self._recorded(keyed, run, asked, is_alone=is_alone)
             turn += 1
-            if self._name_of(taken_marker(keyed.flow_id, turn)) is not None:
+            if self._records.is_used(keyed.subject, turn):
                 continue
-            found = self._searched(keyed)
-            if found is None and (noted := self._awaited(keyed)) is None:
-                found = self._searched(keyed)
-            if noted is None and self._is_for_another_input(keyed.flow_id, digest):
-                _refuse(keyed.key, found)
-            if found is not None:
-                return self._recorded(keyed, _started(found), digest, is_alone=False)
-        if noted.digest != digest:
-            _refuse(keyed.key, noted.run)
-        return _started(noted.run)
+            oldest = self._records.searched(keyed)
+            if oldest is None and (found := self._awaited(keyed)) is None:
+                oldest = self._records.searched(keyed)
+            if found is None and self._is_for_another_input(keyed, asked):
+                _refuse(keyed.key, oldest)
+            if oldest is not None:
+                return self._recorded(keyed, _started(keyed, oldest), asked, is_alone=False)
+        if found.digest != self._digest(keyed, asked, found.run.flow_id):
+            _refuse(keyed.key, found.run)
+        return _started(keyed, found.run)
 
-    def _claimed(self, flow_id: str, turn: int) -> bool:
-        """Return whether this call alone may create the run. Of the calls of a turn, this is so for one or none."""
-        claim, taken, me = claim_marker(flow_id, turn), taken_marker(flow_id, turn), uuid4().hex
-        self._store(claim, me)
-        if self._name_of(taken) is not None:
-            return False
-        self._store(taken, "taken")
-        return self._name_of(claim) == me
+    def _digest(self, keyed: Keyed, asked: _Asked, flow_id: str) -> str:
+        """Return the digest of a call's arguments, as a call with another version of the flow makes it."""
+        own = flow_id == keyed.flow_id
+        declared = flow_variables(keyed.flow) if own else self._flows.variables_of(flow_id)
+        return input_digest(asked.of(declared), declared)
 
-    def _awaited(self, keyed: _Keyed) -> _Noted | None:
+    def _awaited(self, keyed: Keyed) -> FoundRun | None:
         """Wait until the call that has claimed a key has recorded its run; None if it takes too long."""
         end = time.monotonic() + _TAKEOVER
-        while (noted := self._noted(keyed)) is None and time.monotonic() < end:
+        while (found := self._records.found(keyed)) is None and time.monotonic() < end:
             if has_passed(current_deadline()):
                 raise RequestTimeoutError(
                     f"another call under the idempotency key {keyed.key!r} had created no run yet"
                 )
             time.sleep(_LOOK)
-        return noted
+        return found
 
-    def _is_for_another_input(self, flow_id: str, digest: str) -> bool:
-        """Return whether a call that may have created a run has another input. (It was stored before the run.)"""
-        for turn in count():
-            if self._name_of(taken_marker(flow_id, turn)) is None:
-                return False
-            if self._name_of(input_marker(flow_id, turn)) not in (None, digest):
-                return True
-        raise AssertionError("unreachable")  # pragma: no cover - the loop returns
+    def _is_for_another_input(self, keyed: Keyed, asked: _Asked) -> bool:
+        """Return whether a call that may have created a run has another input."""
+        calls = self._records.calls(keyed.subject)
+        return any([call.digest != self._digest(keyed, asked, call.about) for call in calls])
 
-    def _created(self, keyed: _Keyed, arguments: requests.RunArguments, wait: int | None) -> run_states.Started:
+    def _created(self, keyed: Keyed, asked: _Asked, wait: int | None) -> run_states.Started:
         declared = flow_variables(keyed.flow)
         self._flows.registries.current.reserve(keyed.flow_id)
         output = keyed.flow.get("output")
         try:
             run = self._creator.create(
-                keyed.flow_id, arguments, run_states.started, declared=declared, output=output, wait=wait
+                keyed.flow_id, asked.of(declared), run_states.started, declared=declared, output=output, wait=wait
             )
         except AmbiguousRunError as error:
-            # Regardless of which call created the run: all runs of this flow belong to this key.
-            found = self._searched(keyed) if error.candidates else None
-            if found is None:
+            # Regardless of which call created the run: all runs of these flows belong to this key.
+            oldest = self._records.searched(keyed) if error.candidates else None
+            if oldest is None:
                 error.hint = "the same call with this idempotency key finds the run, if there is one"
                 raise
-            run = _started(found)
+            run = _started(keyed, oldest)
         return run
 
-    def _recorded(self, keyed: _Keyed, run: run_states.Started, digest: str, *, is_alone: bool) -> run_states.Started:
+    def _recorded(self, keyed: Keyed, run: run_states.Started, asked: _Asked, *, is_alone: bool) -> run_states.Started:
         """Record the run of a key and return it, or the run of another call, if that is recorded or older.
 
         Args:
             keyed: The flow and the key.
             run: A run that exists under the key.
-            digest: The digest of its input.
+            asked: What the call asks for.
             is_alone: Whether no other call can have taken over, so that there is no other run.
         """
         # The run exists: if it cannot be recorded, a search finds it.
         with suppress(StepflowClientError):
-            if not is_alone and self._noted(keyed) is None:
-                oldest = self._searched(keyed)
-                run = run if oldest is None or oldest.run_id == run.run_id else _started(oldest)
-            marker = run_marker(keyed.flow_id)
-            if is_alone or self._name_of(marker) is None:
-                self._store(marker, f"{run.run_id} {digest}")
-            noted = None if is_alone else self._noted(keyed)
-            if noted is not None and noted.run.run_id != run.run_id:
-                return _started(noted.run)
+            if not is_alone and self._records.found(keyed) is None:
+                oldest = self._records.searched(keyed)
+                run = run if oldest is None or oldest.run_id == run.run_id else _started(keyed, oldest)
+            marker = run_marker(keyed.subject)
+            if is_alone or self._records.name_of(marker) is None:
+                digest = self._digest(keyed, asked, run.older_flow_id or keyed.flow_id)
+                self._records.store(marker, Noted(run.run_id, digest).name)
+            found = None if is_alone else self._records.found(keyed)
+            if found is not None and found.run.run_id != run.run_id:
+                return _started(keyed, found.run)
         return run
 
-    def _noted(self, keyed: _Keyed) -> _Noted | None:
-        """Return the recorded run of a key; None if none is recorded, or if the server has lost it."""
-        run_id, _, digest = (self._name_of(run_marker(keyed.flow_id)) or "").partition(" ")
-        if not run_id:
-            return None
-        try:
-            return _Noted(self._runs.state(requests.check_run_id(run_id)), digest)
-        except (NotFoundError, InvalidArgumentError):
-            return None
 
-    def _searched(self, keyed: _Keyed) -> RunDetails | None:
-        """Return the oldest run of the flow that carries the key; None if there is none."""
-        found: list[RunDetails] = []
-        pages = self._lister.iter_runs(page_size=_PAGE, flow_name=keyed.name, roots_only=True)
-        with closing(pages) as runs:
-            for run in runs:
-                if run.flow_id == keyed.flow_id:
-                    found.append(run)
-        # The ids begin with the time of the creation, which is more precise than `created_at`.
-        return min(found, key=lambda run: run.run_id, default=None)
-
-    def _store(self, marker: Marker, name: str) -> None:
-        self._blobs.store_blob(marker.content, filename=name)
-
-    def _name_of(self, marker: Marker) -> str | None:
-        """Return the name that was stored with a marker; None if there is no such marker."""
-        blob = self._blobs.find_blob(marker.blob_id)
-        return None if blob is None else blob.filename or ""
-
-
-def _started(run: RunDetails) -> run_states.Started:
-    return run_states.Started(run.run_id, run.status, [])
+def _started(keyed: Keyed, run: RunDetails) -> run_states.Started:
+    return run_states.Started(run.run_id, run.status, [], None if run.flow_id == keyed.flow_id else run.flow_id)
 
 
 def _refuse(key: str, run: RunDetails | None) -> NoReturn:

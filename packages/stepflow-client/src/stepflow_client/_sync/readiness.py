@@ -5,22 +5,83 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Iterable, Set
+from typing import TYPE_CHECKING, Any
 
-from .._data.arguments import check_texts, wrong
-from .._rules.deadline import deadline_of, deadline_scope
+from .._data.arguments import check_seconds, check_texts, wrong
+from .._rules.deadline import current_deadline, deadline_of, deadline_scope
 from .._rules.transient import TRANSIENT_ERRORS
 from ..errors import RequestTimeoutError
 from ..flows.components import components_of, known_components, schemas_of
+from ..flows.file import is_flow_id
+from ..flows.graph import FlowSteps
+from .flows import FlowStore
 
 if TYPE_CHECKING:
+    from ..flows.file import FlowSource
     from ..types.server import ComponentList
 
 _PAUSE = 0.2
 """Seconds between two looks. From 0.12 on, a look takes 5 s for each worker that is not connected."""
 _LOOK = 30.0
 """Maximum seconds of one look."""
+_LONGEST = 60.0
+"""Seconds for which a run waits for components, unless it says how many."""
+
+
+class ComponentWaiter:
+    """Waits until a server has the components of flows.
+
+    Args:
+        flows: The flows of the client.
+        list_components: Lists components, as the client's method does.
+        url: The server, for errors.
+        seen: The components that are not waited for again; those that are found are added.
+    """
+
+    def __init__(
+        self, flows: FlowStore, list_components: Callable[..., ComponentList], url: str, seen: set[str]
+    ) -> None:
+        self._flows = flows
+        self._list_components = list_components
+        self._url = url
+        self._seen = seen
+
+    def wait(self, flow: FlowSource, overrides: Any, seconds: float) -> None:
+        """Wait until the components that a run of a flow needs are there; builtin ones always are.
+
+        Args:
+            flow: The flow, or the id of a stored one.
+            overrides: Changes to its steps.
+            seconds: Seconds for the whole call.
+        """
+        needed = self._components(flow, overrides)
+        missing = {path for path in needed - self._seen if path.startswith("/") and not path.startswith("/builtin/")}
+        if missing:
+            wait_ready(self._list_components, self._url, sorted(missing), seconds)
+            self._seen.update(missing)
+
+    def _components(self, flow: FlowSource, overrides: Any) -> Set[str]:
+        if overrides is not None:
+            from ..flows.account import flow_with
+
+            return FlowSteps(flow_with(self._flows.content(flow), overrides)).components()
+        if not is_flow_id(flow):
+            content, digest, _ = self._flows.checked(flow)
+            return self._flows.needs_of_flow(content, digest).components
+        # This requests the flow if the client does not know it.
+        self._flows.variables_of(str(flow))
+        needs = self._flows.needs_by_id(str(flow))
+        return frozenset() if needs is None else needs.components
+
+
+def seconds_of(wait_for_components: bool | float) -> float:
+    """Return how many seconds to wait for components.
+
+    Raises:
+        InvalidArgumentError: If it is neither True nor a number of seconds.
+    """
+    return _LONGEST if wait_for_components is True else check_seconds(wait_for_components, "wait_for_components")
 
 
 def wait_ready(
@@ -38,7 +99,10 @@ def wait_ready(
         timeout: Seconds for the whole call; None for no limit.
     """
     wanted = _paths(components)
-    deadline = deadline_of(timeout)
+    deadline, outer = deadline_of(timeout), current_deadline()
+    if outer is not None and (deadline is None or outer < deadline):
+        # The deadline of the call that this is a part of.
+        deadline, timeout = outer, round(outer - time.monotonic(), 3)
     missing, failure = "", "it has not responded"
     while True:
         left = _LOOK if deadline is None else deadline - time.monotonic()
@@ -57,7 +121,8 @@ def wait_ready(
                 return listed
         pause = _PAUSE if deadline is None else min(_PAUSE, deadline - time.monotonic())
         time.sleep(max(0.0, pause))
-    raise RequestTimeoutError(f"{url} was not ready within {timeout:g} s: {missing or failure}")
+    unseen = f" (waiting for {', '.join(wanted)})" if wanted else ""
+    raise RequestTimeoutError(f"{url} was not ready within {timeout:g} s: {missing or failure + unseen}")
 
 
 def _paths(components: str | Iterable[str]) -> list[str]:

@@ -134,6 +134,13 @@ class FlowSteps:
         starts = {name for name, step in self.by_id.items() if step.must_execute}
         return reachable(starts | _needed_by(self.output_reads, certainly), needs) & self.by_id.keys()
 
+    def components(self) -> set[str]:
+        """Return the components of the steps that run, and of those in the flows in their inputs."""
+        steps = [self.by_id[name].value for name in self.needed()]
+        found = {each for step in steps if isinstance(each := step.get("component"), str)}
+        inner = (each.flow for each in map(inner_flow, steps) if each and isinstance(each.flow, Mapping))
+        return found.union(*(FlowSteps(flow).components() for flow in inner))
+
     def upstream(self, names: Iterable[str]) -> set[str]:
         """Return these steps and all that they may read, directly or through other steps."""
         return reachable(names, self.reads)

@@ -49,6 +49,8 @@ class FlowNeeds:
     """The needs of the output, and the steps that always run."""
     names: frozenset[str] | None
     """The variables that the flow declares or reads; None if others may be given too."""
+    components: frozenset[str]
+    """The components of the steps that run, and of the flows in their inputs."""
 
     def check_overrides(self, overrides: Mapping[str, Any] | None) -> None:
         """Reject overrides that servers reject (an unknown step) or ignore (a key that steps do not have).
@@ -133,6 +135,7 @@ def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable], *, a
         steps={name: _reads(step.reads) for name, step in steps.by_id.items()},
         reads=_Reads(output.variables, output.steps | always),
         names=None if any_variable else _variable_names(steps),
+        components=frozenset(steps.components()),
     )
 
 

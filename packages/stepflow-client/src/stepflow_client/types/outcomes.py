@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Self
@@ -45,7 +46,7 @@ class Outcome(Typed[OutputT]):
         A field is set for all of them at once, which takes half the time of creating one after the other.
         """
         made = list(map(object.__new__, [cls] * len(outputs)))
-        columns = (
+        columns: tuple[Iterable[Any], ...] = (
             indexes,
             keys,
             repeat(run_id),

@@ -140,6 +140,13 @@ class FlowResult(Typed[OutputT], Model, Shown):
 
     It is not included in the result of `model_dump`.
     """
+    older_flow_id: str | None = Field(default=None, exclude=True, repr=False)
+    """The id of the stored flow of the run, if the run was found under an idempotency key with a scope and is of
+    another version of the flow than the given one; else None.
+
+    Usually that is an older version. While two versions are in use, it may be the newer one. It is not included in the
+    result of `model_dump`.
+    """
 
     @property
     def is_success(self) -> bool:
