@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Set
 from typing import TYPE_CHECKING, Any
 
-from .._data.arguments import check_seconds, check_texts, wrong
+from .._data.arguments import check_seconds, wrong
 from .._rules.deadline import current_deadline, deadline_of, deadline_scope
 from .._rules.transient import TRANSIENT_ERRORS
 from ..errors import RequestTimeoutError
@@ -125,10 +125,11 @@ async def wait_ready(
 
 
 def _paths(components: str | Iterable[str]) -> list[str]:
-    listed = check_texts(components, "components")
-    if not all(each.startswith("/") for each in listed):
+    listed = [components] if isinstance(components, str) else components
+    paths = list(listed) if isinstance(listed, Iterable) else [None]
+    if not all(isinstance(each, str) and each.startswith("/") for each in paths):
         raise wrong("components", "a path such as /python/summarize, or a list of paths", components)
-    return listed
+    return paths
 
 
 def _missing(wanted: list[str], listed: ComponentList) -> str:

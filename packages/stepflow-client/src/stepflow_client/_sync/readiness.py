@@ -126,10 +126,11 @@ def wait_ready(
 
 
 def _paths(components: str | Iterable[str]) -> list[str]:
-    listed = check_texts(components, "components")
-    if not all(each.startswith("/") for each in listed):
+    listed = [components] if isinstance(components, str) else components
+    paths = list(listed) if isinstance(listed, Iterable) else [None]
+    if not all(isinstance(each, str) and each.startswith("/") for each in paths):
         raise wrong("components", "a path such as /python/summarize, or a list of paths", components)
-    return listed
+    return paths
 
 
 def _missing(wanted: list[str], listed: ComponentList) -> str:
