@@ -71,9 +71,9 @@ class Chunk:
         done = {each.index for each in settled}
         left = [place for place, index in enumerate(self.indexes) if index not in done]
         self.attempt, self.settled, self.run_id = attempt, settled, None
-        self.indexes, self.keys, self.values = (
-            [column[place] for place in left] for column in (self.indexes, self.keys, self.values)
-        )
+        self.indexes = [self.indexes[place] for place in left]
+        self.keys = [self.keys[place] for place in left]
+        self.values = [self.values[place] for place in left]
         self.texts = [encode(value) for value in self.values]
 
 
