@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._base.text import nearest_hint
-from .._data.arguments import check_integer, check_texts
+from .._data.arguments import check_function, check_integer, check_texts
 from ..errors import InvalidArgumentError
 from ..types.results import ErrorCode
 
@@ -37,7 +37,7 @@ class RetryRule:
         if max_attempts is None and retry_on is not None:
             raise InvalidArgumentError("retry_on needs max_attempts", hint="max_attempts=3 runs an input up to 3 times")
         self._most = 1 if max_attempts is None else check_integer(max_attempts, "max_attempts", least=1)
-        self._function = retry_on if callable(retry_on) else None
+        self._function = check_function(retry_on, "retry_on") if callable(retry_on) else None
         self._codes = None if retry_on is None or callable(retry_on) else frozenset(map(_code, _texts(retry_on)))
         self.is_on = self._most > 1
         """Whether an input may run more than once."""

@@ -90,7 +90,9 @@ class ProgressReporter:
             total: Their number, if the caller has given it.
         """
         count = BatchCount(len(inputs) if total is None and isinstance(inputs, Sized) else total)
-        estimated = inputs if count.expected is None and isinstance(inputs, InputStream) else None
+        file = inputs if count.expected is None and isinstance(inputs, InputStream) else None
+        if file is not None:
+            count.expected = file.expected
         with progress_shown(progress) as report:
             report(count.progress())
             shown = time.monotonic()
@@ -98,7 +100,8 @@ class ProgressReporter:
                 for outcome in each_of:
                     count.note(outcome)
                     if time.monotonic() - shown >= _EVERY:
-                        count.expected = count.expected if estimated is None else estimated.expected
+                        if file is not None:
+                            count.expected = file.expected
                         report(count.progress())
                         shown = time.monotonic()
                     yield outcome
