@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from stepflow_client import (
     InvalidArgumentError,
+    Outcome,
     RequestTimeoutError,
     ServerStartError,
     StepflowRuntime,
@@ -102,6 +104,26 @@ def test_a_client_waits_until_the_workers_are_connected(
         assert client.health_check(include_workers=True).failed_plugins == []
         with pytest.raises(RequestTimeoutError, match="there is no component /python/ecko"):
             client.wait_ready("/python/ecko", timeout=0.5)
+
+
+def test_a_batch_that_begins_before_its_worker_is_connected(
+    release: str, external: dict[str, Any], connect: Callable[[int], None]
+) -> None:
+    connected: list[Any] = []
+
+    def connecting(outcome: Outcome[Any]) -> bool:
+        if not connected:
+            connected.append(connect(runtime.port))
+        return outcome.error is not None and bool(outcome.error.is_retryable)
+
+    with StepflowRuntime.start(config=external) as runtime, SyncStepflowClient(runtime.url) as client:
+        fails = releases.number(release) >= (0, 13)
+        if not fails:
+            # The server keeps the run until its worker is connected.
+            threading.Timer(1.0, connect, [runtime.port]).start()
+        outcomes = list(client.map(ECHO, [5, 6], max_attempts=7, retry_on=connecting, ordered=True, timeout=90))
+    assert [outcome.output for outcome in outcomes] == [5, 6], outcomes
+    assert {outcome.attempts > 1 for outcome in outcomes} == {fails}
 
 
 @pytest.mark.parametrize("wrong", ["echo", ["/a/b", ""], [None], 3, None])

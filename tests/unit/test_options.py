@@ -6,9 +6,9 @@ import inspect
 from typing import Any
 
 import pytest
-from stepflow_client import RunOptions, StepflowClient, StepflowExecutor, StepflowRuntime, SubmitOptions
+from stepflow_client import MapOptions, RunOptions, StepflowClient, StepflowExecutor, StepflowRuntime, SubmitOptions
 from stepflow_client._embedded.executor import EmbeddedExecutor
-from stepflow_client._shared.options import EventOptions, MapOptions, RerunOptions, RunFilters
+from stepflow_client._shared.options import EventOptions, RerunOptions, RunFilters
 
 
 def keywords(method: Any) -> set[str]:
