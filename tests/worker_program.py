@@ -5,6 +5,7 @@ It is run with the Python of a release's worker environment. Its argument is the
 """
 
 import asyncio
+import os
 import sys
 from typing import Any
 
@@ -42,6 +43,14 @@ def count(input: dict[str, Any]) -> Any:
         file.write(f"{input['name']}\n")
     if input.get("fails"):
         raise RuntimeError(f"{input['name']} fails")
+    return input.get("value")
+
+
+@server.component
+def present(input: dict[str, Any]) -> Any:
+    """Fail unless the file `file` exists, otherwise return `value`."""
+    if not os.path.exists(input["file"]):
+        raise RuntimeError(f"{input['file']} is missing")
     return input.get("value")
 
 

@@ -1,6 +1,7 @@
 """A Python worker for every release: its environment, created once and kept, and the configuration that starts it.
 
-Its components are `/python/echo`, `/python/sleep`, `/python/fail` and `/python/count` (see worker_program.py).
+Its components are `/python/echo`, `/python/sleep`, `/python/fail`, `/python/count` and
+`/python/present` (see worker_program.py).
 """
 
 from __future__ import annotations

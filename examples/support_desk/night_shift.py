@@ -20,7 +20,7 @@ def main(tickets: str, replies: str) -> int:
         with (
             read_inputs(tickets, flow=FLOW) as inputs,
             write_outcomes(replies) as file,
-            client.map(FLOW, inputs, journal=f"{replies}.journal", progress=True) as outcomes,
+            client.map(FLOW, inputs, journal=f"{replies}.journal", max_attempts=3, progress=True) as outcomes,
         ):
             for outcome in outcomes:
                 file.write(outcome)

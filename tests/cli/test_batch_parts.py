@@ -14,8 +14,9 @@ import pytest
 from stepflow_cli.errors import Problem
 from stepflow_cli.inputs.batch import chosen_again, part_of, sample_of
 from stepflow_cli.output.messages import Spinner
+from stepflow_cli.params.batch import RETRY_CODES
 from stepflow_cli.runs.batch_progress import BatchProgress, Latencies
-from stepflow_client import ExecutionStatus, Outcome, read_inputs
+from stepflow_client import ErrorCode, ExecutionStatus, Outcome, read_inputs
 
 
 def test_a_sample_is_uniform_and_in_order() -> None:
@@ -140,3 +141,8 @@ def test_the_summary_groups_failures(capsys: pytest.CaptureFixture[str]) -> None
     said = capsys.readouterr().err
     assert "3 x failed: the run was failed" in said
     assert re.search(r"latency of runs: p50 (1.9|2)", said)
+
+
+def test_the_codes_of_the_command_are_those_of_runs() -> None:
+    # Its batches have no type of outputs.
+    assert set(RETRY_CODES) == {code.value for code in ErrorCode} - {"invalid_output"}

@@ -157,6 +157,10 @@ def test_a_reader_that_stops_ends_it(command: Stepflow) -> None:
         (("--seed", "1", "--output", "o.jsonl"), "--seed needs --sample"),
         (("--sample", "0"), "--sample"),
         (("--output-format", "parquet"), "Parquet needs --output FILE"),
+        (("--retry-on", "lost"), "--retry-on needs --retry N"),
+        (("--retry", "1", "--retry-on", "lots"), "'lots' is not one of"),
+        (("--retry", "1", "--detach"), "--detach and --retry exclude each other"),
+        (("--retry", "1", "--idempotency-key", "k"), "--retry and --idempotency-key exclude each other"),
     ],
 )
 def test_what_contradicts_is_refused(command: Stepflow, options: tuple[str, ...], message: str) -> None:
@@ -166,8 +170,9 @@ def test_what_contradicts_is_refused(command: Stepflow, options: tuple[str, ...]
 
 
 def test_the_options_need_a_batch(command: Stepflow) -> None:
-    done = command("submit", "flow.yaml", "--limit", "3")
-    assert (done.code, "needs --inputs" in done.stderr) == (2, True)
+    for option in ("--limit", "--retry"):
+        done = command("submit", "flow.yaml", option, "3")
+        assert (done.code, "needs --inputs" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
@@ -238,6 +243,46 @@ def written(command: Stepflow, name: str) -> list[dict[str, Any]]:
     else:
         found = json.loads(text) if name.endswith("json") else [json.loads(line) for line in text.splitlines()]
     return sorted(found, key=lambda each: int(each["index"]))
+
+
+AGAIN = ("--retry", "1", "--retry-on", "expression_failed")
+
+
+def test_failed_inputs_run_again_within_the_batch(command: Stepflow) -> None:
+    (command.folder / "in.jsonl").write_text('{"n": 1, "id": "a"}\n{"id": "b"}\n{"n": 3, "id": "c"}\n')
+    first = command(*RUN, *AGAIN)
+    assert (first.code, "3 inputs done, 1 failed" in first.stderr) == (1, True), first
+    found = records(command)
+    assert [each.get("attempts") for each in found] == [None, 2, None]
+    # It goes on with neither more nor fewer runs; a retry makes both attempts anew.
+    resumed = command(*RUN, *AGAIN, "--resume")
+    assert (resumed.code, records(command)) == (1, found), resumed
+    retried = command(*RUN, *AGAIN, "--retry-failed")
+    assert (retried.code, "1 inputs done, 1 failed" in retried.stderr) == (1, True), retried
+    again = records(command)
+    assert [each.get("attempts") for each in again] == [None, 2, None]
+    assert again[1]["run_id"] != found[1]["run_id"]
+    assert [again[0], again[2]] == [found[0], found[2]]
+    (command.folder / "in.jsonl").write_text('{"n": 1, "id": "a"}\n{"n": 2, "id": "b"}\n{"n": 3, "id": "c"}\n')
+    done = command(*RUN, *AGAIN, "--retry-failed")
+    assert (done.code, [each["output"] for each in records(command)]) == (0, [1, 2, 3]), done
+
+
+@pytest.mark.parametrize("kind", ["run", "submit"])
+def test_failed_inputs_of_a_batch_that_does_not_stream_run_again(command: Stepflow, kind: str) -> None:
+    (command.folder / "in.jsonl").write_text('{"n": 1}\n{}\n{"n": [3]}\n')
+    batch = (kind, "flow.yaml", "--no-check", "--inputs", "in.jsonl", *AGAIN)
+    done = command(*batch)
+    assert (done.code, "1 of 3 inputs did not succeed" in done.stderr) == (1, True), done
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(each["index"], each["status"], each.get("output")) for each in found] == [
+        (0, "completed", 1),
+        (1, "failed", None),
+        (2, "completed", [3]),
+    ]
+    # The run of all inputs, and that of the failed one.
+    named = command(*batch, "-o", "name")
+    assert (named.code, len(set(named.stdout.split()))) == (1, 2), named
 
 
 def test_a_retry_refuses_what_does_not_fit(command: Stepflow) -> None:

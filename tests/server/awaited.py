@@ -21,7 +21,7 @@ class Awaited:
         value = getattr(self.client, name)
         if name in ("run_events", "iter_runs", "map", "events"):
             return lambda *args, **options: _Stream(value(*args, **options))
-        if name == "handle":
+        if name in ("handle", "with_options"):
             return lambda *args, **options: Awaited(value(*args, **options))
         if name == "start_run":
             return partial(_started, value)

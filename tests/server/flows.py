@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.differences import has
 
-ECHO, SLEEP, FAIL = "/python/echo", "/python/sleep", "/python/fail"
+ECHO, SLEEP, FAIL, PRESENT = "/python/echo", "/python/sleep", "/python/fail", "/python/present"
 EVERYTHING = {"$input": "$"}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ import psutil
 import pytest
 from stepflow_client import (
     InvalidArgumentError,
+    Outcome,
     RequestTimeoutError,
     ResultCache,
     ServerStartError,
@@ -163,6 +165,26 @@ def test_a_run_waits_for_a_worker_that_connects_late(
         changed = {ECHO["steps"][0]["id"]: {"component": "/python/ecko"}}
         with pytest.raises(RequestTimeoutError, match="there is no component /python/ecko"):
             client.run(ECHO, 5, changed, wait_for_components=0.5)
+
+
+def test_a_batch_that_begins_before_its_worker_is_connected(
+    release: str, external: dict[str, Any], connect: Callable[[int], None]
+) -> None:
+    connected: list[Any] = []
+
+    def connecting(outcome: Outcome[Any]) -> bool:
+        if not connected:
+            connected.append(connect(runtime.port))
+        return outcome.error is not None and bool(outcome.error.is_retryable)
+
+    with StepflowRuntime.start(config=external) as runtime, SyncStepflowClient(runtime.url) as client:
+        fails = releases.number(release) >= (0, 13)
+        if not fails:
+            # The server keeps the run until its worker is connected.
+            threading.Timer(1.0, connect, [runtime.port]).start()
+        outcomes = list(client.map(ECHO, [5, 6], max_attempts=7, retry_on=connecting, ordered=True, timeout=90))
+    assert [outcome.output for outcome in outcomes] == [5, 6], outcomes
+    assert {outcome.attempts > 1 for outcome in outcomes} == {fails}
 
 
 @pytest.mark.parametrize("wrong", ["echo", ["/a/b", ""], [None], 3, None])

@@ -49,6 +49,7 @@ from stepflow_client import (
     StoredFlow,
     StoreFlowResponse,
     SyncEventStream,
+    SyncOutcomeStream,
     SyncRunHandle,
     SyncRunPager,
     SyncStepflowClient,
@@ -106,6 +107,12 @@ async def handles(client: StepflowClient, sync: SyncStepflowClient, runtime: Ste
     async with outcomes:
         async for outcome in outcomes:
             assert_type(outcome, Outcome)
+    assert_type(sync.map("flow.yaml", [1], output_type=Data), SyncOutcomeStream[Data])
+    assert_type(runtime.map("flow.yaml", [1], output_type=Keys), OutcomeStream[Keys])
+    retried = client.map("flow.yaml", [1], output_type=Model, max_attempts=3, retry_on={ErrorCode.LOST, "timeout"})
+    assert_type([outcome.unwrap() async for outcome in retried], list[Model])
+    client.map("flow.yaml", [1], max_attempts=2, retry_on=lambda outcome: outcome.index > 0)
+    client.map("flow.yaml", [1], idempotency_key=str)
 
 
 async def wrapped(executor: StepflowExecutor, **options: Unpack[RunOptions]) -> FlowResult:

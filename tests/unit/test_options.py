@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 import pytest
-from stepflow_client import RunOptions, StepflowClient, StepflowExecutor, StepflowRuntime, SubmitOptions
+from stepflow_client import MapOptions, RunOptions, StepflowClient, StepflowExecutor, StepflowRuntime, SubmitOptions
 from stepflow_client._embedded.executor import EmbeddedExecutor
 from stepflow_client._shared.options import EventOptions, RerunOptions, RunFilters
 
@@ -26,6 +26,7 @@ def keywords(method: Any) -> set[str]:
         (EventOptions, StepflowClient.run_events),
         (RerunOptions, StepflowClient.rerun),
         (RunFilters, StepflowClient.list_runs),
+        (MapOptions, StepflowClient.map),
     ],
 )
 def test_options_are_the_keywords_of_the_method(options: Any, method: Any) -> None:

@@ -25,7 +25,7 @@ def test_the_first_chunk_is_sent_before_the_next_are_read() -> None:
 
 
 def test_outcomes_of_successes_are_as_others() -> None:
-    made = Outcome._of_successes("r", [3, 4], ["a", None], [{"n": 1}, None], 0.5)
+    made = Outcome._of_successes("r", [3, 4], ["a", None], [{"n": 1}, None], 0.5, 1)
     assert made == [
         Outcome(3, "a", "r", ExecutionStatus.COMPLETED, {"n": 1}),
         Outcome(4, None, "r", ExecutionStatus.COMPLETED),

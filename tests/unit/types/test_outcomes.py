@@ -48,5 +48,5 @@ def test_a_cancelled_one_has_no_output(make: Any, what: str) -> None:
 
 @pytest.mark.parametrize("code", list(ErrorCode))
 def test_which_failures_are_retryable(code: ErrorCode) -> None:
-    expected = code in {"timeout", "unreachable", "resource_unavailable"}
+    expected = code in {"timeout", "unreachable", "resource_unavailable", "lost_before_start"}
     assert FlowError(message="m", code=code).is_retryable is expected

@@ -15,13 +15,11 @@ from ..completion.candidates import (
 )
 from ..errors import usage
 from ..inputs.values import Form, Given, Values
-from ..runs.job import Caching, JobOptions
+from ..runs.job import Caching, JobOptions, Retry
+from .batch import inputs_option, retry_options, stream_options
 from .filters import label_option, labels_of, seconds_option
-from .options import Decorator, Function, limit_option, option_in, together
+from .options import Decorator, Function, option_in, together
 from .parsing import FILE, Choice, given_order
-
-_FORMATS = ["jsonl", "csv", "json", "yaml", "parquet"]
-"""The formats of a batch's inputs and records."""
 
 __all__ = [
     "cache_options",
@@ -30,7 +28,6 @@ __all__ = [
     "flows_argument",
     "history_options",
     "input_options",
-    "inputs_option",
     "job_options",
     "value_options",
 ]
@@ -163,21 +160,13 @@ def job_options(function: Function) -> Function:
             "[default: the server decides]",
             **batch,
         ),
-        together("streaming", dict, *_stream_options()),
+        together("retry", Retry, *retry_options()),
+        together("streaming", dict, *stream_options()),
         history_options,
         own=JobOptions._fields,
     )(function)
 
 
-inputs_option = option_in(
-    "--inputs",
-    type=FILE,
-    section="Batch",
-    metavar="FILE",
-    help="Many inputs: lines of JSON (.jsonl, or -; empty lines are skipped), CSV, Parquet, or a list in a YAML or "
-    "JSON file.",
-)
-"""Adds --inputs; the command gets `inputs`, the file's name or None."""
 detach_option = option_in(
     "--detach",
     is_flag=True,
@@ -221,59 +210,6 @@ def history_options(function: Function) -> Function:
         label_option("Recorded with the run in the history; repeatable.", section="History"),
         option_in("--note", section="History", metavar="TEXT", help="A text to find the run by."),
     )(function)
-
-
-def _stream_options() -> list[Decorator]:
-    where: dict[str, Any] = {"section": "Batch"}
-    return [
-        option_in(
-            "--input-format",
-            type=Choice(_FORMATS),
-            help="What --inputs holds. [default: by the file's ending; lines of JSON for -]",
-            **where,
-        ),
-        option_in(
-            "--output-format",
-            type=Choice(_FORMATS),
-            help="How --output is written as inputs end. [default: by the file's ending; lines of JSON for -]",
-            **where,
-        ),
-        option_in(
-            "--resume",
-            is_flag=True,
-            help="Continue an interrupted batch, from the journal beside --output FILE.",
-            **where,
-        ),
-        option_in(
-            "--retry-failed",
-            is_flag=True,
-            help="Run the failed inputs of --output FILE again, and replace their records.",
-            **where,
-        ),
-        option_in("--skip", type=click.IntRange(min=0), default=0, metavar="N", help="Leave out the first N.", **where),
-        limit_option("inputs", **where),
-        option_in(
-            "--sample",
-            type=click.IntRange(min=1),
-            metavar="N",
-            help="Run N randomly chosen inputs, of those that --skip and --limit leave.",
-            **where,
-        ),
-        option_in(
-            "--seed",
-            type=int,
-            metavar="N",
-            help="Seed of the random choice: the same inputs and seed give the same sample. [default: 0]",
-            **where,
-        ),
-        option_in(
-            "--on-bad-line",
-            type=Choice(["fail", "stop"]),
-            default=None,
-            help="A malformed line is a failed input, or ends the batch. [default: fail]",
-            **where,
-        ),
-    ]
 
 
 def _input_options(*, has_flow: bool = True) -> list[Decorator]:

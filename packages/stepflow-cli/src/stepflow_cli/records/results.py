@@ -106,11 +106,13 @@ def _hint_for(message: str) -> str | None:
     return f"a path without $ names one field: {path[2:]} is a single key, {path} is a field within a field"
 
 
-def print_results(run_id: str, results: list[FlowResult], output: Output, run_ids: Sequence[str] | None = None) -> None:
+def print_results(
+    run_id: str | None, results: list[FlowResult], output: Output, run_ids: Sequence[str] | None = None
+) -> None:
     """Print a record for each item of a batch.
 
     Args:
-        run_id: The run.
+        run_id: The run; None if the batch has several.
         results: The results of its items.
         output: Where to print them.
         run_ids: The runs whose ids the format `name` prints. Default: the run.
@@ -126,7 +128,8 @@ def print_results(run_id: str, results: list[FlowResult], output: Output, run_id
     if failed:
         for line in failure_lines(results):
             note(line)
-        message = f"{failed} of {len(results)} inputs of run {run_id} did not succeed"
+        what = f"inputs of run {run_id}" if run_id else "inputs"
+        message = f"{failed} of {len(results)} {what} did not succeed"
         raise Problem(message, kind="run_failed", exit_code=ExitCode.FAILED, run_id=run_id)
 
 

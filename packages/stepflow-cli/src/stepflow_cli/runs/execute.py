@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -84,6 +84,7 @@ def prepare(given: JobOptions, *, is_stream: bool = False) -> Job:
         idempotency_key=given.idempotency_key,
         idempotency_scope=given.idempotency_scope,
         wait_for_components=given.wait_for_components,
+        retry=given.retry,
         about=about,
         up_to=given.up_to,
     )
@@ -290,8 +291,33 @@ def _run_batch(target: Target, job: Job, wait: Wait, output: Output) -> None:
     if not job.batch:
         output.records([], BATCH_RESULT, default="jsonl")
         return
+    if job.retry.options:
+        _run_attempts(target, job, wait, output)
+        return
     run_id = start(target, job)
     with naming(target, run_id):
         with hinting_return(target, run_id, wait), shown_while_waiting(target, run_id):
             results = target.client.get_results(run_id, timeout=wait.timeout)
         print_results(run_id, results, output)
+
+
+def _run_attempts(target: Target, job: Job, wait: Wait, output: Output) -> None:
+    """Run a batch whose failed inputs run again: unlike other batches, it consists of several runs."""
+    with waiting("running the batch"):
+        job = completed(target, job)
+        outcomes = target.client.map(
+            job.flow,
+            job.batch or [],
+            ordered=True,
+            max_concurrency=job.max_concurrency,
+            variables=job.variables,
+            variables_from_env=job.variables_from_env,
+            overrides=job.overrides,
+            on_cancel=wait.on_interrupt,
+            timeout=wait.timeout,
+            **job.retry.options,
+        )
+        with target.history.recording(flow=job.flow, **job.about), closing(outcomes):
+            results = [outcome.result for outcome in outcomes]
+    run_ids = list(dict.fromkeys(result.run_id for result in results if result.run_id))
+    print_results(None, results, output, run_ids)

@@ -9,6 +9,39 @@ from ..errors import usage
 from ..inputs.values import Values
 
 
+class Retry(NamedTuple):
+    """How often failed inputs of a batch run again."""
+
+    retries: int | None = None
+    """Maximum number of times; None: not at all."""
+    codes: tuple[str, ...] = ()
+    """The codes of the errors after which they do; none for those that are retryable."""
+
+    def check(self, options: JobOptions, *, detach: bool) -> None:
+        """Raise on contradictory options.
+
+        Raises:
+            Problem: If options contradict each other.
+        """
+        if self.retries is None:
+            if self.codes:
+                raise usage("--retry-on needs --retry N")
+            return
+        if options.inputs is None:
+            raise usage("--retry is for batches: it needs --inputs")
+        if detach:
+            raise usage("--detach and --retry exclude each other: only a command that waits runs inputs again")
+        if options.idempotency_key is not None:
+            raise usage("--retry and --idempotency-key exclude each other: a key stands for one run, also a failed one")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of `map`."""
+        if self.retries is None:
+            return {}
+        return {"max_attempts": self.retries + 1, "retry_on": self.codes or None}
+
+
 class Job(NamedTuple):
     """A flow with its arguments."""
 
@@ -36,6 +69,8 @@ class Job(NamedTuple):
     """What the key identifies, whatever the version of the flow."""
     wait_for_components: bool = False
     """Whether to wait for the components of the flow before the run is created."""
+    retry: Retry = Retry()
+    """How often failed inputs of a batch run again."""
     up_to: str | None = None
     """The step whose output is the result; later steps are not run. None for the whole flow."""
     about: Mapping[str, Any] = {}
@@ -57,6 +92,7 @@ class JobOptions(NamedTuple):
     inputs: str | None
     """The file of a batch's inputs; then there is no single input."""
     max_concurrency: int | None
+    retry: Retry
     streaming: dict[str, Any]
     """The options of batches that stream."""
     about: dict[str, Any]

@@ -46,6 +46,7 @@ def launch(
         Problem: If options contradict each other, or not everything succeeded.
     """
     stream = None
+    given.retry.check(given, detach=detach)
     if detach:
         server = _detached(given, server, output, caching)
     elif given.is_batch:

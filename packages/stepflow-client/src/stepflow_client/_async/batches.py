@@ -5,24 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
 from .._codec import requests, run_states
-from .._codec.requests import Variables
 from .._codec.variables import flow_variables
-from .._data.arguments import check_choice
 from .._data.values import encode
 from .._rules import operations as api
 from .._rules.creation import creation_time
 from .._rules.deadline import deadline_override, deadline_scope, has_passed
+from .._rules.transient import Backoff
 from .._shared.recorder import Recorder
 from .._shared.tracing import annotate, is_untraced, measured_chunk, run_ended
 from .._shared.workers import AsyncSource
 from ..errors import (
+    IdempotencyConflictError,
     InvalidArgumentError,
     NotFoundError,
     RunTimeoutError,
@@ -32,7 +32,7 @@ from ..errors import (
 from ..flows.additions import tagged
 from ..flows.file import is_flow_id
 from ..types.statuses import ExecutionStatus
-from .batch import BYTES, OLD_BYTES, Batch, Done
+from .batch import BYTES, OLD_BYTES, Batch, BatchOptions, Done, refused
 from .connection import Connection
 from .creation import RunCreator
 from .flows import FlowStore
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from ..flows.file import FlowSource
     from ..types import FlowResult, ListItemsResponse, outcomes
     from ..types.outcomes import Outcome
+    from .idempotency import KeyedRuns
 else:
     responses = lazy_module("stepflow_client._codec.responses")
     types = lazy_module("stepflow_client.types")
@@ -65,6 +66,7 @@ class BatchRunner:
         runs: RunReader,
         waiter: Waiter,
         recorder: Recorder,
+        keyed: Callable[[], KeyedRuns],
     ) -> None:
         self._connection = connection
         self._flows = flows
@@ -72,36 +74,24 @@ class BatchRunner:
         self._runs = runs
         self._waiter = waiter
         self._recorder = recorder
+        self._keyed = keyed
 
     async def map(
         self,
         flow: FlowSource,
         inputs: Iterable[Any] | AsyncIterable[Any],
+        options: BatchOptions,
         *,
-        max_concurrency: int | None = None,
-        chunk_size: int | None = None,
-        ordered: bool = False,
-        on_error: Literal["yield", "raise"] = "yield",
-        variables: Variables | None = None,
-        variables_from_env: bool = False,
-        overrides: Any = None,
-        journal: str | os.PathLike[str] | None = None,
-        on_lost: Literal["fail", "rerun"] = "fail",
-        on_cancel: Literal["detach", "cancel"] = "detach",
-        deadline: float | None = None,
+        deadline: float | None,
     ) -> AsyncGenerator[Outcome, None]:
         """Run a flow on any number of inputs and yield one outcome per input."""
-        check_choice(on_error, "on_error", ("yield", "raise"))
-        check_choice(on_cancel, "on_cancel", ("detach", "cancel"))
-        check_choice(on_lost, "on_lost", ("fail", "rerun"))
-        batch = Batch(chunk_size, max_concurrency, ordered, AsyncSource(inputs), self._connection.places)
+        batch = Batch(options, AsyncSource(inputs), self._connection.places)
         try:
             # A scope holds no `yield`: it would limit what the caller does meanwhile.
             with deadline_scope(deadline):
-                await self._prepare(batch, flow, variables, variables_from_env, overrides)
-                batch.reruns = on_lost == "rerun"
-                if journal is not None:
-                    await self._open_journal(batch, journal)
+                await self._prepare(batch, flow)
+                if options.journal is not None:
+                    await self._open_journal(batch, options.journal)
             while True:
                 with deadline_scope(deadline):
                     await self._fill(batch)
@@ -109,14 +99,15 @@ class BatchRunner:
                     break
                 batch.note(await _finished(batch, deadline))
                 for outcome in batch.ready():
-                    yield outcome if on_error == "yield" else outcome.raise_for_failure()
+                    yield outcome if options.on_error == "yield" else outcome.raise_for_failure()
             if batch.failure is not None:
                 raise batch.failure
             if batch.journal is not None:
                 batch.journal.end()
         finally:
+            batch.is_closed = True
             await batch.workers.aclose()
-            if on_cancel == "cancel" and batch.in_flight:
+            if options.on_cancel == "cancel" and batch.in_flight:
                 await self._cancel_all(list(batch.in_flight.values()))
             if batch.journal is not None:
                 batch.journal.close()
@@ -129,14 +120,8 @@ class BatchRunner:
                 break
             await self._begin(batch, chunk)
 
-    async def _prepare(
-        self,
-        batch: Batch,
-        flow: FlowSource,
-        variables: Variables | None,
-        variables_from_env: bool,
-        overrides: Any,
-    ) -> None:
+    async def _prepare(self, batch: Batch, flow: FlowSource) -> None:
+        options = batch.options
         if is_flow_id(flow):
             raise InvalidArgumentError("map() needs the flow itself, not the id of a stored one")
         batch.flow, batch.digest, _ = self._flows.checked(flow)
@@ -144,11 +129,16 @@ class BatchRunner:
         can = (await self._connection.server()).capabilities
         batch.exact = can["exact_numbers"] or not self._creator.exact_integers
         batch.ahead.most_bytes = BYTES if can["events"] else OLD_BYTES
-        arguments = await self._creator.arguments([], variables, overrides, None)
+        arguments = await self._creator.arguments([], options.variables, options.overrides, None)
         needs = self._flows.needs_of_flow(batch.flow, batch.digest)
-        batch.arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
+        batch.arguments = requests.completed(arguments, needs, os.environ, options.variables_from_env)
         batch.declared = flow_variables(batch.flow)
-        batch.record = self._recorder.batch(batch.flow, batch.arguments)
+        with self._recorder.labelling(options.labels):
+            batch.record = self._recorder.batch(batch.flow, batch.arguments)
+        if options.check_input:
+            from ..flows.needs import input_check
+
+            batch.check_input = input_check(batch.flow)
 
     async def _open_journal(self, batch: Batch, journal: str | os.PathLike[str]) -> None:
         if not (await self._connection.server()).capabilities["blobs"]:
@@ -158,7 +148,12 @@ class BatchRunner:
         from .._stores.journal import Journal
 
         batch.journal = Journal(journal)
-        given = {"flow": batch.flow, "variables": batch.arguments.variables, "overrides": batch.arguments.overrides}
+        given = {
+            "flow": batch.flow,
+            "variables": batch.arguments.variables,
+            "overrides": batch.arguments.overrides,
+            "check_input": batch.options.check_input,
+        }
         batch.tag = batch.journal.begin({name: _digest(encode(value)) for name, value in given.items()})
         # By the server's clock, every run of the batch is newer than this.
         newest = await self._connection.call(api.list_runs(roots_only=True, limit=1), _flows)
@@ -190,32 +185,53 @@ class BatchRunner:
 
     async def _run_chunk(self, batch: Batch, chunk: Chunk, place: int) -> Done:
         began = time.monotonic()
-        found: list[Outcome] = []
+        every: list[Outcome] = []
         if chunk.values:
             with measured_chunk(len(chunk.values)):
-                found = await self._outcomes(batch, chunk, place)
-        every = sorted([*found, *chunk.refused], key=lambda outcome: outcome.index) if chunk.refused else found
+                every = await self._outcomes(batch, chunk, place)
+        seconds = time.monotonic() - began
+        if batch.retries.is_on:
+            every = await self._repeated(batch, chunk, place, every)
+        if chunk.refused or chunk.settled:
+            every = sorted([*every, *chunk.settled, *chunk.refused], key=lambda outcome: outcome.index)
         if batch.journal is not None:
             batch.journal.ended(chunk.number, every)
         batch.in_flight.pop(chunk.number, None)
-        return Done(chunk, place, every, time.monotonic() - began)
+        return Done(chunk, place, every, seconds)
+
+    async def _repeated(self, batch: Batch, chunk: Chunk, place: int, found: list[Outcome]) -> list[Outcome]:
+        """Run inputs of a chunk again as long as their outcomes allow it, and return those of the last attempt."""
+        timings = self._connection.timings
+        backoff = Backoff(timings.retry_first_pause, timings.retry_longest_pause, jitter=True)
+        while batch.repeats(chunk, found):
+            batch.in_flight.pop(chunk.number, None)
+            await asyncio.sleep(backoff.next())
+            if batch.is_closed:
+                # A thread cannot be cancelled while it sleeps.
+                raise StepflowClientError("the batch has ended")
+            found = await self._outcomes(batch, chunk, place)
+        return found
 
     async def _outcomes(self, batch: Batch, chunk: Chunk, place: int) -> list[Outcome]:
         began = time.monotonic()
         if chunk.run_id is not None:
             run = run_states.Started(chunk.run_id, ExecutionStatus.RUNNING, [])
         else:
-            run = await self._chunk_run(batch, chunk, place)
+            try:
+                run = await self._chunk_run(batch, chunk, place)
+            except IdempotencyConflictError as error:
+                return [refused(chunk.first, chunk.keys[0], error.message, error.hint)]
             if batch.journal is not None:
                 batch.journal.created(chunk.number, run.run_id)
         run_id = batch.in_flight[chunk.number] = run.run_id
-        batch.record.created(run_id)
+        if chunk.idempotency_key is None:
+            batch.record.created(run_id)
         try:
             status, listed = await self._ended(run, len(chunk.values))
             if not is_untraced():
                 run_ended(run_id, status)
         except NotFoundError as error:
-            if batch.reruns and chunk.run_id is not None:
+            if batch.options.on_lost == "rerun" and chunk.run_id is not None:
                 chunk.run_id = None
                 return await self._outcomes(batch, chunk, place)
             # The server was restarted without its store.
@@ -224,11 +240,12 @@ class BatchRunner:
             reading = self._connection.reading(run_id)
             outputs, make = responses.completed_outputs(listed, reading), outcomes.Outcome._of_successes
             if outputs is not None and len(outputs) == len(chunk.values):
-                return make(run_id, chunk.indexes, chunk.keys, outputs, time.monotonic() - began)
+                seconds = time.monotonic() - began
+                return make(run_id, chunk.indexes, chunk.keys, outputs, seconds, chunk.attempt)
             results = responses.results(listed, status, reading)
         seconds = time.monotonic() - began
         return [
-            outcomes.Outcome(index, key, run_id, result.status, result.output, result.error, seconds)
+            outcomes.Outcome(index, key, run_id, result.status, result.output, result.error, seconds, chunk.attempt)
             for index, key, result in zip(chunk.indexes, chunk.keys, results, strict=True)
         ]
 
@@ -245,7 +262,9 @@ class BatchRunner:
         return run.status, listed if is_complete else await self._runs.explain(listed, run.status)
 
     async def _chunk_run(self, batch: Batch, chunk: Chunk, place: int) -> run_states.Started:
-        """Create the run of a chunk, or return the one that was created before a crash."""
+        """Create the run of a chunk, or return the one that was created before a crash or exists under its key."""
+        if chunk.idempotency_key is not None:
+            return await self._keyed_run(batch, chunk, place)
         arguments = batch.arguments._replace(
             inputs=chunk.values, max_concurrency=batch.lanes[place], text=b",".join(chunk.texts)
         )
@@ -272,6 +291,22 @@ class BatchRunner:
                     raise
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
 
+    async def _keyed_run(self, batch: Batch, chunk: Chunk, place: int) -> run_states.Started:
+        arguments = batch.arguments
+        assert chunk.idempotency_key is not None
+        with self._recorder.labelling(batch.options.labels):
+            return await self._keyed().start(
+                batch.flow,
+                chunk.values,
+                None if arguments.overrides is None else {"steps": arguments.overrides},
+                arguments.variables,
+                False,
+                key=chunk.idempotency_key,
+                scope=batch.options.idempotency_scope,
+                max_concurrency=batch.lanes[place],
+                wait=self._connection.timings.creation_hold,
+            )
+
     async def _chunk_flow(self, batch: Batch, chunk: Chunk, place: int) -> str:
         """Return the id of the copy of the flow that a chunk runs.
 
@@ -280,7 +315,7 @@ class BatchRunner:
         """
         known = batch.lane_flows.get(place)
         if known is None:
-            known = await self._flows.store_accepted(batch.flow, tagged(batch.flow, chunk.tag), batch.digest)
+            known = await self._flows.store_accepted(batch.flow, tagged(batch.flow, chunk.run_tag), batch.digest)
             if batch.journal is None:
                 batch.lane_flows[place] = known
         return known

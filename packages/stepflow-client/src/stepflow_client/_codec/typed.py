@@ -6,7 +6,19 @@ import functools
 import operator
 import types
 from collections.abc import Mapping
-from typing import Annotated, Any, NotRequired, Required, Union, get_args, get_origin, get_type_hints, is_typeddict
+from dataclasses import replace
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    NotRequired,
+    Required,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 import typing_extensions
 from pydantic import AfterValidator, TypeAdapter, ValidationError, create_model
@@ -14,7 +26,10 @@ from pydantic import AfterValidator, TypeAdapter, ValidationError, create_model
 from .._data.arguments import wrong
 from .._data.expressions import write_path
 from ..errors import OutputTypeError
-from ..types import FlowResult
+from ..types import ErrorCode, ExecutionStatus, FlowError, FlowResult
+
+if TYPE_CHECKING:
+    from ..types.outcomes import Outcome
 
 
 def check_output_type(output_type: Any) -> None:
@@ -35,8 +50,27 @@ def with_typed_output(result: FlowResult[Any], output_type: Any) -> FlowResult[A
     """
     if output_type is None or not result.is_success:
         return result
+    return result.model_copy(update={"output": _typed_output(result, output_type)})
+
+
+def with_typed_outcome(outcome: Outcome[Any], output_type: Any) -> Outcome[Any]:
+    """Return an outcome with its output converted to a type. One that is not a success is returned unchanged.
+
+    If the output does not match the type, the outcome is a failure, so that the others of the batch are not lost; its
+    `unwrap` raises the OutputTypeError.
+    """
+    if not outcome.is_success:
+        return outcome
     try:
-        output = _adapter(output_type).validate_python(result.output)
+        return replace(outcome, output=_typed_output(outcome.result, output_type))
+    except OutputTypeError as error:
+        said = FlowError(message=error.message, code=ErrorCode.INVALID_OUTPUT, details=error.details)
+        return replace(outcome, status=ExecutionStatus.FAILED, output=None, error=said)
+
+
+def _typed_output(result: FlowResult[Any], output_type: Any) -> Any:
+    try:
+        return _adapter(output_type).validate_python(result.output)
     except ValidationError as error:
         found = [
             {"path": write_path(each["loc"]), "message": each["msg"]} for each in error.errors(include_input=False)
@@ -49,7 +83,6 @@ def with_typed_output(result: FlowResult[Any], output_type: Any) -> FlowResult[A
             details=found,
             result=result,
         ) from None
-    return result.model_copy(update={"output": output})
 
 
 def _adapter(output_type: Any) -> TypeAdapter[Any]:

@@ -6,6 +6,7 @@ InvalidArgumentError that names the argument, whatever the value is.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
@@ -129,13 +130,13 @@ def check_choice(value: object, what: str, choices: type[Enum] | Sequence[Any]) 
 
 
 def check_function(value: object, what: str) -> Callable[..., Any] | None:
-    """Check that a value is a function or None, and return it.
+    """Check that a value is a plain function or None, and return it. Nobody would await a coroutine function.
 
     Raises:
         InvalidArgumentError: If it is neither.
     """
-    if value is not None and not callable(value):
-        raise wrong(what, "a function, or None", value)
+    if value is not None and (not callable(value) or inspect.iscoroutinefunction(value)):
+        raise wrong(what, "a plain function, or None", value)
     return value
 
 

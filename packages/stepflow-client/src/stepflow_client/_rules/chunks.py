@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._data.values import encode
 from ..types.outcomes import Outcome
 
 _FIRST, _LARGEST = 32, 400
@@ -12,8 +13,9 @@ _FIRST, _LARGEST = 32, 400
 with the square of its number of items."""
 _WANTED = 1.0
 """Target duration of a chunk in seconds. Longer chunks delay outcomes; shorter ones need more requests per input."""
-_LANES = 4
-"""Number of chunks in flight per server."""
+_LANES, _SINGLE_LANES = 4, 40
+"""Number of chunks in flight per server: usually, and if each input is a run of its own. (Servers execute ten items of
+a run at a time.)"""
 _MOST_READ = 128
 """Maximum number of inputs to read in one go."""
 _SHARE = 16
@@ -29,7 +31,7 @@ class Chunk:
     first: int
     """The index of the first input."""
     tag: str
-    """A tag that identifies the chunk's flow, and therefore its run."""
+    """A tag that identifies the chunk's flow, and therefore its run; further attempts add their number."""
     count: int = 0
     """Number of inputs read for this chunk, including those that cannot be sent."""
     size: int = 0
@@ -44,9 +46,35 @@ class Chunk:
     refused: list[Outcome] = field(default_factory=list)
     """The outcomes of inputs that cannot be sent."""
     run_id: str | None = None
-    """The run's id, if it is known from a journal."""
+    """The id of the run of the current attempt, if it is known from a journal."""
     outcomes: list[Outcome] | None = None
-    """The outcomes of the run, if they are known from a journal."""
+    """The outcomes of all inputs, if they are known from a journal."""
+    attempt: int = 1
+    """The number of the current attempt, whose run has the inputs that are left in `values`."""
+    settled: list[Outcome] = field(default_factory=list)
+    """The outcomes of the inputs that earlier attempts have settled."""
+    idempotency_key: str | None = None
+    """The key of the only input, if the caller has given it one."""
+
+    @property
+    def run_tag(self) -> str:
+        """The tag that identifies the flow of the current attempt."""
+        return self.tag if self.attempt == 1 else f"{self.tag}-{self.attempt}"
+
+    def repeat(self, attempt: int, settled: list[Outcome]) -> None:
+        """Start an attempt: leave out the inputs whose outcomes are settled.
+
+        Args:
+            attempt: The number of the attempt.
+            settled: The outcomes of all inputs that do not run again.
+        """
+        done = {each.index for each in settled}
+        left = [place for place, index in enumerate(self.indexes) if index not in done]
+        self.attempt, self.settled, self.run_id = attempt, settled, None
+        self.indexes = [self.indexes[place] for place in left]
+        self.keys = [self.keys[place] for place in left]
+        self.values = [self.values[place] for place in left]
+        self.texts = [encode(value) for value in self.values]
 
 
 class ChunkSizer:
@@ -87,16 +115,18 @@ class ReadAhead:
         self.count = max(1, min(fitting, 2 * self.count, _MOST_READ))
 
 
-def lanes_of(max_concurrency: int | None, servers: int = 1) -> list[int | None]:
+def lanes_of(max_concurrency: int | None, servers: int = 1, *, single: bool = False) -> list[int | None]:
     """Return the `max_concurrency` of each run in flight. Their sum is the `max_concurrency` of the batch.
 
     Args:
         max_concurrency: The limit for all runs together; None leaves each run to the server.
         servers: Number of servers that the runs are spread over.
+        single: Whether each run has one input only.
     """
+    most = (_SINGLE_LANES if single else _LANES) * servers
     if max_concurrency is None:
-        return [None] * (_LANES * servers)
-    lanes = min(_LANES * servers, max_concurrency)
+        return [None] * most
+    lanes = min(most, max_concurrency)
     return [max_concurrency // lanes + (place < max_concurrency % lanes) for place in range(lanes)]
 
 

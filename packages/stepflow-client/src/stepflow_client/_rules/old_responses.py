@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..types.statuses import NO_ROUTE
+
 STATUSES = {"running": 1, "completed": 2, "failed": 3, "cancelled": 4, "paused": 5, "recoveryFailed": 6}
 STATUS_WORDS = {str(number): word for word, number in STATUSES.items()}
 LEVELS = {"fatal": 1, "error": 2, "warning": 3}
@@ -18,7 +20,7 @@ _ERROR_CODES = {
     -32001: 6,
     -32202: 9,
 }
-_COMPONENT_FAILED, _NO_ROUTE = 3, 9
+_COMPONENT_FAILED, _ORCHESTRATOR = 3, 9
 _STEP_IN_TEXT = re.compile(r"""\bstep ["'](?P<id>[^"']+)["']""")
 
 
@@ -92,8 +94,8 @@ def outcome_of(result: Any) -> dict[str, Any]:
     texts = [message, *causes, *(str(text) for each in stack for text in each.get("attachments") or [])]
     step = next((match["id"] for match in map(_STEP_IN_TEXT.search, texts) if match), None)
     code = _ERROR_CODES.get(error.get("code"))
-    if code == _COMPONENT_FAILED and message == "error routing component":
-        code = _NO_ROUTE
+    if code == _COMPONENT_FAILED and message == NO_ROUTE:
+        code = _ORCHESTRATOR
     # Before 0.11 the message only names the step; the cause is at the bottom of the stack.
     said = causes[-1] if causes and message.startswith('step "') else message
     data = [without_none(error=each.get("error"), attachments=each.get("attachments")) for each in stack]

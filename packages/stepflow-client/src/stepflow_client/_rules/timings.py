@@ -71,6 +71,11 @@ class Timings(NamedTuple):
     clock_difference: float = 10.0
     """Maximum difference between the clocks of servers that share a store; it only limits the search."""
 
+    retry_first_pause: float = 1.0
+    """Pause before inputs of a batch are run again for the first time; each later pause is longer."""
+    retry_longest_pause: float = 30.0
+    """Maximum length of these pauses."""
+
     store_poll: float = 0.005
     """How often a call checks whether another call has stored the same flow."""
     cancel_limit: float = 5.0

@@ -208,16 +208,18 @@ class Backoff:
         first: Seconds to wait after the first attempt.
         longest: Maximum number of seconds.
         factor: The factor by which each pause is longer than the previous one.
+        jitter: Whether each pause is random, between half of it and all of it, so that what failed at the same time is
+            not repeated at the same time. Default False.
     """
 
-    def __init__(self, first: float, longest: float, factor: float = 2.0) -> None:
-        self._first, self._longest, self._factor = first, longest, factor
+    def __init__(self, first: float, longest: float, factor: float = 2.0, *, jitter: bool = False) -> None:
+        self._first, self._longest, self._factor, self._jitter = first, longest, factor, jitter
         self._next = first
 
     def next(self) -> float:
         """Return the seconds to wait before the next attempt."""
         pause, self._next = self._next, min(self._next * self._factor, self._longest)
-        return pause
+        return random.uniform(pause / 2, pause) if self._jitter else pause
 
     def reset(self) -> None:
         """Start again with the first pause, after an attempt that succeeded."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
+    from os import PathLike
     from uuid import UUID
 
     from .._codec.requests import Variables
+    from .._rules.attempts import RetryOn
     from ..flows.file import FlowSource
     from ..progress import ProgressOption
     from ..result_cache import ResultCache
@@ -40,8 +42,35 @@ class RunOptions(_StartOptions, total=False):
     cache: ResultCache | None
 
 
+class MapOptions(TypedDict, total=False):
+    """The options of `StepflowClient.map`, except `output_type`; see there for their meaning and defaults."""
+
+    max_concurrency: int | None
+    chunk_size: int | None
+    ordered: bool
+    on_error: Literal["yield", "raise"]
+    variables: Variables | None
+    variables_from_env: bool
+    overrides: Any
+    check_input: bool
+    max_attempts: int | None
+    retry_on: RetryOn | None
+    idempotency_key: Callable[[Any], str | None] | None
+    idempotency_scope: str | None
+    journal: str | PathLike[str] | None
+    on_lost: Literal["fail", "rerun"]
+    on_cancel: Literal["detach", "cancel"]
+    timeout: float | None
+    progress: ProgressOption
+    total: int | None
+    labels: Mapping[str, str] | None
+
+
 class ClientOptions(RunOptions, SubmitOptions, total=False):
     """The options of `StepflowClient.with_options`."""
+
+    max_attempts: int | None
+    retry_on: RetryOn | None
 
 
 class EventOptions(TypedDict, total=False):
@@ -88,7 +117,22 @@ OPTIONS_OF = {
     "run": _START | RunOptions.__annotations__.keys(),
     "submit": _START | SubmitOptions.__annotations__.keys(),
     "find_run": frozenset({"idempotency_scope"}),
-    "map": frozenset({"variables", "variables_from_env", "max_concurrency", "on_cancel", "timeout", "progress"}),
+    # The others describe one batch, or mean something else in other methods.
+    "map": frozenset(
+        {
+            "variables",
+            "variables_from_env",
+            "max_concurrency",
+            "check_input",
+            "max_attempts",
+            "retry_on",
+            "idempotency_scope",
+            "labels",
+            "on_cancel",
+            "timeout",
+            "progress",
+        }
+    ),
     "get_result": frozenset({"timeout"}),
     "get_results": frozenset({"timeout"}),
     "rerun": frozenset({"labels", "timeout"}),

@@ -57,7 +57,7 @@ class Recorder:
         if labels is None:
             yield
             return
-        token = _labels.set(self._checked(labels))
+        token = _labels.set(self.check_labels(labels))
         try:
             yield
         finally:
@@ -70,12 +70,17 @@ class Recorder:
             InvalidArgumentError: If they are not labels, or if there is no history.
             StepflowClientError: If the history cannot be read.
         """
-        labels = self._checked(labels)
+        labels = self.check_labels(labels)
         assert self._history is not None
         found = self._history.search(labels=labels, server=same_server(self._server), limit=_MOST)
         return frozenset(entry.run_id for entry in found)
 
-    def _checked(self, labels: object) -> Mapping[str, str]:
+    def check_labels(self, labels: object) -> Mapping[str, str]:
+        """Return labels.
+
+        Raises:
+            InvalidArgumentError: If they are not labels, or if there is no history.
+        """
         found = check_mapping(labels, "labels")
         for name, value in found.items():
             check_text(value, f"labels[{name!r}]")

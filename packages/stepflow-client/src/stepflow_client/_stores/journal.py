@@ -4,6 +4,9 @@ It is one SQLite file (WAL, mode 0600), which only one process can open at a tim
 flow and of each chunk's inputs, the tag and the run of each chunk, and the outcomes of chunks that have ended; they do
 not contain the inputs. Each entry is stored with its own digest, so that damage to the file is an error and never a
 wrong outcome.
+
+If inputs of a chunk run again, the entry `repeated` has the number of the attempt and the outcomes that stay as they
+are; the others are those of the attempt. It replaces the entry `created` of the run before in one transaction.
 """
 
 from __future__ import annotations
@@ -32,7 +35,8 @@ CREATE TABLE IF NOT EXISTS entry (
     kind TEXT NOT NULL, number INTEGER NOT NULL, content BLOB NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (kind, number)
 ) WITHOUT ROWID
 """
-_Kind = Literal["batch", "since", "complete", "begun", "created", "ended"]
+_INSERT = "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?)"
+_Kind = Literal["batch", "since", "complete", "begun", "repeated", "created", "ended"]
 _OF_BATCH = 0
 """The number of entries about the whole batch; entries about a chunk have the chunk's number."""
 _RESUME = "the batch goes on from its last entry when it is started again with this journal"
@@ -86,7 +90,7 @@ class Journal:
         for number, kind in file.execute("SELECT number, kind FROM entry ORDER BY number, kind = 'begun' DESC"):
             if kind == "begun" and number == count:
                 count += 1
-            elif kind in ("begun", "created", "ended") and number not in range(count):
+            elif kind in ("begun", "repeated", "created", "ended") and number not in range(count):
                 raise self._unusable(f"the entry of chunk {count} is missing")
         return count
 
@@ -129,12 +133,9 @@ class Journal:
         return json.loads(zlib.decompress(content))
 
     def _add(self, kind: _Kind, content: Any, number: int = _OF_BATCH) -> None:
-        packed = zlib.compress(json.dumps(content).encode(), 1)
+        row = _row(kind, content, number)
         with self._opened() as file:
-            file.execute(
-                "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?)",
-                (kind, number, packed, _digest(kind, number, packed)),
-            )
+            file.execute(_INSERT, row)
 
     def begin(self, settings: Mapping[str, str]) -> str:
         """Return the tag of the batch: a new one for a new journal, or the stored one if the settings are the same.
@@ -187,13 +188,18 @@ class Journal:
         """
         if number >= self._count:
             return None
-        begun, run_id, ended = (self._find(kind, number) for kind in ("begun", "created", "ended"))
+        begun, repeated, run_id, ended = (
+            self._find(kind, number) for kind in ("begun", "repeated", "created", "ended")
+        )
         try:
             outcomes = None if ended is None else [_outcome(each) for each in ended]
             chunk = Chunk(number, **begun, run_id=run_id, outcomes=outcomes)
+            if repeated is not None:
+                chunk.attempt, chunk.settled = int(repeated["attempt"]), [*map(_outcome, repeated["settled"])]
             indexes = range(chunk.first, chunk.first + chunk.count)
             fits = chunk.first == first and (outcomes is None or [each.index for each in outcomes] == [*indexes])
-        except (TypeError, ValueError) as error:
+            fits = fits and {each.index for each in chunk.settled} < {*indexes}
+        except (TypeError, ValueError, KeyError) as error:
             raise self._unusable(error) from None
         if not fits:
             raise self._unusable(f"the outcomes of chunk {number} are not those of its inputs")
@@ -213,6 +219,15 @@ class Journal:
             self._add("begun", content, chunk.number)
             self._count = chunk.number + 1
 
+    def repeated(self, chunk: Chunk) -> None:
+        """Record that a chunk has started another attempt, whose run is about to be created."""
+        settled = [_fields(each) for each in chunk.settled]
+        row = _row("repeated", {"attempt": chunk.attempt, "settled": settled}, chunk.number)
+        with self._opened() as file, file:
+            file.execute("BEGIN")
+            file.execute(_INSERT, row)
+            file.execute("DELETE FROM entry WHERE kind = 'created' AND number = ?", (chunk.number,))
+
     def created(self, number: int, run_id: str) -> None:
         """Record the run of a chunk."""
         self._add("created", run_id, number)
@@ -222,16 +237,21 @@ class Journal:
         self._add("ended", [_fields(each) for each in outcomes], number)
 
 
+def _row(kind: _Kind, content: Any, number: int) -> tuple[str, int, bytes, bytes]:
+    packed = zlib.compress(json.dumps(content).encode(), 1)
+    return kind, number, packed, _digest(kind, number, packed)
+
+
 def _digest(kind: str, number: int, content: bytes) -> bytes:
     return hashlib.sha256(b"%b %d %b" % (kind.encode(), number, content)).digest()
 
 
 def _fields(outcome: Outcome) -> list[Any]:
     error = None if outcome.error is None else outcome.error.model_dump(mode="json")
-    return [outcome.index, outcome.key, outcome.run_id, outcome.status.value, outcome.output, error]
+    return [outcome.index, outcome.key, outcome.run_id, outcome.status.value, outcome.output, error, outcome.attempts]
 
 
 def _outcome(fields: list[Any]) -> Outcome:
-    index, key, run_id, status, output, error = fields
+    index, key, run_id, status, output, error, attempts = fields
     found = None if error is None else FlowError.model_validate(error)
-    return Outcome(index, key, run_id, ExecutionStatus(status), output, found)
+    return Outcome(index, key, run_id, ExecutionStatus(status), output, found, attempts=attempts)

@@ -4,14 +4,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from uuid import uuid4
 
 from .._base.lazy import lazy_module
 from .._codec import requests
-from .._codec.requests import RunArguments
-from .._data.arguments import check_integer
+from .._codec.idempotency import check_key
+from .._codec.requests import RunArguments, Variables
+from .._data.arguments import check_choice, check_flag, check_function, check_integer
 from .._data.values import check_json, encode, encode_plain
+from .._rules.attempts import RetryOn, RetryRule
 from .._shared.recorder import BatchRecorder
 from .._shared.workers import SyncSource, SyncWorkers
 from ..errors import InvalidArgumentError, JournalError
@@ -19,12 +24,14 @@ from ..types.statuses import ExecutionStatus
 
 if TYPE_CHECKING:
     from .. import types
+    from .._codec import typed
     from .._rules import chunks
     from .._rules.chunks import Chunk
     from .._stores.journal import Journal
     from ..types import FlowVariable, outcomes
     from ..types.outcomes import Outcome
 else:
+    typed = lazy_module("stepflow_client._codec.typed")
     types = lazy_module("stepflow_client.types")
     outcomes = lazy_module("stepflow_client.types.outcomes")
     chunks = lazy_module("stepflow_client._rules.chunks")
@@ -42,6 +49,53 @@ class Done(NamedTuple):
     seconds: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions:
+    """The options of one batch, as the caller gave them; `SyncStepflowClient.map` describes them."""
+
+    max_concurrency: int | None
+    chunk_size: int | None
+    ordered: bool
+    on_error: Literal["yield", "raise"]
+    variables: Variables | None
+    variables_from_env: bool
+    overrides: Any
+    output_type: Any
+    check_input: bool
+    max_attempts: int | None
+    retry_on: RetryOn | None
+    idempotency_key: Callable[[Any], str | None] | None
+    idempotency_scope: str | None
+    labels: Mapping[str, str] | None
+    journal: str | os.PathLike[str] | None
+    on_lost: Literal["fail", "rerun"]
+    on_cancel: Literal["detach", "cancel"]
+
+    def check(self) -> None:
+        """Check the options that `Batch` does not check.
+
+        Raises:
+            InvalidArgumentError: If one is invalid, or if they exclude each other.
+        """
+        check_choice(self.on_error, "on_error", ("yield", "raise"))
+        check_choice(self.on_cancel, "on_cancel", ("detach", "cancel"))
+        check_choice(self.on_lost, "on_lost", ("fail", "rerun"))
+        check_flag(self.check_input, "check_input")
+        if check_function(self.idempotency_key, "idempotency_key") is None:
+            return
+        for name, usual in (("journal", None), ("max_attempts", 1), ("chunk_size", 1)):
+            if getattr(self, name) not in (None, usual):
+                raise InvalidArgumentError(f"idempotency_key and {name} exclude each other", hint=_EXCLUDED[name])
+
+
+_EXCLUDED = {
+    "journal": "the same call with the same keys finds the runs after a crash, without a journal",
+    "max_attempts": "a key stands for one run, also if that has failed",
+    "chunk_size": "each input is a run of its own",
+}
+"""Why an option cannot be combined with idempotency keys."""
+
+
 class Batch:
     """The state of one batch."""
 
@@ -51,27 +105,27 @@ class Batch:
     declared: dict[str, FlowVariable]
     record: BatchRecorder
 
-    def __init__(
-        self,
-        chunk_size: int | None,
-        max_concurrency: int | None,
-        ordered: bool,
-        source: SyncSource,
-        servers: int,
-    ) -> None:
+    def __init__(self, options: BatchOptions, source: SyncSource, servers: int) -> None:
         """Check the limits and set the initial state."""
-        self.sizer = chunks.ChunkSizer(None if chunk_size is None else check_integer(chunk_size, "chunk_size", least=1))
-        self.lanes = chunks.lanes_of(requests.check_concurrency(max_concurrency), servers)
+        options.check()
+        self.options = options
+        self.retries = RetryRule(options.max_attempts, options.retry_on)
+        self.check_input: Callable[[Any, str], None] | None = None
+        """Checks an input against the schema of the flow."""
+        size = None if options.chunk_size is None else check_integer(options.chunk_size, "chunk_size", least=1)
+        is_keyed = options.idempotency_key is not None
+        self.sizer = chunks.ChunkSizer(1 if is_keyed else size)
+        limit = requests.check_concurrency(options.max_concurrency)
+        self.lanes = chunks.lanes_of(limit, servers, single=is_keyed)
         self.free = list(range(len(self.lanes)))
         self.lane_flows: dict[int, str] = {}
         """The id of the flow that the chunks of a lane share, by lane."""
-        self.ordered = ordered
+        self.ordered = options.ordered
         self.source = source
         self.exact = True
         self.ahead = chunks.ReadAhead(OLD_BYTES)
         self.tag = uuid4().hex
         self.journal: Journal | None = None
-        self.reruns = False
         self.found: dict[str, str] = {}
         """The runs that already existed when the batch began, by flow id."""
         self.workers: SyncWorkers[Done] = SyncWorkers()
@@ -81,6 +135,8 @@ class Batch:
         """The outcomes of finished chunks that were not yielded yet, by chunk number."""
         self.failure: Exception | None = None
         """The exception raised while reading the inputs."""
+        self.is_closed = False
+        """Whether nobody waits for the outcomes any more: no run is started."""
         self._left: list[Any] = []
         """Inputs that were read but did not fit into a chunk."""
         self._number = self._index = self._next = 0
@@ -106,7 +162,26 @@ class Batch:
             number = self._next if self.ordered else next(iter(self.done))
             ready += self.done.pop(number)
             self._next = max(self._next, number + 1)
-        return ready
+        return self._typed(ready)
+
+    def _typed(self, found: list[Outcome]) -> list[Outcome]:
+        output_type = self.options.output_type
+        return found if output_type is None else [typed.with_typed_outcome(each, output_type) for each in found]
+
+    def repeats(self, chunk: Chunk, found: list[Outcome]) -> bool:
+        """Start another attempt of a chunk if some of its inputs are to run again, and return whether it was started.
+
+        Args:
+            chunk: The chunk.
+            found: The outcomes of the current attempt.
+        """
+        again = {each.index for each in self.retries.chosen(self._typed(found), chunk.attempt)}
+        if not again:
+            return False
+        chunk.repeat(chunk.attempt + 1, [*chunk.settled, *(each for each in found if each.index not in again)])
+        if self.journal is not None:
+            self.journal.repeated(chunk)
+        return True
 
     def read_chunk(self) -> Chunk:
         """Read the inputs of the next chunk: as many as before, if the journal has the chunk.
@@ -129,6 +204,8 @@ class Batch:
             if fitting < len(values):
                 self._left = values[fitting:] + self._left
                 break
+            if self.options.idempotency_key is not None and chunk.values and not self._has_key(chunk, values[0]):
+                return chunks.Chunk(self._number, self._index, chunk.tag)
         chunk.digest = seen.hexdigest()
         if known is not None:
             if chunk.digest != known.digest and self.failure is None:
@@ -140,10 +217,26 @@ class Batch:
                 # Reading the inputs failed within the chunk: do not run it.
                 chunk.count = 0
                 return chunk
-            chunk.run_id, chunk.outcomes = known.run_id, known.outcomes
+            if known.settled:
+                chunk.repeat(known.attempt, known.settled)
+            chunk.attempt, chunk.run_id, chunk.outcomes = known.attempt, known.run_id, known.outcomes
         if chunk.count:
             self._number += 1
         return chunk
+
+    def _has_key(self, chunk: Chunk, given: Any) -> bool:
+        """Set the key of the only input of a chunk. Return False if there is none because the caller's function failed.
+
+        The exception is raised like one of the inputs: after the outcomes of the inputs before.
+        """
+        assert self.options.idempotency_key is not None
+        try:
+            key = self.options.idempotency_key(given)
+            chunk.idempotency_key = None if key is None else check_key(key)
+        except Exception as error:
+            self.failure = error
+            return False
+        return True
 
     def _next_inputs(self, most: int) -> list[Any]:
         if self._left:
@@ -164,7 +257,7 @@ class Batch:
             is_known: Whether the journal has the chunk with its number of inputs, so that all of them fit.
         """
         # Almost always, all inputs are plain JSON and fit: then they are checked and encoded in one step.
-        text = encode_plain(values)
+        text = encode_plain(values) if self.check_input is None else None
         if text is not None and (is_known or chunk.size + len(text) <= self.ahead.most_bytes):
             count, text = len(values), text[1:-1]
             self.ahead.note(count, len(text))
@@ -184,26 +277,29 @@ class Batch:
             if not is_known and chunk.count and chunk.size + size > self.ahead.most_bytes:
                 return place
             self._add(chunk, value, said)
-            seen.update(b"," + (said if isinstance(said, bytes) else b""))
+            seen.update(b"," + (said if isinstance(said, bytes) else said.text))
         self.ahead.note(max(1, len(chunk.values) - began), chunk.size - before)
         return len(values)
 
     def _checked(self, given: Any) -> tuple[Any, bytes | _Refusal]:
         if isinstance(given, Exception):
             return None, _Refusal(str(given))
+        value, text = given, b""
         try:
             value = check_json(given, "the input", exact_integers=self.exact)
-            return value, encode(value)
+            text = encode(value)
+            if self.check_input is not None:
+                self.check_input(value, "the input")
         except InvalidArgumentError as error:
-            return given, _Refusal(error.message)
+            return value, _Refusal(error.message, error.hint, text)
+        return value, text
 
     def _add(self, chunk: Chunk, value: Any, said: bytes | _Refusal) -> None:
         index, key = self._index, chunks.key_of(value)
         self._index += 1
         chunk.count += 1
         if isinstance(said, _Refusal):
-            error = types.FlowError(message=said.message, code=types.ErrorCode.INVALID_INPUT)
-            chunk.refused.append(outcomes.Outcome(index, key, None, ExecutionStatus.FAILED, None, error))
+            chunk.refused.append(refused(index, key, said.message, said.hint))
             return
         chunk.size += len(said) + 1
         chunk.indexes.append(index)
@@ -216,3 +312,12 @@ class _Refusal(NamedTuple):
     """Why an input cannot be sent."""
 
     message: str
+    hint: str | None = None
+    text: bytes = b""
+    """The input as JSON, if it can be written."""
+
+
+def refused(index: int, key: str | int | None, message: str, hint: str | None = None) -> Outcome:
+    """Return the outcome of an input that cannot be sent."""
+    error = types.FlowError(message=message, code=types.ErrorCode.INVALID_INPUT, hint=hint)
+    return outcomes.Outcome(index, key, None, ExecutionStatus.FAILED, None, error, attempts=0)

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
     from .. import types
     from .._codec import component_list, responses, typed
+    from .._rules.attempts import RetryOn
     from .._shared import streams
     from .._shared.options import ClientOptions, SubmitOptions
     from .._shared.streams import SyncEventStream, SyncOutcomeStream, SyncRunPager
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from ..types.account import RunAccount
     from ..types.comparison import RunComparison
     from ..types.reruns import RerunPlan, RerunResult
+    from . import batch
     from .batches import BatchRunner
     from .blobs import BlobStore
     from .caching import CachedRuns
@@ -100,6 +102,7 @@ else:
     responses = lazy_module("stepflow_client._codec.responses")
     typed = lazy_module("stepflow_client._codec.typed")
     types = lazy_module("stepflow_client.types")
+    batch = lazy_module("stepflow_client._async.batch")
 
 _UNLABELLED: AbstractContextManager[None] = nullcontext()
 
@@ -265,7 +268,8 @@ class SyncStepflowClient(Guiding, Picklable):
     def _batches(self) -> BatchRunner:
         from .batches import BatchRunner
 
-        return BatchRunner(self._connection, self._flows, self._creator, self._runs, self._waiter, self._recorder)
+        parts = (self._connection, self._flows, self._creator, self._runs, self._waiter, self._recorder)
+        return BatchRunner(*parts, keyed=lambda: self._keyed)
 
     @cached_property
     def _cached(self) -> CachedRuns:
@@ -383,8 +387,9 @@ class SyncStepflowClient(Guiding, Picklable):
         handles use the options too.
 
         Args:
-            **options: The options of `run` (except `output_type`), `submit` and `map`. A method ignores those that it
-                does not have. An argument of a call replaces the option; entries of `variables` are added to it.
+            **options: The options of `run` (except `output_type`) and `submit`, and `max_attempts` and `retry_on` of
+                `map`. A method ignores those that it does not have. An argument of a call replaces the option; entries
+                of `variables` are added to it.
 
         Raises:
             InvalidArgumentError: If there is no such option.
@@ -870,12 +875,20 @@ class SyncStepflowClient(Guiding, Picklable):
         variables: Variables | None = None,
         variables_from_env: bool = False,
         overrides: Any = None,
+        output_type: type[OutputT] | TypeAdapter[OutputT] | None = None,
+        check_input: bool = False,
+        max_attempts: int | None = None,
+        retry_on: RetryOn | None = None,
+        idempotency_key: Callable[[Any], str | None] | None = None,
+        idempotency_scope: str | None = None,
         journal: str | os.PathLike[str] | None = None,
         on_lost: Literal["fail", "rerun"] = "fail",
         on_cancel: Literal["detach", "cancel"] = "detach",
         timeout: float | None = None,
         progress: ProgressOption = False,
-    ) -> SyncOutcomeStream:
+        total: int | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> SyncOutcomeStream[OutputT]:
         """Run a flow on any number of inputs and yield one outcome for each.
 
         An input is read only when there is room for it, so the inputs may be endless, and neither inputs nor outcomes
@@ -908,6 +921,20 @@ class SyncStepflowClient(Guiding, Picklable):
             variables: Values of the flow's variables for all inputs, as for `run`.
             variables_from_env: Whether to read missing variables from the environment, as for `run`. Default False.
             overrides: Changes to steps for all inputs, as for `run`.
+            output_type: The type of the outputs, as for `run`. An output that does not match makes the outcome a
+                failure with the code `invalid_output`, whose `unwrap` raises the OutputTypeError.
+            check_input: Whether to check each input against the flow's input schema. One that does not match fails on
+                its own, with the code `invalid_input`, without a run. Default False.
+            max_attempts: Maximum number of times that an input is run if it fails. Each attempt is a run of the inputs
+                of a chunk that failed, after a pause of about 1, 2, 4 ... 30 seconds; the chunk's outcomes wait for
+                it. None, the default, runs each input once.
+            retry_on: The failures after which an input is run again: error codes, such as `{"component_failed"}`, or a
+                function of its `Outcome` that returns whether to run it again. Default: those whose `error` is
+                retryable. Steps that have run, run again with the input. Needs `max_attempts`.
+            idempotency_key: A function of an input that returns its key, as for `run`; None for an input without one.
+                Each input is then a run of its own, and an input whose key has a run already gets the outcome of that
+                run. Excludes `journal`, which it replaces, `max_attempts` and `chunk_size`.
+            idempotency_scope: What the keys identify, whatever the version of the flow, as for `run`.
             journal: The path of a file that records the batch's progress, so that the same call with the same inputs
                 continues after a crash: it yields the recorded outcomes, takes over the runs that were created, and
                 creates the others. Requires a server of 0.10 or newer whose store survives as long. Only one batch at a
@@ -919,9 +946,11 @@ class SyncStepflowClient(Guiding, Picklable):
                 them running; `cancel` marks them as cancelled.
             timeout: Seconds until the last outcome, from the call on. None, the default, sets no limit. An input that
                 is slow to be read is waited for.
-            progress: True shows the number of outcomes, as for `run`, and the total if the inputs have a length. Or a
-                function that is called with a `Progress` at the beginning, after outcomes and at the end. Default
-                False.
+            progress: True shows the number of outcomes, as for `run`, and the total if it is known. Or a function that
+                is called with a `Progress` at the beginning, after outcomes and at the end. Default False.
+            total: The number of inputs, for the progress. None, the default: the length of `inputs`, or what
+                `read_inputs` expects.
+            labels: Labels to find the batch by, as for `run`; they are recorded with its first run.
 
         Raises:
             FlowFileError: If the flow's file cannot be read.
@@ -930,18 +959,21 @@ class SyncStepflowClient(Guiding, Picklable):
                 damaged or in use by another batch, or if it cannot be read or written.
             InvalidFlowError: If the server refuses the flow.
             RunFailedError: If an input does not succeed, with `on_error="raise"`.
+            OutputTypeError: If an output does not match `output_type`, with `on_error="raise"`.
             RunTimeoutError: If the timeout expires. The runs continue, unless `on_cancel` is `cancel`. A
                 RequestTimeoutError if it expires before the first run is created.
             AmbiguousRunError: If the client cannot tell whether a chunk's run was created. With a journal, making the
                 same call later finds out.
             TransportError: If the server cannot be reached.
-            UnsupportedByServerError: If a journal is given and the server is older than 0.10, where a chunk's run
-                cannot be recognised after a crash.
+            UnsupportedByServerError: If a journal or an idempotency key is given and the server is older than 0.10,
+                where a run cannot be recognised after a crash.
         """
         _check_progress(progress)
-        outcomes = self._batches.map(
-            flow,
-            inputs,
+        typed.check_output_type(output_type)
+        expected = requests.check_limit(total, "total")
+        if labels is not None:
+            self._recorder.check_labels(labels)
+        options = batch.BatchOptions(
             max_concurrency=max_concurrency,
             chunk_size=chunk_size,
             ordered=ordered,
@@ -949,13 +981,20 @@ class SyncStepflowClient(Guiding, Picklable):
             variables=variables,
             variables_from_env=variables_from_env,
             overrides=overrides,
+            output_type=output_type,
+            check_input=check_input,
+            max_attempts=max_attempts,
+            retry_on=retry_on,
+            idempotency_key=idempotency_key,
+            idempotency_scope=idempotency_scope,
+            labels=labels,
             journal=journal,
             on_lost=on_lost,
             on_cancel=on_cancel,
-            deadline=deadline_of(timeout),
         )
+        outcomes = self._batches.map(flow, inputs, options, deadline=deadline_of(timeout))
         if progress is not False:
-            outcomes = self._reporter.counted(outcomes, inputs, progress)
+            outcomes = self._reporter.counted(outcomes, inputs, progress, expected)
         return streams.SyncOutcomeStream(traced_stream(self._connection, "map", outcomes))
 
     def get_result(

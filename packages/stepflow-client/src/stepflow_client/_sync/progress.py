@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .._base.logging import logger
 from .._codec import requests, run_states
 from .._display.progress import progress_shown
+from .._records.inputs import InputStream
 from .._rules.batch_count import BatchCount
 from .._rules.deadline import deadline_of, deadline_scope, has_passed
 from .._rules.ending import is_given_up
@@ -78,16 +79,20 @@ class ProgressReporter:
         return run
 
     def counted(
-        self, outcomes: Generator[Outcome, None], inputs: Any, progress: ProgressOption
+        self, outcomes: Generator[Outcome, None], inputs: Any, progress: ProgressOption, total: int | None
     ) -> Generator[Outcome, None, None]:
         """Yield the outcomes of a batch, and report how many there have been.
 
         Args:
             outcomes: The outcomes.
-            inputs: The inputs; their number is known if they have a length.
+            inputs: The inputs; their number is known if they have a length, and estimated if they are from a file.
             progress: How to report the progress.
+            total: Their number, if the caller has given it.
         """
-        count = BatchCount(len(inputs) if isinstance(inputs, Sized) else None)
+        count = BatchCount(len(inputs) if total is None and isinstance(inputs, Sized) else total)
+        file = inputs if count.expected is None and isinstance(inputs, InputStream) else None
+        if file is not None:
+            count.expected = file.expected
         with progress_shown(progress) as report:
             report(count.progress())
             shown = time.monotonic()
@@ -95,6 +100,8 @@ class ProgressReporter:
                 for outcome in each_of:
                     count.note(outcome)
                     if time.monotonic() - shown >= _EVERY:
+                        if file is not None:
+                            count.expected = file.expected
                         report(count.progress())
                         shown = time.monotonic()
                     yield outcome

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Set
 from typing import TYPE_CHECKING, Any
 
-from .._data.arguments import check_seconds, check_texts, wrong
+from .._data.arguments import check_seconds, wrong
 from .._rules.deadline import current_deadline, deadline_of, deadline_scope
 from .._rules.transient import TRANSIENT_ERRORS
 from ..errors import RequestTimeoutError

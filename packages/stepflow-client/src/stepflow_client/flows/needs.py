@@ -6,7 +6,7 @@ fail. Runs that would succeed on a server are not rejected here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +20,7 @@ from .json_schema import definitions_of, fields_of
 if TYPE_CHECKING:
     from ..types import FlowVariable
 
-__all__ = ["STEP_KEYS", "FlowNeeds", "certain_reads", "check_inputs", "check_variable_names", "needs_of"]
+__all__ = ["STEP_KEYS", "FlowNeeds", "certain_reads", "check_inputs", "check_variable_names", "input_check", "needs_of"]
 
 STEP_KEYS = ("id", "component", "input", "onError", "mustExecute", "metadata")
 """The keys of a step. Servers silently drop other keys."""
@@ -216,17 +216,31 @@ def check_inputs(flow: Mapping[str, Any], inputs: Sequence[Any]) -> None:
         InvalidArgumentError: If an input does not match. The message names the place in the input, and the hint says
             how to fix it.
     """
+    check = input_check(flow)
+    if check is None:
+        return
+    for index, value in enumerate(inputs):
+        check(value, f"input {index}" if len(inputs) > 1 else "the input")
+
+
+def input_check(flow: Mapping[str, Any]) -> Callable[[Any, str], None] | None:
+    """Return a function that checks an input like `check_inputs`; None if the flow accepts any input.
+
+    Its second argument names the input for the message.
+    """
     schema = declared_schema(flow, "input")
     if not isinstance(schema, Mapping):
-        return
+        return None
     from .json_schema import mismatches
     from .source import node_of
 
     defs = definitions_of(schema, flow["schemas"].get("$defs"))
-    for index, value in enumerate(inputs):
+
+    def check(value: Any, which: str) -> None:
         wrong = next(mismatches(node_of(value), schema, defs), None)
         if wrong is not None:
-            which = f"input {index}" if len(inputs) > 1 else "the input"
             raise InvalidArgumentError(
                 f"{which} does not fit the flow's schema: {wrong.message} (at {wrong.path})", hint=wrong.hint
             )
+
+    return check

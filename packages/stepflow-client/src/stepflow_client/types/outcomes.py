@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, fields
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Self
 
-from .results import _NO_OUTPUT, FlowErrorOrNone, FlowResult, OutputT, Typed, failure
+from .._data.values import check_json
+from ..errors import OutputTypeError
+from .results import _NO_OUTPUT, ErrorCode, FlowErrorOrNone, FlowResult, OutputT, Typed, failure
 from .statuses import FAILED_STATUSES, ExecutionStatus
 
 __all__ = ["Outcome"]
@@ -35,11 +37,19 @@ class Outcome(Typed[OutputT]):
     """The reason for the failure; None if the input did not fail."""
     duration: float | None = field(default=None, compare=False)
     """Seconds from the request that created the run until its results were available. None for an input that was not
-    run, or whose outcome was read from a journal."""
+    run, or whose outcome was read from a journal. If it was run more than once, the time of its last run."""
+    attempts: int = 1
+    """How often the input was run: more than once only with `max_attempts`. 0 for an input that could not be sent."""
 
     @classmethod
     def _of_successes(
-        cls, run_id: str, indexes: list[int], keys: list[str | int | None], outputs: list[Any], duration: float
+        cls,
+        run_id: str,
+        indexes: list[int],
+        keys: list[str | int | None],
+        outputs: list[Any],
+        duration: float,
+        attempts: int,
     ) -> list[Self]:
         """Return the outcomes of inputs that have all succeeded in one run.
 
@@ -54,6 +64,7 @@ class Outcome(Typed[OutputT]):
             outputs,
             repeat(None),
             repeat(duration),
+            repeat(attempts),
         )
         for each, column in zip(fields(cls), columns, strict=True):
             deque(map(getattr(cls, each.name).__set__, made, column), maxlen=0)
@@ -80,7 +91,10 @@ class Outcome(Typed[OutputT]):
         return FlowResult(run_id=self.run_id or "", status=self.status, output=self.output, error=self.error)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the outcome as plain JSON data: with `output` if it is a success, else with `error`."""
+        """Return the outcome as plain JSON data: with `output` if it is a success, else with `error`.
+
+        It has `attempts` if the input was run more than once.
+        """
         record: dict[str, Any] = {
             "index": self.index,
             "key": self.key,
@@ -88,7 +102,8 @@ class Outcome(Typed[OutputT]):
             "status": self.status.value,
         }
         if self.is_success:
-            record["output"] = self.output
+            # An output of an `output_type` is not plain.
+            record["output"] = check_json(self.output, "the output", exact_integers=False)
         else:
             error = self.error
             record["error"] = {
@@ -96,13 +111,14 @@ class Outcome(Typed[OutputT]):
                 "message": error.message if error is not None else f"the run was {self.status.value}",
                 "step_id": error.step_id if error is not None else None,
             }
-        return record
+        return record | {"attempts": self.attempts} if self.attempts > 1 else record
 
     def unwrap(self) -> OutputT:
         """Return the output of a success.
 
         Raises:
             RunFailedError: If it is not a success; the error's `result` is `result`.
+            OutputTypeError: If the run succeeded, but its output does not match the `output_type` of `map`.
         """
         self.raise_for_failure()
         output: OutputT = self.output
@@ -113,7 +129,11 @@ class Outcome(Typed[OutputT]):
 
         Raises:
             RunFailedError: If it is not; the error's `result` is `result`.
+            OutputTypeError: If the run succeeded, but its output does not match the `output_type` of `map`.
         """
+        if self.error is not None and self.error.code is ErrorCode.INVALID_OUTPUT:
+            message, details = f"input {self.index}: {self.error.message}", self.error.details
+            raise OutputTypeError(message, run_id=self.run_id, details=details, result=self.result)
         if not self.is_success:
             raise failure(self.result, f"input {self.index}")
         return self

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from ..errors import RunFailedError
 from .models import Model, from_number
 from .shown import Shown
-from .statuses import FAILED_STATUSES, STATUS_NUMBERS, ExecutionStatus, _OpenEnum
+from .statuses import FAILED_STATUSES, NO_ROUTE, STATUS_NUMBERS, ExecutionStatus, _OpenEnum
 
 __all__ = ["ErrorCode", "ExecutionStatus", "FlowError", "FlowResult", "OutputT"]
 
@@ -41,9 +41,13 @@ class ErrorCode(_OpenEnum):
     LOST_BEFORE_START = "lost_before_start"
     """As `LOST`, but the server (0.12 and newer) lists no step of the item as started. A server that is still executing
     the run, although it has given it up, may start them later."""
+    INVALID_OUTPUT = "invalid_output"
+    """The run succeeded, but its output does not match the `output_type` of `map`. Only the client sets this code."""
 
 
-_RETRYABLE = frozenset({ErrorCode.TIMEOUT, ErrorCode.UNREACHABLE, ErrorCode.RESOURCE_UNAVAILABLE})
+_RETRYABLE = frozenset(
+    {ErrorCode.TIMEOUT, ErrorCode.UNREACHABLE, ErrorCode.RESOURCE_UNAVAILABLE, ErrorCode.LOST_BEFORE_START}
+)
 _ERROR_NUMBERS = dict(zip(range(1, 11), ErrorCode, strict=False))
 
 # On the wire these are numbers; a member's place in its enumeration is its number.
@@ -74,11 +78,14 @@ class FlowError(Model):
 
     @property
     def is_retryable(self) -> bool:
-        """Whether the same run may soon succeed: after a timeout, or if a worker or a resource was not available.
+        """Whether the same run may soon succeed: after a timeout, if a worker or a resource was not available, or if
+        the server lost the run before it started.
 
-        Steps that ran, also the failed one, run again.
+        Servers report a worker that is not connected like a component that no plugin has: "error routing component".
+        Steps that ran, also one that timed out or whose worker died, run again.
         """
-        return self.code in _RETRYABLE
+        is_routing = self.code is ErrorCode.ORCHESTRATOR and self.message == NO_ROUTE
+        return is_routing or self.code in _RETRYABLE
 
 
 if TYPE_CHECKING:

@@ -55,6 +55,9 @@ _FINAL = frozenset(
 FAILED_STATUSES = frozenset({ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED})
 """The statuses of a failure."""
 
+NO_ROUTE = "error routing component"
+"""The message of servers of every release if no plugin executes a component: there is none, or its worker is away."""
+
 # Part of the public types, and pickled under this module name.
 ExecutionStatus.__module__ = "stepflow_client.types"
 

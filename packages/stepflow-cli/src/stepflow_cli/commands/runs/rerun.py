@@ -13,7 +13,8 @@ from ...inputs.flow import load_flow_or_id
 from ...inputs.values import Values
 from ...output.messages import note, waiting
 from ...output.view import Column, Output, View
-from ...params.flow import history_options, inputs_option, value_options
+from ...params.batch import inputs_option
+from ...params.flow import history_options, value_options
 from ...params.options import file_output_options, option_in, server_options, timeout_option
 from ...params.parsing import Command
 from ...params.runs import run_argument
