@@ -47,10 +47,13 @@ def count(input: dict[str, Any]) -> Any:
 
 
 @server.component
-def present(input: dict[str, Any]) -> Any:
-    """Fail unless the file `file` exists, otherwise return `value`."""
-    if not os.path.exists(input["file"]):
+async def present(input: dict[str, Any]) -> Any:
+    """Return `value` if the file `file` exists, after sleeping for `seconds`; otherwise fail, or return `missing`."""
+    if not os.path.exists(input["file"]):  # noqa: ASYNC240 - a local file
+        if "missing" in input:
+            return input["missing"]
         raise RuntimeError(f"{input['file']} is missing")
+    await asyncio.sleep(input.get("seconds", 0))
     return input.get("value")
 
 

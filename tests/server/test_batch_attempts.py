@@ -29,7 +29,7 @@ from stepflow_client import (
 )
 
 from tests.differences import has
-from tests.server.flows import FAIL, PRESENT, one_step, unique
+from tests.server.flows import PRESENT, one_step, unique
 from tests.timings import set_timings
 
 pytestmark = [pytest.mark.anyio]
@@ -59,9 +59,9 @@ async def runs_of(client: Any, flow: dict[str, Any]) -> list[Any]:
     return list((await client.list_runs(flow_name=flow["name"])).runs)
 
 
-def missing(marker: Path, count: int, every: int) -> list[dict[str, Any]]:
+def missing(marker: Path, count: int, every: int, **more: Any) -> list[dict[str, Any]]:
     """Inputs of `PRESENT`; some of them fail until the marker is there."""
-    return [{"value": n, "file": str(marker if n % every == 0 else Path(__file__))} for n in range(count)]
+    return [{"value": n, "file": str(marker if n % every == 0 else Path(__file__)), **more} for n in range(count)]
 
 
 def touching(marker: Path) -> Callable[[Outcome[Any]], bool]:
@@ -105,12 +105,12 @@ async def test_an_input_that_never_succeeds_has_its_last_outcome(client: Any) ->
 
 
 async def test_only_what_is_retryable_or_named_runs_again(client: Any) -> None:
-    failing = one_step(FAIL, {"message": "no"})
+    failing = {"steps": [], "output": {"$input": "missing"}}
     for options, attempts in (
         ({}, 1),
         ({"max_attempts": 2}, 1),
-        ({"max_attempts": 2, "retry_on": {"component_failed"}}, 2),
-        ({"max_attempts": 2, "retry_on": ErrorCode.COMPONENT_FAILED}, 2),
+        ({"max_attempts": 2, "retry_on": {"expression_failed"}}, 2),
+        ({"max_attempts": 2, "retry_on": ErrorCode.EXPRESSION_FAILED}, 2),
         ({"max_attempts": 2, "retry_on": ["lost", "timeout"]}, 1),
         ({"max_attempts": 2, "retry_on": lambda outcome: outcome.key == "again"}, 1),
     ):
@@ -169,17 +169,14 @@ async def test_no_run_is_started_once_the_batch_has_ended(client: Any, monkeypat
 async def test_the_run_of_the_current_attempt_is_cancelled(client: Any, release: str, tmp_path: Path) -> None:
     if not has(release, "background"):
         pytest.skip("runs of older servers cannot be cancelled: the request that creates one is held")
-    marker = tmp_path / "marker"
-    steps = [
-        {"id": "present", "component": PRESENT, "input": {"$input": "$"}},
-        {"id": "sleep", "component": "/python/sleep", "input": {"seconds": {"$step": "present"}}},
-    ]
-    flow = {"name": unique("cancelled"), "steps": steps, "output": {"$step": "sleep"}}
-    options = {"max_attempts": 2, "retry_on": touching(marker), "on_cancel": "cancel", "timeout": 2.0}
+    # Without its file, the component returns at once, and the output is of the wrong type.
+    marker, flow = tmp_path / "marker", one_step(PRESENT, name=unique("cancelled"))
+    options = {"output_type": int, "max_attempts": 2, "retry_on": touching(marker)}
+    slow = {"file": str(marker), "missing": "text", "seconds": 9, "value": 1}
     with pytest.raises(RunTimeoutError):
-        await collect(client, flow, [{"file": str(marker), "value": 5}], **options)
+        await collect(client, flow, [slow], on_cancel="cancel", timeout=4.0, **options)
     runs = sorted(await runs_of(client, flow), key=lambda run: run.run_id)
-    assert [run.status.value for run in runs] == ["failed", "cancelled"]
+    assert [run.status.value for run in runs] == ["completed", "cancelled"]
 
 
 class Doubled(BaseModel):
@@ -259,8 +256,14 @@ class TestJournal:
 
     async def test_attempts_are_recorded(self, client: Any, tmp_path: Path) -> None:
         marker, flow = tmp_path / "marker", one_step(PRESENT, name=unique("kept"))
-        inputs = missing(marker, 30, every=4)
-        options = {"max_attempts": 2, "retry_on": touching(marker), "chunk_size": 10, "journal": tmp_path / "j"}
+        inputs = missing(marker, 30, every=4, missing="text")
+        options = {
+            "output_type": int,
+            "max_attempts": 2,
+            "retry_on": touching(marker),
+            "chunk_size": 10,
+            "journal": tmp_path / "j",
+        }
         first = await collect(client, flow, inputs, **options)
         assert [outcome.output for outcome in first] == list(range(30))
         assert 2 in {outcome.attempts for outcome in first}
@@ -274,12 +277,12 @@ class TestJournal:
         self, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         marker, flow = tmp_path / "marker", one_step(PRESENT, name=unique("between"))
-        inputs = missing(marker, 20, every=7)
-        options = {"max_attempts": 2, "retry_on": touching(marker), "journal": tmp_path / "j", "chunk_size": 20}
+        inputs = missing(marker, 20, every=7, missing="text")
+        options = {"output_type": int, "max_attempts": 2, "retry_on": touching(marker), "chunk_size": 20}
         usual = client._connection.timings
         monkeypatch.setattr(client._connection, "timings", usual._replace(retry_first_pause=60.0))
         with pytest.raises(RunTimeoutError):
-            await collect(client, flow, inputs, timeout=3.0, **options)
+            await collect(client, flow, inputs, journal=tmp_path / "j", timeout=3.0, **options)
         assert len(await runs_of(client, flow)) == 1
         monkeypatch.setattr(client._connection, "timings", usual)
         # The attempt that was begun is made, also by a call that asks for none.
