@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 import pytest
-from stepflow_client import RunOptions, StepflowClient, StepflowExecutor, SubmitOptions
+from stepflow_client import MapOptions, RunOptions, StepflowClient, StepflowExecutor, SubmitOptions
 
 
 def keywords(method: Any) -> set[str]:
@@ -21,6 +21,7 @@ def keywords(method: Any) -> set[str]:
         (RunOptions, StepflowExecutor.run),
         (SubmitOptions, StepflowClient.submit),
         (SubmitOptions, StepflowExecutor.submit),
+        (MapOptions, StepflowClient.map),
     ],
 )
 def test_options_are_the_keywords_of_the_method(options: Any, method: Any) -> None:

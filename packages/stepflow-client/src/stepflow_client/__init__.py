@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ._records.inputs import InputStream, read_inputs
     from ._records.outcomes import OutcomeWriter, write_outcomes
     from ._rules.transient import RetryPolicy
-    from ._shared.options import ClientOptions, RunOptions, SubmitOptions
+    from ._shared.options import ClientOptions, MapOptions, RunOptions, SubmitOptions
     from ._shared.streams import EventStream, OutcomeStream, RunPager, SyncEventStream, SyncOutcomeStream, SyncRunPager
     from ._sync.client import SyncStepflowClient
     from ._sync.handle import SyncRunHandle
@@ -149,6 +149,7 @@ __all__ = [
     "ListStepsResponse",
     "LogConfig",
     "LogEntry",
+    "MapOptions",
     "NotFoundError",
     "Outcome",
     "OutcomeStream",
@@ -223,7 +224,7 @@ _find, _names = lazy_names(
         "_records.inputs": ["InputStream", "read_inputs"],
         "_records.outcomes": ["OutcomeWriter", "write_outcomes"],
         "_rules.transient": ["RetryPolicy"],
-        "_shared.options": ["ClientOptions", "RunOptions", "SubmitOptions"],
+        "_shared.options": ["ClientOptions", "MapOptions", "RunOptions", "SubmitOptions"],
         "_shared.streams": [
             "EventStream",
             "OutcomeStream",

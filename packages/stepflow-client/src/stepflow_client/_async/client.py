@@ -789,7 +789,8 @@ class StepflowClient(Picklable):
         on_lost: Literal["fail", "rerun"] = "fail",
         on_cancel: Literal["detach", "cancel"] = "detach",
         progress: ProgressOption = False,
-    ) -> OutcomeStream:
+        output_type: type[OutputT] | TypeAdapter[OutputT] | None = None,
+    ) -> OutcomeStream[OutputT]:
         """Run a flow on any number of inputs and yield one outcome for each.
 
         An input is read only when there is room for it, so the inputs may be endless, and neither inputs nor outcomes
@@ -834,8 +835,12 @@ class StepflowClient(Picklable):
             progress: True shows the number of outcomes, as for `run`, and the total if the inputs have a length. Or a
                 function that is called with a `Progress` at the beginning, after outcomes and at the end. Default
                 False.
+            output_type: The type of the outputs, as for `run`. An output that does not match it makes a failed outcome,
+                whose error says why; with `on_error="raise"` it raises an OutputTypeError. A journal records outputs as
+                JSON.
 
         Raises:
+            OutputTypeError: If an output does not match `output_type`, with `on_error="raise"`.
             FlowFileError: If the flow's file cannot be read.
             InvalidArgumentError: If an argument is invalid.
             JournalError: If the journal belongs to another flow or to other inputs, variables or overrides, if it is
@@ -849,6 +854,8 @@ class StepflowClient(Picklable):
                 cannot be recognised after a crash.
         """
         _check_progress(progress)
+        if output_type is not None:
+            typed.check_output_type(output_type)
         outcomes = self._batches.map(
             flow,
             inputs,
@@ -863,6 +870,10 @@ class StepflowClient(Picklable):
             on_lost=on_lost,
             on_cancel=on_cancel,
         )
+        if output_type is not None:
+            from .typed_outcomes import typed_outcomes
+
+            outcomes = typed_outcomes(outcomes, output_type, on_error)
         if progress is not False:
             outcomes = self._reporter.counted(outcomes, inputs, progress)
         return streams.OutcomeStream(outcomes)

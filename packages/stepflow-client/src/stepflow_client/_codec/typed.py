@@ -6,6 +6,7 @@ import functools
 import operator
 import types
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, NotRequired, Required, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import typing_extensions
@@ -13,9 +14,10 @@ from pydantic import AfterValidator, PydanticUserError, TypeAdapter, ValidationE
 
 from .._data.expressions import write_path
 from ..errors import InvalidArgumentError, OutputTypeError
-from ..types import FlowResult
+from ..types import ExecutionStatus, FlowError, FlowResult
+from ..types.outcomes import Outcome
 
-__all__ = ["check_output_type", "with_typed_output"]
+__all__ = ["check_output_type", "with_typed_outcome", "with_typed_output"]
 
 
 def check_output_type(output_type: Any) -> None:
@@ -36,8 +38,31 @@ def with_typed_output(result: FlowResult[Any], output_type: Any) -> FlowResult[A
     """
     if output_type is None or not result.is_success:
         return result
+    return result.model_copy(update={"output": _converted(result, output_type)})
+
+
+def with_typed_outcome(outcome: Outcome[Any], output_type: Any, on_error: str) -> Outcome[Any]:
+    """Return an outcome with its output converted to a type. One that is not a success is returned unchanged.
+
+    An output that does not match the type makes a failed outcome: one of them does not end a batch.
+
+    Raises:
+        OutputTypeError: If the output does not match the type, and `on_error` is `raise`.
+    """
+    if not outcome.is_success:
+        return outcome
     try:
-        output = _adapter(output_type).validate_python(result.output)
+        return replace(outcome, output=_converted(outcome, output_type))
+    except OutputTypeError as error:
+        if on_error == "raise":
+            raise
+        reason = FlowError(message=error.message, details=error.details)
+        return replace(outcome, status=ExecutionStatus.FAILED, output=None, error=reason)
+
+
+def _converted(source: FlowResult[Any] | Outcome[Any], output_type: Any) -> Any:
+    try:
+        return _adapter(output_type).validate_python(source.output)
     except ValidationError as error:
         found = [
             {"path": write_path(each["loc"]), "message": each["msg"]} for each in error.errors(include_input=False)
@@ -45,12 +70,11 @@ def with_typed_output(result: FlowResult[Any], output_type: Any) -> FlowResult[A
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         name = getattr(output_type, "__name__", str(output_type))
         raise OutputTypeError(
-            f"the output of run {result.run_id} does not fit {name}: {found[0]['path']}: {found[0]['message']}{more}",
-            run_id=result.run_id,
+            f"the output of run {source.run_id} does not fit {name}: {found[0]['path']}: {found[0]['message']}{more}",
+            run_id=source.run_id,
             details=found,
-            result=result,
+            result=source if isinstance(source, FlowResult) else source.result,
         ) from None
-    return result.model_copy(update={"output": output})
 
 
 def _adapter(output_type: Any) -> TypeAdapter[Any]:

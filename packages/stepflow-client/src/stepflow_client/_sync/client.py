@@ -790,7 +790,8 @@ class SyncStepflowClient(Picklable):
         on_lost: Literal["fail", "rerun"] = "fail",
         on_cancel: Literal["detach", "cancel"] = "detach",
         progress: ProgressOption = False,
-    ) -> SyncOutcomeStream:
+        output_type: type[OutputT] | TypeAdapter[OutputT] | None = None,
+    ) -> SyncOutcomeStream[OutputT]:
         """Run a flow on any number of inputs and yield one outcome for each.
 
         An input is read only when there is room for it, so the inputs may be endless, and neither inputs nor outcomes
@@ -835,8 +836,12 @@ class SyncStepflowClient(Picklable):
             progress: True shows the number of outcomes, as for `run`, and the total if the inputs have a length. Or a
                 function that is called with a `Progress` at the beginning, after outcomes and at the end. Default
                 False.
+            output_type: The type of the outputs, as for `run`. An output that does not match it makes a failed outcome,
+                whose error says why; with `on_error="raise"` it raises an OutputTypeError. A journal records outputs as
+                JSON.
 
         Raises:
+            OutputTypeError: If an output does not match `output_type`, with `on_error="raise"`.
             FlowFileError: If the flow's file cannot be read.
             InvalidArgumentError: If an argument is invalid.
             JournalError: If the journal belongs to another flow or to other inputs, variables or overrides, if it is
@@ -850,6 +855,8 @@ class SyncStepflowClient(Picklable):
                 cannot be recognised after a crash.
         """
         _check_progress(progress)
+        if output_type is not None:
+            typed.check_output_type(output_type)
         outcomes = self._batches.map(
             flow,
             inputs,
@@ -864,6 +871,10 @@ class SyncStepflowClient(Picklable):
             on_lost=on_lost,
             on_cancel=on_cancel,
         )
+        if output_type is not None:
+            from .typed_outcomes import typed_outcomes
+
+            outcomes = typed_outcomes(outcomes, output_type, on_error)
         if progress is not False:
             outcomes = self._reporter.counted(outcomes, inputs, progress)
         return streams.SyncOutcomeStream(outcomes)

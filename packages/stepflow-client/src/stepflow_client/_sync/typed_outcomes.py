@@ -1,0 +1,29 @@
+# Written from _async/typed_outcomes.py by `make generate`. Change that file instead.
+
+"""The outcomes of a batch with outputs of a type."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+from typing import Any
+
+from .._codec.typed import with_typed_outcome
+from ..types.outcomes import Outcome
+
+__all__ = ["typed_outcomes"]
+
+
+def typed_outcomes(
+    outcomes: Generator[Outcome, None], output_type: Any, on_error: str
+) -> Generator[Outcome[Any], None, None]:
+    """Yield the outcomes of a batch with their outputs converted to a type.
+
+    Args:
+        outcomes: The outcomes.
+        output_type: The type.
+        on_error: What to do with an output that does not match it, as for `map`.
+    """
+    with closing(outcomes) as each_of:
+        for outcome in each_of:
+            yield with_typed_outcome(outcome, output_type, on_error)
