@@ -24,7 +24,6 @@ LAYERS = (
     "events",
     "plain",
     "progress",
-    "flow_models",
     "_http",
     "_rules",
     "_display",
@@ -42,6 +41,7 @@ LAYERS = (
     "_embedded",
     "executor",
     "runtime",
+    "flow_models",
     "drawing",
     "testing",
 )
