@@ -189,6 +189,17 @@ def test_null_and_wrong_defaults(stepflow: Stepflow) -> None:
     assert module.EqualOutput is not module.EqualInput
 
 
+def test_a_type_that_leads_to_itself(stepflow: Stepflow) -> None:
+    loop = {"A": {"anyOf": [{"$ref": "#/$defs/B"}, {"type": "string"}]}, "B": {"anyOf": [{"$ref": "#/$defs/A"}]}}
+    given = {"properties": {"a": {"$ref": "#/$defs/A", "default": "x"}, "b": {"$ref": "#/$defs/B", "default": 5}}}
+    flow = {"schemas": {"$defs": loop, "properties": {"input": given}}, "steps": []}
+    (stepflow.folder / "loop.json").write_text(json.dumps(flow))
+    assert stepflow("codegen", "loop.json", "-o", "flows.py").code == 0
+    fields = imported(stepflow.folder / "flows.py").LoopInput.model_fields
+    assert fields["a"].default == "x"
+    assert fields["b"].description == "The default 5 does not fit and is left out."
+
+
 def test_none_is_left_out_unless_null_is_allowed(stepflow: Stepflow) -> None:
     written(stepflow, "nullable", "optional", "plain", "mixed_enums")
     module = imported(stepflow.folder / "flows.py")

@@ -125,10 +125,12 @@ def _checked(schema: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, A
     return checked
 
 
-def _fits(value: Any, schema: Mapping[str, Any], named: Mapping[str, Any]) -> bool:
+def _fits(value: Any, schema: Mapping[str, Any], named: Mapping[str, Any], seen: tuple[str, ...] = ()) -> bool:
     if "$ref" in schema:
-        return _fits(value, named[schema["$ref"].rpartition("/")[2]], named)
-    if "anyOf" in schema and not any(_fits(value, each, named) for each in schema["anyOf"]):
+        reference = schema["$ref"]
+        target = named[reference.rpartition("/")[2]]
+        return reference not in seen and _fits(value, target, named, (*seen, reference))
+    if "anyOf" in schema and not any(_fits(value, each, named, seen) for each in schema["anyOf"]):
         return False
     kinds = schema.get("type", [])
     kinds = kinds if isinstance(kinds, list) else [kinds]

@@ -69,19 +69,6 @@ class Schemas:
             place = _Place(f"{called}: schemas.properties.{part}", schema, flow["schemas"])
             _Reader(self, prefix, place, known).top(schema, name)
 
-    def chain_length(self, read: Any) -> int:
-        """Return how many named types that are no classes lie within each other in a type."""
-        if isinstance(read, list):
-            return max(map(self.chain_length, read), default=0)
-        if not isinstance(read, dict):
-            return 0
-        name = str(read.get("$ref", "")).removeprefix(_PREFIX)
-        target = self.named.get(name, {})
-        # Classes end a chain, and so does a type that is not complete: it is recursive.
-        if target and target.get("type") != "object":
-            return 1 + self.chain_length(target)
-        return max((self.chain_length(each) for each in read.values()), default=0)
-
     def define(self, name: str, *, is_taken: bool = False) -> str:
         """Return the name of a new class. The caller sets its schema in `named`."""
         name = name if is_taken else self._names.take(name)
@@ -143,6 +130,8 @@ class _Reader:
     """What references lead to, so that each is read once however many references share it."""
     merged: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What references within `allOf` lead to."""
+    chains: dict[str, int] = field(default_factory=dict)
+    """How many named types lie within each other in a named type; recursive types count as none."""
     own: str | None = None
     """The name that was taken for the part, while the class that has it is not defined."""
 
@@ -204,7 +193,7 @@ class _Reader:
             return read
         if len(set(kinds) - {"null"}) > 1 and constraints(schema, kinds).keys() - {"enum"}:
             # A constraint of one of several types.
-            return read | {"anyOf": self._options([schema | {"type": kind} for kind in kinds], name)}
+            return read | {"anyOf": self._options([{**schema, "type": kind} for kind in kinds], name)}
         if kinds:
             read["type"] = kinds[0] if len(kinds) == 1 else kinds
         read |= constraints(schema, kinds)
@@ -298,11 +287,10 @@ class _Reader:
         read = self.read(schema, name)
         if not read.keys() & NAMED_CONSTRAINTS:
             return read
-        text = json.dumps(read, sort_keys=True)
-        if not all(self.schemas.named[each] for each in re.findall(rf'"{_PREFIX}(\w+)"', text)):
+        if not all(self.schemas.named[each] for each in _referred(read)):
             # The name would stand before that of the recursive type to which it leads.
             return _without_constraints(read)
-        return self._named(text, name, read)
+        return self._named(json.dumps(read, sort_keys=True), name, read)
 
     def _named(self, identity: str, name: str, read: dict[str, Any]) -> dict[str, Any]:
         """Return a reference to a type, which gets a name if it has none yet."""
@@ -342,9 +330,12 @@ class _Reader:
             self.expanding.pop()
         if _size(read) <= _MOST_INLINE:
             return read
-        if self.schemas.chain_length(read) >= _LONGEST_CHAIN:
+        length = 1 + max((self.chains.get(each, 0) for each in _referred(read)), default=0)
+        if length > _LONGEST_CHAIN:
             return {}
-        return self._named(self._identity({"$ref": reference}), name, read)
+        named = self._named(self._identity({"$ref": reference}), name, read)
+        self.chains |= dict.fromkeys(_referred(named), length)
+        return named
 
     def _target(self, reference: Any) -> tuple[str, Any]:
         """Return the name and schema that a reference leads to, following references to references."""
@@ -414,6 +405,11 @@ def _sole_part(schema: Any) -> Any:
 
 def _without_constraints(read: Mapping[str, Any]) -> dict[str, Any]:
     return {key: each for key, each in read.items() if key not in NAMED_CONSTRAINTS}
+
+
+def _referred(read: Mapping[str, Any]) -> list[str]:
+    """Return the names of the types to which a schema that was read refers."""
+    return re.findall(rf'"{_PREFIX}(\w+)"', json.dumps(read))
 
 
 def _size(read: Any) -> int:
