@@ -173,7 +173,7 @@ FLOWS: dict[str, tuple[dict[str, Any], list[Any]]] = {
     "patterned": ({"input": {"type": "object", "patternProperties": {"^x-": NUMBER}, "properties": {"a": TEXT}, "required": ["a", "b"]}},
                   [{"a": "", "b": 1, "x-a": 1}]),
     "all_of": ({"$defs": {"Base": _object({"id": NUMBER, "note": TEXT}, "id")},
-                "input": {"allOf": [{"$ref": "#/$defs/Base"}, {"required": ["note"]}, _object({"at": _object({"x": NUMBER})})], "title": "Whole"},
+                "input": {"allOf": [{"$ref": "#/$defs/Base"}, {"required": ["note"]}, {"properties": {"note": {"minLength": 1}}}, _object({"at": _object({"x": NUMBER})})], "title": "Whole"},
                 "output": {"allOf": [{"$ref": "#/$defs/Base"}], "description": "Base."}},
                [{"id": 1, "note": "a"}, {"id": 1, "note": "a", "at": {"x": 1}}]),
     "mutual": ({"$defs": {"Person": _object({"name": TEXT, "friends": {"type": "array", "items": {"$ref": "#/$defs/Person"}},

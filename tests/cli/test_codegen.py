@@ -83,6 +83,7 @@ async def calls(client: StepflowClient, runtime: StepflowRuntime, twin: SyncStep
     assert_type(WrongDefaultsInput().n, int | None)
     assert_type(arrays.run(twin, [ArraysInputItem(n=1)]).output.pair, tuple[str, int] | None)
     assert_type(await scalars.run(client, "x"), FlowResult[int])
+    assert_type(AllOfInput(id=1, note="a").note, str)
 """
 WRONG = """
 from flows import *
@@ -163,7 +164,7 @@ def test_values_survive_their_types(stepflow: Stepflow) -> None:
 
 
 def test_what_a_model_refuses_and_fills_in(stepflow: Stepflow) -> None:
-    written(stepflow, "defaults", "enums", "limits", "maps")
+    written(stepflow, "defaults", "enums", "limits", "maps", "all_of", "ranges", "patterns")
     module = imported(stepflow.folder / "flows.py")
     filled = check_json(module.DefaultsInput(), "defaults")
     assert filled == {
@@ -172,7 +173,9 @@ def test_what_a_model_refuses_and_fills_in(stepflow: Stepflow) -> None:
     }  # fmt: skip
     module.DefaultsInput().list_.append("b")
     assert module.DefaultsInput().list_ == ["a"]
-    for wrong in ("EnumsInput(color='blue')", "LimitsInput(n=9)", "LimitsInput(s='aac')", "MapsInputClosed(y=1)"):
+    for wrong in ("EnumsInput(color='blue')", "LimitsInput(n=9)", "LimitsInput(s='aac')", "MapsInputClosed(y=1)",
+                  "AllOfInput(id=1, note='')", "RangesInput(n=2)", "RangesInput(n='a')", "PatternsInput(end='b1')",
+                  "PatternsInput(many=['a'])"):  # fmt: skip
         with pytest.raises(ValidationError):
             eval(wrong, vars(module))
 

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote
 
-from ..errors import Problem, usage
 from .models import NAMED_CONSTRAINTS, constraints, inexpressible_kinds
 from .names import Names, camel_name
+from .references import BESIDE, Place, sole_part
 
 __all__ = ["Schemas", "typed_parts"]
 
@@ -25,10 +23,6 @@ _PREFIX = "#/components/schemas/"
 _FORMATS = ("date-time", "date", "uuid")
 """Formats with their own Python type. Others, such as `email`, need further packages or change the parsed value."""
 _TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
-_BESIDE = ("description", "default")
-"""Keywords that may stand beside a reference."""
-_ANNOTATIONS = {*_BESIDE, "title", "examples", "deprecated", "$defs", "definitions", "$schema", "$id", "$comment"}
-"""Keywords that do not change which values a schema allows."""
 _NULL = {"type": "null"}
 _LONGEST_CHAIN = 3
 """Number of such names, each within the other, below which types are left out: pydantic before 2.11 expands them."""
@@ -66,7 +60,7 @@ class Schemas:
         known: dict[str, str] = {}
         for part, name in parts.items():
             schema = flow["schemas"]["properties"][part]
-            place = _Place(f"{called}: schemas.properties.{part}", schema, flow["schemas"])
+            place = Place(f"{called}: schemas.properties.{part}", schema, flow["schemas"])
             _Reader(self, prefix, place, known).top(schema, name)
 
     def define(self, name: str, *, is_taken: bool = False) -> str:
@@ -85,36 +79,6 @@ def typed_parts(flow: Mapping[str, Any]) -> list[str]:
 
 
 @dataclass
-class _Place:
-    """Where references are resolved."""
-
-    called: str
-    root: Any
-    shared: Mapping[str, Any]
-
-    def wrong(self, message: str, hint: str | None = None) -> Problem:
-        return usage(f"{self.called}: {message}", hint)
-
-    def lookup(self, reference: Any) -> tuple[str, Any]:
-        """Return the name and the schema that a reference leads to.
-
-        Raises:
-            Problem: If it cannot be resolved, or refers to another document.
-        """
-        if not isinstance(reference, str) or not reference.startswith("#"):
-            raise self.wrong(f"$ref leads out of the flow: {reference!r}", "copy the schema into schemas.$defs")
-        pointer = unquote(reference[1:]).removeprefix("/schemas")
-        parts = [each.replace("~1", "/").replace("~0", "~") for each in pointer.split("/")[1:]]
-        for document in (self.root, self.shared):
-            with suppress(LookupError, TypeError, ValueError):
-                found = document
-                for part in parts:
-                    found = found[int(part)] if isinstance(found, list) else found[part]
-                return (parts[-1] if parts else ""), found
-        raise self.wrong(f"$ref leads nowhere: {reference}", "name a schema of schemas.$defs")
-
-
-@dataclass
 class _Reader:
     """Reads the schemas of one part of a flow.
 
@@ -123,13 +87,11 @@ class _Reader:
 
     schemas: Schemas
     prefix: str
-    place: _Place
+    place: Place
     known: dict[str, str]
     expanding: list[str] = field(default_factory=list)
     referred: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What references lead to, so that each is read once however many references share it."""
-    merged: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What references within `allOf` lead to."""
     chains: dict[str, int] = field(default_factory=dict)
     """How many named types lie within each other in a named type; recursive types count as none."""
     own: str | None = None
@@ -142,7 +104,7 @@ class _Reader:
         found = str(read.get("$ref", "")).removeprefix(_PREFIX)
         if found == name:
             return
-        if found and "$ref" in _sole_part(schema):
+        if found and "$ref" in sole_part(schema):
             self.schemas.aliases[name] = found
             return
         self.schemas.define(name, is_taken=True)
@@ -151,12 +113,12 @@ class _Reader:
 
     def _has_class(self, schema: Any, name: str) -> bool:
         """Return whether a complete part is described by a class that would have a name of its own accord."""
-        part = _sole_part(schema)
+        part = sole_part(schema)
         if isinstance(part, Mapping) and "$ref" in part:
-            target_name, part = self._target(part["$ref"])
+            target_name, part = self.place.target(part["$ref"])
             name = name if self.prefix + camel_name(target_name) == name else ""
         elif isinstance(part, Mapping) and isinstance(part.get("allOf"), list):
-            part = self._merged(part)
+            part = self.place.merged(part)
         return bool(name) and _is_object(part) and part.get("type", "object") in ("object", ["object"])
 
     def _define(self, name: str) -> str:
@@ -180,14 +142,14 @@ class _Reader:
         if "$ref" in schema:
             return self._reference(schema)
         if isinstance(schema.get("allOf"), list):
-            part = _sole_part(schema)
+            part = sole_part(schema)
             if part is schema:
-                return self.read(self._merged(schema), name)
-            return self.read(part, name) | {key: schema[key] for key in _BESIDE if key in schema}
+                return self.read(self.place.merged(schema), name)
+            return self.read(part, name) | {key: schema[key] for key in BESIDE if key in schema}
         kinds = self._kinds(schema) or inexpressible_kinds(schema)
         if _is_object(schema):
             return self._object(schema, kinds, name)
-        read: dict[str, Any] = {key: schema[key] for key in _BESIDE if key in schema}
+        read: dict[str, Any] = {key: schema[key] for key in BESIDE if key in schema}
         if kinds == ["null"]:
             # Null alone allows no choice and is not a useful type of a field, so no type is set.
             return read
@@ -223,7 +185,7 @@ class _Reader:
     def _is_null(self, schema: Mapping[str, Any]) -> bool:
         """Return whether null is the only value that a schema allows."""
         if "$ref" in schema:
-            schema = self._target(schema["$ref"])[1]
+            schema = self.place.target(schema["$ref"])[1]
         if not isinstance(schema, Mapping):
             return False
         values = [schema["const"]] if "const" in schema else schema.get("enum")
@@ -239,13 +201,13 @@ class _Reader:
 
     def _object(self, schema: Mapping[str, Any], kinds: list[str], name: str) -> dict[str, Any]:
         reference = {"$ref": _PREFIX + self._class(schema, name)}
-        beside = {key: schema[key] for key in _BESIDE if key in schema and key != "description"}
+        beside = {key: schema[key] for key in BESIDE if key in schema and key != "description"}
         others = [each for each in kinds if each != "object"]
         return ({"anyOf": [reference, *({"type": each} for each in others)]} if others else reference) | beside
 
     def _class(self, schema: Mapping[str, Any], name: str) -> str:
         """Return the class of an object with properties; it is created if it is not known."""
-        text = self._identity(schema)
+        text = self.place.identity(schema)
         if text in self.known:
             return self.known[text]
         made = self.known[text] = self._define(name)
@@ -264,22 +226,6 @@ class _Reader:
             read["additionalProperties"] = False
         self.schemas.named[made] = read
         return made
-
-    def _identity(self, schema: Any) -> str:
-        """Return a text that is equal for equal schemas, including everything they refer to."""
-        reached: dict[str, Any] = {}
-        waiting = [schema]
-        while waiting:
-            each = waiting.pop()
-            if isinstance(each, Mapping):
-                waiting += each.values()
-                reference = each.get("$ref")
-                if isinstance(reference, str) and reference not in reached:
-                    reached[reference] = self.place.lookup(reference)[1]
-                    waiting.append(reached[reference])
-            elif isinstance(each, list):
-                waiting += each
-        return json.dumps([schema, reached], sort_keys=True)
 
     def _inner(self, schema: Any, name: str) -> dict[str, Any]:
         """Return a type within a union, a list or a mapping; one that has constraints gets a name."""
@@ -310,7 +256,7 @@ class _Reader:
     def _reference(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         reference = str(schema["$ref"])
         if reference not in self.referred:
-            target_name, target = self._target(schema["$ref"])
+            target_name, target = self.place.target(schema["$ref"])
             name = self.prefix + (camel_name(target_name) or "Part")
             if reference in self.expanding and not _is_object(target):
                 # A recursive type that is not an object needs a name.
@@ -319,7 +265,7 @@ class _Reader:
                 read = self.referred[reference] = self._expanded(reference, target, name)
         else:
             read = self.referred[reference]
-        return read | {key: schema[key] for key in _BESIDE if key in schema}
+        return read | {key: schema[key] for key in BESIDE if key in schema}
 
     def _expanded(self, reference: str, target: Any, name: str) -> dict[str, Any]:
         """Return what a reference leads to, in place of the reference if it is small."""
@@ -333,24 +279,12 @@ class _Reader:
         length = 1 + max((self.chains.get(each, 0) for each in _referred(read)), default=0)
         if length > _LONGEST_CHAIN:
             return {}
-        named = self._named(self._identity({"$ref": reference}), name, read)
+        named = self._named(self.place.identity({"$ref": reference}), name, read)
         self.chains |= dict.fromkeys(_referred(named), length)
         return named
 
-    def _target(self, reference: Any) -> tuple[str, Any]:
-        """Return the name and schema that a reference leads to, following references to references."""
-        seen: list[Any] = []
-        while True:
-            seen.append(reference)
-            name, target = self.place.lookup(reference)
-            if not isinstance(target, Mapping) or set(target) != {"$ref"}:
-                return name, target
-            reference = target["$ref"]
-            if reference in seen:
-                raise self.place.wrong(f"$ref refers to itself: {reference}")
-
     def _recursive(self, reference: str, target: Any, name: str) -> dict[str, Any]:
-        text = self._identity({"$ref": reference})
+        text = self.place.identity({"$ref": reference})
         if text not in self.known:
             made = self.known[text] = self._define(name)
             read = _without_constraints(self.read(target, name))
@@ -362,45 +296,6 @@ class _Reader:
             ]
             self.schemas.named[made] = {"anyOf": options} if options else read
         return {"$ref": _PREFIX + self.known[text]}
-
-    def _merged(self, schema: Mapping[str, Any], seen: tuple[str, ...] = ()) -> dict[str, Any]:
-        """Return a schema with its `allOf` parts merged into it."""
-        parts = [*schema["allOf"], {key: each for key, each in schema.items() if key != "allOf"}]
-        return _joined(each for part in parts for each in self._parts(part, seen))
-
-    def _parts(self, part: Any, seen: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-        if not isinstance(part, Mapping):
-            return
-        reference = part.get("$ref")
-        if isinstance(reference, str):
-            if reference in seen:
-                raise self.place.wrong(f"allOf refers to itself: {reference}")
-            if reference not in self.merged:
-                target = self.place.lookup(reference)[1]
-                self.merged[reference] = _joined(self._parts(target, (*seen, reference)))
-            yield self.merged[reference]
-        rest = {key: each for key, each in part.items() if key != "$ref"}
-        yield self._merged(rest, seen) if isinstance(rest.get("allOf"), list) else rest
-
-
-def _joined(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return one schema for several that all apply."""
-    joined: dict[str, Any] = {}
-    for each in parts:
-        properties = {**joined.get("properties", {}), **each.get("properties", {})}
-        required = dict.fromkeys([*joined.get("required", []), *each.get("required", [])])
-        joined |= {key: value for key, value in each.items() if key != "title"}
-        joined |= {"properties": properties} if properties else {}
-        joined |= {"required": list(required)} if required else {}
-    return joined
-
-
-def _sole_part(schema: Any) -> Any:
-    """Return the only part of an `allOf` to which its schema adds no condition; for others the schema itself."""
-    parts = schema.get("allOf") if isinstance(schema, Mapping) else None
-    if not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], Mapping):
-        return schema
-    return parts[0] if set(schema) - {"allOf"} <= _ANNOTATIONS else schema
 
 
 def _without_constraints(read: Mapping[str, Any]) -> dict[str, Any]:
