@@ -33,18 +33,34 @@ HAVE_DEFAULTS = ("defaults", "wrong_defaults", 'hostile """ \n\\')
 HAVE_DATES = ("formats", "dates")
 
 
+def type_name(name: str, part: str) -> str:
+    """Return the name of the type of a part of a flow."""
+    return camel_name(snake_name(name)) + camel_name(part)
+
+
+def schema_of(name: str, part: str) -> dict[str, Any]:
+    """Return the schema of a part of a flow, with those to which it refers."""
+    schemas = FLOWS[name][0]
+    shared = schemas.get("$defs", {})
+    schema: dict[str, Any] = schemas[part]
+    return {**schema, "$defs": {**shared, **schema.get("$defs", {})}, "schemas": {"$defs": shared}}
+
+
+def write_flows(folder: Path) -> Path:
+    """Write the module of all flows, as `flows.py`."""
+    files = [folder / f"{number}.json" for number in range(len(FLOWS))]
+    for file, name in zip(files, FLOWS, strict=True):
+        file.write_text(json.dumps(flow_of(name)))
+    path = folder / "flows.py"
+    path.write_text(write_module(map(str, files), str(path)))
+    return path
+
+
 @cache
 def written() -> ModuleType:
     """Return the module of all flows."""
     with TemporaryDirectory() as folder:
-        files = []
-        for number, name in enumerate(FLOWS):
-            path = Path(folder, f"{number}.json")
-            path.write_text(json.dumps(flow_of(name)))
-            files.append(str(path))
-        path = Path(folder, "flows.py")
-        path.write_text(write_module(files, str(path)))
-        spec = importlib.util.spec_from_file_location("written_flows", path)
+        spec = importlib.util.spec_from_file_location("written_flows", write_flows(Path(folder)))
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
@@ -62,10 +78,8 @@ def test_there_are_enough_schemas() -> None:
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(("name", "part"), PARTS)
 def test_a_thousand_values_survive(name: str, part: str) -> None:
-    kind = TypeAdapter(getattr(written(), camel_name(snake_name(name)) + camel_name(part)))
-    schemas = FLOWS[name][0]
-    shared: dict[str, Any] = {"$defs": schemas.get("$defs", {})}
-    schema = {**schemas[part], "$defs": {**shared["$defs"], **schemas[part].get("$defs", {})}, "schemas": shared}
+    kind = TypeAdapter(getattr(written(), type_name(name, part)))
+    schema = schema_of(name, part)
     validator = validator_of(schema)
     for value in itertools.islice(valid_values(schema, name + part), 1000):
         model = kind.validate_python(value)
