@@ -190,7 +190,7 @@ FLOWS: dict[str, tuple[dict[str, Any], list[Any]]] = {
               [{"value": 1, "next": {"value": 2, "next": None}}]),
     "json": ({"$defs": {"Json": {"anyOf": [{"type": "null"}, {"type": "boolean"}, {"type": "number"}, TEXT, {"type": "array", "items": {"$ref": "#/$defs/Json"}},
                                            {"type": "object", "additionalProperties": {"$ref": "#/$defs/Json"}}]},
-                        "Wide": {"type": "array", "prefixItems": [{"$ref": "#/$defs/Json"}, {"type": "array", "items": TEXT}] * 20, "minItems": 40, "maxItems": 40},
+                        "Wide": {"type": "array", "prefixItems": [{"$ref": "#/$defs/Json"}, {"type": "array", "items": TEXT}] * 5, "minItems": 10, "maxItems": 10},
                         "Twice": {"type": "array", "items": {"$ref": "#/$defs/Wide"}}},
               "input": {"$ref": "#/$defs/Json"}, "output": _object({"json": {"$ref": "#/$defs/Json"}}),
               "variables": _object({"wide": {"$ref": "#/$defs/Wide"}, "twice": {"$ref": "#/$defs/Twice"}})},

@@ -35,6 +35,7 @@ from tests.cli.golden import Golden
 from tests.server.flows import unique
 
 CALLS = """
+import asyncio
 from typing import Any, assert_type
 
 from flows import *
@@ -51,6 +52,7 @@ async def calls(client: StepflowClient, runtime: StepflowRuntime, twin: SyncStep
     assert_type(result, FlowResult[SharedOutput])
     assert_type(result, FlowResult[SharedAddress])
     assert_type(result.output.zip, str | None)
+    assert_type(await asyncio.create_task(shared.run(client, given)), FlowResult[SharedOutput])
     assert_type(shared.run(twin, given), FlowResult[SharedOutput])
     assert_type(await shared.submit(client, given, {"step": {}}, max_concurrency=2), str)
     assert_type(shared.submit(twin, given), str)
