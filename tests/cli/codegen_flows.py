@@ -13,9 +13,30 @@ def _object(properties: dict[str, Any], *required: str, **more: Any) -> dict[str
 
 TEXT, NUMBER = {"type": "string"}, {"type": "integer"}
 TREE = _object({"value": NUMBER, "children": {"type": "array", "items": {"$ref": "#/$defs/Tree"}}}, "value")
-ADDRESS = _object({"street": TEXT, "zip": {**TEXT, "pattern": r"^(?=\d)\d{5}$"}}, "street", description="Where.\nTo.")
+ADDRESS = _object(
+    {"street": TEXT, "zip": {**TEXT, "pattern": r"^(?=\d)\d{5}$", "examples": ["12345", "00000"]}},
+    "street",
+    description="Where.\nTo.",
+)
 
 _HOSTILE = """\\\"\"\"\n'''; raise SystemExit("it was run") #\n# {x} \\\\"""
+
+
+def _fan_out(depth: int) -> tuple[dict[str, Any], list[Any]]:
+    """Return schemas that double with each step, if each reference is replaced by what it refers to."""
+    lists = {f"A{n}": {"anyOf": [{"type": "array", "items": {"$ref": f"#/$defs/A{n + 1}"}},
+                                 {"type": "object", "additionalProperties": {"$ref": f"#/$defs/A{n + 1}"}}]}
+             for n in range(depth)}  # fmt: skip
+    wholes = {
+        f"B{n}": {"allOf": [{"$ref": f"#/$defs/B{n + 1}"}] * 2 + [_object({f"b{n}": TEXT})]} for n in range(depth)
+    }
+    ends = {f"A{depth}": TEXT, f"B{depth}": _object({"b": TEXT}, "b")}
+    given = _object({"a": {"$ref": "#/$defs/A0"}, "b": {"$ref": "#/$defs/B0"}})
+    return {"$defs": {**lists, **wholes, **ends}, "input": given}, [
+        {"a": []},
+        {"a": [[], {}], "b": {"b": "x", "b2": "y"}},
+    ]
+
 
 FLOWS: dict[str, tuple[dict[str, Any], list[Any]]] = {
     "plain": ({"input": _object({"name": TEXT, "n": NUMBER, "f": {"type": "number"}, "b": {"type": "boolean"}}, "name")},
@@ -48,8 +69,8 @@ FLOWS: dict[str, tuple[dict[str, Any], list[Any]]] = {
                    "none": "x"}]),
     "odd_limits": ({"input": _object({"a": {**NUMBER, "multipleOf": 0}, "b": {**TEXT, "minLength": -1, "maxLength": 10**30},
                                   "c": {"type": "array", "items": TEXT, "minItems": 1.5, "maxItems": -2},
-                                  "d": {**NUMBER, "multipleOf": -2, "minimum": True}, "e": {**TEXT, "minLength": 1.0}})},
-               [{"a": 1, "b": "", "c": [], "d": 3, "e": "x"}]),
+                                  "d": {**NUMBER, "multipleOf": -2, "minimum": True}, "e": {**TEXT, "minLength": 1.0}, "f": {"type": "array", "items": [TEXT, NUMBER]}})},
+               [{"a": 1, "b": "", "c": [], "d": 3, "e": "x", "f": []}]),
     "shared": ({"$defs": {"Address": ADDRESS, "Name": {**TEXT, "minLength": 1}},
                 "input": _object({"to": {"$ref": "#/$defs/Address"}, "from": {"$ref": "#/schemas/$defs/Address"},
                                   "name": {"$ref": "#/$defs/Name"}}, "to"),
@@ -94,13 +115,8 @@ FLOWS: dict[str, tuple[dict[str, Any], list[Any]]] = {
                                           "right": {"anyOf": [NUMBER, TEXT], "default": "x"}})},
                        [{"right": 2}, {"n": 1, "yes": True, "right": 1, "color": "red"}]),
     "equal": ({"input": _object({"x": NUMBER}, "x"), "output": _object({"x": NUMBER}, "x")}, [{"x": 1}]),
-    "fan_out": ({"$defs": {**{f"A{n}": {"anyOf": [{"type": "array", "items": {"$ref": f"#/$defs/A{n + 1}"}},
-                                                  {"type": "object", "additionalProperties": {"$ref": f"#/$defs/A{n + 1}"}}]}
-                              for n in range(40)}, "A40": TEXT,
-                           **{f"B{n}": {"allOf": [{"$ref": f"#/$defs/B{n + 1}"}] * 2 + [_object({f"b{n}": TEXT})]} for n in range(40)},
-                           "B40": _object({"b": TEXT}, "b")},
-                 "input": _object({"a": {"$ref": "#/$defs/A0"}, "b": {"$ref": "#/$defs/B0"}})},
-                [{"a": []}, {"a": [[{"x": []}], []], "b": {"b": "x", "b7": "y"}}]),
+    "fan_out": _fan_out(40),
+    "small_fan_out": _fan_out(3),
     "merged": ({"$defs": {"Base": _object({"id": NUMBER}, "id"), "Named": {"allOf": [{"$ref": "#/$defs/Base"}, _object({"name": TEXT})]}},
                 "input": {"allOf": [{"$ref": "#/$defs/Named"}, _object({"extra": TEXT}, "extra")], "description": "All."}},
                [{"id": 1, "extra": "x"}, {"id": 1, "extra": "x", "name": "n"}]),
@@ -124,7 +140,7 @@ FLOWS: dict[str, tuple[dict[str, Any], list[Any]]] = {
                 [{"at": "2026-01-02T03:04:05Z", "id": "01900000-0000-7000-8000-000000000001", "mail": "no mail",
                   "url": "http://a", "date": "2026-01-02", "secret": "s", "bytes": "b", "i": 1}]),
     "limits": ({"input": _object({"n": {**NUMBER, "minimum": 1, "exclusiveMaximum": 9, "minLength": 3},
-                                  "s": {**TEXT, "pattern": r"^(a|b)\1(?!c)\Z", "maxLength": 5, "minimum": 2},
+                                  "s": {**TEXT, "pattern": r"^(a|b)\1(?!c)\Z", "maxLength": 5, "minimum": 2, "examples": ["aa", "bb"]},
                                   "bad": {**TEXT, "pattern": r"\p{L}("}, "l": {"type": "array", "minItems": 1, "items": NUMBER},
                                   "when": {"if": {"type": "string"}, "then": {"minLength": 1}}, "not": {"not": TEXT}})},
                [{"n": 8, "s": "aa", "bad": "x", "l": [1], "when": 5, "not": 6}]),
@@ -138,6 +154,81 @@ FLOWS: dict[str, tuple[dict[str, Any], list[Any]]] = {
                                              "b": {"enum": [_HOSTILE, "\\"]}, _HOSTILE: _object({"x": TEXT}), "c\n\"'\\": TEXT},
                                             description=_HOSTILE, title=_HOSTILE)},
                                 [{"a": "x", "b": _HOSTILE, _HOSTILE: {"x": "y"}, "c\n\"'\\": "z"}]),
+    "mixed_enums": ({"input": _object({"odd": {"enum": [[1], {"a": 2}, "x"]}, "ratio": {"enum": [0.5, 2]}, "some": {"enum": [1, "1", True, None]},
+                                       "fixed": {"const": {"a": [1]}}, "yes": {"const": True}, "one": {"enum": [1]}, "none": {"const": None}})},
+                    [{"odd": [1], "ratio": 0.5, "some": None, "fixed": {"a": [1]}, "yes": True}, {"some": True}, {"some": "1"}, {"some": 1}]),
+    "discriminated": ({"$defs": {"Cat": _object({"kind": {"const": "cat"}, "lives": NUMBER}, "kind"),
+                                 "Dog": _object({"kind": {"enum": ["dog", "wolf"]}, "lives": TEXT}, "kind")},
+                       "input": _object({"pet": {"oneOf": [{"$ref": "#/$defs/Cat"}, {"$ref": "#/$defs/Dog"}],
+                                                 "discriminator": {"propertyName": "kind", "mapping": {"cat": "#/$defs/Cat"}}}}, "pet"),
+                       "output": {"oneOf": [{"$ref": "#/$defs/Cat"}, {"$ref": "#/$defs/Dog"}], "discriminator": {"propertyName": "kind"}}},
+                      [{"pet": {"kind": "cat", "lives": 9}}, {"pet": {"kind": "wolf", "lives": "9"}}]),
+    "lists": ({"$defs": {"Address": ADDRESS},
+               "input": {"type": "array", "items": {"anyOf": [TEXT, NUMBER, {"$ref": "#/$defs/Address"}, {"type": "array", "items": {"type": ["integer", "null"]}}]}},
+               "output": {"type": "array", "minItems": 1, "items": {"type": "array", "maxItems": 3, "items": {"oneOf": [{"$ref": "#/$defs/Address"}, {"type": "null"}]}}}},
+              [["a", 1, {"street": "b"}, [1, None]], []]),
+    "typed_extras": ({"input": _object({"a": TEXT, "self": TEXT}, "a", additionalProperties=NUMBER),
+                      "output": {"type": "object", "additionalProperties": {"anyOf": [NUMBER, {"type": "array", "items": TEXT}, {"type": "null"}]}}},
+                     [{"a": "x"}, {"a": "x", "b": 1, "copy": 2}]),
+    "patterned": ({"input": {"type": "object", "patternProperties": {"^x-": NUMBER}, "properties": {"a": TEXT}, "required": ["a", "b"]}},
+                  [{"a": "", "b": 1, "x-a": 1}]),
+    "all_of": ({"$defs": {"Base": _object({"id": NUMBER, "note": TEXT}, "id")},
+                "input": {"allOf": [{"$ref": "#/$defs/Base"}, {"required": ["note"]}, {"properties": {"note": {"minLength": 1}}}, _object({"at": _object({"x": NUMBER})})], "title": "Whole"},
+                "output": {"allOf": [{"$ref": "#/$defs/Base"}], "description": "Base."}},
+               [{"id": 1, "note": "a"}, {"id": 1, "note": "a", "at": {"x": 1}}]),
+    "mutual": ({"$defs": {"Person": _object({"name": TEXT, "friends": {"type": "array", "items": {"$ref": "#/$defs/Person"}},
+                                             "boss": {"anyOf": [{"$ref": "#/$defs/Person"}, {"type": "null"}]}, "team": {"$ref": "#/$defs/Team"}}, "name"),
+                          "Team": _object({"lead": {"$ref": "#/$defs/Person"}, "all": {"type": "object", "additionalProperties": {"$ref": "#/$defs/Person"}}})},
+                "input": {"$ref": "#/$defs/Person"}, "output": {"$ref": "#/$defs/Team"}},
+               [{"name": "a", "boss": None, "team": {"lead": {"name": "b"}, "all": {"c": {"name": "c", "friends": []}}}}]),
+    "whole": ({"input": _object({"value": NUMBER, "next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}, "value"),
+               "output": {"type": ["array", "null"], "items": {"$ref": "#"}},
+               "variables": _object({"deep": {"$ref": "#/$defs/Deep"}, "map": {"$ref": "#/$defs/Map"}, "node": {"$ref": "#/$defs/Node"}}),
+               "$defs": {"Deep": {"type": "array", "items": {"$ref": "#/$defs/Deep"}, "maxItems": 4},
+                         "Map": {"type": "object", "additionalProperties": {"$ref": "#/$defs/Map"}},
+                         "Node": _object({"few": {"anyOf": [TEXT, {"type": "array", "items": {"$ref": "#/$defs/Node"}, "maxItems": 2}]}})}},
+              [{"value": 1, "next": {"value": 2, "next": None}}]),
+    "json": ({"$defs": {"Json": {"anyOf": [{"type": "null"}, {"type": "boolean"}, {"type": "number"}, TEXT, {"type": "array", "items": {"$ref": "#/$defs/Json"}},
+                                           {"type": "object", "additionalProperties": {"$ref": "#/$defs/Json"}}]},
+                        "Wide": {"type": "array", "prefixItems": [{"$ref": "#/$defs/Json"}, {"type": "array", "items": TEXT}] * 5, "minItems": 10, "maxItems": 10},
+                        "Twice": {"type": "array", "items": {"$ref": "#/$defs/Wide"}}},
+              "input": {"$ref": "#/$defs/Json"}, "output": _object({"json": {"$ref": "#/$defs/Json"}}),
+              "variables": _object({"wide": {"$ref": "#/$defs/Wide"}, "twice": {"$ref": "#/$defs/Twice"}})},
+             [None, True, 1, "a", [1, [None]], {"a": {"b": []}}]),
+    "tuples": ({"input": _object({"open": {"type": "array", "prefixItems": [TEXT, NUMBER]},
+                                  "fixed": {"type": "array", "prefixItems": [TEXT, {"type": ["null", "integer"]}], "minItems": 2, "maxItems": 2, "items": False}})},
+               [{"open": ["a", 1, None], "fixed": ["a", None]}]),
+    "named": ({"$defs": {"Input": _object({"a": TEXT}, "a"), "Output": _object({"b": NUMBER, "from": {"$ref": "#/$defs/Input"}}, "b"), "Variables": {"type": "integer"}},
+               "input": {"$ref": "#/$defs/Input"}, "output": {"$ref": "#/$defs/Output", "description": "What comes out."},
+               "variables": _object({"Input": {"$ref": "#/$defs/Output"}})},
+              [{"a": "x"}]),
+    "crossed": ({"$defs": {"Input": _object({"a": TEXT}, "a"), "Output": _object({"b": NUMBER}, "b")},
+                 "input": {"$ref": "#/$defs/Output"}, "output": {"$ref": "#/$defs/Input"}}, [{"b": 1}]),
+    "patterns": ({"input": _object({"within": {**TEXT, "pattern": "b+", "examples": ["abc", "b", "x\nb"]}, "end": {**TEXT, "pattern": "a|b$", "examples": ["ab", "xa", "a"]},
+                                    "flag": {**TEXT, "pattern": "(?i)ab", "examples": ["xAB", "ab"]},
+                                    "many": {"type": "array", "items": {**TEXT, "pattern": "[0-9]", "examples": ["a1", "1"]}}}),
+                  "output": {**TEXT, "pattern": "z", "examples": ["az", "z"]}},
+                 [{"within": "abc", "end": "xa", "flag": "xAB", "many": ["a1"]}]),
+    "dates": ({"input": _object({"at": {"anyOf": [{**TEXT, "format": "date-time"}, {"type": "null"}]}, "date": {"type": ["string", "null"], "format": "date"},
+                                 "ids": {"type": "array", "items": {**TEXT, "format": "uuid"}}, "either": {"anyOf": [{**TEXT, "format": "date"}, NUMBER]}}),
+               "output": {**TEXT, "format": "date-time"}},
+              [{"at": None, "date": None, "ids": [], "either": 5}, {"at": "2026-01-02T03:04:05Z", "date": "2026-01-02", "either": "2026-01-02"}]),
+    "ranges": ({"input": _object({"step": {"type": "number", "multipleOf": 0.5, "minimum": -2, "maximum": 2.5}, "even": {**NUMBER, "multipleOf": 2},
+                                  "open": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}, "n": {"type": ["integer", "string"], "minimum": 3, "minLength": 2},
+                                  "cent": {"type": "number", "multipleOf": 0.01, "examples": [0.07, 1.1, 19.99, 0]}})},
+               [{"step": 1.5, "even": 4, "open": 0.25, "n": 3}, {"n": "ab"}]),
+    "maybe": ({"input": {"type": ["object", "null"], "properties": {"a": TEXT, "list": {"type": ["array", "null"], "items": TEXT}}},
+               "output": {"anyOf": [_object({"a": NUMBER}, "a", title="First"), _object({"b": NUMBER}, "b"), {"type": "boolean"}, {"type": "null"}]}},
+              [None, {"a": "x", "list": None}, {}]),
+    "anything": ({"input": True, "output": {}, "variables": {"type": "object"}}, [1, None, {"a": [1]}]),
+    "list": ({"input": _object({"list": {"type": "array", "items": {"type": "array"}}, "dict": {"type": "object"}, "str": TEXT, "Any": NUMBER, "date": {**TEXT, "format": "date"}}),
+              "output": {"type": "array", "items": TEXT}}, [{"list": [[1]], "dict": {}, "str": "", "Any": 1, "date": "2026-01-02"}]),
+    "date": ({"input": {**TEXT, "format": "date"}, "output": _object({"date": {**TEXT, "format": "date"}})}, ["2026-01-02"]),
+    "FlowModel": ({"input": _object({"Path": TEXT, "cast": NUMBER, "Field": {**NUMBER, "minimum": 1}})}, [{"Path": "", "cast": 1, "Field": 2}]),
+    "2nd-flow": ({"input": _object({"2nd-flow": TEXT}, "2nd-flow")}, [{"2nd-flow": "a"}]),
+    "plain input": ({"input": _object({"x": NUMBER}), "output": _object({"input": _object({"x": TEXT})})}, [{"x": 1}]),
+    "Größe 名前": ({"input": _object({"größe": NUMBER, "名 前": TEXT, "Ω-1": _object({"é": TEXT})})}, [{"größe": 1, "名 前": "x", "Ω-1": {"é": ""}}]),
+    "Growth-Größe": ({"output": _object(dict.fromkeys((f"field {n}" for n in range(60)), TEXT), *(f"field {n}" for n in range(0, 60, 7)))}, [None]),
     "nothing": ({}, [1, None, {"a": [1]}]),
 }  # fmt: skip
 """The schemas of flows by their names, with values of their inputs."""

@@ -2,58 +2,90 @@
 
 from __future__ import annotations
 
-import asyncio
+import ast
+import builtins
 import importlib.util
-import inspect
 import json
 import os
+import pickle
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from stepflow_cli.codegen.names import Names, camel_name, snake_name
-from stepflow_client import ResultCache, StepflowClient, SyncStepflowClient
+from stepflow_client import (
+    InvalidArgumentError,
+    OutputTypeError,
+    ResultCache,
+    StepflowClient,
+    SyncStepflowClient,
+)
 from stepflow_client._data.values import check_json
+from stepflow_client.flow_models import TypedFlow
 
 from tests.cli.codegen_flows import FLOWS, flow_of
 from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
+from tests.server.flows import unique
 
 CALLS = """
+import asyncio
 from typing import Any, assert_type
 
 from flows import *
-from stepflow_client import FlowResult, StepflowClient, StepflowRuntime, SyncStepflowClient
+from stepflow_client import (
+    FlowResult, OutcomeStream, RunHandle, StepflowClient, StepflowRuntime, SyncOutcomeStream, SyncRunHandle,
+    SyncStepflowClient,
+)
 
 
 async def calls(client: StepflowClient, runtime: StepflowRuntime, twin: SyncStepflowClient) -> None:
     to = SharedAddress(street="Main Street")
-    shared = await run_shared(client, SharedInput(to=to, from_=to, name="Ada"), timeout=5)
-    assert_type(shared, FlowResult[SharedAddress])
-    assert_type(shared.output.zip, str | None)
-    await run_reserved(runtime, ReservedInput(class_="a", None_="b", int="c"))
-    await run_aliases(client, AliasesInput(a_b="1", a_b_1="2", with_dot="3"))
-    await run_enums(client, EnumsInput(color="red", size=2, kind="x"))
-    await run_variables(client, None, variables=VariablesVariables(api_key="secret"))
-    tree = RecursiveTree(value=1, children=[RecursiveTree(value=2)])
-    assert_type(run_recursive_sync(twin, tree).output.root, str | int | list[RecursiveJson])
-    assert_type(run_defaults_sync(twin, DefaultsInput()), FlowResult[Any])
-    nullable = await run_nullable(client, NullableInput(any=None, alone=NullableAddress(street="a")))
-    assert_type(nullable.output.root, NullableAddress | None)
-    assert_type(NullableInput(any=None).one, NullableAddress | None)
+    given = SharedInput(to=to, from_=to, name="Ada")
+    result = await shared.run(client, given, timeout=5, idempotency_key="a", check_input=True, progress=print)
+    assert_type(result, FlowResult[SharedOutput])
+    assert_type(result, FlowResult[SharedAddress])
+    assert_type(result.output.zip, str | None)
+    assert_type(await asyncio.create_task(shared.run(client, given)), FlowResult[SharedOutput])
+    assert_type(shared.run(twin, given), FlowResult[SharedOutput])
+    assert_type(await shared.submit(client, given, {"step": {}}, max_concurrency=2), str)
+    assert_type(shared.submit(twin, given), str)
+    assert_type(await shared.start_run(runtime, given, deduplicate=True), RunHandle[SharedOutput])
+    assert_type(shared.start_run(twin, given), SyncRunHandle[SharedOutput])
+    assert_type(await shared.result(client, "id", timeout=5), FlowResult[SharedOutput])
+    assert_type(shared.result(twin, "id", wait=False), FlowResult[SharedOutput])
+    assert_type(shared.map(client, [given], journal="a.journal"), OutcomeStream[SharedOutput])
+    assert_type(shared.map(twin, (each for each in [given]), ordered=True), SyncOutcomeStream[SharedOutput])
+    async with shared.map(client, [given]) as outcomes:
+        async for outcome in outcomes:
+            assert_type(outcome.unwrap().street, str)
+    await reserved.run(runtime, ReservedInput(class_="a", None_="b", int="c"))
+    await aliases.run(client, AliasesInput(a_b="1", a_b_1="2", with_dot="3"))
+    await enums.run(client, EnumsInput(color="red", size=2, kind="x"))
+    await variables.run(client, None, variables=VariablesVariables(api_key="secret"))
+    await plain.run(client, PlainInput(name="a"), variables={"a": 1})
+    tree = RecursiveInput(value=1, children=[RecursiveTree(value=2)])
+    assert_type(recursive.run(twin, tree).output, str | int | list[RecursiveJson])
+    assert_type(defaults.run(twin, DefaultsInput()), FlowResult[Any])
+    assert_type(DefaultsInput().n, int)
+    assert_type((await nullable.run(client, NullableInput(any=None))).output, NullableAddress | None)
+    assert_type(NullableInput(any=NullableAddress(street="a")).one, NullableAddress | None)
     assert_type(NullableInput(any=None).const, NullableAddress | None)
     assert_type(NullableInput(any=None).ref, NullableAddress | None)
     assert_type(NullableInput(any=None).twice, NullableAddress | str | None)
     assert_type(NullableInput(any=None).both, NullableAddress | None)
     assert_type(NullableInput(any=None).list_, list[NullableAddress | None] | None)
-    assert_type(await run_equal(client, EqualInput(x=1)), FlowResult[EqualOutput])
+    assert_type(await equal.run(client, EqualInput(x=1)), FlowResult[EqualOutput])
     assert_type(WrongDefaultsInput().n, int | None)
-    assert_type(run_arrays_sync(twin, ArraysInput([ArraysInputItem(n=1)])).output.pair, tuple[str, int] | None)
+    assert_type(arrays.run(twin, [ArraysInputItem(n=1)]).output.pair, tuple[str, int] | None)
+    assert_type(await scalars.run(client, "x"), FlowResult[int])
+    assert_type(AllOfInput(id=1, note="a").note, str)
 """
 WRONG = """
 from flows import *
@@ -65,9 +97,14 @@ async def calls(client: StepflowClient, twin: SyncStepflowClient) -> None:
     PlainInput()  # type: ignore[call-arg]
     NullableInput(any={"zzz": 1})  # type: ignore[arg-type]
     PlainInput(name="a", unknown=1)  # type: ignore[call-arg]
-    await run_plain(client, SharedAddress(street=""))  # type: ignore[arg-type]
-    await run_plain(twin, PlainInput(name=""))  # type: ignore[arg-type]
-    (await run_shared(client, SharedInput(to=SharedAddress(street="")))).output.city  # type: ignore[attr-defined]
+    await plain.run(client, SharedAddress(street=""))  # type: ignore[call-overload]
+    await plain.run(client)  # type: ignore[call-overload]
+    await plain.run(client, PlainInput(name=""), tiemout=5)  # type: ignore[call-overload]
+    await plain.run(twin, PlainInput(name=""))  # type: ignore[misc]
+    await variables.run(client, None, variables={"n": 1})  # type: ignore[call-overload]
+    plain.map(client, [SharedAddress(street="")])  # type: ignore[list-item]
+    DefaultsInput(n=None)  # type: ignore[arg-type]
+    (await shared.run(client, SharedInput(to=SharedAddress(street="")))).output.city  # type: ignore[attr-defined]
 """
 """What type checkers refuse: mypy complains of each ignored line that has no fault."""
 
@@ -107,8 +144,9 @@ def test_the_module_of_a_flow(stepflow: Stepflow, golden: Golden) -> None:
 
 @pytest.mark.exhaustive
 def test_type_checkers_accept_what_is_written_and_refuse_wrong_calls(stepflow: Stepflow) -> None:
-    assert len(FLOWS) >= 20
+    assert len(FLOWS) >= 50
     written(stepflow, *FLOWS)
+    (stepflow.folder / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict", "pythonVersion": "3.11"}')
     (stepflow.folder / "calls.py").write_text(CALLS)
     (stepflow.folder / "wrong.py").write_text(WRONG)
     mypy = [sys.executable, "-m", "mypy", "--strict", "--python-version", "3.11", "--cache-dir", ".mypy", "flows.py"]
@@ -122,15 +160,13 @@ def test_values_survive_their_types(stepflow: Stepflow) -> None:
     written(stepflow, *FLOWS)
     module = imported(stepflow.folder / "flows.py")
     for name, (_, values) in FLOWS.items():
-        function = getattr(module, f"run_{snake_name(name)}")
-        kind = inspect.signature(function, eval_str=True).parameters["input"].annotation
+        kind = TypeAdapter(getattr(module, f"{camel_name(snake_name(name))}Input", Any))
         for value in values:
-            model = value if kind is Any else kind.model_validate(value)
-            assert check_json(model, name) == value, name
+            assert check_json(kind.validate_python(value), name) == value, name
 
 
 def test_what_a_model_refuses_and_fills_in(stepflow: Stepflow) -> None:
-    written(stepflow, "defaults", "enums", "limits", "maps")
+    written(stepflow, "defaults", "enums", "limits", "maps", "all_of", "ranges", "patterns")
     module = imported(stepflow.folder / "flows.py")
     filled = check_json(module.DefaultsInput(), "defaults")
     assert filled == {
@@ -139,8 +175,9 @@ def test_what_a_model_refuses_and_fills_in(stepflow: Stepflow) -> None:
     }  # fmt: skip
     module.DefaultsInput().list_.append("b")
     assert module.DefaultsInput().list_ == ["a"]
-    assert check_json(module.EnumsInput(color=None, kind=None), "given") == {"color": None, "kind": None}
-    for wrong in ("EnumsInput(color='blue')", "LimitsInput(n=9)", "LimitsInput(s='aac')", "MapsInputClosed(y=1)"):
+    for wrong in ("EnumsInput(color='blue')", "LimitsInput(n=9)", "LimitsInput(s='aac')", "MapsInputClosed(y=1)",
+                  "AllOfInput(id=1, note='')", "RangesInput(n=2)", "RangesInput(n='a')", "PatternsInput(end='b1')",
+                  "PatternsInput(many=['a'])"):  # fmt: skip
         with pytest.raises(ValidationError):
             eval(wrong, vars(module))
 
@@ -157,31 +194,80 @@ def test_null_and_wrong_defaults(stepflow: Stepflow) -> None:
     assert module.EqualOutput is not module.EqualInput
 
 
-def test_written_functions_run_flows(stepflow: Stepflow, server: str) -> None:
+def test_a_type_that_leads_to_itself(stepflow: Stepflow) -> None:
+    loop = {"A": {"anyOf": [{"$ref": "#/$defs/B"}, {"type": "string"}]}, "B": {"anyOf": [{"$ref": "#/$defs/A"}]}}
+    given = {"properties": {"a": {"$ref": "#/$defs/A", "default": "x"}, "b": {"$ref": "#/$defs/B", "default": 5}}}
+    flow = {"schemas": {"$defs": loop, "properties": {"input": given}}, "steps": []}
+    (stepflow.folder / "loop.json").write_text(json.dumps(flow))
+    assert stepflow("codegen", "loop.json", "-o", "flows.py").code == 0
+    fields = imported(stepflow.folder / "flows.py").LoopInput.model_fields
+    assert fields["a"].default == "x"
+    assert fields["b"].description == "The default 5 does not fit and is left out."
+
+
+def test_none_is_left_out_unless_null_is_allowed(stepflow: Stepflow) -> None:
+    written(stepflow, "nullable", "optional", "plain", "mixed_enums")
+    module = imported(stepflow.folder / "flows.py")
+    address = module.NullableAddress(street="a", zip=None)
+    for model, sent in (
+        (module.PlainInput(name="a", n=None, b=None), {"name": "a"}),
+        (module.OptionalInput(a=None, b=None, c=None), {"a": None, "c": None}),
+        (module.OptionalInput(a=None), {"a": None}),
+        (module.NullableInput(any=None, one=None, text=None, alone=None, list=None),
+         {"any": None, "one": None, "text": None}),
+        (module.NullableInput(any=address, twice=None, both=None, const=None, ref=None, null=None),
+         {"any": {"street": "a"}, "twice": None, "both": None, "const": None, "ref": None, "null": None}),
+        (module.MixedEnumsInput(odd=None, ratio=None, some=None, fixed=None), {"some": None}),
+    ):  # fmt: skip
+        assert check_json(model, "input") == sent
+    changed = module.PlainInput(name="a", n=1)
+    changed.n = None
+    assert check_json([changed], "input") == [{"name": "a"}]
+
+
+async def test_written_flows_run(stepflow: Stepflow, server: str) -> None:
     written(stepflow, "shared", "aliases", "arrays", "variables")
     module = imported(stepflow.folder / "flows.py")
     to = module.SharedAddress(street="Main Street")
-    # The flow's file changes: its module reads it when a function is called.
+    # The flow's file changes: it is read when a method is called.
     path = stepflow.folder / "flows" / "shared.json"
     path.write_text(json.dumps(flow_of("shared") | {"output": {"$input": "$.to"}}))
-    cache = ResultCache(stepflow.folder / "results.db")
-    arrays = flow_of("arrays") | {"output": {"loose": {"$input": "$"}}}
+    given, cache = module.SharedInput(to=to), ResultCache(stepflow.folder / "results.db")
+    async with StepflowClient(server) as client:
+        first = await module.shared.run(client, given, timeout=30, cache=cache)
+        assert first.output == to
+        second = await module.aliases.run(client, module.AliasesInput(a_b="1", a_b_1="2"))
+        assert second.output == {"a_b": "1", "a-b": "2"}
+        key = {"idempotency_key": unique("key"), "timeout": 30}
+        run_id = await module.shared.submit(client, given, **key)
+        handle = await module.shared.start_run(client, given, **key)
+        assert (handle.run_id, (await handle.result()).output) == (run_id, to)
+        assert (await module.shared.result(client, run_id, timeout=30)).output == to
+        async with module.shared.map(client, [given, given], ordered=True) as outcomes:
+            assert [(outcome.index, outcome.unwrap()) async for outcome in outcomes] == [(0, to), (1, to)]
+        with pytest.raises(InvalidArgumentError):
+            await module.shared.run(client, {"to": 5}, check_input=True)
+    assert pickle.loads(pickle.dumps(module.shared)) == module.shared
 
-    async def run() -> list[Any]:
-        async with StepflowClient(server) as client:
-            return [await module.run_shared(client, module.SharedInput(to=to), timeout=30, cache=cache),
-                    await module.run_aliases(client, module.AliasesInput(a_b="1", a_b_1="2"))]  # fmt: skip
 
-    first, second = asyncio.run(run())
-    assert (first.output, second.output) == (to, {"a_b": "1", "a-b": "2"})
+def test_written_flows_run_on_the_twin(stepflow: Stepflow, server: str) -> None:
+    written(stepflow, "shared", "arrays", "variables", "scalars")
+    module = imported(stepflow.folder / "flows.py")
+    item = module.ArraysInputItem(n=1)
+    arrays = replace(module.arrays, flow=flow_of("arrays") | {"output": {"loose": {"$input": "$"}}})
     with SyncStepflowClient(server) as twin:
-        again = module.run_shared_sync(twin, module.SharedInput(to=to), cache=cache)
-        assert (again.output, again.run_id) == (to, first.run_id)
-        listed = module.run_arrays_sync(twin, module.ArraysInput([module.ArraysInputItem(n=1)]), flow=arrays)
+        listed = arrays.run(twin, [item], timeout=30)
         assert (type(listed.output), listed.output.loose) == (module.ArraysOutput, [{"n": 1}])
-        telling = flow_of("variables") | {"output": {"$variable": "api-key"}}
-        given = module.VariablesVariables(api_key="told")
-        assert module.run_variables_sync(twin, variables=given, flow=telling).output == "told"
+        run_id = arrays.submit(twin, [item, item])
+        assert arrays.result(twin, run_id, timeout=30).output.loose == [{"n": 1}, {"n": 1}]
+        assert arrays.start_run(twin, []).result(timeout=30).output.loose == []
+        with arrays.map(twin, [[item], []], ordered=True) as outcomes:
+            assert [outcome.unwrap().loose for outcome in outcomes] == [[{"n": 1}], []]
+        telling = replace(module.variables, flow=flow_of("variables") | {"output": {"$variable": "api-key"}})
+        given = module.VariablesVariables(api_key="told", n=None)
+        assert telling.run(twin, None, variables=given, timeout=30).output == "told"
+        with pytest.raises(OutputTypeError, match="does not fit ScalarsOutput"):
+            module.scalars.run(twin, "x", timeout=30)
 
 
 def test_it_is_the_same_byte_for_byte(stepflow: Stepflow) -> None:
@@ -258,6 +344,24 @@ def test_what_cannot_be_done(stepflow: Stepflow, words: list[str], said: str) ->
     assert (done.code, said in done.stderr) == (2, True), done
 
 
+def test_no_name_is_taken_twice(stepflow: Stepflow) -> None:
+    written(stepflow, *FLOWS)
+    tree = ast.parse((stepflow.folder / "flows.py").read_text())
+    imports = [
+        name.asname or name.name for node in tree.body if isinstance(node, ast.ImportFrom) for name in node.names
+    ]
+    classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+    targets = [node.targets[0] for node in tree.body if isinstance(node, ast.Assign)]
+    names = [*imports, *classes, *(node.id for node in targets if isinstance(node, ast.Name))]
+    assert len(names) == len(set(names)) > 3 * len(FLOWS)
+    assert not set(names) & set(dir(builtins))
+    module = imported(stepflow.folder / "flows.py")
+    flows = [each for each in vars(module).values() if isinstance(each, TypedFlow)]
+    assert len(flows) == len(FLOWS)
+    # Everything imported is reserved, also if no field of these flows renames it.
+    assert all(snake_name(each) != each for each in imports)
+
+
 def test_names() -> None:
     assert [snake_name(each) for each in ("Order tea!", "orderTea", "class", "1st", "名前", "a--b")] == [
         "order_tea", "order_tea", "flow_class", "flow_1st", "flow", "a_b",
@@ -266,6 +370,4 @@ def test_names() -> None:
         "OrderTea", "OrderTea", "Under", "1st", "",
     ]  # fmt: skip
     names = Names()
-    assert [names.take("FlowResult"), names.take("A"), names.take("A")] == ["FlowResult2", "A", "A2"]
-    forms = ("run_{}", "run_{}_sync")
-    assert [names.take_all(each, forms) for each in ("a", "a", "a_sync")] == ["a", "a_2", "a_sync_2"]
+    assert [names.take(each) for each in ("FlowModel", "A", "A", "a", "a")] == ["FlowModel2", "A", "A2", "a", "a_2"]

@@ -155,9 +155,20 @@ async def run_block(block: Block, source: str, name: str, namespace: dict[str, A
     return printed.getvalue()
 
 
+def with_written_modules(readme: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the Python blocks import what the shell blocks let `stepflow codegen` write."""
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "flows", raising=False)
+    for block in in_language(readme, "bash"):
+        if block.text.startswith("stepflow codegen "):
+            command = [sys.executable, "-m", "stepflow_cli", *block.text.split()[1:]]
+            subprocess.run(command, env=own_environment(), check=True, timeout=60)
+
+
 @pytest.mark.parametrize("readme", with_blocks("python"))
 def test_python_blocks(readme: str, folder: Path, server_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEPFLOW_URL", server_url)
+    with_written_modules(readme, folder, monkeypatch)
     ran: list[int] = []
 
     async def run_all() -> None:

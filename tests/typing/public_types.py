@@ -104,6 +104,8 @@ async def handles(client: StepflowClient, sync: SyncStepflowClient, runtime: Ste
     assert_type((await client.run("flow.yaml", output_type=either)).unwrap(), Model | Data)
     outcomes = client.map("flow.yaml", [1])
     assert_type(outcomes, OutcomeStream)
+    assert_type(client.map("flow.yaml", [1], output_type=Model), OutcomeStream[Model])
+    assert_type(sync.map("flow.yaml", [1], output_type=Data), SyncOutcomeStream[Data])
     async with outcomes:
         async for outcome in outcomes:
             assert_type(outcome, Outcome)

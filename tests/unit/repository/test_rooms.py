@@ -25,7 +25,6 @@ LAYERS = (
     "plain",
     "progress",
     "logs",
-    "flow_models",
     "_http",
     "_rules",
     "_display",
@@ -42,6 +41,7 @@ LAYERS = (
     "_embedded",
     "executor",
     "runtime",
+    "flow_models",
     "drawing",
     "testing",
 )

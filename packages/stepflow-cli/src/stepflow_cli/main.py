@@ -25,7 +25,7 @@ _COMMANDS = {
     "infer": "Infer the types of a flow: what its steps take and return.",
     "test": "Run the test cases in flow files.",
     "schema": "Print a JSON Schema of flows, or of server configurations, for editors.",
-    "codegen": "Write Python types and functions for flows.",
+    "codegen": "Write typed Python objects for flows.",
     "visualize": "Draw the graph of a flow. No server is asked.",
     "flows": "Store, read and delete flows on a server.",
     "blobs": "Store and read blobs: JSON values and files, addressed by their content.",

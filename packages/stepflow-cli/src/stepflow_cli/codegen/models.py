@@ -11,6 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stepflow_client.flow_models import NULLABLE
+from stepflow_client.flows.json_schema import json_type
+
 from ..errors import usage
 from ..output.safety import printable_lines
 
@@ -20,6 +23,8 @@ _CONSTRAINTS = {
     "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
     "array": ("minItems", "maxItems"),
 }
+NAMED_CONSTRAINTS = {key for keys in _CONSTRAINTS.values() for key in keys}
+"""Constraints for which a type within another one needs a name."""
 _LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
 _LONGEST = 2**31
 """Lengths from this value on are not limits."""
@@ -30,11 +35,19 @@ def constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, An
     found = _values(schema)
     for kind in kinds:
         found |= {
-            key: int(schema[key]) if key in _LENGTHS else schema[key]
+            key: _written(key, schema[key])
             for key in _CONSTRAINTS.get(kind, ())
             if _is_constraint(key, schema.get(key))
         }
     return found
+
+
+def _written(key: str, value: Any) -> Any:
+    if key in _LENGTHS:
+        return int(value)
+    # JSON Schema looks for a pattern anywhere in the text, the first releases of pydantic 2 only at its beginning.
+    is_anchored = key != "pattern" or (value.startswith("^") and "|" not in value)
+    return value if is_anchored else f"(?s:.*?)(?:{value})"
 
 
 def _values(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,6 +60,14 @@ def _values(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"enum": values}
 
 
+def inexpressible_kinds(schema: Mapping[str, Any]) -> list[str]:
+    """Return the types of the allowed values, if there are such values and no Python type can express them."""
+    values = [schema["const"]] if "const" in schema else schema.get("enum")
+    if not isinstance(values, list) or not values or values == [None] or _values(schema):
+        return []
+    return list(dict.fromkeys(json_type(each) for each in values))
+
+
 def _is_constraint(key: str, value: Any) -> bool:
     """Return whether a type can have this constraint: a number, a length, or a pattern that Python can compile.
 
@@ -54,8 +75,8 @@ def _is_constraint(key: str, value: Any) -> bool:
     """
     if key == "pattern":
         try:
-            re.compile(value)
-        except (re.error, TypeError):
+            re.compile(_written(key, value))
+        except (re.error, TypeError, AttributeError):
             return False
         return True
     if not isinstance(value, (int, float)) or isinstance(value, bool):
@@ -75,8 +96,10 @@ _PYTHON: dict[str, type | tuple[type, ...]] = {
 }
 
 
-def without_wrong_defaults(named: Mapping[str, Any]) -> dict[str, Any]:
-    """Return named schemas without defaults that do not fit; the description tells what was left out.
+def checked(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return named schemas without defaults that do not fit, and with marks of optional properties that may be null.
+
+    The description tells which default was left out.
 
     Args:
         named: The schemas in the form used for generation, by the names to which their references lead.
@@ -88,16 +111,24 @@ def _checked(schema: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, A
     checked = dict(schema)
     if "properties" in schema:
         checked["properties"] = {key: _checked(each, named) for key, each in schema["properties"].items()}
-    if "default" in schema and schema["default"] is not None and not _fits(schema["default"], schema, named):
+        for key, each in checked["properties"].items():
+            if key not in schema.get("required", ()) and "default" not in each and _fits(None, each, named):
+                each |= NULLABLE
+    if checked.get("default", ...) is None:
+        # What is not given is None already.
+        del checked["default"]
+    if "default" in checked and not _fits(schema["default"], schema, named):
         left_out = f"The default {json.dumps(checked.pop('default'), ensure_ascii=False)} does not fit and is left out."
         checked["description"] = f"{schema.get('description', '')} {left_out}".strip()
     return checked
 
 
-def _fits(value: Any, schema: Mapping[str, Any], named: Mapping[str, Any]) -> bool:
+def _fits(value: Any, schema: Mapping[str, Any], named: Mapping[str, Any], seen: tuple[str, ...] = ()) -> bool:
     if "$ref" in schema:
-        return _fits(value, named[schema["$ref"].rpartition("/")[2]], named)
-    if "anyOf" in schema and not any(_fits(value, each, named) for each in schema["anyOf"]):
+        reference = schema["$ref"]
+        target = named[reference.rpartition("/")[2]]
+        return reference not in seen and _fits(value, target, named, (*seen, reference))
+    if "anyOf" in schema and not any(_fits(value, each, named, seen) for each in schema["anyOf"]):
         return False
     kinds = schema.get("type", [])
     kinds = kinds if isinstance(kinds, list) else [kinds]
@@ -190,13 +221,16 @@ def _generated(schemas: Mapping[str, Any], imports: list[str]) -> str:
             additional_imports=imports,
             custom_file_header="#",
             disable_timestamp=True,
+            field_extra_keys=set(NULLABLE),
             enum_field_as_literal=generator.LiteralType.All,
             formatters=[generator.Formatter.BUILTIN],
             output_datetime_class=generator.DatetimeClassType.Datetime,
+            strict_nullable=True,
             use_annotated=True,
             use_double_quotes=True,
             use_schema_description=True,
             use_standard_collections=True,
+            use_type_alias=True,
             use_union_operator=True,
         )
     # Docstrings hold descriptions as they are. In a string, an escape has the same value as the character.

@@ -1,4 +1,4 @@
-"""The module that is written: its imports, models and functions."""
+"""The module that is written: its imports, models and flows."""
 
 from __future__ import annotations
 
@@ -9,90 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from ..inputs.flow import load_flow_file
-from .models import without_wrong_defaults, write_models
+from .models import checked, write_models
 from .names import Names, camel_name, snake_name
-from .schemas import FlowSchemas, Schemas
+from .schemas import Schemas, typed_parts
 
-IMPORTS = [
-    "collections.abc.Mapping",
-    "pathlib.Path",
-    "stepflow_client.FlowResult",
-    "stepflow_client.ResultCache",
-    "stepflow_client.StepflowClient",
-    "stepflow_client.StepflowRuntime",
-    "stepflow_client.SyncStepflowClient",
-    "typing.Any",
-]
-
-_TEMPLATE = '''
-{async_}def {function}(
-    client: {client},
-    input: {input},
-    *,
-    variables: {variables} = None,
-    variables_from_env: bool = False,
-    overrides: Any = None,
-    timeout: float | None = None,
-    cache: ResultCache | None = None,
-    flow: str | Path | Mapping[str, Any] = {constant},
-) -> {result}:
-    """Run the flow {title} and return its result, a failure too; `timeout` is in seconds."""
-    return {await_}client.run(
-        flow,
-        [input],
-        overrides,
-        variables=variables,
-        variables_from_env=variables_from_env,
-        timeout=timeout,
-        cache=cache,{output_type}
-    )
-'''
-
-
-def path_line(constant: str, path: str) -> str:
-    """Return the line that sets a flow's path, relative to the module or absolute."""
-    text = repr(path)
-    quoted = text if text.startswith('"') else '"{}"'.format(text[1:-1].replace('"', '\\"'))
-    return f"{constant} = Path(__file__).parent / {quoted}\n"
-
-
-def write_functions(name: str, constant: str, title: str, types: FlowSchemas) -> str:
-    """Return the source of an asynchronous function and its synchronous twin.
-
-    Args:
-        name: The flow's name within function names.
-        constant: The name of the constant with the flow's path.
-        title: The flow's title.
-        types: The names of its classes.
-    """
-    # A backslash or a quote would change the docstring.
-    shown = "".join(each for each in " ".join(title.split()) if each.isprintable() and each not in '\\"')[:60]
-    values = {
-        "constant": constant,
-        "title": shown,
-        "input": types.input or "Any = None",
-        "variables": f"{types.variables or 'Mapping[str, Any]'} | None",
-        "result": f"FlowResult[{types.output}]" if types.output else "FlowResult[Any]",
-        "output_type": f"\n        output_type={types.output}," if types.output else "",
-    }
-    twins = (
-        {
-            "function": f"run_{name}",
-            "async_": "async ",
-            "await_": "await ",
-            "client": "StepflowClient | StepflowRuntime",
-        },
-        {"function": f"run_{name}_sync", "async_": "", "await_": "", "client": "SyncStepflowClient"},
-    )
-    return "\n".join(_TEMPLATE.format(**values, **twin) for twin in twins)
-
-
-_HEAD = '''"""Inputs, outputs and variables of flows, and functions that run them.
+_HEAD = '''"""Flows, and models of their inputs, outputs and variables.
 
 Written by `stepflow codegen`; change the flows and write it again.
 """
 
 '''
+_FLOW = '''
+{name} = TypedFlow[{input}, {output}, {variables}](
+    Path(__file__).parent / {path},{output_type}
+)
+"""The flow {title}."""
+'''
+_UNTYPED = {"input": "Any", "output": "Any", "variables": "Variables"}
+_IMPORTS = {"Any": "typing.Any", "Variables": "stepflow_client.Variables"}
 
 
 def write_module(files: Iterable[str], output: str | None) -> str:
@@ -107,18 +41,43 @@ def write_module(files: Iterable[str], output: str | None) -> str:
         Problem, FlowFileError: If a flow cannot be read, or a schema is invalid.
     """
     folder = Path(output).parent if output is not None else Path()
-    names, paths, functions = Names(), [], []
-    schemas = Schemas(names)
+    names = Names()
+    schemas, found, flows = Schemas(names), [], []
     for place, file in sorted((_relative(file, folder), file) for file in files):
         flow = load_flow_file(file)
         title = _title(flow, file)
-        name = names.take_all(snake_name(title), ("run_{}", "run_{}_sync"))
-        constant = names.take(f"{name.upper()}_FLOW")
-        types = schemas.add(flow, camel_name(name), file)
-        paths.append(path_line(constant, place))
-        functions.append(write_functions(name, constant, title, types))
-    imports, classes = _split(write_models(without_wrong_defaults(schemas.named), IMPORTS))
-    return "".join([_HEAD, imports, "\n", *paths, classes, "\n", "\n".join(functions)])
+        name = names.take(snake_name(title))
+        parts = {part: names.take(camel_name(name) + camel_name(part)) for part in typed_parts(flow)}
+        found.append((flow, camel_name(name), file, parts))
+        flows.append(_write_flow(name, place, title, parts))
+    # The names of complete parts are taken before those of the classes within.
+    for each in found:
+        schemas.add(*each)
+    untyped = {kind for *_, parts in found for part, kind in _UNTYPED.items() if part not in parts}
+    imports = ["pathlib.Path", "stepflow_client.flow_models.TypedFlow", *(_IMPORTS[each] for each in untyped)]
+    head, classes = _split(write_models(checked(schemas.named), imports))
+    aliases = [f"\n{name} = {kind}\n" for name, kind in schemas.aliases.items()]
+    return "".join([_HEAD, head, classes, "\n", *aliases, *flows])
+
+
+def _write_flow(name: str, path: str, title: str, parts: Mapping[str, str]) -> str:
+    """Return the source of the object of a flow.
+
+    Args:
+        name: Its name.
+        path: The path of the flow's file, relative to the module or absolute.
+        title: The flow's title.
+        parts: The names of the types of its parts.
+    """
+    # A backslash or a quote would change the docstring.
+    shown = "".join(each for each in " ".join(title.split()) if each.isprintable() and each not in '\\"')[:60]
+    output_type = f"\n    output_type={parts['output']}," if "output" in parts else ""
+    return _FLOW.format(**{**_UNTYPED, **parts}, name=name, path=_quoted(path), title=shown, output_type=output_type)
+
+
+def _quoted(text: str) -> str:
+    quoted = repr(text)
+    return quoted if quoted.startswith('"') else '"{}"'.format(quoted[1:-1].replace('"', '\\"'))
 
 
 def _relative(file: str, folder: Path) -> str:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+import builtins
 import keyword
 import re
 import unicodedata
-from collections.abc import Collection
 
-_IMPORTED = frozenset(
-    (
-        *("Annotated", "Any", "BaseModel", "ConfigDict", "Enum", "Field", "Literal", "Mapping", "Path", "RootModel"),
-        *("FlowModel", "FlowResult", "ResultCache", "StepflowClient", "StepflowRuntime", "SyncStepflowClient"),
-        *("IntEnum", "StrEnum", "UUID", "None", "True", "False"),
-    )
+_IMPORTED = (
+    *("Annotated", "Any", "ConfigDict", "Field", "FlowModel", "Literal", "Optional", "Path", "TypeAliasType"),
+    *("TypedFlow", "UUID", "Union", "Variables", "annotations", "cast", "date", "datetime"),
 )
-"""Names that the written module already uses."""
+_RESERVED = frozenset((*dir(builtins), *keyword.kwlist, *_IMPORTED, *(f"{each}_aliased" for each in _IMPORTED)))
+"""Names that mean something else in the written module. A field that has an imported name renames the import."""
 
 
 def snake_name(text: str) -> str:
-    """Return a text as a function name: `Order tea!` becomes `order_tea`."""
+    """Return a text as the name of a variable: `Order tea!` becomes `order_tea`."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plain)
     name = re.sub(r"[^0-9a-zA-Z]+", "_", words).strip("_").lower()
-    return f"flow_{name}".strip("_") if not name or name[0].isdigit() or keyword.iskeyword(name) else name
+    return f"flow_{name}".strip("_") if not name or name[0].isdigit() or name in _RESERVED else name
 
 
 def camel_name(text: str) -> str:
@@ -35,25 +33,14 @@ class Names:
     """Unique names."""
 
     def __init__(self) -> None:
-        """Start with the names that the module already uses."""
-        self._taken = set(_IMPORTED)
+        """Start with the names that mean something else."""
+        self._taken = set(_RESERVED)
 
     def take(self, name: str) -> str:
         """Return a unique name: the given one, otherwise with the first free number from 2 on appended."""
-        return self.take_all(name, ("{}",))
-
-    def take_all(self, name: str, forms: Collection[str]) -> str:
-        """Return a name all of whose forms are unused, and reserve these forms.
-
-        Args:
-            name: The name.
-            forms: The names derived from it, such as `run_{}`; `{}` is the name itself.
-        """
-        number = 1
-        while True:
-            tried = name if number == 1 else f"{name}{'_' if name.islower() else ''}{number}"
-            made = {form.format(tried) for form in forms}
-            if made.isdisjoint(self._taken):
-                self._taken |= made
-                return tried
+        number, tried = 1, name
+        while tried in self._taken:
             number += 1
+            tried = f"{name}{'_' if name.islower() else ''}{number}"
+        self._taken.add(tried)
+        return tried

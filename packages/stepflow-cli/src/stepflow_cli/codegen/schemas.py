@@ -9,44 +9,30 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote
 
-from ..errors import Problem, usage
-from .models import constraints
+from .models import NAMED_CONSTRAINTS, constraints, inexpressible_kinds
 from .names import Names, camel_name
+from .references import BESIDE, Place, sole_part
 
 _PREFIX = "#/components/schemas/"
 _FORMATS = ("date-time", "date", "uuid")
 """Formats with their own Python type. Others, such as `email`, need further packages or change the parsed value."""
 _TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
-_BESIDE = ("description", "default")
-"""Keywords that may stand beside a reference."""
-_ANNOTATIONS = {*_BESIDE, "title", "examples", "deprecated", "$defs", "definitions", "$schema", "$id", "$comment"}
-"""Keywords that do not change which values a schema allows."""
 _NULL = {"type": "null"}
+_LONGEST_CHAIN = 3
+"""Number of such names, each within the other, below which types are left out: pydantic before 2.11 expands them."""
 _MOST_INLINE = 30
 """Number of parts from which on the type that a reference leads to gets a name, instead of being repeated."""
-
-
-@dataclass
-class FlowSchemas:
-    """The types of one flow in the written module."""
-
-    input: str | None = None
-    """The name of a class; None if the flow does not give the type."""
-    output: str | None = None
-    variables: str | None = None
 
 
 class Schemas:
     """The named schemas of several flows.
 
     Args:
-        names: The class names.
+        names: The names in the module.
     """
 
     def __init__(self, names: Names) -> None:
@@ -54,66 +40,40 @@ class Schemas:
         self._names = names
         self.named: dict[str, Any] = {}
         """The schemas by class name."""
+        self.aliases: dict[str, str] = {}
+        """Second names of classes, by which the parts of flows are called that refer to shared schemas."""
 
-    def add(self, flow: Mapping[str, Any], prefix: str, called: str) -> FlowSchemas:
+    def add(self, flow: Mapping[str, Any], prefix: str, called: str, parts: Mapping[str, str]) -> None:
         """Add the schemas of a flow.
 
         Args:
             flow: The flow.
             prefix: The beginning of the names of its classes.
             called: The flow's name in errors.
+            parts: The names of its parts that have schemas, which were taken before.
 
         Raises:
             Problem: If a schema is invalid, or has a reference that cannot be resolved or leaves the document.
         """
-        schemas = flow.get("schemas")
-        properties = schemas.get("properties") if isinstance(schemas, Mapping) else None
-        shared = schemas if isinstance(schemas, Mapping) else {}
-        found, known = FlowSchemas(), dict[str, str]()
-        for part in ("input", "output", "variables"):
-            schema = properties.get(part) if isinstance(properties, Mapping) else None
-            if schema is None or isinstance(schema, bool):
-                continue
-            place = _Place(f"{called}: schemas.properties.{part}", schema, shared)
-            others = (found.input, found.output)
-            setattr(found, part, _Reader(self, prefix, place, known).top(schema, prefix + camel_name(part), others))
-        return found
+        known: dict[str, str] = {}
+        for part, name in parts.items():
+            schema = flow["schemas"]["properties"][part]
+            place = Place(f"{called}: schemas.properties.{part}", schema, flow["schemas"])
+            _Reader(self, prefix, place, known).top(schema, name)
 
-    def define(self, name: str) -> str:
+    def define(self, name: str, *, is_taken: bool = False) -> str:
         """Return the name of a new class. The caller sets its schema in `named`."""
-        name = self._names.take(name)
+        name = name if is_taken else self._names.take(name)
         self.named[name] = {}
         return name
 
 
-@dataclass
-class _Place:
-    """Where references are resolved."""
-
-    called: str
-    root: Any
-    shared: Mapping[str, Any]
-
-    def wrong(self, message: str, hint: str | None = None) -> Problem:
-        return usage(f"{self.called}: {message}", hint)
-
-    def lookup(self, reference: Any) -> tuple[str, Any]:
-        """Return the name and the schema that a reference leads to.
-
-        Raises:
-            Problem: If it cannot be resolved, or refers to another document.
-        """
-        if not isinstance(reference, str) or not reference.startswith("#"):
-            raise self.wrong(f"$ref leads out of the flow: {reference!r}", "copy the schema into schemas.$defs")
-        pointer = unquote(reference[1:]).removeprefix("/schemas")
-        parts = [each.replace("~1", "/").replace("~0", "~") for each in pointer.split("/")[1:]]
-        for document in (self.root, self.shared):
-            with suppress(LookupError, TypeError, ValueError):
-                found = document
-                for part in parts:
-                    found = found[int(part)] if isinstance(found, list) else found[part]
-                return (parts[-1] if parts else ""), found
-        raise self.wrong(f"$ref leads nowhere: {reference}", "name a schema of schemas.$defs")
+def typed_parts(flow: Mapping[str, Any]) -> list[str]:
+    """Return which of a flow's input, output and variables have schemas."""
+    schemas = flow.get("schemas")
+    properties = schemas.get("properties") if isinstance(schemas, Mapping) else None
+    found = properties if isinstance(properties, Mapping) else {}
+    return [part for part in ("input", "output", "variables") if found.get(part) not in (None, {}, True, False)]
 
 
 @dataclass
@@ -125,25 +85,43 @@ class _Reader:
 
     schemas: Schemas
     prefix: str
-    place: _Place
+    place: Place
     known: dict[str, str]
     expanding: list[str] = field(default_factory=list)
     referred: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What references lead to, so that each is read once however many references share it."""
-    merged: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What references within `allOf` lead to."""
+    chains: dict[str, int] = field(default_factory=dict)
+    """How many named types lie within each other in a named type; recursive types count as none."""
+    own: str | None = None
+    """The name that was taken for the part, while the class that has it is not defined."""
 
-    def top(self, schema: Any, name: str, others: Collection[str | None] = ()) -> str:
-        """Return the class of a complete part. A part that is equal to one of the `others` has a class of its own."""
+    def top(self, schema: Any, name: str) -> None:
+        """Define a complete part of the flow under a name that was taken for it."""
+        self.own = name if self._has_class(schema, name) else None
         read = self.read(schema, name)
-        if set(read) == {"$ref"}:
-            found = str(read["$ref"]).removeprefix(_PREFIX)
-            if found not in others or "$ref" in _sole_part(schema):
-                return found
-            read = self.schemas.named[found]
-        made = self.schemas.define(name)
-        self.schemas.named[made] = read
-        return made
+        found = str(read.get("$ref", "")).removeprefix(_PREFIX)
+        if found == name:
+            return
+        if found and "$ref" in sole_part(schema):
+            self.schemas.aliases[name] = found
+            return
+        self.schemas.define(name, is_taken=True)
+        # A part that is equal to another one has a class of its own.
+        self.schemas.named[name] = self.schemas.named[found] if found else read
+
+    def _has_class(self, schema: Any, name: str) -> bool:
+        """Return whether a complete part is described by a class that would have a name of its own accord."""
+        part = sole_part(schema)
+        if isinstance(part, Mapping) and "$ref" in part:
+            target_name, part = self.place.target(part["$ref"])
+            name = name if self.prefix + camel_name(target_name) == name else ""
+        elif isinstance(part, Mapping) and isinstance(part.get("allOf"), list):
+            part = self.place.merged(part)
+        return bool(name) and _is_object(part) and part.get("type", "object") in ("object", ["object"])
+
+    def _define(self, name: str) -> str:
+        is_own, self.own = name == self.own, None if name == self.own else self.own
+        return self.schemas.define(name, is_taken=is_own)
 
     def read(self, schema: Any, name: str) -> dict[str, Any]:
         """Return a schema in the form used for generation; objects with properties become references to named schemas.
@@ -162,17 +140,20 @@ class _Reader:
         if "$ref" in schema:
             return self._reference(schema)
         if isinstance(schema.get("allOf"), list):
-            part = _sole_part(schema)
+            part = sole_part(schema)
             if part is schema:
-                return self.read(self._merged(schema), name)
-            return self.read(part, name) | {key: schema[key] for key in _BESIDE if key in schema}
-        kinds = self._kinds(schema)
+                return self.read(self.place.merged(schema), name)
+            return self.read(part, name) | {key: schema[key] for key in BESIDE if key in schema}
+        kinds = self._kinds(schema) or inexpressible_kinds(schema)
         if _is_object(schema):
             return self._object(schema, kinds, name)
-        read: dict[str, Any] = {key: schema[key] for key in _BESIDE if key in schema}
+        read: dict[str, Any] = {key: schema[key] for key in BESIDE if key in schema}
         if kinds == ["null"]:
             # Null alone allows no choice and is not a useful type of a field, so no type is set.
             return read
+        if len(set(kinds) - {"null"}) > 1 and constraints(schema, kinds).keys() - {"enum"}:
+            # A constraint of one of several types.
+            return read | {"anyOf": self._options([{**schema, "type": kind} for kind in kinds], name)}
         if kinds:
             read["type"] = kinds[0] if len(kinds) == 1 else kinds
         read |= constraints(schema, kinds)
@@ -181,7 +162,7 @@ class _Reader:
         if "array" in kinds:
             read |= self._elements(schema, name)
         if "object" in kinds and "additionalProperties" in schema:
-            read["additionalProperties"] = self.read(schema["additionalProperties"], f"{name}Value") or True
+            read["additionalProperties"] = self._inner(schema["additionalProperties"], f"{name}Value") or True
         for key in ("anyOf", "oneOf"):
             if isinstance(schema.get(key), list) and not kinds:
                 options = self._options(schema[key], name)
@@ -193,9 +174,7 @@ class _Reader:
         options: list[dict[str, Any]] = []
         for number, each in enumerate(listed, 1):
             is_null = isinstance(each, Mapping) and self._is_null(each)
-            read: dict[str, Any] = (
-                _NULL if is_null else self.read(each, _titled(each, self.prefix) or f"{name}{number}")
-            )
+            read: dict[str, Any] = _NULL if is_null else self._inner(each, f"{name}{number}")
             for option in read["anyOf"] if set(read) == {"anyOf"} else [read]:
                 if option not in options:
                     options.append(option)
@@ -204,7 +183,7 @@ class _Reader:
     def _is_null(self, schema: Mapping[str, Any]) -> bool:
         """Return whether null is the only value that a schema allows."""
         if "$ref" in schema:
-            schema = self._target(schema["$ref"])[1]
+            schema = self.place.target(schema["$ref"])[1]
         if not isinstance(schema, Mapping):
             return False
         values = [schema["const"]] if "const" in schema else schema.get("enum")
@@ -220,22 +199,25 @@ class _Reader:
 
     def _object(self, schema: Mapping[str, Any], kinds: list[str], name: str) -> dict[str, Any]:
         reference = {"$ref": _PREFIX + self._class(schema, name)}
-        beside = {key: schema[key] for key in _BESIDE if key in schema and key != "description"}
+        beside = {key: schema[key] for key in BESIDE if key in schema and key != "description"}
         others = [each for each in kinds if each != "object"]
         return ({"anyOf": [reference, *({"type": each} for each in others)]} if others else reference) | beside
 
     def _class(self, schema: Mapping[str, Any], name: str) -> str:
         """Return the class of an object with properties; it is created if it is not known."""
-        text = self._identity(schema)
+        text = self.place.identity(schema)
         if text in self.known:
             return self.known[text]
-        made = self.known[text] = self.schemas.define(name)
+        made = self.known[text] = self._define(name)
         properties = {key: schema["properties"][key] for key in _in_order(schema["properties"])}
         required = schema.get("required")
         read: dict[str, Any] = {"type": "object"}
         if "description" in schema:
             read["description"] = schema["description"]
-        read["properties"] = {key: self.read(each, self._inner(made, key, each)) for key, each in properties.items()}
+        read["properties"] = {
+            key: self.read(each, _titled(each, self.prefix) or made + camel_name(key))
+            for key, each in properties.items()
+        }
         if isinstance(required, list):
             read["required"] = [key for key in properties if key in required]
         if schema.get("additionalProperties") is False:
@@ -243,37 +225,36 @@ class _Reader:
         self.schemas.named[made] = read
         return made
 
-    def _identity(self, schema: Any) -> str:
-        """Return a text that is equal for equal schemas, including everything they refer to."""
-        reached: dict[str, Any] = {}
-        waiting = [schema]
-        while waiting:
-            each = waiting.pop()
-            if isinstance(each, Mapping):
-                waiting += each.values()
-                reference = each.get("$ref")
-                if isinstance(reference, str) and reference not in reached:
-                    reached[reference] = self.place.lookup(reference)[1]
-                    waiting.append(reached[reference])
-            elif isinstance(each, list):
-                waiting += each
-        return json.dumps([schema, reached], sort_keys=True)
+    def _inner(self, schema: Any, name: str) -> dict[str, Any]:
+        """Return a type within a union, a list or a mapping; one that has constraints gets a name."""
+        name = _titled(schema, self.prefix) or name
+        read = self.read(schema, name)
+        if not read.keys() & NAMED_CONSTRAINTS:
+            return read
+        if not all(self.schemas.named[each] for each in _referred(read)):
+            # The name would stand before that of the recursive type to which it leads.
+            return _without_constraints(read)
+        return self._named(json.dumps(read, sort_keys=True), name, read)
 
-    def _inner(self, outer: str, key: str, schema: Any) -> str:
-        return _titled(schema, self.prefix) or outer + camel_name(key)
+    def _named(self, identity: str, name: str, read: dict[str, Any]) -> dict[str, Any]:
+        """Return a reference to a type, which gets a name if it has none yet."""
+        if identity not in self.known:
+            made = self.known[identity] = self._define(name)
+            self.schemas.named[made] = read
+        return {"$ref": _PREFIX + self.known[identity]}
 
     def _elements(self, schema: Mapping[str, Any], name: str) -> dict[str, Any]:
         first, rest = schema.get("prefixItems"), schema.get("items")
         if isinstance(first, list) and schema.get("minItems") == schema.get("maxItems") == len(first):
-            return {"prefixItems": [self.read(each, f"{name}{number}") for number, each in enumerate(first, 1)]}
+            return {"prefixItems": [self._inner(each, f"{name}{number}") for number, each in enumerate(first, 1)]}
         if first is not None or rest is None or isinstance(rest, (bool, list)):
             return {"items": {}}
-        return {"items": self.read(rest, _titled(rest, self.prefix) or f"{name}Item")}
+        return {"items": self._inner(rest, f"{name}Item")}
 
     def _reference(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         reference = str(schema["$ref"])
         if reference not in self.referred:
-            target_name, target = self._target(schema["$ref"])
+            target_name, target = self.place.target(schema["$ref"])
             name = self.prefix + (camel_name(target_name) or "Part")
             if reference in self.expanding and not _is_object(target):
                 # A recursive type that is not an object needs a name.
@@ -282,7 +263,7 @@ class _Reader:
                 read = self.referred[reference] = self._expanded(reference, target, name)
         else:
             read = self.referred[reference]
-        return read | {key: schema[key] for key in _BESIDE if key in schema}
+        return read | {key: schema[key] for key in BESIDE if key in schema}
 
     def _expanded(self, reference: str, target: Any, name: str) -> dict[str, Any]:
         """Return what a reference leads to, in place of the reference if it is small."""
@@ -293,69 +274,35 @@ class _Reader:
             self.expanding.pop()
         if _size(read) <= _MOST_INLINE:
             return read
-        text = self._identity({"$ref": reference})
-        if text not in self.known:
-            made = self.known[text] = self.schemas.define(name)
-            self.schemas.named[made] = read
-        return {"$ref": _PREFIX + self.known[text]}
-
-    def _target(self, reference: Any) -> tuple[str, Any]:
-        """Return the name and schema that a reference leads to, following references to references."""
-        seen: list[Any] = []
-        while True:
-            seen.append(reference)
-            name, target = self.place.lookup(reference)
-            if not isinstance(target, Mapping) or set(target) != {"$ref"}:
-                return name, target
-            reference = target["$ref"]
-            if reference in seen:
-                raise self.place.wrong(f"$ref refers to itself: {reference}")
+        length = 1 + max((self.chains.get(each, 0) for each in _referred(read)), default=0)
+        if length > _LONGEST_CHAIN:
+            return {}
+        named = self._named(self.place.identity({"$ref": reference}), name, read)
+        self.chains |= dict.fromkeys(_referred(named), length)
+        return named
 
     def _recursive(self, reference: str, target: Any, name: str) -> dict[str, Any]:
-        text = self._identity({"$ref": reference})
+        text = self.place.identity({"$ref": reference})
         if text not in self.known:
-            made = self.known[text] = self.schemas.define(name)
-            self.schemas.named[made] = self.read(target, name)
+            made = self.known[text] = self._define(name)
+            read = _without_constraints(self.read(target, name))
+            kinds = read.get("type", [])
+            # The generator knows recursion in unions, not in lists.
+            options = [
+                _NULL if kind == "null" else read | {"type": kind}
+                for kind in (kinds if isinstance(kinds, list) else [kinds])
+            ]
+            self.schemas.named[made] = {"anyOf": options} if options else read
         return {"$ref": _PREFIX + self.known[text]}
 
-    def _merged(self, schema: Mapping[str, Any], seen: tuple[str, ...] = ()) -> dict[str, Any]:
-        """Return a schema with its `allOf` parts merged into it."""
-        parts = [*schema["allOf"], {key: each for key, each in schema.items() if key != "allOf"}]
-        return _joined(each for part in parts for each in self._parts(part, seen))
 
-    def _parts(self, part: Any, seen: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-        if not isinstance(part, Mapping):
-            return
-        reference = part.get("$ref")
-        if isinstance(reference, str):
-            if reference in seen:
-                raise self.place.wrong(f"allOf refers to itself: {reference}")
-            if reference not in self.merged:
-                target = self.place.lookup(reference)[1]
-                self.merged[reference] = _joined(self._parts(target, (*seen, reference)))
-            yield self.merged[reference]
-        rest = {key: each for key, each in part.items() if key != "$ref"}
-        yield self._merged(rest, seen) if isinstance(rest.get("allOf"), list) else rest
+def _without_constraints(read: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: each for key, each in read.items() if key not in NAMED_CONSTRAINTS}
 
 
-def _joined(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return one schema for several that all apply."""
-    joined: dict[str, Any] = {}
-    for each in parts:
-        properties = {**joined.get("properties", {}), **each.get("properties", {})}
-        required = dict.fromkeys([*joined.get("required", []), *each.get("required", [])])
-        joined |= {key: value for key, value in each.items() if key != "title"}
-        joined |= {"properties": properties} if properties else {}
-        joined |= {"required": list(required)} if required else {}
-    return joined
-
-
-def _sole_part(schema: Any) -> Any:
-    """Return the only part of an `allOf` to which its schema adds no condition; for others the schema itself."""
-    parts = schema.get("allOf") if isinstance(schema, Mapping) else None
-    if not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], Mapping):
-        return schema
-    return parts[0] if set(schema) - {"allOf"} <= _ANNOTATIONS else schema
+def _referred(read: Mapping[str, Any]) -> list[str]:
+    """Return the names of the types to which a schema that was read refers."""
+    return re.findall(rf'"{_PREFIX}(\w+)"', json.dumps(read))
 
 
 def _size(read: Any) -> int:

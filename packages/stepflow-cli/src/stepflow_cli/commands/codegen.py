@@ -23,9 +23,9 @@ __all__ = ["command"]
 @file_option("Write the module to this file, - for standard output; it finds the flows from there.")
 @check_option
 def command(flows: list[str], output: str | None, check: bool) -> None:
-    """FLOW is a YAML or JSON file. The module has a pydantic model for the input, the output and the variables of each
-    flow that has schemas for them, and two functions: run_NAME for the asynchronous client and run_NAME_sync for the
-    other one. mypy and pyright check calls of them.
+    """FLOW is a YAML or JSON file. The module has an object for each flow, whose methods run, submit, start_run, map
+    and result call those of any client, and pydantic models for its input, output and variables, if it has schemas
+    for them. mypy and pyright check calls.
 
     The same flows give the same module, byte for byte, with one release of datamodel-code-generator. It is part of the
     extra stepflow-cli[codegen]; what is written needs only stepflow-client.

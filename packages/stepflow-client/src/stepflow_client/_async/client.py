@@ -952,6 +952,7 @@ class StepflowClient(Guiding, Picklable):
             labels: Labels to find the batch by, as for `run`; they are recorded with its first run.
 
         Raises:
+            OutputTypeError: If an output does not match `output_type`, with `on_error="raise"`.
             FlowFileError: If the flow's file cannot be read.
             InvalidArgumentError: If an argument is invalid.
             JournalError: If the journal belongs to another flow or to other inputs, variables or overrides, if it is

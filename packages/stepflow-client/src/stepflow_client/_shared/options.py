@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -10,16 +10,25 @@ if TYPE_CHECKING:
     from os import PathLike
     from uuid import UUID
 
+    import typing_extensions
+
     from .._codec.requests import Variables
     from .._rules.attempts import RetryOn
     from ..flows.file import FlowSource
     from ..progress import ProgressOption
     from ..result_cache import ResultCache
 
+    VariablesT = typing_extensions.TypeVar("VariablesT", default=Variables)
+else:
+    VariablesT = TypeVar("VariablesT")
 
-class _StartOptions(TypedDict, total=False):
-    variables: Variables | None
+
+class _VariableOptions(TypedDict, Generic[VariablesT], total=False):
+    variables: VariablesT | None
     variables_from_env: bool
+
+
+class _StartOptions(_VariableOptions[VariablesT], Generic[VariablesT], total=False):
     timeout: float | None
     deduplicate: bool
     idempotency_key: str | None
@@ -30,27 +39,34 @@ class _StartOptions(TypedDict, total=False):
     labels: Mapping[str, str] | None
 
 
-class SubmitOptions(_StartOptions, total=False):
-    """The options of `StepflowClient.submit` and `start_run`; see there for their meaning and defaults."""
+class SubmitOptions(_StartOptions[VariablesT], Generic[VariablesT], total=False):
+    """The options of `StepflowClient.submit` and `start_run`; see there for their meaning and defaults.
+
+    `SubmitOptions[Model]` are those of a flow whose variables are a `Model`.
+    """
 
 
-class RunOptions(_StartOptions, total=False):
-    """The options of `StepflowClient.run`, except `output_type`; see there for their meaning and defaults."""
+class RunOptions(_StartOptions[VariablesT], Generic[VariablesT], total=False):
+    """The options of `StepflowClient.run`, except `output_type`; see there for their meaning and defaults.
+
+    `RunOptions[Model]` are those of a flow whose variables are a `Model`.
+    """
 
     on_cancel: Literal["detach", "cancel"]
     progress: ProgressOption
     cache: ResultCache | None
 
 
-class MapOptions(TypedDict, total=False):
-    """The options of `StepflowClient.map`, except `output_type`; see there for their meaning and defaults."""
+class MapOptions(_VariableOptions[VariablesT], Generic[VariablesT], total=False):
+    """The options of `StepflowClient.map`, except `output_type`; see there for their meaning and defaults.
+
+    `MapOptions[Model]` are those of a flow whose variables are a `Model`.
+    """
 
     max_concurrency: int | None
     chunk_size: int | None
     ordered: bool
     on_error: Literal["yield", "raise"]
-    variables: Variables | None
-    variables_from_env: bool
     overrides: Any
     check_input: bool
     max_attempts: int | None
@@ -112,10 +128,9 @@ class RunFilters(TypedDict, total=False):
     timeout: float | None
 
 
-_START = frozenset(_StartOptions.__annotations__)
 OPTIONS_OF = {
-    "run": _START | RunOptions.__annotations__.keys(),
-    "submit": _START | SubmitOptions.__annotations__.keys(),
+    "run": frozenset(RunOptions.__annotations__),
+    "submit": frozenset(SubmitOptions.__annotations__),
     "find_run": frozenset({"idempotency_scope"}),
     # The others describe one batch, or mean something else in other methods.
     "map": frozenset(
