@@ -212,7 +212,7 @@ def test_a_key_with_a_scope_outlives_the_text_of_the_flow(stepflow: Stepflow, se
     assert json.loads(first.stdout) == {"version": 1, "n": 7}, first.stderr
     assert json.loads(submit(2, *keyed).stdout) == {"version": 1, "n": 7}
     assert json.loads(submit(2, *keyed[:2]).stdout)["version"] == 2
-    # The history has the flow of the run, not that of the last call.
+    # The run that was found again is recorded once.
     recorded = json.loads(stepflow("history", "list", "-o", "json").stdout)
     assert len(recorded) == 2
     alone = submit(2, *keyed[2:])
