@@ -30,7 +30,9 @@ class Reply(BaseModel):
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with StepflowClient(os.environ.get("STEPFLOW_URL", "http://localhost:7837")) as client:
+    url = os.environ.get("STEPFLOW_URL", "http://localhost:7837")
+    # A ticket is one run, also if the flow has changed in the meantime.
+    async with StepflowClient(url, idempotency_scope="ticket") as client:
         await client.wait_ready("/support/draft", timeout=60)
         app.state.client = client
         yield
@@ -49,7 +51,7 @@ async def on_error(request: Request, error: StepflowClientError) -> Response:
 async def submit(ticket: Ticket, request: Request) -> dict[str, str]:
     """Accept a ticket. The same ticket, sent again, is the same run."""
     client: StepflowClient = request.app.state.client
-    run_id = await client.submit(FLOW, ticket, idempotency_key=ticket.id, timeout=20)
+    run_id = await client.submit(FLOW, ticket, idempotency_key=ticket.id, wait_for_components=True, timeout=20)
     return {"run_id": run_id}
 
 

@@ -108,17 +108,18 @@ class InputStream(Iterator[Any]):
         if isinstance(source, str):
             self._is_own = True
             try:
-                self._file = open(source, **how)  # noqa: SIM115 - closed by `close`
+                file: IO[str] = open(source, **how)  # noqa: SIM115 - closed by `close`
             except FileNotFoundError:
                 raise FlowFileNotFoundError(f"{source} does not exist", path=source) from None
             except OSError as error:
                 raise _error(f"{source} cannot be read: {error.strerror}", source) from None
         else:
-            self._file = source if hasattr(source, "encoding") else TextIOWrapper(source, **how)
+            file = source if hasattr(source, "encoding") else TextIOWrapper(source, **how)
+        self._file = file
         with suppress(OSError, ValueError):
-            found = os.fstat(self._file.fileno())
+            found = os.fstat(file.fileno())
             self._size = found.st_size if stat.S_ISREG(found.st_mode) else None
-        return self._file
+        return file
 
 
 def read_inputs(

@@ -127,7 +127,7 @@ def wait_ready(
 
 def _paths(components: str | Iterable[str]) -> list[str]:
     listed = [components] if isinstance(components, str) else components
-    paths = list(listed) if isinstance(listed, Iterable) else [None]
+    paths: list[str] = list(listed) if isinstance(listed, Iterable) else [""]
     if not all(isinstance(each, str) and each.startswith("/") for each in paths):
         raise wrong("components", "a path such as /python/summarize, or a list of paths", components)
     return paths
