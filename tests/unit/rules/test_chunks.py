@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stepflow_client._rules.chunks import ChunkSizer, ReadAhead, key_of, lanes_of
+from stepflow_client._rules.chunks import Chunk, ChunkSizer, ReadAhead, key_of, lanes_of
+from stepflow_client.types import ExecutionStatus
+from stepflow_client.types.outcomes import Outcome
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 7, 10, 1000])
@@ -77,3 +79,20 @@ def test_few_inputs_are_read_at_once_where_they_are_large() -> None:
     assert ahead.count == 2
     ahead.note(2, 2_000_000)
     assert ahead.count == 1
+
+
+def test_runs_of_one_input_have_more_lanes() -> None:
+    assert lanes_of(None, servers=2, single=True) == [None] * 80
+    assert lanes_of(7, single=True) == [1] * 7
+    assert lanes_of(50, single=True) == [2] * 10 + [1] * 30
+
+
+def test_an_attempt_has_the_inputs_that_are_not_settled() -> None:
+    chunk = Chunk(2, 10, "tag-2", count=4, indexes=[10, 11, 13], values=[{"n": 1}, "é", None], keys=["a", None, None])
+    assert chunk.run_tag == "tag-2"
+    chunk.run_id = "r"
+    settled = [Outcome(11, None, "r", ExecutionStatus.COMPLETED)]
+    chunk.repeat(2, settled)
+    assert (chunk.attempt, chunk.run_id, chunk.settled, chunk.run_tag) == (2, None, settled, "tag-2-2")
+    assert (chunk.indexes, chunk.values, chunk.keys) == ([10, 13], [{"n": 1}, None], ["a", None])
+    assert b",".join(chunk.texts) == b'{"n":1},null'

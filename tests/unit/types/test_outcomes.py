@@ -50,3 +50,21 @@ def test_a_cancelled_one_has_no_output(make: Any, what: str) -> None:
 def test_which_failures_are_retryable(code: ErrorCode) -> None:
     expected = code in {"timeout", "unreachable", "resource_unavailable", "lost_before_start"}
     assert FlowError(message="m", code=code).is_retryable is expected
+
+
+def test_a_component_that_nothing_executes_is_retryable() -> None:
+    assert FlowError(message="error routing component", code=ErrorCode.ORCHESTRATOR).is_retryable
+    assert not FlowError(message="error routing component", code=ErrorCode.COMPONENT_FAILED).is_retryable
+    assert not FlowError(message="error routing component").is_retryable
+
+
+def test_the_record_of_an_outcome_is_plain() -> None:
+    done = of_a_batch("completed", output=[FlowError(message="an object of a type")])
+    assert done.to_dict() == {
+        "index": 3,
+        "key": None,
+        "run_id": "r",
+        "status": "completed",
+        "output": [{"message": "an object of a type", "code": None, "step_id": None, "details": None}],
+    }
+    assert of_a_batch("failed", error=ERROR, attempts=2).to_dict()["attempts"] == 2
