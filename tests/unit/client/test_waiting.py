@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import (
+    InvalidArgumentError,
     RetryPolicy,
     RunTimeoutError,
     ServerConnectionError,
@@ -45,7 +46,8 @@ class Server:
             raise step
         if step in (502, 503):
             return httpx.Response(int(str(step)))
-        items = {"total": self.total, "completed": 0, "running": 1, "failed": 0, "cancelled": 0}
+        total = 0 if step == "recovering" else self.total
+        items = {"total": total, "completed": 0, "running": total, "failed": 0, "cancelled": 0}
         run: dict[str, Any] = {
             "runId": RUN,
             "flowId": "f",
@@ -53,8 +55,11 @@ class Server:
             "rootRunId": RUN,
             "createdAt": "2026-11-24T00:00:00Z",
         }
-        run["status"] = {"running": "running" if self.old else 1, "completed": 2}[str(step)]
+        run["status"] = {"running": "running" if self.old else 1, "recovering": 1, "completed": 2}[str(step)]
         run["runId"] = run["rootRunId"] = self.run_id
+        if path.endswith("/items"):
+            done = {"itemIndex": 0, "status": 2, "output": "done", "completedAt": "2026-11-24T00:00:01Z"}
+            return httpx.Response(200, json={"results": [done]})
         if path == "/runs":
             return httpx.Response(200, json={"runs": [run]})
         return httpx.Response(200, json=run if self.old else {"summary": run, "steps": []})
@@ -72,6 +77,18 @@ def test_trouble_in_between_does_not_end_the_wait(trouble: object, monkeypatch: 
     set_timings(monkeypatch, wait_outage=30.0)
     server = Server(["running", trouble, trouble, "running", "completed"])
     assert waiting(server).is_finished
+
+
+def test_a_run_without_items_that_is_being_recovered_is_waited_for() -> None:
+    server = Server(["recovering", "recovering", "completed"])
+    with SyncStepflowClient("http://server", transport=httpx.MockTransport(server)) as client:
+        assert client.get_result(RUN, timeout=20).output == "done"
+    empty = Server(["completed"], total=0)
+    with (
+        SyncStepflowClient("http://server", transport=httpx.MockTransport(empty)) as client,
+        pytest.raises(InvalidArgumentError, match="a batch of 0 items"),
+    ):
+        client.get_result(RUN)
 
 
 def test_an_outage_ends_the_wait_and_names_the_run() -> None:

@@ -217,16 +217,14 @@ class Waiter:
             look = partial(self._runs.current_state, run_id)
             # A caller that does not wait for the run does not wait for its server either.
             run = await self._retry_until(look, run_id, deadline) if wait else await look()
-            if single and run.total != 1:
-                raise InvalidArgumentError(
-                    f"run {run_id} is a batch of {run.total} items",
-                    run_id=run_id,
-                    hint="get_results() gives them all",
-                )
+            if single:
+                _check_single(run)
             if not wait and not (await self._runs.ending(run)).is_finished:
                 raise _timed_out(run_id)
             if not run.is_finished or is_given_up(run.status, run.running):
                 run = await self.wait(run_id, deadline, total=run.total)
+                if single:
+                    _check_single(run)
             if wait:
                 end = partial(read, run_id, run.status)
                 return run, await self._retry_until(end, run_id, deadline, _NO_RESULT)
@@ -259,6 +257,16 @@ class Waiter:
     async def ended_items(self, run_id: str, status: ExecutionStatus) -> ListItemsResponse:
         """Return the items of a run that has ended with a status."""
         return await self._runs.explain(await self._runs.listed_items(run_id, None), status)
+
+
+def _check_single(run: run_states.RunState) -> None:
+    # A server that has been restarted lists a run without its items until it has recovered the run.
+    if run.total != 1 and (run.total or run.is_finished):
+        raise InvalidArgumentError(
+            f"run {run.run_id} is a batch of {run.total} items",
+            run_id=run.run_id,
+            hint="get_results() gives them all",
+        )
 
 
 def _timed_out(run_id: str, late: tuple[str, str] = _NOT_ENDED) -> RunTimeoutError:
