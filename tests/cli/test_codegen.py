@@ -199,7 +199,7 @@ def test_a_type_that_leads_to_itself(stepflow: Stepflow) -> None:
     given = {"properties": {"a": {"$ref": "#/$defs/A", "default": "x"}, "b": {"$ref": "#/$defs/B", "default": 5}}}
     flow = {"schemas": {"$defs": loop, "properties": {"input": given}}, "steps": []}
     (stepflow.folder / "loop.json").write_text(json.dumps(flow))
-    assert stepflow("codegen", "loop.json", "-o", "flows.py").code == 0
+    assert stepflow("codegen", "loop.json", "-O", "flows.py").code == 0
     fields = imported(stepflow.folder / "flows.py").LoopInput.model_fields
     assert fields["a"].default == "x"
     assert fields["b"].description == "The default 5 does not fit and is left out."

@@ -57,6 +57,6 @@ async def test_output_type_of_a_batch(client: Any) -> None:
     with pytest.raises(OutputTypeError, match=r"does not fit Output: \$\.n") as raised:
         async with client.map(flow, inputs, output_type=Output, ordered=True, on_error="raise") as outcomes:
             assert [outcome.output async for outcome in outcomes] == [Output(n=1)]
-    assert (raised.value.result.output, raised.value.run_id) == ({"m": 2}, raised.value.result.run_id)
+    assert raised.value.run_id == raised.value.result.run_id
     with pytest.raises(InvalidArgumentError, match="output_type"):
         client.map(flow, inputs, output_type=object())

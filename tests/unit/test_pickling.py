@@ -89,6 +89,7 @@ def every_setting() -> dict[str, Any]:
         "exact_integers": False,
         "max_response_bytes": 2**20,
         "history": History("/nowhere/history.db"),
+        "idempotency_scope": "ticket",
     }
 
 

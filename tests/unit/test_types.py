@@ -90,6 +90,7 @@ def test_the_error_codes_stand_in_the_order_of_the_wire() -> None:
         # The client's own, without a number.
         "lost",
         "lost_before_start",
+        "invalid_output",
     ]
     assert FlowError.model_validate({"message": "m", "code": 11}).code == "unknown_11"
 

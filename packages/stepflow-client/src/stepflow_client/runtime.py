@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping
@@ -364,7 +365,7 @@ def _check(
                 raise wrong(f"env[{name!r}]", "a text", value)
             if not name or "=" in name or "\0" in name + value:
                 raise InvalidArgumentError(f"{name!r} cannot be an environment variable")
-    check_integer(max_restarts, "max_restarts", least=0)
+    check_integer(max_restarts, "max_restarts", least=0, most=sys.maxsize)
     _check_seconds("startup_timeout", startup_timeout)
 
 

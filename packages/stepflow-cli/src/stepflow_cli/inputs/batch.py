@@ -5,15 +5,20 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+from ..errors import usage
+from ..stdio import read_stdin_bytes
+from .files import read_bytes
 
 if TYPE_CHECKING:
     from stepflow_client import InputStream
 
 
 def read_inputs(
-    path: str, form: str | None, flow: Mapping[str, Any] | None = None, *, stops: bool = True
+    path: str, form: str | None, flow: Mapping[str, Any] | None = None, *, stops: bool = True, is_whole: bool = False
 ) -> InputStream:
     """Open a file of inputs.
 
@@ -22,12 +27,45 @@ def read_inputs(
         form: jsonl, csv, json, yaml or parquet; None: by the extension.
         flow: The flow, whose schema gives the types of CSV fields.
         stops: Whether an unreadable line ends the batch. Otherwise a `ValueError` is yielded in its place.
+        is_whole: Whether all inputs are kept in memory.
     """
     from stepflow_client import read_inputs as opened
 
     source: Any = sys.stdin.buffer if path == "-" else path
+    if is_whole and (form or _ending(path)) in ("jsonl", "ndjson", "csv"):
+        # What is kept in memory has the limits of other files.
+        source = _Content(read_stdin_bytes() if path == "-" else read_bytes(path))
+        source.name = "standard input" if path == "-" else path
+        form = "csv" if (form or _ending(path)) == "csv" else "jsonl"
     format: Any = form
     return opened(source, flow=flow, format=format, on_bad_line="stop" if stops else "fail")
+
+
+def all_inputs(path: str, stdin_format: str | None, flow: Mapping[str, Any] | None) -> list[Any]:
+    """Return all inputs in a file, or on standard input in a format (json or yaml).
+
+    Raises:
+        Problem, FlowFileError: If it cannot be read; an error in a line gives its number.
+    """
+    from stepflow_client import FlowFileError
+
+    try:
+        with read_inputs(path, stdin_format if path == "-" else None, flow, is_whole=True) as inputs:
+            return list(inputs)
+    except FlowFileError as error:
+        if error.line is None or "on_bad_line" not in (error.hint or ""):
+            raise
+        raise usage(error.message) from None
+
+
+class _Content(BytesIO):
+    """The content of a file, with its name."""
+
+    name: str
+
+
+def _ending(path: str) -> str:
+    return "jsonl" if path == "-" else path.lower().rpartition(".")[2]
 
 
 Placed = tuple[int, Any]

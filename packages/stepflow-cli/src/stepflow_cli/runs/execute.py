@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..context import current_session
 from ..errors import Problem, problem_of, usage
 from ..exit_codes import ExitCode
-from ..inputs.batch import read_inputs
+from ..inputs.batch import all_inputs
 from ..inputs.flow import load_flow_file
 from ..output.columns import check_known
 from ..output.messages import waiting
@@ -116,8 +116,7 @@ def _with_values(job: Job, text: FlowText | None = None, name: str = "") -> Job:
     if job.batch is None:
         job = job._replace(input=values.read_input(job.flow))
     elif job.inputs is not None:
-        with read_inputs(job.inputs, values.stdin_format if job.inputs == "-" else None, job.flow) as inputs:
-            job = job._replace(batch=list(inputs))
+        job = job._replace(batch=all_inputs(job.inputs, values.stdin_format, job.flow))
     if job.check:
         _check_inputs(job)
     current_session().job = job
@@ -288,6 +287,8 @@ def _result(target: Target, job: Job, wait: Wait) -> FlowResult | PlainResult:
 
 
 def _run_batch(target: Target, job: Job, wait: Wait, output: Output) -> None:
+    with waiting("reading the flow"):
+        job = completed(target, job)
     if not job.batch:
         output.records([], BATCH_RESULT, default="jsonl")
         return
@@ -304,7 +305,6 @@ def _run_batch(target: Target, job: Job, wait: Wait, output: Output) -> None:
 def _run_attempts(target: Target, job: Job, wait: Wait, output: Output) -> None:
     """Run a batch whose failed inputs run again: unlike other batches, it consists of several runs."""
     with waiting("running the batch"):
-        job = completed(target, job)
         outcomes = target.client.map(
             job.flow,
             job.batch or [],

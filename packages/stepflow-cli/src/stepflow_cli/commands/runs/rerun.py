@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...completion.candidates import complete_flow_files
-from ...inputs.batch import read_inputs
+from ...inputs.batch import all_inputs
 from ...inputs.flow import load_flow_or_id
 from ...inputs.values import Values
 from ...output.messages import note, waiting
@@ -113,8 +113,7 @@ def _asked(target: Target, run_id: str, chosen: dict[str, Any], values: Values, 
         flow = target.client.get_flow(flow).flow
     chosen = chosen | {"overrides": values.read_overrides(flow), "variables": values.read_variables(flow)}
     if inputs is not None:
-        with read_inputs(inputs, values.stdin_format if inputs == "-" else None, flow) as found:
-            chosen["input"] = list(found)
+        chosen["input"] = all_inputs(inputs, values.stdin_format, flow)
     elif values.input or values.example is not None or values.stdin_format:
         # A single input that is a list would be taken for a batch.
         chosen["input"] = [values.read_input(flow)]
