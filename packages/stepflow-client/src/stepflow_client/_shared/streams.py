@@ -6,7 +6,7 @@ Both versions are written by hand, like those of the sockets.
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -41,9 +41,10 @@ class _AsyncStream(_Open, AsyncIterator[Item], Generic[Item]):
     def __aiter__(self) -> Self:
         return self
 
-    def __anext__(self) -> Awaitable[Item]:
+    async def __anext__(self) -> Item:
         self._begun = True
-        item: Awaitable[Item] = self._source.__anext__()
+        # The coroutine keeps the stream alive: `await anext(client.map(...))`.
+        item: Item = await self._source.__anext__()
         return item
 
     async def aclose(self) -> None:
