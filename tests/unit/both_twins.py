@@ -83,6 +83,10 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 """One right call of each public method that asks the server something."""
 
 
+def asked_of(request: httpx.Request) -> str:
+    return f"{request.method} {request.url.path.removeprefix('/api/v1')}"
+
+
 class Server:
     """Answers as a server of release 0.13 that has one finished run, and remembers what it was asked."""
 
@@ -93,11 +97,11 @@ class Server:
 
     @property
     def asked(self) -> list[str]:
-        return [f"{request.method} {request.url.path.removeprefix('/api/v1')}" for request in self.requests]
+        return [asked_of(request) for request in self.requests]
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
-        asked = self.asked[-1]
+        asked = asked_of(request)
         if asked in self.answers:
             other = self.answers[asked]
             return httpx.Response(other.status_code, headers=other.headers, content=other.content)

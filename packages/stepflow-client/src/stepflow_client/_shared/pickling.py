@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Mapping, MutableMapping
+from functools import cache, cached_property
 from typing import Any, Self
 
 _HINTS = {
@@ -69,8 +70,16 @@ class Picklable:
         return twin
 
     def _additions(self) -> dict[str, Any]:
-        ours = vars(self._made_by(**self._made_with))
+        ours = vars(self._made_by(**self._made_with)).keys() | _computed(type(self))
         return {name: value for name, value in vars(self).items() if name not in ours}
+
+
+@cache
+def _computed(kind: type) -> frozenset[str]:
+    """Return the names of the cached properties of a class: a copy computes its own."""
+    return frozenset(
+        name for each in kind.__mro__ for name, value in vars(each).items() if isinstance(value, cached_property)
+    )
 
 
 def _as_it_is_now(value: object) -> object:
