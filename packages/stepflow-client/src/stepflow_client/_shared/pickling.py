@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Mapping, MutableMapping
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, Self
 
 _HINTS = {
@@ -74,7 +74,6 @@ class Picklable:
         return {name: value for name, value in vars(self).items() if name not in ours}
 
 
-@cache
 def _computed(kind: type) -> frozenset[str]:
     """Return the names of the cached properties of a class: a copy computes its own."""
     return frozenset(
