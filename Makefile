@@ -52,7 +52,7 @@ test: $(ENV) | $(COMPILED) ## Run the tests, those on the real server too
 	$(RUN_TESTS) -m "not faults and not exhaustive"
 
 test-exhaustive: $(ENV) ## Run the tests of thousands of cases, of generated code, and those with long waits
-	$(RUN_TESTS) --dist load -m exhaustive
+	$(RUN_TESTS) --dist worksteal -m exhaustive
 
 SUITE := tests/server/test_specification.py tests/server/test_executor.py tests/server/test_operations.py \
   tests/server/test_round_trip.py
