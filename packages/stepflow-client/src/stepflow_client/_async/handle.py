@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Generic, Unpack
 
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from ..types.runs import ListItemsResponse, ListStepsResponse, RunArguments, RunDetails
 else:
     typed = lazy_module("stepflow_client._codec.typed")
+
+
+_LATE = 0.5
+"""Seconds for which a log without a line of the run is read again."""
 
 
 class RunHandle(Shown, Generic[OutputT]):
@@ -151,8 +156,15 @@ class RunHandle(Shown, Generic[OutputT]):
             )
         from ..logs import lines_of_run
 
-        lines = self.client._server_logs(check_integer(limit, "limit", least=1))
-        return lines_of_run(lines, self.run_id, lambda line: line.timestamp.timestamp())
+        check_integer(limit, "limit", least=1)
+        end = time.monotonic() + _LATE
+        while True:
+            lines = self.client._server_logs(limit)
+            found = lines_of_run(lines, self.run_id, lambda line: line.timestamp.timestamp())
+            # The response that tells the run's end may overtake the server's log.
+            if found or time.monotonic() > end:
+                return found
+            await asyncio.sleep(0.02)
 
     async def cancel(self, *, timeout: float | None = None) -> RunDetails:
         """Cancel the run. See `StepflowClient.cancel_run`."""

@@ -30,6 +30,10 @@ else:
     typed = lazy_module("stepflow_client._codec.typed")
 
 
+_LATE = 0.5
+"""Seconds for which a log without a line of the run is read again."""
+
+
 class SyncRunHandle(Shown, Generic[OutputT]):
     """A run: what `start_run` returns, and `handle` for a run that exists. Creating one sends no request.
 
@@ -151,8 +155,15 @@ class SyncRunHandle(Shown, Generic[OutputT]):
             )
         from ..logs import lines_of_run
 
-        lines = self.client._server_logs(check_integer(limit, "limit", least=1))
-        return lines_of_run(lines, self.run_id, lambda line: line.timestamp.timestamp())
+        check_integer(limit, "limit", least=1)
+        end = time.monotonic() + _LATE
+        while True:
+            lines = self.client._server_logs(limit)
+            found = lines_of_run(lines, self.run_id, lambda line: line.timestamp.timestamp())
+            # The response that tells the run's end may overtake the server's log.
+            if found or time.monotonic() > end:
+                return found
+            time.sleep(0.02)
 
     def cancel(self, *, timeout: float | None = None) -> RunDetails:
         """Cancel the run. See `SyncStepflowClient.cancel_run`."""
