@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import uuid
 from collections.abc import Iterable
@@ -159,3 +160,14 @@ async def test_an_error_that_may_soon_pass_lets_the_browser_come_again() -> None
     assert (problem.kind, problem.last_id) == ("problem", "")
     assert problem.data["retryable"] is True
     assert "127.0.0.1" not in json.dumps(problem.data)
+
+
+async def test_a_response_that_nobody_reads_leaves_nothing_open(worker_runtime: StepflowRuntime) -> None:
+    async with StepflowClient(worker_runtime.url) as client:
+        run = await client.run(FLOW, {"who": "Ada"})
+        frames = (await sse_events(client.handle(run))).frames
+        first = next(frame.last_id for frame in dispatched(b"".join([each async for each in frames]).decode()))
+        response = await sse_events(client.handle(run), last_event_id=first)
+        assert response.status == 200
+        del response
+        gc.collect()  # A stream that is collected while it is open is a ResourceWarning, and so an error here.

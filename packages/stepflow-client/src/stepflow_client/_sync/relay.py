@@ -83,33 +83,27 @@ def sse_events(
         return _refusal(problem_details(error, statuses={InvalidArgumentError: 400}))
     try:
         details = handle.details()
-        first: RunEvent | None = None
         if after is not None and details.is_finished:
-            # What follows the last event is known at once. Nothing does: the browser must not come again.
-            first = next(events, None)
-            if first is None:
-                return SyncEventResponse(204, {"cache-control": "no-store"}, _nothing())
+            # What follows the last event is known at once. If nothing does, the browser must not come again.
+            with handle.events(after=after, **options) as following:
+                if next(following, None) is None:
+                    return SyncEventResponse(204, {"cache-control": "no-store"}, _nothing())
     except InvalidArgumentError as error:
-        events.close()
         return _refusal(problem_details(error, statuses={InvalidArgumentError: 400}))
     except StepflowClientError as error:
-        events.close()
         problem = problem_details(error)
         return SyncEventResponse(200, _HEADERS, _only(_problem(problem))) if error.is_retryable else _refusal(problem)
-    return SyncEventResponse(200, _HEADERS, _frames(events, first, handle.run_id, payload))
+    return SyncEventResponse(200, _HEADERS, _frames(events, handle.run_id, payload))
 
 
 def _frames(
-    events: SyncEventStream, first: RunEvent | None, run_id: str, payload: Callable[[RunEvent], Any] | None
+    events: SyncEventStream, run_id: str, payload: Callable[[RunEvent], Any] | None
 ) -> Generator[bytes, None, None]:
-    """Return the frames of a run's stream of events, the first of which may already have been read."""
+    """Return the frames of a run's stream of events."""
     with events:
         # Some web servers send the headers with the first part of the body.
         yield _COMMENT
         try:
-            if first is not None:
-                for frame in _frames_of(first, run_id, payload):
-                    yield frame
             for event in events:
                 for frame in _frames_of(event, run_id, payload):
                     yield frame
