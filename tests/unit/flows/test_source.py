@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 from stepflow_client import FlowFileError
+from stepflow_client._base.collector import collector_paused
 from stepflow_client._data.yaml_reader import read_yaml
-from stepflow_client.flows.checker import find_in, paused_collector
+from stepflow_client.flows.checker import find_in
 from stepflow_client.flows.file import parse_json, parse_yaml
 from stepflow_client.flows.source import FlowText, Node, locate, node_of, read_tree
 
@@ -165,9 +166,9 @@ def test_a_file_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_collector_is_paused_and_goes_on() -> None:
     def failing() -> None:
-        with paused_collector():
+        with collector_paused():
             assert not gc.isenabled()
-            with paused_collector():
+            with collector_paused():
                 pass
             assert not gc.isenabled()
             raise ValueError("x")
@@ -180,6 +181,6 @@ def test_the_collector_is_paused_and_goes_on() -> None:
 
 def test_the_nodes_of_the_parser_are_freed_without_the_garbage_collector() -> None:
     freed = list[Any]()
-    with paused_collector():
+    with collector_paused():
         read_yaml("a: [1, 1.5, b, null, true]\n", "f.yaml", lambda reader, _: freed.append(weakref.ref(reader)))
         assert freed[0]() is None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .._base.collector import collector_paused
 from .._data.arguments import wrong
 from .._rules.releases import release_number
 from .checks.components import check_components, subflows
@@ -24,25 +23,12 @@ from .source import FlowText, Node
 if TYPE_CHECKING:
     from ..types import ValidationResult
 
-__all__ = ["check", "check_target", "excerpt_of", "find_in", "paused_collector", "result_of"]
+__all__ = ["check", "check_target", "excerpt_of", "find_in", "result_of"]
 
 _IGNORE = r"#\s*stepflow:\s*ignore(?P<file>-file)?(?:\[(?P<rules>[^\]]*)\])?"
 _LEVELS = ("fatal", "error", "warning")
 _DEEPEST = 20
 _LARGEST = 2**64 - 1
-
-
-@contextmanager
-def paused_collector() -> Iterator[None]:
-    """Pause Python's garbage collector, which visits a growing tree again and again and finds nothing in it."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def check(
@@ -85,7 +71,7 @@ def check(
     return result_of([each for each in found if (not select or each.rule in select) and each.rule not in ignore])
 
 
-@paused_collector()
+@collector_paused()
 def find_in(
     flow: FlowText,
     components: Components | None = None,
