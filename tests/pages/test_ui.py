@@ -160,6 +160,7 @@ def test_open_a_failed_step(tab: Seen, server: StepflowRuntime) -> None:
     expect(page.locator("#steps tbody tr")).to_contain_text("Input path $.name not found")
     expect(page.locator(".sf-is-failed")).to_have_count(1)
     page.get_by_role("link", name="Flow as text").click()
+    page.wait_for_url("**/flow", wait_until="load")
     assert page.evaluate("getComputedStyle(document.getElementById('L1'), '::before').content") == '"1"'
 
 

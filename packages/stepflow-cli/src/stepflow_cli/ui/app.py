@@ -21,10 +21,10 @@ from starlette.types import ASGIApp
 
 from ..signals import TERMINATION
 from .following import Followers, Health
+from .pictures import flow_picture
 from .security import CHECK, Addresses, FormTokens, Guard, Sessions
 from .site import Site, environment, site_of
-from .views import actions, flows, live, runs
-from .views.runs import flow_picture
+from .views import actions, flows, live, run, runs, start
 
 if TYPE_CHECKING:
     from stepflow_client import StepflowClient
@@ -36,18 +36,18 @@ _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _ROUTES = [
     Route("/", runs.home),
     Route("/runs", runs.list_page),
-    Route("/runs/{run_id}", runs.run_page),
-    Route("/runs/{run_id}/items/{index:int}", runs.item_page),
-    Route("/runs/{run_id}/flow", runs.run_flow_page),
+    Route("/runs/{run_id}", run.run_page),
+    Route("/runs/{run_id}/items/{index:int}", run.item_page),
+    Route("/runs/{run_id}/flow", run.run_flow_page),
     Route("/runs/{run_id}/cancel", actions.cancel, methods=["POST"]),
     Route("/runs/{run_id}/rerun", actions.rerun, methods=["POST"]),
     Route("/reruns/{key}", actions.rerun_page),
     Route("/flows", flows.flows_page),
-    Route("/flows", actions.store, methods=["POST"]),
-    Route("/flows/new", actions.new_page),
-    Route(CHECK, actions.check_flow, methods=["POST"]),
+    Route("/flows", start.store, methods=["POST"]),
+    Route("/flows/new", start.new_page),
+    Route(CHECK, start.check_flow, methods=["POST"]),
     Route("/flows/{flow_id}", flows.flow_page),
-    Route("/flows/{flow_id}/start", actions.start, methods=["POST"]),
+    Route("/flows/{flow_id}/start", start.start, methods=["POST"]),
     Route("/components", flows.components_page),
     Route("/live", live.live),
     Route("/live/runs", live.live_runs),
@@ -122,7 +122,9 @@ def _files() -> dict[str, tuple[bytes, str]]:
     from stepflow_client.drawing.svg import STYLE
 
     found = {path.name: (path.read_bytes(), _TYPES[path.suffix]) for path in _STATIC.iterdir() if path.suffix in _TYPES}
-    found["drawing.css"] = ((STYLE + CHART_STYLE + TREE_STYLE).encode(), "text/css")
+    # One request for all styles. `base.css` is first, because the others change what it says.
+    styles = [found.pop(path.name)[0] for path in sorted(_STATIC.glob("*.css"))]
+    found["ui.css"] = (b"".join([(STYLE + CHART_STYLE + TREE_STYLE).encode(), *styles]), "text/css")
     return found
 
 

@@ -7,11 +7,12 @@ import hmac
 import ipaddress
 import secrets
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,6 +24,13 @@ CHECK = "/flows/check"
 _SESSION_OPENED = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Stepflow</title>
 <link rel="icon" href="/static/icon.svg">
 <meta http-equiv="refresh" content="0;url=/runs"></head><body><a href="/runs">Open the runs</a></body></html>"""
+
+
+def form_fields(request: Request) -> Mapping[str, str]:
+    """Return the fields of a form that the guard has accepted."""
+    form = request.scope["stepflow.form"]
+    assert isinstance(form, Mapping)
+    return form
 
 
 class Guard:

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..forms import Field, fields_of, filled
+from ..pictures import flow_lines, flow_picture
 from ..site import Site, site_of
-from .runs import flow_lines, flow_picture
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, StoredFlow
