@@ -51,8 +51,10 @@ example: $(ENV) ## Run the application in examples/support_desk: a web service, 
 test: $(ENV) | $(COMPILED) ## Run the tests, those on the real server too
 	$(RUN_TESTS) -m "not faults and not exhaustive"
 
+# Each process would take seconds to collect the files that have none.
+test-exhaustive: JOBS = 6
 test-exhaustive: $(ENV) ## Run the tests of thousands of cases, of generated code, and those with long waits
-	$(RUN_TESTS) --dist worksteal -m exhaustive
+	$(RUN_TESTS) --dist worksteal -m exhaustive $$(grep -rl --include='test_*.py' mark.exhaustive tests)
 
 SUITE := tests/server/test_specification.py tests/server/test_executor.py tests/server/test_operations.py \
   tests/server/test_round_trip.py
@@ -73,9 +75,10 @@ test-faults: $(ENV) ## Run the tests that cut connections and kill servers
 
 UNIT_ON_SOCKETS := tests/unit/http tests/unit/transport/test_httpx_bridge.py
 
+# The callers of the races send by blocking calls: their requests do not reach the event loop.
 test-uvloop: $(ENV) ## Run the server and fault tests of the async client in uvloop's event loop
-	$(RUN_TESTS) $(UNIT_ON_SOCKETS) tests/server --loop uvloop -m "not faults and not exhaustive"
-	$(RUN_TESTS) --dist load tests/server --loop uvloop -m faults
+	$(RUN_TESTS) --dist worksteal $(UNIT_ON_SOCKETS) tests/server --ignore tests/server/test_idempotency_races.py \
+	  --loop uvloop -m "not exhaustive"
 
 PAGES := .build/pages
 AXE := .build/axe
