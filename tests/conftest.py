@@ -57,9 +57,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--wheels", default=None, help="the folder of the built wheels, for tests/packaging")
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection() -> None:
     # Thousands of tests are kept until the end; no search for garbage needs to look at them.
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
     gc.freeze()
+    gc.enable()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -72,13 +77,36 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("release", each, scope="session")
 
 
-_WAITING = ("test_hung_servers.py", "test_events.py", "test_given_up.py", "test_runs_logs.py", "test_runtime.py")
-"""Files whose tests wait more than they compute."""
+_FIRST = ("test_hung_servers.py", "test_events.py", "test_given_up.py", "test_runs_logs.py", "test_runtime.py")
+"""Files whose tests wait the longest."""
+_WAITING = ("tests/server", "tests/cli")
+"""Folders whose tests wait for processes; the others compute."""
+
+
+def _in_order(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return tests in an order that keeps the machine busy while several processes run them.
+
+    Those with a time limit of their own, and those that wait the longest, begin first, so that in the end no process
+    is left alone with one of them. Files that wait and files that compute alternate; the last one computes.
+    """
+    files = dict.fromkeys(_file(item) for item in items)
+    waiting = [each for each in files if each.startswith(_WAITING)]
+    computing = [each for each in files if not each.startswith(_WAITING)]
+    places = {each: number / len(waiting) for number, each in enumerate(waiting)}
+    places |= {each: number / len(computing) for number, each in enumerate(computing, start=1)}
+
+    def place(item: pytest.Item) -> tuple[bool, bool, float]:
+        return item.get_closest_marker("timeout") is None, item.path.name not in _FIRST, places[_file(item)]
+
+    return sorted(items, key=place)
+
+
+def _file(item: pytest.Item) -> str:
+    return item.nodeid.split("::")[0]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    # They begin first, so that in the end no process is left alone with one of them.
-    items.sort(key=lambda item: item.path.name not in _WAITING)
+    items[:] = _in_order(items)
     if config.getoption("--loop") != "asyncio":
         # All other tests would only be repeated.
         config.hook.pytest_deselected(items=[item for item in items if not _uses_an_event_loop(item)])

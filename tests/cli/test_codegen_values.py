@@ -84,7 +84,9 @@ def test_a_thousand_values_survive(name: str, part: str) -> None:
     for value in itertools.islice(valid_values(schema, name + part), 1000):
         model = kind.validate_python(value)
         sent = check_json(model, "value")
-        validator.validate(sent)
         assert kind.validate_json(json.dumps(sent)) == model
-        if name not in (*HAVE_DEFAULTS, *HAVE_DATES):
+        if name in (*HAVE_DEFAULTS, *HAVE_DATES):
+            validator.validate(sent)
+        else:
+            # The value itself is valid.
             assert sent == value

@@ -96,9 +96,10 @@ def test_an_example_runs(page: str, line: str, prepared: Stepflow, long: Start) 
         prepared("run", "hello.yaml", "--input-json", '{"name": "ada"}')
     environment = {"STEPFLOW_URL": "", "STEPFLOW_PROFILE": ""} if line.startswith("stepflow config") else {}
     command = command_of(line, prepared)
-    words = shlex.split(command)
-    if words[0] == "stepflow" and not re.search(r"[|<>$*&;]", command):
-        # A shell would do no more with this line, and start Python anew.
+    # A shell would do no more with such a line, and start Python anew.
+    plain = re.sub(r"\$([A-Z_]+)", lambda variable: prepared.environment[variable[1]], command)
+    words = shlex.split(plain)
+    if words[0] == "stepflow" and not re.search(r"[|<>$*&;]", plain):
         done = prepared(*words[1:], **environment)
     else:
         done = prepared.shell(command, **environment)

@@ -98,7 +98,7 @@ async def test_no_live_run_is_reported_as_lost(server: DurableServer) -> None:
 
 @pytest.mark.exhaustive
 @pytest.mark.timeout(1200)
-async def test_none_of_5000_inputs_is_reported_as_lost(server: DurableServer) -> None:
-    batch = Batch(server, 5_000, after=1_500)
+async def test_none_of_2000_inputs_is_reported_as_lost(server: DurableServer) -> None:
+    batch = Batch(server, 2_000, after=600)
     await batch.run()
     batch.check()

@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -74,6 +76,15 @@ def _outcome(client: SyncStepflowClient, flow: Any) -> str:
     return "runs" if result.is_success and '"outcome": "failed"' not in json.dumps(result.output) else "fails"
 
 
+def _outcomes(clients: list[SyncStepflowClient], made: Generated) -> set[str]:
+    """Return what the servers make of a flow; nothing if its text cannot be parsed."""
+    try:
+        flow = parse_yaml(made.text, "flow.yaml")
+    except FlowFileError:
+        return set()
+    return {_outcome(client, flow) for client in clients} if isinstance(flow, dict) else {"refused"}
+
+
 class _Tally:
     """What the offline checks say, by what both servers make of the flows."""
 
@@ -85,7 +96,8 @@ class _Tally:
         """Flows that both refuse, without a finding."""
         self.exceptions: Counter[str] = Counter()
 
-    def add(self, made: Generated, clients: list[SyncStepflowClient]) -> None:
+    def add(self, made: Generated, both: set[str]) -> None:
+        """Count a flow, given its outcomes."""
         found = find_in_text(made.text, "flow.yaml")
         # Servers are not sent the test cases and examples.
         errors = {
@@ -93,12 +105,9 @@ class _Tally:
             for each in found
             if each.level in ("fatal", "error") and not each.path.startswith(("$.test", "$.examples"))
         }
-        try:
-            flow = parse_yaml(made.text, "flow.yaml")
-        except FlowFileError:
+        if not both:
             assert found, made.text
             return
-        both = {_outcome(client, flow) for client in clients} if isinstance(flow, dict) else {"refused"}
         outcome = both.pop() if len(both) == 1 else "differs"
         self.outcomes[f"{made.kind} {outcome}"] += 1
         if outcome == "runs":
@@ -117,8 +126,11 @@ class _Tally:
 @pytest.mark.parametrize("number", [30, pytest.param(1500, marks=[pytest.mark.exhaustive, pytest.mark.timeout(900)])])
 def test_what_runs_has_no_errors_and_what_is_refused_is_found(clients: list[SyncStepflowClient], number: int) -> None:
     tally = _Tally()
-    for made in generated(number, seed=number):
-        tally.add(made, clients)
+    flows = list(generated(number, seed=number))
+    # Some flows are waited for until the end of their time.
+    with ThreadPoolExecutor(4) as pool:
+        for made, both in zip(flows, pool.map(partial(_outcomes, clients), flows), strict=True):
+            tally.add(made, both)
     print(dict(tally.outcomes), dict(tally.exceptions), f"{len(tally.missed)} of {tally.refused} missed")
     assert [(rules, made.text) for rules, made in tally.false] == []
     assert len(tally.missed) <= (1 - _FEWEST) * tally.refused, "\n\n".join(each.text for each in tally.missed)

@@ -47,7 +47,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "health_check": lambda client: client.health_check(),
     "server_info": lambda client: client.server_info(),
     "list_components": lambda client: client.list_components(),
-    "wait_ready": lambda client: client.wait_ready(),
+    "wait_ready": lambda client: client.wait_ready(timeout=0.3),
     "store_flow": lambda client: client.store_flow(FLOW),
     "check": lambda client: client.check(FLOW),
     "validate": lambda client: client.validate(FLOW),
