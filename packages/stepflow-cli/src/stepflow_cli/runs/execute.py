@@ -99,7 +99,7 @@ def _with_values(job: Job, text: FlowText | None = None, name: str = "") -> Job:
         text: The text of the flow, if it is to be checked.
         name: The name of the flow on the command line.
     """
-    from stepflow_client.flows.needs import check_variable_names
+    from stepflow_client.flows.needs import check_inputs, check_variable_names
 
     values = job.unread
     assert values is not None
@@ -118,7 +118,8 @@ def _with_values(job: Job, text: FlowText | None = None, name: str = "") -> Job:
     elif job.inputs is not None:
         job = job._replace(batch=all_inputs(job.inputs, values.stdin_format, job.flow))
     if job.check:
-        _check_inputs(job)
+        inputs = [job.input] if job.batch is None else job.batch
+        check_inputs(job.flow, inputs, advice="--no-check runs it all the same")
     current_session().job = job
     return job
 
@@ -133,17 +134,6 @@ def _cut(job: Job, up_to: str) -> Job:
 
     flow, overrides = flow_until(job.flow, up_to, job.overrides)
     return job._replace(flow=flow, flow_id=None, overrides=None if overrides is None else [overrides])
-
-
-def _check_inputs(job: Job) -> None:
-    from stepflow_client import InvalidArgumentError
-    from stepflow_client.flows.needs import check_inputs
-
-    try:
-        check_inputs(job.flow, [job.input] if job.batch is None else job.batch)
-    except InvalidArgumentError as error:
-        advice = "--no-check runs it all the same"
-        raise problem_of(error, hint=f"{error.hint}; {advice}" if error.hint else advice) from None
 
 
 def completed(target: Target, job: Job) -> Job:
@@ -206,6 +196,8 @@ def _submitted(target: Target, job: Job) -> str:
         idempotency_key=job.idempotency_key,
         idempotency_scope=job.idempotency_scope,
         wait_for_components=job.wait_for_components,
+        # The inputs were checked before anything was sent.
+        check_input=False,
     )
 
 
@@ -313,6 +305,7 @@ def _run_attempts(target: Target, job: Job, wait: Wait, output: Output) -> None:
             variables=job.variables,
             variables_from_env=job.variables_from_env,
             overrides=job.overrides,
+            check_input=False,
             on_cancel=wait.on_interrupt,
             timeout=wait.timeout,
             **job.retry.options,

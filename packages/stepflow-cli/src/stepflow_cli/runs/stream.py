@@ -279,6 +279,7 @@ class _Run:
             variables=job.variables,
             variables_from_env=job.variables_from_env,
             overrides=job.overrides,
+            check_input=job.check,
             **job.retry.options,
             journal=self._journal,
             # The runs of an embedded server end with it; runs in a persistent store are taken over.

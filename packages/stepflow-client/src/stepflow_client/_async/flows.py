@@ -108,6 +108,15 @@ class FlowStore:
         """Return what runs of a stored flow need; None if this client does not know the flow."""
         return self._needs.get(flow_id)
 
+    def fitting_input(self, flow: CheckedFlow | str, value: Any) -> Any:
+        """Return the input of a run after checking it. Of flows given by their ids, the client may not know the schema.
+
+        Raises:
+            InvalidArgumentError: If it does not match the flow's input schema.
+        """
+        known = self.needs_by_id(flow) if isinstance(flow, str) else self.needs_of_flow(flow.content, flow.digest)
+        return value if known is None else requests.fitting_input(value, known)
+
     def checked(self, flow: FlowSource) -> CheckedFlow:
         """Return a flow in the form in which it can be sent. A flow that was checked before is not checked again."""
         # To write out a flow that was given as it is costs less than to check it.

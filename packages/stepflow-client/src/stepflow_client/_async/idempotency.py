@@ -130,6 +130,7 @@ class KeyedRuns:
         scope: str | None,
         max_concurrency: int | None,
         wait: int | None,
+        check_input: bool = False,
         ready: Callable[[], Awaitable[object]] | None = None,
     ) -> run_states.Started:
         """Return the run that exists under a key, or create it.
@@ -144,11 +145,14 @@ class KeyedRuns:
             scope: What the key belongs to; None for the scope of the client, or else the content of the flow.
             max_concurrency: Maximum number of tasks executed at the same time.
             wait: Seconds that the server may hold the request until the run ends; None for an immediate response.
+            check_input: Whether to check the input against the flow's schema.
             ready: Waits until a run can be created; called only if none exists.
         """
         scope = self._scope_of(key, scope)
         checked = self._checked(flow)
         annotate(flow_name=checked.content.get("name"))
+        if check_input:
+            input = self._flows.fitting_input(checked, input)
         given = await self._creator.arguments(input, variables, overrides, max_concurrency)
         needs = self._flows.needs_of_flow(checked.content, checked.digest)
         # Refuses what does not fit the flow.

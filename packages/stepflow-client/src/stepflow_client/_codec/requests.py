@@ -172,6 +172,21 @@ def items_of(value: Any) -> list[Any]:
     return plain if isinstance(plain, list) else [plain]
 
 
+def fitting_input(value: Any, needs: FlowNeeds) -> Any:
+    """Return an input, or the list of inputs of a batch, after checking it against the flow's input schema.
+
+    Raises:
+        InvalidArgumentError: If it does not match, or cannot be represented in JSON.
+    """
+    check = needs.input_check
+    # A value that fits before it is converted does so afterwards too. The usual case costs little.
+    if check is None or (type(value) is dict and check.quickly(value)):
+        return value
+    items = items_of(value)
+    check.all(items, "check_input=False sends it all the same")
+    return items
+
+
 def run_variables(variables: Variables | None, *, exact_integers: bool) -> dict[str, Any]:
     """Return the values of a flow's variables.
 

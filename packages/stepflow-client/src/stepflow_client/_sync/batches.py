@@ -137,9 +137,7 @@ class BatchRunner:
         with self._recorder.labelling(options.labels):
             batch.record = self._recorder.batch(batch.flow, batch.arguments)
         if options.check_input:
-            from ..flows.needs import input_check
-
-            batch.check_input = input_check(batch.flow)
+            batch.input_check = needs.input_check
 
     def _open_journal(self, batch: Batch, journal: str | os.PathLike[str]) -> None:
         if not (self._connection.server()).capabilities["blobs"]:

@@ -509,7 +509,7 @@ class SyncStepflowClient(Guiding, Picklable):
         idempotency_scope: str | None = None,
         wait_for_components: bool | float = False,
         on_cancel: Literal["detach", "cancel"] = "detach",
-        check_input: bool = False,
+        check_input: bool = True,
         progress: ProgressOption = False,
         output_type: type[OutputT] | TypeAdapter[OutputT] | None = None,
         cache: ResultCache | None = None,
@@ -561,8 +561,8 @@ class SyncStepflowClient(Guiding, Picklable):
             on_cancel: What to do with the run on a KeyboardInterrupt:
                 `detach`, the default, leaves it running; `cancel` marks it as cancelled if its id is known by then.
             check_input: Whether to check the input against the flow's input schema, and refuse input that does not
-                match, before anything is sent. Servers do not check input. The input of a flow given by its id is not
-                checked. Default False.
+                match, before anything is sent. Servers do not check input. For a flow given by its id, this applies if
+                the client knows the flow: if it has stored it, or read its variables. Default True.
             progress: True shows the run's progress: in a notebook; on a terminal as a bar (of rich or tqdm if
                 installed); elsewhere as one line every ten seconds. Or a function that is called with a `Progress`
                 every half second, after events, and at the end. If the function raises, the call ends with that
@@ -606,8 +606,6 @@ class SyncStepflowClient(Guiding, Picklable):
             typed.check_output_type(output_type)
         if progress is not False:
             _check_progress(progress)
-        if check_input:
-            flow = _with_checked_input(flow, input)
         if on_cancel != "detach":
             # What is usual costs no call.
             check_choice(on_cancel, "on_cancel", ("detach", "cancel"))
@@ -617,7 +615,7 @@ class SyncStepflowClient(Guiding, Picklable):
         ready = None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components)
         if cache is None:
             hold = self._connection.timings.creation_hold
-            options: dict[str, Any] = {"max_concurrency": max_concurrency, "wait": hold, "ready": ready}
+            options = {"max_concurrency": max_concurrency, "wait": hold, "check_input": check_input, "ready": ready}
             start = (
                 partial(self._creator.start, *given, deduplicate=deduplicate, **options)
                 if idempotency_key is None
@@ -633,6 +631,7 @@ class SyncStepflowClient(Guiding, Picklable):
                 deduplicate=deduplicate,
                 idempotency_key=idempotency_key,
                 max_concurrency=max_concurrency,
+                check_input=check_input,
                 ready=ready,
                 cancel=self._cancel_unwanted if on_cancel == "cancel" else None,
             )
@@ -717,7 +716,7 @@ class SyncStepflowClient(Guiding, Picklable):
         idempotency_key: str | None = None,
         idempotency_scope: str | None = None,
         wait_for_components: bool | float = False,
-        check_input: bool = False,
+        check_input: bool = True,
         labels: Mapping[str, str] | None = None,
     ) -> str:
         """Start a flow and return the id of its run, without waiting for the run to end.
@@ -744,7 +743,7 @@ class SyncStepflowClient(Guiding, Picklable):
             idempotency_scope: What the key identifies, whatever the version of the flow, as for `run`.
             wait_for_components: Whether to wait for the components of the flow first, as for `run`. Default False.
             check_input: Whether to check the input, or each input of a batch, against the flow's input schema before
-                anything is sent, as for `run`. Default False.
+                anything is sent, as for `run`. Default True.
             labels: Labels to find the run by, values by name; they are kept in the client's `history`, as with
                 `stepflow run --label`. None, the default: none.
 
@@ -766,11 +765,9 @@ class SyncStepflowClient(Guiding, Picklable):
             UnsupportedByServerError: If the input is an empty list and the server is older than 0.11, or if an
                 idempotency key is given and the server is older than 0.10.
         """
-        if check_input:
-            flow = _with_checked_input(flow, input)
         given = (flow, input, overrides, variables, variables_from_env)
         ready = None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components)
-        options: dict[str, Any] = {"max_concurrency": max_concurrency, "wait": None, "ready": ready}
+        options = {"max_concurrency": max_concurrency, "wait": None, "check_input": check_input, "ready": ready}
         start = (
             partial(self._creator.start, *given, deduplicate=deduplicate, **options)
             if idempotency_key is None
@@ -876,7 +873,7 @@ class SyncStepflowClient(Guiding, Picklable):
         variables_from_env: bool = False,
         overrides: Any = None,
         output_type: type[OutputT] | TypeAdapter[OutputT] | None = None,
-        check_input: bool = False,
+        check_input: bool = True,
         max_attempts: int | None = None,
         retry_on: RetryOn | None = None,
         idempotency_key: Callable[[Any], str | None] | None = None,
@@ -924,7 +921,7 @@ class SyncStepflowClient(Guiding, Picklable):
             output_type: The type of the outputs, as for `run`. An output that does not match makes the outcome a
                 failure with the code `invalid_output`, whose `unwrap` raises the OutputTypeError.
             check_input: Whether to check each input against the flow's input schema. One that does not match fails on
-                its own, with the code `invalid_input`, without a run. Default False.
+                its own, with the code `invalid_input`, without a run. Default True.
             max_attempts: Maximum number of times that an input is run if it fails. Each attempt is a run of the inputs
                 of a chunk that failed, after a pause of about 1, 2, 4 ... 30 seconds; the chunk's outcomes wait for
                 it. None, the default, runs each input once.
@@ -1796,17 +1793,6 @@ class SyncStepflowClient(Guiding, Picklable):
 
         explainer = RunExplainer(self._connection, self._runs, self._blobs, self._recorder, self.list_components)
         return explainer.explain_run(run_id, item_index=item_index, timeout=timeout)
-
-
-def _with_checked_input(flow: FlowSource, input: Any) -> FlowSource:
-    """Return a flow, read if it is a file, after checking an input, or a list of them, against its schema."""
-    if is_flow_id(flow):
-        return flow
-    from ..flows.needs import check_inputs
-
-    content = load_flow(flow)
-    check_inputs(content, requests.items_of(input))
-    return content
 
 
 def _with_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, variables: Any) -> FlowResult:

@@ -148,7 +148,8 @@ def _run_batch(
     started = time.monotonic()
     try:
         inputs = [case.input for case, _ in wanted]
-        run_id = client.submit(tests.flow, inputs, timeout=timeout)
+        # A case may say what a flow does with a wrong input.
+        run_id = client.submit(tests.flow, inputs, timeout=timeout, check_input=False)
         left = None if timeout is None else max(0.001, started + timeout - time.monotonic())
         results = client.get_results(run_id, timeout=left)
         seconds = time.monotonic() - started
