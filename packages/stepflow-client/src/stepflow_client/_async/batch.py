@@ -12,7 +12,7 @@ from .._base.lazy import lazy_module
 from .._codec import requests
 from .._codec.idempotency import check_key
 from .._codec.requests import RunArguments, Variables
-from .._data.arguments import check_choice, check_flag, check_function, check_integer
+from .._data.arguments import check_choice, check_flags, check_function, check_integer
 from .._data.values import check_json, encode, encode_plain
 from .._rules.attempts import RetryOn, RetryRule
 from .._shared.recorder import BatchRecorder
@@ -79,7 +79,7 @@ class BatchOptions:
         check_choice(self.on_error, "on_error", ("yield", "raise"))
         check_choice(self.on_cancel, "on_cancel", ("detach", "cancel"))
         check_choice(self.on_lost, "on_lost", ("fail", "rerun"))
-        check_flag(self.check_input, "check_input")
+        check_flags(check_input=self.check_input, ordered=self.ordered, variables_from_env=self.variables_from_env)
         if check_function(self.idempotency_key, "idempotency_key") is None:
             return
         for name, usual in (("journal", None), ("max_attempts", 1), ("chunk_size", 1)):

@@ -14,6 +14,7 @@ from .._base.logging import logger
 from .._base.newest import Newest
 from .._codec import json_bodies, requests, run_states
 from .._codec.requests import RunArguments, Variables
+from .._data.arguments import check_flag
 from .._data.reading import PLAIN, Reading, reading_of
 from .._data.secrets import secrets_of
 from .._data.values import encode
@@ -101,7 +102,7 @@ class RunCreator:
         self._connection = connection
         self._flows = flows
         self._recorder = recorder
-        self.exact_integers = exact_integers
+        self.exact_integers = check_flag(exact_integers, "exact_integers")
         self._search = LostRunFinder(connection)
         self._ready: Newest[_Key, _Ready] = Newest(_MOST_READY)
 
@@ -229,6 +230,7 @@ class RunCreator:
     ) -> CreateRunResponse:
         """Start a run of a stored flow and return it; it is usually still running."""
         requests.check_debug(debug)
+        check_flag(variables_from_env, "variables_from_env")
         flow_id = requests.check_id(flow_id, "flow_id")
         arguments = await self.arguments(input, variables, overrides, max_concurrency)
         arguments = await self._completed(flow_id, arguments, variables_from_env, timeout=timeout)

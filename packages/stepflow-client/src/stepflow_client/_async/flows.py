@@ -12,6 +12,7 @@ from uuid import uuid4
 from .._base.lazy import lazy_module
 from .._codec import json_bodies, requests, run_states
 from .._codec.variables import flow_variables
+from .._data.arguments import check_flags
 from .._data.values import check_json, is_plain
 from .._rules import operations as api
 from .._rules.creation import RunRegistries
@@ -286,6 +287,7 @@ class FlowStore:
         from ..flows.checker import check, check_target
 
         check_target(target)
+        check_flags(offline=offline, type_check=type_check)
         components = None
         if not offline:
             request = api.list_components()

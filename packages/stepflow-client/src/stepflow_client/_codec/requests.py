@@ -12,7 +12,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID
 
-from .._data.arguments import check_integer, check_text, wrong
+from .._data.arguments import check_flag, check_integer, check_text, wrong
 from .._data.objects import DataObject, is_data_object
 from .._data.values import check_json, is_plain, merge_overrides
 from ..errors import InvalidArgumentError, UnsupportedByServerError
@@ -105,8 +105,9 @@ def check_debug(debug: bool) -> None:
 
     Raises:
         UnsupportedByServerError: If `debug` is true.
+        InvalidArgumentError: If it is neither True nor False.
     """
-    if debug:
+    if check_flag(debug, "debug"):
         raise UnsupportedByServerError(
             "debug=True: no released Stepflow server (0.9 to 0.13) has a debug mode for runs",
             hint="leave it out; the steps and events of a run show what it did",

@@ -18,7 +18,7 @@ from .._base.not_given import NOT_GIVEN
 from .._codec import json_bodies, requests, run_states
 from .._codec.idempotency import check_scope
 from .._codec.requests import RunId, Variables
-from .._data.arguments import check_choice
+from .._data.arguments import check_choice, check_flag, check_flags
 from .._http import settings as _settings
 from .._http.messages import MOST_BYTES
 from .._http.settings import Token
@@ -429,6 +429,7 @@ class SyncStepflowClient(Guiding, Picklable):
             ServerConnectionError: If the server cannot be reached.
             InvalidResponseError: If the response is not from a Stepflow server.
         """
+        check_flag(include_workers, "include_workers")
         deadline = deadline_of(timeout)
         with deadline_scope(deadline):
             found = self._connection.health(timeout=timeout)
@@ -487,6 +488,7 @@ class SyncStepflowClient(Guiding, Picklable):
         Returns:
             A list; its `failed_plugins` are the plugins that did not respond to the server.
         """
+        check_flag(include_schemas, "include_schemas")
         request = api.list_components(exclude_schemas=None if include_schemas else True)
         listed = self._connection.call(request, component_list.components, timeout=timeout)
         config = self._connection.config
@@ -606,8 +608,10 @@ class SyncStepflowClient(Guiding, Picklable):
             typed.check_output_type(output_type)
         if progress is not False:
             _check_progress(progress)
+        # What is usual costs no call.
+        if variables_from_env is not False or deduplicate is not False or check_input is not True:
+            check_flags(variables_from_env=variables_from_env, deduplicate=deduplicate, check_input=check_input)
         if on_cancel != "detach":
-            # What is usual costs no call.
             check_choice(on_cancel, "on_cancel", ("detach", "cancel"))
         given = (flow, input, overrides, variables, variables_from_env)
         finish = partial(self._result_of, began, deadline, progress)
@@ -765,6 +769,7 @@ class SyncStepflowClient(Guiding, Picklable):
             UnsupportedByServerError: If the input is an empty list and the server is older than 0.11, or if an
                 idempotency key is given and the server is older than 0.10.
         """
+        check_flags(variables_from_env=variables_from_env, deduplicate=deduplicate, check_input=check_input)
         given = (flow, input, overrides, variables, variables_from_env)
         ready = None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components)
         options = {"max_concurrency": max_concurrency, "wait": None, "check_input": check_input, "ready": ready}
@@ -1298,6 +1303,7 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such run.
             RequestTimeoutError: If the steps or the events did not arrive in time.
         """
+        check_flag(include_times, "include_times")
         with call_scope(timeout):
             listed = self._runs.get_run_steps(run_id, item_index=item_index, timeout=timeout)
             steps = self._runs.with_kept(listed.run_id, listed.steps, timeout=timeout)
@@ -1719,6 +1725,7 @@ class SyncStepflowClient(Guiding, Picklable):
         from .rerun import RerunRequest
 
         asked = RerunRequest(run_id, from_step, failed, only_missing, input, variables, overrides, flow, force)
+        check_flag(variables_from_env, "variables_from_env")
         with self._recorder.labelling(labels):
             return self._rerunner().run(asked, variables_from_env=variables_from_env, timeout=timeout)
 

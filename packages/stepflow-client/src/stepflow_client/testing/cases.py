@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .._base.text import short_json
-from .._data.arguments import check_function, check_instance, check_instances, check_integer
+from .._data.arguments import check_flag, check_function, check_instance, check_instances, check_integer
 from ..errors import RunTimeoutError, StepflowClientError, UnsupportedByServerError
 from ..flows.cases import FlowCase, FlowTests
 from ..flows.graph import steps_by_id
@@ -97,6 +97,7 @@ def run_cases(
     if replay is not None:
         check_instance(replay, "replay", Recording)
     check_function(record, "record")
+    check_flag(include_times, "include_times")
     every = [(case, attempt) for attempt in range(1, repeat + 1) for case in cases]
     wanted = [each for each in every if not each[0].fault]
     done = iter(_run_wanted(client, tests, wanted, replay, _Reading(record, include_times), timeout))
