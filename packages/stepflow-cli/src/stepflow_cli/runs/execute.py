@@ -14,7 +14,7 @@ from ..exit_codes import ExitCode
 from ..inputs.batch import all_inputs
 from ..inputs.flow import load_flow_file
 from ..output.columns import check_known
-from ..output.messages import waiting
+from ..output.messages import note, waiting
 from ..output.view import Output
 from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
 from ..server.connect import Target
@@ -185,7 +185,7 @@ def start(target: Target, job: Job) -> str:
 
 
 def _submitted(target: Target, job: Job) -> str:
-    return target.client.submit(
+    run_id = target.client.submit(
         job.flow_id or job.flow,
         # A single input that is a list would be taken for a batch.
         [job.input] if job.batch is None else job.batch,
@@ -199,6 +199,10 @@ def _submitted(target: Target, job: Job) -> str:
         # The inputs were checked before anything was sent.
         check_input=False,
     )
+    older = None if job.idempotency_key is None else target.client.handle(run_id).older_flow_id
+    if older is not None:
+        note(f"run {run_id} has this idempotency key, and is of another version of the flow: {older}")
+    return run_id
 
 
 @contextmanager

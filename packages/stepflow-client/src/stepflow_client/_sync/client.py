@@ -285,6 +285,10 @@ class SyncStepflowClient(Guiding, Picklable):
         records = KeyRecords(self._flows, self._runs, self._lister, self._blobs)
         return KeyedRuns(self._connection, self._flows, self._creator, records, self._recorder, self._key_scope)
 
+    def _older_flow_of(self, run_id: str) -> str | None:
+        """Return the flow of a run that was found under a key, if it is of another version of the flow."""
+        return self._keyed.older_flows.get(run_id) if "_keyed" in vars(self) else None
+
     @classmethod
     @guiding
     def from_env(
@@ -1031,6 +1035,8 @@ class SyncStepflowClient(Guiding, Picklable):
             span.note(run_id=run.run_id, run_status=run.status.value)
         self._recorder.ended(run.run_id, run.status)
         result = responses.only_result(listed, run.status, self._connection.reading(run.run_id))
+        older = self._older_flow_of(run.run_id)
+        result = result if older is None else result.model_copy(update={"older_flow_id": older})
         return result if output_type is None else typed.with_typed_output(result, output_type)
 
     def get_results(
