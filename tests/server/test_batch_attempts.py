@@ -23,12 +23,15 @@ from stepflow_client import (
     OutputTypeError,
     RunFailedError,
     RunTimeoutError,
+    StepflowClient,
     SyncStepflowClient,
+    TransportError,
     UnsupportedByServerError,
     read_inputs,
 )
 
 from tests.differences import has
+from tests.durable import DurableServer
 from tests.server.flows import PRESENT, one_step, unique
 from tests.timings import set_timings
 
@@ -295,6 +298,42 @@ class TestJournal:
         await collect(client, TYPED, [{"n": 1}, {"n": "x"}], journal=tmp_path / "j")
         with pytest.raises(JournalError, match="another check_input"):
             await collect(client, TYPED, [{"n": 1}, {"n": "x"}], journal=tmp_path / "j", check_input=False)
+
+
+async def interrupt(client: StepflowClient, server: DurableServer, **options: Any) -> None:
+    """Run a batch whose server is killed after the first outcome."""
+    async with client.map(NOOP, ({"n": n} for n in range(50)), **options) as outcomes:
+        async for _ in outcomes:
+            server.kill()
+
+
+@pytest.mark.parametrize("way", ["journal", "key", "none"])
+async def test_an_error_that_ends_a_batch_says_how_it_continues(way: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "journal": {"chunk_size": 1, "journal": tmp_path / "the.journal"},
+        "key": {"chunk_size": 1, "idempotency_key": lambda given: f"n{given['n']}"},
+        "none": {"chunk_size": 1},
+    }[way]
+    server = DurableServer(tmp_path)
+    server.start()
+    try:
+        server.wait_ready()
+        async with StepflowClient(server.url, retry=0) as client:
+            with pytest.raises(TransportError) as raised:
+                await interrupt(client, server, **options)
+            said = {
+                "journal": f"the same call with the journal {tmp_path / 'the.journal'} continues the batch",
+                "key": "the same call continues the batch: its keys find their runs",
+                "none": "",
+            }[way]
+            assert said in str(raised.value)
+            assert ("continues" in str(raised.value)) == (way != "none")
+            if way != "none":
+                server.start()
+                server.wait_ready()
+                assert len(await collect(client, NOOP, [{"n": n} for n in range(50)], **options)) == 50
+    finally:
+        server.kill()
 
 
 KILLED = """

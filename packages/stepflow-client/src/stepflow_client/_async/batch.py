@@ -86,6 +86,13 @@ class BatchOptions:
             if getattr(self, name) not in (None, usual):
                 raise InvalidArgumentError(f"idempotency_key and {name} exclude each other", hint=_EXCLUDED[name])
 
+    @property
+    def continuation(self) -> str | None:
+        """How the batch can continue after an error that ended it; None if it cannot."""
+        if self.journal is not None:
+            return f"the same call with the journal {os.fsdecode(self.journal)} continues the batch"
+        return None if self.idempotency_key is None else "the same call continues the batch: its keys find their runs"
+
 
 _EXCLUDED = {
     "journal": "the same call with the same keys finds the runs after a crash, without a journal",

@@ -22,11 +22,14 @@ from .._shared.recorder import Recorder
 from .._shared.tracing import annotate, is_untraced, measured_chunk, run_ended
 from .._shared.workers import AsyncSource
 from ..errors import (
+    AmbiguousRunError,
     IdempotencyConflictError,
     InvalidArgumentError,
     NotFoundError,
     RunTimeoutError,
+    ServerFaultError,
     StepflowClientError,
+    TransportError,
     UnsupportedByServerError,
 )
 from ..flows.additions import tagged
@@ -104,6 +107,9 @@ class BatchRunner:
                 raise batch.failure
             if batch.journal is not None:
                 batch.journal.end()
+        except (AmbiguousRunError, RunTimeoutError, ServerFaultError, TransportError) as error:
+            error.hint = "; ".join(filter(None, (error.hint, options.continuation)))
+            raise
         finally:
             batch.is_closed = True
             await batch.workers.aclose()

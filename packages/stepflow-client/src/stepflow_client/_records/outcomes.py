@@ -248,8 +248,8 @@ def _records(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
         if form == "csv":
             for line in csv.DictReader(file, strict=True):
                 cells = {name: line[name] or None for name in _FIELDS} | {"index": int(line["index"])}
-                error = {name: line[f"error_{name}"] or None for name in _ERROR_FIELDS}
-                yield _record(cells, error, int(line["attempts"] or 0))
+                fault = {name: line[f"error_{name}"] or None for name in _ERROR_FIELDS}
+                yield _record(cells, fault, int(line["attempts"] or 0))
         else:
             yield from map(json.loads, file)
 

@@ -23,11 +23,14 @@ from .._shared.recorder import Recorder
 from .._shared.tracing import annotate, is_untraced, measured_chunk, run_ended
 from .._shared.workers import SyncSource
 from ..errors import (
+    AmbiguousRunError,
     IdempotencyConflictError,
     InvalidArgumentError,
     NotFoundError,
     RunTimeoutError,
+    ServerFaultError,
     StepflowClientError,
+    TransportError,
     UnsupportedByServerError,
 )
 from ..flows.additions import tagged
@@ -105,6 +108,9 @@ class BatchRunner:
                 raise batch.failure
             if batch.journal is not None:
                 batch.journal.end()
+        except (AmbiguousRunError, RunTimeoutError, ServerFaultError, TransportError) as error:
+            error.hint = "; ".join(filter(None, (error.hint, options.continuation)))
+            raise
         finally:
             batch.is_closed = True
             batch.workers.close()

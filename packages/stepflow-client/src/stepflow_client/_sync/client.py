@@ -623,7 +623,8 @@ class SyncStepflowClient(Guiding, Picklable):
         ready = None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components)
         if cache is None:
             hold = self._connection.timings.creation_hold
-            options = {"max_concurrency": max_concurrency, "wait": hold, "check_input": check_input, "ready": ready}
+            options: dict[str, Any] = {"max_concurrency": max_concurrency, "wait": hold, "check_input": check_input}
+            options["ready"] = ready
             start = (
                 partial(self._creator.start, *given, deduplicate=deduplicate, **options)
                 if idempotency_key is None
@@ -776,7 +777,8 @@ class SyncStepflowClient(Guiding, Picklable):
         check_flags(variables_from_env=variables_from_env, deduplicate=deduplicate, check_input=check_input)
         given = (flow, input, overrides, variables, variables_from_env)
         ready = None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components)
-        options = {"max_concurrency": max_concurrency, "wait": None, "check_input": check_input, "ready": ready}
+        options: dict[str, Any] = {"max_concurrency": max_concurrency, "wait": None, "check_input": check_input}
+        options["ready"] = ready
         start = (
             partial(self._creator.start, *given, deduplicate=deduplicate, **options)
             if idempotency_key is None
