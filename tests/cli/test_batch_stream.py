@@ -268,6 +268,22 @@ def test_failed_inputs_run_again_within_the_batch(command: Stepflow) -> None:
     assert (done.code, [each["output"] for each in records(command)]) == (0, [1, 2, 3]), done
 
 
+def test_inputs_that_the_schema_refuses_fail_on_their_own(command: Stepflow) -> None:
+    (command.folder / "in.jsonl").write_text('{"n": 1}\n{"n": "x"}\n{"n": 3}\n')
+    done = command(*RUN)
+    assert (done.code, "3 inputs done, 1 failed" in done.stderr) == (1, True), done
+    found = records(command)
+    assert [(each["status"], each["run_id"] is None) for each in found] == [
+        ("completed", False),
+        ("failed", True),
+        ("completed", False),
+    ]
+    assert found[1]["error"]["code"] == "invalid_input"
+    assert "wants integer, this is string (at $.n)" in found[1]["error"]["message"]
+    assert command(*RUN, "--no-check", "--retry-failed").code == 0
+    assert [each["output"] for each in records(command)] == [1, "x", 3]
+
+
 @pytest.mark.parametrize("kind", ["run", "submit"])
 def test_failed_inputs_of_a_batch_that_does_not_stream_run_again(command: Stepflow, kind: str) -> None:
     (command.folder / "in.jsonl").write_text('{"n": 1}\n{}\n{"n": [3]}\n')
@@ -287,7 +303,7 @@ def test_failed_inputs_of_a_batch_that_does_not_stream_run_again(command: Stepfl
 
 def test_a_retry_refuses_what_does_not_fit(command: Stepflow) -> None:
     (command.folder / "in.jsonl").write_text('{"n": 1, "id": "a"}\n{"n": {"x": 1}, "id": "b"}\n{"n": oops}\n')
-    assert command(*RUN).code == 1
+    assert command(*RUN, "--no-check").code == 1
     (command.folder / "in.jsonl").write_text('{"n": 1, "id": "a"}\n')
     shorter = command(*RUN, "--retry-failed")
     assert (shorter.code, "in.jsonl has changed: there is no input 2" in shorter.stderr) == (2, True), shorter

@@ -59,6 +59,8 @@ async def calls(client: StepflowClient, runtime: StepflowRuntime, twin: SyncStep
     assert_type(await shared.start_run(runtime, given, deduplicate=True), RunHandle[SharedOutput])
     assert_type(shared.start_run(twin, given), SyncRunHandle[SharedOutput])
     assert_type(await shared.result(client, "id", timeout=5), FlowResult[SharedOutput])
+    assert_type(await shared.result(runtime, "id", timeout=5), FlowResult[SharedOutput])
+    assert_type(shared.map(runtime, [given]), OutcomeStream[SharedOutput])
     assert_type(shared.result(twin, "id", wait=False), FlowResult[SharedOutput])
     assert_type(shared.map(client, [given], journal="a.journal"), OutcomeStream[SharedOutput])
     assert_type(shared.map(twin, (each for each in [given]), ordered=True), SyncOutcomeStream[SharedOutput])

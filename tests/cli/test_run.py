@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -210,7 +211,11 @@ def test_a_key_with_a_scope_outlives_the_text_of_the_flow(stepflow: Stepflow, se
 
     first = submit(1, *keyed)
     assert json.loads(first.stdout) == {"version": 1, "n": 7}, first.stderr
-    assert json.loads(submit(2, *keyed).stdout) == {"version": 1, "n": 7}
+    assert first.stderr == ""
+    again = submit(2, *keyed)
+    assert json.loads(again.stdout) == {"version": 1, "n": 7}
+    told = r"stepflow: run [0-9a-f-]{36} has this idempotency key, and is of another version of the flow: [0-9a-f]{64}"
+    assert re.fullmatch(told, again.stderr.strip()), again.stderr
     assert json.loads(submit(2, *keyed[:2]).stdout)["version"] == 2
     # The run that was found again is recorded once.
     recorded = json.loads(stepflow("history", "list", "-o", "json").stdout)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from stepflow_client import InvalidArgumentError, SyncStepflowClient
 
 from tests.cli.command import Stepflow
 
@@ -20,6 +21,17 @@ steps:
     inptu: 1
 output: {$step: b}
 """
+
+
+def test_a_wrong_input_is_the_same_error_as_in_the_client(stepflow: Stepflow) -> None:
+    schema = {"properties": {"input": {"required": ["name"], "properties": {"name": {"type": "string"}}}}}
+    (stepflow.folder / "typed.json").write_text(json.dumps({**GOOD, "schemas": schema}))
+    with SyncStepflowClient(NOWHERE[1]) as client, pytest.raises(InvalidArgumentError) as raised:
+        client.run(stepflow.folder / "typed.json", {"nam": "Ada"})
+    hint = str(raised.value.hint).replace("check_input=False sends it", "--no-check runs it")
+    for command in ("run", "submit"):
+        done = stepflow(command, "typed.json", "--input-json", '{"nam": "Ada"}', *NOWHERE)
+        assert (done.code, done.stderr) == (2, f"stepflow: {raised.value.message}\nhint: {hint}\n")
 
 
 @pytest.mark.parametrize("command", ["run", "submit"])

@@ -23,12 +23,15 @@ from stepflow_client import (
     OutputTypeError,
     RunFailedError,
     RunTimeoutError,
+    StepflowClient,
     SyncStepflowClient,
+    TransportError,
     UnsupportedByServerError,
     read_inputs,
 )
 
 from tests.differences import has
+from tests.durable import DurableServer
 from tests.server.flows import PRESENT, one_step, unique
 from tests.timings import set_timings
 
@@ -213,14 +216,14 @@ async def test_the_journal_keeps_outputs_as_they_are(client: Any, needs_blobs: N
 async def test_inputs_that_the_schema_refuses_are_not_sent(client: Any) -> None:
     flow = {**TYPED, "name": unique("checked")}
     inputs = [{"n": 1}, {"n": "x"}, Doubled(n=3), {"n": None}]
-    outcomes = await collect(client, flow, inputs, check_input=True)
+    outcomes = await collect(client, flow, inputs)
     assert [outcome.output for outcome in outcomes] == [1, None, 3, None]
     assert [(each.run_id, each.attempts) for each in (outcomes[1], outcomes[3])] == [(None, 0)] * 2
     assert outcomes[1].error is not None
     assert outcomes[1].error.code == "invalid_input"
     assert "wants integer, this is string (at $.n)" in outcomes[1].error.message
     assert [run.items.total for run in await runs_of(client, flow)] == [2]
-    unchecked = await collect(client, flow, inputs)
+    unchecked = await collect(client, flow, inputs, check_input=False)
     assert [outcome.output for outcome in unchecked] == [1, "x", 3, None]
 
 
@@ -294,7 +297,43 @@ class TestJournal:
     async def test_another_check_is_another_batch(self, client: Any, tmp_path: Path) -> None:
         await collect(client, TYPED, [{"n": 1}, {"n": "x"}], journal=tmp_path / "j")
         with pytest.raises(JournalError, match="another check_input"):
-            await collect(client, TYPED, [{"n": 1}, {"n": "x"}], journal=tmp_path / "j", check_input=True)
+            await collect(client, TYPED, [{"n": 1}, {"n": "x"}], journal=tmp_path / "j", check_input=False)
+
+
+async def interrupt(client: StepflowClient, server: DurableServer, **options: Any) -> None:
+    """Run a batch whose server is killed after the first outcome."""
+    async with client.map(NOOP, ({"n": n} for n in range(50)), **options) as outcomes:
+        async for _ in outcomes:
+            server.kill()
+
+
+@pytest.mark.parametrize("way", ["journal", "key", "none"])
+async def test_an_error_that_ends_a_batch_says_how_it_continues(way: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "journal": {"chunk_size": 1, "journal": tmp_path / "the.journal"},
+        "key": {"chunk_size": 1, "idempotency_key": lambda given: f"n{given['n']}"},
+        "none": {"chunk_size": 1},
+    }[way]
+    server = DurableServer(tmp_path)
+    server.start()
+    try:
+        server.wait_ready()
+        async with StepflowClient(server.url, retry=0) as client:
+            with pytest.raises(TransportError) as raised:
+                await interrupt(client, server, **options)
+            said = {
+                "journal": f"the same call with the journal {tmp_path / 'the.journal'} continues the batch",
+                "key": "the same call continues the batch: its keys find their runs",
+                "none": "",
+            }[way]
+            assert said in str(raised.value)
+            assert ("continues" in str(raised.value)) == (way != "none")
+            if way != "none":
+                server.start()
+                server.wait_ready()
+                assert len(await collect(client, NOOP, [{"n": n} for n in range(50)], **options)) == 50
+    finally:
+        server.kill()
 
 
 KILLED = """

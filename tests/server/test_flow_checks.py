@@ -12,6 +12,7 @@ from stepflow_client import (
     FlowFileError,
     InvalidArgumentError,
     LogConfig,
+    ResultCache,
     StepflowClientError,
     StepflowRuntime,
     SyncStepflowClient,
@@ -56,7 +57,9 @@ def _failure(client: SyncStepflowClient, flow: Any, given: Any) -> str | None:
         if checked.errors:
             return f"refused: {checked.errors[0].message}"
         taken = {key: value for key, value in flow.items() if key not in ("test", "examples")}
-        result = client.run(taken, [given] if isinstance(given, list) else given, variables=_given(flow), timeout=10)
+        result = client.run(
+            taken, [given] if isinstance(given, list) else given, variables=_given(flow), timeout=10, check_input=False
+        )
     except StepflowClientError as error:
         return f"{type(error).__name__}: {error.message}"
     return None if result.is_success else f"failed: {result.error.message if result.error else ''}"
@@ -72,7 +75,9 @@ def test_a_valid_flow_runs(client: SyncStepflowClient, index: int) -> None:
 def test_the_output_of_a_valid_flow_has_its_inferred_type(client: SyncStepflowClient, index: int) -> None:
     flow, given = VALID[index]
     taken = {key: value for key, value in flow.items() if key not in ("test", "examples")}
-    result = client.run(taken, [given] if isinstance(given, list) else given, variables=_given(flow), timeout=10)
+    result = client.run(
+        taken, [given] if isinstance(given, list) else given, variables=_given(flow), timeout=10, check_input=False
+    )
     schema = infer(flow).output
     assert [each.message for each in Draft202012Validator(schema).iter_errors(result.output)] == [], schema
 
@@ -155,7 +160,20 @@ def test_a_check_is_for_the_releases_that_the_flow_is_for(client: SyncStepflowCl
 
 
 def test_an_input_is_checked_before_anything_is_sent(client: SyncStepflowClient) -> None:
+    with pytest.raises(InvalidArgumentError, match="'name' is missing") as refused:
+        client.run("examples/hello.yaml", {})
+    assert (refused.value.hint or "").endswith("; check_input=False sends it all the same")
+    assert client.run("examples/hello.yaml", {}, check_input=False).is_failed
+    assert client.run("examples/hello.yaml", {"name": "x"}).is_success
+    # A flow that is given by its id is known to the client that has stored it.
+    flow_id = client.store_flow("examples/hello.yaml").flow_id
     with pytest.raises(InvalidArgumentError, match="'name' is missing"):
-        client.run("examples/hello.yaml", {}, check_input=True)
-    assert client.run("examples/hello.yaml", {}).is_failed
-    assert client.run("examples/hello.yaml", {"name": "x"}, check_input=True).is_success
+        client.submit(flow_id, {})
+    with StepflowRuntime.start(log_config=LogConfig(level="error")) as other:
+        stored = other.sync_client.store_flow("examples/hello.yaml").flow_id
+        with SyncStepflowClient(other.url) as stranger:
+            assert stranger.run(stored, {}).is_failed
+    with SyncStepflowClient("http://127.0.0.1:9", retry=0) as away:
+        for option in ({"idempotency_key": "k"}, {"wait_for_components": True}, {"cache": ResultCache()}, {}):
+            with pytest.raises(InvalidArgumentError, match="'name' is missing"):
+                away.run("examples/hello.yaml", {}, **option)

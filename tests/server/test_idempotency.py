@@ -84,6 +84,16 @@ async def test_another_input_under_a_key_is_refused(client: Any) -> None:
     assert await runs_of(client, flow) == 1
 
 
+async def test_a_failed_run_stays_that_of_its_key(client: Any) -> None:
+    flow = named("failed")
+    failed = await client.run(flow, {}, idempotency_key="k")
+    assert failed.is_failed
+    assert (await client.run(flow, {}, idempotency_key="k")).run_id == failed.run_id
+    again = (await client.rerun(failed.run_id, input={})).result
+    assert again.run_id != failed.run_id
+    assert (await client.find_run(flow, idempotency_key="k")).run_id == failed.run_id
+
+
 async def test_a_run_that_goes_on_is_waited_for(client: Any) -> None:
     flow = {**one_step(SLEEP), "name": f"waited-{time.time_ns()}"}
     given = {"seconds": 0.5, "value": 7}

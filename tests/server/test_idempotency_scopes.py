@@ -57,6 +57,9 @@ async def test_a_deploy_finds_the_run_of_the_older_version(
     older = (await client.get_run(first.run_id)).flow_id
     assert (again.run_id, again.output, again.older_flow_id) == (first.run_id, first.output, older)
     assert f"run {first.run_id} under the idempotency key 'doc-42' is of another flow: {older}" in caplog.messages
+    handle = await client.start_run(new, {"n": 1}, **keyed)
+    assert (handle.older_flow_id, (await handle.result()).older_flow_id) == (older, older)
+    assert (await client.start_run(old, {"n": 1}, **keyed)).older_flow_id is None
     assert (await client.find_run(**keyed)).flow_id == older
     assert (await client.find_run(new, **keyed)).run_id == first.run_id
     assert (await client.run(old, {"n": 1}, **keyed)).older_flow_id is None

@@ -119,7 +119,7 @@ class Other(BaseModel):
 
 
 async def test_results_have_the_type_that_is_asked_for(client: Any) -> None:
-    run_id = await client.submit(TYPED, {"who": "Ada"}, check_input=True)
+    run_id = await client.submit(TYPED, {"who": "Ada"})
     assert (await client.get_result(run_id, output_type=Greeting)).unwrap() == Greeting(text="Ada")
     assert [each.output for each in await client.get_results(run_id, output_type=Greeting)] == [Greeting(text="Ada")]
     with pytest.raises(OutputTypeError):
@@ -131,9 +131,9 @@ async def test_results_have_the_type_that_is_asked_for(client: Any) -> None:
 async def test_the_input_of_submit_is_checked(client: Any, tmp_path: Path) -> None:
     for given in ({"name": "Ada"}, [{"who": "Ada"}, {}]):
         with pytest.raises(InvalidArgumentError, match="who"):
-            await client.submit(TYPED, given, check_input=True)
+            await client.submit(TYPED, given)
         with pytest.raises(InvalidArgumentError, match="who"):
-            await client.start_run(TYPED, given, check_input=True)
+            await client.start_run(TYPED, given)
 
 
 async def test_run_takes_a_concurrency(client: Any) -> None:

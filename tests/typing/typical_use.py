@@ -53,6 +53,7 @@ from stepflow_client import (
     ValidationResult,
     Variables,
 )
+from stepflow_client.flow_models import TypedFlow
 from stepflow_client.testing import CaseResult, StepflowMock, fake_server, read_tests, run_cases, run_mocked
 
 
@@ -115,6 +116,16 @@ async def wrapped(client: StepflowClient, runtime: StepflowRuntime) -> None:
         assert_type(await Audited(executor, notes).run("invoice.yaml", timeout=3, check_input=True), FlowResult)
     ids: list[HasId] = [handle, await client.get_run(handle), await handle.result(), RunFailedError("a")]
     assert_type([each.run_id for each in ids], list[str | None])
+
+
+async def typed_flow(runtime: StepflowRuntime, sync: SyncStepflowClient) -> None:
+    invoice = TypedFlow[Invoice, Invoice, Variables]("invoice.yaml", output_type=Invoice)
+    given = Invoice(total=1)
+    assert_type(await invoice.run(runtime, given), FlowResult[Invoice])
+    assert_type(await invoice.submit(runtime, given), str)
+    assert_type(invoice.map(runtime, [given]), OutcomeStream[Invoice])
+    assert_type(await invoice.result(runtime, "id"), FlowResult[Invoice])
+    assert_type(invoice.result(sync, "id"), FlowResult[Invoice])
 
 
 # Unions and adapters

@@ -12,7 +12,7 @@ import logging
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 import stepflow_client
-from stepflow_client import InvalidArgumentError, StepflowClient, StepflowClientError, StepflowRuntime, testing
+from stepflow_client import InvalidArgumentError, StepflowClient, StepflowClientError, StepflowRuntime, testing, web
 from stepflow_client._data.arguments import wrong
 from stepflow_client._shared import options as options_module
 from stepflow_client._shared.options import ClientOptions
@@ -103,6 +103,9 @@ FEW = ("object", "negative", "surrogate", "list", "deep", "unprintable")
 """The kinds for the asynchronous twin, whose source the other one is written from."""
 RECORDS = {"PlainResult", "PlainRun", "RunHandle", "RunItems", "ComponentList", "SyncRunHandle"}
 """Classes whose objects only this package makes. (Handles are made by `handle`, which is tried.)"""
+
+RESULTS = {"HistoryEntry", "FlowTests", "OutcomeWriter", "StepAccount"}
+"""Classes whose objects this package returns, although their classes can be called."""
 
 
 def is_record(member: Any) -> bool:
@@ -264,6 +267,40 @@ def test_methods_of_histories(name: str, tmp_path: Path) -> None:
     with_runs.record(given().values["run_id"], flow=FLOW)
     method = getattr(with_runs, name)
     assert foreign(method, method) == []
+
+
+def flags(of: Any) -> list[str]:
+    """Return the parameters of a function that take True or False."""
+    return [each.name for each in parameters(of) if str(each.annotation) in ("bool", "bool | None")]
+
+
+def accepted(call: Callable[..., Any], of: Any) -> list[str]:
+    """Return the flags of a function that take a text, which would count as True."""
+    right = {each.name: given().values.get(each.name) for each in parameters(of) if each.default is each.empty}
+    found = []
+    for name in flags(of):
+        try:
+            used(call(**{**right, name: "no"}))
+        except InvalidArgumentError as error:
+            if str(error).startswith(f"{name} is True or False, not 'no'"):
+                continue
+        found.append(name)
+    return found
+
+
+def test_a_flag_is_true_or_false(tmp_path: Path) -> None:
+    client, handle = given().client, given().client.handle(given().values["run_id"])
+    history = stepflow_client.History(tmp_path / "history.db")
+    of_objects = {
+        f"{type(each).__name__}.{name}": getattr(each, name)
+        for each in (client, handle, history)
+        for name in methods(type(each))
+    }
+    of_objects["sync_sse_events"] = partial(web.sync_sse_events, handle)
+    of_objects["sse_events"] = partial(web.sse_events, StepflowClient().handle(handle.run_id))
+    tried = {name: each for name, each in (functions() | of_objects).items() if flags(each) and name not in RESULTS}
+    assert len([flag for each in tried.values() for flag in flags(each)]) > 40
+    assert {name: found for name, each in tried.items() if (found := accepted(each, each))} == {}
 
 
 @pytest.mark.parametrize("name", sorted(functions()))

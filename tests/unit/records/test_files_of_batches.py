@@ -36,6 +36,8 @@ CSV = 'n,note,tags,code\n1,,"[""a""]",007\n2,é☃,[],1\n'
 OUTCOMES = [
     Outcome(0, "a", "r1", ExecutionStatus.COMPLETED, {"x": [1, None]}),
     Outcome(1, None, None, ExecutionStatus.FAILED, None, FlowError(message="no\nway", step_id="s")),
+    Outcome(2, "c", "r2", ExecutionStatus.COMPLETED, None, attempts=2),
+    Outcome(3, "d", "r3", ExecutionStatus.FAILED, None, FlowError(message="no"), attempts=3),
 ]
 
 

@@ -53,7 +53,7 @@ class StepflowExecutor(Protocol, metaclass=_LooksOnly):
         idempotency_scope: str | None = None,
         wait_for_components: bool | float = False,
         on_cancel: Literal["detach", "cancel"] = "detach",
-        check_input: bool = False,
+        check_input: bool = True,
         progress: ProgressOption = False,
         cache: ResultCache | None = None,
         labels: Mapping[str, str] | None = None,
@@ -75,7 +75,7 @@ class StepflowExecutor(Protocol, metaclass=_LooksOnly):
         idempotency_key: str | None = None,
         idempotency_scope: str | None = None,
         wait_for_components: bool | float = False,
-        check_input: bool = False,
+        check_input: bool = True,
         labels: Mapping[str, str] | None = None,
     ) -> str:
         """Start a flow and return the id of its run. The options are those of `StepflowClient.submit`."""

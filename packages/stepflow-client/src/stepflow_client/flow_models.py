@@ -150,7 +150,7 @@ class TypedFlow(Generic[InputT, OutputT, VariablesT]):
     @overload
     def map(
         self,
-        client: StepflowClient,
+        client: StepflowClient | StepflowRuntime,
         inputs: Iterable[InputT] | AsyncIterable[InputT],
         **options: Unpack[MapOptions[VariablesT]],
     ) -> OutcomeStream[OutputT]: ...
@@ -165,7 +165,7 @@ class TypedFlow(Generic[InputT, OutputT, VariablesT]):
     @overload
     def result(
         self,
-        client: StepflowClient,
+        client: StepflowClient | StepflowRuntime,
         run_id: RunId,
         *,
         wait: bool = True,

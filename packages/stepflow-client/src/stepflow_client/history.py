@@ -18,7 +18,15 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from ._data.arguments import check_instances, check_integer, check_mapping, check_seconds, check_text, check_texts
+from ._data.arguments import (
+    check_flag,
+    check_instances,
+    check_integer,
+    check_mapping,
+    check_seconds,
+    check_text,
+    check_texts,
+)
 from ._stores.folders import user_folder
 from ._stores.history_rows import (
     ADDED,
@@ -146,6 +154,7 @@ class History(SharedFile):
         """
         values = {"flow": flow, "input": input, "variables": variables, "overrides": overrides}
         about: dict[str, Any] = {"server": server, "flow_id": flow_id, "note": note}
+        check_flag(has_more_runs, "has_more_runs")
         items = check_instances(rerun_items, "rerun_items", int)
         added = {"rerun_of": rerun_of, "kept": check_texts(kept, "kept"), "rerun_items": items}
         with self._warning("record a run"):

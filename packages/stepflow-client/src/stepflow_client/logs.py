@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar, cast, get_
 
 from ._data.arguments import check_choice, check_flag, check_integer
 from .errors import InvalidArgumentError
+from .types.shown import Record
 
 __all__ = ["LogConfig", "LogEntry", "LogLevel"]
 
@@ -106,7 +107,7 @@ class LogConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class LogEntry:
+class LogEntry(Record):
     """One line in the log of an embedded server or of one of its workers."""
 
     timestamp: datetime

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ._base.text import counted, duration_text, rate_of, time_left, visible
+from .types.shown import Record
 
 __all__ = ["Progress", "ProgressOption"]
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Record):
     """The progress of a run, or of a batch of `map`. `str()` of it is one line."""
 
     run_id: str | None = None

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ._data.arguments import check_flag
 from ._stores.results import ResultFile, default_path
 
 __all__ = ["ResultCache", "default_path"]
@@ -62,7 +63,7 @@ class ResultCache:
     ) -> None:
         """Store the settings. No file is opened."""
         self._file = ResultFile(path, max_age=max_age, max_bytes=max_bytes, namespace=namespace, on_failure=on_failure)
-        self._refresh = bool(refresh)
+        self._refresh = check_flag(refresh, "refresh")
 
     @property
     def path(self) -> Path:

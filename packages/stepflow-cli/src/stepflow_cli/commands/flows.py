@@ -239,9 +239,8 @@ def _variables(flow: str, server: ServerOptions, output: Output) -> None:
 
     With --variables-from-env, 'run' reads a variable that has no ENV_VAR from STEPFLOW_VAR_<NAME>.
     """
+    from stepflow_client._data.declared import declared_variables
     from stepflow_client._data.secrets import flow_secrets, hidden_flow
-
-    from ..inputs.flow import declared_variables
 
     content, _ = _content(flow, server)
     # Also the secret parts of defaults that are objects.

@@ -196,7 +196,7 @@ def complete_steps(ctx: click.Context, incomplete: str) -> Iterable[CompletionIt
 @_silent
 def complete_variables(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the flow's variables as `name=`."""
-    from ..inputs.flow import declared_variables
+    from stepflow_client._data.declared import declared_variables
 
     declared = {} if "=" in incomplete else declared_variables(_flow(ctx))
     return [CompletionItem(f"{name}=", type="part", help=each["description"]) for name, each in declared.items()]

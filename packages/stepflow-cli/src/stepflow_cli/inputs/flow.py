@@ -106,28 +106,6 @@ def step_ids(flow: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def declared_variables(flow: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the variables that a flow declares, by name, each with the fields of the client's `FlowVariable`."""
-    from stepflow_client._data.declared import declared_schema
-
-    found = declared_schema(flow, "variables")
-    schema = found if isinstance(found, Mapping) else {}
-    properties, required = schema.get("properties"), schema.get("required")
-    return {
-        name: {
-            # A variable with a default can be omitted, even if the list contains it.
-            "is_required": isinstance(required, list) and name in required and "default" not in declared,
-            "default": declared.get("default"),
-            "env_var": declared.get("env_var"),
-            "is_secret": declared.get("is_secret") is True,
-            "description": declared.get("description"),
-            "value_schema": dict(declared),
-        }
-        for name, declared in (properties.items() if isinstance(properties, Mapping) else ())
-        if isinstance(declared, Mapping)
-    }
-
-
 def required_inputs(flow: Mapping[str, Any]) -> list[str]:
     """Return the names of the input's fields that a flow's schema requires without giving a default."""
     from stepflow_client._data.declared import declared_schema

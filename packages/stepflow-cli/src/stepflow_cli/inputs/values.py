@@ -13,7 +13,7 @@ from typing import Any, Literal
 from ..errors import nearest, usage
 from ..stdio import read_stdin
 from .files import read_piped
-from .flow import case_names, declared_variables, example_input, required_inputs, step_ids
+from .flow import case_names, example_input, required_inputs, step_ids
 
 Form = Literal["file", "json", "yaml", "set"]
 
@@ -285,4 +285,6 @@ def _check_overrides(given: Given, overrides: Mapping[str, Any], flow: Mapping[s
 
 def _text_variables(flow: Mapping[str, Any]) -> set[str]:
     """Return the variables that the flow declares as text, so that `--var version=1.10` is not read as a number."""
+    from stepflow_client._data.declared import declared_variables
+
     return {name for name, each in declared_variables(flow).items() if each["value_schema"].get("type") == "string"}

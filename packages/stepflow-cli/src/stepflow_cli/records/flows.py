@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import usage
-from ..inputs.flow import case_names, declared_variables, in_reading_order, step_ids
+from ..inputs.flow import case_names, in_reading_order, step_ids
 from ..output.view import Column, Output, View
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def example_records(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _outline(flow: Mapping[str, Any], flow_id: str | None) -> dict[str, Any]:
+    from stepflow_client._data.declared import declared_variables
+
     return {
         "flow_id": flow_id,
         "name": flow.get("name"),

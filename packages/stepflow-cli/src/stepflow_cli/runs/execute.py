@@ -14,7 +14,7 @@ from ..exit_codes import ExitCode
 from ..inputs.batch import all_inputs
 from ..inputs.flow import load_flow_file
 from ..output.columns import check_known
-from ..output.messages import waiting
+from ..output.messages import note, waiting
 from ..output.view import Output
 from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
 from ..server.connect import Target
@@ -99,7 +99,7 @@ def _with_values(job: Job, text: FlowText | None = None, name: str = "") -> Job:
         text: The text of the flow, if it is to be checked.
         name: The name of the flow on the command line.
     """
-    from stepflow_client.flows.needs import check_variable_names
+    from stepflow_client.flows.needs import check_inputs, check_variable_names
 
     values = job.unread
     assert values is not None
@@ -118,7 +118,8 @@ def _with_values(job: Job, text: FlowText | None = None, name: str = "") -> Job:
     elif job.inputs is not None:
         job = job._replace(batch=all_inputs(job.inputs, values.stdin_format, job.flow))
     if job.check:
-        _check_inputs(job)
+        inputs = [job.input] if job.batch is None else job.batch
+        check_inputs(job.flow, inputs, advice="--no-check runs it all the same")
     current_session().job = job
     return job
 
@@ -133,17 +134,6 @@ def _cut(job: Job, up_to: str) -> Job:
 
     flow, overrides = flow_until(job.flow, up_to, job.overrides)
     return job._replace(flow=flow, flow_id=None, overrides=None if overrides is None else [overrides])
-
-
-def _check_inputs(job: Job) -> None:
-    from stepflow_client import InvalidArgumentError
-    from stepflow_client.flows.needs import check_inputs
-
-    try:
-        check_inputs(job.flow, [job.input] if job.batch is None else job.batch)
-    except InvalidArgumentError as error:
-        advice = "--no-check runs it all the same"
-        raise problem_of(error, hint=f"{error.hint}; {advice}" if error.hint else advice) from None
 
 
 def completed(target: Target, job: Job) -> Job:
@@ -195,7 +185,7 @@ def start(target: Target, job: Job) -> str:
 
 
 def _submitted(target: Target, job: Job) -> str:
-    return target.client.submit(
+    run_id = target.client.submit(
         job.flow_id or job.flow,
         # A single input that is a list would be taken for a batch.
         [job.input] if job.batch is None else job.batch,
@@ -206,7 +196,13 @@ def _submitted(target: Target, job: Job) -> str:
         idempotency_key=job.idempotency_key,
         idempotency_scope=job.idempotency_scope,
         wait_for_components=job.wait_for_components,
+        # The inputs were checked before anything was sent.
+        check_input=False,
     )
+    older = None if job.idempotency_key is None else target.client.handle(run_id).older_flow_id
+    if older is not None:
+        note(f"run {run_id} has this idempotency key, and is of another version of the flow: {older}")
+    return run_id
 
 
 @contextmanager
@@ -313,6 +309,7 @@ def _run_attempts(target: Target, job: Job, wait: Wait, output: Output) -> None:
             variables=job.variables,
             variables_from_env=job.variables_from_env,
             overrides=job.overrides,
+            check_input=False,
             on_cancel=wait.on_interrupt,
             timeout=wait.timeout,
             **job.retry.options,

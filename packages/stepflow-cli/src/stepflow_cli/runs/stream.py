@@ -10,11 +10,11 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client import FlowFileError, InvalidArgumentError, write_outcomes
+from stepflow_client import FlowFileError, InvalidArgumentError, TransportError, write_outcomes
 from stepflow_client._records.outcomes import output_format_of, read_outcomes
 from stepflow_client._stores.journal import Journal
 
-from ..errors import Problem, usage
+from ..errors import Problem, problem_of, usage
 from ..exit_codes import ExitCode
 from ..inputs.batch import Placed, chosen_again, part_of, read_inputs, sample_of
 from ..inputs.files import writing
@@ -160,6 +160,8 @@ def run_stream(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
             run.write_all(chosen, file)
     except KeyboardInterrupt:
         raise run.interrupted("--resume" if journal else None) from None
+    except TransportError as error:
+        raise problem_of(error, hint=run.continuation("--resume") if journal else error.hint) from None
     run.progress.summarise()
 
 
@@ -194,6 +196,8 @@ def _retry(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
         _remove(journal)
     except KeyboardInterrupt:
         raise run.interrupted("--retry-failed" if keeps else None) from None
+    except TransportError as error:
+        raise problem_of(error, hint=run.continuation("--retry-failed") if keeps else error.hint) from None
     finally:
         _remove(merged)
     run.progress.summarise()
@@ -279,6 +283,7 @@ class _Run:
             variables=job.variables,
             variables_from_env=job.variables_from_env,
             overrides=job.overrides,
+            check_input=job.check,
             **job.retry.options,
             journal=self._journal,
             # The runs of an embedded server end with it; runs in a persistent store are taken over.
@@ -310,5 +315,10 @@ class _Run:
             f"interrupted after {self.progress.done} inputs",
             kind="interrupted",
             exit_code=ExitCode.INTERRUPTED,
-            hint=f"the same command with {option} goes on" if option else None,
+            hint=self.continuation(option) if option else None,
         )
+
+    @staticmethod
+    def continuation(option: str) -> str:
+        """Return how the batch continues after it has ended early."""
+        return f"the same command with {option} goes on"

@@ -22,11 +22,14 @@ from .._shared.recorder import Recorder
 from .._shared.tracing import annotate, is_untraced, measured_chunk, run_ended
 from .._shared.workers import AsyncSource
 from ..errors import (
+    AmbiguousRunError,
     IdempotencyConflictError,
     InvalidArgumentError,
     NotFoundError,
     RunTimeoutError,
+    ServerFaultError,
     StepflowClientError,
+    TransportError,
     UnsupportedByServerError,
 )
 from ..flows.additions import tagged
@@ -104,6 +107,9 @@ class BatchRunner:
                 raise batch.failure
             if batch.journal is not None:
                 batch.journal.end()
+        except (AmbiguousRunError, RunTimeoutError, ServerFaultError, TransportError) as error:
+            error.hint = "; ".join(filter(None, (error.hint, options.continuation)))
+            raise
         finally:
             batch.is_closed = True
             await batch.workers.aclose()
@@ -136,9 +142,7 @@ class BatchRunner:
         with self._recorder.labelling(options.labels):
             batch.record = self._recorder.batch(batch.flow, batch.arguments)
         if options.check_input:
-            from ..flows.needs import input_check
-
-            batch.check_input = input_check(batch.flow)
+            batch.input_check = needs.input_check
 
     async def _open_journal(self, batch: Batch, journal: str | os.PathLike[str]) -> None:
         if not (await self._connection.server()).capabilities["blobs"]:

@@ -192,6 +192,7 @@ class CachedRuns:
         deduplicate: bool,
         idempotency_key: str | None,
         max_concurrency: int | None,
+        check_input: bool,
         ready: Callable[[], Awaitable[object]] | None,
         cancel: Callable[[str], Awaitable[object]] | None,
     ) -> FlowResult:
@@ -208,15 +209,15 @@ class CachedRuns:
             deduplicate: Whether to store a copy of the flow for this run only.
             idempotency_key: Must be None: a call with a key finds an earlier result in its own way.
             max_concurrency: Maximum number of tasks of the run that are executed at the same time.
+            check_input: Whether to check the input against the flow's schema.
             ready: Waits until a run can be created; None to create it at once.
             cancel: Called with a run that no caller waits for any more; None lets it continue.
 
         Raises:
             StepflowClientError: As for `StepflowClient.run`.
         """
-        call = await self._prepare(
-            cache, flow, input, overrides, variables, variables_from_env, idempotency_key=idempotency_key
-        )
+        given = (flow, input, overrides, variables, variables_from_env)
+        call = await self._prepare(cache, *given, idempotency_key=idempotency_key, check_input=check_input)
 
         async def execute(shared: SharedRun) -> FlowResult:
             if shared.run_id is not None:
@@ -261,6 +262,7 @@ class CachedRuns:
         variables_from_env: bool,
         *,
         idempotency_key: str | None,
+        check_input: bool,
     ) -> _Prepared:
         """Read the arguments of a call and determine its key.
 
@@ -275,17 +277,20 @@ class CachedRuns:
                 "cache and idempotency_key exclude each other: a result from the cache is of a run without the key",
                 hint="a call under a key returns the result of its run without a cache",
             )
+        checked = str(flow) if is_flow_id(flow) else self._flows.checked(flow)
+        if check_input:
+            input = self._flows.fitting_input(checked, input)
         # Servers that would change an integer refuse it when the flow is run.
         arguments = requests.run_arguments(input, variables, overrides, None, exact_integers=False)
         content: dict[str, Any] | str
-        if is_flow_id(flow):
-            content = str(flow)
+        if isinstance(checked, str):
+            content = checked
             if variables_from_env:
                 declared = await self._flows.variables_of(content)
                 values = requests.environment_variables(arguments.variables, declared, os.environ)
                 arguments = arguments._replace(variables=values)
         else:
-            content, digest, _ = self._flows.checked(flow)
+            content, digest, _ = checked
             needs = self._flows.needs_of_flow(content, digest)
             arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
         return _Prepared(flow, content, arguments, cache._file.key(content, arguments))

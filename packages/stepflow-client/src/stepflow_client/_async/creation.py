@@ -14,6 +14,7 @@ from .._base.logging import logger
 from .._base.newest import Newest
 from .._codec import json_bodies, requests, run_states
 from .._codec.requests import RunArguments, Variables
+from .._data.arguments import check_flag
 from .._data.reading import PLAIN, Reading, reading_of
 from .._data.secrets import secrets_of
 from .._data.values import encode
@@ -101,7 +102,7 @@ class RunCreator:
         self._connection = connection
         self._flows = flows
         self._recorder = recorder
-        self.exact_integers = exact_integers
+        self.exact_integers = check_flag(exact_integers, "exact_integers")
         self._search = LostRunFinder(connection)
         self._ready: Newest[_Key, _Ready] = Newest(_MOST_READY)
 
@@ -116,6 +117,7 @@ class RunCreator:
         max_concurrency: int | None,
         wait: int | None,
         deduplicate: bool,
+        check_input: bool = False,
         ready: Callable[[], Awaitable[object]] | None = None,
         source: Any = None,
     ) -> Awaitable[run_states.Started]:
@@ -130,19 +132,22 @@ class RunCreator:
             max_concurrency: Maximum number of tasks executed at the same time.
             wait: Seconds that the server may hold the request until the run ends; None for an immediate response.
             deduplicate: Whether to store a copy of the flow for this run only.
+            check_input: Whether to check the input against the flow's schema.
             ready: Waits until a run can be created; None to create it at once.
             source: The flow as the caller gave it, if `flow` was already read from a file.
         """
-        if ready is not None:
-            values = (flow, input, overrides, variables, variables_from_env)
-            options = {"max_concurrency": max_concurrency, "wait": wait, "deduplicate": deduplicate, "source": source}
-            return _after(ready, partial(self.start, *values, **options))
-        given = (input, variables, overrides, max_concurrency)
-        if not is_flow_id(flow):
-            return self._start_new(flow, given, variables_from_env, wait, deduplicate, source)
-        if deduplicate:
+        checked = str(flow) if is_flow_id(flow) else self._flows.checked(flow)
+        if deduplicate and isinstance(checked, str):
             raise InvalidArgumentError("deduplicate=True needs the flow itself, not its id")
-        return self._start_stored(str(flow), given, variables_from_env, wait)
+        if check_input:
+            input = self._flows.fitting_input(checked, input)
+        given = (input, variables, overrides, max_concurrency)
+        begin = (
+            partial(self._start_stored, checked, given, variables_from_env, wait)
+            if isinstance(checked, str)
+            else partial(self._start_new, checked, given, variables_from_env, wait, deduplicate, source or flow)
+        )
+        return begin() if ready is None else _after(ready, begin)
 
     async def _start_stored(
         self, flow_id: str, given: _Given, variables_from_env: bool, wait: int | None
@@ -154,14 +159,13 @@ class RunCreator:
 
     async def _start_new(
         self,
-        flow: FlowSource,
+        checked: CheckedFlow,
         given: _Given,
         variables_from_env: bool,
         wait: int | None,
         deduplicate: bool,
-        source: Any,
+        source: FlowSource,
     ) -> run_states.Started:
-        checked = self._flows.checked(flow)
         content, digest, _ = checked
         if not is_untraced():
             annotate(flow_name=content.get("name"))
@@ -195,7 +199,7 @@ class RunCreator:
                     raise
             else:
                 if self._recorder.is_on:
-                    self._recorder.created(run.run_id, prepared.flow_id, arguments, source or flow, content)
+                    self._recorder.created(run.run_id, prepared.flow_id, arguments, source, content)
                 return run
         raise InvalidArgumentError("the flow cannot be stored")  # pragma: no cover - the loop returns or raises
 
@@ -226,6 +230,7 @@ class RunCreator:
     ) -> CreateRunResponse:
         """Start a run of a stored flow and return it; it is usually still running."""
         requests.check_debug(debug)
+        check_flag(variables_from_env, "variables_from_env")
         flow_id = requests.check_id(flow_id, "flow_id")
         arguments = await self.arguments(input, variables, overrides, max_concurrency)
         arguments = await self._completed(flow_id, arguments, variables_from_env, timeout=timeout)

@@ -12,6 +12,7 @@ from uuid import uuid4
 from .._base.lazy import lazy_module
 from .._codec import json_bodies, requests, run_states
 from .._codec.variables import flow_variables
+from .._data.arguments import check_flags
 from .._data.values import check_json, is_plain
 from .._rules import operations as api
 from .._rules.creation import RunRegistries
@@ -19,6 +20,7 @@ from .._rules.deadline import current_deadline, has_passed
 from ..errors import InvalidArgumentError, InvalidFlowError, InvalidRequestError
 from ..flows.additions import examples_of, tagged, without_cases
 from ..flows.file import is_flow_id, load_flow
+from ..flows.inner_flows import inner_flows
 from .connection import Connection
 
 if TYPE_CHECKING:
@@ -107,6 +109,15 @@ class FlowStore:
     def needs_by_id(self, flow_id: str) -> FlowNeeds | None:
         """Return what runs of a stored flow need; None if this client does not know the flow."""
         return self._needs.get(flow_id)
+
+    def fitting_input(self, flow: CheckedFlow | str, value: Any) -> Any:
+        """Return the input of a run after checking it. Of flows given by their ids, the client may not know the schema.
+
+        Raises:
+            InvalidArgumentError: If it does not match the flow's input schema.
+        """
+        known = self.needs_by_id(flow) if isinstance(flow, str) else self.needs_of_flow(flow.content, flow.digest)
+        return value if known is None else requests.fitting_input(value, known)
 
     def checked(self, flow: FlowSource) -> CheckedFlow:
         """Return a flow in the form in which it can be sent. A flow that was checked before is not checked again."""
@@ -201,7 +212,15 @@ class FlowStore:
                 result = _validation(found)
                 raise InvalidFlowError(_refusal(result), diagnostics=result.diagnostics)
             self._accepted = {**_newest(self._accepted), digest: found}
+            await self._store_inner(flow, timeout=timeout)
         return await self._store_as_blob(copy, timeout=timeout) if blobs else flow_id
+
+    async def _store_inner(self, flow: dict[str, Any], *, timeout: float | None) -> None:
+        """Store the flows in the steps of a flow: a server that is started again continues only runs of stored ones."""
+        if not (await self._connection.server()).capabilities["events"]:
+            return
+        for inner in inner_flows(flow):
+            await self._store_as_blob(inner, timeout=timeout)
 
     def _know_flow(self, flow_id: str, flow: Mapping[str, Any]) -> Mapping[str, FlowVariable]:
         """Remember what runs of a flow need, and return the variables it declares."""
@@ -277,6 +296,7 @@ class FlowStore:
         from ..flows.checker import check, check_target
 
         check_target(target)
+        check_flags(offline=offline, type_check=type_check)
         components = None
         if not offline:
             request = api.list_components()

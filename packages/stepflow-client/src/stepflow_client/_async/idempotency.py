@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from .._base.logging import logger
+from .._base.newest import Newest
 from .._codec import requests, run_states
 from .._codec.idempotency import Noted, call_marker, check_key, check_scope, input_digest, run_marker, tag_of
 from .._codec.requests import RunArguments, Variables
@@ -41,6 +42,8 @@ _TAKEOVER = 2.0
 """Seconds after which a call whose run has not appeared counts as crashed, so that another call may take over."""
 _LOOK = 0.05
 """Seconds between checks whether another call has recorded its run."""
+_MOST_OLDER = 1_000
+"""Maximum number of runs of other versions of their flows that a client remembers."""
 _TURN = 0.01
 """Seconds between checks whether another call of this client has finished with a key."""
 
@@ -98,6 +101,8 @@ class KeyedRuns:
         self._records = records
         self._recorder = recorder
         self._scope = scope
+        self.older_flows: Newest[str, str] = Newest(_MOST_OLDER)
+        """The flows of the runs that were found and are of other versions, by run id."""
 
     async def find(self, flow: FlowSource | None, key: str, scope: str | None) -> RunDetails | None:
         """Return the run that exists under a key; None if there is none. With a scope, no flow is needed."""
@@ -130,6 +135,7 @@ class KeyedRuns:
         scope: str | None,
         max_concurrency: int | None,
         wait: int | None,
+        check_input: bool = False,
         ready: Callable[[], Awaitable[object]] | None = None,
     ) -> run_states.Started:
         """Return the run that exists under a key, or create it.
@@ -144,11 +150,14 @@ class KeyedRuns:
             scope: What the key belongs to; None for the scope of the client, or else the content of the flow.
             max_concurrency: Maximum number of tasks executed at the same time.
             wait: Seconds that the server may hold the request until the run ends; None for an immediate response.
+            check_input: Whether to check the input against the flow's schema.
             ready: Waits until a run can be created; called only if none exists.
         """
         scope = self._scope_of(key, scope)
         checked = self._checked(flow)
         annotate(flow_name=checked.content.get("name"))
+        if check_input:
+            input = self._flows.fitting_input(checked, input)
         given = await self._creator.arguments(input, variables, overrides, max_concurrency)
         needs = self._flows.needs_of_flow(checked.content, checked.digest)
         # Refuses what does not fit the flow.
@@ -202,7 +211,9 @@ class KeyedRuns:
     ) -> None:
         """Record a run in the history, with its own flow, and log if that is not the flow of the call."""
         older = run.older_flow_id
+        self.older_flows.pop(run.run_id, None)
         if older is not None:
+            self.older_flows.put(run.run_id, older)
             logger.info("run %s under the idempotency key %r is of another flow: %s", run.run_id, keyed.key, older)
         # Whichever call has created it: this client's user has started it, with these arguments.
         if not self._recorder.is_on or self._recorder.recorded(run.run_id) is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from .._base.lazy import lazy_module
 from .._base.logging import logger
 from .._codec import requests, run_states
+from .._data.arguments import check_flag
 from .._rules import operations as api
 from .._rules.deadline import deadline_of, deadline_scope, has_passed
 from .._rules.ending import is_given_up
@@ -212,6 +213,7 @@ class Waiter:
             InvalidArgumentError: If the run is a batch and `single` is True.
         """
         run_id = requests.check_run_id(run_id)
+        check_flag(wait, "wait")
         deadline = deadline_of(timeout)
         with deadline_scope(deadline):
             look = partial(self._runs.current_state, run_id)

@@ -12,7 +12,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID
 
-from .._data.arguments import check_integer, check_text, wrong
+from .._data.arguments import check_flag, check_integer, check_text, wrong
 from .._data.objects import DataObject, is_data_object
 from .._data.values import check_json, is_plain, merge_overrides
 from ..errors import InvalidArgumentError, UnsupportedByServerError
@@ -105,8 +105,9 @@ def check_debug(debug: bool) -> None:
 
     Raises:
         UnsupportedByServerError: If `debug` is true.
+        InvalidArgumentError: If it is neither True nor False.
     """
-    if debug:
+    if check_flag(debug, "debug"):
         raise UnsupportedByServerError(
             "debug=True: no released Stepflow server (0.9 to 0.13) has a debug mode for runs",
             hint="leave it out; the steps and events of a run show what it did",
@@ -170,6 +171,21 @@ def items_of(value: Any) -> list[Any]:
     """Return the inputs of a run's items as JSON values: the elements of a list, or else the only input."""
     plain = check_json(value, "the input")
     return plain if isinstance(plain, list) else [plain]
+
+
+def fitting_input(value: Any, needs: FlowNeeds) -> Any:
+    """Return an input, or the list of inputs of a batch, after checking it against the flow's input schema.
+
+    Raises:
+        InvalidArgumentError: If it does not match, or cannot be represented in JSON.
+    """
+    check = needs.input_check
+    # A value that fits before it is converted does so afterwards too. The usual case costs little.
+    if check is None or (type(value) is dict and check.quickly(value)):
+        return value
+    items = items_of(value)
+    check.all(items, "check_input=False sends it all the same")
+    return items
 
 
 def run_variables(variables: Variables | None, *, exact_integers: bool) -> dict[str, Any]:

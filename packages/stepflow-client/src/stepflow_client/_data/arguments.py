@@ -51,6 +51,16 @@ def check_flag(value: object, what: str) -> bool:
     return value
 
 
+def check_flags(**flags: object) -> None:
+    """Check that values are True or False, each under the name of its argument. (`"no"` would count as True.)
+
+    Raises:
+        InvalidArgumentError: If one is neither.
+    """
+    for name, value in flags.items():
+        check_flag(value, name)
+
+
 def check_text(value: object, what: str) -> str:
     """Check a non-empty text and return it.
 

@@ -12,3 +12,25 @@ def declared_schema(flow: Any, *path: str) -> Any:
     for key in ("schemas", "properties", *path):
         found = found.get(key) if isinstance(found, Mapping) else None
     return found
+
+
+def declared_variables(flow: Any) -> dict[str, dict[str, Any]]:
+    """Return the variables that a flow declares, by name, each with the fields of a `FlowVariable`."""
+    properties, required = (declared_schema(flow, "variables", key) for key in ("properties", "required"))
+    return {
+        name: {
+            # A variable with a default can be omitted, even if the list contains it.
+            "is_required": isinstance(required, list) and name in required and "default" not in declared,
+            "default": declared.get("default"),
+            "env_var": _text(declared.get("env_var")),
+            "is_secret": declared.get("is_secret") is True,
+            "description": _text(declared.get("description")),
+            "value_schema": dict(declared),
+        }
+        for name, declared in (properties.items() if isinstance(properties, Mapping) else ())
+        if isinstance(declared, Mapping)
+    }
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

@@ -85,7 +85,8 @@ def write_outcomes(target: str | os.PathLike[str] | IO[str], *, format: OutcomeF
     """Create a file for the outcomes of a batch, as `stepflow run --inputs FILE --output FILE` writes it.
 
     Each record has the fields `index`, `key`, `run_id`, `status` and `output` or `error`; in CSV and Parquet the output
-    is JSON text. `read_inputs` shows an example.
+    is JSON text. `attempts` is the number of runs of an input that was run more than once. `read_inputs` shows an
+    example.
 
     Args:
         target: The path, whose file is overwritten, or a file open for writing text, which stays open.
@@ -151,7 +152,7 @@ class _TextLines:
         self._count = 0
         if form == "csv":
             self._csv = csv.writer(file, lineterminator="\n")
-            self._csv.writerow([*_FIELDS, *(f"error_{name}" for name in _ERROR_FIELDS)])
+            self._csv.writerow([*_FIELDS, *(f"error_{name}" for name in _ERROR_FIELDS), "attempts"])
 
     def write(self, record: Record) -> None:
         match self._form:
@@ -182,7 +183,7 @@ class _ParquetLines:
         self._arrow = arrow = imported()
         text = arrow.string()
         error = arrow.struct([(name, text) for name in _ERROR_FIELDS])
-        fields = {"index": arrow.int64(), **dict.fromkeys(_FIELDS[1:], text), "error": error}
+        fields = {"index": arrow.int64(), **dict.fromkeys(_FIELDS[1:], text), "error": error, "attempts": arrow.int64()}
         self._schema = arrow.schema(list(fields.items()))
         self._table = arrow.parquet.ParquetWriter(file, self._schema)
         self._rows: list[dict[str, Any]] = []
@@ -232,7 +233,7 @@ def _records(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
         from .parquet import rows_of
 
         for row in rows_of(path, path)[1]:
-            yield _record({name: row[name] for name in _FIELDS}, row["error"])
+            yield _record({name: row[name] for name in _FIELDS}, row["error"], row["attempts"])
         return
     if form in ("json", "yaml"):
         from .inputs import read_inputs
@@ -247,23 +248,24 @@ def _records(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
         if form == "csv":
             for line in csv.DictReader(file, strict=True):
                 cells = {name: line[name] or None for name in _FIELDS} | {"index": int(line["index"])}
-                yield _record(cells, {name: line[f"error_{name}"] or None for name in _ERROR_FIELDS})
+                fault = {name: line[f"error_{name}"] or None for name in _ERROR_FIELDS}
+                yield _record(cells, fault, int(line["attempts"] or 0))
         else:
             yield from map(json.loads, file)
 
 
-def _record(cells: dict[str, Any], error: dict[str, Any] | None) -> dict[str, Any]:
-    if cells["output"] is not None:
-        return cells | {"output": json.loads(cells["output"])}
-    del cells["output"]
-    return cells | {"error": error}
+def _record(cells: dict[str, Any], error: dict[str, Any] | None, attempts: int | None) -> dict[str, Any]:
+    record = dict(cells)
+    output = record.pop("output")
+    record |= {"error": error} if output is None else {"output": json.loads(output)}
+    return record | {"attempts": attempts} if attempts else record
 
 
 def _cells(record: Record) -> list[Any]:
     error = record.get("error") or {}
     cells = [record[name] for name in _FIELDS[:-1]]
     output = _json(record["output"]) if "output" in record else None
-    return [*cells, output, *(error.get(name) for name in _ERROR_FIELDS)]
+    return [*cells, output, *(error.get(name) for name in _ERROR_FIELDS), record.get("attempts")]
 
 
 def _json(value: Any) -> str:

@@ -14,7 +14,7 @@ from .._base.lazy import lazy_module
 from .._codec import requests
 from .._codec.idempotency import check_key
 from .._codec.requests import RunArguments, Variables
-from .._data.arguments import check_choice, check_flag, check_function, check_integer
+from .._data.arguments import check_choice, check_flags, check_function, check_integer
 from .._data.values import check_json, encode, encode_plain
 from .._rules.attempts import RetryOn, RetryRule
 from .._shared.recorder import BatchRecorder
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .._rules import chunks
     from .._rules.chunks import Chunk
     from .._stores.journal import Journal
+    from ..flows.needs import InputCheck
     from ..types import FlowVariable, outcomes
     from ..types.outcomes import Outcome
 else:
@@ -80,12 +81,19 @@ class BatchOptions:
         check_choice(self.on_error, "on_error", ("yield", "raise"))
         check_choice(self.on_cancel, "on_cancel", ("detach", "cancel"))
         check_choice(self.on_lost, "on_lost", ("fail", "rerun"))
-        check_flag(self.check_input, "check_input")
+        check_flags(check_input=self.check_input, ordered=self.ordered, variables_from_env=self.variables_from_env)
         if check_function(self.idempotency_key, "idempotency_key") is None:
             return
         for name, usual in (("journal", None), ("max_attempts", 1), ("chunk_size", 1)):
             if getattr(self, name) not in (None, usual):
                 raise InvalidArgumentError(f"idempotency_key and {name} exclude each other", hint=_EXCLUDED[name])
+
+    @property
+    def continuation(self) -> str | None:
+        """How the batch can continue after an error that ended it; None if it cannot."""
+        if self.journal is not None:
+            return f"the same call with the journal {os.fsdecode(self.journal)} continues the batch"
+        return None if self.idempotency_key is None else "the same call continues the batch: its keys find their runs"
 
 
 _EXCLUDED = {
@@ -110,8 +118,8 @@ class Batch:
         options.check()
         self.options = options
         self.retries = RetryRule(options.max_attempts, options.retry_on)
-        self.check_input: Callable[[Any, str], None] | None = None
-        """Checks an input against the schema of the flow."""
+        self.input_check: InputCheck | None = None
+        """Checks inputs against the schema of the flow."""
         size = None if options.chunk_size is None else check_integer(options.chunk_size, "chunk_size", least=1)
         is_keyed = options.idempotency_key is not None
         self.sizer = chunks.ChunkSizer(1 if is_keyed else size)
@@ -257,7 +265,9 @@ class Batch:
             is_known: Whether the journal has the chunk with its number of inputs, so that all of them fit.
         """
         # Almost always, all inputs are plain JSON and fit: then they are checked and encoded in one step.
-        text = encode_plain(values) if self.check_input is None else None
+        text = encode_plain(values)
+        if text is not None and self.input_check is not None and not all(map(self.input_check.fits, values)):
+            text = None
         if text is not None and (is_known or chunk.size + len(text) <= self.ahead.most_bytes):
             count, text = len(values), text[1:-1]
             self.ahead.note(count, len(text))
@@ -288,8 +298,8 @@ class Batch:
         try:
             value = check_json(given, "the input", exact_integers=self.exact)
             text = encode(value)
-            if self.check_input is not None:
-                self.check_input(value, "the input")
+            if self.input_check is not None:
+                self.input_check.one(value)
         except InvalidArgumentError as error:
             return value, _Refusal(error.message, error.hint, text)
         return value, text

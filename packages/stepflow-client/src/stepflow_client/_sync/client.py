@@ -18,7 +18,7 @@ from .._base.not_given import NOT_GIVEN
 from .._codec import json_bodies, requests, run_states
 from .._codec.idempotency import check_scope
 from .._codec.requests import RunId, Variables
-from .._data.arguments import check_choice
+from .._data.arguments import check_choice, check_flag, check_flags
 from .._http import settings as _settings
 from .._http.messages import MOST_BYTES
 from .._http.settings import Token
@@ -285,6 +285,10 @@ class SyncStepflowClient(Guiding, Picklable):
         records = KeyRecords(self._flows, self._runs, self._lister, self._blobs)
         return KeyedRuns(self._connection, self._flows, self._creator, records, self._recorder, self._key_scope)
 
+    def _older_flow_of(self, run_id: str) -> str | None:
+        """Return the flow of a run that was found under a key, if it is of another version of the flow."""
+        return self._keyed.older_flows.get(run_id) if "_keyed" in vars(self) else None
+
     @classmethod
     @guiding
     def from_env(
@@ -429,6 +433,7 @@ class SyncStepflowClient(Guiding, Picklable):
             ServerConnectionError: If the server cannot be reached.
             InvalidResponseError: If the response is not from a Stepflow server.
         """
+        check_flag(include_workers, "include_workers")
         deadline = deadline_of(timeout)
         with deadline_scope(deadline):
             found = self._connection.health(timeout=timeout)
@@ -487,6 +492,7 @@ class SyncStepflowClient(Guiding, Picklable):
         Returns:
             A list; its `failed_plugins` are the plugins that did not respond to the server.
         """
+        check_flag(include_schemas, "include_schemas")
         request = api.list_components(exclude_schemas=None if include_schemas else True)
         listed = self._connection.call(request, component_list.components, timeout=timeout)
         config = self._connection.config
@@ -509,7 +515,7 @@ class SyncStepflowClient(Guiding, Picklable):
         idempotency_scope: str | None = None,
         wait_for_components: bool | float = False,
         on_cancel: Literal["detach", "cancel"] = "detach",
-        check_input: bool = False,
+        check_input: bool = True,
         progress: ProgressOption = False,
         output_type: type[OutputT] | TypeAdapter[OutputT] | None = None,
         cache: ResultCache | None = None,
@@ -561,8 +567,8 @@ class SyncStepflowClient(Guiding, Picklable):
             on_cancel: What to do with the run on a KeyboardInterrupt:
                 `detach`, the default, leaves it running; `cancel` marks it as cancelled if its id is known by then.
             check_input: Whether to check the input against the flow's input schema, and refuse input that does not
-                match, before anything is sent. Servers do not check input. The input of a flow given by its id is not
-                checked. Default False.
+                match, before anything is sent. Servers do not check input. For a flow given by its id, this applies if
+                the client knows the flow: if it has stored it, or read its variables. Default True.
             progress: True shows the run's progress: in a notebook; on a terminal as a bar (of rich or tqdm if
                 installed); elsewhere as one line every ten seconds. Or a function that is called with a `Progress`
                 every half second, after events, and at the end. If the function raises, the call ends with that
@@ -606,10 +612,10 @@ class SyncStepflowClient(Guiding, Picklable):
             typed.check_output_type(output_type)
         if progress is not False:
             _check_progress(progress)
-        if check_input:
-            flow = _with_checked_input(flow, input)
+        # What is usual costs no call.
+        if variables_from_env is not False or deduplicate is not False or check_input is not True:
+            check_flags(variables_from_env=variables_from_env, deduplicate=deduplicate, check_input=check_input)
         if on_cancel != "detach":
-            # What is usual costs no call.
             check_choice(on_cancel, "on_cancel", ("detach", "cancel"))
         given = (flow, input, overrides, variables, variables_from_env)
         finish = partial(self._result_of, began, deadline, progress)
@@ -617,7 +623,8 @@ class SyncStepflowClient(Guiding, Picklable):
         ready = None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components)
         if cache is None:
             hold = self._connection.timings.creation_hold
-            options: dict[str, Any] = {"max_concurrency": max_concurrency, "wait": hold, "ready": ready}
+            options: dict[str, Any] = {"max_concurrency": max_concurrency, "wait": hold, "check_input": check_input}
+            options["ready"] = ready
             start = (
                 partial(self._creator.start, *given, deduplicate=deduplicate, **options)
                 if idempotency_key is None
@@ -633,6 +640,7 @@ class SyncStepflowClient(Guiding, Picklable):
                 deduplicate=deduplicate,
                 idempotency_key=idempotency_key,
                 max_concurrency=max_concurrency,
+                check_input=check_input,
                 ready=ready,
                 cancel=self._cancel_unwanted if on_cancel == "cancel" else None,
             )
@@ -717,7 +725,7 @@ class SyncStepflowClient(Guiding, Picklable):
         idempotency_key: str | None = None,
         idempotency_scope: str | None = None,
         wait_for_components: bool | float = False,
-        check_input: bool = False,
+        check_input: bool = True,
         labels: Mapping[str, str] | None = None,
     ) -> str:
         """Start a flow and return the id of its run, without waiting for the run to end.
@@ -744,7 +752,7 @@ class SyncStepflowClient(Guiding, Picklable):
             idempotency_scope: What the key identifies, whatever the version of the flow, as for `run`.
             wait_for_components: Whether to wait for the components of the flow first, as for `run`. Default False.
             check_input: Whether to check the input, or each input of a batch, against the flow's input schema before
-                anything is sent, as for `run`. Default False.
+                anything is sent, as for `run`. Default True.
             labels: Labels to find the run by, values by name; they are kept in the client's `history`, as with
                 `stepflow run --label`. None, the default: none.
 
@@ -766,11 +774,11 @@ class SyncStepflowClient(Guiding, Picklable):
             UnsupportedByServerError: If the input is an empty list and the server is older than 0.11, or if an
                 idempotency key is given and the server is older than 0.10.
         """
-        if check_input:
-            flow = _with_checked_input(flow, input)
+        check_flags(variables_from_env=variables_from_env, deduplicate=deduplicate, check_input=check_input)
         given = (flow, input, overrides, variables, variables_from_env)
         ready = None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components)
-        options: dict[str, Any] = {"max_concurrency": max_concurrency, "wait": None, "ready": ready}
+        options: dict[str, Any] = {"max_concurrency": max_concurrency, "wait": None, "check_input": check_input}
+        options["ready"] = ready
         start = (
             partial(self._creator.start, *given, deduplicate=deduplicate, **options)
             if idempotency_key is None
@@ -876,7 +884,7 @@ class SyncStepflowClient(Guiding, Picklable):
         variables_from_env: bool = False,
         overrides: Any = None,
         output_type: type[OutputT] | TypeAdapter[OutputT] | None = None,
-        check_input: bool = False,
+        check_input: bool = True,
         max_attempts: int | None = None,
         retry_on: RetryOn | None = None,
         idempotency_key: Callable[[Any], str | None] | None = None,
@@ -924,7 +932,7 @@ class SyncStepflowClient(Guiding, Picklable):
             output_type: The type of the outputs, as for `run`. An output that does not match makes the outcome a
                 failure with the code `invalid_output`, whose `unwrap` raises the OutputTypeError.
             check_input: Whether to check each input against the flow's input schema. One that does not match fails on
-                its own, with the code `invalid_input`, without a run. Default False.
+                its own, with the code `invalid_input`, without a run. Default True.
             max_attempts: Maximum number of times that an input is run if it fails. Each attempt is a run of the inputs
                 of a chunk that failed, after a pause of about 1, 2, 4 ... 30 seconds; the chunk's outcomes wait for
                 it. None, the default, runs each input once.
@@ -1029,6 +1037,8 @@ class SyncStepflowClient(Guiding, Picklable):
             span.note(run_id=run.run_id, run_status=run.status.value)
         self._recorder.ended(run.run_id, run.status)
         result = responses.only_result(listed, run.status, self._connection.reading(run.run_id))
+        older = self._older_flow_of(run.run_id)
+        result = result if older is None else result.model_copy(update={"older_flow_id": older})
         return result if output_type is None else typed.with_typed_output(result, output_type)
 
     def get_results(
@@ -1301,6 +1311,7 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such run.
             RequestTimeoutError: If the steps or the events did not arrive in time.
         """
+        check_flag(include_times, "include_times")
         with call_scope(timeout):
             listed = self._runs.get_run_steps(run_id, item_index=item_index, timeout=timeout)
             steps = self._runs.with_kept(listed.run_id, listed.steps, timeout=timeout)
@@ -1722,6 +1733,7 @@ class SyncStepflowClient(Guiding, Picklable):
         from .rerun import RerunRequest
 
         asked = RerunRequest(run_id, from_step, failed, only_missing, input, variables, overrides, flow, force)
+        check_flag(variables_from_env, "variables_from_env")
         with self._recorder.labelling(labels):
             return self._rerunner().run(asked, variables_from_env=variables_from_env, timeout=timeout)
 
@@ -1796,17 +1808,6 @@ class SyncStepflowClient(Guiding, Picklable):
 
         explainer = RunExplainer(self._connection, self._runs, self._blobs, self._recorder, self.list_components)
         return explainer.explain_run(run_id, item_index=item_index, timeout=timeout)
-
-
-def _with_checked_input(flow: FlowSource, input: Any) -> FlowSource:
-    """Return a flow, read if it is a file, after checking an input, or a list of them, against its schema."""
-    if is_flow_id(flow):
-        return flow
-    from ..flows.needs import check_inputs
-
-    content = load_flow(flow)
-    check_inputs(content, requests.items_of(input))
-    return content
 
 
 def _with_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, variables: Any) -> FlowResult:

@@ -66,6 +66,15 @@ class SyncRunHandle(Shown, Generic[OutputT]):
         if output_type is not None:
             typed.check_output_type(output_type)
 
+    @property
+    def older_flow_id(self) -> str | None:
+        """The flow of the run, if it was found under an idempotency key and is not of the flow of the call; else None.
+
+        It is known to the client that found the run.
+        """
+        older: str | None = self.client._older_flow_of(self.run_id)
+        return older
+
     def result(
         self, *, wait: bool = True, timeout: float | None = None, progress: ProgressOption = False
     ) -> FlowResult[OutputT]:

@@ -70,13 +70,14 @@ def sse_events(
             None: the whole event.
 
     Raises:
-        InvalidArgumentError: If `heartbeat` is not valid.
+        InvalidArgumentError: If an argument other than `last_event_id` is invalid.
     """
     check_instance(handle, "handle", SyncRunHandle)
     check_function(payload, "payload")
     after = last_event_id or None
     options = {"include_results": include_results, "include_sub_runs": include_sub_runs}
-    handle.events(heartbeat=heartbeat)  # A wrong heartbeat is the application's fault, not its caller's.
+    # Wrong options are the application's fault, not its caller's.
+    handle.events(heartbeat=heartbeat, **options)
     try:
         events = handle.events(after=after, heartbeat=heartbeat, **options)
     except InvalidArgumentError as error:

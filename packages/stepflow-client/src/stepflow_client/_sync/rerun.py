@@ -17,6 +17,7 @@ from .._base.not_given import NOT_GIVEN
 from .._codec import requests, run_states
 from .._codec.requests import Variables
 from .._codec.variables import flow_variables
+from .._data.arguments import check_flags
 from .._data.values import merge_overrides
 from .._rules.deadline import deadline_of, deadline_scope
 from .._rules.releases import has_step_outputs
@@ -57,6 +58,10 @@ class RerunRequest:
     overrides: Any = None
     flow: FlowSource | None = None
     force: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the flags."""
+        check_flags(failed=self.failed, only_missing=self.only_missing, force=self.force)
 
     @property
     def keeps(self) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 from .._base.text import visible
-from .._data.arguments import check_mapping
+from .._data.arguments import check_flag, check_flags, check_mapping
 from .._data.secrets import hidden_flow
 from .._data.values import check_json
 from ..flows.file import FlowSource, load_flow
@@ -40,6 +40,10 @@ class Drawing:
     """Whether plugins have colours and a legend. Default True."""
     details: bool = True
     """Whether steps show their component and marks. Default True."""
+
+    def __post_init__(self) -> None:
+        """Check the flags."""
+        check_flags(servers=self.servers, details=self.details)
 
     def _svg(self, *, style: bool) -> str:
         return svg(self.graph, statuses=self.statuses, servers=self.servers, details=self.details, style=style)
@@ -112,11 +116,13 @@ def draw(
 
 def to_dot(flow: FlowSource, *, details: bool = True) -> str:
     """Return a flow's graph in DOT, the language of Graphviz; see `draw`."""
+    check_flag(details, "details")
     return text.dot(_graph(flow), details=details)
 
 
 def to_mermaid(flow: FlowSource, *, details: bool = True) -> str:
     """Return a flow's graph as a Mermaid flowchart; see `draw`."""
+    check_flag(details, "details")
     return text.mermaid(_graph(flow), details=details)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._base.collector import collector_paused
-from .._data.arguments import wrong
+from .._data.arguments import check_flag, wrong
 from .._rules.releases import release_number
 from .checks.components import check_components, subflows
 from .checks.expressions import check_expression
@@ -67,6 +67,7 @@ def check(
         FlowFileError: If the file cannot be read.
         InvalidArgumentError: If `flow` is neither a path nor a flow, or `target` is no release.
     """
+    check_flag(type_check, "type_check")
     found = find_in(FlowText.of(flow), components_of(components), type_check=type_check, target=target)
     return result_of([each for each in found if (not select or each.rule in select) and each.rule not in ignore])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from .source import Node
 
 __all__ = [
-    "JSON_TYPES", "Mismatch", "definitions_of", "fields_of", "is_among", "is_json_type", "is_number", "json_type",
-    "list_schemas", "mismatches", "referred_name", "resolved", "type_names",
+    "JSON_TYPES", "Mismatch", "compiled", "definitions_of", "fields_of", "is_among", "is_json_type", "is_number",
+    "json_type", "list_schemas", "mismatches", "referred_name", "resolved", "type_names",
 ]  # fmt: skip
 
 _DEEPEST = 30
@@ -30,7 +31,7 @@ def is_number(value: Any) -> bool:
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "null": lambda value: value is None,
     "boolean": lambda value: isinstance(value, bool),
-    "integer": lambda value: is_number(value) and float(value).is_integer(),
+    "integer": lambda value: is_number(value) and (isinstance(value, int) or value.is_integer()),
     "number": is_number,
     "string": lambda value: isinstance(value, str),
     "array": lambda value: isinstance(value, (list, tuple)),
@@ -71,6 +72,17 @@ def resolved(schema: Any, defs: Mapping[str, Any]) -> Any:
         target = defs.get(referred_name(schema["$ref"]) or "", {})
         schema = {**target, **rest} if isinstance(target, Mapping) else target
     return {}
+
+
+def _with_target(schema: Any, defs: Mapping[str, Any]) -> Any:
+    """Return a schema without a `$ref`: a value must match the shared schema as well as the other keywords."""
+    if not isinstance(schema, Mapping) or "$ref" not in schema:
+        return schema
+    target, rest = resolved({"$ref": schema["$ref"]}, defs), {key: schema[key] for key in schema if key != "$ref"}
+    if not rest:
+        return target
+    parts = rest.get("allOf")
+    return {**rest, "allOf": [target, *(parts if isinstance(parts, list) else ())]}
 
 
 def type_names(schema: Mapping[str, Any]) -> list[Any]:
@@ -126,10 +138,10 @@ def mismatches(node: Node, schema: Any, defs: Mapping[str, Any], *, evaluated: b
         if "$literal" in node.items and not isinstance(node.value, str):
             yield from mismatches(node.items["$literal"], schema, defs)
         return
-    schema = resolved(schema, defs)
+    schema = _with_target(schema, defs)
     if schema is False:
         yield Mismatch(node, "no value is allowed here")
-    if not isinstance(schema, Mapping):
+    if not isinstance(schema, Mapping) or (node.value is None and schema.get("nullable") is True):
         return
     kinds = type_names(schema)
     if kinds and not any(is_json_type(node.value, each) for each in kinds):
@@ -167,3 +179,114 @@ def _fields(node: Node, schema: Mapping[str, Any], defs: Mapping[str, Any], eval
         # A misspelt field has a mismatch of its own.
         if name not in meant:
             yield Mismatch(node, f"the required field {name!r} is missing", f"add {name}: ...")
+
+
+Fits = Callable[[Any], bool]
+"""Whether a value fits: true only if `mismatches` finds nothing."""
+
+_EXACT = {"null": type(None), "boolean": bool, "integer": int, "string": str, "array": list, "object": dict}
+
+
+def compiled(schema: Any, defs: Mapping[str, Any]) -> Fits | None:
+    """Return a function that quickly recognises plain values without mismatches; None if any value is allowed.
+
+    Where it returns False, `mismatches` decides: a whole float is an integer, for example.
+    """
+    return _Compiler(defs).fits(schema)
+
+
+class _Compiler:
+    def __init__(self, defs: Mapping[str, Any]) -> None:
+        self.defs = defs
+        self.referring: dict[int, list[Fits | None]] = {}
+        """What schemas with references were compiled to, by identity; empty while they are compiled."""
+
+    def fits(self, schema: Any) -> Fits | None:
+        if not isinstance(schema, Mapping):
+            return _never if schema is False else None
+        if "$ref" not in schema:
+            fits = self._all(self._keywords(schema))
+            return (
+                fits
+                if fits is None or schema.get("nullable") is not True
+                else lambda value: value is None or fits(value)
+            )
+        known = self.referring.get(id(schema))
+        if known is None:
+            known = self.referring[id(schema)] = []
+            known.append(self.fits(_with_target(schema, self.defs)))
+        if known:
+            return known[0]
+        # A schema that contains itself.
+        return lambda value: known[0] is None or known[0](value)
+
+    def _all(self, checks: list[Fits]) -> Fits | None:
+        if len(checks) < 2:
+            return checks[0] if checks else None
+        first, second, *others = checks
+        both: Fits = lambda value: first(value) and second(value)  # noqa: E731 - the usual two, a type and its parts
+        return self._all([both, *others])
+
+    def _keywords(self, schema: Mapping[str, Any]) -> list[Fits]:
+        found: list[Fits] = []
+        names = type_names(schema)
+        if names and all(isinstance(each, str) and each in _TYPES for each in names):
+            kinds = frozenset(_EXACT[each] for each in names if each in _EXACT)
+            if "number" in names:
+                kinds |= {int, float}
+            found.append(lambda value: type(value) in kinds)
+        choices = [schema["const"]] if "const" in schema else []
+        for allowed in (schema.get("enum"), choices):
+            if isinstance(allowed, list) and (allowed or allowed is not choices):
+                found.append(partial(_is_one_of, choices=allowed))
+        found += filter(None, (self._object(schema), self._list(schema)))
+        parts = schema.get("allOf")
+        return found + [each for each in map(self.fits, parts if isinstance(parts, list) else ()) if each]
+
+    def _object(self, schema: Mapping[str, Any]) -> Fits | None:
+        properties, names = fields_of(schema)
+        required = frozenset(names)
+        compiled_fields = {name: self.fits(each) for name, each in properties.items()}
+        checks = {name: each for name, each in compiled_fields.items() if each is not None}
+        known = compiled_fields.keys() if schema.get("additionalProperties") is False else None
+        if "patternProperties" in schema:
+            known = None
+        if not required and not checks and known is None:
+            return None
+
+        def fits(value: Any) -> bool:
+            if not isinstance(value, dict):
+                return not isinstance(value, Mapping)
+            keys = value.keys()
+            if not required <= keys or (known is not None and not keys <= known):
+                return False
+            for name, check in checks.items():  # noqa: SIM110 - a generator costs more than most checks
+                if name in value and not check(value[name]):
+                    return False
+            return True
+
+        return fits
+
+    def _list(self, schema: Mapping[str, Any]) -> Fits | None:
+        first, rest = list_schemas(schema)
+        starts, others = [self.fits(each) for each in first], self.fits(rest)
+        if others is None and not any(starts):
+            return None
+
+        def fits(value: Any) -> bool:
+            if not isinstance(value, list):
+                return not isinstance(value, tuple)
+            if not starts:
+                return others is None or all(map(others, value))
+            checks = [*starts, *[others] * (len(value) - len(starts))]
+            return all(check is None or check(each) for check, each in zip(checks, value, strict=False))
+
+        return fits
+
+
+def _never(_: Any) -> bool:
+    return False
+
+
+def _is_one_of(value: Any, choices: list[Any]) -> bool:
+    return is_among(value, choices)

@@ -15,12 +15,12 @@ from .._data.declared import declared_schema
 from .._data.expressions import Reference, references
 from ..errors import InvalidArgumentError
 from .graph import FlowSteps, reachable
-from .json_schema import definitions_of, fields_of
+from .json_schema import compiled, definitions_of, fields_of, mismatches
 
 if TYPE_CHECKING:
     from ..types import FlowVariable
 
-__all__ = ["STEP_KEYS", "FlowNeeds", "certain_reads", "check_inputs", "check_variable_names", "input_check", "needs_of"]
+__all__ = ["STEP_KEYS", "FlowNeeds", "InputCheck", "certain_reads", "check_inputs", "check_variable_names", "needs_of"]
 
 STEP_KEYS = ("id", "component", "input", "onError", "mustExecute", "metadata")
 """The keys of a step. Servers silently drop other keys."""
@@ -51,6 +51,8 @@ class FlowNeeds:
     """The variables that the flow declares or reads; None if others may be given too."""
     components: frozenset[str]
     """The components of the steps that run, and of the flows in their inputs."""
+    input_check: InputCheck | None
+    """Checks the inputs of runs; None if the flow accepts any input."""
 
     def check_overrides(self, overrides: Mapping[str, Any] | None) -> None:
         """Reject overrides that servers reject (an unknown step) or ignore (a key that steps do not have).
@@ -136,6 +138,7 @@ def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable], *, a
         reads=_Reads(output.variables, output.steps | always),
         names=None if any_variable else _variable_names(steps),
         components=frozenset(steps.components()),
+        input_check=InputCheck.of(flow),
     )
 
 
@@ -206,41 +209,81 @@ def _listed(what: str, names: Iterable[str]) -> str | None:
     return f"{what} {', '.join(known[:10])}{', ...' if len(known) > 10 else ''}" if known else None
 
 
-def check_inputs(flow: Mapping[str, Any], inputs: Sequence[Any]) -> None:
+def check_inputs(flow: Mapping[str, Any], inputs: Sequence[Any], *, advice: str | None = None) -> None:
     """Check inputs against the input schema of a flow; without one, it accepts any input.
 
-    The keywords `type`, `properties`, `required`, `additionalProperties`, `items`, `enum`, `const` and `$ref` are
-    supported. Other keywords are ignored.
+    The keywords `type`, `properties`, `required`, `additionalProperties`, `items`, `enum`, `const`, `allOf` and `$ref`
+    are supported. Other keywords are ignored.
+
+    Args:
+        flow: The flow.
+        inputs: The inputs of one run.
+        advice: What else to do about an input that does not match; it is added to the hint.
 
     Raises:
         InvalidArgumentError: If an input does not match. The message names the place in the input, and the hint says
             how to fix it.
     """
-    check = input_check(flow)
-    if check is None:
-        return
-    for index, value in enumerate(inputs):
-        check(value, f"input {index}" if len(inputs) > 1 else "the input")
+    check = InputCheck.of(flow)
+    if check is not None:
+        check.all(inputs, advice)
 
 
-def input_check(flow: Mapping[str, Any]) -> Callable[[Any, str], None] | None:
-    """Return a function that checks an input like `check_inputs`; None if the flow accepts any input.
+@dataclass(frozen=True, slots=True)
+class InputCheck:
+    """Checks inputs against the input schema of a flow, as `check_inputs` does."""
 
-    Its second argument names the input for the message.
-    """
-    schema = declared_schema(flow, "input")
-    if not isinstance(schema, Mapping):
-        return None
-    from .json_schema import mismatches
-    from .source import node_of
+    fits: Callable[[Any], bool]
+    """Quickly recognises most plain values that match. If it returns False, only `one` can tell."""
+    schema: Mapping[str, Any]
+    defs: Mapping[str, Any]
 
-    defs = definitions_of(schema, flow["schemas"].get("$defs"))
+    @classmethod
+    def of(cls, flow: Mapping[str, Any]) -> InputCheck | None:
+        """Return the check for a flow; None if the flow accepts any input."""
+        schema = declared_schema(flow, "input")
+        if not isinstance(schema, Mapping):
+            return None
+        defs = definitions_of(schema, flow["schemas"].get("$defs"))
+        fits = compiled(schema, defs)
+        return None if fits is None else cls(fits, schema, defs)
 
-    def check(value: Any, which: str) -> None:
-        wrong = next(mismatches(node_of(value), schema, defs), None)
+    def quickly(self, value: Any) -> bool:
+        """Return whether a value is recognised without looking for mismatches; it need not be checked JSON."""
+        try:
+            return self.fits(value)
+        except RecursionError:
+            return False
+
+    def one(self, value: Any, which: str = "the input") -> None:
+        """Check an input, which `which` names in the message.
+
+        Raises:
+            InvalidArgumentError: If it does not match.
+        """
+        if self.quickly(value):
+            return
+        from .source import node_of
+
+        try:
+            wrong = next(mismatches(node_of(value), self.schema, self.defs), None)
+        except RecursionError:
+            # A schema that consists of itself allows nothing and forbids nothing.
+            return
         if wrong is not None:
             raise InvalidArgumentError(
                 f"{which} does not fit the flow's schema: {wrong.message} (at {wrong.path})", hint=wrong.hint
             )
 
-    return check
+    def all(self, inputs: Sequence[Any], advice: str | None = None) -> None:
+        """Check all inputs of a run.
+
+        Raises:
+            InvalidArgumentError: If one does not match. Its hint contains the advice.
+        """
+        for index, value in enumerate(inputs):
+            try:
+                self.one(value, f"input {index}" if len(inputs) > 1 else "the input")
+            except InvalidArgumentError as error:
+                error.hint = "; ".join(filter(None, (error.hint, advice)))
+                raise

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from .shown import Shown
+from .shown import Record, Shown, plain_data
 
 if TYPE_CHECKING:
     from .results import FlowErrorOrNone
@@ -58,7 +58,7 @@ def state_text(state: str, because_of: str | None = None, failed_children: int =
 
 
 @dataclass(frozen=True, slots=True)
-class FailedChild:
+class FailedChild(Record):
     """An item of a sub-run that failed although the step that started it completed."""
 
     index: int
@@ -68,13 +68,9 @@ class FailedChild:
     step_id: str | None = None
     """The step of the sub-run that the message names; None if it names none."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the child as a dict of JSON values."""
-        return {"index": self.index, "message": self.message, "step_id": self.step_id}
-
 
 @dataclass(frozen=True, slots=True)
-class StepAccount:
+class StepAccount(Record):
     """What became of one step of an item."""
 
     step_id: str
@@ -100,20 +96,6 @@ class StepAccount:
         """The state in words: `failed`, `not run (charge_card failed)`, `completed, 1 failed in sub-runs`, `kept`."""
         words = state_text(self.state, self.because_of, len(self.failed_children), is_kept=self.is_kept)
         return f"{words} with its default" if self.is_default else words
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the account of the step as a dict of JSON values."""
-        return {
-            "step_id": self.step_id,
-            "state": self.state,
-            "component": self.component,
-            "status": None if self.status is None else self.status.value,
-            "because_of": self.because_of,
-            "error": None if self.error is None else self.error.model_dump(mode="json"),
-            "is_default": self.is_default,
-            "failed_children": [each.to_dict() for each in self.failed_children],
-            "is_kept": self.is_kept,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +177,7 @@ class RunAccount(Shown):
             "status": self.status.value,
             "kind": self.kind,
             "cause": self.cause,
-            "error": None if self.error is None else self.error.model_dump(mode="json"),
+            "error": plain_data(self.error),
             "hint": self.hint,
             "steps": self.to_dicts(),
             "may_be_executing": self.may_be_executing,

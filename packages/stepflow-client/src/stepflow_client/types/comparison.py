@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from .shown import Shown
+from .shown import Record, Shown
 
 if TYPE_CHECKING:
     from .runs import RunDetails
@@ -15,7 +15,7 @@ __all__ = ["RunComparison", "RunDifference"]
 
 
 @dataclass(frozen=True, slots=True)
-class RunDifference:
+class RunDifference(Record):
     """One difference between two runs. Values of secret variables in their flows are replaced by `***`."""
 
     path: str
@@ -37,10 +37,6 @@ class RunDifference:
     """The id of the step whose status, output or error differs."""
     origin: str | None = None
     """The path of the difference that this one repeats: a step whose output is read here has the same two values."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the difference as a dict of JSON values."""
-        return {name: getattr(self, name) for name in ("path", "kind", "a", "b", "item", "step", "origin")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from .shown import Record
+
 __all__ = ["HistoryEntry"]
 
 
 @dataclass(frozen=True, slots=True)
-class HistoryEntry:
+class HistoryEntry(Record):
     """A run and what the caller started it with; what a rerun added is in `rerun_of`, `kept` and `rerun_items`."""
 
     run_id: str

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidArgumentError
+from .shown import Record
 
 if TYPE_CHECKING:
     from .results import FlowResult
@@ -15,7 +16,7 @@ __all__ = ["RerunItem", "RerunPlan", "RerunResult"]
 
 
 @dataclass(frozen=True, slots=True)
-class RerunItem:
+class RerunItem(Record):
     """One item that is run again."""
 
     index: int
@@ -27,7 +28,7 @@ class RerunItem:
 
 
 @dataclass(frozen=True, slots=True)
-class RerunPlan:
+class RerunPlan(Record):
     """The items and steps that a rerun keeps and executes. Making a plan starts nothing."""
 
     run_id: str
@@ -50,7 +51,7 @@ class RerunPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class RerunResult:
+class RerunResult(Record):
     """The results of a rerun, including the kept ones."""
 
     plan: RerunPlan

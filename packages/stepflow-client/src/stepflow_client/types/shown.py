@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from enum import Enum
 from typing import Any, cast
 
 from .._base.lazy import lazy_module
 from .data_frame import data_frame
 
-__all__ = ["Records", "Shown", "plain_data"]
+__all__ = ["Record", "Records", "Shown", "plain_data"]
 
 # HTML is made by the package that makes pictures, which knows the types. It is looked up by name, only here.
 _notebook = lazy_module("stepflow_client.drawing.notebook")
@@ -27,6 +28,16 @@ class Shown:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         bundle: dict[str, str] = _notebook.bundle(self)
         return bundle
+
+
+class Record:
+    """Base of dataclasses that are returned as dicts."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by name. Statuses and codes are plain strings, times are datetimes, objects are dicts."""
+        return {each.name: plain_data(getattr(self, each.name)) for each in fields(cast("Any", self))}
 
 
 class Records(Shown):
@@ -51,11 +62,12 @@ class Records(Shown):
 
 
 def plain_data(value: Any) -> Any:
-    """Return a value with enumerations as plain strings."""
+    """Return a value with enumerations as plain strings, and objects of this package as dicts."""
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: plain_data(each) for key, each in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [plain_data(each) for each in value]
-    return value
+    to_dict = getattr(value, "to_dict", None)
+    return value if to_dict is None else to_dict()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..._data.arguments import check_flag
 from ...errors import FlowFileError
 from ..checker import find_in, result_of
 from ..components import Catalogue, Components, components_of
@@ -101,6 +102,7 @@ def infer(flow: FlowSource, *, components: Any = None, strict: bool = False) -> 
         FlowFileError: If the file cannot be read, or is neither YAML nor JSON.
         InvalidArgumentError: If `flow` is neither a path nor a flow.
     """
+    check_flag(strict, "strict")
     return infer_in(FlowText.of(flow), components_of(components), strict=strict)
 
 

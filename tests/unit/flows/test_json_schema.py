@@ -1,0 +1,100 @@
+"""Values against JSON Schemas: the quick check and the one with messages agree, and no valid value is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from stepflow_client import InvalidArgumentError
+from stepflow_client.flows.json_schema import compiled, mismatches
+from stepflow_client.flows.needs import check_inputs
+from stepflow_client.flows.source import node_of
+
+_NAMES = st.sampled_from(["name", "nam", "n", "T"])
+_SCALARS = st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from([1.0, 0.5, "", "a", "name", 10**400])
+_VALUES = st.recursive(_SCALARS, lambda each: st.lists(each, max_size=3) | st.dictionaries(_NAMES, each, max_size=3))
+_KINDS = st.sampled_from(["null", "boolean", "integer", "number", "string", "array", "object"])
+_REFERENCES = st.sampled_from(["#/$defs/T", "#/$defs/U"])
+
+
+def _schemas(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "type": _KINDS | st.lists(_KINDS, min_size=1, max_size=3, unique=True),
+            "enum": st.lists(_VALUES, min_size=1, max_size=3),
+            "const": _VALUES,
+            "$ref": _REFERENCES,
+            "properties": st.dictionaries(_NAMES, inner, max_size=3),
+            "required": st.lists(_NAMES, max_size=2, unique=True),
+            "additionalProperties": st.booleans(),
+            "items": inner,
+            "prefixItems": st.lists(inner, min_size=1, max_size=2),
+            "allOf": st.lists(inner, min_size=1, max_size=2),
+        },
+    )
+
+
+_SCHEMAS = st.recursive(st.booleans() | _schemas(st.booleans()), _schemas, max_leaves=6)
+
+
+@settings(deadline=None)
+@given(_SCHEMAS, _SCHEMAS, _SCHEMAS, _VALUES)
+def test_the_quick_check_and_the_messages_agree(schema: Any, t: Any, u: Any, value: Any) -> None:
+    defs = {"T": t, "U": u}
+    fits = compiled(schema, defs)
+    whole = Draft202012Validator({"$defs": defs, "allOf": [schema]})
+    try:
+        quickly = fits is None or fits(value)
+        found = list(mismatches(node_of(value), schema, defs))
+        is_valid = bool(found) and whole.is_valid(value)
+    except RecursionError:
+        # A schema that consists of itself.
+        return
+    assert not (quickly and found)
+    assert not is_valid
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "is_valid"),
+    [
+        ({"type": "integer"}, 2.0, True),
+        ({"type": "integer"}, 10**400, True),
+        ({"type": "integer"}, True, False),
+        ({"type": ["string", "null"]}, None, True),
+        # OpenAPI's word for the same, which the type check reads too.
+        ({"type": "string", "nullable": True}, None, True),
+        ({"type": "string", "nullable": True}, 1, False),
+        ({"type": "tuple"}, 1, True),
+        ({"enum": [1, "a"]}, True, False),
+        ({"const": None}, None, True),
+        ({"prefixItems": [{"type": "string"}], "items": {"type": "integer"}}, ["a", 1, 2], True),
+        ({"prefixItems": [{"type": "string"}], "items": {"type": "integer"}}, ["a", 1, "b"], False),
+        ({"items": [{"type": "string"}], "additionalItems": False}, ["a", "b"], False),
+        ({"$ref": "#/$defs/Tree"}, {"sub": [{"sub": []}]}, True),
+        ({"$ref": "#/$defs/Tree"}, {"sub": [{"sub": [1]}]}, False),
+        # Each part has its own `properties`.
+        ({"$ref": "#/$defs/Tree", "properties": {"sub": {"type": "array"}}, "required": ["x"]}, {"sub": []}, False),
+        ({"$ref": "#/$defs/Tree", "properties": {"b": {"type": "string"}}}, {"sub": [], "b": 1}, False),
+        ({"$ref": "#/$defs/Closed", "properties": {"b": {"type": "string"}}}, {"a": 1}, True),
+        ({"$ref": "#/$defs/Self"}, 1, True),
+        ({"$ref": "#/$defs/Endless"}, 1, True),
+        (False, None, False),
+    ],
+)
+def test_values_and_schemas(schema: Any, value: Any, is_valid: bool) -> None:
+    defs = {
+        "Tree": {"type": "object", "properties": {"sub": {"type": "array", "items": {"$ref": "#/$defs/Tree"}}}},
+        "Closed": {"properties": {"a": {}}, "additionalProperties": False},
+        "Self": {"$ref": "#/$defs/Self"},
+        "Endless": {"allOf": [{"$ref": "#/$defs/Endless"}]},
+    }
+    flow = {"schemas": {"$defs": defs, "properties": {"input": schema if schema is not False else {"allOf": [False]}}}}
+    if is_valid:
+        check_inputs(flow, [value])
+        return
+    with pytest.raises(InvalidArgumentError, match="does not fit the flow's schema"):
+        check_inputs(flow, [value])
