@@ -111,7 +111,7 @@ def find_in(
     suppressed = _suppressions(lines if "stepflow:" in flow.text else ())
     shown = [
         # Without its place in the tree; _replace takes thrice as long.
-        Finding(*each[:8], excerpt_of(lines, each.line, each.column), flow.name)
+        Finding(*each[:11], excerpt_of(lines, each.line, each.column), flow.name)
         for each in found
         if not (suppressed and _is_suppressed(each, suppressed))
     ]

@@ -51,6 +51,11 @@ class Finding(NamedTuple):
     column: int
     hint: str | None = None
     fix: Fix | None = None
+    suggestion: Fix | None = None
+    """The change that the hint suggests, if it is less clear than a fix: for a person to confirm."""
+    start: int = -1
+    end: int = -1
+    """The characters of the file that it is about, without those of the key of a value; -1 if they are unknown."""
     excerpt: str = ""
     file: str = ""
     at: Node | None = None
@@ -104,5 +109,7 @@ class Findings:
         # As servers do, name the expression and not its keyword.
         holder = at.parent if key is None and at.parent is not None and at.part in _REFERENCES else at
         path = holder.path if key is None or key in KEYWORDS else write_path([key], at.path)
-        found = Finding(rule, level, message, path, where.line, where.column, hint, None, "", "", at, key)
+        found = Finding(
+            rule, level, message, path, where.line, where.column, hint, None, None, where.start, where.end, "", "", at, key
+        )
         self.all.setdefault((rule, where.line, where.column, path), found)
