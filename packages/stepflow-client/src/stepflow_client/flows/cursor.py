@@ -15,6 +15,7 @@ _CARET = "\ue000"
 _QUOTES = ("'", '"')
 _CLOSERS = {"{": "}", "[": "]"}
 _SECTION = re.compile(r"^(?![ \t#]|-[ \t\r\n]|---|\.\.\.|\r?$).", re.MULTILINE)
+_PATH = re.compile(r"(?<=[\s:])\$(?:\.[\w-]*|\[[^\]\s]*\]?)*\[[^\s,{}]*$")
 _MOST_MENDED = 5
 _LARGE = 100_000
 """Number of characters from which on a text is not parsed again and again."""
@@ -93,6 +94,10 @@ def typed_at(text: str, name: str, offset: int) -> Typed | None:
         before, after = part.head + text[part.start : offset], text[offset : part.end]
         marks = open_marks(before)
         quote = marks.pop() if marks and marks[-1] in _QUOTES else ""
+        path = _PATH.search(before) if not quote and marks else None
+        if path is not None:
+            # Within braces, a path with brackets needs quotes, which come with the completion.
+            before = before[: path.start()]
         closers = "".join(_CLOSERS[each] for each in reversed(marks))
         heads = _heads_of_json(quote) if is_json else [_CARET, f"{_CARET}{quote}", f"{_CARET}{quote}:"]
         following = after.partition("\n")[2]
@@ -101,7 +106,8 @@ def typed_at(text: str, name: str, offset: int) -> Typed | None:
                 flow = FlowText(before + head + tail, name)
                 at = len(before) + head.index(_CARET)
                 if flow.error is None and (found := _typed(flow, at, offset, part)) is not None:
-                    return found._replace(is_quoted=quote != "")
+                    found = found._replace(is_quoted=quote != "")
+                    return found if path is None else found._replace(text=path[0], start=offset - len(path[0]))
     return None
 
 
@@ -121,7 +127,8 @@ def _part_around(text: str, offset: int) -> _Part:
     first = re.compile(r"^( *)-(?=[ \r\n])", re.MULTILINE).search(text, start, end)
     if first is None or text[text.find("\n", start) : first.start()].strip() or first.start() > offset:
         return _Part(start, end)
-    elements = [each.start() for each in re.compile(rf"^{first[1]}-(?=[ \r\n]|\Z)", re.MULTILINE).finditer(text, start, end)]
+    dash = re.compile(rf"^{first[1]}-(?=[ \r\n]|\Z)", re.MULTILINE)
+    elements = [each.start() for each in dash.finditer(text, start, end)]
     index = sum(each <= line for each in elements) - 1
     last = elements[index + 1] if index + 1 < len(elements) else end
     return _Part(elements[index], last, text[start : first.start()], index)
@@ -143,7 +150,7 @@ def _typed(flow: FlowText, at: int, offset: int, part: _Part) -> Typed | None:
 
 
 def mended(text: str, name: str) -> FlowText:
-    """Return a flow whose text is not valid without the lines that are not: they are blank, and all else is in place."""
+    """Return a flow whose text is not valid without the lines that are at fault: these are blank, in place."""
     flow = FlowText(text, name)
     for _ in range(_MOST_MENDED if len(text) < _LARGE else 1):
         line = flow.error.line if flow.error is not None else None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from .._data.expressions import KEYWORDS, write_path
+from ..errors import FlowFileError
 from .source import Node
 
-__all__ = ["RULES", "TYPE_RULES", "Finding", "Findings", "Fix"]
+__all__ = ["RULES", "TYPE_RULES", "Finding", "Findings", "Fix", "syntax_finding"]
 
 TYPE_RULES = frozenset({"input-conflict", "possible-mismatch", "type-mismatch", "untyped-output"})
 """The names of the rules that apply only if types are checked."""
@@ -64,6 +66,13 @@ class Finding(NamedTuple):
     """The key of the mapping, if the fault is there."""
 
 
+def syntax_finding(name: str, error: FlowFileError) -> Finding:
+    """Return the error of a text that cannot be parsed as a finding; `name` is its name in the message."""
+    rule = "duplicate-key" if "stands twice" in error.message else "syntax"
+    message = re.sub(r" \(line \d+, column \d+\)$", "", error.message.removeprefix(f"{name} "))
+    return Finding(rule, "fatal", message, "$", error.line or 1, error.column or 1, error.hint)
+
+
 Release = tuple[int, int]
 """The first two numbers of a release."""
 
@@ -110,6 +119,18 @@ class Findings:
         holder = at.parent if key is None and at.parent is not None and at.part in _REFERENCES else at
         path = holder.path if key is None or key in KEYWORDS else write_path([key], at.path)
         found = Finding(
-            rule, level, message, path, where.line, where.column, hint, None, None, where.start, where.end, "", "", at, key
+            rule,
+            level,
+            message,
+            path,
+            where.line,
+            where.column,
+            hint,
+            None,
+            None,
+            where.start,
+            where.end,
+            at=at,
+            key=key,
         )
         self.all.setdefault((rule, where.line, where.column, path), found)

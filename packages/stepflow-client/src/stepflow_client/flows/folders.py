@@ -47,7 +47,7 @@ def is_flow_file(path: Path) -> bool:
 
 
 def is_config_name(name: str) -> bool:
-    """Return whether a file is a server configuration, by its name: `stepflow-config.yml`, `stepflow_config.test.yaml`."""
+    """Return whether a file is a server configuration, by its name, such as `stepflow-config.yml`."""
     path = Path(name)
     return path.stem.replace("_", "-").startswith("stepflow-config") and path.suffix.lower() in FLOW_SUFFIXES
 

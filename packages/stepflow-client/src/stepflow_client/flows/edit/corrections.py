@@ -175,13 +175,14 @@ class _Rewriter:
         return finding
 
     def suggested(self, finding: Finding, name: str) -> Fix | None:
-        """Return the change to the name that a hint suggests, which may not be what is meant; None if it cannot be made."""
+        """Return the change to the name that a hint suggests, which may not be meant; None if it is impossible."""
         at, key = finding.at, finding.key
         if at is None or one_line(name) != name:
             return None
         if key is not None:
             where = at.keys.get(key)
-            return Fix(where.start, where.end, key, name) if where and where.start >= 0 and name not in at.items else None
+            is_free = where is not None and where.start >= 0 and name not in at.items
+            return Fix(where.start, where.end, key, name) if where is not None and is_free else None
         return Fix(at.start, at.end, at.value, name) if isinstance(at.value, str) and at.start >= 0 else None
 
     def renamed(self, finding: Finding, name: str) -> Fix | None:

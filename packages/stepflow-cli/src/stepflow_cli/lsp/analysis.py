@@ -1,0 +1,106 @@
+"""What is known about one version of a document: its tree, its findings, its names and its types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from stepflow_client.flows.checks.config import find_in_config
+from stepflow_client.flows.components import Catalogue
+from stepflow_client.flows.cursor import mended
+from stepflow_client.flows.editor_schema import schema
+from stepflow_client.flows.findings import Finding
+from stepflow_client.flows.folders import is_config_name, is_flow_text
+from stepflow_client.flows.model import FlowModel
+from stepflow_client.flows.names import Mention, mentions_in
+from stepflow_client.flows.source import FlowText, Node
+from stepflow_client.flows.types.flow import FlowTypes, type_flow
+from stepflow_client.flows.types.model import UNKNOWN
+
+from ..validation.checks import find
+from .project import Project
+from .text import Text
+
+Kind = Literal["flow", "config"]
+
+
+def kind_of(name: str, text: str) -> Kind | None:
+    """Return what a document is; None for one that the server leaves alone."""
+    if is_config_name(name):
+        return "config"
+    return "flow" if is_flow_text(text) else None
+
+
+class OutdatedError(Exception):
+    """The document has changed while it was analysed."""
+
+
+@dataclass
+class Analysis:
+    """One version of a document."""
+
+    version: int
+    kind: Kind | None
+    text: Text
+    name: str
+    project: Project
+    findings: Sequence[Finding] = ()
+    root: Node | None = None
+    """The tree; of a text that is not valid, without the lines that are not; None if there is none."""
+    types: FlowTypes | None = None
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The components, with their types."""
+        return self.project.catalogue()
+
+    @cached_property
+    def schema(self) -> dict[str, Any]:
+        """The schema of the document."""
+        return schema(self.kind or "flow")
+
+    @cached_property
+    def mentions(self) -> list[Mention]:
+        """The places where steps and variables are named."""
+        if self.types is None:
+            return []
+        return list(mentions_in(self.types.model))
+
+    @property
+    def model(self) -> FlowModel | None:
+        """The steps and their references."""
+        return self.types.model if self.types is not None else None
+
+
+def analyse(name: str, text: Text, version: int, project: Project, is_outdated: Any = None) -> Analysis:
+    """Return what is known about a version of a document.
+
+    Args:
+        name: The path of the file.
+        text: The text.
+        version: The number of the version.
+        project: The settings of the project.
+        is_outdated: A function that returns whether the result is not needed any more.
+
+    Raises:
+        OutdatedError: If it is not.
+    """
+    found = Analysis(version, kind_of(name.replace("\\", "/").rpartition("/")[2], text.text), text, name, project)
+    if found.kind is None:
+        return found
+    flow = FlowText(text.text, name)
+    tree = flow if flow.error is None else mended(text.text, name)
+    if is_outdated is not None and is_outdated():
+        raise OutdatedError
+    found.root = tree.root if tree.error is None else None
+    if found.kind == "config":
+        found.findings = find_in_config(flow)
+        return found
+    if found.root is not None and isinstance(found.root.value, dict):
+        found.types = type_flow(found.root, UNKNOWN, found.catalogue)
+    if is_outdated is not None and is_outdated():
+        raise OutdatedError
+    found.findings = [each for each in find(flow, project.rules) if project.keeps(each)]
+    return found

@@ -1,0 +1,126 @@
+"""The open documents. Each version is analysed in a thread, so that nothing waits for it that can do without."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from lsprotocol import types
+from pygls.uris import to_fs_path
+
+from .analysis import Analysis, OutdatedError, analyse
+from .project import Project, Projects
+from .text import Text
+
+log = logging.getLogger(__name__)
+_PAUSE = 0.05
+"""Seconds without an edit after which a document is analysed."""
+
+Publish = Callable[["Document"], None]
+
+
+class Document:
+    """An open document: its text, and what is known about its newest analysed version."""
+
+    def __init__(self, uri: str, text: Text, version: int) -> None:
+        """Store the text."""
+        self.uri, self.text, self.version = uri, text, version
+        self.name = to_fs_path(uri) or uri.rpartition("/")[2]
+        self.latest: Analysis | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.is_published = False
+        """Whether the client shows diagnostics of it."""
+
+
+class Documents:
+    """The open documents.
+
+    Args:
+        projects: The settings of the files.
+        publish: Called with each document whose diagnostics are known.
+    """
+
+    def __init__(self, projects: Projects, publish: Publish) -> None:
+        """Start without any."""
+        self._projects, self._publish = projects, publish
+        self._documents: dict[str, Document] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="stepflow-checks")
+
+    def open(self, uri: str, text: Text, version: int) -> None:
+        """Add a document, and analyse it at once."""
+        self._documents[uri] = document = Document(uri, text, version)
+        self._start(document, 0)
+
+    def change(self, uri: str, changes: Iterable[types.TextDocumentContentChangeEvent], version: int) -> None:
+        """Change the text of a document, and analyse it after the last of several changes."""
+        document = self._documents.get(uri)
+        if document is not None:
+            document.text, document.version = document.text.changed(changes), version
+            self._start(document, _PAUSE)
+
+    def recheck(self) -> None:
+        """Analyse all documents again, because files that they depend on have changed."""
+        for document in self._documents.values():
+            self._start(document, 0)
+
+    def close(self, uri: str) -> Document | None:
+        """Remove a document, and return it."""
+        document = self._documents.pop(uri, None)
+        if document is not None and document.task is not None:
+            document.task.cancel()
+        return document
+
+    def stop(self) -> None:
+        """End the thread of the checks, and forget the documents."""
+        self._documents.clear()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def current(self, uri: str) -> Analysis | None:
+        """Return the analysis of a document's text as it is now; None if it is not open."""
+        while (document := self._documents.get(uri)) is not None:
+            if document.latest is not None and document.latest.text is document.text:
+                return document.latest
+            await self._settled(document)
+        return None
+
+    async def recent(self, uri: str) -> tuple[Analysis, Text] | None:
+        """Return the newest analysis that there is, of an earlier text perhaps, and the text as it is now."""
+        while (document := self._documents.get(uri)) is not None:
+            if document.latest is not None:
+                return document.latest, document.text
+            await self._settled(document)
+        return None
+
+    async def _settled(self, document: Document) -> None:
+        if document.task is not None:
+            await asyncio.wait([document.task])
+
+    def _start(self, document: Document, pause: float) -> None:
+        if document.task is not None:
+            document.task.cancel()
+        document.task = asyncio.get_running_loop().create_task(self._check(document, pause))
+
+    async def _check(self, document: Document, pause: float) -> None:
+        await asyncio.sleep(pause)
+        text, version = document.text, document.version
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._analyse, document, text, version)
+        if document.text is text and self._documents.get(document.uri) is document:
+            self._publish(document)
+
+    def _analyse(self, document: Document, text: Text, version: int) -> None:
+        """Analyse a text in the thread of the checks. What it finds is kept even if nobody waits for it any more."""
+        try:
+            project = self._projects.of(document.name)
+            document.latest = analyse(document.name, text, version, project, lambda: self._is_outdated(document, text))
+        except OutdatedError:
+            pass
+        except Exception:
+            log.exception("%s could not be checked", document.name)
+            document.latest = Analysis(version, None, text, document.name, Project())
+
+    def _is_outdated(self, document: Document, text: Text) -> bool:
+        # Without an analysis, even an outdated one is better for completions than none.
+        return document.text is not text and document.latest is not None
