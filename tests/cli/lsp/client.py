@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import re
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
@@ -44,7 +45,8 @@ class Editor:
             env=dict(environment),
         )
         self._received: queue.Queue[Json | None] = queue.Queue()
-        threading.Thread(target=self._receive, daemon=True).start()
+        self._reader = threading.Thread(target=self._receive, daemon=True)
+        self._reader.start()
         self._id = 0
         self.texts: dict[str, str] = {}
         self.versions: dict[str, int] = {}
@@ -70,6 +72,8 @@ class Editor:
         """Replace characters of the text, as an editor does it: it sends the change alone."""
         uri = self.uri(name)
         text = self.texts[uri]
+        # No editor has a cursor between both characters of a line break.
+        start, end = (each + (text[each - 1 : each + 1] == "\r\n") for each in (start, end))
         change = {"range": {"start": position(text, start), "end": position(text, end)}, "text": new}
         self.texts[uri] = text[:start] + new + text[end:]
         self._change(uri, change)
@@ -95,13 +99,13 @@ class Editor:
         return self.request(f"textDocument/{method}", {"textDocument": {"uri": self.uri(name)}, **more})
 
     def labels(self, name: str, where: int | str) -> list[str]:
-        return [each["label"] for each in self.at("completion", name, where)]
+        return [each["label"] for each in self.at("completion", name, where)["items"]]
 
     def diagnostics(self, name: str) -> list[Json]:
         """Return the diagnostics of the newest version, once they are known."""
         uri = self.uri(name)
         while (found := self.published.get(uri)) is None or found[0]["version"] != self.versions[uri]:
-            self._handle(self._next())
+            self.handle_next()
         return list(found[0]["diagnostics"])
 
     def rules(self, name: str) -> list[str]:
@@ -121,6 +125,10 @@ class Editor:
 
     def notify(self, method: str, params: Json | None) -> None:
         self._send({"method": method, "params": params})
+
+    def handle_next(self) -> None:
+        """Wait for the next message of the server, and take note of it."""
+        self._handle(self._next())
 
     def _handle(self, message: Json) -> None:
         if message.get("method") == "textDocument/publishDiagnostics":
@@ -162,24 +170,27 @@ class Editor:
         self.notify("exit", None)
         assert self._process.wait(_DEADLINE) == 0, self.log()
         assert self.log() == ""
-        self.errors.close()
 
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
+        self._reader.join(_DEADLINE)
+        for stream in (self._process.stdin, self._process.stdout, self.errors):
+            assert stream is not None
+            stream.close()
 
 
 def position(text: str, offset: int) -> Json:
-    """Return the position of an offset in UTF-16."""
-    before = text[:offset].split("\n")
+    """Return the position of an offset in UTF-16; a line ends with CR, LF or both."""
+    before = re.split("\r\n|\r|\n", text[:offset])
     return {"line": len(before) - 1, "character": len(before[-1].encode("utf-16-le")) // 2}
 
 
 def offset(text: str, place: Json) -> int:
-    lines = text.split("\n")
-    start = sum(len(line) + 1 for line in lines[: place["line"]])
-    units = lines[place["line"]].encode("utf-16-le")[: place["character"] * 2] if place["line"] < len(lines) else b""
-    return start + len(units.decode("utf-16-le"))
+    """Return the offset of a position in UTF-16."""
+    starts = [0, *(each.end() for each in re.finditer("\r\n|\r|\n", text)), len(text), len(text)]
+    line = text[starts[place["line"]] : starts[place["line"] + 1]]
+    return starts[place["line"]] + len(line.encode("utf-16-le")[: place["character"] * 2].decode("utf-16-le"))
 
 
 def applied(text: str, edits: list[Json]) -> str:

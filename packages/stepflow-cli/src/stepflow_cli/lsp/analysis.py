@@ -33,15 +33,10 @@ def kind_of(name: str, text: str) -> Kind | None:
     return "flow" if is_flow_text(text) else None
 
 
-class OutdatedError(Exception):
-    """The document has changed while it was analysed."""
-
-
 @dataclass
 class Analysis:
     """One version of a document."""
 
-    version: int
     kind: Kind | None
     text: Text
     name: str
@@ -68,39 +63,34 @@ class Analysis:
             return []
         return list(mentions_in(self.types.model))
 
+    def infer(self) -> Analysis:
+        """Infer the types of a flow, and return the analysis."""
+        if self.kind == "flow" and self.root is not None and isinstance(self.root.value, dict):
+            self.types = type_flow(self.root, UNKNOWN, self.catalogue)
+        return self
+
     @property
     def model(self) -> FlowModel | None:
         """The steps and their references."""
         return self.types.model if self.types is not None else None
 
 
-def analyse(name: str, text: Text, version: int, project: Project, is_outdated: Any = None) -> Analysis:
-    """Return what is known about a version of a document.
+def analyse(name: str, text: Text, project: Project) -> Analysis:
+    """Return the tree and the findings of a version of a document; its types are inferred by `infer`.
 
     Args:
         name: The path of the file.
         text: The text.
-        version: The number of the version.
         project: The settings of the project.
-        is_outdated: A function that returns whether the result is not needed any more.
-
-    Raises:
-        OutdatedError: If it is not.
     """
-    found = Analysis(version, kind_of(name.replace("\\", "/").rpartition("/")[2], text.text), text, name, project)
+    found = Analysis(kind_of(name.replace("\\", "/").rpartition("/")[2], text.text), text, name, project)
     if found.kind is None:
         return found
     flow = FlowText(text.text, name)
     tree = flow if flow.error is None else mended(text.text, name)
-    if is_outdated is not None and is_outdated():
-        raise OutdatedError
     found.root = tree.root if tree.error is None else None
     if found.kind == "config":
         found.findings = find_in_config(flow)
-        return found
-    if found.root is not None and isinstance(found.root.value, dict):
-        found.types = type_flow(found.root, UNKNOWN, found.catalogue)
-    if is_outdated is not None and is_outdated():
-        raise OutdatedError
-    found.findings = [each for each in find(flow, project.rules) if project.keeps(each)]
+    else:
+        found.findings = [each for each in find(flow, project.rules) if project.keeps(each)]
     return found

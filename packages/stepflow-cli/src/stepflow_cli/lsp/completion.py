@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 from lsprotocol import types
@@ -22,7 +23,8 @@ from .text import Text
 Kind = types.CompletionItemKind
 TRIGGERS = ["$", ".", "/", '"', "'", "[", "{", " "]
 """The characters after which an editor asks for completions without being told."""
-_MOST_PATHS = 200
+_MOST = 200
+"""Number of candidates from which on only those are listed that begin with what is typed."""
 
 
 class Candidate(NamedTuple):
@@ -38,20 +40,24 @@ class Candidate(NamedTuple):
     """Whether it is listed before others: a required key."""
 
 
-def complete(analysis: Analysis, text: Text, position: types.Position) -> list[types.CompletionItem]:
+def complete(analysis: Analysis, text: Text, position: types.Position) -> types.CompletionList:
     """Return what can be written at a position of a document, which may be newer than its analysis."""
-    if analysis.kind is None:
-        return []
     offset = text.offset(position)
-    typed = typed_at(text.text, analysis.name, offset)
+    typed = typed_at(text.text, analysis.name, offset) if analysis.kind is not None else None
     if typed is None:
-        return []
+        return types.CompletionList(is_incomplete=False, items=[])
     place = place_of(analysis, typed.spot.node, typed.first_step)
     is_json = analysis.name.lower().endswith(".json") or text.text.lstrip()[:1] == "{"
-    found = dict[tuple[Any, bool], Candidate]()
-    for each in _candidates(place, typed):
-        found.setdefault((repr(each.value), each.is_key), each)
-    return [_item(each, typed, text, number, is_json=is_json) for number, each in enumerate(found.values())]
+    found = dict[tuple[str, bool], Candidate]()
+    matching = (each for each in _candidates(place, typed) if _label(each).startswith(typed.text) or len(found) < _MOST)
+    for each in islice(matching, 2 * _MOST):
+        found.setdefault((_label(each), each.is_key), each)
+    items = [_item(each, typed, text, number, is_json=is_json) for number, each in enumerate(found.values())]
+    return types.CompletionList(is_incomplete=len(found) >= _MOST, items=items)
+
+
+def _label(candidate: Candidate) -> str:
+    return candidate.value if isinstance(candidate.value, str) else json.dumps(candidate.value)
 
 
 def _candidates(place: Place, typed: Typed) -> Iterator[Candidate]:
@@ -140,7 +146,7 @@ def _variables(place: Place, text: str) -> Iterator[Candidate]:
     for name, schema in (scope.variables or {}).items() if scope is not None else ():
         type = variable_type(schema, scope.defs) if scope is not None else None
         yield Candidate(name, Kind.Variable, type_text(type, 80) if type is not None else "", _text(schema))
-        if type is not None and text.startswith(("$", name)):
+        if type is not None and (not text or text.startswith(("$", name))):
             yield from (each._replace(value=f"$.{name}{each.value[1:]}") for each in _paths(type, ""))
 
 
@@ -153,12 +159,8 @@ def _paths(type: Type, text: str) -> Iterator[Candidate]:
             inner = behind(type, parse_path(begin)).type
         except PathError:
             return
-    number = 0
-    for part, each in parts_of(inner):
-        yield _path(f"{begin or '$'}{path_part(part)}", each)
-    for path, each in paths_in(type):
-        if path.startswith(begin) and (number := number + 1) <= _MOST_PATHS:
-            yield _path(path, each)
+    yield from (_path(f"{begin or '$'}{path_part(part)}", each) for part, each in parts_of(inner))
+    yield from (_path(path, each) for path, each in paths_in(type) if path.startswith(begin))
 
 
 def _path(path: str, type: Type) -> Candidate:
@@ -175,7 +177,7 @@ def _text(schema: Any) -> str:
 
 
 def _item(each: Candidate, typed: Typed, text: Text, number: int, *, is_json: bool) -> types.CompletionItem:
-    label = each.value if isinstance(each.value, str) else json.dumps(each.value)
+    label = _label(each)
     end = typed.end
     if typed.is_quoted:
         new = (

@@ -6,11 +6,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from lsprotocol import types
 from pygls.uris import to_fs_path
 
-from .analysis import Analysis, OutdatedError, analyse
+from .analysis import Analysis, analyse
 from .project import Project, Projects
 from .text import Text
 
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 _PAUSE = 0.05
 """Seconds without an edit after which a document is analysed."""
 
-Publish = Callable[["Document"], None]
+Publish = Callable[["Document", Analysis], None]
 
 
 class Document:
@@ -39,7 +40,7 @@ class Documents:
 
     Args:
         projects: The settings of the files.
-        publish: Called with each document whose diagnostics are known.
+        publish: Called with a document and its analysis once its diagnostics are known.
     """
 
     def __init__(self, projects: Projects, publish: Publish) -> None:
@@ -104,23 +105,23 @@ class Documents:
 
     async def _check(self, document: Document, pause: float) -> None:
         await asyncio.sleep(pause)
-        text, version = document.text, document.version
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._analyse, document, text, version)
-        if document.text is text and self._documents.get(document.uri) is document:
-            self._publish(document)
+        text = document.text
+        run = partial(asyncio.get_running_loop().run_in_executor, self._thread)
+        analysis = await run(self._analyse, document.name, text)
+        self._publish(document, analysis)
+        document.latest = await run(_infer, analysis)
 
-    def _analyse(self, document: Document, text: Text, version: int) -> None:
-        """Analyse a text in the thread of the checks. What it finds is kept even if nobody waits for it any more."""
+    def _analyse(self, name: str, text: Text) -> Analysis:
         try:
-            project = self._projects.of(document.name)
-            document.latest = analyse(document.name, text, version, project, lambda: self._is_outdated(document, text))
-        except OutdatedError:
-            pass
+            return analyse(name, text, self._projects.of(name))
         except Exception:
-            log.exception("%s could not be checked", document.name)
-            document.latest = Analysis(version, None, text, document.name, Project())
+            log.exception("%s could not be checked", name)
+            return Analysis(None, text, name, Project())
 
-    def _is_outdated(self, document: Document, text: Text) -> bool:
-        # Without an analysis, even an outdated one is better for completions than none.
-        return document.text is not text and document.latest is not None
+
+def _infer(analysis: Analysis) -> Analysis:
+    try:
+        return analysis.infer()
+    except Exception:
+        log.exception("the types in %s could not be inferred", analysis.name)
+        return analysis

@@ -10,10 +10,12 @@ from typing import Any
 from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
 from pygls.lsp.server import LanguageServer
+from pygls.protocol import LanguageServerProtocol, lsp_method
 
 from .._version import VERSION
 from . import navigation
 from .actions import FIX_ALL, actions_for
+from .analysis import Analysis
 from .completion import TRIGGERS, complete
 from .diagnostics import diagnostics_of
 from .documents import Document, Documents
@@ -24,23 +26,34 @@ from .text import Text
 log = logging.getLogger(__name__)
 
 
+class _Protocol(LanguageServerProtocol):
+    """The protocol without a copy of the texts, which `Documents` keeps.
+
+    pygls takes other characters for line breaks than the protocol does, and then changes the positions of edits.
+    """
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
+    def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> Any:
+        """Pass a change on."""
+        yield self.fm.features[types.TEXT_DOCUMENT_DID_CHANGE], (params,), None
+
+
 class StepflowServer(LanguageServer):
     """The language server of flows and server configurations."""
 
     def __init__(self, projects: Projects) -> None:
         """Create a server without documents."""
-        super().__init__("stepflow", VERSION, types.TextDocumentSyncKind.Incremental)
+        super().__init__("stepflow", VERSION, protocol_cls=_Protocol)
         self.documents = Documents(projects, self._publish)
 
     def text(self, text: str) -> Text:
         """Return the text of a document, with positions as agreed with the client."""
         return Text(text, str(getattr(self.workspace.position_encoding, "value", self.workspace.position_encoding)))
 
-    def _publish(self, document: Document) -> None:
-        analysis = document.latest
-        found = diagnostics_of(analysis) if analysis is not None else []
-        # Nothing is said about files that are none of ours.
-        if found or document.is_published or (analysis is not None and analysis.kind is not None):
+    def _publish(self, document: Document, analysis: Analysis) -> None:
+        found = diagnostics_of(analysis)
+        # Nothing is said about files that are neither flows nor configurations.
+        if found or document.is_published or analysis.kind is not None:
             self.publish(document.uri, found, document.version)
         document.is_published = bool(found)
 
@@ -106,9 +119,11 @@ def _add_documents(server: StepflowServer) -> None:
 
 def _add_completion(server: StepflowServer) -> None:
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=TRIGGERS))
-    async def completed(params: types.CompletionParams) -> list[types.CompletionItem]:
+    async def completed(params: types.CompletionParams) -> types.CompletionList:
         found = await server.documents.recent(params.text_document.uri)
-        return await asyncio.to_thread(complete, *found, params.position) if found is not None else []
+        if found is None:
+            return types.CompletionList(is_incomplete=False, items=[])
+        return await asyncio.to_thread(complete, *found, params.position)
 
     @server.feature(types.TEXT_DOCUMENT_HOVER)
     async def hovered(params: types.HoverParams) -> types.Hover | None:

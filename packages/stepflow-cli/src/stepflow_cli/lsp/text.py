@@ -6,6 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable
 from functools import cached_property
+from itertools import accumulate
 
 from lsprotocol import types
 
@@ -24,7 +25,9 @@ class Text:
     @cached_property
     def starts(self) -> list[int]:
         """The offsets of the beginnings of the lines."""
-        return [0, *(each.end() for each in _BREAK.finditer(self.text))]
+        if "\r" in self.text:
+            return [0, *(each.end() for each in _BREAK.finditer(self.text))]
+        return [0, *accumulate(len(each) + 1 for each in self.text.split("\n"))][:-1]
 
     def offset(self, position: types.Position) -> int:
         """Return the offset of a position; positions behind the end of a line or of the text are moved there."""

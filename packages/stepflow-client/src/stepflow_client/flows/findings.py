@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from .._data.expressions import KEYWORDS, write_path
 from ..errors import FlowFileError
-from .source import Node
+from .source import Key, Node
 
 __all__ = ["RULES", "TYPE_RULES", "Finding", "Findings", "Fix", "syntax_finding"]
 
@@ -118,19 +118,9 @@ class Findings:
         # As servers do, name the expression and not its keyword.
         holder = at.parent if key is None and at.parent is not None and at.part in _REFERENCES else at
         path = holder.path if key is None or key in KEYWORDS else write_path([key], at.path)
+        # An alias has the position of what it refers to.
+        span = where if isinstance(where, Key) or where.original is None else where.original
         found = Finding(
-            rule,
-            level,
-            message,
-            path,
-            where.line,
-            where.column,
-            hint,
-            None,
-            None,
-            where.start,
-            where.end,
-            at=at,
-            key=key,
+            rule, level, message, path, where.line, where.column, hint, None, None, span.start, span.end, at=at, key=key
         )
         self.all.setdefault((rule, where.line, where.column, path), found)
