@@ -210,6 +210,8 @@ def saved(editor: Editor) -> None:
     editor.notify("textDocument/didSave", {"textDocument": {"uri": editor.uri("flows/deep/a.yaml")}})
     while editor.number_published == number:
         editor.handle_next()
+    # Completions use what is known; this waits until everything is.
+    editor.about("documentSymbol", "flows/deep/a.yaml")
 
 
 def test_types_are_checked_if_asked_for(folder: Path, command: Stepflow) -> None:

@@ -64,6 +64,8 @@ class Documents:
     def recheck(self) -> None:
         """Analyse all documents again, because files that they depend on have changed."""
         for document in self._documents.values():
+            # What is known of the text so far is not about this object.
+            document.text = Text(document.text.text, document.text.encoding)
             self._start(document, 0)
 
     def close(self, uri: str) -> Document | None:
