@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from stepflow_client._base.collector import collector_paused
 from stepflow_client.flows.checks.config import find_in_config
 from stepflow_client.flows.components import Catalogue
 from stepflow_client.flows.cursor import mended
@@ -75,6 +76,7 @@ class Analysis:
         return self.types.model if self.types is not None else None
 
 
+@collector_paused()
 def analyse(name: str, text: Text, project: Project) -> Analysis:
     """Return the tree and the findings of a version of a document; its types are inferred by `infer`.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 from typing import Any
 
 from lsprotocol import types
@@ -75,6 +76,8 @@ def serve(components: str | None = None, *, type_check: bool = False) -> None:
     _add_completion(server)
     _add_navigation(server)
     _add_actions(server)
+    # A request waits for this long for a check that runs in another thread, several times.
+    sys.setswitchinterval(0.001)
     logging.getLogger("pygls.protocol.json_rpc").addFilter(_is_fault)
     # pygls closes the streams, which the command still flushes.
     with os.fdopen(os.dup(0), "rb") as given, os.fdopen(os.dup(1), "wb") as sent:
