@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo example test test-all test-exhaustive test-faults test-uvloop test-environments test-frameworks test-pages test-ha soak check-server generate check-generated lint types docs build smoke vscode bench bump clean
+.PHONY: help env demo example test test-all test-exhaustive test-faults test-uvloop test-environments test-frameworks test-pages test-editors test-ha soak check-server generate check-generated lint types docs build smoke vscode bench bump clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ test-pages: $(ENV) ## Look at pictures, reports, a notebook and `stepflow ui` in
 	  -e packages/stepflow-api -e 'packages/stepflow-client[draw,runtime]' -e 'packages/stepflow-cli[ui]'
 	[ -e $(AXE)/node_modules/axe-core ] || npm install --silent --no-audit --no-fund --prefix $(AXE) axe-core@4
 	$(PAGES)/bin/python -m pytest tests/pages -W ignore::DeprecationWarning
+
+test-editors: $(ENV) ## Use the language server from Neovim and Emacs (Debian: apt-get install neovim emacs-nox)
+	$(BIN)/python -m pytest tests/editors
 
 test-environments: $(ENV) ## Run flows inside of web servers, notebooks and process pools
 	$(BIN)/python -m pytest tests/environments
