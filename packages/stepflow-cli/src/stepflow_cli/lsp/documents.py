@@ -31,6 +31,8 @@ class Document:
         self.name = to_fs_path(uri) or uri.rpartition("/")[2]
         self.latest: Analysis | None = None
         self.task: asyncio.Task[None] | None = None
+        self.is_checked = False
+        """Whether a check has begun that has not ended."""
         self.is_published = False
         """Whether the client shows diagnostics of it."""
 
@@ -101,17 +103,25 @@ class Documents:
             await asyncio.wait([document.task])
 
     def _start(self, document: Document, pause: float) -> None:
+        if document.is_checked:
+            # The check that runs goes on with the new text, or completions would know nothing new while someone types.
+            return
         if document.task is not None:
             document.task.cancel()
         document.task = asyncio.get_running_loop().create_task(self._check(document, pause))
 
     async def _check(self, document: Document, pause: float) -> None:
-        await asyncio.sleep(pause)
-        text = document.text
         run = partial(asyncio.get_running_loop().run_in_executor, self._thread)
-        analysis = await run(self._analyse, document.name, text)
-        self._publish(document, analysis)
-        document.latest = await run(_infer, analysis)
+        text = None
+        while text is not document.text:
+            await asyncio.sleep(pause)
+            text, document.is_checked = document.text, True
+            analysis = await run(self._analyse, document.name, text)
+            if text is document.text:
+                self._publish(document, analysis)
+            document.latest = await run(_infer, analysis)
+            pause = _PAUSE
+        document.is_checked = False
 
     def _analyse(self, name: str, text: Text) -> Analysis:
         try:
