@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo example test test-all test-exhaustive test-faults test-uvloop test-environments test-frameworks test-pages test-ha soak check-server generate check-generated lint types docs build smoke bench bump clean
+.PHONY: help env demo example test test-all test-exhaustive test-faults test-uvloop test-environments test-frameworks test-pages test-editors test-ha soak check-server generate check-generated lint types docs build smoke vscode bench bump clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,6 +94,9 @@ test-pages: $(ENV) ## Look at pictures, reports, a notebook and `stepflow ui` in
 	  install --silent --no-audit --no-fund --prefix $(AXE) axe-core@4
 	$(PAGES)/bin/python -m pytest tests/pages -W ignore::DeprecationWarning
 
+test-editors: $(ENV) ## Use the language server from Neovim and Emacs (Debian: apt-get install neovim emacs-nox)
+	$(BIN)/python -m pytest tests/editors
+
 test-environments: $(ENV) ## Run flows inside of web servers, notebooks and process pools
 	$(BIN)/python -m pytest tests/environments
 
@@ -145,6 +148,14 @@ build: $(ENV) ## Build the wheels and source archives into dist/
 
 smoke: build ## Install the built wheels into empty environments and use them
 	$(BIN)/python -m pytest -q tests/packaging --wheels dist
+
+vscode: ## Pack the extension for VS Code into .build/stepflow.vsix (needs npm)
+	rm -rf .build/vscode
+	mkdir -p .build
+	cp -r editors/vscode .build/vscode
+	cp LICENSE .build/vscode/LICENSE
+	cd .build/vscode && npm pkg set version=$$(cat $(CURDIR)/VERSION) && npm ci --silent --no-audit --no-fund --ignore-scripts && \
+	  npx --yes @vscode/vsce@4 package --out ../stepflow.vsix
 
 bench: $(ENV) ## Measure against peers and the limit
 	$(BIN)/python -m benchmarks

@@ -24,6 +24,7 @@ _COMMANDS = {
     "validate": "Validate flows: offline checks, and what a server adds to them.",
     "infer": "Infer the types of a flow: what its steps take and return.",
     "test": "Run the test cases in flow files.",
+    "lsp": "Run a language server for editors: flows and server configurations.",
     "schema": "Print a JSON Schema of flows, or of server configurations, for editors.",
     "codegen": "Write typed Python objects for flows.",
     "visualize": "Draw the graph of a flow. No server is asked.",
@@ -44,7 +45,7 @@ _COMMANDS = {
 
 _SECTIONS = {
     "Run flows": ("run", "submit", "components", "list-components"),
-    "Write flows": ("validate", "infer", "test", "visualize", "schema", "codegen"),
+    "Write flows": ("validate", "infer", "test", "visualize", "lsp", "schema", "codegen"),
     "On a server": ("runs", "history", "flows", "blobs", "health"),
     "Servers": ("serve", "ui", "repl"),
     "Setup and help": ("config", "doctor", "completion", "help", "version"),

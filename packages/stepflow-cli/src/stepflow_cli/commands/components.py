@@ -29,6 +29,7 @@ from ..params.parsing import LazyGroup
 from ..runs.wait import Wait
 from ..server.connect import connect, listed_components
 from ..settings.server_choice import ServerOptions
+from ..validation.checks import LOCK_FILE
 
 if TYPE_CHECKING:
     from stepflow_client import ComponentList
@@ -86,12 +87,9 @@ def _records(listed: ComponentList, schemas: bool, hide_unreachable: bool) -> It
         yield record
 
 
-_FILE = "stepflow-components.json"
-
-
 @command.command("lock")
 @server_options(default="embedded")
-@file_option(f"Write to this file, - for standard output. [default: {_FILE}]", default=_FILE)
+@file_option(f"Write to this file, - for standard output. [default: {LOCK_FILE}]", default=LOCK_FILE)
 @check_option
 def _lock(server: ServerOptions, output: str, check: bool) -> None:
     """Write the components of a server, with their schemas, into a file.

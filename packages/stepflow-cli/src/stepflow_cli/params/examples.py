@@ -49,6 +49,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "stepflow codegen hello.yaml -O flows.py",
         "stepflow codegen hello.yaml -O flows.py --check",
     ),
+    "lsp": (
+        "stepflow lsp",
+        "stepflow lsp --type-check",
+    ),
     "schema": (
         "stepflow schema -O flow.schema.json",
         "stepflow schema --local",

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ..server.connect import Target
 
 __all__ = [
+    "LOCK_FILE",
+    "SETTINGS_FILES",
     "Checked",
     "Rules",
     "ask_server",
@@ -50,6 +52,10 @@ _SAME = {
     "undefinedStepReference": ("undefined-step", "later-step", "cycle"),
 }
 """The server's findings that the offline checks also report, by the server's kind."""
+SETTINGS_FILES = {"stepflow.toml": ("validate",), "pyproject.toml": ("tool", "stepflow", "validate")}
+"""The files with the settings of a project, each with the keys of the table in it."""
+LOCK_FILE = "stepflow-components.json"
+"""The file that `components lock` writes by default."""
 _LISTING = 15.0
 """Seconds that a server may take to list its components, for which it queries all its workers."""
 
@@ -228,13 +234,14 @@ def saved_components(path: str) -> list[dict[str, Any]]:
     return listed
 
 
-def read_rules() -> dict[str, Any]:
-    """Return the settings of `validate` in the working folder, from stepflow.toml or pyproject.toml.
+def read_rules(folder: Path | None = None) -> dict[str, Any]:
+    """Return the settings of `validate` in a folder, the working folder by default: stepflow.toml or pyproject.toml.
 
     Raises:
         Problem: If the file is not valid TOML, or a setting is wrong.
     """
-    for name, keys in (("stepflow.toml", ("validate",)), ("pyproject.toml", ("tool", "stepflow", "validate"))):
+    for file, keys in SETTINGS_FILES.items():
+        name = file if folder is None else str(folder / file)
         if not os.path.isfile(name):
             continue
         try:

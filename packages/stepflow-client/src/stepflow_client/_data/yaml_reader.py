@@ -127,6 +127,25 @@ def alias_marks(text: str) -> Iterator[tuple[int, int]]:
             yield token.start_mark.index, token.end_mark.index
 
 
+def open_marks(text: str) -> list[str]:
+    """Return the brackets that are open at the end of a YAML or JSON text, and the quote, if one is open."""
+    marks: list[str] = []
+    try:
+        for token in yaml.scan(text.replace("\t", " "), Loader=_Loader):
+            if isinstance(token, (yaml.FlowMappingStartToken, yaml.FlowSequenceStartToken)):
+                marks.append(text[token.start_mark.index])
+            elif isinstance(token, (yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)) and marks:
+                marks.pop()
+    except yaml.MarkedYAMLError as error:
+        if error.context_mark is not None and "quoted scalar" in (error.context or ""):
+            # The scanner keeps tokens back that may be keys, and does not give them after an error.
+            start = error.context_mark.index
+            return [*open_marks(text[:start]), text[start]]
+    except yaml.reader.ReaderError:
+        pass
+    return marks
+
+
 class YamlReader:
     """Converts YAML nodes to values, after counting how many there will be: aliases and merges repeat values."""
 

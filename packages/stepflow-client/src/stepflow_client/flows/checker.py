@@ -16,7 +16,7 @@ from .checks.schemas import check_schemas
 from .checks.shape import check_shape
 from .components import Catalogue, Components, components_of
 from .file import FlowSource
-from .findings import Finding, Findings, Release
+from .findings import Finding, Findings, Release, syntax_finding
 from .model import FlowModel
 from .source import FlowText, Node
 
@@ -102,17 +102,14 @@ def find_in(
 
             found = with_rewrites(flow, found)
     else:
-        error = flow.error
-        rule = "duplicate-key" if "stands twice" in error.message else "syntax"
-        message = re.sub(r" \(line \d+, column \d+\)$", "", error.message.removeprefix(f"{flow.name} "))
-        found = [Finding(rule, "fatal", message, "$", error.line or 1, error.column or 1, error.hint)]
+        found = [syntax_finding(flow.name, flow.error)]
     if not found:
         return []
     lines = flow.lines
     suppressed = _suppressions(lines if "stepflow:" in flow.text else ())
     shown = [
         # Without its place in the tree; _replace takes thrice as long.
-        Finding(*each[:8], excerpt_of(lines, each.line, each.column), flow.name)
+        Finding(*each[:11], excerpt_of(lines, each.line, each.column), flow.name)
         for each in found
         if not (suppressed and _is_suppressed(each, suppressed))
     ]

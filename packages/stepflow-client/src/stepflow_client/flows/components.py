@@ -13,7 +13,10 @@ from .._data.arguments import wrong
 if TYPE_CHECKING:
     from .types.model import Type
 
-__all__ = ["BUILTINS", "NEW_BUILTINS", "Catalogue", "Components", "components_of", "known_components", "schemas_of"]
+__all__ = [
+    "BUILTINS", "BUILTIN_TEXTS", "NEW_BUILTINS", "Catalogue", "Components", "components_of", "known_components",
+    "listed_name", "schemas_of",
+]  # fmt: skip
 
 _ANY: dict[str, Any] = {}
 _TEXT: dict[str, Any] = {"type": "string"}
@@ -68,6 +71,20 @@ BUILTINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 """The input and output schemas by the path of the component. Some exist in newer releases only."""
 
+BUILTIN_TEXTS = {
+    "/builtin/create_messages": "Make a list of chat messages of a prompt and instructions.",
+    "/builtin/put_blob": "Store a value, and return its id.",
+    "/builtin/get_blob": "Return the value of a blob.",
+    "/builtin/load_file": "Read a JSON, YAML or text file on the server.",
+    "/builtin/map": "Run a flow for each element of a list. Failed elements do not fail the step.",
+    "/builtin/iterate": "Run a flow again with the `next` of its output, until it returns a `result`.",
+    "/builtin/eval": "Run a stored flow.",
+    "/builtin/openai": "Send messages to a chat model.",
+    "/builtin/noop": "Return the input (from 0.13 on).",
+    "/builtin/sleep": "Wait (from 0.13 on).",
+}
+"""What the builtin components do."""
+
 NEW_BUILTINS = frozenset({"/builtin/noop", "/builtin/sleep"})
 """Those that exist from 0.13 on."""
 
@@ -86,6 +103,8 @@ class Components(dict[str, tuple[Any, Any]]):
         super().__init__(components or {})
         self.plugins: dict[str, str] = {}
         """The plugin by the name of a component without a path, if the server reports it."""
+        self.descriptions: dict[str, str] = {}
+        """What the components do, as far as the server reports it."""
         self.denied: set[str] = set()
         """The names of components that the server has, but to which its known routes do not lead."""
 
@@ -115,10 +134,13 @@ def components_of(components: Any) -> Components | None:
             # If two plugins have components with the same name, nothing is known about that name.
             found[name] = ({}, {})
             found.plugins.pop(name, None)
+            found.descriptions.pop(name, None)
         else:
             found[name] = schemas
             if isinstance(plugin := record.get("plugin"), str):
                 found.plugins[name] = plugin
+            if isinstance(description := record.get("description"), str):
+                found.descriptions[name] = description
     return found
 
 
@@ -133,8 +155,19 @@ def known_components(components: Components | None, release: tuple[int, int] | N
     missing = {f"/builtin/{name}" for name in names if name not in listed} if has_builtins else set()
     # The schemas of builtin components in this package are more detailed than those that servers send.
     known = Components(components | {name: each for name, each in BUILTINS.items() if name not in missing})
-    known.plugins, known.denied = components.plugins, components.denied
+    known.plugins, known.denied, known.descriptions = components.plugins, components.denied, components.descriptions
     return known
+
+
+def listed_name(component: str, known: Components) -> str | None:
+    """Return the name by which a component is listed, by its path; None if there is no such component.
+
+    Where servers do not report routes, this is the name of a component after some prefix, which may be another one.
+    """
+    if component in known or component.startswith("/builtin/"):
+        return component if component in known else None
+    parts = component.strip("/").split("/")
+    return next((name for i in range(1, len(parts)) if (name := "/".join(parts[i:])) in known), None)
 
 
 def schemas_of(component: str, known: Components) -> tuple[Any, Any] | None:
@@ -143,15 +176,10 @@ def schemas_of(component: str, known: Components) -> tuple[Any, Any] | None:
     Where servers do not report routes, a component of the same name may be another one: nothing is known about it,
     unless its plugin is called as the path begins.
     """
-    if component in known:
-        return known[component]
-    if component.startswith("/builtin/"):
-        return None
-    parts = component.strip("/").split("/")
-    name = next((name for i in range(1, len(parts)) if (name := "/".join(parts[i:])) in known), None)
-    if name is None:
-        return None
-    return known[name] if known.plugins.get(name) == parts[0] else ({}, {})
+    name = listed_name(component, known)
+    if name is None or name == component:
+        return None if name is None else known[name]
+    return known[name] if known.plugins.get(name) == component.strip("/").split("/")[0] else ({}, {})
 
 
 class Catalogue:
@@ -171,6 +199,12 @@ class Catalogue:
     def schemas(self, component: str) -> tuple[Any, Any] | None:
         """Return the input and output schemas of a component; None if it is unknown."""
         return schemas_of(component, self.known)
+
+    def description(self, component: str) -> str | None:
+        """Return what a component does; None if that is unknown."""
+        name = listed_name(component, self.known)
+        found = self.known.descriptions.get(name) if name is not None else None
+        return found or BUILTIN_TEXTS.get(component)
 
     def is_denied(self, component: str) -> bool:
         """Return whether the routes of the server do not lead to a component that it has."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from .._data.expressions import KEYWORDS, write_path
-from .source import Node
+from ..errors import FlowFileError
+from .source import Key, Node
 
-__all__ = ["RULES", "TYPE_RULES", "Finding", "Findings", "Fix"]
+__all__ = ["RULES", "TYPE_RULES", "Finding", "Findings", "Fix", "syntax_finding"]
 
 TYPE_RULES = frozenset({"input-conflict", "possible-mismatch", "type-mismatch", "untyped-output"})
 """The names of the rules that apply only if types are checked."""
@@ -51,12 +53,24 @@ class Finding(NamedTuple):
     column: int
     hint: str | None = None
     fix: Fix | None = None
+    suggestion: Fix | None = None
+    """The change that the hint suggests, if it is less clear than a fix: for a person to confirm."""
+    start: int = -1
+    end: int = -1
+    """The characters of the file that it is about, without those of the key of a value; -1 if they are unknown."""
     excerpt: str = ""
     file: str = ""
     at: Node | None = None
     """The value in the tree, or the mapping with the key; None once all rules are done."""
     key: str | None = None
     """The key of the mapping, if the fault is there."""
+
+
+def syntax_finding(name: str, error: FlowFileError) -> Finding:
+    """Return the error of a text that cannot be parsed as a finding; `name` is its name in the message."""
+    rule = "duplicate-key" if "stands twice" in error.message else "syntax"
+    message = re.sub(r" \(line \d+, column \d+\)$", "", error.message.removeprefix(f"{name} "))
+    return Finding(rule, "fatal", message, "$", error.line or 1, error.column or 1, error.hint)
 
 
 Release = tuple[int, int]
@@ -104,5 +118,9 @@ class Findings:
         # As servers do, name the expression and not its keyword.
         holder = at.parent if key is None and at.parent is not None and at.part in _REFERENCES else at
         path = holder.path if key is None or key in KEYWORDS else write_path([key], at.path)
-        found = Finding(rule, level, message, path, where.line, where.column, hint, None, "", "", at, key)
+        # An alias has the position of what it refers to.
+        span = where if isinstance(where, Key) or where.original is None else where.original
+        found = Finding(
+            rule, level, message, path, where.line, where.column, hint, None, None, span.start, span.end, at=at, key=key
+        )
         self.all.setdefault((rule, where.line, where.column, path), found)

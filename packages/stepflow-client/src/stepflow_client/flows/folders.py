@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 
-__all__ = ["FLOW_SUFFIXES", "flow_files", "is_flow_file"]
+__all__ = ["FLOW_SUFFIXES", "flow_files", "is_config_name", "is_flow_file", "is_flow_text"]
 
 FLOW_SUFFIXES = (".yaml", ".yml", ".json")
 """The suffixes of flow files."""
@@ -37,17 +37,23 @@ def is_flow_file(path: Path) -> bool:
 
     Hidden files, server configurations and files that cannot be read are not.
     """
-    if path.name.startswith(".") or path.suffix.lower() not in FLOW_SUFFIXES:
-        return False
-    if path.stem.replace("_", "-").startswith("stepflow-config"):
+    if path.name.startswith(".") or path.suffix.lower() not in FLOW_SUFFIXES or is_config_name(path.name):
         return False
     try:
         content = path.read_bytes() if path.is_file() else b""
     except OSError:
         return False
-    if not any(mark in content for mark in _MARKS):
-        return False
-    text = content.decode("utf-8-sig", "replace")
+    return any(mark in content for mark in _MARKS) and is_flow_text(content.decode("utf-8-sig", "replace"))
+
+
+def is_config_name(name: str) -> bool:
+    """Return whether a file is a server configuration, by its name, such as `stepflow-config.yml`."""
+    path = Path(name)
+    return path.stem.replace("_", "-").startswith("stepflow-config") and path.suffix.lower() in FLOW_SUFFIXES
+
+
+def is_flow_text(text: str) -> bool:
+    """Return whether a text, which need not parse, is a flow by its top-level keys."""
     keys = _keys(text)
     return "steps" in keys or ("output" in keys and "plugins" not in keys) or _DECLARED.search(text) is not None
 

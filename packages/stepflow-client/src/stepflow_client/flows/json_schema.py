@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "JSON_TYPES", "Mismatch", "compiled", "definitions_of", "fields_of", "is_among", "is_json_type", "is_number",
-    "json_type", "list_schemas", "mismatches", "referred_name", "resolved", "type_names",
+    "json_type", "list_schemas", "mismatches", "referred_name", "resolved", "schemas_at", "type_names",
 ]  # fmt: skip
 
 _DEEPEST = 30
+_DECIDED = {"type", "properties", "required", "const", "enum", "anyOf", "title", "description"}
 _REFERENCE = r"#/(?:schemas/)?(?:\$defs|definitions)/(.*)"
 
 
@@ -109,6 +110,47 @@ def list_schemas(schema: Mapping[str, Any]) -> tuple[list[Any], Any]:
     return (items, schema.get("additionalItems", True)) if isinstance(items, list) else ([], items)
 
 
+def schemas_at(schema: Any, path: Iterable[str | int], node: Node, defs: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the schemas that apply to the value at a path in a value, with those inside of them that do too.
+
+    Of alternatives, these are all; of conditions, the branch that the value decides.
+    """
+    found, at, empty = list(_applying(schema, node, defs)), node, type(node)(None)
+    for part in path:
+        at = at.at(part) or empty
+        found = [one for each in found for inner in _inner(each, part) for one in _applying(inner, at, defs)]
+    return found
+
+
+def _applying(schema: Any, node: Node, defs: Mapping[str, Any], depth: int = 0) -> Iterator[Mapping[str, Any]]:
+    schema = resolved(schema, defs)
+    if not isinstance(schema, Mapping) or depth > _DEEPEST:
+        return
+    yield schema
+    for key in ("allOf", "anyOf", "oneOf"):
+        for each in schema[key] if isinstance(schema.get(key), list) else ():
+            yield from _applying(each, node, defs, depth + 1)
+    if "if" in schema:
+        branch = "then" if _matches(node, schema["if"], defs) else "else"
+        yield from _applying(schema.get(branch), node, defs, depth + 1)
+
+
+def _inner(schema: Mapping[str, Any], part: str | int) -> Iterator[Any]:
+    if isinstance(part, int):
+        first, rest = list_schemas(schema)
+        yield first[part] if part < len(first) else rest
+        return
+    properties = fields_of(schema)[0]
+    yield properties.get(part, schema.get("additionalProperties"))
+
+
+def _matches(node: Node, schema: Any, defs: Mapping[str, Any]) -> bool:
+    schema = resolved(schema, defs)
+    parts = schema.get("anyOf") if isinstance(schema, Mapping) else None
+    is_one = not isinstance(parts, list) or any(_matches(node, each, defs) for each in parts)
+    return is_one and next(mismatches(node, schema, defs), None) is None
+
+
 class Mismatch(NamedTuple):
     """A place where a value does not match a schema."""
 
@@ -163,16 +205,31 @@ def mismatches(node: Node, schema: Any, defs: Mapping[str, Any], *, evaluated: b
     parts = schema.get("allOf")
     for part in parts if isinstance(parts, list) else ():
         yield from mismatches(node, part, defs, evaluated=evaluated)
+    if "if" in schema and not evaluated and _is_decided(schema["if"], defs):
+        branch = "then" if _matches(node, schema["if"], defs) else "else"
+        yield from mismatches(node, schema.get(branch, True), defs)
+
+
+def _is_decided(schema: Any, defs: Mapping[str, Any]) -> bool:
+    """Return whether a condition has only keywords that are supported."""
+    schema = resolved(schema, defs)
+    if not isinstance(schema, Mapping):
+        return isinstance(schema, bool)
+    inner = (*fields_of(schema)[0].values(), *(schema["anyOf"] if isinstance(schema.get("anyOf"), list) else ()))
+    return schema.keys() <= _DECIDED and all(_is_decided(each, defs) for each in inner)
 
 
 def _fields(node: Node, schema: Mapping[str, Any], defs: Mapping[str, Any], evaluated: bool) -> Iterator[Mismatch]:
     properties, names = fields_of(schema)
     missing = [each for each in names if each not in node.items]
     meant = {nearest(name, missing) for name in node.items if name not in properties} if missing else set()
-    closed = schema.get("additionalProperties") is False and "patternProperties" not in schema
+    extra = schema.get("additionalProperties", True) if "patternProperties" not in schema else True
+    closed = extra is False
     for name, child in node.items.items():
         if name in properties:
             yield from mismatches(child, properties[name], defs, evaluated=evaluated)
+        elif isinstance(extra, Mapping):
+            yield from mismatches(child, extra, defs, evaluated=evaluated)
         elif closed or (missing and nearest(name, missing) is not None):
             yield Mismatch(node, f"there is no field {name!r}", near(name, properties, "fields are"), key=name)
     for name in missing:
@@ -240,6 +297,9 @@ class _Compiler:
             if isinstance(allowed, list) and (allowed or allowed is not choices):
                 found.append(partial(_is_one_of, choices=allowed))
         found += filter(None, (self._object(schema), self._list(schema)))
+        if "if" in schema:
+            # Conditions are rare: `mismatches` decides.
+            found.append(_never)
         parts = schema.get("allOf")
         return found + [each for each in map(self.fits, parts if isinstance(parts, list) else ()) if each]
 
@@ -248,10 +308,10 @@ class _Compiler:
         required = frozenset(names)
         compiled_fields = {name: self.fits(each) for name, each in properties.items()}
         checks = {name: each for name, each in compiled_fields.items() if each is not None}
-        known = compiled_fields.keys() if schema.get("additionalProperties") is False else None
-        if "patternProperties" in schema:
-            known = None
-        if not required and not checks and known is None:
+        extra = schema.get("additionalProperties") if "patternProperties" not in schema else None
+        known = compiled_fields.keys() if extra is False else None
+        others = self.fits(extra) if isinstance(extra, Mapping) else None
+        if not required and not checks and known is None and others is None:
             return None
 
         def fits(value: Any) -> bool:
@@ -260,10 +320,10 @@ class _Compiler:
             keys = value.keys()
             if not required <= keys or (known is not None and not keys <= known):
                 return False
-            for name, check in checks.items():  # noqa: SIM110 - a generator costs more than most checks
+            for name, check in checks.items():
                 if name in value and not check(value[name]):
                     return False
-            return True
+            return others is None or all(others(value[name]) for name in keys - compiled_fields.keys())
 
         return fits
 

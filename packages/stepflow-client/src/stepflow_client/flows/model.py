@@ -9,7 +9,7 @@ from .._data.expressions import Reference
 from . import graph
 from .source import Node
 
-__all__ = ["FlowModel", "Read", "Step"]
+__all__ = ["FlowModel", "Read", "Step", "flow_within"]
 
 
 class Read(NamedTuple):
@@ -33,6 +33,17 @@ class Read(NamedTuple):
     def target(self) -> Node:
         """The value of the keyword."""
         return self.node.items["$" + self.reference.kind]
+
+
+def flow_within(step: Node) -> Node | None:
+    """Return the flow in the input of a step, of which its own runs get the expressions; None if there is none.
+
+    Without $literal around it, expressions in it are evaluated in the outer flow.
+    """
+    inner = graph.inner_flow(step.value)
+    if inner is None or not isinstance(inner.flow, Mapping) or not inner.is_as_written:
+        return None
+    return step.at(*inner.at)
 
 
 class Step:
@@ -77,6 +88,15 @@ class FlowModel:
         for step in self.steps:
             yield from step.reads
         yield from self.output_reads
+
+    @property
+    def flows(self) -> Iterator[FlowModel]:
+        """The flow and the flows inside its steps, at any depth."""
+        yield self
+        for step in self.steps:
+            inner = flow_within(step.node)
+            if inner is not None:
+                yield from FlowModel(inner).flows
 
     @property
     def defs(self) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from ..findings import Finding, Fix
 from ..source import FlowText, Node
 from .text import Edit, apply, one_line
 
-__all__ = ["Corrected", "corrected", "with_rewrites"]
+__all__ = ["Corrected", "corrected", "edit_of", "with_rewrites"]
 
 _CLEAR = 0.75
 """Minimum similarity of a word and the name that it is a misspelling of, for a fix."""
@@ -88,7 +88,7 @@ def _settled(state: Corrected, fixes: Collection[Fix], find: Find, rounds: int) 
     before = state.flow.text
     old = {(each.old, each.text) for each in _fixes(state)}
     for _ in range(rounds):
-        edits = [edit for fix in fixes if (edit := _edit(state.flow.text, fix)) is not None]
+        edits = [edit for fix in fixes if (edit := edit_of(state.flow.text, fix)) is not None]
         flow = FlowText(apply(state.flow.text, edits), state.flow.name)
         state = Corrected(flow, find(flow), state.number + len(edits))
         fixes = [each for each in _fixes(state) if (each.old, each.text) not in old]
@@ -101,12 +101,12 @@ def _fixes(state: Corrected) -> list[Fix]:
     """Return the fixes of a flow's findings in the order of the file, without those that overlap an earlier one."""
     chosen: list[Fix] = []
     for fix in sorted({each.fix for each in state.found if each.fix is not None}):
-        if _edit(state.flow.text, fix) is not None and (not chosen or fix.start >= chosen[-1].end):
+        if edit_of(state.flow.text, fix) is not None and (not chosen or fix.start >= chosen[-1].end):
             chosen.append(fix)
     return chosen
 
 
-def _edit(text: str, fix: Fix) -> Edit | None:
+def edit_of(text: str, fix: Fix) -> Edit | None:
     """Return the edit of a fix; None if the text is written in another way, with escapes for example."""
     written = text[fix.start : fix.end]
     if written == fix.old:
@@ -170,8 +170,20 @@ class _Rewriter:
             case "wrong-type":
                 finding = self.of_wrong_type(finding)
         if finding.fix is None and (name := meant(finding.hint)) is not None:
-            return finding._replace(fix=self.renamed(finding, name))
+            fix = self.renamed(finding, name)
+            return finding._replace(fix=fix, suggestion=self.suggested(finding, name) if fix is None else None)
         return finding
+
+    def suggested(self, finding: Finding, name: str) -> Fix | None:
+        """Return the change to the name that a hint suggests, which may not be meant; None if it is impossible."""
+        at, key = finding.at, finding.key
+        if at is None or one_line(name) != name:
+            return None
+        if key is not None:
+            where = at.keys.get(key)
+            is_free = where is not None and where.start >= 0 and name not in at.items
+            return Fix(where.start, where.end, key, name) if where is not None and is_free else None
+        return Fix(at.start, at.end, at.value, name) if isinstance(at.value, str) and at.start >= 0 else None
 
     def renamed(self, finding: Finding, name: str) -> Fix | None:
         """Return the fix that corrects a misspelt key or name; None if it is not certain."""

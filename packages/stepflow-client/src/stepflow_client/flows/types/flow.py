@@ -6,14 +6,13 @@ well. The type of the input of a flow without an input schema follows from the t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from ..._data.expressions import Path, keyword_of, portable_path
 from ..components import Catalogue
-from ..graph import inner_flow
-from ..model import FlowModel, Step
+from ..model import FlowModel, Step, flow_within
 from ..source import Node
 from .expressions import Scope, Slot, slots_of, type_of
 from .model import (
@@ -150,11 +149,7 @@ class _Call:
 
     def flow(self) -> Node | None:
         """Return the flow in the step's input; None if it comes from elsewhere."""
-        found = inner_flow(self.node.value)
-        # Without $literal, expressions inside it are evaluated in the outer flow.
-        if found is None or not isinstance(found.flow, Mapping) or not found.is_as_written:
-            return None
-        return self.node.at(*found.at)
+        return flow_within(self.node)
 
     def type(self, key: str) -> Type:
         """Return the type of a field of the step's input."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BOOLEAN", "INTEGER", "NEVER", "NULL", "TEXT", "UNKNOWN", "Anything", "Behind", "Blob", "Field", "ListOf", "Member",
     "ObjectOf", "Plain", "Type", "behind", "is_unknown", "list_of", "may_be_false", "may_be_null", "object_of",
-    "paths_in", "union", "widened", "without_null",
+    "parts_of", "paths_in", "union", "widened", "without_null",
 ]  # fmt: skip
 
 _DEEPEST_PATH = 3
@@ -257,6 +257,16 @@ def _field(member: ObjectOf, name: str) -> Behind:
     return Behind(
         UNKNOWN, f"the schema has no field {name!r}", near(name, member.fields, "fields are"), member.extra is None
     )
+
+
+def parts_of(type: Type) -> Iterator[tuple[str | int, Type]]:
+    """Yield the fields of a type, of all members of a union, and the first element, with their types."""
+    for member in type.members:
+        match member:
+            case ObjectOf(fields):
+                yield from ((name, each.type) for name, each in fields.items())
+            case ListOf(items):
+                yield 0, items
 
 
 def paths_in(type: Type) -> Iterator[tuple[str, Type]]:

@@ -1,0 +1,51 @@
+"use strict";
+
+// Starts `stepflow lsp` for YAML and JSON files; the server leaves those alone that are no flows.
+
+const vscode = require("vscode");
+const { LanguageClient } = require("vscode-languageclient/node");
+
+/** @type {LanguageClient | undefined} */
+let client;
+
+async function start() {
+  const settings = vscode.workspace.getConfiguration("stepflow");
+  const args = ["lsp", ...(settings.get("typeCheck") ? ["--type-check"] : [])];
+  const server = { command: settings.get("command"), args };
+  client = new LanguageClient("stepflow", "Stepflow", server, {
+    documentSelector: ["yaml", "json"].map((language) => ({ scheme: "file", language })),
+    synchronize: {
+      fileEvents: vscode.workspace.createFileSystemWatcher("**/{stepflow-components.json,stepflow.toml,pyproject.toml}"),
+    },
+  });
+  try {
+    await client.start();
+  } catch (error) {
+    client = undefined;
+    vscode.window.showErrorMessage(
+      `Stepflow: ${server.command} lsp does not start (${error.message}). ` +
+        "Install it with pip install 'stepflow-cli[lsp]', and set stepflow.command to its path.",
+    );
+  }
+}
+
+async function stop() {
+  const running = client;
+  client = undefined;
+  await running?.stop();
+}
+
+async function restart() {
+  await stop();
+  await start();
+}
+
+exports.activate = async (context) => {
+  context.subscriptions.push(
+    vscode.commands.registerCommand("stepflow.restart", restart),
+    vscode.workspace.onDidChangeConfiguration((event) => event.affectsConfiguration("stepflow") && restart()),
+  );
+  await start();
+};
+
+exports.deactivate = stop;

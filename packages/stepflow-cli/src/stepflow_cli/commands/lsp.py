@@ -1,0 +1,45 @@
+"""`stepflow lsp`."""
+
+from __future__ import annotations
+
+import click
+
+from ..errors import Problem
+from ..exit_codes import ExitCode
+from ..params.options import components_option
+from ..params.parsing import Command
+
+__all__ = ["command"]
+
+
+@click.command("lsp", cls=Command)
+@components_option
+@click.option("--type-check", is_flag=True, help="Follow types from step to step, and report what does not fit.")
+@click.option("--stdio", is_flag=True, hidden=True, help="Accepted because editors add it; there is no other way.")
+def command(components: str | None, type_check: bool, stdio: bool) -> None:
+    """Editors start this command and talk to it over standard input and output: docs/guides/editors.md shows how.
+
+    It reports what 'validate --offline' reports, completes what is typed, and finds, renames and explains steps and
+    variables. Files that are neither flows nor server configurations are left alone. No server is asked.
+
+    Without --components, components come from the file that 'components lock' wrote, stepflow-components.json, beside
+    the flow or in a folder above it. The settings of a project are those of 'validate'.
+
+    Needs the extra stepflow-cli[lsp].
+    """
+    from importlib.util import find_spec
+
+    if find_spec("pygls") is None:
+        raise Problem(
+            "the language server needs a package that is not installed",
+            kind="not_installed",
+            exit_code=ExitCode.FAILED,
+            hint="pip install 'stepflow-cli[lsp]'",
+        )
+    if components is not None:
+        from ..validation.checks import read_components
+
+        read_components(components)
+    from ..lsp.server import serve
+
+    serve(components, type_check=type_check)

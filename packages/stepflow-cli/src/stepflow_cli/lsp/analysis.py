@@ -1,0 +1,98 @@
+"""What is known about one version of a document: its tree, its findings, its names and its types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from stepflow_client._base.collector import collector_paused
+from stepflow_client.flows.checks.config import find_in_config
+from stepflow_client.flows.components import Catalogue
+from stepflow_client.flows.cursor import mended
+from stepflow_client.flows.editor_schema import schema
+from stepflow_client.flows.findings import Finding
+from stepflow_client.flows.folders import is_config_name, is_flow_text
+from stepflow_client.flows.model import FlowModel
+from stepflow_client.flows.names import Mention, mentions_in
+from stepflow_client.flows.source import FlowText, Node
+from stepflow_client.flows.types.flow import FlowTypes, type_flow
+from stepflow_client.flows.types.model import UNKNOWN
+
+from ..validation.checks import find
+from .project import Project
+from .text import Text
+
+Kind = Literal["flow", "config"]
+
+
+def kind_of(name: str, text: str) -> Kind | None:
+    """Return what a document is; None for one that the server leaves alone."""
+    if is_config_name(name):
+        return "config"
+    return "flow" if is_flow_text(text) else None
+
+
+@dataclass
+class Analysis:
+    """One version of a document."""
+
+    kind: Kind | None
+    text: Text
+    name: str
+    project: Project
+    findings: Sequence[Finding] = ()
+    root: Node | None = None
+    """The tree; of a text that is not valid, without the lines that are not; None if there is none."""
+    types: FlowTypes | None = None
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The components, with their types."""
+        return self.project.catalogue()
+
+    @cached_property
+    def schema(self) -> dict[str, Any]:
+        """The schema of the document."""
+        return schema(self.kind or "flow")
+
+    @cached_property
+    def mentions(self) -> list[Mention]:
+        """The places where steps and variables are named."""
+        if self.types is None:
+            return []
+        return list(mentions_in(self.types.model))
+
+    def infer(self) -> Analysis:
+        """Infer the types of a flow, and return the analysis."""
+        if self.kind == "flow" and self.root is not None and isinstance(self.root.value, dict):
+            self.types = type_flow(self.root, UNKNOWN, self.catalogue)
+        return self
+
+    @property
+    def model(self) -> FlowModel | None:
+        """The steps and their references."""
+        return self.types.model if self.types is not None else None
+
+
+@collector_paused()
+def analyse(name: str, text: Text, project: Project) -> Analysis:
+    """Return the tree and the findings of a version of a document; its types are inferred by `infer`.
+
+    Args:
+        name: The path of the file.
+        text: The text.
+        project: The settings of the project.
+    """
+    found = Analysis(kind_of(name.replace("\\", "/").rpartition("/")[2], text.text), text, name, project)
+    if found.kind is None:
+        return found
+    flow = FlowText(text.text, name)
+    tree = flow if flow.error is None else mended(text.text, name)
+    found.root = tree.root if tree.error is None else None
+    if found.kind == "config":
+        found.findings = find_in_config(flow)
+    else:
+        found.findings = [each for each in find(flow, project.rules) if project.keeps(each)]
+    return found

@@ -1,0 +1,139 @@
+"""The open documents. Each version is analysed in a thread, so that nothing waits for it that can do without."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from lsprotocol import types
+from pygls.uris import to_fs_path
+
+from .analysis import Analysis, analyse
+from .project import Project, Projects
+from .text import Text
+
+log = logging.getLogger(__name__)
+_PAUSE = 0.05
+"""Seconds without an edit after which a document is analysed."""
+
+Publish = Callable[["Document", Analysis], None]
+
+
+class Document:
+    """An open document: its text, and what is known about its newest analysed version."""
+
+    def __init__(self, uri: str, text: Text, version: int) -> None:
+        """Store the text."""
+        self.uri, self.text, self.version = uri, text, version
+        self.name = to_fs_path(uri) or uri.rpartition("/")[2]
+        self.latest: Analysis | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.is_checked = False
+        """Whether a check has begun that has not ended."""
+        self.is_published = False
+        """Whether the client shows diagnostics of it."""
+
+
+class Documents:
+    """The open documents.
+
+    Args:
+        projects: The settings of the files.
+        publish: Called with a document and its analysis once its diagnostics are known.
+    """
+
+    def __init__(self, projects: Projects, publish: Publish) -> None:
+        """Start without any."""
+        self._projects, self._publish = projects, publish
+        self._documents: dict[str, Document] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="stepflow-checks")
+
+    def open(self, uri: str, text: Text, version: int) -> None:
+        """Add a document, and analyse it at once."""
+        self._documents[uri] = document = Document(uri, text, version)
+        self._start(document, 0)
+
+    def change(self, uri: str, changes: Iterable[types.TextDocumentContentChangeEvent], version: int) -> None:
+        """Change the text of a document, and analyse it after the last of several changes."""
+        document = self._documents.get(uri)
+        if document is not None:
+            document.text, document.version = document.text.changed(changes), version
+            self._start(document, _PAUSE)
+
+    def recheck(self) -> None:
+        """Analyse all documents again, because files that they depend on have changed."""
+        for document in self._documents.values():
+            # What is known of the text so far is not about this object.
+            document.text = Text(document.text.text, document.text.encoding)
+            self._start(document, 0)
+
+    def close(self, uri: str) -> Document | None:
+        """Remove a document, and return it."""
+        document = self._documents.pop(uri, None)
+        if document is not None and document.task is not None:
+            document.task.cancel()
+        return document
+
+    def stop(self) -> None:
+        """End the thread of the checks, and forget the documents."""
+        self._documents.clear()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def current(self, uri: str) -> Analysis | None:
+        """Return the analysis of a document's text as it is now; None if it is not open."""
+        while (document := self._documents.get(uri)) is not None:
+            if document.latest is not None and document.latest.text is document.text:
+                return document.latest
+            await self._settled(document)
+        return None
+
+    async def recent(self, uri: str) -> tuple[Analysis, Text] | None:
+        """Return the newest analysis that there is, of an earlier text perhaps, and the text as it is now."""
+        while (document := self._documents.get(uri)) is not None:
+            if document.latest is not None:
+                return document.latest, document.text
+            await self._settled(document)
+        return None
+
+    async def _settled(self, document: Document) -> None:
+        if document.task is not None:
+            await asyncio.wait([document.task])
+
+    def _start(self, document: Document, pause: float) -> None:
+        if document.is_checked:
+            # The check that runs goes on with the new text, or completions would know nothing new while someone types.
+            return
+        if document.task is not None:
+            document.task.cancel()
+        document.task = asyncio.get_running_loop().create_task(self._check(document, pause))
+
+    async def _check(self, document: Document, pause: float) -> None:
+        run = partial(asyncio.get_running_loop().run_in_executor, self._thread)
+        text = None
+        while text is not document.text:
+            await asyncio.sleep(pause)
+            text, document.is_checked = document.text, True
+            analysis = await run(self._analyse, document.name, text)
+            if text is document.text:
+                self._publish(document, analysis)
+            document.latest = await run(_infer, analysis)
+            pause = _PAUSE
+        document.is_checked = False
+
+    def _analyse(self, name: str, text: Text) -> Analysis:
+        try:
+            return analyse(name, text, self._projects.of(name))
+        except Exception:
+            log.exception("%s could not be checked", name)
+            return Analysis(None, text, name, Project())
+
+
+def _infer(analysis: Analysis) -> Analysis:
+    try:
+        return analysis.infer()
+    except Exception:
+        log.exception("the types in %s could not be inferred", analysis.name)
+        return analysis

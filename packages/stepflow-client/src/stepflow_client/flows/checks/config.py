@@ -1,0 +1,25 @@
+"""Server configurations: what does not match their schema."""
+
+from __future__ import annotations
+
+from ..edit.corrections import with_rewrites
+from ..editor_schema import schema
+from ..findings import Finding, Findings, syntax_finding
+from ..json_schema import mismatches
+from ..source import FlowText
+
+__all__ = ["find_in_config"]
+
+
+def find_in_config(config: FlowText) -> list[Finding]:
+    """Return the places where a server configuration does not match its schema, for editors."""
+    error = config.error
+    if error is not None:
+        # Servers read keys that are objects, the inputs of mocks, and keys that stand twice; the parser refuses both.
+        is_read = "a key must be a string" in error.message or "stands twice" in error.message
+        return [] if is_read else [syntax_finding(config.name, error)]
+    whole, found = schema("config"), Findings()
+    for each in mismatches(config.root, whole, whole["$defs"]):
+        # Servers ignore unknown keys.
+        found.add("configuration", "warning" if each.key else "error", each.node, each.message, each.hint, key=each.key)
+    return with_rewrites(config, list(found.all.values()))

@@ -1,0 +1,346 @@
+"""Each feature of the language server on ten flows, as they are and while they are typed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from stepflow_client.flows.components import Catalogue
+from stepflow_client.flows.model import FlowModel, Read
+from stepflow_client.flows.source import FlowText, Node
+from stepflow_client.flows.types.flow import type_flow
+from stepflow_client.flows.types.model import UNKNOWN, is_unknown
+
+from tests.cli.command import Stepflow
+from tests.cli.lsp.client import Editor, ResponseError, applied, marked, position
+from tests.cli.lsp.flows import FLOWS, MAP, PLAIN, TESTED, TYPED, VARIABLES
+
+flows = pytest.mark.parametrize("name", FLOWS)
+WHOLE = {"start": {"line": 0, "character": 0}, "end": {"line": 999, "character": 0}}
+
+
+def models(name: str, text: str | None = None) -> list[FlowModel]:
+    return list(FlowModel(FlowText(FLOWS[name] if text is None else text, name).root).flows)
+
+
+def reads(name: str, kind: str) -> Iterator[tuple[FlowModel, Read]]:
+    """Yield the references of a flow and of those inside of it, except for those below aliases."""
+    for model in models(name):
+        for read in model.reads:
+            if read.kind == kind and read.target.original is None and 0 <= read.target.start < read.target.end:
+                yield model, read
+
+
+def inside(name: str, node: Node) -> tuple[int, int]:
+    """Return the characters of a value without its quotes."""
+    quoted = FLOWS[name][node.start] in "'\""
+    return node.start + quoted, node.end - quoted
+
+
+def typed(editor: Editor, name: str, start: int, end: int, left: str, *, is_cut: bool) -> list[str]:
+    """Return the completions where characters are replaced by the beginning of what was there.
+
+    With `is_cut`, the rest of the line is missing, as it is while someone types.
+    """
+    text = FLOWS[name]
+    line = text.find("\n", end)
+    editor.edit(name, start, line if is_cut else end, left)
+    labels = editor.labels(name, start + len(left))
+    editor.replace(name, text)
+    return labels
+
+
+@flows
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_steps_are_completed(editor: Editor, name: str, is_cut: bool) -> None:
+    for model, read in reads(name, "step"):
+        start, end = inside(name, read.target)
+        for left in ("", str(read.step)[:2]):
+            assert read.step in typed(editor, name, start, end, left, is_cut=is_cut), (left, read.node.path)
+        assert len(model.steps) > 0
+
+
+@flows
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_paths_are_completed(editor: Editor, name: str, is_cut: bool) -> None:
+    for _, read in reads(name, "step"):
+        path = read.node.get("path")
+        if path is None:
+            continue
+        start, end = inside(name, path)
+        written = FLOWS[name][start:end]
+        for left in ("", "$.", written[: max(written.rfind("."), written.rfind("[")) + 1]):
+            labels = typed(editor, name, start, end, left, is_cut=is_cut)
+            assert written in labels, (left, read.node.path)
+
+
+@flows
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_components_are_completed(editor: Editor, name: str, is_cut: bool) -> None:
+    for model in models(name):
+        for step in model.steps:
+            node = step.node.items["component"]
+            if node.original is None and str(step.component).startswith("/builtin") and "&" not in FLOWS[name]:
+                start, end = inside(name, node)
+                for left in ("", "/bui", str(step.component)[:-1]):
+                    assert step.component in typed(editor, name, start, end, left, is_cut=is_cut), left
+
+
+@flows
+def test_keys_of_steps_are_completed(editor: Editor, name: str) -> None:
+    for model in models(name):
+        for step in model.steps:
+            key = step.node.keys["component"]
+            quoted = FLOWS[name][key.start] == '"'
+            start, end = key.start + quoted, key.end - quoted
+            for left in ("", "comp"):
+                labels = typed(editor, name, start, end, left, is_cut=False)
+                assert {"component", "onError", "mustExecute"} - {*step.node.items} <= {*labels}
+                assert "id" not in labels
+                assert "component" in typed(editor, name, start, end, left, is_cut=not model.root.at("steps").is_flow)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "line", "labels"),
+    [
+        ("plain.yaml", "    input: {data", "    inp", {"input", "onError"}),
+        ("plain.yaml", "    input: {data", "    onError: {act", {"action"}),
+        ("plain.yaml", "    input: {data", "    onError: {action: ", {"fail", "useDefault", "retry"}),
+        ("plain.yaml", "    input: {data", "    mustExecute: ", {"true", "false"}),
+        ("plain.yaml", "      system_instructions", "      sys", {"system_instructions", "$step"}),
+        ("plain.yaml", "output:", "outp", {"test", "schemas"}),
+        ("plain.yaml", "  - id: keep", "  - ", {"id", "onError"}),
+        ("plain.yaml", "  answer:", "  $", {"$step", "$if"}),
+        ("typed.yaml", "    onError: ", "    metadata: {$", set()),
+        ("typed.yaml", "      required: [customer", "      required: [", {"customer", "count"}),
+        ("typed.yaml", "    output: {type: obj", "    output: {type: ", {"object", "string"}),
+        ("typed.yaml", "    input: {dur", "    input: {duration_ms: {$input: $.", {"$.customer", "$.count"}),
+        ("variables.yaml", "      then:", "      then: {$variable: ", {"model", "limits", "$.limits.most"}),
+        ("map.yaml", "              input: {user", "              input: {", {"user_prompt", "$input"}),
+        ("map.yaml", "          output: {$step: keep", "          output: {$step: ", {"list", "keep"}),
+        ("tested.yaml", "  - {name: tea", "  - {name: tea, input: {", {"sku"}),
+        ("tested.yaml", "      mocks: {", "      mocks: {", {"price"}),
+        ("tested.yaml", "      output: {out", "      output: {outcome: ", {"success", "failed"}),
+        ("tested.yaml", "    steps: {prop", "    steps: {properties: {", {"price"}),
+        ("iterate.yml", "            - {id: same", "            - {id: same, com", {"component"}),
+        ("flow.json", '      "component": "/builtin/put', '      "', {"component", "onError"}),
+        ("flow.json", '      "component": "/builtin/put', '      "component": ', {"/builtin/put_blob"}),
+        ("flow.json", '  "output"', '  "output": {"$step": "keep", "path": "', {"$.blob_id"}),
+    ],
+)
+def test_what_is_offered_in_a_line(editor: Editor, name: str, before: str, line: str, labels: set[str]) -> None:
+    """A line is typed in place of another one; the rest of the flow is there."""
+    text = FLOWS[name]
+    start = text.index(before)
+    editor.edit(name, start, text.index("\n", start), line)
+    found = {*editor.labels(name, start + len(line))}
+    assert labels <= found
+    assert found or not labels
+
+
+def test_the_edit_of_a_completion(editor: Editor) -> None:
+    """A completion replaces the whole word, with a colon for keys, and with quotes where they are needed."""
+
+    def done(name: str, before: str, line: str, label: str) -> str:
+        text = FLOWS[name]
+        start = text.index(before)
+        editor.replace(name, text[:start] + line + text[text.index("\n", start) :])
+        items = editor.at("completion", name, start + len(line))["items"]
+        edit = next(each["textEdit"] for each in items if each["label"] == label)
+        return applied(editor.texts[editor.uri(name)], [edit])[start:].partition("\n")[0]
+
+    assert done("plain.yaml", "    input: {data", "    must", "mustExecute") == "    mustExecute: "
+    path = "$.messages[0].content"
+    wanted = '    input: {data: {$step: ask, path: "$.messages[0].content"'
+    assert done("plain.yaml", "    input: {data", "    input: {data: {$step: ask, path: ", path) == wanted
+    assert done("plain.yaml", "    input: {data", '    input: {data: {$step: ask, path: "$.', path) + '"' == wanted
+    assert done("plain.yaml", "    input: {data", "    input: {data: {$step: ask, path: $.messages[0].", path) == wanted
+    assert done("flow.json", '      "component": "/builtin/put', '      "component": ', "/builtin/noop") == (
+        '      "component": "/builtin/noop"'
+    )
+    assert done("signs.yaml", "output:", "output: {$step: ", "ende \N{ROCKET}") == 'output: {$step: "ende \N{ROCKET}"'
+
+
+def test_nothing_is_offered_where_only_text_can_be(editor: Editor) -> None:
+    assert typed(editor, "plain.yaml", PLAIN.index("Greets."), PLAIN.index("Greets.") + 7, "Gr", is_cut=True) == []
+    comment = PLAIN.index("    component:")
+    editor.edit("plain.yaml", comment, comment, "    # comp")
+    assert editor.labels("plain.yaml", comment + 10) == []
+
+
+@flows
+def test_a_flow_that_ends_anywhere(editor: Editor, name: str) -> None:
+    """Completion and diagnostics go on with each beginning of a flow."""
+    text = FLOWS[name]
+    for end in range(0, len(text), 41):
+        editor.replace(name, text[:end])
+        editor.labels(name, end)
+    assert isinstance(editor.diagnostics(name), list)
+
+
+@flows
+def test_definitions_and_references(editor: Editor, name: str) -> None:
+    text = FLOWS[name]
+    for model, read in reads(name, "step"):
+        start, _ = inside(name, read.target)
+        own = model.by_id[str(read.step)].node.items["id"]
+        found = editor.at("definition", name, start)
+        assert [each["range"]["start"] for each in found] == [position(text, inside(name, own)[0])]
+        everywhere = editor.at("references", name, start, context={"includeDeclaration": True})
+        without = editor.at("references", name, start, context={"includeDeclaration": False})
+        assert len(everywhere) == len(without) + 1
+        assert {*marked(text, [each["range"] for each in everywhere])} == {read.step}
+        same = [each for each in model.reads if each.step == read.step and each.target.original is None]
+        assert len({each.target.start for each in same}) <= len(without)
+
+
+def test_references_of_a_variable_and_of_a_mock(editor: Editor) -> None:
+    found = editor.at("references", "variables.yaml", "model: {type", context={"includeDeclaration": True})
+    assert marked(VARIABLES, [each["range"] for each in found]) == ["model"] * 4
+    found = editor.at("references", "tested.yaml", "price: {outcome", context={"includeDeclaration": True})
+    assert marked(TESTED, [each["range"] for each in found]) == ["price"] * 4
+
+
+@flows
+def test_renaming_there_and_back(editor: Editor, name: str) -> None:
+    """After a renaming the flow is the same with another name, and its diagnostics are the same."""
+    uri, text = editor.uri(name), FLOWS[name]
+    before = editor.rules(name)
+    for number, model in enumerate(models(name)):
+        for step in model.steps:
+            at = step.node.items["id"].end - 1
+            new = applied(text, editor.at("rename", name, at, newName="quite_new")["changes"][uri])
+            editor.replace(name, new)
+            assert editor.rules(name) == before
+            renamed = models(name, new)[number].steps[step.index]
+            assert renamed.id == "quite_new"
+            if step.id.isidentifier():
+                back = editor.at("rename", name, renamed.node.items["id"].end - 1, newName=step.id)["changes"][uri]
+                assert applied(new, back) == text
+            editor.replace(name, text)
+
+
+def test_what_cannot_be_renamed(editor: Editor) -> None:
+    for new, reason in (("keep", "already"), ("a b", "letters"), ("", "letters")):
+        with pytest.raises(ResponseError, match=reason):
+            editor.at("rename", "plain.yaml", "ask", newName=new)
+    with pytest.raises(ResponseError, match="no step"):
+        editor.at("rename", "plain.yaml", "Greets", newName="x")
+    assert editor.at("prepareRename", "plain.yaml", "Greets") is None
+    assert editor.at("prepareRename", "plain.yaml", "ask")["placeholder"] == "ask"
+
+
+def test_variables_are_renamed_in_paths(editor: Editor) -> None:
+    edits = editor.at("rename", "variables.yaml", "limits: {", newName="bounds")["changes"]
+    new = applied(VARIABLES, edits[editor.uri("variables.yaml")])
+    assert new == VARIABLES.replace("limits", "bounds")
+
+
+@flows
+def test_hover_over_steps(editor: Editor, name: str) -> None:
+    flow = FlowText(FLOWS[name], name)
+    types = type_flow(flow.root, UNKNOWN, Catalogue(None))
+    for step in types.model.steps:
+        start = inside(name, step.node.items["id"])[0]
+        text = editor.at("hover", name, start)["contents"]["value"]
+        assert f"**step** `{step.id}`" in text
+        assert f"component: `{step.component}`" in text
+        assert "output: `" in text
+        assert ("output: `unknown`" in text) == is_unknown(types.steps[step.id].output)
+        assert "read by" in text
+
+
+def test_hover_over_the_rest(editor: Editor) -> None:
+    def told(name: str, where: str | int) -> Any:
+        found = editor.at("hover", name, where)
+        return found and found["contents"]["value"]
+
+    assert told("plain.yaml", "$.messages[0]") == "type: `string`"
+    assert told("plain.yaml", "$.question") == "type: `string`"
+    assert told("typed.yaml", "$.count") == "type: `integer`"
+    assert "input: `{data: unknown, blob_type:" in told("plain.yaml", "/builtin/put_blob")
+    assert "Run the step though nothing needs it" in told("tested.yaml", "mustExecute")
+    assert told("variables.yaml", "model: {type") == (
+        "**variable** `model`\n\ntype: `string`\n\nThe model.\n\nread by `look`"
+    )
+    assert "read by `second`" in told("typed.yaml", "first\n")
+    assert told("map.yaml", MAP.index("$.name}")) == "type: `string`"
+    assert told("plain.yaml", "Greets") is None
+
+
+@flows
+def test_outlines(editor: Editor, name: str) -> None:
+    found = editor.about("documentSymbol", name)
+    model = models(name)[0]
+    steps = [each for each in found if each["kind"] == 12]
+    assert [each["name"] for each in steps] == [each.id for each in model.steps]
+    assert "output" in [each["name"] for each in found]
+    assert marked(FLOWS[name], [each["selectionRange"] for each in steps]) == [
+        FLOWS[name][each.node.items["id"].start : each.node.items["id"].end] for each in model.steps
+    ]
+    for each in found:
+        assert each["range"]["start"]["line"] <= each["selectionRange"]["start"]["line"]
+    inner = [each["name"] for step in steps for each in step["children"] if each["kind"] == 12]
+    assert inner == [step.id for each in models(name)[1:] for step in each.steps]
+
+
+@flows
+def test_diagnostics_are_those_of_validate(editor: Editor, command: Stepflow, name: str) -> None:
+    """A fault of each kind at the same place, with the same words."""
+    text = FLOWS[name].replace("/builtin/noop", "/builtin/nop", 1).replace("$step", "$stepp", 1)
+    editor.replace(name, text)
+    path = command.folder / "faulty" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(text.encode())
+    done = command("validate", "--offline", str(path), "-o", "json")
+    wanted = [
+        (each["kind"], each["line"], f"{each['message']}{' (' + each['hint'] + ')' if each['hint'] else ''}")
+        for each in json.loads(done.stdout)
+    ]
+    found = [(each["code"], each["range"]["start"]["line"] + 1, each["message"]) for each in editor.diagnostics(name)]
+    assert sorted(found) == sorted(wanted)
+    assert wanted
+
+
+@flows
+def test_quick_fixes_and_all_fixes(editor: Editor, command: Stepflow, name: str) -> None:
+    """The corrections of `validate --fix` are offered at their place, and all at once."""
+    text = FLOWS[name].replace("component", "compoment", 1).replace("$step", "$stepp", 1)
+    uri = editor.uri(name)
+    editor.replace(name, text)
+    fixes = editor.about("codeAction", name, range=WHOLE, context={"diagnostics": []})
+    assert all(each["kind"] == "quickfix" and each["diagnostics"] for each in fixes)
+    first = next(each for each in fixes if "compoment" in each["title"])
+    assert applied(text, first["edit"]["changes"][uri]) == FLOWS[name].replace("$step", "$stepp", 1)
+    path = command.folder / "faulty" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(text.encode())
+    command("validate", "--offline", "--fix", str(path))
+    context = {"diagnostics": [], "only": ["source.fixAll"]}
+    [every] = editor.about("codeAction", name, range=WHOLE, context=context)
+    assert applied(text, every["edit"]["changes"][uri]) == path.read_bytes().decode()
+
+
+def test_a_name_that_a_hint_suggests_is_offered_though_it_is_not_clear(editor: Editor) -> None:
+    text = PLAIN.replace("$step: ask, path: $.mess", "$step: aks, path: $.mess")
+    editor.replace("plain.yaml", text)
+    actions = editor.about("codeAction", "plain.yaml", range=WHOLE, context={"diagnostics": []})
+    [each] = [each for each in actions if "aks" in each["title"]]
+    assert each["title"] == "Replace aks with ask"
+    assert applied(text, each["edit"]["changes"][editor.uri("plain.yaml")]) == PLAIN
+
+
+def test_only_the_range_counts(editor: Editor) -> None:
+    editor.replace("plain.yaml", PLAIN.replace("component", "compoment"))
+    line = PLAIN[: PLAIN.index("component")].count("\n")
+    where = {"start": {"line": line, "character": 5}, "end": {"line": line, "character": 5}}
+    assert len(editor.about("codeAction", "plain.yaml", range=where, context={"diagnostics": []})) == 1
+    only = {"diagnostics": [], "only": ["refactor"]}
+    assert editor.about("codeAction", "plain.yaml", range=WHOLE, context=only) == []
+
+
+def test_the_schema_of_the_flow_is_used_at_once(editor: Editor) -> None:
+    editor.replace("typed.yaml", TYPED.replace("$input: $.count", "$input: $.cuont"))
+    assert "unknown-input" in editor.rules("typed.yaml")
