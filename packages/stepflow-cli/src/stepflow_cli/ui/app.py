@@ -120,11 +120,15 @@ def _files() -> dict[str, tuple[bytes, str]]:
     from stepflow_client.drawing.charts import CHART_STYLE
     from stepflow_client.drawing.html import TREE_STYLE
     from stepflow_client.drawing.svg import STYLE
+    from stepflow_client.drawing.theme import MARK, STATUS_STYLE, THEME_STYLE
 
     found = {path.name: (path.read_bytes(), _TYPES[path.suffix]) for path in _STATIC.iterdir() if path.suffix in _TYPES}
     # One request for all styles. `base.css` is first, because the others change what it says.
-    styles = [found.pop(path.name)[0] for path in sorted(_STATIC.glob("*.css"))]
-    found["ui.css"] = (b"".join([(STYLE + CHART_STYLE + TREE_STYLE).encode(), *styles]), "text/css")
+    paths = sorted(_STATIC.glob("*.css"), key=lambda path: (path.name != "base.css", path.name))
+    styles = [found.pop(path.name)[0] for path in paths]
+    shared = THEME_STYLE + STATUS_STYLE + STYLE + CHART_STYLE + TREE_STYLE
+    found["ui.css"] = (b"".join([shared.encode(), *styles]), "text/css")
+    found["icon.svg"] = (MARK.encode(), _TYPES[".svg"])
     return found
 
 

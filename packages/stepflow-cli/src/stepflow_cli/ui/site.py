@@ -13,6 +13,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from ..output.tables import short_ids
 from .following import Followers, Health
 from .security import FormTokens
 
@@ -97,6 +98,7 @@ def environment() -> Environment:
     from stepflow_client._base.text import fine_duration, short_json, visible
     from stepflow_client.drawing.html import json_tree
     from stepflow_client.drawing.labels import cut
+    from stepflow_client.drawing.theme import MARK, STATUSES
 
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -105,6 +107,8 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.globals["mark"] = Markup(MARK.replace("<svg ", '<svg aria-hidden="true" '))  # noqa: S704
+    templates.globals["statuses_with_look"] = STATUSES
     templates.filters["shown"] = lambda value: visible("" if value is None else str(value))
     templates.filters["cut"] = lambda value, longest=40: cut("" if value is None else str(value), longest)
     templates.filters["lines"] = _lines
@@ -114,6 +118,7 @@ def environment() -> Environment:
     templates.filters["tree"] = lambda value, most=300: Markup(visible(json_tree(value, most=most)))  # noqa: S704
     templates.filters["short"] = lambda value, longest=100: visible(short_json(value, longest))
     templates.filters["query"] = _query
+    templates.filters["short_ids"] = short_ids
     return templates
 
 

@@ -13,22 +13,22 @@ from typing import Any, TypeAlias
 
 from .._base.text import short_json, visible, visible_lines
 from .._data.expressions import Path
+from .theme import THEME_STYLE
 
 __all__ = ["PAGE_STYLE", "TREE_STYLE", "json_tree", "page"]
 
 Link: TypeAlias = Callable[[Path, int], str]
 """Returns the URL of a part of a value, for its path and its first entry to show."""
 
-PAGE_STYLE = """
-:root{color-scheme:light dark;--bg:#fff;--text:#0f172a;--soft:#475569;--line:#cbd5e1;--panel:#f8fafc;--bad:#b91c1c;
---good:#15803d;--run:#1d4ed8}
-@media (prefers-color-scheme:dark){:root{--bg:#0f172a;--text:#f1f5f9;--soft:#cbd5e1;--line:#334155;--panel:#1e293b;
---bad:#f87171;--good:#4ade80;--run:#60a5fa}}
-body{background:var(--bg);color:var(--text);font:14px/1.5 system-ui,"DejaVu Sans",sans-serif;margin:0 auto;
-padding:16px 24px;max-width:1400px}
-h1{font-size:20px;overflow-wrap:anywhere}h2{font-size:16px;margin-top:28px;border-bottom:1px solid var(--line)}
+PAGE_STYLE = (
+    THEME_STYLE
+    + """
+body{background:var(--bg);color:var(--text);font:var(--text-3)/1.5 var(--sans);margin:0 auto;
+padding:var(--space-4) var(--space-5);max-width:1400px}
+h1{font-size:var(--text-5);overflow-wrap:anywhere}h2{font-size:var(--text-4)}
 .scroll{overflow:auto;max-width:100%}
 """
+)
 """The style of all pages."""
 
 

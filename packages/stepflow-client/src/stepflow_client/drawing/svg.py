@@ -11,20 +11,29 @@ from .._base.text import visible
 from .graph import FlowGraph, GraphEdge, GraphNode, SubFlow
 from .labels import columns, cut, edge_label, node_lines, node_title
 from .layout import COLUMN, LINE, Box, DrawingUnavailableError, Layout, Route, lay_out
+from .theme import DARK, LIGHT, MONO, properties
 
 __all__ = ["STYLE", "png", "svg"]
 
 _COLOURS = ("#2563eb", "#c2410c", "#15803d", "#9333ea", "#be123c", "#0e7490", "#a16207", "#4b5563")
 
+
+def _colours(theme: Mapping[str, str]) -> str:
+    names = {"bg": "surface", "box": "bg", "line": "edge", "text": "text", "soft": "soft", "group": "panel"}
+    names |= {"completed": "good", "failed": "bad", "running": "run", "cancelled": "soft", "not_run": "soft"}
+    return properties({name: theme[colour] for name, colour in names.items()}, "sf-")
+
+
 STYLE = (
     """
-.sf{--sf-bg:#fff;--sf-box:#f8fafc;--sf-line:#64748b;--sf-text:#0f172a;--sf-soft:#475569;--sf-group:#eef2f7;
---sf-completed:#15803d;--sf-failed:#b91c1c;--sf-running:#1d4ed8;--sf-cancelled:#6b7280;--sf-not_run:#6b7280;background:var(--sf-bg);
-font-size:12px;
-font-family:ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace}
-@media (prefers-color-scheme:dark){.sf{--sf-bg:#0f172a;--sf-box:#1e293b;--sf-line:#94a3b8;--sf-text:#f1f5f9;
---sf-soft:#cbd5e1;--sf-group:#172033;--sf-completed:#4ade80;--sf-failed:#f87171;--sf-running:#60a5fa;
---sf-cancelled:#9ca3af;--sf-not_run:#9ca3af}}
+.sf{"""
+    + _colours(LIGHT)
+    + """background:var(--sf-bg);font-size:12px;font-family:"""
+    + MONO
+    + """}
+@media (prefers-color-scheme:dark){.sf{"""
+    + _colours(DARK)
+    + """}}
 .sf text{fill:var(--sf-text);text-anchor:middle;dominant-baseline:central}
 .sf .sf-soft,.sf .sf-edge text{fill:var(--sf-soft);font-size:11px}.sf .sf-name{font-weight:600}
 .sf .sf-node rect{fill:var(--sf-box);stroke:var(--sf-line);stroke-width:1.2}
