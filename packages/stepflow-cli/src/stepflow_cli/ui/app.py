@@ -24,7 +24,7 @@ from .following import Followers, Health
 from .pictures import flow_picture
 from .security import CHECK, Addresses, FormTokens, Guard, Sessions
 from .site import Site, environment, site_of
-from .views import actions, flows, live, run, runs, start
+from .views import actions, flows, live, run, runs, start, values
 
 if TYPE_CHECKING:
     from stepflow_client import StepflowClient
@@ -38,6 +38,9 @@ _ROUTES = [
     Route("/runs", runs.list_page),
     Route("/runs/{run_id}", run.run_page),
     Route("/runs/{run_id}/items/{index:int}", run.item_page),
+    Route("/runs/{run_id}/steps/{step:path}", run.step_page),
+    Route("/runs/{run_id}/value", values.value_page),
+    Route("/runs/{run_id}/output.json", values.output_json),
     Route("/runs/{run_id}/flow", run.run_flow_page),
     Route("/runs/{run_id}/cancel", actions.cancel, methods=["POST"]),
     Route("/runs/{run_id}/rerun", actions.rerun, methods=["POST"]),

@@ -34,6 +34,8 @@ class Site:
     health: Health
     inputs: dict[str, Any] = field(default_factory=dict)
     """The inputs of the newest runs started here, for use if the history is off."""
+    items: dict[tuple[str, int], Any] = field(default_factory=dict)
+    """The finished items that were shown last, by run id and index; see `reports`."""
     reruns: dict[str, Any] = field(default_factory=dict)
     """Prepared reruns, each with its own key."""
 
@@ -115,7 +117,7 @@ def environment() -> Environment:
     templates.filters["at"] = _at
     templates.filters["duration"] = fine_duration
     # `json_tree` escapes its values; its own HTML contains nothing that `visible` changes.
-    templates.filters["tree"] = lambda value, most=300: Markup(visible(json_tree(value, most=most)))  # noqa: S704
+    templates.filters["tree"] = lambda value, most=300, **more: Markup(visible(json_tree(value, most=most, **more)))  # noqa: S704
     templates.filters["short"] = lambda value, longest=100: visible(short_json(value, longest))
     templates.filters["query"] = _query
     templates.filters["short_ids"] = short_ids

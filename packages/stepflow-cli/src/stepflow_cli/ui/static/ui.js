@@ -3,6 +3,9 @@
 import { follow } from "./follow.js";
 import "./copy.js";
 import "./editor.js";
+import "./panel.js";
+import "./graph.js";
+import "./values.js";
 import "./times.js";
 
 document.documentElement.dataset.scripted = "";
