@@ -48,7 +48,7 @@ async def value_page(request: Request) -> Response:
         urls=shown.urls,
         step_id=shown.step_id,
         of=shown.of,
-        path=shown.path,
+        here=shown.path,
         above=[(write_path(shown.path[:end]), shown.path[:end]) for end in range(len(shown.path) + 1)],
         value=shown.value,
         start=int(start) if start.isdecimal() and len(start) < 10 else 0,
