@@ -34,8 +34,8 @@ class Site:
     health: Health
     inputs: dict[str, Any] = field(default_factory=dict)
     """The inputs of the newest runs started here, for use if the history is off."""
-    items: dict[tuple[str, int], Any] = field(default_factory=dict)
-    """The finished items that were shown last, by run id and index; see `reports`."""
+    last_item: Any = None
+    """What was read of the finished item that was shown last; see `reports`."""
     reruns: dict[str, Any] = field(default_factory=dict)
     """Prepared reruns, each with its own key."""
 

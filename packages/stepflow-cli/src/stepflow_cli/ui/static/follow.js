@@ -16,7 +16,8 @@ async function refresh(stream) {
   try {
     do {
       isStale = false;
-      const response = await fetch(location.href, { credentials: "same-origin" });
+      const url = location.href;
+      const response = await fetch(url, { credentials: "same-origin" });
       if (response.status === 401) {
         stream.close();
         say("This page belongs to a 'stepflow ui' that has ended. Open the link of the new one.");
@@ -27,6 +28,11 @@ async function refresh(stream) {
         return;
       }
       const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+      // Another step was selected meanwhile.
+      if (url !== location.href) {
+        isStale = true;
+        continue;
+      }
       if (response.ok && !document.getElementById("again")) {
         takeOver(fresh);
       } else if (response.ok) {
