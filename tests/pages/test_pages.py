@@ -94,7 +94,7 @@ def test_pictures(open_page: Any, name: str, scheme: str) -> None:
             assert apart, f"{text!r} overlaps {other!r}"
     assert page.title() != "stolen"
     colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert colour == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(15, 23, 42)")
+    assert colour == ("rgb(245, 246, 248)" if scheme == "light" else "rgb(13, 16, 23)")
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +148,7 @@ client.wait_run(run_id, timeout=60)
                 "get_run_arguments(run_id)",
             ),
             *("get_run_steps(run_id)", "get_run_steps(run_id)[0]", "get_run_flow(run_id)", "list_runs()"),
+            *("map(flow, [{'q': 1}] * 3).__next__()", "get_results(run_id)"),
             *("list_components()", "list_components()[0]", "validate(flow)", "run(flow, {'q': 'x' * 100_000})"),
         )
     ),
@@ -176,6 +177,8 @@ flow = {flow!r}
     "client.run(flow, {'ms': 1500}, progress=True)",
     "list(client.map(flow, [{'ms': 1}] * 40, progress=True))[-1].status.value",
     "client.get_run_steps(client.run(flow, {'ms': 20}).run_id, include_times=True)",
+    "list(client.map(flow, [{'ms': 1}, {'ms': 'not a number'}]))",
+    "from stepflow_client.drawing import gather; gather(client, client.run(flow, {'ms': 'not a number'}).run_id)",
     "client.run(flow, {'ms': 'not a number'}).raise_for_failure()",
 )
 STYLE = """
@@ -211,10 +214,10 @@ def test_a_notebook_with_progress_and_an_error(open_page: Any, server: StepflowR
     page = open_page(as_page(notebook))
     expect(page.locator("progress")).to_have_count(2)
     assert page.evaluate("[...document.querySelectorAll('progress')].map(each => each.value)") == [1, 1]
-    expect(page.locator("th", has_text="duration")).to_have_count(1)
+    expect(page.locator("th", has_text="duration")).to_have_count(4)
     error = page.locator(".error")
     expect(error).to_contain_text("RunFailedError: run")
-    expect(error).to_contain_text("Cell In[5], line 1")
+    expect(error).to_contain_text("Cell In[7], line 1")
     assert len(error.inner_text().splitlines()) < 12
     for width in (360, 1280):
         page.set_viewport_size({"width": width, "height": 900})

@@ -14,6 +14,7 @@ from .._data.declared import declared_schema
 from .._data.secrets import Secrets, secrets_of
 from ..flows.account import accounts_of
 from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
+from ..types.shown import Shown
 from .charts import StepTime
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ __all__ = ["ReportData", "masked", "masked_arguments"]
 
 
 @dataclass(frozen=True)
-class ReportData:
+class ReportData(Shown):
     """The data of a report of one run. Known values of secret variables are replaced by `***`."""
 
     run: RunDetails
