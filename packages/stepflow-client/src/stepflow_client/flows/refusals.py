@@ -22,9 +22,7 @@ def hint_of(message: str) -> str | None:
     if "no heartbeat received" not in message:
         return None
     # The report of such a worker is refused, and the server waits for it in vain (seen up to 0.13).
-    return (
-        "the worker has crashed, or its output is larger than 4 MB: put large outputs into blobs and return their ids"
-    )
+    return "the worker has crashed, or its output is larger than 4 MB: put large outputs into blobs, return their ids"
 
 
 def has_schema(component: str) -> bool:
