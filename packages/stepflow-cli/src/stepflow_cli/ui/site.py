@@ -100,7 +100,7 @@ def environment() -> Environment:
     from stepflow_client._base.text import fine_duration, short_json, visible
     from stepflow_client.drawing.html import json_tree
     from stepflow_client.drawing.labels import cut
-    from stepflow_client.drawing.theme import MARK, STATUSES
+    from stepflow_client.drawing.theme import HIDDEN_MARK, STATUSES
 
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -109,7 +109,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.globals["mark"] = Markup(MARK.replace("<svg ", '<svg aria-hidden="true" '))  # noqa: S704
+    templates.globals["mark"] = Markup(HIDDEN_MARK)  # noqa: S704
     templates.globals["statuses_with_look"] = STATUSES
     templates.filters["shown"] = lambda value: visible("" if value is None else str(value))
     templates.filters["cut"] = lambda value, longest=40: cut("" if value is None else str(value), longest)
