@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -11,8 +10,9 @@ from typing import Any
 
 from .._base.text import cut, fine_duration, short_json, visible, visible_lines
 from .._data.arguments import check_instances
+from .._rules.failure_groups import failure_groups
 from ..types import RunArguments, RunItem, StepDetails
-from .charts import CHART_STYLE, Bar, StepTime, histogram, item_times, percentile, timeline
+from .charts import CHART_STYLE, Bar, ItemTime, StepTime, histogram, item_times, percentile, timeline
 from .graph import flow_graph
 from .html import PAGE_STYLE, TREE_STYLE, json_tree, page
 from .layout import DrawingUnavailableError
@@ -20,7 +20,7 @@ from .report_data import ReportData
 from .svg import STYLE, svg
 from .text import mermaid
 
-__all__ = ["bars_of", "report_page", "statuses_of"]
+__all__ = ["bars_of", "latency", "report_page", "statuses_of"]
 
 _STYLE = """
 table{border-collapse:collapse;font-size:13px;max-width:100%}th,td{border-bottom:1px solid var(--line);padding:4px 10px;
@@ -72,9 +72,9 @@ def _sections(report: ReportData, number: int) -> Iterator[str]:
     errors = _errors(report.items)
     if errors:
         yield _section("Errors", errors)
-    latency = _latency(report)
-    if latency:
-        yield _section("Latency of items", latency)
+    durations = latency(item_times(report.times))
+    if durations:
+        yield _section("Latency of items", durations)
     if report.steps:
         yield _section("Steps", _steps(report))
     inputs = report.given.inputs if report.given is not None else None
@@ -227,28 +227,23 @@ def bars_of(report: ReportData, *, until: datetime | None = None) -> list[Bar]:
 
 
 def _errors(items: Sequence[RunItem]) -> str:
-    groups: dict[tuple[str, str, str], list[RunItem]] = defaultdict(list)
-    for item in items:
-        if item.result is not None and item.result.error is not None:
-            error = item.result.error
-            code = error.code.value if error.code else ""
-            # Messages that differ only in numbers and quoted texts count as the same error.
-            pattern = re.sub(r"\d+|'[^']*'|\"[^\"]*\"", "#", error.message)
-            groups[error.step_id or "", code, pattern].append(item)
     rows = []
-    for (step, code, _), found in sorted(groups.items(), key=lambda group: -len(group[1])):
-        which = ", ".join(str(item.index) for item in found[:10]) + (", …" if len(found) > 10 else "")
-        error = found[0].result.error if found[0].result else None
-        message = f"<div>{_message(error.message[:1000])}</div>" if error else ""
-        cause = (
-            f"<details><summary>cause</summary>{json_tree(error.details)}</details>" if error and error.details else ""
-        )
-        rows.append(_row(str(len(found)), _text(step), _text(code), message + cause, f"<span>{which}</span>"))
+    for group in failure_groups(items):
+        which = ", ".join(map(str, group.indexes[:10])) + (", …" if len(group.items) > 10 else "")
+        message = f"<div>{_message(group.error.message[:1000])}</div>"
+        details = group.error.details
+        cause = f"<details><summary>cause</summary>{json_tree(details)}</details>" if details else ""
+        count, step, code = str(len(group.items)), _text(group.step_id or ""), _text(group.code)
+        rows.append(_row(count, step, code, message + cause, f"<span>{which}</span>"))
     return _table(("count", "step", "code", "message of the first", "items"), rows) if rows else ""
 
 
-def _latency(report: ReportData) -> str:
-    times = item_times(report.times)
+def latency(times: Sequence[ItemTime]) -> str:
+    """Return percentiles and a histogram of the durations of items, as HTML; empty for fewer than two items.
+
+    Args:
+        times: The times of the items.
+    """
     if len(times) < 2:
         return ""
     seconds = sorted(item.seconds for item in times)
