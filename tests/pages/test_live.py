@@ -7,6 +7,7 @@ from typing import Any
 from playwright.sync_api import expect
 from stepflow_client import StepflowRuntime
 
+from tests.pages.conftest import shot
 from tests.pages.test_ui import FORM, Seen, server, tab
 
 __all__ = ["server", "tab"]
@@ -110,3 +111,84 @@ def test_what_a_script_has_changed_stays_until_the_server_changes_it(tab: Seen, 
     }""")
     expect(page.locator("#items tbody th")).to_have_text(["2", "1"])
     assert page.evaluate("document.activeElement.textContent") == "2"
+
+
+CRAWL: dict[str, Any] = {
+    "name": "crawl",
+    "steps": [
+        {"id": "wait", "component": "/builtin/sleep", "input": {"duration_ms": {"$input": "ms"}}},
+        {"id": "fetch", "component": "/builtin/noop", "input": [{"$input": "url"}, {"$step": "wait"}]},
+    ],
+    "output": {"$step": "fetch"},
+}
+
+
+def test_a_batch_of_a_thousand_counts_while_it_runs(tab: Seen, server: StepflowRuntime) -> None:
+    inputs = [{"ms": 300, "url": "u"} if number % 10 else {"ms": 300} for number in range(1_000)]
+    run_id = server.sync_client.submit(CRAWL, inputs, max_concurrency=20)
+    tab.page.goto("about:blank")
+    devtools = tab.context.new_cdp_session(tab.page)
+    devtools.send("Network.enable")
+    moved: list[int] = []
+    devtools.on("Network.dataReceived", lambda data: moved.append(data["dataLength"]))
+    page = tab.go(f"/runs/{run_id}")
+    page.evaluate("""() => {
+        window.counts = new Set();
+        const note = () => counts.add(document.querySelector('[data-text]')?.textContent.split(' done')[0]);
+        new MutationObserver(note).observe(document.getElementById('summary'), {
+            subtree: true, childList: true, characterData: true,
+        });
+    }""")
+    expect(page.locator("#grid .cells a")).to_have_count(1_000)
+    expect(page.locator("#grid a.completed").nth(99)).to_be_attached(timeout=30_000)
+    expect(page.locator("#grid a.failed").first).to_be_attached()
+    assert page.locator("#summary .status").inner_text() == "running"
+    shot(page, "batch-running")
+    expect(page.locator("#summary .status")).to_have_text("failed", timeout=60_000)
+    assert page.evaluate("counts.size") >= 20
+    assert sum(moved) < 300_000
+    expect(page.locator("#grid a.completed")).to_have_count(900)
+    expect(page.locator("#grid a.failed")).to_have_count(100)
+    expect(page.locator("#failures li")).to_have_count(1)
+    expect(page.locator("#durations svg")).to_have_count(1)
+    shot(page, "batch-ended")
+    # One Tab reaches the grid, arrow keys go through it, and each cell is a link.
+    page.locator("#grid a").first.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate("document.activeElement.className") in ("completed", "failed")
+    page.keyboard.press("Home")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("Item 0 of 1000")
+
+
+def test_new_runs_wait_while_somebody_is_in_the_list(tab: Seen, server: StepflowRuntime) -> None:
+    client = server.sync_client
+    flow = {"name": "waits", "steps": [], "output": 1}
+    first = [client.submit(flow) for _ in range(3)]
+    page = tab.go("/runs?flow=waits")
+    rows = page.locator("#list tbody tr")
+    expect(rows).to_have_count(3)
+    link = page.locator(f'#list a[href="/runs/{first[0]}"]').first
+    link.focus()
+    for _ in range(2):
+        client.submit(flow)
+    expect(page.locator("#waiting")).to_have_text("2 new runs", timeout=30_000)
+    expect(rows).to_have_count(3)
+    client.submit(flow)
+    expect(page.locator("#waiting")).to_have_text("3 new runs", timeout=30_000)
+    assert page.evaluate("document.activeElement.pathname") == f"/runs/{first[0]}"
+    shot(page, "waiting")
+    page.locator("#waiting").click()
+    expect(rows).to_have_count(6)
+    expect(page.locator("#waiting")).to_be_hidden()
+    # Under the pointer they wait as well, and come when it leaves.
+    page.evaluate("document.activeElement.blur()")
+    rows.first.hover()
+    client.submit(flow)
+    expect(page.locator("#waiting")).to_have_text("1 new run", timeout=30_000)
+    page.mouse.move(1, 1)
+    expect(rows).to_have_count(7)
+    # A click beside the link opens the run, too.
+    rows.first.locator("td").nth(1).click()
+    page.wait_for_url("**/runs/*")

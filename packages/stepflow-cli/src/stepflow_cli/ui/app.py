@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 
 from ..signals import TERMINATION
 from .following import Followers, Health
+from .listing import Listings
 from .pictures import flow_picture
 from .security import CHECK, Addresses, FormTokens, Guard, Sessions
 from .site import Site, environment, site_of
@@ -95,8 +96,9 @@ def application(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with client() as opened:
-            followers = Followers(opened)
-            app.state.site = Site(opened, environment(), forms, followers, Health(opened))
+            health = Health(opened)
+            followers = Followers(opened, health)
+            app.state.site = Site(opened, environment(), forms, followers, health, Listings(opened))
             # The first picture takes a second, so it is drawn before a run is opened.
             warming = asyncio.create_task(run_in_threadpool(flow_picture, _SMALL_FLOW))
             try:

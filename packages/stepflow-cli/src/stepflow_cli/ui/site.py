@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from .following import Followers, Health
+from .listing import Listings
 from .security import FormTokens
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Site:
     forms: FormTokens
     followers: Followers
     health: Health
+    listings: Listings
     inputs: dict[str, Any] = field(default_factory=dict)
     """The inputs of the newest runs started here, for use if the history is off."""
     reruns: dict[str, Any] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 // Follows what happens on the server.
 
 import { say } from "./notice.js";
-import { takeOver } from "./patch.js";
+import { takeOverList } from "./list.js";
 
 let isShown = false;
 let isFetching = false;
@@ -28,7 +28,7 @@ async function refresh(stream) {
       }
       const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
       if (response.ok && !document.getElementById("again")) {
-        takeOver(fresh);
+        takeOverList(fresh);
       } else if (response.ok) {
         location.reload();
         return;
@@ -47,7 +47,7 @@ async function refresh(stream) {
   }
 }
 
-export function follow(url) {
+export function follow(url, showProgress) {
   const stream = new EventSource(url);
   let wasDown = false;
   stream.addEventListener("open", () => {
@@ -63,13 +63,14 @@ export function follow(url) {
     wasDown = isDown;
   });
   stream.addEventListener("change", () => refresh(stream));
+  stream.addEventListener("progress", (message) => showProgress(JSON.parse(message.data)));
   stream.addEventListener("error", () => {
     wasDown = true;
     if (stream.readyState === EventSource.CLOSED) {
       // Refused: the server was away, or this session is over. A closed stream does not try again by itself.
       say("The connection to 'stepflow ui' is lost. Trying again.");
       refresh(stream);
-      setTimeout(() => follow(url), 3000);
+      setTimeout(() => follow(url, showProgress), 3000);
     } else {
       say("The connection to 'stepflow ui' is lost. Trying again.");
     }

@@ -1,6 +1,11 @@
 // Keeps an open page as it is on the server. Pages can be read without it.
 
+// First, because it remembers the page as the server has sent it.
 import { follow } from "./follow.js";
+import { showBatch } from "./batch.js";
+import { showRuns } from "./list.js";
 import "./editor.js";
+import "./keys.js";
 
-if (document.body.dataset.live) follow(document.body.dataset.live);
+const { live } = document.body.dataset;
+if (live) follow(live, (data) => (data.runs ? showRuns(data.runs) : showBatch(data)));

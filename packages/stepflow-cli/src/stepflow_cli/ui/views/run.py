@@ -29,6 +29,7 @@ async def run_page(request: Request) -> Response:
 
 
 async def _show_run(request: Request, site: Site, run: RunDetails, items: list[RunItem]) -> Response:
+    live = await site.followers.live_path(run)
     stored = await flow_of(site, run)
     report = await report_of(site, run, items, await steps_of(site, run), stored)
     given = await given_of(site, run, stored)
@@ -45,7 +46,7 @@ async def _show_run(request: Request, site: Site, run: RunDetails, items: list[R
         picture=await run_in_threadpool(picture_of, report),
         timeline=await run_in_threadpool(timeline_of, report),
         can_rerun=run.is_finished and run.status.value in ("failed", "cancelled", "recovery_failed"),
-        live="" if run.is_finished else f"/live/runs/{run.run_id}",
+        live=live,
     )
 
 
@@ -59,6 +60,7 @@ async def item_page(request: Request) -> Response:
     index = request.path_params["index"]
     if index >= len(items):
         raise NotFoundError(f"run {run.run_id} has no item {index}", status_code=404)
+    live = await site.followers.live_path(run)
     stored = await flow_of(site, run)
     steps = await steps_of(site, run, index)
     report = await report_of(site, run, [items[index]], steps, stored, is_timed=len(items) <= MOST_DRAWN_ITEMS)
@@ -75,7 +77,7 @@ async def item_page(request: Request) -> Response:
         times={each.step_id: each for each in report.times if each.item_index == index and report.was_run(each)},
         account=account_of(report),
         picture=await run_in_threadpool(picture_of, report),
-        live="" if run.is_finished else f"/live/runs/{run.run_id}",
+        live=live and f"{live}?item={index}",
     )
 
 
