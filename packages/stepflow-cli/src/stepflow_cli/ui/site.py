@@ -13,6 +13,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from .finding import Finder
 from .following import Followers, Health
 from .listing import Listings
 from .security import FormTokens
@@ -33,6 +34,7 @@ class Site:
     followers: Followers
     health: Health
     listings: Listings
+    finder: Finder
     inputs: dict[str, Any] = field(default_factory=dict)
     """The inputs of the newest runs started here, for use if the history is off."""
     reruns: dict[str, Any] = field(default_factory=dict)

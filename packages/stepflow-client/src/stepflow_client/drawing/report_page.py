@@ -249,7 +249,8 @@ def latency(times: Sequence[ItemTime]) -> str:
     seconds = sorted(item.seconds for item in times)
     parts = {"50 %": 0.5, "90 %": 0.9, "95 %": 0.95, "99 %": 0.99, "slowest": 1.0}
     table = _table(list(parts), [_row(*(fine_duration(percentile(seconds, part)) for part in parts.values()))])
-    return f'{table}<div class="scroll">{histogram(seconds)}</div>'
+    region = 'class="scroll" tabindex="0" role="region" aria-label="Histogram of durations"'
+    return f"{table}<div {region}>{histogram(seconds)}</div>"
 
 
 def _by_step(times: Sequence[StepTime]) -> dict[str, list[StepTime]]:

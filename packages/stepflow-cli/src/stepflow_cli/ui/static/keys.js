@@ -51,7 +51,7 @@ function go(selector, by) {
 function find() {
   const field = document.querySelector("input[type=search]");
   if (!field) location.assign("/runs#find");
-  else field.focus();
+  else field.select();
 }
 
 const ACTIONS = {

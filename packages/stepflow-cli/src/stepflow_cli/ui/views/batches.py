@@ -55,7 +55,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails, items: Seque
         codes=codes,
         states=STATES,
         changes=changes(b"", codes),
-        counts=Counter(STATES[code] for code in codes).most_common(),
+        counts=_counts_of(codes, is_finished=run.is_finished),
         progress=numbers_of(progress) if progress is not None else None,
         has_events=(await site.client.server_info()).capabilities.get("events"),
         groups=groups[:_MOST_GROUPS],
@@ -73,6 +73,13 @@ async def show_batch(request: Request, site: Site, run: RunDetails, items: Seque
         can_rerun=run.is_finished and run.status.value in ("failed", "cancelled", "recovery_failed"),
         live=live,
     )
+
+
+def _counts_of(codes: bytes, *, is_finished: bool) -> list[tuple[str, int]]:
+    """Return the number of items in each state; while they change, of those that may come too."""
+    counts = Counter(codes)
+    may_come = () if is_finished else STATES[:-1]
+    return [(state, counts[code]) for code, state in enumerate(STATES) if counts[code] or state in may_come]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from ..finding import Found
 from ..listing import PAGE
 from ..site import Site, site_of
 
@@ -26,7 +27,7 @@ async def home(request: Request) -> Response:
 
 def filters_of(request: Request) -> dict[str, str]:
     """Return the filters of the list of runs from the URL."""
-    names = ("status", "flow", "since", "until", "all")
+    names = ("q", "status", "flow", "since", "until", "all")
     return {name: request.query_params[name].strip() for name in names if request.query_params.get(name, "").strip()}
 
 
@@ -53,10 +54,17 @@ async def list_page(request: Request) -> Response:
     """Show runs, newest first."""
     from stepflow_client import InvalidArgumentError
 
+    from ...output.tables import short_ids
+
     site, filters, page = site_of(request), filters_of(request), number_of(request, "page")
     wrong = ""
+    found = Found()
     try:
-        runs = await site.listings.page(filters, page)
+        if "q" in filters:
+            found = await site.finder.find(filters["q"], filters)
+            runs = found.runs[(page - 1) * PAGE :]
+        else:
+            runs = await site.listings.page(filters, page)
     except InvalidArgumentError as error:
         runs, wrong = [], error.message
     return site.page(
@@ -64,17 +72,34 @@ async def list_page(request: Request) -> Response:
         "runs",
         400 if wrong else 200,
         runs=runs[:PAGE],
+        short=short_ids([run.run_id for run in runs[:PAGE]]),
         has_more=len(runs) > PAGE,
         number=page,
         filters=filters,
         statuses=STATUSES,
         wrong=wrong,
-        searched="",
-        found={},
+        found=found,
         progress={run_id: numbers_of(each) for run_id, each in (await progress_of(site, runs)).items()},
         now=site.health.now,
-        live=f"/live/runs{_query(filters)}",
+        # What was found does not change by itself: searching again for each new run would cost too much.
+        live="/live" if "q" in filters else f"/live/runs{_query(filters)}",
     )
+
+
+async def whole_id(request: Request) -> Response:
+    """Redirect from the beginning of a run id to the run, or to the runs that it may be."""
+    from urllib.parse import quote, urlencode
+
+    from stepflow_client import NotFoundError
+
+    beginning, rest = request.path_params["beginning"], request.path_params.get("rest")
+    found = await site_of(request).finder.beginning_with(beginning)
+    if not found:
+        raise NotFoundError(f"no run's id begins with {beginning}", status_code=404)
+    if len(found) > 1:
+        return RedirectResponse(f"/runs?{urlencode({'q': beginning})}", status_code=303)
+    path = f"/runs/{found[0]}" if rest is None else f"/runs/{found[0]}/{quote(rest)}"
+    return RedirectResponse(f"{path}?{request.url.query}" if request.url.query else path, status_code=303)
 
 
 def _query(filters: dict[str, str]) -> str:
