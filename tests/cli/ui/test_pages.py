@@ -72,6 +72,11 @@ def words(page: httpx.Response) -> str:
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", page.text)).split())
 
 
+def rows(page: httpx.Response) -> list[int]:
+    """Return the indexes of the items that the table of a page shows."""
+    return [int(index) for index in re.findall(r'<th scope="row"><a href="/runs/[^"]*/items/(\d+)"', page.text)]
+
+
 @pytest.fixture
 def client(newest_server: StepflowRuntime) -> Any:
     return newest_server.sync_client
@@ -184,11 +189,10 @@ def test_the_items_of_a_batch_are_paged(session: httpx.Client, client: Any) -> N
     inputs = [{"name": str(number)} if number % 10 else {} for number in range(230)]
     run_id = client.wait_run(client.submit(flow_file("fails.yaml"), inputs), timeout=60).run_id
     page = session.get(f"/runs/{run_id}")
-    assert len(re.findall(r'href="/runs/[^"]*/items/\d+"', page.text)) == 50
-    last = session.get(f"/runs/{run_id}?page=5")
-    assert re.findall(r'/items/(\d+)"', last.text) == [str(number) for number in range(200, 230)]
+    assert len(rows(page)) == 50
+    assert rows(session.get(f"/runs/{run_id}?page=5")) == list(range(200, 230))
     failed = session.get(f"/runs/{run_id}?status=failed")
-    assert re.findall(r'/items/(\d+)"', failed.text) == [str(number) for number in range(0, 230, 10)]
+    assert rows(failed) == list(range(0, 230, 10))
     assert "23 items, page 1 of 1" in words(failed)
     item = session.get(f"/runs/{run_id}/items/10")
     assert "Item 10 of 230" in words(item)

@@ -14,7 +14,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from ..output.tables import short_ids
+from .finding import Finder
 from .following import Followers, Health
+from .listing import Listings
 from .security import FormTokens
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ class Site:
     forms: FormTokens
     followers: Followers
     health: Health
+    listings: Listings
+    finder: Finder
     inputs: dict[str, Any] = field(default_factory=dict)
     """The inputs of the newest runs started here, for use if the history is off."""
     last_item: Any = None

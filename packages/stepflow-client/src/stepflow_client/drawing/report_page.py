@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -11,8 +10,9 @@ from typing import Any
 
 from .._base.text import cut, fine_duration, short_json, visible, visible_lines
 from .._data.arguments import check_instances
+from .._rules.failure_groups import failure_groups
 from ..types import RunArguments, RunItem, StepDetails
-from .charts import CHART_STYLE, Bar, StepTime, histogram, item_times, percentile, timeline
+from .charts import CHART_STYLE, Bar, ItemTime, StepTime, histogram, item_times, percentile, timeline
 from .folding import worst
 from .graph import flow_graph
 from .html import PAGE_STYLE, TREE_STYLE, json_tree, page
@@ -22,7 +22,7 @@ from .svg import STYLE, svg
 from .text import mermaid
 from .theme import HIDDEN_MARK, STATUS_STYLE, STATUSES
 
-__all__ = ["bars_of", "report_page", "statuses_of"]
+__all__ = ["bars_of", "latency", "report_page", "statuses_of"]
 
 _STYLE = """
 .brand{display:flex;gap:var(--space-2);align-items:center}.brand svg{flex:none;width:28px;height:28px}
@@ -90,9 +90,9 @@ def _sections(report: ReportData, bars: Sequence[Bar], whole: float, number: int
     if bars:
         what = "Timeline" if len(report.items) < 2 else f"Timeline of the {len(bars)} slowest items"
         yield _section(what, _scroll(timeline(bars, whole=whole), "timeline"))
-    latency = _latency(report)
-    if latency:
-        yield _section("Latency of items", latency)
+    durations = latency(item_times(report.times))
+    if durations:
+        yield _section("Latency of items", durations)
     if report.steps:
         yield _section("Steps", _steps(report))
     if is_batch:
@@ -264,25 +264,21 @@ def bars_of(report: ReportData, *, until: datetime | None = None) -> list[Bar]:
 
 
 def _errors(items: Sequence[RunItem]) -> str:
-    groups: dict[tuple[str, str, str], list[RunItem]] = defaultdict(list)
-    for item in items:
-        if item.result is not None and item.result.error is not None:
-            error = item.result.error
-            code = error.code.value if error.code else ""
-            # Messages that differ only in numbers and quoted texts count as the same error.
-            pattern = re.sub(r"\d+|'[^']*'|\"[^\"]*\"", "#", error.message)
-            groups[error.step_id or "", code, pattern].append(item)
     rows = []
-    for (step, code, _), found in sorted(groups.items(), key=lambda group: -len(group[1])):
-        which = ", ".join(str(item.index) for item in found[:10]) + (", …" if len(found) > 10 else "")
-        error = found[0].result.error if found[0].result else None
-        told = f"<div>{_message(error.message[:1000])}</div>{_details(error.details)}" if error else ""
-        rows.append(_row(str(len(found)), _text(step), _text(code), told, f"<span>{which}</span>"))
+    for group in failure_groups(items):
+        which = ", ".join(map(str, group.indexes[:10])) + (", …" if len(group.items) > 10 else "")
+        told = f"<div>{_message(group.error.message[:1000])}</div>{_details(group.error.details)}"
+        count, step, code = str(len(group.items)), _text(group.step_id or ""), _text(group.code)
+        rows.append(_row(count, step, code, told, f"<span>{which}</span>"))
     return _table(("count", "step", "code", "message of the first", "items"), rows) if rows else ""
 
 
-def _latency(report: ReportData) -> str:
-    times = item_times(report.times)
+def latency(times: Sequence[ItemTime]) -> str:
+    """Return percentiles and a histogram of the durations of items, as HTML; empty for fewer than two items.
+
+    Args:
+        times: The times of the items.
+    """
     if len(times) < 2:
         return ""
     seconds = sorted(item.seconds for item in times)

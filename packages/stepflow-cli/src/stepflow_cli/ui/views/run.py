@@ -76,6 +76,7 @@ async def found_item(site: Site, run: RunDetails, index: int) -> ItemReport:
 
 
 async def _show(request: Request, site: Site, run: RunDetails, index: int, step_id: str | None = None) -> Response:
+    live = await site.followers.live_path(run)
     found = await found_item(site, run, index)
     urls = ItemUrls(run.run_id, index, found.total != 1, shows_all=request.query_params.get("show") == "all")
     if step_id is None and request.query_params.get("panel") != "run":
@@ -98,7 +99,7 @@ async def _show(request: Request, site: Site, run: RunDetails, index: int, step_
         creator=await creator_url(site, run),
         reruns=await reruns_of(site, run.run_id),
         can_rerun=run.is_finished and run.status.value in ("failed", "cancelled", "recovery_failed"),
-        live="" if run.is_finished else f"/live/runs/{run.run_id}",
+        live=live and (f"{live}?item={index}" if urls.is_batch else live),
     )
 
 
