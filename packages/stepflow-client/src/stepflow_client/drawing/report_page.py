@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -11,6 +10,7 @@ from typing import Any
 
 from .._base.text import cut, fine_duration, short_json, visible, visible_lines
 from .._data.arguments import check_instances
+from ..flows.failure_groups import failure_groups
 from ..types import RunArguments, RunItem, StepDetails
 from .charts import CHART_STYLE, Bar, StepTime, histogram, item_times, percentile, timeline
 from .graph import flow_graph
@@ -227,23 +227,15 @@ def bars_of(report: ReportData, *, until: datetime | None = None) -> list[Bar]:
 
 
 def _errors(items: Sequence[RunItem]) -> str:
-    groups: dict[tuple[str, str, str], list[RunItem]] = defaultdict(list)
-    for item in items:
-        if item.result is not None and item.result.error is not None:
-            error = item.result.error
-            code = error.code.value if error.code else ""
-            # Messages that differ only in numbers and quoted texts count as the same error.
-            pattern = re.sub(r"\d+|'[^']*'|\"[^\"]*\"", "#", error.message)
-            groups[error.step_id or "", code, pattern].append(item)
     rows = []
-    for (step, code, _), found in sorted(groups.items(), key=lambda group: -len(group[1])):
-        which = ", ".join(str(item.index) for item in found[:10]) + (", …" if len(found) > 10 else "")
-        error = found[0].result.error if found[0].result else None
-        message = f"<div>{_message(error.message[:1000])}</div>" if error else ""
-        cause = (
-            f"<details><summary>cause</summary>{json_tree(error.details)}</details>" if error and error.details else ""
-        )
-        rows.append(_row(str(len(found)), _text(step), _text(code), message + cause, f"<span>{which}</span>"))
+    for group in failure_groups(items):
+        which = ", ".join(map(str, group.indexes[:10])) + (", …" if len(group.items) > 10 else "")
+        error = group.error
+        code = error.code.value if error.code else ""
+        message = f"<div>{_message(error.message[:1000])}</div>"
+        cause = f"<details><summary>cause</summary>{json_tree(error.details)}</details>" if error.details else ""
+        count = str(len(group.items))
+        rows.append(_row(count, _text(error.step_id or ""), _text(code), message + cause, f"<span>{which}</span>"))
     return _table(("count", "step", "code", "message of the first", "items"), rows) if rows else ""
 
 
