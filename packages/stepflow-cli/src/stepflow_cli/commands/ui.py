@@ -84,7 +84,7 @@ def _serve(target: Target, listening: socket.socket, host: str, *, no_open: bool
             if not webbrowser.open(url):
                 print("No browser could be started: open the link yourself.", file=sys.stderr, flush=True)
 
-    serve(listening, target.async_client, host=host, is_exposed=is_exposed, tell=tell)
+    serve(listening, target.async_client, history=target.history, host=host, is_exposed=is_exposed, tell=tell)
 
 
 def _check_extra() -> None:

@@ -19,12 +19,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from ..settings.history import CommandHistory
 from ..signals import TERMINATION
 from .following import Followers, Health
 from .pictures import flow_picture
 from .security import CHECK, Addresses, FormTokens, Guard, Sessions
 from .site import Site, environment, site_of
-from .views import actions, flows, live, run, runs, start
+from .views import actions, change, compare, flows, live, run, runs, start
 
 if TYPE_CHECKING:
     from stepflow_client import StepflowClient
@@ -41,6 +42,9 @@ _ROUTES = [
     Route("/runs/{run_id}/flow", run.run_flow_page),
     Route("/runs/{run_id}/cancel", actions.cancel, methods=["POST"]),
     Route("/runs/{run_id}/rerun", actions.rerun, methods=["POST"]),
+    Route("/runs/{run_id}/change", change.change_page),
+    Route("/runs/{run_id}/change", change.change, methods=["POST"]),
+    Route("/runs/{run_id}/compare", compare.compare_page),
     Route("/reruns/{key}", actions.rerun_page),
     Route("/flows", flows.flows_page),
     Route("/flows", start.store, methods=["POST"]),
@@ -59,6 +63,7 @@ _ROUTES = [
 def application(
     client: Callable[[], StepflowClient],
     *,
+    history: CommandHistory,
     addresses: Addresses,
     sessions: Sessions,
     stopping: asyncio.Event,
@@ -68,6 +73,7 @@ def application(
 
     Args:
         client: Creates the client of the server to show; the client is closed when the application ends.
+        history: The history that this client records its runs in.
         addresses: The accepted hosts and origins.
         sessions: The sessions.
         stopping: Set when streams are to end.
@@ -96,7 +102,7 @@ def application(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with client() as opened:
             followers = Followers(opened)
-            app.state.site = Site(opened, environment(), forms, followers, Health(opened))
+            app.state.site = Site(opened, environment(), forms, followers, Health(opened), history=history)
             # The first picture takes a second, so it is drawn before a run is opened.
             warming = asyncio.create_task(run_in_threadpool(flow_picture, _SMALL_FLOW))
             try:
@@ -104,8 +110,6 @@ def application(
             finally:
                 await followers.close()
                 await warming
-                for each in app.state.site.reruns.values():
-                    each.task.cancel()
 
     app = Starlette(
         routes=[*_ROUTES, Route("/static/{name}", static)],
@@ -185,6 +189,7 @@ def serve(
     listening: socket.socket,
     client: Callable[[], StepflowClient],
     *,
+    history: CommandHistory,
     host: str,
     is_exposed: bool,
     tell: Callable[[str], None],
@@ -194,6 +199,7 @@ def serve(
     Args:
         listening: The listening socket; it is closed at the end.
         client: Creates the client of the Stepflow server.
+        history: The history that this client records its runs in.
         host: The host given to listen on.
         is_exposed: Whether other machines can reach the pages.
         tell: Called with each token that opens the pages; the first call is made when the pages are available.
@@ -204,6 +210,7 @@ def serve(
     sessions = Sessions(tell)
     app = application(
         client,
+        history=history,
         addresses=Addresses(port, names, is_exposed=is_exposed),
         sessions=sessions,
         stopping=stopping,

@@ -159,6 +159,23 @@ def value_of(fields: Sequence[Field], form: Mapping[str, str]) -> dict[str, Any]
     return value
 
 
+def refilled(fields: Sequence[Field], form: Mapping[str, str]) -> list[Field]:
+    """Return fields with the texts that were sent, except those of secrets."""
+    return [replace(each, value="" if each.kind == "secret" else form.get(each.name, "")) for each in fields]
+
+
+def showing(fields: Sequence[Field], value: Any) -> list[Field]:
+    """Return fields set to an object; none if they cannot show all of it."""
+    if not isinstance(value, Mapping):
+        return []
+    shown = [filled(each, value[each.key]) if each.key in value else replace(each, value="") for each in fields]
+    try:
+        is_same = value_of(shown, {each.name: each.value for each in shown}) == value
+    except FormError:
+        return []
+    return shown if is_same else []
+
+
 def _read(field: Field, text: str) -> Any:
     if field.kind in ("text", "long", "secret"):
         return text

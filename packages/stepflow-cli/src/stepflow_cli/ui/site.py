@@ -13,11 +13,13 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from ..settings.history import CommandHistory
 from .following import Followers, Health
 from .security import FormTokens
 
 if TYPE_CHECKING:
     from stepflow_client import RunArguments, StepflowClient, StepflowClientError
+    from stepflow_client.history import HistoryEntry
 
 _MOST_INPUTS = 1_000
 
@@ -34,7 +36,11 @@ class Site:
     inputs: dict[str, Any] = field(default_factory=dict)
     """The inputs of the newest runs started here, for use if the history is off."""
     reruns: dict[str, Any] = field(default_factory=dict)
-    """Prepared reruns, each with its own key."""
+    """The runs of reruns that consist of several, each list with its own key."""
+    trials: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    """The forms of changes that were tried on one item of a group, by the run of the trial."""
+    history: CommandHistory = field(default_factory=CommandHistory)
+    """The history that the client records its runs in."""
 
     def page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Return a page rendered from a template.
@@ -77,6 +83,19 @@ class Site:
             value = self.inputs[run_id]
             return given.model_copy(update={"inputs": value if isinstance(value, list) else [value]})
         return given
+
+    def recorded(self, run_id: str) -> HistoryEntry | None:
+        """Return a run of the history; None if it is not recorded or the history cannot be read."""
+        return self.history.get(run_id)
+
+    def reruns_of(self, run_id: str, most: int) -> list[HistoryEntry]:
+        """Return the recorded reruns of a run; none if the history cannot be read."""
+        from stepflow_client import StepflowClientError
+
+        try:
+            return self.history.search(rerun_of=run_id, limit=most)
+        except StepflowClientError:
+            return []
 
     def remember_input(self, run_id: str, value: Any) -> None:
         """Store the input of a run that was started here."""

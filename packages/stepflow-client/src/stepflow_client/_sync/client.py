@@ -1767,7 +1767,13 @@ class SyncStepflowClient(Guiding, Picklable):
     # Comparing runs
 
     def compare_runs(
-        self, a: RunId, b: RunId, *, ignore: str | Iterable[str] = (), timeout: float | None = None
+        self,
+        a: RunId,
+        b: RunId,
+        *,
+        ignore: str | Iterable[str] = (),
+        items: tuple[int, int] | None = None,
+        timeout: float | None = None,
     ) -> RunComparison:
         """Return the differences between two runs: status, flow, and for each item its step outputs, output and errors.
 
@@ -1788,17 +1794,19 @@ class SyncStepflowClient(Guiding, Picklable):
             b: The second run.
             ignore: Paths to leave out, with everything below them, in the form that differences use; `*` matches any
                 key or index.
+            items: The index of an item of the first run and that of an item of the second run, to compare these alone.
+                None, the default, compares all items, each with the one of the same index.
             timeout: Seconds for the whole call. With None, the default, only the client's timeout for each request
                 applies.
 
         Raises:
             NotFoundError: If the server has no such run.
-            InvalidArgumentError: If a path in `ignore` is malformed.
+            InvalidArgumentError: If a path in `ignore` is malformed, or a run has no such item.
             RequestTimeoutError: If the timeout expires.
         """
         from .comparing import compare_runs
 
-        return compare_runs(self._connection, self._runs, self._blobs, a, b, ignore, timeout)
+        return compare_runs(self._connection, self._runs, self._blobs, a, b, ignore, items, timeout)
 
     def explain_run(self, run_id: RunId, *, item_index: int | None = None, timeout: float | None = None) -> RunAccount:
         """Return why an item of a run failed: the step that failed first, and the steps that did not run because of it.

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..forms import Field, fields_of, filled
+from ..forms import Field, fields_of, filled, showing
 from ..pictures import flow_lines, flow_picture
 from ..site import Site, site_of
 
@@ -73,11 +73,9 @@ async def show_flow(request: Request, site: Site, stored: StoredFlow, status: in
     """
     inputs, variables = form_of(stored)
     given = values.pop("input", None)
-    if isinstance(given, dict):
-        inputs = [filled(each, given[each.key]) if each.key in given else each for each in inputs]
-    elif given is not None:
+    if given is not None:
         # Values that fields cannot show are shown as JSON.
-        inputs = []
+        inputs = showing(inputs, given)
     shown = stored.without_secrets().flow
     return site.page(
         request,

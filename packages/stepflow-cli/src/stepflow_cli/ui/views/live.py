@@ -59,14 +59,16 @@ async def live_run(request: Request) -> Response:
 
 
 async def live_rerun(request: Request) -> Response:
-    """Send an event when a rerun is done."""
-    again = site_of(request).reruns.get(request.path_params["key"])
+    """Send an event when the state of a run of a rerun changes."""
+    site = site_of(request)
+    again = site.reruns.get(request.path_params["key"])
 
-    async def is_done(before: Any) -> bool:
-        await asyncio.sleep(_BETWEEN)
-        return again is None or bool(again.is_done)
+    async def statuses(before: Any) -> Any:
+        if before is not None:
+            await asyncio.sleep(_EVERY)
+        return [] if again is None else [run.status.value for run in await again.runs(site)]
 
-    return _stream(request, is_done)
+    return _stream(request, statuses)
 
 
 def _stream(request: Request, state: State, held: Callable[[], Any] | None = None) -> Response:

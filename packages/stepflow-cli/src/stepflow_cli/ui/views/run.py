@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..attempts import attempts_of
 from ..pictures import flow_lines, picture_of, timeline_of
 from ..reports import MOST_DRAWN_ITEMS, MOST_STEPS, account_of, durations_of, flow_of, given_of, report_of, steps_of
 from ..site import Site, site_of
@@ -38,6 +39,7 @@ async def _show_run(request: Request, site: Site, run: RunDetails, items: list[R
         "run",
         run=run,
         given=given,
+        attempts=await attempts_of(site, run.run_id, 0, 1, run.status.value),
         item=report.items[0],
         steps=report.steps[:MOST_STEPS],
         times=durations_of(report),
@@ -69,6 +71,7 @@ async def item_page(request: Request) -> Response:
         "item",
         run=run,
         item=report.items[0],
+        attempts=await attempts_of(site, run.run_id, index, len(items), items[index].status.value),
         total=len(items),
         inputs=inputs if inputs is not None and len(inputs) == len(items) else None,
         steps=report.steps[:MOST_STEPS],

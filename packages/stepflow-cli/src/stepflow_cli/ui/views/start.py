@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from ..forms import FormError, text_value, value_of
+from ..forms import FormError, refilled, text_value, value_of
 from ..security import form_fields
 from ..site import site_of
 from .flows import form_of, show_flow
@@ -53,13 +53,8 @@ async def start(request: Request) -> Response:
 
 
 def _refilled(stored: StoredFlow, form: Mapping[str, str]) -> dict[str, Any]:
-    from dataclasses import replace
-
     inputs, variables = form_of(stored)
-    return {
-        name: [replace(each, value="" if each.kind == "secret" else form.get(each.name, "")) for each in fields]
-        for name, fields in (("inputs", inputs), ("variables", variables))
-    }
+    return {"inputs": refilled(inputs, form), "variables": refilled(variables, form)}
 
 
 async def new_page(request: Request) -> Response:
