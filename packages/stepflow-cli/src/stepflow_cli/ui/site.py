@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from ..settings.history import CommandHistory
+from .flow_folder import FlowFolder
 from .following import Followers, Health
 from .security import FormTokens
 
@@ -41,6 +42,8 @@ class Site:
     """The forms of changes that were tried on one item of a group, by the run of the trial."""
     history: CommandHistory = field(default_factory=CommandHistory)
     """The history that the client records its runs in."""
+    flows: FlowFolder | None = None
+    """The folder of flow files, if one was named."""
 
     def page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Return a page rendered from a template.

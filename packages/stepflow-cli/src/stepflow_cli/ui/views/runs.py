@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from ..security import first_path
 from ..site import Site, site_of
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ STATUSES = ("running", "completed", "failed", "cancelled", "paused", "recovery_f
 
 
 async def home(request: Request) -> Response:
-    """Redirect to the runs."""
-    return RedirectResponse("/runs", status_code=303)
+    """Redirect to what the link names: a run, or the list of runs."""
+    return RedirectResponse(first_path(request.query_params), status_code=303)
 
 
 def filters_of(request: Request) -> dict[str, str]:
