@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import StepflowRuntime
-from stepflow_client.flows.failure_groups import failure_groups
+from stepflow_client._rules.failure_groups import failure_groups
 
 from tests.cli.ui.process import form
 

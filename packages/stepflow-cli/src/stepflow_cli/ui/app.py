@@ -26,7 +26,7 @@ from .following import Followers, Health
 from .pictures import flow_picture
 from .security import CHECK, Addresses, FormTokens, Guard, Sessions
 from .site import Site, environment, site_of
-from .views import actions, change, compare, flows, keep, live, run, runs, start
+from .views import actions, change, compare, flows, keep, live, run, runs, start, values
 
 if TYPE_CHECKING:
     from stepflow_client import StepflowClient
@@ -40,6 +40,9 @@ _ROUTES = [
     Route("/runs", runs.list_page),
     Route("/runs/{run_id}", run.run_page),
     Route("/runs/{run_id}/items/{index:int}", run.item_page),
+    Route("/runs/{run_id}/steps/{step:path}", run.step_page),
+    Route("/runs/{run_id}/value", values.value_page),
+    Route("/runs/{run_id}/output.json", values.output_json),
     Route("/runs/{run_id}/flow", run.run_flow_page),
     Route("/runs/{run_id}/cancel", actions.cancel, methods=["POST"]),
     Route("/runs/{run_id}/rerun", actions.rerun, methods=["POST"]),
@@ -131,11 +134,15 @@ def _files() -> dict[str, tuple[bytes, str]]:
     from stepflow_client.drawing.charts import CHART_STYLE
     from stepflow_client.drawing.html import TREE_STYLE
     from stepflow_client.drawing.svg import STYLE
+    from stepflow_client.drawing.theme import MARK, STATUS_STYLE, THEME_STYLE
 
     found = {path.name: (path.read_bytes(), _TYPES[path.suffix]) for path in _STATIC.iterdir() if path.suffix in _TYPES}
     # One request for all styles. `base.css` is first, because the others change what it says.
-    styles = [found.pop(path.name)[0] for path in sorted(_STATIC.glob("*.css"))]
-    found["ui.css"] = (b"".join([(STYLE + CHART_STYLE + TREE_STYLE).encode(), *styles]), "text/css")
+    paths = sorted(_STATIC.glob("*.css"), key=lambda path: (path.name != "base.css", path.name))
+    styles = [found.pop(path.name)[0] for path in paths]
+    shared = THEME_STYLE + STATUS_STYLE + STYLE + CHART_STYLE + TREE_STYLE
+    found["ui.css"] = (b"".join([shared.encode(), *styles]), "text/css")
+    found["icon.svg"] = (MARK.encode(), _TYPES[".svg"])
     return found
 
 

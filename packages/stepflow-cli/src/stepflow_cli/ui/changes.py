@@ -12,7 +12,7 @@ from .forms import Field, FormError, filled, refilled, showing, text_value, valu
 
 if TYPE_CHECKING:
     from stepflow_client import RunArguments, RunDetails, StoredFlow
-    from stepflow_client.flows.failure_groups import FailureGroup
+    from stepflow_client._rules.failure_groups import FailureGroup
 
 ALL, FAILED, FROM = "all", "failed", "from:"
 """What to execute: everything, what did not complete, or a step (`from:ID`) and those that read it."""

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from ..output.tables import short_ids
 from ..settings.history import CommandHistory
 from .flow_folder import FlowFolder
 from .following import Followers, Health
@@ -36,6 +37,8 @@ class Site:
     health: Health
     inputs: dict[str, Any] = field(default_factory=dict)
     """The inputs of the newest runs started here, for use if the history is off."""
+    items: dict[tuple[str, int], Any] = field(default_factory=dict)
+    """The finished items that were shown last, by run id and index; see `reports`."""
     reruns: dict[str, Any] = field(default_factory=dict)
     """The runs of reruns that consist of several, each list with its own key."""
     trials: dict[str, Mapping[str, str]] = field(default_factory=dict)
@@ -119,6 +122,7 @@ def environment() -> Environment:
     from stepflow_client._base.text import fine_duration, short_json, visible
     from stepflow_client.drawing.html import json_tree
     from stepflow_client.drawing.labels import cut
+    from stepflow_client.drawing.theme import MARK, STATUSES
 
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -127,15 +131,18 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.globals["mark"] = Markup(MARK.replace("<svg ", '<svg aria-hidden="true" '))  # noqa: S704
+    templates.globals["statuses_with_look"] = STATUSES
     templates.filters["shown"] = lambda value: visible("" if value is None else str(value))
     templates.filters["cut"] = lambda value, longest=40: cut("" if value is None else str(value), longest)
     templates.filters["lines"] = _lines
     templates.filters["at"] = _at
     templates.filters["duration"] = fine_duration
     # `json_tree` escapes its values; its own HTML contains nothing that `visible` changes.
-    templates.filters["tree"] = lambda value, most=300: Markup(visible(json_tree(value, most=most)))  # noqa: S704
+    templates.filters["tree"] = lambda value, most=300, **more: Markup(visible(json_tree(value, most=most, **more)))  # noqa: S704
     templates.filters["short"] = lambda value, longest=100: visible(short_json(value, longest))
     templates.filters["query"] = _query
+    templates.filters["short_ids"] = short_ids
     return templates
 
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from .._codec import failed_items
 from .._data.declared import declared_schema
 from .._data.secrets import Secrets, secrets_of
-from ..flows.account import accounts_of
+from ..flows.account import accounts_of, records_of
+from ..flows.causes import ItemCauses
+from ..flows.resolving import ResolvedInput, resolved_input
 from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
 from .charts import StepTime
 
@@ -47,6 +49,19 @@ class ReportData:
     def step_accounts(self) -> dict[tuple[int, str], StepAccount]:
         """The account of each step, by item index and step id."""
         return {(index, step.step_id): step for index, each in self.accounts.items() for step in each.steps}
+
+    def input_of(self, index: int, step_id: str) -> ResolvedInput:
+        """Return the input of a step of an item, with its references resolved as far as that is known."""
+        if index not in self._evaluations:
+            items = [item for item in self.items if item.index == index]
+            known = {"has_steps": bool(self.steps), "is_masked": True}
+            records = records_of(self.run, items, self.steps, self.flow, self.given, **known)
+            self._evaluations[index] = ItemCauses(records[index])
+        return resolved_input(self._evaluations[index], step_id)
+
+    @cached_property
+    def _evaluations(self) -> dict[int, ItemCauses]:
+        return {}
 
     def was_run(self, step: StepDetails | StepTime) -> bool:
         """Return whether a listed step was run. If a step that it reads failed, servers only list it as failed."""

@@ -13,6 +13,7 @@ from .._data.arguments import check_instances
 from ..flows.failure_groups import failure_groups
 from ..types import RunArguments, RunItem, StepDetails
 from .charts import CHART_STYLE, Bar, StepTime, histogram, item_times, percentile, timeline
+from .folding import worst
 from .graph import flow_graph
 from .html import PAGE_STYLE, TREE_STYLE, json_tree, page
 from .layout import DrawingUnavailableError
@@ -53,22 +54,24 @@ def report_page(reports: Sequence[ReportData]) -> str:
     if len(reports) > 1:
         parts.append(_comparison(reports))
     parts.append(f'<div class="{kind}">')
-    for number, report in enumerate(reports):
-        parts.append(f"<article>{''.join(_sections(report, number))}</article>")
+    charts = [bars_of(report) for report in reports]
+    # One scale, so that durations can be compared by eye.
+    whole = max((bar.end for bars in charts for bar in bars), default=0.0)
+    for number, (report, bars) in enumerate(zip(reports, charts, strict=True)):
+        parts.append(f"<article>{''.join(_sections(report, bars, whole, number))}</article>")
     style = PAGE_STYLE + STYLE + CHART_STYLE + TREE_STYLE + _STYLE
     return page(f"Report of {runs}", "".join([*parts, "</div>"]), style)
 
 
-def _sections(report: ReportData, number: int) -> Iterator[str]:
+def _sections(report: ReportData, bars: Sequence[Bar], whole: float, number: int) -> Iterator[str]:
     yield _section("Run", _summary(report))
     if report.given is not None:
         yield _section("Started with", _given(report.given, is_batch=len(report.items) != 1))
     if report.flow:
         yield _section("Graph", f'<div class="scroll">{_picture(report, number)}</div>')
-    bars = bars_of(report)
     if bars:
         what = "Timeline" if len(report.items) < 2 else f"Timeline of the {len(bars)} slowest items"
-        yield _section(what, f'<div class="scroll">{timeline(bars)}</div>')
+        yield _section(what, f'<div class="scroll">{timeline(bars, whole=whole)}</div>')
     errors = _errors(report.items)
     if errors:
         yield _section("Errors", errors)
@@ -174,19 +177,14 @@ def _picture(report: ReportData, number: int) -> str:
         return f"<p>{hint}</p><pre>{escape(mermaid(graph))}</pre>"
 
 
-_WORST = ("not_needed", "not_started", "completed", "cancelled", "not_run", "running", "failed")
-"""States of a step, from the one that any other replaces."""
-
-
 def statuses_of(report: ReportData) -> dict[str, str]:
     """Return the state of each step by id, for pictures: the worst state over all items."""
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = defaultdict(list)
     for step in report.step_accounts.values():
         # A state that is not known is shown as the server's status.
-        state = step.state if step.state != "unknown" or step.status is None else step.status.value
-        if state in _WORST and _WORST.index(state) >= _WORST.index(found.get(step.step_id, "not_needed")):
-            found[step.step_id] = state
-    return {name: state for name, state in found.items() if state != "not_started"}
+        found[step.step_id].append(step.state if step.state != "unknown" or step.status is None else step.status.value)
+    states = {name: worst(each) for name, each in found.items()}
+    return {name: state for name, state in states.items() if state not in ("", "not_started")}
 
 
 def bars_of(report: ReportData, *, until: datetime | None = None) -> list[Bar]:
