@@ -6,11 +6,10 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from html import escape
 
 from .._base.text import duration_text, fine_duration, visible
-from .._rules.step_times import StepTime, step_times
+from .._rules.step_times import ItemTime, ItemTimes, StepTime, step_times
 from .labels import cut
 
 __all__ = [
@@ -26,28 +25,14 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class ItemTime:
-    """The time an item took, from the start of its first step to the end of its last step."""
-
-    index: int
-    start: datetime
-    end: datetime
-
-    @property
-    def seconds(self) -> float:
-        """The duration in seconds."""
-        return (self.end - self.start).total_seconds()
-
-
 def item_times(steps: Iterable[StepTime]) -> list[ItemTime]:
     """Return the times of the items with at least one step that has ended, sorted by index."""
-    spans: dict[int, tuple[datetime, datetime]] = {}
+    times = ItemTimes("")
     for step in steps:
         if step.attempts and step.end is not None:
-            start, end = spans.get(step.item_index, (step.attempts[0], step.end))
-            spans[step.item_index] = (min(start, step.attempts[0]), max(end, step.end))
-    return [ItemTime(index, *spans[index]) for index in sorted(spans)]
+            times.start(step.item_index, step.attempts[0])
+            times.end(step.item_index, step.end)
+    return times.found
 
 
 def percentile(sorted_values: Sequence[float], part: float) -> float:

@@ -10,9 +10,9 @@ from typing import Any
 
 from .._base.text import cut, fine_duration, short_json, visible, visible_lines
 from .._data.arguments import check_instances
-from ..flows.failure_groups import failure_groups
+from .._rules.failure_groups import failure_groups
 from ..types import RunArguments, RunItem, StepDetails
-from .charts import CHART_STYLE, Bar, StepTime, histogram, item_times, percentile, timeline
+from .charts import CHART_STYLE, Bar, ItemTime, StepTime, histogram, item_times, percentile, timeline
 from .folding import worst
 from .graph import flow_graph
 from .html import PAGE_STYLE, TREE_STYLE, json_tree, page
@@ -21,7 +21,7 @@ from .report_data import ReportData
 from .svg import STYLE, svg
 from .text import mermaid
 
-__all__ = ["bars_of", "report_page", "statuses_of"]
+__all__ = ["bars_of", "latency", "report_page", "statuses_of"]
 
 _STYLE = """
 table{border-collapse:collapse;font-size:13px;max-width:100%}th,td{border-bottom:1px solid var(--line);padding:4px 10px;
@@ -75,9 +75,9 @@ def _sections(report: ReportData, bars: Sequence[Bar], whole: float, number: int
     errors = _errors(report.items)
     if errors:
         yield _section("Errors", errors)
-    latency = _latency(report)
-    if latency:
-        yield _section("Latency of items", latency)
+    durations = latency(item_times(report.times))
+    if durations:
+        yield _section("Latency of items", durations)
     if report.steps:
         yield _section("Steps", _steps(report))
     inputs = report.given.inputs if report.given is not None else None
@@ -228,17 +228,20 @@ def _errors(items: Sequence[RunItem]) -> str:
     rows = []
     for group in failure_groups(items):
         which = ", ".join(map(str, group.indexes[:10])) + (", …" if len(group.items) > 10 else "")
-        error = group.error
-        code = error.code.value if error.code else ""
-        message = f"<div>{_message(error.message[:1000])}</div>"
-        cause = f"<details><summary>cause</summary>{json_tree(error.details)}</details>" if error.details else ""
-        count = str(len(group.items))
-        rows.append(_row(count, _text(error.step_id or ""), _text(code), message + cause, f"<span>{which}</span>"))
+        message = f"<div>{_message(group.error.message[:1000])}</div>"
+        details = group.error.details
+        cause = f"<details><summary>cause</summary>{json_tree(details)}</details>" if details else ""
+        count, step, code = str(len(group.items)), _text(group.step_id or ""), _text(group.code)
+        rows.append(_row(count, step, code, message + cause, f"<span>{which}</span>"))
     return _table(("count", "step", "code", "message of the first", "items"), rows) if rows else ""
 
 
-def _latency(report: ReportData) -> str:
-    times = item_times(report.times)
+def latency(times: Sequence[ItemTime]) -> str:
+    """Return percentiles and a histogram of the durations of items, as HTML; empty for fewer than two items.
+
+    Args:
+        times: The times of the items.
+    """
     if len(times) < 2:
         return ""
     seconds = sorted(item.seconds for item in times)

@@ -68,8 +68,8 @@ def _with_secrets(subject: Subject, form: Mapping[str, str], earlier: Mapping[st
 
 async def _subject(site: Site, run_id: str, place: Mapping[str, str]) -> Subject:
     from stepflow_client import NotFoundError
-    from stepflow_client.drawing.report_data import masked_arguments
     from stepflow_client._rules.failure_groups import failure_groups
+    from stepflow_client.drawing.report_data import masked_arguments
 
     run = await site.client.get_run(run_id)
     items = list(await site.client.get_run_items(run.run_id))
