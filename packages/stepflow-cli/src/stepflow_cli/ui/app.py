@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -127,7 +128,10 @@ def application(
         exception_handlers={StepflowClientError: failed, 404: missing},
     )
     app.state.stopping = stopping
-    return Guard(app, addresses=addresses, sessions=sessions, forms=forms, port=port)
+    # The length of a compressed page reveals nothing of its form tokens (BREACH): they are new on each page, and the
+    # cookie of a session is not sent with requests that other sites start. Event streams are not compressed.
+    small = GZipMiddleware(app, minimum_size=1_000, compresslevel=4)
+    return Guard(small, addresses=addresses, sessions=sessions, forms=forms, port=port)
 
 
 def _files() -> dict[str, tuple[bytes, str]]:

@@ -1,4 +1,4 @@
-"""The look of everything that is HTML or SVG: the colours of both themes, spaces, type, status marks and the brand mark.
+"""The look of all HTML and SVG: the colours of both themes, spaces, type, status marks and the brand mark.
 
 Pages, reports, notebooks and pictures take their colours from here.
 """
@@ -83,8 +83,8 @@ _SHAPES = {
 
 STATUS_STYLE = (
     """
-.status{display:inline-flex;align-items:baseline;gap:6px;padding:1px 8px 1px 7px;border-radius:99px;font-size:var(--text-1);
-font-weight:600;line-height:18px;white-space:nowrap;color:var(--soft);background:var(--quiet-soft)}
+.status{display:inline-flex;align-items:baseline;gap:6px;padding:1px 8px 1px 7px;border-radius:99px;
+font-size:var(--text-1);font-weight:600;line-height:18px;white-space:nowrap;color:var(--soft);background:var(--quiet-soft)}
 .status::before{content:"";flex:none;width:9px;height:9px;background:currentColor;forced-color-adjust:none;
 clip-path:path(evenodd,"M4.5 0a4.5 4.5 0 1 0 .01 0zM4.5 2a2.5 2.5 0 1 0 .01 0z")}
 """
@@ -104,6 +104,7 @@ STATUSES = frozenset({*_SHAPES, "recovery_failed", "not_needed", "not_started"})
 MARK = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><rect width="24" height="24" rx="6" fill="#3a45c9"/>'
     '<path d="M6.5 17h3.2a2.6 2.6 0 0 0 2.6-2.6V9.6A2.6 2.6 0 0 1 14.9 7h2.6" fill="none" stroke="#fff" '
-    'stroke-width="2"/><circle cx="6.5" cy="17" r="2.5" fill="#fff"/><circle cx="17.5" cy="7" r="2.5" fill="#fff"/></svg>'
+    'stroke-width="2"/><path d="M4 17a2.5 2.5 0 1 0 5 0a2.5 2.5 0 1 0-5 0zM15 7a2.5 2.5 0 1 0 5 0a2.5 2.5 0 1 0-5 0z" '
+    'fill="#fff"/></svg>'
 )
 """The brand mark: a step up from one node of a flow to the next."""
