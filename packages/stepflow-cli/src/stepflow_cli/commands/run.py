@@ -20,7 +20,7 @@ __all__ = ["command"]
 @cache_options
 @server_options(default="embedded")
 @detach_option
-@option_in("--ui", "pages", is_flag=True, section="Waiting", help="Open the page of the run, and serve it until Ctrl-C.")
+@option_in("--ui", "pages", is_flag=True, section="Waiting", help="Open the page of the run until Ctrl-C.")
 @wait_options
 @file_output_options
 def command(
@@ -49,8 +49,8 @@ def command(
 
     With --detach, it prints the id of the run and ends. The run is then on the server that 'submit' uses.
 
-    With --ui, the page of the run is opened at once and served until Ctrl-C, and so is an embedded server. The result is
-    printed then, if the run has ended. See 'stepflow ui'.
+    With --ui, the page of the run is opened at once and served until Ctrl-C; an embedded server runs as long. The
+    result is printed then, if the run has ended. See 'stepflow ui'.
     """
     from ..runs.launch import launch
 
