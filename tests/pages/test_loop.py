@@ -43,7 +43,7 @@ steps:
   input: {order: {$input: order}}
 - id: charge
   component: /builtin/noop
-  input: {order: {$step: load, path: order}, name: {$input: customer.name}}
+  input: {order: {$step: load, path: order}, name: {$input: $.customer.name}}
 - id: receipt
   component: /builtin/noop
   input: {$step: charge}
@@ -140,7 +140,7 @@ def test_from_a_failed_run_to_a_tested_fix(tab: Seen, server: StepflowRuntime, f
     new = page.url
     page.get_by_role("link", name="Compare with attempt 1").click()
     expect(page.locator("#given")).to_contain_text("Ada")
-    expect(page.locator("#steps details[open]")).to_have_count(2)
+    expect(page.locator("#steps details.step[open]")).to_have_count(2)
     expect(page.locator("#steps")).to_contain_text("not run")
     shot(page, "loop-compare")
     page.goto(new)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .forms import Field, FormError, filled, refilled, showing, text_value, value_of
+from .field_texts import json_text, text_value
+from .forms import Field, FormError, emptied, filled, refilled, showing, texts_of, value_of
 
 if TYPE_CHECKING:
     from stepflow_client import RunArguments, RunDetails, StoredFlow
@@ -83,10 +83,6 @@ class ChangeForm:
     """What is wrong with the texts, by name: `input`, `step`, `overrides`."""
 
 
-def _json(value: Any) -> str:
-    return "" if value is None else json.dumps(value, ensure_ascii=False, indent=2)
-
-
 def form_of_run(subject: Subject) -> ChangeForm:
     """Return the form filled with what the run was started with."""
     inputs, variables = subject.fields
@@ -94,19 +90,15 @@ def form_of_run(subject: Subject) -> ChangeForm:
     secret = {name for name in known if f"variables.{name}" in subject.shown.hidden}
     start = f"{FROM}{subject.step}" if subject.step else ALL if subject.total == 1 else FAILED
     return ChangeForm(
-        inputs=showing(inputs, subject.input) if subject.shown.inputs is not None else _emptied(inputs),
+        inputs=showing(inputs, subject.input) if subject.shown.inputs is not None else list(map(emptied, inputs)),
         variables=[
-            filled(each, known[each.key]) if each.key in known and each.key not in secret else replace(each, value="")
+            filled(each, known[each.key]) if each.key in known and each.key not in secret else emptied(each)
             for each in variables
         ],
-        raw=_json(subject.input),
-        step_text=_json(subject.step_input),
+        raw=json_text(subject.input),
+        step_text=json_text(subject.step_input),
         start=start,
     )
-
-
-def _emptied(fields: Sequence[Field]) -> list[Field]:
-    return [replace(each, value="") for each in fields]
 
 
 def form_of_sent(subject: Subject, form: Mapping[str, str]) -> ChangeForm:
@@ -142,6 +134,9 @@ def rerun_arguments(subject: Subject, form: Mapping[str, str]) -> dict[str, Any]
     Raises:
         ChangeError: If a value is wrong.
     """
+    from stepflow_client import InvalidArgumentError
+    from stepflow_client.flows.needs import check_inputs
+
     shown = form_of_sent(subject, form)
     arguments: dict[str, Any] = {"items": subject.indexes}
     start = form.get("start", ALL)
@@ -150,11 +145,14 @@ def rerun_arguments(subject: Subject, form: Mapping[str, str]) -> dict[str, Any]
     elif start.startswith(FROM):
         arguments["from_step"] = start.removeprefix(FROM)
     try:
-        if inputs := _inputs(subject, form):
+        inputs = _inputs(subject, form)
+        if inputs is not None:
+            if inputs is not subject.given.inputs:
+                check_inputs(subject.stored.flow, [inputs[index] for index in subject.indexes])
             arguments["input"] = inputs
     except FormError as error:
         raise ChangeError(str(error), replace(shown, inputs=error.fields)) from None
-    except ValueError as error:
+    except (ValueError, InvalidArgumentError) as error:
         raise ChangeError(f"input: {error}", replace(shown, errors={"input": str(error)})) from None
     try:
         arguments["variables"] = _variables(subject, form) or None
@@ -191,7 +189,7 @@ def _entered(fields: Sequence[Field], form: Mapping[str, str]) -> Any:
     """Return the input in the form; None if none was entered."""
     if form.get("mode") == "raw" or not fields:
         return text_value(form.get("raw", ""))
-    return value_of(fields, form) if any(form.get(each.name) for each in fields) else None
+    return value_of(fields, form) if any(form.get(name) for name in texts_of(fields)) else None
 
 
 def _refuse_hidden(value: Any) -> None:

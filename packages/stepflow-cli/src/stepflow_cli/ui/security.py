@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .forms import MAX_BODY_BYTES, MalformedFormError, read_form
+from .form_bodies import MAX_BODY_BYTES, MalformedFormError, read_form
 
 CHECK = "/flows/check"
 """The path that checks text while it is being typed. It changes nothing, so its token can be used repeatedly."""

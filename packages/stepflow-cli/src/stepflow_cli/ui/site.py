@@ -20,7 +20,7 @@ from .following import Followers, Health
 from .security import FormTokens
 
 if TYPE_CHECKING:
-    from stepflow_client import RunArguments, StepflowClient, StepflowClientError
+    from stepflow_client import RunArguments, StepflowClient, StepflowClientError, StoredFlow
     from stepflow_client.history import HistoryEntry
 
 _MOST_INPUTS = 1_000
@@ -89,6 +89,24 @@ class Site:
             value = self.inputs[run_id]
             return given.model_copy(update={"inputs": value if isinstance(value, list) else [value]})
         return given
+
+    async def in_order(self, stored: StoredFlow) -> StoredFlow:
+        """Return a flow with the properties of its schemas in their order.
+
+        Servers from 0.12 on return them in a different order each time, except in the blob of the flow.
+        """
+        from stepflow_client import StepflowClientError
+
+        if not (await self.client.server_info()).capabilities.get("blobs"):
+            return stored
+        try:
+            data = (await self.client.get_blob(stored.flow_id)).data
+        except StepflowClientError:
+            return stored
+        schemas = data.get("schemas") if isinstance(data, Mapping) else None
+        if schemas != stored.flow.get("schemas"):
+            return stored
+        return stored.model_copy(update={"flow": {**stored.flow, "schemas": schemas}})
 
     def recorded(self, run_id: str) -> HistoryEntry | None:
         """Return a run of the history; None if it is not recorded or the history cannot be read."""

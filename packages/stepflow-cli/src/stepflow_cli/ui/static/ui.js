@@ -1,6 +1,7 @@
 // Keeps an open page as it is on the server. Pages can be read without it.
 
 import { follow } from "./follow.js";
+import "./change.js";
 import "./copy.js";
 import "./editor.js";
 import "./panel.js";

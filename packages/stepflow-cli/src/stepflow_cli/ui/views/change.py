@@ -73,7 +73,7 @@ async def _subject(site: Site, run_id: str, place: Mapping[str, str]) -> Subject
 
     run = await site.client.get_run(run_id)
     items = list(await site.client.get_run_items(run.run_id))
-    stored = await site.client.get_run_flow(run.run_id)
+    stored = await site.in_order(await site.client.get_run_flow(run.run_id))
     given = await site.arguments(run.run_id)
     if given.inputs is not None and len(given.inputs) != len(items):
         given = given.model_copy(update={"inputs": None})
