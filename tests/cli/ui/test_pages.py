@@ -400,14 +400,9 @@ def test_run_failed_again(session: httpx.Client, client: Any) -> None:
     path = f"/runs/{run_id}/rerun"
     sent = session.post(path, data=form(session.get(f"/runs/{run_id}"), path))
     assert sent.status_code == 303
-    for _ in range(300):
-        page = session.get(sent.headers["location"])
-        if page.status_code == 303:
-            break
-        time.sleep(0.1)
-    other = page.headers["location"].removeprefix("/runs/")
+    other = sent.headers["location"].removeprefix("/runs/")
     assert other != run_id
-    assert client.get_run(other).status == "failed"
+    assert client.wait_run(other, timeout=60).status == "failed"
     assert re.search(rf'Rerun of</dt><dd>[^/]*href="/runs/{run_id}"', session.get(f"/runs/{other}").text)
 
 

@@ -62,10 +62,16 @@ def runs_argument(function: Function) -> Function:
     return decorate(function)
 
 
-def run_id_option(name: str, help: str) -> Callable[[Function], Function]:
+def run_id_option(*names: str, help: str, section: str = "Options") -> Callable[[Function], Function]:
     """Return an option whose value is a run id or the beginning of one."""
     return click.option(
-        name, cls=Option, metavar="RUN", callback=_id_or_beginning, shell_complete=complete_run_ids, help=help
+        *names,
+        cls=Option,
+        section=section,
+        metavar="RUN",
+        callback=_id_or_beginning,
+        shell_complete=complete_run_ids,
+        help=help,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,9 @@ from .charts import StepTime
 
 if TYPE_CHECKING:
     from ..types.account import RunAccount, StepAccount
+    from ..types.comparison import RunDifference
 
-__all__ = ["ReportData", "masked", "masked_arguments"]
+__all__ = ["ReportData", "masked", "masked_arguments", "masked_differences"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,17 @@ def masked_arguments(flow: Mapping[str, Any], given: RunArguments) -> RunArgumen
     secrets = _secrets(flow)
     hidden = {name: secrets.hide_in(getattr(given, name)) for name in ("inputs", "variables", "overrides")}
     return given.model_copy(update=hidden)
+
+
+def masked_differences(flow: Mapping[str, Any], differences: Iterable[RunDifference]) -> list[RunDifference]:
+    """Return differences of two runs with known secret values replaced by `***`.
+
+    Args:
+        flow: The flow of one of the runs, as stored.
+        differences: The differences.
+    """
+    secrets = _secrets(flow)
+    return [replace(each, a=secrets.hide_in(each.a), b=secrets.hide_in(each.b)) for each in differences]
 
 
 def masked(

@@ -12,6 +12,7 @@ from typing import Any
 
 from .._data.declared import declared_schema
 from .._data.expressions import Path, PathError, keyword_of, parse_path, references
+from .._data.merge_patch import merged
 
 __all__ = [
     "BROKEN", "NOT_KNOWN", "RETRIED", "Evaluation", "Failure", "NotKnownError", "RecordedEvaluation", "StepRun",
@@ -277,21 +278,8 @@ def overridden(flow: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
     unknown = next((step_id for step_id in changes if step_id not in known), None)
     if unknown is not None:
         raise LookupError(f"failed to apply workflow overrides: step {unknown} not found")
-    steps = [_merged(step, (changes.get(step["id"]) or {}).get("value", {})) for step in flow.get("steps") or ()]
+    steps = [merged(step, (changes.get(step["id"]) or {}).get("value", {})) for step in flow.get("steps") or ()]
     return {**flow, "steps": steps}
-
-
-def _merged(value: Any, patch: Any) -> Any:
-    """Return a value with a JSON merge patch applied (RFC 7386)."""
-    if not isinstance(patch, Mapping):
-        return patch
-    merged = dict(value) if isinstance(value, Mapping) else {}
-    for key, change in patch.items():
-        if change is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = _merged(merged.get(key), change)
-    return merged
 
 
 def _at(value: Any, path: Any, what: str) -> Any:

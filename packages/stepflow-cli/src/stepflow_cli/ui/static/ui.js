@@ -3,6 +3,7 @@
 // First, because it remembers the page as the server has sent it.
 import { follow } from "./follow.js";
 import { showBatch } from "./batch.js";
+import "./change.js";
 import "./copy.js";
 import "./editor.js";
 import "./graph.js";

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..forms import Field, fields_of, filled
+from ..field_texts import json_text
+from ..forms import Field, fields_of, filled, showing
 from ..pictures import flow_lines, flow_picture
 from ..site import Site, site_of
 
@@ -33,7 +33,7 @@ async def flows_page(request: Request) -> Response:
 async def flow_page(request: Request) -> Response:
     """Show a flow, and the form that starts it."""
     site = site_of(request)
-    stored = await site.client.get_flow(request.path_params["flow_id"])
+    stored = await site.in_order(await site.client.get_flow(request.path_params["flow_id"]))
     again = request.query_params.get("again", "")
     if again:
         return await _show_again(request, site, stored, again)
@@ -73,11 +73,9 @@ async def show_flow(request: Request, site: Site, stored: StoredFlow, status: in
     """
     inputs, variables = form_of(stored)
     given = values.pop("input", None)
-    if isinstance(given, dict):
-        inputs = [filled(each, given[each.key]) if each.key in given else each for each in inputs]
-    elif given is not None:
+    if given is not None:
         # Values that fields cannot show are shown as JSON.
-        inputs = []
+        inputs = showing(inputs, given)
     shown = stored.without_secrets().flow
     return site.page(
         request,
@@ -90,7 +88,7 @@ async def show_flow(request: Request, site: Site, stored: StoredFlow, status: in
         **{
             "inputs": inputs,
             "variables": variables,
-            "raw": "" if given is None else json.dumps(given, ensure_ascii=False, indent=2),
+            "raw": json_text(given),
             "again": "",
             "is_known": False,
             "hidden": [],

@@ -64,18 +64,18 @@ class _Nothing:
 
 
 class _Rerun(_Nothing):
-    """A rerun, until it is done."""
+    """The states of the runs of a rerun."""
 
-    def __init__(self, again: Any) -> None:
-        self._again = again
-        self._was_done: bool | None = None
+    def __init__(self, site: Site, again: Any) -> None:
+        self._site, self._again = site, again
+        self._seen: list[str] | None = None
 
     async def messages(self) -> list[str]:
-        if self._was_done is not None:
-            await asyncio.sleep(_BETWEEN)
-        is_done = self._again is None or bool(self._again.is_done)
-        before, self._was_done = self._was_done, is_done
-        return [] if is_done == before else [_CHANGE]
+        if self._seen is not None:
+            await asyncio.sleep(_EVERY)
+        runs = [] if self._again is None else await self._again.runs(self._site)
+        before, self._seen = self._seen, [run.status.value for run in runs]
+        return [] if self._seen == before else [_CHANGE]
 
 
 class _Runs(_Nothing):
@@ -188,8 +188,9 @@ async def live_run(request: Request) -> Response:
 
 
 async def live_rerun(request: Request) -> Response:
-    """Send an event when a rerun is done."""
-    return _stream(request, _Rerun(site_of(request).reruns.get(request.path_params["key"])))
+    """Send an event when the state of a run of a rerun changes."""
+    site = site_of(request)
+    return _stream(request, _Rerun(site, site.reruns.get(request.path_params["key"])))
 
 
 def _message(name: str, data: Any) -> str:

@@ -8,9 +8,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..attempts import attempts_of
 from ..item_urls import ItemUrls
 from ..pictures import flow_lines, item_picture, timeline_of
-from ..relations import creator_url, reruns_of
+from ..relations import creator_url
 from ..reports import ItemReport, flow_of, read_item, run_of
 from ..site import Site, site_of
 from ..steps import SelectedStep, default_step, rows_of, selected_step
@@ -19,6 +20,7 @@ from .batches import show_batch
 if TYPE_CHECKING:
     from stepflow_client import RunDetails
 
+_MOST_RERUNS = 20
 _MARKS = {"completed": "✓", "failed": "✗", "recovery_failed": "✗", "running": "▶", "cancelled": "■"}
 
 
@@ -96,8 +98,9 @@ async def _show(request: Request, site: Site, run: RunDetails, index: int, step_
         more_rows=more_rows,
         picture=await run_in_threadpool(item_picture, found.report, urls, step_id),
         timeline=await run_in_threadpool(timeline_of, found.report, urls, shown),
+        attempts=await attempts_of(site, run.run_id, index, found.total, panel["status_of_item"]),
         creator=await creator_url(site, run),
-        reruns=await reruns_of(site, run.run_id),
+        reruns=[entry.run_id for entry in site.reruns_of(run.run_id, _MOST_RERUNS)],
         can_rerun=run.is_finished and run.status.value in ("failed", "cancelled", "recovery_failed"),
         live=live and (f"{live}?item={index}" if urls.is_batch else live),
     )

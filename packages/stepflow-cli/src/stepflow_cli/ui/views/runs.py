@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ..finding import Found
 from ..listing import PAGE
+from ..security import first_path
 from ..site import Site, site_of
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ _MOST_FOLLOWED = 8
 
 
 async def home(request: Request) -> Response:
-    """Redirect to the runs."""
-    return RedirectResponse("/runs", status_code=303)
+    """Redirect to what the link names: a run, or the list of runs."""
+    return RedirectResponse(first_path(request.query_params), status_code=303)
 
 
 def filters_of(request: Request) -> dict[str, str]:
