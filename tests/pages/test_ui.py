@@ -117,7 +117,7 @@ def test_start_from_the_form_and_see_it_live(tab: Seen, server: StepflowRuntime)
     expect(page.locator("#summary .status")).to_have_text("completed", timeout=30_000)
     expect(page.locator(".sf-is-completed")).to_have_count(2)
     expect(page.locator("#result")).to_contain_text("tea")
-    expect(page.locator("#timeline svg rect")).to_have_count(2)
+    expect(page.locator("#timeline rect.bar")).to_have_count(2)
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
     expect(page.locator("body")).not_to_contain_text("does not respond")
 
@@ -151,7 +151,7 @@ def test_open_a_failed_step(tab: Seen, server: StepflowRuntime) -> None:
     server.sync_client.wait_run(run_id)
     page = tab.go("/runs?status=failed")
     page.locator(f'a[href="/runs/{run_id}"]').click()
-    expect(page.locator("#steps tbody tr")).to_contain_text("Input path $.name not found")
+    expect(page.locator("#panel")).to_contain_text("Input path $.name not found")
     expect(page.locator(".sf-is-failed")).to_have_count(1)
     page.get_by_role("link", name="Flow as text").click()
     page.wait_for_url("**/flow", wait_until="load")
@@ -232,13 +232,13 @@ def test_by_keyboard_alone(tab: Seen, server: StepflowRuntime) -> None:
 def test_the_focus_and_what_is_open_survive_a_change(tab: Seen, server: StepflowRuntime) -> None:
     run_id = server.sync_client.submit(FORM, {"topic": {"deep": {"deeper": {"deepest": 1}}}, "ms": 4000})
     page = tab.go(f"/runs/{run_id}")
-    summary = page.locator("#steps summary").first
+    summary = page.locator("#panel summary").first
     summary.focus()
     page.keyboard.press("Enter")
-    is_open = page.locator("#steps details").first.evaluate("e => e.open")
+    is_open = page.locator("#panel details").first.evaluate("e => e.open")
     expect(page.locator("#summary .status")).to_have_text("completed", timeout=30_000)
     expect(page.locator("#steps tbody tr").nth(1)).to_contain_text("completed")
-    assert page.locator("#steps details").first.evaluate("e => e.open") == is_open
+    assert page.locator("#panel details").first.evaluate("e => e.open") == is_open
     assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
 
 
@@ -250,7 +250,7 @@ def test_without_javascript(browser: Browser, server: StepflowRuntime) -> None:
         page = tab.go(f"/runs/{run_id}")
         expect(page.locator("#items tbody tr")).to_have_count(2)
         page.locator("#items tbody a").first.click()
-        expect(page.locator("#summary")).to_contain_text("Input path $.name not found")
+        expect(page.locator("#panel")).to_contain_text("Input path $.name not found")
         tab.context.close()
     assert tab.complaints == []
 

@@ -25,13 +25,19 @@ _ORDER = (
 )
 
 
-def timeline_of(report: RunReport, urls: ItemUrls | None = None, shown: Container[str] | None = None) -> str:
+def timeline_of(
+    report: RunReport,
+    urls: ItemUrls | None = None,
+    shown: Container[str] | None = None,
+    selected: str | None = None,
+) -> str:
     """Return the timeline of a report as SVG; empty if no step has times.
 
     Args:
         report: The report.
         urls: Where the bars lead to. Default: they are no links.
         shown: The steps to show. Default all; of a batch, its slowest items.
+        selected: The step whose bar is the current link. Default none.
     """
     from stepflow_client.drawing.charts import timeline
     from stepflow_client.drawing.report_page import bars_of
@@ -44,7 +50,13 @@ def timeline_of(report: RunReport, urls: ItemUrls | None = None, shown: Containe
     if urls is not None:
         began = {time.step_id: time.attempts[0].isoformat() for time in report.times if time.attempts and not time.end}
         bars = [
-            replace(bar, href=urls.step(bar.label), since=began.get(bar.label, "") if is_live else "") for bar in bars
+            replace(
+                bar,
+                href=urls.step(bar.label),
+                is_selected=bar.label == selected,
+                since=began.get(bar.label, "") if is_live else "",
+            )
+            for bar in bars
         ]
     # Running bars grow in the browser, so they need room.
     whole = max(bar.end for bar in bars) * 1.25 if bars and is_live else None
@@ -85,9 +97,9 @@ def item_picture(report: RunReport, urls: ItemUrls, selected: str | None) -> Pic
     }
     account = next(iter(report.accounts.values()), None)
     failed = {step.step_id: len(step.failed_children) for step in (account.steps if account else ())}
-    looks = _Looks(boxes, links, {name: count for name, count in failed.items() if count})
-    picture = _drawn(folded, layout, looks)
-    return Picture(picture, folded.hidden, folded.box_of(selected) if selected else "")
+    box = folded.box_of(selected) if selected else ""
+    looks = _Looks(boxes, links, {name: count for name, count in failed.items() if count}, box)
+    return Picture(_drawn(folded, layout, looks), folded.hidden, box)
 
 
 def _step_of(members: Sequence[str], states: Mapping[str, str], state: str | None) -> str:
@@ -104,6 +116,7 @@ class _Looks:
     statuses: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     failed_children: Mapping[str, int] = field(default_factory=dict)
+    selected: str = ""
 
 
 def picture_of(report: RunReport) -> str:
@@ -158,9 +171,18 @@ def _drawn(folded: FoldedGraph, layout: Layout | None, looks: _Looks) -> str:
 
     if layout is None:
         return ""
-    about = {"statuses": looks.statuses, "links": looks.links, "failed_children": looks.failed_children}
     # `svg` escapes its values.
-    return Markup(svg(folded.graph, style=False, layout=layout, **about))  # noqa: S704
+    return Markup(  # noqa: S704
+        svg(
+            folded.graph,
+            style=False,
+            layout=layout,
+            statuses=looks.statuses,
+            links=looks.links,
+            failed_children=looks.failed_children,
+            selected=looks.selected,
+        )
+    )
 
 
 def flow_lines(flow: Mapping[str, Any]) -> list[str]:

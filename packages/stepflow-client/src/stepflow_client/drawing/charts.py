@@ -64,6 +64,8 @@ class Bar:
     """The start times of further attempts."""
     href: str = ""
     """Where the row leads to; empty for no link."""
+    is_selected: bool = False
+    """Whether the link is the current one."""
     since: str = ""
     """For a row that is still running in a page that moves: when it began, in ISO 8601."""
 
@@ -145,7 +147,8 @@ def _bar(bar: Bar, y: int, whole: float) -> str:
     row = "".join(parts)
     if not bar.href:
         return f"<g>{row}</g>"
-    return f'<a href="{escape(bar.href)}" data-key="{name}" data-step="{name}">{row}</a>'
+    current = ' aria-current="true"' if bar.is_selected else ""
+    return f'<a href="{escape(bar.href)}" data-key="{name}" data-step="{name}"{current}>{row}</a>'
 
 
 def histogram(values: Sequence[float], bins: int = 24) -> str:

@@ -75,6 +75,7 @@ def svg(
     layout: Layout | None = None,
     links: Mapping[str, str] | None = None,
     failed_children: Mapping[str, int] | None = None,
+    selected: str = "",
 ) -> str:
     """Return the picture of a graph as SVG text.
 
@@ -89,12 +90,13 @@ def svg(
         layout: The layout of the graph, if it is known already.
         links: URLs of nodes, by node id. Default none.
         failed_children: Number of failed items of the sub-runs of completed steps, by node id. Default none.
+        selected: The id of the node whose link is the current one. Default none.
 
     Raises:
         DrawingUnavailableError: If the extra `stepflow-client[draw]` is not installed.
     """
     found = layout or lay_out(graph, details=details)
-    about = _About(statuses or {}, links or {}, failed_children or {})
+    about = _About(statuses or {}, links or {}, failed_children or {}, selected)
     return "".join(_parts(graph, found, about, servers, details, style, name))
 
 
@@ -104,6 +106,7 @@ class _About(NamedTuple):
     statuses: Mapping[str, str]
     links: Mapping[str, str]
     failed_children: Mapping[str, int]
+    selected: str
 
 
 def _parts(
@@ -192,6 +195,7 @@ def _node(node: GraphNode, box: Box, plugin: int | None, about: _About, details:
     words = [status.replace("_", " ")] if status else []
     words += [f"{children} failed in sub-runs"] if children else []
     link = f' href="{escape(href)}" data-key="{_text(node.id)}" data-step="{_text(node.id)}"' if href else ""
+    link += ' aria-current="true"' if href and node.id == about.selected else ""
     tag = "a" if href else "g"
     parts = [f'<{tag} class="{" ".join(classes)}"{link}>', _title(*node_title(node), *words)]
     parts.append(_rect(box, "sf-body"))

@@ -97,7 +97,7 @@ async def _show(request: Request, site: Site, run: RunDetails, index: int, step_
         rows=rows,
         more_rows=more_rows,
         picture=await run_in_threadpool(item_picture, found.report, urls, step_id),
-        timeline=await run_in_threadpool(timeline_of, found.report, urls, shown),
+        timeline=await run_in_threadpool(timeline_of, found.report, urls, shown, step_id),
         attempts=await attempts_of(site, run.run_id, index, found.total, panel["status_of_item"]),
         creator=await creator_url(site, run),
         reruns=[entry.run_id for entry in site.reruns_of(run.run_id, _MOST_RERUNS)],
