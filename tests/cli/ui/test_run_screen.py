@@ -94,6 +94,9 @@ def test_each_step_has_a_link_that_can_be_sent(session: httpx.Client, client: An
     part = session.get(f"/runs/{run_id}/steps/load?part=panel")
     assert panel(part) == load
     assert "<svg" not in part.text
+    # What failed has no output.
+    for path in ("/output.json", "/output.json?step=charge/card", "/value?step=send"):
+        assert session.get(f"/runs/{run_id}{path}").status_code == 404
 
 
 def test_the_input_of_a_step_is_resolved(start_ui: StartUi, newest_server: StepflowRuntime, tmp_path: Path) -> None:
