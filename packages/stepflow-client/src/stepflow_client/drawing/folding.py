@@ -81,7 +81,8 @@ def _merged(graph: FlowGraph, members: Mapping[str, list[str]], least: int) -> F
     for node in graph.nodes:
         groups[kinds[node.id]].append(node)
     box_of = {node.id: node.id for node in graph.nodes}
-    nodes, found = [], {}
+    nodes: list[GraphNode] = []
+    found: dict[str, list[str]] = {}
     for group in groups.values():
         if len(group) < least or group[0].kind != "step":
             nodes += group

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -161,10 +161,10 @@ def _texts(value: Any, depth: int) -> Iterator[str]:
     if not depth or not isinstance(value, (list, Mapping)):
         yield json.dumps(value, ensure_ascii=False)
         return
-    is_list = isinstance(value, list)
-    entries = ((None, each) for each in value) if is_list else value.items()
-    yield "[" if is_list else "{"
+    is_object = isinstance(value, Mapping)
+    entries: Iterable[Any] = value.items() if isinstance(value, Mapping) else ((None, each) for each in value)
+    yield "{" if is_object else "["
     for number, (key, each) in enumerate(entries):
-        yield ("\n" if not number else ",\n") + ("" if is_list else f"{json.dumps(key, ensure_ascii=False)}: ")
+        yield ("\n" if not number else ",\n") + (f"{json.dumps(key, ensure_ascii=False)}: " if is_object else "")
         yield from _texts(each, depth - 1)
-    yield "]" if is_list else "}"
+    yield "}" if is_object else "]"
