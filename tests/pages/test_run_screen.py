@@ -97,6 +97,11 @@ def test_panes_on_wide_screens_and_the_error_first_on_narrow_ones(tab: Seen, fai
         assert panel is not None
         assert panel["x"] >= graph["x"] + graph["width"]
         assert panel["y"] == pytest.approx(graph["y"], abs=2)
+    # No style changes the width of bars: one step began after the other had ended.
+    first, second = (each.bounding_box() for each in page.locator("#timeline rect.span").all())
+    assert first is not None
+    assert second is not None
+    assert first["x"] + first["width"] < second["x"] + 2
     page.close()
 
 
@@ -180,12 +185,12 @@ def test_a_running_bar_grows_and_the_screen_turns_to_the_cause(tab: Seen, client
     ]
     run_id = client.submit({"name": "soon", "steps": steps, "output": {"$step": "fails"}})
     page = tab.go(f"/runs/{run_id}")
-    bar = page.locator("#timeline rect.bar")
+    bar = page.locator("#timeline rect.span")
     expect(bar).to_have_attribute("data-since", re.compile("^20"))
     expect(bar).not_to_have_attribute("width", bar.get_attribute("width") or "")
     expect(page.locator("#panel-title")).to_have_text("fails", timeout=30_000)
     expect(page).to_have_title("✗ failed · soon · Stepflow")
-    expect(page.locator("#timeline rect.bar")).to_have_count(2)
+    expect(page.locator("#timeline rect.span")).to_have_count(2)
 
 
 def test_the_selected_step_stays_while_a_run_goes_on(tab: Seen, client: SyncStepflowClient) -> None:

@@ -117,7 +117,7 @@ def test_start_from_the_form_and_see_it_live(tab: Seen, server: StepflowRuntime)
     expect(page.locator("#summary .status")).to_have_text("completed", timeout=30_000)
     expect(page.locator(".sf-is-completed")).to_have_count(2)
     expect(page.locator("#result")).to_contain_text("tea")
-    expect(page.locator("#timeline rect.bar")).to_have_count(2)
+    expect(page.locator("#timeline rect.span")).to_have_count(2)
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
     expect(page.locator("body")).not_to_contain_text("does not respond")
 

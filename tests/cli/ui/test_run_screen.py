@@ -174,7 +174,7 @@ def test_bars_of_running_steps_can_grow(session: httpx.Client, client: Any) -> N
     while not any(step.step_id == "slow" for step in client.get_run_steps(run_id)):
         time.sleep(0.05)
     page = session.get(f"/runs/{run_id}")
-    assert re.search(r'<rect class="bar running"[^>]* data-since="20', page.text)
+    assert re.search(r'<rect class="span running"[^>]* data-since="20', page.text)
     assert "data-scale=" in page.text
     client.cancel_run(run_id)
 

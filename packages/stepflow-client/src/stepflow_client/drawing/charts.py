@@ -138,7 +138,7 @@ def _bar(bar: Bar, y: int, whole: float) -> str:
     parts = [f"{area}<title>{escape(visible(about))}</title>"]
     parts.append(f'<text x="0" y="{y + 13}">{escape(cut(bar.label))}</text>')
     parts.append(
-        f'<rect class="bar {_word(bar.status)}" x="{x:.1f}" y="{y}" width="{width:.1f}" height="16" rx="2"{since}/>'
+        f'<rect class="span {_word(bar.status)}" x="{x:.1f}" y="{y}" width="{width:.1f}" height="16" rx="2"{since}/>'
     )
     for time in bar.attempts:
         at = _LEFT + _WIDTH * time / whole
