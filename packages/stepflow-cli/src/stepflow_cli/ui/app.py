@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,8 +23,10 @@ from starlette.types import ASGIApp
 
 from ..settings.history import CommandHistory
 from ..signals import TERMINATION
+from .finding import Finder
 from .flow_folder import FlowFolder
 from .following import Followers, Health
+from .listing import Listings
 from .pictures import flow_picture
 from .security import CHECK, Addresses, FormTokens, Guard, Sessions
 from .site import Site, environment, site_of
@@ -36,9 +39,25 @@ _STATIC = Path(__file__).parent / "static"
 _SMALL_FLOW = {"steps": [{"id": "a", "component": "/a"}], "output": {"$step": "a"}}
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
+
+class _Beginning(Convertor[str]):
+    """The beginning of a run id, as the command takes it; a whole id is no beginning."""
+
+    regex = "[0-9A-Fa-f-]{4,35}"
+
+    def convert(self, value: str) -> str:
+        return value.lower()
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("beginning", _Beginning())
 _ROUTES = [
     Route("/", runs.home),
     Route("/runs", runs.list_page),
+    Route("/runs/{beginning:beginning}", runs.whole_id),
+    Route("/runs/{beginning:beginning}/{rest:path}", runs.whole_id),
     Route("/runs/{run_id}", run.run_page),
     Route("/runs/{run_id}/items/{index:int}", run.item_page),
     Route("/runs/{run_id}/steps/{step:path}", run.step_page),
@@ -111,9 +130,18 @@ def application(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with client() as opened:
-            followers = Followers(opened)
+            health = Health(opened)
+            followers = Followers(opened, health)
             app.state.site = Site(
-                opened, environment(), forms, followers, Health(opened), history=history, flows=folder
+                opened,
+                environment(),
+                forms,
+                followers,
+                health,
+                Listings(opened),
+                Finder(opened),
+                history=history,
+                flows=folder,
             )
             # The first picture takes a second, so it is drawn before a run is opened.
             warming = asyncio.create_task(run_in_threadpool(flow_picture, _SMALL_FLOW))

@@ -1,13 +1,10 @@
-"""How runs belong together: a step and the runs it created, a run and its reruns."""
+"""How runs belong together: a step and the runs it created."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from starlette.concurrency import run_in_threadpool
-
-from ..settings.history import history_setting, open_history
 from .item_urls import ItemUrls
 from .site import Site
 
@@ -15,7 +12,6 @@ if TYPE_CHECKING:
     from stepflow_client import RunDetails, StepDetails
 
 _MOST_SUB_RUNS = 100
-_MOST_RERUNS = 20
 
 
 async def sub_runs_of(site: Site, run: RunDetails) -> list[RunDetails]:
@@ -46,19 +42,6 @@ async def creator_url(site: Site, run: RunDetails) -> tuple[str, str] | None:
         # Of a batch, it is not known which item the step belongs to.
         return None
     return ItemUrls(parent.run_id, 0, is_batch=False).step(step_id), step_id
-
-
-async def reruns_of(site: Site, run_id: str) -> list[str]:
-    """Return the ids of the reruns of a run that the history has, newest first."""
-    from stepflow_client import StepflowClientError
-
-    if history_setting().value == "off":
-        return []
-    try:
-        found = await run_in_threadpool(open_history().search, run_id, limit=_MOST_RERUNS)
-    except StepflowClientError:
-        return []
-    return [entry.run_id for entry in found if entry.rerun_of == run_id]
 
 
 def creator_of(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[StepDetails]) -> str | None:

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 MOST_DRAWN_ITEMS = 200
 """Maximum number of items whose steps are all read for a page."""
-MOST_STEPS = 100
-_MOST_KEPT = 2
-"""Number of finished items that are kept: whoever looks at one step of a run looks at others, and may have 50 MB."""
 
 
 @dataclass(frozen=True)
@@ -54,19 +51,25 @@ class ItemReport:
         return durations_of(self.report)
 
 
+async def run_of(site: Site, run_id: str) -> RunDetails:
+    """Return a run. Unlike `get_run` of the client, this does not read its steps, which may have outputs of 50 MB."""
+    from stepflow_client._codec.requests import check_run_id
+
+    return await site.client._runs.state(check_run_id(run_id))
+
+
 async def read_item(site: Site, run: RunDetails, index: int, stored: StoredFlow | None) -> ItemReport | None:
-    """Return an item of a run; None if the run has no such item. Finished ones are kept for the next request."""
-    key = (run.run_id, index)
-    found = site.items.pop(key, None)
-    if found is None or found.report.run != run:
-        found = await _read(site, run, index, stored)
+    """Return an item of a run; None if the run has no such item.
+
+    The last finished one is kept: whoever looks at one step of it looks at others, and its outputs may be large.
+    """
+    last = site.last_item
+    is_same = last is not None and last.report.run == run and last.item.index == index
+    found = last if is_same else await _read(site, run, index, stored)
     if found is None:
         return None
     if run.is_finished and found.item.status.is_finished:
-        # The most recently shown item is last.
-        site.items[key] = found
-        while len(site.items) > _MOST_KEPT:
-            del site.items[next(iter(site.items))]
+        site.last_item = found
     # Labels and notes may have changed since.
     return replace(found, report=replace(found.report, given=await given_of(site, run, stored)))
 

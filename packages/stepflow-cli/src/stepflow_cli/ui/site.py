@@ -15,8 +15,10 @@ from starlette.responses import HTMLResponse
 
 from ..output.tables import short_ids
 from ..settings.history import CommandHistory
+from .finding import Finder
 from .flow_folder import FlowFolder
 from .following import Followers, Health
+from .listing import Listings
 from .security import FormTokens
 
 if TYPE_CHECKING:
@@ -35,10 +37,12 @@ class Site:
     forms: FormTokens
     followers: Followers
     health: Health
+    listings: Listings
+    finder: Finder
     inputs: dict[str, Any] = field(default_factory=dict)
     """The inputs of the newest runs started here, for use if the history is off."""
-    items: dict[tuple[str, int], Any] = field(default_factory=dict)
-    """The finished items that were shown last, by run id and index; see `reports`."""
+    last_item: Any = None
+    """What was read of the finished item that was shown last; see `reports`."""
     reruns: dict[str, Any] = field(default_factory=dict)
     """The runs of reruns that consist of several, each list with its own key."""
     trials: dict[str, Mapping[str, str]] = field(default_factory=dict)
@@ -140,7 +144,7 @@ def environment() -> Environment:
     from stepflow_client._base.text import fine_duration, short_json, visible
     from stepflow_client.drawing.html import json_tree
     from stepflow_client.drawing.labels import cut
-    from stepflow_client.drawing.theme import MARK, STATUSES
+    from stepflow_client.drawing.theme import HIDDEN_MARK, STATUSES
 
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -149,7 +153,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.globals["mark"] = Markup(MARK.replace("<svg ", '<svg aria-hidden="true" '))  # noqa: S704
+    templates.globals["mark"] = Markup(HIDDEN_MARK)  # noqa: S704
     templates.globals["statuses_with_look"] = STATUSES
     templates.filters["shown"] = lambda value: visible("" if value is None else str(value))
     templates.filters["cut"] = lambda value, longest=40: cut("" if value is None else str(value), longest)

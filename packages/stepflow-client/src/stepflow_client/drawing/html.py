@@ -11,7 +11,7 @@ from html import escape
 from itertools import islice
 from typing import Any, TypeAlias
 
-from .._base.text import short_json, visible, visible_lines
+from .._base.text import cut, short_json, visible, visible_lines
 from .._data.expressions import Path
 from .theme import THEME_STYLE
 
@@ -52,14 +52,15 @@ def page(title: str, body: str, style: str, script: str = "") -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(visible(title))}</title><style>{style}</style></head>\n<body>{visible_lines(body)}{program}</body></html>\n"
+        f"<title>{escape(visible(title))}</title><style>{style}</style></head>\n<body><main>{visible_lines(body)}</main>{program}</body></html>\n"
     )
 
 
 TREE_STYLE = """
 .js{font:12px/1.5 ui-monospace,"DejaVu Sans Mono",Menlo,monospace;overflow-wrap:anywhere}
 .js details{margin-left:14px}.js summary{cursor:pointer;margin-left:-14px}.js div{margin-left:14px}
-.js b{font-weight:600}.js pre{margin:2px 0 6px;padding:6px 8px;background:var(--panel);white-space:pre-wrap;
+.js b{font-weight:600}.js .peek{color:var(--soft)}.js details[open]>summary>.peek{display:none}
+.js pre{margin:2px 0 6px;padding:6px 8px;background:var(--panel);white-space:pre-wrap;
 overflow-wrap:anywhere;max-height:60vh;overflow:auto}
 """
 _MOST_NODES = 300
@@ -68,6 +69,8 @@ _LONGEST_TEXT = 20_000
 _LONGEST_LINE = 160
 """Maximum number of characters of a text that is not folded."""
 _DEEPEST = 30
+_MOST_PEEKED = 4
+_LONGEST_PEEK = 70
 
 
 def json_tree(
@@ -149,7 +152,9 @@ def _tree(entry: _Entry, depth: int, how: _Shown) -> Iterator[str]:
         yield from _scalar(entry, label, how)
         return
     size = f"{{{len(value)}}}" if isinstance(value, dict) else f"[{len(value)}]"
-    yield f"<details{' open' if depth < 2 and entry.entries else ''}><summary>{label}{size}</summary>"
+    is_shown = depth < 2 and bool(entry.entries)
+    peek = "" if is_shown else f' <span class="peek">{escape(_peek(value))}</span>'
+    yield f"<details{' open' if is_shown else ''}><summary>{label}{size}{peek}</summary>"
     for each in entry.entries:
         yield from _tree(each, depth + 1, how)
     shown = entry.start + len(entry.entries)
@@ -158,9 +163,23 @@ def _tree(entry: _Entry, depth: int, how: _Shown) -> Iterator[str]:
     yield "</details>"
 
 
+def _line(value: Any, longest: int) -> str:
+    """Return a plain value as JSON of a maximum length; of a long text, only the beginning is encoded."""
+    return short_json(value[: longest + 1] if isinstance(value, str) else value, longest)
+
+
+def _peek(value: Any) -> str:
+    """Return the first plain entries of a closed object or list on one line."""
+    entries = islice(value.items() if isinstance(value, dict) else (("", each) for each in value), _MOST_PEEKED)
+    # What stands for an object or a list does not depend on its size.
+    texts = ((key, "…" if isinstance(each, (dict, list)) else _line(each, 30)) for key, each in entries)
+    parts = [f"{key}: {text}" if isinstance(value, dict) else text for key, text in texts]
+    return cut(", ".join(parts) + (", …" if len(value) > _MOST_PEEKED else ""), _LONGEST_PEEK)
+
+
 def _scalar(entry: _Entry, label: str, how: _Shown) -> Iterator[str]:
     value = entry.value
-    text = short_json(value, how.longest)
+    text = _line(value, how.longest)
     if not isinstance(value, str) or ("\n" not in value and len(text) <= _LONGEST_LINE):
         yield f"<div>{label}{escape(text)}</div>"
         return
@@ -169,7 +188,7 @@ def _scalar(entry: _Entry, label: str, how: _Shown) -> Iterator[str]:
     rest = len(value) - len(shown)
     # No line of the text begins a line of the document.
     whole = escape(visible_lines(shown)).replace("\n", "&#10;")
-    yield f"<details><summary>{label}{escape(short_json(value, _LONGEST_LINE))}</summary><pre>{whole}</pre>"
+    yield f"<details><summary>{label}{escape(_line(value, _LONGEST_LINE))}</summary><pre>{whole}</pre>"
     yield f"<div>{_more(entry, 0, f'{rest} more characters', how)}</div></details>" if rest else "</details>"
 
 

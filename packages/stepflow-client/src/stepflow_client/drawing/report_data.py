@@ -16,6 +16,7 @@ from ..flows.account import accounts_of, records_of
 from ..flows.causes import ItemCauses
 from ..flows.resolving import ResolvedInput, resolved_input
 from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
+from ..types.shown import Shown
 from .charts import StepTime
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ __all__ = ["ReportData", "masked", "masked_arguments", "masked_differences"]
 
 
 @dataclass(frozen=True)
-class ReportData:
+class ReportData(Shown):
     """The data of a report of one run. Known values of secret variables are replaced by `***`."""
 
     run: RunDetails

@@ -18,9 +18,13 @@ __all__ = ["STYLE", "png", "svg"]
 _COLOURS = ("#2563eb", "#c2410c", "#15803d", "#9333ea", "#be123c", "#0e7490", "#a16207", "#4b5563")
 
 
+_STATUS_COLOURS = {"completed": "good", "failed": "bad", "running": "run", "cancelled": "soft", "not_run": "soft"}
+
+
 def _colours(theme: Mapping[str, str]) -> str:
     names = {"bg": "surface", "box": "bg", "line": "edge", "text": "text", "soft": "soft", "group": "panel"}
-    names |= {"completed": "good", "failed": "bad", "running": "run", "cancelled": "soft", "not_run": "soft"}
+    for status, colour in _STATUS_COLOURS.items():
+        names |= {status: colour, f"{status}_soft": f"{colour}-soft" if f"{colour}-soft" in theme else "bg"}
     return properties({name: theme[colour] for name, colour in names.items()}, "sf-")
 
 
@@ -48,12 +52,12 @@ STYLE = (
 """
     + "".join(f".sf .sf-p{index} .sf-band{{fill:{colour};stroke:none}}" for index, colour in enumerate(_COLOURS))
     + "".join(
-        f".sf .sf-is-{status} rect.sf-body{{stroke:var(--sf-{status});stroke-width:3}}"
-        f".sf .sf-is-{status} .sf-status{{fill:var(--sf-{status})}}"
-        for status in ("completed", "failed", "running", "cancelled", "not_run")
+        f".sf .sf-is-{status} rect.sf-body{{stroke:var(--sf-{status});fill:var(--sf-{status}_soft);stroke-width:1.8}}"
+        f".sf .sf-is-{status} rect.sf-badge{{fill:var(--sf-{status});stroke:var(--sf-bg);stroke-width:2}}"
+        for status in _STATUS_COLOURS
     )
-    + ".sf .sf-is-not_run rect.sf-body{stroke-width:2;stroke-dasharray:4 3}"
-    + ".sf .sf-children{fill:var(--sf-failed);text-anchor:end}"
+    + ".sf .sf-is-not_run rect.sf-body{stroke-dasharray:4 3}.sf text.sf-status{fill:var(--sf-bg);font-weight:700}"
+    + ".sf .sf-children{fill:var(--sf-failed);text-anchor:end;font-weight:700}"
 )
 """The style of all pictures. A page with several pictures needs it only once."""
 
@@ -157,7 +161,7 @@ def _sub_flow(sub: SubFlow, box: Box) -> str:
 def _rect(box: Box, of: str) -> str:
     kind = f' class="{of}"' if of else ""
     size = f'width="{box.width:.1f}" height="{box.height:.1f}"'
-    return f'<rect{kind} x="{box.x:.1f}" y="{box.y:.1f}" {size} rx="5"/>'
+    return f'<rect{kind} x="{box.x:.1f}" y="{box.y:.1f}" {size} rx="6"/>'
 
 
 def _edge(edge: GraphEdge, route: Route, name: str) -> str:
@@ -192,15 +196,17 @@ def _node(node: GraphNode, box: Box, plugin: int | None, about: _About, details:
     parts = [f'<{tag} class="{" ".join(classes)}"{link}>', _title(*node_title(node), *words)]
     parts.append(_rect(box, "sf-body"))
     if plugin is not None:
-        parts.append(_rect(Box(box.x, box.y, 5, box.height), "sf-band"))
+        parts.append(_rect(Box(box.x, box.y, 4, box.height), "sf-band"))
     for index, line in enumerate(lines):
         kind = "sf-name" if index == 0 else "sf-soft"
         parts.append(f'<text class="{kind}" x="{middle:.1f}" y="{top + index * LINE:.1f}">{_text(line)}</text>')
     if status in _MARKS:
-        place = f'x="{box.x + box.width - 9:.1f}" y="{box.y + 9:.1f}"'
-        parts.append(f'<text class="sf-status" {place}>{_MARKS[status]}</text>')
+        # On the corner, where it covers no text.
+        x, y = box.x + box.width - 4, box.y + 3
+        parts.append(f'<rect class="sf-badge" x="{x - 9:.1f}" y="{y - 9:.1f}" width="18" height="18" rx="9"/>')
+        parts.append(f'<text class="sf-status" x="{x:.1f}" y="{y:.1f}">{_MARKS[status]}</text>')
     if children:
-        place = f'x="{box.x + box.width - 22:.1f}" y="{box.y + 9:.1f}"'
+        place = f'x="{box.x + box.width - 17:.1f}" y="{box.y + 9:.1f}"'
         parts.append(f'<text class="sf-children" {place}>{children}{_MARKS["failed"]}</text>')
     return "".join(parts) + f"</{tag}>"
 

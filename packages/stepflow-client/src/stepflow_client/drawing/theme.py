@@ -108,3 +108,6 @@ MARK = (
     'fill="#fff"/></svg>'
 )
 """The brand mark: a step up from one node of a flow to the next."""
+
+HIDDEN_MARK = MARK.replace("<svg ", '<svg aria-hidden="true" ')
+"""The mark beside the name that it stands for; screen readers skip it."""

@@ -191,12 +191,17 @@ class _Item(ItemCauses):
         return None if may_return(str(definition.get("component")), listed.output) else True
 
     def hint(self, schemas: Mapping[str, Any]) -> str | None:
-        """Return what to change if the component of the cause refuses its input."""
+        """Return what to change if the component of the cause refuses its input, or what its error may mean."""
+        from .refusals import hint_of, refusal
+
+        failed = self.listed.get(self.cause.step_id or "")
+        error = (failed.error if failed is not None else None) or self.record.error
+        said = hint_of(error.message) if error is not None else None
+        if said is not None:
+            return said
         definition = self.definitions.get(self.cause.step_id or "")
         if definition is None or self.evaluated(definition.get("input")) is not True:
             return None
-        from .refusals import refusal
-
         return refusal(self.record.flow, definition, self.evaluation.value(definition.get("input")), schemas)
 
     def unknown(self, steps: Sequence[StepAccount]) -> Iterator[str]:

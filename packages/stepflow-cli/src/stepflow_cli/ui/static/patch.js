@@ -84,6 +84,9 @@ function morph(node, next) {
   }
 }
 
+// The server's node that a node of the page was made of.
+export const sourceOf = (node) => sources.get(node);
+
 // Takes over a page. Scripts that have to know of it listen for `patched`.
 export function takeOver(fresh) {
   const focused = document.activeElement;

@@ -11,8 +11,8 @@ from starlette.responses import Response
 from ..attempts import attempts_of
 from ..item_urls import ItemUrls
 from ..pictures import flow_lines, item_picture, timeline_of
-from ..relations import creator_url, reruns_of
-from ..reports import ItemReport, flow_of, read_item
+from ..relations import creator_url
+from ..reports import ItemReport, flow_of, read_item, run_of
 from ..site import Site, site_of
 from ..steps import SelectedStep, default_step, rows_of, selected_step
 from .batches import show_batch
@@ -20,13 +20,14 @@ from .batches import show_batch
 if TYPE_CHECKING:
     from stepflow_client import RunDetails
 
+_MOST_RERUNS = 20
 _MARKS = {"completed": "✓", "failed": "✗", "recovery_failed": "✗", "running": "▶", "cancelled": "■"}
 
 
 async def run_page(request: Request) -> Response:
     """Show a run: of one item with its graph, timeline and selected step; of a batch with its items."""
     site = site_of(request)
-    run = await site.client.get_run(request.path_params["run_id"])
+    run = await run_of(site, request.path_params["run_id"])
     if run.items.total != 1:
         items = list(await site.client.get_run_items(run.run_id))
         if len(items) != 1:
@@ -37,21 +38,21 @@ async def run_page(request: Request) -> Response:
 async def item_page(request: Request) -> Response:
     """Show one item of a run."""
     site = site_of(request)
-    run = await site.client.get_run(request.path_params["run_id"])
+    run = await run_of(site, request.path_params["run_id"])
     return await _show(request, site, run, request.path_params["index"])
 
 
 async def step_page(request: Request) -> Response:
     """Show an item with a step in the panel."""
     site = site_of(request)
-    run = await site.client.get_run(request.path_params["run_id"])
+    run = await run_of(site, request.path_params["run_id"])
     return await _show(request, site, run, item_of(request), request.path_params["step"])
 
 
 async def run_flow_page(request: Request) -> Response:
     """Show the flow of a run with line numbers."""
     site = site_of(request)
-    run = await site.client.get_run(request.path_params["run_id"])
+    run = await run_of(site, request.path_params["run_id"])
     stored = (await site.client.get_run_flow(run.run_id)).without_secrets()
     return site.page(request, "run_flow", run=run, lines=flow_lines(stored.flow))
 
@@ -77,6 +78,7 @@ async def found_item(site: Site, run: RunDetails, index: int) -> ItemReport:
 
 
 async def _show(request: Request, site: Site, run: RunDetails, index: int, step_id: str | None = None) -> Response:
+    live = await site.followers.live_path(run)
     found = await found_item(site, run, index)
     urls = ItemUrls(run.run_id, index, found.total != 1, shows_all=request.query_params.get("show") == "all")
     if step_id is None and request.query_params.get("panel") != "run":
@@ -98,9 +100,9 @@ async def _show(request: Request, site: Site, run: RunDetails, index: int, step_
         timeline=await run_in_threadpool(timeline_of, found.report, urls, shown),
         attempts=await attempts_of(site, run.run_id, index, found.total, panel["status_of_item"]),
         creator=await creator_url(site, run),
-        reruns=await reruns_of(site, run.run_id),
+        reruns=[entry.run_id for entry in site.reruns_of(run.run_id, _MOST_RERUNS)],
         can_rerun=run.is_finished and run.status.value in ("failed", "cancelled", "recovery_failed"),
-        live="" if run.is_finished else f"/live/runs/{run.run_id}",
+        live=live and (f"{live}?item={index}" if urls.is_batch else live),
     )
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from ..item_urls import ItemUrls, write_path
-from ..reports import ItemReport
+from ..reports import ItemReport, run_of
 from ..site import site_of
 from .run import found_item, item_of
 
@@ -48,12 +49,12 @@ async def value_page(request: Request) -> Response:
         urls=shown.urls,
         step_id=shown.step_id,
         of=shown.of,
-        path=shown.path,
+        here=shown.path,
         above=[(write_path(shown.path[:end]), shown.path[:end]) for end in range(len(shown.path) + 1)],
         value=shown.value,
         start=int(start) if start.isdecimal() and len(start) < 10 else 0,
         text=text,
-        places=list(islice(places_of(shown.value, text, shown.path), _MOST_FOUND)) if text else [],
+        places=await run_in_threadpool(_first_places, shown, text) if text else [],
         most=_MOST_FOUND,
     )
 
@@ -74,7 +75,7 @@ async def _value(request: Request) -> Value:
     from stepflow_client._data.expressions import PathError, parse_path
 
     site, query = site_of(request), request.query_params
-    run = await site.client.get_run(request.path_params["run_id"])
+    run = await run_of(site, request.path_params["run_id"])
     found = await found_item(site, run, item_of(request))
     step_id, of = query.get("step") or None, query.get("of") or "output"
     try:
@@ -114,6 +115,10 @@ def _part(value: Any, path: Path) -> Any:
         raise NotFoundError(f"there is nothing at {write_path(path)}", status_code=404) from None
 
 
+def _first_places(shown: Value, text: str) -> list[tuple[Path, Any]]:
+    return list(islice(places_of(shown.value, text, shown.path), _MOST_FOUND))
+
+
 def places_of(value: Any, text: str, path: Path) -> Iterator[tuple[Path, Any]]:
     """Yield the places at which a key or a value contains a text, in any case, level by level."""
     wanted = text.casefold()
@@ -135,7 +140,8 @@ def places_of(value: Any, text: str, path: Path) -> Iterator[tuple[Path, Any]]:
         waiting = following
 
 
-_CHUNK = 65_536
+_CHUNK = 1_000_000
+"""Characters that are sent at once."""
 
 
 def _encoded(value: Any) -> Iterator[bytes]:
