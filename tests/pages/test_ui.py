@@ -168,6 +168,7 @@ def test_cancel(tab: Seen, server: StepflowRuntime) -> None:
 def test_filter(tab: Seen, server: StepflowRuntime) -> None:
     server.sync_client.wait_run(server.sync_client.submit(FAILS, {}))
     page = tab.go("/runs")
+    page.get_by_text("Filters", exact=True).click()
     page.get_by_label("Status").select_option("failed")
     page.get_by_label("Flow", exact=True).fill("fails")
     page.get_by_role("button", name="Filter").click()

@@ -14,11 +14,16 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from ..output.tables import short_ids
+from ..settings.history import CommandHistory
+from .finding import Finder
+from .flow_folder import FlowFolder
 from .following import Followers, Health
+from .listing import Listings
 from .security import FormTokens
 
 if TYPE_CHECKING:
-    from stepflow_client import RunArguments, StepflowClient, StepflowClientError
+    from stepflow_client import RunArguments, StepflowClient, StepflowClientError, StoredFlow
+    from stepflow_client.history import HistoryEntry
 
 _MOST_INPUTS = 1_000
 
@@ -32,10 +37,20 @@ class Site:
     forms: FormTokens
     followers: Followers
     health: Health
+    listings: Listings
+    finder: Finder
     inputs: dict[str, Any] = field(default_factory=dict)
     """The inputs of the newest runs started here, for use if the history is off."""
+    last_item: Any = None
+    """What was read of the finished item that was shown last; see `reports`."""
     reruns: dict[str, Any] = field(default_factory=dict)
-    """Prepared reruns, each with its own key."""
+    """The runs of reruns that consist of several, each list with its own key."""
+    trials: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    """The forms of changes that were tried on one item of a group, by the run of the trial."""
+    history: CommandHistory = field(default_factory=CommandHistory)
+    """The history that the client records its runs in."""
+    flows: FlowFolder | None = None
+    """The folder of flow files, if one was named."""
 
     def page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Return a page rendered from a template.
@@ -79,6 +94,37 @@ class Site:
             return given.model_copy(update={"inputs": value if isinstance(value, list) else [value]})
         return given
 
+    async def in_order(self, stored: StoredFlow) -> StoredFlow:
+        """Return a flow with the properties of its schemas in their order.
+
+        Servers from 0.12 on return them in a different order each time, except in the blob of the flow.
+        """
+        from stepflow_client import StepflowClientError
+
+        if not (await self.client.server_info()).capabilities.get("blobs"):
+            return stored
+        try:
+            data = (await self.client.get_blob(stored.flow_id)).data
+        except StepflowClientError:
+            return stored
+        schemas = data.get("schemas") if isinstance(data, Mapping) else None
+        if schemas != stored.flow.get("schemas"):
+            return stored
+        return stored.model_copy(update={"flow": {**stored.flow, "schemas": schemas}})
+
+    def recorded(self, run_id: str) -> HistoryEntry | None:
+        """Return a run of the history; None if it is not recorded or the history cannot be read."""
+        return self.history.get(run_id)
+
+    def reruns_of(self, run_id: str, most: int) -> list[HistoryEntry]:
+        """Return the recorded reruns of a run; none if the history cannot be read."""
+        from stepflow_client import StepflowClientError
+
+        try:
+            return self.history.search(rerun_of=run_id, limit=most)
+        except StepflowClientError:
+            return []
+
     def remember_input(self, run_id: str, value: Any) -> None:
         """Store the input of a run that was started here."""
         self.inputs[run_id] = value
@@ -115,7 +161,7 @@ def environment() -> Environment:
     templates.filters["at"] = _at
     templates.filters["duration"] = fine_duration
     # `json_tree` escapes its values; its own HTML contains nothing that `visible` changes.
-    templates.filters["tree"] = lambda value, most=300: Markup(visible(json_tree(value, most=most)))  # noqa: S704
+    templates.filters["tree"] = lambda value, most=300, **more: Markup(visible(json_tree(value, most=most, **more)))  # noqa: S704
     templates.filters["short"] = lambda value, longest=100: visible(short_json(value, longest))
     templates.filters["query"] = _query
     templates.filters["short_ids"] = short_ids

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -11,8 +10,10 @@ from typing import Any
 
 from .._base.text import cut, fine_duration, short_json, visible, visible_lines
 from .._data.arguments import check_instances
+from .._rules.failure_groups import failure_groups
 from ..types import RunArguments, RunItem, StepDetails
-from .charts import CHART_STYLE, Bar, StepTime, histogram, item_times, percentile, timeline
+from .charts import CHART_STYLE, Bar, ItemTime, StepTime, histogram, item_times, percentile, timeline
+from .folding import worst
 from .graph import flow_graph
 from .html import PAGE_STYLE, TREE_STYLE, json_tree, page
 from .layout import DrawingUnavailableError
@@ -21,7 +22,7 @@ from .svg import STYLE, svg
 from .text import mermaid
 from .theme import HIDDEN_MARK, STATUS_STYLE, STATUSES
 
-__all__ = ["bars_of", "report_page", "statuses_of"]
+__all__ = ["bars_of", "latency", "report_page", "statuses_of"]
 
 _STYLE = """
 .brand{display:flex;gap:var(--space-2);align-items:center}.brand svg{flex:none;width:28px;height:28px}
@@ -64,13 +65,16 @@ def report_page(reports: Sequence[ReportData]) -> str:
     if len(reports) > 1:
         parts.append(_comparison(reports))
     parts.append(f'<div class="{kind}">')
-    for number, report in enumerate(reports):
-        parts.append(f"<article>{''.join(_sections(report, number))}</article>")
+    charts = [bars_of(report) for report in reports]
+    # One scale, so that durations can be compared by eye.
+    whole = max((bar.end for bars in charts for bar in bars), default=0.0)
+    for number, (report, bars) in enumerate(zip(reports, charts, strict=True)):
+        parts.append(f"<article>{''.join(_sections(report, bars, whole, number))}</article>")
     style = PAGE_STYLE + STATUS_STYLE + STYLE + CHART_STYLE + TREE_STYLE + _STYLE
     return page(f"Report of {runs}", "".join([*parts, "</div>"]), style)
 
 
-def _sections(report: ReportData, number: int) -> Iterator[str]:
+def _sections(report: ReportData, bars: Sequence[Bar], whole: float, number: int) -> Iterator[str]:
     """Yield the sections of a run. What went wrong is the first of them."""
     yield _section("Run", _summary(report))
     is_batch = len(report.items) != 1
@@ -83,13 +87,12 @@ def _sections(report: ReportData, number: int) -> Iterator[str]:
         yield _section("Started with", _given(report.given, is_batch=is_batch))
     if report.flow:
         yield _section("Graph", _scroll(_picture(report, number), "graph"))
-    bars = bars_of(report)
     if bars:
         what = "Timeline" if len(report.items) < 2 else f"Timeline of the {len(bars)} slowest items"
-        yield _section(what, _scroll(timeline(bars), "timeline"))
-    latency = _latency(report)
-    if latency:
-        yield _section("Latency of items", latency)
+        yield _section(what, _scroll(timeline(bars, whole=whole), "timeline"))
+    durations = latency(item_times(report.times))
+    if durations:
+        yield _section("Latency of items", durations)
     if report.steps:
         yield _section("Steps", _steps(report))
     if is_batch:
@@ -213,19 +216,14 @@ def _picture(report: ReportData, number: int) -> str:
         return f"<p>{hint}</p><pre>{escape(mermaid(graph))}</pre>"
 
 
-_WORST = ("not_needed", "not_started", "completed", "cancelled", "not_run", "running", "failed")
-"""States of a step, from the one that any other replaces."""
-
-
 def statuses_of(report: ReportData) -> dict[str, str]:
     """Return the state of each step by id, for pictures: the worst state over all items."""
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = defaultdict(list)
     for step in report.step_accounts.values():
         # A state that is not known is shown as the server's status.
-        state = step.state if step.state != "unknown" or step.status is None else step.status.value
-        if state in _WORST and _WORST.index(state) >= _WORST.index(found.get(step.step_id, "not_needed")):
-            found[step.step_id] = state
-    return {name: state for name, state in found.items() if state != "not_started"}
+        found[step.step_id].append(step.state if step.state != "unknown" or step.status is None else step.status.value)
+    states = {name: worst(each) for name, each in found.items()}
+    return {name: state for name, state in states.items() if state not in ("", "not_started")}
 
 
 def bars_of(report: ReportData, *, until: datetime | None = None) -> list[Bar]:
@@ -266,25 +264,21 @@ def bars_of(report: ReportData, *, until: datetime | None = None) -> list[Bar]:
 
 
 def _errors(items: Sequence[RunItem]) -> str:
-    groups: dict[tuple[str, str, str], list[RunItem]] = defaultdict(list)
-    for item in items:
-        if item.result is not None and item.result.error is not None:
-            error = item.result.error
-            code = error.code.value if error.code else ""
-            # Messages that differ only in numbers and quoted texts count as the same error.
-            pattern = re.sub(r"\d+|'[^']*'|\"[^\"]*\"", "#", error.message)
-            groups[error.step_id or "", code, pattern].append(item)
     rows = []
-    for (step, code, _), found in sorted(groups.items(), key=lambda group: -len(group[1])):
-        which = ", ".join(str(item.index) for item in found[:10]) + (", …" if len(found) > 10 else "")
-        error = found[0].result.error if found[0].result else None
-        told = f"<div>{_message(error.message[:1000])}</div>{_details(error.details)}" if error else ""
-        rows.append(_row(str(len(found)), _text(step), _text(code), told, f"<span>{which}</span>"))
+    for group in failure_groups(items):
+        which = ", ".join(map(str, group.indexes[:10])) + (", …" if len(group.items) > 10 else "")
+        told = f"<div>{_message(group.error.message[:1000])}</div>{_details(group.error.details)}"
+        count, step, code = str(len(group.items)), _text(group.step_id or ""), _text(group.code)
+        rows.append(_row(count, step, code, told, f"<span>{which}</span>"))
     return _table(("count", "step", "code", "message of the first", "items"), rows) if rows else ""
 
 
-def _latency(report: ReportData) -> str:
-    times = item_times(report.times)
+def latency(times: Sequence[ItemTime]) -> str:
+    """Return percentiles and a histogram of the durations of items, as HTML; empty for fewer than two items.
+
+    Args:
+        times: The times of the items.
+    """
     if len(times) < 2:
         return ""
     seconds = sorted(item.seconds for item in times)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from html import escape
+from typing import NamedTuple
 
 from .._base.text import visible
 from .graph import FlowGraph, GraphEdge, GraphNode, SubFlow
@@ -56,6 +57,7 @@ STYLE = (
         for status in _STATUS_COLOURS
     )
     + ".sf .sf-is-not_run rect.sf-body{stroke-dasharray:4 3}.sf text.sf-status{fill:var(--sf-bg);font-weight:700}"
+    + ".sf .sf-children{fill:var(--sf-failed);text-anchor:end;font-weight:700}"
 )
 """The style of all pictures. A page with several pictures needs it only once."""
 
@@ -70,6 +72,9 @@ def svg(
     details: bool = True,
     style: bool = True,
     name: str = "flow",
+    layout: Layout | None = None,
+    links: Mapping[str, str] | None = None,
+    failed_children: Mapping[str, int] | None = None,
 ) -> str:
     """Return the picture of a graph as SVG text.
 
@@ -81,18 +86,30 @@ def svg(
         details: Whether boxes show the component and the marks of a step.
         style: Whether the picture includes its style. If not, the page must contain `STYLE`.
         name: A name that is unique in the page.
+        layout: The layout of the graph, if it is known already.
+        links: URLs of nodes, by node id. Default none.
+        failed_children: Number of failed items of the sub-runs of completed steps, by node id. Default none.
 
     Raises:
         DrawingUnavailableError: If the extra `stepflow-client[draw]` is not installed.
     """
-    layout = lay_out(graph, details=details)
-    return "".join(_parts(graph, layout, statuses or {}, servers, details, style, name))
+    found = layout or lay_out(graph, details=details)
+    about = _About(statuses or {}, links or {}, failed_children or {})
+    return "".join(_parts(graph, found, about, servers, details, style, name))
+
+
+class _About(NamedTuple):
+    """What is shown of nodes beside their definition, by node id."""
+
+    statuses: Mapping[str, str]
+    links: Mapping[str, str]
+    failed_children: Mapping[str, int]
 
 
 def _parts(
     graph: FlowGraph,
     layout: Layout,
-    statuses: Mapping[str, str],
+    about: _About,
     servers: bool,
     details: bool,
     style: bool,
@@ -102,7 +119,8 @@ def _parts(
     height = layout.height + (len(plugins) * LINE + 12 if plugins else 0)
     width = max(layout.width, *(columns(cut(plugin)) * COLUMN + 50 for plugin in plugins), 120.0)
     yield (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="sf" role="img" width="{width:.0f}" height="{height:.0f}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="sf" role="{"group" if about.links else "img"}" '
+        f'aria-label="{_text(graph.name or "flow")}" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.1f} {height:.1f}"><title>{_text(graph.name or "flow")}</title>'
     )
     if style:
@@ -117,7 +135,7 @@ def _parts(
     for edge, route in zip(graph.edges, layout.edges, strict=True):
         yield _edge(edge, route, name)
     for node in graph.nodes:
-        yield _node(node, layout.nodes[node.id], plugins.get(node.plugin), statuses.get(node.id, ""), details)
+        yield _node(node, layout.nodes[node.id], plugins.get(node.plugin), about, details)
     for index, (plugin, colour) in enumerate(plugins.items()):
         y = layout.height + index * LINE
         yield f'<g class="sf-legend sf-p{colour}"><rect class="sf-band" x="12" y="{y:.1f}" width="12" height="12"/>'
@@ -160,7 +178,9 @@ def _edge(edge: GraphEdge, route: Route, name: str) -> str:
     return f'<g class="sf-edge sf-{edge.kind}">{_title(about)}{path}{label}</g>'
 
 
-def _node(node: GraphNode, box: Box, plugin: int | None, status: str, details: bool) -> str:
+def _node(node: GraphNode, box: Box, plugin: int | None, about: _About, details: bool) -> str:
+    status, href = about.statuses.get(node.id, ""), about.links.get(node.id, "")
+    children = about.failed_children.get(node.id, 0)
     classes = ["sf-node", f"sf-{node.kind}"]
     classes += [f"sf-p{plugin}"] if plugin is not None else []
     classes += [f"sf-is-{status}"] if status in _MARKS or status == "not_needed" else []
@@ -169,8 +189,11 @@ def _node(node: GraphNode, box: Box, plugin: int | None, status: str, details: b
     middle = box.x + box.width / 2
     lines = node_lines(node, details)
     top = box.y + box.height / 2 - (len(lines) - 1) * LINE / 2
-    about = _title(*node_title(node), *([status.replace("_", " ")] if status else []))
-    parts = [f'<g class="{" ".join(classes)}">', about]
+    words = [status.replace("_", " ")] if status else []
+    words += [f"{children} failed in sub-runs"] if children else []
+    link = f' href="{escape(href)}" data-key="{_text(node.id)}" data-step="{_text(node.id)}"' if href else ""
+    tag = "a" if href else "g"
+    parts = [f'<{tag} class="{" ".join(classes)}"{link}>', _title(*node_title(node), *words)]
     parts.append(_rect(box, "sf-body"))
     if plugin is not None:
         parts.append(_rect(Box(box.x, box.y, 4, box.height), "sf-band"))
@@ -182,7 +205,10 @@ def _node(node: GraphNode, box: Box, plugin: int | None, status: str, details: b
         x, y = box.x + box.width - 4, box.y + 3
         parts.append(f'<rect class="sf-badge" x="{x - 9:.1f}" y="{y - 9:.1f}" width="18" height="18" rx="9"/>')
         parts.append(f'<text class="sf-status" x="{x:.1f}" y="{y:.1f}">{_MARKS[status]}</text>')
-    return "".join(parts) + "</g>"
+    if children:
+        place = f'x="{box.x + box.width - 17:.1f}" y="{box.y + 9:.1f}"'
+        parts.append(f'<text class="sf-children" {place}>{children}{_MARKS["failed"]}</text>')
+    return "".join(parts) + f"</{tag}>"
 
 
 _DARK = re.compile(r"@media \(prefers-color-scheme:dark\)\{.*?\}\}", re.DOTALL)

@@ -210,7 +210,7 @@ def check_inputs(flow: Mapping[str, Any], inputs: Sequence[Any]) -> None:
     """Check inputs against the input schema of a flow; without one, it accepts any input.
 
     The keywords `type`, `properties`, `required`, `additionalProperties`, `items`, `enum`, `const` and `$ref` are
-    supported. Other keywords are ignored.
+    supported, the limits of numbers and lengths, and `pattern`. Other keywords are ignored.
 
     Raises:
         InvalidArgumentError: If an input does not match. The message names the place in the input, and the hint says
