@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 from stepflow_client import StepflowRuntime
 
-from tests.pages.conftest import shot
-from tests.pages.test_ui import AXE, FORM, Seen, server, started_ui, tab
+from tests.pages.conftest import shot, violations
+from tests.pages.test_ui import FORM, Seen, server, started_ui, tab
 
 __all__ = ["server", "tab"]
 
@@ -272,15 +272,6 @@ def test_a_list_that_runs_and_a_batch_are_accessible(
         shot(page, f"{name}-{width}-{scheme}")
     client.cancel_run(run_id)
     page.close()
-
-
-def violations(page: Any) -> list[Any]:
-    """Return what axe-core complains of."""
-    # The policy lets no script in; this is the browser's own door.
-    page.context.new_cdp_session(page).send("Runtime.evaluate", {"expression": AXE.read_text()})
-    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
-    found = page.evaluate("rules => axe.run(document, rules)", rules)["violations"]
-    return [(each["id"], each["impact"], each["nodes"][0]["html"]) for each in found]
 
 
 def test_more_open_pages_than_a_browser_has_connections(browser: Browser, server: StepflowRuntime) -> None:

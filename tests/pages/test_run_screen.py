@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 from stepflow_client import StepflowRuntime, SyncStepflowClient
 from stepflow_client.history import History
 
 from tests.cli.ui.test_pages import LONG
 from tests.cli.ui.test_run_screen import NESTED, PAYMENTS, ROWS
-from tests.pages.conftest import shot
-from tests.pages.test_ui import AXE, Seen, server, started_ui
+from tests.pages.conftest import shot, violations
+from tests.pages.test_ui import Seen, server, started_ui
 
 __all__ = ["server"]
 
@@ -222,14 +222,6 @@ def test_without_javascript(browser: Browser, server: StepflowRuntime, failed: s
     assert tab.complaints == []
 
 
-def axe(page: Page, name: str) -> None:
-    devtools = page.context.new_cdp_session(page)
-    devtools.send("Runtime.evaluate", {"expression": AXE.read_text()})
-    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
-    found = page.evaluate("rules => axe.run(document, rules)", rules)["violations"]
-    assert [(each["id"], each["impact"], each["nodes"][0]["html"]) for each in found] == [], name
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 768, 1280, 1920])
 def test_accessibility_and_width(tab: Seen, client: SyncStepflowClient, failed: str, width: int, scheme: Any) -> None:
@@ -249,7 +241,7 @@ def test_accessibility_and_width(tab: Seen, client: SyncStepflowClient, failed: 
     for name, path in paths.items():
         page.goto(tab.base + path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-        axe(page, name)
+        assert violations(page) == [], name
         shot(page, f"screen-{name}-{width}-{scheme}")
     page.close()
     client.cancel_run(running)
