@@ -16,14 +16,17 @@ from stepflow_client import StepflowRuntime
 from tests.cli.runs import SLEEPING
 from tests.cli.ui.process import StartUi, Ui, form
 
-PAGES = ("/", "/runs", "/flows", "/flows/new", "/components", "/live", "/runs/x", "/nothing", "/runs/x/steps/y",
-         "/runs/x/value", "/runs/x/output.json")  # fmt: skip
+PAGES = (
+    "/", "/runs", "/flows", "/flows/new", "/components", "/live", "/runs/x", "/nothing", "/runs/x/steps/y",
+    "/runs/x/value", "/runs/x/output.json", "/runs/x/change", "/runs/x/compare?with=y", "/runs/x/keep",
+    "/runs/x/report.html", "/reruns/x", "/live/reruns/x",
+)  # fmt: skip
+LONG = {"name": "long", "steps": [SLEEPING], "output": {"$step": "sleeping"}}
 
 
 @pytest.fixture
 def running(newest_server: StepflowRuntime) -> str:
-    flow = {"name": "long", "steps": [SLEEPING], "output": {"$step": "sleeping"}}
-    return newest_server.sync_client.submit(flow)
+    return newest_server.sync_client.submit(LONG)
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/static/ui.js", "/?token=x"])
@@ -104,6 +107,70 @@ def test_forms_without_with_a_wrong_and_with_a_used_token(session: httpx.Client,
     assert session.post(f"{path}?csrf={token['csrf']}").status_code in (400, 403)
     assert session.post(path, data=token).status_code == 303
     assert session.post(path, data=token).status_code == 403
+
+
+@pytest.fixture
+def failed(session: httpx.Client, newest_server: StepflowRuntime) -> str:
+    """A failed run that the pages have started, so that its input is known."""
+    flow = {"name": "fails", "steps": [{"id": "a", "component": "/builtin/noop", "input": {"$input": "$.x"}}]}
+    flow_id = newest_server.sync_client.store_flow({**flow, "output": {"$step": "a"}}).flow_id
+    path = f"/flows/{flow_id}/start"
+    started = session.post(path, data={**form(session.get(f"/flows/{flow_id}"), path), "raw": "{}"})
+    run_id = started.headers["location"].rpartition("/")[2]
+    newest_server.sync_client.wait_run(run_id, timeout=60)
+    return run_id
+
+
+@pytest.mark.parametrize(("action", "sent"), [("change", {"do": "run"}), ("change", {"do": "try"}), ("keep", {})])
+def test_new_actions_need_their_own_token_once(
+    session: httpx.Client, ui: Ui, failed: str, newest_server: StepflowRuntime, action: str, sent: dict[str, str]
+) -> None:
+    client = newest_server.sync_client
+    path = f"/runs/{failed}/{action}"
+    cancel = f"/runs/{client.submit(LONG)}"
+    elsewhere = form(session.get(cancel), f"{cancel}/cancel")
+    before = client.list_runs(limit=1).runs[0].run_id
+    for data in ({}, {"csrf": ""}, {"csrf": "x"}, elsewhere):
+        assert session.post(path, data={**data, **sent}).status_code in (400, 403)
+    assert httpx.post(ui.base + path, data=sent, trust_env=False).status_code == 401
+    if action == "change":
+        token = form(session.get(path), path)
+        crossed = session.post(path, data={**token, **sent}, headers={"sec-fetch-site": "cross-site"})
+        assert crossed.status_code == 403
+        foreign = session.post(path, data={**token, **sent}, headers={"origin": "http://evil.example"})
+        assert foreign.status_code == 403
+        other = form(session.get(path), path)["csrf"]
+        assert session.post(f"/runs/{failed}/keep", data={"csrf": other}).status_code == 403
+    assert client.list_runs(limit=1).runs[0].run_id == before
+    if action == "change":
+        assert session.post(path, data={**token, **sent}).status_code == 303
+        assert session.post(path, data={**token, **sent}).status_code == 403
+    client.cancel_run(cancel.rpartition("/")[2])
+
+
+def test_a_link_changes_and_writes_nothing(session: httpx.Client, failed: str, newest_server: StepflowRuntime) -> None:
+    client = newest_server.sync_client
+    before = [run.run_id for run in client.list_runs(limit=5).runs]
+    for path in (
+        f"/runs/{failed}/change?do=run&start=all", f"/runs/{failed}/change?step=a&do=try&tried={failed}",
+        f"/runs/{failed}/keep?name=x&file=y&digest=z&kept=x", f"/runs/{failed}/compare?with={failed}",
+        f"/runs/{failed}/report.html",
+    ):  # fmt: skip
+        assert session.get(path).status_code == 200, path
+    assert [run.run_id for run in client.list_runs(limit=5).runs] == before
+
+
+@pytest.mark.parametrize(
+    "path", ["compare?with={other}", "change?step={other}", "change?group={other}", "keep?item={other}"]
+)
+@pytest.mark.parametrize(
+    "other", ["..%2f..%2fetc", "%00", "%0d%0aset-cookie:a=b", "<script>", "a" * 3000, "-1", "9" * 50]
+)
+def test_odd_places(session: httpx.Client, failed: str, path: str, other: str) -> None:
+    answer = session.get(f"/runs/{failed}/{path.format(other=other)}")
+    assert answer.status_code in (400, 404), answer.status_code
+    assert "set-cookie" not in answer.headers
+    assert "<script>" not in answer.text.replace('<script src="/static/ui.js" type="module">', "")
 
 
 def test_nothing_is_changed_by_a_link(session: httpx.Client, running: str, newest_server: StepflowRuntime) -> None:

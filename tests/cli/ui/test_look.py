@@ -43,7 +43,11 @@ def test_the_first_view_is_small_and_compressed(session: httpx.Client, newest_se
     modules = ["ui.js"]
     for name in modules:
         whole[name] = session.get(f"/static/{name}")
-        modules += [each for each in re.findall(r'"\./([\w.]+)"', whole[name].text) if each not in modules]
+        modules += [
+            each
+            for each in re.findall(r'^import .*"\./([\w.]+)"', whole[name].text, re.MULTILINE)
+            if each not in modules
+        ]
     assert {each.status_code for each in whole.values()} == {200}
     sizes = {name: len(each.content) for name, each in whole.items()}
     assert sum(sizes.values()) < 60_000, sizes

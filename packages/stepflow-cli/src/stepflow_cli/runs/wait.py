@@ -48,8 +48,9 @@ def wait_for(
 def with_views(problem: Problem, target: Target, run_id: str) -> Problem:
     """Add to the problem of a failed run, on a terminal, which commands show the run. Return the problem."""
     if problem.kind == "run_failed" and not target.ends_with_command and is_terminal(sys.stderr):
+        page = target.return_command("ui --open", run_id)
         report = target.return_command("runs report", run_id)
-        views = f"'{report} -O report.html' and 'stepflow ui' show the run"
+        views = f"'{page}' shows the run, '{report} -O report.html' writes it down"
         problem.hint = f"{problem.hint}; {views}" if problem.hint else views
     return problem
 

@@ -170,11 +170,12 @@ def _files() -> dict[str, tuple[bytes, str]]:
     from stepflow_client.drawing.theme import MARK, STATUS_STYLE, THEME_STYLE
 
     found = {path.name: (path.read_bytes(), _TYPES[path.suffix]) for path in _STATIC.iterdir() if path.suffix in _TYPES}
-    # One request for all styles. `base.css` is first, because the others change what it says.
-    paths = sorted(_STATIC.glob("*.css"), key=lambda path: (path.name != "base.css", path.name))
-    styles = [found.pop(path.name)[0] for path in paths]
-    shared = THEME_STYLE + STATUS_STYLE + STYLE + CHART_STYLE + TREE_STYLE
-    found["ui.css"] = (b"".join([shared.encode(), *styles]), "text/css")
+    # One request for the styles of the list of runs, and one for those of other pages. `base.css` is first, because the
+    # others change what it says.
+    first = [found.pop(name)[0] for name in ("base.css", "live.css")]
+    others = [found.pop(path.name)[0] for path in sorted(_STATIC.glob("*.css")) if path.name in found]
+    found["ui.css"] = (b"".join([(THEME_STYLE + STATUS_STYLE).encode(), *first]), "text/css")
+    found["more.css"] = (b"".join([(STYLE + CHART_STYLE + TREE_STYLE).encode(), *others]), "text/css")
     found["icon.svg"] = (MARK.encode(), _TYPES[".svg"])
     return found
 

@@ -44,7 +44,8 @@ CHART_STYLE = """
 .ch{background:var(--bg)}.ch text{fill:var(--text);font:12px ui-monospace,"DejaVu Sans Mono",Menlo,monospace}
 .ch .soft{fill:var(--soft);font-size:11px}.ch line{stroke:var(--line)}.ch rect{fill:var(--run)}
 .ch .row{fill:transparent}.ch a:hover .row{fill:var(--panel)}
-.ch .completed{fill:var(--good)}.ch .failed,.ch .recovery_failed{fill:var(--bad)}.ch .cancelled{fill:var(--soft)}
+.ch .completed{fill:color-mix(in srgb,var(--good) 75%,var(--surface))}
+.ch .failed,.ch .recovery_failed{fill:color-mix(in srgb,var(--bad) 80%,var(--surface))}.ch .cancelled{fill:var(--soft)}
 .ch .attempt{stroke:var(--text);stroke-width:2}
 """
 _ROW = 22

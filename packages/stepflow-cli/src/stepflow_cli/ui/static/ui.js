@@ -2,17 +2,12 @@
 
 // First, because it remembers the page as the server has sent it.
 import { follow } from "./follow.js";
-import { showBatch } from "./batch.js";
-import "./change.js";
 import "./copy.js";
-import "./editor.js";
-import "./graph.js";
 import "./keys.js";
 import { showRuns } from "./list.js";
-import "./panel.js";
 import "./times.js";
-import "./values.js";
 
 document.documentElement.dataset.scripted = "";
+addEventListener("progress", ({ detail }) => detail.runs && showRuns(detail.runs));
 const { live } = document.body.dataset;
-if (live) follow(live, (data) => (data.runs ? showRuns(data.runs) : showBatch(data)));
+if (live) follow(live, (detail) => dispatchEvent(new CustomEvent("progress", { detail })));

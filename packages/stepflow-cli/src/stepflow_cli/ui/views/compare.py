@@ -44,6 +44,9 @@ class Side:
 
     def seconds(self, step_id: str) -> float | None:
         """Return how long a step took; None if that is not known, or if it was not executed."""
+        account = self.report.step_accounts.get((self.index, step_id))
+        if account is not None and account.is_kept:
+            return None
         times = (each for each in self.report.times if (each.item_index, each.step_id) == (self.index, step_id))
         return next((each.seconds for each in times if self.report.was_run(each)), None)
 
@@ -112,7 +115,10 @@ def _show(request: Request, site: Site, compared: RunComparison, sides: list[Sid
     by_step: dict[str, list[RunDifference]] = {}
     rest = []
     for each in compared.every_difference:
-        if each.step is not None:
+        if each.step is not None and each.path.endswith(".status"):
+            # The states are in the headings.
+            by_step.setdefault(each.step, [])
+        elif each.step is not None:
             by_step.setdefault(each.step, []).append(each)
         else:
             rest.append(each)

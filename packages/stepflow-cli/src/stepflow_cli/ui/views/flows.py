@@ -9,25 +9,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..field_texts import json_text
+from ..flow_list import flow_list
 from ..forms import Field, fields_of, filled, showing
 from ..pictures import flow_lines, flow_picture
 from ..site import Site, site_of
 
 if TYPE_CHECKING:
-    from stepflow_client import RunDetails, StoredFlow
+    from stepflow_client import StoredFlow
 
-_MOST_RUNS = 500
 _MOST_COMPONENTS = 200
 
 
 async def flows_page(request: Request) -> Response:
-    """Show the flows of the newest runs."""
+    """Show the flows with their last runs, those that steps run apart, and files that have not run."""
     site = site_of(request)
-    runs = (await site.client.list_runs(limit=_MOST_RUNS)).runs
-    flows: dict[str, list[RunDetails]] = {}
-    for run in runs:
-        flows.setdefault(run.flow_name or run.flow_id, []).append(run)
-    return site.page(request, "flows", flows=list(flows.items()), most=_MOST_RUNS, is_cut=len(runs) == _MOST_RUNS)
+    wanted = request.query_params.get("q", "").strip()
+    listed = await flow_list(site, wanted)
+    return site.page(request, "flows", listed=listed, wanted=wanted, has_folder=site.flows is not None)
 
 
 async def flow_page(request: Request) -> Response:

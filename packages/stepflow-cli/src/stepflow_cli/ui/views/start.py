@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
@@ -61,8 +62,12 @@ def _refilled(stored: StoredFlow, form: Mapping[str, str]) -> dict[str, Any]:
 
 
 async def new_page(request: Request) -> Response:
-    """Show the form for a flow's text."""
-    return site_of(request).page(request, "new", text="", findings=[], wrong="")
+    """Show the form for a flow's text, with that of a file of the folder."""
+    site, text = site_of(request), ""
+    if site.flows is not None and "file" in request.query_params:
+        file = await run_in_threadpool(site.flows.named, request.query_params["file"])
+        text = file.path.read_text("utf-8-sig", "replace") if file is not None else ""
+    return site.page(request, "new", text=text, findings=[], wrong="")
 
 
 async def store(request: Request) -> Response:
