@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 async def run_page(request: Request) -> Response:
     """Show a run: of one item with its graph, timeline and steps; of a batch with its items."""
     site = site_of(request)
-    run = await site.client.get_run(request.path_params["run_id"])
+    run = await site.run(request.path_params["run_id"])
     items = list(await site.client.get_run_items(run.run_id))
     if len(items) != 1:
         return await show_batch(request, site, run, items)
@@ -55,7 +55,7 @@ async def item_page(request: Request) -> Response:
     from stepflow_client import NotFoundError
 
     site = site_of(request)
-    run = await site.client.get_run(request.path_params["run_id"])
+    run = await site.run(request.path_params["run_id"])
     items = list(await site.client.get_run_items(run.run_id))
     index = request.path_params["index"]
     if index >= len(items):
@@ -84,6 +84,6 @@ async def item_page(request: Request) -> Response:
 async def run_flow_page(request: Request) -> Response:
     """Show the flow of a run with line numbers."""
     site = site_of(request)
-    run = await site.client.get_run(request.path_params["run_id"])
+    run = await site.run(request.path_params["run_id"])
     stored = (await site.client.get_run_flow(run.run_id)).without_secrets()
     return site.page(request, "run_flow", run=run, lines=flow_lines(stored.flow))
