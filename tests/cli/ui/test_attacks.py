@@ -7,6 +7,7 @@ import socket
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -15,7 +16,10 @@ from stepflow_client import StepflowRuntime
 from tests.cli.runs import SLEEPING
 from tests.cli.ui.process import StartUi, Ui, form
 
-PAGES = ("/", "/runs", "/flows", "/flows/new", "/components", "/live", "/runs/x", "/nothing")
+PAGES = (
+    "/", "/runs", "/flows", "/flows/new", "/components", "/live", "/runs/x", "/nothing", "/runs?q=x", "/runs/01a21acb",
+    "/runs/01a21acb/flow", "/live/runs",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -194,10 +198,12 @@ def test_a_thousand_hostile_names(session: httpx.Client, newest_server: Stepflow
             "examples": [{"name": name, "input": {name: name}} for name in some[41:60]],
         }
         run = client.wait_run(client.submit(flow, {some[5]: some[6]}), timeout=60)
+        batch = client.wait_run(client.submit(flow, [{some[5]: some[6]}, {}]), timeout=60)
         stored = client.store_flow(flow)
         for path in (
             f"/runs/{run.run_id}", f"/runs/{run.run_id}/items/0", f"/runs/{run.run_id}/flow",
-            f"/flows/{stored.flow_id}", "/runs", "/flows",
+            f"/flows/{stored.flow_id}", "/runs", "/flows", f"/runs?{urlencode({'q': some[0]})}",
+            f"/runs/{batch.run_id}",
         ):  # fmt: skip
             page = session.get(path)
             assert page.status_code == 200, (path, page.text[:500])
@@ -217,7 +223,7 @@ PLAIN = {
     "html", "head", "meta", "title", "link", "script", "body", "a", "header", "nav", "strong", "p", "main",
     "section", "h1", "h2", "dl", "div", "dt", "dd", "b", "form", "input", "button", "select", "option", "label",
     "textarea", "code", "pre", "span", "ul", "li", "ol", "details", "summary", "table", "thead", "tbody", "tr",
-    "th", "td", "fieldset", "legend", "svg", "g", "rect", "path", "text", "line", "defs", "marker",
+    "th", "td", "time", "fieldset", "legend", "svg", "g", "rect", "path", "text", "line", "defs", "marker",
 }  # fmt: skip
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
+from stepflow_cli.ui.following import Health, RunFollower
 from stepflow_cli.ui.states import STATES, changes
 from stepflow_client import LogConfig, StepflowRuntime
+from stepflow_client._rules.run_progress import RunProgress
+from stepflow_client.events import StepCompletedEvent, StepStartedEvent
 
 from tests import releases, workers
 from tests.cli.ui.process import StartUi
@@ -208,3 +213,42 @@ def test_a_batch_on_every_release(start_ui: StartUi, server_release: str, monkey
         assert codes.count("failed") == 8
         assert codes.count("completed") == 32
         assert len(set(texts)) > 3
+
+
+@pytest.mark.anyio
+async def test_a_follower_keeps_a_few_numbers_per_item() -> None:
+    """What is known of 10,000 items of three steps: no event is kept, and the times of steps only up to a limit."""
+
+    class Client:
+        def __init__(self) -> None:
+            self._runs = self._reporter = self._follower = self
+
+        async def current_state(self, run_id: str) -> str:
+            return run_id
+
+        async def begin(self, run_id: str) -> RunProgress:
+            return RunProgress(run_id, ("big", dict(enumerate("abc"))), total=10_000)
+
+        async def follow(self, asked: Any) -> AsyncIterator[Any]:
+            at = datetime.now(UTC)
+            common: dict[str, Any] = {"run_id": asked.run_id, "timestamp": at, "sequence_number": 0, "cursor": "e0.1"}
+            for item in range(10_000):
+                for index, step_id in enumerate("abc"):
+                    place = {"item_index": item, "step_index": index, "step_id": step_id}
+                    yield StepStartedEvent(**place, **common)
+                    yield StepCompletedEvent(**place, **common)
+
+        async def wait_run(self, run_id: str, timeout: float) -> None: ...
+
+    client: Any = Client()
+    tracemalloc.start()
+    follower = RunFollower(client, "run", Health(client))
+    assert await follower.catch_up(120)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(await follower.times()) == 2_000
+    assert follower.codes() == bytes([STATES.index("completed")]) * 10_000
+    assert len(follower.item_times()) == 10_000
+    # 60,000 events would be three times that.
+    assert kept < 15_000_000, kept
+    await follower.close()
