@@ -7,7 +7,7 @@ import socket
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
@@ -19,7 +19,8 @@ from tests.cli.ui.process import StartUi, Ui, form
 PAGES = (
     "/", "/runs", "/flows", "/flows/new", "/components", "/live", "/runs/x", "/nothing", "/runs/x/steps/y",
     "/runs/x/value", "/runs/x/output.json", "/runs/x/change", "/runs/x/compare?with=y", "/runs/x/keep",
-    "/runs/x/report.html", "/reruns/x", "/live/reruns/x",
+    "/runs/x/report.html", "/reruns/x", "/live/reruns/x", "/runs?q=x", "/runs/01a21acb", "/runs/01a21acb/flow",
+    "/live/runs",
 )  # fmt: skip
 LONG = {"name": "long", "steps": [SLEEPING], "output": {"$step": "sleeping"}}
 
@@ -263,13 +264,15 @@ def test_a_thousand_hostile_names(session: httpx.Client, newest_server: Stepflow
             "examples": [{"name": name, "input": {name: name}} for name in some[41:60]],
         }
         run = client.wait_run(client.submit(flow, {some[5]: some[6]}), timeout=60)
+        batch = client.wait_run(client.submit(flow, [{some[5]: some[6]}, {}]), timeout=60)
         stored = client.store_flow(flow)
         for path in (
             f"/runs/{run.run_id}", f"/runs/{run.run_id}/items/0", f"/runs/{run.run_id}/flow",
             f"/runs/{run.run_id}?panel=run", f"/runs/{run.run_id}?show=all", f"/runs/{run.run_id}/steps/last",
             *(f"/runs/{run.run_id}/steps/{quote(name, safe='')}?part=panel" for name in some[:3]),
-            f"/runs/{run.run_id}/value?step=last&find={quote(some[40])}",
-            f"/flows/{stored.flow_id}", "/runs", "/flows",
+            f"/runs/{run.run_id}/value?step=last&of=input&find={quote(some[40])}",
+            f"/flows/{stored.flow_id}", "/runs", "/flows", f"/runs?{urlencode({'q': some[0]})}",
+            f"/runs/{batch.run_id}",
         ):  # fmt: skip
             page = session.get(path)
             assert page.status_code == 200, (path, page.text[:500])

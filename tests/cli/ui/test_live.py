@@ -5,15 +5,23 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
+from stepflow_cli.ui.following import Health, RunFollower
 from stepflow_cli.ui.states import STATES, changes
-from stepflow_client import StepflowRuntime
+from stepflow_client import LogConfig, StepflowRuntime
+from stepflow_client._rules.run_progress import RunProgress
+from stepflow_client.events import StepCompletedEvent, StepStartedEvent
 
+from tests import releases, workers
 from tests.cli.ui.process import StartUi
+from tests.differences import has
 from tests.fault_proxy import FaultProxy, Script
 
 CRAWL: dict[str, Any] = {
@@ -160,3 +168,87 @@ def test_late_events_bring_the_timeline_of_a_run_that_has_ended(
                 page = browser.get(f"/runs/{run_id}").text
             assert "<title>timeline</title>" in page
             assert "data-live" not in page
+
+
+@pytest.mark.parametrize("server_release", releases.RELEASES)
+def test_a_batch_on_every_release(start_ui: StartUi, server_release: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow = {
+        "name": "every-release",
+        "steps": [
+            {"id": "wait", "component": "/python/sleep", "input": {"$input": "$"}},
+            {"id": "check", "component": "/python/echo", "input": [{"$step": "wait"}, {"$input": "$.url"}]},
+        ],
+        "output": {"$step": "check"},
+    }
+    given: list[Any] = [{"seconds": 0.3, **({"url": "u"} if each % 5 else {})} for each in range(40)]
+    monkeypatch.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(server_release)))
+    with (
+        StepflowRuntime.start(config=workers.config(server_release), log_config=LogConfig(level="warn")) as server,
+        start_ui(server.url).browser() as browser,
+        ThreadPoolExecutor(1) as other,
+    ):
+        warm = server.sync_client.submit({**flow, "name": "warm"}, {"seconds": 0, "url": "u"})
+        browser.get(f"/runs/{warm}")  # the first picture takes seconds
+        # The request that creates a run is held until it ends by the first releases.
+        submitted = other.submit(server.sync_client.submit, flow, given, max_concurrency=2)
+        listed: list[Any] = []
+        while not listed:
+            listed = server.sync_client.list_runs(flow_name="every-release").runs
+        run_id = listed[0].run_id
+        page = browser.get(f"/runs/{run_id}").text
+        assert ("only when the run has ended" in page) == (not has(server_release, "events"))
+        codes, texts = ["waiting"] * 40, []
+        for name, data in messages(browser, f"/live/runs/{run_id}"):
+            if name == "change" and server.sync_client.get_run(run_id).is_finished:
+                break
+            if name == "progress":
+                codes = merged(codes, data["states"])
+                texts.append(data["text"])
+        assert submitted.result() == run_id
+        page = browser.get(f"/runs/{run_id}").text
+    assert "data-live" not in page
+    assert 'data-states="2:1-4,6-9,11-14,16-19,21-24,26-29,31-34,36-39;3:0,5,10,15,20,25,30,35"' in page
+    assert re.findall(r'<b class="count">(\d+) ×</b>', page) == ["8"]
+    if has(server_release, "events"):
+        assert codes.count("failed") == 8
+        assert codes.count("completed") == 32
+        assert len(set(texts)) > 3
+
+
+@pytest.mark.anyio
+async def test_a_follower_keeps_a_few_numbers_per_item() -> None:
+    """What is known of 10,000 items of three steps: no event is kept, and the times of steps only up to a limit."""
+
+    class Client:
+        def __init__(self) -> None:
+            self._runs = self._reporter = self._follower = self
+
+        async def current_state(self, run_id: str) -> str:
+            return run_id
+
+        async def begin(self, run_id: str) -> RunProgress:
+            return RunProgress(run_id, ("big", dict(enumerate("abc"))), total=10_000)
+
+        async def follow(self, asked: Any) -> AsyncIterator[Any]:
+            at = datetime.now(UTC)
+            common: dict[str, Any] = {"run_id": asked.run_id, "timestamp": at, "sequence_number": 0, "cursor": "e0.1"}
+            for item in range(10_000):
+                for index, step_id in enumerate("abc"):
+                    place = {"item_index": item, "step_index": index, "step_id": step_id}
+                    yield StepStartedEvent(**place, **common)
+                    yield StepCompletedEvent(**place, **common)
+
+        async def wait_run(self, run_id: str, timeout: float) -> None: ...
+
+    client: Any = Client()
+    tracemalloc.start()
+    follower = RunFollower(client, "run", Health(client))
+    assert await follower.catch_up(120)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(await follower.times()) == 2_000
+    assert follower.codes() == bytes([STATES.index("completed")]) * 10_000
+    assert len(follower.item_times()) == 10_000
+    # 60,000 events would be three times that.
+    assert kept < 15_000_000, kept
+    await follower.close()

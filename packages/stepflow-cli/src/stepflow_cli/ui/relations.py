@@ -32,7 +32,7 @@ async def creator_url(site: Site, run: RunDetails) -> tuple[str, str] | None:
     if run.parent_run_id is None:
         return None
     try:
-        parent = await site.client.get_run(run.parent_run_id)
+        parent = await site.run(run.parent_run_id)
         stored = await site.client.get_run_flow(run.parent_run_id)
         steps = (await site.client.get_run_steps(run.parent_run_id)).steps
     except (NotFoundError, UnsupportedByServerError):

@@ -51,13 +51,6 @@ class ItemReport:
         return durations_of(self.report)
 
 
-async def run_of(site: Site, run_id: str) -> RunDetails:
-    """Return a run. Unlike `get_run` of the client, this does not read its steps, which may have outputs of 50 MB."""
-    from stepflow_client._codec.requests import check_run_id
-
-    return await site.client._runs.state(check_run_id(run_id))
-
-
 async def read_item(site: Site, run: RunDetails, index: int, stored: StoredFlow | None) -> ItemReport | None:
     """Return an item of a run; None if the run has no such item.
 

@@ -43,7 +43,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails, items: Seque
     number = number_of(request, "page")
     given = await given_of(site, run, stored)
     report = replace(report, given=given) if steps else report
-    progress = follower.progress()
+    progress, times = follower.progress(), follower.item_times()
     return site.page(
         request,
         "batch",
@@ -60,8 +60,8 @@ async def show_batch(request: Request, site: Site, run: RunDetails, items: Seque
         has_events=(await site.client.server_info()).capabilities.get("events"),
         groups=groups[:_MOST_GROUPS],
         group_count=len(groups),
-        seconds=_seconds_of(follower.item_times()),
-        durations=_durations_of(follower.item_times()) if run.is_finished else "",
+        seconds={each.index: each.seconds for each in times},
+        durations=_durations_of(times) if run.is_finished else "",
         children=_failed_children(report) if steps else {},
         chosen=chosen,
         number=number,
@@ -109,10 +109,6 @@ def _groups_of(report: RunReport) -> list[FailureGroup]:
     from stepflow_client._rules.failure_groups import failure_groups
 
     return failure_groups(report.items)
-
-
-def _seconds_of(times: Sequence[ItemTime]) -> dict[int, float]:
-    return {each.index: each.seconds for each in times}
 
 
 def _durations_of(times: Sequence[ItemTime]) -> str:

@@ -178,7 +178,7 @@ async def live_runs(request: Request) -> Response:
 async def live_run(request: Request) -> Response:
     """Send an event when something happens in a run."""
     site = site_of(request)
-    run = await site.client.get_run(request.path_params["run_id"])
+    run = await site.run(request.path_params["run_id"])
     follower = await site.followers.of(run.run_id)
     if run.items.total == 1:
         return _stream(request, _Run(follower))

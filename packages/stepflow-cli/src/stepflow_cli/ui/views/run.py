@@ -12,7 +12,7 @@ from ..attempts import attempts_of
 from ..item_urls import ItemUrls
 from ..pictures import flow_lines, item_picture, timeline_of
 from ..relations import creator_url
-from ..reports import ItemReport, flow_of, read_item, run_of
+from ..reports import ItemReport, flow_of, read_item
 from ..site import Site, site_of
 from ..steps import SelectedStep, default_step, rows_of, selected_step
 from .batches import show_batch
@@ -27,7 +27,7 @@ _MARKS = {"completed": "✓", "failed": "✗", "recovery_failed": "✗", "runnin
 async def run_page(request: Request) -> Response:
     """Show a run: of one item with its graph, timeline and selected step; of a batch with its items."""
     site = site_of(request)
-    run = await run_of(site, request.path_params["run_id"])
+    run = await site.run(request.path_params["run_id"])
     if run.items.total != 1:
         items = list(await site.client.get_run_items(run.run_id))
         if len(items) != 1:
@@ -38,21 +38,21 @@ async def run_page(request: Request) -> Response:
 async def item_page(request: Request) -> Response:
     """Show one item of a run."""
     site = site_of(request)
-    run = await run_of(site, request.path_params["run_id"])
+    run = await site.run(request.path_params["run_id"])
     return await _show(request, site, run, request.path_params["index"])
 
 
 async def step_page(request: Request) -> Response:
     """Show an item with a step in the panel."""
     site = site_of(request)
-    run = await run_of(site, request.path_params["run_id"])
+    run = await site.run(request.path_params["run_id"])
     return await _show(request, site, run, item_of(request), request.path_params["step"])
 
 
 async def run_flow_page(request: Request) -> Response:
     """Show the flow of a run with line numbers."""
     site = site_of(request)
-    run = await run_of(site, request.path_params["run_id"])
+    run = await site.run(request.path_params["run_id"])
     stored = (await site.client.get_run_flow(run.run_id)).without_secrets()
     return site.page(request, "run_flow", run=run, lines=flow_lines(stored.flow))
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from ..item_urls import ItemUrls, write_path
-from ..reports import ItemReport, run_of
+from ..reports import ItemReport
 from ..site import site_of
 from .run import found_item, item_of
 
@@ -75,7 +75,7 @@ async def _value(request: Request) -> Value:
     from stepflow_client._data.expressions import PathError, parse_path
 
     site, query = site_of(request), request.query_params
-    run = await run_of(site, request.path_params["run_id"])
+    run = await site.run(request.path_params["run_id"])
     found = await found_item(site, run, item_of(request))
     step_id, of = query.get("step") or None, query.get("of") or "output"
     try:
