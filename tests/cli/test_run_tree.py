@@ -53,3 +53,13 @@ def test_running_steps_are_always_shown(height: int) -> None:
 
 def test_however_small_the_terminal_is() -> None:
     assert len(lines(progress(14, running=(14,)), 2)) == 6
+
+
+def test_an_error_is_said_once() -> None:
+    run = progress(6, failed=(2, 3, 4))
+    for step, error in zip(run.steps[2:5], ("no card", "no card", "no money"), strict=True):
+        step.error = error
+    text = "\n".join(lines(run, None))
+    assert text.count("no card") == 1
+    assert text.count("no money") == 1
+    assert text.count("failed") == 3

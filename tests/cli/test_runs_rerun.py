@@ -42,6 +42,15 @@ def test_rerun_plans(stepflow: Stepflow, start: Start) -> None:
     assert stepflow("runs", "list", "--flow-name", "again", "-o", "name").stdout == before
 
 
+def test_rerun_of_chosen_items(stepflow: Stepflow, start: Start) -> None:
+    run_id = start(FLOW, [{"n": 1}, {"n": 2}, {"n": 3}])
+    plan = stepflow("runs", "rerun", run_id, "--item", "2", "--item", "0", "--dry-run")
+    assert [json.loads(line)["index"] for line in plan.stdout.splitlines()] == [0, 2]
+    refused = stepflow("runs", "rerun", run_id, "--item", "3", "--dry-run")
+    assert refused.code != 0
+    assert "no item 3" in refused.stderr
+
+
 def test_rerun_of_failed_items(stepflow: Stepflow, start: Start) -> None:
     run_id = start(FLOW, [{"n": 1}, {}, {"n": 3}])
     (stepflow.folder / "inputs.jsonl").write_text('{"n": 1}\n{"n": 2}\n{"n": 3}\n')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -69,3 +70,31 @@ def test_items_of_a_running_batch_are_counted(terminal: Callable[..., Terminal],
     shown.interrupt()
     assert shown.end() == 0
     assert len(batches) == shown.screen.count("30/40")
+
+
+def test_progress_of_all_running_runs(terminal: Callable[..., Terminal], start: Start) -> None:
+    nap = {"id": "nap", "component": "/builtin/sleep", "input": {"duration_ms": {"$input": "ms"}}}
+    after = {"id": "after", "component": "/builtin/noop", "input": {"$step": "nap"}}
+    flow = {"name": "naps", "steps": [nap, after], "output": {"$step": "after"}}
+    start(flow, [{"ms": 1}] * 30 + [{"ms": "x"}] + [{"ms": 600_000}] * 9, wait=False)
+    start(flow, [{"ms": 600_000}], wait=False)
+    shown = terminal("runs", "list", "--watch", "-n", "2", width=120)
+    shown.wait_for("0/2 steps, at nap")
+    shown.wait_for("31/40 done, 1 failed")
+    # The rate is known after three seconds.
+    shown.wait_for("/s, ")
+    shown.wait_for("left")
+    shown.interrupt()
+    assert shown.end() == 0
+
+
+def test_a_frame_is_shown_at_once(terminal: Callable[..., Terminal], ada: str) -> None:
+    shown = terminal("runs", "list", "--watch", "-n", "3", width=100)
+    shown.wait_for("every 2 s; Ctrl-C ends it")
+    shown.interrupt()
+    assert shown.end() == 0
+    frames = re.findall(rb"\x1b\[\?2026h(.*?)\x1b\[\?2026l", shown.raw, re.DOTALL)
+    # Each frame is complete: what it erases and what it writes are not apart.
+    assert any(b"STATUS" in frame and b"every 2 s" in frame for frame in frames)
+    outside = re.sub(rb"\x1b\[\?2026h.*?\x1b\[\?2026l", b"", shown.raw, flags=re.DOTALL)
+    assert b"every 2 s" not in outside

@@ -1,10 +1,14 @@
-"""Chromium, and what its pages are made of."""
+"""Chromium, and what its pages are made of.
+
+axe-core comes from npm at the time of the test; STEPFLOW_AXE names its file.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +16,21 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 SHOTS = os.environ.get("STEPFLOW_SHOTS")
 """A folder that screenshots are written to."""
+
+
+AXE = Path(os.environ.get("STEPFLOW_AXE", ".build/axe/node_modules/axe-core/axe.min.js"))
+_RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
+
+
+def violations(page: Page) -> list[tuple[str, str, str]]:
+    """Return what axe-core objects to on a page."""
+    assert AXE.is_file(), f"there is no {AXE}; npm install --prefix .build/axe axe-core"
+    # The policy of a page lets no script in; this is the browser's own door.
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Runtime.evaluate", {"expression": AXE.read_text()})
+    found = page.evaluate("rules => axe.run(document, rules)", _RULES)["violations"]
+    devtools.detach()
+    return [(each["id"], each["impact"], each["nodes"][0]["html"]) for each in found]
 
 
 def shot(page: Page, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from html import escape
+from itertools import product
 from typing import Any
 
 import nbformat
@@ -16,7 +17,7 @@ from stepflow_client.drawing import draw, gather
 from stepflow_client.history import History
 
 from tests import releases
-from tests.pages.conftest import shot
+from tests.pages.conftest import shot, violations
 
 HOSTILE = "<script>document.title='stolen'</script>\"'"
 _LABELS = """() => [...document.querySelectorAll('svg.sf text')].map(text => {
@@ -94,7 +95,7 @@ def test_pictures(open_page: Any, name: str, scheme: str) -> None:
             assert apart, f"{text!r} overlaps {other!r}"
     assert page.title() != "stolen"
     colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert colour == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(15, 23, 42)")
+    assert colour == ("rgb(245, 246, 248)" if scheme == "light" else "rgb(13, 16, 23)")
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +149,7 @@ client.wait_run(run_id, timeout=60)
                 "get_run_arguments(run_id)",
             ),
             *("get_run_steps(run_id)", "get_run_steps(run_id)[0]", "get_run_flow(run_id)", "list_runs()"),
+            *("map(flow, [{'q': 1}] * 3).__next__()", "get_results(run_id)"),
             *("list_components()", "list_components()[0]", "validate(flow)", "run(flow, {'q': 'x' * 100_000})"),
         )
     ),
@@ -176,6 +178,8 @@ flow = {flow!r}
     "client.run(flow, {'ms': 1500}, progress=True)",
     "list(client.map(flow, [{'ms': 1}] * 40, progress=True))[-1].status.value",
     "client.get_run_steps(client.run(flow, {'ms': 20}).run_id, include_times=True)",
+    "list(client.map(flow, [{'ms': 1}, {'ms': 'not a number'}]))",
+    "from stepflow_client.drawing import gather; gather(client, client.run(flow, {'ms': 'not a number'}).run_id)",
     "client.run(flow, {'ms': 'not a number'}).raise_for_failure()",
 )
 STYLE = """
@@ -211,10 +215,10 @@ def test_a_notebook_with_progress_and_an_error(open_page: Any, server: StepflowR
     page = open_page(as_page(notebook))
     expect(page.locator("progress")).to_have_count(2)
     assert page.evaluate("[...document.querySelectorAll('progress')].map(each => each.value)") == [1, 1]
-    expect(page.locator("th", has_text="duration")).to_have_count(1)
+    expect(page.locator("th", has_text="duration")).to_have_count(4)
     error = page.locator(".error")
     expect(error).to_contain_text("RunFailedError: run")
-    expect(error).to_contain_text("Cell In[5], line 1")
+    expect(error).to_contain_text("Cell In[7], line 1")
     assert len(error.inner_text().splitlines()) < 12
     for width in (360, 1280):
         page.set_viewport_size({"width": width, "height": 900})
@@ -245,11 +249,13 @@ def test_a_report_with_times_and_inputs(open_page: Any, server: StepflowRuntime)
         started = page.locator("section:has(> h2:text-is('Started with'))")
         expect(started).to_contain_text("warm")
         expect(started).to_contain_text("***")
-        for width in (360, 1280):
+        for width, scheme in product((360, 768, 1280, 1920), ("light", "dark")):
             page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme=scheme)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             assert page.evaluate(_OUTSIDE) == [], "a picture's text is cut off"
-            shot(page, f"{name}-{width}")
+            assert violations(page) == [], (name, width, scheme)
+            shot(page, f"{name}-{width}-{scheme}")
     page = open_page(pages["report"])
     wait = page.locator("section:has(> h2:text-is('Steps')) tr", has_text="wait").first
     expect(wait).to_contain_text(re.compile(r"\d+ms|\d\.\d\ds"))

@@ -291,3 +291,22 @@ async def test_the_result_cache_knows_no_rerun(client: Any, release: str, tmp_pa
     cached = await client.run(flow, {"n": 1}, cache=cache)
     assert (again.result.output, cached.run_id) == (2, first.run_id)
     assert executions(file) == {"only": 2}
+
+
+async def test_chosen_items_are_started_together(client: Any, release: str, tmp_path: Path) -> None:
+    """What fails on one is tried on a few: the others keep their results, and nobody waits for the new run."""
+    file = tmp_path / "calls"
+    flow = {"name": unique("chosen"), "steps": [counted(file, "a", {"$input": "$.n"})], "output": {"$step": "a"}}
+    inputs = [{"n": number} for number in range(4)]
+    run_id = await run(client, flow, inputs)
+    executions(file)
+    plan = await client.plan_rerun(run_id, input=inputs, items=[3, 1])
+    assert [item.index for item in plan.items] == [1, 3]
+    (handle,) = await client.start_rerun(run_id, input=inputs, items=[3, 1])
+    assert [each.output for each in await client.get_results(handle.run_id, timeout=60)] == [1, 3]
+    assert executions(file) == {"a": 2}
+    again = await client.rerun(run_id, input=inputs, items=[2])
+    assert [each.run_id == run_id for each in again.results] == [True, True, False, True]
+    with pytest.raises(InvalidArgumentError, match="no item 4"):
+        await client.start_rerun(run_id, input=inputs, items=[4])
+    assert await client.start_rerun(run_id, failed=True, input=inputs) == []

@@ -73,6 +73,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "cancel_run": lambda client: client.cancel_run(RUN_ID),
     "plan_rerun": lambda client: client.plan_rerun(RUN_ID),
     "rerun": lambda client: client.rerun(RUN_ID, failed=True),
+    "start_rerun": lambda client: client.start_rerun(RUN_ID, failed=True),
     "delete_run": lambda client: client.delete_run(RUN_ID),
     "list_runs": lambda client: client.list_runs(),
     "iter_runs": lambda client: client.iter_runs(),

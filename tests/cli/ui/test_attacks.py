@@ -7,6 +7,7 @@ import socket
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
@@ -15,13 +16,18 @@ from stepflow_client import StepflowRuntime
 from tests.cli.runs import SLEEPING
 from tests.cli.ui.process import StartUi, Ui, form
 
-PAGES = ("/", "/runs", "/flows", "/flows/new", "/components", "/live", "/runs/x", "/nothing")
+PAGES = (
+    "/", "/runs", "/flows", "/flows/new", "/components", "/live", "/runs/x", "/nothing", "/runs/x/steps/y",
+    "/runs/x/value", "/runs/x/output.json", "/runs/x/change", "/runs/x/compare?with=y", "/runs/x/keep",
+    "/runs/x/report.html", "/reruns/x", "/live/reruns/x", "/runs?q=x", "/runs/01a21acb", "/runs/01a21acb/flow",
+    "/live/runs",
+)  # fmt: skip
+LONG = {"name": "long", "steps": [SLEEPING], "output": {"$step": "sleeping"}}
 
 
 @pytest.fixture
 def running(newest_server: StepflowRuntime) -> str:
-    flow = {"name": "long", "steps": [SLEEPING], "output": {"$step": "sleeping"}}
-    return newest_server.sync_client.submit(flow)
+    return newest_server.sync_client.submit(LONG)
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/static/ui.js", "/?token=x"])
@@ -102,6 +108,70 @@ def test_forms_without_with_a_wrong_and_with_a_used_token(session: httpx.Client,
     assert session.post(f"{path}?csrf={token['csrf']}").status_code in (400, 403)
     assert session.post(path, data=token).status_code == 303
     assert session.post(path, data=token).status_code == 403
+
+
+@pytest.fixture
+def failed(session: httpx.Client, newest_server: StepflowRuntime) -> str:
+    """A failed run that the pages have started, so that its input is known."""
+    flow = {"name": "fails", "steps": [{"id": "a", "component": "/builtin/noop", "input": {"$input": "$.x"}}]}
+    flow_id = newest_server.sync_client.store_flow({**flow, "output": {"$step": "a"}}).flow_id
+    path = f"/flows/{flow_id}/start"
+    started = session.post(path, data={**form(session.get(f"/flows/{flow_id}"), path), "raw": "{}"})
+    run_id = started.headers["location"].rpartition("/")[2]
+    newest_server.sync_client.wait_run(run_id, timeout=60)
+    return run_id
+
+
+@pytest.mark.parametrize(("action", "sent"), [("change", {"do": "run"}), ("change", {"do": "try"}), ("keep", {})])
+def test_new_actions_need_their_own_token_once(
+    session: httpx.Client, ui: Ui, failed: str, newest_server: StepflowRuntime, action: str, sent: dict[str, str]
+) -> None:
+    client = newest_server.sync_client
+    path = f"/runs/{failed}/{action}"
+    cancel = f"/runs/{client.submit(LONG)}"
+    elsewhere = form(session.get(cancel), f"{cancel}/cancel")
+    before = client.list_runs(limit=1).runs[0].run_id
+    for data in ({}, {"csrf": ""}, {"csrf": "x"}, elsewhere):
+        assert session.post(path, data={**data, **sent}).status_code in (400, 403)
+    assert httpx.post(ui.base + path, data=sent, trust_env=False).status_code == 401
+    if action == "change":
+        token = form(session.get(path), path)
+        crossed = session.post(path, data={**token, **sent}, headers={"sec-fetch-site": "cross-site"})
+        assert crossed.status_code == 403
+        foreign = session.post(path, data={**token, **sent}, headers={"origin": "http://evil.example"})
+        assert foreign.status_code == 403
+        other = form(session.get(path), path)["csrf"]
+        assert session.post(f"/runs/{failed}/keep", data={"csrf": other}).status_code == 403
+    assert client.list_runs(limit=1).runs[0].run_id == before
+    if action == "change":
+        assert session.post(path, data={**token, **sent}).status_code == 303
+        assert session.post(path, data={**token, **sent}).status_code == 403
+    client.cancel_run(cancel.rpartition("/")[2])
+
+
+def test_a_link_changes_and_writes_nothing(session: httpx.Client, failed: str, newest_server: StepflowRuntime) -> None:
+    client = newest_server.sync_client
+    before = [run.run_id for run in client.list_runs(limit=5).runs]
+    for path in (
+        f"/runs/{failed}/change?do=run&start=all", f"/runs/{failed}/change?step=a&do=try&tried={failed}",
+        f"/runs/{failed}/keep?name=x&file=y&digest=z&kept=x", f"/runs/{failed}/compare?with={failed}",
+        f"/runs/{failed}/report.html",
+    ):  # fmt: skip
+        assert session.get(path).status_code == 200, path
+    assert [run.run_id for run in client.list_runs(limit=5).runs] == before
+
+
+@pytest.mark.parametrize(
+    "path", ["compare?with={other}", "change?step={other}", "change?group={other}", "keep?item={other}"]
+)
+@pytest.mark.parametrize(
+    "other", ["..%2f..%2fetc", "%00", "%0d%0aset-cookie:a=b", "<script>", "a" * 3000, "-1", "9" * 50]
+)
+def test_odd_places(session: httpx.Client, failed: str, path: str, other: str) -> None:
+    answer = session.get(f"/runs/{failed}/{path.format(other=other)}")
+    assert answer.status_code in (400, 404), answer.status_code
+    assert "set-cookie" not in answer.headers
+    assert "<script>" not in answer.text.replace('<script src="/static/ui.js" type="module">', "")
 
 
 def test_nothing_is_changed_by_a_link(session: httpx.Client, running: str, newest_server: StepflowRuntime) -> None:
@@ -194,10 +264,15 @@ def test_a_thousand_hostile_names(session: httpx.Client, newest_server: Stepflow
             "examples": [{"name": name, "input": {name: name}} for name in some[41:60]],
         }
         run = client.wait_run(client.submit(flow, {some[5]: some[6]}), timeout=60)
+        batch = client.wait_run(client.submit(flow, [{some[5]: some[6]}, {}]), timeout=60)
         stored = client.store_flow(flow)
         for path in (
             f"/runs/{run.run_id}", f"/runs/{run.run_id}/items/0", f"/runs/{run.run_id}/flow",
-            f"/flows/{stored.flow_id}", "/runs", "/flows",
+            f"/runs/{run.run_id}?panel=run", f"/runs/{run.run_id}?show=all", f"/runs/{run.run_id}/steps/last",
+            *(f"/runs/{run.run_id}/steps/{quote(name, safe='')}?part=panel" for name in some[:3]),
+            f"/runs/{run.run_id}/value?step=last&of=input&find={quote(some[40])}",
+            f"/flows/{stored.flow_id}", "/runs", "/flows", f"/runs?{urlencode({'q': some[0]})}",
+            f"/runs/{batch.run_id}",
         ):  # fmt: skip
             page = session.get(path)
             assert page.status_code == 200, (path, page.text[:500])
@@ -206,7 +281,8 @@ def test_a_thousand_hostile_names(session: httpx.Client, newest_server: Stepflow
         seen = Elements()
         seen.feed(text)
         assert seen.names <= PLAIN, seen.names - PLAIN
-        assert seen.scripts == ["/static/ui.js"]
+        # A panel that is fetched for a page has none.
+        assert seen.scripts in ([], ["/static/ui.js"], ["/static/more.js", "/static/ui.js"])
         assert not [name for name in seen.attributes if name.startswith("on") or name == "style"]
         assert all(each.startswith(("/", "?", "#")) for each in seen.links), seen.links
         assert not {"\u202e", "\x1b"} & set(text)
@@ -218,6 +294,7 @@ PLAIN = {
     "section", "h1", "h2", "dl", "div", "dt", "dd", "b", "form", "input", "button", "select", "option", "label",
     "textarea", "code", "pre", "span", "ul", "li", "ol", "details", "summary", "table", "thead", "tbody", "tr",
     "th", "td", "fieldset", "legend", "svg", "g", "rect", "path", "text", "line", "defs", "marker",
+    "time", "h3", "circle",
 }  # fmt: skip
 
 

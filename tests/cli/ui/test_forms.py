@@ -6,7 +6,9 @@ import re
 from typing import Any
 
 import pytest
-from stepflow_cli.ui.forms import FormError, MalformedFormError, fields_of, filled, read_form, text_value, value_of
+from stepflow_cli.ui.field_texts import text_value
+from stepflow_cli.ui.form_bodies import MalformedFormError, read_form
+from stepflow_cli.ui.forms import FormError, fields_of, filled, showing, texts_of, value_of
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -17,7 +19,7 @@ SCHEMA: dict[str, Any] = {
         "count": {"type": "integer", "default": 3},
         "share": {"type": ["number", "null"]},
         "loud": {"type": "boolean"},
-        "tags": {"type": "array"},
+        "tags": {"type": "array", "items": {"type": "string"}},
         "of": {"$ref": "#/$defs/Of"},
         "text": {"type": "string", "maxLength": 5000},
     },
@@ -33,13 +35,13 @@ def sent(**values: str) -> dict[str, str]:
 
 def test_the_kinds_of_fields() -> None:
     assert [(each.key, each.kind, each.required) for each in FIELDS] == [
-        ("count", "integer", True),
         ("topic", "text", True),
-        ("loud", "boolean", False),
-        ("of", "integer", False),
-        ("share", "number", False),
         ("style", "choice", False),
-        ("tags", "json", False),
+        ("count", "integer", True),
+        ("share", "number", False),
+        ("loud", "boolean", False),
+        ("tags", "list", False),
+        ("of", "integer", False),
         ("text", "long", False),
     ]
     assert NAMED["style"].labels == ["short", "3", "true"]
@@ -47,9 +49,10 @@ def test_the_kinds_of_fields() -> None:
     assert NAMED["of"].description == "Of what"
 
 
-def test_fields_are_the_same_whatever_the_order_of_properties() -> None:
+def test_names_are_the_same_whatever_the_order_of_properties() -> None:
     turned = {**SCHEMA, "properties": dict(reversed(SCHEMA["properties"].items()))}
-    assert fields_of(turned, {"Of": {"type": "integer", "description": "Of what"}}) == FIELDS
+    found = fields_of(turned, {"Of": {"type": "integer", "description": "Of what"}})
+    assert [each.name for each in reversed(found)] == [each.name for each in FIELDS]
 
 
 def test_names_of_properties_are_no_names_of_fields() -> None:
@@ -114,11 +117,145 @@ def test_wrong_values_of_a_form(key: str, text: str, words: str) -> None:
 
 
 def test_values_that_are_known_are_filled_in() -> None:
-    values = {"topic": "a", "style": True, "count": 7, "loud": True, "tags": [1], "share": 2.5}
+    values = {"topic": "a", "style": True, "count": 7, "loud": True, "tags": ["b"], "share": 2.5}
     fields = [filled(each, values[each.key]) if each.key in values else each for each in FIELDS]
     assert value_of(fields, {each.name: each.value for each in fields}) == values
     assert filled(NAMED["topic"], 3).value == ""
     assert filled(NAMED["style"], 1).value == ""
+
+
+ORDER: dict[str, Any] = {
+    "type": "object",
+    "required": ["day", "customer"],
+    "properties": {
+        "day": {"type": "string", "format": "date"},
+        "at": {"type": "string", "format": "date-time"},
+        "mail": {"type": "string", "format": "email"},
+        "page": {"type": "string", "format": "uri", "examples": ["https://example.org/"]},
+        "count": {"type": "integer", "minimum": 1, "maximum": 10},
+        "share": {"type": "number", "exclusiveMinimum": 0, "multipleOf": 0.5},
+        "code": {"type": "string", "minLength": 3, "pattern": "^[A-Z]+$"},
+        "customer": {
+            "type": "object",
+            "required": ["name"],
+            "properties": {
+                "name": {"type": "string", "minLength": 2},
+                "address": {"type": "object", "properties": {"city": {"type": "string"}, "zip": {"type": "integer"}}},
+            },
+        },
+        "lines": {
+            "type": "array",
+            "maxItems": 2,
+            "items": {"type": "object", "required": ["sku"], "properties": {"sku": {"type": "string"}}},
+        },
+    },
+}
+FORM = fields_of(ORDER)
+
+
+def entered(**values: str) -> dict[str, str]:
+    """Return what a browser sends; parts of objects are named `customer__name`."""
+
+    def names(fields: Any, before: str = "") -> dict[str, str]:
+        found = {}
+        for each in fields:
+            key = f"{before}{each.key}"
+            found |= names(each.parts, f"{key}__") if each.kind == "object" else {key: each.name}
+        return found
+
+    known = names(FORM)
+    return {known[key]: value for key, value in values.items()}
+
+
+def test_nested_objects_lists_and_formats() -> None:
+    assert [(each.key, each.kind) for each in FORM] == [
+        ("day", "date"), ("at", "date-time"), ("mail", "email"), ("page", "uri"), ("count", "integer"),
+        ("share", "number"), ("code", "text"), ("customer", "object"), ("lines", "list"),
+    ]  # fmt: skip
+    form = entered(day="2026-01-31", at="2026-01-31T10:00", customer__name="Ada", lines='[{"sku": "x"}]')
+    assert value_of(FORM, form) == {
+        "day": "2026-01-31",
+        "at": "2026-01-31T10:00:00Z",
+        "customer": {"name": "Ada"},
+        "lines": [{"sku": "x"}],
+    }
+    hints = {each.key: each.hint for each in FORM}
+    assert hints["count"] == "1 to 10"
+    assert hints["code"] == "at least 3 characters; matching ^[A-Z]+$"
+    assert hints["share"] == "more than 0; a multiple of 0.5"
+    assert hints["page"] == "for example https://example.org/"
+    assert {each.key: each.attributes for each in FORM}["count"] == {"min": "1", "max": "10"}
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "words"),
+    [
+        ({"count": "50"}, "count", "at most 10"),
+        ({"code": "ab"}, "code", "at least 3 characters"),
+        ({"code": "abcd"}, "code", "matches"),
+        ({"share": "0.7"}, "share", "multiple of 0.5"),
+        ({"day": "yesterday"}, "day", "is not a date"),
+        ({"day": ""}, "day", "needs a value"),
+        ({"at": "2026-01-31"}, "at", "is not a date and time"),
+        ({"mail": "nope"}, "mail", "is not an email address"),
+        ({"page": "no uri"}, "page", "is not a URI"),
+        ({"customer__name": "A"}, "customer.name", "at least 2 characters"),
+        ({"customer__address__zip": "x"}, "customer.address.zip", "JSON"),
+        ({"lines": '[{"sku": 5}]'}, "lines", "[0].sku: the schema wants string"),
+        ({"lines": "[1, 2, 3]"}, "lines", "at most 2 elements"),
+        ({"lines": "{}"}, "lines", "is not a list"),
+    ],
+)
+def test_the_error_is_at_the_field(change: dict[str, str], where: str, words: str) -> None:
+    form = entered(day="2026-01-31", customer__name="Ada") | entered(**change)
+    with pytest.raises(FormError) as caught:
+        value_of(FORM, form)
+    assert str(caught.value).startswith(f"{where}: ")
+    assert words in str(caught.value)
+
+
+def test_a_form_shows_a_value_only_if_it_shows_all_of_it() -> None:
+    value = {
+        "day": "2026-01-31",
+        "at": "2026-01-31T10:00:00Z",
+        "count": 3,
+        "customer": {"name": "Ada", "address": {"zip": 5}},
+        "lines": [{"sku": "x"}],
+    }
+    shown = showing(FORM, value)
+    assert value_of(shown, texts_of(shown)) == value
+    assert next(each for each in shown if each.key == "at").input_type == "datetime-local"
+    offset = showing(FORM, {**value, "at": "2026-01-31T10:00:00+02:00"})
+    assert next(each for each in offset if each.key == "at").input_type == "text"
+    for other in ({"more": 1}, {"customer": {"name": "Ada", "age": 5}}, {"customer": 5}, {"count": "3"}, {"lines": {}}):
+        assert showing(FORM, {**value, **other}) == []
+    assert showing(FORM, []) == showing(FORM, None) == []
+
+
+def test_an_optional_object_that_is_left_empty_is_omitted() -> None:
+    fields = fields_of(
+        {"properties": {"a": {"type": "object", "required": ["b"], "properties": {"b": {"type": "string"}}}}}
+    )
+    assert value_of(fields, {}) == {}
+    assert value_of(fields, {fields[0].parts[0].name: "x"}) == {"a": {"b": "x"}}
+
+
+def test_fields_are_bounded() -> None:
+    deep: dict[str, Any] = {"type": "string"}
+    for _ in range(10):
+        deep = {"type": "object", "properties": {"a": deep}}
+    (field,) = fields_of({"properties": {"a": deep}})
+    depth = 0
+    while field.kind == "object":
+        (field,), depth = field.parts, depth + 1
+    assert (field.kind, depth) == ("json", 4)
+    wide = {"type": "object", "properties": {str(number): {"type": "string"} for number in range(60)}}
+    found = fields_of({"properties": {"a": wide, "b": wide}})
+    assert [each.kind for each in found] == ["object", "json"]
+    loop = {
+        "Tree": {"type": "object", "properties": {"left": {"$ref": "#/$defs/Tree"}, "right": {"$ref": "#/$defs/Tree"}}}
+    }
+    assert fields_of({"$ref": "#/$defs/Tree"}, loop)
 
 
 def test_a_secret_is_not_shown_again() -> None:

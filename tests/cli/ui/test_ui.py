@@ -74,3 +74,31 @@ def test_the_host_decides_who_reaches_it(start_ui: StartUi, newest_server: Stepf
     for host, status in (("10.9.8.7", 401), ("localhost", 401), ("rebound.example", 403)):
         headers = {"host": f"{host}:{port}"}
         assert httpx.get(f"http://127.0.0.1:{port}/runs", headers=headers, trust_env=False).status_code == status
+
+
+def test_the_link_opens_a_run(start_ui: StartUi, newest_server: StepflowRuntime) -> None:
+    client = newest_server.sync_client
+    flow = {"name": "opened", "steps": [{"id": "a", "component": "/builtin/noop"}], "output": {"$step": "a"}}
+    run_id = client.wait_run(client.submit(flow), timeout=60).run_id
+    ui = start_ui(newest_server.url, "--open", run_id[:30])
+    assert ui.link.endswith(f"&run={run_id}")
+    opened = httpx.get(ui.link, trust_env=False)
+    assert f'content="0;url=/runs/{run_id}"' in opened.text
+    with ui.browser(ui.next_link()) as browser:
+        assert browser.get(f"/?run={run_id}").headers["location"] == f"/runs/{run_id}"
+        for wrong in ("//evil.example", "/flows", "x", f"{run_id}/../../flows", "javascript:alert(1)", ""):
+            assert browser.get("/", params={"run": wrong}).headers["location"] == "/runs"
+
+
+def test_a_run_to_open_that_does_not_exist(stepflow: Stepflow, server: str) -> None:
+    done = stepflow("ui", "--no-open", "--open", "0197aaaa-0000-7000-8000-000000000000")
+    assert done.code == 1
+    assert "token=" not in done.stderr
+
+
+def test_a_folder_that_does_not_exist(stepflow: Stepflow, server: str) -> None:
+    (stepflow.folder / "file.yaml").write_text("a: 1")
+    for name in ("missing", "file.yaml"):
+        done = stepflow("ui", "--no-open", "--flows", name)
+        assert done.code == 2
+        assert "--flows" in done.stderr

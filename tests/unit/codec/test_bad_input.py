@@ -151,6 +151,8 @@ ROWS: list[tuple[str, type[StepflowClientError], Operation]] = [
     ("iter_runs(status='done')", InvalidArgumentError, lambda c: c.iter_runs("done")),
     ("iter_runs(root_run_id='x')", InvalidArgumentError, lambda c: c.iter_runs(root_run_id="x")),
     ("rerun('x')", InvalidArgumentError, lambda c: c.rerun("x")),
+    ("rerun(items=['0'])", InvalidArgumentError, lambda c: c.rerun(RUN_ID, items=["0"])),
+    ("start_rerun('x')", InvalidArgumentError, lambda c: c.start_rerun("x")),
     ("plan_rerun('x')", InvalidArgumentError, lambda c: c.plan_rerun("x")),
     ("explain_run('x')", InvalidArgumentError, lambda c: c.explain_run("x")),
     ("explain_run(item_index=-1)", InvalidArgumentError, lambda c: c.explain_run(RUN_ID, item_index=-1)),

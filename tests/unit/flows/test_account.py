@@ -234,6 +234,13 @@ def test_the_field_that_a_component_refuses() -> None:
     assert hint_for(content, "a", {}, {}) is None
 
 
+def test_a_worker_that_is_silent_may_have_too_large_an_output() -> None:
+    message = "timed out: no heartbeat received (worker presumed crashed)"
+    account = explained(flow(s("a"), ("a", 1)), message, step("a", message=message, component="/python/a"))
+    assert "larger than 4 MB" in str(account.hint)
+    assert "blobs" in str(account.hint)
+
+
 def test_the_schema_of_another_component_is_asked_for_only_if_the_error_says_nothing() -> None:
     only = flow(s("a"), ("a", 1))
     bare = explained(only, 'step "a" failed', step("a", message='step "a" failed', component="/x/y"))

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import ExecutionStatus, StepDetails
-from stepflow_client._rules.step_times import StepTimes
+from stepflow_client._rules.step_times import ItemTimes, StepTimes
 from stepflow_client.events import RunEvent, StepCompletedEvent, StepStartedEvent
 
 from tests.unit.both_twins import RUN_ID, STEP, TWINS, Server, ask
@@ -68,6 +68,15 @@ def test_an_end_after_the_list_is_not_told() -> None:
     assert times.applied_to(steps[0]) == steps[0], "there is no start"
     times, _ = read(steps, [started(0.0), ended(1.0)])
     assert times.applied_to(steps[0]).completed_at is None
+
+
+def test_an_item_lasts_from_its_first_start_to_its_last_end() -> None:
+    times = ItemTimes("r")
+    other = StepCompletedEvent(step_id="a", **common(9.0, run="other"))
+    unended = StepStartedEvent(step_id="a", item_index=7, **common(0.0))
+    for event in (started(3.0), started(1.0, "b"), ended(4.0), ended(2.0, "b"), other, unended):
+        times.note(event)
+    assert [(each.index, each.seconds) for each in times.found] == [(0, 3.0)]
 
 
 def test_other_runs_and_steps_say_nothing() -> None:

@@ -226,6 +226,7 @@ class History(SharedFile):
         status: str | None = None,
         server: str | Collection[str] | None = None,
         run_id: str | None = None,
+        rerun_of: str | None = None,
         limit: int = 20,
         offset: int = 0,
     ) -> list[HistoryEntry]:
@@ -241,6 +242,7 @@ class History(SharedFile):
             status: The last known status.
             server: The URL of the run's server, or several URLs, one of which is that of the server.
             run_id: The beginning of the run's id.
+            rerun_of: The id of the run that the runs are reruns of.
             limit: Maximum number of runs. Default 20.
             offset: Number of matching runs to skip, from the newest on. Default 0.
 
@@ -268,6 +270,9 @@ class History(SharedFile):
         if run_id is not None:
             conditions.append("substr(run_id, 1, ?) = ?")
             values += [len(check_text(run_id, "run_id")), run_id]
+        if rerun_of is not None:
+            conditions.append("rerun_of = ?")
+            values.append(check_text(rerun_of, "rerun_of"))
         for name, value in ({} if labels is None else check_mapping(labels, "labels")).items():
             check_text(value, f"labels[{name!r}]")
             conditions.append(f"EXISTS (SELECT 1 FROM json_each({_LABELS}) WHERE key = ? AND value = ?)")  # noqa: S608

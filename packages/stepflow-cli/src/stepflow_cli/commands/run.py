@@ -6,7 +6,7 @@ import click
 
 from ..output.view import Output
 from ..params.flow import cache_options, detach_option, job_options
-from ..params.options import file_output_options, server_options, wait_options
+from ..params.options import file_output_options, option_in, server_options, wait_options
 from ..params.parsing import Command
 from ..runs.job import Caching, JobOptions
 from ..runs.wait import Wait
@@ -20,6 +20,7 @@ __all__ = ["command"]
 @cache_options
 @server_options(default="embedded")
 @detach_option
+@option_in("--ui", "pages", is_flag=True, section="Waiting", help="Open the page of the run until Ctrl-C.")
 @wait_options
 @file_output_options
 def command(
@@ -27,6 +28,7 @@ def command(
     caching: Caching,
     server: ServerOptions,
     detach: bool,
+    pages: bool,
     wait: Wait,
     output: Output,
 ) -> None:
@@ -46,7 +48,10 @@ def command(
     With --cache, a result that is there is printed without asking the server, and nothing is recorded.
 
     With --detach, it prints the id of the run and ends. The run is then on the server that 'submit' uses.
+
+    With --ui, the page of the run is opened at once and served until Ctrl-C; an embedded server runs as long. The
+    result is printed then, if the run has ended. See 'stepflow ui'.
     """
     from ..runs.launch import launch
 
-    launch(given, server, wait, output, detach=detach, caching=caching)
+    launch(given, server, wait, output, detach=detach, caching=caching, pages=pages)

@@ -15,8 +15,9 @@ class Column(NamedTuple):
     """The dotted name of the field."""
     title: str = ""
     """The heading. By default the last part of the field's name."""
-    kind: Literal["text", "id", "status", "time", "number"] = "text"
-    """A status is coloured, a time is shown as local time and as an age, and a number is aligned to the right."""
+    kind: Literal["text", "words", "id", "status", "time", "number"] = "text"
+    """A status is coloured, a time is shown as local time and as an age, and a number is aligned to the right. Texts
+    are cut if the terminal is narrow, words only if there is nothing else to shorten."""
     show: Callable[[Any], str] | None = None
     """Converts a value to text, if the default text is not suitable for people."""
     row: Callable[[Mapping[str, Any]], str] | None = None

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from ..context import current_session
 from ..errors import usage
@@ -53,6 +53,22 @@ def cursor_shown_when_killed(stream: TextIO) -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
+class _Synchronized:
+    """A terminal that shows each write at once: it draws nothing until the write is complete, so it does not flicker.
+
+    Terminals that do not know the mode ignore it.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(f"\x1b[?2026h{text}\x1b[?2026l")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 @contextmanager
 def live_picture(
     draw: Callable[[int | None], RenderableType],
@@ -76,7 +92,8 @@ def live_picture(
     screen: TextIO = sys.stdout if stream is None else stream
     colored = has_color(screen, color or current_session().color)
     console = Console(
-        file=screen,
+        # A frame is one write: first the lines of the last one are erased.
+        file=cast("TextIO", _Synchronized(screen)),
         no_color=not colored,
         color_system="standard" if colored else None,
         highlight=False,

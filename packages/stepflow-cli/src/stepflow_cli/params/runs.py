@@ -16,6 +16,7 @@ import click
 from ..completion.candidates import complete_recorded_runs, complete_run_ids
 from ..errors import usage
 from ..records.runs import STATUSES
+from ..runs.find import is_beginning
 from ..stdio import read_stdin
 from .parsing import Choice, Option
 
@@ -29,9 +30,6 @@ __all__ = [
     "status_option",
     "two_runs_argument",
 ]
-
-_DASHES = (8, 13, 18, 23)
-"""Positions of the dashes in a run id."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -64,10 +62,16 @@ def runs_argument(function: Function) -> Function:
     return decorate(function)
 
 
-def run_id_option(name: str, help: str) -> Callable[[Function], Function]:
+def run_id_option(*names: str, help: str, section: str = "Options") -> Callable[[Function], Function]:
     """Return an option whose value is a run id or the beginning of one."""
     return click.option(
-        name, cls=Option, metavar="RUN", callback=_id_or_beginning, shell_complete=complete_run_ids, help=help
+        *names,
+        cls=Option,
+        section=section,
+        metavar="RUN",
+        callback=_id_or_beginning,
+        shell_complete=complete_run_ids,
+        help=help,
     )
 
 
@@ -117,9 +121,7 @@ def _checked(text: str, where: str = "") -> str:
             return lower
         if re.fullmatch(r"@[1-9][0-9]{0,5}", text):
             return text
-        if 4 <= len(text) < 36 and all(
-            each == "-" if place in _DASHES else each in "0123456789abcdef" for place, each in enumerate(lower)
-        ):
+        if is_beginning(lower):
             return lower
         hint = "'stepflow runs list' shows them; the beginning will do, of at least four digits, or @last"
         raise usage(f"{where}a run id is a UUID, not {text!r}", hint) from None

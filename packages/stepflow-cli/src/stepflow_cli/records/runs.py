@@ -25,6 +25,7 @@ __all__ = [
     "STEP",
     "TIMED_STEP",
     "VALUES",
+    "WATCHED_RUN",
     "difference_records",
     "duration_text",
     "event_record",
@@ -61,6 +62,15 @@ RUN = View(
     fields=(*_MORE, *_COUNTS),
 )
 """A run as a row of a table."""
+
+WATCHED_RUN = View(
+    columns=(
+        *(_ID, _STATUS, _FLOW, Column("progress", kind="words")),
+        Column("created_at", title="CREATED", kind="time", optional=True),
+    ),
+    fields=(*_MORE, *_COUNTS, "items", "duration"),
+)
+"""A run as a row of a table that is drawn again and again."""
 
 RUN_IN_FULL = View(
     columns=(

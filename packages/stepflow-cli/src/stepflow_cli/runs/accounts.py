@@ -85,13 +85,13 @@ def explained(target: Target, job: Job, result: FlowResult | PlainResult) -> str
     """
     from stepflow_client import StepflowClientError
     from stepflow_client.flows.account import flow_with
-    from stepflow_client.flows.refusals import hint_for
+    from stepflow_client.flows.refusals import hint_for, hint_of
 
     error = result.error
     if error is None:
         return None
     flow = flow_with(job.flow, job.overrides)
-    hint = hint_for(flow, error.step_id, job.input, job.variables or {})
+    hint = hint_of(error.message) or hint_for(flow, error.step_id, job.input, job.variables or {})
     if hint is not None or not error.message.startswith((_NO_ROUTE, _SWALLOWED)):
         return hint
     step = next((step for step in flow.get("steps", ()) if step.get("id") == error.step_id), None)

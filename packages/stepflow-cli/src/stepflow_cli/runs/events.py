@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from stepflow_client._rules.run_progress import RunProgress
+from stepflow_client.progress import Progress
 
 from ..records.runs import duration_text
 from ..server.connect import Target
@@ -150,7 +151,7 @@ def _step(run: RunProgress, root: RunProgress, event: RunEvent) -> str:
 
 
 _AT_ONCE = 10
-"""Maximum number of batches that are followed at once: each takes a connection and a thread."""
+"""Maximum number of runs that are followed at once: each takes a connection and a thread."""
 _MOST_ITEMS = 10_000
 """Larger batches are not followed: each item takes some memory."""
 _READS = 20
@@ -163,8 +164,8 @@ class _Followed(NamedTuple):
     open: ExitStack
 
 
-class BatchCounts:
-    """Follows running batches, and corrects the numbers of their items; a context manager.
+class RunningRuns:
+    """Follows running runs, counts their items and describes their progress; a context manager.
 
     Args:
         target: The server.
@@ -186,17 +187,18 @@ class BatchCounts:
         self._keep(set())
 
     def updated(self, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Return the records of runs, with the items that have ended so far; follow those that are new.
+        """Return the records of runs, with `progress` and the items that have ended so far; follow those that are new.
 
         Args:
             records: The newest runs. Runs that are not among them are no longer followed.
         """
-        batches = {record["run_id"]: record["items"]["total"] for record in records if _is_running_batch(record)}
-        self._keep(set(batches))
-        for run_id, total in batches.items():
+        running = {record["run_id"]: record["items"]["total"] for record in records if _is_followed(record)}
+        self._keep(set(running))
+        # Batches first: they are the long ones.
+        for run_id, total in sorted(running.items(), key=lambda each: each[1] == 1):
             if run_id not in self._followed and len(self._followed) < _AT_ONCE:
                 self._follow(run_id, total)
-        return [self._with_counts(record) for record in records]
+        return [self._with_progress(record) for record in records]
 
     def _keep(self, run_ids: set[str]) -> None:
         for run_id in self._followed.keys() - run_ids:
@@ -209,18 +211,21 @@ class BatchCounts:
             events = stack.enter_context(EventReader(self._target.another_client, run_id))
             self._followed[run_id] = _Followed(events, RunProgress(run_id, total=total), stack.pop_all())
 
-    def _with_counts(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _with_progress(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
+        items, seconds = record["items"], record["duration"] or 0.0
         followed = self._followed.get(record["run_id"])
         if followed is None:
-            return record
+            failed = items["failed"] + items["cancelled"]
+            now = Progress(total=items["total"], completed=items["completed"], failed=failed, duration=seconds)
+            return {**record, "progress": duration_text(seconds) if now.total == 1 else str(now)}
         _read(followed)
-        completed, failed = followed.progress.ended_items()
-        running = record["items"]["total"] - completed - failed
-        return {**record, "items": record["items"] | {"completed": completed, "failed": failed, "running": running}}
+        now = followed.progress.progress(seconds)
+        counts = {"completed": now.completed, "failed": now.failed, "running": items["total"] - now.done}
+        return {**record, "items": items | counts, "progress": str(now)}
 
 
-def _is_running_batch(record: Mapping[str, Any]) -> bool:
-    return bool(record["status"] == "running" and 1 < record["items"]["total"] <= _MOST_ITEMS)
+def _is_followed(record: Mapping[str, Any]) -> bool:
+    return bool(record["status"] == "running" and 1 <= record["items"]["total"] <= _MOST_ITEMS)
 
 
 def _read(followed: _Followed) -> None:

@@ -22,7 +22,7 @@ from ..settings.history import require_history
 from .accounts import explained
 from .job import Job, JobOptions
 from .live import shown_while_waiting
-from .wait import Wait, hinting_return
+from .wait import Wait, hinting_return, with_views
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult
@@ -223,6 +223,7 @@ def naming(target: Target, run_id: str) -> Iterator[None]:
             problem.run_id = run_id
             if problem.hint is None and not target.ends_with_command:
                 problem.hint = f"run {run_id} was created: {target.return_command('runs result', run_id)}"
+        with_views(problem, target, run_id)
         raise
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _CANDIDATES = 5
 """Number of runs listed if a beginning is ambiguous."""
+_DASHES = (8, 13, 18, 23)
+"""Positions of the dashes in a run id."""
 _CLOCK = timedelta(seconds=2)
 """Servers up to 0.9 report creation times in whole seconds."""
 
@@ -122,14 +124,34 @@ def _recorded(text: str, url: str | None) -> HistoryEntry:
     )
 
 
-def _beginning_with(client: SyncStepflowClient, text: str) -> Iterator[str]:
+def is_beginning(text: str) -> bool:
+    """Return whether a text in lower case is the beginning of a run id, of at least four digits."""
+    return 4 <= len(text) < 36 and all(
+        each == "-" if place in _DASHES else each in "0123456789abcdef" for place, each in enumerate(text)
+    )
+
+
+def created_between(text: str) -> tuple[datetime, datetime | None] | None:
+    """Return between which times the runs were created whose ids begin with a text; None if no id can.
+
+    Args:
+        text: The beginning of an id, which is that of a time.
+
+    Returns:
+        The first time, and the last one; None for no limit.
+    """
     digits = text.replace("-", "")[:12]
-    first, last = int(digits.ljust(12, "0"), 16), int(digits.ljust(12, "f"), 16)
-    since, until = _time(first), _time(last)
-    if since is None:  # the time is out of range, so the text cannot be an id
+    since, until = _time(int(digits.ljust(12, "0"), 16)), _time(int(digits.ljust(12, "f"), 16))
+    if since is None:
+        return None
+    return since - _CLOCK if since.year > 1970 else since, None if until is None else until + _CLOCK
+
+
+def _beginning_with(client: SyncStepflowClient, text: str) -> Iterator[str]:
+    span = created_between(text)
+    if span is None:
         return
-    begin = since - _CLOCK if since.year > 1970 else since
-    for run in client.iter_runs(since=begin, until=None if until is None else until + _CLOCK):
+    for run in client.iter_runs(since=span[0], until=span[1]):
         if run.run_id.startswith(text):
             yield run.run_id
 

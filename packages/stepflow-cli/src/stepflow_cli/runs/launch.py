@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from ..errors import usage
 from ..output.columns import check_known
 from ..output.view import Column, Output, View
+from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
 from ..server.connect import Target, connect
 from ..settings.server_choice import ServerOptions
 from .execute import naming, prepare, print_cached, run_job, start
 from .job import Caching, Job, JobOptions
-from .wait import Wait
+from .wait import Wait, hinting_return
 
 if TYPE_CHECKING:
     from .caching import JobCache
@@ -31,6 +32,7 @@ def launch(
     *,
     detach: bool,
     caching: Caching = _NO_CACHE,
+    pages: bool = False,
 ) -> None:
     """Run what the command line asks for.
 
@@ -41,12 +43,15 @@ def launch(
         output: Where to print the result, or the id.
         detach: Whether to return as soon as the run is created.
         caching: The cache options.
+        pages: Whether to serve the page of the run until Ctrl-C, and print the result then.
 
     Raises:
         Problem: If options contradict each other, or not everything succeeded.
     """
     stream = None
     given.retry.check(given, detach=detach)
+    if pages:
+        _check_pages(given, detach=detach, is_cached=caching.is_on)
     if detach:
         server = _detached(given, server, output, caching)
     elif given.is_batch:
@@ -69,8 +74,27 @@ def launch(
             print_request(target, job, output, given.flow, cache)
         elif detach:
             _start(target, job, output)
+        elif pages:
+            _serve(target, job, wait, output)
         else:
             _run(target, job, stream, wait, output, cache)
+
+
+def _check_pages(given: JobOptions, *, detach: bool, is_cached: bool) -> None:
+    """Check that the page of one new run can be served."""
+    others = {
+        "--detach": detach,
+        "--dry-run": given.dry_run,
+        "--cache": is_cached,
+        "--retry": bool(given.retry.options),
+        "the options of a batch that streams": any(given.streaming.values()),
+    }
+    for name, is_given in others.items():
+        if is_given:
+            raise usage(f"--ui and {name} exclude each other: it opens the page of one run")
+    from ..ui.serving import check_extra
+
+    check_extra()
 
 
 def _detached(given: JobOptions, server: ServerOptions, output: Output, caching: Caching) -> ServerOptions:
@@ -89,6 +113,24 @@ def _start(target: Target, job: Job, output: Output) -> None:
     run_id = start(target, job)
     with naming(target, run_id):
         output.record({"run_id": run_id}, _RUN, default="name")
+
+
+def _serve(target: Target, job: Job, wait: Wait, output: Output) -> None:
+    """Start the run, serve its page until Ctrl-C, and print the result if the run has ended."""
+    from ..ui.serving import Pages, serve_pages
+
+    check_known(output.fields, RESULT if job.batch is None else BATCH_RESULT)
+    run_id = start(target, job)
+    with naming(target, run_id):
+        serve_pages(target, Pages(), run_id)
+        with hinting_return(target, run_id, wait):
+            if not target.client.get_run(run_id).is_finished:
+                raise KeyboardInterrupt
+            results = target.client.get_results(run_id)
+        if job.batch is None:
+            print_result(results[0], output)
+        else:
+            print_results(run_id, results, output)
 
 
 def _run(target: Target, job: Job, stream: Stream | None, wait: Wait, output: Output, cache: JobCache | None) -> None:

@@ -34,15 +34,16 @@ def tree_of(run: RunProgress, now: datetime, note: str | None = None, *, height:
     if run.total != 1:
         title.append(f"  {run.total} items")
     tree = Tree(title)
+    said: list[str] = []
     below = list(run.sub_runs.values())
     if height is not None:
         # Reserve lines for the title, the note, and a count.
         height = max(_FEWEST, height - 3 - 2 * min(len(below), _SUB_RUNS))
-    _add_steps(tree, run, now, height)
+    _add_steps(tree, run, now, height, said)
     for each in _shown(below):
         title = _line(f"sub-run {each.run_id} ", _status(each.status), _time(each.seconds(now)))
         title.append(f"  {_name(each)}")
-        _add_steps(tree.add(title), each, now, None if height is None else 1)
+        _add_steps(tree.add(title), each, now, None if height is None else 1, said)
     if len(below) > _SUB_RUNS:
         tree.add(_line(f"{len(below)} sub-runs in all: {_counts([each.status for each in below])}"))
     if note:
@@ -58,13 +59,26 @@ def _shown(below: Sequence[RunProgress]) -> list[RunProgress]:
     return [each for _, each in sorted(ranked, key=lambda pair: pair[0])]
 
 
-def _add_steps(tree: Tree, run: RunProgress, now: datetime, most: int | None) -> None:
+def _add_steps(tree: Tree, run: RunProgress, now: datetime, most: int | None, said: list[str]) -> None:
+    """Add the lines of a run's steps.
+
+    Args:
+        tree: Where to add them.
+        run: The run.
+        now: The time by the server's clock.
+        most: Maximum number of lines.
+        said: The errors that were shown further up; they are not repeated. New ones are added.
+    """
     every = run.steps
     steps = every if most is None or len(every) <= most else _liveliest(every, run, most)
     width = min(_WIDEST_ID, max((cell_len(printable(step.step_id)) for step in steps), default=0))
     widest = max((cell_len(printable(step.state(run.total, run.is_over))) for step in steps), default=0)
     for step in steps:
-        tree.add(_step(step, run, now, width, widest))
+        line = _step(step, run, now, width, widest)
+        if step.error and step.failed > len(step.not_run) and not any(step.error in each for each in said):
+            said.append(step.error)
+            line.append(f"  {printable(step.error)}")
+        tree.add(line)
     if len(steps) < len(every):
         left_out = [step.state(run.total, run.is_over) for step in every if step not in steps]
         tree.add(_line(f"… and {_counts(left_out)}"))
@@ -101,8 +115,6 @@ def _step(step: StepProgress, run: RunProgress, now: datetime, width: int, wides
         text.append(f", {len(step.not_run)} not run" if step.not_run else "")
     elif step.attempt > 1:
         text.append(f"  attempt {step.attempt}")
-    if step.error and step.failed > len(step.not_run):
-        text.append(f"  {printable(step.error)}")
     return Text(text.plain.rstrip(), spans=text.spans, no_wrap=True, overflow="ellipsis")
 
 

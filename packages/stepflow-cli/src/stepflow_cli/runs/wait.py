@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal, NamedTuple, TypeVar
@@ -9,6 +10,7 @@ from typing import Literal, NamedTuple, TypeVar
 from ..errors import Problem, problem_of
 from ..exit_codes import ExitCode
 from ..output.messages import waiting
+from ..output.tables import is_terminal
 from ..server.connect import Target
 
 Answer = TypeVar("Answer")
@@ -41,6 +43,16 @@ def wait_for(
     """
     with hinting_return(target, run_id, wait, again), waiting(text or f"waiting for run {run_id}"):
         return ask()
+
+
+def with_views(problem: Problem, target: Target, run_id: str) -> Problem:
+    """Add to the problem of a failed run, on a terminal, which commands show the run. Return the problem."""
+    if problem.kind == "run_failed" and not target.ends_with_command and is_terminal(sys.stderr):
+        page = target.return_command("ui --open", run_id)
+        report = target.return_command("runs report", run_id)
+        views = f"'{page}' shows the run, '{report} -O report.html' writes it down"
+        problem.hint = f"{problem.hint}; {views}" if problem.hint else views
+    return problem
 
 
 @contextmanager

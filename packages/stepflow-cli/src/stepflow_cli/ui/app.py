@@ -14,17 +14,23 @@ from typing import TYPE_CHECKING
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from ..settings.history import CommandHistory
 from ..signals import TERMINATION
+from .finding import Finder
+from .flow_folder import FlowFolder
 from .following import Followers, Health
+from .listing import Listings
 from .pictures import flow_picture
 from .security import CHECK, Addresses, FormTokens, Guard, Sessions
 from .site import Site, environment, site_of
-from .views import actions, flows, live, run, runs, start
+from .views import actions, change, compare, flows, keep, live, report, run, runs, start, values
 
 if TYPE_CHECKING:
     from stepflow_client import StepflowClient
@@ -33,14 +39,39 @@ _STATIC = Path(__file__).parent / "static"
 _SMALL_FLOW = {"steps": [{"id": "a", "component": "/a"}], "output": {"$step": "a"}}
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
+
+class _Beginning(Convertor[str]):
+    """The beginning of a run id, as the command takes it; a whole id is no beginning."""
+
+    regex = "[0-9A-Fa-f-]{4,35}"
+
+    def convert(self, value: str) -> str:
+        return value.lower()
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("beginning", _Beginning())
 _ROUTES = [
     Route("/", runs.home),
     Route("/runs", runs.list_page),
+    Route("/runs/{beginning:beginning}", runs.whole_id),
+    Route("/runs/{beginning:beginning}/{rest:path}", runs.whole_id),
     Route("/runs/{run_id}", run.run_page),
     Route("/runs/{run_id}/items/{index:int}", run.item_page),
+    Route("/runs/{run_id}/steps/{step:path}", run.step_page),
+    Route("/runs/{run_id}/value", values.value_page),
+    Route("/runs/{run_id}/output.json", values.output_json),
     Route("/runs/{run_id}/flow", run.run_flow_page),
     Route("/runs/{run_id}/cancel", actions.cancel, methods=["POST"]),
     Route("/runs/{run_id}/rerun", actions.rerun, methods=["POST"]),
+    Route("/runs/{run_id}/report.html", report.report_file),
+    Route("/runs/{run_id}/change", change.change_page),
+    Route("/runs/{run_id}/change", change.change, methods=["POST"]),
+    Route("/runs/{run_id}/compare", compare.compare_page),
+    Route("/runs/{run_id}/keep", keep.keep_page),
+    Route("/runs/{run_id}/keep", keep.keep, methods=["POST"]),
     Route("/reruns/{key}", actions.rerun_page),
     Route("/flows", flows.flows_page),
     Route("/flows", start.store, methods=["POST"]),
@@ -59,6 +90,8 @@ _ROUTES = [
 def application(
     client: Callable[[], StepflowClient],
     *,
+    history: CommandHistory,
+    folder: FlowFolder | None = None,
     addresses: Addresses,
     sessions: Sessions,
     stopping: asyncio.Event,
@@ -68,6 +101,8 @@ def application(
 
     Args:
         client: Creates the client of the server to show; the client is closed when the application ends.
+        history: The history that this client records its runs in.
+        folder: The folder of flow files; None for none.
         addresses: The accepted hosts and origins.
         sessions: The sessions.
         stopping: Set when streams are to end.
@@ -95,8 +130,19 @@ def application(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with client() as opened:
-            followers = Followers(opened)
-            app.state.site = Site(opened, environment(), forms, followers, Health(opened))
+            health = Health(opened)
+            followers = Followers(opened, health)
+            app.state.site = Site(
+                opened,
+                environment(),
+                forms,
+                followers,
+                health,
+                Listings(opened),
+                Finder(opened),
+                history=history,
+                flows=folder,
+            )
             # The first picture takes a second, so it is drawn before a run is opened.
             warming = asyncio.create_task(run_in_threadpool(flow_picture, _SMALL_FLOW))
             try:
@@ -104,8 +150,6 @@ def application(
             finally:
                 await followers.close()
                 await warming
-                for each in app.state.site.reruns.values():
-                    each.task.cancel()
 
     app = Starlette(
         routes=[*_ROUTES, Route("/static/{name}", static)],
@@ -113,18 +157,26 @@ def application(
         exception_handlers={StepflowClientError: failed, 404: missing},
     )
     app.state.stopping = stopping
-    return Guard(app, addresses=addresses, sessions=sessions, forms=forms, port=port)
+    # The length of a compressed page reveals nothing of its form tokens (BREACH): they are new on each page, and the
+    # cookie of a session is not sent with requests that other sites start. Event streams are not compressed.
+    small = GZipMiddleware(app, minimum_size=1_000, compresslevel=4)
+    return Guard(small, addresses=addresses, sessions=sessions, forms=forms, port=port)
 
 
 def _files() -> dict[str, tuple[bytes, str]]:
     from stepflow_client.drawing.charts import CHART_STYLE
     from stepflow_client.drawing.html import TREE_STYLE
     from stepflow_client.drawing.svg import STYLE
+    from stepflow_client.drawing.theme import MARK, STATUS_STYLE, THEME_STYLE
 
     found = {path.name: (path.read_bytes(), _TYPES[path.suffix]) for path in _STATIC.iterdir() if path.suffix in _TYPES}
-    # One request for all styles. `base.css` is first, because the others change what it says.
-    styles = [found.pop(path.name)[0] for path in sorted(_STATIC.glob("*.css"))]
-    found["ui.css"] = (b"".join([(STYLE + CHART_STYLE + TREE_STYLE).encode(), *styles]), "text/css")
+    # One request for the styles of the list of runs, and one for those of other pages. `base.css` is first, because the
+    # others change what it says.
+    first = [found.pop(name)[0] for name in ("base.css", "live.css")]
+    others = [found.pop(path.name)[0] for path in sorted(_STATIC.glob("*.css")) if path.name in found]
+    found["ui.css"] = (b"".join([(THEME_STYLE + STATUS_STYLE).encode(), *first]), "text/css")
+    found["more.css"] = (b"".join([(STYLE + CHART_STYLE + TREE_STYLE).encode(), *others]), "text/css")
+    found["icon.svg"] = (MARK.encode(), _TYPES[".svg"])
     return found
 
 
@@ -149,10 +201,10 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def link(host: str, port: int, token: str) -> str:
-    """Return the URL that opens the pages."""
+def link(host: str, port: int, token: str, run_id: str | None = None) -> str:
+    """Return the URL that opens the pages: the list of runs, or the page of a run."""
     name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)  # noqa: S104
-    return f"http://{f'[{name}]' if ':' in name else name}:{port}/?token={token}"
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}/?token={token}{f'&run={run_id}' if run_id else ''}"
 
 
 class _Server(uvicorn.Server):
@@ -185,6 +237,8 @@ def serve(
     listening: socket.socket,
     client: Callable[[], StepflowClient],
     *,
+    history: CommandHistory,
+    folder: FlowFolder | None = None,
     host: str,
     is_exposed: bool,
     tell: Callable[[str], None],
@@ -194,6 +248,8 @@ def serve(
     Args:
         listening: The listening socket; it is closed at the end.
         client: Creates the client of the Stepflow server.
+        history: The history that this client records its runs in.
+        folder: The folder of flow files; None for none.
         host: The host given to listen on.
         is_exposed: Whether other machines can reach the pages.
         tell: Called with each token that opens the pages; the first call is made when the pages are available.
@@ -204,6 +260,8 @@ def serve(
     sessions = Sessions(tell)
     app = application(
         client,
+        history=history,
+        folder=folder,
         addresses=Addresses(port, names, is_exposed=is_exposed),
         sessions=sessions,
         stopping=stopping,

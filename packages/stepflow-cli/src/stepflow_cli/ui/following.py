@@ -6,18 +6,25 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from stepflow_client import StepflowClient
-    from stepflow_client.drawing.charts import StepTime
-    from stepflow_client.events import RunEvent
+from .states import item_codes
 
-_CATCH_UP_SECONDS = 5.0
+if TYPE_CHECKING:
+    from stepflow_client import RunDetails, StepflowClient
+    from stepflow_client._rules.run_progress import RunProgress
+    from stepflow_client._rules.step_times import ItemTime, StepTime
+    from stepflow_client.events import RunEvent
+    from stepflow_client.progress import Progress
+
+CATCH_UP_SECONDS = 2.0
+_END_SECONDS = 5.0
 _PAUSE = 2.0
 _IDLE_SECONDS = 30.0
 _MOST = 64
 _MOST_EVENTS = 4_000
+"""Maximum number of events from which the times of steps are kept. Larger runs have only times of their items."""
 _HEALTH_SECONDS = 1.0
 
 
@@ -30,6 +37,12 @@ class Health:
         self._lock = asyncio.Lock()
         self._asked = float("-inf")
         self._is_up = True
+        self._ahead = timedelta()
+
+    @property
+    def now(self) -> datetime:
+        """The time by the server's clock, as far as it is known."""
+        return datetime.now(UTC) + self._ahead
 
     async def is_up(self) -> bool:
         """Return whether the server responded, now or up to a second ago."""
@@ -38,7 +51,8 @@ class Health:
         async with self._lock:
             if time.monotonic() - self._asked > _HEALTH_SECONDS:
                 try:
-                    await self._client.health_check(timeout=2.0)
+                    told = (await self._client.health_check(timeout=2.0)).timestamp
+                    self._ahead = timedelta() if told is None else told - datetime.now(UTC)
                     self._is_up = True
                 except StepflowClientError as error:
                     # An error response also means that the server is up.
@@ -50,24 +64,40 @@ class Health:
 class RunFollower:
     """Reads the events of a run once for all pages that show it.
 
+    What it keeps of a run is a few numbers per item, however many events there are.
+
     Args:
         client: A client of the server.
         run_id: The run.
+        health: Knows the server's time.
     """
 
-    def __init__(self, client: StepflowClient, run_id: str) -> None:
+    def __init__(self, client: StepflowClient, run_id: str, health: Health) -> None:
         """Start reading."""
+        from stepflow_client._rules.step_times import ItemTimes, StepTimes
+
         self._client = client
         self._run_id = run_id
-        self._events: list[RunEvent] = []
+        self._health = health
+        self._progress: RunProgress | None = None
+        self._steps, self._items = StepTimes(run_id), ItemTimes(run_id)
+        self._noted = 0
+        self._codes: tuple[int, bytes] = (-1, b"")
         self._cursor: str | None = None
         self._caught_up = asyncio.Event()
         self._changed = asyncio.Event()
         self._pages = 0
-        self._used = time.monotonic()
+        self._began = self._used = time.monotonic()
         self.version = 0
         """Increases with each event, and with each change of the status."""
+        self.has_ended = False
+        """Whether nothing more is read: the run has ended, or the server does not tell its events."""
         self._task = asyncio.create_task(self._follow())
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether all past events are known."""
+        return self._caught_up.is_set()
 
     @property
     def is_idle(self) -> bool:
@@ -79,6 +109,10 @@ class RunFollower:
         """Whether a page is listening."""
         return self._pages > 0
 
+    def use(self) -> None:
+        """Keep the follower for another half a minute."""
+        self._used = time.monotonic()
+
     @contextmanager
     def page(self) -> Iterator[None]:
         """Keep the follower in use for a page while the block runs."""
@@ -87,16 +121,43 @@ class RunFollower:
             yield
         finally:
             self._pages -= 1
-            self._used = time.monotonic()
+            self.use()
+
+    async def catch_up(self, seconds: float = CATCH_UP_SECONDS) -> bool:
+        """Wait until all past events are known, and return whether they are.
+
+        Args:
+            seconds: When to stop, in seconds since reading began.
+        """
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._caught_up.wait(), self._began + seconds - time.monotonic())
+        return self.is_caught_up
 
     async def times(self) -> list[StepTime]:
-        """Return the times of steps known so far, after waiting at most five seconds for past events."""
-        from stepflow_client.drawing.charts import step_times
+        """Return the times of steps known so far, after waiting a moment for past events."""
+        await self.catch_up()
+        return self._steps.found
 
-        self._used = time.monotonic()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._caught_up.wait(), _CATCH_UP_SECONDS)
-        return step_times(self._events, self._run_id)
+    def item_times(self) -> list[ItemTime]:
+        """Return the times of items known so far."""
+        return self._items.found
+
+    def steps_of(self, index: int) -> list[tuple[str, bool, str | None]]:
+        """Return the steps of an item that have started: whether each is running, and how it has ended."""
+        steps = self._progress.steps if self._progress is not None else []
+        found = [(step.step_id, index in step.running, step.ended.get(index)) for step in steps]
+        return [each for each in found if each[1] or each[2]]
+
+    def progress(self) -> Progress | None:
+        """Return the progress in numbers; None if nothing is known yet."""
+        known = self._progress
+        return known.progress(known.seconds(self._health.now) or 0.0) if known is not None else None
+
+    def codes(self) -> bytes:
+        """Return the state of each item as a number, as `states` says; empty if nothing is known yet."""
+        if self._progress is not None and self._codes[0] != self.version:
+            self._codes = self.version, item_codes(self._progress.items(), self._progress.total)
+        return self._codes[1]
 
     async def changes(self, version: int, seconds: float) -> int:
         """Return the version when it differs from the given one, or after this many seconds."""
@@ -125,11 +186,16 @@ class RunFollower:
             except StepflowClientError:
                 pass
             self._caught_up.set()
+            self.has_ended = True
+            self._change()
             return
 
     async def _read(self) -> None:
         from stepflow_client._async.following import Asked, Tick
 
+        if self._progress is None:
+            run = await self._client._runs.current_state(self._run_id)
+            self._progress = await self._client._reporter.begin(run)
         status: str | None = None
         async with aclosing(self._client._follower.follow(Asked(self._run_id, self._cursor))) as sequence:
             async for seen in sequence:
@@ -141,11 +207,17 @@ class RunFollower:
                         status = seen.run.status
                     continue
                 self._cursor = seen.cursor or self._cursor
-                if seen.type in ("step_started", "step_completed") and len(self._events) < _MOST_EVENTS:
-                    self._events.append(seen)
-                self._change()
+                self._note(seen)
         # The last event may arrive before the status changes.
-        await self._client.wait_run(self._run_id, timeout=_CATCH_UP_SECONDS)
+        await self._client.wait_run(self._run_id, timeout=_END_SECONDS)
+
+    def _note(self, event: RunEvent) -> None:
+        assert self._progress is not None
+        self._progress.see(event)
+        self._items.note(event)
+        if event.type in ("step_started", "step_completed") and self._noted < _MOST_EVENTS:
+            self._noted += 1
+            self._steps.note(event)
         self._change()
 
     def _change(self) -> None:
@@ -157,14 +229,16 @@ class RunFollower:
 class Followers:
     """The followed runs, of which at most 64 have no listening page."""
 
-    def __init__(self, client: StepflowClient) -> None:
+    def __init__(self, client: StepflowClient, health: Health) -> None:
         """Start without followed runs."""
         self._client = client
+        self._health = health
         self._runs: dict[str, RunFollower] = {}
 
     async def of(self, run_id: str) -> RunFollower:
         """Return the follower of a run."""
-        found = self._runs.pop(run_id, None) or RunFollower(self._client, run_id)
+        found = self._runs.pop(run_id, None) or RunFollower(self._client, run_id, self._health)
+        found.use()
         # The most recently used follower is last.
         self._runs[run_id] = found
         unused = [each for each, follower in self._runs.items() if not follower.has_pages and follower is not found]
@@ -173,6 +247,24 @@ class Followers:
             if each in surplus or self._runs[each].is_idle:
                 await self._runs.pop(each).close()
         return found
+
+    def known(self, run_id: str) -> RunFollower | None:
+        """Return the follower of a run if it is followed already."""
+        return self._runs.get(run_id)
+
+    async def live_path(self, run: RunDetails, seconds: float = CATCH_UP_SECONDS) -> str:
+        """Return the path of the stream for a page of a run; empty if all is known that the server tells of it.
+
+        Args:
+            run: The run.
+            seconds: Maximum seconds to wait for past events. Call it before the page's content is gathered: what comes
+                later is told by the stream.
+        """
+        can = (await self._client.server_info()).capabilities
+        has_all = not can.get("events")
+        if not has_all:
+            has_all = await (await self.of(run.run_id)).catch_up(seconds if run.is_finished else 0.0)
+        return "" if run.is_finished and has_all else f"/live/runs/{run.run_id}"
 
     async def close(self) -> None:
         """Stop following all runs."""

@@ -1,18 +1,18 @@
-"""Forms: the fields of a page, and the bodies that browsers send."""
+"""Forms: the fields for a JSON schema, and the values that were entered."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from email import message_from_bytes
-from email.message import Message
-from email.policy import HTTP
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl
+
+from .field_texts import FORMATS, attributes_of, hint_of, input_type, read_text, shown_text, text_of
 
 _MOST_FIELDS = 100
+_DEEPEST = 4
 _LONG_TEXT = 200
 
 
@@ -25,20 +25,39 @@ class Field:
     key: str
     """The property that the field sets."""
     kind: str
-    """`text`, `long`, `number`, `integer`, `choice`, `boolean`, `json` or `secret`."""
+    """`text`, `long`, `number`, `integer`, `choice`, `boolean`, `json`, `secret`, `object`, `list`, or one of the
+    formats `date`, `date-time`, `email` and `uri`."""
     required: bool = False
     title: str = ""
     description: str = ""
+    hint: str = ""
+    """What the schema wants, in words."""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """HTML attributes for the limits of the value."""
     options: tuple[Any, ...] = ()
     """The values of a `choice`."""
+    parts: tuple[Field, ...] = ()
+    """The fields of an `object`; those of an element of a `list`."""
     value: str = ""
-    """The current text; for a `choice`, the index of the value in `options`."""
+    """The current text; for a `choice`, the index of the value in `options`; for a `list`, JSON."""
     error: str = ""
+    schema: Any = field(default=True, repr=False)
+    definitions: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def labels(self) -> list[str]:
         """The options as texts."""
         return [each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for each in self.options]
+
+    @property
+    def input_type(self) -> str:
+        """The type of the HTML input; `text` if another one would not show the current text."""
+        return input_type(self.kind, self.value)
+
+    @property
+    def has_error(self) -> bool:
+        """Whether the field, or one of its parts, has a wrong value."""
+        return bool(self.error) or any(each.has_error for each in self.parts)
 
 
 class FormError(ValueError):
@@ -50,57 +69,100 @@ class FormError(ValueError):
 
     def __init__(self, fields: Sequence[Field]) -> None:
         """Store the fields."""
-        super().__init__("; ".join(f"{each.key}: {each.error}" for each in fields if each.error))
+        super().__init__("; ".join(_errors(fields)))
         self.fields = list(fields)
+
+
+def _errors(fields: Sequence[Field], before: str = "") -> list[str]:
+    found = []
+    for each in fields:
+        found += [f"{before}{each.key}: {each.error}"] if each.error else []
+        found += _errors(each.parts, f"{before}{each.key}.")
+    return found
 
 
 def fields_of(
     schema: Any, definitions: Mapping[str, Any] | None = None, *, prefix: str = "input", secret: Sequence[str] = ()
 ) -> list[Field]:
-    """Return the fields for an object of this schema, required ones first; none if a form cannot represent it.
+    """Return the fields for an object of this schema, in its order; none if a form cannot represent it.
 
     Args:
-        schema: A JSON schema. Properties with structured values become fields for JSON.
+        schema: A JSON schema. Values that no field can show become fields for JSON.
         definitions: The schemas that `$ref` may refer to.
         prefix: The beginning of the fields' names.
         secret: Properties whose value is not shown.
     """
-    schema = _resolved(schema, definitions or {})
-    properties = schema.get("properties")
-    if not isinstance(properties, Mapping) or not 0 < len(properties) <= _MOST_FIELDS:
-        return []
-    required = schema.get("required")
-    known = set(required) if isinstance(required, list) and all(isinstance(each, str) for each in required) else set()
-    # Servers from 0.12 on return properties in a different order each time.
-    return [
-        _field(f"{prefix}-{_digest(key)}", key, _resolved(each, definitions or {}), key in known, key in secret)
-        for key, each in sorted(properties.items(), key=lambda pair: (pair[0] not in known, pair[0]))
-    ]
+    making = _Making(definitions or {}, [_MOST_FIELDS])
+    return list(making.parts(making.resolved(schema), prefix, 0, secret))
+
+
+@dataclass(frozen=True)
+class _Making:
+    """Makes the fields of a form, of which there are at most 100."""
+
+    definitions: Mapping[str, Any]
+    left: list[int]
+
+    def resolved(self, schema: Any) -> Mapping[str, Any]:
+        from stepflow_client.flows.json_schema import resolved
+
+        found = resolved(schema, self.definitions)
+        return found if isinstance(found, Mapping) else {}
+
+    def parts(
+        self, schema: Mapping[str, Any], prefix: str, depth: int, secret: Sequence[str] = ()
+    ) -> tuple[Field, ...]:
+        """Return the fields of an object; none if there are too many."""
+        from stepflow_client.flows.json_schema import fields_of as properties_of
+
+        properties, required = properties_of(schema)
+        if not 0 < len(properties) <= self.left[0]:
+            return ()
+        self.left[0] -= len(properties)
+        return tuple(
+            self._field(f"{prefix}-{_digest(key)}", key, each, depth, key in required, key in secret)
+            for key, each in properties.items()
+        )
+
+    def _field(self, name: str, key: str, schema: Any, depth: int, required: bool, secret: bool) -> Field:
+        found = self.resolved(schema)
+        kind, options = _kind(found)
+        parts: tuple[Field, ...] = ()
+        if kind in ("object", "list") and not secret:
+            parts = self._inner(kind, found, name, depth)
+            kind = kind if parts else "json"
+        made = Field(
+            name,
+            key,
+            "secret" if secret else kind,
+            required,
+            title=text_of(found.get("title")) or key,
+            description=text_of(found.get("description")),
+            hint="" if secret else hint_of(found, kind),
+            attributes={} if secret else attributes_of(found, kind),
+            options=options,
+            parts=parts,
+            schema=schema,
+            definitions=self.definitions,
+        )
+        return filled(made, found["default"]) if "default" in found and not secret else made
+
+    def _inner(self, kind: str, schema: Mapping[str, Any], name: str, depth: int) -> tuple[Field, ...]:
+        """Return the parts of an object, or the fields of an element of a list of simple values or flat objects."""
+        if depth >= _DEEPEST:
+            return ()
+        if kind == "object":
+            return self.parts(schema, name, depth + 1)
+        element = self.resolved(schema.get("items"))
+        if _kind(element)[0] == "object":
+            parts = self.parts(element, f"{name}-row", _DEEPEST)
+            return parts if all(each.kind != "json" for each in parts) else ()
+        (part,) = [self._field(f"{name}-row", "", element, _DEEPEST, True, False)]
+        return (part,) if part.kind != "json" else ()
 
 
 def _digest(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def _resolved(schema: Any, definitions: Mapping[str, Any]) -> Mapping[str, Any]:
-    from stepflow_client.flows.json_schema import resolved
-
-    found = resolved(schema, definitions)
-    return found if isinstance(found, Mapping) else {}
-
-
-def _field(name: str, key: str, schema: Mapping[str, Any], required: bool, secret: bool) -> Field:
-    kind, options = _kind(schema)
-    field = Field(
-        name,
-        key,
-        "secret" if secret else kind,
-        required,
-        title=_text(schema.get("title")) or key,
-        description=_text(schema.get("description")),
-        options=options,
-    )
-    return filled(field, schema["default"]) if "default" in schema and not secret else field
 
 
 def _kind(schema: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
@@ -111,29 +173,36 @@ def _kind(schema: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
     plain = [each for each in types if each != "null"] if isinstance(types, list) else [types]
     kind = plain[0] if len(plain) == 1 else None
     if kind == "string":
-        longest = schema.get("maxLength")
-        is_long = schema.get("format") in ("textarea", "multiline", "markdown")
+        longest, shape = schema.get("maxLength"), schema.get("format")
+        is_long = shape in ("textarea", "multiline", "markdown")
+        if isinstance(shape, str) and shape in FORMATS:
+            return shape, ()
         return ("long" if is_long or (isinstance(longest, (int, float)) and longest > _LONG_TEXT) else "text"), ()
+    if kind in ("object", "array"):
+        return "object" if kind == "object" else "list", ()
     return (kind if kind in ("number", "integer", "boolean") else "json"), ()
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def filled(field: Field, value: Any) -> Field:
     """Return a field set to a value; a value that it cannot show is ignored."""
     if field.kind == "secret":
         return field
+    if field.kind == "object":
+        known = value if isinstance(value, Mapping) else {}
+        parts = (filled(each, known[each.key]) if each.key in known else emptied(each) for each in field.parts)
+        return replace(field, parts=tuple(parts)) if isinstance(value, Mapping) else field
     if field.kind == "choice":
         # True equals 1 in Python, but must not match a numeric choice.
         places = [str(i) for i, each in enumerate(field.options) if each == value and type(each) is type(value)]
         return replace(field, value=places[0]) if places else field
-    if field.kind in ("text", "long"):
-        return replace(field, value=value) if isinstance(value, str) else field
-    if field.kind == "boolean" and not isinstance(value, bool):
-        return field
-    return replace(field, value=json.dumps(value, ensure_ascii=False, indent=2 if field.kind == "json" else None))
+    shown = shown_text(field.kind, value)
+    return field if shown is None else replace(field, value=shown)
+
+
+def emptied(field: Field) -> Field:
+    """Return a field without a value."""
+    parts = tuple(map(emptied, field.parts)) if field.kind == "object" else field.parts
+    return replace(field, value="", parts=parts)
 
 
 def value_of(fields: Sequence[Field], form: Mapping[str, str]) -> dict[str, Any]:
@@ -143,111 +212,96 @@ def value_of(fields: Sequence[Field], form: Mapping[str, str]) -> dict[str, Any]
         FormError: If a field's value is wrong.
     """
     value: dict[str, Any] = {}
-    seen = []
-    for field in fields:
-        text = form.get(field.name, "").replace("\r\n", "\n")
-        try:
-            if text or (field.required and field.kind in ("text", "long")):
-                value[field.key] = _read(field, text)
-            elif field.required:
-                raise ValueError("needs a value")
-            seen.append(replace(field, value="" if field.kind == "secret" else text))
-        except ValueError as error:
-            seen.append(replace(field, value=text, error=str(error)))
-    if any(each.error for each in seen):
+    seen = [_read_into(value, each, form) for each in fields]
+    if any(each.has_error for each in seen):
         raise FormError(seen)
+    checked = [_checked(each, value) for each in seen]
+    if any(each.has_error for each in checked):
+        raise FormError(checked)
     return value
+
+
+def _read_into(value: dict[str, Any], field: Field, form: Mapping[str, str]) -> Field:
+    """Add what was entered to an object, and return the field with the text, and with an error if it is wrong."""
+    if field.kind == "object":
+        inner: dict[str, Any] = {}
+        if not field.required and not _is_entered(field, form):
+            return emptied(field)
+        parts = tuple(_read_into(inner, each, form) for each in field.parts)
+        value[field.key] = inner
+        return replace(field, parts=parts)
+    text = form.get(field.name, "").replace("\r\n", "\n")
+    try:
+        if text or (field.required and field.kind in ("text", "long")):
+            value[field.key] = _read(field, text)
+        elif field.required:
+            raise ValueError("needs a value")
+    except ValueError as error:
+        return replace(field, value="" if field.kind == "secret" else text, error=str(error))
+    return replace(field, value="" if field.kind == "secret" else text)
+
+
+def _is_entered(field: Field, form: Mapping[str, str]) -> bool:
+    if field.kind == "object":
+        return any(_is_entered(each, form) for each in field.parts)
+    return bool(form.get(field.name))
+
+
+def _checked(field: Field, value: Mapping[str, Any]) -> Field:
+    """Return a field with the first place where its value does not match the schema, as `run` checks it."""
+    from stepflow_client._data.expressions import parse_path
+    from stepflow_client.flows.json_schema import mismatches
+    from stepflow_client.flows.source import node_of
+
+    if field.key not in value or field.kind == "secret":
+        return field
+    for wrong in mismatches(node_of(value[field.key]), field.schema, field.definitions):
+        field = _with_error(field, parse_path(wrong.path), wrong.message)
+    return field
+
+
+def _with_error(field: Field, path: Sequence[Any], message: str) -> Field:
+    """Return a field with an error at the part that the path leads to."""
+    if field.kind == "object" and path and any(each.key == path[0] for each in field.parts):
+        inner = (_with_error(each, path[1:], message) if each.key == path[0] else each for each in field.parts)
+        return replace(field, parts=tuple(inner))
+    where = "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in path).lstrip(".")
+    return replace(field, error=field.error or (f"{where}: {message}" if where else message))
+
+
+def refilled(fields: Sequence[Field], form: Mapping[str, str]) -> list[Field]:
+    """Return fields with the texts that were sent, except those of secrets."""
+    return list(map(partial(_refilled, form=form), fields))
+
+
+def _refilled(field: Field, form: Mapping[str, str]) -> Field:
+    if field.kind == "object":
+        return replace(field, parts=tuple(_refilled(each, form) for each in field.parts))
+    return replace(field, value="" if field.kind == "secret" else form.get(field.name, ""))
+
+
+def showing(fields: Sequence[Field], value: Any) -> list[Field]:
+    """Return fields set to an object; none if they cannot show all of it."""
+    if not isinstance(value, Mapping):
+        return []
+    shown = [filled(each, value[each.key]) if each.key in value else emptied(each) for each in fields]
+    read: dict[str, Any] = {}
+    texts = texts_of(shown)
+    seen = [_read_into(read, each, texts) for each in shown]
+    return shown if read == value and not any(each.has_error for each in seen) else []
+
+
+def texts_of(fields: Sequence[Field]) -> dict[str, str]:
+    """Return the texts in fields by their names, as a browser sends them."""
+    texts: dict[str, str] = {}
+    for each in fields:
+        texts |= texts_of(each.parts) if each.kind == "object" else {each.name: each.value}
+    return texts
 
 
 def _read(field: Field, text: str) -> Any:
-    if field.kind in ("text", "long", "secret"):
-        return text
-    if field.kind == "choice":
-        if not text.isdecimal() or int(text) >= len(field.options):
-            raise ValueError("is not one of the choices")
-        return field.options[int(text)]
-    value = _json(text)
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if field.kind == "integer" and not (is_number and value == int(value)):
-        raise ValueError("is not an integer")
-    if field.kind == "number" and not is_number:
-        raise ValueError("is not a number")
-    if field.kind == "boolean" and not isinstance(value, bool):
-        raise ValueError("is neither true nor false")
-    return value
-
-
-def _json(text: str) -> Any:
-    from stepflow_client import FlowFileError
-    from stepflow_client.flows.file import parse_json
-
-    try:
-        return parse_json(text, "the value")
-    except FlowFileError as error:
-        raise ValueError(error.message.removeprefix("the value ")) from None
-
-
-def text_value(text: str) -> Any:
-    """Return the JSON or YAML value of a text; empty text is null.
-
-    Raises:
-        ValueError: If it is neither.
-    """
-    from stepflow_client import FlowFileError
-    from stepflow_client.flows.file import parse_yaml
-
-    if not text.strip():
-        return None
-    if text.lstrip()[0] in '{["':
-        try:
-            return _json(text)
-        except ValueError as error:
-            failure = error
-    else:
-        failure = None
-    try:
-        return parse_yaml(text, "the text")
-    except FlowFileError as error:
-        raise failure or ValueError(error.message) from None
-
-
-MAX_BODY_BYTES = 16 * 2**20
-"""Maximum size of a form in bytes."""
-_MOST_PARTS = 2_000
-
-
-class MalformedFormError(ValueError):
-    """The data is not a form."""
-
-
-def read_form(content_type: str, body: bytes) -> Mapping[str, str]:
-    """Return the fields of a form; the last one if a name occurs several times. A file is a field with its text.
-
-    Raises:
-        MalformedFormError: If it is not a form, not UTF-8, or has more than 2,000 fields.
-    """
-    kind = content_type.partition(";")[0].strip().lower()
-    try:
-        if kind == "application/x-www-form-urlencoded":
-            text = body.decode("ascii")
-            return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_PARTS))
-        if kind == "multipart/form-data":
-            return _parts(content_type, body)
-    except (ValueError, LookupError) as error:
-        raise MalformedFormError(str(error)) from None
-    raise MalformedFormError(f"a form is urlencoded or multipart/form-data, not {kind or 'without a type'}")
-
-
-def _parts(content_type: str, body: bytes) -> dict[str, str]:
-    head = f"Content-Type: {content_type}\r\n\r\n".encode("ascii")
-    message: Message = message_from_bytes(head + body, policy=HTTP)
-    parts = message.get_payload()
-    if not isinstance(parts, list) or len(parts) > _MOST_PARTS:
-        raise MalformedFormError("it has no parts, or too many")
-    fields = {}
-    for part in parts:
-        name = part.get_param("name", header="content-disposition") if isinstance(part, Message) else None
-        content = part.get_payload(decode=True) if isinstance(part, Message) else None
-        if isinstance(name, str) and isinstance(content, bytes):
-            fields[name] = content.decode("utf-8-sig")
-    return fields
+    if field.kind != "choice":
+        return read_text(field.kind, text)
+    if not text.isdecimal() or int(text) >= len(field.options):
+        raise ValueError("is not one of the choices")
+    return field.options[int(text)]

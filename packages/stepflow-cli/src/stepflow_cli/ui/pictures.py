@@ -2,32 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from .reports import MOST_STEPS
+from .item_urls import ItemUrls
 
 if TYPE_CHECKING:
     from stepflow_client.drawing import RunReport
+    from stepflow_client.drawing.folding import FoldedGraph
+    from stepflow_client.drawing.layout import Layout
 
-_MOST_DRAWN_STEPS = 150
+_MOST_UNFOLDED = 40
+"""Number of boxes up to which the flows inside of steps are drawn."""
 _ORDER = (
     *("name", "description", "version", "schemas", "id", "component", "input", "onError", "mustExecute"),
     *("steps", "output", "examples", "test", "metadata"),
 )
 
 
-def timeline_of(report: RunReport) -> str:
-    """Return the timeline of a report as SVG; empty if no step has times."""
+def timeline_of(
+    report: RunReport,
+    urls: ItemUrls | None = None,
+    shown: Container[str] | None = None,
+    selected: str | None = None,
+) -> str:
+    """Return the timeline of a report as SVG; empty if no step has times.
+
+    Args:
+        report: The report.
+        urls: Where the bars lead to. Default: they are no links.
+        shown: The steps to show. Default all; of a batch, its slowest items.
+        selected: The step whose bar is the current link. Default none.
+    """
     from stepflow_client.drawing.charts import timeline
     from stepflow_client.drawing.report_page import bars_of
 
-    bars = bars_of(report, until=None if report.run.is_finished else datetime.now(UTC))
+    is_live = not report.run.is_finished
+    now = datetime.now(UTC)
+    bars = bars_of(report, until=now if is_live else None)
+    if shown is not None:
+        bars = [bar for bar in bars if bar.label in shown]
+    if urls is not None:
+        began = {time.step_id: time.attempts[0].isoformat() for time in report.times if time.attempts and not time.end}
+        bars = [
+            replace(
+                bar,
+                href=urls.step(bar.label),
+                is_selected=bar.label == selected,
+                since=began.get(bar.label, "") if is_live else "",
+            )
+            for bar in bars
+        ]
+    # Running bars grow in the browser, so they need room.
+    whole = max(bar.end for bar in bars) * 1.25 if bars and is_live else None
     # `timeline` escapes its values.
-    return Markup(timeline(bars[:MOST_STEPS])) if bars else ""  # noqa: S704
+    return Markup(timeline(bars, whole=whole)) if bars else ""  # noqa: S704
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A graph of a run's flow."""
+
+    svg: str
+    """The picture; empty if it cannot be drawn."""
+    hidden: int = 0
+    """Number of steps that are not boxes of their own."""
+    selected: str = ""
+    """The box of the selected step."""
+
+
+def item_picture(report: RunReport, urls: ItemUrls, selected: str | None) -> Picture:
+    """Return the graph of an item whose boxes are links to their steps.
+
+    Equal steps are one box, and so is the flow inside a step of a large flow, unless the URLs are those of all steps.
+    """
+    from stepflow_client.drawing.report_page import statuses_of
+
+    if not report.flow.get("steps"):
+        return Picture("")
+    folded, layout = _prepared(report.flow, is_whole=urls.shows_all)
+    states = statuses_of(report)
+    boxes = folded.states(states)
+    links = {
+        node.id: urls.step(_step_of(folded.members[node.id], states, boxes.get(node.id)))
+        if node.kind == "step"
+        else urls.run
+        for node in folded.graph.nodes
+        if node.kind in ("step", "input", "output") and not (node.group and node.kind != "step")
+    }
+    account = next(iter(report.accounts.values()), None)
+    failed = {step.step_id: len(step.failed_children) for step in (account.steps if account else ())}
+    box = folded.box_of(selected) if selected else ""
+    looks = _Looks(boxes, links, {name: count for name, count in failed.items() if count}, box)
+    return Picture(_drawn(folded, layout, looks), folded.hidden, box)
+
+
+def _step_of(members: Sequence[str], states: Mapping[str, str], state: str | None) -> str:
+    """Return the step that a box leads to: the first that gives it its look.
+
+    A step of a flow inside of a step belongs to a sub-run, so it leads to the step that runs this flow.
+    """
+    found = next((each for each in members if states.get(each) == state), members[0])
+    return found.partition("\x00")[0]
+
+
+@dataclass(frozen=True)
+class _Looks:
+    statuses: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+    failed_children: Mapping[str, int] = field(default_factory=dict)
+    selected: str = ""
 
 
 def picture_of(report: RunReport) -> str:
@@ -39,18 +128,61 @@ def picture_of(report: RunReport) -> str:
 
 def flow_picture(flow: Mapping[str, Any], statuses: Mapping[str, str] | None = None) -> str:
     """Return the graph of a flow as SVG, coloured by the statuses of its steps; empty if it cannot be drawn."""
+    if not flow.get("steps"):
+        return ""
+    folded, layout = _prepared(flow, is_whole=False)
+    return _drawn(folded, layout, _Looks(folded.states(statuses or {})))
+
+
+_PREPARED: OrderedDict[tuple[str, bool], tuple[FoldedGraph, Layout | None]] = OrderedDict()
+_MOST_PREPARED = 32
+
+
+def _prepared(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, Layout | None]:
+    """Return the graph of a flow and its layout, which stay the same while statuses change.
+
+    The layout is None if the graph cannot be drawn. Several threads may ask at the same time.
+    """
     from stepflow_client import StepflowClientError
-    from stepflow_client.drawing import DrawingUnavailableError
+    from stepflow_client.drawing.folding import LEAST, fold
     from stepflow_client.drawing.graph import flow_graph
+    from stepflow_client.drawing.layout import lay_out
+
+    key = (repr(flow), is_whole)
+    found = _PREPARED.pop(key, None)
+    if found is None:
+        graph = flow_graph(flow)
+        folded = fold(
+            graph, nested=not is_whole and len(graph.nodes) > _MOST_UNFOLDED, least=None if is_whole else LEAST
+        )
+        try:
+            found = folded, lay_out(folded.graph)
+        except StepflowClientError:
+            # Also if the packages for drawing are not installed.
+            return folded, None
+    _PREPARED[key] = found
+    while len(_PREPARED) > _MOST_PREPARED:
+        _PREPARED.popitem(last=False)
+    return found
+
+
+def _drawn(folded: FoldedGraph, layout: Layout | None, looks: _Looks) -> str:
     from stepflow_client.drawing.svg import svg
 
-    if not flow.get("steps") or len(flow["steps"]) > _MOST_DRAWN_STEPS:
+    if layout is None:
         return ""
-    try:
-        # `svg` escapes its values.
-        return Markup(svg(flow_graph(flow), statuses=statuses, style=False))  # noqa: S704
-    except (DrawingUnavailableError, StepflowClientError):
-        return ""
+    # `svg` escapes its values.
+    return Markup(  # noqa: S704
+        svg(
+            folded.graph,
+            style=False,
+            layout=layout,
+            statuses=looks.statuses,
+            links=looks.links,
+            failed_children=looks.failed_children,
+            selected=looks.selected,
+        )
+    )
 
 
 def flow_lines(flow: Mapping[str, Any]) -> list[str]:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from starlette.concurrency import run_in_threadpool
+
+from .relations import sub_runs_of
 from .site import Site
 
 if TYPE_CHECKING:
@@ -11,9 +17,75 @@ if TYPE_CHECKING:
     from stepflow_client.drawing import RunReport
     from stepflow_client.drawing.charts import StepTime
 
+    from ..server.logs import KeptLine
+
 MOST_DRAWN_ITEMS = 200
 """Maximum number of items whose steps are all read for a page."""
-MOST_STEPS = 100
+
+
+@dataclass(frozen=True)
+class ItemReport:
+    """One item of a run, with everything that its screen shows."""
+
+    report: RunReport
+    total: int
+    """Number of items of the run."""
+    sub_runs: list[RunDetails] = field(default_factory=list)
+    """The runs that steps of the run created, for any of its items."""
+    lines: list[KeptLine] = field(default_factory=list)
+    """The log lines of the run, if its server was started on this machine."""
+
+    @property
+    def item(self) -> RunItem:
+        """The item."""
+        return self.report.items[0]
+
+    @property
+    def account(self) -> RunAccount | None:
+        """Why the item failed, and what became of its steps."""
+        return account_of(self.report)
+
+    @cached_property
+    def times(self) -> dict[str, StepTime]:
+        """The times of the steps that ran."""
+        return durations_of(self.report)
+
+
+async def read_item(site: Site, run: RunDetails, index: int, stored: StoredFlow | None) -> ItemReport | None:
+    """Return an item of a run; None if the run has no such item.
+
+    The last finished one is kept: whoever looks at one step of it looks at others, and its outputs may be large.
+    """
+    last = site.last_item
+    is_same = last is not None and last.report.run == run and last.item.index == index
+    found = last if is_same else await _read(site, run, index, stored)
+    if found is None:
+        return None
+    if run.is_finished and found.item.status.is_finished:
+        site.last_item = found
+    # Labels and notes may have changed since.
+    return replace(found, report=replace(found.report, given=await given_of(site, run, stored)))
+
+
+async def _read(site: Site, run: RunDetails, index: int, stored: StoredFlow | None) -> ItemReport | None:
+    listed, steps, sub_runs, lines = await asyncio.gather(
+        site.client.get_run_items(run.run_id),
+        steps_of(site, run, index),
+        sub_runs_of(site, run),
+        run_in_threadpool(_lines_of, run.run_id),
+    )
+    if index >= len(listed.items):
+        return None
+    is_timed = len(listed.items) <= MOST_DRAWN_ITEMS
+    report = await report_of(site, run, [listed.items[index]], steps, stored, is_timed=is_timed)
+    own = [each for each in report.times if each.item_index == index]
+    return ItemReport(replace(report, times=own), len(listed.items), sub_runs, lines)
+
+
+def _lines_of(run_id: str) -> list[KeptLine]:
+    from ..server.logs import lines_of_run
+
+    return lines_of_run(run_id)
 
 
 async def flow_of(site: Site, run: RunDetails) -> StoredFlow | None:
@@ -35,11 +107,12 @@ async def given_of(site: Site, run: RunDetails, stored: StoredFlow | None) -> Ru
 
 async def steps_of(site: Site, run: RunDetails, index: int | None = None) -> list[StepDetails]:
     """Return the steps of a run, or of one item; empty if the server does not tell them."""
-    from stepflow_client import UnsupportedByServerError
+    from stepflow_client import NotFoundError, UnsupportedByServerError
 
     try:
         return (await site.client.get_run_steps(run.run_id, item_index=index)).steps
-    except UnsupportedByServerError:
+    except (NotFoundError, UnsupportedByServerError):
+        # Before 0.12, servers do not have those of sub-runs.
         return []
 
 

@@ -10,20 +10,30 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .forms import MAX_BODY_BYTES, MalformedFormError, read_form
+from .form_bodies import MAX_BODY_BYTES, MalformedFormError, read_form
 
 CHECK = "/flows/check"
 """The path that checks text while it is being typed. It changes nothing, so its token can be used repeatedly."""
 
 _SESSION_OPENED = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Stepflow</title>
 <link rel="icon" href="/static/icon.svg">
-<meta http-equiv="refresh" content="0;url=/runs"></head><body><a href="/runs">Open the runs</a></body></html>"""
+<meta http-equiv="refresh" content="0;url={path}"></head><body><a href="{path}">Open the runs</a></body></html>"""
+
+
+def first_path(query: Mapping[str, str]) -> str:
+    """Return the path that a link leads to: that of the run it names, or of the list of runs."""
+    try:
+        # Nothing else of the link becomes part of a path.
+        return f"/runs/{UUID(query.get('run', ''))}"
+    except ValueError:
+        return "/runs"
 
 
 def form_fields(request: Request) -> Mapping[str, str]:
@@ -90,10 +100,10 @@ class Guard:
             return _refuse(403, "Pages of other origins are not served.")
         if path.startswith("/static/"):
             return None if method != "POST" else _refuse(405, "Files are only read.")
-        tokens = parse_qs(scope["query_string"].decode("latin-1")).get("token", []) if path == "/" else []
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if path == "/" else {}
         session = self._session(heads.get("cookie", []))
-        if tokens and method == "GET" and session is None:
-            return self._begin(tokens[0])
+        if "token" in query and method == "GET" and session is None:
+            return self._begin(query["token"], first_path(query))
         if session is None:
             return _refuse(401, "Open the link that 'stepflow ui' has printed last; each link opens one browser.")
         scope["stepflow.session"] = session
@@ -109,13 +119,13 @@ class Guard:
                 return morsel.value
         return None
 
-    def _begin(self, token: str) -> Response:
+    def _begin(self, token: str, path: str) -> Response:
         session = self._sessions.begin(token)
         if session is None:
             return _refuse(403, "This link was used already, or is not of this server. Open the one printed last.")
         # A page that continues by itself instead of a redirect: browsers send a strict cookie only with requests that
         # start on this site, and a redirect counts as started by the page with the link.
-        response = HTMLResponse(_SESSION_OPENED)
+        response = HTMLResponse(_SESSION_OPENED.format(path=path))
         response.set_cookie(self._cookie, session, httponly=True, samesite="strict", path="/")
         return response
 

@@ -13,11 +13,17 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from ..output.tables import short_ids
+from ..settings.history import CommandHistory
+from .finding import Finder
+from .flow_folder import FlowFolder
 from .following import Followers, Health
+from .listing import Listings
 from .security import FormTokens
 
 if TYPE_CHECKING:
-    from stepflow_client import RunArguments, StepflowClient, StepflowClientError
+    from stepflow_client import RunArguments, RunDetails, StepflowClient, StepflowClientError, StoredFlow
+    from stepflow_client.history import HistoryEntry
 
 _MOST_INPUTS = 1_000
 
@@ -31,10 +37,20 @@ class Site:
     forms: FormTokens
     followers: Followers
     health: Health
+    listings: Listings
+    finder: Finder
     inputs: dict[str, Any] = field(default_factory=dict)
     """The inputs of the newest runs started here, for use if the history is off."""
+    last_item: Any = None
+    """What was read of the finished item that was shown last; see `reports`."""
     reruns: dict[str, Any] = field(default_factory=dict)
-    """Prepared reruns, each with its own key."""
+    """The runs of reruns that consist of several, each list with its own key."""
+    trials: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    """The forms of changes that were tried on one item of a group, by the run of the trial."""
+    history: CommandHistory = field(default_factory=CommandHistory)
+    """The history that the client records its runs in."""
+    flows: FlowFolder | None = None
+    """The folder of flow files, if one was named."""
 
     def page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Return a page rendered from a template.
@@ -70,6 +86,12 @@ class Site:
         live = "/live" if is_away else ""
         return self.page(request, "failure", status, error=error, is_away=is_away, live=live)
 
+    async def run(self, run_id: str) -> RunDetails:
+        """Return a run, without the steps that a server sends with it: those of 10,000 items take it a second."""
+        from stepflow_client._codec.requests import check_run_id
+
+        return await self.client._runs.state(check_run_id(run_id))
+
     async def arguments(self, run_id: str) -> RunArguments:
         """Return a run's arguments, from the server or the history, or as recorded when it was started here."""
         given = await self.client.get_run_arguments(run_id)
@@ -77,6 +99,37 @@ class Site:
             value = self.inputs[run_id]
             return given.model_copy(update={"inputs": value if isinstance(value, list) else [value]})
         return given
+
+    async def in_order(self, stored: StoredFlow) -> StoredFlow:
+        """Return a flow with the properties of its schemas in their order.
+
+        Servers from 0.12 on return them in a different order each time, except in the blob of the flow.
+        """
+        from stepflow_client import StepflowClientError
+
+        if not (await self.client.server_info()).capabilities.get("blobs"):
+            return stored
+        try:
+            data = (await self.client.get_blob(stored.flow_id)).data
+        except StepflowClientError:
+            return stored
+        schemas = data.get("schemas") if isinstance(data, Mapping) else None
+        if schemas != stored.flow.get("schemas"):
+            return stored
+        return stored.model_copy(update={"flow": {**stored.flow, "schemas": schemas}})
+
+    def recorded(self, run_id: str) -> HistoryEntry | None:
+        """Return a run of the history; None if it is not recorded or the history cannot be read."""
+        return self.history.get(run_id)
+
+    def reruns_of(self, run_id: str, most: int) -> list[HistoryEntry]:
+        """Return the recorded reruns of a run; none if the history cannot be read."""
+        from stepflow_client import StepflowClientError
+
+        try:
+            return self.history.search(rerun_of=run_id, limit=most)
+        except StepflowClientError:
+            return []
 
     def remember_input(self, run_id: str, value: Any) -> None:
         """Store the input of a run that was started here."""
@@ -97,6 +150,7 @@ def environment() -> Environment:
     from stepflow_client._base.text import fine_duration, short_json, visible
     from stepflow_client.drawing.html import json_tree
     from stepflow_client.drawing.labels import cut
+    from stepflow_client.drawing.theme import HIDDEN_MARK, STATUSES
 
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -105,15 +159,18 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.globals["mark"] = Markup(HIDDEN_MARK)  # noqa: S704
+    templates.globals["statuses_with_look"] = STATUSES
     templates.filters["shown"] = lambda value: visible("" if value is None else str(value))
     templates.filters["cut"] = lambda value, longest=40: cut("" if value is None else str(value), longest)
     templates.filters["lines"] = _lines
     templates.filters["at"] = _at
     templates.filters["duration"] = fine_duration
     # `json_tree` escapes its values; its own HTML contains nothing that `visible` changes.
-    templates.filters["tree"] = lambda value, most=300: Markup(visible(json_tree(value, most=most)))  # noqa: S704
+    templates.filters["tree"] = lambda value, most=300, **more: Markup(visible(json_tree(value, most=most, **more)))  # noqa: S704
     templates.filters["short"] = lambda value, longest=100: visible(short_json(value, longest))
     templates.filters["query"] = _query
+    templates.filters["short_ids"] = short_ids
     return templates
 
 

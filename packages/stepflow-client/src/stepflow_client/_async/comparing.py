@@ -7,12 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._codec import requests
+from .._data.arguments import check_instances, wrong
 from .._rules.deadline import deadline_of, deadline_scope
 from .._rules.releases import has_step_outputs
 from .._shared.gather import async_together
 from ..errors import StepflowClientError
 from ..flows.additions import Origin, as_written, origin_of
-from ..flows.run_differences import RunContent, parse_patterns, run_differences
+from ..flows.run_differences import RunContent, only_item, parse_patterns, run_differences
 from ..types.comparison import RunComparison
 from .blobs import BlobStore
 from .connection import Connection
@@ -30,16 +31,22 @@ async def compare_runs(
     a: RunId,
     b: RunId,
     ignore: str | Iterable[str],
+    items: tuple[int, int] | None,
     timeout: float | None,
 ) -> RunComparison:
-    """Return the differences between two runs."""
+    """Return the differences between two runs, or between one item of each."""
     patterns = parse_patterns(ignore)
+    pair = None if items is None else check_instances(items, "items", int)
+    if pair is not None and len(pair) != 2:
+        raise wrong("items", "two indexes: that of an item of the first run, and of one of the second run", items)
     run_ids = [requests.check_run_id(a), requests.check_run_id(b)]
     with deadline_scope(deadline_of(timeout)):
         # Requested beforehand; otherwise, both concurrent calls would request it.
         server = await connection.server()
         contents = [partial(_content, connection, runs, blobs, run_id) for run_id in run_ids]
         one, other = await async_together(contents, 2)
+    if pair is not None:
+        one, other = only_item(one, pair[0]), only_item(other, pair[1])
     return RunComparison(
         a=one.run,
         b=other.run,

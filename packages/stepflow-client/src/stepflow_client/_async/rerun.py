@@ -56,6 +56,7 @@ class RerunRequest:
     overrides: Any = None
     flow: FlowSource | None = None
     force: bool = False
+    items: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         """Check the flags."""
@@ -123,15 +124,8 @@ class Rerunner:
         """Run a finished run again, reusing outputs of its steps, and return all results."""
         deadline = deadline_of(timeout)
         with deadline_scope(deadline):
-            planned = await self._planned(asked, variables_from_env=variables_from_env)
+            planned = await self._ready(asked, variables_from_env=variables_from_env)
             plan = planned.plan
-            if planned.inputs is None:
-                raise InvalidArgumentError(
-                    "the steps that are executed read the flow's input, which the server does not give back "
-                    "and the history does not have",
-                    run_id=plan.run_id,
-                    hint="give the input again; of a batch all its inputs",
-                )
             calls = [
                 partial(self._run_group, planned, group, deadline, variables_from_env=variables_from_env)
                 for group in _groups(plan.items)
@@ -141,8 +135,31 @@ class Rerunner:
                 results |= found
             return RerunResult(plan=plan, results=[results[index] for index in range(plan.total)])
 
+    async def start(self, asked: RerunRequest, *, variables_from_env: bool, timeout: float | None) -> list[str]:
+        """Start the runs of a rerun, and return their ids without waiting for them to end."""
+        with deadline_scope(deadline_of(timeout)):
+            planned = await self._ready(asked, variables_from_env=variables_from_env)
+            calls = [
+                partial(self._start, planned, _origin(planned, group), variables_from_env)
+                for group in _groups(planned.plan.items)
+            ]
+            return list(await async_together(calls, _AT_ONCE))
+
+    async def _ready(self, asked: RerunRequest, *, variables_from_env: bool) -> _Planned:
+        """Return a plan that can be executed."""
+        planned = await self._planned(asked, variables_from_env=variables_from_env)
+        if planned.inputs is None:
+            raise InvalidArgumentError(
+                "the steps that are executed read the flow's input, which the server does not give back "
+                "and the history does not have",
+                run_id=planned.plan.run_id,
+                hint="give the input again; of a batch all its inputs",
+            )
+        return planned
+
     async def _planned(self, asked: RerunRequest, *, variables_from_env: bool) -> _Planned:
         run_id = requests.check_run_id(asked.run_id)
+        rules.check_items(asked.items)
         run = await self._runs.get_run(run_id)
         if not run.is_finished:
             raise ConflictError(f"run {run_id} has not ended yet: it is {run.status.value}", run_id=run_id)
@@ -190,7 +207,8 @@ class Rerunner:
         earlier: Sequence[FlowResult],
     ) -> list[RerunItem]:
         """Return the items to run again, each with what is kept of it."""
-        indexes = [index for index, result in enumerate(earlier) if not (asked.failed and result.is_success)]
+        chosen = rules.chosen_items(asked.items, len(earlier), run_id)
+        indexes = [index for index in chosen if not (asked.failed and earlier[index].is_success)]
         readable = has_step_outputs(await self._connection.server(), len(earlier))
         if not readable and (asked.from_step is not None or asked.only_missing):
             raise UnsupportedByServerError(
@@ -219,9 +237,7 @@ class Rerunner:
         self, planned: _Planned, group: Sequence[RerunItem], deadline: float | None, *, variables_from_env: bool
     ) -> dict[int, FlowResult]:
         """Execute items that keep the same outputs in one run, and return their results by index."""
-        origin = Origin(planned.plan.run_id, group[0].kept, [item.index for item in group])
-        with self._connection.traced("submit", kind="INTERNAL"):
-            run_id = await self._start(planned, origin, variables_from_env)
+        run_id = await self._start(planned, _origin(planned, group), variables_from_env)
         left = None if deadline is None else max(0.001, deadline - time.monotonic())
         results = await self._get_results(run_id, timeout=left)
         return {item.index: result for item, result in zip(group, results, strict=True)}
@@ -232,6 +248,10 @@ class Rerunner:
         The run is recorded with what the caller gave, which includes overrides of kept steps: if those are executed
         later, by a rerun of this run, they are executed with them.
         """
+        with self._connection.traced("submit", kind="INTERNAL"):
+            return await self._created(planned, origin, variables_from_env)
+
+    async def _created(self, planned: _Planned, origin: Origin, variables_from_env: bool) -> str:
         checked = self._flows.checked(planned.plan.flow)
         flow = checked.content
         inputs = [(planned.inputs or {})[index] for index in origin.items]
@@ -246,6 +266,10 @@ class Rerunner:
         run = await self._creator.create(flow_id, sent, run_states.started, declared=declared, output=output)
         self._recorder.created(run.run_id, flow_id, sent._replace(overrides=given.overrides), None, flow, origin)
         return run.run_id
+
+
+def _origin(planned: _Planned, group: Sequence[RerunItem]) -> Origin:
+    return Origin(planned.plan.run_id, group[0].kept, [item.index for item in group])
 
 
 def _groups(items: Sequence[RerunItem]) -> list[list[RerunItem]]:

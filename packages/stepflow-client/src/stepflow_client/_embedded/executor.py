@@ -177,6 +177,8 @@ class EmbeddedExecutor(Guiding):
     """
     rerun = _forwarded(StepflowClient.rerun)
     """Run a finished run again. See `StepflowClient.rerun`."""
+    start_rerun = _forwarded(StepflowClient.start_rerun)
+    """Start a rerun and return handles of its runs. See `StepflowClient.start_rerun`."""
     plan_rerun = _forwarded(StepflowClient.plan_rerun)
     """Return what `rerun` would keep and execute. See `StepflowClient.plan_rerun`."""
     map = _forwarded_stream(StepflowClient.map)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..progress import Progress
 
@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
 FlowOutline = tuple[str | None, Mapping[int, str]]
 """The name of a flow, and the ids of its steps by their position, as far as they are known."""
+
+
+class ItemStates(NamedTuple):
+    """The indexes of the items of a run that have started."""
+
+    completed: set[int]
+    failed: set[int]
+    running: set[int]
 
 
 @dataclass
@@ -154,25 +162,29 @@ class RunProgress:
         return sorted(self._steps.values(), key=lambda step: places.get(step.step_id, len(places)))
 
     def ended_items(self) -> tuple[int, int]:
-        """Return how many items have succeeded and how many have failed, judging by their steps.
+        """Return how many items have succeeded and how many have failed, judging by their steps."""
+        items = self.items()
+        return len(items.completed), len(items.failed)
+
+    def items(self) -> ItemStates:
+        """Return the items that have started, by state, judging by their steps.
 
         Servers update the item counts of a run only when it ends. An item has succeeded when all its steps have ended,
         or all needed steps if the server reports which ones are needed.
         """
         steps = [step for step in self._steps.values() if step.ended or step.running]
-        if len(steps) < (len(self._needed) or len(self._step_ids)) or not steps:
-            return 0, len(self._failed_items())
-        failed = self._failed_items()
-        return len(set.intersection(*(set(step.ended) for step in steps)) - failed), len(failed)
-
-    def _failed_items(self) -> set[int]:
-        return {
+        failed = {
             item
-            for step in self._steps.values()
+            for step in steps
             if step.failed
             for item, status in step.ended.items()
             if status not in ("completed", "skipped")
         }
+        completed: set[int] = set()
+        if steps and len(steps) >= (len(self._needed) or len(self._step_ids)):
+            completed = set.intersection(*(set(step.ended) for step in steps)) - failed
+        started = {item for step in steps for items in (step.running, step.ended) for item in items}
+        return ItemStates(completed, failed, started - completed - failed)
 
     def progress(self, seconds: float) -> Progress:
         """Return the progress in numbers.

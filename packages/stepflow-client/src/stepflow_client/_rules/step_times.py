@@ -29,6 +29,57 @@ class StepTime:
         return (self.end - self.attempts[0]).total_seconds() if self.end and self.attempts else None
 
 
+@dataclass(frozen=True, slots=True)
+class ItemTime:
+    """The time an item took, from the start of its first step to the end of its last step."""
+
+    index: int
+    start: datetime
+    end: datetime
+
+    @property
+    def seconds(self) -> float:
+        """The duration in seconds."""
+        return (self.end - self.start).total_seconds()
+
+
+class ItemTimes:
+    """Gathers the times of the items of a run from events. It keeps two times per item, however many steps there are.
+
+    Args:
+        run_id: The id of the run. Events of other runs are ignored.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        """Start without any times."""
+        self._run_id = run_id
+        self._starts: dict[int, datetime] = {}
+        self._ends: dict[int, datetime] = {}
+
+    @property
+    def found(self) -> list[ItemTime]:
+        """The times of the items with at least one step that has ended, sorted by index."""
+        both = sorted(self._ends.keys() & self._starts.keys())
+        return [ItemTime(index, self._starts[index], self._ends[index]) for index in both]
+
+    def note(self, event: RunEvent) -> None:
+        """Process an event."""
+        if event.run_id != self._run_id or event.timestamp is None:
+            return
+        if event.type == "step_started":
+            self.start(event.item_index, event.timestamp)
+        elif event.type == "step_completed":
+            self.end(event.item_index, event.timestamp)
+
+    def start(self, index: int, time: datetime) -> None:
+        """Record that a step of an item has started."""
+        self._starts[index] = min(self._starts.get(index, time), time)
+
+    def end(self, index: int, time: datetime) -> None:
+        """Record that a step of an item has ended."""
+        self._ends[index] = max(self._ends.get(index, time), time)
+
+
 class StepTimes:
     """Gathers the times of steps from events, and tracks whether the events cover all listed steps.
 

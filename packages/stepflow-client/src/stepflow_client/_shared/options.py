@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from os import PathLike
     from uuid import UUID
@@ -111,6 +111,7 @@ class RerunOptions(TypedDict, total=False):
     overrides: Any
     flow: FlowSource | None
     force: bool
+    items: Sequence[int] | None
     labels: Mapping[str, str] | None
     timeout: float | None
 

@@ -150,6 +150,14 @@ class Recorder:
             return self._history.get(run_id)
         return None
 
+    def matching(self, text: str) -> list[HistoryEntry]:
+        """Return the newest entries of this server that contain a text; none without a history that can be read."""
+        if self._history is None:
+            return []
+        with suppress(StepflowClientError):
+            return self._history.search(text, server=same_server(self._server), limit=_MOST)
+        return []
+
     def ended(self, run_id: str, status: ExecutionStatus) -> None:
         """Record the status of a run that has ended."""
         if not is_untraced():

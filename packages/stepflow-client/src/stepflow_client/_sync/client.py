@@ -32,6 +32,7 @@ from .._shared.recorder import Recorder
 from .._shared.tracing import is_untraced
 from ..errors import FlowFileError, StepflowClientError
 from ..flows.file import is_flow_id, load_flow
+from ..types.shown import show_lists
 from ..types.statuses import ExecutionStatus
 from .connection import Connection
 from .creation import RunCreator
@@ -197,6 +198,7 @@ class SyncStepflowClient(Guiding, Picklable):
         """Store the settings. No request is sent."""
         # First of all: every local name is an argument still.
         self._keep_arguments(SyncStepflowClient, locals())
+        show_lists()
         self._connection = Connection(
             base_url,
             timeout=timeout,
@@ -1656,6 +1658,7 @@ class SyncStepflowClient(Guiding, Picklable):
         overrides: Any = None,
         flow: FlowSource | None = None,
         force: bool = False,
+        items: Sequence[int] | None = None,
         timeout: float | None = None,
     ) -> RerunPlan:
         """Return what `rerun` would keep and execute, without starting a run.
@@ -1664,7 +1667,7 @@ class SyncStepflowClient(Guiding, Picklable):
         """
         from .rerun import RerunRequest
 
-        asked = RerunRequest(run_id, from_step, failed, only_missing, input, variables, overrides, flow, force)
+        asked = RerunRequest(run_id, from_step, failed, only_missing, input, variables, overrides, flow, force, items)
         return self._rerunner().plan(asked, timeout=timeout)
 
     def rerun(
@@ -1680,6 +1683,7 @@ class SyncStepflowClient(Guiding, Picklable):
         overrides: Any = None,
         flow: FlowSource | None = None,
         force: bool = False,
+        items: Sequence[int] | None = None,
         labels: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> RerunResult:
@@ -1717,30 +1721,73 @@ class SyncStepflowClient(Guiding, Picklable):
             overrides: Changes to steps that are executed, as for `run`.
             flow: A changed flow; None, the default, uses the flow of the run.
             force: Whether to keep steps whose definition has changed or that are overridden. Default False.
+            items: The indexes of the items to run again, from 0; the results of the others are kept. None, the default,
+                chooses all items, or with `failed` those that did not succeed.
             labels: Labels to find the new runs by, as for `run`.
             timeout: Seconds for the whole call. None, the default, sets no limit.
 
         Raises:
             NotFoundError: If the server has no such run.
             ConflictError: If the run has not ended.
-            InvalidArgumentError: If the flow has no such step, if the input is required but missing or is not that of
-                the batch, if a kept step has changed, or if a secret variable of the recorded run is required and was
-                not passed again.
+            InvalidArgumentError: If the flow has no such step or the run no such item, if the input is required but
+                missing or is not that of the batch, if a kept step has changed, or if a secret variable of the recorded
+                run is required and was not passed again.
             UnsupportedByServerError: If the server does not return the outputs of steps: 0.10 and 0.11, and 0.9 for
                 batches.
             RunTimeoutError: If the new runs did not end in time. They continue.
         """
         from .rerun import RerunRequest
 
-        asked = RerunRequest(run_id, from_step, failed, only_missing, input, variables, overrides, flow, force)
+        asked = RerunRequest(run_id, from_step, failed, only_missing, input, variables, overrides, flow, force, items)
         check_flag(variables_from_env, "variables_from_env")
         with self._recorder.labelling(labels):
             return self._rerunner().run(asked, variables_from_env=variables_from_env, timeout=timeout)
 
+    def start_rerun(
+        self,
+        run_id: RunId,
+        *,
+        from_step: str | None = None,
+        failed: bool = False,
+        only_missing: bool = False,
+        input: Any = NOT_GIVEN,
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        overrides: Any = None,
+        flow: FlowSource | None = None,
+        force: bool = False,
+        items: Sequence[int] | None = None,
+        labels: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> list[SyncRunHandle]:
+        """Start a rerun and return a handle of each new run, without waiting for the runs to end.
+
+        Items that keep different outputs need separate runs. The list is empty if there is nothing to run again.
+        Arguments and errors are the same as for `rerun`.
+
+        Example:
+            ```python
+            (handle,) = client.start_rerun(run_id, from_step="summarise")
+            print((handle.result()).output)
+            ```
+        """
+        from .rerun import RerunRequest
+
+        asked = RerunRequest(run_id, from_step, failed, only_missing, input, variables, overrides, flow, force, items)
+        with self._recorder.labelling(labels):
+            run_ids = self._rerunner().start(asked, variables_from_env=variables_from_env, timeout=timeout)
+        return [self.handle(each) for each in run_ids]
+
     # Comparing runs
 
     def compare_runs(
-        self, a: RunId, b: RunId, *, ignore: str | Iterable[str] = (), timeout: float | None = None
+        self,
+        a: RunId,
+        b: RunId,
+        *,
+        ignore: str | Iterable[str] = (),
+        items: tuple[int, int] | None = None,
+        timeout: float | None = None,
     ) -> RunComparison:
         """Return the differences between two runs: status, flow, and for each item its step outputs, output and errors.
 
@@ -1761,17 +1808,19 @@ class SyncStepflowClient(Guiding, Picklable):
             b: The second run.
             ignore: Paths to leave out, with everything below them, in the form that differences use; `*` matches any
                 key or index.
+            items: The index of an item of the first run and that of an item of the second run, to compare these alone.
+                None, the default, compares all items, each with the one of the same index.
             timeout: Seconds for the whole call. With None, the default, only the client's timeout for each request
                 applies.
 
         Raises:
             NotFoundError: If the server has no such run.
-            InvalidArgumentError: If a path in `ignore` is malformed.
+            InvalidArgumentError: If a path in `ignore` is malformed, or a run has no such item.
             RequestTimeoutError: If the timeout expires.
         """
         from .comparing import compare_runs
 
-        return compare_runs(self._connection, self._runs, self._blobs, a, b, ignore, timeout)
+        return compare_runs(self._connection, self._runs, self._blobs, a, b, ignore, items, timeout)
 
     def explain_run(self, run_id: RunId, *, item_index: int | None = None, timeout: float | None = None) -> RunAccount:
         """Return why an item of a run failed: the step that failed first, and the steps that did not run because of it.

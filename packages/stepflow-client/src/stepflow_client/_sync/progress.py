@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Sized
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from .._base.lazy import lazy_module
 from .._base.logging import logger
 from .._codec import requests, run_states
 from .._display.progress import progress_shown
@@ -25,10 +26,13 @@ from .runs import RunReader
 from .waiting import Waiter
 
 if TYPE_CHECKING:
+    from .._codec import responses
     from .._codec.requests import RunId
     from .._rules.run_progress import FlowOutline
     from ..types import FlowResult, RunDetails
     from ..types.outcomes import Outcome
+else:
+    responses = lazy_module("stepflow_client._codec.responses")
 
 _UPDATE = 0.5
 """Seconds without an event after which the progress is reported again, to update the elapsed time."""
@@ -128,12 +132,21 @@ class ProgressReporter:
             run = self._runs.current_state(run_id)
             if run.is_finished and not is_given_up(run.status, run.running):
                 return
-            seen = RunProgress(run_id, self._outline(run_id), total=run.total)
+            seen = self.begin(run)
             with closing(self._told(seen, began, deadline)) as told:
                 for progress in told:
                     yield progress
         except StepflowClientError as error:
             logger.info("the progress of run %s is not told any more: %s", run_id, error.message)
+
+    def begin(self, run: run_states.RunState) -> RunProgress:
+        """Return the progress of a run before its first event.
+
+        Args:
+            run: The state of the run.
+        """
+        created_at = responses.details(run).created_at
+        return RunProgress(run.run_id, self._outline(run.run_id), total=run.total, created_at=created_at)
 
     def _told(self, seen: RunProgress, began: float, deadline: float | None) -> Generator[Progress, None, None]:
         shown = time.monotonic()

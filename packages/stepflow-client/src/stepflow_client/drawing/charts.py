@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from html import escape
 
-from .._base.text import fine_duration, visible
-from .._rules.step_times import StepTime, step_times
+from .._base.text import duration_text, fine_duration, visible
+from .._rules.step_times import ItemTime, ItemTimes, StepTime, step_times
 from .labels import cut
 
 __all__ = [
@@ -25,28 +25,14 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class ItemTime:
-    """The time an item took, from the start of its first step to the end of its last step."""
-
-    index: int
-    start: datetime
-    end: datetime
-
-    @property
-    def seconds(self) -> float:
-        """The duration in seconds."""
-        return (self.end - self.start).total_seconds()
-
-
 def item_times(steps: Iterable[StepTime]) -> list[ItemTime]:
     """Return the times of the items with at least one step that has ended, sorted by index."""
-    spans: dict[int, tuple[datetime, datetime]] = {}
+    times = ItemTimes("")
     for step in steps:
         if step.attempts and step.end is not None:
-            start, end = spans.get(step.item_index, (step.attempts[0], step.end))
-            spans[step.item_index] = (min(start, step.attempts[0]), max(end, step.end))
-    return [ItemTime(index, *spans[index]) for index in sorted(spans)]
+            times.start(step.item_index, step.attempts[0])
+            times.end(step.item_index, step.end)
+    return times.found
 
 
 def percentile(sorted_values: Sequence[float], part: float) -> float:
@@ -57,7 +43,9 @@ def percentile(sorted_values: Sequence[float], part: float) -> float:
 CHART_STYLE = """
 .ch{background:var(--bg)}.ch text{fill:var(--text);font:12px ui-monospace,"DejaVu Sans Mono",Menlo,monospace}
 .ch .soft{fill:var(--soft);font-size:11px}.ch line{stroke:var(--line)}.ch rect{fill:var(--run)}
-.ch .completed{fill:var(--good)}.ch .failed,.ch .recovery_failed{fill:var(--bad)}.ch .cancelled{fill:var(--soft)}
+.ch .row{fill:transparent}.ch a:hover .row{fill:var(--panel)}
+.ch .completed{fill:color-mix(in srgb,var(--good) 75%,var(--surface))}
+.ch .failed,.ch .recovery_failed{fill:color-mix(in srgb,var(--bad) 80%,var(--surface))}.ch .cancelled{fill:var(--soft)}
 .ch .attempt{stroke:var(--text);stroke-width:2}
 """
 _ROW = 22
@@ -75,33 +63,93 @@ class Bar:
     status: str
     attempts: tuple[float, ...] = ()
     """The start times of further attempts."""
+    href: str = ""
+    """Where the row leads to; empty for no link."""
+    is_selected: bool = False
+    """Whether the link is the current one."""
+    since: str = ""
+    """For a row that is still running in a page that moves: when it began, in ISO 8601."""
 
 
-def timeline(bars: Sequence[Bar]) -> str:
-    """Return a Gantt chart: a row for each bar, a scale above them, and a mark at each further attempt."""
-    whole = max((bar.end for bar in bars), default=0.0) or 0.001
+_ROUND = (
+    1,
+    2,
+    5,
+    10,
+    15,
+    30,
+    *(60 * each for each in (1, 2, 5, 10, 15, 30)),
+    *(3600 * each for each in (1, 2, 3, 6, 12)),
+)
+"""Steps of a time axis in seconds; below a second 1, 2 and 5 times a power of ten, and from a day on in days."""
+
+
+def ticks(whole: float, most: int = 8) -> list[tuple[float, str]]:
+    """Return round times from 0 to the end of a timeline with their labels, for example 0, 20ms, 40ms, or 0, 1m, 2m."""
+    least = max(whole, 1e-6) / most
+    if least <= 1 or least > _ROUND[-1]:
+        unit = 1.0 if least <= 1 else 86_400.0
+        power = unit * 10.0 ** math.floor(math.log10(least / unit) + 1e-9) if least <= 1 or least > unit else unit
+        step = next(power * each for each in (1, 2, 5, 10) if power * each >= least * (1 - 1e-9))
+    else:
+        step = next(each for each in _ROUND if each >= least)
+    return [(step * number, _tick_text(step * number, step)) for number in range(int(whole / step + 1e-9) + 1)]
+
+
+def _tick_text(seconds: float, step: float) -> str:
+    """Return the label of a time on an axis with this step."""
+    if not seconds:
+        return "0"
+    if step >= 10:
+        # Whole minutes, hours and days: 2m, not 2m00s.
+        return re.sub(r"(?<=[mhd])00[smh]$", "", duration_text(seconds))
+    unit, size = ("s", 1.0) if step >= 0.1 else ("ms", 1e-3) if step >= 1e-4 else ("µs", 1e-6)
+    return f"{seconds / size:.6g}{unit}"
+
+
+def timeline(bars: Sequence[Bar], *, whole: float | None = None) -> str:
+    """Return a Gantt chart: a row for each bar, a scale above them, and a mark at each further attempt.
+
+    Args:
+        bars: The rows.
+        whole: The time at the right edge, in seconds, for several timelines with one scale. Default: the end of the
+            last bar.
+    """
+    whole = whole or max((bar.end for bar in bars), default=0.0) or 0.001
     height = len(bars) * _ROW + 30
-    parts = [_open(_LEFT + _WIDTH + 90, height, "timeline")]
-    for tick in range(5):
-        x = _LEFT + _WIDTH * tick / 4
-        parts.append(f'<line x1="{x:.0f}" y1="20" x2="{x:.0f}" y2="{height}"/>')
-        parts.append(f'<text class="soft" x="{x + 3:.0f}" y="14">{fine_duration(whole * tick / 4)}</text>')
-    for row, bar in enumerate(bars):
-        y = 26 + row * _ROW
-        x = _LEFT + _WIDTH * bar.start / whole
-        width = max(2.0, _WIDTH * (bar.end - bar.start) / whole)
-        about = f"{bar.label}: {bar.status}, {fine_duration(bar.end - bar.start)}"
-        about += f", {len(bar.attempts) + 1} attempts" if bar.attempts else ""
-        parts.append(f"<g><title>{escape(visible(about))}</title>")
-        parts.append(f'<text x="0" y="{y + 13}">{escape(cut(bar.label))}</text>')
-        parts.append(f'<rect class="{_word(bar.status)}" x="{x:.1f}" y="{y}" width="{width:.1f}" height="16" rx="2"/>')
-        for time in bar.attempts:
-            at = _LEFT + _WIDTH * time / whole
-            parts.append(f'<line class="attempt" x1="{at:.1f}" y1="{y}" x2="{at:.1f}" y2="{y + 16}"/>')
-        parts.append(
-            f'<text class="soft" x="{x + width + 5:.1f}" y="{y + 13}">{fine_duration(bar.end - bar.start)}</text></g>'
-        )
+    role = "group" if any(bar.href for bar in bars) else "img"
+    parts = [_open(_LEFT + _WIDTH + 90, height, "timeline", role, f' data-scale="{_WIDTH / whole:.6g}"')]
+    for time, label in ticks(whole):
+        x = _LEFT + _WIDTH * time / whole
+        parts.append(f'<line x1="{x:.1f}" y1="20" x2="{x:.1f}" y2="{height}"/>')
+        parts.append(f'<text class="soft" x="{x + 3:.1f}" y="14">{label}</text>')
+    parts += [_bar(bar, 26 + row * _ROW, whole) for row, bar in enumerate(bars)]
     return "".join(parts) + "</svg>"
+
+
+def _bar(bar: Bar, y: int, whole: float) -> str:
+    x = _LEFT + _WIDTH * bar.start / whole
+    width = max(2.0, _WIDTH * (bar.end - bar.start) / whole)
+    took = fine_duration(bar.end - bar.start)
+    about = f"{bar.label}: {bar.status}, {took}"
+    about += f", {len(bar.attempts) + 1} attempts" if bar.attempts else ""
+    name, since = escape(visible(bar.label)), f' data-since="{escape(bar.since)}"' if bar.since else ""
+    # The whole row can be clicked.
+    area = f'<rect class="row" x="0" y="{y - 3}" width="{_LEFT + _WIDTH + 90}" height="{_ROW}"/>' if bar.href else ""
+    parts = [f"{area}<title>{escape(visible(about))}</title>"]
+    parts.append(f'<text x="0" y="{y + 13}">{escape(cut(bar.label))}</text>')
+    parts.append(
+        f'<rect class="span {_word(bar.status)}" x="{x:.1f}" y="{y}" width="{width:.1f}" height="16" rx="2"{since}/>'
+    )
+    for time in bar.attempts:
+        at = _LEFT + _WIDTH * time / whole
+        parts.append(f'<line class="attempt" x1="{at:.1f}" y1="{y}" x2="{at:.1f}" y2="{y + 16}"/>')
+    parts.append(f'<text class="soft" x="{x + width + 5:.1f}" y="{y + 13}"{since}>{took}</text>')
+    row = "".join(parts)
+    if not bar.href:
+        return f"<g>{row}</g>"
+    current = ' aria-current="true"' if bar.is_selected else ""
+    return f'<a href="{escape(bar.href)}" data-key="{name}" data-step="{name}"{current}>{row}</a>'
 
 
 def histogram(values: Sequence[float], bins: int = 24) -> str:
@@ -129,9 +177,9 @@ def histogram(values: Sequence[float], bins: int = 24) -> str:
     return "".join(parts) + "</svg>"
 
 
-def _open(width: int, height: int, name: str) -> str:
+def _open(width: int, height: int, name: str, role: str = "img", more: str = "") -> str:
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
-    return f'<svg class="ch" role="img" {size}><title>{name}</title>'
+    return f'<svg class="ch" role="{role}" aria-label="{name}" {size}{more}><title>{name}</title>'
 
 
 def _word(status: str) -> str:

@@ -46,6 +46,10 @@ class GraphNode:
     """False if neither the output nor a `mustExecute` step needs this step: it never runs."""
     group: str = ""
     """The sub-flow that the node belongs to; empty for the flow itself."""
+    count: int = 1
+    """Number of equal steps that the node stands for."""
+    inside: int = 0
+    """Number of steps of a flow inside of the step that are not drawn."""
 
 
 @dataclass(frozen=True, slots=True)

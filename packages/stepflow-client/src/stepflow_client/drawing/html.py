@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from html import escape
-from typing import Any
+from itertools import islice
+from typing import Any, TypeAlias
 
-from .._base.text import visible, visible_lines
+from .._base.text import cut, short_json, visible, visible_lines
+from .._data.expressions import Path
+from .theme import THEME_STYLE
 
-__all__ = ["PAGE_STYLE", "TREE_STYLE", "json_tree", "page", "short_json"]
+__all__ = ["PAGE_STYLE", "TREE_STYLE", "json_tree", "page"]
 
-PAGE_STYLE = """
-:root{color-scheme:light dark;--bg:#fff;--text:#0f172a;--soft:#475569;--line:#cbd5e1;--panel:#f8fafc;--bad:#b91c1c;
---good:#15803d;--run:#1d4ed8}
-@media (prefers-color-scheme:dark){:root{--bg:#0f172a;--text:#f1f5f9;--soft:#cbd5e1;--line:#334155;--panel:#1e293b;
---bad:#f87171;--good:#4ade80;--run:#60a5fa}}
-body{background:var(--bg);color:var(--text);font:14px/1.5 system-ui,"DejaVu Sans",sans-serif;margin:0 auto;
-padding:16px 24px;max-width:1400px}
-h1{font-size:20px;overflow-wrap:anywhere}h2{font-size:16px;margin-top:28px;border-bottom:1px solid var(--line)}
+Link: TypeAlias = Callable[[Path, int], str]
+"""Returns the URL of a part of a value, for its path and its first entry to show."""
+
+PAGE_STYLE = (
+    THEME_STYLE
+    + """
+body{background:var(--bg);color:var(--text);font:var(--text-3)/1.5 var(--sans);margin:0 auto;
+padding:var(--space-4) var(--space-5);max-width:1400px}
+h1{font-size:var(--text-5);overflow-wrap:anywhere}h2{font-size:var(--text-4)}
 .scroll{overflow:auto;max-width:100%}
 """
+)
 """The style of all pages."""
 
 
@@ -46,51 +52,147 @@ def page(title: str, body: str, style: str, script: str = "") -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(visible(title))}</title><style>{style}</style></head>\n<body>{visible_lines(body)}{program}</body></html>\n"
+        f"<title>{escape(visible(title))}</title><style>{style}</style></head>\n<body><main>{visible_lines(body)}</main>{program}</body></html>\n"
     )
 
 
 TREE_STYLE = """
 .js{font:12px/1.5 ui-monospace,"DejaVu Sans Mono",Menlo,monospace;overflow-wrap:anywhere}
 .js details{margin-left:14px}.js summary{cursor:pointer;margin-left:-14px}.js div{margin-left:14px}
-.js b{font-weight:600}
+.js b{font-weight:600}.js .peek{color:var(--soft)}.js details[open]>summary>.peek{display:none}
+.js pre{margin:2px 0 6px;padding:6px 8px;background:var(--panel);white-space:pre-wrap;
+overflow-wrap:anywhere;max-height:60vh;overflow:auto}
 """
 _MOST_NODES = 300
 _MOST_CHILDREN = 50
-_LONGEST_TEXT = 2_000
+_LONGEST_TEXT = 20_000
+_LONGEST_LINE = 160
+"""Maximum number of characters of a text that is not folded."""
 _DEEPEST = 30
+_MOST_PEEKED = 4
+_LONGEST_PEEK = 70
 
 
-def short_json(value: Any, longest: int = 100) -> str:
-    """Return a value as JSON on one line with a maximum length. A longer one is cut and ends with `…`."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
-
-
-def json_tree(value: Any, *, most: int = _MOST_NODES, longest: int = _LONGEST_TEXT) -> str:
+def json_tree(
+    value: Any,
+    *,
+    most: int = _MOST_NODES,
+    longest: int = _LONGEST_TEXT,
+    path: Path = (),
+    start: int = 0,
+    link: Link | None = None,
+) -> str:
     """Return a value as HTML with collapsible objects and lists, of which the two outer levels are open.
+
+    Outer levels are shown before inner ones, so each entry of the value has its place before parts of an entry do.
 
     Args:
         value: A JSON value.
         most: Maximum number of values to show. The number of hidden entries is shown instead of them.
-        longest: Maximum number of characters to show of a scalar value.
+        longest: Maximum number of characters to show of a text.
+        path: Where the value is, for the links.
+        start: The first entry of the value to show, from 0.
+        link: Returns the URL at which hidden entries of a list or an object can be seen, or the rest of a text, for its
+            path and the first hidden entry. Default none: their number is shown without a link.
     """
-    left = [most]
-    return f'<div class="js">{"".join(_tree(value, "", left, 0, longest))}</div>'
+    root = _Entry("", value, path, start)
+    _grow(root, most)
+    texts = [5 * longest]
+    return f'<div class="js">{"".join(_tree(root, 0, _Shown(longest, texts, link)))}</div>'
 
 
-def _tree(value: Any, name: str, left: list[int], depth: int, longest: int) -> Iterator[str]:
-    left[0] -= 1
-    label = f"<b>{escape(name)}</b>: " if name else ""
-    if not isinstance(value, (dict, list)) or not value or depth >= _DEEPEST:
-        yield f"<div>{label}{escape(short_json(value, longest))}</div>"
+@dataclass(slots=True)
+class _Entry:
+    """A value to show, and those of its entries that are shown."""
+
+    name: str
+    value: Any
+    path: Path
+    start: int = 0
+    entries: list[_Entry] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """How a tree is shown."""
+
+    longest: int
+    texts: list[int]
+    """Number of characters left for long texts of the whole tree."""
+    link: Link | None
+
+
+def _is_open(entry: _Entry) -> bool:
+    """Return whether a value has entries of its own to show."""
+    return isinstance(entry.value, (dict, list)) and bool(entry.value)
+
+
+def _grow(root: _Entry, most: int) -> None:
+    """Choose the entries to show, level by level."""
+    waiting = deque([(root, 0)] if _is_open(root) else [])
+    left = most
+    while waiting and left > 0:
+        entry, depth = waiting.popleft()
+        end = entry.start + min(left, _MOST_CHILDREN)
+        if isinstance(entry.value, dict):
+            parts: Iterable[tuple[str | int, Any]] = islice(entry.value.items(), entry.start, end)
+        else:
+            parts = enumerate(entry.value[entry.start : end], entry.start)
+        entry.entries = [
+            _Entry(short_json(str(key), 200)[1:-1] or '""', each, (*entry.path, key)) for key, each in parts
+        ]
+        left -= len(entry.entries)
+        waiting += [(each, depth + 1) for each in entry.entries if _is_open(each) and depth + 1 < _DEEPEST]
+
+
+def _tree(entry: _Entry, depth: int, how: _Shown) -> Iterator[str]:
+    value = entry.value
+    label = f"<b>{escape(entry.name)}</b>: " if entry.name else ""
+    if depth >= _DEEPEST or not _is_open(entry):
+        yield from _scalar(entry, label, how)
         return
-    entries = list(value.items()) if isinstance(value, dict) else [(str(i), each) for i, each in enumerate(value)]
-    size = f"{{{len(entries)}}}" if isinstance(value, dict) else f"[{len(entries)}]"
-    yield f"<details{' open' if depth < 2 else ''}><summary>{label}{size}</summary>"
-    for place, (key, each) in enumerate(entries):
-        if left[0] <= 0 or place >= _MOST_CHILDREN:
-            yield f"<div>… {len(entries) - place} more</div>"
-            break
-        yield from _tree(each, short_json(str(key), 200)[1:-1] or '""', left, depth + 1, longest)
+    size = f"{{{len(value)}}}" if isinstance(value, dict) else f"[{len(value)}]"
+    is_shown = depth < 2 and bool(entry.entries)
+    peek = "" if is_shown else f' <span class="peek">{escape(_peek(value))}</span>'
+    yield f"<details{' open' if is_shown else ''}><summary>{label}{size}{peek}</summary>"
+    for each in entry.entries:
+        yield from _tree(each, depth + 1, how)
+    shown = entry.start + len(entry.entries)
+    if shown < len(value):
+        yield f"<div>{_more(entry, shown, f'{len(value) - shown} more', how)}</div>"
     yield "</details>"
+
+
+def _line(value: Any, longest: int) -> str:
+    """Return a plain value as JSON of a maximum length; of a long text, only the beginning is encoded."""
+    return short_json(value[: longest + 1] if isinstance(value, str) else value, longest)
+
+
+def _peek(value: Any) -> str:
+    """Return the first plain entries of a closed object or list on one line."""
+    entries = islice(value.items() if isinstance(value, dict) else (("", each) for each in value), _MOST_PEEKED)
+    # What stands for an object or a list does not depend on its size.
+    texts = ((key, "…" if isinstance(each, (dict, list)) else _line(each, 30)) for key, each in entries)
+    parts = [f"{key}: {text}" if isinstance(value, dict) else text for key, text in texts]
+    return cut(", ".join(parts) + (", …" if len(value) > _MOST_PEEKED else ""), _LONGEST_PEEK)
+
+
+def _scalar(entry: _Entry, label: str, how: _Shown) -> Iterator[str]:
+    value = entry.value
+    text = _line(value, how.longest)
+    if not isinstance(value, str) or ("\n" not in value and len(text) <= _LONGEST_LINE):
+        yield f"<div>{label}{escape(text)}</div>"
+        return
+    shown = value[: min(how.longest, max(how.texts[0], _LONGEST_LINE))]
+    how.texts[0] -= len(shown)
+    rest = len(value) - len(shown)
+    # No line of the text begins a line of the document.
+    whole = escape(visible_lines(shown)).replace("\n", "&#10;")
+    yield f"<details><summary>{label}{escape(_line(value, _LONGEST_LINE))}</summary><pre>{whole}</pre>"
+    yield f"<div>{_more(entry, 0, f'{rest} more characters', how)}</div></details>" if rest else "</details>"
+
+
+def _more(entry: _Entry, start: int, what: str, how: _Shown) -> str:
+    if how.link is None:
+        return f"… {what}"
+    return f'<a class="more" href="{escape(how.link(entry.path, start))}">… {what}</a>'

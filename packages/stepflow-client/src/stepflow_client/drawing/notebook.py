@@ -2,30 +2,54 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import singledispatch
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._async.handle import RunHandle
-from .._base.text import cut, short_json
+from .._base.text import cut, fine_duration, short_json
 from .._sync.handle import SyncRunHandle
 from ..types.account import RunAccount
 from ..types.comparison import RunComparison
 from ..types.flows import StoredFlow, ValidationResult
 from ..types.models import Listing
-from ..types.results import FlowResult
-from ..types.runs import ITEM_COLUMNS, RunArguments, RunDetails, RunItem, RunItems, StepDetails
+from ..types.outcomes import Outcome
+from ..types.results import FlowError, FlowResult
+from ..types.runs import (
+    ITEM_COLUMNS,
+    ListRunsResponse,
+    ListStepsResponse,
+    RunArguments,
+    RunDetails,
+    RunItem,
+    RunItems,
+    StepDetails,
+)
 from ..types.server import ComponentInfo, ComponentList
+from ..types.statuses import ExecutionStatus
+from . import draw
 from .html import TREE_STYLE, json_tree
+from .report_data import ReportData
+from .report_page import statuses_of
 
 __all__ = ["bundle", "html"]
 
 _MOST_BYTES = 95_000
 _MOST_ROWS = 50
 _LONGEST_CELL = 300
+_LONGEST_LINE = 80
+_MARKS = {
+    "completed": ("✓", "#2e9e5b"),
+    "failed": ("✗", "#e0463a"),
+    "recovery_failed": ("✗", "#e0463a"),
+    "running": ("▶", "#3f86e8"),
+    "cancelled": ("■", "#808a9a"),
+}
 _LONGEST_PLAIN = 10_000
+_COMPONENTS = ("name", "plugin", "description")
 _LEFT = "style='text-align:left;vertical-align:top'"
 
 
@@ -46,7 +70,7 @@ def html(value: Any) -> str:
 
 @html.register
 def _(result: FlowResult) -> str:
-    rows: list[tuple[str, object]] = [("run", result.run_id), ("status", result.status.value)]
+    rows: list[tuple[str, object]] = [("run", result.run_id), ("status", result.status)]
     if result.error is not None:
         rows += [("step", result.error.step_id or ""), ("error", result.error.message)]
         rows += [("hint", result.error.hint)] if result.error.hint else []
@@ -59,7 +83,7 @@ def _(result: FlowResult) -> str:
 def _(run: RunDetails) -> str:
     items = run.items
     counts = f"{items.completed} completed, {items.failed} failed, {items.running} running of {items.total}"
-    rows = [("run", run.run_id), ("flow", run.flow_name or run.flow_id), ("status", run.status.value)]
+    rows = [("run", run.run_id), ("flow", run.flow_name or run.flow_id), ("status", run.status)]
     return _fields([*rows, ("items", counts), ("created", run.created_at or ""), ("completed", run.completed_at or "")])
 
 
@@ -83,14 +107,14 @@ def _(given: RunArguments) -> str:
 def _(item: RunItem) -> str:
     error = item.result.error if item.result else None
     value = ("error", error.message) if error else ("output", item.result.output if item.result else None)
-    return _fields([("item", item.index), ("status", item.status.value), value])
+    return _fields([("item", item.index), ("status", item.status), value])
 
 
 @html.register
 def _(step: StepDetails) -> str:
     value = ("error", step.error.message) if step.error else ("output", step.output)
     rows: list[tuple[str, object]] = [("step", step.step_id), ("component", step.component)]
-    rows += [("item", step.item_index), ("status", "kept" if step.is_kept else step.status.value)]
+    rows += [("item", step.item_index), ("status", "kept" if step.is_kept else step.status)]
     if step.started_at is not None:
         rows += [("started", step.started_at), ("seconds", step.duration), ("attempts", step.attempts)]
     return _fields([*rows, value])
@@ -124,7 +148,7 @@ def _(items: RunItems) -> str:
 
 @html.register
 def _(components: ComponentList) -> str:
-    return _table(components, ("name", "plugin", "description"), "components")
+    return _table(components, _COMPONENTS, "components")
 
 
 @html.register
@@ -139,10 +163,72 @@ def _(account: RunAccount) -> str:
 
 
 @html.register
+def _(outcome: Outcome) -> str:
+    value = ("error", outcome.error.message) if outcome.error else ("output", outcome.output)
+    rows: list[tuple[str, object]] = [("input", outcome.index if outcome.key is None else outcome.key)]
+    rows += [("run", outcome.run_id), ("status", outcome.status), ("duration", outcome.duration)]
+    return _fields([*rows, value])
+
+
+_LISTS: dict[type, tuple[Sequence[str], str]] = {
+    Outcome: (("index", "key", "status", "duration", "output", "error.message"), "outcomes"),
+    FlowResult: (("run_id", "status", "output", "error.message"), "results"),
+    RunItem: (ITEM_COLUMNS, "items"),
+    RunDetails: (ListRunsResponse._shown[:-1], "runs"),
+    StepDetails: (ListStepsResponse._timed[:-1], "steps"),
+    ComponentInfo: (_COMPONENTS, "components"),
+}
+
+
+def list_html(values: Sequence[Any]) -> str | None:
+    """Return a list of objects of one class as HTML; None if they differ or their class has no columns."""
+    found = next((each for cls, each in _LISTS.items() if all(isinstance(value, cls) for value in values)), None)
+    return None if found is None else _table(values, *found)
+
+
+@html.register
+def _(report: ReportData) -> str:
+    run, graph = report.run, ""
+    causes = [account.text for account in report.accounts.values() if account.kind is not None]
+    rows: list[tuple[str, object]] = [("run", run.run_id), ("flow", run.flow_name or run.flow_id)]
+    rows += [("status", run.status), ("items", len(report.items)), ("duration", run.duration)]
+    rows += [("cause", text) for text, _ in Counter(causes).most_common(5)]
+    if report.flow:
+        graph = draw(report.flow, statuses=statuses_of(report))._repr_html_() or ""
+    took = {(time.item_index, time.step_id): time.seconds for time in report.times if report.was_run(time)}
+    steps = [
+        _ReportedStep(
+            step.step_id,
+            step.item_index,
+            step.status,
+            took.get((step.item_index, step.step_id)),
+            step.output,
+            step.error,
+        )
+        if report.was_run(step)
+        else _ReportedStep(step.step_id, step.item_index, report.text_of(step))
+        for step in report.steps
+    ]
+    columns = ("step_id", "status", "duration", "output", "error.message")
+    table = _table(steps, columns if len(report.items) == 1 else ("item_index", *columns), "steps")
+    left = _MOST_BYTES - len((fields := _fields(rows)).encode()) - len(table.encode())
+    return fields + (graph if len(graph.encode()) < left else "") + table
+
+
+class _ReportedStep(NamedTuple):
+    """A row of the table of steps."""
+
+    step_id: str
+    item_index: int
+    status: ExecutionStatus | str
+    duration: float | None = None
+    output: Any = None
+    error: FlowError | None = None
+
+
+@html.register
 def _(stored: StoredFlow) -> str:
     """Return the graph of a stored flow, without the values of secret variables in the flow."""
-    from . import draw
-
     drawing = draw(stored.flow)
     picture = drawing._repr_html_() or ""
     if len(picture.encode()) > _MOST_BYTES:
@@ -152,20 +238,36 @@ def _(stored: StoredFlow) -> str:
 
 def _fields(fields: Iterable[tuple[str, object]]) -> str:
     """Return fields as a table, with texts unchanged and JSON values as trees."""
-    rows = "".join(f"<tr><th {_LEFT}>{escape(name)}</th><td {_LEFT}>{_cell(value)}</td></tr>" for name, value in fields)
+    rows = "".join(
+        f"<tr><th {_LEFT}>{escape(name)}</th><td {_LEFT}>{_cell(_timed(name, value))}</td></tr>"
+        for name, value in fields
+    )
     style = f"<style>{TREE_STYLE}</style>" if '<div class="js">' in rows else ""
     return f"<table>{rows}</table>{style}"
+
+
+def _timed(name: str, value: object) -> object:
+    """Return a duration as people write it, and other values unchanged."""
+    return fine_duration(value) if name in ("duration", "seconds") and value is not None else value
 
 
 def _cell(value: object) -> str:
     if isinstance(value, (dict, list)):
         return json_tree(value, most=200, longest=_LONGEST_CELL)
-    return escape(_word(value, 2_000))
+    return _status(value) or escape(_word(value, 2_000))
+
+
+def _status(value: object) -> str:
+    """Return a status as mark, word and colour; empty for other values. The colours suit light and dark notebooks."""
+    if not isinstance(value, ExecutionStatus):
+        return ""
+    mark, colour = _MARKS.get(value.value, ("", ""))
+    return f"<b style='color:{colour}'>{mark}</b> {escape(value.value)}" if mark else escape(value.value)
 
 
 def _word(value: object, longest: int) -> str:
     if isinstance(value, datetime):
-        return value.isoformat()
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     text = value if isinstance(value, str) else "" if value is None else short_json(value, longest)
     return cut(text, longest)
 
@@ -185,9 +287,17 @@ def _table(records: Sequence[Any], columns: Sequence[str], what: str) -> str:
     size = min(_LONGEST_CELL, _MOST_BYTES // 12 // max(1, shown) // len(columns) * 2)
     rows = []
     for place in range(shown):
-        cells = (escape(_word(_attribute(records[place], name), size)) for name in columns)
+        cells = (_folded(_timed(name, _attribute(records[place], name)), size) for name in columns)
         rows.append("<tr>" + "".join(f"<td {_LEFT}>{cell}</td>" for cell in cells) + "</tr>")
     return f"<div>{escape(above)}</div><table><tr>{heads}</tr>{''.join(rows)}</table>"
+
+
+def _folded(value: object, size: int) -> str:
+    """Return a value as a cell of a table; a long one shows its beginning until it is opened."""
+    text = _word(value, size)
+    if len(text) <= _LONGEST_LINE:
+        return _status(value) or escape(text)
+    return f"<details><summary>{escape(cut(text, _LONGEST_LINE))}</summary>{escape(text)}</details>"
 
 
 def _attribute(record: Any, name: str) -> Any:

@@ -19,6 +19,10 @@ __all__ = ["RunReport", "gather"]
 class RunReport(ReportData):
     """The data of a report of one run. Known values of secret variables are replaced by `***`."""
 
+    def __repr__(self) -> str:
+        count = len(self.items)
+        return f"<RunReport of run {self.run.run_id}: {self.run.status.value}, {count} item{'s' * (count != 1)}>"
+
     def html(self) -> str:
         """Return the report as a page: a single file without scripts that loads no other files."""
         return report_page([self])

@@ -5,25 +5,29 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .._codec import failed_items
 from .._data.declared import declared_schema
 from .._data.secrets import Secrets, secrets_of
-from ..flows.account import accounts_of
+from ..flows.account import accounts_of, records_of
+from ..flows.causes import ItemCauses
+from ..flows.resolving import ResolvedInput, resolved_input
 from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
+from ..types.shown import Shown
 from .charts import StepTime
 
 if TYPE_CHECKING:
     from ..types.account import RunAccount, StepAccount
+    from ..types.comparison import RunDifference
 
-__all__ = ["ReportData", "masked", "masked_arguments"]
+__all__ = ["ReportData", "masked", "masked_arguments", "masked_differences"]
 
 
 @dataclass(frozen=True)
-class ReportData:
+class ReportData(Shown):
     """The data of a report of one run. Known values of secret variables are replaced by `***`."""
 
     run: RunDetails
@@ -47,6 +51,19 @@ class ReportData:
         """The account of each step, by item index and step id."""
         return {(index, step.step_id): step for index, each in self.accounts.items() for step in each.steps}
 
+    def input_of(self, index: int, step_id: str) -> ResolvedInput:
+        """Return the input of a step of an item, with its references resolved as far as that is known."""
+        if index not in self._evaluations:
+            items = [item for item in self.items if item.index == index]
+            known = {"has_steps": bool(self.steps), "is_masked": True}
+            records = records_of(self.run, items, self.steps, self.flow, self.given, **known)
+            self._evaluations[index] = ItemCauses(records[index])
+        return resolved_input(self._evaluations[index], step_id)
+
+    @cached_property
+    def _evaluations(self) -> dict[int, ItemCauses]:
+        return {}
+
     def was_run(self, step: StepDetails | StepTime) -> bool:
         """Return whether a listed step was run. If a step that it reads failed, servers only list it as failed."""
         account = self.step_accounts.get((step.item_index, step.step_id))
@@ -69,6 +86,17 @@ def masked_arguments(flow: Mapping[str, Any], given: RunArguments) -> RunArgumen
     secrets = _secrets(flow)
     hidden = {name: secrets.hide_in(getattr(given, name)) for name in ("inputs", "variables", "overrides")}
     return given.model_copy(update=hidden)
+
+
+def masked_differences(flow: Mapping[str, Any], differences: Iterable[RunDifference]) -> list[RunDifference]:
+    """Return differences of two runs with known secret values replaced by `***`.
+
+    Args:
+        flow: The flow of one of the runs, as stored.
+        differences: The differences.
+    """
+    secrets = _secrets(flow)
+    return [replace(each, a=secrets.hide_in(each.a), b=secrets.hide_in(each.b)) for each in differences]
 
 
 def masked(

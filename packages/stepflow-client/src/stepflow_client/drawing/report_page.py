@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
 from .._base.text import cut, fine_duration, short_json, visible, visible_lines
 from .._data.arguments import check_instances
+from .._rules.failure_groups import failure_groups
 from ..types import RunArguments, RunItem, StepDetails
-from .charts import CHART_STYLE, Bar, StepTime, histogram, item_times, percentile, timeline
+from .charts import CHART_STYLE, Bar, ItemTime, StepTime, histogram, item_times, percentile, timeline
+from .folding import worst
 from .graph import flow_graph
 from .html import PAGE_STYLE, TREE_STYLE, json_tree, page
 from .layout import DrawingUnavailableError
 from .report_data import ReportData
 from .svg import STYLE, svg
 from .text import mermaid
+from .theme import HIDDEN_MARK, STATUS_STYLE, STATUSES
 
-__all__ = ["bars_of", "report_page", "statuses_of"]
+__all__ = ["bars_of", "latency", "report_page", "statuses_of"]
 
 _STYLE = """
-table{border-collapse:collapse;font-size:13px;max-width:100%}th,td{border-bottom:1px solid var(--line);padding:4px 10px;
-text-align:left;vertical-align:top;overflow-wrap:anywhere}th{color:var(--soft);font-weight:600}
-td:not(.n){min-width:6em}td>div{min-width:12em}th,td>b{overflow-wrap:normal;white-space:nowrap}
-td.n{text-align:right;white-space:nowrap}.completed b,b.completed{color:var(--good)}.failed b,b.failed,
-b.recovery_failed{color:var(--bad)}b.running{color:var(--run)}
-.runs{display:grid;gap:32px}.runs>*{min-width:0}
-@media (min-width:1000px){.two{grid-template-columns:1fr 1fr}}
-details.page{margin:6px 0}details.page>summary{cursor:pointer;padding:4px 0}
+.brand{display:flex;gap:var(--space-2);align-items:center}.brand svg{flex:none;width:28px;height:28px}
+h1{margin:0;line-height:1.3}h2{margin:0 0 var(--space-3)}
+section{background:var(--surface);border:1px solid var(--line);border-radius:var(--radius-2);
+padding:var(--space-4) var(--space-5);margin:var(--space-4) 0;min-width:0}section>:last-child{margin-bottom:0}
+.facts{display:flex;flex-wrap:wrap;gap:var(--space-3) var(--space-6);margin:0}.facts div{min-width:0}
+.facts dt{color:var(--soft);font-size:var(--text-1)}.facts dd{margin:0;overflow-wrap:anywhere}
+.problem{color:var(--bad);white-space:pre-wrap;overflow-wrap:anywhere;margin:0 0 var(--space-2)}.soft{color:var(--soft)}
+.sf,.ch{background:none}code{font-family:var(--mono)}
+table{border-collapse:collapse;font-size:var(--text-2);max-width:100%;font-variant-numeric:tabular-nums}
+th,td{border-bottom:1px solid var(--line);padding:6px var(--space-4) 6px 0;text-align:left;vertical-align:top;
+overflow-wrap:break-word}tbody tr:last-child>*{border-bottom:0}td:last-child,td>div{overflow-wrap:anywhere}
+th{color:var(--soft);font-weight:500;font-size:var(--text-1);white-space:nowrap}
+td:not(.n){min-width:6em}td>div{min-width:12em;white-space:pre-wrap}
+td.n{text-align:right;white-space:nowrap}.runs>*{min-width:0}
+@media (min-width:1800px){body:has(.two){max-width:none}.two{display:grid;gap:0 var(--space-4);
+grid-template-columns:1fr 1fr}}
+@media (max-width:640px){body{padding:var(--space-3)}section{padding:var(--space-3)}}
+details.page{margin:6px 0}summary{cursor:pointer;padding:3px 0}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--panel);padding:8px}
-@media print{body{max-width:none;padding:0;background:#fff;color:#000}tr,svg{break-inside:avoid}
-svg{max-width:100%;height:auto}.two{display:block}}
+@media print{body{max-width:none;padding:0;background:#fff;color:#000}tr,svg,section{break-inside:avoid}
+section{border:0;padding:0}svg{max-width:100%;height:auto}.two{display:block}}
 """
 _PAGE = 100
 _MOST_BARS = 40
@@ -49,40 +61,50 @@ def report_page(reports: Sequence[ReportData]) -> str:
     reports = check_instances(reports, "reports", ReportData)
     runs = " and ".join(report.run.flow_name or report.run.run_id for report in reports)
     kind = "runs two" if len(reports) == 2 else "runs"
-    parts = [f"<h1>{escape(visible(runs))}</h1>"]
+    parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{_text(runs)}</h1></div>']
     if len(reports) > 1:
         parts.append(_comparison(reports))
     parts.append(f'<div class="{kind}">')
-    for number, report in enumerate(reports):
-        parts.append(f"<article>{''.join(_sections(report, number))}</article>")
-    style = PAGE_STYLE + STYLE + CHART_STYLE + TREE_STYLE + _STYLE
+    charts = [bars_of(report) for report in reports]
+    # One scale, so that durations can be compared by eye.
+    whole = max((bar.end for bars in charts for bar in bars), default=0.0)
+    for number, (report, bars) in enumerate(zip(reports, charts, strict=True)):
+        parts.append(f"<article>{''.join(_sections(report, bars, whole, number))}</article>")
+    style = PAGE_STYLE + STATUS_STYLE + STYLE + CHART_STYLE + TREE_STYLE + _STYLE
     return page(f"Report of {runs}", "".join([*parts, "</div>"]), style)
 
 
-def _sections(report: ReportData, number: int) -> Iterator[str]:
+def _sections(report: ReportData, bars: Sequence[Bar], whole: float, number: int) -> Iterator[str]:
+    """Yield the sections of a run. What went wrong is the first of them."""
     yield _section("Run", _summary(report))
-    if report.given is not None:
-        yield _section("Started with", _given(report.given, is_batch=len(report.items) != 1))
-    if report.flow:
-        yield _section("Graph", f'<div class="scroll">{_picture(report, number)}</div>')
-    bars = bars_of(report)
-    if bars:
-        what = "Timeline" if len(report.items) < 2 else f"Timeline of the {len(bars)} slowest items"
-        yield _section(what, f'<div class="scroll">{timeline(bars)}</div>')
-    errors = _errors(report.items)
+    is_batch = len(report.items) != 1
+    errors = _errors(report.items) if is_batch else ""
     if errors:
         yield _section("Errors", errors)
-    latency = _latency(report)
-    if latency:
-        yield _section("Latency of items", latency)
+    if not is_batch:
+        yield _section("Result", _result(report))
+    if report.given is not None:
+        yield _section("Started with", _given(report.given, is_batch=is_batch))
+    if report.flow:
+        yield _section("Graph", _scroll(_picture(report, number), "graph"))
+    if bars:
+        what = "Timeline" if len(report.items) < 2 else f"Timeline of the {len(bars)} slowest items"
+        yield _section(what, _scroll(timeline(bars, whole=whole), "timeline"))
+    durations = latency(item_times(report.times))
+    if durations:
+        yield _section("Latency of items", durations)
     if report.steps:
         yield _section("Steps", _steps(report))
-    inputs = report.given.inputs if report.given is not None else None
-    yield _section("Items" if len(report.items) != 1 else "Result", _items(report.items, inputs))
+    if is_batch:
+        yield _section("Items", _items(report.items, report.given.inputs if report.given is not None else None))
 
 
 def _section(title: str, content: str) -> str:
     return f"<section><h2>{title}</h2>{content}</section>"
+
+
+def _scroll(content: str, label: str) -> str:
+    return f'<div class="scroll" tabindex="0" role="group" aria-label="{label}">{content}</div>'
 
 
 def _text(value: object) -> str:
@@ -96,7 +118,13 @@ def _message(text: str) -> str:
 
 def _table(heads: Sequence[str], rows: Iterator[str] | Sequence[str]) -> str:
     head = "".join(f"<th>{each}</th>" for each in heads)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return _scroll(table, f"table: {heads[0]}, {heads[-1]}")
+
+
+def _facts(facts: Sequence[tuple[str, str]]) -> str:
+    pairs = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
+    return f'<dl class="facts">{pairs}</dl>'
 
 
 def _row(*cells: str) -> str:
@@ -104,43 +132,57 @@ def _row(*cells: str) -> str:
     return "<tr>" + "".join(f"<td{' class=n' if cell[:1].isdigit() else ''}>{cell}</td>" for cell in cells) + "</tr>"
 
 
-def _status(status: str) -> str:
-    return f'<b class="{_text(status)}">{_text(status)}</b>'
+def _status(status: str, text: str = "") -> str:
+    """Return a status as shape, word and colour; `text` replaces the word."""
+    kind = f"status {status}" if status in STATUSES else "status"
+    return f'<b class="{kind}">{_text(text or status.replace("_", " "))}</b>'
 
 
 def _step_state(report: ReportData, step: StepDetails) -> str:
-    """Return what became of a step; it is coloured like its status unless it was not run."""
-    kind = step.status.value if report.was_run(step) else "cancelled"
-    return f'<b class="{_text(kind)}">{_text(report.text_of(step))}</b>'
+    """Return what became of a step; it looks like its status unless it was not run."""
+    return _status(step.status.value if report.was_run(step) else "not_run", report.text_of(step))
 
 
-def _cause(report: ReportData) -> Iterator[tuple[str, str]]:
-    """Yield why a run of one item did not succeed, as rows of the summary."""
-    account = next(iter(report.accounts.values())) if len(report.accounts) == 1 else None
-    if account is None or account.kind is None:
-        return
-    yield "cause", _text(account.text)
-    if account.not_run:
-        yield "not run", _text(", ".join(account.not_run))
-    if account.hint:
-        yield "hint", _text(account.hint)
-    if account.unknown:
-        yield "not known", _text("; ".join(account.unknown))
+def _result(report: ReportData) -> str:
+    """Return the output of a run of one item, or why it did not succeed."""
+    result = report.items[0].result
+    account = next(iter(report.accounts.values()), None)
+    notes = []
+    if account is not None and account.kind is not None:
+        notes += [f"Not run because of it: {', '.join(account.not_run)}"] if account.not_run else []
+        notes += [account.hint] if account.hint else []
+        notes += [f"Not known: {'; '.join(account.unknown)}"] if account.unknown else []
+    if result is None:
+        text = account.text if account is not None and account.kind is not None else "It has not ended."
+        content = f"<p>{_message(text)}</p>"
+    elif result.error is None:
+        content = json_tree(result.output, most=2_000)
+    else:
+        error = result.error
+        step = f"Step <code>{_text(error.step_id)}</code>: " if error.step_id else ""
+        code = f' <span class="soft">({_text(error.code.value)})</span>' if error.code else ""
+        content = f'<p class="problem">{step}{_message(error.message)}{code}</p>{_details(error.details)}'
+    return content + "".join(f'<p class="soft">{_message(note)}</p>' for note in notes)
+
+
+def _details(details: object) -> str:
+    return f"<details><summary>cause</summary>{json_tree(details)}</details>" if details else ""
 
 
 def _summary(report: ReportData) -> str:
     run = report.run
-    rows = [("run", _text(run.run_id)), ("flow", _text(run.flow_name or "-")), ("flow id", _text(run.flow_id))]
-    rows.append(("status", _status(run.status.value)))
-    counts = Counter(item.status.value for item in report.items)
-    rows.append(("items", ", ".join(f"{count} {_text(status)}" for status, count in counts.most_common()) or "none"))
-    rows += _cause(report)
-    rows += [("created", _text(run.created_at.isoformat()))] if run.created_at else []
+    facts = [("status", _status(run.status.value)), ("flow", _text(run.flow_name or "-"))]
+    if len(report.items) != 1:
+        counts = Counter(item.status.value for item in report.items)
+        told = ", ".join(f"{count} {_text(status)}" for status, count in counts.most_common())
+        facts.append(("items", told or "none"))
+    facts += [("created", _text(f"{run.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"))] if run.created_at else []
     if run.duration is not None:
-        rows.append(("took", fine_duration(run.duration)))
+        facts.append(("took", fine_duration(run.duration)))
+    facts += [("run", f"<code>{_text(run.run_id)}</code>"), ("flow id", f"<code>{_text(run.flow_id)}</code>")]
     if not report.times:
-        rows.append(("times", "not told by this server (before 0.12), or no step has started"))
-    return "<table>" + "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows) + "</table>"
+        facts.append(("times", "not told by this server (before 0.12), or no step has started"))
+    return _facts(facts)
 
 
 def _given(given: RunArguments, *, is_batch: bool) -> str:
@@ -174,19 +216,14 @@ def _picture(report: ReportData, number: int) -> str:
         return f"<p>{hint}</p><pre>{escape(mermaid(graph))}</pre>"
 
 
-_WORST = ("not_needed", "not_started", "completed", "cancelled", "not_run", "running", "failed")
-"""States of a step, from the one that any other replaces."""
-
-
 def statuses_of(report: ReportData) -> dict[str, str]:
     """Return the state of each step by id, for pictures: the worst state over all items."""
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = defaultdict(list)
     for step in report.step_accounts.values():
         # A state that is not known is shown as the server's status.
-        state = step.state if step.state != "unknown" or step.status is None else step.status.value
-        if state in _WORST and _WORST.index(state) >= _WORST.index(found.get(step.step_id, "not_needed")):
-            found[step.step_id] = state
-    return {name: state for name, state in found.items() if state != "not_started"}
+        found[step.step_id].append(step.state if step.state != "unknown" or step.status is None else step.status.value)
+    states = {name: worst(each) for name, each in found.items()}
+    return {name: state for name, state in states.items() if state not in ("", "not_started")}
 
 
 def bars_of(report: ReportData, *, until: datetime | None = None) -> list[Bar]:
@@ -227,34 +264,27 @@ def bars_of(report: ReportData, *, until: datetime | None = None) -> list[Bar]:
 
 
 def _errors(items: Sequence[RunItem]) -> str:
-    groups: dict[tuple[str, str, str], list[RunItem]] = defaultdict(list)
-    for item in items:
-        if item.result is not None and item.result.error is not None:
-            error = item.result.error
-            code = error.code.value if error.code else ""
-            # Messages that differ only in numbers and quoted texts count as the same error.
-            pattern = re.sub(r"\d+|'[^']*'|\"[^\"]*\"", "#", error.message)
-            groups[error.step_id or "", code, pattern].append(item)
     rows = []
-    for (step, code, _), found in sorted(groups.items(), key=lambda group: -len(group[1])):
-        which = ", ".join(str(item.index) for item in found[:10]) + (", …" if len(found) > 10 else "")
-        error = found[0].result.error if found[0].result else None
-        message = f"<div>{_message(error.message[:1000])}</div>" if error else ""
-        cause = (
-            f"<details><summary>cause</summary>{json_tree(error.details)}</details>" if error and error.details else ""
-        )
-        rows.append(_row(str(len(found)), _text(step), _text(code), message + cause, f"<span>{which}</span>"))
+    for group in failure_groups(items):
+        which = ", ".join(map(str, group.indexes[:10])) + (", …" if len(group.items) > 10 else "")
+        told = f"<div>{_message(group.error.message[:1000])}</div>{_details(group.error.details)}"
+        count, step, code = str(len(group.items)), _text(group.step_id or ""), _text(group.code)
+        rows.append(_row(count, step, code, told, f"<span>{which}</span>"))
     return _table(("count", "step", "code", "message of the first", "items"), rows) if rows else ""
 
 
-def _latency(report: ReportData) -> str:
-    times = item_times(report.times)
+def latency(times: Sequence[ItemTime]) -> str:
+    """Return percentiles and a histogram of the durations of items, as HTML; empty for fewer than two items.
+
+    Args:
+        times: The times of the items.
+    """
     if len(times) < 2:
         return ""
     seconds = sorted(item.seconds for item in times)
     parts = {"50 %": 0.5, "90 %": 0.9, "95 %": 0.95, "99 %": 0.99, "slowest": 1.0}
     table = _table(list(parts), [_row(*(fine_duration(percentile(seconds, part)) for part in parts.values()))])
-    return f'{table}<div class="scroll">{histogram(seconds)}</div>'
+    return table + _scroll(histogram(seconds), "histogram")
 
 
 def _by_step(times: Sequence[StepTime]) -> dict[str, list[StepTime]]:
@@ -262,6 +292,12 @@ def _by_step(times: Sequence[StepTime]) -> dict[str, list[StepTime]]:
     for time in times:
         found[time.step_id].append(time)
     return found
+
+
+def _counted(report: ReportData, steps: Sequence[StepDetails]) -> str:
+    """Return how many of these steps ended in which way."""
+    counts = Counter(_step_state(report, step) for step in steps)
+    return ", ".join(f"{state} {count}" for state, count in counts.items())
 
 
 def _steps(report: ReportData) -> str:
@@ -272,8 +308,7 @@ def _steps(report: ReportData) -> str:
             groups[step.step_id].append(step)
         rows = []
         for name, steps in groups.items():
-            counts = Counter(map(report.text_of, steps))
-            told = ", ".join(f"{_status(status)} {count}" for status, count in counts.items())
+            told = _counted(report, steps)
             again = sum(len(time.attempts) > 1 for time in times.get(name, ()))
             rows.append(
                 _row(_text(name), _text(steps[0].component or ""), told, str(again), *_spread(times.get(name, [])))
@@ -284,7 +319,7 @@ def _steps(report: ReportData) -> str:
         found = times.get(step.step_id, [])
         took = fine_duration(found[0].seconds) if found and found[0].seconds is not None else "-"
         attempts = str(len(found[0].attempts)) if found else "-"
-        value = _message(step.error.message[:2000]) if step.error else json_tree(step.output)
+        value = f"<div>{_folded(step.error.message[:2000])}</div>" if step.error else json_tree(step.output)
         if not report.was_run(step):
             took, attempts, value = "-", "-", ""
         rows.append(
@@ -299,11 +334,6 @@ def _spread(times: Sequence[StepTime]) -> tuple[str, ...]:
 
 
 def _items(items: Sequence[RunItem], inputs: Sequence[Any] | None) -> str:
-    if len(items) == 1:
-        result = items[0].result
-        if result is None:
-            return "<p>It has not ended.</p>"
-        return f"<p>{_message(result.error.message)}</p>" if result.error else json_tree(result.output, most=2_000)
     known = inputs if inputs is not None and len(inputs) == len(items) else None
     longest = max(100, min(4_000, _ALL_ITEMS_BYTES // max(1, len(items)) // (2 if known else 1)))
     heads = ("item", "status", "step", *(("input",) if known else ()), "output or error")
@@ -344,8 +374,7 @@ def _comparison(reports: Sequence[ReportData]) -> str:
     for name in names:
         cells = [_text(name)]
         for report in reports:
-            counts = Counter(report.text_of(step) for step in report.steps if step.step_id == name)
-            told = ", ".join(f"{_status(status)} {count}" for status, count in counts.items()) or "-"
+            told = _counted(report, [step for step in report.steps if step.step_id == name]) or "-"
             times = [time for time in report.times if time.step_id == name and report.was_run(time)]
             cells += [told, _spread(times)[0]]
         rows.append(_row(*cells))

@@ -5,25 +5,39 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from html import escape
+from typing import NamedTuple
 
 from .._base.text import visible
 from .graph import FlowGraph, GraphEdge, GraphNode, SubFlow
 from .labels import columns, cut, edge_label, node_lines, node_title
 from .layout import COLUMN, LINE, Box, DrawingUnavailableError, Layout, Route, lay_out
+from .theme import DARK, LIGHT, MONO, properties
 
 __all__ = ["STYLE", "png", "svg"]
 
 _COLOURS = ("#2563eb", "#c2410c", "#15803d", "#9333ea", "#be123c", "#0e7490", "#a16207", "#4b5563")
 
+
+_STATUS_COLOURS = {"completed": "good", "failed": "bad", "running": "run", "cancelled": "soft", "not_run": "soft"}
+
+
+def _colours(theme: Mapping[str, str]) -> str:
+    names = {"bg": "surface", "box": "bg", "line": "edge", "text": "text", "soft": "soft", "group": "panel"}
+    for status, colour in _STATUS_COLOURS.items():
+        names |= {status: colour, f"{status}_soft": f"{colour}-soft" if f"{colour}-soft" in theme else "bg"}
+    return properties({name: theme[colour] for name, colour in names.items()}, "sf-")
+
+
 STYLE = (
     """
-.sf{--sf-bg:#fff;--sf-box:#f8fafc;--sf-line:#64748b;--sf-text:#0f172a;--sf-soft:#475569;--sf-group:#eef2f7;
---sf-completed:#15803d;--sf-failed:#b91c1c;--sf-running:#1d4ed8;--sf-cancelled:#6b7280;--sf-not_run:#6b7280;background:var(--sf-bg);
-font-size:12px;
-font-family:ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace}
-@media (prefers-color-scheme:dark){.sf{--sf-bg:#0f172a;--sf-box:#1e293b;--sf-line:#94a3b8;--sf-text:#f1f5f9;
---sf-soft:#cbd5e1;--sf-group:#172033;--sf-completed:#4ade80;--sf-failed:#f87171;--sf-running:#60a5fa;
---sf-cancelled:#9ca3af;--sf-not_run:#9ca3af}}
+.sf{"""
+    + _colours(LIGHT)
+    + """background:var(--sf-bg);font-size:12px;font-family:"""
+    + MONO
+    + """}
+@media (prefers-color-scheme:dark){.sf{"""
+    + _colours(DARK)
+    + """}}
 .sf text{fill:var(--sf-text);text-anchor:middle;dominant-baseline:central}
 .sf .sf-soft,.sf .sf-edge text{fill:var(--sf-soft);font-size:11px}.sf .sf-name{font-weight:600}
 .sf .sf-node rect{fill:var(--sf-box);stroke:var(--sf-line);stroke-width:1.2}
@@ -38,11 +52,12 @@ font-family:ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace}
 """
     + "".join(f".sf .sf-p{index} .sf-band{{fill:{colour};stroke:none}}" for index, colour in enumerate(_COLOURS))
     + "".join(
-        f".sf .sf-is-{status} rect.sf-body{{stroke:var(--sf-{status});stroke-width:3}}"
-        f".sf .sf-is-{status} .sf-status{{fill:var(--sf-{status})}}"
-        for status in ("completed", "failed", "running", "cancelled", "not_run")
+        f".sf .sf-is-{status} rect.sf-body{{stroke:var(--sf-{status});fill:var(--sf-{status}_soft);stroke-width:1.8}}"
+        f".sf .sf-is-{status} rect.sf-badge{{fill:var(--sf-{status});stroke:var(--sf-bg);stroke-width:2}}"
+        for status in _STATUS_COLOURS
     )
-    + ".sf .sf-is-not_run rect.sf-body{stroke-width:2;stroke-dasharray:4 3}"
+    + ".sf .sf-is-not_run rect.sf-body{stroke-dasharray:4 3}.sf text.sf-status{fill:var(--sf-bg);font-weight:700}"
+    + ".sf .sf-children{fill:var(--sf-failed);text-anchor:end;font-weight:700}"
 )
 """The style of all pictures. A page with several pictures needs it only once."""
 
@@ -57,6 +72,10 @@ def svg(
     details: bool = True,
     style: bool = True,
     name: str = "flow",
+    layout: Layout | None = None,
+    links: Mapping[str, str] | None = None,
+    failed_children: Mapping[str, int] | None = None,
+    selected: str = "",
 ) -> str:
     """Return the picture of a graph as SVG text.
 
@@ -68,18 +87,32 @@ def svg(
         details: Whether boxes show the component and the marks of a step.
         style: Whether the picture includes its style. If not, the page must contain `STYLE`.
         name: A name that is unique in the page.
+        layout: The layout of the graph, if it is known already.
+        links: URLs of nodes, by node id. Default none.
+        failed_children: Number of failed items of the sub-runs of completed steps, by node id. Default none.
+        selected: The id of the node whose link is the current one. Default none.
 
     Raises:
         DrawingUnavailableError: If the extra `stepflow-client[draw]` is not installed.
     """
-    layout = lay_out(graph, details=details)
-    return "".join(_parts(graph, layout, statuses or {}, servers, details, style, name))
+    found = layout or lay_out(graph, details=details)
+    about = _About(statuses or {}, links or {}, failed_children or {}, selected)
+    return "".join(_parts(graph, found, about, servers, details, style, name))
+
+
+class _About(NamedTuple):
+    """What is shown of nodes beside their definition, by node id."""
+
+    statuses: Mapping[str, str]
+    links: Mapping[str, str]
+    failed_children: Mapping[str, int]
+    selected: str
 
 
 def _parts(
     graph: FlowGraph,
     layout: Layout,
-    statuses: Mapping[str, str],
+    about: _About,
     servers: bool,
     details: bool,
     style: bool,
@@ -89,7 +122,8 @@ def _parts(
     height = layout.height + (len(plugins) * LINE + 12 if plugins else 0)
     width = max(layout.width, *(columns(cut(plugin)) * COLUMN + 50 for plugin in plugins), 120.0)
     yield (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="sf" role="img" width="{width:.0f}" height="{height:.0f}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="sf" role="{"group" if about.links else "img"}" '
+        f'aria-label="{_text(graph.name or "flow")}" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.1f} {height:.1f}"><title>{_text(graph.name or "flow")}</title>'
     )
     if style:
@@ -104,7 +138,7 @@ def _parts(
     for edge, route in zip(graph.edges, layout.edges, strict=True):
         yield _edge(edge, route, name)
     for node in graph.nodes:
-        yield _node(node, layout.nodes[node.id], plugins.get(node.plugin), statuses.get(node.id, ""), details)
+        yield _node(node, layout.nodes[node.id], plugins.get(node.plugin), about, details)
     for index, (plugin, colour) in enumerate(plugins.items()):
         y = layout.height + index * LINE
         yield f'<g class="sf-legend sf-p{colour}"><rect class="sf-band" x="12" y="{y:.1f}" width="12" height="12"/>'
@@ -130,7 +164,7 @@ def _sub_flow(sub: SubFlow, box: Box) -> str:
 def _rect(box: Box, of: str) -> str:
     kind = f' class="{of}"' if of else ""
     size = f'width="{box.width:.1f}" height="{box.height:.1f}"'
-    return f'<rect{kind} x="{box.x:.1f}" y="{box.y:.1f}" {size} rx="5"/>'
+    return f'<rect{kind} x="{box.x:.1f}" y="{box.y:.1f}" {size} rx="6"/>'
 
 
 def _edge(edge: GraphEdge, route: Route, name: str) -> str:
@@ -147,7 +181,9 @@ def _edge(edge: GraphEdge, route: Route, name: str) -> str:
     return f'<g class="sf-edge sf-{edge.kind}">{_title(about)}{path}{label}</g>'
 
 
-def _node(node: GraphNode, box: Box, plugin: int | None, status: str, details: bool) -> str:
+def _node(node: GraphNode, box: Box, plugin: int | None, about: _About, details: bool) -> str:
+    status, href = about.statuses.get(node.id, ""), about.links.get(node.id, "")
+    children = about.failed_children.get(node.id, 0)
     classes = ["sf-node", f"sf-{node.kind}"]
     classes += [f"sf-p{plugin}"] if plugin is not None else []
     classes += [f"sf-is-{status}"] if status in _MARKS or status == "not_needed" else []
@@ -156,18 +192,27 @@ def _node(node: GraphNode, box: Box, plugin: int | None, status: str, details: b
     middle = box.x + box.width / 2
     lines = node_lines(node, details)
     top = box.y + box.height / 2 - (len(lines) - 1) * LINE / 2
-    about = _title(*node_title(node), *([status.replace("_", " ")] if status else []))
-    parts = [f'<g class="{" ".join(classes)}">', about]
+    words = [status.replace("_", " ")] if status else []
+    words += [f"{children} failed in sub-runs"] if children else []
+    link = f' href="{escape(href)}" data-key="{_text(node.id)}" data-step="{_text(node.id)}"' if href else ""
+    link += ' aria-current="true"' if href and node.id == about.selected else ""
+    tag = "a" if href else "g"
+    parts = [f'<{tag} class="{" ".join(classes)}"{link}>', _title(*node_title(node), *words)]
     parts.append(_rect(box, "sf-body"))
     if plugin is not None:
-        parts.append(_rect(Box(box.x, box.y, 5, box.height), "sf-band"))
+        parts.append(_rect(Box(box.x, box.y, 4, box.height), "sf-band"))
     for index, line in enumerate(lines):
         kind = "sf-name" if index == 0 else "sf-soft"
         parts.append(f'<text class="{kind}" x="{middle:.1f}" y="{top + index * LINE:.1f}">{_text(line)}</text>')
     if status in _MARKS:
-        place = f'x="{box.x + box.width - 9:.1f}" y="{box.y + 9:.1f}"'
-        parts.append(f'<text class="sf-status" {place}>{_MARKS[status]}</text>')
-    return "".join(parts) + "</g>"
+        # On the corner, where it covers no text.
+        x, y = box.x + box.width - 4, box.y + 3
+        parts.append(f'<rect class="sf-badge" x="{x - 9:.1f}" y="{y - 9:.1f}" width="18" height="18" rx="9"/>')
+        parts.append(f'<text class="sf-status" x="{x:.1f}" y="{y:.1f}">{_MARKS[status]}</text>')
+    if children:
+        place = f'x="{box.x + box.width - 17:.1f}" y="{box.y + 9:.1f}"'
+        parts.append(f'<text class="sf-children" {place}>{children}{_MARKS["failed"]}</text>')
+    return "".join(parts) + f"</{tag}>"
 
 
 _DARK = re.compile(r"@media \(prefers-color-scheme:dark\)\{.*?\}\}", re.DOTALL)

@@ -16,7 +16,7 @@ from .graph import FlowSteps
 if TYPE_CHECKING:
     from ..types import RunArguments, RunDetails, RunItem, StepDetails
 
-__all__ = ["account_of", "accounts_of", "failed_children", "flow_with", "needs_schema"]
+__all__ = ["account_of", "accounts_of", "failed_children", "flow_with", "needs_schema", "records_of"]
 
 
 def account_of(
@@ -63,37 +63,54 @@ def accounts_of(
     The flow is empty, and the arguments are None, if they are not known; without `has_steps`, the server does not
     report the steps of these items.
     """
+    records = records_of(run, items, steps, flow, given, has_steps=has_steps)
+    return {index: account_of(run.run_id, index, record, schemas) for index, record in records.items()}
+
+
+def records_of(
+    run: RunDetails,
+    items: Iterable[RunItem],
+    steps: Iterable[StepDetails],
+    flow: Mapping[str, Any],
+    given: RunArguments | None = None,
+    *,
+    has_steps: bool = True,
+    is_masked: bool = False,
+) -> dict[int, ItemRecord]:
+    """Return what is known about several items of a run, by index; see `accounts_of`.
+
+    With `is_masked`, recorded arguments are used although secrets in them are masked: for values that are only shown.
+    """
     by_item: dict[int, list[StepDetails]] = {}
     for step in steps:
         by_item.setdefault(step.item_index, []).append(step)
     flow = flow_with(flow, given.overrides if given else None)
     base = ItemRecord(flow, run.status, None, (), has_steps=has_steps, flow_steps=FlowSteps(flow))
     if given is not None and given.variables is not None:
-        base = replace(base, variables=_recorded(given.variables))
-    found = {}
-    for item in items:
-        record = replace(
+        base = replace(base, variables=_recorded(given.variables, is_masked=is_masked))
+    return {
+        item.index: replace(
             base,
             # A cancelled run never ends its items.
             status=item.status if item.status.is_finished else run.status,
             error=None if item.result is None else item.result.error,
             steps=by_item.get(item.index, []),
-            input=_input_of(given, item.index),
+            input=_input_of(given, item.index, is_masked=is_masked),
         )
-        found[item.index] = account_of(run.run_id, item.index, record, schemas)
-    return found
+        for item in items
+    }
 
 
-def _input_of(given: RunArguments | None, index: int) -> Any:
+def _input_of(given: RunArguments | None, index: int, *, is_masked: bool) -> Any:
     inputs = given.inputs if given is not None and given.inputs is not None else []
-    return _recorded(inputs[index]) if index < len(inputs) else NOT_KNOWN
+    return _recorded(inputs[index], is_masked=is_masked) if index < len(inputs) else NOT_KNOWN
 
 
-def _recorded(value: Any) -> Any:
+def _recorded(value: Any, *, is_masked: bool) -> Any:
     """Return a recorded value; `NOT_KNOWN` if a secret in it is masked."""
     from .._data.secrets import is_hidden
 
-    return NOT_KNOWN if is_hidden(value) else value
+    return NOT_KNOWN if not is_masked and is_hidden(value) else value
 
 
 def needs_schema(account: RunAccount) -> str | None:
@@ -174,12 +191,17 @@ class _Item(ItemCauses):
         return None if may_return(str(definition.get("component")), listed.output) else True
 
     def hint(self, schemas: Mapping[str, Any]) -> str | None:
-        """Return what to change if the component of the cause refuses its input."""
+        """Return what to change if the component of the cause refuses its input, or what its error may mean."""
+        from .refusals import hint_of, refusal
+
+        failed = self.listed.get(self.cause.step_id or "")
+        error = (failed.error if failed is not None else None) or self.record.error
+        said = hint_of(error.message) if error is not None else None
+        if said is not None:
+            return said
         definition = self.definitions.get(self.cause.step_id or "")
         if definition is None or self.evaluated(definition.get("input")) is not True:
             return None
-        from .refusals import refusal
-
         return refusal(self.record.flow, definition, self.evaluation.value(definition.get("input")), schemas)
 
     def unknown(self, steps: Sequence[StepAccount]) -> Iterator[str]:

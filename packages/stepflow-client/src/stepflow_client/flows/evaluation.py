@@ -12,10 +12,11 @@ from typing import Any
 
 from .._data.declared import declared_schema
 from .._data.expressions import Path, PathError, keyword_of, parse_path, references
+from .._data.merge_patch import merged
 
 __all__ = [
     "BROKEN", "NOT_KNOWN", "RETRIED", "Evaluation", "Failure", "NotKnownError", "RecordedEvaluation", "StepRun",
-    "most_attempts", "overridden",
+    "most_attempts", "overridden", "part_at",
 ]  # fmt: skip
 
 _CAUGHT = (2, 3, 4, 5, 6, 7, 8, 10)
@@ -137,9 +138,9 @@ class Evaluation:
         declared = declared_schema(self.flow, "variables", "properties") or {}
         try:
             if name in self.variables:
-                return _down(self.variables[name], below)
+                return part_at(self.variables[name], below)
             if "default" in (declared.get(name) or {}):
-                return _down(declared[name]["default"], below)
+                return part_at(declared[name]["default"], below)
         except LookupError:
             pass
         if "default" in expression:
@@ -277,32 +278,20 @@ def overridden(flow: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
     unknown = next((step_id for step_id in changes if step_id not in known), None)
     if unknown is not None:
         raise LookupError(f"failed to apply workflow overrides: step {unknown} not found")
-    steps = [_merged(step, (changes.get(step["id"]) or {}).get("value", {})) for step in flow.get("steps") or ()]
+    steps = [merged(step, (changes.get(step["id"]) or {}).get("value", {})) for step in flow.get("steps") or ()]
     return {**flow, "steps": steps}
-
-
-def _merged(value: Any, patch: Any) -> Any:
-    """Return a value with a JSON merge patch applied (RFC 7386)."""
-    if not isinstance(patch, Mapping):
-        return patch
-    merged = dict(value) if isinstance(value, Mapping) else {}
-    for key, change in patch.items():
-        if change is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = _merged(merged.get(key), change)
-    return merged
 
 
 def _at(value: Any, path: Any, what: str) -> Any:
     try:
-        return _down(value, parse_path(path))
+        return part_at(value, parse_path(path))
     except (LookupError, PathError):
         shown = path if str(path).startswith("$") else f"$.{path}"
         raise Failure(8, f"{what} {shown} not found") from None
 
 
-def _down(value: Any, parts: Path) -> Any:
+def part_at(value: Any, parts: Path) -> Any:
+    """Return the part of a value at a path. Raise LookupError if there is none."""
     found: Any = value
     for part in parts:
         if not isinstance(found, list if isinstance(part, int) else Mapping):

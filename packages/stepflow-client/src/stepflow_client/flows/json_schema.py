@@ -197,6 +197,7 @@ def mismatches(node: Node, schema: Any, defs: Mapping[str, Any], *, evaluated: b
         yield Mismatch(node, f"{node.value!r} is none of the allowed values", hint)
     if "const" in schema and not is_open and not is_among(node.value, [schema["const"]]):
         yield Mismatch(node, f"the schema wants {schema['const']!r}")
+    yield from _beyond_limits(node, schema)
     if isinstance(node.value, Mapping):
         yield from _fields(node, schema, defs, evaluated)
     first, rest = list_schemas(schema)
@@ -217,6 +218,49 @@ def _is_decided(schema: Any, defs: Mapping[str, Any]) -> bool:
         return isinstance(schema, bool)
     inner = (*fields_of(schema)[0].values(), *(schema["anyOf"] if isinstance(schema.get("anyOf"), list) else ()))
     return schema.keys() <= _DECIDED and all(_is_decided(each, defs) for each in inner)
+
+
+def _beyond_limits(node: Node, schema: Mapping[str, Any]) -> Iterator[Mismatch]:
+    """Yield a mismatch for each limit of a number, or of the length of a text or list, that a value is beyond."""
+    value = node.value
+    size: Any = value if is_number(value) else len(value) if isinstance(value, (str, list)) else None
+    if size is None:
+        return
+    least, most, unit = _LIMITS.get(type(value), ("minimum", "maximum", ""))
+    for name, is_beyond, words in (
+        (least, lambda limit: size < limit, "at least"),
+        (most, lambda limit: size > limit, "at most"),
+        ("exclusiveMinimum", lambda limit: not unit and size <= limit, "more than"),
+        ("exclusiveMaximum", lambda limit: not unit and size >= limit, "less than"),
+    ):
+        limit = schema.get(name)
+        if is_number(limit) and is_beyond(limit):
+            yield Mismatch(node, f"the schema wants {words} {limit}{unit}, this is {size}")
+    step = schema.get("multipleOf")
+    if is_number(value) and is_number(step) and step > 0 and not _is_multiple(value, step):
+        yield Mismatch(node, f"the schema wants a multiple of {step}, this is {value}")
+    pattern = schema.get("pattern")
+    if isinstance(value, str) and isinstance(pattern, str) and not _has(pattern, value):
+        yield Mismatch(node, f"the schema wants a text that matches {pattern}")
+
+
+_LIMITS = {str: ("minLength", "maxLength", " characters"), list: ("minItems", "maxItems", " elements")}
+
+
+def _is_multiple(value: float, step: float) -> bool:
+    try:
+        # Otherwise 0.3 would be no multiple of 0.1.
+        return abs(round(value / step) * step - value) <= 1e-9 * max(1.0, abs(value))
+    except (OverflowError, ValueError):
+        return True
+
+
+def _has(pattern: str, text: str) -> bool:
+    """Return whether a text matches a pattern anywhere; true if Python does not know the pattern."""
+    try:
+        return re.search(pattern, text) is not None
+    except (re.error, RecursionError, OverflowError):
+        return True
 
 
 def _fields(node: Node, schema: Mapping[str, Any], defs: Mapping[str, Any], evaluated: bool) -> Iterator[Mismatch]:

@@ -212,8 +212,8 @@ def _listed(what: str, names: Iterable[str]) -> str | None:
 def check_inputs(flow: Mapping[str, Any], inputs: Sequence[Any], *, advice: str | None = None) -> None:
     """Check inputs against the input schema of a flow; without one, it accepts any input.
 
-    The keywords `type`, `properties`, `required`, `additionalProperties`, `items`, `enum`, `const`, `allOf` and `$ref`
-    are supported. Other keywords are ignored.
+    The keywords `type`, `properties`, `required`, `additionalProperties`, `items`, `enum`, `const`, `allOf`, `if` and
+    `$ref` are supported, the limits of numbers and lengths, `multipleOf` and `pattern`. Other keywords are ignored.
 
     Args:
         flow: The flow.

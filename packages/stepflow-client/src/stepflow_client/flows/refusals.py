@@ -11,10 +11,18 @@ from .graph import steps_by_id
 from .json_schema import Mismatch, definitions_of, mismatches
 from .source import node_of
 
-__all__ = ["has_schema", "hint_for", "may_return", "refusal"]
+__all__ = ["has_schema", "hint_for", "hint_of", "may_return", "refusal"]
 
 Schemas = Mapping[str, Any]
 """The input schemas of components by their path in flows."""
+
+
+def hint_of(message: str) -> str | None:
+    """Return what a server's message about a worker may mean; None for messages that say what they mean."""
+    if "no heartbeat received" not in message:
+        return None
+    # The report of such a worker is refused, and the server waits for it in vain (seen up to 0.13).
+    return "the worker has crashed, or its output is larger than 4 MB: put large outputs into blobs, return their ids"
 
 
 def has_schema(component: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .._base.text import nearest_hint
-from .._data.arguments import check_text
+from .._data.arguments import check_instances, check_integer, check_text
 from .._data.declared import declared_schema
 from .._data.expressions import Reference, portable_path, references
 from .._data.secrets import is_hidden
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from ..types.reruns import RerunItem
 
 __all__ = [
-    "Recorded", "check_kept", "check_recorded_variables", "check_step", "executed_in", "flow_until", "kept_outputs",
-    "needs_input", "outdated_steps", "overrides_of_executed", "recorded_of", "taken_from", "unknown_of",
+    "Recorded", "check_items", "check_kept", "check_recorded_variables", "check_step", "chosen_items", "executed_in",
+    "flow_until", "kept_outputs", "needs_input", "outdated_steps", "overrides_of_executed", "recorded_of",
+    "taken_from", "unknown_of",
 ]  # fmt: skip
 
 _FORCE = "force keeps it all the same; an earlier step to start from executes it"
@@ -81,6 +82,28 @@ def check_recorded_variables(
             f"the history does not keep the value of secret variable {names}, which the steps that are executed read",
             hint="give it again, or take variables from the environment",
         )
+
+
+def check_items(items: Any) -> None:
+    """Check the indexes of the items to run again.
+
+    Raises:
+        InvalidArgumentError: If they are not indexes.
+    """
+    for each in () if items is None else check_instances(items, "items", int):
+        check_integer(each, "items", least=0)
+
+
+def chosen_items(items: Iterable[int] | None, total: int, run_id: str) -> list[int]:
+    """Return the indexes of the chosen items in order, or of all items if none are chosen (None).
+
+    Raises:
+        InvalidArgumentError: If the run has no such item.
+    """
+    chosen = list(range(total)) if items is None else sorted(set(items))
+    if chosen and chosen[-1] >= total:
+        raise InvalidArgumentError(f"run {run_id} has no item {chosen[-1]}", hint=f"it has {total}, counted from 0")
+    return chosen
 
 
 def check_step(flow: Mapping[str, Any], step: str) -> None:

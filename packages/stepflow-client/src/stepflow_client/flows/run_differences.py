@@ -21,7 +21,7 @@ from .matching import equal
 if TYPE_CHECKING:
     from ..types import FlowError, RunDetails, RunItem, StepDetails
 
-__all__ = ["RunContent", "parse_patterns", "run_differences"]
+__all__ = ["RunContent", "only_item", "parse_patterns", "run_differences"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,23 @@ class RunContent:
                 status, error = "not_run", None
             steps[step.step_id] = {"status": status, "output": step.output, "error": error}
         return found
+
+
+def only_item(content: RunContent, index: int) -> RunContent:
+    """Return the content of a run with one of its items, as if it were the only one.
+
+    Raises:
+        InvalidArgumentError: If the run has no such item.
+    """
+    item = next((each for each in content.items if each.index == index), None)
+    if item is None:
+        raise InvalidArgumentError(f"run {content.run.run_id} has no item {index}")
+    return replace(
+        content,
+        run=content.run.model_copy(update={"status": item.status}),
+        items=[item.model_copy(update={"index": 0})],
+        steps=[each.model_copy(update={"item_index": 0}) for each in content.steps if each.item_index == index],
+    )
 
 
 def run_differences(a: RunContent, b: RunContent, ignored: Sequence[Path] = ()) -> list[RunDifference]:

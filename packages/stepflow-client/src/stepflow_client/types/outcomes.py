@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Self
 from .._data.values import check_json
 from ..errors import OutputTypeError
 from .results import _NO_OUTPUT, ErrorCode, FlowErrorOrNone, FlowResult, OutputT, Typed, failure
+from .shown import Shown
 from .statuses import FAILED_STATUSES, ExecutionStatus
 
 __all__ = ["Outcome"]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome(Typed[OutputT]):
+class Outcome(Typed[OutputT], Shown):
     """The outcome of one input of a batch. `Outcome[Output]` is one whose output is an `Output`."""
 
     index: int

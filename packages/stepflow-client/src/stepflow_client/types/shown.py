@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from enum import Enum
@@ -10,7 +11,7 @@ from typing import Any, cast
 from .._base.lazy import lazy_module
 from .data_frame import data_frame
 
-__all__ = ["Record", "Records", "Shown", "plain_data"]
+__all__ = ["Record", "Records", "Shown", "plain_data", "show_lists"]
 
 # HTML is made by the package that makes pictures, which knows the types. It is looked up by name, only here.
 _notebook = lazy_module("stepflow_client.drawing.notebook")
@@ -38,6 +39,24 @@ class Record:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields by name. Statuses and codes are plain strings, times are datetimes, objects are dicts."""
         return {each.name: plain_data(getattr(self, each.name)) for each in fields(cast("Any", self))}
+
+
+def show_lists() -> None:
+    """Let IPython show lists of such objects as tables, if this is IPython.
+
+    Lists are no objects of this package, so IPython is told. Other lists remain as they are, and so does a formatter
+    that somebody else has set for lists.
+    """
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    formatter = getattr(getattr(shell, "display_formatter", None), "formatters", {}).get("text/html")
+    if formatter is not None and list not in formatter:
+        formatter.for_type(list, _list_html)
+
+
+def _list_html(value: list[Any]) -> str | None:
+    is_ours = bool(value) and all(isinstance(each, Shown) for each in value)
+    html: str | None = _notebook.list_html(value) if is_ours else None
+    return html
 
 
 class Records(Shown):

@@ -17,7 +17,7 @@ from ...params.filters import label_option, labels_of, time_option
 from ...params.options import limit_option, output_options, server_options, watch_option
 from ...params.parsing import Command
 from ...params.runs import run_id_option, status_option
-from ...records.runs import RUN, run_record
+from ...records.runs import RUN, WATCHED_RUN, run_record
 from ...runs.find import whole_id
 from ...server.connect import connect
 from ...settings.server_choice import ServerOptions
@@ -54,9 +54,11 @@ def command(
     output: Output,
     **given: Any,
 ) -> None:
-    """ITEMS is how many items have ended, of how many; servers count them when the whole run ends. With --watch, those
-    of running batches are counted from their events (up to 10 batches at once, from 0.12 on). For a run that has not
-    ended, the duration is the time since it was created.
+    """ITEMS is how many items have ended, of how many; servers count them when the whole run ends. For a run that has
+    not ended, the duration is the time since it was created.
+
+    With --watch, PROGRESS has the items, rate and time left of batches and the steps of other runs. For running runs it
+    comes from their events (up to 10 runs at once, from 0.12 on).
     """
     if everything and limit is not None:
         raise usage("--all and --limit exclude each other")
@@ -86,14 +88,14 @@ def command(
             return
         if watch:
             from ...output.live import watch_records
-            from ...runs.events import BatchCounts
+            from ...runs.events import RunningRuns
 
             def newest() -> list[Mapping[str, Any]]:
                 listed = _newest(target.client, status, filters, shown_runs)
-                return counts.updated(list(map(run_record, listed)))
+                return running.updated(list(map(run_record, listed)))
 
-            with BatchCounts(target) as counts:
-                watch_records(newest, RUN, output)
+            with RunningRuns(target) as running:
+                watch_records(newest, WATCHED_RUN, output)
             return
         # One more than shown, to find out whether there are more.
         runs = _newest(target.client, status, filters, limit + 1)

@@ -46,6 +46,15 @@ class _Asked:
 @run_argument
 @option_in("--from", "from_step", section="Rerun", metavar="STEP", help="Execute this step and all that depend on it.")
 @option_in("--failed", is_flag=True, section="Rerun", help="Only the items that did not succeed.")
+@option_in(
+    "--item",
+    "items",
+    type=click.IntRange(min=0),
+    multiple=True,
+    section="Rerun",
+    metavar="N",
+    help="Only this item, counted from 0; repeatable.",
+)
 @option_in("--only-missing", is_flag=True, section="Rerun", help="Only steps that did not complete, or are new.")
 @option_in(
     "--flow", section="Rerun", metavar="FILE", shell_complete=complete_flow_files, help="A changed flow, or its id."
@@ -62,6 +71,7 @@ def command(
     run_id: str,
     from_step: str | None,
     failed: bool,
+    items: tuple[int, ...],
     only_missing: bool,
     flow: str | None,
     force: bool,
@@ -91,6 +101,7 @@ def command(
         require_history()
     changed = None if flow is None else load_flow_or_id(flow)
     chosen = {"from_step": from_step, "failed": failed, "only_missing": only_missing, "flow": changed, "force": force}
+    chosen["items"] = items or None
     with connect(server) as target:
         run_id = whole_id(target.client, run_id)
         asked = _asked(target, run_id, chosen, values, inputs)

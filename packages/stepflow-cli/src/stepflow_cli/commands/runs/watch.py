@@ -17,7 +17,7 @@ from ...params.parsing import Command
 from ...params.runs import run_argument
 from ...records.runs import EVENT, RUN_IN_FULL, event_record, run_record
 from ...runs.find import whole_id
-from ...runs.wait import Wait, hinting_return
+from ...runs.wait import Wait, hinting_return, with_views
 from ...server.connect import connect
 from ...settings.server_choice import ServerOptions
 
@@ -61,7 +61,7 @@ def command(run_id: str, wait: Wait, server: ServerOptions, output: Output) -> N
             _lines(watch, wait, output)
         problem = failure_of(target, watch.run)
     if problem is not None:
-        raise problem
+        raise with_views(problem, target, run_id)
 
 
 def _nothing(*_: Any) -> None:

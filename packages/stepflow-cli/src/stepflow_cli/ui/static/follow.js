@@ -1,13 +1,47 @@
-// Follows what happens on the server.
+// Follows what happens on the server: by a stream of events, or by looking now and then.
 
+import { takeOverList } from "./list.js";
 import { say } from "./notice.js";
-import { takeOver } from "./patch.js";
 
-let isShown = false;
+// Browsers open six connections to a host at most. Were each a stream, no further page would load.
+const STREAMS = 4;
+const LOOK_MS = 5_000;
+const HIDDEN_LOOK_MS = 15_000;
+
 let isFetching = false;
 let isStale = false;
+let isOver = false;
+let wasDown = false;
+let starts = 0;
+let stop = () => {};
 
-async function refresh(stream) {
+function end() {
+  isOver = true;
+  stop();
+}
+
+async function takeFresh() {
+  const url = location.href;
+  const response = await fetch(url, { credentials: "same-origin" });
+  if (response.status === 401) {
+    end();
+    return say("This page belongs to a 'stepflow ui' that has ended. Open the link of the new one.");
+  }
+  if (response.redirected && response.url !== location.href) return location.assign(response.url);
+  const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+  // Another step was selected meanwhile.
+  if (url !== location.href) return takeFresh();
+  const isAway = document.getElementById("again");
+  if (response.ok && isAway) return location.reload();
+  if (isAway) setTimeout(refresh, 2000);
+  if (!response.ok) return undefined;
+  takeOverList(fresh);
+  if (fresh.body.dataset.live) return undefined;
+  end();
+  return say("");
+}
+
+async function refresh() {
   if (isFetching) {
     isStale = true;
     return;
@@ -16,30 +50,8 @@ async function refresh(stream) {
   try {
     do {
       isStale = false;
-      const response = await fetch(location.href, { credentials: "same-origin" });
-      if (response.status === 401) {
-        stream.close();
-        say("This page belongs to a 'stepflow ui' that has ended. Open the link of the new one.");
-        return;
-      }
-      if (response.redirected && response.url !== location.href) {
-        location.assign(response.url);
-        return;
-      }
-      const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
-      if (response.ok && !document.getElementById("again")) {
-        takeOver(fresh);
-      } else if (response.ok) {
-        location.reload();
-        return;
-      } else if (document.getElementById("again")) {
-        setTimeout(() => refresh(stream), 2000);
-      }
-      if (response.ok && !fresh.body.dataset.live) {
-        stream.close();
-        say("");
-      }
-    } while (isStale);
+      await takeFresh();
+    } while (isStale && !isOver);
   } catch {
     // The stream says what is wrong.
   } finally {
@@ -47,32 +59,66 @@ async function refresh(stream) {
   }
 }
 
-export function follow(url) {
-  const stream = new EventSource(url);
-  let wasDown = false;
-  stream.addEventListener("open", () => {
-    if (isShown) refresh(stream);
-    isShown = true;
+// Returns what gives a stream's place back, or null if all are taken by other pages.
+function place(number = 0) {
+  if (!navigator.locks) return Promise.resolve(() => {});
+  if (number === STREAMS) return Promise.resolve(null);
+  return new Promise((found) => {
+    navigator.locks.request(`stream ${number}`, { ifAvailable: true }, (lock) =>
+      lock ? new Promise((free) => { found(free); }) : void found(place(number + 1)));
   });
+}
+
+function listen(stream, restart, showProgress) {
   stream.addEventListener("server", (message) => {
     const isDown = message.data === "down";
     if (isDown) say("The server does not respond. The page goes on as soon as it does.");
     else say(wasDown ? "The server is back." : "", true);
     // A page that could not be shown may have missed that the server was down.
-    if (!isDown && (wasDown || document.getElementById("again"))) refresh(stream);
+    if (!isDown && (wasDown || document.getElementById("again"))) refresh();
     wasDown = isDown;
   });
-  stream.addEventListener("change", () => refresh(stream));
+  stream.addEventListener("change", refresh);
+  stream.addEventListener("progress", (message) => showProgress(JSON.parse(message.data)));
   stream.addEventListener("error", () => {
     wasDown = true;
-    if (stream.readyState === EventSource.CLOSED) {
-      // Refused: the server was away, or this session is over. A closed stream does not try again by itself.
-      say("The connection to 'stepflow ui' is lost. Trying again.");
-      refresh(stream);
-      setTimeout(() => follow(url), 3000);
-    } else {
-      say("The connection to 'stepflow ui' is lost. Trying again.");
-    }
+    say("The connection to 'stepflow ui' is lost. Trying again.");
+    // Refused: the server was away, or this session is over. A closed stream does not try again by itself.
+    if (stream.readyState !== EventSource.CLOSED) return;
+    refresh();
+    setTimeout(restart, 3000);
   });
-  addEventListener("pagehide", () => stream.close());
+}
+
+export function follow(url, showProgress) {
+  let isShown = false;
+
+  async function start() {
+    const number = ++starts;
+    stop();
+    if (isOver) return;
+    const free = document.hidden ? null : await place();
+    if (number !== starts) {
+      free?.();
+      return;
+    }
+    if (!free) {
+      const timer = setInterval(refresh, document.hidden ? HIDDEN_LOOK_MS : LOOK_MS);
+      stop = () => clearInterval(timer);
+      return;
+    }
+    const stream = new EventSource(url);
+    stop = () => { stream.close(); free(); };
+    stream.addEventListener("open", () => {
+      if (isShown) refresh();
+      isShown = true;
+    });
+    listen(stream, () => number === starts && start(), showProgress);
+  }
+
+  start();
+  // A page that nobody sees takes no stream from those that are seen.
+  document.addEventListener("visibilitychange", start);
+  addEventListener("pagehide", () => stop());
+  addEventListener("pageshow", (event) => event.persisted && start());
 }

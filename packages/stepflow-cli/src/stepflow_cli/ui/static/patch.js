@@ -1,31 +1,100 @@
-// Takes over what the server sent anew, part by part.
+// Morphs the parts of a page into what the server has sent anew.
+//
+// Each node remembers the server's node that it was made of. Only what differs between that and the new one is changed,
+// so whatever a person or a script has changed meanwhile stays: the focus, a selection, an open detail, a typed value,
+// the scroll position, a time that ticks, and nodes that a script has added.
 
-// What the server sent for each part: what somebody has opened or typed since then makes no difference.
-const sources = new Map();
-for (const part of document.querySelectorAll("[data-part]")) sources.set(part.id, part.innerHTML);
+const sources = new WeakMap();
 
+function learn(node, source) {
+  sources.set(node, source);
+  for (let index = 0; index < source.childNodes.length; index++) learn(node.childNodes[index], source.childNodes[index]);
+}
+
+for (const part of document.querySelectorAll("[data-part]")) learn(part, part.cloneNode(true));
+
+function keyOf(source) {
+  return source.nodeType === Node.ELEMENT_NODE ? source.dataset.key || source.id || "" : "";
+}
+
+function setAttributes(node, source, next) {
+  for (const name of new Set([...source.getAttributeNames(), ...next.getAttributeNames()])) {
+    const value = next.getAttribute(name);
+    if (value === source.getAttribute(name) || (name === "open" && node.localName === "details")) continue;
+    if (value === null) node.removeAttribute(name);
+    else node.setAttribute(name, value);
+  }
+}
+
+function move(parent, node, place) {
+  // `moveBefore` keeps the focus and the scroll position of a moved node.
+  if (parent.moveBefore && node.isConnected) parent.moveBefore(node, place);
+  else parent.insertBefore(node, place);
+}
+
+function made(next) {
+  const node = document.importNode(next, true);
+  learn(node, next);
+  return node;
+}
+
+// Pairs the new children with the present ones: by key, or else in their order, if they are of the same kind.
+function paired(children, next) {
+  const keyed = new Map();
+  const others = [];
+  for (const child of children) {
+    const key = keyOf(sources.get(child));
+    if (key) keyed.set(key, child);
+    else others.push(child);
+  }
+  return [...next.childNodes].map((wanted) => {
+    const key = keyOf(wanted);
+    const found = key ? keyed.get(key) : others[0];
+    if (found?.nodeName !== wanted.nodeName) return [null, wanted];
+    if (!key) others.shift();
+    return [found, wanted];
+  });
+}
+
+function setChildren(node, next) {
+  const present = [...node.childNodes].filter((child) => sources.has(child));
+  const pairs = paired(present, next);
+  const kept = new Set(pairs.map(([child]) => child));
+  // What goes is removed first: then nodes that keep their order are never moved.
+  for (const child of present) if (!kept.has(child)) child.remove();
+  let place = node.firstChild;
+  for (const [child, wanted] of pairs) {
+    while (place && !sources.has(place)) place = place.nextSibling;
+    if (child === null) node.insertBefore(made(wanted), place);
+    else if (child === place) place = place.nextSibling;
+    else move(node, child, place);
+    if (child !== null) morph(child, wanted);
+  }
+}
+
+function morph(node, next) {
+  const source = sources.get(node);
+  if (source.isEqualNode(next)) return;
+  sources.set(node, next);
+  if (node.nodeType === Node.ELEMENT_NODE) {
+    setAttributes(node, source, next);
+    setChildren(node, next);
+  } else if (source.data !== next.data) {
+    node.data = next.data;
+  }
+}
+
+// The server's node that a node of the page was made of.
+export const sourceOf = (node) => sources.get(node);
+
+// Takes over a page. Scripts that have to know of it listen for `patched`.
 export function takeOver(fresh) {
+  const focused = document.activeElement;
   for (const part of document.querySelectorAll("[data-part]")) {
     const next = fresh.getElementById(part.id);
-    if (!next) continue;
-    // Forms have other tokens each time: what says that they are the same is on the part.
-    const isSame = part.dataset.same === undefined ? sources.get(part.id) === next.innerHTML
-      : part.dataset.same === next.dataset.same;
-    if (isSame) continue;
-    sources.set(part.id, next.innerHTML);
-    const open = [...part.querySelectorAll("details")].map((each) => each.open);
-    const scrolled = [...part.querySelectorAll(".scroll")].map((each) => [each.scrollLeft, each.scrollTop]);
-    const focusable = "a,button,summary,[tabindex]";
-    const place = [...part.querySelectorAll(focusable)].indexOf(document.activeElement);
-    for (const name of part.getAttributeNames()) if (!next.hasAttribute(name)) part.removeAttribute(name);
-    for (const name of next.getAttributeNames()) part.setAttribute(name, next.getAttribute(name));
-    part.replaceChildren(...document.importNode(next, true).childNodes);
-    part.querySelectorAll("details").forEach((each, index) => {
-      if (index < open.length) each.open = open[index];
-    });
-    part.querySelectorAll(".scroll").forEach((each, index) => {
-      if (index < scrolled.length) [each.scrollLeft, each.scrollTop] = scrolled[index];
-    });
-    if (place >= 0) part.querySelectorAll(focusable)[place]?.focus({ preventScroll: true });
+    if (next) morph(part, next);
   }
+  if (fresh.title) document.title = fresh.title;
+  if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
+  document.dispatchEvent(new Event("patched"));
 }

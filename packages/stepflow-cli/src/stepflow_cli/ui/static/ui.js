@@ -1,6 +1,13 @@
 // Keeps an open page as it is on the server. Pages can be read without it.
 
+// First, because it remembers the page as the server has sent it.
 import { follow } from "./follow.js";
-import "./editor.js";
+import "./copy.js";
+import "./keys.js";
+import { showRuns } from "./list.js";
+import "./times.js";
 
-if (document.body.dataset.live) follow(document.body.dataset.live);
+document.documentElement.dataset.scripted = "";
+addEventListener("progress", ({ detail }) => detail.runs && showRuns(detail.runs));
+const { live } = document.body.dataset;
+if (live) follow(live, (detail) => dispatchEvent(new CustomEvent("progress", { detail })));

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -13,9 +13,11 @@ from starlette.responses import RedirectResponse, Response
 from ..site import Site, site_of
 
 if TYPE_CHECKING:
-    from stepflow_client import StepflowClientError
+    from stepflow_client import RunDetails
 
 _MOST_RERUNS = 50
+_MOST_RUNS = 200
+"""Maximum number of runs whose state is shown."""
 
 
 async def cancel(request: Request) -> Response:
@@ -25,52 +27,44 @@ async def cancel(request: Request) -> Response:
     return RedirectResponse(f"/runs/{run_id}", status_code=303)
 
 
-@dataclass
-class _Rerun:
-    """A rerun in the background."""
+@dataclass(frozen=True)
+class Rerun:
+    """A rerun that consists of any number of runs but one."""
 
     run_id: str
-    task: asyncio.Task[None] | None = None
-    run_ids: list[str] = field(default_factory=list)
-    error: StepflowClientError | None = None
-    is_done: bool = False
+    run_ids: Sequence[str]
+
+    async def runs(self, site: Site) -> list[RunDetails]:
+        """Return the runs."""
+        return [await site.client.get_run(each) for each in self.run_ids[:_MOST_RUNS]]
 
 
 async def rerun(request: Request) -> Response:
     """Run the failed parts of a run again; the outputs of completed steps are kept."""
     site, run_id = site_of(request), request.path_params["run_id"]
+    handles = await site.client.start_rerun(run_id, failed=True)
+    return shown_rerun(site, run_id, [each.run_id for each in handles])
+
+
+def shown_rerun(site: Site, run_id: str, run_ids: Sequence[str]) -> Response:
+    """Redirect to the run of a rerun, or to the list of its runs."""
+    if len(run_ids) == 1:
+        return RedirectResponse(f"/runs/{run_ids[0]}", status_code=303)
     key = secrets.token_urlsafe(8)
-    again = site.reruns[key] = _Rerun(run_id)
-    again.task = asyncio.create_task(_run_again(site, again))
+    site.reruns[key] = Rerun(run_id, run_ids)
     if len(site.reruns) > _MOST_RERUNS:
-        oldest = next(iter(site.reruns.values()))
-        if oldest.is_done:
-            del site.reruns[next(iter(site.reruns))]
-    # Most errors occur immediately.
-    await asyncio.wait([again.task], timeout=0.5)
+        del site.reruns[next(iter(site.reruns))]
     return RedirectResponse(f"/reruns/{key}", status_code=303)
 
 
-async def _run_again(site: Site, again: _Rerun) -> None:
-    from stepflow_client import StepflowClientError
-
-    try:
-        again.run_ids = (await site.client.rerun(again.run_id, failed=True)).run_ids
-    except StepflowClientError as error:
-        again.error = error
-    finally:
-        again.is_done = True
-
-
 async def rerun_page(request: Request) -> Response:
-    """Show the state of a rerun, or redirect to its run if there is one."""
+    """Show the runs of a rerun."""
     from stepflow_client import NotFoundError
 
-    site = site_of(request)
-    again = site.reruns.get(request.path_params["key"])
+    site, key = site_of(request), request.path_params["key"]
+    again = site.reruns.get(key)
     if again is None:
         raise NotFoundError("no run was run again under this address", status_code=404)
-    if len(again.run_ids) == 1:
-        return RedirectResponse(f"/runs/{again.run_ids[0]}", status_code=303)
-    live = "" if again.is_done else f"/live/reruns/{request.path_params['key']}"
-    return site.page(request, "rerun", again=again, live=live)
+    runs = await again.runs(site)
+    live = "" if all(run.is_finished for run in runs) else f"/live/reruns/{key}"
+    return site.page(request, "rerun", again=again, runs=runs, live=live)

@@ -3,34 +3,47 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..listing import PAGE
 from ..pictures import picture_of, timeline_of
 from ..reports import MOST_DRAWN_ITEMS, flow_of, given_of, report_of, steps_of
 from ..site import Site
-from .runs import PAGE, number_of
+from ..states import STATES, changes, merged_codes
+from .runs import number_of, numbers_of
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, RunItem
+    from stepflow_client._rules.failure_groups import FailureGroup
+    from stepflow_client._rules.step_times import ItemTime
+    from stepflow_client.drawing import RunReport
+
+_CATCH_UP_SECONDS = 0.5
+"""The events of thousands of items take seconds: the page is shown before, and completes itself."""
+_MOST_GROUPS = 20
 
 
-async def show_batch(request: Request, site: Site, run: RunDetails, items: list[RunItem]) -> Response:
+async def show_batch(request: Request, site: Site, run: RunDetails, items: Sequence[RunItem]) -> Response:
     """Return the page of a run with any number of items but one."""
+    live = await site.followers.live_path(run, _CATCH_UP_SECONDS)
+    follower = await site.followers.of(run.run_id)
+    codes = merged_codes(items, follower.codes())
     stored = await flow_of(site, run)
-    counts = Counter(item.status.value for item in items)
-    wanted = request.query_params.get("status", "")
-    number = number_of(request, "page")
-    places = [place for place, item in enumerate(items) if not wanted or item.status.value == wanted]
     steps = await steps_of(site, run) if len(items) <= MOST_DRAWN_ITEMS else []
-    shown = [items[place] for place in places[(number - 1) * PAGE : number * PAGE]]
-    report = await report_of(site, run, shown, steps, stored)
+    report = await report_of(site, run, list(items), steps, stored)
+    groups = _groups_of(report)
+    chosen = _chosen(request, codes, groups)
+    number = number_of(request, "page")
     given = await given_of(site, run, stored)
-    report = replace(report, given=given) if len(items) <= MOST_DRAWN_ITEMS else report
+    report = replace(report, given=given) if steps else report
+    progress, times = follower.progress(), follower.item_times()
     return site.page(
         request,
         "batch",
@@ -38,16 +51,75 @@ async def show_batch(request: Request, site: Site, run: RunDetails, items: list[
         total=len(items),
         given=given,
         inputs=given.inputs if given.inputs is not None and len(given.inputs) == len(items) else None,
-        items=report.items,
-        counts=counts.most_common(),
-        wanted=wanted,
+        items=[report.items[place] for place in chosen.places[(number - 1) * PAGE : number * PAGE]],
+        codes=codes,
+        states=STATES,
+        changes=changes(b"", codes),
+        counts=_counts_of(codes, is_finished=run.is_finished),
+        progress=numbers_of(progress) if progress is not None else None,
+        has_events=(await site.client.server_info()).capabilities.get("events"),
+        groups=groups[:_MOST_GROUPS],
+        group_count=len(groups),
+        seconds={each.index: each.seconds for each in times},
+        durations=_durations_of(times) if run.is_finished else "",
+        children=_failed_children(report) if steps else {},
+        chosen=chosen,
         number=number,
-        found=len(places),
-        pages=max(1, -(-len(places) // PAGE)),
-        has_steps=len(items) <= MOST_DRAWN_ITEMS,
-        # The colours are those of all items, not only of the shown ones.
-        picture=await run_in_threadpool(picture_of, replace(report, items=list(items)) if steps else report),
+        pages=max(1, -(-len(chosen.places) // PAGE)),
+        has_steps=bool(steps),
+        # Without steps, no item says which of them are coloured.
+        picture=await run_in_threadpool(picture_of, report if steps else replace(report, items=[])),
         timeline=await run_in_threadpool(timeline_of, report) if len(items) <= PAGE else "",
         can_rerun=run.is_finished and run.status.value in ("failed", "cancelled", "recovery_failed"),
-        live="" if run.is_finished else f"/live/runs/{run.run_id}",
+        live=live,
     )
+
+
+def _counts_of(codes: bytes, *, is_finished: bool) -> list[tuple[str, int]]:
+    """Return the number of items in each state; while they change, of those that may come too."""
+    counts = Counter(codes)
+    may_come = () if is_finished else STATES[:-1]
+    return [(state, counts[code]) for code, state in enumerate(STATES) if counts[code] or state in may_come]
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The items that the table shows."""
+
+    places: list[int]
+    status: str = ""
+    group: str = ""
+
+    @property
+    def query(self) -> dict[str, Any]:
+        """What to keep in the links to other pages of the table."""
+        return {"status": self.status, "group": self.group}
+
+
+def _chosen(request: Request, codes: bytes, groups: list[FailureGroup]) -> _Chosen:
+    status, key = request.query_params.get("status", ""), request.query_params.get("group", "")
+    if key:
+        return _Chosen(next((group.indexes for group in groups if group.key == key), []), group=key)
+    if status:
+        return _Chosen([place for place, code in enumerate(codes) if STATES[code] == status], status)
+    return _Chosen(list(range(len(codes))))
+
+
+def _groups_of(report: RunReport) -> list[FailureGroup]:
+    from stepflow_client._rules.failure_groups import failure_groups
+
+    return failure_groups(report.items)
+
+
+def _durations_of(times: Sequence[ItemTime]) -> str:
+    from stepflow_client.drawing.report_page import latency
+
+    # `latency` has only numbers.
+    return Markup(latency(times))  # noqa: S704
+
+
+def _failed_children(report: RunReport) -> dict[int, int]:
+    """Return how many items of sub-runs failed, by the index of the item whose steps have started them."""
+    return {
+        index: sum(len(step.failed_children) for step in account.steps) for index, account in report.accounts.items()
+    }

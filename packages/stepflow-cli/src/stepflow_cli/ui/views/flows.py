@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..forms import Field, fields_of, filled
+from ..field_texts import json_text
+from ..flow_list import flow_list
+from ..forms import Field, fields_of, filled, showing
 from ..pictures import flow_lines, flow_picture
 from ..site import Site, site_of
 
 if TYPE_CHECKING:
-    from stepflow_client import RunDetails, StoredFlow
+    from stepflow_client import StoredFlow
 
-_MOST_RUNS = 500
 _MOST_COMPONENTS = 200
 
 
 async def flows_page(request: Request) -> Response:
-    """Show the flows of the newest runs."""
+    """Show the flows with their last runs, those that steps run apart, and files that have not run."""
     site = site_of(request)
-    runs = (await site.client.list_runs(limit=_MOST_RUNS)).runs
-    flows: dict[str, list[RunDetails]] = {}
-    for run in runs:
-        flows.setdefault(run.flow_name or run.flow_id, []).append(run)
-    return site.page(request, "flows", flows=list(flows.items()), most=_MOST_RUNS, is_cut=len(runs) == _MOST_RUNS)
+    wanted = request.query_params.get("q", "").strip()
+    listed = await flow_list(site, wanted)
+    return site.page(request, "flows", listed=listed, wanted=wanted, has_folder=site.flows is not None)
 
 
 async def flow_page(request: Request) -> Response:
     """Show a flow, and the form that starts it."""
     site = site_of(request)
-    stored = await site.client.get_flow(request.path_params["flow_id"])
+    stored = await site.in_order(await site.client.get_flow(request.path_params["flow_id"]))
     again = request.query_params.get("again", "")
     if again:
         return await _show_again(request, site, stored, again)
@@ -73,11 +71,9 @@ async def show_flow(request: Request, site: Site, stored: StoredFlow, status: in
     """
     inputs, variables = form_of(stored)
     given = values.pop("input", None)
-    if isinstance(given, dict):
-        inputs = [filled(each, given[each.key]) if each.key in given else each for each in inputs]
-    elif given is not None:
+    if given is not None:
         # Values that fields cannot show are shown as JSON.
-        inputs = []
+        inputs = showing(inputs, given)
     shown = stored.without_secrets().flow
     return site.page(
         request,
@@ -90,7 +86,7 @@ async def show_flow(request: Request, site: Site, stored: StoredFlow, status: in
         **{
             "inputs": inputs,
             "variables": variables,
-            "raw": "" if given is None else json.dumps(given, ensure_ascii=False, indent=2),
+            "raw": json_text(given),
             "again": "",
             "is_known": False,
             "hidden": [],

@@ -1,87 +1,138 @@
-"""A run with one item, an item of a batch, and the flow of a run."""
+"""The screen of a run with one item, or of an item of a batch; and the flow of a run."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..pictures import flow_lines, picture_of, timeline_of
-from ..reports import MOST_DRAWN_ITEMS, MOST_STEPS, account_of, durations_of, flow_of, given_of, report_of, steps_of
+from ..attempts import attempts_of
+from ..item_urls import ItemUrls
+from ..pictures import flow_lines, item_picture, timeline_of
+from ..relations import creator_url
+from ..reports import ItemReport, flow_of, read_item
 from ..site import Site, site_of
+from ..steps import SelectedStep, default_step, rows_of, selected_step
 from .batches import show_batch
 
 if TYPE_CHECKING:
-    from stepflow_client import RunDetails, RunItem
+    from stepflow_client import RunDetails
+
+_MOST_RERUNS = 20
+_MARKS = {"completed": "✓", "failed": "✗", "recovery_failed": "✗", "running": "▶", "cancelled": "■"}
 
 
 async def run_page(request: Request) -> Response:
-    """Show a run: of one item with its graph, timeline and steps; of a batch with its items."""
+    """Show a run: of one item with its graph, timeline and selected step; of a batch with its items."""
     site = site_of(request)
-    run = await site.client.get_run(request.path_params["run_id"])
-    items = list(await site.client.get_run_items(run.run_id))
-    if len(items) != 1:
-        return await show_batch(request, site, run, items)
-    return await _show_run(request, site, run, items)
-
-
-async def _show_run(request: Request, site: Site, run: RunDetails, items: list[RunItem]) -> Response:
-    stored = await flow_of(site, run)
-    report = await report_of(site, run, items, await steps_of(site, run), stored)
-    given = await given_of(site, run, stored)
-    report = replace(report, given=given)
-    return site.page(
-        request,
-        "run",
-        run=run,
-        given=given,
-        item=report.items[0],
-        steps=report.steps[:MOST_STEPS],
-        times=durations_of(report),
-        account=account_of(report),
-        picture=await run_in_threadpool(picture_of, report),
-        timeline=await run_in_threadpool(timeline_of, report),
-        can_rerun=run.is_finished and run.status.value in ("failed", "cancelled", "recovery_failed"),
-        live="" if run.is_finished else f"/live/runs/{run.run_id}",
-    )
+    run = await site.run(request.path_params["run_id"])
+    if run.items.total != 1:
+        items = list(await site.client.get_run_items(run.run_id))
+        if len(items) != 1:
+            return await show_batch(request, site, run, items)
+    return await _show(request, site, run, 0)
 
 
 async def item_page(request: Request) -> Response:
-    """Show one item of a run: its steps with their outputs, and its error."""
-    from stepflow_client import NotFoundError
-
+    """Show one item of a run."""
     site = site_of(request)
-    run = await site.client.get_run(request.path_params["run_id"])
-    items = list(await site.client.get_run_items(run.run_id))
-    index = request.path_params["index"]
-    if index >= len(items):
-        raise NotFoundError(f"run {run.run_id} has no item {index}", status_code=404)
-    stored = await flow_of(site, run)
-    steps = await steps_of(site, run, index)
-    report = await report_of(site, run, [items[index]], steps, stored, is_timed=len(items) <= MOST_DRAWN_ITEMS)
-    given = await given_of(site, run, stored)
-    report, inputs = replace(report, given=given), given.inputs
-    return site.page(
-        request,
-        "item",
-        run=run,
-        item=report.items[0],
-        total=len(items),
-        inputs=inputs if inputs is not None and len(inputs) == len(items) else None,
-        steps=report.steps[:MOST_STEPS],
-        times={each.step_id: each for each in report.times if each.item_index == index and report.was_run(each)},
-        account=account_of(report),
-        picture=await run_in_threadpool(picture_of, report),
-        live="" if run.is_finished else f"/live/runs/{run.run_id}",
-    )
+    run = await site.run(request.path_params["run_id"])
+    return await _show(request, site, run, request.path_params["index"])
+
+
+async def step_page(request: Request) -> Response:
+    """Show an item with a step in the panel."""
+    site = site_of(request)
+    run = await site.run(request.path_params["run_id"])
+    return await _show(request, site, run, item_of(request), request.path_params["step"])
 
 
 async def run_flow_page(request: Request) -> Response:
     """Show the flow of a run with line numbers."""
     site = site_of(request)
-    run = await site.client.get_run(request.path_params["run_id"])
+    run = await site.run(request.path_params["run_id"])
     stored = (await site.client.get_run_flow(run.run_id)).without_secrets()
     return site.page(request, "run_flow", run=run, lines=flow_lines(stored.flow))
+
+
+def item_of(request: Request) -> int:
+    """Return the item that the URL names; the first one by default."""
+    text = request.query_params.get("item", "")
+    return int(text) if text.isdecimal() and len(text) < 8 else 0
+
+
+async def found_item(site: Site, run: RunDetails, index: int) -> ItemReport:
+    """Return an item of a run.
+
+    Raises:
+        NotFoundError: If the run has no such item.
+    """
+    from stepflow_client import NotFoundError
+
+    found = await read_item(site, run, index, await flow_of(site, run))
+    if found is None:
+        raise NotFoundError(f"run {run.run_id} has no item {index}", status_code=404)
+    return found
+
+
+async def _show(request: Request, site: Site, run: RunDetails, index: int, step_id: str | None = None) -> Response:
+    live = await site.followers.live_path(run)
+    found = await found_item(site, run, index)
+    urls = ItemUrls(run.run_id, index, found.total != 1, shows_all=request.query_params.get("show") == "all")
+    if step_id is None and request.query_params.get("panel") != "run":
+        step_id = default_step(found)
+    step = _selected(found, step_id)
+    panel = _panel_values(found, urls, step)
+    if request.query_params.get("part") == "panel":
+        # Whoever selects another step has the rest of the page.
+        return site.page(request, "panel", **panel)
+    rows, more_rows = rows_of(found, step_id, shows_all=urls.shows_all)
+    shown = {row.account.step_id for row in rows}
+    return site.page(
+        request,
+        "run",
+        **panel,
+        rows=rows,
+        more_rows=more_rows,
+        picture=await run_in_threadpool(item_picture, found.report, urls, step_id),
+        timeline=await run_in_threadpool(timeline_of, found.report, urls, shown, step_id),
+        attempts=await attempts_of(site, run.run_id, index, found.total, panel["status_of_item"]),
+        creator=await creator_url(site, run),
+        reruns=[entry.run_id for entry in site.reruns_of(run.run_id, _MOST_RERUNS)],
+        can_rerun=run.is_finished and run.status.value in ("failed", "cancelled", "recovery_failed"),
+        live=live and (f"{live}?item={index}" if urls.is_batch else live),
+    )
+
+
+def _selected(found: ItemReport, step_id: str | None) -> SelectedStep | None:
+    from stepflow_client import NotFoundError
+
+    if step_id is None:
+        return None
+    step = selected_step(found, step_id)
+    if step is None:
+        raise NotFoundError(f"the run has no step {step_id!r}", status_code=404)
+    return step
+
+
+def _panel_values(found: ItemReport, urls: ItemUrls, step: SelectedStep | None) -> dict[str, Any]:
+    run, item, given = found.report.run, found.item, found.report.given
+    inputs = given.inputs if given is not None else None
+    status = item.status.value if found.total != 1 and item.status.is_finished else run.status.value
+    return {
+        "run": run,
+        "item": item,
+        "status_of_item": status,
+        "shape": _MARKS.get(status, ""),
+        "total": found.total,
+        "urls": urls,
+        "given": given,
+        "input": inputs[item.index] if inputs is not None and item.index < len(inputs) else None,
+        "is_input_known": inputs is not None and item.index < len(inputs),
+        "account": found.account,
+        "sub_runs": found.sub_runs,
+        "lines": found.lines,
+        "step": step,
+    }

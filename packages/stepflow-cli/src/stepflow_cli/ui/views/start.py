@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from ..forms import FormError, text_value, value_of
+from ..field_texts import text_value
+from ..forms import FormError, refilled, value_of
 from ..security import form_fields
 from ..site import site_of
 from .flows import form_of, show_flow
@@ -22,9 +24,10 @@ _MOST_FINDINGS = 50
 async def start(request: Request) -> Response:
     """Start a flow with the values that were filled in."""
     from stepflow_client import StepflowClientError
+    from stepflow_client.flows.needs import check_inputs
 
     site, form = site_of(request), form_fields(request)
-    stored = await site.client.get_flow(request.path_params["flow_id"])
+    stored = await site.in_order(await site.client.get_flow(request.path_params["flow_id"]))
     inputs, variables = form_of(stored)
     is_raw = form.get("mode") == "raw" or not inputs
     sent = {"raw": form.get("raw", ""), "is_batch": bool(form.get("batch"))}
@@ -40,6 +43,7 @@ async def start(request: Request) -> Response:
         # A list is a single input.
         given = [given]
     try:
+        check_inputs(stored.flow, given if isinstance(given, list) else [given])
         values = value_of(variables, form)
         earlier = form.get("overrides_of", "")
         overrides = (await site.arguments(earlier)).overrides if earlier else None
@@ -53,18 +57,17 @@ async def start(request: Request) -> Response:
 
 
 def _refilled(stored: StoredFlow, form: Mapping[str, str]) -> dict[str, Any]:
-    from dataclasses import replace
-
     inputs, variables = form_of(stored)
-    return {
-        name: [replace(each, value="" if each.kind == "secret" else form.get(each.name, "")) for each in fields]
-        for name, fields in (("inputs", inputs), ("variables", variables))
-    }
+    return {"inputs": refilled(inputs, form), "variables": refilled(variables, form)}
 
 
 async def new_page(request: Request) -> Response:
-    """Show the form for a flow's text."""
-    return site_of(request).page(request, "new", text="", findings=[], wrong="")
+    """Show the form for a flow's text, with that of a file of the folder."""
+    site, text = site_of(request), ""
+    if site.flows is not None and "file" in request.query_params:
+        file = await run_in_threadpool(site.flows.named, request.query_params["file"])
+        text = file.path.read_text("utf-8-sig", "replace") if file is not None else ""
+    return site.page(request, "new", text=text, findings=[], wrong="")
 
 
 async def store(request: Request) -> Response:

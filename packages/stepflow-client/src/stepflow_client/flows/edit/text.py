@@ -14,7 +14,7 @@ from ..source import Key, Node, read_tree
 
 __all__ = [
     "Edit", "NotEditableError", "addition", "apply", "block_key", "block_keys", "block_text", "changed_file",
-    "flow_text", "json_text", "line_end", "newline_of", "one_line", "plain_text",
+    "flow_text", "json_indent", "json_text", "line_end", "newline_of", "one_line", "plain_text",
 ]  # fmt: skip
 
 _PLAIN = re.compile(r"(?!0[xob][\da-f_]*$|[\d._-]+(?:e[+-]?\d+)?$)[$/\w][\w$/.-]*", re.IGNORECASE)
@@ -140,9 +140,13 @@ def flow_text(text: str, key: Key, value: Any, newline: str, *, one_line: bool =
     before = text[text.rfind("\n", 0, key.start) + 1 : key.start]
     if one_line or before.strip():
         return json_text(value)
+    return (newline + before).join(json_text(value, json_indent(text)).split("\n"))
+
+
+def json_indent(text: str) -> str:
+    """Return the indentation of a JSON text, or of a YAML text with values in brackets."""
     step = re.search(r"\n( +|\t+)\S", text)
-    lines = json_text(value, step[1] if step else "  ").split("\n")
-    return (newline + before).join(lines)
+    return step[1] if step else "  "
 
 
 def block_text(value: Any, indent: int, newline: str) -> str:

@@ -1,0 +1,228 @@
+"""A change to a run: the form that describes it, and the arguments of the rerun that makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from .field_texts import json_text, text_value
+from .forms import Field, FormError, emptied, filled, refilled, showing, texts_of, value_of
+
+if TYPE_CHECKING:
+    from stepflow_client import RunArguments, RunDetails, StoredFlow
+    from stepflow_client._rules.failure_groups import FailureGroup
+
+ALL, FAILED, FROM = "all", "failed", "from:"
+"""What to execute: everything, what did not complete, or a step (`from:ID`) and those that read it."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a change is made to: an item of a run, or a group of its failed items."""
+
+    run: RunDetails
+    stored: StoredFlow
+    given: RunArguments
+    """The arguments of the run. They may contain secrets."""
+    shown: RunArguments
+    """The same without known secrets."""
+    fields: tuple[list[Field], list[Field]]
+    """The fields of the flow's input and variables."""
+    total: int
+    index: int
+    """The item whose input is shown."""
+    group: FailureGroup | None = None
+    step: str = ""
+    """The step whose input can be changed."""
+
+    @property
+    def indexes(self) -> list[int]:
+        """The items that the change is for."""
+        return [self.index] if self.group is None else self.group.indexes
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """The query that leads to this subject."""
+        if self.group is not None:
+            return {"group": self.group.key, "step": self.step}
+        return {"item": self.index if self.total > 1 else None, "step": self.step}
+
+    @cached_property
+    def input(self) -> Any:
+        """The input of the item as it is shown; None if it is not known."""
+        return None if self.shown.inputs is None else self.shown.inputs[self.index]
+
+    @cached_property
+    def steps(self) -> dict[str, Any]:
+        """The steps of the flow by id, with the overrides of the run."""
+        from stepflow_client.flows.account import flow_with
+        from stepflow_client.flows.graph import steps_by_id
+
+        return dict(steps_by_id(flow_with(self.stored.flow, self.given.overrides)))
+
+    @property
+    def step_input(self) -> Any:
+        """The input of the step as it is written: with its expressions."""
+        return self.steps[self.step].get("input") if self.step in self.steps else None
+
+
+@dataclass(frozen=True)
+class ChangeForm:
+    """The form of a change."""
+
+    inputs: list[Field]
+    """The fields of the input; empty if it is edited as JSON."""
+    variables: list[Field]
+    raw: str
+    step_text: str
+    overrides: str = ""
+    start: str = ALL
+    errors: Mapping[str, str] = field(default_factory=dict)
+    """What is wrong with the texts, by name: `input`, `step`, `overrides`."""
+
+
+def form_of_run(subject: Subject) -> ChangeForm:
+    """Return the form filled with what the run was started with."""
+    inputs, variables = subject.fields
+    known = subject.shown.variables or {}
+    secret = {name for name in known if f"variables.{name}" in subject.shown.hidden}
+    start = f"{FROM}{subject.step}" if subject.step else ALL if subject.total == 1 else FAILED
+    return ChangeForm(
+        inputs=showing(inputs, subject.input) if subject.shown.inputs is not None else list(map(emptied, inputs)),
+        variables=[
+            filled(each, known[each.key]) if each.key in known and each.key not in secret else emptied(each)
+            for each in variables
+        ],
+        raw=json_text(subject.input),
+        step_text=json_text(subject.step_input),
+        start=start,
+    )
+
+
+def form_of_sent(subject: Subject, form: Mapping[str, str]) -> ChangeForm:
+    """Return the form filled with what was sent, without secrets."""
+    inputs, variables = subject.fields
+    return ChangeForm(
+        inputs=[] if form.get("mode") == "raw" else refilled(inputs, form),
+        variables=refilled(variables, form),
+        raw=form.get("raw", ""),
+        step_text=form.get("step_input", ""),
+        overrides=form.get("overrides", ""),
+        start=form.get("start", ALL),
+    )
+
+
+class ChangeError(ValueError):
+    """A change that cannot be made.
+
+    Args:
+        message: What is wrong.
+        form: The form, with the errors at its fields.
+    """
+
+    def __init__(self, message: str, form: ChangeForm) -> None:
+        """Store the form."""
+        super().__init__(message)
+        self.form = form
+
+
+def rerun_arguments(subject: Subject, form: Mapping[str, str]) -> dict[str, Any]:
+    """Return the arguments for `rerun` that make a change, for the items of the subject.
+
+    Raises:
+        ChangeError: If a value is wrong.
+    """
+    from stepflow_client import InvalidArgumentError
+    from stepflow_client.flows.needs import check_inputs
+
+    shown = form_of_sent(subject, form)
+    arguments: dict[str, Any] = {"items": subject.indexes}
+    start = form.get("start", ALL)
+    if start == FAILED:
+        arguments["failed"] = True
+    elif start.startswith(FROM):
+        arguments["from_step"] = start.removeprefix(FROM)
+    try:
+        inputs = _inputs(subject, form)
+        if inputs is not None:
+            if inputs is not subject.given.inputs:
+                check_inputs(subject.stored.flow, [inputs[index] for index in subject.indexes])
+            arguments["input"] = inputs
+    except FormError as error:
+        raise ChangeError(str(error), replace(shown, inputs=error.fields)) from None
+    except (ValueError, InvalidArgumentError) as error:
+        raise ChangeError(f"input: {error}", replace(shown, errors={"input": str(error)})) from None
+    try:
+        arguments["variables"] = _variables(subject, form) or None
+    except FormError as error:
+        raise ChangeError(str(error), replace(shown, variables=error.fields)) from None
+    overrides: list[Any] = []
+    for name, read in (("overrides", _overrides), ("step", _step_override)):
+        try:
+            overrides += read(subject, form)
+        except ValueError as error:
+            raise ChangeError(f"{name}: {error}", replace(shown, errors={name: str(error)})) from None
+    return {**arguments, "overrides": overrides or None}
+
+
+def _inputs(subject: Subject, form: Mapping[str, str]) -> list[Any] | None:
+    """Return the inputs of all items, with the change; None if they are not known and none was entered."""
+    known, fields = subject.given.inputs, subject.fields[0]
+    entered = _entered(fields, form)
+    if known is None:
+        return None if entered is None else [entered] * subject.total
+    if entered == subject.input:
+        return known
+    _refuse_hidden(entered)
+    if subject.group is None:
+        return [entered if index == subject.index else each for index, each in enumerate(known)]
+    from stepflow_client._data.merge_patch import merge_patch, merged
+
+    # The items have different inputs: only what was changed in the shown one changes in all of them.
+    patch = merge_patch(subject.input, entered)
+    return [merged(each, patch) if index in subject.indexes else each for index, each in enumerate(known)]
+
+
+def _entered(fields: Sequence[Field], form: Mapping[str, str]) -> Any:
+    """Return the input in the form; None if none was entered."""
+    if form.get("mode") == "raw" or not fields:
+        return text_value(form.get("raw", ""))
+    return value_of(fields, form) if any(form.get(name) for name in texts_of(fields)) else None
+
+
+def _refuse_hidden(value: Any) -> None:
+    from stepflow_client._data.secrets import is_hidden
+
+    if is_hidden(value):
+        raise ValueError("*** stands for a secret value: write the value itself")
+
+
+def _variables(subject: Subject, form: Mapping[str, str]) -> dict[str, Any]:
+    """Return the variables that differ from those of the run: the others are taken over."""
+    known = subject.given.variables or {}
+    fields = [replace(each, required=False) for each in subject.fields[1]]
+    entered = value_of(fields, form)
+    return {name: value for name, value in entered.items() if name not in known or known[name] != value}
+
+
+def _overrides(subject: Subject, form: Mapping[str, str]) -> list[Any]:
+    value = text_value(form.get("overrides", ""))
+    if value is None:
+        return []
+    if not isinstance(value, dict):
+        raise ValueError("they are a mapping from step id to what changes")
+    return [value]
+
+
+def _step_override(subject: Subject, form: Mapping[str, str]) -> list[Any]:
+    from stepflow_client._data.merge_patch import merge_patch
+
+    if subject.step not in subject.steps:
+        return []
+    before, after = subject.step_input, text_value(form.get("step_input", ""))
+    if before == after:
+        return []
+    _refuse_hidden(after)
+    return [{subject.step: {"input": merge_patch(before, after)}}]

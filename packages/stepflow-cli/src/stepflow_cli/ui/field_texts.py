@@ -1,0 +1,197 @@
+"""The texts in the fields of forms: how values are shown, read, limited and explained."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+FORMATS = ("date", "date-time", "email", "uri")
+"""The formats that have a kind of field of their own."""
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_LOCAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?")
+_ATTRIBUTES = {
+    "number": {"minimum": "min", "maximum": "max"},
+    "integer": {"minimum": "min", "maximum": "max"},
+    "text": {"minLength": "minlength", "maxLength": "maxlength"},
+}
+_ATTRIBUTES |= dict.fromkeys(("long", "email", "uri"), _ATTRIBUTES["text"])
+
+
+def text_of(value: Any) -> str:
+    """Return a text of a schema; empty if it is something else."""
+    return value if isinstance(value, str) else ""
+
+
+def attributes_of(schema: Mapping[str, Any], kind: str) -> dict[str, str]:
+    """Return the HTML attributes for the limits in a schema, so that browsers check them too."""
+    names = _ATTRIBUTES.get(kind, {})
+    return {names[name]: str(schema[name]) for name in names if _is_number(schema.get(name))}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def input_type(kind: str, text: str) -> str:
+    """Return the type of the HTML input for a text."""
+    if kind == "date":
+        return "date" if not text or _DATE.fullmatch(text) else "text"
+    if kind == "date-time":
+        # An offset has no place in such an input.
+        return "datetime-local" if not text or _LOCAL.fullmatch(text) else "text"
+    return {"email": "email", "uri": "url"}.get(kind, "text")
+
+
+def hint_of(schema: Mapping[str, Any], kind: str) -> str:
+    """Return what a schema wants of a value, in words, and its first example."""
+    parts = [
+        _range(schema, "minLength", "maxLength", " characters"),
+        _range(schema, "minItems", "maxItems", " elements"),
+        _range(schema, "minimum", "maximum", ""),
+        _limit(schema, "exclusiveMinimum", "more than "),
+        _limit(schema, "exclusiveMaximum", "less than "),
+        _limit(schema, "multipleOf", "a multiple of "),
+    ]
+    pattern, shape, examples = (schema.get(name) for name in ("pattern", "format", "examples"))
+    parts += [f"matching {pattern}"] if isinstance(pattern, str) else []
+    parts += [f"format {shape}"] if isinstance(shape, str) and shape != kind else []
+    parts += ["UTC"] if kind == "date-time" else []
+    if isinstance(examples, list) and examples:
+        parts.append(f"for example {examples[0] if isinstance(examples[0], str) else _json_text(examples[0])}")
+    return "; ".join(part for part in parts if part)
+
+
+def _range(schema: Mapping[str, Any], least: str, most: str, unit: str) -> str:
+    low, high = (schema[name] if _is_number(schema.get(name)) else None for name in (least, most))
+    if low is not None and high is not None:
+        return f"{low} to {high}{unit}"
+    if low is not None:
+        return f"at least {low}{unit}"
+    return "" if high is None else f"at most {high}{unit}"
+
+
+def _limit(schema: Mapping[str, Any], name: str, words: str) -> str:
+    return f"{words}{schema[name]}" if _is_number(schema.get(name)) else ""
+
+
+def _json_text(value: Any, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def shown_text(kind: str, value: Any) -> str | None:
+    """Return the text that shows a value in a field; None if the field cannot show it."""
+    if kind in ("text", "long", *FORMATS):
+        if not isinstance(value, str):
+            return None
+        return value.removesuffix("Z") if kind == "date-time" and _LOCAL.fullmatch(value.removesuffix("Z")) else value
+    if kind == "boolean" and not isinstance(value, bool):
+        return None
+    return _json_text(value, 2 if kind in ("json", "list") else None)
+
+
+def read_text(kind: str, text: str) -> Any:
+    """Return the value of the text in a field.
+
+    Raises:
+        ValueError: If it is none of this kind.
+    """
+    if kind in ("text", "long", "secret"):
+        return text
+    if kind in FORMATS:
+        return _READERS[kind](text.strip())
+    value = json_value(text)
+    if kind == "integer" and not (_is_number(value) and value == int(value)):
+        raise ValueError("is not an integer")
+    if kind == "number" and not _is_number(value):
+        raise ValueError("is not a number")
+    if kind == "boolean" and not isinstance(value, bool):
+        raise ValueError("is neither true nor false")
+    if kind == "list" and not isinstance(value, list):
+        raise ValueError("is not a list")
+    return value
+
+
+def _date(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise ValueError("is not a date, such as 2026-01-31") from None
+
+
+def _date_time(text: str) -> str:
+    whole = f"{text}{':00' if text.count(':') == 1 else ''}Z" if _LOCAL.fullmatch(text) else text
+    try:
+        if datetime.fromisoformat(whole).astimezone(UTC) and "T" in whole.upper():
+            return whole
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError("is not a date and time, such as 2026-01-31T12:00:00Z")
+
+
+def _email(text: str) -> str:
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
+        raise ValueError("is not an email address")
+    return text
+
+
+def _uri(text: str) -> str:
+    try:
+        is_uri = bool(urlsplit(text).scheme) and not re.search(r"\s", text)
+    except ValueError:
+        is_uri = False
+    if not is_uri:
+        raise ValueError("is not a URI, such as https://example.org/")
+    return text
+
+
+_READERS = {"date": _date, "date-time": _date_time, "email": _email, "uri": _uri}
+
+
+def json_text(value: Any) -> str:
+    """Return a value as JSON to edit: nothing in it is invisible. Empty for null."""
+    from stepflow_client.flows.edit.text import json_text as written
+
+    return "" if value is None else written(value, "  ")
+
+
+def json_value(text: str) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        ValueError: If it is not JSON.
+    """
+    from stepflow_client import FlowFileError
+    from stepflow_client.flows.file import parse_json
+
+    try:
+        return parse_json(text, "the value")
+    except FlowFileError as error:
+        raise ValueError(error.message.removeprefix("the value ")) from None
+
+
+def text_value(text: str) -> Any:
+    """Return the JSON or YAML value of a text; empty text is null.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    from stepflow_client import FlowFileError
+    from stepflow_client.flows.file import parse_yaml
+
+    if not text.strip():
+        return None
+    if text.lstrip()[0] in '{["':
+        try:
+            return json_value(text)
+        except ValueError as error:
+            failure = error
+    else:
+        failure = None
+    try:
+        return parse_yaml(text, "the text")
+    except FlowFileError as error:
+        raise failure or ValueError(error.message) from None

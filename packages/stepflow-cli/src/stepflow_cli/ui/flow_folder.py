@@ -1,0 +1,118 @@
+"""The folder of flow files that `stepflow ui --flows` names. Nothing outside of it is read or written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+_MOST_FILES = 2_000
+_MOST_BYTES = 2 * 2**20
+_Version = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class FlowFile:
+    """A flow file in the folder."""
+
+    name: str
+    """The path within the folder, with `/`."""
+    path: Path
+    flow: Mapping[str, Any]
+
+
+class FlowFolder:
+    """The flow files in a folder and below it.
+
+    Files are named by their path within the folder, and found only among those that were listed, so that no name that a
+    browser sends is used as a path.
+
+    Args:
+        root: The folder.
+
+    Raises:
+        OSError: If it does not exist.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        """Resolve the folder. No file is read."""
+        self.root = Path(root).resolve(strict=True)
+        self._read: dict[Path, tuple[_Version, FlowFile | None]] = {}
+
+    def files(self) -> list[FlowFile]:
+        """Return the flows, in the order of their names. Files that have not changed are not read again."""
+        from stepflow_client.flows.folders import flow_files
+
+        found = [self._file(path) for path in islice(flow_files(self.root), _MOST_FILES)]
+        return [each for each in found if each is not None]
+
+    def named(self, name: str) -> FlowFile | None:
+        """Return a file by its name; None if the folder has no such flow."""
+        return next((each for each in self.files() if each.name == name), None)
+
+    def candidates(self, flow: Mapping[str, Any], recorded: str | None = None) -> list[FlowFile]:
+        """Return the files that may be the source of a flow, the most likely one first.
+
+        Args:
+            flow: The flow, as its author wrote it.
+            recorded: The path of the file that its run was started with, if it is known.
+        """
+        ranked = [(_likeness(each, flow, recorded), each) for each in self.files()]
+        return [each for rank, each in sorted(ranked, key=lambda pair: -pair[0]) if rank]
+
+    def write(self, file: FlowFile, content: bytes) -> None:
+        """Replace the content of a file.
+
+        Raises:
+            OSError: If it cannot be written, or is no longer a regular file inside of the folder.
+        """
+        if not self._is_inside(file.path):
+            raise OSError(f"{file.name} is outside of {self.root}")
+        # A link that has replaced the file since is not followed.
+        handle = os.open(file.path, os.O_WRONLY | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0))
+        with open(handle, "wb") as opened:
+            opened.write(content)
+
+    def _is_inside(self, path: Path) -> bool:
+        try:
+            return path.resolve(strict=True) == path and path.is_relative_to(self.root)
+        except OSError:
+            return False
+
+    def _file(self, path: Path) -> FlowFile | None:
+        # Links are left out: they may lead out of the folder.
+        if not self._is_inside(path):
+            return None
+        found = path.stat()
+        version = (found.st_mtime_ns, found.st_size)
+        known = self._read.get(path)
+        if known is None or known[0] != version:
+            known = self._read[path] = (version, self._loaded(path) if found.st_size <= _MOST_BYTES else None)
+        return known[1]
+
+    def _loaded(self, path: Path) -> FlowFile | None:
+        from stepflow_client import StepflowClientError
+        from stepflow_client.flows.file import load_flow
+
+        try:
+            return FlowFile(path.relative_to(self.root).as_posix(), path, load_flow(str(path)))
+        except StepflowClientError:
+            # `stepflow validate` reports it.
+            return None
+
+
+def _likeness(file: FlowFile, flow: Mapping[str, Any], recorded: str | None) -> int:
+    """Return how likely a flow comes from a file; 0 if it does not."""
+    from stepflow_client.flows.additions import without_cases
+    from stepflow_client.flows.graph import steps_by_id
+
+    if without_cases(file.flow) == without_cases(flow):
+        likeness = 4
+    elif flow.get("name") and file.flow.get("name") == flow["name"]:
+        likeness = 3 if [*steps_by_id(file.flow)] == [*steps_by_id(flow)] else 2
+    else:
+        return 0
+    return likeness + (10 if recorded is not None and Path(recorded) == file.path else 0)

@@ -1,0 +1,137 @@
+"""The flows that a server has runs of: servers do not list flows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from statistics import median
+from typing import TYPE_CHECKING
+
+from starlette.concurrency import run_in_threadpool
+
+from .flow_folder import FlowFile
+from .site import Site
+
+if TYPE_CHECKING:
+    from stepflow_client import RunDetails
+
+_PAGE = 1_000
+_MOST_PAGES = 5
+_MOST_SUB_RUNS = 1_000
+_MOST_RECORDED = 2_000
+_MOST_ASKED = 100
+"""Maximum number of flows whose runs are asked for one by one."""
+_MARKS = 12
+
+
+@dataclass
+class ListedFlow:
+    """A flow with its runs, newest first, as far as they were read."""
+
+    name: str
+    runs: list[RunDetails] = field(default_factory=list)
+
+    @property
+    def newest(self) -> RunDetails:
+        """The newest run."""
+        return self.runs[0]
+
+    @property
+    def marks(self) -> list[RunDetails]:
+        """The last runs, oldest first."""
+        return list(reversed(self.runs[:_MARKS]))
+
+    @property
+    def success_rate(self) -> float | None:
+        """The part of the ended runs that completed; None if none has ended."""
+        ended = [run for run in self.runs if run.is_finished]
+        return sum(run.status.value == "completed" for run in ended) / len(ended) if ended else None
+
+    @property
+    def seconds(self) -> float | None:
+        """The median duration of completed runs; None if there are none."""
+        known = [run.duration for run in self.runs if run.status.value == "completed" and run.duration is not None]
+        return median(known) if known else None
+
+
+@dataclass
+class FlowList:
+    """What the page of flows shows."""
+
+    flows: list[ListedFlow]
+    sub_flows: list[ListedFlow]
+    files: list[FlowFile]
+    """Files of the folder whose flows have no runs."""
+    read: int
+    """The number of newest runs that were read."""
+    since: datetime | None
+    """When the oldest of them was created; None if all runs were read."""
+
+
+async def flow_list(site: Site, wanted: str = "") -> FlowList:
+    """Return the flows of a server.
+
+    They are those of the newest 5,000 runs, of the history and of the folder: the runs of a busy flow hide no other
+    flow that was ever run from this machine, or whose file is in the folder.
+
+    Args:
+        site: The site.
+        wanted: A part of the names of the flows; empty for all.
+    """
+    runs, is_all = await _newest(site)
+    subs = (await site.client.list_runs(limit=_MOST_SUB_RUNS)).runs
+    flows = _by_flow(runs)
+    files = await run_in_threadpool(site.flows.files) if site.flows is not None else []
+    if not is_all:
+        names = dict.fromkeys([*await run_in_threadpool(_recorded, site), *(_name(each) for each in files)])
+        for name in [each for each in names if each and each not in flows][:_MOST_ASKED]:
+            found = (await site.client.list_runs(limit=_MARKS, flow_name=name, roots_only=True)).runs
+            if found:
+                flows[name] = ListedFlow(name, found)
+    sub_flows = _by_flow(run for run in subs if run.parent_run_id is not None)
+    word = wanted.lower()
+    return FlowList(
+        flows=[each for each in flows.values() if word in each.name.lower()],
+        sub_flows=[each for each in sub_flows.values() if word in each.name.lower()],
+        files=[each for each in files if _name(each) not in flows and word in f"{_name(each)} {each.name}".lower()],
+        read=len(runs),
+        since=None if is_all or not runs else runs[-1].created_at,
+    )
+
+
+async def _newest(site: Site) -> tuple[list[RunDetails], bool]:
+    """Return the newest runs that no step created, and whether these are all."""
+    runs: list[RunDetails] = []
+    for page in range(_MOST_PAGES):
+        found = (await site.client.list_runs(limit=_PAGE, offset=page * _PAGE, roots_only=True)).runs
+        runs += found
+        if len(found) < _PAGE:
+            return runs, True
+    return runs, False
+
+
+def _by_flow(runs: Iterable[RunDetails]) -> dict[str, ListedFlow]:
+    flows: dict[str, ListedFlow] = {}
+    for run in runs:
+        name = run.flow_name or run.flow_id
+        flows.setdefault(name, ListedFlow(name)).runs.append(run)
+    return flows
+
+
+def _recorded(site: Site) -> list[str]:
+    """Return the names of the flows in the history that were run on this server, newest first."""
+    from stepflow_client import StepflowClientError
+    from stepflow_client._shared.recorder import same_server
+
+    try:
+        entries = site.history.search(server=same_server(site.client.url), limit=_MOST_RECORDED)
+    except StepflowClientError:
+        return []
+    names = (entry.flow.get("name") for entry in entries if isinstance(entry.flow, dict))
+    return list(dict.fromkeys(name for name in names if isinstance(name, str)))
+
+
+def _name(file: FlowFile) -> str:
+    name = file.flow.get("name")
+    return name if isinstance(name, str) else ""

@@ -1,0 +1,111 @@
+"""The URLs of what the pages show of one item of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
+
+if TYPE_CHECKING:
+    from stepflow_client._data.expressions import Path
+
+
+@dataclass(frozen=True)
+class ItemUrls:
+    """The URLs of an item."""
+
+    run_id: str
+    index: int
+    is_batch: bool
+    """Whether the run has other items, so that URLs name this one."""
+    shows_all: bool = False
+    """Whether the page is opened with all boxes, bars and rows."""
+
+    @property
+    def page(self) -> str:
+        """The screen of the item, opened at the cause of its failure."""
+        return self._url(f"/items/{self.index}" if self.is_batch else "")
+
+    @property
+    def run(self) -> str:
+        """The screen with the item itself in the panel, although a step failed."""
+        return self._url(f"/items/{self.index}" if self.is_batch else "", panel="run")
+
+    @property
+    def all(self) -> str:
+        """The screen with all boxes, bars and rows."""
+        return ItemUrls(self.run_id, self.index, self.is_batch, shows_all=True).page
+
+    @property
+    def folded(self) -> str:
+        """The screen with equal steps as one box."""
+        return ItemUrls(self.run_id, self.index, self.is_batch).page
+
+    def step(self, step_id: str) -> str:
+        """Return the screen with a step in the panel."""
+        return self._url(f"/steps/{quote(step_id, safe='')}", item=self._item)
+
+    def value(self, step_id: str | None, part: str, path: Path = (), start: int = 0, **more: str) -> str:
+        """Return the page of a part of an output or input.
+
+        Args:
+            step_id: The step; None for the item itself.
+            part: `output` or `input`.
+            path: The place in the value.
+            start: The first entry to show.
+            **more: Further parameters.
+        """
+        place = write_path(path) if path else ""
+        return self._url("/value", item=self._item, step=step_id, of=part, path=place, **{"from": start or ""}, **more)
+
+    def links(self, step_id: str | None, part: str) -> Callable[[Path, int], str]:
+        """Return what gives the URL of a part of a value, for trees."""
+        return partial(self.value, step_id, part)
+
+    @staticmethod
+    def text(path: Path) -> str:
+        """Return a path as text."""
+        return write_path(path)
+
+    def json(self, step_id: str | None, part: str, path: Path = (), *, download: bool = False) -> str:
+        """Return the URL of a part of an output or input as JSON."""
+        place = write_path(path) if path else ""
+        of = part if part != "output" else ""
+        return self._url(
+            "/output.json", item=self._item, step=step_id, of=of, path=place, download="1" if download else ""
+        )
+
+    def change(self, step_id: str | None = None) -> str:
+        """Return the form that runs the item again with changes."""
+        return f"/runs/{self.run_id}/change{_query(item=str(self.index), step=step_id)}"
+
+    @property
+    def keep(self) -> str:
+        """The page that makes a test case of the item."""
+        return f"/runs/{self.run_id}/keep{_query(item=str(self.index))}"
+
+    def compare(self, other: str) -> str:
+        """Return the comparison with another run."""
+        return f"/runs/{self.run_id}/compare{_query(**{'with': other}, item=str(self.index))}"
+
+    @property
+    def _item(self) -> str:
+        return str(self.index) if self.is_batch else ""
+
+    def _url(self, page: str, /, **values: str | int | None) -> str:
+        shown = {"show": "all"} if self.shows_all and page not in ("/output.json", "/value") else {}
+        return f"/runs/{self.run_id}{page}{_query(**values, **shown)}"
+
+
+def _query(**values: str | int | None) -> str:
+    given = {name: value for name, value in values.items() if value not in (None, "")}
+    return f"?{urlencode(given)}" if given else ""
+
+
+def write_path(path: Path) -> str:
+    """Return a path as text."""
+    from stepflow_client._data.expressions import write_path as write
+
+    return write(path)

@@ -1,0 +1,54 @@
+"""The runs of a list, read once for all pages that show it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stepflow_client import RunDetails, StepflowClient
+
+PAGE = 50
+"""Runs or items per page: few enough to keep a page with a graph below 2,000 elements."""
+_FRESH_SECONDS = 1.0
+_MOST_LISTS = 100
+
+
+class Listings:
+    """The lists of runs that pages show, each with its filters."""
+
+    def __init__(self, client: StepflowClient) -> None:
+        """Store the client; nothing is requested yet."""
+        self._client = client
+        self._locks: dict[object, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._newest: dict[object, tuple[float, list[RunDetails]]] = {}
+
+    async def page(self, filters: dict[str, str], page: int) -> list[RunDetails]:
+        """Return a page of runs, plus one more run if there is a next page."""
+        found = await self._client.list_runs(
+            filters.get("status"),
+            PAGE + 1,
+            (page - 1) * PAGE,
+            flow_name=filters.get("flow"),
+            since=filters.get("since"),
+            until=filters.get("until"),
+            roots_only=None if filters.get("all") else True,
+        )
+        return found.runs
+
+    async def newest(self, filters: dict[str, str]) -> list[RunDetails]:
+        """Return the first page of runs. It is requested at most once per second, regardless of the open pages."""
+        key = tuple(sorted(filters.items()))
+        async with self._locks[key]:
+            at, runs = self._newest.pop(key, (float("-inf"), []))
+            if time.monotonic() - at > _FRESH_SECONDS:
+                runs = await self.page(filters, 1)
+                at = time.monotonic()
+            # The most recently used list is last.
+            self._newest[key] = at, runs
+        if len(self._newest) > _MOST_LISTS:
+            oldest = next(iter(self._newest))
+            del self._newest[oldest], self._locks[oldest]
+        return runs

@@ -1,0 +1,116 @@
+"""Serving the pages for a command: the port, the link and the browser."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..context import current_session
+from ..errors import Problem, usage
+from ..exit_codes import ExitCode
+from ..server.connect import Target
+
+if TYPE_CHECKING:
+    import socket
+
+
+@dataclass(frozen=True)
+class Pages:
+    """How the pages are served."""
+
+    port: int = 0
+    host: str = "127.0.0.1"
+    no_open: bool = False
+    folder: str | None = None
+    """The folder of flow files."""
+
+
+def check_extra() -> None:
+    """Check that the packages for the pages are installed.
+
+    Raises:
+        Problem: If one is not.
+    """
+    from importlib.util import find_spec
+
+    if any(find_spec(name) is None for name in ("jinja2", "starlette", "uvicorn")):
+        raise Problem(
+            "the pages need packages that are not installed",
+            kind="not_installed",
+            exit_code=ExitCode.FAILED,
+            hint="pip install 'stepflow-cli[ui]'",
+        )
+
+
+def serve_pages(target: Target, pages: Pages, run_id: str | None = None) -> None:
+    """Serve the pages about a server until SIGINT, SIGTERM or SIGHUP.
+
+    Args:
+        target: The server.
+        pages: How to serve them.
+        run_id: The run whose page the link opens; None for the list of runs.
+
+    Raises:
+        Problem: If the port cannot be used.
+    """
+    from .app import listen
+
+    try:
+        listening = listen(pages.host, pages.port)
+    except OSError as error:
+        raise _not_listening(error, pages.host, pages.port) from None
+    with listening, target.history.recording():
+        _serve(target, listening, pages, run_id)
+
+
+def _serve(target: Target, listening: socket.socket, pages: Pages, run_id: str | None) -> None:
+    from ipaddress import ip_address
+
+    from .app import link, serve
+    from .flow_folder import FlowFolder
+
+    address, port = listening.getsockname()[:2]
+    is_exposed = not ip_address(address).is_loopback
+    is_quiet = current_session().quiet
+    told: list[str] = []
+
+    def tell(token: str) -> None:
+        url = link(pages.host, port, token, run_id)
+        if told:
+            print(f"Another browser: {url}", file=sys.stderr, flush=True)
+            return
+        told.append(token)
+        where = "this machine only" if not is_exposed else "other machines too, unencrypted"
+        if not is_quiet:
+            print(f"Pages about {target.client.url}, for {where}; Ctrl-C stops them.", file=sys.stderr)
+        print(url, file=sys.stderr, flush=True)
+        if not pages.no_open:
+            import webbrowser
+
+            if not webbrowser.open(url):
+                print("No browser could be started: open the link yourself.", file=sys.stderr, flush=True)
+
+    serve(
+        listening,
+        target.async_client,
+        history=target.history,
+        folder=FlowFolder(pages.folder) if pages.folder is not None else None,
+        host=pages.host,
+        is_exposed=is_exposed,
+        tell=tell,
+    )
+
+
+def _not_listening(error: OSError, host: str, port: int) -> Problem:
+    import errno
+
+    if error.errno in (errno.EADDRINUSE, errno.EACCES):
+        what = "in use" if error.errno == errno.EADDRINUSE else "not allowed for this user"
+        return Problem(
+            f"port {port} is {what}",
+            kind="port_in_use",
+            exit_code=ExitCode.FAILED,
+            hint="choose another one with --port, or 0 for a free one",
+        )
+    return usage(f"cannot listen on {host}: {error.strerror or error}", "--host takes an address of this machine")

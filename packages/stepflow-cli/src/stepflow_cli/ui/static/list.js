@@ -1,0 +1,75 @@
+// The list of runs: new runs wait while somebody is in it, and each row is a link.
+
+import { sourceOf, takeOver } from "./patch.js";
+import { showNumbers } from "./numbers.js";
+
+const list = document.getElementById("list");
+const waiting = document.getElementById("waiting");
+let latest;
+
+const rowsOf = (root) => [...root.querySelectorAll("tr[data-key]")];
+
+function isHeld() {
+  return list.contains(document.activeElement) || (matchMedia("(hover: hover)").matches && list.matches(":hover"));
+}
+
+// Keeps the rows as they are: new ones wait, and those that were pushed off the page stay.
+function hold(fresh) {
+  const body = fresh.querySelector("#list tbody");
+  const present = rowsOf(list);
+  if (!present.length || !body || !isHeld()) return 0;
+  const known = new Map(rowsOf(body).map((row) => [row.dataset.key, row]));
+  const rows = present.map((row) => known.get(row.dataset.key) ?? sourceOf(row).cloneNode(true));
+  const count = [...known.values()].filter((row) => !rows.includes(row)).length;
+  body.replaceChildren(...rows);
+  return count;
+}
+
+function show(count) {
+  waiting.hidden = !count;
+  const words = `${count} new ${count === 1 ? "run" : "runs"}`;
+  if (count && waiting.textContent !== words) waiting.textContent = words;
+}
+
+// Takes over a fresh page; a list that somebody is in keeps its rows.
+export function takeOverList(fresh) {
+  if (!list || !waiting) return takeOver(fresh);
+  latest = fresh.cloneNode(true);
+  const count = hold(fresh);
+  takeOver(fresh);
+  show(count);
+  if (!count) latest = undefined;
+}
+
+function release() {
+  if (!latest) return;
+  takeOver(latest);
+  latest = undefined;
+  show(0);
+}
+
+export function showRuns(runs) {
+  for (const row of rowsOf(list)) {
+    const numbers = runs[row.dataset.key];
+    const box = row.querySelector("[data-progress]");
+    if (numbers && box) showNumbers(box, numbers);
+  }
+}
+
+if (list && waiting) {
+  waiting.addEventListener("click", () => {
+    release();
+    list.querySelector("tbody a")?.focus();
+  });
+  for (const name of ["pointerleave", "focusout"]) {
+    list.addEventListener(name, () => setTimeout(() => isHeld() || release()));
+  }
+}
+
+document.addEventListener("click", (event) => {
+  const row = event.target.closest("tr[data-key]");
+  const link = row?.querySelector("th a");
+  if (!link || event.target.closest("a,button,summary,input,select,textarea") || String(getSelection())) return;
+  if (event.ctrlKey || event.metaKey) open(link.href, "_blank", "noopener");
+  else link.click();
+});

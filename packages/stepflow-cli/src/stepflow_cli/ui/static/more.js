@@ -1,0 +1,12 @@
+// What all pages but the list of runs need. It runs before `ui.js`, which begins to follow the server.
+
+// First, because it remembers the page as the server has sent it.
+import "./patch.js";
+import { showBatch } from "./batch.js";
+import "./change.js";
+import "./editor.js";
+import "./graph.js";
+import "./panel.js";
+import "./values.js";
+
+addEventListener("progress", ({ detail }) => detail.runs || showBatch(detail));

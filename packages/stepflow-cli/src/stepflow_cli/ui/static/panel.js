@@ -1,0 +1,49 @@
+// Selects a step without a new page: in the graph, in the timeline, in the table, and by links in the panel.
+
+import { takeOver } from "./patch.js";
+
+const panel = document.getElementById("panel");
+let latest = 0;
+
+function mark() {
+  const { step, box } = panel.dataset;
+  for (const link of document.querySelectorAll("[data-step]:is(a)")) {
+    const name = link.dataset.step;
+    const isBox = link.closest("#graph");
+    const isCurrent = step !== "" && !link.closest("#panel") && name === (isBox ? box || step : step);
+    if (isCurrent) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+async function show(url, isNew) {
+  const number = ++latest;
+  const part = new URL(url);
+  part.searchParams.set("part", "panel");
+  const response = await fetch(part, { credentials: "same-origin" }).catch(() => null);
+  if (number !== latest) return;
+  if (!response?.ok) {
+    location.assign(url);
+    return;
+  }
+  const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+  if (number !== latest) return;
+  if (isNew) history.pushState(null, "", url);
+  takeOver(fresh);
+  panel.closest(".pane").scrollTop = 0;
+  mark();
+  if (isNew && panel.getBoundingClientRect().top < 0) panel.scrollIntoView({ block: "start" });
+}
+
+if (panel) {
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.("a[data-step]");
+    if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
+    event.preventDefault();
+    // In a picture the URL is not a text.
+    show(new URL(link.getAttribute("href"), location.href).href, true);
+  });
+  addEventListener("popstate", () => show(location.href, false));
+  document.addEventListener("patched", mark);
+  mark();
+}

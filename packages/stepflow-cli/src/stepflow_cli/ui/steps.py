@@ -1,0 +1,117 @@
+"""What the screen of a run shows of its steps: a row for each, and the selected one with all that is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from .relations import creator_of
+from .reports import ItemReport
+
+if TYPE_CHECKING:
+    from stepflow_client import RunDetails, StepAccount, StepDetails
+    from stepflow_client.drawing.charts import StepTime
+    from stepflow_client.flows.resolving import ResolvedInput
+
+    from ..server.logs import KeptLine
+
+MOST_ROWS = 100
+_AROUND = timedelta(milliseconds=200)
+"""How much earlier and later than a step the server's log lines about it may be."""
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """A step in the table of steps."""
+
+    account: StepAccount
+    time: StepTime | None
+
+    @property
+    def mark(self) -> str:
+        """The state whose look the step has."""
+        state, status = self.account.state, self.account.status
+        return status.value if state == "unknown" and status is not None else state
+
+    @property
+    def words(self) -> str:
+        """What became of it."""
+        return self.mark.replace("_", " ") if self.account.state == "unknown" else self.account.text
+
+
+@dataclass(frozen=True)
+class SelectedStep(StepRow):
+    """The step that the panel shows."""
+
+    details: StepDetails | None
+    input: ResolvedInput
+    is_cause: bool
+    """Whether its failure made the item fail."""
+    hint: str | None
+    reads: Sequence[str]
+    read_by: Sequence[str]
+    sub_runs: Sequence[RunDetails]
+    lines: Sequence[KeptLine]
+
+
+def rows_of(found: ItemReport, selected: str | None, *, shows_all: bool) -> tuple[list[StepRow], int]:
+    """Return the rows of the table, and the number of steps without one.
+
+    The first 100 steps have a row, and beyond them those that failed or run, and the selected one.
+    """
+    times = found.times
+    account = found.account
+    rows = [StepRow(step, times.get(step.step_id)) for step in account.steps] if account else []
+    shown = [
+        row
+        for place, row in enumerate(rows)
+        if shows_all or place < MOST_ROWS or row.mark in ("failed", "running") or row.account.step_id == selected
+    ]
+    return shown, len(rows) - len(shown)
+
+
+def selected_step(found: ItemReport, step_id: str) -> SelectedStep | None:
+    """Return what is known of a step; None if the item has no such step."""
+    from stepflow_client.flows.graph import FlowSteps
+
+    account = found.account
+    told = account.step(step_id) if account is not None else None
+    if account is None or told is None:
+        return None
+    report = found.report
+    flow = FlowSteps(report.flow)
+    time = found.times.get(step_id)
+    return SelectedStep(
+        told,
+        time,
+        details=next((each for each in report.steps if each.step_id == step_id), None),
+        input=report.input_of(report.items[0].index, step_id),
+        is_cause=account.cause == step_id,
+        hint=account.hint if account.cause == step_id else None,
+        reads=[each for each in flow.by_id if each in flow.reads.get(step_id, ())],
+        read_by=[name for name, reads in flow.reads.items() if step_id in reads],
+        sub_runs=[run for run in found.sub_runs if creator_of(run, report.flow, report.steps) == step_id],
+        lines=list(_lines_of(found.lines, step_id, time)),
+    )
+
+
+def default_step(found: ItemReport) -> str | None:
+    """Return the step that the screen opens at: the cause of a failure; None for the item itself."""
+    account = found.account
+    if account is None or account.kind in (None, "cancelled"):
+        return None
+    return account.cause
+
+
+def _lines_of(lines: Iterable[KeptLine], step_id: str, time: StepTime | None) -> Iterable[KeptLine]:
+    """Yield the log lines written while a step ran, and those that name it."""
+    begin = time.attempts[0] - _AROUND if time is not None and time.attempts else None
+    end = time.end + _AROUND if time is not None and time.end is not None else None
+    names = (f'"{step_id}"', f"'{step_id}'")
+    for line in lines:
+        at = datetime.fromisoformat(line.time)
+        was_meanwhile = begin is not None and at >= begin and (end is None or at <= end)
+        if was_meanwhile or any(name in line.message for name in names):
+            yield line

@@ -1,0 +1,134 @@
+"""Changing a run and running it again: what would run, a trial on one item, all items of a group."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from ..changes import ChangeError, ChangeForm, Subject, form_of_run, form_of_sent, rerun_arguments
+from ..security import form_fields
+from ..site import Site, site_of
+from .actions import shown_rerun
+from .flows import form_of
+
+if TYPE_CHECKING:
+    from stepflow_client import RerunPlan
+
+_MOST_TRIALS = 50
+
+
+async def change_page(request: Request) -> Response:
+    """Show the form that changes a run."""
+    site = site_of(request)
+    subject = await _subject(site, request.path_params["run_id"], request.query_params)
+    tried = request.query_params.get("tried", "")
+    sent = site.trials.get(tried)
+    form = form_of_run(subject) if sent is None else form_of_sent(subject, sent)
+    return await _show(request, site, subject, form, tried=tried if sent is not None else "")
+
+
+async def change(request: Request) -> Response:
+    """Show what a change would run, or run it: `do` is `plan`, `try` (on one item) or `run`."""
+    from stepflow_client import StepflowClientError
+
+    site, form = site_of(request), form_fields(request)
+    subject = await _subject(site, request.path_params["run_id"], form)
+    tried = form.get("tried", "") if form.get("tried") in site.trials else ""
+    try:
+        arguments = rerun_arguments(subject, _with_secrets(subject, form, site.trials.get(tried, {})))
+        if form.get("do") == "plan":
+            plan = await site.client.plan_rerun(subject.run.run_id, **arguments)
+            return await _show(request, site, subject, form_of_sent(subject, form), plan=plan, tried=tried)
+        if form.get("do") == "try":
+            arguments["items"] = [subject.index]
+        run_ids = [each.run_id for each in await site.client.start_rerun(subject.run.run_id, **arguments)]
+    except ChangeError as error:
+        return await _show(request, site, subject, error.form, 400, wrong=str(error), tried=tried)
+    except StepflowClientError as error:
+        wrong = f"{error.message}{f' ({error.hint})' if error.hint else ''}"
+        return await _show(request, site, subject, form_of_sent(subject, form), 400, wrong=wrong, tried=tried)
+    if form.get("do") != "try" or len(run_ids) != 1:
+        return shown_rerun(site, subject.run.run_id, run_ids)
+    site.trials[run_ids[0]] = dict(form)
+    if len(site.trials) > _MOST_TRIALS:
+        del site.trials[next(iter(site.trials))]
+    query = site.templates.filters["query"](subject.place, tried=run_ids[0])
+    return RedirectResponse(f"/runs/{subject.run.run_id}/change{query}", status_code=303)
+
+
+def _with_secrets(subject: Subject, form: Mapping[str, str], earlier: Mapping[str, str]) -> Mapping[str, str]:
+    """Return a form with the secrets of a trial, because pages do not repeat them."""
+    secrets = {each.name for each in subject.fields[1] if each.kind == "secret" and not form.get(each.name)}
+    return {**form, **{name: earlier[name] for name in secrets if name in earlier}}
+
+
+async def _subject(site: Site, run_id: str, place: Mapping[str, str]) -> Subject:
+    from stepflow_client import NotFoundError
+    from stepflow_client._rules.failure_groups import failure_groups
+    from stepflow_client.drawing.report_data import masked_arguments
+
+    run = await site.client.get_run(run_id)
+    items = list(await site.client.get_run_items(run.run_id))
+    stored = await site.in_order(await site.client.get_run_flow(run.run_id))
+    given = await site.arguments(run.run_id)
+    if given.inputs is not None and len(given.inputs) != len(items):
+        given = given.model_copy(update={"inputs": None})
+    key, text, group = place.get("group", ""), place.get("item") or "0", None
+    if key:
+        group = next((each for each in failure_groups(items) if each.key == key), None)
+        if group is None:
+            raise NotFoundError(f"run {run.run_id} has no such group of failed items", status_code=404)
+    index = int(text) if text.isdecimal() and len(text) < 8 else -1
+    index = group.indexes[0] if group is not None else index
+    if not 0 <= index < len(items):
+        raise NotFoundError(f"run {run.run_id} has no item {text}", status_code=404)
+    step = place.get("step", "")
+    subject = Subject(
+        run, stored, given, masked_arguments(stored.flow, given), form_of(stored), len(items), index, group, step
+    )
+    if step and step not in subject.steps:
+        raise NotFoundError(f"the flow has no step {step}", status_code=404)
+    return subject
+
+
+async def _show(
+    request: Request,
+    site: Site,
+    subject: Subject,
+    form: ChangeForm,
+    status: int = 200,
+    *,
+    plan: RerunPlan | None = None,
+    wrong: str = "",
+    tried: str = "",
+) -> Response:
+    trial = await site.client.get_run(tried) if tried else None
+    if not subject.run.is_finished:
+        wrong = wrong or f"The run has not ended: it is {subject.run.status.value}."
+    return site.page(
+        request,
+        "change",
+        status,
+        subject=subject,
+        run=subject.run,
+        form=form,
+        inputs=form.inputs,
+        variables=form.variables,
+        raw=form.raw,
+        is_batch=None,
+        plan=plan,
+        parts=_parts(plan) if plan is not None else [],
+        wrong=wrong,
+        trial=trial,
+        live="" if trial is None or trial.is_finished else f"/live/runs/{trial.run_id}",
+    )
+
+
+def _parts(plan: RerunPlan) -> list[dict[str, Any]]:
+    """Return the different ways in which items are run again, each with the number of its items."""
+    counts = Counter((tuple(item.kept), tuple(item.executed)) for item in plan.items)
+    return [{"kept": kept, "executed": executed, "count": count} for (kept, executed), count in counts.most_common(20)]

@@ -1,0 +1,102 @@
+"""`stepflow run --ui`: the page of a run, as long as somebody looks at it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests import releases
+from tests.cli.command import STEPFLOW, Stepflow
+from tests.cli.ui.process import read_link
+
+FLOW = """name: shown
+steps:
+- id: a
+  component: /builtin/sleep
+  input: {duration_ms: {$input: ms}, passthrough: {$input: value}}
+output: {$step: a}
+"""
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """What starts `stepflow run --ui` on an embedded server."""
+    (tmp_path / "flow.yaml").write_text(FLOW)
+    started = []
+
+    def run(value: Any, *args: str) -> subprocess.Popen[str]:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "LANG": "C.UTF-8",
+            "BROWSER": "true",
+            "STEPFLOW_SERVER_BINARY": str(releases.binary(releases.NEWEST)),
+        }
+        command = [str(STEPFLOW), "run", "flow.yaml", "--ui", "--input-json", json.dumps(value), *args]
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def page_of(link: str) -> str:
+    """Open the link, and return the page of the run when it has ended."""
+    with httpx.Client(trust_env=False, timeout=30, follow_redirects=True) as browser:
+        browser.get(link)
+        base, _, run_id = link.partition("/?")[0], *link.rpartition("run=")[1:]
+        for _ in range(300):
+            text = browser.get(f"{base}/runs/{run_id}").text
+            if "data-live" not in text:
+                return text
+    raise AssertionError(text)
+
+
+def test_the_page_is_served_until_ctrl_c_and_the_result_is_printed(start: Start) -> None:
+    process = start({"ms": 10, "value": "to be seen"})
+    assert "to be seen" in page_of(read_link(process))
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, json.loads(out)["passthrough"]) == (0, "to be seen"), err
+    assert "Traceback" not in err
+
+
+def test_a_failed_run_is_shown_and_told(start: Start) -> None:
+    process = start({"value": 1})
+    assert "failed" in page_of(read_link(process))
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Traceback" not in err
+
+
+def test_a_run_that_goes_on_ends_with_its_embedded_server(start: Start) -> None:
+    process = start({"ms": 60_000, "value": 1})
+    read_link(process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert "ends with the embedded server" in err
+
+
+@pytest.mark.parametrize("option", ["--detach", "--dry-run", "--cache"])
+def test_what_it_excludes(stepflow: Stepflow, option: str) -> None:
+    (stepflow.folder / "flow.yaml").write_text(FLOW)
+    done = stepflow("run", "flow.yaml", "--ui", option)
+    assert done.code == 2
+    assert f"--ui and {option} exclude each other" in done.stderr

@@ -1,0 +1,237 @@
+"""Changing a run and running it again, attempts, and comparisons; on a real server."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from typing import Any
+
+import httpx
+import pytest
+from stepflow_client import StepflowRuntime
+from stepflow_client._rules.failure_groups import failure_groups
+
+from tests.cli.ui.process import form
+
+FLOW: dict[str, Any] = {
+    "name": "greeting",
+    "schemas": {
+        "properties": {
+            "input": {
+                "type": "object",
+                "properties": {"name": {"type": "string"}, "mood": {"type": "string"}},
+            },
+            "variables": {
+                "type": "object",
+                "properties": {
+                    "sign": {"type": "string", "default": "!"},
+                    "key": {"type": "string", "is_secret": True},
+                },
+            },
+        }
+    },
+    "steps": [
+        {"id": "mood", "component": "/builtin/noop", "input": {"mood": {"$input": "mood"}}},
+        {"id": "greet", "component": "/builtin/noop", "input": {"name": {"$input": "name"}, "mood": {"$step": "mood"}}},
+    ],
+    "output": {"$step": "greet"},
+}
+
+
+def started(session: httpx.Client, server: StepflowRuntime, value: Any, **more: Any) -> str:
+    """Start a run with the pages, so that it is in their history, and wait for it."""
+    flow_id = server.sync_client.store_flow({**FLOW, **more}).flow_id
+    path = f"/flows/{flow_id}/start"
+    data = form(session.get(f"/flows/{flow_id}"), path)
+    sent: dict[str, str] = {**data, "mode": "raw", "raw": json.dumps(value)}
+    if isinstance(value, list):
+        sent["batch"] = "1"
+    done = session.post(path, data=sent)
+    assert done.status_code == 303, done.text
+    run_id = done.headers["location"].rpartition("/")[2]
+    server.sync_client.wait_run(run_id, timeout=60)
+    return run_id
+
+
+def send(session: httpx.Client, path: str, *, do: str, **values: str) -> httpx.Response:
+    """Send the form of a page of changes as a browser does: with the values that it shows, and other ones."""
+    page = session.get(path)
+    assert page.status_code == 200, page.text
+    action = path.partition("?")[0]
+    found = re.search(rf'<form method="post" action="{re.escape(action)}"[^>]*>(.*?)</form>', page.text, re.DOTALL)
+    assert found
+    data = form(page, action) | shown_values(found[1]) | values | {"do": do}
+    return session.post(action, data=data)
+
+
+def shown_values(text: str) -> dict[str, str]:
+    """Return the values of the fields in a form."""
+    texts = re.findall(r'<input type="text" value="([^"]*)" id="([^"]*)"', text)
+    fields = {name: html.unescape(value) for value, name in texts}
+    for attributes, content in re.findall(r"<textarea ([^>]*)>\n?(.*?)</textarea>", text, re.DOTALL):
+        name = re.search(r'name="([^"]*)"', attributes)
+        assert name
+        fields[name[1]] = html.unescape(content)
+    for name, content in re.findall(r'<select [^>]*name="([^"]*)"[^>]*>(.*?)</select>', text, re.DOTALL):
+        chosen = re.search(r'<option value="([^"]*)" selected', content)
+        fields[name] = html.unescape(chosen[1]) if chosen else ""
+    return fields
+
+
+def location(response: httpx.Response) -> str:
+    assert response.status_code == 303, response.text
+    return response.headers["location"]
+
+
+def ended(server: StepflowRuntime, path: str) -> Any:
+    return server.sync_client.get_result(path.rpartition("/")[2], timeout=60)
+
+
+def test_what_would_run_is_shown_before(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    run_id = started(session, newest_server, {"mood": "good"})
+    before = len(newest_server.sync_client.list_runs(limit=1000).runs)
+    page = send(session, f"/runs/{run_id}/change?step=greet", do="plan", step_input='{"name": "Ada"}')
+    assert page.status_code == 200
+    plan = page.text[page.text.index('id="plan"') :]
+    assert re.search(r"Executed</dt><dd><code>greet</code></dd>", plan)
+    assert re.search(r"Reused</dt><dd><code>mood</code></dd>", plan)
+    assert len(newest_server.sync_client.list_runs(limit=1000).runs) == before
+    # What was typed is still there.
+    assert "&#34;name&#34;: &#34;Ada&#34;" in page.text
+
+
+def test_a_changed_input_of_a_step_is_an_override_of_it(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    run_id = started(session, newest_server, {"mood": "good"})
+    path = f"/runs/{run_id}/change?step=greet"
+    assert "&#34;$input&#34;" in session.get(path).text
+    new = location(send(session, path, do="run", step_input='{"name": "Ada", "mood": {"$step": "mood"}}'))
+    assert ended(newest_server, new).output == {"name": "Ada", "mood": {"mood": "good"}}
+    given = session.get(new).text
+    assert "Changes to steps" in given
+    page = session.get(new)
+    assert "Attempt 2 of 2" in page.text
+    assert f'href="/runs/{run_id}"' in page.text
+    assert "Attempt 1 of 2" in session.get(f"/runs/{run_id}").text
+
+
+def test_a_changed_input_and_a_variable(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    run_id = started(session, newest_server, {"mood": "good"})
+    path = f"/runs/{run_id}/change"
+    fields = names(session, path)
+    new = location(send(session, path, do="run", **{fields["name"]: "Ada"}))
+    assert ended(newest_server, new).output == {"name": "Ada", "mood": {"mood": "good"}}
+    compared = session.get(f"{new}/compare?with={run_id}").text
+    assert "$.name" in compared
+    assert re.search(r'class="status failed">failed', compared)
+    assert "not run" in compared or "failed" in compared
+
+
+def names(session: httpx.Client, path: str) -> dict[str, str]:
+    """Return the names of the fields of a page by their labels."""
+    labels = re.findall(r'<label for="((?:input|variable)-\w+)">([^<]*?)(?: <|<)', session.get(path).text)
+    return {label: name for name, label in labels}
+
+
+def test_wrong_values_are_told_and_nothing_runs(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    run_id = started(session, newest_server, {"mood": "good"})
+    path = f"/runs/{run_id}/change?step=greet"
+    for values, said in (
+        ({"step_input": "{'a': "}, "step:"),
+        ({"step_input": '{"name": null}'}, "cannot become null"),
+        ({"overrides": "[1]"}, "overrides:"),
+        ({"overrides": '{"mood": {"input": {"mood": 1}}}'}, "is kept"),
+        ({"mode": "raw", "raw": "{"}, "input:"),
+        ({"mode": "raw", "raw": '{"name": "***"}'}, "stands for a secret"),
+        ({"start": "from:nothing"}, "no step"),
+    ):
+        answer = send(session, path, do="run", **values)
+        assert answer.status_code == 400, values
+        assert said in answer.text, values
+
+
+def test_an_item_that_does_not_exist(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    run_id = started(session, newest_server, {"mood": "good"})
+    for query in ("item=1", "item=-1", "item=x", "group=0123456789ab", "step=nothing"):
+        assert session.get(f"/runs/{run_id}/change?{query}").status_code == 404, query
+
+
+def test_a_group_of_a_batch_is_tried_on_one_item_first(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    inputs = [{"mood": "good", "name": "Ada"}, *({"mood": f"m{number}"} for number in range(3)), {"name": "Bo"}]
+    run_id = started(session, newest_server, inputs)
+    client = newest_server.sync_client
+    groups = {group.error.step_id: group for group in failure_groups(client.get_run_items(run_id))}
+    group = groups["greet"]
+    assert group.indexes == [1, 2, 3]
+    path = f"/runs/{run_id}/change?group={group.key}&step=greet"
+    plan = send(session, path, do="plan", step_input='{"name": "all", "mood": {"$step": "mood"}}').text
+    assert "Try on item 1" in plan
+    assert "Run on all 3 items" in plan
+    tried = location(send(session, path, do="try", step_input='{"name": "all", "mood": {"$step": "mood"}}'))
+    new = re.search(r"tried=([\w-]+)", tried)
+    assert new
+    assert ended(newest_server, new[1]).output == {"name": "all", "mood": {"mood": "m0"}}
+    page = session.get(tried)
+    assert "Tried on item 1" in page.text
+    assert "completed" in page.text[page.text.index('id="trial"') :][:400]
+    listed = location(send(session, tried, do="run", start="all"))
+    assert [each.output for each in client.get_results(listed.rpartition("/")[2], timeout=60)] == [
+        {"name": "all", "mood": {"mood": f"m{number}"}} for number in range(3)
+    ]
+    # Every item has its attempts: the first run, the trial, the whole group.
+    assert "Attempt 1 of 3" in session.get(f"/runs/{run_id}/items/1").text
+    assert "Attempt 1 of 2" in session.get(f"/runs/{run_id}/items/2").text
+    assert "Attempt 2 of 2" in session.get(f"{listed}/items/1").text
+
+
+def test_changes_to_the_input_of_a_group_change_each_item(
+    session: httpx.Client, newest_server: StepflowRuntime
+) -> None:
+    run_id = started(session, newest_server, [{"mood": "a"}, {"mood": "b"}])
+    (group,) = failure_groups(newest_server.sync_client.get_run_items(run_id))
+    path = f"/runs/{run_id}/change?group={group.key}"
+    fields = names(session, path)
+    new = location(send(session, path, do="run", start="all", **{fields["name"]: "both"}))
+    results = newest_server.sync_client.get_results(new.rpartition("/")[2], timeout=60)
+    assert [each.output for each in results] == [{"name": "both", "mood": {"mood": each}} for each in "ab"]
+
+
+def test_a_secret_of_a_trial_is_not_repeated_but_used(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    run_id = started(session, newest_server, [{"mood": "a"}, {"mood": "b"}])
+    (group,) = failure_groups(newest_server.sync_client.get_run_items(run_id))
+    path = f"/runs/{run_id}/change?group={group.key}&step=greet"
+    fields = names(session, path)
+    values = {fields["key"]: "s3cr3t-value", "step_input": '{"name": {"$variable": "key"}}'}
+    shown = send(session, path, do="plan", **values)
+    assert shown.status_code == 200
+    assert "s3cr3t-value" not in shown.text
+    tried = location(send(session, path, do="try", **values))
+    assert "s3cr3t-value" not in session.get(tried).text
+    new = location(send(session, tried, do="run", start="all"))
+    results = newest_server.sync_client.get_results(new.rpartition("/")[2], timeout=60)
+    assert [each.output["name"] for each in results] == ["s3cr3t-value"] * 2
+
+
+def test_a_run_that_goes_on_is_not_changed(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    flow = {"name": "slow", "steps": [{"id": "a", "component": "/builtin/sleep", "input": {"duration_ms": 20_000}}]}
+    run_id = newest_server.sync_client.submit({**flow, "output": {"$step": "a"}})
+    path = f"/runs/{run_id}/change"
+    page = session.get(path)
+    assert "has not ended" in page.text
+    assert session.post(path, data={**form(page, path), "do": "run"}).status_code == 400
+    newest_server.sync_client.cancel_run(run_id)
+
+
+@pytest.mark.parametrize("query", ["", "with=x", "with=0197aaaa-0000-7000-8000-000000000000", "with={run}&item=7"])
+def test_what_cannot_be_compared(session: httpx.Client, newest_server: StepflowRuntime, query: str) -> None:
+    run_id = started(session, newest_server, {"mood": "good"})
+    answer = session.get(f"/runs/{run_id}/compare?{query.format(run=run_id)}")
+    assert answer.status_code == (303 if not query else 404 if "0197" in query else 400)
+
+
+def test_two_batches_are_compared_item_by_item(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    one = started(session, newest_server, [{"mood": "a", "name": "x"}, {"mood": "b", "name": "y"}])
+    other = started(session, newest_server, [{"mood": "a", "name": "x"}, {"mood": "c", "name": "y"}])
+    page = session.get(f"/runs/{other}/compare?with={one}").text
+    assert "Item 1" in page
+    assert "Item 0" not in page

@@ -1,0 +1,89 @@
+"""Finding runs in the pages by one text, and by the beginning of an id; on a real server."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from stepflow_client import StepflowRuntime, SyncStepflowClient
+from stepflow_client.history import History
+
+from tests.cli.ui.process import StartUi, flow_file
+
+
+def found(page: httpx.Response) -> list[str]:
+    """Return the ids of the listed runs."""
+    assert page.status_code == 200
+    return re.findall(r'<th scope="row"><a href="/runs/([^"]*)"', page.text)
+
+
+@pytest.fixture
+def client(newest_server: StepflowRuntime) -> SyncStepflowClient:
+    return newest_server.sync_client
+
+
+def test_by_flow_id_component_and_error(session: httpx.Client, client: Any) -> None:
+    flow = {
+        "name": "Needle-in-hay",
+        "steps": [{"id": "a", "component": "/builtin/sleep", "input": {"duration_ms": 0}}],
+        "output": {"$step": "a"},
+    }
+    named = client.wait_run(client.submit(flow)).run_id
+    failed = client.wait_run(client.submit(flow_file("fails.yaml"), {"nam": "Ada"})).run_id
+    assert found(session.get("/runs", params={"q": "needle"})) == [named]
+    assert found(session.get("/runs", params={"q": named})) == [named]
+    assert named in found(session.get("/runs", params={"q": named[:14].upper()}))
+    by_component = session.get("/runs", params={"q": "BUILTIN/SLEEP"})
+    assert named in found(by_component)
+    assert failed not in found(by_component)
+    assert "component /builtin/sleep" in by_component.text
+    by_error = session.get("/runs", params={"q": "$.name not", "flow": "fails"})
+    assert failed in found(by_error)
+    assert "Input path $.name not found" in by_error.text
+    assert found(session.get("/runs", params={"q": "needle", "status": "failed"})) == []
+    nothing = session.get("/runs", params={"q": "no such text"})
+    assert "No runs match" in nothing.text
+    assert "flows by component; and the errors of" in nothing.text
+    assert 'value="no such text"' in nothing.text
+
+
+def test_by_label_note_and_input(start_ui: StartUi, newest_server: StepflowRuntime, tmp_path: Path) -> None:
+    history = History(tmp_path / "stepflow" / "history.db")
+    flow = {"name": "labelled", "steps": [], "output": {"$input": "$"}}
+    with SyncStepflowClient(newest_server.url, history=history) as client:
+        runs = [client.submit(flow, {"customer": "blue whale"}, labels={"team": "otters"}), client.submit(flow, 1)]
+        history.annotate(runs[1], "asked for by Grace")
+    with start_ui(newest_server.url, XDG_STATE_HOME=str(tmp_path)).browser() as browser:
+        for text, run_id, reason in (
+            ("otters", runs[0], "label team=otters"),
+            ("BY GRACE", runs[1], "note: asked for by Grace"),
+            ("blue whale", runs[0], "in what it was started with"),
+        ):
+            page = browser.get("/runs", params={"q": text})
+            assert found(page) == [run_id]
+            assert reason in unescape(page.text)
+
+
+def test_the_beginning_of_an_id_leads_to_the_run(session: httpx.Client, client: Any) -> None:
+    runs = [client.wait_run(client.submit(flow_file("hello.yaml"), {"name": str(number)})).run_id for number in (1, 2)]
+    for path in ("", "/items/0", "/flow"):
+        moved = session.get(f"/runs/{runs[0][:20]}{path}?a=b")
+        assert (moved.status_code, moved.headers["location"]) == (303, f"/runs/{runs[0]}{path}?a=b")
+    # Both were created within the minute that eight digits name.
+    several = session.get(f"/runs/{runs[0][:7]}")
+    assert several.headers["location"] == f"/runs?q={runs[0][:7]}"
+    assert set(runs) <= set(found(session.get(several.headers["location"])))
+    assert session.get("/runs/00000001").status_code == 404
+    assert session.get("/runs/xyz").status_code == 400
+    assert session.post(f"/runs/{runs[0][:20]}/cancel").status_code == 400
+
+
+@pytest.mark.parametrize("text", ["<script>", "%", "_", "'", '"', "\\", "\x00", "x" * 3000, "\u202e", "{{7*7}}"])
+def test_odd_texts(session: httpx.Client, text: str) -> None:
+    page = session.get("/runs", params={"q": text})
+    assert page.status_code == 200
+    assert "<script>" not in page.text.partition("<body")[2]

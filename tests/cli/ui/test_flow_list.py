@@ -1,0 +1,103 @@
+"""The page of flows: every flow with its last runs; on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from stepflow_cli.settings.history import CommandHistory
+from stepflow_cli.ui import flow_list
+from stepflow_cli.ui.flow_folder import FlowFolder
+from stepflow_cli.ui.following import Followers, Health
+from stepflow_cli.ui.security import FormTokens
+from stepflow_cli.ui.site import Site, environment
+from stepflow_client import StepflowClient, StepflowRuntime
+from stepflow_client.history import History
+
+pytestmark = pytest.mark.anyio
+
+
+def flow(name: str, **more: Any) -> dict[str, Any]:
+    step = {"id": "a", "component": "/builtin/noop", "input": {"$input": "$.x"}, **more}
+    return {"name": name, "steps": [step], "output": {"$step": "a"}}
+
+
+@pytest.fixture
+def names() -> dict[str, str]:
+    return {each: f"{each}-{uuid4().hex[:8]}" for each in ("busy", "rare", "filed", "inner", "outer", "never")}
+
+
+@pytest.fixture
+async def site(newest_server: StepflowRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    async with StepflowClient(newest_server.url, history=History()) as client:
+        followers = Followers(client)
+        yield Site(client, environment(), FormTokens(), followers, Health(client), history=CommandHistory())
+        await followers.close()
+
+
+async def run(client: StepflowClient, what: dict[str, Any], value: Any) -> None:
+    await client.wait_run(await client.submit(what, value), timeout=60)
+
+
+async def test_a_busy_flow_hides_no_other(
+    site: Site, names: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import json
+
+    await run(site.client, flow(names["rare"]), {"x": 1})
+    async with StepflowClient(site.client.url) as elsewhere:
+        await run(elsewhere, flow(names["filed"]), {"x": 1})
+        for number in range(6):
+            await run(elsewhere, flow(names["busy"]), {"x": number} if number else {})
+    (tmp_path / "flows").mkdir()
+    for each in ("filed", "never"):
+        (tmp_path / "flows" / f"{each}.json").write_text(json.dumps(flow(names[each])))
+    site.flows = FlowFolder(tmp_path / "flows")
+    monkeypatch.setattr(flow_list, "_PAGE", 3)
+    monkeypatch.setattr(flow_list, "_MOST_PAGES", 2)
+    found = await flow_list.flow_list(site)
+    assert found.read == 6
+    assert found.since is not None
+    assert {each.name for each in found.flows} >= {names["busy"], names["rare"], names["filed"]}
+    assert [each.name for each in found.files] == ["never.json"]
+    (busy,) = [each for each in found.flows if each.name == names["busy"]]
+    assert [each.status.value for each in busy.marks] == ["failed", *["completed"] * 5]
+    assert busy.success_rate == pytest.approx(5 / 6)
+    assert busy.seconds is not None
+    assert [each.name for each in (await flow_list.flow_list(site, names["rare"][:7])).flows] == [names["rare"]]
+
+
+async def test_flows_that_steps_run_are_listed_apart(site: Site, names: dict[str, str]) -> None:
+    inner = {**flow(names["inner"]), "output": {"$step": "a"}}
+    outer = {
+        "name": names["outer"],
+        "steps": [
+            {
+                "id": "each",
+                "component": "/builtin/map",
+                "input": {"workflow": {"$literal": inner}, "items": [{"x": 1}, {"x": 2}]},
+            }
+        ],
+        "output": {"$step": "each"},
+    }
+    await run(site.client, outer, None)
+    found = await flow_list.flow_list(site)
+    assert names["inner"] in {each.name for each in found.sub_flows}
+    assert names["inner"] not in {each.name for each in found.flows}
+    assert names["outer"] in {each.name for each in found.flows}
+
+
+def test_the_page(session: httpx.Client, newest_server: StepflowRuntime, names: dict[str, str]) -> None:
+    client = newest_server.sync_client
+    for value in ({"x": 1}, {}):
+        client.wait_run(client.submit(flow(names["rare"]), value), timeout=60)
+    text = session.get(f"/flows?q={names['rare']}").text
+    assert 'aria-label="completed, failed"' in text
+    assert "50%" in text
+    assert names["rare"] in text
+    assert "No flow has such a name." in session.get("/flows?q=nothing-of-this-name").text

@@ -1,0 +1,254 @@
+"""What a running batch tells its pages, without a browser; on real servers."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import tracemalloc
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from stepflow_cli.ui.following import Health, RunFollower
+from stepflow_cli.ui.states import STATES, changes
+from stepflow_client import LogConfig, StepflowRuntime
+from stepflow_client._rules.run_progress import RunProgress
+from stepflow_client.events import StepCompletedEvent, StepStartedEvent
+
+from tests import releases, workers
+from tests.cli.ui.process import StartUi
+from tests.differences import has
+from tests.fault_proxy import FaultProxy, Script
+
+CRAWL: dict[str, Any] = {
+    "name": "crawl",
+    "steps": [
+        {"id": "wait", "component": "/builtin/sleep", "input": {"duration_ms": {"$input": "ms"}}},
+        {"id": "fetch", "component": "/builtin/noop", "input": [{"$input": "url"}, {"$step": "wait"}]},
+        {"id": "store", "component": "/builtin/noop", "input": {"$step": "fetch"}},
+    ],
+    "output": {"$step": "store"},
+}
+
+
+def inputs(count: int, ms: int) -> list[dict[str, Any]]:
+    """Return inputs of which each tenth fails."""
+    return [{"ms": ms, "url": f"u{number}"} if number % 10 else {"ms": ms} for number in range(count)]
+
+
+def messages(session: httpx.Client, path: str, seconds: float = 60) -> Iterator[tuple[str, Any]]:
+    """Yield the events of a stream with their data."""
+    name = ""
+    end = time.monotonic() + seconds
+    with session.stream("GET", path) as stream:
+        for line in stream.iter_lines():
+            assert time.monotonic() < end, "it takes too long"
+            if line.startswith("event: "):
+                name = line.removeprefix("event: ")
+            elif line.startswith("data: ") and name != "server":
+                yield name, json.loads(line.removeprefix("data: "))
+
+
+def merged(codes: list[str], text: str) -> list[str]:
+    """Return the states of items after a change, as `batch.js` reads it."""
+    for part in text.split(";") if text else []:
+        code, _, ranges = part.partition(":")
+        for each in ranges.split(","):
+            first, _, last = each.partition("-")
+            for index in range(int(first), int(last or first) + 1):
+                codes[index] = STATES[int(code)]
+    return codes
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "told"),
+    [
+        (b"", b"\0\0", ""),
+        (b"", b"\2\2\2\3\2", "2:0-2,4;3:3"),
+        (b"\2\1\0", b"\2\2\1", "1:2;2:1"),
+        (b"\2\2\2\2", b"\2\2", ""),
+    ],
+)
+def test_changes_of_states(before: bytes, now: bytes, told: str) -> None:
+    assert changes(before, now) == told
+
+
+def test_a_running_batch_tells_its_numbers_and_not_its_page(
+    session: httpx.Client, newest_server: StepflowRuntime
+) -> None:
+    client = newest_server.sync_client
+    warm = client.wait_run(client.submit(CRAWL, inputs(2, 0))).run_id
+    session.get(f"/runs/{warm}")  # the first picture takes seconds
+    run_id = client.submit(CRAWL, inputs(300, 400), max_concurrency=15)
+    page = session.get(f"/runs/{run_id}")
+    live = re.search(r'data-live="([^"]*)"', page.text)
+    assert live
+    texts, names, codes, size = set(), list[str](), ["waiting"] * 300, 0
+    for name, data in messages(session, live[1]):
+        names.append(name)
+        size += len(json.dumps(data))
+        if name == "change":
+            break
+        texts.add(data["text"])
+        codes = merged(codes, data["states"])
+        assert data["total"] == 300
+    assert names.count("change") == 1
+    assert len(texts) > 5
+    assert size < 20_000
+    assert [index for index, state in enumerate(codes) if state == "failed"] == list(range(0, 300, 10))
+    assert set(codes) == {"completed", "failed"}
+    ended = session.get(f"/runs/{run_id}")
+    assert "data-live" not in ended.text
+    assert '<h2 id="durations-title">' in ended.text
+
+
+def test_failures_are_grouped_by_cause(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    client = newest_server.sync_client
+    given = [{"ms": 0, "url": "u"}, {"ms": 0}, {"ms": "x", "url": "u"}, {"ms": 0}, {"ms": 0}]
+    run_id = client.wait_run(client.submit(CRAWL, given)).run_id
+    page = session.get(f"/runs/{run_id}")
+    causes = re.findall(r'<li data-key="(\w+)"><p><b class="count">(\d+) ×</b> <code>(\w+)</code>', page.text)
+    assert [(count, step) for _, count, step in causes] == [("3", "fetch"), ("1", "wait")]
+    key = causes[0][0]
+    assert f'href="/runs/{run_id}/change?group={key}"' in page.text
+    chosen = session.get(f"/runs/{run_id}?group={key}")
+    assert re.findall(r'<th scope="row"><a href="/runs/[^"]*/items/(\d+)"', chosen.text) == ["1", "3", "4"]
+    assert "3 items, page 1 of 1" in chosen.text
+    assert "0 items" in session.get(f"/runs/{run_id}?group=nothing").text
+
+
+def test_the_list_tells_the_progress_of_its_batches(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    client = newest_server.sync_client
+    run_id = client.submit({**CRAWL, "name": "listed-batch"}, inputs(200, 500), max_concurrency=5)
+    seen = set()
+    for name, data in messages(session, "/live/runs?flow=listed-batch"):
+        if name == "progress":
+            assert set(data["runs"]) == {run_id}
+            seen.add(data["runs"][run_id]["completed"])
+        if len(seen) > 2:
+            break
+    page = session.get("/runs?flow=listed-batch").text
+    assert re.search(r"data-text>[\d,]+/200 done", page)
+    client.cancel_run(run_id)
+
+
+def test_an_item_is_only_told_of_its_own_steps(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    client = newest_server.sync_client
+    given = [{"ms": 3000, "url": "u"}, *({"ms": 100, "url": "u"} for _ in range(20))]
+    run_id = client.submit(CRAWL, given)
+    live = re.search(r'data-live="([^"]*)"', session.get(f"/runs/{run_id}/items/0").text)
+    assert live
+    count = 0
+    for name, _ in messages(session, live[1]):
+        count += name == "change"
+        if client.get_run(run_id).is_finished:
+            break
+    assert 0 < count < 8
+
+
+def test_late_events_bring_the_timeline_of_a_run_that_has_ended(
+    start_ui: StartUi, newest_server: StepflowRuntime
+) -> None:
+    client = newest_server.sync_client
+    run_id = client.wait_run(client.submit(CRAWL, {"ms": 0, "url": "u"})).run_id
+    with FaultProxy(newest_server.url) as proxy:
+        proxy.script = lambda number: Script(delay=3.5, within=b"/events")
+        with start_ui(proxy.url).browser() as browser:
+            page = browser.get(f"/runs/{run_id}").text
+            assert "<title>timeline</title>" not in page
+            # So it stays live until they are there.
+            assert f'data-live="/live/runs/{run_id}"' in page
+            end = time.monotonic() + 30
+            while "<title>timeline</title>" not in page and time.monotonic() < end:
+                time.sleep(0.2)
+                page = browser.get(f"/runs/{run_id}").text
+            assert "<title>timeline</title>" in page
+            assert "data-live" not in page
+
+
+@pytest.mark.parametrize("server_release", releases.RELEASES)
+def test_a_batch_on_every_release(start_ui: StartUi, server_release: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow = {
+        "name": "every-release",
+        "steps": [
+            {"id": "wait", "component": "/python/sleep", "input": {"$input": "$"}},
+            {"id": "check", "component": "/python/echo", "input": [{"$step": "wait"}, {"$input": "$.url"}]},
+        ],
+        "output": {"$step": "check"},
+    }
+    given: list[Any] = [{"seconds": 0.3, **({"url": "u"} if each % 5 else {})} for each in range(40)]
+    monkeypatch.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(server_release)))
+    with (
+        StepflowRuntime.start(config=workers.config(server_release), log_config=LogConfig(level="warn")) as server,
+        start_ui(server.url).browser() as browser,
+        ThreadPoolExecutor(1) as other,
+    ):
+        warm = server.sync_client.submit({**flow, "name": "warm"}, {"seconds": 0, "url": "u"})
+        browser.get(f"/runs/{warm}")  # the first picture takes seconds
+        # The request that creates a run is held until it ends by the first releases.
+        submitted = other.submit(server.sync_client.submit, flow, given, max_concurrency=2)
+        listed: list[Any] = []
+        while not listed:
+            listed = server.sync_client.list_runs(flow_name="every-release").runs
+        run_id = listed[0].run_id
+        page = browser.get(f"/runs/{run_id}").text
+        assert ("only when the run has ended" in page) == (not has(server_release, "events"))
+        codes, texts = ["waiting"] * 40, []
+        for name, data in messages(browser, f"/live/runs/{run_id}"):
+            if name == "change" and server.sync_client.get_run(run_id).is_finished:
+                break
+            if name == "progress":
+                codes = merged(codes, data["states"])
+                texts.append(data["text"])
+        assert submitted.result() == run_id
+        page = browser.get(f"/runs/{run_id}").text
+    assert "data-live" not in page
+    assert 'data-states="2:1-4,6-9,11-14,16-19,21-24,26-29,31-34,36-39;3:0,5,10,15,20,25,30,35"' in page
+    assert re.findall(r'<b class="count">(\d+) ×</b>', page) == ["8"]
+    if has(server_release, "events"):
+        assert codes.count("failed") == 8
+        assert codes.count("completed") == 32
+        assert len(set(texts)) > 3
+
+
+@pytest.mark.anyio
+async def test_a_follower_keeps_a_few_numbers_per_item() -> None:
+    """What is known of 10,000 items of three steps: no event is kept, and the times of steps only up to a limit."""
+
+    class Client:
+        def __init__(self) -> None:
+            self._runs = self._reporter = self._follower = self
+
+        async def current_state(self, run_id: str) -> str:
+            return run_id
+
+        async def begin(self, run_id: str) -> RunProgress:
+            return RunProgress(run_id, ("big", dict(enumerate("abc"))), total=10_000)
+
+        async def follow(self, asked: Any) -> AsyncIterator[Any]:
+            at = datetime.now(UTC)
+            common: dict[str, Any] = {"run_id": asked.run_id, "timestamp": at, "sequence_number": 0, "cursor": "e0.1"}
+            for item in range(10_000):
+                for index, step_id in enumerate("abc"):
+                    place = {"item_index": item, "step_index": index, "step_id": step_id}
+                    yield StepStartedEvent(**place, **common)
+                    yield StepCompletedEvent(**place, **common)
+
+        async def wait_run(self, run_id: str, timeout: float) -> None: ...
+
+    client: Any = Client()
+    tracemalloc.start()
+    follower = RunFollower(client, "run", Health(client))
+    assert await follower.catch_up(120)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(await follower.times()) == 2_000
+    assert follower.codes() == bytes([STATES.index("completed")]) * 10_000
+    assert len(follower.item_times()) == 10_000
+    # 60,000 events would be three times that.
+    assert kept < 15_000_000, kept
+    await follower.close()

@@ -1,0 +1,298 @@
+"""Pages that change while they are open, in Chromium, on a real server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, expect
+from stepflow_client import StepflowRuntime
+
+from tests.pages.conftest import shot, violations
+from tests.pages.test_ui import FORM, Seen, server, started_ui, tab
+
+__all__ = ["server", "tab"]
+
+FRESH = """
+const { takeOver } = await import('/static/patch.js');
+const text = await (await fetch(location.href)).text();
+window.update = (change) => {
+  const fresh = new DOMParser().parseFromString(text, 'text/html');
+  change(fresh);
+  takeOver(fresh);
+};
+"""
+INSERT_ROWS = """
+([begin, end]) => {
+  for (let count = begin; count <= end; count++) {
+    update((fresh) => {
+      const body = fresh.querySelector('#items tbody');
+      for (let number = 0; number < count; number++) {
+        const row = fresh.createElement('tr');
+        row.dataset.key = `new-${number}`;
+        row.innerHTML = `<th><a href="/runs/new-${number}">${count}</a></th><td colspan="4">
+          <details><summary>more</summary>${count}</details></td>`;
+        body.prepend(row);
+      }
+      for (const row of body.querySelectorAll('tr:not([data-key^=new])')) {
+        row.lastElementChild.innerHTML += `<details><summary>kept</summary><p>long text</p></details>
+          <input value="given"><textarea rows="2">${'line\\n'.repeat(20)}</textarea>`;
+      }
+      fresh.querySelector('#summary').append(`${count}`);
+    });
+  }
+}
+"""
+
+
+def test_the_hands_keep_what_they_hold_over_200_updates(tab: Seen, server: StepflowRuntime) -> None:
+    run_id = server.sync_client.submit(FORM, [{"topic": str(number), "ms": 0} for number in range(5)])
+    server.sync_client.wait_run(run_id)
+    page = tab.go(f"/runs/{run_id}")
+    page.evaluate(f"async () => {{ {FRESH} }}")
+    page.evaluate(INSERT_ROWS, [1, 1])
+    row = page.locator('#items tr[data-key="3"]')
+    row.locator("summary").click()
+    row.locator("input").fill("typed")
+    row.locator("textarea").evaluate("e => { e.scrollTop = 20 }")
+    link = row.locator("th a")
+    link.focus()
+    page.evaluate("""
+        window.held = {
+          row: document.querySelector('#items tr[data-key="3"]'),
+          focus: document.activeElement,
+          parts: [...document.querySelectorAll('#items tr[data-key="3"] *')],
+        };
+        getSelection().selectAllChildren(held.row.querySelector('details p'));
+    """)
+    page.evaluate(INSERT_ROWS, [2, 201])
+    expect(page.locator("#items tbody tr")).to_have_count(206)
+    expect(page.locator("#summary")).to_contain_text("201")
+    found: dict[str, Any] = page.evaluate("""() => {
+        const row = document.querySelector('#items tr[data-key="3"]');
+        return {
+          row: row === held.row,
+          parts: [...row.querySelectorAll('*')].every((each, place) => each === held.parts[place]),
+          focus: document.activeElement === held.focus,
+          selection: getSelection().toString(),
+          details: [...document.querySelectorAll('#items details')].filter((each) => each.open).length,
+          open: row.querySelector('details').open,
+          typed: row.querySelector('input').value,
+          scroll: row.querySelector('textarea').scrollTop,
+        };
+    }""")
+    assert found == {
+        "row": True, "parts": True, "focus": True, "selection": "long text", "details": 1, "open": True,
+        "typed": "typed", "scroll": 20,
+    }  # fmt: skip
+
+
+def test_what_a_script_has_changed_stays_until_the_server_changes_it(tab: Seen, server: StepflowRuntime) -> None:
+    run_id = server.sync_client.submit(FORM, [{"topic": "tea", "ms": 0}] * 3)
+    server.sync_client.wait_run(run_id)
+    page = tab.go(f"/runs/{run_id}")
+    page.evaluate(f"async () => {{ {FRESH} }}")
+    page.evaluate("""() => {
+        document.querySelector('#items th a').textContent = 'zero';
+        document.querySelector('#items tr[data-key="1"]').classList.add('chosen');
+        document.querySelector('#summary').append('added');
+        update((fresh) => { fresh.querySelector('#items tr[data-key="1"] td').textContent = 'other'; });
+    }""")
+    expect(page.locator("#items tr[data-key='0'] th")).to_have_text("zero")
+    expect(page.locator("#items tr.chosen td").first).to_have_text("other")
+    expect(page.locator("#summary")).to_contain_text("added")
+    # Rows that change their places are moved, and those that are gone are removed.
+    page.evaluate("""() => {
+        document.querySelector('#items tr[data-key="2"] a').focus();
+        update((fresh) => {
+          const body = fresh.querySelector('#items tbody');
+          body.prepend(body.querySelector('tr[data-key="2"]'));
+          body.querySelector('tr[data-key="0"]').remove();
+        });
+    }""")
+    expect(page.locator("#items tbody th")).to_have_text(["2", "1"])
+    assert page.evaluate("document.activeElement.textContent") == "2"
+
+
+CRAWL: dict[str, Any] = {
+    "name": "crawl",
+    "steps": [
+        {"id": "wait", "component": "/builtin/sleep", "input": {"duration_ms": {"$input": "ms"}}},
+        {"id": "fetch", "component": "/builtin/noop", "input": [{"$input": "url"}, {"$step": "wait"}]},
+    ],
+    "output": {"$step": "fetch"},
+}
+
+
+def test_a_batch_of_a_thousand_counts_while_it_runs(tab: Seen, server: StepflowRuntime) -> None:
+    inputs = [{"ms": 300, "url": "u"} if number % 10 else {"ms": 300} for number in range(1_000)]
+    run_id = server.sync_client.submit(CRAWL, inputs, max_concurrency=20)
+    tab.page.goto("about:blank")
+    devtools = tab.context.new_cdp_session(tab.page)
+    devtools.send("Network.enable")
+    moved: list[int] = []
+    devtools.on("Network.dataReceived", lambda data: moved.append(data["dataLength"]))
+    page = tab.go(f"/runs/{run_id}")
+    page.evaluate("""() => {
+        window.counts = new Set();
+        const note = () => counts.add(document.querySelector('[data-text]')?.textContent.split(' done')[0]);
+        new MutationObserver(note).observe(document.getElementById('summary'), {
+            subtree: true, childList: true, characterData: true,
+        });
+    }""")
+    expect(page.locator("#grid .cells a")).to_have_count(1_000)
+    expect(page.locator("#grid a.completed").nth(99)).to_be_attached(timeout=30_000)
+    expect(page.locator("#grid a.failed").first).to_be_attached()
+    assert page.locator("#summary .status").inner_text() == "running"
+    shot(page, "batch-running")
+    expect(page.locator("#summary .status")).to_have_text("failed", timeout=60_000)
+    assert page.evaluate("counts.size") >= 20
+    assert sum(moved) < 300_000
+    expect(page.locator("#grid a.completed")).to_have_count(900)
+    expect(page.locator("#grid a.failed")).to_have_count(100)
+    expect(page.locator("#failures li")).to_have_count(1)
+    expect(page.locator("#durations svg")).to_have_count(1)
+    shot(page, "batch-ended")
+    # One Tab reaches the grid, arrow keys go through it, and each cell is a link.
+    page.locator("#grid a").first.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate("document.activeElement.className") in ("completed", "failed")
+    page.keyboard.press("Home")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("Item 0 of 1000")
+
+
+def test_new_runs_wait_while_somebody_is_in_the_list(tab: Seen, server: StepflowRuntime) -> None:
+    client = server.sync_client
+    flow = {"name": "waits", "steps": [], "output": 1}
+    first = [client.submit(flow) for _ in range(3)]
+    page = tab.go("/runs?flow=waits")
+    rows = page.locator("#list tbody tr")
+    expect(rows).to_have_count(3)
+    link = page.locator(f'#list a[href="/runs/{first[0]}"]').first
+    link.focus()
+    for _ in range(2):
+        client.submit(flow)
+    expect(page.locator("#waiting")).to_have_text("2 new runs", timeout=30_000)
+    expect(rows).to_have_count(3)
+    client.submit(flow)
+    expect(page.locator("#waiting")).to_have_text("3 new runs", timeout=30_000)
+    assert page.evaluate("document.activeElement.pathname") == f"/runs/{first[0]}"
+    shot(page, "waiting")
+    page.locator("#waiting").click()
+    expect(rows).to_have_count(6)
+    expect(page.locator("#waiting")).to_be_hidden()
+    # Under the pointer they wait as well, and come when it leaves.
+    page.evaluate("document.activeElement.blur()")
+    rows.first.hover()
+    client.submit(flow)
+    expect(page.locator("#waiting")).to_have_text("1 new run", timeout=30_000)
+    page.mouse.move(1, 1)
+    expect(rows).to_have_count(7)
+    # A click beside the link opens the run, too.
+    rows.first.locator("td").nth(1).click()
+    page.wait_for_url("**/runs/*")
+
+
+def test_keys_find_runs_and_go_to_failures(tab: Seen, server: StepflowRuntime) -> None:
+    client = server.sync_client
+    flow = {"name": "by-keys", "steps": [], "output": {"$input": "n"}}
+    for given in ({"n": 1}, {}, {"n": 2}):
+        client.wait_run(client.submit(flow, given))
+    page = tab.go("/components")
+    keys = page.keyboard
+    keys.press("/")
+    page.wait_for_url("**/runs#find")
+    expect(page.get_by_label("Find runs")).to_be_focused()
+    keys.type("by-ke")
+    keys.press("Enter")
+    page.wait_for_url("**/runs?q=by-ke**")
+    expect(page.locator("#list tbody tr")).to_have_count(3)
+    expect(page.locator("#searched")).to_contain_text("runs by the name of their flow")
+
+    def place() -> int:
+        found: int = page.evaluate(
+            "[...document.querySelectorAll('#list tbody tr')].indexOf(document.activeElement.closest('tr'))"
+        )
+        return found
+
+    keys.press("j")
+    assert place() == 0
+    keys.press("j")
+    keys.press("j")
+    assert place() == 2
+    keys.press("k")
+    assert place() == 1
+    page.locator("h1").click()
+    keys.press("f")
+    assert place() == 1
+    keys.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_contain_text("Next failure")
+    shot(page, "keys")
+    keys.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    # In a field they are letters.
+    keys.press("/")
+    keys.type("jf?")
+    expect(page.get_by_label("Find runs")).to_have_value("jf?")
+    page.locator("#list tbody tr").nth(1).locator("th a").focus()
+    keys.press("Enter")
+    expect(page.locator("#summary .status")).to_have_text("failed")
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_list_that_runs_and_a_batch_are_accessible(
+    tab: Seen, server: StepflowRuntime, width: int, scheme: Any
+) -> None:
+    client = server.sync_client
+    inputs = [{"ms": 600_000 if number > 30 else 0, "url": "u"} if number % 7 else {"ms": 0} for number in range(60)]
+    run_id = client.submit(CRAWL, inputs)
+    ended = client.wait_run(client.submit(CRAWL, [{"ms": 0}, {"ms": 0, "url": "u"}, {"ms": "x"}])).run_id
+    page = tab.context.new_page()
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
+    for name, path in (
+        ("list", "/runs"),
+        ("found", "/runs?q=crawl"),
+        ("live", f"/runs/{run_id}"),
+        ("groups", f"/runs/{ended}"),
+    ):
+        page.goto(tab.base + path)
+        if name == "live":
+            expect(page.locator("#grid a.completed").nth(20)).to_be_attached(timeout=30_000)
+        if name == "list":
+            expect(page.locator("#list [data-text]", has_text="/60 done").first).to_be_attached(timeout=30_000)
+        page.keyboard.press("?")
+        expect(page.get_by_role("dialog")).to_be_visible()
+        page.keyboard.press("?")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        assert violations(page) == [], name
+        shot(page, f"{name}-{width}-{scheme}")
+    client.cancel_run(run_id)
+    page.close()
+
+
+def test_more_open_pages_than_a_browser_has_connections(browser: Browser, server: StepflowRuntime) -> None:
+    with started_ui(server.url) as (_, link):
+        seen = Seen(browser, link)
+        pages = [seen.page]
+        for _ in range(8):
+            pages.append(seen.context.new_page())
+            pages[-1].goto(f"{seen.base}/runs?flow=many-pages")
+        expect(pages[-1].locator("h1")).to_have_text("Runs")
+        server.sync_client.submit({"name": "many-pages", "steps": [], "output": 1})
+        for page in pages[1:]:
+            expect(page.locator("#list tbody tr")).to_have_count(1, timeout=30_000)
+        # A page that nobody sees gives its stream to another one, and takes one when it is seen again.
+        hidden = "Object.defineProperty(document, 'hidden', { value: %s, configurable: true })"
+        pages[1].evaluate(hidden % "true")
+        pages[1].evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        server.sync_client.submit({"name": "many-pages", "steps": [], "output": 1})
+        expect(pages[2].locator("#list tbody tr")).to_have_count(2, timeout=30_000)
+        pages[1].evaluate(hidden % "false")
+        pages[1].evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        expect(pages[1].locator("#list tbody tr")).to_have_count(2, timeout=10_000)
+        seen.context.close()
+    assert seen.complaints == []

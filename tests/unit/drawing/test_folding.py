@@ -1,0 +1,69 @@
+"""Graphs of large flows with equal steps as one box."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stepflow_client.drawing.folding import fold, worst
+from stepflow_client.drawing.graph import flow_graph
+from stepflow_client.drawing.svg import svg
+
+
+def step(name: str, *reads: str, component: str = "/builtin/noop") -> dict[str, Any]:
+    return {"id": name, "component": component, "input": [{"$step": each} for each in reads]}
+
+
+def labels(flow: dict[str, Any], **options: Any) -> list[str]:
+    return [node.label for node in fold(flow_graph(flow), **options).graph.nodes]
+
+
+def test_branches_of_a_fan_out_are_one_box_for_each_of_their_steps() -> None:
+    steps = [step("begin")]
+    for number in range(20):
+        steps += [step(f"a{number}", "begin"), step(f"b{number}", f"a{number}")]
+    flow = {"steps": [*steps, step("join", *(f"b{number}" for number in range(20)))], "output": {"$step": "join"}}
+    folded = fold(flow_graph(flow))
+    assert [node.label for node in folded.graph.nodes] == ["begin", "a0 … a19", "b0 … b19", "join", "output"]
+    assert [(each.source, each.target) for each in folded.graph.edges] == [
+        ("begin", "a0"), ("a0", "b0"), ("b0", "join"), ("join", "\x00output:output"),
+    ]  # fmt: skip
+    assert folded.hidden == 38
+    assert folded.box_of("b7") == "b0"
+    states = {"begin": "completed", "a3": "failed", "b3": "not_run", "b4": "completed"}
+    assert folded.states(states) == {"begin": "completed", "a0": "failed", "b0": "not_run"}
+    assert "20 equal steps" in svg(folded.graph, links={"a0": "/runs/x/steps/a3"})
+
+
+def test_steps_that_differ_keep_their_boxes() -> None:
+    fan = [step(f"a{number}", component=f"/plugin/{number % 5}") for number in range(20)]
+    assert len(labels({"steps": fan, "output": [{"$step": each["id"]} for each in fan]})) == 21
+    chain = [step(f"s{number}", *([f"s{number - 1}"] if number else [])) for number in range(30)]
+    assert len(labels({"steps": chain, "output": {"$step": "s29"}})) == 31
+    few = [step(f"a{number}") for number in range(4)]
+    assert len(labels({"steps": few, "output": [{"$step": each["id"]} for each in few]})) == 5
+
+
+def test_a_nested_flow_is_a_mark_of_its_step() -> None:
+    inner = {"steps": [step("leaf"), step("other", "leaf")], "output": {"$step": "other"}}
+    each = {"id": "each", "component": "/builtin/map", "input": {"workflow": {"$literal": inner}, "items": [1]}}
+    flow = {"steps": [each], "output": {"$step": "each"}}
+    folded = fold(flow_graph(flow))
+    assert [(node.label, node.inside) for node in folded.graph.nodes] == [("each", 2), ("output", 0)]
+    assert not folded.graph.sub_flows
+    assert "runs a flow of 2 steps" in svg(folded.graph)
+    assert "leaf" in labels(flow, nested=False)
+
+
+def test_the_worst_state() -> None:
+    assert worst(["completed", "failed", "running"]) == "failed"
+    assert worst(["not_needed", "completed"]) == "completed"
+    assert worst([]) == worst(["unknown"]) == ""
+
+
+def test_boxes_are_links_and_tell_of_failed_children() -> None:
+    flow = {"steps": [step('a"<b')], "output": {"$step": 'a"<b'}}
+    picture = svg(flow_graph(flow), links={'a"<b': "/x?a=1&b=2"}, failed_children={'a"<b': 3})
+    assert '<a class="sf-node sf-step sf-p0" href="/x?a=1&amp;b=2" data-key="a&quot;&lt;b"' in picture
+    assert "3 failed in sub-runs" in picture
+    assert "3✗" in picture
+    assert 'role="group"' in picture

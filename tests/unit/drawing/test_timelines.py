@@ -1,0 +1,42 @@
+"""The axis of timelines, and their rows."""
+
+from __future__ import annotations
+
+import pytest
+from stepflow_client.drawing.charts import Bar, ticks, timeline
+
+
+@pytest.mark.parametrize(
+    ("whole", "labels"),
+    [
+        (0.0003, ["0", "50µs", "100µs", "150µs", "200µs", "250µs", "300µs"]),
+        (0.0468, ["0", "10ms", "20ms", "30ms", "40ms"]),
+        (2.34, ["0", "0.5s", "1s", "1.5s", "2s"]),
+        (4.68, ["0", "1s", "2s", "3s", "4s"]),
+        (200, ["0", "30s", "1m", "1m30s", "2m", "2m30s", "3m"]),
+        (3_700, ["0", "10m", "20m", "30m", "40m", "50m", "1h"]),
+        (100_000, ["0", "6h", "12h", "18h", "1d"]),
+        (900_000, ["0", "2d", "4d", "6d", "8d", "10d"]),
+    ],
+)
+def test_ticks_are_round(whole: float, labels: list[str]) -> None:
+    assert [label for _, label in ticks(whole)] == labels
+
+
+def test_each_axis_has_between_three_and_nine_ticks() -> None:
+    wholes = [1.3**power * 1e-6 for power in range(140)]
+    assert {len(ticks(whole)) for whole in wholes} <= set(range(2, 11))
+
+
+def test_several_timelines_can_have_one_scale() -> None:
+    short = timeline([Bar("a", 0, 1, "completed")], whole=10)
+    assert 'x="230.0" y="26" width="64.0"' in short
+    assert "10s" in short
+
+
+def test_rows_are_links_and_running_bars_tell_since_when() -> None:
+    row = timeline([Bar("a<b", 0, 1, "running", href="/runs/x/steps/a%3Cb", since="2026-11-27T00:00:00+00:00")])
+    assert '<a href="/runs/x/steps/a%3Cb" data-key="a&lt;b" data-step="a&lt;b">' in row
+    assert row.count('data-since="2026-11-27T00:00:00+00:00"') == 2
+    assert 'role="group"' in row
+    assert "<a" not in timeline([Bar("a", 0, 1, "running")])
