@@ -35,8 +35,9 @@ def names() -> dict[str, str]:
 async def site(newest_server: StepflowRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     async with StepflowClient(newest_server.url, history=History()) as client:
-        followers = Followers(client)
-        yield Site(client, environment(), FormTokens(), followers, Health(client), history=CommandHistory())
+        health = Health(client)
+        followers = Followers(client, health)
+        yield Site(client, environment(), FormTokens(), followers, health, history=CommandHistory())
         await followers.close()
 
 
