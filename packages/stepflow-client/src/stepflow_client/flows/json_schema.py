@@ -172,7 +172,7 @@ def _beyond_limits(node: Node, schema: Mapping[str, Any]) -> Iterator[Mismatch]:
         if is_number(limit) and not is_within(size, limit):
             yield Mismatch(node, f"the schema wants {words} {limit}{unit}, this is {size}")
     step: Any = schema.get("multipleOf")
-    if is_number(value) and is_number(step) and step > 0 and not _is_multiple(value, step):
+    if is_number(value) and is_number(step) and step > 0 and not _is_multiple(size, step):
         yield Mismatch(node, f"the schema wants a multiple of {step}, this is {value}")
     pattern = schema.get("pattern")
     if isinstance(value, str) and isinstance(pattern, str) and not _has(pattern, value):
