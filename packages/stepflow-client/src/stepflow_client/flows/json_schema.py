@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from operator import ge, gt, le, lt
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
@@ -197,7 +198,8 @@ def mismatches(node: Node, schema: Any, defs: Mapping[str, Any], *, evaluated: b
         yield Mismatch(node, f"{node.value!r} is none of the allowed values", hint)
     if "const" in schema and not is_open and not is_among(node.value, [schema["const"]]):
         yield Mismatch(node, f"the schema wants {schema['const']!r}")
-    yield from _beyond_limits(node, schema)
+    for message in _beyond_limits(node.value, schema):
+        yield Mismatch(node, message)
     if isinstance(node.value, Mapping):
         yield from _fields(node, schema, defs, evaluated)
     first, rest = list_schemas(schema)
@@ -220,31 +222,39 @@ def _is_decided(schema: Any, defs: Mapping[str, Any]) -> bool:
     return schema.keys() <= _DECIDED and all(_is_decided(each, defs) for each in inner)
 
 
-def _beyond_limits(node: Node, schema: Mapping[str, Any]) -> Iterator[Mismatch]:
-    """Yield a mismatch for each limit of a number, or of the length of a text or list, that a value is beyond."""
-    value = node.value
-    size: Any = value if is_number(value) else len(value) if isinstance(value, (str, list)) else None
-    if size is None:
+def _beyond_limits(value: Any, schema: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a message for each limit of a number, or of the length of a text or list, that a value is beyond."""
+    size: Any
+    names: tuple[str, ...]
+    if is_number(value):
+        size, names, unit = value, _OF_NUMBERS, ""
+    elif isinstance(value, (str, list)):
+        size = len(value)
+        names, unit = (_OF_TEXTS, " characters") if isinstance(value, str) else (_OF_LISTS, " elements")
+    else:
         return
-    least, most, unit = _LIMITS.get(type(value), ("minimum", "maximum", ""))
-    for name, is_beyond, words in (
-        (least, lambda limit: size < limit, "at least"),
-        (most, lambda limit: size > limit, "at most"),
-        ("exclusiveMinimum", lambda limit: not unit and size <= limit, "more than"),
-        ("exclusiveMaximum", lambda limit: not unit and size >= limit, "less than"),
-    ):
+    for name, (is_within, words) in zip(names, _COMPARISONS, strict=False):
         limit = schema.get(name)
-        if is_number(limit) and is_beyond(limit):
-            yield Mismatch(node, f"the schema wants {words} {limit}{unit}, this is {size}")
-    step = schema.get("multipleOf")
-    if is_number(value) and is_number(step) and step > 0 and not _is_multiple(value, step):
-        yield Mismatch(node, f"the schema wants a multiple of {step}, this is {value}")
+        if is_number(limit) and not is_within(size, limit):
+            yield f"the schema wants {words} {limit}{unit}, this is {size}"
+    step: Any = schema.get("multipleOf")
+    if is_number(value) and is_number(step) and step > 0 and not _is_multiple(size, step):
+        yield f"the schema wants a multiple of {step}, this is {value}"
     pattern = schema.get("pattern")
     if isinstance(value, str) and isinstance(pattern, str) and not _has(pattern, value):
-        yield Mismatch(node, f"the schema wants a text that matches {pattern}")
+        yield f"the schema wants a text that matches {pattern}"
 
 
-_LIMITS = {str: ("minLength", "maxLength", " characters"), list: ("minItems", "maxItems", " elements")}
+_OF_NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+_OF_TEXTS = ("minLength", "maxLength")
+_OF_LISTS = ("minItems", "maxItems")
+_LIMITS = frozenset((*_OF_NUMBERS, *_OF_TEXTS, *_OF_LISTS, "multipleOf", "pattern"))
+_COMPARISONS: tuple[tuple[Callable[[Any, Any], bool], str], ...] = (
+    (ge, "at least"),
+    (le, "at most"),
+    (gt, "more than"),
+    (lt, "less than"),
+)
 
 
 def _is_multiple(value: float, step: float) -> bool:
@@ -340,6 +350,8 @@ class _Compiler:
         for allowed in (schema.get("enum"), choices):
             if isinstance(allowed, list) and (allowed or allowed is not choices):
                 found.append(partial(_is_one_of, choices=allowed))
+        if not _LIMITS.isdisjoint(schema):
+            found.append(lambda value: next(_beyond_limits(value, schema), None) is None)
         found += filter(None, (self._object(schema), self._list(schema)))
         if "if" in schema:
             # Conditions are rare: `mismatches` decides.
