@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 import socket
 from html.parser import HTMLParser
 from pathlib import Path
@@ -275,15 +277,78 @@ def test_a_thousand_hostile_names(session: httpx.Client, newest_server: Stepflow
             assert page.status_code == 200, (path, page.text[:500])
             pages.append(page.text)
     for text in pages:
-        seen = Elements()
-        seen.feed(text)
-        assert seen.names <= PLAIN, seen.names - PLAIN
-        ours = ["/static/more.js"] if "/static/more.css" in text else []
-        assert seen.scripts == ([] if "<header>" not in text else [*ours, "/static/ui.js"])
-        assert not [name for name in seen.attributes if name.startswith("on") or name == "style"]
-        assert all(each.startswith(("/", "?", "#")) for each in seen.links), seen.links
-        assert not {"\u202e", "\x1b"} & set(text)
-        assert seen.texts.isdisjoint({"49"})
+        check_plain(text)
+
+
+def check_plain(text: str) -> None:
+    """Check that a page consists of its own elements only."""
+    seen = Elements()
+    seen.feed(text)
+    assert seen.names <= PLAIN, seen.names - PLAIN
+    ours = ["/static/more.js"] if "/static/more.css" in text else []
+    assert seen.scripts == ([] if "<header>" not in text else [*ours, "/static/ui.js"])
+    assert not [name for name in seen.attributes if name.startswith("on") or name == "style"]
+    assert all(each.startswith(("/", "?", "#")) for each in seen.links), seen.links
+    # What a form sends back is as it is, or as it was typed.
+    shown = re.sub(r' value="[^"]*"|<textarea[^>]*>[^<]*</textarea>', "", text)
+    assert not {"\u202e", "\x1b"} & set(shown)
+    assert seen.texts.isdisjoint({"49"})
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_where_runs_are_changed_compared_and_kept(
+    start_ui: StartUi, newest_server: StepflowRuntime, tmp_path: Path, name: str
+) -> None:
+    client = newest_server.sync_client
+    schema = {
+        "type": "object",
+        "title": name,
+        "properties": {
+            name: {"type": "object", "title": name, "properties": {name: {"type": "string", "description": name}}},
+            "rows": {
+                "type": "array",
+                "title": name,
+                "items": {"type": "object", "properties": {name: {"enum": [name, 1]}, "b": {"type": "boolean"}}},
+            },
+            "text": {"type": "string", "pattern": name, "examples": [name], "default": name},
+        },
+    }
+    flow = {
+        "name": name,
+        "schemas": {"properties": {"input": schema}},
+        "steps": [
+            {"id": name, "component": "/builtin/noop", "input": {name: {"$input": "$.none"}}},
+            {"id": "b", "component": "/builtin/noop", "input": {name: name}},
+        ],
+        "output": [{"$step": name}, {"$step": "b"}],
+    }
+    (tmp_path / "a<b>'&.json").write_text(json.dumps(flow))
+    (tmp_path / "never.json").write_text(json.dumps({**flow, "name": f"{name}never"}))
+    ui = start_ui(newest_server.url, "--flows", str(tmp_path))
+    with ui.browser() as browser:
+        flow_id = client.store_flow(flow).flow_id
+        path = f"/flows/{flow_id}"
+        data = form(browser.get(path), f"{path}/start") | {"mode": "raw", "raw": json.dumps({name: {name: name}})}
+        runs = []
+        for _ in range(2):
+            token = form(browser.get(path), f"{path}/start")
+            run = browser.post(f"{path}/start", data=data | token).headers["location"]
+            client.wait_run(run.rpartition("/")[2], timeout=60)
+            runs.append(run)
+        change = f"{runs[0]}/change"
+        token = form(browser.get(change), change)
+        pages = [
+            browser.get(each)
+            for each in (
+                path, "/flows", f"/flows?q={quote(name)}", f"/flows/new?file={quote(name)}", change,
+                f"{change}?step={quote(name)}", f"{runs[0]}/keep", f"{runs[0]}/keep?name={quote(name)}",
+                f"{runs[0]}/compare?with={runs[1].rpartition('/')[2]}", f"/flows/{flow_id}?again={runs[0][6:]}",
+            )
+        ]  # fmt: skip
+        pages.append(browser.post(change, data={**token, "do": "plan", "overrides": name, "step": name}))
+    for page in pages:
+        assert page.status_code in (200, 400), page.text
+        check_plain(page.text)
 
 
 PLAIN = {
@@ -291,7 +356,7 @@ PLAIN = {
     "section", "h1", "h2", "dl", "div", "dt", "dd", "b", "form", "input", "button", "select", "option", "label",
     "textarea", "code", "pre", "span", "ul", "li", "ol", "details", "summary", "table", "thead", "tbody", "tr",
     "th", "td", "fieldset", "legend", "svg", "g", "rect", "path", "text", "line", "defs", "marker",
-    "time", "h3", "circle",
+    "time", "h3", "circle", "template",
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,6 @@ import pytest
 from stepflow_cli.settings.history import CommandHistory
 from stepflow_cli.ui import flow_list
 from stepflow_cli.ui.flow_folder import FlowFolder
-from stepflow_cli.ui.following import Followers, Health
-from stepflow_cli.ui.security import FormTokens
-from stepflow_cli.ui.site import Site, environment
 from stepflow_client import StepflowClient, StepflowRuntime
 from stepflow_client.history import History
 
@@ -32,12 +30,12 @@ def names() -> dict[str, str]:
 
 
 @pytest.fixture
-async def site(newest_server: StepflowRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
+async def client(
+    newest_server: StepflowRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[StepflowClient]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    async with StepflowClient(newest_server.url, history=History()) as client:
-        followers = Followers(client)
-        yield Site(client, environment(), FormTokens(), followers, Health(client), history=CommandHistory())
-        await followers.close()
+    async with StepflowClient(newest_server.url, history=History()) as opened:
+        yield opened
 
 
 async def run(client: StepflowClient, what: dict[str, Any], value: Any) -> None:
@@ -45,22 +43,20 @@ async def run(client: StepflowClient, what: dict[str, Any], value: Any) -> None:
 
 
 async def test_a_busy_flow_hides_no_other(
-    site: Site, names: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: StepflowClient, names: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import json
-
-    await run(site.client, flow(names["rare"]), {"x": 1})
-    async with StepflowClient(site.client.url) as elsewhere:
+    await run(client, flow(names["rare"]), {"x": 1})
+    async with StepflowClient(client.url) as elsewhere:
         await run(elsewhere, flow(names["filed"]), {"x": 1})
         for number in range(6):
             await run(elsewhere, flow(names["busy"]), {"x": number} if number else {})
     (tmp_path / "flows").mkdir()
     for each in ("filed", "never"):
         (tmp_path / "flows" / f"{each}.json").write_text(json.dumps(flow(names[each])))
-    site.flows = FlowFolder(tmp_path / "flows")
+    folder = FlowFolder(tmp_path / "flows")
     monkeypatch.setattr(flow_list, "_PAGE", 3)
     monkeypatch.setattr(flow_list, "_MOST_PAGES", 2)
-    found = await flow_list.flow_list(site)
+    found = await flow_list.flow_list(client, CommandHistory(), folder)
     assert found.read == 6
     assert found.since is not None
     assert {each.name for each in found.flows} >= {names["busy"], names["rare"], names["filed"]}
@@ -69,10 +65,12 @@ async def test_a_busy_flow_hides_no_other(
     assert [each.status.value for each in busy.marks] == ["failed", *["completed"] * 5]
     assert busy.success_rate == pytest.approx(5 / 6)
     assert busy.seconds is not None
-    assert [each.name for each in (await flow_list.flow_list(site, names["rare"][:7])).flows] == [names["rare"]]
+    assert [
+        each.name for each in (await flow_list.flow_list(client, CommandHistory(), None, names["rare"][:7])).flows
+    ] == [names["rare"]]
 
 
-async def test_flows_that_steps_run_are_listed_apart(site: Site, names: dict[str, str]) -> None:
+async def test_flows_that_steps_run_are_listed_apart(client: StepflowClient, names: dict[str, str]) -> None:
     inner = {**flow(names["inner"]), "output": {"$step": "a"}}
     outer = {
         "name": names["outer"],
@@ -85,8 +83,8 @@ async def test_flows_that_steps_run_are_listed_apart(site: Site, names: dict[str
         ],
         "output": {"$step": "each"},
     }
-    await run(site.client, outer, None)
-    found = await flow_list.flow_list(site)
+    await run(client, outer, None)
+    found = await flow_list.flow_list(client, CommandHistory())
     assert names["inner"] in {each.name for each in found.sub_flows}
     assert names["inner"] not in {each.name for each in found.flows}
     assert names["outer"] in {each.name for each in found.flows}

@@ -70,6 +70,7 @@ def test_only_the_case_is_added(text: str, end: str, mark: str) -> None:
         "x: &c\n- name: b\n  input: 1\ntest:\n  cases: *c\n" + STEPS,
         "x: &t {cases: []}\ntest: *t\n" + STEPS,
         "test: 5\n" + STEPS,
+        '{"steps": [], "' + "k" * 2000 + '": 1}',
         "- a\n",
     ],
 )

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 
-from .flow_folder import FlowFile
-from .site import Site
+from ..settings.history import CommandHistory
+from .flow_folder import FlowFile, FlowFolder
 
 if TYPE_CHECKING:
-    from stepflow_client import RunDetails
+    from stepflow_client import RunDetails, StepflowClient
 
 _PAGE = 1_000
 _MOST_PAGES = 5
@@ -69,24 +69,30 @@ class FlowList:
     """When the oldest of them was created; None if all runs were read."""
 
 
-async def flow_list(site: Site, wanted: str = "") -> FlowList:
+async def flow_list(
+    client: StepflowClient, history: CommandHistory, folder: FlowFolder | None = None, wanted: str = ""
+) -> FlowList:
     """Return the flows of a server.
 
     They are those of the newest 5,000 runs, of the history and of the folder: the runs of a busy flow hide no other
     flow that was ever run from this machine, or whose file is in the folder.
 
     Args:
-        site: The site.
+        client: A client of the server.
+        history: The history.
+        folder: The folder of flow files; None for none.
         wanted: A part of the names of the flows; empty for all.
     """
-    runs, is_all = await _newest(site)
-    subs = (await site.client.list_runs(limit=_MOST_SUB_RUNS)).runs
+    runs, is_all = await _newest(client)
+    subs = (await client.list_runs(limit=_MOST_SUB_RUNS)).runs
     flows = _by_flow(runs)
-    files = await run_in_threadpool(site.flows.files) if site.flows is not None else []
+    files = await run_in_threadpool(folder.files) if folder is not None else []
     if not is_all:
-        names = dict.fromkeys([*await run_in_threadpool(_recorded, site), *(_name(each) for each in files)])
+        names = dict.fromkeys(
+            [*await run_in_threadpool(_recorded, history, client.url), *(_name(each) for each in files)]
+        )
         for name in [each for each in names if each and each not in flows][:_MOST_ASKED]:
-            found = (await site.client.list_runs(limit=_MARKS, flow_name=name, roots_only=True)).runs
+            found = (await client.list_runs(limit=_MARKS, flow_name=name, roots_only=True)).runs
             if found:
                 flows[name] = ListedFlow(name, found)
     sub_flows = _by_flow(run for run in subs if run.parent_run_id is not None)
@@ -100,11 +106,11 @@ async def flow_list(site: Site, wanted: str = "") -> FlowList:
     )
 
 
-async def _newest(site: Site) -> tuple[list[RunDetails], bool]:
+async def _newest(client: StepflowClient) -> tuple[list[RunDetails], bool]:
     """Return the newest runs that no step created, and whether these are all."""
     runs: list[RunDetails] = []
     for page in range(_MOST_PAGES):
-        found = (await site.client.list_runs(limit=_PAGE, offset=page * _PAGE, roots_only=True)).runs
+        found = (await client.list_runs(limit=_PAGE, offset=page * _PAGE, roots_only=True)).runs
         runs += found
         if len(found) < _PAGE:
             return runs, True
@@ -119,13 +125,13 @@ def _by_flow(runs: Iterable[RunDetails]) -> dict[str, ListedFlow]:
     return flows
 
 
-def _recorded(site: Site) -> list[str]:
+def _recorded(history: CommandHistory, url: str) -> list[str]:
     """Return the names of the flows in the history that were run on this server, newest first."""
     from stepflow_client import StepflowClientError
     from stepflow_client._shared.recorder import same_server
 
     try:
-        entries = site.history.search(server=same_server(site.client.url), limit=_MOST_RECORDED)
+        entries = history.search(server=same_server(url), limit=_MOST_RECORDED)
     except StepflowClientError:
         return []
     names = (entry.flow.get("name") for entry in entries if isinstance(entry.flow, dict))

@@ -107,9 +107,8 @@ class Site:
             data = (await self.client.get_blob(stored.flow_id)).data
         except StepflowClientError:
             return stored
-        schemas = data.get("schemas") if isinstance(data, Mapping) else None
-        if schemas != stored.flow.get("schemas"):
-            return stored
+        written = data.get("schemas") if isinstance(data, Mapping) else None
+        schemas = _in_order(stored.flow.get("schemas"), written)
         return stored.model_copy(update={"flow": {**stored.flow, "schemas": schemas}})
 
     def recorded(self, run_id: str) -> HistoryEntry | None:
@@ -130,6 +129,16 @@ class Site:
         self.inputs[run_id] = value
         if len(self.inputs) > _MOST_INPUTS:
             del self.inputs[next(iter(self.inputs))]
+
+
+def _in_order(value: Any, written: Any) -> Any:
+    """Return a value with the keys of its mappings in the order in which they were written."""
+    if isinstance(value, Mapping) and isinstance(written, Mapping):
+        keys = [*(key for key in written if key in value), *(key for key in value if key not in written)]
+        return {key: _in_order(value[key], written.get(key)) for key in keys}
+    if isinstance(value, list) and isinstance(written, list) and len(value) == len(written):
+        return [_in_order(each, other) for each, other in zip(value, written, strict=True)]
+    return value
 
 
 def site_of(request: Request) -> Site:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import ge, gt, le, lt
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
@@ -157,20 +158,20 @@ def mismatches(node: Node, schema: Any, defs: Mapping[str, Any], *, evaluated: b
 def _beyond_limits(node: Node, schema: Mapping[str, Any]) -> Iterator[Mismatch]:
     """Yield a mismatch for each limit of a number, or of the length of a text or list, that a value is beyond."""
     value = node.value
-    size: Any = value if is_number(value) else len(value) if isinstance(value, (str, list)) else None
-    if size is None:
+    size: Any
+    names: tuple[str, ...]
+    if is_number(value):
+        size, names, unit = value, _OF_NUMBERS, ""
+    elif isinstance(value, (str, list)):
+        size = len(value)
+        names, unit = (_OF_TEXTS, " characters") if isinstance(value, str) else (_OF_LISTS, " elements")
+    else:
         return
-    least, most, unit = _LIMITS.get(type(value), ("minimum", "maximum", ""))
-    for name, is_beyond, words in (
-        (least, lambda limit: size < limit, "at least"),
-        (most, lambda limit: size > limit, "at most"),
-        ("exclusiveMinimum", lambda limit: not unit and size <= limit, "more than"),
-        ("exclusiveMaximum", lambda limit: not unit and size >= limit, "less than"),
-    ):
+    for name, (is_within, words) in zip(names, _COMPARISONS, strict=False):
         limit = schema.get(name)
-        if is_number(limit) and is_beyond(limit):
+        if is_number(limit) and not is_within(size, limit):
             yield Mismatch(node, f"the schema wants {words} {limit}{unit}, this is {size}")
-    step = schema.get("multipleOf")
+    step: Any = schema.get("multipleOf")
     if is_number(value) and is_number(step) and step > 0 and not _is_multiple(value, step):
         yield Mismatch(node, f"the schema wants a multiple of {step}, this is {value}")
     pattern = schema.get("pattern")
@@ -178,7 +179,15 @@ def _beyond_limits(node: Node, schema: Mapping[str, Any]) -> Iterator[Mismatch]:
         yield Mismatch(node, f"the schema wants a text that matches {pattern}")
 
 
-_LIMITS = {str: ("minLength", "maxLength", " characters"), list: ("minItems", "maxItems", " elements")}
+_OF_NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+_OF_TEXTS = ("minLength", "maxLength")
+_OF_LISTS = ("minItems", "maxItems")
+_COMPARISONS: tuple[tuple[Callable[[Any, Any], bool], str], ...] = (
+    (ge, "at least"),
+    (le, "at most"),
+    (gt, "more than"),
+    (lt, "less than"),
+)
 
 
 def _is_multiple(value: float, step: float) -> bool:

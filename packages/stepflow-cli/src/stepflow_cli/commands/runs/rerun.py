@@ -100,8 +100,8 @@ def command(
     if about:
         require_history()
     changed = None if flow is None else load_flow_or_id(flow)
-    chosen = {"from_step": from_step, "failed": failed, "only_missing": only_missing, "flow": changed, "force": force}
-    chosen["items"] = items or None
+    chosen: dict[str, Any] = {"from_step": from_step, "failed": failed, "only_missing": only_missing, "flow": changed}
+    chosen |= {"force": force, "items": items or None}
     with connect(server) as target:
         run_id = whole_id(target.client, run_id)
         asked = _asked(target, run_id, chosen, values, inputs)

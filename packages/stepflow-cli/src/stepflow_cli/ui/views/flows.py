@@ -24,7 +24,7 @@ async def flows_page(request: Request) -> Response:
     """Show the flows with their last runs, those that steps run apart, and files that have not run."""
     site = site_of(request)
     wanted = request.query_params.get("q", "").strip()
-    listed = await flow_list(site, wanted)
+    listed = await flow_list(site.client, site.history, site.flows, wanted)
     return site.page(request, "flows", listed=listed, wanted=wanted, has_folder=site.flows is not None)
 
 

@@ -80,6 +80,9 @@ def _edits(text: str, root: Node, case: dict[str, Any]) -> Iterator[Edit]:
 
 def _edit(text: str, root: Node, case: dict[str, Any]) -> Edit:
     test = root.get("test")
+    if not root.written:
+        # JSON that is no YAML, for example because of very long keys, has no places.
+        raise NotEditableError
     if test is None:
         return addition(text, root, {"test": {"cases": [case]}})
     if test.value in (None, {}):
