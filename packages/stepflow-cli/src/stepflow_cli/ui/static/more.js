@@ -5,8 +5,9 @@ import "./patch.js";
 import { showBatch } from "./batch.js";
 import "./change.js";
 import "./editor.js";
-import "./graph.js";
+// Before the graph, which moves the selected box into sight.
 import "./panel.js";
+import "./graph.js";
 import "./values.js";
 
 addEventListener("progress", ({ detail }) => detail.runs || showBatch(detail));
