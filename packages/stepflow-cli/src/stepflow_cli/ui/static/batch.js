@@ -32,7 +32,7 @@ function apply(text) {
   for (const row of document.querySelectorAll("#items tr[data-key]")) {
     const word = row.querySelector(".status");
     const state = cells[row.dataset.key]?.className;
-    if (state && word.textContent !== state) {
+    if (state && word && word.textContent !== state) {
       word.textContent = state;
       word.className = `status ${state}`;
     }
