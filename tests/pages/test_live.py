@@ -45,10 +45,18 @@ INSERT_ROWS = """
 """
 
 
+def settled(tab: Seen, path: str) -> Any:
+    """Return the page of a run that has ended once it no longer changes by itself."""
+    page = tab.go(path)
+    while page.locator("body[data-live]").count():
+        page.reload()
+    return page
+
+
 def test_the_hands_keep_what_they_hold_over_200_updates(tab: Seen, server: StepflowRuntime) -> None:
     run_id = server.sync_client.submit(FORM, [{"topic": str(number), "ms": 0} for number in range(5)])
     server.sync_client.wait_run(run_id)
-    page = tab.go(f"/runs/{run_id}")
+    page = settled(tab, f"/runs/{run_id}")
     page.evaluate(f"async () => {{ {FRESH} }}")
     page.evaluate(INSERT_ROWS, [1, 1])
     row = page.locator('#items tr[data-key="3"]')
@@ -90,7 +98,7 @@ def test_the_hands_keep_what_they_hold_over_200_updates(tab: Seen, server: Stepf
 def test_what_a_script_has_changed_stays_until_the_server_changes_it(tab: Seen, server: StepflowRuntime) -> None:
     run_id = server.sync_client.submit(FORM, [{"topic": "tea", "ms": 0}] * 3)
     server.sync_client.wait_run(run_id)
-    page = tab.go(f"/runs/{run_id}")
+    page = settled(tab, f"/runs/{run_id}")
     page.evaluate(f"async () => {{ {FRESH} }}")
     page.evaluate("""() => {
         document.querySelector('#items th a').textContent = 'zero';

@@ -39,11 +39,10 @@ async def show_batch(request: Request, site: Site, run: RunDetails, items: Seque
     steps = await steps_of(site, run) if len(items) <= MOST_DRAWN_ITEMS else []
     report = await report_of(site, run, list(items), steps, stored)
     groups = _groups_of(report)
-    chosen = _chosen(request, codes, groups)
-    number = number_of(request, "page")
     given = await given_of(site, run, stored)
     report = replace(report, given=given) if steps else report
     progress, times = follower.progress(), follower.item_times()
+    is_finished = run.is_finished
     return site.page(
         request,
         "batch",
@@ -51,28 +50,38 @@ async def show_batch(request: Request, site: Site, run: RunDetails, items: Seque
         total=len(items),
         given=given,
         inputs=given.inputs if given.inputs is not None and len(given.inputs) == len(items) else None,
-        items=[report.items[place] for place in chosen.places[(number - 1) * PAGE : number * PAGE]],
-        codes=codes,
-        states=STATES,
-        changes=changes(b"", codes),
-        counts=_counts_of(codes, is_finished=run.is_finished),
         progress=numbers_of(progress) if progress is not None else None,
         has_events=(await site.client.server_info()).capabilities.get("events"),
         groups=groups[:_MOST_GROUPS],
         group_count=len(groups),
         seconds={each.index: each.seconds for each in times},
-        durations=_durations_of(times) if run.is_finished else "",
+        durations=_durations_of(times) if is_finished else "",
         children=_failed_children(report) if steps else {},
-        chosen=chosen,
-        number=number,
-        pages=max(1, -(-len(chosen.places) // PAGE)),
+        **_table_of(request, report.items, codes, groups, is_finished=is_finished),
         has_steps=bool(steps),
         # Without steps, no item says which of them are coloured.
         picture=await run_in_threadpool(picture_of, report if steps else replace(report, items=[])),
         timeline=await run_in_threadpool(timeline_of, report) if len(items) <= PAGE else "",
-        can_rerun=run.is_finished and run.status.value in ("failed", "cancelled", "recovery_failed"),
+        can_rerun=is_finished and run.status.value in ("failed", "cancelled", "recovery_failed"),
         live=live,
     )
+
+
+def _table_of(
+    request: Request, items: Sequence[RunItem], codes: bytes, groups: list[FailureGroup], *, is_finished: bool
+) -> dict[str, Any]:
+    """Return what the grid and the table of items show."""
+    chosen, number = _chosen(request, codes, groups), number_of(request, "page")
+    return {
+        "items": [items[place] for place in chosen.places[(number - 1) * PAGE : number * PAGE]],
+        "codes": codes,
+        "states": STATES,
+        "changes": changes(b"", codes),
+        "counts": _counts_of(codes, is_finished=is_finished),
+        "chosen": chosen,
+        "number": number,
+        "pages": max(1, -(-len(chosen.places) // PAGE)),
+    }
 
 
 def _counts_of(codes: bytes, *, is_finished: bool) -> list[tuple[str, int]]:
