@@ -18,7 +18,7 @@ __all__ = ["command"]
 @click.command("run", cls=Command)
 @job_options
 @cache_options
-@server_options(default="embedded")
+@server_options(default="embedded", reads_project=True)
 @detach_option
 @wait_options
 @file_output_options

@@ -11,6 +11,7 @@ import click
 from ..completion.candidates import complete_flow_files
 from ..errors import Problem, printable, usage
 from ..exit_codes import ExitCode
+from ..inputs.flow import project_flows
 from ..output.messages import note
 from ..output.view import Output
 from ..params.options import formatted_output, option_in, server_options, time_limit_option
@@ -24,7 +25,7 @@ __all__ = ["command"]
 
 
 @click.command("test", cls=Command)
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=complete_flow_files)
+@click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=complete_flow_files)
 @option_in("--case", "patterns", multiple=True, section="Cases", metavar="GLOB", help="Cases by name; repeatable.")
 @option_in("--tag", "tags", multiple=True, section="Cases", metavar="TAG", help="Cases with this tag; repeatable.")
 @option_in("--repeat", type=click.IntRange(1), default=1, section="Cases", metavar="N", help="Run each case N times.")
@@ -62,7 +63,7 @@ __all__ = ["command"]
     help="Take the outcomes of steps from this file instead of executing them.",
 )
 @option_in("--junit", type=FILE, section="Files", metavar="FILE", help="Write a JUnit XML report.")
-@server_options(default="embedded")
+@server_options(default="embedded", reads_project=True)
 @option_in("--diff", is_flag=True, section="Output", help="Show failed cases as a diff of expected and actual output.")
 @formatted_output(github="github")
 def command(
@@ -76,9 +77,10 @@ def command(
     output: Output,
     **how: Any,
 ) -> None:
-    """PATH is a flow file, or a folder, which is searched for flows with cases. The cases of a file run as one batch,
-    on an embedded server with the configuration that the file's tests name (test.configFile, test.config, or
-    stepflow-config.test.yml beside the flow), or on the server of --url or --profile.
+    """PATH is a flow file, or a folder, which is searched for flows with cases; without any, these are the flows of the
+    project. The cases of a file run as one batch, on an embedded server with the configuration that the file's tests
+    name (test.configFile, test.config), or else the project (test.config in stepflow.toml), or else
+    stepflow-config.test.yml beside the flow; or on the server of --url or --profile.
 
     Outputs are compared with the expected ones. A failed case makes the exit code 1. A case that expects no output is
     reported, and does not fail.
@@ -92,7 +94,7 @@ def command(
         raise usage("--record and --replay cannot be combined")
     if how["record_steps"] and not how["record"]:
         raise usage("--record-step needs --record")
-    plan = chosen_cases(paths, patterns, tags)
+    plan = chosen_cases(paths or project_flows(), patterns, tags)
     settings = _settings(how, times=junit is not None or output.format not in (None, "github"))
     if settings.replay is not None:
         _tell_unrecorded(plan, settings)

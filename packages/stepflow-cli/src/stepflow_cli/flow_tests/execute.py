@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..context import current_session
 from ..errors import nearest, usage
 from ..inputs.files import read_bytes, writing
-from ..output.messages import waiting
+from ..output.messages import note, waiting
 from ..server.connect import connect, kept_server
 from ..settings.server_choice import ServerOptions, resolve
 
@@ -193,7 +193,16 @@ def _clients(server: ServerOptions) -> Iterator[_Client]:
             note_repeated_keys(server.config)
             # A server that does not start is an error of the command line, not of each case.
             servers.get(TestConfig(path=Path(server.config)))
-        yield lambda file: servers.get(config_of(file.tests, server.config)).sync_client
+        told: set[Path] = set()
+
+        def client_for(file: FileCases) -> SyncStepflowClient:
+            config = config_of(file.tests, server.config)
+            if config.project is not None and config.path is not None and config.path not in told:
+                told.add(config.path)
+                note(f"the embedded server's configuration is {config.label}, as {config.project} says")
+            return servers.get(config).sync_client
+
+        yield client_for
 
 
 def update_file(done: FileResults) -> list[str]:
