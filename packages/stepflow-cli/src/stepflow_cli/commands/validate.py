@@ -15,13 +15,13 @@ from ..output.messages import note, show
 from ..output.safety import printable
 from ..output.view import Output
 from ..params.flow import flows_argument
-from ..params.options import components_option, formatted_output, offline_option, server_options
+from ..params.options import components_option, formatted_output, offline_option, rounds_option, server_options
 from ..params.parsing import Choice, Command, Option
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
-    from ..validation.checks import Checked
+    from ..validation.checks import Checked, CheckOptions
 
 __all__ = ["command"]
 
@@ -51,6 +51,7 @@ _LEVELS = ("fatal", "error", "warning")
     help="Correct the files where it is clear what is meant; all else stays as it is.",
 )
 @server_options(default="embedded")
+@rounds_option
 @formatted_output(sarif="sarif", github="github")
 def command(
     flows: list[str],
@@ -64,6 +65,7 @@ def command(
     strict: bool,
     fix: bool,
     server: ServerOptions,
+    watch: bool,
     output: Output,
 ) -> None:
     """FLOW is a YAML or JSON file, a folder of such files, - for standard input, or the id of a flow that the server
@@ -76,7 +78,7 @@ def command(
     ignore, fail-on and type-check. STEPFLOW_TARGET, or 'stepflow config set target', is the --target of all commands
     that check flows.
     """
-    from ..validation.checks import CheckOptions, check_flow, flow_files
+    from ..validation.checks import CheckOptions
 
     options = CheckOptions(
         components,
@@ -87,12 +89,57 @@ def command(
         ignore=_names(ignore),
         fail_on="warning" if strict else fail_on,
     )
+    if not watch:
+        _validate(flows, options, output, None if offline else server, fix=fix)
+        return
+    if fix:
+        raise usage("--watch and --fix exclude each other", "editors with the language server correct while you write")
+    _watch(flows, options, output, None if offline else server)
+
+
+def _watch(flows: list[str], options: CheckOptions, output: Output, server: ServerOptions | None) -> None:
+    from ..server.lasting import LastingServer
+    from ..watching.rounds import check_watchable, watch_files
+    from ..watching.sources import files_of_flow
+
+    check_watchable(flows)
+    own = [] if options.components is None else [options.components]
+    with LastingServer(server or ServerOptions(), flows[0]) as lasting:
+
+        def once() -> None:
+            fresh = replace(options)
+            if server is None:
+                _validate(flows, fresh, output, None)
+                return
+            with lasting.round() as used:
+                _validate(flows, fresh, output, used)
+
+        watch_files(once, lambda: [*own, *(file for flow in flows for file in files_of_flow(flow, server))])
+
+
+def _validate(
+    flows: list[str], options: CheckOptions, output: Output, server: ServerOptions | None, *, fix: bool = False
+) -> None:
+    """Check flows, print the findings, and fail if one is invalid.
+
+    Args:
+        flows: The flows, and folders of them.
+        options: How to check them.
+        output: Where to print the findings.
+        server: The server to ask; None for none.
+        fix: Whether to correct the files.
+
+    Raises:
+        Problem: If a flow is invalid, or the server could not be asked.
+    """
+    from ..validation.checks import check_flow, flow_files
+
     rules = {name: options.rules(name) for name in flow_files(flows)}
     _check_rules([rule for each in rules.values() for rule in (*each.select, *each.ignore)])
     checked = [check_flow(name, each) for name, each in rules.items()]
     if fix:
         checked = [_fix(each) for each in checked]
-    failure = None if offline else _ask(checked, server)
+    failure = None if server is None else _ask(checked, server)
     found = {each.name: _records(each) for each in checked}
     _print([record for records in found.values() for record in records], output, len(found))
     unchecked = sum(each.unchecked for each in checked)

@@ -83,7 +83,7 @@ class CheckOptions:
     select: Sequence[str] = ()
     ignore: Sequence[str] = ()
     fail_on: str | None = None
-    _read: dict[str, Any] = field(default_factory=dict)
+    _read: dict[str, Any] = field(default_factory=dict, init=False)
     """The components of each file that was read."""
 
     def rules(self, flow: str) -> Rules:
