@@ -100,7 +100,7 @@ def command(
         raise usage("--record-step needs --record")
     if watch and (update or how["record"]):
         raise usage(f"--watch and {'--update' if update else '--record'} exclude each other")
-    named = paths or project_flows()
+    named = paths or project_flows("give at least one flow file or folder, as PATH")
     settings = _settings(how, times=junit is not None or output.format not in (None, "github"))
 
     def once(clients: TestClients) -> None:

@@ -227,8 +227,11 @@ def project_of(flow: str | None) -> Project:
     return find_project(None if flow is None or flow == "-" or is_flow_id(flow) else flow)
 
 
-def project_flows() -> list[str]:
+def project_flows(missing: str) -> list[str]:
     """Return the flow files and folders that the project of the working folder names.
+
+    Args:
+        missing: The error message if it names none.
 
     Raises:
         Problem: If it names none, or one does not exist.
@@ -236,7 +239,7 @@ def project_flows() -> list[str]:
     """
     project = project_of(None)
     if not project.flows:
-        raise usage("give at least one flow file", 'or name those of the project in stepflow.toml: flows = ["flows"]')
+        raise usage(missing, 'or name those of the project in stepflow.toml: flows = ["flows"]')
     for path in project.flows:
         if not path.exists():
             raise usage(f"{path}, which {project.file} names under flows, does not exist")

@@ -26,6 +26,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "stepflow submit hello.yaml --example ada --detach",
         "stepflow submit hello.yaml --inputs names.jsonl",
     ),
+    "new": (
+        "stepflow new greeting",
+        "stepflow new flows/fan_out.yaml --template map",
+        "stepflow new shop/price --template worker",
+    ),
     "validate": (
         "stepflow validate --offline flows/",
         "stepflow validate hello.yaml --type-check",

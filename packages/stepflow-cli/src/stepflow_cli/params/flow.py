@@ -67,9 +67,10 @@ def flows_argument(*, of_project: bool) -> Decorator:
 
     def build(flows: tuple[str, ...], flow_option: tuple[str, ...]) -> list[str]:
         named = list(dict.fromkeys([*flows, *flow_option]))
+        missing = "give at least one flow file, as FLOW or with --flow"
         if not named and not of_project:
-            raise usage("give at least one flow file, as FLOW or with --flow")
-        return named or project_flows()
+            raise usage(missing)
+        return named or project_flows(missing)
 
     metavar = "[FLOW]..." if of_project else "FLOW..."
     return together(
