@@ -114,6 +114,9 @@ def test_run_and_call_have_the_configuration_of_the_project(shop: Stepflow) -> N
     assert (done.code, done.stderr) == (0, said.format(folder / "server/shop.yml", folder / "stepflow.toml"))
     shop.folder = folder
     assert shop("run", "flows/tea.yaml", "--config", "server/shop.yml").stderr == ""
+    # A file that the project names goes before one that is there.
+    (folder / "flows" / "stepflow-config.yml").write_text("plugins: {builtin: {type: nonsense}}\n")
+    assert shop("run", "flows/tea.yaml").stdout.strip() == "4"
     (folder / "server" / "shop.yml").unlink()
     done = shop("run", "flows/tea.yaml")
     assert done.code == 2
@@ -138,6 +141,16 @@ def test_tests_have_a_configuration_of_their_own(shop: Stepflow) -> None:
     done = shop("test")
     assert (done.code, "server/test.yml, as stepflow.toml says" in done.stderr) == (1, True), done
     assert shop("test", "--config", "server/shop.yml").stderr.count("as stepflow.toml says") == 0
+
+
+def test_pytest_says_which_configuration_it_uses(shop: Stepflow) -> None:
+    (shop.folder / "flows" / "tested.yaml").write_text(_TESTED)
+    done = shop.shell(f"{sys.executable} -m pytest -p no:cacheprovider --stepflow flows/tested.yaml")
+    assert done.code == 0, done
+    config, file = shop.folder / "server" / "shop.yml", shop.folder / "stepflow.toml"
+    shown = [line for line in done.stdout.splitlines() if line.startswith("stepflow: ")]
+    said = "stepflow: the embedded server's configuration is {}, as {} says"
+    assert shown in ([said.format(config, file)], [said.format("server/shop.yml", "stepflow.toml")])
 
 
 def test_no_flows(stepflow: Stepflow) -> None:

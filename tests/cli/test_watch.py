@@ -163,10 +163,16 @@ def test_the_server_is_restarted_with_its_configuration(stepflow: Stepflow, watc
     (stepflow.folder / "other.yml").write_text(_SHOP.replace("eur: 3", "eur: 8"))
     replace(stepflow.folder / "stepflow.toml", 'config = "other.yml"\n')
     assert '+  "eur": 8\n' in run.round()
+    # A server that does not start ends the round only.
+    replace(stepflow.folder / "other.yml", "plugins: {builtin: {type: nonsense}}\n")
+    assert "stepflow: " in run.round()
+    assert run.servers == set()
+    replace(stepflow.folder / "other.yml", _SHOP.replace("eur: 3", "eur: 9"))
+    assert '"eur": 9\n' in run.round()
     replace(stepflow.folder / "stepflow.toml", 'confog = "other.yml"\n')
     assert "did you mean 'config'?" in run.round()
     replace(stepflow.folder / "stepflow.toml", 'config = "other.yml"\n')
-    assert '"eur": 8' in run.round()
+    assert '"eur": 9' in run.round()
     assert run.interrupt() == 0
 
 

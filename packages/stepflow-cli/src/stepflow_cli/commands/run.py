@@ -9,8 +9,8 @@ import click
 
 from ..errors import usage
 from ..output.view import Output
-from ..params.flow import cache_options, detach_option, job_options
-from ..params.options import file_output_options, rounds_option, server_options, wait_options
+from ..params.flow import cache_options, detach_option, job_options, rounds_option
+from ..params.options import file_output_options, server_options, wait_options
 from ..params.parsing import Command
 from ..runs.job import Caching, JobOptions
 from ..runs.wait import Wait

@@ -15,7 +15,8 @@ from ..exit_codes import ExitCode
 from ..inputs.flow import project_flows
 from ..output.messages import note
 from ..output.view import Output
-from ..params.options import formatted_output, option_in, rounds_option, server_options, time_limit_option
+from ..params.flow import rounds_option
+from ..params.options import formatted_output, option_in, server_options, time_limit_option
 from ..params.parsing import FILE, Command
 from ..settings.server_choice import ServerOptions
 

@@ -14,8 +14,8 @@ from ..errors import Problem, nearest, problem_of, usage
 from ..output.messages import note, show
 from ..output.safety import printable
 from ..output.view import Output
-from ..params.flow import flows_argument
-from ..params.options import components_option, formatted_output, offline_option, rounds_option, server_options
+from ..params.flow import flows_argument, rounds_option
+from ..params.options import components_option, formatted_output, offline_option, server_options
 from ..params.parsing import Choice, Command, Option
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions

@@ -30,6 +30,7 @@ __all__ = [
     "history_options",
     "input_options",
     "job_options",
+    "rounds_option",
     "value_options",
 ]
 
@@ -172,6 +173,14 @@ def job_options(function: Function) -> Function:
         own=JobOptions._fields,
     )(function)
 
+
+rounds_option = option_in(
+    "--watch",
+    is_flag=True,
+    section="Output",
+    help="Repeat this when a file that it reads changes, until Ctrl-C, and show what differs from the result before.",
+)
+"""Adds --watch for commands that read flows; the command gets `watch`."""
 
 detach_option = option_in(
     "--detach",

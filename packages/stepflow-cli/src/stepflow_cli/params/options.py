@@ -43,7 +43,6 @@ __all__ = [
     "option_in",
     "output_options",
     "port_option",
-    "rounds_option",
     "server_options",
     "time_limit_option",
     "timeout_option",
@@ -314,15 +313,6 @@ watch_option = option_in(
     "--watch", is_flag=True, section="Output", help="On a terminal: redraw the table every 2 s, until Ctrl-C."
 )
 """Adds --watch; the command gets `watch`, and calls `output.watching.check_watch` before it sends a request."""
-
-
-rounds_option = option_in(
-    "--watch",
-    is_flag=True,
-    section="Output",
-    help="Repeat this when a file that it reads changes, until Ctrl-C, and show what differs from the result before.",
-)
-"""Adds --watch for commands that read flows; the command gets `watch`."""
 
 
 def _check_timeout(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:

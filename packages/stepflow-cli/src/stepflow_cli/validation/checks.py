@@ -85,6 +85,8 @@ class CheckOptions:
     fail_on: str | None = None
     _read: dict[str, Any] = field(default_factory=dict, init=False)
     """The components of each file that was read."""
+    _projects: dict[str, Project] = field(default_factory=dict, init=False)
+    """The project of each folder."""
 
     def rules(self, flow: str) -> Rules:
         """Return how a flow is checked.
@@ -93,7 +95,8 @@ class CheckOptions:
             Problem: If a file has no components, or a setting is no release.
             FlowFileError: If the project's file is wrong, or the file with its components cannot be read.
         """
-        project = project_of(flow)
+        folder = os.path.dirname(flow)
+        project = self._projects.get(folder) or self._projects.setdefault(folder, project_of(flow))
         told = project.rules
         return Rules(
             self.known_components(project),
