@@ -31,6 +31,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "stepflow new flows/fan_out.yaml --template map",
         "stepflow new shop/price --template worker",
     ),
+    "eval-expr": (
+        "stepflow eval-expr '{$step: greeting, path: $.messages}'",
+        "stepflow eval-expr '{$input: $.name}' --run @2 --item 3",
+    ),
     "validate": (
         "stepflow validate --offline flows/",
         "stepflow validate hello.yaml --type-check",
