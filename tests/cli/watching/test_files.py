@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from pathlib import Path
 
+import pytest
 from stepflow_cli.watching.files import WatchedFiles
 
 
@@ -31,26 +31,21 @@ def test_each_way_to_change_a_file(tmp_path: Path) -> None:
     assert files.wait() == sorted(map(str, (file, other)))
 
 
-def test_a_file_is_whole_when_it_is_read(tmp_path: Path) -> None:
+def test_a_file_is_whole_when_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "flow.yaml"
     file.write_text("")
     files = watched(file)
-    parts = 40
+    parts = ["a", "b", "c"]
 
-    def write() -> None:
-        with file.open("w") as opened:
-            for _ in range(parts):
-                opened.write("x")
-                opened.flush()
-                time.sleep(0.002)
+    def write_a_part(seconds: float) -> None:
+        """Take the place of the pause between two looks."""
+        if parts:
+            with file.open("a") as opened:
+                opened.write(parts.pop(0))
 
-    thread = threading.Thread(target=write)
-    thread.start()
-    while files.wait():
-        if not thread.is_alive():
-            break
-    thread.join()
-    assert file.read_text() == "x" * parts
+    monkeypatch.setattr(time, "sleep", write_a_part)
+    assert files.wait() == [str(file)]
+    assert (file.read_text(), parts) == ("abc", [])
 
 
 def test_folders(tmp_path: Path) -> None:
