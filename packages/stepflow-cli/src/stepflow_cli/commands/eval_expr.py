@@ -12,7 +12,7 @@ from ..errors import Problem, nearest, usage
 from ..exit_codes import ExitCode
 from ..output.columns import check_known
 from ..output.view import Column, Output, View
-from ..params.options import file_output_options, option_in, server_options
+from ..params.options import file_output_options, server_options
 from ..params.parsing import Command
 from ..params.runs import run_id_option
 from ..runs.find import whole_id
@@ -34,10 +34,10 @@ _VALUE = View((Column("run_id", kind="id"), Column("index", kind="number"), Colu
 @click.command("eval-expr", cls=Command)
 @click.argument("expression", metavar="EXPRESSION")
 @run_id_option("--run", help="The run: its id, the beginning of its id, or @last, @2 and so on. [default: @last]")
-@option_in("--item", type=click.IntRange(0), default=0, section="Run", metavar="INDEX", help="The item. [default: 0]")
+@click.option("--item", type=click.IntRange(min=0), metavar="N", help="The item, counted from 0. [default: 0]")
 @server_options(default="server")
 @file_output_options
-def command(expression: str, run: str | None, item: int, server: ServerOptions, output: Output) -> None:
+def command(expression: str, run: str | None, item: int | None, server: ServerOptions, output: Output) -> None:
     """EXPRESSION is what a flow may contain, as YAML or JSON: '{$step: a, path: $.x}'. Its value is computed from the
     outputs of the run's steps, and from the input and the variables of the run as far as the history or the server has
     them. Nothing is run.
@@ -48,12 +48,12 @@ def command(expression: str, run: str | None, item: int, server: ServerOptions, 
     check_known(output.fields, _VALUE)
     with connect(server) as target:
         run_id = whole_id(target.client, run or "@last")
-        known = _known(target.client, run_id, item)
+        known = _known(target.client, run_id, item or 0)
         _check_steps(parsed, known)
         with _explained(known):
             value = known.evaluation.value(parsed)
     if output.format or output.fields:
-        output.record({"run_id": run_id, "index": item, "value": value}, _VALUE, default="json")
+        output.record({"run_id": run_id, "index": item or 0, "value": value}, _VALUE, default="json")
     else:
         output.value(value)
 
