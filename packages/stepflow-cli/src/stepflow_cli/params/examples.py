@@ -32,8 +32,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "stepflow new shop/price --template worker",
     ),
     "eval-expr": (
-        "stepflow eval-expr '{$step: greeting, path: $.messages}'",
-        "stepflow eval-expr '{$input: $.name}' --run @2 --item 3",
+        "stepflow eval-expr '{$input: $.name}'",
+        "stepflow eval-expr '{$step: greeting}' --run 01a2b3c4",
     ),
     "validate": (
         "stepflow validate --offline flows/",
