@@ -68,7 +68,9 @@ def lock(stepflow: Stepflow) -> Path:
     done = stepflow("components", "lock")
     assert (done.code, done.stdout) == (0, ""), done
     file = stepflow.folder / "stepflow-components.json"
-    assert done.stderr == f"stepflow: wrote {len(json.loads(file.read_text()))} components to {file.name}\n"
+    wrote, hint = done.stderr.splitlines()
+    assert wrote == f"stepflow: wrote {len(json.loads(file.read_text()))} components to {file.name}"
+    assert f'components = "{file.name}" in stepflow.toml' in hint
     return file
 
 
@@ -91,13 +93,16 @@ def test_a_lock_is_compared(lock: Path, stepflow: Stepflow) -> None:
     assert (done.code, done.stdout, done.stderr) == (0, "", f"stepflow: {lock.name} is up to date\n")
     components = json.loads(lock.read_text())
     gone, changed = components[0]["path"], components[1]["path"]
+    after = components[1]["input_schema"]
     components[1]["input_schema"] = {"type": "object"}
     components[0] |= {"name": "old", "path": "/shop/old"}
     lock.write_text(json.dumps(components))
     before = lock.read_bytes()
     done = stepflow("components", "lock", "--check")
     assert (done.code, done.stdout) == (1, "")
-    said = f"new: {gone}; gone: /shop/old; changed: {changed}"
+    keys = [f"input_schema.{key} is new" for key in after if key != "type"]
+    more = [f"{len(keys) - 5} more"] if len(keys) > 5 else []
+    said = f"new: {gone}; gone: /shop/old; changed: {changed} ({', '.join(sorted(keys)[:5] + more)})"
     assert done.stderr == (
         f"stepflow: {lock.name} is not what the server has: {said}\nhint: without --check it is written again\n"
     )

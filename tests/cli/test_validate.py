@@ -220,7 +220,7 @@ def test_the_target_is_a_setting(stepflow: Stepflow) -> None:
     assert stepflow("config", "get", "target").stdout == "0.13\n"
     # Flags go first, then the environment, the project and the user.
     assert (code(), code(STEPFLOW_TARGET="0.10"), code("--target", "0.12", STEPFLOW_TARGET="0.10")) == (0, 3, 0)
-    (stepflow.folder / "stepflow.toml").write_text('[validate]\ntarget = "0.10"\n')
+    (stepflow.folder / "stepflow.toml").write_text('target = "0.10"\n')
     assert (code(), code(STEPFLOW_TARGET="0.13")) == (3, 0)
     assert stepflow("run", "old.yaml", "--url", "http://127.0.0.1:9").code == 3
     assert stepflow("run", "old.yaml", "--url", "http://127.0.0.1:9", STEPFLOW_TARGET="0.13").code == 4
@@ -235,6 +235,6 @@ def test_a_target_that_is_no_release_is_refused_where_it_is_set(stepflow: Stepfl
     assert (refused.code, "target is a release such as 0.13, not 'newest'" in refused.stderr) == (2, True)
     refused = stepflow("validate", "--offline", "f.yaml", STEPFLOW_TARGET="newest")
     assert (refused.code, "STEPFLOW_TARGET: target is a release" in refused.stderr) == (2, True)
-    (stepflow.folder / "stepflow.toml").write_text("[validate]\ntarget = 0.13\n")
+    (stepflow.folder / "stepflow.toml").write_text("target = 0.13\n")
     refused = stepflow("validate", "--offline", "f.yaml")
     assert (refused.code, "stepflow.toml: target is a release" in refused.stderr) == (2, True)

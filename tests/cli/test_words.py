@@ -22,7 +22,7 @@ DIFFERENT = {
     "--flow": "one, several, or a changed one",
     "--format": "the formats of the command",
     "--ignore": "rules, or paths",
-    "--item": "the item whose steps or result are printed",
+    "--item": "the item whose steps, result or values are printed",
     "--label": "set, or searched for",
     "--limit": "what is counted",
     "--max-age": "of a result that is taken, or of a run that is kept",
@@ -35,6 +35,7 @@ DIFFERENT = {
     "--timeout": "of a run, or of the cases of a file",
     "--type": "of a blob, or of events",
     "--url": "the default",
+    "--watch": "a server, or files",
 }
 """Options whose help says something else in some commands, and what differs."""
 OTHER_VALUES = {

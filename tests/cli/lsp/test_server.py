@@ -39,7 +39,7 @@ PIECES = (
 
 def wanted(name: str, text: str) -> tuple[Any, Any]:
     """Return the diagnostics and the outline of a text by a full check, as they are sent."""
-    analysis = analyse(name, Text(text), Projects().of(name)).infer()
+    analysis = analyse(name, Text(text), Projects().rules(name)).infer()
     convert = default_converter().unstructure
     return convert(diagnostics_of(analysis)), convert(symbols(analysis))
 
@@ -188,6 +188,7 @@ def test_settings_and_components_of_the_project(tmp_path: Path, command: Stepflo
         editor.open("flows/deep/a.yaml", flow)
         assert editor.rules("flows/deep/a.yaml") == []
         (tmp_path / "stepflow-components.json").write_text(json.dumps([record]))
+        (tmp_path / "stepflow.toml").write_text('components = "stepflow-components.json"\n')
         saved(editor)
         assert "component-input" in editor.rules("flows/deep/a.yaml")
         assert "/shop/price" in editor.labels("flows/deep/a.yaml", "/shop")
@@ -198,7 +199,8 @@ def test_settings_and_components_of_the_project(tmp_path: Path, command: Stepflo
         editor.edit("flows/deep/a.yaml", flow.index("p}"), flow.index("p}") + 1, "p, path: $.")
         assert "$.eur" in editor.labels("flows/deep/a.yaml", flow.index("p}") + len("p, path: $."))
         editor.replace("flows/deep/a.yaml", flow)
-        (tmp_path / "pyproject.toml").write_text('[tool.stepflow.validate]\nignore = ["component-input"]\n')
+        with (tmp_path / "stepflow.toml").open("a") as settings:
+            settings.write('[validate]\nignore = ["component-input"]\n')
         saved(editor)
         assert editor.rules("flows/deep/a.yaml") == []
 
@@ -228,7 +230,7 @@ def test_a_settings_file_that_is_wrong_is_told_in_the_log(tmp_path: Path, comman
     try:
         editor.open("a.yaml", PLAIN)
         assert editor.diagnostics("a.yaml") == []
-        assert "validate has no setting 'selekt'" in editor.log()
+        assert "unknown key validate.selekt" in editor.log()
     finally:
         editor.kill()
 

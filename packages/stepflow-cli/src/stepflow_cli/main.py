@@ -21,6 +21,8 @@ __all__ = ["call", "cli", "main"]
 _COMMANDS = {
     "run": "Run a flow and print its output.",
     "submit": "Run a flow on a server and print its output.",
+    "new": "Write a new flow, with a test.",
+    "eval-expr": "Evaluate an expression with the outputs of a run.",
     "validate": "Validate flows: offline checks, and what a server adds to them.",
     "infer": "Infer the types of a flow: what its steps take and return.",
     "test": "Run the test cases in flow files.",
@@ -45,7 +47,7 @@ _COMMANDS = {
 
 _SECTIONS = {
     "Run flows": ("run", "submit", "components", "list-components"),
-    "Write flows": ("validate", "infer", "test", "visualize", "lsp", "schema", "codegen"),
+    "Write flows": ("new", "validate", "infer", "eval-expr", "test", "visualize", "lsp", "schema", "codegen"),
     "On a server": ("runs", "history", "flows", "blobs", "health"),
     "Servers": ("serve", "ui", "repl"),
     "Setup and help": ("config", "doctor", "completion", "help", "version"),

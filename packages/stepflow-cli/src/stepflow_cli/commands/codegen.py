@@ -19,17 +19,20 @@ __all__ = ["command"]
 
 
 @click.command("codegen", cls=Command)
-@flows_argument
+@flows_argument(of_project=True)
 @file_option("Write the module to this file, - for standard output; it finds the flows from there.")
 @check_option
 def command(flows: list[str], output: str | None, check: bool) -> None:
-    """FLOW is a YAML or JSON file. The module has an object for each flow, whose methods run, submit, start_run, map
-    and result call those of any client, and pydantic models for its input, output and variables, if it has schemas
-    for them. mypy and pyright check calls.
+    """FLOW is a YAML or JSON file, or a folder of such files; without any, these are the flows of the project. The
+    module has an object for each flow, whose methods run, submit, start_run, map and result call those of any client,
+    and pydantic models for its input, output and variables, if it has schemas for them. mypy and pyright check calls.
 
     The same flows give the same module, byte for byte, with one release of datamodel-code-generator. It is part of the
     extra stepflow-cli[codegen]; what is written needs only stepflow-client.
     """
+    from ..validation.checks import flow_files
+
+    flows = flow_files(flows)
     if "-" in flows:
         raise usage("a flow from standard input has no path that the module could name", "write it to a file first")
     target = None if output == "-" else output

@@ -12,6 +12,7 @@ import click
 from ..completion.candidates import complete_components
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
+from ..inputs.flow import project_of
 from ..inputs.values import Values
 from ..output.messages import note
 from ..output.safety import json_escaped
@@ -29,7 +30,6 @@ from ..params.parsing import LazyGroup
 from ..runs.wait import Wait
 from ..server.connect import connect, listed_components
 from ..settings.server_choice import ServerOptions
-from ..validation.checks import LOCK_FILE
 
 if TYPE_CHECKING:
     from stepflow_client import ComponentList
@@ -56,7 +56,7 @@ _COMPONENTS = View(
     default=True,
     help="Leave out components that no route leads to, where routes are known. [default: --hide-unreachable]",
 )
-@server_options(default="embedded")
+@server_options(default="embedded", reads_project=True)
 @formatted_output(pretty="table")
 def list_components_command(
     schemas: bool | None, hide_unreachable: bool, server: ServerOptions, output: Output
@@ -87,16 +87,22 @@ def _records(listed: ComponentList, schemas: bool, hide_unreachable: bool) -> It
         yield record
 
 
+_FILE = "stepflow-components.json"
+
+
 @command.command("lock")
-@server_options(default="embedded")
-@file_option(f"Write to this file, - for standard output. [default: {LOCK_FILE}]", default=LOCK_FILE)
+@server_options(default="embedded", reads_project=True)
+@file_option(f"Write to this file, - for standard output. [default: components in stepflow.toml, else {_FILE}]")
 @check_option
-def _lock(server: ServerOptions, output: str, check: bool) -> None:
+def _lock(server: ServerOptions, output: str | None, check: bool) -> None:
     """Write the components of a server, with their schemas, into a file.
 
-    With --components FILE, 'validate', 'infer' and 'schema' take them from there and ask no server. With --check, the
-    exit code is 1 if the server's components are others now; the message names them.
+    With --components FILE, or components = "FILE" in the project's stepflow.toml, 'validate' and 'infer' take them from
+    there and ask no server. With --check, the exit code is 1 if the server's components are others now; the message
+    names them, with the keys that differ.
     """
+    named = project_of(None).components
+    output = output or str(named or _FILE)
     if check and output == "-":
         raise usage("--check compares a file", "name it with -O FILE")
     if not check:
@@ -120,6 +126,8 @@ def _lock(server: ServerOptions, output: str, check: bool) -> None:
         write_document(f"{json_escaped(text)}\n".encode(), output)
         if output != "-":
             note(f"wrote {len(records)} components to {output}")
+        if output == _FILE and named is None:
+            note(f'all checks of the project use them with components = "{_FILE}" in stepflow.toml')
 
 
 def _compare(path: str, records: Sequence[Mapping[str, Any]]) -> None:
@@ -130,12 +138,13 @@ def _compare(path: str, records: Sequence[Mapping[str, Any]]) -> None:
             f"{path} does not exist", kind="outdated", exit_code=ExitCode.FAILED, hint="without --check it is written"
         )
     before, now = _by_name(saved_components(path)), _by_name(records)
-    changes = {
-        "new": now.keys() - before.keys(),
-        "gone": before.keys() - now.keys(),
-        "changed": {name for name in now.keys() & before.keys() if now[name] != before[name]},
+    keys = {name: _differing(before[name], now[name]) for name in sorted(now.keys() & before.keys())}
+    found = {
+        "new": sorted(now.keys() - before.keys()),
+        "gone": sorted(before.keys() - now.keys()),
+        "changed": [f"{name} ({said})" for name, said in keys.items() if said],
     }
-    said = "; ".join(f"{word}: {', '.join(sorted(names))}" for word, names in changes.items() if names)
+    said = "; ".join(f"{word}: {', '.join(names)}" for word, names in found.items() if names)
     if said:
         raise Problem(
             f"{path} is not what the server has: {said}",
@@ -144,6 +153,24 @@ def _compare(path: str, records: Sequence[Mapping[str, Any]]) -> None:
             hint="without --check it is written again",
         )
     note(f"{path} is up to date")
+
+
+_MOST_KEYS = 5
+
+
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return the keys at which two descriptions of a component differ, as text."""
+    from stepflow_client._data.expressions import write_path
+    from stepflow_client.flows.run_differences import ABSENT, changes
+
+    # Servers change the order of keys each time.
+    words = sorted(
+        write_path(each.path).removeprefix("$.")
+        + (" is new" if each.a is ABSENT else " is gone" if each.b is ABSENT else "")
+        for each in changes(before, now)
+    )
+    more = [f"{len(words) - _MOST_KEYS} more"] if len(words) > _MOST_KEYS else []
+    return ", ".join(words[:_MOST_KEYS] + more)
 
 
 def _by_name(records: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
@@ -156,7 +183,7 @@ def _by_name(records: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any
 @command.command("call")
 @click.argument("component", metavar="PATH", shell_complete=complete_components)
 @input_options
-@server_options(default="embedded")
+@server_options(default="embedded", reads_project=True)
 @wait_options
 @file_output_options
 def _call(component: str, values: Values, server: ServerOptions, wait: Wait, output: Output) -> None:

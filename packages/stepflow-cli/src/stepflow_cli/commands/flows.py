@@ -101,7 +101,7 @@ _STORED = View(
 
 
 @command.command("store")
-@flows_argument
+@flows_argument(of_project=False)
 @server_options(default="server")
 @output_options
 def _store(flows: list[str], server: ServerOptions, output: Output) -> None:

@@ -67,15 +67,15 @@ def command(
     from stepflow_client.flows.source import FlowText
     from stepflow_client.flows.types.inferred import infer_in
 
-    from ..inputs.flow import flow_content
+    from ..inputs.flow import flow_content, project_of
     from ..records.diagnostics import finding_record
-    from ..validation.checks import read_components
+    from ..validation.checks import CheckOptions
 
     path = _target(flow, written)
     Output(path=path).check()
     content, source = flow_content(flow)
     text = FlowText(text_of(content, source), source)
-    known = read_components(components)
+    known = CheckOptions(components, reads_components=offline or not server.is_named).known_components(project_of(flow))
     if known is None and not offline:
         known = _ask(server, flow)
     inferred = infer_in(text, known, strict=strict)

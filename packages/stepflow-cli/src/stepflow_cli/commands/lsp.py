@@ -22,8 +22,7 @@ def command(components: str | None, type_check: bool, stdio: bool) -> None:
     It reports what 'validate --offline' reports, completes what is typed, and finds, renames and explains steps and
     variables. Files that are neither flows nor server configurations are left alone. No server is asked.
 
-    Without --components, components come from the file that 'components lock' wrote, stepflow-components.json, beside
-    the flow or in a folder above it. The settings of a project are those of 'validate'.
+    Components and other settings are those of the flow's project, as in 'validate'; --components takes precedence.
 
     Needs the extra stepflow-cli[lsp].
     """

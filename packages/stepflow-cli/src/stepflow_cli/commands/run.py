@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import click
 
+from ..errors import usage
 from ..output.view import Output
-from ..params.flow import cache_options, detach_option, job_options
+from ..params.flow import cache_options, detach_option, job_options, rounds_option
 from ..params.options import file_output_options, option_in, server_options, wait_options
 from ..params.parsing import Command
 from ..runs.job import Caching, JobOptions
@@ -15,10 +19,14 @@ from ..settings.server_choice import ServerOptions
 __all__ = ["command"]
 
 
+_RUN_ID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+
+
 @click.command("run", cls=Command)
 @job_options
 @cache_options
-@server_options(default="embedded")
+@server_options(default="embedded", reads_project=True)
+@rounds_option
 @detach_option
 @option_in("--ui", "pages", is_flag=True, section="Waiting", help="Open the page of the run until Ctrl-C.")
 @wait_options
@@ -27,6 +35,7 @@ def command(
     given: JobOptions,
     caching: Caching,
     server: ServerOptions,
+    watch: bool,
     detach: bool,
     pages: bool,
     wait: Wait,
@@ -47,6 +56,9 @@ def command(
 
     With --cache, a result that is there is printed without asking the server, and nothing is recorded.
 
+    With --watch, an embedded server stays up, and is restarted when its configuration changes; standard input is not
+    read.
+
     With --detach, it prints the id of the run and ends. The run is then on the server that 'submit' uses.
 
     With --ui, the page of the run is opened at once and served until Ctrl-C; an embedded server runs as long. The
@@ -54,4 +66,21 @@ def command(
     """
     from ..runs.launch import launch
 
-    launch(given, server, wait, output, detach=detach, caching=caching, pages=pages)
+    if not watch:
+        launch(given, server, wait, output, detach=detach, caching=caching, pages=pages)
+        return
+    from ..server.lasting import LastingServer
+    from ..watching.rounds import check_watchable, watch_files
+    from ..watching.sources import files_of_run
+
+    if detach or pages:
+        raise usage(f"--watch and --{'detach' if detach else 'ui'} exclude each other")
+    check_watchable([given.flow, given.inputs or "", *given.values.files])
+    given = given._replace(values=replace(given.values, reads_stdin=False))
+    with LastingServer(server, given.flow) as lasting:
+
+        def once() -> None:
+            with lasting.round() as options:
+                launch(given, options, wait, output, detach=False, caching=caching)
+
+        watch_files(once, lambda: files_of_run(given, server), noise=_RUN_ID)

@@ -30,7 +30,7 @@ def command(kind: str, components: str | None, server: ServerOptions, output: st
     """
     from stepflow_client.flows import schema
 
-    is_asked = bool(server.url or server.profile or server.local or server.config is not None)
+    is_asked = server.is_named
     if kind == "config" and (is_asked or components is not None):
         raise usage("the schema of a configuration has no components", "leave out the server and --components")
     if is_asked and components is not None:

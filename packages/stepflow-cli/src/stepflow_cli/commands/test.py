@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,20 +12,23 @@ import click
 from ..completion.candidates import complete_flow_files
 from ..errors import Problem, printable, usage
 from ..exit_codes import ExitCode
+from ..inputs.flow import project_flows
 from ..output.messages import note
 from ..output.view import Output
+from ..params.flow import rounds_option
 from ..params.options import formatted_output, option_in, server_options, time_limit_option
 from ..params.parsing import FILE, Command
 from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
-    from ..flow_tests.execute import FileResults, Settings
+    from ..flow_tests.clients import TestClients
+    from ..flow_tests.execute import FileCases, FileResults, Settings
 
 __all__ = ["command"]
 
 
 @click.command("test", cls=Command)
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=complete_flow_files)
+@click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=complete_flow_files)
 @option_in("--case", "patterns", multiple=True, section="Cases", metavar="GLOB", help="Cases by name; repeatable.")
 @option_in("--tag", "tags", multiple=True, section="Cases", metavar="TAG", help="Cases with this tag; repeatable.")
 @option_in("--repeat", type=click.IntRange(1), default=1, section="Cases", metavar="N", help="Run each case N times.")
@@ -62,7 +66,8 @@ __all__ = ["command"]
     help="Take the outcomes of steps from this file instead of executing them.",
 )
 @option_in("--junit", type=FILE, section="Files", metavar="FILE", help="Write a JUnit XML report.")
-@server_options(default="embedded")
+@server_options(default="embedded", reads_project=True)
+@rounds_option
 @option_in("--diff", is_flag=True, section="Output", help="Show failed cases as a diff of expected and actual output.")
 @formatted_output(github="github")
 def command(
@@ -73,18 +78,20 @@ def command(
     junit: str | None,
     diff: bool,
     server: ServerOptions,
+    watch: bool,
     output: Output,
     **how: Any,
 ) -> None:
-    """PATH is a flow file, or a folder, which is searched for flows with cases. The cases of a file run as one batch,
-    on an embedded server with the configuration that the file's tests name (test.configFile, test.config, or
-    stepflow-config.test.yml beside the flow), or on the server of --url or --profile.
+    """PATH is a flow file, or a folder, which is searched for flows with cases; without any, these are the flows of the
+    project. The cases of a file run as one batch, on an embedded server with the configuration that the file's tests
+    name (test.configFile, test.config), or else the project (test.config in stepflow.toml), or else
+    stepflow-config.test.yml beside the flow; or on the server of --url or --profile.
 
     Outputs are compared with the expected ones. A failed case makes the exit code 1. A case that expects no output is
     reported, and does not fail.
     """
-    from ..flow_tests.execute import chosen_cases, run_files
-    from ..flow_tests.report import summary, write_junit
+    from ..flow_tests.clients import open_clients
+    from ..flow_tests.execute import chosen_cases
 
     if update and how["repeat"] > 1:
         raise usage("--update and --repeat cannot be combined")
@@ -92,22 +99,67 @@ def command(
         raise usage("--record and --replay cannot be combined")
     if how["record_steps"] and not how["record"]:
         raise usage("--record-step needs --record")
-    plan = chosen_cases(paths, patterns, tags)
+    if watch and (update or how["record"]):
+        raise usage(f"--watch and {'--update' if update else '--record'} exclude each other")
+    named = paths or project_flows("give at least one flow file or folder, as PATH")
     settings = _settings(how, times=junit is not None or output.format not in (None, "github"))
-    if settings.replay is not None:
-        _tell_unrecorded(plan, settings)
+
+    def once(clients: TestClients) -> None:
+        plan = chosen_cases(named, patterns, tags)
+        if settings.replay is not None:
+            _tell_unrecorded(plan, settings)
+        done = _run(plan, clients, settings, output, diff=diff, junit=junit)
+        if how["record"]:
+            _record(how["record"], done)
+        _judge(done, _update(done) if update else 0)
+
+    with open_clients(server) as clients:
+        if watch:
+            _watch(once, clients, named)
+        else:
+            once(clients)
+
+
+def _run(
+    plan: Sequence[FileCases],
+    clients: TestClients,
+    settings: Settings,
+    output: Output,
+    *,
+    diff: bool,
+    junit: str | None,
+) -> list[FileResults]:
+    """Run the cases, and print their results, and a summary for people."""
+    from ..flow_tests.execute import run_files
+    from ..flow_tests.report import summary, write_junit
+
     started = time.monotonic()
     done: list[FileResults] = []
-    _print(_kept(run_files(plan, server, settings), done), output, diff)
+    _print(_kept(run_files(plan, clients, settings), done), output, diff)
     seconds = time.monotonic() - started
     if junit is not None:
         write_junit(junit, done, seconds)
-    if how["record"]:
-        _record(how["record"], done)
     if output.format in (None, "table", "github"):
         click.echo(printable(summary(done, seconds)), err=True)
-    updated = _update(done) if update else 0
-    _judge(done, updated)
+    return done
+
+
+_TIMES = re.compile(r" \(\d+\.\d+ s\)")
+
+
+def _watch(once: Callable[[TestClients], None], clients: TestClients, paths: Sequence[str]) -> None:
+    from ..watching.rounds import watch_files
+    from ..watching.sources import files_of_flow
+
+    def again() -> None:
+        clients.restart_changed()
+        once(clients)
+
+    def files() -> list[str]:
+        # The configurations are known once servers have been started.
+        return [*(file for path in paths for file in files_of_flow(path)), *clients.config_files]
+
+    watch_files(again, files, noise=_TIMES)
 
 
 def _settings(how: dict[str, Any], *, times: bool) -> Settings:

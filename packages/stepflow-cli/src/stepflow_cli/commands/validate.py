@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,11 +14,14 @@ from ..errors import Problem, nearest, problem_of, usage
 from ..output.messages import note, show
 from ..output.safety import printable
 from ..output.view import Output
-from ..params.flow import flows_argument
+from ..params.flow import flows_argument, rounds_option
 from ..params.options import components_option, formatted_output, offline_option, server_options
 from ..params.parsing import Choice, Command, Option
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
+
+if TYPE_CHECKING:
+    from ..validation.checks import Checked, CheckOptions
 
 __all__ = ["command"]
 
@@ -25,7 +29,7 @@ _LEVELS = ("fatal", "error", "warning")
 
 
 @click.command("validate", cls=Command)
-@flows_argument
+@flows_argument(of_project=True)
 @offline_option
 @components_option
 @click.option("--type-check", is_flag=True, help="Follow types from step to step, and report what does not fit.")
@@ -47,6 +51,7 @@ _LEVELS = ("fatal", "error", "warning")
     help="Correct the files where it is clear what is meant; all else stays as it is.",
 )
 @server_options(default="embedded")
+@rounds_option
 @formatted_output(sarif="sarif", github="github")
 def command(
     flows: list[str],
@@ -60,36 +65,87 @@ def command(
     strict: bool,
     fix: bool,
     server: ServerOptions,
+    watch: bool,
     output: Output,
 ) -> None:
     """FLOW is a YAML or JSON file, a folder of such files, - for standard input, or the id of a flow that the server
-    has. Nothing is stored and nothing is run.
+    has; without any, these are the flows of the project. Nothing is stored and nothing is run.
 
     A flow with a fatal error is refused by servers; one with other errors is accepted, but will likely fail. Both are
     invalid (exit code 3); warnings are allowed. With --strict, outputs without a type that --type-check finds make a
-    flow invalid too. A comment # stepflow: ignore[RULE] in a line suppresses a rule there;
-    [tool.stepflow.validate] in pyproject.toml has select, ignore, fail-on, type-check and target. STEPFLOW_TARGET, or
-    'stepflow config set target', is the --target of all commands that check flows.
+    flow invalid too. A comment # stepflow: ignore[RULE] in a line suppresses a rule there. What the options leave open,
+    the flow's project says, in stepflow.toml or pyproject.toml: components, target, and in the table validate select,
+    ignore, fail-on and type-check. STEPFLOW_TARGET, or 'stepflow config set target', is the --target of all commands
+    that check flows.
     """
-    from ..validation.checks import Rules, check_flow, flow_files, read_components, read_rules, target_of
+    from ..validation.checks import CheckOptions
 
-    settings = read_rules()
-    chosen = _names(select) or settings.get("select", [])
-    ignored = [*_names(ignore), *settings.get("ignore", [])]
-    _check_rules([*chosen, *ignored])
-    lowest = "warning" if strict else fail_on or settings.get("fail-on", "error")
-    known = read_components(components)
-    type_check = type_check or settings.get("type-check", False)
-    rules = Rules(known, type_check=type_check, target=target_of(settings, target))
-    checked = [check_flow(name, rules) for name in flow_files(flows)]
+    options = CheckOptions(
+        components,
+        reads_components=offline or not server.is_named,
+        type_check=type_check,
+        target=target,
+        select=_names(select),
+        ignore=_names(ignore),
+        fail_on="warning" if strict else fail_on,
+    )
+    if not watch:
+        _validate(flows, options, output, None if offline else server, fix=fix)
+        return
     if fix:
-        checked = [_fix(each, rules) for each in checked]
-    failure = None if offline else _ask(checked, server, rules)
-    found = {each.name: _records(each, chosen, ignored) for each in checked}
+        raise usage("--watch and --fix exclude each other", "editors with the language server correct while you write")
+    _watch(flows, options, output, None if offline else server)
+
+
+def _watch(flows: list[str], options: CheckOptions, output: Output, server: ServerOptions | None) -> None:
+    from ..server.lasting import LastingServer
+    from ..watching.rounds import check_watchable, watch_files
+    from ..watching.sources import files_of_flow
+
+    check_watchable(flows)
+    own = [] if options.components is None else [options.components]
+    with LastingServer(server or ServerOptions(), flows[0]) as lasting:
+
+        def once() -> None:
+            fresh = replace(options)
+            if server is None:
+                _validate(flows, fresh, output, None)
+                return
+            with lasting.round() as used:
+                _validate(flows, fresh, output, used)
+
+        watch_files(once, lambda: [*own, *(file for flow in flows for file in files_of_flow(flow, server))])
+
+
+def _validate(
+    flows: list[str], options: CheckOptions, output: Output, server: ServerOptions | None, *, fix: bool = False
+) -> None:
+    """Check flows, print the findings, and fail if one is invalid.
+
+    Args:
+        flows: The flows, and folders of them.
+        options: How to check them.
+        output: Where to print the findings.
+        server: The server to ask; None for none.
+        fix: Whether to correct the files.
+
+    Raises:
+        Problem: If a flow is invalid, or the server could not be asked.
+    """
+    from ..validation.checks import check_flow, flow_files
+
+    rules = {name: options.rules(name) for name in flow_files(flows)}
+    _check_rules([rule for each in rules.values() for rule in (*each.select, *each.ignore)])
+    checked = [check_flow(name, each) for name, each in rules.items()]
+    if fix:
+        checked = [_fix(each) for each in checked]
+    failure = None if server is None else _ask(checked, server)
+    found = {each.name: _records(each) for each in checked}
     _print([record for records in found.values() for record in records], output, len(found))
     unchecked = sum(each.unchecked for each in checked)
     if unchecked:
         note(f"{'1 access is' if unchecked == 1 else f'{unchecked} accesses are'} not checked by the server")
+    lowest = {each.name: each.rules.fail_on for each in checked}
     _judge(found, lowest, failure, tell=output.format in (None, "table") and not current_session().quiet)
 
 
@@ -106,17 +162,17 @@ def _check_rules(names: Sequence[str]) -> None:
             raise usage(f"there is no rule {name!r}", nearest(name, RULES) or "docs/editing-flows.md lists them")
 
 
-def _fix(checked: Any, rules: Any) -> Any:
+def _fix(checked: Checked) -> Checked:
     """Correct a file, and return its findings after that."""
     from stepflow_client.flows.edit.corrections import corrected
 
-    from ..validation.checks import Checked, find
+    from ..validation.checks import find
 
     if checked.flow is None:
         return checked
     if checked.name == "-":
         raise usage("--fix changes files, not standard input")
-    done = corrected(checked.flow, lambda flow: find(flow, rules))
+    done = corrected(checked.flow, lambda flow: find(flow, checked.rules))
     if done.number:
         with open(checked.name, "rb") as file:
             mark = b"\xef\xbb\xbf" if file.read(3) == b"\xef\xbb\xbf" else b""
@@ -125,14 +181,14 @@ def _fix(checked: Any, rules: Any) -> Any:
     if checked.findings:
         left = "" if not done.found else f", {_counted(len(done.found), 'finding')} left"
         click.echo(f"{checked.name}: {_counted(done.number, 'correction')}{left}", err=True)
-    return Checked(checked.name, done.flow, list(done.found))
+    return replace(checked, flow=done.flow, findings=list(done.found))
 
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _ask(checked: Sequence[Any], server: ServerOptions, rules: Any) -> Problem | None:
+def _ask(checked: Sequence[Checked], server: ServerOptions) -> Problem | None:
     """Add the server's findings and those based on its components; return the error if it cannot be queried."""
     from ..validation.checks import ask_server, check_components
 
@@ -140,8 +196,7 @@ def _ask(checked: Sequence[Any], server: ServerOptions, rules: Any) -> Problem |
         return None
     try:
         with connect(server, flow=checked[0].name) as target:
-            if rules.components is None:
-                check_components(checked, target, rules)
+            check_components(checked, target)
             for each in checked:
                 ask_server(each, target.client)
     except Exception as error:
@@ -149,16 +204,15 @@ def _ask(checked: Sequence[Any], server: ServerOptions, rules: Any) -> Problem |
     return None
 
 
-def _records(checked: Any, select: Sequence[str], ignore: Sequence[str]) -> list[dict[str, Any]]:
+def _records(checked: Checked) -> list[Mapping[str, Any]]:
     from ..records.diagnostics import finding_record
 
     records = [{"flow": checked.name, **finding_record(checked.name, each)} for each in checked.findings]
-    records += checked.records
-    kept = [each for each in records if (not select or each["kind"] in select) and each["kind"] not in ignore]
+    kept = checked.kept([*records, *checked.records])
     return sorted(kept, key=lambda each: _LEVELS.index(each["level"]) if each["level"] in _LEVELS else len(_LEVELS))
 
 
-def _print(records: list[dict[str, Any]], output: Output, flows: int) -> None:
+def _print(records: list[Mapping[str, Any]], output: Output, flows: int) -> None:
     from ..records.diagnostics import DIAGNOSTICS, github_text, sarif_text, source_text
 
     match output.format:
@@ -174,12 +228,18 @@ def _print(records: list[dict[str, Any]], output: Output, flows: int) -> None:
             output.records(records, DIAGNOSTICS._replace(columns=columns))
 
 
-def _judge(found: dict[str, list[dict[str, Any]]], lowest: str, failure: Problem | None, *, tell: bool) -> None:
+def _judge(
+    found: Mapping[str, Sequence[Mapping[str, Any]]],
+    lowest: Mapping[str, str],
+    failure: Problem | None,
+    *,
+    tell: bool,
+) -> None:
     """Print which flows are valid; fail if one is not, or if the server could not be queried."""
     from ..records.diagnostics import InvalidFlow, called, counted
 
-    levels = _LEVELS[: _LEVELS.index(lowest) + 1]
-    invalid = [flow for flow, records in found.items() if any(each["level"] in levels for each in records)]
+    levels = {flow: _LEVELS[: _LEVELS.index(level) + 1] for flow, level in lowest.items()}
+    invalid = [flow for flow, records in found.items() if any(each["level"] in levels[flow] for each in records)]
     # What the server would have said of the other flows is unknown.
     shown = [flow for flow in found if flow in invalid or failure is None]
     if tell and len(found) > 1:
@@ -200,7 +260,7 @@ def _judge(found: dict[str, list[dict[str, Any]]], lowest: str, failure: Problem
         raise failure
 
 
-def _verdicts(found: dict[str, list[dict[str, Any]]], invalid: Sequence[str]) -> str:
+def _verdicts(found: Mapping[str, Sequence[Mapping[str, Any]]], invalid: Sequence[str]) -> str:
     """Return the verdicts on several flows as a table, with the number of diagnostics of each level."""
     from ..output.tables import Column, View, plain
     from ..records.diagnostics import called

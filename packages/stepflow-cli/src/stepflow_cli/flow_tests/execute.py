@@ -7,21 +7,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..context import current_session
 from ..errors import nearest, usage
 from ..inputs.files import read_bytes, writing
 from ..output.messages import waiting
-from ..server.connect import connect, kept_server
-from ..settings.server_choice import ServerOptions, resolve
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
     from stepflow_client.testing import CaseResult, FlowCase, FlowTests, Recording
+
+    from .clients import TestClients
 
 
 @dataclass(frozen=True)
@@ -111,23 +108,20 @@ class FileResults:
     seconds: float = 0.0
 
 
-_Client = Callable[[FileCases], "SyncStepflowClient"]
-
-
-def run_files(plan: Sequence[FileCases], server: ServerOptions, settings: Settings) -> Iterator[FileResults]:
+def run_files(plan: Sequence[FileCases], clients: TestClients, settings: Settings) -> Iterator[FileResults]:
     """Run the files' cases and yield their results in the order of the files, each as soon as possible."""
     cases = sum(len(file.cases) for file in plan) * settings.repeat
     failed = threading.Event()
     done = 0
     lock = threading.Lock()
-    with _clients(server) as client_for, waiting(f"running {cases} test cases") as spinner:
+    with waiting(f"running {cases} test cases") as spinner:
 
         def run(file: FileCases) -> FileResults:
             nonlocal done
             if settings.fail_fast and failed.is_set():
                 return FileResults(file, [])
             started = time.monotonic()
-            results = _run_file(file, client_for, settings)
+            results = _run_file(file, clients, settings)
             if any(each.is_failed for each in results):
                 failed.set()
             with lock:
@@ -143,14 +137,14 @@ def run_files(plan: Sequence[FileCases], server: ServerOptions, settings: Settin
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _run_file(file: FileCases, client_for: _Client, settings: Settings) -> list[CaseResult]:
+def _run_file(file: FileCases, clients: TestClients, settings: Settings) -> list[CaseResult]:
     from stepflow_client import StepflowClientError
     from stepflow_client.testing import CaseResult, run_cases
 
     if all(case.fault for case in file.cases):
         return [CaseResult(case, "error", message=case.fault) for case in file.cases]
     try:
-        client = client_for(file)
+        client = clients.of(file.tests)
         if settings.record is not None:
             _check_recordable(client)
     except StepflowClientError as error:
@@ -171,29 +165,6 @@ def _run_file(file: FileCases, client_for: _Client, settings: Settings) -> list[
 def _check_recordable(client: SyncStepflowClient) -> None:
     if not client.server_info().capabilities["step_outputs"]:
         raise usage("--record needs a server of 0.12 or newer: older ones do not tell what steps gave")
-
-
-@contextmanager
-def _clients(server: ServerOptions) -> Iterator[_Client]:
-    """Yield a function that returns a file's client: of the named server, or of one with its configuration."""
-    with ExitStack() as stack:
-        if kept_server(server) is not None or not resolve(server).is_embedded:
-            target = stack.enter_context(connect(server))
-            yield lambda file: target.client
-            return
-        from stepflow_client import LogConfig
-        from stepflow_client.testing import Servers, TestConfig, config_of
-
-        from ..inputs.config import note_repeated_keys
-
-        level = current_session().server_log_level
-        log_config = LogConfig(level="warn") if level is None else LogConfig(level=level)  # type: ignore[arg-type]
-        servers = stack.enter_context(Servers(log_config))
-        if server.config is not None:
-            note_repeated_keys(server.config)
-            # A server that does not start is an error of the command line, not of each case.
-            servers.get(TestConfig(path=Path(server.config)))
-        yield lambda file: servers.get(config_of(file.tests, server.config)).sync_client
 
 
 def update_file(done: FileResults) -> list[str]:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import nearest, usage
 from ..stdio import read_stdin, read_stdin_bytes
 from .files import DATA_SUFFIXES
+
+if TYPE_CHECKING:
+    from stepflow_client.flows.project import Project
+
+    from ..settings.server_choice import ServerOptions
 
 CONFIG_NAMES = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.yml", "stepflow_config.yaml")
 """Names of an embedded server's configuration file, if --config does not give one."""
@@ -164,6 +169,59 @@ def example_input(flow: Mapping[str, Any], name: str) -> Any:
     names = list(inputs)
     known = f"it has {', '.join(names)}" if names else "it has none"
     raise usage(f"the flow has no example or test case {name}", nearest(name, names) or known)
+
+
+def config_of(server: ServerOptions, flow: str | None) -> tuple[str | None, str | None]:
+    """Return the configuration file of a command's embedded server, and the project's file if that one names it.
+
+    Args:
+        server: The server options of the command line.
+        flow: The flow's file, `-`, or the id of a flow.
+
+    Raises:
+        Problem: If a folder has two.
+        FlowFileError: If the project's file is wrong, or the file that it names does not exist.
+    """
+    if server.config is not None:
+        return server.config, None
+    if server.reads_project:
+        from stepflow_client.flows.project import existing_file
+
+        project = project_of(flow)
+        if project.config is not None:
+            return str(existing_file(project, "config", project.config)), str(project.file)
+    return find_config(flow), None
+
+
+def project_of(flow: str | None) -> Project:
+    """Return the facts of a flow's project; those of the working folder for standard input and stored flows.
+
+    Raises:
+        FlowFileError: If the project's file is wrong.
+    """
+    from stepflow_client.flows.file import is_flow_id
+    from stepflow_client.flows.project import find_project
+
+    return find_project(None if flow is None or flow == "-" or is_flow_id(flow) else flow)
+
+
+def project_flows(missing: str) -> list[str]:
+    """Return the flow files and folders that the project of the working folder names.
+
+    Args:
+        missing: The error message if it names none.
+
+    Raises:
+        Problem: If it names none, or one does not exist.
+        FlowFileError: If the project's file is wrong.
+    """
+    project = project_of(None)
+    if not project.flows:
+        raise usage(missing, 'or name those of the project in stepflow.toml: flows = ["flows"]')
+    for path in project.flows:
+        if not path.exists():
+            raise usage(f"{path}, which {project.file} names under flows, does not exist")
+    return [str(path) for path in project.flows]
 
 
 def find_config(flow: str | None = None) -> str | None:

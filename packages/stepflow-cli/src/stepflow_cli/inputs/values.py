@@ -46,6 +46,11 @@ class Values:
     reads_stdin: bool = True
     """Whether standard input, if it is a pipe or a file, is the input when no other input is given."""
 
+    @property
+    def files(self) -> list[str]:
+        """The files that hold values."""
+        return [each.text for each in (*self.input, *self.variables, *self.overrides) if each.form == "file"]
+
     def check(self, *, flow: str, inputs: str | None = None) -> None:
         """Raise on contradictory options, before anything is read.
 

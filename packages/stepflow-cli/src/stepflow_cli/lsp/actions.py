@@ -58,7 +58,7 @@ def _title(fix: Fix) -> str:
 
 
 def _all_fixes(analysis: Analysis, uri: str) -> Iterator[types.CodeAction]:
-    text, rules = analysis.text, analysis.project.rules
+    text, rules = analysis.text, analysis.rules
     new = corrected(FlowText(text.text, analysis.name), lambda flow: find(flow, rules)).flow.text
     if new == text.text:
         return

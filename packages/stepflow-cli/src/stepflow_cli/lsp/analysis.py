@@ -20,8 +20,7 @@ from stepflow_client.flows.source import FlowText, Node
 from stepflow_client.flows.types.flow import FlowTypes, type_flow
 from stepflow_client.flows.types.model import UNKNOWN
 
-from ..validation.checks import find
-from .project import Project
+from ..validation.checks import Rules, find
 from .text import Text
 
 Kind = Literal["flow", "config"]
@@ -41,7 +40,7 @@ class Analysis:
     kind: Kind | None
     text: Text
     name: str
-    project: Project
+    rules: Rules
     findings: Sequence[Finding] = ()
     root: Node | None = None
     """The tree; of a text that is not valid, without the lines that are not; None if there is none."""
@@ -50,7 +49,7 @@ class Analysis:
     @cached_property
     def catalogue(self) -> Catalogue:
         """The components, with their types."""
-        return self.project.catalogue()
+        return Catalogue(self.rules.components)
 
     @cached_property
     def schema(self) -> dict[str, Any]:
@@ -77,15 +76,15 @@ class Analysis:
 
 
 @collector_paused()
-def analyse(name: str, text: Text, project: Project) -> Analysis:
+def analyse(name: str, text: Text, rules: Rules) -> Analysis:
     """Return the tree and the findings of a version of a document; its types are inferred by `infer`.
 
     Args:
         name: The path of the file.
         text: The text.
-        project: The settings of the project.
+        rules: How the file is checked.
     """
-    found = Analysis(kind_of(name.replace("\\", "/").rpartition("/")[2], text.text), text, name, project)
+    found = Analysis(kind_of(name.replace("\\", "/").rpartition("/")[2], text.text), text, name, rules)
     if found.kind is None:
         return found
     flow = FlowText(text.text, name)
@@ -94,5 +93,5 @@ def analyse(name: str, text: Text, project: Project) -> Analysis:
     if found.kind == "config":
         found.findings = find_in_config(flow)
     else:
-        found.findings = [each for each in find(flow, project.rules) if project.keeps(each)]
+        found.findings = [each for each in find(flow, rules) if rules.keeps(each.rule)]
     return found

@@ -11,8 +11,9 @@ from functools import partial
 from lsprotocol import types
 from pygls.uris import to_fs_path
 
+from ..validation.checks import Rules
 from .analysis import Analysis, analyse
-from .project import Project, Projects
+from .project import Projects
 from .text import Text
 
 log = logging.getLogger(__name__)
@@ -125,10 +126,10 @@ class Documents:
 
     def _analyse(self, name: str, text: Text) -> Analysis:
         try:
-            return analyse(name, text, self._projects.of(name))
+            return analyse(name, text, self._projects.rules(name))
         except Exception:
             log.exception("%s could not be checked", name)
-            return Analysis(None, text, name, Project())
+            return Analysis(None, text, name, Rules())
 
 
 def _infer(analysis: Analysis) -> Analysis:

@@ -68,7 +68,7 @@ def serve(components: str | None = None, *, type_check: bool = False) -> None:
     """Serve an editor over standard input and output until it ends the session.
 
     Args:
-        components: The file with the components that flows may use; None for the lock file of each project.
+        components: The file with the components that flows may use; None for those that the project of each flow names.
         type_check: Whether to check types even if the settings do not ask for it.
     """
     server = StepflowServer(Projects(components, type_check=type_check))

@@ -26,6 +26,15 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "stepflow submit hello.yaml --example ada --detach",
         "stepflow submit hello.yaml --inputs names.jsonl",
     ),
+    "new": (
+        "stepflow new greeting",
+        "stepflow new flows/fan_out.yaml --template map",
+        "stepflow new shop/price --template worker",
+    ),
+    "eval-expr": (
+        "stepflow eval-expr '{$input: $.name}'",
+        "stepflow eval-expr '{$step: greeting}' --run 01a2b3c4",
+    ),
     "validate": (
         "stepflow validate --offline flows/",
         "stepflow validate hello.yaml --type-check",

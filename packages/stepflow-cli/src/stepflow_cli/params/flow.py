@@ -14,6 +14,7 @@ from ..completion.candidates import (
     complete_variables,
 )
 from ..errors import usage
+from ..inputs.flow import project_flows
 from ..inputs.values import Form, Given, Values
 from ..runs.job import Caching, JobOptions, Retry
 from .batch import inputs_option, retry_options, stream_options
@@ -29,6 +30,7 @@ __all__ = [
     "history_options",
     "input_options",
     "job_options",
+    "rounds_option",
     "value_options",
 ]
 
@@ -57,19 +59,25 @@ def flow_argument(function: Function) -> Function:
     return decorate(function)  # type: ignore[return-value]
 
 
-def flows_argument(function: Function) -> Function:
-    """Add `FLOW...` and `--flow FILE`; the command gets `flows`, a list of file names (`-` is standard input)."""
+def flows_argument(*, of_project: bool) -> Decorator:
+    """Return a decorator that adds `FLOW...` and `--flow FILE`; the command gets `flows`, a list of file names.
+
+    Args:
+        of_project: Whether they are the flows of the project if none are given. `-` is standard input.
+    """
 
     def build(flows: tuple[str, ...], flow_option: tuple[str, ...]) -> list[str]:
         named = list(dict.fromkeys([*flows, *flow_option]))
-        if not named:
-            raise usage("give at least one flow file, as FLOW or with --flow")
-        return named
+        missing = "give at least one flow file, as FLOW or with --flow"
+        if not named and not of_project:
+            raise usage(missing)
+        return named or project_flows(missing)
 
-    decorate = together(
+    metavar = "[FLOW]..." if of_project else "FLOW..."
+    return together(
         "flows",
         build,
-        click.argument("flows", nargs=-1, metavar="FLOW...", shell_complete=complete_flow_files),
+        click.argument("flows", nargs=-1, metavar=metavar, shell_complete=complete_flow_files),
         option_in(
             "--flow",
             "flow_option",
@@ -80,7 +88,6 @@ def flows_argument(function: Function) -> Function:
             help="A flow, like FLOW; repeatable.",
         ),
     )
-    return decorate(function)  # type: ignore[return-value]
 
 
 def value_options(function: Function) -> Function:
@@ -166,6 +173,14 @@ def job_options(function: Function) -> Function:
         own=JobOptions._fields,
     )(function)
 
+
+rounds_option = option_in(
+    "--watch",
+    is_flag=True,
+    section="Output",
+    help="Repeat this when a file that it reads changes, until Ctrl-C, and show what differs from the result before.",
+)
+"""Adds --watch for commands that read flows; the command gets `watch`."""
 
 detach_option = option_in(
     "--detach",

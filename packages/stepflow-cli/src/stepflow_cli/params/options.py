@@ -89,19 +89,25 @@ def _decorated(function: Callable[..., Any], decorators: Sequence[Decorator]) ->
     return functools.reduce(lambda inner, decorator: decorator(inner), reversed(decorators), function)
 
 
-def server_options(default: Default, *, is_needed: bool = True) -> Callable[[Function], Function]:
+_CONFIG = {False: "", True: "config in stepflow.toml, else "}
+
+
+def server_options(
+    default: Default, *, is_needed: bool = True, reads_project: bool = False
+) -> Callable[[Function], Function]:
     """Add --url, --profile, --local and --config; the command gets `server`, a `ServerOptions` for `connect`.
 
     Args:
         default: Where the command runs by default: `embedded`, or `server` for the server at localhost.
         is_needed: Whether the command contacts a server even if no option names one.
+        reads_project: Whether an embedded server may have the configuration that the project names.
     """
     said = "embedded" if default == "embedded" else DEFAULT_URL
     url = f" [env: STEPFLOW_URL; default: {said}]" if is_needed else ""
     profile = " [env: STEPFLOW_PROFILE]" if is_needed else ""
     return together(  # type: ignore[return-value]
         "server",
-        functools.partial(ServerOptions, default=default),
+        functools.partial(ServerOptions, default=default, reads_project=reads_project),
         option_in("--url", section="Server", metavar="URL", help=f"The server's URL.{url}"),
         option_in(
             "--profile",
@@ -116,8 +122,8 @@ def server_options(default: Default, *, is_needed: bool = True) -> Callable[[Fun
             type=FILE,
             section="Server",
             metavar="FILE",
-            help="The embedded server's configuration; implies --local. [default: stepflow-config.yml beside the "
-            "flow, else in the working folder, else the builtin components]",
+            help=f"The embedded server's configuration; implies --local. [default: {_CONFIG[reads_project]}"
+            "stepflow-config.yml beside the flow, else in the working folder, else the builtin components]",
         ),
     )
 
@@ -263,7 +269,10 @@ components_option = click.option(
 )
 """Adds --components FILE; the command gets `components`, the file's name or None."""
 offline_option = click.option(
-    "--offline", cls=Option, is_flag=True, help="Ask no server: known are the builtin components and --components."
+    "--offline",
+    cls=Option,
+    is_flag=True,
+    help="Ask no server: known are the builtin components, and those of --components or of the project.",
 )
 """Adds --offline; the command gets `offline`."""
 

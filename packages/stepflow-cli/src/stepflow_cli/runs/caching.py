@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stepflow_client._base.text import without_password
 
 from ..errors import usage
-from ..inputs.flow import find_config
+from ..inputs.flow import config_of
 from ..output.messages import note
 from ..server.connect import kept_server
 from ..settings.server_choice import ServerOptions, resolve
@@ -53,7 +53,7 @@ def _place(server: ServerOptions, flow: str) -> str:
         return f"server {without_password(str(settings.url.value))}"
     from stepflow_client._embedded.config import is_read_once
 
-    config = server.config or find_config(flow)
+    config, _ = config_of(server, flow)
     if config is not None and is_read_once(config):
         raise usage("--cache needs a configuration that can be read twice, to tell servers apart", "save it as a file")
     try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..context import Session, current_session
 from ..errors import problem_of
-from ..output.messages import waiting
+from ..output.messages import note, waiting
 from ..settings.history import CommandHistory
 from ..settings.server_choice import ServerOptions, Settings, resolve
 
@@ -130,8 +130,7 @@ def keep(target: Target) -> Iterator[None]:
 def kept_server(server: ServerOptions, session: Session | None = None) -> Target | None:
     """Return the server kept in a session (by default the current one), if the options name no server."""
     kept = (session or current_session()).kept
-    is_named = server.url or server.profile or server.local or server.config is not None
-    return kept if isinstance(kept, Target) and not is_named else None
+    return kept if isinstance(kept, Target) and not server.is_named else None
 
 
 @contextmanager
@@ -182,10 +181,12 @@ def _embedded(server: ServerOptions, settings: Settings, flow: str | None) -> It
     from stepflow_client import EmbeddedServerError, LogConfig, StepflowClientError, StepflowRuntime
 
     from ..inputs.config import note_repeated_keys
-    from ..inputs.flow import find_config
+    from ..inputs.flow import config_of
     from .logs import keeping_logs
 
-    config = server.config or find_config(flow)
+    config, project = config_of(server, flow)
+    if project is not None:
+        note(f"the embedded server's configuration is {config}, as {project} says")
     if config is not None:
         note_repeated_keys(config)
     # At level info, so that 'runs logs' has the lines of this command's runs.

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from stepflow_client._base.text import without_password
+from stepflow_client.flows.project import find_project
 
 from .history import history_setting
 from .profiles import CONFIG_VARIABLE, load
@@ -26,7 +27,7 @@ def settings_in_effect(server: ServerOptions) -> list[Setting]:
     profiles = load()
     settings = resolve(server, profiles=profiles)
     found = [_shown(each, settings.url.value) for each in settings.settings]
-    found += [history_setting(profiles), target_setting(profiles)]
+    found += [history_setting(profiles), target_setting(profiles, project=find_project())]
     known = sorted(profiles.tables)
     found.append(Setting("profiles", known, str(profiles.path) if known else "default"))
     named = "environment variable STEPFLOW_CONFIG_FILE" if os.environ.get(CONFIG_VARIABLE) else "default"

@@ -18,7 +18,6 @@ names. It never contains a token: tokens come from an environment variable, a fi
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -162,24 +161,18 @@ def load(path: Path | None = None) -> Profiles:
     """
     path = path or config_path()
     try:
-        # Some Windows editors write a byte order mark.
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes()
     except FileNotFoundError:
         return Profiles(path)
     except OSError as error:
         raise usage(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise usage(f"{path} is not UTF-8 text (byte {error.start})") from None
-    import tomllib
+    from stepflow_client import FlowFileError
+    from stepflow_client._data.toml_reader import parse_toml
 
     try:
-        content = tomllib.loads(text)
-    except ValueError as error:
-        raise usage(f"{path} is not TOML: {_toml_problem(str(error))}") from None
-    except RecursionError:
-        raise usage(f"{path} is nested too deeply") from None
-    if _is_deep(content):
-        raise usage(f"{path} is nested too deeply")
+        content = parse_toml(text, str(path))
+    except FlowFileError as error:
+        raise usage(error.message) from None
     for key in content:
         if key not in _TOP:
             raise usage(f"{path}: unknown key {key}", nearest(key, _TOP))
@@ -192,42 +185,6 @@ def load(path: Path | None = None) -> Profiles:
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise usage(f"{path}: each profile is a table, [profiles.NAME]")
     return Profiles(path, current, tables, history, content.get("target"))
-
-
-_DEEPEST = 20
-"""Maximum nesting of tables and lists; a profile needs four levels."""
-
-_TWICE = (
-    ("Cannot overwrite a value", "a key stands twice in one table"),
-    ("Cannot declare", "a table stands twice"),
-    ("Duplicate inline table key", "a key stands twice in one table"),
-)
-"""The parser's messages for duplicate names, and what they mean."""
-
-
-def _toml_problem(said: str) -> str:
-    """Return what is wrong with a file, from the parser's message."""
-    for start, meaning in _TWICE:
-        if said.startswith(start):
-            _, at, place = said.partition(" (at ")
-            name = re.search(r"declare \((.*?),?\) twice", said)
-            named = ".".join(re.findall(r"'([^']*)'", name[1])) if name else ""
-            return (f"the table {named} stands twice" if named else meaning) + at + place
-    return said
-
-
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(_DEEPEST):
-        level = [
-            below
-            for each in level
-            if isinstance(each, (dict, list))
-            for below in (each.values() if isinstance(each, dict) else each)
-        ]
-        if not level:
-            return False
-    return True
 
 
 def check_profile(name: str, table: Mapping[str, Any], path: Path) -> Profile:

@@ -28,8 +28,15 @@ class ServerOptions(NamedTuple):
     config: str | None = None
     """The embedded server's configuration file; it implies `local`."""
     default: Default = "embedded"
+    reads_project: bool = False
+    """Whether an embedded server may have the configuration that the project names."""
     may_end: bool = True
     """Whether the server may end with the command, as an embedded one does."""
+
+    @property
+    def is_named(self) -> bool:
+        """Whether an option names the server."""
+        return bool(self.url or self.profile or self.local or self.config is not None)
 
 
 class Setting(NamedTuple):

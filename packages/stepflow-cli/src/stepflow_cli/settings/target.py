@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import usage
 from .profiles import Profiles, load
 from .server_choice import Setting
 
+if TYPE_CHECKING:
+    from stepflow_client.flows.project import Project
+
 TARGET_VARIABLE = "STEPFLOW_TARGET"
 
 
 def target_setting(
-    profiles: Profiles | None = None, *, flag: str | None = None, project: tuple[Any, str] | None = None
+    profiles: Profiles | None = None, *, flag: str | None = None, project: Project | None = None
 ) -> Setting:
     """Return the release that flows are for, None for all releases, and the origin of the setting.
 
     Args:
         profiles: The configuration file's contents; None reads the file if it is needed.
         flag: The value of --target.
-        project: The setting of the project, and the file that has it.
+        project: The project of the flow.
 
     Raises:
         Problem: If the release is none, or the file cannot be read.
@@ -29,8 +32,8 @@ def target_setting(
         found = Setting("target", flag, "flag --target")
     elif text := os.environ.get(TARGET_VARIABLE, "").strip():
         found = Setting("target", text, f"environment variable {TARGET_VARIABLE}")
-    elif project is not None:
-        found = Setting("target", *project)
+    elif project is not None and project.target is not None:
+        found = Setting("target", project.target, str(project.file))
     else:
         profiles = load() if profiles is None else profiles
         is_set = profiles.target is not None

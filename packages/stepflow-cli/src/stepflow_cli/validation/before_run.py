@@ -16,7 +16,8 @@ import click
 from .._version import VERSION
 from ..context import current_session
 from ..errors import usage
-from ..inputs.flow import flow_content, step_ids
+from ..inputs.flow import flow_content, project_of, step_ids
+from ..settings.target import target_setting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,12 +64,11 @@ def check_before_run(
 
     Raises:
         InvalidFlow: If there are errors.
-        Problem: If the settings of `stepflow validate` are wrong.
+        Problem: If a setting is no release.
+        FlowFileError: If the project's file is wrong.
     """
-    from .checks import read_rules, target_of
-
-    settings = read_rules()
-    target = target_of(settings)
+    project = project_of(name)
+    target = target_setting(project=project).value
     digest, remembered = _digest(text, target), _remembered()
     if digest in remembered:
         return
@@ -83,7 +83,7 @@ def check_before_run(
         return
     from ..records.diagnostics import InvalidFlow, called, counted, finding_record, source_text
 
-    chosen, ignored = settings.get("select", []), settings.get("ignore", [])
+    chosen, ignored = project.rules.select, project.rules.ignore
     found = [
         each
         for each in _blocking(find_in(text, target=target), flow, kept, is_part=is_part)

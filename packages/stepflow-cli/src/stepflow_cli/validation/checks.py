@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import usage
-from ..inputs.flow import flow_content
+from ..inputs.flow import flow_content, project_of
 from ..output.messages import note
 from ..server.connect import listed_components
-from ..settings.target import check_target, target_setting
+from ..settings.target import target_setting
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
     from stepflow_client.flows.findings import Finding
+    from stepflow_client.flows.project import Project
     from stepflow_client.flows.source import FlowText
 
     from ..server.connect import Target
 
 __all__ = [
-    "LOCK_FILE",
-    "SETTINGS_FILES",
+    "CheckOptions",
     "Checked",
     "Rules",
     "ask_server",
@@ -35,9 +33,7 @@ __all__ = [
     "flow_content",
     "flow_files",
     "read_components",
-    "read_rules",
     "saved_components",
-    "target_of",
 ]
 
 _SAME = {
@@ -52,12 +48,92 @@ _SAME = {
     "undefinedStepReference": ("undefined-step", "later-step", "cycle"),
 }
 """The server's findings that the offline checks also report, by the server's kind."""
-SETTINGS_FILES = {"stepflow.toml": ("validate",), "pyproject.toml": ("tool", "stepflow", "validate")}
-"""The files with the settings of a project, each with the keys of the table in it."""
-LOCK_FILE = "stepflow-components.json"
-"""The file that `components lock` writes by default."""
 _LISTING = 15.0
 """Seconds that a server may take to list its components, for which it queries all its workers."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a flow is checked offline."""
+
+    components: Any = None
+    """The available components; None if only the builtin ones are known."""
+    type_check: bool = False
+    """Whether to check types from step to step."""
+    target: str | None = None
+    """The release of the servers that the flow is for; None for all releases."""
+    select: Sequence[str] = ()
+    """The rules to report; all if empty."""
+    ignore: Sequence[str] = ()
+    """The rules to leave out."""
+    fail_on: str = "error"
+    """The lowest level that makes the flow invalid."""
+
+    def keeps(self, rule: str) -> bool:
+        """Return whether the findings of a rule are reported."""
+        return (not self.select or rule in self.select) and rule not in self.ignore
+
+
+@dataclass
+class CheckOptions:
+    """How the options of the command line say that flows are checked; what they leave open, the flow's project says."""
+
+    components: str | None = None
+    """The file with the available components."""
+    reads_components: bool = True
+    """Whether the project's components are used if there is no such file."""
+    type_check: bool = False
+    target: str | None = None
+    select: Sequence[str] = ()
+    ignore: Sequence[str] = ()
+    fail_on: str | None = None
+    _read: dict[str, Any] = field(default_factory=dict, init=False)
+    """The components of each file that was read."""
+    _projects: dict[str, Project] = field(default_factory=dict, init=False)
+    """The project of each folder."""
+
+    def rules(self, flow: str) -> Rules:
+        """Return how a flow is checked.
+
+        Raises:
+            Problem: If a file has no components, or a setting is no release.
+            FlowFileError: If the project's file is wrong, or the file with its components cannot be read.
+        """
+        folder = os.path.dirname(flow)
+        return self.of_project(self._projects.get(folder) or self._projects.setdefault(folder, project_of(flow)))
+
+    def of_project(self, project: Project) -> Rules:
+        """Return how the flows of a project are checked.
+
+        Raises:
+            Problem: If a file has no components, or a setting is no release.
+            FlowFileError: If the file with its components cannot be read.
+        """
+        told = project.rules
+        return Rules(
+            self.known_components(project),
+            type_check=self.type_check or told.type_check,
+            target=target_setting(flag=self.target, project=project).value,
+            select=self.select or told.select,
+            ignore=[*self.ignore, *told.ignore],
+            fail_on=self.fail_on or told.fail_on or "error",
+        )
+
+    def known_components(self, project: Project) -> Any:
+        """Return the components that flows of a project may use, if a file has them; else None.
+
+        Raises:
+            Problem: If the file contains no components.
+            FlowFileError: If it cannot be read.
+        """
+        path = self.components
+        if path is None and self.reads_components and project.components is not None:
+            from stepflow_client.flows.project import existing_file
+
+            path = str(existing_file(project, "components", project.components))
+        if path is not None and path not in self._read:
+            self._read[path] = read_components(path)
+        return None if path is None else self._read[path]
 
 
 @dataclass
@@ -66,6 +142,7 @@ class Checked:
 
     name: str
     """The file, `-`, or the id of a stored flow."""
+    rules: Rules
     flow: FlowText | None = None
     """The text of the file; None for a stored flow."""
     findings: list[Finding] = field(default_factory=list)
@@ -78,17 +155,9 @@ class Checked:
         """Whether the text can be parsed."""
         return self.flow is None or self.flow.error is None
 
-
-@dataclass(frozen=True)
-class Rules:
-    """The settings of the offline checks."""
-
-    components: Any = None
-    """The available components; None if only the builtin ones are known."""
-    type_check: bool = False
-    """Whether to check types from step to step."""
-    target: str | None = None
-    """The release of the servers that the flows are for; None for all releases."""
+    def kept(self, records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Return those of the records that the rules select and do not leave out."""
+        return [each for each in records if self.rules.keeps(each["kind"])]
 
 
 def flow_files(names: Sequence[str]) -> list[str]:
@@ -120,12 +189,12 @@ def check_flow(name: str, rules: Rules) -> Checked:
     from stepflow_client.flows.file import is_flow_id
 
     if is_flow_id(name):
-        return Checked(name)
+        return Checked(name, rules)
     from stepflow_client.flows.source import FlowText
 
     content, source = flow_content(name)
     flow = FlowText.read(content, source)
-    return Checked(name, flow, find(flow, rules))
+    return Checked(name, rules, flow, find(flow, rules))
 
 
 def find(flow: FlowText, rules: Rules) -> list[Finding]:
@@ -135,15 +204,13 @@ def find(flow: FlowText, rules: Rules) -> list[Finding]:
     return find_in(flow, rules.components, type_check=rules.type_check, target=rules.target)
 
 
-def check_components(checked: Sequence[Checked], target: Target, rules: Rules) -> None:
-    """Check flows again with the components of a server. If it cannot list them, print a note."""
-    from stepflow_client.flows.checker import find_in
-
-    read = [each for each in checked if each.is_readable and each.flow is not None]
+def check_components(checked: Sequence[Checked], target: Target) -> None:
+    """Check flows whose components are not known again, with those of a server. If it lists none, print a note."""
+    read = [each for each in checked if each.is_readable and each.flow is not None and each.rules.components is None]
     components = components_of_server(target) if read else None
     for each in read if components is not None else ():
         if each.flow is not None:
-            each.findings = find_in(each.flow, components, type_check=rules.type_check, target=rules.target)
+            each.findings = find(each.flow, replace(each.rules, components=components))
 
 
 def components_of_server(target: Target) -> Any:
@@ -204,15 +271,13 @@ def _is_known(record: Mapping[str, Any], line: int, findings: Iterable[Finding])
     return any(each.rule in same and (each.line == line or each.path == record["path"]) for each in findings)
 
 
-def read_components(path: str | None) -> Any:
-    """Return the components of the file that `components lock` wrote, in the form that the checks use; None for none.
+def read_components(path: str) -> Any:
+    """Return the components of the file that `components lock` wrote, in the form that the checks use.
 
     Raises:
         Problem: If the file contains no components.
         FlowFileError: If it cannot be read.
     """
-    if path is None:
-        return None
     from stepflow_client.flows.components import components_of
 
     return components_of(saved_components(path))
@@ -232,65 +297,3 @@ def saved_components(path: str) -> list[dict[str, Any]]:
     if not isinstance(listed, list) or not all(isinstance(each, dict) and "name" in each for each in listed):
         raise usage(f"{path} holds no components", "stepflow components lock writes them")
     return listed
-
-
-def read_rules(folder: Path | None = None) -> dict[str, Any]:
-    """Return the settings of `validate` in a folder, the working folder by default: stepflow.toml or pyproject.toml.
-
-    Raises:
-        Problem: If the file is not valid TOML, or a setting is wrong.
-    """
-    for file, keys in SETTINGS_FILES.items():
-        name = file if folder is None else str(folder / file)
-        if not os.path.isfile(name):
-            continue
-        try:
-            text = Path(name).read_text(encoding="utf-8")
-            if "validate" not in text:
-                continue
-            import tomllib
-
-            value: Any = tomllib.loads(text)
-        except (ValueError, OSError) as error:
-            raise usage(f"{name} cannot be read: {error}") from None
-        for key in keys:
-            value = value.get(key) if isinstance(value, dict) else None
-        if value is not None:
-            return _checked_rules(value, name)
-    return {}
-
-
-def target_of(rules: Mapping[str, Any], flag: str | None = None) -> str | None:
-    """Return the release of the servers that flows are checked for; None for all.
-
-    Args:
-        rules: The settings of the project.
-        flag: The value of --target.
-
-    Raises:
-        Problem: If a setting is no release.
-    """
-    project = (rules["target"], "the settings of the project") if "target" in rules else None
-    target: str | None = target_setting(flag=flag, project=project).value
-    return target
-
-
-def _checked_rules(value: Any, name: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise usage(f"{name}: validate is a table")
-    for key, setting in value.items():
-        if key not in ("select", "ignore", "fail-on", "type-check", "target"):
-            raise usage(
-                f"{name}: validate has no setting {key!r}", "it has select, ignore, fail-on, type-check and target"
-            )
-        if key == "type-check":
-            if not isinstance(setting, bool):
-                raise usage(f"{name}: type-check is true or false, not {json.dumps(setting)}")
-        elif key == "target":
-            check_target(setting, name)
-        elif key == "fail-on":
-            if setting not in ("fatal", "error", "warning"):
-                raise usage(f"{name}: fail-on is fatal, error or warning, not {json.dumps(setting)}")
-        elif not isinstance(setting, list) or not all(isinstance(each, str) for each in setting):
-            raise usage(f"{name}: {key} is a list of rule names")
-    return value

@@ -12,6 +12,7 @@ from .._data.arguments import check_instance
 from .._data.file_paths import file_path
 from ..errors import FlowFileError
 from ..flows.cases import FlowTests
+from ..flows.project import existing_file, find_project
 
 __all__ = ["TestConfig", "config_of"]
 
@@ -34,6 +35,8 @@ class TestConfig:
     inline: Mapping[str, Any] | None = None
     folder: Path | None = None
     """The folder of the flow that contains an inline configuration."""
+    project: Path | None = None
+    """The file of the project that names the configuration, if it does."""
 
     @property
     def key(self) -> str:
@@ -58,12 +61,15 @@ def config_of(tests: FlowTests, given: str | Path | None = None) -> TestConfig:
     1. `given`, for example from `--config`;
     2. `test.configFile`, relative to the flow's folder;
     3. `test.config`, in the flow itself;
-    4. in the flow's folder `stepflow-config.test.yml` (or `.yaml`, or with `_` for `-`);
-    5. there, then in the current folder, `stepflow-config.yml` (or `.yaml`, or with `_` for `-`);
-    6. the builtin components alone.
+    4. `test.config` of the flow's project, in `stepflow.toml` or in `[tool.stepflow]` of `pyproject.toml`;
+    5. in the flow's folder `stepflow-config.test.yml` (or `.yaml`, or with `_` for `-`);
+    6. `config` of the flow's project;
+    7. in the flow's folder, then in the current one, `stepflow-config.yml` (or `.yaml`, or with `_` for `-`);
+    8. the builtin components alone.
 
     Raises:
-        FlowFileError: If `test.configFile` does not exist, or if a folder has two configurations of rank 5.
+        FlowFileError: If a file that the flow or its project names does not exist, if a folder has two configurations
+            of rank 7, or if the project's file is wrong.
     """
     folder = check_instance(tests, "tests", FlowTests).path.parent
     if given is not None:
@@ -75,9 +81,14 @@ def config_of(tests: FlowTests, given: str | Path | None = None) -> TestConfig:
         return TestConfig(path=path)
     if tests.config is not None:
         return TestConfig(inline=tests.config, folder=folder.resolve())
+    project = find_project(tests.path)
+    if project.test_config is not None:
+        return TestConfig(existing_file(project, "test.config", project.test_config), project=project.file)
     named = next((folder / name for name in _TEST_NAMES if (folder / name).is_file()), None)
     if named is not None:
         return TestConfig(path=named)
+    if project.config is not None:
+        return TestConfig(existing_file(project, "config", project.config), project=project.file)
     for place in (folder, Path()):
         found = [place / name for name in _NAMES if (place / name).is_file()]
         if len(found) > 1:

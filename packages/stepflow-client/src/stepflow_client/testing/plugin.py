@@ -53,6 +53,7 @@ def _setting(config: pytest.Config, name: str) -> Path | None:
 
 
 _SERVERS = pytest.StashKey["Servers"]()
+_SAID = pytest.StashKey[dict[str, None]]()
 
 
 def _servers(config: pytest.Config) -> Servers:
@@ -67,6 +68,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the servers that were started for flow files."""
     if _SERVERS in config.stash:
         config.stash[_SERVERS].close()
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Print which configurations were used because a project names them."""
+    for said in config.stash.get(_SAID, {}):
+        terminalreporter.write_line(f"stepflow: {said}")
 
 
 @pytest.fixture(scope="session")
@@ -148,6 +155,9 @@ class FlowFile(pytest.File):
         if all(case.fault for case in cases):
             return [CaseResult(case, "error", message=case.fault) for case in cases]
         config = config_of(self.tests, _setting(self.config, "config"))
+        if config.project is not None:
+            said = f"the embedded server's configuration is {config.label}, as {config.project} says"
+            self.config.stash.setdefault(_SAID, {})[said] = None
         client = _servers(self.config).get(config).sync_client
         return run_cases(client, self.tests, cases, replay=self._replay())
 

@@ -1,0 +1,136 @@
+"""`stepflow eval-expr`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import Problem, nearest, usage
+from ..exit_codes import ExitCode
+from ..output.columns import check_known
+from ..output.view import Column, Output, View
+from ..params.options import file_output_options, server_options
+from ..params.parsing import Command
+from ..params.runs import run_id_option
+from ..runs.find import whole_id
+from ..server.connect import connect
+from ..settings.server_choice import ServerOptions
+
+if TYPE_CHECKING:
+    from stepflow_client import SyncStepflowClient
+    from stepflow_client.flows.causes import ItemCauses
+
+__all__ = ["command"]
+
+_NOT_RUN = 9
+"""The code of the failure to read a step that was not executed."""
+
+_VALUE = View((Column("run_id", kind="id"), Column("index", kind="number"), Column("value")), open_fields=("value",))
+
+
+@click.command("eval-expr", cls=Command)
+@click.argument("expression", metavar="EXPRESSION")
+@run_id_option("--run", help="The run: its id, the beginning of its id, or @last, @2 and so on. [default: @last]")
+@click.option("--item", type=click.IntRange(min=0), metavar="N", help="The item, counted from 0. [default: 0]")
+@server_options(default="server")
+@file_output_options
+def command(expression: str, run: str | None, item: int | None, server: ServerOptions, output: Output) -> None:
+    """EXPRESSION is what a flow may contain, as YAML or JSON: '{$step: a, path: $.x}'. Its value is computed from the
+    outputs of the run's steps, and from the input and the variables of the run as far as the history or the server has
+    them. Nothing is run.
+
+    The value is printed as JSON; with -o a record that contains it.
+    """
+    parsed = _parsed(expression)
+    check_known(output.fields, _VALUE)
+    with connect(server) as target:
+        run_id = whole_id(target.client, run or "@last")
+        known = _known(target.client, run_id, item or 0)
+        _check_steps(parsed, known)
+        with _explained(known):
+            value = known.evaluation.value(parsed)
+    if output.format or output.fields:
+        output.record({"run_id": run_id, "index": item or 0, "value": value}, _VALUE, default="json")
+    else:
+        output.value(value)
+
+
+def _parsed(expression: str) -> Any:
+    from stepflow_client.flows.file import parse_yaml
+
+    parsed = parse_yaml(expression, "the expression")
+    if isinstance(parsed, str) and parsed.startswith("$"):
+        raise usage(
+            f"{parsed} is text, not an expression", f"write '{{$input: {parsed}}}' or '{{$step: ID, path: ...}}'"
+        )
+    return parsed
+
+
+def _known(client: SyncStepflowClient, run_id: str, index: int) -> ItemCauses:
+    """Return what is known of an item, for the evaluation of expressions."""
+    from stepflow_client import NotFoundError, UnsupportedByServerError
+    from stepflow_client.flows.account import flow_with
+    from stepflow_client.flows.causes import NOT_KNOWN, ItemCauses, ItemRecord
+
+    if not client.server_info().capabilities["step_outputs"]:
+        raise UnsupportedByServerError("servers before 0.12 do not report the outputs of steps")
+    items = {each.index: each for each in client.get_run_items(run_id)}
+    if index not in items:
+        raise usage(f"run {run_id} has {len(items)} items, none with the index {index}")
+    try:
+        given = client.get_run_arguments(run_id)
+        inputs, variables = given.inputs, given.variables
+        overrides = given.overrides
+    except NotFoundError:
+        inputs = variables = overrides = None
+    record = ItemRecord(
+        flow=flow_with(client.get_run_flow(run_id).flow, overrides),
+        status=items[index].status,
+        error=None,
+        steps=client.get_run_steps(run_id, item_index=index).steps,
+        input=NOT_KNOWN if inputs is None else inputs[index],
+        variables=NOT_KNOWN if variables is None else variables,
+    )
+    return ItemCauses(record)
+
+
+def _check_steps(expression: Any, known: ItemCauses) -> None:
+    from stepflow_client._data.expressions import references
+
+    for each in references(expression):
+        if each.step is not None and each.step not in known.definitions:
+            steps = ", ".join(known.definitions) or "none"
+            raise usage(
+                f"the flow of the run has no step {each.step}",
+                nearest(each.step, known.definitions) or f"its steps are {steps}",
+            )
+
+
+@contextmanager
+def _explained(known: ItemCauses) -> Iterator[None]:
+    """Convert what the evaluation raises to problems."""
+    from stepflow_client.flows.evaluation import BROKEN, Failure, NotKnownError
+
+    try:
+        yield
+    except Failure as failure:
+        listed = known.listed.get(failure.step or "")
+        error = f": {listed.error.message}" if listed is not None and listed.error is not None else ""
+        message = f"{failure.message}{error}" if failure.step is not None else failure.message
+        if failure.code == _NOT_RUN:
+            message = f"{message}: the run did not need it"
+        raise Problem(f"the expression fails: {message}", kind="expression", exit_code=ExitCode.FAILED) from None
+    except NotKnownError as error:
+        hint = "the history has what 'stepflow run' and clients with history=True started"
+        is_step = str(error).startswith("step ")
+        raise Problem(
+            f"the value depends on {error}, which {'has not ended' if is_step else 'is not known'}",
+            kind="expression",
+            exit_code=ExitCode.FAILED,
+            hint=None if is_step else hint,
+        ) from None
+    except BROKEN as error:
+        raise usage(f"the expression cannot be evaluated: {' '.join(str(error).split())}") from None

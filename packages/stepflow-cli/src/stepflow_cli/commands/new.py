@@ -1,0 +1,67 @@
+"""`stepflow new`."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import click
+
+from ..errors import usage
+from ..inputs.files import writing
+from ..output.messages import note
+from ..output.safety import printable
+from ..params.parsing import Choice, Command
+
+__all__ = ["command"]
+
+_TEMPLATES = Path(__file__).parents[1] / "flow_templates"
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+
+@click.command("new", cls=Command)
+@click.argument("flow", metavar="FLOW", type=click.Path(path_type=Path))
+@click.option(
+    "--template",
+    type=Choice(["plain", "map", "worker"]),
+    default="plain",
+    metavar="NAME",
+    help="What to start from: plain, map or worker. [default: plain]",
+)
+def command(flow: Path, template: str) -> None:
+    """FLOW is the file to write; without an ending, .yaml is added. It has a schema, and a test case that passes. The
+    names of the written files are printed; nothing is overwritten.
+
+    plain has one builtin step; map runs a flow for each element of a list; worker has a component in Python, with a
+    configuration that starts its worker, and a project that names them: stepflow.toml and the components, with which
+    'validate --offline' checks the flow. The worker needs stepflow-py of the server's release.
+    """
+    if flow.suffix not in (".yaml", ".yml"):
+        if flow.suffix:
+            raise usage(f"{flow} is the name of no YAML file", f"write {flow.with_suffix('.yaml')}")
+        flow = flow.with_name(f"{flow.name}.yaml")
+    contents = {
+        flow.with_name(name) if name != "flow.yaml" else flow: text for name, text in _texts(template, flow).items()
+    }
+    for path in contents:
+        if path.exists() or path.is_symlink():
+            raise usage(f"{path} exists", "nothing was written; give another name, or a folder of its own")
+    for path, text in contents.items():
+        with writing(str(path)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("x", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+        click.echo(printable(str(path)))
+    note(f"next: stepflow test {flow}")
+
+
+def _texts(template: str, flow: Path) -> dict[str, str]:
+    """Return the content of each file of a template, by its name."""
+    name = flow.stem if _PLAIN_NAME.fullmatch(flow.stem) else json.dumps(flow.stem)
+    return {
+        file.name.removesuffix(".template"): file.read_text("utf-8")
+        .replace("name: NAME\n", f"name: {name}\n")
+        .replace('"NAME.yaml"', json.dumps(flow.name))
+        for file in sorted((_TEMPLATES / template).iterdir())
+    }

@@ -1,0 +1,1 @@
+"""Running a command again whenever a file that it reads changes."""

@@ -1,0 +1,90 @@
+"""Which of some files have changed.
+
+The files are polled: that works on every file system, network mounts and containers included, sees editors that replace
+a file by renaming another one, and needs no further package.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+
+from ..inputs.files import DATA_SUFFIXES
+
+_SECONDS = 0.02
+"""Seconds between two looks at the files."""
+_SHARE = 0.05
+"""Maximum share of the time that is spent on looking at them."""
+_MOST = 20_000
+
+Signature = dict[str, tuple[int, int, int] | None]
+"""Of each file: its time of change, size and inode; None if it does not exist."""
+
+
+class WatchedFiles:
+    """Some files, and what is known of them.
+
+    Args:
+        find: Returns the files, and the folders whose files are watched.
+    """
+
+    def __init__(self, find: Callable[[], Iterable[str]]) -> None:
+        """Look at the files for the first time."""
+        self._find = find
+        self._paths = list(find())
+        self._known = self._look()
+
+    @property
+    def count(self) -> int:
+        """The number of files."""
+        return len(self._known)
+
+    def wait(self) -> list[str]:
+        """Wait until files have changed since the last call, and are no longer being written. Return their names."""
+        while (now := self._look()) == self._known:
+            self._pause()
+        while True:
+            # Editors write a file in several steps.
+            self._pause()
+            later = self._look()
+            if later == now:
+                break
+            now = later
+        before, self._known = self._known, now
+        return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+
+    def find_again(self) -> None:
+        """Find the files again: the changed ones may name others. Changes since the last look are not forgotten."""
+        paths = list(self._find())
+        if paths != self._paths:
+            self._paths = paths
+            self._known = {name: self._known.get(name, each) for name, each in self._look().items()}
+
+    def _look(self) -> Signature:
+        started = time.monotonic()
+        found: Signature = {}
+        for path in self._paths:
+            for name in _files_in(path) if os.path.isdir(path) else (path,):
+                found[name] = _signature(name)
+                if len(found) >= _MOST:
+                    break
+        self._cost = time.monotonic() - started
+        return found
+
+    def _pause(self) -> None:
+        time.sleep(max(_SECONDS, self._cost / _SHARE))
+
+
+def _files_in(folder: str) -> Iterable[str]:
+    for inside, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "node_modules")
+        yield from (os.path.join(inside, name) for name in names if os.path.splitext(name)[1].lower() in DATA_SUFFIXES)
+
+
+def _signature(name: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(name)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,0 +1,133 @@
+"""Rounds of a command: each prints its result, and what differs from the result before."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout, suppress
+from typing import Any
+
+import click
+
+from ..context import current_session
+from ..errors import problem_of, usage
+from ..output.messages import note, show
+from ..output.safety import printable
+from ..output.tables import has_color
+from .files import WatchedFiles
+
+_MOST_LINES = 2000
+"""Results with more lines are not compared: that takes a time that grows with the square."""
+_MOST_SHOWN = 60
+_MOST_NAMES = 3
+_COLORS = {"+": "green", "-": "red", "@": "cyan"}
+
+
+def check_watchable(flows: Iterable[str]) -> None:
+    """Raise if a flow cannot be watched.
+
+    Raises:
+        Problem: If it is standard input.
+    """
+    if "-" in flows:
+        raise usage("--watch needs files: standard input can be read only once")
+
+
+def watch_files(
+    command: Callable[[], None], find_files: Callable[[], Iterable[str]], *, noise: re.Pattern[str] | None = None
+) -> None:
+    """Run a command now, and again whenever a file changes, until Ctrl-C, which is not a failure here.
+
+    Args:
+        command: Prints its result on standard output. What it raises is printed, and ends only the round.
+        find_files: Returns the files that it reads, and folders of such files.
+        noise: What may differ without being a difference.
+    """
+    files = WatchedFiles(find_files)
+    before: str | None = None
+    with suppress(KeyboardInterrupt):
+        while True:
+            result = _result(command)
+            result = result if noise is None else noise.sub("", result)
+            if before is not None:
+                _show_difference(before, result)
+            before = result
+            # A file that cannot be read names no others.
+            with suppress(Exception):
+                files.find_again()
+            noun = "file" if files.count == 1 else "files"
+            note(f"watching {files.count} {noun}; Ctrl-C ends it")
+            changed = files.wait()
+            more = f" and {len(changed) - _MOST_NAMES} more" if len(changed) > _MOST_NAMES else ""
+            note(f"{time.strftime('%H:%M:%S')} {', '.join(changed[:_MOST_NAMES])}{more} changed")
+
+
+class _Copied(io.RawIOBase):
+    """Standard output, with a copy of what is written."""
+
+    def __init__(self) -> None:
+        self._real = sys.stdout
+        self.copy = bytearray()
+
+    def write(self, data: Any) -> int:
+        self.copy += data
+        written = self._real.buffer.write(data)
+        self._real.flush()
+        return written
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self._real.isatty()
+
+    def fileno(self) -> int:
+        return self._real.fileno()
+
+
+def _result(command: Callable[[], None]) -> str:
+    """Run a command, and return what it printed as its result, with its failure."""
+    copied = _Copied()
+    encoding, errors = sys.stdout.encoding, sys.stdout.errors
+    printed = io.TextIOWrapper(io.BufferedWriter(copied), encoding, errors, newline="", write_through=True)
+    failure = None
+    with redirect_stdout(printed):
+        try:
+            command()
+        except Exception as error:
+            failure = problem_of(error)
+        printed.flush()
+    text = click.unstyle(copied.copy.decode(encoding, "replace"))
+    if failure is None:
+        return text
+    session = current_session()
+    show(failure, as_json=session.json_errors, color=session.color)
+    return f"{text}{failure.message}\n"
+
+
+def _show_difference(before: str, after: str) -> None:
+    if before == after:
+        note("the result is the same as before")
+        return
+    one, other = before.splitlines(), after.splitlines()
+    if max(len(one), len(other)) > _MOST_LINES:
+        note(f"the result differs from the one before; with more than {_MOST_LINES} lines they are not compared")
+        return
+    lines = list(difflib.unified_diff(one, other, "before", "now", lineterm="", n=1))[2:]
+    for line in lines[:_MOST_SHOWN]:
+        _show_line(line)
+    if len(lines) > _MOST_SHOWN:
+        note(f"{len(lines) - _MOST_SHOWN} more lines differ")
+
+
+def _show_line(line: str) -> None:
+    session = current_session()
+    if session.json_errors or session.quiet:
+        return
+    text = printable(line)
+    color = _COLORS.get(line[:1]) if has_color(sys.stderr, session.color) else None
+    click.echo(click.style(text, fg=color) if color else text, err=True, color=True if color else None)

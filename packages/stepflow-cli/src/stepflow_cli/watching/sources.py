@@ -1,0 +1,47 @@
+"""The files that a watched command reads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from ..inputs.flow import config_of, project_of
+from ..runs.job import JobOptions
+from ..settings.server_choice import ServerOptions, resolve
+
+
+def files_of_flow(flow: str, server: ServerOptions | None = None) -> Iterator[str]:
+    """Yield a flow's file or folder, and the files that say how it is checked and run.
+
+    Args:
+        flow: The flow's file, a folder of flows, or the id of a stored flow.
+        server: The server options, if an embedded server's configuration is read.
+
+    Raises:
+        Problem, FlowFileError: If the settings of the project are wrong.
+    """
+    from stepflow_client.flows.file import is_flow_id
+
+    if not is_flow_id(flow):
+        yield flow
+    project = project_of(flow)
+    for path in (project.file, project.components, project.test_config):
+        if path is not None:
+            yield str(path)
+    if project.file is None and not is_flow_id(flow):
+        # It may be written while the command is watching.
+        yield os.path.join(flow if os.path.isdir(flow) else os.path.dirname(flow), "stepflow.toml")
+    if server is not None and resolve(server).is_embedded:
+        config, _ = config_of(server, flow)
+        if config is not None:
+            yield config
+
+
+def files_of_run(given: JobOptions, server: ServerOptions) -> list[str]:
+    """Return the files that a run of a flow reads.
+
+    Raises:
+        Problem, FlowFileError: If the settings of the project are wrong.
+    """
+    inputs = [] if given.inputs is None else [given.inputs]
+    return list(dict.fromkeys([*files_of_flow(given.flow, server), *given.values.files, *inputs]))

@@ -1,0 +1,255 @@
+"""The facts that a project states about its flows, in `stepflow.toml` or in `[tool.stepflow]` of `pyproject.toml`.
+
+    flows = ["flows"]
+    components = "stepflow-components.json"
+    target = "0.13"
+    config = "server/stepflow-config.yml"
+
+    [test]
+    config = "server/stepflow-config.test.yml"
+
+    [validate]
+    ignore = ["unused-variable"]
+
+The file may come from somebody else, with a cloned repository. It therefore has no keys for servers, tokens, headers or
+commands, and its paths cannot lead out of its folder. A configuration that it names starts workers: only what runs
+flows or queries their components reads `config` and `test.config`, and says so.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from .._base.text import cut, nearest_hint
+from .._data.toml_reader import parse_toml
+from .._rules.releases import release_number
+from ..errors import FlowFileError
+
+_FILES = (("stepflow.toml", ()), ("pyproject.toml", ("tool", "stepflow")))
+_LARGEST = 1024 * 1024
+_LARGEST_COMPONENTS = 16 * 1024 * 1024
+_KEYS = ("flows", "components", "target", "config", "test", "validate")
+_OF_TEST = ("config",)
+_OF_VALIDATE = ("select", "ignore", "fail-on", "type-check")
+_LEVELS = ("fatal", "error", "warning")
+_OF_USERS = {"url", "server", "servers", "profile", "profiles", "token", "auth", "headers", "proxy", "command", "env"}
+
+
+@dataclass(frozen=True)
+class CheckRules:
+    """How the flows of a project are checked."""
+
+    select: tuple[str, ...] = ()
+    """The rules to apply; all if empty."""
+    ignore: tuple[str, ...] = ()
+    """The rules to leave out."""
+    fail_on: str | None = None
+    """The lowest level that makes a flow invalid; None if the project does not say."""
+    type_check: bool = False
+    """Whether to check types throughout the flow too."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """The facts of a project; without a file, there are none.
+
+    Paths are relative to the working folder if the project's folder is in it, and absolute otherwise.
+    """
+
+    file: Path | None = None
+    """The file that states the facts."""
+    flows: tuple[Path, ...] = ()
+    """Flow files, and folders of them."""
+    components: Path | None = None
+    """The components that flows may use, as `stepflow components lock` writes them."""
+    target: str | None = None
+    """The release of the servers that flows are for."""
+    config: Path | None = None
+    """The embedded server's configuration."""
+    test_config: Path | None = None
+    """The embedded server's configuration in tests."""
+    rules: CheckRules = field(default_factory=CheckRules)
+
+
+def find_project(start: str | os.PathLike[str] | None = None) -> Project:
+    """Return the facts of the project that a flow belongs to.
+
+    Its file is searched for in the flow's folder and the folders above. The search ends with the first file that
+    states facts, at the root of a repository, in the user's home folder, and below a folder in which everybody may
+    create files (such as `/tmp`), where others could place one.
+
+    Args:
+        start: The flow's file, or a folder; None for the working folder.
+
+    Raises:
+        FlowFileError: If the file cannot be read, a key is unknown, or a value is wrong.
+    """
+    try:
+        folder = Path(os.path.abspath(start or ""))
+    except FileNotFoundError:
+        # The working folder was deleted.
+        return Project()
+    if start is not None and not folder.is_dir():
+        folder = folder.parent
+    home = os.path.expanduser("~")
+    for each in (folder, *folder.parents):
+        if each != folder and _is_anybodys(each):
+            break
+        found = _project_in(_shown(each))
+        if found is not None:
+            return found
+        if str(each) == home or os.path.lexists(each / ".git"):
+            break
+    return Project()
+
+
+def _is_anybodys(folder: Path) -> bool:
+    try:
+        return os.name == "posix" and bool(folder.stat().st_mode & stat.S_IWOTH)
+    except OSError:
+        return True
+
+
+def _shown(folder: Path) -> Path:
+    """Return a folder as people would write it."""
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
+
+
+def _project_in(folder: Path) -> Project | None:
+    for name, keys in _FILES:
+        file = folder / name
+        if not file.is_file():
+            continue
+        content = _content(file)
+        if keys and b"stepflow" not in content:
+            continue
+        facts: Any = parse_toml(content, str(file))
+        for key in keys:
+            facts = facts.get(key) if isinstance(facts, dict) else None
+        if facts is not None:
+            return _Facts(file).project(facts)
+    return None
+
+
+def _content(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(_LARGEST + 1)
+    except OSError as error:
+        raise FlowFileError(f"{file} cannot be read: {error.strerror}", path=str(file)) from None
+    if len(content) > _LARGEST:
+        raise FlowFileError(f"{file} is larger than 1 MiB", path=str(file))
+    return content
+
+
+class _Facts:
+    """Checks what a file states."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def project(self, facts: Any) -> Project:
+        """Return the facts.
+
+        Raises:
+            FlowFileError: If a key is unknown, or a value is wrong.
+        """
+        found = self._table("", facts, _KEYS)
+        test = self._table("test", found.get("test", {}), _OF_TEST)
+        target = found.get("target")
+        if target is not None and release_number(target) is None:
+            raise self._wrong(
+                f"target is a release such as 0.13, not {_shown_value(target)}", 'write it as text: "0.13"'
+            )
+        return Project(
+            file=self._file,
+            flows=tuple(self._path("flows", each) for each in self._texts("flows", found.get("flows", []))),
+            components=self._path_at(found, "components"),
+            target=target,
+            config=self._path_at(found, "config"),
+            test_config=self._path_at(test, "config", "test.config"),
+            rules=self._rules(self._table("validate", found.get("validate", {}), _OF_VALIDATE)),
+        )
+
+    def _rules(self, found: Mapping[str, Any]) -> CheckRules:
+        fail_on, type_check = found.get("fail-on"), found.get("type-check", False)
+        if fail_on is not None and fail_on not in _LEVELS:
+            raise self._wrong(f"fail-on is fatal, error or warning, not {_shown_value(fail_on)}")
+        if not isinstance(type_check, bool):
+            raise self._wrong(f"type-check is true or false, not {_shown_value(type_check)}")
+        select, ignore = (self._texts(key, found.get(key, [])) for key in ("select", "ignore"))
+        return CheckRules(select, ignore, fail_on, type_check)
+
+    def _table(self, name: str, value: Any, keys: tuple[str, ...]) -> Mapping[str, Any]:
+        if not isinstance(value, dict):
+            raise self._wrong(f"{name or 'stepflow'} is a table, not {_shown_value(value)}")
+        for key in value:
+            if key not in keys:
+                raise self._wrong(f"unknown key {f'{name}.{key}' if name else key}", _hint(name, key, keys))
+        return value
+
+    def _texts(self, key: str, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise self._wrong(f"{key} is a list of texts, not {_shown_value(value)}")
+        return tuple(value)
+
+    def _path_at(self, found: Mapping[str, Any], key: str, name: str = "") -> Path | None:
+        return self._path(name or key, found[key]) if key in found else None
+
+    def _path(self, key: str, value: Any) -> Path:
+        """Return the path of a file or folder in the project."""
+        if not isinstance(value, str) or not value.strip() or "\0" in value:
+            raise self._wrong(f"{key} is a path, not {_shown_value(value)}")
+        is_outside = ".." in PurePosixPath(value).parts + PureWindowsPath(value).parts
+        if is_outside or value.startswith(("/", "\\", "~")) or PureWindowsPath(value).drive:
+            raise self._wrong(
+                f"{key} is a path in the project's folder, not {_shown_value(value)}", "write it relative to this file"
+            )
+        path, folder = self._file.parent / value, os.path.realpath(self._file.parent)
+        if not Path(os.path.realpath(path)).is_relative_to(folder):
+            raise self._wrong(f"{key}: {value} leads out of the project's folder", "it must not be a link to elsewhere")
+        return path
+
+    def _wrong(self, message: str, hint: str | None = None) -> FlowFileError:
+        error = FlowFileError(f"{self._file}: {message}", path=str(self._file))
+        error.hint = hint
+        return error
+
+
+def _shown_value(value: Any) -> str:
+    return cut(repr(value), 80)
+
+
+def _hint(table: str, key: str, keys: tuple[str, ...]) -> str:
+    if table == "" and key in _OF_USERS:
+        return "a project names no server and no credentials; a profile of the user does: stepflow config set url URL"
+    if table and key in _KEYS:
+        return f"{key} stands at the top of the settings, not in {table}"
+    return nearest_hint(key, keys) or f"the keys are {', '.join(keys)}"
+
+
+def existing_file(project: Project, key: str, path: Path) -> Path:
+    """Return the path of a file that a project names.
+
+    Args:
+        project: The project.
+        key: The key that names the file.
+        path: The path.
+
+    Raises:
+        FlowFileError: If there is no such file, or the list of components is larger than 16 MiB.
+    """
+    if not path.is_file():
+        what = "is not a file" if path.exists() else "does not exist"
+        error = FlowFileError(f"{path}, which {project.file} names as {key}, {what}", path=str(path))
+        error.hint = "stepflow components lock writes it" if key == "components" else None
+        raise error
+    if key == "components" and path.stat().st_size > _LARGEST_COMPONENTS:
+        raise FlowFileError(f"{path} is larger than 16 MiB", path=str(path))
+    return path

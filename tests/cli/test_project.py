@@ -1,0 +1,240 @@
+"""What a project states about its flows, as commands use it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import releases
+from tests.cli.command import Stepflow
+from tests.cli.golden import Golden
+from tests.cli.test_validate import _SHOP
+
+_BUYS = """\
+name: buys
+steps:
+- {id: right, component: /shop/price, input: {sku: tea}}
+- {id: wrong, component: /shop/price, input: {sku: 5}}
+output: {$step: wrong, path: $.eur}
+"""
+_FACTS = """\
+flows = ["flows"]
+components = "stepflow-components.json"
+config = "server/shop.yml"
+"""
+
+
+@pytest.fixture
+def shop(stepflow: Stepflow) -> Stepflow:
+    """The command in a project with components of its own, which a server with its configuration has."""
+    for folder in ("flows", "server"):
+        (stepflow.folder / folder).mkdir()
+    (stepflow.folder / "server" / "shop.yml").write_text(_SHOP)
+    (stepflow.folder / "flows" / "buys.yaml").write_text(_BUYS)
+    (stepflow.folder / "stepflow.toml").write_text(_FACTS)
+    done = stepflow("components", "lock")
+    assert (done.code, done.stdout) == (0, ""), done
+    assert done.stderr.startswith(
+        "stepflow: the embedded server's configuration is server/shop.yml, as stepflow.toml says\n"
+    )
+    return stepflow
+
+
+def test_components_are_checked_without_a_server(shop: Stepflow, golden: Golden) -> None:
+    (shop.folder / "server" / "shop.yml").unlink()
+    golden(
+        shop("validate", "--offline", "flows/buys.yaml"),
+        shop("validate", "--offline"),
+        shop("validate", "--offline", "-o", "github", "."),
+        shop("infer", "--offline", "flows/buys.yaml"),
+    )
+
+
+def test_a_flow_elsewhere_has_its_own_project(shop: Stepflow) -> None:
+    inner = shop.folder / "inner"
+    inner.mkdir()
+    (inner / "stepflow.toml").write_text("[validate]\nignore = ['unused-step']\n")
+    (inner / "buys.yaml").write_text(_BUYS)
+    found = json.loads(shop("validate", "--offline", "flows/buys.yaml", "inner/buys.yaml", "-o", "json").stdout)
+    assert {each["flow"] for each in found if each["kind"] == "component-input"} == {"flows/buys.yaml"}
+
+
+def test_the_project_of_each_flow_says_what_is_invalid(shop: Stepflow) -> None:
+    (shop.folder / "inner").mkdir()
+    (shop.folder / "inner" / "stepflow.toml").write_text('[validate]\nfail-on = "warning"\n')
+    warned = "steps: [{id: a, component: /builtin/noop}]\noutput: 1\n"
+    for folder in ("flows", "inner"):
+        (shop.folder / folder / "warned.yaml").write_text(warned)
+    done = shop("validate", "--offline", "flows/warned.yaml", "inner/warned.yaml")
+    assert done.code == 3
+    assert done.stderr.endswith("stepflow: 1 of 2 flows are invalid\nhint: " + _WARNED), done
+
+
+_WARNED = "without --strict and --fail-on warning, warnings are allowed\n"
+
+
+def test_a_server_that_is_named_is_asked(shop: Stepflow) -> None:
+    (shop.folder / "stepflow-components.json").write_text("[]")
+    unknown = shop("validate", "flows/buys.yaml")
+    assert "[unknown-component]" in unknown.stdout
+    asked = shop("validate", "flows/buys.yaml", "--config", "server/shop.yml")
+    assert "[component-input]" in asked.stdout
+    assert "[unknown-component]" not in asked.stdout
+
+
+def test_a_lock_is_compared_key_by_key(shop: Stepflow) -> None:
+    check = ("components", "lock", "--check")
+    assert shop(*check).code == 0
+    config = shop.folder / "server" / "shop.yml"
+    config.write_text(
+        _SHOP.replace("sku: {type: string}}, required: [sku]", "sku: {type: integer}, n: {}}, required: []")
+    )
+    done = shop(*check)
+    assert done.code == 1
+    keys = "input_schema.properties.n is new, input_schema.properties.sku.type, input_schema.required[0] is gone"
+    assert f"stepflow-components.json is not what the server has: changed: /shop/price ({keys})" in done.stderr
+    config.write_text(_SHOP.replace("/price:", "/cost:"))
+    assert "new: /shop/cost; gone: /shop/price\n" in shop(*check).stderr
+
+
+def test_run_and_call_have_the_configuration_of_the_project(shop: Stepflow) -> None:
+    said = "stepflow: the embedded server's configuration is {}, as {} says\n"
+    here = said.format("server/shop.yml", "stepflow.toml")
+    (shop.folder / "flows" / "tea.yaml").write_text(_BUYS.replace("sku: 5", "sku: gold"))
+    done = shop("run", "flows/tea.yaml")
+    assert (done.code, done.stdout.strip(), done.stderr) == (0, "4", here)
+    done = shop("components", "call", "/shop/price", "--input-json", '{"sku": "tea"}')
+    assert (done.code, json.loads(done.stdout), done.stderr) == (0, {"eur": 3}, here)
+    # The flow's project counts, not that of the working folder.
+    folder, shop.folder = shop.folder, shop.home
+    done = shop("run", str(folder / "flows" / "tea.yaml"))
+    assert (done.code, done.stderr) == (0, said.format(folder / "server/shop.yml", folder / "stepflow.toml"))
+    shop.folder = folder
+    assert shop("run", "flows/tea.yaml", "--config", "server/shop.yml").stderr == ""
+    # A file that the project names goes before one that is there.
+    (folder / "flows" / "stepflow-config.yml").write_text("plugins: {builtin: {type: nonsense}}\n")
+    assert shop("run", "flows/tea.yaml").stdout.strip() == "4"
+    (folder / "server" / "shop.yml").unlink()
+    done = shop("run", "flows/tea.yaml")
+    assert done.code == 2
+    assert done.stderr == "stepflow: server/shop.yml, which stepflow.toml names as config, does not exist\n"
+
+
+_TESTED = """\
+name: tested
+steps: [{id: price, component: /shop/price, input: {sku: {$input: $.sku}}}]
+output: {$step: price}
+test: {cases: [{name: tea, input: {sku: tea}, output: {outcome: success, result: {eur: 3}}}]}
+"""
+
+
+def test_tests_have_a_configuration_of_their_own(shop: Stepflow) -> None:
+    (shop.folder / "flows" / "tested.yaml").write_text(_TESTED)
+    (shop.folder / "flows" / "buys.yaml").unlink()
+    done = shop("test")
+    assert (done.code, "server/shop.yml, as stepflow.toml says" in done.stderr) == (0, True), done
+    (shop.folder / "server" / "test.yml").write_text(_SHOP.replace("eur: 3", "eur: 5"))
+    (shop.folder / "stepflow.toml").write_text(_FACTS + "[test]\nconfig = 'server/test.yml'\n")
+    done = shop("test")
+    assert (done.code, "server/test.yml, as stepflow.toml says" in done.stderr) == (1, True), done
+    assert shop("test", "--config", "server/shop.yml").stderr.count("as stepflow.toml says") == 0
+
+
+def test_pytest_says_which_configuration_it_uses(shop: Stepflow) -> None:
+    (shop.folder / "flows" / "tested.yaml").write_text(_TESTED)
+    done = shop.shell(f"{sys.executable} -m pytest -p no:cacheprovider --stepflow flows/tested.yaml")
+    assert done.code == 0, done
+    config, file = shop.folder / "server" / "shop.yml", shop.folder / "stepflow.toml"
+    shown = [line for line in done.stdout.splitlines() if line.startswith("stepflow: ")]
+    said = "stepflow: the embedded server's configuration is {}, as {} says"
+    assert shown in ([said.format(config, file)], [said.format("server/shop.yml", "stepflow.toml")])
+
+
+def test_no_flows(stepflow: Stepflow) -> None:
+    for command in ("validate", "test", "codegen"):
+        done = stepflow(command)
+        assert (done.code, 'hint: or name those of the project in stepflow.toml: flows = ["flows"]' in done.stderr) == (
+            2, True,
+        )  # fmt: skip
+    (stepflow.folder / "stepflow.toml").write_text("flows = ['nowhere']\n")
+    done = stepflow("validate")
+    assert done.stderr == "stepflow: nowhere, which stepflow.toml names under flows, does not exist\n"
+    # Nothing is stored that was not named.
+    assert "give at least one flow file" in stepflow("flows", "store").stderr
+
+
+def test_the_target_is_a_setting(stepflow: Stepflow) -> None:
+    (stepflow.folder / "stepflow.toml").write_text('target = "0.12"\n')
+    assert stepflow("config", "get", "target").stdout == "0.12\n"
+
+
+def _attack(folder: Path) -> Path:
+    """Make a cloned project whose configuration starts a program; return the file that proves that it ran."""
+    proof = folder.parent / "proof"
+    (folder / "server").mkdir()
+    program = folder / "server" / "program.py"
+    program.write_text(f"import pathlib; pathlib.Path({str(proof)!r}).write_text('ran')\n")
+    config = releases.builtin_config(releases.NEWEST)
+    config["plugins"]["evil"] = {
+        "type": "grpc", "queueName": "evil", "command": sys.executable, "args": [str(program)],
+    }  # fmt: skip
+    (folder / "server" / "evil.yml").write_text(json.dumps(config))
+    (folder / "stepflow.toml").write_text(
+        "flows = ['flows']\nconfig = 'server/evil.yml'\n[test]\nconfig = 'server/evil.yml'\n"
+    )
+    (folder / "flows").mkdir()
+    (folder / "flows" / "flow.yaml").write_text("name: f\noutput: 1\n")
+    return proof
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "validate", "validate flows/flow.yaml", "validate --offline", "validate --type-check .",
+        "infer flows/flow.yaml",
+        "visualize flows/flow.yaml", "schema", "codegen -O -", "config show",
+        "run flows/flow.yaml --dry-run --url http://127.0.0.1:9",
+    ],
+)  # fmt: skip
+def test_a_cloned_project_starts_nothing(words: str, stepflow: Stepflow) -> None:
+    proof = _attack(stepflow.folder)
+    done = stepflow(*words.split())
+    assert "evil" not in done.stderr
+    assert not proof.exists()
+
+
+def test_what_runs_a_project_says_what_it_starts(stepflow: Stepflow) -> None:
+    proof = _attack(stepflow.folder)
+    done = stepflow("run", "flows/flow.yaml")
+    assert "stepflow: the embedded server's configuration is server/evil.yml, as stepflow.toml says\n" in done.stderr
+    assert proof.exists()
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        "url = 'http://127.0.0.1:9'", "[profiles.x]\nurl = 'http://127.0.0.1:9'", "current = 'x'",
+        "token_command = 'touch proof'", "components = '/etc/passwd'", "components = 'link.json'",
+        "config = '../evil.yml'", "[test]\nconfig = '/tmp/evil.yml'",
+    ],
+)  # fmt: skip
+def test_a_cloned_project_reaches_nothing(facts: str, stepflow: Stepflow) -> None:
+    (stepflow.folder / "link.json").symlink_to("/etc/passwd")
+    (stepflow.folder / "stepflow.toml").write_text(facts + "\n")
+    # In tests, it is an error of each case.
+    for words, code in (("validate --offline hello.yaml", 2), ("run hello.yaml", 2), ("test hello.yaml", 1)):
+        done = stepflow(*words.split())
+        assert done.code == code, done
+        assert "stepflow.toml: " in done.stdout + done.stderr
+        assert "root:" not in done.stdout + done.stderr
+    assert not (stepflow.folder / "proof").exists()
+
+
+def test_components_are_a_file(stepflow: Stepflow) -> None:
+    (stepflow.folder / "stepflow.toml").write_text("components = 'http://127.0.0.1:9/c.json'\n")
+    done = stepflow("validate", "--offline", "hello.yaml")
+    assert done.code == 2
+    assert "127.0.0.1:9/c.json, which stepflow.toml names as components, does not exist" in done.stderr

@@ -1,0 +1,267 @@
+"""`--watch` of `run`, `validate` and `test`."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import STEPFLOW, Stepflow
+from tests.cli.terminal import Terminal
+from tests.cli.test_project import _TESTED
+from tests.cli.test_validate import _SHOP
+
+_FLOW = """\
+name: said
+steps: [{id: say, component: /builtin/create_messages, input: {user_prompt: hi}}]
+output: {$step: say, path: '$.messages[0].content'}
+"""
+_WAITS = "Ctrl-C ends it\n"
+
+
+class Watching:
+    """A command with --watch that is running."""
+
+    def __init__(self, stepflow: Stepflow, *args: str) -> None:
+        self.process = subprocess.Popen(
+            [str(STEPFLOW), *args, "--watch"],
+            cwd=stepflow.folder,
+            env=stepflow.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._text = ""
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._text += line
+
+    def round(self) -> str:
+        """Return what the next round prints, once it has ended."""
+        ends = time.monotonic() + 60
+        while _WAITS not in self._text:
+            assert time.monotonic() < ends, self._text
+            assert self._thread.is_alive(), self._text
+            time.sleep(0.01)
+        text, _, self._text = self._text.partition(_WAITS)
+        return text
+
+    @property
+    def servers(self) -> set[str]:
+        """The processes of the embedded servers."""
+        found = set()
+        for each in Path("/proc").iterdir():
+            try:
+                fields = (each / "stat").read_text().rpartition(")")[2].split()
+                name = (each / "comm").read_text().strip()
+            except (OSError, ValueError):
+                continue
+            if fields[1] == str(self.process.pid) and name.startswith("stepflow-server"):
+                found.add(each.name)
+        return found
+
+    def interrupt(self) -> int:
+        """Send Ctrl-C, and return the exit code."""
+        self.process.send_signal(signal.SIGINT)
+        code = self.process.wait(60)
+        self._thread.join(60)
+        return code
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._thread.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def watching(stepflow: Stepflow) -> Iterator[Callable[..., Watching]]:
+    """Starts a command: `watching("run", "flow.yaml")`."""
+    started: list[Watching] = []
+
+    def start(*args: str) -> Watching:
+        started.append(Watching(stepflow, *args))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
+
+
+def replace(file: Path, text: str) -> None:
+    """Write a file as editors do."""
+    temporary = file.with_name(f".{file.name}.tmp")
+    temporary.write_text(text)
+    temporary.replace(file)
+
+
+def test_run(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+    flow = stepflow.folder / "said.yaml"
+    flow.write_text(_FLOW)
+    run = watching("run", "said.yaml")
+    assert run.round() == '"hi"\nstepflow: watching 2 files; '
+    servers = run.servers
+    assert len(servers) == 1
+    replace(flow, _FLOW.replace("prompt: hi", "prompt: ho"))
+    assert 'said.yaml changed\n"ho"\n@@ -1 +1 @@\n-"hi"\n+"ho"\nstepflow: watching' in run.round()
+    # A broken file ends the round only.
+    flow.write_text(_FLOW[:40])
+    broken = run.round()
+    assert "stepflow: said.yaml" in broken
+    assert '-"ho"\n+said.yaml' in broken
+    flow.write_text(_FLOW + "# comment\n")
+    assert '\n+"hi"\n' in run.round()
+    flow.write_text(_FLOW)
+    assert '"hi"\nstepflow: the result is the same as before\n' in run.round()
+    assert run.servers == servers
+    assert run.interrupt() == 0
+    assert not Path("/proc", servers.pop()).exists()
+
+
+def test_what_a_run_reads(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+    (stepflow.folder / "flow.yaml").write_text("output: [{$input: $}, {$variable: v}]\n")
+    given, variables = stepflow.folder / "input.json", stepflow.folder / "variables.yaml"
+    given.write_text("1")
+    variables.write_text("v: 2\n")
+    run = watching("run", "flow.yaml", "--input", "input.json", "--variables", "variables.yaml", "-o", "yaml")
+    assert "output:\n- 1\n- 2\n" in run.round()
+    replace(given, "5")
+    changed = run.round()
+    assert "-- 1\n+- 5\n" in changed
+    # The ids of runs always differ.
+    assert "+run_id" not in changed
+    replace(variables, "v: 7\n")
+    assert "+- 7\n" in run.round()
+
+
+def test_the_server_is_restarted_with_its_configuration(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+    config = stepflow.folder / "server" / "shop.yml"
+    config.parent.mkdir()
+    config.write_text(_SHOP)
+    (stepflow.folder / "stepflow.toml").write_text('config = "server/shop.yml"\n')
+    (stepflow.folder / "tested.yaml").write_text(_TESTED)
+    run = watching("run", "tested.yaml", "--input-json", '{"sku": "tea"}')
+    assert '"eur": 3' in run.round()
+    before = run.servers
+    replace(config, _SHOP.replace("eur: 3", "eur: 5"))
+    changed = run.round()
+    assert '-  "eur": 3\n+  "eur": 5\n' in changed
+    assert "the embedded server's configuration is server/shop.yml" in changed
+    after = run.servers
+    assert (len(after), before & after) == (1, set())
+    (stepflow.folder / "other.yml").write_text(_SHOP.replace("eur: 3", "eur: 8"))
+    replace(stepflow.folder / "stepflow.toml", 'config = "other.yml"\n')
+    assert '+  "eur": 8\n' in run.round()
+    # A server that does not start ends the round only.
+    replace(stepflow.folder / "other.yml", "plugins: {builtin: {type: nonsense}}\n")
+    assert "stepflow: " in run.round()
+    assert run.servers == set()
+    replace(stepflow.folder / "other.yml", _SHOP.replace("eur: 3", "eur: 9"))
+    assert '"eur": 9\n' in run.round()
+    replace(stepflow.folder / "stepflow.toml", 'confog = "other.yml"\n')
+    assert "did you mean 'config'?" in run.round()
+    replace(stepflow.folder / "stepflow.toml", 'config = "other.yml"\n')
+    assert '"eur": 9' in run.round()
+    assert run.interrupt() == 0
+
+
+def test_a_server_that_was_killed_is_started_again(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+    flow = stepflow.folder / "said.yaml"
+    flow.write_text(_FLOW)
+    run = watching("run", "said.yaml")
+    run.round()
+    (server,) = run.servers
+    subprocess.run(["kill", "-9", server], check=True)
+    while server in run.servers:
+        time.sleep(0.01)
+    replace(flow, _FLOW + "# again\n")
+    assert '"hi"\nstepflow: the result is the same as before\n' in run.round()
+
+
+def test_validate(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+    flows = stepflow.folder / "flows"
+    flows.mkdir()
+    (flows / "said.yaml").write_text(_FLOW)
+    check = watching("validate", "--offline", "flows")
+    assert check.round().startswith("flows/said.yaml is valid\n")
+    replace(flows / "new.yaml", _FLOW.replace("$step: say", "$step: sya"))
+    found = check.round()
+    assert "flows/new.yaml changed\n" in found
+    assert "+flows/new.yaml:3:17: " in found
+    (flows / "new.yaml").unlink()
+    assert "-flows/new.yaml:3:17: " in check.round()
+    (stepflow.folder / "flows" / "stepflow.toml").write_text('[validate]\nselect = ["no-output"]\n')
+    assert "flows/stepflow.toml changed\n" in check.round()
+    assert check.interrupt() == 0
+
+
+def test_validate_with_a_server(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+    flow = stepflow.folder / "tested.yaml"
+    flow.write_text(_TESTED)
+    (stepflow.folder / "shop.yml").write_text(_SHOP)
+    check = watching("validate", "tested.yaml", "--config", "shop.yml")
+    assert "tested.yaml is valid: 1 warning\n" in check.round()
+    servers = check.servers
+    replace(flow, _TESTED.replace("$.sku}", "$.sku}, n: 1").replace("{sku:", "{suk:", 1))
+    assert "component-input" in check.round()
+    assert check.servers == servers
+
+
+def test_test(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+    flow, config = stepflow.folder / "tested.yaml", stepflow.folder / "stepflow-config.test.yml"
+    flow.write_text(_TESTED)
+    config.write_text(_SHOP)
+    test = watching("test", "tested.yaml")
+    assert "1 passed" in test.round()
+    servers = test.servers
+    flow.write_text(_TESTED + "\n")
+    # How long cases take is no difference.
+    assert "the result is the same as before\n" in test.round()
+    assert test.servers == servers
+    replace(config, _SHOP.replace("eur: 3", "eur: 4"))
+    assert "stepflow: 1 of 1 test cases failed\n" in test.round()
+    assert test.servers
+    assert not test.servers & servers
+    replace(flow, _TESTED.replace("eur: 3", "eur: 4"))
+    assert "1 passed" in test.round()
+    assert test.interrupt() == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("run - --watch", "--watch needs files: standard input can be read only once"),
+        ("run hello.yaml --input - --watch", "--watch needs files"),
+        ("run hello.yaml --detach --watch", "--watch and --detach exclude each other"),
+        ("validate - --watch", "--watch needs files"),
+        ("validate hello.yaml --fix --watch", "--watch and --fix exclude each other"),
+        ("test hello.yaml --update --watch", "--watch and --update exclude each other"),
+        ("test hello.yaml --record r.json --watch", "--watch and --record exclude each other"),
+    ],
+)
+def test_what_cannot_be_watched(words: str, said: str, stepflow: Stepflow) -> None:
+    done = stepflow(*words.split())
+    assert (done.code, said in done.stderr) == (2, True), done
+
+
+def test_on_a_terminal(stepflow: Stepflow, terminal: Callable[..., Terminal]) -> None:
+    flow = stepflow.folder / "said.yaml"
+    flow.write_text(_FLOW)
+    shown = terminal("run", "said.yaml", "--watch", width=80)
+    shown.wait_for("Ctrl-C ends it")
+    replace(flow, _FLOW.replace("prompt: hi", "prompt: ho"))
+    shown.wait_for('+"ho"')
+    shown.interrupt()
+    assert shown.end() == 0
+    assert b'\x1b[32m+"ho"' in shown.raw

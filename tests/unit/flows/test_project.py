@@ -1,0 +1,205 @@
+"""The facts of a project: where they are found, and what they cannot do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from stepflow_client.errors import FlowFileError
+from stepflow_client.flows.project import CheckRules, Project, existing_file, find_project
+
+FACTS = """\
+flows = ["flows", "extra/one.yaml"]
+components = "stepflow-components.json"
+target = "0.13"
+config = "server/stepflow-config.yml"
+[test]
+config = "server/test.yml"
+[validate]
+ignore = ["unused-step"]
+fail-on = "warning"
+type-check = true
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder of a project; what others share with it is above it."""
+    made = tmp_path / "project"
+    made.mkdir()
+    return made
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "stepflow.toml"
+    file.write_text(text)
+    return file
+
+
+def test_facts(folder: Path) -> None:
+    file = write(folder, FACTS)
+    inner = folder / "flows" / "deep"
+    inner.mkdir(parents=True)
+    (inner / "flow.yaml").write_text("output: 1\n")
+    assert find_project(inner / "flow.yaml") == Project(
+        file=file,
+        flows=(folder / "flows", folder / "extra" / "one.yaml"),
+        components=folder / "stepflow-components.json",
+        target="0.13",
+        config=folder / "server" / "stepflow-config.yml",
+        test_config=folder / "server" / "test.yml",
+        rules=CheckRules(ignore=("unused-step",), fail_on="warning", type_check=True),
+    )
+    assert find_project(inner / "not yet written.yaml") == find_project(inner)
+
+
+def test_paths_are_short_in_the_working_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(folder, 'components = "c.json"')
+    monkeypatch.chdir(folder)
+    found = find_project()
+    assert (str(found.file), str(found.components)) == ("stepflow.toml", "c.json")
+    assert find_project("flows/flow.yaml") == found
+
+
+def test_a_table_of_pyproject(folder: Path) -> None:
+    (folder / "pyproject.toml").write_text('[tool.stepflow]\ntarget = "0.12"\n[tool.other]\nurl = "http://x"\n')
+    assert find_project(folder).target == "0.12"
+    write(folder, "")
+    assert find_project(folder) == Project(file=folder / "stepflow.toml")
+
+
+def test_a_pyproject_of_others_is_passed(folder: Path) -> None:
+    write(folder, 'target = "0.12"')
+    inner = folder / "inner"
+    inner.mkdir()
+    (inner / "pyproject.toml").write_text('[project]\ndependencies = ["stepflow-client"]\n')
+    assert find_project(inner).target == "0.12"
+    (inner / "pyproject.toml").write_text("not toml at all")
+    assert find_project(inner).target == "0.12"
+    write(inner, 'target = "0.11"')
+    assert find_project(inner).target == "0.11"
+
+
+def test_the_search_ends_at_a_repository(folder: Path) -> None:
+    write(folder, 'target = "0.12"')
+    inner = folder / "clone" / "flows"
+    inner.mkdir(parents=True)
+    assert find_project(inner).target == "0.12"
+    (folder / "clone" / ".git").mkdir()
+    assert find_project(inner) == Project()
+    write(folder / "clone", 'target = "0.11"')
+    assert find_project(inner).target == "0.11"
+
+
+def test_the_search_ends_at_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(folder, 'target = "0.12"')
+    home = folder / "me"
+    (home / "flows").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    assert find_project(home / "flows") == Project()
+
+
+def test_nothing_is_taken_from_a_folder_in_which_everybody_writes(folder: Path) -> None:
+    write(folder, 'target = "0.12"')
+    inner = folder / "mine"
+    inner.mkdir()
+    folder.chmod(0o1777)
+    assert find_project(inner) == Project()
+    # Who works there has chosen it.
+    assert find_project(folder).target == "0.12"
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "hint"),
+    [
+        ('component = "c.json"', "unknown key component", "did you mean 'components'?"),
+        ("[validate]\nignored = []", "unknown key validate.ignored", "did you mean 'ignore'?"),
+        ('[validate]\ntarget = "0.13"', "unknown key validate.target", "target stands at the top of the settings"),
+        ('[test]\nurl = "http://x"', "unknown key test.url", "the keys are config"),
+        ('url = "http://evil.example"', "unknown key url", "a project names no server"),
+        ('token = "x"', "unknown key token", "a project names no server"),
+        ('command = "rm"', "unknown key command", "a project names no server"),
+        ("[headers]\nx = 1", "unknown key headers", "a project names no server"),
+        ("[env]\nx = 1", "unknown key env", "a project names no server"),
+        ("target = 0.13", "target is a release such as 0.13, not 0.13", "write it as text"),
+        ('flows = "flows"', "flows is a list of texts, not 'flows'", None),
+        ("flows = [1]", "flows is a list of texts, not [1]", None),
+        ("components = 5", "components is a path, not 5", None),
+        ('components = " "', "components is a path, not ' '", None),
+        ('components = "a\\u0000b"', "components is a path, not 'a\\x00b'", None),
+        ("config = ['sh', '-c']", "config is a path, not ['sh', '-c']", None),
+        ("test = 1", "test is a table, not 1", None),
+        ("[validate]\nfail-on = 'none'", "fail-on is fatal, error or warning, not 'none'", None),
+        ("[validate]\ntype-check = 'yes'", "type-check is true or false, not 'yes'", None),
+        ("[validate]\nselect = 'x'", "select is a list of texts, not 'x'", None),
+        ("target = ", "is not TOML", None),
+        ("flows = '" + "x" * 500 + "'", "flows is a list of texts, not 'xxx", None),
+        ("a = " + "[" * 5000, "is nested too deeply", None),
+    ],
+)
+def test_what_is_refused(folder: Path, text: str, said: str, hint: str | None) -> None:
+    file = write(folder, text)
+    with pytest.raises(FlowFileError) as refused:
+        find_project(folder)
+    assert str(file) in refused.value.message
+    assert said in refused.value.message
+    assert (hint or "") in (refused.value.hint or "")
+    assert len(refused.value.message) < len(str(file)) + 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd", "../outside.json", "flows/../../outside.json", "..", "~/outside.json", "C:\\outside.json", "C:x",
+        "\\\\server\\share", "..\\outside.json", "link/passwd", "link", "chain",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("key", ["components", "config", "flows", "test.config"])
+def test_no_path_leads_out(folder: Path, key: str, path: str) -> None:
+    (folder / "link").symlink_to("/etc")
+    (folder / "chain").symlink_to("link")
+    value = f"['{path}']" if key == "flows" else f"'{path}'"
+    write(folder, f"{key} = {value}")
+    with pytest.raises(FlowFileError, match=rf"{key}.*(in the project's folder|leads out of the project's folder)"):
+        find_project(folder)
+
+
+def test_a_link_within_the_project(folder: Path) -> None:
+    (folder / "real.json").write_text("[]")
+    (folder / "link.json").symlink_to("real.json")
+    write(folder, 'components = "link.json"')
+    assert find_project(folder).components == folder / "link.json"
+
+
+def test_a_project_in_a_linked_folder(folder: Path, tmp_path: Path) -> None:
+    write(folder, 'components = "c.json"')
+    linked = tmp_path / "linked"
+    linked.symlink_to(folder)
+    assert find_project(linked).components == linked / "c.json"
+
+
+def test_a_huge_file(folder: Path) -> None:
+    file = write(folder, "#" * 2**20 + "\n")
+    with pytest.raises(FlowFileError, match="is larger than 1 MiB"):
+        find_project(folder)
+    file.write_text("components = 'c.json'")
+    with (folder / "c.json").open("wb") as large:
+        large.truncate(16 * 2**20 + 1)
+    found = find_project(folder)
+    with pytest.raises(FlowFileError, match="is larger than 16 MiB"):
+        existing_file(found, "components", folder / "c.json")
+
+
+def test_what_is_no_file(folder: Path) -> None:
+    write(folder, "components = 'c.json'")
+    found = find_project(folder)
+    with pytest.raises(FlowFileError, match=r"c\.json, which .*stepflow\.toml names as components, does not exist"):
+        existing_file(found, "components", folder / "c.json")
+    os.mkfifo(folder / "c.json")
+    with pytest.raises(FlowFileError, match="is not a file"):
+        existing_file(found, "components", folder / "c.json")
+    (folder / "stepflow.toml").unlink()
+    os.mkfifo(folder / "stepflow.toml")
+    # A pipe would block; it is no project.
+    assert find_project(folder) == Project()
