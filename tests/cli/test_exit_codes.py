@@ -57,6 +57,12 @@ OTHERS = {
         "codegen no.yaml": 2,
     },
     "visualize": {"visualize hello.yaml --output picture": 0, "visualize missing.yaml --output -": 2},
+    "new": {"new greeting": 0, "new hello.yaml": 2, "new other --template no": 2},
+    "eval-expr": {
+        "eval-expr {$literal:1} --run SUCCESS": 0,
+        f"eval-expr 1 --run {UNKNOWN}": 1,
+        "eval-expr {$no:1} --run SUCCESS": 2,
+    },
     "flows list": {"flows list": 0},
     "flows store": {"flows store hello.yaml": 0, "flows store refused.yaml": 3, "flows store missing.yaml": 2},
     "flows get": {"flows get FLOW_ID": 0, f"flows get {64 * '0'}": 1},
@@ -101,6 +107,7 @@ ELSEWHERE = {
     "ui": "ui",
     "repl": "test_repl.py",
     "runs logs": "test_runs_logs.py",
+    "lsp": "lsp",
 }
 """Commands that do not end by themselves or need another server, and the tests of their exit codes."""
 

@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 import pytest
 from stepflow_cli.settings import profiles
 from stepflow_client import LogConfig, StepflowClient, StepflowRuntime
+from stepflow_client.flows.project import find_project
 
 from tests import releases
 from tests.releases import ROOT
@@ -82,7 +83,7 @@ def in_language(readme: str, language: str) -> list[Block]:
 
 def run_in_shell(block: Block) -> bool:
     commands = [line for line in block.text.splitlines() if line and not line.startswith("#")]
-    return not all(line.startswith(NOT_RUN) for line in commands)
+    return not all(line.startswith(NOT_RUN) or " --watch" in line for line in commands)
 
 
 def own_environment() -> dict[str, str]:
@@ -216,8 +217,12 @@ def test_shell_blocks(readme: str, folder: Path, server_url: str) -> None:
 
 
 @pytest.mark.parametrize("readme", with_blocks("toml"))
-def test_toml_blocks_are_profiles(readme: str, tmp_path: Path) -> None:
+def test_toml_blocks_are_profiles_or_projects(readme: str, tmp_path: Path) -> None:
     for block in in_language(readme, "toml"):
+        if block.text.startswith(("flows =", "components =")):
+            (tmp_path / "stepflow.toml").write_text(block.text)
+            assert find_project(tmp_path).components is not None
+            continue
         if block.text.startswith("[tool."):
             # A part of pyproject.toml.
             assert tomllib.loads(block.text)

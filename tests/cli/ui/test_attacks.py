@@ -265,8 +265,8 @@ def test_a_thousand_hostile_names(session: httpx.Client, newest_server: Stepflow
             "output": {name: {"$step": "last"} if name == some[60] else name for name in some[60:99]},
             "examples": [{"name": name, "input": {name: name}} for name in some[41:60]],
         }
-        run = client.wait_run(client.submit(flow, {some[5]: some[6]}), timeout=60)
-        batch = client.wait_run(client.submit(flow, [{some[5]: some[6]}, {}]), timeout=60)
+        run = client.wait_run(client.submit(flow, {some[5]: some[6]}, check_input=False), timeout=60)
+        batch = client.wait_run(client.submit(flow, [{some[5]: some[6]}, {}], check_input=False), timeout=60)
         stored = client.store_flow(flow)
         for path in (
             f"/runs/{run.run_id}", f"/runs/{run.run_id}/items/0", f"/runs/{run.run_id}/flow",

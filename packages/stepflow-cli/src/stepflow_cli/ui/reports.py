@@ -57,11 +57,14 @@ async def read_item(site: Site, run: RunDetails, index: int, stored: StoredFlow 
     The last finished one is kept: whoever looks at one step of it looks at others, and its outputs may be large.
     """
     last = site.last_item
+    follower = site.followers.known(run.run_id)
+    # Times that arrive later belong to it too.
+    is_whole = follower is None or follower.is_caught_up
     is_same = last is not None and last.report.run == run and last.item.index == index
     found = last if is_same else await _read(site, run, index, stored)
     if found is None:
         return None
-    if run.is_finished and found.item.status.is_finished:
+    if is_whole and run.is_finished and found.item.status.is_finished:
         site.last_item = found
     # Labels and notes may have changed since.
     return replace(found, report=replace(found.report, given=await given_of(site, run, stored)))

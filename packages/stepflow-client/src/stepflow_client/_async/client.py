@@ -1775,6 +1775,7 @@ class StepflowClient(Guiding, Picklable):
         from .rerun import RerunRequest
 
         asked = RerunRequest(run_id, from_step, failed, only_missing, input, variables, overrides, flow, force, items)
+        check_flag(variables_from_env, "variables_from_env")
         with self._recorder.labelling(labels):
             run_ids = await self._rerunner().start(asked, variables_from_env=variables_from_env, timeout=timeout)
         return [self.handle(each) for each in run_ids]

@@ -140,7 +140,7 @@ class RunCreator:
         checked = str(flow) if is_flow_id(flow) else self._flows.checked(flow)
         if deduplicate and isinstance(checked, str):
             raise InvalidArgumentError("deduplicate=True needs the flow itself, not its id")
-        if check_input:
+        if check_input and (isinstance(checked, str) or "schemas" in checked.content):
             input = self._flows.fitting_input(checked, input)
         given = (input, variables, overrides, max_concurrency)
         begin = (
