@@ -199,7 +199,9 @@ def test_shell_blocks(readme: str, folder: Path, server_url: str) -> None:
     outputs: list[str] = []
     for block in in_language(readme, "bash"):
         if not run_in_shell(block):
-            assert "stepflow run" not in block.text, f"{readme}:{block.line}: a block installs or runs, not both"
+            assert "stepflow run" not in block.text or "--watch" in block.text, (
+                f"{readme}:{block.line}: a block installs or runs, not both"
+            )
             continue
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", block.text.replace(WRITTEN_URL, server_url)],
