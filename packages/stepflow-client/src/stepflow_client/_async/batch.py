@@ -14,7 +14,7 @@ from .._codec.idempotency import check_key
 from .._codec.requests import RunArguments, Variables
 from .._data.arguments import check_choice, check_flags, check_function, check_integer
 from .._data.values import check_json, encode, encode_plain
-from .._rules.attempts import RetryOn, RetryRule
+from .._rules.input_retries import RetryOn, RetryRule
 from .._shared.recorder import BatchRecorder
 from .._shared.workers import AsyncSource, AsyncWorkers
 from ..errors import InvalidArgumentError, JournalError

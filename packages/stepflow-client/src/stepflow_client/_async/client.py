@@ -23,7 +23,7 @@ from .._http.settings import Token
 from .._http.sockets import AsyncCancelled
 from .._rules import operations as api
 from .._rules.deadline import call_scope, deadline_of, deadline_override, deadline_scope
-from .._rules.transient import RetryPolicy, policy_of
+from .._rules.request_retries import RetryPolicy, policy_of
 from .._shared.other_names import Guiding, guiding
 from .._shared.pickling import Picklable
 from .._shared.recorder import Recorder
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from .. import types
     from .._codec import component_list, responses, typed
-    from .._rules.attempts import RetryOn
+    from .._rules.input_retries import RetryOn
     from .._shared import streams
     from .._shared.options import ClientOptions, SubmitOptions
     from .._shared.streams import EventStream, OutcomeStream, RunPager

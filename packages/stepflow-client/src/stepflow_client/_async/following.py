@@ -18,7 +18,7 @@ from .._codec import run_states
 from .._rules.creation import RunRegistries
 from .._rules.cursor import Cursor
 from .._rules.ending import is_given_up
-from .._rules.transient import TRANSIENT_ERRORS, Backoff
+from .._rules.request_retries import TRANSIENT_ERRORS, Backoff
 from ..errors import UnsupportedByServerError
 from .connection import Connection
 from .following_state import Asked, Look, Tick, look, ticks

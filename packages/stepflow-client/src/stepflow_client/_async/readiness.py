@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._data.arguments import check_seconds, wrong
 from .._rules.deadline import current_deadline, deadline_of, deadline_scope
-from .._rules.transient import TRANSIENT_ERRORS
+from .._rules.request_retries import TRANSIENT_ERRORS
 from ..errors import RequestTimeoutError
 from ..flows.components import components_of, known_components, schemas_of
 from ..flows.file import is_flow_id

@@ -24,7 +24,7 @@ from ..errors import (
     ServerConnectionError,
     TransportError,
 )
-from .transient import was_not_processed
+from .request_retries import was_not_processed
 
 
 def error_from(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import typing_extensions
 
     from .._codec.requests import Variables
-    from .._rules.attempts import RetryOn
+    from .._rules.input_retries import RetryOn
     from ..flows.file import FlowSource
     from ..progress import ProgressOption
     from ..result_cache import ResultCache

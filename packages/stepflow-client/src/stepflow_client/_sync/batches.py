@@ -18,7 +18,7 @@ from .._data.values import encode
 from .._rules import operations as api
 from .._rules.creation import creation_time
 from .._rules.deadline import deadline_override, deadline_scope, has_passed
-from .._rules.transient import Backoff
+from .._rules.request_retries import Backoff
 from .._shared.recorder import Recorder
 from .._shared.tracing import annotate, is_untraced, measured_chunk, run_ended
 from .._shared.workers import SyncSource

@@ -16,7 +16,7 @@ from .._data.arguments import check_flag
 from .._rules import operations as api
 from .._rules.deadline import deadline_of, deadline_scope, has_passed
 from .._rules.ending import is_given_up
-from .._rules.transient import TRANSIENT_ERRORS, Backoff
+from .._rules.request_retries import TRANSIENT_ERRORS, Backoff
 from ..errors import (
     ApiError,
     InvalidArgumentError,

@@ -7,7 +7,7 @@ import time
 
 from ..._base.logging import logger
 from ..._http.messages import HttpError, HttpRequest, HttpResponse
-from ..._rules.transient import Budget, RetryPolicy, delay_before_retry, describe, was_unreachable
+from ..._rules.request_retries import Budget, RetryPolicy, delay_before_retry, describe, was_unreachable
 from ..._shared.tracing import resent
 from .base import Middleware, Transport
 

@@ -13,7 +13,7 @@ from ..._base.lazy import lazy_module
 from ..._data.values import decode, encode
 from ..._http.messages import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, HttpResponse
 from ..._rules import operations, releases
-from ..._rules.transient import is_transient_status
+from ..._rules.request_retries import is_transient_status
 from ...errors import InvalidResponseError
 from .base import Middleware, Transport
 
