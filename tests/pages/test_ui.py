@@ -238,7 +238,9 @@ def test_by_keyboard_alone(tab: Seen, server: StepflowRuntime) -> None:
 
 
 def test_the_focus_and_what_is_open_survive_a_change(tab: Seen, server: StepflowRuntime) -> None:
-    run_id = server.sync_client.submit(FORM, {"topic": {"deep": {"deeper": {"deepest": 1}}}, "ms": 4000}, check_input=False)
+    run_id = server.sync_client.submit(
+        FORM, {"topic": {"deep": {"deeper": {"deepest": 1}}}, "ms": 4000}, check_input=False
+    )
     page = tab.go(f"/runs/{run_id}")
     summary = page.locator("#panel summary").first
     summary.focus()

@@ -41,8 +41,8 @@ from .._rules import timings
 from .._rules.deadline import current_deadline, earlier
 from .._rules.operations import Operation, Request
 from .._rules.releases import Server, pinned, recognise
-from .._rules.spread import Spread
 from .._rules.request_retries import RetryPolicy, retry_after
+from .._rules.spread import Spread
 from .._rules.transport_errors import error_from
 from .._shared.tracing import Operation as Span
 from .._shared.tracing import is_untraced, operation

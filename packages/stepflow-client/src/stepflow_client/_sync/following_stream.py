@@ -17,8 +17,8 @@ from .._base.logging import logger
 from .._codec import json_bodies, run_states
 from .._rules import operations as api
 from .._rules.cursor import Cursor
-from .._rules.timings import Timings
 from .._rules.request_retries import TRANSIENT_ERRORS, Backoff
+from .._rules.timings import Timings
 from ..errors import ServerConnectionError, StepflowClientError
 from .connection import Connection
 from .event_stream import event_stream
