@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shlex
 import subprocess
@@ -40,7 +41,9 @@ def _library_path() -> dict[str, str]:
 @cache
 def forks() -> Forks:
     """Return the process whose forks are the commands of these tests."""
-    return Forks(STEPFLOW, {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **_library_path()})
+    started = Forks(STEPFLOW, {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **_library_path()})
+    atexit.register(started.close)
+    return started
 
 
 def _text(data: bytes) -> str:

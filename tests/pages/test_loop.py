@@ -150,6 +150,34 @@ def test_from_a_failed_run_to_a_tested_fix(tab: Seen, server: StepflowRuntime, f
     assert "1 passed" in output_of_tests(file)
 
 
+def test_from_the_list_to_a_fixed_run_by_keyboard_alone(tab: Seen, server: StepflowRuntime, folder: Path) -> None:
+    failed = started(server, folder / "orders.yaml", {"order": "by-keys"})
+    page = tab.go("/runs")
+    keys = page.keyboard
+
+    def tab_to(script: str) -> None:
+        for _ in range(80):
+            keys.press("Tab")
+            if page.evaluate(f"(e => {script})(document.activeElement)"):
+                return
+        raise AssertionError(f"the keyboard does not reach {script}")
+
+    keys.press("f")
+    keys.press("Enter")
+    page.wait_for_url(f"**/runs/{failed}")
+    expect(page.locator("#panel")).to_contain_text("customer.name")
+    tab_to("e.textContent.trim() === 'Change and run'")
+    keys.press("Enter")
+    page.wait_for_url("**/change*")
+    tab_to("e.labels?.[0]?.textContent.trim() === 'Name'")
+    keys.type("Ada")
+    tab_to("e.textContent.trim() === 'Run'")
+    keys.press("Enter")
+    page.wait_for_url(lambda url: "/change" not in url)
+    expect(page.locator("#summary .status")).to_have_text("completed", timeout=30_000)
+    expect(page.locator("#attempts")).to_contain_text("Attempt 2 of 2")
+
+
 def test_from_a_batch_with_two_causes_to_a_tested_fix(tab: Seen, server: StepflowRuntime, folder: Path) -> None:
     file = folder / "crawl.yaml"
     inputs = [{"page": number, "title": f"t{number}"} for number in range(100)]
@@ -160,7 +188,8 @@ def test_from_a_batch_with_two_causes_to_a_tested_fix(tab: Seen, server: Stepflo
     failed = started(server, file, inputs)
     groups = failure_groups(server.sync_client.get_run_items(failed))
     assert [len(group.items) for group in groups] == [20, 8]
-    page = tab.go(f"/runs/{failed}/change?group={groups[0].key}")
+    page = tab.go(f"/runs/{failed}")
+    page.locator("#failures").get_by_role("link", name="Try a change on one item").first.click()
     expect(page.get_by_role("main")).to_contain_text("20 failed items")
     page.get_by_label("Input as JSON or YAML").fill('{"page": 0, "title": "none"}')
     page.get_by_role("button", name="Show what would run").click()
