@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 from ..context import current_session
 from ..errors import usage
 from ..signals import TERMINATION
+from .color import has_color, is_terminal
 from .columns import View
-from .tables import has_color, is_terminal
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

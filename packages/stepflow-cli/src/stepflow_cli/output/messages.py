@@ -13,7 +13,7 @@ import click
 
 from ..context import current_session
 from ..errors import Problem, printable
-from .tables import has_color, is_terminal
+from .color import has_color, is_terminal
 
 
 def note(text: str) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any
 
 from .columns import Column, View, value_of
 from .safety import printable
@@ -19,8 +18,6 @@ __all__ = [
     "cell_width",
     "cut",
     "for_terminal",
-    "has_color",
-    "is_terminal",
     "local_time",
     "plain",
     "short_ids",
@@ -204,21 +201,6 @@ def _rendered(table: Any, color: bool, width: int) -> str:
     text = captured.get()
     # Without colours there must be no escape sequences at all, not even for bold.
     return text if color else re.sub("\x1b\\[[0-9;]*m", "", text)
-
-
-def is_terminal(stream: TextIO) -> bool:
-    """Return whether a stream is a terminal that can do more than print lines."""
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def has_color(stream: TextIO, when: str = "auto") -> bool:
-    """Return whether to use colours.
-
-    Args:
-        stream: The stream to write to.
-        when: auto, always or never.
-    """
-    return when == "always" or (when == "auto" and is_terminal(stream) and not os.environ.get("NO_COLOR"))
 
 
 def local_time(text: str, *, relative: bool = True) -> str:

@@ -167,15 +167,16 @@ class Output(NamedTuple):
                     yield "\t".join(printable(str(name)) for name in names) + "\n"
 
     def _table(self, records: Sequence[Record], view: View, *, vertical: bool = False) -> str:
+        from . import color as colors
         from . import tables
 
         if self.fields:
             list(select(records, self.fields, view))  # raises on unknown fields
             view = view.only(self.fields)
-        on_terminal = self.path in (None, "-") and tables.is_terminal(sys.stdout)
+        on_terminal = self.path in (None, "-") and colors.is_terminal(sys.stdout)
         color = current_session().color
         if on_terminal or color == "always":
-            has_color = tables.has_color(sys.stdout, color)
+            has_color = colors.has_color(sys.stdout, color)
             return tables.for_terminal(
                 records, view, vertical=vertical, color=has_color, wide=self.wide, full_ids=self.full_ids
             )

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from stepflow_client._base.text import counted
 
 from ..context import current_session
+from ..output.color import is_terminal
 from ..output.messages import reported_by
-from ..output.tables import is_terminal
 from ..server.connect import Target
 
 if TYPE_CHECKING:

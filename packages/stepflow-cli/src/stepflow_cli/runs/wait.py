@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple, TypeVar
 
 from ..errors import Problem, problem_of
 from ..exit_codes import ExitCode
+from ..output.color import is_terminal
 from ..output.messages import waiting
-from ..output.tables import is_terminal
 from ..server.connect import Target
 
 Answer = TypeVar("Answer")

@@ -15,9 +15,9 @@ import click
 
 from ..context import current_session
 from ..errors import problem_of, usage
+from ..output.color import has_color
 from ..output.messages import note, show
 from ..output.safety import printable
-from ..output.tables import has_color
 from .files import WatchedFiles
 
 _MOST_LINES = 2000

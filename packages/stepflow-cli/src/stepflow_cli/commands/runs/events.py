@@ -12,7 +12,8 @@ import click
 
 from ...errors import Problem, printable, problem_of
 from ...exit_codes import ExitCode
-from ...output.tables import is_terminal, local_time
+from ...output.color import is_terminal
+from ...output.tables import local_time
 from ...output.view import Output
 from ...params.options import output_options, server_options
 from ...params.parsing import Choice, Command

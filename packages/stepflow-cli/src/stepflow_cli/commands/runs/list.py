@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...errors import usage
+from ...output.color import is_terminal
 from ...output.messages import note
-from ...output.tables import is_terminal
 from ...output.view import Output
 from ...params.filters import label_option, labels_of, time_option
 from ...params.options import limit_option, output_options, server_options, watch_option

@@ -10,8 +10,9 @@ import click
 
 from ...errors import Problem, printable, usage
 from ...exit_codes import ExitCode
+from ...output.color import is_terminal
 from ...output.messages import note
-from ...output.tables import is_terminal, local_time
+from ...output.tables import local_time
 from ...output.view import Column, Output, View
 from ...params.options import limit_option, output_options
 from ...params.parsing import Choice, Command

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...errors import printable
+from ...output.color import is_terminal
 from ...output.messages import waiting
-from ...output.tables import is_terminal
 from ...output.view import Output, View
 from ...params.options import output_options, server_options, wait_options
 from ...params.parsing import Command
