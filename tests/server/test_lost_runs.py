@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from stepflow_client import StepflowClient, SyncStepflowClient
 
@@ -34,16 +33,9 @@ MAPPING: dict[str, Any] = {
     ],
     "output": {"$step": "map"},
 }
-"""A server cannot recover a run of it if another client stored it: the flow inside is not in the store then."""
+"""A server cannot recover a run of it: the flow inside is not in the store."""
 REPEATS = "the server lost the run before this item ended; steps of it had started, and would run again with it"
 NOT_STARTED = "the server lost the run before this item ended; the server lists no step of it as started"
-
-
-def stored(url: str) -> str:
-    """Store the flow alone, and return its id."""
-    stored = httpx.post(f"{url}/api/v1/flows", json={"flow": MAPPING}, trust_env=False)
-    flow_id: str = stored.raise_for_status().json()["flowId"]
-    return flow_id
 
 
 def given(naps: int, ms: int) -> dict[str, Any]:
@@ -53,7 +45,7 @@ def given(naps: int, ms: int) -> dict[str, Any]:
 def lose(server: DurableServer, *inputs: Any) -> list[str]:
     """Start runs, let the server be killed in the midst of them and started again; return their ids."""
     with SyncStepflowClient(server.url) as client:
-        runs = [client.submit(stored(server.url), each) for each in inputs]
+        runs = [client.submit(MAPPING, each) for each in inputs]
         time.sleep(1)
         server.kill()
         server.start()
@@ -163,7 +155,7 @@ async def test_what_waits_while_a_run_is_lost_ends(tmp_path: Path) -> None:
     try:
         server.wait_ready()
         async with StepflowClient(server.url) as client:
-            run_id = await client.submit(stored(server.url), given(4, 3000))
+            run_id = await client.submit(MAPPING, given(4, 3000))
 
             async def events() -> list[Any]:
                 return [event async for event in client.run_events(run_id, heartbeat=1)]
@@ -188,7 +180,7 @@ async def test_a_store_that_fails_ends_the_events_too(tmp_path: Path) -> None:
     try:
         server.wait_ready()
         async with StepflowClient(server.url) as client:
-            run_id = await client.submit(stored(server.url), [given(3, 10)] * 100)
+            run_id = await client.submit(MAPPING, [given(3, 10)] * 100)
             events = [event async for event in client.run_events(run_id)]
             assert events[-1].type == "run_completed"
             run = await client.get_run(run_id)

@@ -22,7 +22,6 @@ from .._rules.deadline import current_deadline, has_passed
 from ..errors import InvalidArgumentError, InvalidFlowError, InvalidRequestError
 from ..flows.additions import examples_of, tagged, without_cases
 from ..flows.file import is_flow_id, load_flow
-from ..flows.inner_flows import inner_flows
 from .connection import Connection
 
 if TYPE_CHECKING:
@@ -212,15 +211,7 @@ class FlowStore:
                 result = _validation(found)
                 raise InvalidFlowError(_refusal(result), diagnostics=result.diagnostics)
             self._accepted = {**_newest(self._accepted), digest: found}
-            self._store_inner(flow, timeout=timeout)
         return self._store_as_blob(copy, timeout=timeout) if blobs else flow_id
-
-    def _store_inner(self, flow: dict[str, Any], *, timeout: float | None) -> None:
-        """Store the flows in the steps of a flow: a server that is started again continues only runs of stored ones."""
-        if not (self._connection.server()).capabilities["events"]:
-            return
-        for inner in inner_flows(flow):
-            self._store_as_blob(inner, timeout=timeout)
 
     def _know_flow(self, flow_id: str, flow: Mapping[str, Any]) -> Mapping[str, FlowVariable]:
         """Remember what runs of a flow need, and return the variables it declares."""
