@@ -134,12 +134,12 @@ def raw_in(text: str) -> list[str]:
 
 SILENT = {
     *("config list", "config get", "config set", "config unset", "config use", "schema", "completion", "help"),
-    *("version", "history clear", "flows delete", "runs delete", "blobs put"),
+    *("version", "history clear", "flows delete", "runs delete", "blobs put", "new"),
 }
 """Commands that print nothing that a server, a flow or a worker has chosen."""
-ELSEWHERE = {"serve", "ui", "repl", "test", "runs logs"}
-"""Commands that do not end by themselves, or start servers: `test_serve.py`, `ui/`, `test_repl.py`, `test_test.py` and
-`test_runs_logs.py` have their own tests of what they print."""
+ELSEWHERE = {"serve", "ui", "repl", "test", "runs logs", "lsp"}
+"""Commands that do not end by themselves, or start servers: `test_serve.py`, `ui/`, `test_repl.py`, `test_test.py`,
+`test_runs_logs.py` and `lsp/` have their own tests of what they print."""
 
 
 def hostile_flow() -> dict[str, Any]:
@@ -172,6 +172,7 @@ def offline_commands(run_id: str, failed: str, hostile: str) -> Iterator[list[st
         for words in (["runs", "diff", run_id, failed], ["runs", "wait", failed], ["runs", "cancel", failed]):
             yield [*words, *(["--yes"] if words[1] == "cancel" else []), "-o", form]
         yield ["runs", "rerun", failed, "-o", form]
+        yield ["eval-expr", '{"$input": "$"}', "--run", run_id, "-o", form]
         yield ["flows", "list", "-o", form]
         for words in (["list"], ["show", "@1"], ["search", "e"]):
             yield ["history", *words, "-o", form]
@@ -258,7 +259,7 @@ def test_a_thousand_outputs_hold_nothing_that_a_terminal_would_obey(
 
 def _without_pictures(text: str) -> str:
     """Return text without the sequences by which the command itself draws and hides the cursor."""
-    for own in ("\x1b[?25l", "\x1b[?25h", "\x1b[2K", "\x1b[1A", "\r"):
+    for own in ("\x1b[?2026h", "\x1b[?2026l", "\x1b[?25l", "\x1b[?25h", "\x1b[2K", "\x1b[1A", "\r"):
         text = text.replace(own, "")
     return text
 
