@@ -233,7 +233,7 @@ def _records(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
         from .parquet import rows_of
 
         for row in rows_of(path, path)[1]:
-            yield _record({name: row[name] for name in _FIELDS}, row["error"], row["attempts"])
+            yield _record({name: row[name] for name in _FIELDS}, row["error"], row.get("attempts"))
         return
     if form in ("json", "yaml"):
         from .inputs import read_inputs
@@ -249,7 +249,7 @@ def _records(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
             for line in csv.DictReader(file, strict=True):
                 cells = {name: line[name] or None for name in _FIELDS} | {"index": int(line["index"])}
                 fault = {name: line[f"error_{name}"] or None for name in _ERROR_FIELDS}
-                yield _record(cells, fault, int(line["attempts"] or 0))
+                yield _record(cells, fault, int(line.get("attempts") or 0))
         else:
             yield from map(json.loads, file)
 

@@ -109,7 +109,7 @@ class BatchRunner:
             if batch.journal is not None:
                 batch.journal.end()
         except (AmbiguousRunError, RunTimeoutError, ServerFaultError, TransportError) as error:
-            error.hint = "; ".join(filter(None, (error.hint, options.continuation)))
+            error.hint = "; ".join(filter(None, (error.hint, options.continuation))) or None
             raise
         finally:
             batch.is_closed = True
