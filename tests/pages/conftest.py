@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 SHOTS = os.environ.get("STEPFLOW_SHOTS")
 """A folder that screenshots are written to."""
@@ -37,6 +37,21 @@ def shot(page: Page, name: str) -> None:
     """Write a screenshot, if somebody wants to look at it."""
     if SHOTS:
         page.screenshot(path=f"{SHOTS}/{name}.png", full_page=True)
+
+
+def check_pages(
+    context: BrowserContext, base: str, paths: dict[str, str], prefix: str, width: int, scheme: Any
+) -> None:
+    """Check that pages fit a width and that axe-core finds nothing, in a theme."""
+    page = context.new_page()
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
+    for name, path in paths.items():
+        page.goto(base + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        assert violations(page) == [], name
+        shot(page, f"{prefix}{name}-{width}-{scheme}")
+    page.close()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -10,7 +10,7 @@ from stepflow_client import StepflowRuntime, SyncStepflowClient
 from stepflow_client._rules.failure_groups import failure_groups
 from stepflow_client.history import History
 
-from tests.pages.conftest import shot, violations
+from tests.pages.conftest import check_pages, shot
 from tests.pages.test_loop import folder
 from tests.pages.test_loop import tab as tab_with_folder
 from tests.pages.test_ui import Seen, server
@@ -129,12 +129,4 @@ def test_actions_are_accessible_at_every_width(
         "keep": f"/runs/{runs[0]}/keep",
         "flows": "/flows",
     }
-    page = tab_with_folder.context.new_page()
-    page.set_viewport_size({"width": width, "height": 900})
-    page.emulate_media(color_scheme=scheme)
-    for name, path in paths.items():
-        page.goto(tab_with_folder.base + path)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-        assert violations(page) == [], name
-        shot(page, f"actions-{name}-{width}-{scheme}")
-    page.close()
+    check_pages(tab_with_folder.context, tab_with_folder.base, paths, "actions-", width, scheme)

@@ -13,7 +13,7 @@ from stepflow_client.history import History
 
 from tests.cli.ui.test_pages import LONG
 from tests.cli.ui.test_run_screen import NESTED, PAYMENTS, ROWS
-from tests.pages.conftest import shot, violations
+from tests.pages.conftest import check_pages
 from tests.pages.test_ui import Seen, server, started_ui
 
 __all__ = ["server"]
@@ -242,13 +242,5 @@ def test_accessibility_and_width(tab: Seen, client: SyncStepflowClient, failed: 
         "nested": f"/runs/{nested}/steps/each", "rows": f"/runs/{rows}", "value": f"/runs/{rows}/value?find=7",
         "large": f"/runs/{large}", "running": f"/runs/{running}",
     }  # fmt: skip
-    page = tab.context.new_page()
-    page.set_viewport_size({"width": width, "height": 900})
-    page.emulate_media(color_scheme=scheme)
-    for name, path in paths.items():
-        page.goto(tab.base + path)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-        assert violations(page) == [], name
-        shot(page, f"screen-{name}-{width}-{scheme}")
-    page.close()
+    check_pages(tab.context, tab.base, paths, "screen-", width, scheme)
     client.cancel_run(running)

@@ -16,7 +16,7 @@ from stepflow_client import LogConfig, StepflowRuntime, SyncStepflowClient
 from stepflow_client.history import History
 
 from tests import releases
-from tests.pages.conftest import shot, violations
+from tests.pages.conftest import check_pages, shot
 
 FORM: dict[str, Any] = {
     "name": "brew",
@@ -315,14 +315,6 @@ def test_accessibility_and_width(tab: Seen, server: StepflowRuntime, width: int,
         "again": f"/flows/{client.store_flow(FAILS).flow_id}?again={failed}",
         "new": "/flows/new", "components": "/components", "missing": "/nothing",
     }  # fmt: skip
-    page = tab.context.new_page()
-    page.set_viewport_size({"width": width, "height": 900})
-    page.emulate_media(color_scheme=scheme)
-    for name, path in paths.items():
-        page.goto(tab.base + path)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-        assert violations(page) == [], name
-        shot(page, f"{name}-{width}-{scheme}")
+    check_pages(tab.context, tab.base, paths, "", width, scheme)
     client.cancel_run(running)
     client.close()
-    page.close()

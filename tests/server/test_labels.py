@@ -62,9 +62,12 @@ async def test_a_view_adds_labels(worker_runtime: StepflowRuntime, history: Hist
         mine = client.with_options(labels={"team": "a", "env": "dev"})
         run = await mine.run(FLOW, {"who": "Ada"}, labels={"env": "test"})
         again = await mine.rerun(run.run_id, from_step="only", input={"who": "Bo"})
-        entries = [history.get(each) for each in (run.run_id, again.result.run_id)]
+        (started,) = await mine.start_rerun(run.run_id, input={"who": "Cy"})
+        await started.wait()
+        entries = [history.get(each) for each in (run.run_id, again.result.run_id, started.run_id)]
     assert [dict(entry.labels) for entry in entries if entry] == [
         {"team": "a", "env": "test"},
+        {"team": "a", "env": "dev"},
         {"team": "a", "env": "dev"},
     ]
 

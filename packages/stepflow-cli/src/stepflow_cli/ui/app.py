@@ -52,6 +52,14 @@ class _Beginning(Convertor[str]):
         return value
 
 
+async def _static(request: Request) -> Response:
+    # All files are in memory: the path of a request is never used as a file path.
+    found = request.app.state.files.get(request.path_params["name"])
+    if found is None:
+        return Response("no such file", 404, media_type="text/plain")
+    return Response(found[0], media_type=found[1])
+
+
 register_url_convertor("beginning", _Beginning())
 _ROUTES = [
     Route("/", runs.home),
@@ -84,7 +92,19 @@ _ROUTES = [
     Route("/live/runs", live.live_runs),
     Route("/live/runs/{run_id}", live.live_run),
     Route("/live/reruns/{key}", live.live_rerun),
+    Route("/static/{name}", _static),
 ]
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    from stepflow_client import StepflowClientError
+
+    assert isinstance(error, StepflowClientError)
+    return site_of(request).failure(request, error)
+
+
+async def _missing(request: Request, error: Exception) -> Response:
+    return site_of(request).page(request, "missing", 404)
 
 
 def application(
@@ -111,37 +131,15 @@ def application(
     from stepflow_client import StepflowClientError
 
     forms = FormTokens()
-    files = _files()
-
-    async def static(request: Request) -> Response:
-        # All files are in memory: the path of a request is never used as a file path.
-        found = files.get(request.path_params["name"])
-        if found is None:
-            return Response("no such file", 404, media_type="text/plain")
-        return Response(found[0], media_type=found[1])
-
-    async def failed(request: Request, error: Exception) -> Response:
-        assert isinstance(error, StepflowClientError)
-        return site_of(request).failure(request, error)
-
-    async def missing(request: Request, error: Exception) -> Response:
-        return site_of(request).page(request, "missing", 404)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with client() as opened:
             health = Health(opened)
             followers = Followers(opened, health)
+            lists = (Listings(opened), Finder(opened))
             app.state.site = Site(
-                opened,
-                environment(),
-                forms,
-                followers,
-                health,
-                Listings(opened),
-                Finder(opened),
-                history=history,
-                flows=folder,
+                opened, environment(), forms, followers, health, *lists, history=history, flows=folder
             )
             # The first picture takes a second, so it is drawn before a run is opened.
             warming = asyncio.create_task(run_in_threadpool(flow_picture, _SMALL_FLOW))
@@ -152,11 +150,11 @@ def application(
                 await warming
 
     app = Starlette(
-        routes=[*_ROUTES, Route("/static/{name}", static)],
+        routes=_ROUTES,
         lifespan=lifespan,
-        exception_handlers={StepflowClientError: failed, 404: missing},
+        exception_handlers={StepflowClientError: _failed, 404: _missing},
     )
-    app.state.stopping = stopping
+    app.state.files, app.state.stopping = _files(), stopping
     # The length of a compressed page reveals nothing of its form tokens (BREACH): they are new on each page, and the
     # cookie of a session is not sent with requests that other sites start. Event streams are not compressed.
     small = GZipMiddleware(app, minimum_size=1_000, compresslevel=4)

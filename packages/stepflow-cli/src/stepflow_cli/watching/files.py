@@ -30,7 +30,7 @@ class WatchedFiles:
     """
 
     def __init__(self, find: Callable[[], Iterable[str]]) -> None:
-        """Look at the files for the first time."""
+        """Read the times and sizes of the files."""
         self._find = find
         self._paths = list(find())
         self._known = self._look()

@@ -152,6 +152,7 @@ OPTIONS_OF = {
     "get_result": frozenset({"timeout"}),
     "get_results": frozenset({"timeout"}),
     "rerun": frozenset({"labels", "timeout"}),
+    "start_rerun": frozenset({"labels", "timeout"}),
     "run_events": frozenset({"timeout"}),
     "wait_run": frozenset({"timeout", "progress"}),
 }
