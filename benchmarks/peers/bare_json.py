@@ -16,6 +16,9 @@ class Peer(bare.Peer):
     def prepare(self, count: int, is_tiny: bool = False) -> None:
         self.inputs = batch_input(count, is_tiny)
 
+    async def batch(self) -> int:
+        return len(await self._results(self.inputs, self.flow_id))
+
     async def stream(self) -> int:
         """Do what `map` does: store a flow for each of four lanes, run chunks of 400, return their outputs."""
         chunks = (self.inputs[first : first + CHUNK] for first in range(0, len(self.inputs), CHUNK))
@@ -24,12 +27,14 @@ class Peer(bare.Peer):
         async def lane(number: int) -> None:
             flow_id = await self._store(f"lane {number}")
             for chunk in chunks:
-                answer = json.loads(_body(await self._ask(self._run_request(chunk, flow_id))))
-                for item in answer["results"]:
-                    outputs.append(item["output"])
+                outputs.extend(item["output"] for item in await self._results(chunk, flow_id))
 
         await asyncio.gather(*map(lane, range(4)))
         return len(outputs)
+
+    async def _results(self, inputs: list[Any], flow_id: str) -> list[Any]:
+        answer: dict[str, Any] = json.loads(_body(await self._ask(self._run_request(inputs, flow_id))))
+        return list(answer["results"])
 
 
 def _body(response: bytes) -> bytes:
