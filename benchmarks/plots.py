@@ -11,10 +11,10 @@ from pathlib import Path
 import matplotlib as mpl  # type: ignore[import-not-found,unused-ignore]
 from matplotlib import pyplot  # type: ignore[import-not-found,unused-ignore]
 
-from benchmarks.peers import PEERS
+from benchmarks.peers import CALLERS
 from benchmarks.series import Key, Results, Spread
 
-_COLOURS = dict(zip(PEERS, ("#0b5fa5", "#5aa9e6", "#9ec9a1", "#8c8c8c", "#d1495b", "#1b1b1b"), strict=True))
+_COLOURS = dict(zip(CALLERS, ("#0b5fa5", "#5aa9e6", "#9ec9a1", "#8c8c8c", "#d1495b", "#1b1b1b"), strict=True))
 _RATE, _TIME = ("throughput", "calls per second"), ("latency", "time of a call, ms")
 
 
@@ -33,10 +33,10 @@ def throughput(results: Results, path: Path) -> None:
     """Draw a group of bars for each number of concurrent calls."""
     columns = _columns(results, _RATE)
     figure, axes = pyplot.subplots(figsize=(9, 4.5), layout="constrained")
-    width = 0.8 / len(PEERS)
-    for place, peer in enumerate(PEERS):
+    width = 0.8 / len(CALLERS)
+    for place, peer in enumerate(CALLERS):
         spreads = [_spread(results, _RATE, at, peer) for at in columns]
-        where = [column + (place - (len(PEERS) - 1) / 2) * width for column in range(len(columns))]
+        where = [column + (place - (len(CALLERS) - 1) / 2) * width for column in range(len(columns))]
         heights = [each.median for each in spreads]
         errors = [[each.median - each.least for each in spreads], [each.most - each.median for each in spreads]]
         axes.bar(where, heights, width * 0.92, yerr=errors, color=_COLOURS[peer], label=peer, ecolor="#555", capsize=2)
@@ -45,7 +45,7 @@ def throughput(results: Results, path: Path) -> None:
     axes.set_title("Throughput: median of the rounds, smallest to largest", loc="left")
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
-    figure.legend(ncols=len(PEERS), loc="outside lower center", frameon=False)
+    figure.legend(ncols=len(CALLERS), loc="outside lower center", frameon=False)
     _save(figure, path)
 
 
@@ -53,7 +53,7 @@ def latency(results: Results, path: Path) -> None:
     """Draw a line for each peer, with a mark for each percentile."""
     columns = _columns(results, _TIME)
     figure, axes = pyplot.subplots(figsize=(9, 3.8), layout="constrained")
-    for row, peer in enumerate(PEERS):
+    for row, peer in enumerate(CALLERS):
         middles = [_spread(results, _TIME, at, peer).median for at in columns]
         axes.plot(middles, [row] * len(middles), color=_COLOURS[peer], linewidth=2, alpha=0.5)
         for value, mark in zip(middles, "o|D", strict=False):
@@ -64,8 +64,8 @@ def latency(results: Results, path: Path) -> None:
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if str(value).strip("0.")[:1] in "25" else "")
-    axes.set_yticks(range(len(PEERS)), list(PEERS))
-    axes.set_ylim(len(PEERS) - 0.5, -0.7)
+    axes.set_yticks(range(len(CALLERS)), list(CALLERS))
+    axes.set_ylim(len(CALLERS) - 0.5, -0.7)
     axes.set_xlabel("ms for one run(), logarithmic; less is better")
     axes.set_title("Latency: ● p50   | p95   ◆ p99, medians of the rounds", loc="left")
     axes.grid(axis="x", which="both", alpha=0.3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.bench import Bench
-from benchmarks.peers import PEERS
+from benchmarks.peers import CALLERS
 from benchmarks.series import percentile
 
 CASE = "latency"
@@ -14,7 +14,7 @@ _PERCENTILES = (50, 95, 99)
 def measure(bench: Bench) -> None:
     """Measure how long a `run()` takes."""
     calls = bench.amount(500, 40)
-    with bench.server() as url, bench.workers(PEERS, url) as workers:
+    with bench.server() as url, bench.workers(CALLERS, url) as workers:
         for worker in workers.values():
             worker.ask("latency", calls=30)
         for _ in bench.count_rounds(5):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.bench import Bench
-from benchmarks.peers import PEERS
+from benchmarks.peers import CALLERS
 
 CASE = "memory"
 PEAK = "peak resident memory, MiB"
@@ -14,7 +14,7 @@ def measure(bench: Bench) -> None:
     """Look at the peak after connecting, then after many calls at once, then after a batch."""
     size, seconds = bench.amount(20_000, 2_000), 0.2 if bench.quick else 0.5
     for _ in bench.count_rounds(2, 1):
-        with bench.server() as url, bench.workers(PEERS, url) as workers:
+        with bench.server() as url, bench.workers(CALLERS, url) as workers:
             for peer, worker in workers.items():
 
                 def note(at: str, peer: str = peer, peak: int = 0) -> None:

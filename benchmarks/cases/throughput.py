@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.bench import Bench
-from benchmarks.peers import PEERS
+from benchmarks.peers import CALLERS
 
 CASE = "throughput"
 RATE, CPU = "calls per second", "CPU of a call, ms"
@@ -15,7 +15,7 @@ def measure(bench: Bench) -> None:
     """Measure how many `run()` end per second. The sync client has as many threads, all others one event loop."""
     seconds = 0.2 if bench.quick else 1.0
     for concurrency in CONCURRENCY_QUICK if bench.quick else CONCURRENCY:
-        with bench.server() as url, bench.workers(PEERS, url) as workers:
+        with bench.server() as url, bench.workers(CALLERS, url) as workers:
             for worker in workers.values():
                 # Opens the connections.
                 worker.ask("throughput", seconds=seconds / 4, concurrency=concurrency)

@@ -36,6 +36,8 @@ PEERS = {
     BARE: PeerModule("bare"),
     BARE_JSON: PeerModule("bare_json"),
 }
+# One call of the bare socket with JSON is that of the bare socket: only its batches are measured.
+CALLERS = [peer for peer in PEERS if peer != BARE_JSON]
 
 
 class AsyncPeer(Protocol):
