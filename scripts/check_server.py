@@ -1,7 +1,7 @@
 """Check a released server: python scripts/check_server.py VERSION
 
 Downloads the release, runs the server tests and the conformance test of the API description on it, prints the
-differences, and records the outcome in docs/servers.json, from which docs/servers.md is written (`--write-only` only
+differences, and records the outcome in scripts/pages/servers.json, from which docs/servers.md is written (`--write-only` only
 writes the page). Takes about two minutes. The exit code is 1 if a server test fails; differences from the description
 do not change it.
 """
@@ -28,9 +28,9 @@ from tests.differences import DIFFERENCES  # noqa: E402
 from tests.server import conformance_server, conformance_traffic  # noqa: E402
 from tests.server.conformance_spec import Spec  # noqa: E402
 
-OUTCOMES = ROOT / "docs" / "servers.json"
+OUTCOMES = ROOT / "scripts" / "pages" / "servers.json"
 PAGE = ROOT / "docs" / "servers.md"
-NOTES = ROOT / "docs" / "servers.notes.md"
+NOTES = ROOT / "scripts" / "pages" / "servers.md"
 PARTS = ("health_and_components", "flows", "runs", "stopping", "failures", "sub_runs", "blobs", "refusals")
 SUITE = ["test_specification.py", "test_executor.py", "test_operations.py", "test_round_trip.py", "test_command.py"]
 
@@ -138,7 +138,7 @@ def page(outcomes: dict[str, dict[str, int | str]]) -> str:
         "",
         "One client works with every released Stepflow server (package `stepflow-orchestrator`). This page is written",
         "by `make check-server VERSION=x`; the differences come from `tests/differences.py`, which the tests use, the",
-        "remarks from `servers.notes.md`.",
+        "remarks from `scripts/pages/servers.md`.",
         "",
         "| release | server tests | responses compared with `openapi/stepflow.yaml` |",
         "|---|---|---|",

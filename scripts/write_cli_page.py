@@ -1,6 +1,6 @@
 """Write docs/cli.md: python scripts/write_cli_page.py [--output FILE]
 
-The page consists of docs/cli.notes.md, the help of every command, and the table of docs/cli.upstream.toml. It is an
+The page consists of scripts/pages/cli.md, the help of every command, and the table of scripts/pages/cli.upstream.toml. It is an
 error if a counterpart in that table does not exist.
 """
 
@@ -15,9 +15,11 @@ from typing import Any
 
 import click
 from stepflow_cli.main import cli
+from stepflow_cli.params.parsing import whole_help
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE, NOTES, UPSTREAM = (ROOT / "docs" / name for name in ("cli.md", "cli.notes.md", "cli.upstream.toml"))
+PAGE = ROOT / "docs" / "cli.md"
+NOTES, UPSTREAM = (ROOT / "scripts" / "pages" / name for name in ("cli.md", "cli.upstream.toml"))
 WIDTH = 100
 
 Upstream = dict[str, dict[str, dict[str, Any]]]
@@ -60,7 +62,7 @@ def help_texts(commands: dict[str, click.Context]) -> Iterator[str]:
     """Yield the section of every command."""
     yield "## Commands\n"
     for path, context in commands.items():
-        yield f"### {path}\n\n```text\n{context.get_help()}\n```\n"
+        yield f"### {path}\n\n```text\n{whole_help(context)}\n```\n"
 
 
 def counterparts(upstream: Upstream, commands: dict[str, click.Context]) -> tuple[list[str], list[str]]:

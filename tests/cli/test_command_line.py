@@ -254,3 +254,20 @@ def test_help_that_cannot_be_written_is_an_error(stepflow: Stepflow) -> None:
     assert stepflow.shell("stepflow --help > /dev/full").code == 2
     assert stepflow.shell("stepflow --help >&-").code == 2
     assert stepflow.shell("stepflow --help | true").code == 0
+
+
+@pytest.mark.parametrize("words", ["run", "submit", "runs rerun"])
+def test_a_long_help_has_a_short_page(stepflow: Stepflow, words: str) -> None:
+    short, whole = (stepflow(*words.split(), option).stdout for option in ("--help", "--help-all"))
+    assert short.splitlines()[0] == whole.splitlines()[0]
+    assert len(short.splitlines()) <= 60 < len(whole.splitlines())
+    assert "--help-all" in short
+    assert "--log-level" in whole
+    assert "--log-level" not in short
+
+
+def test_a_short_page_names_options_that_exist() -> None:
+    long = [command for _, _, command in all_commands() if isinstance(command, Command) and command.main_options]
+    for command in long:
+        assert {*command.main_options} <= {name for param in command.params for name in param.opts}
+    assert len(long) >= 3

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from stepflow_cli.output.tables import short_ids
-from stepflow_cli.params.filters import time_of
 
 from tests.cli.command import Stepflow
 from tests.cli.runs import Start
@@ -76,28 +74,6 @@ def test_a_wrong_status_among_several(stepflow: Stepflow) -> None:
 def test_how_long_ago(stepflow: Stepflow, ada: str) -> None:
     assert ada in stepflow("runs", "ls", "--since", "1h", "-n", "5", "-o", "name").stdout
     assert stepflow("runs", "ls", "--until", "1h", "-o", "name").stdout == ""
-
-
-@pytest.mark.parametrize(
-    ("text", "ago"),
-    [
-        ("90s", timedelta(seconds=90)),
-        ("15m", timedelta(minutes=15)),
-        ("15min", timedelta(minutes=15)),
-        ("1.5h", timedelta(minutes=90)),
-        ("1h30m", timedelta(minutes=90)),
-        ("2 d ago", timedelta(days=2)),
-        ("1W", timedelta(weeks=1)),
-    ],
-)
-def test_durations(text: str, ago: timedelta) -> None:
-    before = datetime.now(UTC)
-    assert before <= datetime.fromisoformat(time_of(text)) + ago <= datetime.now(UTC)
-
-
-@pytest.mark.parametrize("text", ["2026-11-25", "2026-11-25T14:00:00Z", "1x", "h", ""])
-def test_what_is_no_duration_is_left_to_the_client(text: str) -> None:
-    assert time_of(text) == text
 
 
 def test_quiet(stepflow: Stepflow, ada: str) -> None:

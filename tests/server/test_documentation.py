@@ -214,7 +214,7 @@ def test_shell_blocks(readme: str, folder: Path, server_url: str) -> None:
         outputs.append(done.stdout)
     for block in in_language(readme, "json"):
         # Servers do not keep the order of keys.
-        printed = [json.loads(output) for output in outputs if output.startswith(("{", "["))]
+        printed = [json.loads(output) for output in outputs if output.startswith(("{", "[", '"'))]
         assert json.loads(block.text) in printed, f"{readme}:{block.line}: no command prints this"
 
 

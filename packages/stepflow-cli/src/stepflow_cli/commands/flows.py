@@ -10,7 +10,6 @@ import click
 
 from ..context import current_session
 from ..output.view import Column, Output, View, rfc3339
-from ..params.filters import time_option
 from ..params.flow import flow_argument, flows_argument
 from ..params.options import (
     Confirm,
@@ -22,6 +21,7 @@ from ..params.options import (
     watch_option,
 )
 from ..params.parsing import LazyGroup
+from ..params.times import time_option
 from ..runs.bulk import deletion_status, note_what_is_kept
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions

@@ -7,9 +7,9 @@ import click
 from ..errors import Problem
 from ..exit_codes import ExitCode
 from ..output.view import Column, Output, View, rfc3339
-from ..params.filters import seconds_option
 from ..params.options import option_in, output_options, server_options
 from ..params.parsing import Command
+from ..params.times import duration_option
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
@@ -41,7 +41,7 @@ _HEALTH = View(
     section="Waiting",
     help="A component that has to be there, such as /python/summarize; repeatable.",
 )
-@seconds_option(
+@duration_option(
     "--wait", "How long to wait for the server, and its components: 90s or 5m. [default: not at all]", section="Waiting"
 )
 @server_options(default="server")

@@ -9,10 +9,11 @@ import click
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
 from ..output.view import Column, Output, View
-from ..params.filters import label_option, labels_of, seconds_option
+from ..params.labels import label_option, labels_of
 from ..params.options import Confirm, Function, confirm_option, limit_option, output_options, together
 from ..params.parsing import LazyGroup
 from ..params.runs import recorded_run_argument, status_option
+from ..params.times import duration_option
 from ..records.history import ENTRY_IN_FULL, entry_record, print_entries
 from ..runs.find import place_of
 
@@ -105,7 +106,7 @@ _CLEARED = View(columns=(Column("removed", kind="number"), Column("file")), name
 
 
 @command.command("clear")
-@seconds_option("--max-age", "How old a run may be that is kept: 90s, 15m, 1h or 2d. [default: none is kept]")
+@duration_option("--max-age", "How old a run may be that is kept: 90s, 15m, 1h or 2d. [default: none is kept]")
 @confirm_option
 @output_options
 def _clear(max_age: float | None, confirm: Confirm, output: Output) -> None:

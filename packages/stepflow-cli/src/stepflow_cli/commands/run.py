@@ -20,9 +20,24 @@ __all__ = ["command"]
 
 
 _RUN_ID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+_MAIN = (
+    "--input",
+    "--input-json",
+    "--inputs",
+    "--var",
+    "--set",
+    "--up-to",
+    "--url",
+    "--config",
+    "--watch",
+    "--output",
+    "--format",
+    "--detach",
+    "--timeout",
+)
 
 
-@click.command("run", cls=Command)
+@click.command("run", cls=Command, main_options=_MAIN)
 @job_options
 @cache_options
 @server_options(default="embedded", reads_project=True)

@@ -19,6 +19,7 @@ from ..output.safety import printable_lines
 from ..output.view import Column, Output, View
 from ..params.options import option_in, output_options, port_option
 from ..params.parsing import FILE, Command
+from ..params.times import seconds_option
 from ..settings.server_choice import DEFAULT_PORT
 from ..signals import TERMINATION
 
@@ -47,12 +48,10 @@ _IN_USE = ("address already in use", "address in use", "os error 98", "os error 
     help="The server's configuration. [default: stepflow-config.yml in the working folder, else the builtin "
     "components]",
 )
-@option_in(
+@seconds_option(
     "--worker-timeout",
-    type=click.FloatRange(0, min_open=True),
+    "How long to wait for workers that connect by themselves. [default: not at all]",
     section="Server",
-    metavar="SECONDS",
-    help="How long to wait for workers that connect by themselves. [default: not at all]",
 )
 @option_in(
     "--restart",

@@ -15,7 +15,23 @@ from ..settings.server_choice import ServerOptions
 __all__ = ["command"]
 
 
-@click.command("submit", cls=Command)
+_MAIN = (
+    "--input",
+    "--input-json",
+    "--inputs",
+    "--var",
+    "--set",
+    "--idempotency-key",
+    "--label",
+    "--url",
+    "--output",
+    "--format",
+    "--detach",
+    "--timeout",
+)
+
+
+@click.command("submit", cls=Command, main_options=_MAIN)
 @job_options
 @server_options(default="server")
 @detach_option

@@ -20,6 +20,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         """stepflow run hello.yaml --input-json '{"name": "W"}'""",
         """echo '{"name": "W"}' | stepflow run hello.yaml""",
         "stepflow run hello.yaml --inputs names.jsonl",
+        "stepflow run hello.yaml --inputs names.csv -O out.csv",
+        "stepflow run hello.yaml --example ada -o json",
     ),
     "submit": (
         "stepflow submit hello.yaml --input name.json",
@@ -276,7 +278,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "stepflow runs delete --yes 01a2b3c4 01a2d5e6",
     ),
 }
-"""Two or three lines for each command, by the words after `stepflow`."""
+"""Two to five lines for each command, by the words after `stepflow`."""
 
 
 def examples_of(ctx: click.Context) -> tuple[str, ...]:

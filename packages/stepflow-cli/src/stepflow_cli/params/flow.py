@@ -18,9 +18,10 @@ from ..inputs.flow import project_flows
 from ..inputs.values import Form, Given, Values
 from ..runs.job import Caching, JobOptions, Retry
 from .batch import inputs_option, retry_options, stream_options
-from .filters import label_option, labels_of, seconds_option
+from .labels import label_option, labels_of
 from .options import Decorator, Function, option_in, together
 from .parsing import FILE, Choice, given_order
+from .times import duration_option
 
 __all__ = [
     "cache_options",
@@ -208,7 +209,7 @@ def cache_options(function: Function) -> Function:
             "the same server, if there is one; else keep that of this run, if it succeeds.",
             **where,
         ),
-        seconds_option("--max-age", "How old the result may be: 90s, 15m, 1h or 2d. [default: 7d]", **where),
+        duration_option("--max-age", "How old the result may be: 90s, 15m, 1h or 2d. [default: 7d]", **where),
         option_in("--refresh", is_flag=True, help="Run the flow in any case, and replace the result.", **where),
     )(function)
 

@@ -27,6 +27,7 @@ from ..output.view import FORMATS, Output
 from ..runs.wait import Wait
 from ..settings.server_choice import DEFAULT_URL, Default, ServerOptions
 from .parsing import FILE, Choice, Option
+from .times import seconds_option
 
 __all__ = [
     "Confirm",
@@ -315,15 +316,9 @@ watch_option = option_in(
 """Adds --watch; the command gets `watch`, and calls `output.watching.check_watch` before it sends a request."""
 
 
-def _check_timeout(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
-    if value is not None and not 0 < value < 1e9:
-        raise usage(f"--timeout is a positive number of seconds, not {value:g}")
-    return value
-
-
 def time_limit_option(help: str, section: str = "Waiting") -> Decorator:
     """Return a decorator that adds --timeout; the command gets `timeout`, a number of seconds or None."""
-    return option_in("--timeout", type=float, callback=_check_timeout, section=section, metavar="SECONDS", help=help)
+    return seconds_option("--timeout", help, section=section)
 
 
 _TIMEOUT = time_limit_option(

@@ -29,12 +29,14 @@ __all__ = [
     "given_order",
     "session_options",
     "summary_of",
+    "whole_help",
 ]
 
 FILE = click.Path(readable=False)
 """A file name, which the shell completes. The code that opens the file reports its errors."""
 
 _ORDER = "stepflow_cli.order"
+_WHOLE = "stepflow_cli.whole_help"
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -122,12 +124,19 @@ def session_options() -> list[click.Parameter]:
 
 
 class Command(click.Command):
-    """A command that also takes the session's options and records the order of its options."""
+    """A command that also takes the session's options and records the order of its options.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Add the session's options."""
+    Args:
+        main_options: The options that `--help` shows, if it is to show only some; `--help-all` then shows all of them.
+    """
+
+    def __init__(self, *args: Any, main_options: Sequence[str] = (), **kwargs: Any) -> None:
+        """Add the session's options, and `--help-all` where `--help` is short."""
         kwargs.setdefault("context_settings", _SETTINGS)
         super().__init__(*args, **kwargs)
+        self.main_options = main_options
+        if main_options:
+            self.params.append(_help_all_option())
         self.params.extend(session_options())
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -161,20 +170,47 @@ class Command(click.Command):
         return super().invoke(ctx)
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples, then the description."""
+        """Write the examples, then the description: of a short page its first two paragraphs."""
         _format_examples(ctx, formatter)
-        super().format_help_text(ctx, formatter)
+        whole = self.help
+        try:
+            if self._is_short(ctx):
+                self.help = "\n\n".join(cleandoc(whole or "").split("\n\n")[:2])
+            super().format_help_text(ctx, formatter)
+        finally:
+            self.help = whole
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options under their headings."""
+        """Write the options under their headings; on a short page the main ones under one."""
         sections: dict[str, list[tuple[str, str]]] = {}
+        is_short = self._is_short(ctx)
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
-            if record is not None:
-                sections.setdefault(getattr(param, "section", "Options"), []).append(record)
+            if record is None or (is_short and not {*param.opts} & {*self.main_options, "--help", "--help-all"}):
+                continue
+            sections.setdefault("Options" if is_short else getattr(param, "section", "Options"), []).append(record)
         for heading, records in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(records)
+
+    def _is_short(self, ctx: click.Context) -> bool:
+        return bool(self.main_options) and not ctx.meta.get(_WHOLE)
+
+
+def _help_all_option() -> Option:
+    def show(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value and not ctx.resilient_parsing:
+            click.echo(whole_help(ctx))
+            ctx.exit()
+
+    names, help = ["--help-all"], "Show all options, and exit."
+    return Option(names, is_flag=True, is_eager=True, expose_value=False, callback=show, help=help)
+
+
+def whole_help(ctx: click.Context) -> str:
+    """Return the help of a context's command with all of its options."""
+    ctx.meta[_WHOLE] = True
+    return ctx.get_help()
 
 
 def _format_examples(ctx: click.Context, formatter: click.HelpFormatter) -> None:

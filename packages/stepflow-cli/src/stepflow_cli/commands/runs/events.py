@@ -18,6 +18,7 @@ from ...output.view import Output
 from ...params.options import output_options, server_options
 from ...params.parsing import Choice, Command
 from ...params.runs import run_argument
+from ...params.times import seconds_option
 from ...records.runs import EVENT, event_record
 from ...runs.events import EventReader
 from ...runs.find import whole_id
@@ -82,12 +83,7 @@ class _Asked:
     is_flag=True,
     help="With the events of runs that steps create. Servers give wrong step ids there: for right ones name that run.",
 )
-@click.option(
-    "--heartbeat",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="A heartbeat after so many seconds without an event, for what relays the events.",
-)
+@seconds_option("--heartbeat", "A heartbeat after so many seconds without an event, for what relays the events.")
 @server_options(default="server")
 @output_options
 def command(

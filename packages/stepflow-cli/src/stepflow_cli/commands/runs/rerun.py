@@ -42,7 +42,22 @@ class _Asked:
     variables_from_env: bool
 
 
-@click.command("rerun", cls=Command)
+_MAIN = (
+    "--from",
+    "--failed",
+    "--only-missing",
+    "--flow",
+    "--dry-run",
+    "--input-json",
+    "--var",
+    "--set",
+    "--timeout",
+    "--url",
+    "--format",
+)
+
+
+@click.command("rerun", cls=Command, main_options=_MAIN)
 @run_argument
 @option_in("--from", "from_step", section="Rerun", metavar="STEP", help="Execute this step and all that depend on it.")
 @option_in("--failed", is_flag=True, section="Rerun", help="Only the items that did not succeed.")

@@ -1,0 +1,110 @@
+"""Points in time and durations as people write them: `90s`, `1h30m`, `2 hours ago`, `yesterday`, `2026-11-25`."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from ..errors import usage
+from .parsing import Option
+
+__all__ = ["duration_option", "seconds_option", "span_of", "time_of", "time_option"]
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_PART = re.compile(
+    r"(\d+(?:\.\d+)?) ?(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?)"
+    r"(?:(?: |,|and)+(?=\d)|(?=\d|$))"
+)
+_DAYS_BEFORE = {"now": None, "today": 0, "yesterday": 1}
+
+
+def span_of(text: str) -> timedelta | None:
+    """Return the duration that `90s`, `15m`, `1h`, `2d`, `1w`, `1h30m` or `2 hours` means; None for other text."""
+    text = " ".join(text.lower().split())
+    parts = list(_PART.finditer(text))
+    if not parts or "".join(part[0] for part in parts) != text:
+        return None
+    try:
+        return sum((timedelta(**{_UNITS[part[2][0]]: float(part[1])}) for part in parts), timedelta())
+    except OverflowError:
+        return timedelta.max
+
+
+def time_of(text: str) -> str:
+    """Return a point in time in ISO 8601: a duration before now, a day, or a time as it is given.
+
+    Raises:
+        Problem: If it is neither, or earlier than a datetime can represent.
+    """
+    word = text.strip().lower()
+    if word in _DAYS_BEFORE:
+        return _day(_DAYS_BEFORE[word])
+    span = span_of(word.removesuffix("ago"))
+    if span is not None:
+        try:
+            return (datetime.now(UTC) - span).isoformat()
+        except OverflowError:
+            raise usage(f"{text} ago is before all times") from None
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        hint = "write 90s, 1h30m, 2d, yesterday, 2026-11-25 or 2026-11-25T14:00"
+        raise usage(f"{text!r} is not a time", hint) from None
+    return text
+
+
+def _day(before: int | None) -> str:
+    now = datetime.now().astimezone()
+    if before is None:
+        return now.isoformat()
+    # Midnight is that of the local clock, also where the day has 23 or 25 hours.
+    return datetime.combine(now.date() - timedelta(days=before), datetime.min.time()).astimezone().isoformat()
+
+
+def time_option(name: str, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that adds an option for a point in time; the command gets it in ISO 8601, or None."""
+
+    def read(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+        return None if value is None else time_of(value)
+
+    return click.option(name, cls=Option, metavar="TIME", callback=read, help=help)
+
+
+def duration_option(name: str, help: str, **more: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that adds an option for a duration with its unit; the command gets seconds, or None."""
+
+    def read(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+        span = span_of(value) if value is not None else None
+        if value is not None and not span:
+            raise usage(f"{param.opts[0]} is a time such as 90s, 15m, 1h, 2d or 1h30m, not {value}")
+        return span.total_seconds() if span is not None else None
+
+    return click.option(name, cls=Option, metavar="TIME", callback=read, help=help, **more)
+
+
+def seconds_option(name: str, help: str, **more: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that adds an option for a number of seconds above zero, or a duration with its unit.
+
+    The command gets seconds, or None.
+    """
+
+    def read(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+        seconds = None if value is None else _seconds(value)
+        if seconds is not None and not 0 < seconds < 1e9:
+            raise usage(f"{param.opts[0]} is a positive number of seconds, or a time such as 15m or 1h30m, not {value}")
+        return seconds
+
+    return click.option(name, cls=Option, metavar="SECONDS", callback=read, help=help, **more)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        span = span_of(text)
+        return span.total_seconds() if span is not None else math.nan

@@ -1,0 +1,74 @@
+"""Times and durations on the command line."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import click
+import pytest
+from click.testing import CliRunner
+from stepflow_cli.params.parsing import Command
+from stepflow_cli.params.times import seconds_option, time_of
+
+from tests.cli.command import Stepflow
+
+
+@pytest.mark.parametrize(
+    ("text", "ago"),
+    [
+        ("90s", timedelta(seconds=90)),
+        ("15m", timedelta(minutes=15)),
+        ("15min", timedelta(minutes=15)),
+        ("1.5h", timedelta(minutes=90)),
+        ("1h30m", timedelta(minutes=90)),
+        ("2 d ago", timedelta(days=2)),
+        ("1W", timedelta(weeks=1)),
+        ("2 hours ago", timedelta(hours=2)),
+        ("1 hour 5 minutes", timedelta(minutes=65)),
+        ("1 day, 2 hrs and 3 sec ago", timedelta(days=1, hours=2, seconds=3)),
+        ("now", timedelta()),
+    ],
+)
+def test_durations(text: str, ago: timedelta) -> None:
+    before = datetime.now(UTC)
+    assert before <= datetime.fromisoformat(time_of(text)) + ago <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("text", ["2026-11-25", "2026-11-25T14:00:00Z", "20261125", "2026-11-25 14:00"])
+def test_times_are_left_as_they_are(text: str) -> None:
+    assert time_of(text) == text
+
+
+@pytest.mark.parametrize("text", ["1x", "h", "", "next week", "1h 2x", "1h,", "2 ago hours", "-1h"])
+def test_what_is_no_time_is_refused(stepflow: Stepflow, text: str) -> None:
+    done = stepflow("runs", "list", "--since", text)
+    assert done.code == 2
+    assert f"{text!r} is not a time\nhint: write 90s, 1h30m" in done.stderr
+
+
+@pytest.mark.parametrize(("word", "days"), [("today", 0), ("Yesterday", 1)])
+def test_a_day_begins_at_midnight_here(word: str, days: int) -> None:
+    found = datetime.fromisoformat(time_of(word))
+    assert (found.hour, found.minute) == (0, 0)
+    assert found.date() == datetime.now().date() - timedelta(days=days)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("10", 10.0), ("1.5", 1.5), ("10s", 10.0), ("500 s", 500.0), ("1h30m", 5400.0), ("2 min", 120.0)],
+)
+def test_a_timeout_may_have_a_unit(text: str, seconds: float) -> None:
+    @click.command(cls=Command)
+    @seconds_option("--timeout", "How long.")
+    def command(timeout: float | None) -> None:
+        click.echo(timeout)
+
+    ran = CliRunner().invoke(command, ["--timeout", text])
+    assert ran.output == f"{seconds}\n"
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "soon", "1x", "nan", "inf", "0s", ""])
+def test_no_timeout(stepflow: Stepflow, text: str) -> None:
+    done = stepflow("runs", "wait", "01a2b3c4", f"--timeout={text}")
+    assert done.code == 2
+    assert f"--timeout is a positive number of seconds, or a time such as 15m or 1h30m, not {text}" in done.stderr
