@@ -1,9 +1,9 @@
 """Check a released server: python scripts/check_server.py VERSION
 
 Downloads the release, runs the server tests and the conformance test of the API description on it, prints the
-differences, and records the outcome in scripts/pages/servers.json, from which docs/servers.md is written (`--write-only` only
-writes the page). Takes about two minutes. The exit code is 1 if a server test fails; differences from the description
-do not change it.
+differences, and records the outcome in scripts/pages/servers.json, from which docs/servers.md is written
+(`--write-only` only writes the page). Takes about two minutes. The exit code is 1 if a server test fails; differences
+from the description do not change it.
 """
 
 from __future__ import annotations
