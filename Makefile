@@ -85,7 +85,7 @@ AXE := .build/axe
 
 # pip downloads the server. Playwright drives Debian's Chromium; it brings none of its own. axe-core comes from npm, for
 # the tests alone, and npm with pyright.
-test-pages: $(ENV) ## Look at pictures, reports, a notebook and `stepflow ui` in Chromium (Debian: apt-get install chromium)
+test-pages: $(ENV) docs ## Look at pictures, reports, a notebook and `stepflow ui` in Chromium (Debian: apt-get install chromium)
 	[ -e $(PAGES) ] || $(BIN)/uv venv --quiet --python $(BIN)/python $(PAGES)
 	$(BIN)/uv pip install --quiet --python $(PAGES)/bin/python pip pytest pytest-timeout pytest-xdist playwright nbclient ipykernel \
 	  -e packages/stepflow-api -e 'packages/stepflow-client[draw,runtime]' -e 'packages/stepflow-cli[ui]'

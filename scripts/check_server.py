@@ -151,7 +151,7 @@ def page(outcomes: dict[str, dict[str, int | str]]) -> str:
         found = outcome["conformance"]
         told = found if isinstance(found, str) else _differences(found)
         lines.append(f"| {release} | {outcome['passed']} passed, {outcome['failed']} failed | {told} |")
-    lines += ["", "## What differs", "", "| | " + " | ".join(known) + " | on older releases |"]
+    lines += ["", "## What differs", "", "| behaviour | " + " | ".join(known) + " | on older releases |"]
     lines.append("|---|" + "---|" * (len(known) + 1))
     for row in DIFFERENCES.values():
         since = releases.number(row.since)

@@ -1,7 +1,7 @@
 """Write docs/cli.md: python scripts/write_cli_page.py [--output FILE]
 
-The page consists of scripts/pages/cli.md, the help of every command, and the table of scripts/pages/cli.upstream.toml. It is an
-error if a counterpart in that table does not exist.
+The page consists of scripts/pages/cli.md, the help of every command, and the table of scripts/pages/cli.upstream.toml.
+It is an error if a counterpart in that table does not exist.
 """
 
 from __future__ import annotations

@@ -1,0 +1,122 @@
+"""The documentation site that `make docs` has built: what readers get, also without eyes, and what its search finds."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.pages.conftest import shot, violations
+
+ROOT = Path(__file__).parents[2]
+SITE = ROOT / ".build" / "site"
+QUESTIONS = {
+    "how do I retry a batch": "/questions/",
+    "why is my step not run": "/questions/",
+    "set a timeout": "/questions/",
+    "rerun from a step": "/questions/",
+    "embedded server": "/guides/embedded/",
+    "mock a component": "/testing-flows/",
+    "csv": "/batches/",
+    "error routing component": "/troubleshooting/",
+    "install": "/installation/",
+    "fastapi": "/guides/hosts/",
+    "vscode": "/guides/editors/",
+    "sqlite": "/guides/configuring/",
+}
+
+
+def pages() -> list[str]:
+    def below(entry: Any) -> Iterator[str]:
+        if isinstance(entry, str):
+            yield entry.removesuffix(".md").removesuffix("index")
+        else:
+            for each in entry.values() if isinstance(entry, dict) else entry:
+                yield from below(each)
+
+    return [*below(tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["nav"])]
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    """The address of the site."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args, directory=str(SITE))
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    assert SITE.is_dir(), "there is no site; make docs"
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_every_page(browser: Browser, site: str, part: int) -> None:
+    # A page is read in one of two widths and themes: what can differ between pages is their content.
+    width, scheme = ((360, "light"), (1280, "dark"))[part % 2]
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+    page = context.new_page()
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    for path in pages()[part::8]:
+        page.goto(f"{site}/{path}", wait_until="load")
+        # The theme adds what site.js completes, which waits for the next frame.
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        background = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+        assert (sum(background[:3]) < 150) == (scheme == "dark"), path
+        assert violations(page) == [], path
+        shot(page, f"site-{path.strip('/').replace('/', '-') or 'home'}-{width}-{scheme}")
+    assert [url for url in requests if not url.startswith((site, "blob:", "data:"))] == []
+    context.close()
+
+
+def hits(page: Page) -> list[str]:
+    """Return the addresses that the search shows; its results are in a shadow tree."""
+    found: list[str] = page.evaluate(
+        """() => {
+            const found = [];
+            const walk = (root) => root.querySelectorAll("*").forEach((element) => {
+                if (element.shadowRoot) walk(element.shadowRoot);
+                if (root !== document && element.tagName === "A" && element.href) found.push(element.pathname);
+            });
+            walk(document);
+            return found;
+        }"""
+    )
+    return found
+
+
+def test_questions_find_their_page(browser: Browser, site: str) -> None:
+    page = browser.new_page()
+    page.goto(site, wait_until="networkidle")
+    page.locator("button.md-search__button").first.click()
+    field = page.locator("input[role=combobox], input[type=search], input[type=text]").first
+    field.wait_for()
+    missed = {}
+    for question, wanted in QUESTIONS.items():
+        before = hits(page)
+        field.fill(question)
+        # The search works in a thread of its own, and says nothing when it has ended.
+        for _ in range(50):
+            page.wait_for_timeout(100)
+            if hits(page) != before and wanted in hits(page)[:3]:
+                break
+        if wanted not in hits(page)[:3]:
+            missed[question] = hits(page)[:3]
+    page.close()
+    assert missed == {}
