@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from xml.etree import ElementTree
 
 import pytest
 
 from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
+from tests.cli.terminal import Terminal
 
 FLOW = """
 name: conditional
@@ -29,6 +31,7 @@ def test_texts(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("visualize", "conditional.yaml", "--format", "dot"),
         stepflow("visualize", "conditional.yaml", "--format", "mermaid"),
+        stepflow("visualize", "conditional.yaml", "--format", "text"),
         stepflow("visualize", "-", "--format", "mermaid", "--no-details", stdin=FLOW),
         stepflow("visualize", "conditional.yaml", "--output", "flow.mmd"),
     )
@@ -48,6 +51,10 @@ def test_svg_goes_to_a_pipe(stepflow: Stepflow) -> None:
     ElementTree.fromstring(done.stdout)
 
 
+def test_a_terminal_gets_text(terminal: Callable[..., Terminal], golden: Golden) -> None:
+    golden(terminal("visualize", "conditional.yaml", width=60))
+
+
 def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("visualize"),
@@ -55,6 +62,7 @@ def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
         stepflow("visualize", "conditional.yaml", "--open"),
         stepflow("visualize", "conditional.yaml", "--output", "none/f.svg"),
         stepflow("visualize", "conditional.yaml", "--format", "gif"),
+        stepflow("visualize", "conditional.yaml", "--output", "f.gif"),
         stepflow("runs", "report", "x"),
         stepflow("runs", "report", "00000000-0000-0000-0000-000000000000", "--open"),
     )

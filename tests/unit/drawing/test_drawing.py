@@ -12,7 +12,16 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from stepflow_client.drawing import DrawingUnavailableError, RunReport, draw, engine, report_page, to_dot, to_mermaid
+from stepflow_client.drawing import (
+    DrawingUnavailableError,
+    RunReport,
+    draw,
+    engine,
+    report_page,
+    to_dot,
+    to_mermaid,
+    to_text,
+)
 from stepflow_client.drawing.charts import StepTime, item_times, percentile, step_times
 from stepflow_client.drawing.html import json_tree
 from stepflow_client.drawing.report_data import masked_arguments
@@ -98,7 +107,7 @@ def test_secrets_are_hidden() -> None:
         "schemas": {"properties": {"variables": {"type": "object", "properties": {"key": secret}}}},
         "steps": [{"id": "a", "component": "/x", "onError": {"action": "useDefault", "defaultValue": "hunter22"}}],
     }
-    assert "hunter22" not in draw(flow).svg() + to_dot(flow) + to_mermaid(flow)
+    assert "hunter22" not in draw(flow).svg() + to_dot(flow) + to_mermaid(flow) + to_text(flow)
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,16 +126,45 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "stepflow-client[draw]" in caught.value.hint
     assert to_dot(FLOW).startswith("digraph")
     assert to_mermaid(FLOW).startswith("flowchart")
+    assert to_text(FLOW)
     assert "flowchart TD" in (draw(FLOW)._repr_html_() or "")
     assert "stepflow-client[draw]" in report_page([report()])
 
 
-@pytest.mark.parametrize("write", [to_dot, to_mermaid])
+@pytest.mark.parametrize("write", [to_dot, to_mermaid, to_text])
 def test_texts_have_no_hostile_line(write: Any) -> None:
     text = write(FLOW)
     assert len(text.splitlines()) == len(write({**FLOW, "name": "n"}).splitlines())
     assert "\x00" not in text
-    assert write is to_dot or "<script" not in text
+    assert write is not to_mermaid or "<script" not in text
+
+
+def test_an_outline_says_what_a_step_reads_and_runs() -> None:
+    greet = {"id": "greet", "component": "/x/y", "input": {"$input": "$.name"}}
+    inner = {"$literal": {"steps": [greet], "output": {"$step": "greet"}}}
+    condition = {"$if": {"$input": "$.formal"}, "then": {"$step": "each", "path": "$.results[0]"}, "else": None}
+    flow = {
+        "name": "letters",
+        "steps": [
+            {"id": "each", "component": "/builtin/map", "input": {"items": {"$input": "$"}, "workflow": inner}},
+            {"id": "spare", "component": "/x/spare", "onError": {"action": "retry", "maxRetries": 2}},
+        ],
+        "output": condition,
+    }
+    assert to_text(flow).splitlines() == [
+        "letters",
+        "  each  /builtin/map",
+        "    reads input",
+        "    runs each",
+        "      greet  /x/y",
+        "        reads input.name",
+        "      output",
+        "        reads greet",
+        "  spare  /x/spare, retries: 2, never runs",
+        "  output",
+        "    reads input.formal (if), each.results[0] (input.formal)",
+    ]
+    assert to_text(flow, details=False).splitlines()[1] == "  each"
 
 
 def report(count: int = 1) -> RunReport:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import PurePath
+
 import click
 
 from ..errors import usage
+from ..output.messages import note
 from ..output.view import Output, open_in_browser, write_document
 from ..params.flow import flow_argument
 from ..params.options import file_option, format_option, option_in
@@ -12,13 +16,25 @@ from ..params.parsing import Command
 
 __all__ = ["command"]
 
-_FORMATS = ("svg", "png", "html", "dot", "mermaid")
-_ENDINGS = {"svg": "svg", "png": "png", "html": "html", "htm": "html", "dot": "dot", "gv": "dot", "mmd": "mermaid"}
+_FORMATS = ("svg", "png", "html", "text", "dot", "mermaid")
+_ENDINGS = {
+    "svg": "svg",
+    "png": "png",
+    "html": "html",
+    "htm": "html",
+    "txt": "text",
+    "dot": "dot",
+    "gv": "dot",
+    "mmd": "mermaid",
+}
 
 
 @click.command("visualize", cls=Command)
 @flow_argument
-@format_option(_FORMATS, f"Output format: {', '.join(_FORMATS)}. [default: by the ending of --output, else svg]")
+@format_option(
+    _FORMATS,
+    f"Output format: {', '.join(_FORMATS)}. [default: by the ending of --output; text on a terminal, else svg]",
+)
 @file_option("Write the picture to this file, - for standard output.")
 @option_in("--open", "show", is_flag=True, section="Output", help="Show the file in the browser; needs --output.")
 @option_in("--no-servers", is_flag=True, section="Output", help="Without the colours and the legend of plugins.")
@@ -28,16 +44,28 @@ def command(flow: str, format: str | None, output: str | None, show: bool, no_se
     bold frame, conditional branches are dashed with their condition, alternatives of $coalesce are numbered, and flows
     inside of the flow have a frame of their own.
 
-    dot and mermaid are texts and need nothing; the other formats need the extra stepflow-client[draw].
+    text, dot and mermaid need nothing; the other formats need the extra stepflow-client[draw].
     """
     if show and output in (None, "-"):
         raise usage("--open shows a file", "name it with -O FILE")
     Output(path=output).check()
-    form = format or _ENDINGS.get((output or "").lower().rpartition(".")[2], "svg")
+    form = format or _format_of(output)
     content = _document(_flow(flow), form, servers=not no_servers, details=not no_details)
     write_document(content, output)
+    if format is None and form == "text" and output is None:
+        note("-O flow.svg draws a picture")
     if show:
         open_in_browser(str(output))
+
+
+def _format_of(output: str | None) -> str:
+    if output in (None, "-"):
+        return "text" if output is None and sys.stdout.isatty() else "svg"
+    ending = PurePath(str(output)).suffix.lower()
+    if ending and ending[1:] not in _ENDINGS:
+        names = ", ".join(f".{name}" for name in _ENDINGS)
+        raise usage(f"{output}: there is no format {ending}", f"use one of {names}, or name the format with -o")
+    return _ENDINGS.get(ending[1:], "svg")
 
 
 def _flow(path: str) -> dict[str, object]:
@@ -54,10 +82,10 @@ def _flow(path: str) -> dict[str, object]:
 
 
 def _document(flow: dict[str, object], form: str, *, servers: bool, details: bool) -> bytes:
-    from stepflow_client.drawing import draw, to_dot, to_mermaid
+    from stepflow_client.drawing import draw, to_dot, to_mermaid, to_text
 
-    if form in ("dot", "mermaid"):
-        return (to_dot if form == "dot" else to_mermaid)(flow, details=details).encode()
+    if write := {"text": to_text, "dot": to_dot, "mermaid": to_mermaid}.get(form):
+        return write(flow, details=details).encode()
     drawing = draw(flow, servers=servers, details=details)
     if form == "png":
         return drawing.png()

@@ -1,6 +1,6 @@
 """Drawings of flows and reports of runs.
 
-`to_dot` and `to_mermaid` need no other packages; SVG, HTML and PNG need the extra `stepflow-client[draw]`.
+`to_text`, `to_dot` and `to_mermaid` need no other packages; SVG, HTML and PNG need the extra `stepflow-client[draw]`.
 
 Example:
     drawing = draw("workflow.yaml")
@@ -26,7 +26,17 @@ from .report import RunReport, gather
 from .report_page import report_page
 from .svg import STYLE, svg
 
-__all__ = ["Drawing", "DrawingUnavailableError", "RunReport", "draw", "gather", "report_page", "to_dot", "to_mermaid"]
+__all__ = [
+    "Drawing",
+    "DrawingUnavailableError",
+    "RunReport",
+    "draw",
+    "gather",
+    "report_page",
+    "to_dot",
+    "to_mermaid",
+    "to_text",
+]
 
 
 @dataclass(frozen=True)
@@ -124,6 +134,12 @@ def to_mermaid(flow: FlowSource, *, details: bool = True) -> str:
     """Return a flow's graph as a Mermaid flowchart; see `draw`."""
     check_flag(details, "details")
     return text.mermaid(_graph(flow), details=details)
+
+
+def to_text(flow: FlowSource, *, details: bool = True) -> str:
+    """Return a flow as indented lines, for people: each step, what it reads and the flow that it runs; see `draw`."""
+    check_flag(details, "details")
+    return text.outline(_graph(flow), details=details)
 
 
 def _graph(flow: FlowSource) -> FlowGraph:

@@ -8,7 +8,7 @@ from unicodedata import category, east_asian_width
 from .._base.text import short_json, visible
 from .graph import GraphEdge, GraphNode
 
-__all__ = ["columns", "cut", "edge_label", "node_lines", "node_title"]
+__all__ = ["columns", "cut", "edge_label", "node_lines", "node_marks", "node_title"]
 
 _LONGEST_NAME = 28
 _LONGEST_EDGE = 20
@@ -41,11 +41,12 @@ def node_lines(node: GraphNode, details: bool) -> list[str]:
     if node.kind != "step" or not details:
         return [cut(node.label)]
     lines = [cut(node.label), cut(node.component)]
-    marks = list(_marks(node))
+    marks = list(node_marks(node))
     return [*lines, cut(", ".join(marks))] if marks else lines
 
 
-def _marks(node: GraphNode) -> Iterator[str]:
+def node_marks(node: GraphNode) -> Iterator[str]:
+    """Yield what is special about a step, such as `must run`."""
     if node.count > 1:
         yield f"{node.count} equal steps"
     if node.inside:
@@ -65,7 +66,7 @@ def node_title(node: GraphNode) -> list[str]:
     lines = [node.label]
     if node.component:
         lines.append(f"component: {node.component}")
-    lines += _marks(node)
+    lines += node_marks(node)
     if node.on_error == "default":
         lines.append(f"default: {short_json(node.default)}")
     return lines

@@ -1,4 +1,4 @@
-"""A graph as text for other drawing programs: DOT (Graphviz) and Mermaid. Needs no other packages."""
+"""A graph as text: an outline for people, and DOT (Graphviz) and Mermaid for programs. Needs no other packages."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from .._base.text import visible
 from .graph import FlowGraph, GraphEdge
-from .labels import cut, node_lines
+from .labels import cut, node_lines, node_marks
 
-__all__ = ["dot", "mermaid"]
+__all__ = ["dot", "mermaid", "outline"]
 
 _DASHED = ("condition", "then", "else", "default", "subflow")
 
@@ -91,3 +91,36 @@ def _entities(text: str) -> str:
     return "".join(
         letter if letter.isalnum() or letter in " _-./:,=…→·" else f"#{ord(letter)};" for letter in visible(text)
     )
+
+
+def outline(graph: FlowGraph, *, details: bool = True) -> str:
+    """Return a graph as indented lines: each step, below it what it reads and the flow that it runs.
+
+    Args:
+        graph: The graph.
+        details: Whether a step has its component and marks.
+    """
+    reads: dict[str, dict[str, None]] = {}
+    labels = {node.id: visible(node.label) for node in graph.nodes}
+    for edge in graph.edges:
+        if edge.kind != "subflow":
+            path = visible(edge.path.partition(" → ")[0].removeprefix("$"))
+            source = f"{labels[edge.source]}{'' if path[:1] in ('', '.', '[') else '.'}{path}"
+            reads.setdefault(edge.target, {})[f"{source} ({_label(edge)})" if edge.label else source] = None
+    return "\n".join([cut(graph.name or "flow", 60), *_outlined(graph, "", reads, details, "  ")]) + "\n"
+
+
+def _outlined(
+    graph: FlowGraph, group: str, reads: dict[str, dict[str, None]], details: bool, indent: str
+) -> Iterator[str]:
+    for node in graph.nodes:
+        if node.group != group or node.kind not in ("step", "output"):
+            continue
+        more = [visible(node.component), *node_marks(node)] if details and node.kind == "step" else []
+        yield f"{indent}{visible(node.label)}{'  ' + ', '.join(more) if more else ''}"
+        if found := reads.get(node.id):
+            yield f"{indent}  reads {', '.join(found)}"
+        for sub in graph.sub_flows:
+            if sub.step == node.id:
+                yield f"{indent}  runs {visible(sub.label)}"
+                yield from _outlined(graph, sub.id, reads, details, indent + "    ")
