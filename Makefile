@@ -155,7 +155,7 @@ vscode: ## Pack the extension for VS Code into .build/stepflow.vsix (needs npm)
 	cp -r editors/vscode .build/vscode
 	cp LICENSE .build/vscode/LICENSE
 	cd .build/vscode && npm pkg set version=$$(cat $(CURDIR)/VERSION) && npm ci --silent --no-audit --no-fund --ignore-scripts && \
-	  npx --yes @vscode/vsce@4 package --out ../stepflow.vsix
+	  npx --yes @vscode/vsce@4 package --allow-missing-repository --out ../stepflow.vsix
 
 bench: $(ENV) ## Measure against peers and the limit
 	$(BIN)/python -m benchmarks

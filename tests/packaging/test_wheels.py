@@ -105,11 +105,13 @@ def test_what_a_wheel_contains(wheels: Path, package: str) -> None:
     described = about.get_payload(decode=True)
     assert isinstance(described, bytes)
     readme = (ROOT / "packages" / package.replace("_", "-") / "README.md").read_text(encoding="utf-8")
-    assert described.decode().strip() == readme.strip()
+    # Links into the repository are left out while it has no public address.
+    assert described.decode().strip() == re.sub(r"\[([^\]]+)\]\(\.\./[^)]+\)", r"\1", readme).strip()
+    assert b"example.org" not in described
     assert about["Version"] == (ROOT / "VERSION").read_text(encoding="utf-8").strip()
     assert about["License-Expression"] == "Apache-2.0"
     assert about["Author"]
-    assert {line.split(",")[0] for line in about.get_all("Project-URL", [])} >= {"Homepage", "Source", "Changelog"}
+    assert about.get_all("Project-URL") == ["Homepage, https://stepflow.org"]
 
 
 @pytest.mark.parametrize("package", PACKAGES)
