@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -18,6 +19,7 @@ from stepflow_cli.params.parsing import Command, LazyGroup, summary_of
 
 from tests.cli.command import STEPFLOW, Stepflow
 from tests.cli.gateway import Gateway
+from tests.cli.terminal import Terminal
 from tests.fault_proxy import FaultProxy, Script
 
 
@@ -271,3 +273,13 @@ def test_a_short_page_names_options_that_exist() -> None:
     for command in long:
         assert {*command.main_options} <= {name for param in command.params for name in param.opts}
     assert len(long) >= 3
+
+
+def test_without_a_command_the_flows_of_the_folder_are_named(
+    stepflow: Stepflow, terminal: Callable[..., Terminal]
+) -> None:
+    assert "in this folder" not in stepflow().stdout
+    shown = terminal(height=120)
+    assert shown.end() == 0
+    assert "With the flows in this folder:\n  stepflow run " in shown.screen
+    assert "stepflow validate ." in shown.screen

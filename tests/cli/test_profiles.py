@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from stepflow_cli.errors import Problem
 from stepflow_cli.exit_codes import ExitCode
+from stepflow_cli.server import connect
 from stepflow_cli.settings import profiles
 from stepflow_cli.settings.profiles import Profile, Profiles
 from stepflow_cli.settings.server_choice import DEFAULT_URL, ServerOptions, resolve
@@ -132,6 +135,8 @@ def test_a_file_that_is_nested_too_deeply(tmp_path: Path) -> None:
         ({"profile": "prod"}, {"STEPFLOW_PROFILE": "dev"}, None, "https://prod", "profile prod in "),
         ({}, {"STEPFLOW_URL": "http://e", "STEPFLOW_PROFILE": "dev"}, "prod", "http://e", "environment variable"),
         ({"url": "http://f"}, {"STEPFLOW_URL": "http://e"}, "prod", "http://f", "flag --url"),
+        ({"url": "local"}, {}, "prod", "http://localhost:7837", "flag --url"),
+        ({}, {"STEPFLOW_URL": "Local"}, "prod", "http://localhost:7837", "environment variable"),
         ({"local": True}, {"STEPFLOW_URL": "http://e"}, "prod", None, "flag --local"),
         ({"config": "x.yml"}, {"STEPFLOW_URL": "http://e"}, "prod", None, "flag --config"),
     ],
@@ -171,6 +176,20 @@ def test_origins_never_show_a_token() -> None:
     assert origins["profile"] == ("prod", "current in /c.toml")
     assert origins["verify"] == (True, "default")
     assert "secret" not in str(origins)
+
+
+def test_a_person_is_told_of_the_server_that_is_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(connect, "note", told.append)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with socket.create_server(("localhost", 0)) as other:
+        monkeypatch.setattr(connect, "DEFAULT_PORT", other.getsockname()[1])
+        with connect.connect(ServerOptions()):
+            pass
+        with connect.connect(ServerOptions(local=True)):
+            pass
+    assert len(told) == 1
+    assert "--url local" in told[0]
 
 
 def test_the_command_and_the_client_have_one_default() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -45,6 +47,9 @@ _COMMANDS = {
     "completion": "Print a shell completion script for this command.",
 }
 
+_MOST_FILES = 200
+"""How many files of the working folder are looked at for flows."""
+
 _SECTIONS = {
     "Run flows": ("run", "submit", "components", "list-components"),
     "Write flows": ("new", "validate", "infer", "eval-expr", "test", "visualize", "lsp", "schema", "codegen"),
@@ -60,6 +65,26 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
         ctx.exit()
 
 
+def _suggest() -> None:
+    """On a terminal: print commands for the flows of the working folder."""
+    if not sys.stdout.isatty():
+        return
+    from itertools import islice
+
+    from stepflow_client.flows.folders import is_flow_file
+
+    from .output.safety import printable
+
+    try:
+        found = sorted(path for path in islice(Path().iterdir(), _MOST_FILES) if is_flow_file(path))
+    except OSError:
+        return
+    if found:
+        name = shlex.quote(found[0].name)
+        lines = [f"run {name}", f"visualize {name}", "validate .", "ui --flows ."]
+        click.echo("\nWith the flows in this folder:\n" + "\n".join(f"  stepflow {printable(line)}" for line in lines))
+
+
 cli = LazyGroup(
     "stepflow",
     summaries=_COMMANDS,
@@ -67,6 +92,7 @@ cli = LazyGroup(
     shared={"list-components": "components"},
     groups=("components", "flows", "blobs", "config", "runs", "history"),
     sections=_SECTIONS,
+    more_help=_suggest,
     help="""Run Stepflow flows on a server, remote or embedded.
 
     Only results go to standard output; everything else goes to standard error.

@@ -109,7 +109,12 @@ def server_options(
     return together(  # type: ignore[return-value]
         "server",
         functools.partial(ServerOptions, default=default, reads_project=reads_project),
-        option_in("--url", section="Server", metavar="URL", help=f"The server's URL.{url}"),
+        option_in(
+            "--url",
+            section="Server",
+            metavar="URL",
+            help=f"The server's URL, or local for that of 'stepflow serve'.{url}",
+        ),
         option_in(
             "--profile",
             section="Server",

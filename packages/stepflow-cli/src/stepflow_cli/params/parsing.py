@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from importlib import import_module
 from inspect import cleandoc
@@ -257,6 +257,7 @@ class LazyGroup(click.Group):
         aliases: Further words for commands of this group. `ls`, `rm`, `show` and `describe` are always accepted if the
             group has the command that they stand for.
         sections: The help's headings, with the commands under each.
+        more_help: Prints what follows the help if the group is called without a command.
     """
 
     command_class = Command
@@ -271,6 +272,7 @@ class LazyGroup(click.Group):
         groups: Sequence[str] = (),
         aliases: Mapping[str, str] | None = None,
         sections: Mapping[str, Sequence[str]] | None = None,
+        more_help: Callable[[], None] | None = None,
         **kwargs: Any,
     ) -> None:
         """Store where the commands are."""
@@ -282,6 +284,7 @@ class LazyGroup(click.Group):
         self._shared = shared or {}
         self._aliases = aliases or {}
         self._sections = sections
+        self._more_help = more_help
 
     @property
     def summaries(self) -> Mapping[str, str]:
@@ -327,6 +330,8 @@ class LazyGroup(click.Group):
         """Parse the arguments; without any, print the help."""
         if not args and not ctx.resilient_parsing:
             click.echo(ctx.get_help())
+            if self._more_help is not None:
+                self._more_help()
             ctx.exit()
         return super().parse_args(ctx, args)
 

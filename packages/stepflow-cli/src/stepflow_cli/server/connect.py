@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ from ..context import Session, current_session
 from ..errors import problem_of
 from ..output.messages import note, waiting
 from ..settings.history import CommandHistory
-from ..settings.server_choice import ServerOptions, Settings, resolve
+from ..settings.server_choice import DEFAULT_PORT, DEFAULT_URL, ServerOptions, Settings, resolve
 
 if TYPE_CHECKING:
     from stepflow_client import ComponentList, StepflowClient, StepflowRuntime, SyncStepflowClient
@@ -176,6 +177,17 @@ def _client_settings(settings: Settings) -> dict[str, Any]:
     return arguments
 
 
+def _is_serving() -> bool:
+    """Return whether something listens where `stepflow serve` does."""
+    import socket
+
+    try:
+        socket.create_connection(("localhost", DEFAULT_PORT), timeout=0.1).close()
+    except OSError:
+        return False
+    return True
+
+
 @contextmanager
 def _embedded(server: ServerOptions, settings: Settings, flow: str | None) -> Iterator[Target]:
     from stepflow_client import EmbeddedServerError, LogConfig, StepflowClientError, StepflowRuntime
@@ -184,6 +196,8 @@ def _embedded(server: ServerOptions, settings: Settings, flow: str | None) -> It
     from ..inputs.flow import config_of
     from .logs import keeping_logs
 
+    if settings.url.origin == "default" and sys.stderr.isatty() and _is_serving():
+        note(f"this runs on an embedded server; one is running at {DEFAULT_URL}: --url local uses that")
     config, project = config_of(server, flow)
     if project is not None:
         note(f"the embedded server's configuration is {config}, as {project} says")

@@ -87,9 +87,9 @@ def resolve(
         origin = "flag --local" if options.local else "flag --config"
         return _settings(Setting("url", None, origin), None, environ)
     if options.url:
-        return _settings(Setting("url", options.url, "flag --url"), None, environ)
+        return _settings(Setting("url", _address(options.url), "flag --url"), None, environ)
     if environ.get("STEPFLOW_URL"):
-        return _settings(Setting("url", environ["STEPFLOW_URL"], _variable("STEPFLOW_URL")), None, environ)
+        return _settings(Setting("url", _address(environ["STEPFLOW_URL"]), _variable("STEPFLOW_URL")), None, environ)
     name, origin = options.profile, "flag --profile"
     if not name:
         name, origin = environ.get("STEPFLOW_PROFILE"), _variable("STEPFLOW_PROFILE")
@@ -105,6 +105,11 @@ def resolve(
         url = Setting("url", profile.url, _of_profile(profile, profiles))
         return _settings(url, profile, environ, chosen, profiles)
     return _settings(Setting("url", DEFAULT_URL if options.default == "server" else None, "default"), None, environ)
+
+
+def _address(url: str) -> str:
+    """Return a URL; the word `local` stands for that of `stepflow serve`."""
+    return DEFAULT_URL if url.strip().lower() == "local" else url
 
 
 def _check(options: ServerOptions, environ: Mapping[str, str]) -> None:
