@@ -276,7 +276,7 @@ def _read(path: Path) -> str:
     try:
         return read_file(path)[:_MOST_BYTES].decode("utf-8", "replace")
     except FlowFileNotFoundError:
-        raise FlowFileNotFoundError(f"There is no configuration file {path}", path=str(path)) from None
+        raise FlowFileNotFoundError(f"there is no configuration file {path}", path=str(path)) from None
 
 
 def _parse(text: str, path: Path) -> dict[str, Any]:
