@@ -100,8 +100,8 @@ def test_a_configuration_may_come_through_a_pipe(stepflow: Stepflow) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ("serve --config x.yml", "The configuration file x.yml cannot be found: the working folder was deleted"),
-        ("serve --port 0", "The server cannot start: the working folder was deleted"),
+        ("serve --config x.yml", "the configuration file x.yml cannot be found: the working folder was deleted"),
+        ("serve --port 0", "the server cannot start: the working folder was deleted"),
         ("codegen FLOWS/hello.yaml --output -", "the working folder was deleted"),
         ("submit FLOWS/hello.yaml --inputs FLOWS/ms.jsonl --output x.jsonl", "the working folder was deleted"),
         ("runs report @last --output x.html", "the working folder was deleted"),
@@ -112,7 +112,7 @@ def test_a_deleted_working_folder_is_told(stepflow: Stepflow, args: str, message
     stepflow.environment["STEPFLOW_SERVER_BINARY"] = str(releases.binary(releases.NEWEST))
     line = args.replace("FLOWS", str(stepflow.folder))
     done = stepflow.shell(f"mkdir gone && cd gone && rmdir ../gone && stepflow {line}")
-    assert done.code == (4 if message.startswith("The server") else 2), done
+    assert done.code == (4 if message.startswith("the server") else 2), done
     assert done.stderr.splitlines()[0] == f"stepflow: {message}"
     assert len(done.stderr.splitlines()) <= 2
 

@@ -32,11 +32,13 @@ def find_binary() -> ServerBinary:
     """
     if sys.platform == "win32":
         raise ServerNotInstalledError(
-            "The embedded server runs on Linux and macOS only",
+            "the embedded server runs on Linux and macOS only",
             hint="start a server elsewhere and use StepflowClient with its URL",
         )
     if importlib.util.find_spec("psutil") is None:
-        raise ServerNotInstalledError("The embedded server needs the package psutil", hint=_INSTALL)
+        raise ServerNotInstalledError(
+            "the embedded server is not installed: its package psutil is missing", hint=_INSTALL
+        )
     named = os.environ.get(BINARY_VARIABLE)
     if named:
         path = Path(named).expanduser().absolute()
@@ -46,7 +48,7 @@ def find_binary() -> ServerBinary:
     spec = importlib.util.find_spec("stepflow_orchestrator")
     folders = list(spec.submodule_search_locations or ()) if spec else []
     if not folders:
-        raise ServerNotInstalledError("The embedded server is not installed", hint=_INSTALL)
+        raise ServerNotInstalledError("the embedded server is not installed", hint=_INSTALL)
     path = Path(folders[0]) / "bin" / "stepflow-server"
     return ServerBinary(_checked(path, "stepflow-orchestrator should hold", _INSTALL), _installed_release())
 

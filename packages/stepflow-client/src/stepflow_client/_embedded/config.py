@@ -100,7 +100,7 @@ def prepare_config(
         FlowFileError: If the file cannot be read.
     """
     if config_path is not None and config is not None:
-        raise InvalidArgumentError("Give config_path or config, not both")
+        raise InvalidArgumentError("give config_path or config, not both")
     if allow_load_file and (config_path is not None or config is not None):
         raise InvalidArgumentError(
             "allow_load_file is for the default configuration", hint="the routes of one's own say what can be used"
@@ -132,7 +132,7 @@ def _of_file(given: str | Path) -> ServerConfig:
     except (OSError, RuntimeError) as error:
         # The working folder was deleted, or `~` is the home folder of nobody.
         reason = "the working folder was deleted" if isinstance(error, OSError) else error
-        raise FlowFileError(f"The configuration file {given} cannot be found: {reason}", path=str(given)) from None
+        raise FlowFileError(f"the configuration file {given} cannot be found: {reason}", path=str(given)) from None
     if not is_read_once(path):
         _read(path)
         return ServerConfig(path=path)
@@ -143,7 +143,7 @@ def _of_file(given: str | Path) -> ServerConfig:
             error.hint = "a pipe is handed to the server as JSON; what JSON cannot hold needs a regular file"
         raise
     if not isinstance(document, dict):
-        raise FlowFileError(f"The configuration {path} does not hold a mapping", path=str(path))
+        raise FlowFileError(f"the configuration {path} does not hold a mapping", path=str(path))
     return ServerConfig(document=document)
 
 
@@ -294,13 +294,13 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
         what = getattr(error, "problem", None) or "it cannot be read"
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
         raise FlowFileError(
-            f"The configuration file {path} is neither YAML nor JSON: {what}{where}",
+            f"the configuration file {path} is neither YAML nor JSON: {what}{where}",
             path=str(path),
             line=mark.line + 1 if mark else None,
             column=mark.column + 1 if mark else None,
         ) from error
     if not isinstance(value, dict):
-        raise FlowFileError(f"The configuration file {path} does not hold a mapping", path=str(path))
+        raise FlowFileError(f"the configuration file {path} does not hold a mapping", path=str(path))
     return value
 
 

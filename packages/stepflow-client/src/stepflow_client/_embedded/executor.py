@@ -150,7 +150,7 @@ class EmbeddedExecutor(Guiding):
             async with asyncio.timeout(None if deadline is None else max(deadline - time.monotonic(), 0)):
                 await self.await_ready()
         except TimeoutError as error:
-            raise RequestTimeoutError("The embedded server was not ready in time") from error
+            raise RequestTimeoutError("the embedded server was not ready in time") from error
         return self.client
 
     def _close_sync_client(self) -> None:

@@ -79,7 +79,7 @@ class Supervisor:
             self._process = self._spawn()
         except OSError as error:
             self._release()
-            raise ServerStartError(f"The server {plan.binary} cannot be executed: {error}") from error
+            raise ServerStartError(f"the server {plan.binary} cannot be executed: {error}") from error
         except BaseException:
             self._release()
             raise
@@ -115,7 +115,7 @@ class Supervisor:
         """
         if threading.current_thread() is self._thread:
             # Called from the crash callback: the next start only happens after the callback returns.
-            raise EmbeddedServerError("The server ended; on_crash cannot wait for the next one")
+            raise EmbeddedServerError("the server ended; on_crash cannot wait for the next one")
         self._ready.result()
         self.check_not_stopped()
 
@@ -206,7 +206,7 @@ class Supervisor:
             except ServerStartError as error:
                 return error
             except OSError as error:
-                return ServerStartError(f"The server cannot be executed: {error}")
+                return ServerStartError(f"the server cannot be executed: {error}")
         return self._start_up()
 
     def _run(self) -> None:
@@ -214,7 +214,7 @@ class Supervisor:
         try:
             error = self._supervise()
         except BaseException as fault:
-            error = EmbeddedServerError(f"The supervision of the server failed: {fault!r}")
+            error = EmbeddedServerError(f"the supervision of the server failed: {fault!r}")
             _log(logging.ERROR, "The supervision of the Stepflow server failed", exc_info=True)
             with suppress(Exception):
                 self._process.stop(_STOP_SECONDS)
@@ -298,7 +298,7 @@ class Supervisor:
         self._ready = _pending()
         self.crashed = not self.stopped
         self._end_process()
-        return self._error(f"The server ended by itself (exit code {exit_code})", exit_code)
+        return self._error(f"the server ended by itself (exit code {exit_code})", exit_code)
 
     def _end_process(self) -> None:
         """Kill the processes that the server left behind, and read its last lines."""
@@ -356,7 +356,7 @@ def _check_folder() -> None:
         os.getcwd()
     except OSError:
         raise ServerStartError(
-            "The server cannot start: the working folder was deleted", hint="change to another folder"
+            "the server cannot start: the working folder was deleted", hint="change to another folder"
         ) from None
 
 
@@ -368,7 +368,7 @@ def _pending() -> Future[int]:
 
 
 def _stopped_error() -> EmbeddedServerError:
-    return EmbeddedServerError("The embedded server has been stopped", hint="start a new one")
+    return EmbeddedServerError("the embedded server has been stopped", hint="start a new one")
 
 
 _live: set[Supervisor] = set()
