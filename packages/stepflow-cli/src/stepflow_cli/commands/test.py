@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,8 +21,9 @@ from ..params.parsing import FILE, Command
 from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
+    from ..flow_tests.choice import FileCases
     from ..flow_tests.clients import TestClients
-    from ..flow_tests.execute import FileCases, FileResults, Settings
+    from ..flow_tests.execute import FileResults, Settings
 
 __all__ = ["command"]
 
@@ -31,8 +32,31 @@ __all__ = ["command"]
 @click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=complete_flow_files)
 @option_in("--case", "patterns", multiple=True, section="Cases", metavar="GLOB", help="Cases by name; repeatable.")
 @option_in("--tag", "tags", multiple=True, section="Cases", metavar="TAG", help="Cases with this tag; repeatable.")
+@option_in(
+    "-k",
+    "expression",
+    section="Cases",
+    metavar="TEXT",
+    help="Cases with this text in their name or in a tag; with and, or, not and parentheses: 'tea and not slow'.",
+)
+@option_in(
+    "--touching",
+    "touched",
+    multiple=True,
+    section="Cases",
+    metavar="NAME",
+    help="Cases that may execute this step, or a step with this component, such as /shop/price; repeatable.",
+)
+@option_in(
+    "--last-failed",
+    "--lf",
+    "last_failed",
+    is_flag=True,
+    section="Cases",
+    help="Cases that failed when they were last run; all if there are none.",
+)
 @option_in("--repeat", type=click.IntRange(1), default=1, section="Cases", metavar="N", help="Run each case N times.")
-@option_in("--fail-fast", is_flag=True, section="Cases", help="Start no further file after a failed case.")
+@option_in("-x", "--fail-fast", is_flag=True, section="Cases", help="Start no further file after a failed case.")
 @option_in(
     "--jobs",
     type=click.IntRange(1),
@@ -72,8 +96,6 @@ __all__ = ["command"]
 @formatted_output(github="github")
 def command(
     paths: tuple[str, ...],
-    patterns: tuple[str, ...],
-    tags: tuple[str, ...],
     update: bool,
     junit: str | None,
     diff: bool,
@@ -90,8 +112,8 @@ def command(
     Outputs are compared with the expected ones. A failed case makes the exit code 1. A case that expects no output is
     reported, and does not fail.
     """
+    from ..flow_tests.choice import Choice, chosen_cases
     from ..flow_tests.clients import open_clients
-    from ..flow_tests.execute import chosen_cases
 
     if update and how["repeat"] > 1:
         raise usage("--update and --repeat cannot be combined")
@@ -102,16 +124,17 @@ def command(
     if watch and (update or how["record"]):
         raise usage(f"--watch and {'--update' if update else '--record'} exclude each other")
     named = paths or project_flows("give at least one flow file or folder, as PATH")
+    choice = Choice(how["patterns"], how["tags"], how["expression"], how["touched"], how["last_failed"])
     settings = _settings(how, times=junit is not None or output.format not in (None, "github"))
 
     def once(clients: TestClients) -> None:
-        plan = chosen_cases(named, patterns, tags)
+        plan = chosen_cases(named, choice)
         if settings.replay is not None:
             _tell_unrecorded(plan, settings)
         done = _run(plan, clients, settings, output, diff=diff, junit=junit)
         if how["record"]:
             _record(how["record"], done)
-        _judge(done, _update(done) if update else 0)
+        _judge(done, _update(done) if update else set())
 
     with open_clients(server) as clients:
         if watch:
@@ -131,12 +154,15 @@ def _run(
 ) -> list[FileResults]:
     """Run the cases, and print their results, and a summary for people."""
     from ..flow_tests.execute import run_files
+    from ..flow_tests.last_failed import keep_failed
     from ..flow_tests.report import summary, write_junit
 
     started = time.monotonic()
     done: list[FileResults] = []
     _print(_kept(run_files(plan, clients, settings), done), output, diff)
     seconds = time.monotonic() - started
+    for each in done:
+        keep_failed(each)
     if junit is not None:
         write_junit(junit, done, seconds)
     if output.format in (None, "table", "github"):
@@ -232,22 +258,23 @@ def _record(path: str, done: Iterable[FileResults]) -> None:
     note(f"recorded {count} outcomes of steps in {path}")
 
 
-def _update(done: Iterable[FileResults]) -> int:
+def _update(done: Iterable[FileResults]) -> set[tuple[str, str]]:
+    """Write actual outputs into the files. Return which cases were updated, by file and name."""
     from ..flow_tests.execute import update_file
 
-    count = 0
+    updated: set[tuple[str, str]] = set()
     for each in done:
         names = update_file(each)
-        count += len(names)
+        updated |= {(each.file.name, name) for name in names}
         if names:
             note(f"updated {each.file.name}: {', '.join(names)}")
-    return count
+    return updated
 
 
-def _judge(done: list[FileResults], updated: int) -> None:
+def _judge(done: list[FileResults], updated: Set[tuple[str, str]]) -> None:
     """Raise if a case failed, unless its expectation was updated."""
-    every = [each for file in done for each in file.results]
-    failed = [each for each in every if each.verdict == "error" or (each.is_failed and not updated)]
+    every = [(file.file.name, each) for file in done for each in file.results]
+    failed = [each for name, each in every if each.is_failed and (name, each.case.name) not in updated]
     if not failed:
         return
     hint = None if updated else "--diff shows what differs, --update accepts the actual outputs"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from .._base.text import near
 from .._data.arguments import check_instance, check_mapping, check_seconds, check_text
 from ..errors import InvalidArgumentError
 from ..flows.file import FlowSource, load_flow
-from ..flows.graph import inner_flow
+from ..flows.graph import inner_flow, steps_within
 from ..flows.pins import Delayed, Fails, pin_overrides, pinned_flow
 from .outcomes import Mock, flow_result, needs_input, of_flow_result, outcome_of, settled
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .._sync.client import SyncStepflowClient
     from ..types import ErrorCode, FlowResult
 
-__all__ = ["NO_MOCK", "MockedFlow", "StepflowMock", "run_mocked", "steps_within"]
+__all__ = ["NO_MOCK", "MockedFlow", "StepflowMock", "run_mocked"]
 
 
 def run_mocked(
@@ -76,15 +76,6 @@ def run_mocked(
 
 NO_MOCK: Any = object()
 """In place of the mock of a step that has none."""
-
-
-def steps_within(flow: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield the steps of a flow, and those of the sub-flows in their inputs."""
-    for step in _steps(flow):
-        yield step
-        inner = inner_flow(step)
-        if inner is not None:
-            yield from steps_within(inner.flow)
 
 
 def _steps(flow: Any) -> list[Mapping[str, Any]]:
