@@ -263,6 +263,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "stepflow runs diff 01a2b3c4 01a2d5e6",
         "stepflow runs diff 01a2b3c4 01a2d5e6 -o json",
     ),
+    "runs save": (
+        "stepflow runs save 01a2b3c4 hello.yaml --as greets --dry-run",
+        "stepflow runs save 01a2b3c4 hello.yaml --as greets",
+    ),
     "runs rerun": (
         "stepflow runs rerun 01a2b3c4 --input name.json",
         "stepflow runs rerun 01a2b3c4 --input name.json --dry-run",
