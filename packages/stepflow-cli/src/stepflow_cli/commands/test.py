@@ -89,6 +89,21 @@ __all__ = ["command"]
     metavar="FILE",
     help="Take the outcomes of steps from this file instead of executing them.",
 )
+@option_in(
+    "--coverage",
+    is_flag=True,
+    section="Output",
+    help="Show which steps and branches of the flows no case reaches; with -o, print a record for each of them. Each "
+    "case is then a run of its own.",
+)
+@option_in(
+    "--fail-under",
+    "least",
+    type=click.FloatRange(0, 100),
+    section="Output",
+    metavar="PERCENT",
+    help="Fail if the cases reach fewer of the steps and branches; implies --coverage.",
+)
 @option_in("--junit", type=FILE, section="Files", metavar="FILE", help="Write a JUnit XML report.")
 @server_options(default="embedded", reads_project=True)
 @rounds_option
@@ -114,6 +129,7 @@ def command(
     """
     from ..flow_tests.choice import Choice, chosen_cases
     from ..flow_tests.clients import open_clients
+    from ..flow_tests.coverage import judge_coverage
 
     if update and how["repeat"] > 1:
         raise usage("--update and --repeat cannot be combined")
@@ -124,6 +140,7 @@ def command(
     if watch and (update or how["record"]):
         raise usage(f"--watch and {'--update' if update else '--record'} exclude each other")
     named = paths or project_flows("give at least one flow file or folder, as PATH")
+    how["coverage"] = how["coverage"] or how["least"] is not None
     choice = Choice(how["patterns"], how["tags"], how["expression"], how["touched"], how["last_failed"])
     settings = _settings(how, times=junit is not None or output.format not in (None, "github"))
 
@@ -135,6 +152,8 @@ def command(
         if how["record"]:
             _record(how["record"], done)
         _judge(done, _update(done) if update else set())
+        if how["least"] is not None:
+            judge_coverage(done, how["least"])
 
     with open_clients(server) as clients:
         if watch:
@@ -159,7 +178,7 @@ def _run(
 
     started = time.monotonic()
     done: list[FileResults] = []
-    _print(_kept(run_files(plan, clients, settings), done), output, diff)
+    _print(_kept(run_files(plan, clients, settings), done), done, output, diff, settings)
     seconds = time.monotonic() - started
     for each in done:
         keep_failed(each)
@@ -205,6 +224,7 @@ def _settings(how: dict[str, Any], *, times: bool) -> Settings:
         replay=Recording.load(how["replay"]) if how["replay"] else None,
         record=record if how["record"] else None,
         times=times,
+        coverage=how["coverage"],
     )
 
 
@@ -214,15 +234,22 @@ def _kept(results: Iterable[FileResults], done: list[FileResults]) -> Iterator[F
         yield each
 
 
-def _print(results: Iterable[FileResults], output: Output, diff: bool) -> None:
-    """Print each file's results as soon as they are available."""
-    from ..flow_tests.report import CASES, case_records, file_lines, github_lines
+def _print(
+    results: Iterable[FileResults], done: Sequence[FileResults], output: Output, diff: bool, settings: Settings
+) -> None:
+    """Print each file's results as soon as they are available, then what they cover."""
+    from ..flow_tests.coverage import PARTS, coverage_lines, coverage_notices, part_records
+    from ..flow_tests.report import CASES, case_records, file_lines, github_lines, github_notice
 
     if output.format == "github":
         output.write_all((line + "\n" for each in results for line in github_lines(each)), flush=True)
+        output.write_all((github_notice(each) + "\n" for each in coverage_notices(done)), flush=True)
     elif output.format is None and not output.fields:
         lines = (line for each in results for line in file_lines(each, diff=diff))
         output.write_all((line + "\n" for line in lines), flush=True)
+        output.write_all((line + "\n" for line in coverage_lines(done)), flush=True)
+    elif settings.coverage:
+        output.records((record for each in results for record in part_records(each)), PARTS, flush=True)
     else:
         output.records((record for each in results for record in case_records(each)), CASES, flush=True)
 

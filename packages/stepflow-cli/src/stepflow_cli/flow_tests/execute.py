@@ -16,7 +16,7 @@ from .choice import FileCases
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
-    from stepflow_client.testing import CaseResult, Recording
+    from stepflow_client.testing import CaseResult, FlowCoverage, FlowPart, Recording
 
     from .clients import TestClients
 
@@ -35,6 +35,8 @@ class Settings:
     """Returns whether a step's outcomes are recorded."""
     times: bool = False
     """Whether each case of a batch gets a duration of its own."""
+    coverage: bool = False
+    """Whether to collect which parts of the flows the cases reach."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class FileResults:
     results: Sequence[CaseResult]
     """Empty if the file was not run because an earlier case failed."""
     seconds: float = 0.0
+    parts: Sequence[FlowPart] = ()
+    """The parts of the flow, with the cases that reach them, if they were collected."""
 
 
 def run_files(plan: Sequence[FileCases], clients: TestClients, settings: Settings) -> Iterator[FileResults]:
@@ -57,16 +61,17 @@ def run_files(plan: Sequence[FileCases], clients: TestClients, settings: Setting
 
         def run(file: FileCases) -> FileResults:
             nonlocal done
+            coverage = _coverage_of(file) if settings.coverage else None
             if settings.fail_fast and failed.is_set():
-                return FileResults(file, [])
+                return FileResults(file, [], parts=coverage.parts if coverage else ())
             started = time.monotonic()
-            results = _run_file(file, clients, settings)
+            results = _run_file(file, clients, settings, coverage)
             if any(each.is_failed for each in results):
                 failed.set()
             with lock:
                 done += len(results)
                 spinner.update(f"{done} of {cases} test cases done")
-            return FileResults(file, results, time.monotonic() - started)
+            return FileResults(file, results, time.monotonic() - started, coverage.parts if coverage else ())
 
         pool = ThreadPoolExecutor(settings.jobs, thread_name_prefix="stepflow-test")
         try:
@@ -76,7 +81,15 @@ def run_files(plan: Sequence[FileCases], clients: TestClients, settings: Setting
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _run_file(file: FileCases, clients: TestClients, settings: Settings) -> list[CaseResult]:
+def _coverage_of(file: FileCases) -> FlowCoverage:
+    from stepflow_client.testing import FlowCoverage
+
+    return FlowCoverage(file.tests.flow)
+
+
+def _run_file(
+    file: FileCases, clients: TestClients, settings: Settings, coverage: FlowCoverage | None
+) -> list[CaseResult]:
     from stepflow_client import StepflowClientError
     from stepflow_client.testing import CaseResult, run_cases
 
@@ -97,6 +110,7 @@ def _run_file(file: FileCases, clients: TestClients, settings: Settings) -> list
         replay=settings.replay,
         record=settings.record,
         include_times=settings.times,
+        coverage=coverage,
         timeout=settings.timeout,
     )
 

@@ -125,6 +125,12 @@ def github_lines(done: FileResults) -> list[str]:
     return lines
 
 
+def github_notice(part: Mapping[str, Any]) -> str:
+    """Return the GitHub annotation of a part that no case reaches."""
+    place = f"file={_property(part['file'])},line={part['line'] or 1}"
+    return f"::notice {place}::no test case reaches {_escaped(part['part'])}"
+
+
 def _escaped(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 

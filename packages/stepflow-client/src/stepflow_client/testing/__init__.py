@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..flows.cases import FlowCase, FlowTests, collect_tests, read_tests
+    from ..flows.coverage import FlowCoverage, FlowPart
     from ..flows.edit.expected import expectation_of, update_expected
     from ..flows.matching import Difference, compare
     from ..flows.pins import Delayed, Fails, pin_overrides, pinned_flow
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _HOMES = {
     **dict.fromkeys(("FlowCase", "FlowTests", "collect_tests", "read_tests"), "..flows.cases"),
     **dict.fromkeys(("select_cases", "touching"), "..flows.selection"),
+    **dict.fromkeys(("FlowCoverage", "FlowPart"), "..flows.coverage"),
     **dict.fromkeys(("Difference", "compare"), "..flows.matching"),
     **dict.fromkeys(("Delayed", "Fails", "pin_overrides", "pinned_flow"), "..flows.pins"),
     **dict.fromkeys(("expectation_of", "update_expected"), "..flows.edit.expected"),
@@ -48,6 +50,8 @@ __all__ = [
     "Fails",
     "FakeServer",
     "FlowCase",
+    "FlowCoverage",
+    "FlowPart",
     "FlowTests",
     "InTurn",
     "Recording",
