@@ -55,27 +55,29 @@ def run_files(plan: Sequence[FileCases], clients: TestClients, settings: Setting
     """Run the files' cases and yield their results in the order of the files, each as soon as possible."""
     cases = sum(len(file.cases) for file in plan) * settings.repeat
     failed = threading.Event()
-    done = 0
-    lock = threading.Lock()
+    ended: dict[int, int] = {}
     with waiting(f"running {cases} test cases") as spinner:
 
-        def run(file: FileCases) -> FileResults:
-            nonlocal done
+        def run(place: int) -> FileResults:
+            file = plan[place]
             coverage = _coverage_of(file) if settings.coverage else None
             if settings.fail_fast and failed.is_set():
                 return FileResults(file, [], parts=coverage.parts if coverage else ())
+
+            def told(count: int) -> None:
+                ended[place] = count
+                spinner.update(f"{sum(list(ended.values()))} of {cases} test cases done")
+
             started = time.monotonic()
-            results = _run_file(file, clients, settings, coverage)
+            results = _run_file(file, clients, settings, coverage, told if spinner.is_shown else None)
             if any(each.is_failed for each in results):
                 failed.set()
-            with lock:
-                done += len(results)
-                spinner.update(f"{done} of {cases} test cases done")
+            told(len(results))
             return FileResults(file, results, time.monotonic() - started, coverage.parts if coverage else ())
 
         pool = ThreadPoolExecutor(settings.jobs, thread_name_prefix="stepflow-test")
         try:
-            yield from pool.map(run, plan)
+            yield from pool.map(run, range(len(plan)))
         finally:
             # After Ctrl-C the runs are not awaited: their server stops, which ends the threads.
             pool.shutdown(wait=False, cancel_futures=True)
@@ -88,7 +90,11 @@ def _coverage_of(file: FileCases) -> FlowCoverage:
 
 
 def _run_file(
-    file: FileCases, clients: TestClients, settings: Settings, coverage: FlowCoverage | None
+    file: FileCases,
+    clients: TestClients,
+    settings: Settings,
+    coverage: FlowCoverage | None,
+    on_progress: Callable[[int], object] | None,
 ) -> list[CaseResult]:
     from stepflow_client import StepflowClientError
     from stepflow_client.testing import CaseResult, run_cases
@@ -111,6 +117,7 @@ def _run_file(
         record=settings.record,
         include_times=settings.times,
         coverage=coverage,
+        on_progress=on_progress,
         timeout=settings.timeout,
     )
 

@@ -72,6 +72,7 @@ def run_cases(
     record: Callable[[str], bool] | None = None,
     include_times: bool = False,
     coverage: FlowCoverage | None = None,
+    on_progress: Callable[[int], object] | None = None,
     timeout: float | None = None,
 ) -> list[CaseResult]:
     """Run cases of a flow and return their results, in their order, attempt by attempt.
@@ -91,6 +92,8 @@ def run_cases(
             takes two more requests. Default False.
         coverage: Collects which parts of the flow the cases reach. Each case is then a run of its own. None, the
             default, collects nothing.
+        on_progress: Is called with the number of runs of cases that have ended, whenever it changes. None, the default:
+            progress is not followed, which saves a request for each batch.
         timeout: Seconds that the cases may take, all together in a batch. None, the default, sets no limit.
     """
     from .._sync.client import SyncStepflowClient
@@ -107,7 +110,9 @@ def run_cases(
         check_instance(coverage, "coverage", FlowCoverage)
     every = [(case, attempt) for attempt in range(1, repeat + 1) for case in cases]
     wanted = [each for each in every if not each[0].fault]
-    done = iter(_run_wanted(client, tests, wanted, replay, _Reading(record, include_times, coverage), timeout))
+    check_function(on_progress, "on_progress")
+    reading = _Reading(record, include_times, coverage, on_progress)
+    done = iter(_run_wanted(client, tests, wanted, replay, reading, timeout))
     return [
         CaseResult(case, "error", message=case.fault, attempt=attempt) if case.fault else next(done)
         for case, attempt in every
@@ -123,6 +128,12 @@ class _Reading(NamedTuple):
     record: Callable[[str], bool] | None = None
     times: bool = False
     coverage: FlowCoverage | None = None
+    on_progress: Callable[[int], object] | None = None
+
+    def told(self, count: int) -> None:
+        """Report how many runs of cases have ended."""
+        if self.on_progress is not None:
+            self.on_progress(count)
 
 
 def _run_wanted(
@@ -139,11 +150,16 @@ def _run_wanted(
         recorded = {case.index for case, _ in wanted if replay.steps(tests.path, case.name)}
     alone = {case.index for case, _ in wanted if case.mocks or case.index in recorded or reading.coverage is not None}
     together = [each for each in wanted if each[0].index not in alone]
-    done = iter(_run_batch(client, tests, together, reading, timeout))
-    return [
-        _run_alone(client, tests, each, replay, reading, timeout) if each[0].index in alone else next(done)
-        for each in wanted
-    ]
+    batch = _run_batch(client, tests, together, reading, timeout)
+    done, results, ended = iter(batch), list[CaseResult](), len(batch)
+    for each in wanted:
+        if each[0].index in alone:
+            results.append(_run_alone(client, tests, each, replay, reading, timeout))
+            ended += 1
+            reading.told(ended)
+        else:
+            results.append(next(done))
+    return results
 
 
 def _run_batch(
@@ -161,6 +177,9 @@ def _run_batch(
         # A case may say what a flow does with a wrong input.
         run_id = client.submit(tests.flow, inputs, timeout=timeout, check_input=False)
         left = None if timeout is None else max(0.001, started + timeout - time.monotonic())
+        if reading.on_progress is not None:
+            client.wait_run(run_id, timeout=left, progress=lambda now: reading.told(now.done))
+            left = None
         results = client.get_results(run_id, timeout=left)
         seconds = time.monotonic() - started
         steps = _read_steps(client, run_id, reading, len(wanted), seconds)
