@@ -48,6 +48,7 @@ def test_a_value_that_is_as_expected(expected: Any, actual: Any) -> None:
         ({"$regex": "^b"}, "abc", ['$: expected {"$regex": "^b"}, got "abc"']),
         ({"$contains": "x"}, 5, ['$: expected {"$contains": "x"}, got 5']),
         ({"$equals": {"a": 1}}, {"a": 1, "b": 2}, ['$: expected {"$equals": {"a": 1}}, got {"a": 1, "b": 2}']),
+        ({}, {"a": 1}, ['$: expected an object without keys ({$type: object} expects any), got {"a": 1}']),
         ({"$any": True, "other": 1}, {"other": 1}, ["$.$any: expected true, got nothing"]),
     ],
 )
@@ -61,6 +62,9 @@ def test_where_a_value_differs(expected: Any, actual: Any, told: list[str]) -> N
         ({"$any": False}, "$any takes true"),
         ({"$range": [1]}, "$range takes"),
         ({"$range": ["a", 2]}, "$range takes"),
+        ({"$range": [None, None]}, "$range takes"),
+        ({"$regex": ""}, "$regex takes a text"),
+        ({"$contains": ""}, "$contains takes what"),
         ({"$regex": "("}, "$regex takes a regular expression"),
         ({"$type": "int"}, "$type takes one of"),
         ({"a": [{"$contains": {"$type": 1}}]}, "$.a[0]"),
