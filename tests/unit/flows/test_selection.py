@@ -65,7 +65,7 @@ output:
 
 def with_cases(*cases: tuple[Any, tuple[str, ...]]) -> FlowTests:
     found = tuple(
-        FlowCase(str(index), index, given, None, mocks=dict.fromkeys(mocked, {"outcome": "success", "result": 1}))
+        FlowCase(str(index), index, given, None, mocks={each: {"outcome": "success", "result": 1} for each in mocked})
         for index, (given, mocked) in enumerate(cases)
     )
     return FlowTests(Path("flow.yaml"), yaml.safe_load(FLOW), found)

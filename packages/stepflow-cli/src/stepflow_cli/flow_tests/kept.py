@@ -84,6 +84,7 @@ def kept_item(
     """
     from stepflow_client import InvalidArgumentError, NotFoundError
     from stepflow_client.drawing.report_data import masked, masked_arguments
+    from stepflow_client.flows.account import accounts_of
     from stepflow_client.testing.outcomes import flow_result
 
     if not 0 <= index < len(items):
@@ -95,11 +96,10 @@ def kept_item(
     if given.inputs is None or len(given.inputs) != len(items):
         hint = "runs that were started on this machine are in the history, if it is on"
         raise InvalidArgumentError("the input of the run is not known, so it cannot become a test case", hint=hint)
-    outcomes = {
-        each.step_id: flow_result(each.output, each.error)
-        for each in shown
-        if each.status.value == "completed" or each.error is not None
-    }
+    account = accounts_of(run, [item], shown, flow, given)[item.index]
+    # Others did not run, because a step that they read failed.
+    ended = {each.step_id for each in account.steps if each.state in ("completed", "failed")}
+    outcomes = {each.step_id: flow_result(each.output, each.error) for each in shown if each.step_id in ended}
     return KeptItem(run, index, len(items), flow, given, given.inputs[index], item.result, outcomes)
 
 

@@ -78,6 +78,8 @@ def command(
     Input, variables and overrides come from the history, where the run was started on this machine; servers before 0.12
     tell input and overrides themselves. Known values of secret variables are ***.
     """
+    if name is not None and not name.strip():
+        raise usage("--as needs a name")
     if flow is not None:
         find_missing(flow)
     with connect(server) as target:
