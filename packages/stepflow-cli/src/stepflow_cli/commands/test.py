@@ -145,7 +145,7 @@ def command(
     settings = _settings(how, times=junit is not None or output.format not in (None, "github"))
 
     def once(clients: TestClients) -> None:
-        plan = chosen_cases(named, choice)
+        plan = chosen_cases(named, choice, with_untested=settings.coverage)
         if settings.replay is not None:
             _tell_unrecorded(plan, settings)
         done = _run(plan, clients, settings, output, diff=diff, junit=junit)

@@ -76,12 +76,13 @@ class Choice:
         return select_cases(cases, self.patterns, self.tags, expression=self.expression)
 
 
-def chosen_cases(paths: Sequence[str], choice: Choice) -> list[FileCases]:
+def chosen_cases(paths: Sequence[str], choice: Choice, *, with_untested: bool = False) -> list[FileCases]:
     """Return the files with selected cases, each with these cases.
 
     Args:
         paths: Flow files, and folders to search for them.
         choice: The conditions for cases.
+        with_untested: Whether to return the flows without any cases as well. Default False.
 
     A file that cannot be read is returned with a single case, whatever is selected; its fault is the reason.
 
@@ -99,10 +100,11 @@ def chosen_cases(paths: Sequence[str], choice: Choice) -> list[FileCases]:
     if any(tests.cases for tests in whole):
         choice.check(whole)
     plan = [FileCases(tests, tests.cases if tests.is_broken else choice.of(tests)) for tests in found]
+    untested = [each for each in plan if not each.tests.cases]
     plan = [each for each in plan if each.cases]
     if not plan:
         raise usage("no test case meets all these conditions")
-    return _failed_last(plan) if choice.last_failed else plan
+    return (_failed_last(plan) if choice.last_failed else plan) + (untested if with_untested else [])
 
 
 def _failed_last(plan: list[FileCases]) -> list[FileCases]:

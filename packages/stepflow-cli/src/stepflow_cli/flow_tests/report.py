@@ -58,7 +58,7 @@ def file_lines(done: FileResults, *, diff: bool) -> list[str]:
     from stepflow_client.testing import failure_text
 
     if not done.results:
-        return [f"{done.file.name}: not run"]
+        return [f"{done.file.name}: not run"] if done.file.cases else []
     counts = _counted(Counter(each.verdict for each in done.results))
     text = [f"{done.file.name}: {counts} ({done.seconds:.2f} s)"]
     for each in done.results:
@@ -147,6 +147,8 @@ def write_junit(path: str, done: Sequence[FileResults], seconds: float) -> None:
     """
     root = ElementTree.Element("testsuites", name="stepflow test", time=f"{seconds:.3f}")
     for file in done:
+        if not file.file.cases:
+            continue
         records = case_records(file)
         verdicts = Counter(each["verdict"] for each in records)
         skipped = len(file.file.cases) if not records else 0
