@@ -54,7 +54,7 @@ def test_the_rest_stays_as_it_is(value: Any) -> None:
 
 
 def test_what_the_run_was_given_is_no_noise() -> None:
-    given = ({"order": OTHER.lower(), "since": TIME}, {"steps": []})
+    given: tuple[Any, ...] = ({"order": OTHER.lower(), "since": TIME}, {"steps": []})
     assert level({"order": OTHER, "text": f"{OTHER} since {TIME}"}, given, AT) == {
         "order": OTHER,
         "text": f"{OTHER} since {TIME}",

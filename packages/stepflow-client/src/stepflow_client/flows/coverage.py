@@ -27,6 +27,7 @@ __all__ = ["Execution", "FlowCoverage", "FlowPart", "PartState"]
 PartState = Literal["reached", "mocked", "not_reached", "unknown"]
 """`mocked`: the step was never executed, but a mock stood for it. `unknown`: the server does not tell."""
 _DEFAULT = "default of onError"
+_KEYS_OF_CHOICES = ("$if", "$coalesce", "then", "else")
 
 
 @dataclass(frozen=True)
@@ -200,8 +201,8 @@ def _choices_in(expression: Any) -> dict[Path, Mapping[str, Any]]:
     found: dict[Path, Mapping[str, Any]] = {}
     for each in references(expression):
         for end, part in enumerate(each.at):
-            choice = part_at(expression, each.at[:end]) if part in ("$if", "$coalesce", "then", "else") else None
-            if keyword_of(choice) in ("$if", "$coalesce"):
+            choice = part_at(expression, each.at[:end]) if part in _KEYS_OF_CHOICES else None
+            if isinstance(choice, Mapping) and keyword_of(choice) in ("$if", "$coalesce"):
                 found.setdefault(each.at[:end], choice)
     return found
 

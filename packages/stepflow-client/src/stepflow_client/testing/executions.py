@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NotFoundError, UnsupportedByServerError
@@ -45,10 +44,16 @@ class Executions:
                 continue
             result, steps = run.result, self._steps(run.result.run_id)
             used |= {(*run.within, step.step_id) for step in steps or ()}
-            known = {"mocked": run.mocked, "failing": run.failing}
-            done = Execution(run.within, run.input, result.status, result.error, steps or (), **known)
-            if steps is None:
-                done = replace(done, has_steps=False)
+            done = Execution(
+                run.within,
+                run.input,
+                result.status,
+                result.error,
+                steps or (),
+                run.mocked,
+                run.failing,
+                has_steps=steps is not None,
+            )
             yield done
             if not with_created:
                 continue
