@@ -12,10 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from .._data.arguments import check_instance, check_text
 from .._data.expressions import Path, keyword_of, references, write_path
+from ..errors import InvalidArgumentError
 from .account import account_of
 from .causes import ItemCauses, ItemRecord
 from .evaluation import BROKEN, Failure, NotKnownError, RecordedEvaluation, part_at
+from .file import FlowSource, load_flow
 from .graph import FlowSteps, inner_flow, steps_by_id
 
 if TYPE_CHECKING:
@@ -96,16 +99,24 @@ class FlowCoverage:
     """Collects which parts of a flow are reached.
 
     Args:
-        flow: The flow.
+        flow: The flow: a path, a mapping or an object.
     """
 
-    def __init__(self, flow: Mapping[str, Any]) -> None:
-        """List the parts."""
+    def __init__(self, flow: FlowSource) -> None:
+        """List the parts.
+
+        Raises:
+            FlowFileError: If the file cannot be read.
+            InvalidArgumentError: If it is no flow.
+        """
         self._flows: dict[tuple[str, ...], Mapping[str, Any]] = {}
         self._seen: dict[tuple[tuple[str, ...], str], _Seen] = {}
         self._choices: dict[int, _Choice] = {}
-        # Without the anchors of YAML, each expression is an object of its own.
-        self._add_flow(json.loads(json.dumps(flow)), (), ())
+        try:
+            # Without the anchors of YAML, each expression is an object of its own.
+            self._add_flow(json.loads(json.dumps(load_flow(flow))), (), ())
+        except RecursionError:
+            raise InvalidArgumentError("the flow is nested too deeply") from None
 
     @property
     def parts(self) -> list[FlowPart]:
@@ -119,6 +130,8 @@ class FlowCoverage:
             case: The name of the case.
             execution: The execution of the flow, or of a flow in its steps.
         """
+        check_text(case, "case")
+        check_instance(execution, "execution", Execution)
         flow, within = self._flows[execution.within], execution.within
         if not execution.has_steps:
             for (steps, branch), seen in self._seen.items():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from .._data.arguments import check_instances, check_text, check_texts
+from .._data.arguments import check_instance, check_instances, check_text, check_texts
 from ..errors import InvalidArgumentError
 from .cases import FlowCase, FlowTests
 from .graph import steps_within
@@ -108,14 +108,15 @@ class _Expression:
         return InvalidArgumentError(f"the expression {self._text!r} lacks something {at}", hint=hint)
 
 
-def touching(tests: FlowTests, names: Iterable[str]) -> list[FlowCase]:
+def touching(tests: FlowTests, names: Sequence[str]) -> list[FlowCase]:
     """Return the cases whose run may execute one of the named steps or components, or that mock one of them.
 
     Args:
         tests: The flow and its cases.
         names: Ids of steps and paths of components, of the flow and of the flows in its steps.
     """
-    wanted = {*names}
+    check_instance(tests, "tests", FlowTests)
+    wanted = {*check_texts(names, "names")}
     return [
         case
         for case in tests.cases

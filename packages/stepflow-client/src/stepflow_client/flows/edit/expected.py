@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from ..._data.arguments import check_instance, check_mapping, check_text, wrong
+from ..._data.values import check_json
 from ...errors import FlowFileError
 from ...types import FlowResult
 from ..cases import code_matches, error_data
@@ -26,7 +27,7 @@ def expectation_of(
     result: FlowResult,
     before: Mapping[str, Any] | None = None,
     *,
-    given: Iterable[Any] = (),
+    given: Sequence[Any] = (),
     at: datetime | None = None,
 ) -> dict[str, Any]:
     """Return an expected output that matches a result, as close as possible to the previous one.
@@ -43,6 +44,11 @@ def expectation_of(
     """
     before = {} if before is None else check_mapping(before, "before")
     check_instance(result, "result", FlowResult)
+    if not isinstance(given, (list, tuple)):
+        raise wrong("given", "a list of JSON values", given)
+    given = [check_json(each, "given") for each in given]
+    if at is not None:
+        check_instance(at, "at", datetime)
     new = _Leveled(tuple(given), at)
     is_like = before.get("outcome") == ("success" if result.is_success else "failed")
     if result.is_success:
