@@ -238,16 +238,16 @@ def _print(
     results: Iterable[FileResults], done: Sequence[FileResults], output: Output, diff: bool, settings: Settings
 ) -> None:
     """Print each file's results as soon as they are available, then what they cover."""
-    from ..flow_tests.coverage import PARTS, coverage_lines, coverage_notices, part_records
+    from ..flow_tests.coverage import PARTS, coverage_text, part_records, parts_not_reached
     from ..flow_tests.report import CASES, case_records, file_lines, github_lines, github_notice
 
     if output.format == "github":
         output.write_all((line + "\n" for each in results for line in github_lines(each)), flush=True)
-        output.write_all((github_notice(each) + "\n" for each in coverage_notices(done)), flush=True)
+        output.write_all((github_notice(each) + "\n" for each in parts_not_reached(done)), flush=True)
     elif output.format is None and not output.fields:
         lines = (line for each in results for line in file_lines(each, diff=diff))
         output.write_all((line + "\n" for line in lines), flush=True)
-        output.write_all((line + "\n" for line in coverage_lines(done)), flush=True)
+        output.write_all((line + "\n" for line in coverage_text(done)), flush=True)
     elif settings.coverage:
         output.records((record for each in results for record in part_records(each)), PARTS, flush=True)
     else:
