@@ -132,3 +132,15 @@ def test_an_update_writes_matchers_for_what_differs_from_run_to_run(stepflow: St
     # All of it is the same in each run: the ids are in the flow and in the input, and the blob's depends on the input.
     assert "$regex" not in file.read_text()
     assert stepflow("test", "noise.yaml").code == 0
+
+
+def test_an_update_says_which_cases_expect_a_failure_now(stepflow: Stepflow, flow: Path) -> None:
+    flow.write_text(FLOW.replace("{$input: $.q}", "{$input: $.none}"))
+    done = stepflow("test", "asked.yaml", "--update")
+    assert done.code == 0
+    told = "free (which now expects a failure), wrong (which now expects a failure)\n"
+    assert f"updated asked.yaml: {told}" in done.stderr
+    assert stepflow("test", "asked.yaml").code == 0
+    # It was a failure before.
+    flow.write_text(flow.read_text().replace("Input path $.none", "Another path"))
+    assert "updated asked.yaml: free, wrong\n" in stepflow("test", "asked.yaml", "--update").stderr

@@ -21,6 +21,8 @@ from ..params.parsing import FILE, Command
 from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
+    from stepflow_client.testing import CaseResult
+
     from ..flow_tests.choice import FileCases
     from ..flow_tests.clients import TestClients
     from ..flow_tests.execute import FileResults, Settings
@@ -181,7 +183,7 @@ def _run(
     _print(_kept(run_files(plan, clients, settings), done), done, output, diff, settings)
     seconds = time.monotonic() - started
     for each in done:
-        keep_failed(each)
+        keep_failed(each.file.tests, each.results)
     if junit is not None:
         write_junit(junit, done, seconds)
     if output.format in (None, "table", "github"):
@@ -294,8 +296,16 @@ def _update(done: Iterable[FileResults]) -> set[tuple[str, str]]:
         names = update_file(each)
         updated |= {(each.file.name, name) for name in names}
         if names:
-            note(f"updated {each.file.name}: {', '.join(names)}")
+            # Otherwise a server that is down would be accepted unseen.
+            failing = {done.case.name for done in each.results if _expects_failure_now(done)}
+            told = (f"{name} (which now expects a failure)" if name in failing else name for name in names)
+            note(f"updated {each.file.name}: {', '.join(told)}")
     return updated
+
+
+def _expects_failure_now(done: CaseResult) -> bool:
+    before = done.case.expected or {"outcome": "success"}
+    return done.result is not None and not done.result.is_success and before["outcome"] == "success"
 
 
 def _judge(done: list[FileResults], updated: Set[tuple[str, str]]) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .execute import FileResults
+    from stepflow_client.testing import CaseResult, FlowTests
 
 
 def failed_cases(flow: Path) -> set[str]:
@@ -26,16 +26,14 @@ def failed_cases(flow: Path) -> set[str]:
     return set()
 
 
-def keep_failed(done: FileResults) -> None:
-    """Keep which cases of a file have failed. Those that were not run stay what they were."""
-    flow = done.file.tests.path
-    ran = {each.case.name for each in done.results}
-    failed = {each.case.name for each in done.results if each.is_failed}
-    known = {case.name for case in done.file.tests.cases}
-    before = failed_cases(flow)
-    after = failed | ((before & known) - ran)
+def keep_failed(tests: FlowTests, results: Sequence[CaseResult]) -> None:
+    """Keep which cases of a flow file have failed. Those that were not run stay what they were."""
+    ran = {each.case.name for each in results}
+    failed = {each.case.name for each in results if each.is_failed}
+    before = failed_cases(tests.path)
+    after = failed | ((before & {case.name for case in tests.cases}) - ran)
     if after != before:
-        _keep(flow, after)
+        _keep(tests.path, after)
 
 
 def _keep(flow: Path, failed: Iterable[str]) -> None:
