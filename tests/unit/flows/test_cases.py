@@ -24,8 +24,8 @@ def fault(tmp_path: Path, case: str) -> str:
     ("case", "told"),
     [
         ("ouput: {outcome: success, result: 1}", "did you mean 'output'?"),
-        ("expected: {outcome: success, result: 1}", "no key 'expected'"),
-        ("skip: true", "no key 'skip'"),
+        ("expected: {outcome: success, result: 1}", "no key 'expected': servers drop it in silence; write output: {"),
+        ("skip: true", "no key 'skip': servers drop it in silence; stepflow test -k 'not NAME' leaves a case out"),
         ("timeout: 5", "no key 'timeout'"),
         ("output: {outcome: success, result: 1, error: {code: TIMEOUT}}", "an expected success has no 'error'"),
         ("output: {outcome: failed, error: {code: TIMEOUT}, result: 1}", "an expected failed has no 'result'"),

@@ -55,6 +55,18 @@ _EARLIER = {
     "retry": "write onError: {action: retry, maxRetries: 3}",
 }
 
+_EXPECTS = "write output: {outcome: success, result: ...}"
+_EARLIER_IN_CASES = {
+    "skip": "stepflow test -k 'not NAME' leaves a case out",
+    "timeout": "stepflow test --timeout limits the cases of a file",
+    "expect": _EXPECTS,
+    "expected": _EXPECTS,
+    "expectedoutput": _EXPECTS,
+    "result": _EXPECTS,
+    "error": "write output: {outcome: failed, error: {code: ..., message: ...}}",
+    "mock": "write mocks: {STEP: {outcome: success, result: ...}}",
+}
+
 
 def _plain(key: str) -> str:
     return key.replace("_", "").replace("-", "").lower()
@@ -282,7 +294,7 @@ def _unknown(node: Node, key: str, what: str, known: dict[str, str], found: Find
     if key in ("schema", "$schema") and what == "a flow":
         return
     same = next((each for each in known if _plain(each) == _plain(key)), None)
-    earlier = _EARLIER.get(_plain(key))
+    earlier = (_EARLIER_IN_CASES if known is _CASE else _EARLIER).get(_plain(key))
     hint = f"write {same!r}" if same else earlier or near(key, known, f"{what} has")
     # Without a value, nothing is lost.
     is_lost = node.items[key].value not in (None, {}, [])
