@@ -99,6 +99,7 @@ def command(
 
 def _kept(target: Target, run_id: str, index: int | None, *, with_steps: bool) -> KeptItem:
     from stepflow_client import NotFoundError, UnsupportedByServerError
+    from stepflow_client._rules.releases import has_step_outputs
 
     from ...flow_tests.kept import kept_item
 
@@ -111,7 +112,9 @@ def _kept(target: Target, run_id: str, index: int | None, *, with_steps: bool) -
         flow: dict[str, Any] = client.get_run_flow(run_id).flow
     except (NotFoundError, UnsupportedByServerError):
         flow = {}
-    steps = client.get_run_steps(run_id, item_index=index or 0).steps if with_steps else []
+    steps = []
+    if with_steps and has_step_outputs(client.server_info(), len(items)):
+        steps = client.get_run_steps(run_id, item_index=index or 0).steps
     return kept_item(run, items, flow, client.get_run_arguments(run_id), index or 0, steps)
 
 
@@ -138,7 +141,7 @@ def _steps(kept: KeptItem, mocked: Sequence[str]) -> list[str]:
             raise usage(f"the flow of the run has no step {step_id}", nearest(step_id, ids))
         if step_id not in known and (step_id != "*" or not known):
             what = "steps" if step_id == "*" else f"step {step_id}"
-            hint = "it did not run, or the server does not tell: 0.10 and 0.11 do not return outputs of steps"
+            hint = "it did not run, or the server does not tell: from 0.9 to 0.11, only 0.9 does, and not of batches"
             raise usage(f"the run has no outcome of {what} to mock", hint)
     return [each for each in known if each in mocked or "*" in mocked]
 
