@@ -133,14 +133,7 @@ def command(
     from ..flow_tests.clients import open_clients
     from ..flow_tests.coverage import judge_coverage
 
-    if update and how["repeat"] > 1:
-        raise usage("--update and --repeat cannot be combined")
-    if how["record"] and how["replay"]:
-        raise usage("--record and --replay cannot be combined")
-    if how["record_steps"] and not how["record"]:
-        raise usage("--record-step needs --record")
-    if watch and (update or how["record"]):
-        raise usage(f"--watch and {'--update' if update else '--record'} exclude each other")
+    _check(how, update=update, watch=watch)
     named = paths or project_flows("give at least one flow file or folder, as PATH")
     how["coverage"] = how["coverage"] or how["least"] is not None
     choice = Choice(how["patterns"], how["tags"], how["expression"], how["touched"], how["last_failed"])
@@ -162,6 +155,18 @@ def command(
             _watch(once, clients, named)
         else:
             once(clients)
+
+
+def _check(how: dict[str, Any], *, update: bool, watch: bool) -> None:
+    """Raise if options cannot be combined."""
+    if update and how["repeat"] > 1:
+        raise usage("--update and --repeat cannot be combined")
+    if how["record"] and how["replay"]:
+        raise usage("--record and --replay cannot be combined")
+    if how["record_steps"] and not how["record"]:
+        raise usage("--record-step needs --record")
+    if watch and (update or how["record"]):
+        raise usage(f"--watch and {'--update' if update else '--record'} exclude each other")
 
 
 def _run(
