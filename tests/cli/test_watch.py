@@ -265,3 +265,25 @@ def test_on_a_terminal(stepflow: Stepflow, terminal: Callable[..., Terminal]) ->
     shown.interrupt()
     assert shown.end() == 0
     assert b'\x1b[32m+"ho"' in shown.raw
+
+
+def test_cases_that_failed_are_watched_until_they_pass(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+    flow = stepflow.folder / "said.yaml"
+    case = "    - {name: %s, input: 1, output: {outcome: success, result: %s}}\n"
+    both = _FLOW + "test:\n  cases:\n" + case % ("fine", "hi") + case % ("wrong", "hello")
+    flow.write_text(both)
+    watched = watching("test", "said.yaml", "--last-failed", "-k", "fine or wrong")
+    first = watched.round()
+    assert "all are run" in first
+    assert "1 passed, 1 failed" in first
+    flow.write_text(both.replace("result: hello", "result: bye"))
+    assert "said.yaml: 1 failed" in watched.round()
+    # A round in which nothing can be chosen does not end the watch.
+    flow.write_text(both.replace("name: wrong", "name: other").replace("name: fine", "name: next"))
+    assert "no test case matches -k 'fine or wrong'" in watched.round()
+    flow.write_text(both.replace("result: hello", "result: hi"))
+    assert "said.yaml: 1 passed" in watched.round()
+    flow.write_text(both.replace("result: hello", "result: 'hi'"))
+    last = watched.round()
+    assert "all are run" in last
+    assert "said.yaml: 2 passed" in last

@@ -102,5 +102,7 @@ def test_a_project_with_flow_tests(wheels: Path, tmp_path: Path) -> None:
         'the output was {"answer": "recorded", "sku": "milk"}',
     ]
     assert "Traceback" not in whole.stdout
-    chosen = call("--stepflow", "order.yaml", "-k", "quick")
+    chosen = call("--stepflow", "--stepflow-coverage", "order.yaml", "-k", "quick")
     assert chosen.returncode == 0, chosen.stdout
+    covered = chosen.stdout[chosen.stdout.index("order.yaml: ") :].splitlines()[:2]
+    assert covered == ["order.yaml: 1 of 1 step reached (100 %)", "  only mocked: step model at order.yaml:3"]

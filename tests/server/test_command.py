@@ -160,3 +160,20 @@ def test_what_a_component_quotes_of_secret_variables_is_hidden(command: Stepflow
         assert "***" in said
         assert "s3cr3t-of-letters" not in said
         assert "48151623" not in said
+
+
+def test_a_run_is_kept_as_a_case_with_its_steps_where_the_server_tells_them(command: Stepflow, release: str) -> None:
+    flow = command.folder / "asks.yaml"
+    flow.write_text(
+        "name: asks\nsteps:\n- {id: a, component: /builtin/create_messages, input: {user_prompt: {$input: $.q}}}\n"
+        "output: {$step: a}\n"
+    )
+    assert command("run", "asks.yaml", "--input-json", '{"q": "why"}').code == 0
+    assert command("runs", "save", "@last", "--as", "executed").code == 0
+    mocked = command("runs", "save", "@last", "--as", "mocked", "--mock", "a")
+    is_told = has(release, "step_outputs") or not has(release, "blobs")
+    assert mocked.code == (0 if is_told else 2), mocked
+    tested = command("test", "asks.yaml", "--coverage")
+    assert tested.code == 0, tested
+    assert f"asks.yaml: {2 if is_told else 1} passed" in tested.stdout
+    assert "asks.yaml: 1 of 1 step reached (100 %)" in tested.stdout

@@ -279,7 +279,7 @@ async def test_an_edited_test_case_changes_neither_keys_nor_cached_results(
 
 def test_an_expected_error_is_compared_in_the_parts_it_gives(twin: SyncStepflowClient, tmp_path: Path) -> None:
     errors: list[dict[str, Any]] = [
-        {},
+        {"message": {"$any": True}},
         {"code": "EXPRESSION_FAILURE"},
         {"message": {"$contains": "$.x"}},
         {"message": "another"},
@@ -297,3 +297,25 @@ def test_an_expected_error_is_compared_in_the_parts_it_gives(twin: SyncStepflowC
         {"message": done[3].result.error.message if done[3].result and done[3].result.error else None},
         {"code": "EXPRESSION_FAILURE"},
     ]
+
+
+def test_the_data_of_an_error_is_compared_where_the_server_sends_it(
+    twin: SyncStepflowClient, release: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "flow.json"
+    flow = {"steps": [{"id": "a", "component": "/python/fail", "input": {"message": "boom"}}], "output": {"$step": "a"}}
+    cases = [
+        {
+            "name": message,
+            "input": 1,
+            "output": {"outcome": "failed", "error": {"data": {"message": {"$regex": message}}}},
+        }
+        for message in (".", "another")
+    ]
+    path.write_text(json.dumps({**flow, "test": {"cases": cases}}))
+    tests = read_tests(path)
+    done = run_cases(twin, tests, tests.cases)
+    if has(release, "step_outputs"):
+        assert [each.differences[0].actual for each in done] == ["nothing: the server sends no data"] * 2
+    else:
+        assert [each.verdict for each in done] == ["passed", "failed"]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._data.arguments import wrong
 from ..errors import InvalidResponseError, UnsupportedByServerError
+
+if TYPE_CHECKING:
+    from ..types import ServerInfo
 
 _COMMITS = {"37c721f": "0.12.0", "dd82fa7": "0.13.0"}
 """Releases by commit: servers from 0.12 on report their commit, not their release."""
@@ -130,6 +133,6 @@ def require(server: Server, capability: str, what: str) -> None:
         )
 
 
-def has_step_outputs(server: Server, items: int = 1) -> bool:
+def has_step_outputs(server: Server | ServerInfo, items: int = 1) -> bool:
     """Return whether the server returns the outputs of the steps of a run: 0.12 and newer do, 0.9 of one item."""
     return server.capabilities["step_outputs"] or (server.dialect == "0.9" and items == 1)

@@ -5,6 +5,7 @@ pytest loads this module in every project that has the package installed, so it 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from .._sync.client import SyncStepflowClient
     from ..flows.cases import FlowCase, FlowTests
+    from ..flows.coverage import FlowCoverage
     from ..runtime import StepflowRuntime
     from .cases import CaseResult
     from .fake import FakeServer
@@ -36,6 +38,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--stepflow-config", metavar="FILE", help="configuration of the embedded server, for all flows and fixtures"
     )
     group.addoption("--stepflow-replay", metavar="FILE", help="take the outcomes of steps from a recording")
+    group.addoption(
+        "--stepflow-coverage",
+        action="store_true",
+        help="show which steps and branches of flows no case reaches",
+    )
     parser.addini("stepflow_config", "configuration of the embedded server, relative to the root folder")
     parser.addini("stepflow_replay", "recording that the test cases of flow files replay, relative to the root folder")
 
@@ -54,6 +61,7 @@ def _setting(config: pytest.Config, name: str) -> Path | None:
 
 _SERVERS = pytest.StashKey["Servers"]()
 _SAID = pytest.StashKey[dict[str, None]]()
+_COVERED = pytest.StashKey[dict[Path, "FlowCoverage"]]()
 
 
 def _servers(config: pytest.Config) -> Servers:
@@ -71,9 +79,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print which configurations were used because a project names them."""
+    """Print which configurations were used because a project names them, and what the test cases cover."""
     for said in config.stash.get(_SAID, {}):
         terminalreporter.write_line(f"stepflow: {said}")
+    covered = config.stash.get(_COVERED, {})
+    if covered:
+        from .coverage_text import coverage_lines
+
+        terminalreporter.section("coverage of flows")
+        for path, coverage in covered.items():
+            named = Path(os.path.relpath(path, config.invocation_params.dir))
+            for line in coverage_lines(named, coverage.parts):
+                terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
@@ -159,7 +176,14 @@ class FlowFile(pytest.File):
             said = f"the embedded server's configuration is {config.label}, as {config.project} says"
             self.config.stash.setdefault(_SAID, {})[said] = None
         client = _servers(self.config).get(config).sync_client
-        return run_cases(client, self.tests, cases, replay=self._replay())
+        return run_cases(client, self.tests, cases, replay=self._replay(), coverage=self._coverage())
+
+    def _coverage(self) -> FlowCoverage | None:
+        from ..flows.coverage import FlowCoverage
+
+        if not self.config.getoption("--stepflow-coverage"):
+            return None
+        return self.config.stash.setdefault(_COVERED, {}).setdefault(self.path, FlowCoverage(self.tests.flow))
 
     def _replay(self) -> Recording | None:
         from .recordings import Recording
