@@ -72,8 +72,8 @@ def _parsed(expression: str) -> Any:
 def _known(client: SyncStepflowClient, run_id: str, index: int) -> ItemCauses:
     """Return what is known of an item, for the evaluation of expressions."""
     from stepflow_client import NotFoundError, UnsupportedByServerError
-    from stepflow_client.flows.account import flow_with
     from stepflow_client.flows.causes import NOT_KNOWN, ItemCauses, ItemRecord
+    from stepflow_client.flows.evaluation import flow_with
 
     if not client.server_info().capabilities["step_outputs"]:
         raise UnsupportedByServerError("servers before 0.12 do not report the outputs of steps")
