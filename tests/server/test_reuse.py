@@ -171,7 +171,7 @@ def test_the_flow_of_a_step() -> None:
         "steps": [{"id": "a", "component": COUNT, "input": {"x": {"$step": "b"}}, "onError": {"action": "retry"}}],
     }
     assert flow_of_step(flow, "a") == {
-        "name": "f",
+        "name": "f/a",
         "steps": [{"id": "a", "component": COUNT, "input": {"$input": "$"}, "onError": {"action": "retry"}}],
         "output": {"$step": "a"},
     }

@@ -16,7 +16,7 @@ from ..completion.candidates import (
 from ..errors import usage
 from ..inputs.flow import project_flows
 from ..inputs.values import Form, Given, Values
-from ..runs.job import Caching, JobOptions, Retry
+from ..runs.job import Caching, JobOptions, Retry, Reuse
 from .batch import inputs_option, retry_options, stream_options
 from .filters import label_option, labels_of, seconds_option
 from .options import Decorator, Function, option_in, together
@@ -147,6 +147,7 @@ def job_options(function: Function) -> Function:
             help="Create the run once the server has the components that the flow needs; wait up to 60 s for workers.",
             **flow,
         ),
+        together("reuse", Reuse, *_reuse_options()),
         value_options,
         option_in(
             "--no-check",
@@ -172,6 +173,38 @@ def job_options(function: Function) -> Function:
         history_options,
         own=JobOptions._fields,
     )(function)
+
+
+def _reuse_options() -> list[Decorator]:
+    where: dict[str, Any] = {"section": "Reuse"}
+    return [
+        option_in(
+            "--reuse",
+            "run",
+            metavar="RUN",
+            help="Execute only what has changed since this run; the other steps return their earlier output. RUN is an "
+            "id or its beginning, or @last, @2 and so on, counted among the runs of this flow. Input, variables and "
+            "overrides that are not given are those of RUN.",
+            **where,
+        ),
+        option_in(
+            "--from",
+            "from_step",
+            metavar="STEP",
+            shell_complete=complete_steps,
+            help="Execute this step and all that depend on it, also if they have not changed. [default: --reuse @last]",
+            **where,
+        ),
+        option_in(
+            "--step",
+            "only_step",
+            metavar="STEP",
+            shell_complete=complete_steps,
+            help="Execute this step alone and print its output. The outputs that it reads are those of the run of "
+            "--reuse, by default @last. If an input is given, it is that of the step, and no run is needed.",
+            **where,
+        ),
+    ]
 
 
 rounds_option = option_in(

@@ -13,12 +13,13 @@ from uuid import uuid4
 from .._base.not_given import NOT_GIVEN
 from .._codec import requests, run_states
 from .._codec.variables import flow_variables
+from .._data.secrets import is_hidden
 from .._rules.deadline import deadline_of, deadline_scope
 from .._rules.releases import has_step_outputs
 from .._shared.gather import async_together
 from .._shared.recorder import Recorder
 from .._shared.rerun_plan import EarlierRun, RerunRequest, WantedRun, kept_of_item, outdated_steps, wanted_run
-from ..errors import ConflictError, InvalidArgumentError, UnsupportedByServerError
+from ..errors import ConflictError, InvalidArgumentError, NotFoundError, UnsupportedByServerError
 from ..flows import rerun as rules
 from ..flows.additions import Origin, tagged
 from ..flows.evaluation import flow_with
@@ -128,7 +129,14 @@ class Rerunner:
     async def _planned(self, asked: RerunRequest, *, variables_from_env: bool) -> _Planned:
         rules.check_items(asked.items)
         new = None if asked.flow is None else await self._flows.content(asked.flow)
-        earlier = await self._earlier(requests.check_run_id(asked.run_id), new)
+        run_id = requests.check_run_id(asked.run_id)
+        try:
+            earlier = await self._earlier(run_id, new)
+        except NotFoundError:
+            recorded_one = self._recorded(run_id, new) if asked.is_whole else None
+            if recorded_one is None:
+                raise
+            earlier = recorded_one
         wanted = wanted_run(asked, earlier, earlier.flow if new is None else new)
         flow, recorded = wanted.effective, earlier.recorded
         old = flow_with(earlier.flow, recorded.overrides)
@@ -141,7 +149,7 @@ class Rerunner:
             run_id=earlier.run_id,
             flow=wanted.flow,
             items=items,
-            total=len(earlier.results),
+            total=earlier.total,
             unknown=rules.unknown_of(flow, items, asked.variables, asked.overrides, recorded),
             recorded=rules.taken_from(recorded, flow, items, wanted.given, has_input=asked.input is not NOT_GIVEN),
             outdated=outdated_steps(old, earlier, wanted, items),
@@ -156,17 +164,27 @@ class Rerunner:
         results = await self._get_results(run_id, wait=False)
         entries = cache(self._recorder.recorded)
         recorded = rules.recorded_of(entries(run_id), flow.flow if new is None else new)
-        return EarlierRun(
-            run_id, flow.flow, flow.origin, results, recorded, partial(rules.executed_in, entries, run_id)
-        )
+        source = partial(rules.executed_in, entries, run_id)
+        return EarlierRun(run_id, flow.flow, flow.origin, len(results), results, recorded, source)
+
+    def _recorded(self, run_id: str, new: Mapping[str, Any] | None) -> EarlierRun | None:
+        """Return a run that the server does not have, from the history; None if the history lacks outputs of it."""
+        entries = cache(self._recorder.recorded)
+        entry, outputs = entries(run_id), self._recorder.kept_outputs(run_id)
+        if entry is None or outputs is None or entry.flow is None or (new is None and is_hidden(entry.flow)):
+            return None
+        recorded = rules.recorded_of(entry, entry.flow if new is None else new)
+        source = partial(rules.executed_in, entries, run_id)
+        return EarlierRun(run_id, entry.flow, None, len(outputs), (), recorded, source, outputs)
 
     async def _items(
         self, asked: RerunRequest, earlier: EarlierRun, wanted: WantedRun, changed: set[str]
     ) -> list[RerunItem]:
         """Return the items to run again, each with what is kept of it; `changed` has the steps that have changed."""
-        chosen = rules.chosen_items(asked.items, len(earlier.results), earlier.run_id)
+        chosen = rules.chosen_items(asked.items, earlier.total, earlier.run_id)
         indexes = [index for index in chosen if not (asked.failed and earlier.results[index].is_success)]
-        readable = has_step_outputs(await self._connection.server(), len(earlier.results))
+        is_known = earlier.outputs is not None
+        readable = is_known or has_step_outputs(await self._connection.server(), earlier.total)
         if not readable and asked.needs_outputs:
             raise UnsupportedByServerError(
                 "this server does not give back the outputs of the run's steps",
@@ -174,10 +192,10 @@ class Rerunner:
                 hint="0.12 and newer do, and 0.9 for one item; failed items can be run again as a whole: failed alone",
             )
         keeps = asked.keeps and readable and bool(indexes)
-        steps = await self._steps_of_items(earlier.run_id, indexes) if keeps else {}
+        steps = await self._steps_of_items(earlier.run_id, indexes) if keeps and not is_known else {}
         names = list(steps_by_id(wanted.flow)) if asked.only_step is None else [asked.only_step]
         kept = {
-            index: kept_of_item(asked, earlier, wanted, changed, index, steps[index]) if keeps else {}
+            index: kept_of_item(asked, earlier, wanted, changed, index, steps.get(index, ())) if keeps else {}
             for index in indexes
         }
         return [RerunItem(index, kept[index], [step for step in names if step not in kept[index]]) for index in indexes]

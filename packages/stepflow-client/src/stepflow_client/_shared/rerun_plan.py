@@ -56,6 +56,11 @@ class RerunRequest:
             raise InvalidArgumentError(f"only_step executes one step alone: it excludes {others[0]}")
 
     @property
+    def is_whole(self) -> bool:
+        """Whether all items are run again, so that no result of the earlier run is one of the rerun."""
+        return not self.failed and self.items is None
+
+    @property
     def needs_outputs(self) -> bool:
         """Whether the rerun is impossible without the outputs of the earlier steps."""
         return bool(self.from_step is not None or self.only_missing or self.only_changed or self.only_step is not None)
@@ -74,10 +79,15 @@ class EarlierRun(NamedTuple):
     """Its flow, as its author wrote it."""
     origin: Origin | None
     """What it kept of a run before it, if it is a rerun."""
+    total: int
+    """Number of its items."""
     results: Sequence[FlowResult]
+    """Their results; none if the server does not have the run."""
     recorded: rules.Recorded
     source: Callable[[int, str], tuple[HistoryEntry, int] | None]
     """Returns the recorded run that executed a step of an item, and the index of the item in that run."""
+    outputs: Sequence[Mapping[str, Any]] | None = None
+    """The outputs of the steps of each item, if they are known from the history."""
 
 
 class WantedRun(NamedTuple):
@@ -131,7 +141,7 @@ def _inputs(earlier: EarlierRun, given: Any) -> dict[int, Any] | None:
     Raises:
         InvalidArgumentError: If the input is not a list of one input per item.
     """
-    total = len(earlier.results)
+    total = earlier.total
     if given is NOT_GIVEN and earlier.recorded.has_input:
         given = earlier.recorded.input
     if given is NOT_GIVEN:
@@ -159,7 +169,9 @@ def kept_of_item(
     Raises:
         InvalidArgumentError: If one step is to run alone, and the output of a step that it reads is unknown.
     """
-    pinned = {} if earlier.origin is None else earlier.origin.kept
+    pinned: Mapping[str, Any] = {} if earlier.origin is None else earlier.origin.kept
+    if earlier.outputs is not None:
+        pinned = earlier.outputs[index]
     if asked.only_step is not None:
         return rules.inputs_of_step(wanted.effective, asked.only_step, steps, pinned, earlier.run_id)
     again = set() if asked.from_step is None else {asked.from_step}

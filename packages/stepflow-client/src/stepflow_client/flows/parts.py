@@ -59,7 +59,8 @@ def flow_until(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tup
 def flow_of_step(flow: str | PathLike[str] | Mapping[str, Any], step: str) -> dict[str, Any]:
     """Return a flow that executes one step alone, with the flow's input as the input of the step.
 
-    Its output is the output of the step. What the input of the step is in the given flow is not evaluated.
+    Its output is the output of the step. What the input of the step is in the given flow is not evaluated. Its name
+    tells its runs from those of the given flow.
 
     Example:
         ```python
@@ -78,5 +79,6 @@ def flow_of_step(flow: str | PathLike[str] | Mapping[str, Any], step: str) -> di
     check_step(content, step)
     alone = {**steps_by_id(content)[step], "input": {"$input": "$"}}
     # The flow's schemas describe other inputs and outputs.
-    kept = {key: content[key] for key in ("name", "description", "version", "metadata") if key in content}
-    return {**kept, "steps": [alone], "output": {"$step": step}}
+    kept = {key: content[key] for key in ("description", "version", "metadata") if key in content}
+    named = {"name": f"{content['name']}/{step}"} if isinstance(content.get("name"), str) else {}
+    return {**named, **kept, "steps": [alone], "output": {"$step": step}}
