@@ -115,8 +115,17 @@ def _runs_of(target: Target, job: Job) -> Iterator[HistoryEntry]:
     here = same_server(target.client.url)
     for entry in found:
         is_kept = target.runtime is not None and target.history.kept_outputs(entry.run_id) is not None
-        if (entry.server in here or is_kept) and not entry.has_more_runs:
+        if (entry.server in here or is_kept) and _fits(entry, job):
             yield entry
+
+
+def _fits(entry: HistoryEntry, job: Job) -> bool:
+    """Return whether a run has as many items as a job, as far as that is recorded."""
+    if entry.has_more_runs or "input" in entry.omitted:
+        return not entry.has_more_runs
+    # A single input that is a list is recorded inside of a list.
+    total = len(entry.input) if isinstance(entry.input, list) else 1
+    return total == (1 if job.batch is None else len(job.batch))
 
 
 def _is_named(entry: HistoryEntry, name: str) -> bool:
