@@ -13,6 +13,7 @@ from ..completion.candidates import (
     complete_steps,
     complete_variables,
 )
+from ..context import current_session
 from ..errors import usage
 from ..inputs.flow import project_flows
 from ..inputs.values import Form, Given, Values
@@ -39,9 +40,10 @@ def flow_argument(function: Function) -> Function:
     """Add `FLOW` and `--flow FILE`; the command gets `flow`: a file name (`-` is standard input) or a flow id."""
 
     def build(flow: str | None, flow_option: str | None) -> str:
-        if (flow is None) == (flow_option is None):
+        current = None if flow or flow_option else current_session().flow
+        if current is None and (flow is None) == (flow_option is None):
             raise usage("give one flow, as FLOW or with --flow")
-        return flow or flow_option or ""
+        return flow or flow_option or current or ""
 
     decorate = together(
         "flow",
@@ -67,7 +69,8 @@ def flows_argument(*, of_project: bool) -> Decorator:
     """
 
     def build(flows: tuple[str, ...], flow_option: tuple[str, ...]) -> list[str]:
-        named = list(dict.fromkeys([*flows, *flow_option]))
+        current = current_session().flow
+        named = list(dict.fromkeys([*flows, *flow_option])) or ([] if current is None else [current])
         missing = "give at least one flow file, as FLOW or with --flow"
         if not named and not of_project:
             raise usage(missing)
