@@ -20,6 +20,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         """stepflow run hello.yaml --input-json '{"name": "W"}'""",
         """echo '{"name": "W"}' | stepflow run hello.yaml""",
         "stepflow run hello.yaml --inputs names.jsonl",
+        """stepflow run hello.yaml --input-json '{"name": "W"}' --reuse @last""",
     ),
     "submit": (
         "stepflow submit hello.yaml --input name.json",
