@@ -168,6 +168,7 @@ def test_a_batch_takes_item_by_item(three: Stepflow, server: str) -> None:
         ("--step", "c", "--reuse", "@last", "--input-json", "1"),
         ("--step", "c", "--input-json", "1", "--set", "c.input.x=2"),
         ("--step", "d", "--input-json", "1"),
+        ("--reuse", "nonsense"),
     ],
 )
 def test_what_cannot_be_combined_is_said_in_one_sentence(options: tuple[str, ...], three: Stepflow) -> None:

@@ -22,6 +22,7 @@ from .batch import inputs_option, retry_options, stream_options
 from .filters import label_option, labels_of, seconds_option
 from .options import Decorator, Function, option_in, together
 from .parsing import FILE, Choice, given_order
+from .runs import run_id_option
 
 __all__ = [
     "cache_options",
@@ -181,14 +182,13 @@ def job_options(function: Function) -> Function:
 def _reuse_options() -> list[Decorator]:
     where: dict[str, Any] = {"section": "Reuse"}
     return [
-        option_in(
+        run_id_option(
             "--reuse",
             "run",
-            metavar="RUN",
+            section="Reuse",
             help="Execute only what has changed since this run; the other steps return their earlier output. RUN is an "
             "id or its beginning, or @last, @2 and so on, counted among the runs of this flow. Input, variables and "
             "overrides that are not given are those of RUN.",
-            **where,
         ),
         option_in(
             "--from",

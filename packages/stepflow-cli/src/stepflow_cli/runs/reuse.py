@@ -77,9 +77,9 @@ def with_earlier_run(target: Target, job: Job) -> Job:
         about = job.about if reuse.only_step is None else _unfiled(job)
         return job._replace(reuse=reuse._replace(run=run_id), about=about)
     if text == "@last" and reuse.only_step is None:
+        note("there is no earlier run of the flow: all of it is executed")
         if not job.has_input:
             Values(reads_stdin=False).read_input(job.flow)
-        note("there is no earlier run of the flow: all of it is executed")
         return job._replace(reuse=Reuse())
     raise Problem(
         f"the history has no run {text} of this flow" + ("" if target.runtime else f" on {target.client.url}"),
