@@ -85,6 +85,12 @@ OTHERS = {
     "list-components": {"list-components": 0, "list-components --url http://127.0.0.1:9": 4},
     "runs list": {"runs list": 0, "runs list --url http://127.0.0.1:9": 4},
     "runs diff": {"runs diff SUCCESS SUCCESS": 0, "runs diff SUCCESS FAILED": 1, f"runs diff SUCCESS {UNKNOWN}": 1},
+    "runs save": {
+        # Runs of this test are not in the history, which has the inputs; test_runs_save.py has others.
+        "runs save SUCCESS clean.yaml": 2,
+        f"runs save {UNKNOWN} clean.yaml": 1,
+        "runs save RUNNING clean.yaml": 2,
+    },
     "runs cancel": {
         "runs cancel RUNNING --yes": 0,
         "runs cancel RUNNING SUCCESS --yes": 1,

@@ -183,6 +183,7 @@ def offline_commands(run_id: str, failed: str, hostile: str) -> Iterator[list[st
     yield ["codegen", hostile, "--output", "-"]
     for each in (run_id, failed):
         yield ["runs", "report", each, "--output", "-"]
+        yield ["runs", "save", each, hostile, "--dry-run"]
 
 
 def commands(run_id: str, failed: str, flow_id: str, blob: str, flow: str) -> Iterator[list[str]]:

@@ -85,6 +85,35 @@ def test_a_name_stands_once() -> None:
         add_case(after, CASE, "flow.yaml")
 
 
+NEW = {**CASE, "input": [5], "output": {"outcome": "success", "result": "other\ntext\n"}}
+KEPT = [
+    "cases",
+    "at the end without line end",
+    "brackets",
+    "brackets on lines",
+    "json",
+    "json on lines",
+    "dash on a line of its own",
+]
+
+
+@pytest.mark.parametrize("text", [FILES[name] for name in KEPT], ids=KEPT)
+@pytest.mark.parametrize("mocks", [{}, {"mocks": {"a": {"outcome": "success", "result": [1]}}}], ids=["", "mocks"])
+def test_a_case_is_replaced(text: str, mocks: dict[str, Any]) -> None:
+    once = add_case(text.encode(), {**CASE, **mocks, "tags": ["mine"]}, "flow.yaml")
+    both = add_case(once, {**CASE, "name": "next"}, "flow.yaml")
+    for new in (NEW, {**NEW, "mocks": {"a": {"outcome": "success", "result": 2}}}):
+        after = yaml.safe_load(add_case(both, new, "flow.yaml", replace=True))
+        before = yaml.safe_load(both)
+        index = [each["name"] for each in before["test"]["cases"]].index("kept")
+        before["test"]["cases"][index] = {**new, "tags": ["mine"]}
+        assert after == before
+        # Without a case of this name, it is added.
+        assert add_case(text.encode(), new, "f.yaml", replace=True) == add_case(text.encode(), new, "f.yaml")
+    comments = [line for line in both.decode().splitlines() if "#" in line]
+    assert [line for line in comments if line not in add_case(both, NEW, "f.yaml", replace=True).decode()] == []
+
+
 def result(**more: Any) -> FlowResult:
     return FlowResult.model_validate({"run_id": "r", "status": "completed", "output": None, "error": None, **more})
 
@@ -101,3 +130,21 @@ def test_the_expectation_is_the_output_or_the_error() -> None:
     assert failed["output"]["error"]["message"] == "no such page"
     with pytest.raises(InvalidArgumentError, match="cancelled"):
         case_of("a", None, result(status="cancelled"))
+    for code in ("lost", "lost_before_start"):
+        with pytest.raises(InvalidArgumentError, match="lost"):
+            case_of("a", None, result(status="failed", error={"message": "gone", "code": code}))
+
+
+def test_what_differs_from_run_to_run_is_expected_as_a_matcher() -> None:
+    order, other = "0199d3a0-0000-7000-8000-00000000abcd", "1199d3a0-0000-7000-8000-00000000abcd"
+    output = {"order": order, "id": other, "in flow": other.replace("1199", "2199"), "run_id": other}
+    flow = {"output": output["in flow"], "test": {"cases": [{"name": other}]}}
+    mocks = {"a": {"outcome": "success", "result": 1}}
+    case = case_of("a", {"order": order}, result(output=output), flow=flow, mocks=mocks)
+    assert case["mocks"] == mocks
+    assert case["output"]["result"] == {
+        "order": order,
+        "id": {"$regex": "^[0-9a-fA-F-]{36}$"},
+        "in flow": output["in flow"],
+        "run_id": "00000000-0000-0000-0000-000000000000",
+    }

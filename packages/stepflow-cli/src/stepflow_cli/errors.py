@@ -42,13 +42,26 @@ _ELSEWHERE = {
 }
 """Options of other releases of the `stepflow` command, and what to use instead."""
 _JUNIT = "--junit FILE writes a JUnit report, besides what is printed"
+_TWEAKS = "they are called overrides: --set STEP.input.KEY=VALUE changes one value, --overrides-json several"
+_TAGS = "runs have labels: --label NAME=VALUE"
 _ELSEWHERE_BY_COMMAND = {
     ("events", "--since"): "--after CURSOR gives what came after an event; 'stepflow runs list' has --since TIME",
     ("test", "--max-concurrent"): _ELSEWHERE["--max-concurrency"],
     ("test", "--parallel"): _ELSEWHERE["--max-concurrency"],
-    ("test", "--output"): _JUNIT,
-    ("test", "-O"): _JUNIT,
-    ("test", "--format junit"): _JUNIT,
+    **dict.fromkeys(
+        (
+            *(("test", option) for option in ("--output", "-O", "--format junit", "--report", "--xml")),
+            *(("test", option) for option in ("--junitxml", "--junit-xml", "--junit-report", "--output-file")),
+        ),
+        _JUNIT,
+    ),
+    ("test", "--tags"): "--tag NAME chooses the cases with a tag; repeat it for several",
+    ("test", "--tweaks"): "test cases have no overrides; the mocks of a case give outcomes of steps",
+    ("test", "--filter"): "-k TEXT chooses cases by a part of their name, --case GLOB by all of it",
+    ("test", "--cov"): "--coverage shows which steps and branches no case reaches",
+    ("test", "--cov-fail-under"): "--fail-under PERCENT is its name here",
+    **{(command, "--tweaks"): _TWEAKS for command in ("run", "submit", "rerun")},
+    **{(command, "--tags"): _TAGS for command in ("run", "submit", "rerun")},
     ("run", "--parallel"): "--max-concurrency N limits how many steps run at once",
     ("submit", "--parallel"): "--max-concurrency N limits how many steps run at once",
     ("visualize", "--config"): "no server is asked: the plugin of a step is told by its component's path",

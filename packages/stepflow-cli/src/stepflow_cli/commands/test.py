@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,8 +21,9 @@ from ..params.parsing import FILE, Command
 from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
+    from ..flow_tests.choice import FileCases
     from ..flow_tests.clients import TestClients
-    from ..flow_tests.execute import FileCases, FileResults, Settings
+    from ..flow_tests.execute import FileResults, Settings
 
 __all__ = ["command"]
 
@@ -31,8 +32,31 @@ __all__ = ["command"]
 @click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=complete_flow_files)
 @option_in("--case", "patterns", multiple=True, section="Cases", metavar="GLOB", help="Cases by name; repeatable.")
 @option_in("--tag", "tags", multiple=True, section="Cases", metavar="TAG", help="Cases with this tag; repeatable.")
+@option_in(
+    "-k",
+    "expression",
+    section="Cases",
+    metavar="TEXT",
+    help="Cases with this text in their name or in a tag; with and, or, not and parentheses: 'tea and not slow'.",
+)
+@option_in(
+    "--touching",
+    "touched",
+    multiple=True,
+    section="Cases",
+    metavar="NAME",
+    help="Cases that may execute this step, or a step with this component, such as /shop/price; repeatable.",
+)
+@option_in(
+    "--last-failed",
+    "--lf",
+    "last_failed",
+    is_flag=True,
+    section="Cases",
+    help="Cases that failed when they were last run; all if there are none.",
+)
 @option_in("--repeat", type=click.IntRange(1), default=1, section="Cases", metavar="N", help="Run each case N times.")
-@option_in("--fail-fast", is_flag=True, section="Cases", help="Start no further file after a failed case.")
+@option_in("-x", "--fail-fast", is_flag=True, section="Cases", help="Start no further file after a failed case.")
 @option_in(
     "--jobs",
     type=click.IntRange(1),
@@ -65,6 +89,21 @@ __all__ = ["command"]
     metavar="FILE",
     help="Take the outcomes of steps from this file instead of executing them.",
 )
+@option_in(
+    "--coverage",
+    is_flag=True,
+    section="Output",
+    help="Show which steps and branches of the flows no case reaches; with -o, print a record for each of them. Each "
+    "case is then a run of its own.",
+)
+@option_in(
+    "--fail-under",
+    "least",
+    type=click.FloatRange(0, 100),
+    section="Output",
+    metavar="PERCENT",
+    help="Fail if the cases reach fewer of the steps and branches; implies --coverage.",
+)
 @option_in("--junit", type=FILE, section="Files", metavar="FILE", help="Write a JUnit XML report.")
 @server_options(default="embedded", reads_project=True)
 @rounds_option
@@ -72,8 +111,6 @@ __all__ = ["command"]
 @formatted_output(github="github")
 def command(
     paths: tuple[str, ...],
-    patterns: tuple[str, ...],
-    tags: tuple[str, ...],
     update: bool,
     junit: str | None,
     diff: bool,
@@ -90,8 +127,9 @@ def command(
     Outputs are compared with the expected ones. A failed case makes the exit code 1. A case that expects no output is
     reported, and does not fail.
     """
+    from ..flow_tests.choice import Choice, chosen_cases
     from ..flow_tests.clients import open_clients
-    from ..flow_tests.execute import chosen_cases
+    from ..flow_tests.coverage import judge_coverage
 
     if update and how["repeat"] > 1:
         raise usage("--update and --repeat cannot be combined")
@@ -102,16 +140,20 @@ def command(
     if watch and (update or how["record"]):
         raise usage(f"--watch and {'--update' if update else '--record'} exclude each other")
     named = paths or project_flows("give at least one flow file or folder, as PATH")
+    how["coverage"] = how["coverage"] or how["least"] is not None
+    choice = Choice(how["patterns"], how["tags"], how["expression"], how["touched"], how["last_failed"])
     settings = _settings(how, times=junit is not None or output.format not in (None, "github"))
 
     def once(clients: TestClients) -> None:
-        plan = chosen_cases(named, patterns, tags)
+        plan = chosen_cases(named, choice, with_untested=settings.coverage)
         if settings.replay is not None:
             _tell_unrecorded(plan, settings)
         done = _run(plan, clients, settings, output, diff=diff, junit=junit)
         if how["record"]:
             _record(how["record"], done)
-        _judge(done, _update(done) if update else 0)
+        _judge(done, _update(done) if update else set())
+        if how["least"] is not None:
+            judge_coverage(done, how["least"])
 
     with open_clients(server) as clients:
         if watch:
@@ -131,12 +173,15 @@ def _run(
 ) -> list[FileResults]:
     """Run the cases, and print their results, and a summary for people."""
     from ..flow_tests.execute import run_files
+    from ..flow_tests.last_failed import keep_failed
     from ..flow_tests.report import summary, write_junit
 
     started = time.monotonic()
     done: list[FileResults] = []
-    _print(_kept(run_files(plan, clients, settings), done), output, diff)
+    _print(_kept(run_files(plan, clients, settings), done), done, output, diff, settings)
     seconds = time.monotonic() - started
+    for each in done:
+        keep_failed(each)
     if junit is not None:
         write_junit(junit, done, seconds)
     if output.format in (None, "table", "github"):
@@ -179,6 +224,7 @@ def _settings(how: dict[str, Any], *, times: bool) -> Settings:
         replay=Recording.load(how["replay"]) if how["replay"] else None,
         record=record if how["record"] else None,
         times=times,
+        coverage=how["coverage"],
     )
 
 
@@ -188,15 +234,22 @@ def _kept(results: Iterable[FileResults], done: list[FileResults]) -> Iterator[F
         yield each
 
 
-def _print(results: Iterable[FileResults], output: Output, diff: bool) -> None:
-    """Print each file's results as soon as they are available."""
-    from ..flow_tests.report import CASES, case_records, file_lines, github_lines
+def _print(
+    results: Iterable[FileResults], done: Sequence[FileResults], output: Output, diff: bool, settings: Settings
+) -> None:
+    """Print each file's results as soon as they are available, then what they cover."""
+    from ..flow_tests.coverage import PARTS, coverage_lines, coverage_notices, part_records
+    from ..flow_tests.report import CASES, case_records, file_lines, github_lines, github_notice
 
     if output.format == "github":
         output.write_all((line + "\n" for each in results for line in github_lines(each)), flush=True)
+        output.write_all((github_notice(each) + "\n" for each in coverage_notices(done)), flush=True)
     elif output.format is None and not output.fields:
         lines = (line for each in results for line in file_lines(each, diff=diff))
         output.write_all((line + "\n" for line in lines), flush=True)
+        output.write_all((line + "\n" for line in coverage_lines(done)), flush=True)
+    elif settings.coverage:
+        output.records((record for each in results for record in part_records(each)), PARTS, flush=True)
     else:
         output.records((record for each in results for record in case_records(each)), CASES, flush=True)
 
@@ -232,22 +285,23 @@ def _record(path: str, done: Iterable[FileResults]) -> None:
     note(f"recorded {count} outcomes of steps in {path}")
 
 
-def _update(done: Iterable[FileResults]) -> int:
+def _update(done: Iterable[FileResults]) -> set[tuple[str, str]]:
+    """Write actual outputs into the files. Return which cases were updated, by file and name."""
     from ..flow_tests.execute import update_file
 
-    count = 0
+    updated: set[tuple[str, str]] = set()
     for each in done:
         names = update_file(each)
-        count += len(names)
+        updated |= {(each.file.name, name) for name in names}
         if names:
             note(f"updated {each.file.name}: {', '.join(names)}")
-    return count
+    return updated
 
 
-def _judge(done: list[FileResults], updated: int) -> None:
+def _judge(done: list[FileResults], updated: Set[tuple[str, str]]) -> None:
     """Raise if a case failed, unless its expectation was updated."""
-    every = [each for file in done for each in file.results]
-    failed = [each for each in every if each.verdict == "error" or (each.is_failed and not updated)]
+    every = [(file.file.name, each) for file in done for each in file.results]
+    failed = [each for name, each in every if each.is_failed and (name, each.case.name) not in updated]
     if not failed:
         return
     hint = None if updated else "--diff shows what differs, --update accepts the actual outputs"

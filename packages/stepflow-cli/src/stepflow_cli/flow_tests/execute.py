@@ -1,85 +1,24 @@
-"""Which test cases are run, running them, and updating what they expect."""
+"""Running test cases, and updating what they expect."""
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..errors import nearest, usage
+from ..errors import usage
 from ..inputs.files import read_bytes, writing
 from ..output.messages import waiting
+from .choice import FileCases
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
-    from stepflow_client.testing import CaseResult, FlowCase, FlowTests, Recording
+    from stepflow_client.testing import CaseResult, FlowCoverage, FlowPart, Recording
 
     from .clients import TestClients
-
-
-@dataclass(frozen=True)
-class FileCases:
-    """A flow file with those of its cases that are to be run."""
-
-    tests: FlowTests
-    cases: Sequence[FlowCase]
-
-    @property
-    def name(self) -> str:
-        """The file's name in messages."""
-        return str(self.tests.path)
-
-
-def chosen_cases(paths: Sequence[str], patterns: Sequence[str], tags: Sequence[str]) -> list[FileCases]:
-    """Return the files with selected cases, each with these cases.
-
-    Args:
-        paths: Flow files, and folders to search for them.
-        patterns: Globs for the names of cases; each must match at least one case.
-        tags: Tags, one of which a case must have; each must be used by some case.
-
-    A file that cannot be read is returned with a single case, whatever is selected; its fault is the reason.
-
-    Raises:
-        Problem: If a path does not exist, or there is nothing to run.
-    """
-    from stepflow_client.testing import select_cases
-
-    files = [tests for path in paths for tests in _tests_in(path)]
-    found = list({str(tests.path.resolve()): tests for tests in files}.values())
-    every = [case for tests in found for case in tests.cases if not tests.is_broken]
-    if not every and any(tests.is_broken for tests in found):
-        return [FileCases(tests, tests.cases) for tests in found if tests.is_broken]
-    if not every:
-        raise usage(f"there are no test cases in {', '.join(paths)}", "a flow's cases stand under test.cases")
-    for pattern in patterns:
-        if not select_cases(every, [pattern]):
-            raise usage(f"no test case matches --case {pattern}", nearest(pattern, {case.name for case in every}))
-    known_tags = {tag for case in every for tag in case.tags}
-    for tag in tags:
-        if tag not in known_tags:
-            known = f"there are {', '.join(sorted(known_tags))}" if known_tags else "no case has tags"
-            raise usage(f"no test case has the tag {tag}", nearest(tag, known_tags) or known)
-    if not select_cases(every, patterns, tags):
-        raise usage("no test case has both such a name and such a tag")
-    plan = [
-        FileCases(tests, tests.cases if tests.is_broken else select_cases(tests.cases, patterns, tags))
-        for tests in found
-    ]
-    return [each for each in plan if each.cases]
-
-
-def _tests_in(path: str) -> Iterator[FlowTests]:
-    from stepflow_client.flows.folders import flow_files
-    from stepflow_client.testing import collect_tests
-
-    if not os.path.lexists(path):
-        raise usage(f"{path} does not exist")
-    yield from map(collect_tests, flow_files(path) if os.path.isdir(path) else [path])
 
 
 @dataclass(frozen=True)
@@ -96,6 +35,8 @@ class Settings:
     """Returns whether a step's outcomes are recorded."""
     times: bool = False
     """Whether each case of a batch gets a duration of its own."""
+    coverage: bool = False
+    """Whether to collect which parts of the flows the cases reach."""
 
 
 @dataclass(frozen=True)
@@ -106,38 +47,55 @@ class FileResults:
     results: Sequence[CaseResult]
     """Empty if the file was not run because an earlier case failed."""
     seconds: float = 0.0
+    parts: Sequence[FlowPart] = ()
+    """The parts of the flow, with the cases that reach them, if they were collected."""
 
 
 def run_files(plan: Sequence[FileCases], clients: TestClients, settings: Settings) -> Iterator[FileResults]:
     """Run the files' cases and yield their results in the order of the files, each as soon as possible."""
     cases = sum(len(file.cases) for file in plan) * settings.repeat
     failed = threading.Event()
-    done = 0
-    lock = threading.Lock()
+    ended: dict[int, int] = {}
     with waiting(f"running {cases} test cases") as spinner:
 
-        def run(file: FileCases) -> FileResults:
-            nonlocal done
+        def run(place: int) -> FileResults:
+            file = plan[place]
+            coverage = _coverage_of(file) if settings.coverage else None
             if settings.fail_fast and failed.is_set():
-                return FileResults(file, [])
+                return FileResults(file, [], parts=coverage.parts if coverage else ())
+
+            def told(count: int) -> None:
+                ended[place] = count
+                spinner.update(f"{sum(list(ended.values()))} of {cases} test cases done")
+
             started = time.monotonic()
-            results = _run_file(file, clients, settings)
+            results = _run_file(file, clients, settings, coverage, told if spinner.is_shown else None)
             if any(each.is_failed for each in results):
                 failed.set()
-            with lock:
-                done += len(results)
-                spinner.update(f"{done} of {cases} test cases done")
-            return FileResults(file, results, time.monotonic() - started)
+            told(len(results))
+            return FileResults(file, results, time.monotonic() - started, coverage.parts if coverage else ())
 
         pool = ThreadPoolExecutor(settings.jobs, thread_name_prefix="stepflow-test")
         try:
-            yield from pool.map(run, plan)
+            yield from pool.map(run, range(len(plan)))
         finally:
             # After Ctrl-C the runs are not awaited: their server stops, which ends the threads.
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _run_file(file: FileCases, clients: TestClients, settings: Settings) -> list[CaseResult]:
+def _coverage_of(file: FileCases) -> FlowCoverage:
+    from stepflow_client.testing import FlowCoverage
+
+    return FlowCoverage(file.tests.flow)
+
+
+def _run_file(
+    file: FileCases,
+    clients: TestClients,
+    settings: Settings,
+    coverage: FlowCoverage | None,
+    on_progress: Callable[[int], object] | None,
+) -> list[CaseResult]:
     from stepflow_client import StepflowClientError
     from stepflow_client.testing import CaseResult, run_cases
 
@@ -158,6 +116,8 @@ def _run_file(file: FileCases, clients: TestClients, settings: Settings) -> list
         replay=settings.replay,
         record=settings.record,
         include_times=settings.times,
+        coverage=coverage,
+        on_progress=on_progress,
         timeout=settings.timeout,
     )
 
@@ -174,12 +134,12 @@ def update_file(done: FileResults) -> list[str]:
         Problem: If the file cannot be written, or has changed since it was read.
         FlowFileError: If an expected output cannot be replaced separately.
     """
-    from stepflow_client.testing import expectation_of, read_tests, update_expected
+    from stepflow_client.testing import read_tests, update_expected
 
     changed = {
-        each.case.index: expectation_of(each.result, each.case.expected)
+        each.case.index: expected_of(done, each)
         for each in done.results
-        if each.verdict in ("failed", "unchecked") and each.result is not None
+        if each.verdict in ("failed", "unchecked") and _can_be_expected(each)
     }
     if not changed:
         return []
@@ -191,3 +151,19 @@ def update_file(done: FileResults) -> list[str]:
     with writing(path), open(path, "wb") as file:
         file.write(after)
     return [case.name for case in done.file.cases if case.index in changed]
+
+
+def expected_of(done: FileResults, each: CaseResult) -> dict[str, Any]:
+    """Return the expected output that `--update` writes for a case that was run."""
+    from stepflow_client.testing import expectation_of
+
+    assert each.result is not None
+    given = (each.case.input, each.case.mocks, done.file.tests.flow)
+    return expectation_of(each.result, each.case.expected, given=given)
+
+
+def _can_be_expected(each: CaseResult) -> bool:
+    """Return whether a test may expect the result of a case: it was not cancelled, and not lost by the server."""
+    from stepflow_client.flows.cases import is_lost
+
+    return each.result is not None and not each.result.is_cancelled and not is_lost(each.result)

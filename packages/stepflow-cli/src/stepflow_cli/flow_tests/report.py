@@ -12,7 +12,7 @@ from ..errors import printable
 from ..inputs.files import writing
 from ..output.tables import Column, View
 from ..output.view import yaml_text
-from .execute import FileResults
+from .execute import FileResults, expected_of
 
 if TYPE_CHECKING:
     from stepflow_client.testing import CaseResult
@@ -58,7 +58,7 @@ def file_lines(done: FileResults, *, diff: bool) -> list[str]:
     from stepflow_client.testing import failure_text
 
     if not done.results:
-        return [f"{done.file.name}: not run"]
+        return [f"{done.file.name}: not run"] if done.file.cases else []
     counts = _counted(Counter(each.verdict for each in done.results))
     text = [f"{done.file.name}: {counts} ({done.seconds:.2f} s)"]
     for each in done.results:
@@ -71,21 +71,16 @@ def file_lines(done: FileResults, *, diff: bool) -> list[str]:
         if each.verdict == "unchecked":
             text.append("    the case expects no output; --update writes one")
             continue
-        detail = _diff(each) if diff and each.result is not None else failure_text(each)
+        detail = _diff(done, each) if diff and each.result is not None else failure_text(each)
         text += [f"    {line}" for line in detail.splitlines()]
     return [printable(line) for line in text]
 
 
-def _diff(done: CaseResult) -> str:
+def _diff(done: FileResults, each: CaseResult) -> str:
     """Return the differences and a line-by-line diff, as YAML, of the expected and the actual output."""
-    from stepflow_client.testing import expectation_of
-
-    expected = done.case.expected or {}
-    assert done.result is not None
-    actual = expectation_of(done.result, expected)
-    before, after = (yaml_text(value).splitlines() for value in (expected, actual))
+    before, after = (yaml_text(value).splitlines() for value in (each.case.expected or {}, expected_of(done, each)))
     lines = list(difflib.unified_diff(before, after, "expected", "actual", n=3, lineterm=""))
-    return "\n".join([*(str(each) for each in done.differences), *lines])
+    return "\n".join([*(str(each) for each in each.differences), *lines])
 
 
 def _counted(counts: Mapping[str, int]) -> str:
@@ -130,6 +125,12 @@ def github_lines(done: FileResults) -> list[str]:
     return lines
 
 
+def github_notice(part: Mapping[str, Any]) -> str:
+    """Return the GitHub annotation of a part that no case reaches."""
+    place = f"file={_property(part['file'])},line={part['line'] or 1}"
+    return f"::notice {place}::no test case reaches {_escaped(part['part'])}"
+
+
 def _escaped(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
@@ -146,6 +147,8 @@ def write_junit(path: str, done: Sequence[FileResults], seconds: float) -> None:
     """
     root = ElementTree.Element("testsuites", name="stepflow test", time=f"{seconds:.3f}")
     for file in done:
+        if not file.file.cases:
+            continue
         records = case_records(file)
         verdicts = Counter(each["verdict"] for each in records)
         skipped = len(file.file.cases) if not records else 0

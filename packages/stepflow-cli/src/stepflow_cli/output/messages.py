@@ -64,8 +64,10 @@ _QUIET = 1.0
 class Spinner:
     """A line that says what a command is doing; created by `waiting`."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, is_shown: bool = True) -> None:
         """Store the text; nothing is shown yet."""
+        self.is_shown = is_shown
+        """Whether the line is shown if the command takes long enough."""
         self._text = text
         self._status: Any = None
         self._lock = threading.Lock()
@@ -119,8 +121,8 @@ def waiting(text: str) -> Iterator[Spinner]:
     Args:
         text: What the command is doing, for example `waiting for run ...`.
     """
-    spinner = Spinner(text)
-    if not is_terminal(sys.stderr) or current_session().quiet:
+    spinner = Spinner(text, is_shown=is_terminal(sys.stderr) and not current_session().quiet)
+    if not spinner.is_shown:
         yield spinner
         return
 

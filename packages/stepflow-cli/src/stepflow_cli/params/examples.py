@@ -49,7 +49,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "test": (
         "stepflow test hello.yaml",
         "stepflow test flows/ --case 'gra*' --diff",
-        "stepflow test flows/ --junit report.xml",
+        "stepflow test flows/ --coverage --junit report.xml",
     ),
     "visualize": (
         "stepflow visualize hello.yaml -O hello.svg",
@@ -263,6 +263,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "runs diff": (
         "stepflow runs diff 01a2b3c4 01a2d5e6",
         "stepflow runs diff 01a2b3c4 01a2d5e6 -o json",
+    ),
+    "runs save": (
+        "stepflow runs save @last hello.yaml --dry-run",
+        "stepflow runs save @last hello.yaml --as greets",
     ),
     "runs rerun": (
         "stepflow runs rerun 01a2b3c4 --input name.json",

@@ -245,7 +245,9 @@ def cache_options(function: Function) -> Function:
             **where,
         ),
         seconds_option("--max-age", "How old the result may be: 90s, 15m, 1h or 2d. [default: 7d]", **where),
-        option_in("--refresh", is_flag=True, help="Run the flow in any case, and replace the result.", **where),
+        option_in(
+            "--refresh", is_flag=True, is_risky=True, help="Run the flow in any case, and replace the result.", **where
+        ),
     )(function)
 
 

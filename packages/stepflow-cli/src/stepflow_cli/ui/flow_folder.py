@@ -106,13 +106,7 @@ class FlowFolder:
 
 def _likeness(file: FlowFile, flow: Mapping[str, Any], recorded: str | None) -> int:
     """Return how likely a flow comes from a file; 0 if it does not."""
-    from stepflow_client.flows.additions import without_cases
-    from stepflow_client.flows.graph import steps_by_id
+    from ..flow_tests.kept import likeness
 
-    if without_cases(file.flow) == without_cases(flow):
-        likeness = 4
-    elif flow.get("name") and file.flow.get("name") == flow["name"]:
-        likeness = 3 if [*steps_by_id(file.flow)] == [*steps_by_id(flow)] else 2
-    else:
-        return 0
-    return likeness + (10 if recorded is not None and Path(recorded) == file.path else 0)
+    found = likeness(file.flow, flow)
+    return found + (10 if found and recorded is not None and Path(recorded) == file.path else 0)

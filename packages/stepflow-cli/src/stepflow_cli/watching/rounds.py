@@ -15,16 +15,14 @@ import click
 
 from ..context import current_session
 from ..errors import problem_of, usage
-from ..output.color import has_color
+from ..output.color import difference_line, has_color
 from ..output.messages import note, show
-from ..output.safety import printable
 from .files import WatchedFiles
 
 _MOST_LINES = 2000
 """Results with more lines are not compared: that takes a time that grows with the square."""
 _MOST_SHOWN = 60
 _MOST_NAMES = 3
-_COLORS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def check_watchable(flows: Iterable[str]) -> None:
@@ -128,6 +126,4 @@ def _show_line(line: str) -> None:
     session = current_session()
     if session.json_errors or session.quiet:
         return
-    text = printable(line)
-    color = _COLORS.get(line[:1]) if has_color(sys.stderr, session.color) else None
-    click.echo(click.style(text, fg=color) if color else text, err=True, color=True if color else None)
+    click.echo(difference_line(line, sys.stderr, session.color), err=True, color=has_color(sys.stderr, session.color))

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from os import PathLike, fsdecode
 from pathlib import Path
 from typing import Any, Literal
 
 from .._base.text import short_json
-from .._data.arguments import check_instances, check_texts
+from .._data.expressions import Path as Place
 from .._data.expressions import parse_path
 from .._data.file_paths import file_path
 from ..errors import FlowFileError
-from ..types import FlowError, FlowResult
+from ..types import ErrorCode, FlowError, FlowResult
 from .additions import without_cases
 from .checks.shape import check_shape
 from .error_codes import WORDS, code_word
@@ -24,7 +23,7 @@ from .matching import Difference, compare, is_matcher
 from .source import FlowText, Node
 
 __all__ = [
-    "FlowCase", "FlowTests", "code_matches", "collect_tests", "error_data", "judge", "read_tests", "select_cases",
+    "FlowCase", "FlowTests", "code_matches", "collect_tests", "error_data", "is_lost", "judge", "read_tests",
 ]  # fmt: skip
 
 
@@ -128,14 +127,27 @@ def _faults_of_cases(root: Node, name: str) -> dict[int, str]:
     for each in found.all.values():
         place = parse_path(each.path)
         case = next(iter(place[2:]), None) if place[:2] == ("test", "cases") else None
-        if each.level == "warning" or (case is not None and each.rule == "unknown-key"):
+        # A case with a key that is ignored does not test what it says.
+        if each.level == "warning" and each.rule != "unknown-key":
             continue
         message = f"{each.path.removeprefix('$.')}: {each.message}" + (f"; {each.hint}" if each.hint else "")
         if case is not None:
             faults.setdefault(int(case), message)
-        elif place == ("steps",) or place[:1] == ("test",):
+        elif place == ("steps",) or _holds_cases(place, root) or (place[:1] == ("test",) and each.level != "warning"):
             raise FlowFileError(f"{name}: {message}", path=name, line=each.line or None)
     return faults
+
+
+_OTHER_NAMES = ("tests", "cases", "testcases")
+
+
+def _holds_cases(place: Place, root: Node) -> bool:
+    """Return whether test cases are probably written under an unknown key, where they are not found."""
+    node = root.at(*place)
+    values = node.value if node is not None else None
+    if place[:-1] == ("test",):
+        return isinstance(values, list) and any(isinstance(each, Mapping) for each in values)
+    return len(place) == 1 and str(place[0]).replace("_", "").lower() in _OTHER_NAMES and bool(values)
 
 
 def _case(node: Node, index: int, fault: str) -> FlowCase:
@@ -154,17 +166,6 @@ def _case(node: Node, index: int, fault: str) -> FlowCase:
     )
 
 
-def select_cases(cases: Iterable[FlowCase], patterns: Sequence[str] = (), tags: Sequence[str] = ()) -> list[FlowCase]:
-    """Return the cases whose name matches a glob pattern and that have one of the tags; an empty list matches all."""
-    patterns, tags = check_texts(patterns, "patterns"), check_texts(tags, "tags")
-    return [
-        case
-        for case in check_instances(cases, "cases", FlowCase)
-        if (not patterns or any(fnmatchcase(case.name, pattern) for pattern in patterns))
-        and (not tags or any(tag in case.tags for tag in tags))
-    ]
-
-
 Verdict = Literal["passed", "failed", "unchecked"]
 
 
@@ -178,7 +179,7 @@ def judge(case: FlowCase, result: FlowResult) -> tuple[Verdict, list[Difference]
             return "unchecked", []
         return "failed", [Difference("$.outcome", '"success"', _told(result))]
     wanted = case.expected["outcome"]
-    if result.is_success != (wanted == "success"):
+    if result.is_success != (wanted == "success") or (not result.is_success and not _has_failed(result)):
         actual = f'"success" with {short_json(result.output)}' if result.is_success else _told(result)
         return "failed", [Difference("$.outcome", short_json(wanted), actual)]
     if result.is_success:
@@ -186,6 +187,16 @@ def judge(case: FlowCase, result: FlowResult) -> tuple[Verdict, list[Difference]
     else:
         found = _error_differences(case.expected["error"], result)
     return ("failed" if found else "passed"), found
+
+
+def is_lost(result: FlowResult) -> bool:
+    """Return whether the server lost a run, so that it has no result."""
+    return result.error is not None and result.error.code in (ErrorCode.LOST, ErrorCode.LOST_BEFORE_START)
+
+
+def _has_failed(result: FlowResult) -> bool:
+    """Return whether the flow has failed: it was neither cancelled nor lost."""
+    return result.error is not None and not result.is_cancelled and not is_lost(result)
 
 
 def _told(result: FlowResult) -> str:
@@ -205,8 +216,12 @@ def _error_differences(expected: Mapping[str, Any], result: FlowResult) -> list[
         found.append(Difference("$.error.code", short_json(expected["code"]), code))
     if "message" in expected:
         found += compare(expected["message"], message, "$.error.message")
-    if "data" in expected:
-        found += compare(expected["data"], error_data(error), "$.error.data")
+    if expected.get("data") is not None:
+        data = error_data(error)
+        if data is None:
+            found.append(Difference("$.error.data", short_json(expected["data"]), "nothing: the server sends no data"))
+        else:
+            found += compare(expected["data"], data, "$.error.data")
     return found
 
 

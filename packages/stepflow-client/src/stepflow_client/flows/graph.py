@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from .._data.expressions import Path, Reference, is_expression, references
 
-__all__ = ["SUBFLOW_INPUTS", "FlowSteps", "InnerFlow", "Step", "inner_flow", "reachable", "steps_behind", "steps_by_id"]
+__all__ = [
+    "SUBFLOW_INPUTS", "FlowSteps", "InnerFlow", "Step", "inner_flow", "reachable", "steps_behind", "steps_by_id",
+    "steps_within",
+]  # fmt: skip
 
 SUBFLOW_INPUTS = {"/builtin/map": "workflow", "/builtin/iterate": "flow", "/builtin/put_blob": "data"}
 """The field of the input that contains a flow, by component; that of `put_blob` only with `blob_type: flow`."""
@@ -47,6 +50,20 @@ def inner_flow(step: Mapping[str, Any]) -> InnerFlow | None:
         return InnerFlow(inner["$literal"], ("input", key, "$literal"), True)
     is_flow = isinstance(inner, Mapping) and ("steps" in inner or "output" in inner)
     return InnerFlow(inner, ("input", key), False) if is_flow else None
+
+
+def steps_within(flow: Any, *, needed: bool = False) -> Iterator[Mapping[str, Any]]:
+    """Yield the steps of a flow, and those of the flows in their inputs; with `needed`, only those that may run."""
+    if not isinstance(flow, Mapping):
+        return
+    steps = FlowSteps(flow)
+    chosen = steps.needed() if needed else steps.by_id.keys()
+    for step in steps.all:
+        if step.id in chosen:
+            yield step.value
+            inner = inner_flow(step.value)
+            if inner is not None:
+                yield from steps_within(inner.flow, needed=needed)
 
 
 def steps_by_id(flow: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -123,16 +140,32 @@ class FlowSteps:
         """The ids of the steps of the flows in the steps, at any depth."""
         return {name for _, within in self.inner for name in (*within.by_id, *within.inner_ids)}
 
-    def needed(self, *, certainly: bool = False) -> set[str]:
+    def needed(
+        self,
+        *,
+        certainly: bool = False,
+        may_read: Callable[[Reference], bool] | None = None,
+        unread: Collection[str] = (),
+    ) -> set[str]:
         """Return the steps that run because the output, a `mustExecute` step, or a step that runs needs them.
 
-        With `certainly`, only those that run whatever the conditions give.
+        Args:
+            certainly: Whether to return only those that run whatever the conditions give. Default False.
+            may_read: A function that returns whether a reference may be evaluated. None, the default: each may.
+            unread: The steps whose inputs are not evaluated. Default: none.
         """
         needs: Mapping[str, Collection[str]] = self._waits
-        if certainly:
-            needs = {name: _needed_by(step.reads, certainly) for name, step in self.by_id.items()}
+        reads = self.output_reads
+        if may_read is not None:
+            reads = list(filter(may_read, reads))
+        if certainly or may_read is not None or unread:
+            needs = {
+                name: _needed_by(step.reads if may_read is None else filter(may_read, step.reads), certainly)
+                for name, step in self.by_id.items()
+                if name not in unread
+            }
         starts = {name for name, step in self.by_id.items() if step.must_execute}
-        return reachable(starts | _needed_by(self.output_reads, certainly), needs) & self.by_id.keys()
+        return reachable(starts | _needed_by(reads, certainly), needs) & self.by_id.keys()
 
     def components(self) -> set[str]:
         """Return the components of the steps that run, and of those in the flows in their inputs."""

@@ -1,8 +1,8 @@
 """Compares expected and actual values, as Stepflow's tests do, with matchers for values that vary between runs.
 
-Objects are compared in part: the actual value may have more keys. Lists must have the same length and are compared
-element by element. All other values must be equal: `3` equals `3.0`, because servers from 0.12 on send every number as
-a float; `true` does not equal `1`.
+Objects are compared in part: the actual value may have more keys; but an empty object expects an empty one. Lists must
+have the same length and are compared element by element. All other values must be equal: `3` equals `3.0`, because
+servers from 0.12 on send every number as a float; `true` does not equal `1`.
 
 A matcher is an object with exactly one of these keys, in place of an expected value:
 
@@ -34,15 +34,15 @@ from .._data.values import check_json
 from ..errors import InvalidArgumentError
 from .json_schema import JSON_TYPES, is_json_type, is_number
 
-__all__ = ["MATCHERS", "Difference", "check_expected", "compare", "equal", "is_matcher", "level_run_ids"]
+__all__ = ["MATCHERS", "Difference", "check_expected", "compare", "equal", "is_like_matcher", "is_matcher", "is_run_id"]
 
 MATCHERS = ("$any", "$contains", "$range", "$regex", "$type", "$equals")
 """The keys that make an object with a single key a matcher."""
 
 _ESCAPE = "to expect this object itself, write {$equals: {...}} around it"
+_NO_KEYS = "an object without keys ({$type: object} expects any)"
 _MISSING = object()
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_NO_RUN = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,11 @@ def compare(expected: Any, actual: Any, path: str = "$") -> list[Difference]:
     return list(_differences(wanted, given, path))
 
 
+def is_like_matcher(value: object) -> bool:
+    """Return whether an object would be read as a matcher, or as a misspelt one: to expect it needs `$equals`."""
+    return is_matcher(value) or (isinstance(value, Mapping) and _meant(value) is not None)
+
+
 def check_expected(expected: Any, path: str = "$") -> None:
     """Raise InvalidArgumentError if a matcher in an expected value is malformed; `path` is the value's path."""
     if is_matcher(expected):
@@ -95,21 +100,21 @@ def check_expected(expected: Any, path: str = "$") -> None:
 
 
 def _check_spelling(expected: Mapping[str, Any], path: str) -> None:
-    name = next(iter(expected)) if len(expected) == 1 else ""
-    # A flow may return objects such as {"$ref": ...}: only a word that is very similar is a mistake.
-    meant = nearest(name, MATCHERS, 0.8) if name.startswith("$") else None
+    meant = _meant(expected)
     if meant:
+        name = next(iter(expected))
         raise InvalidArgumentError(f"{path}: {name} is no matcher; did you mean {meant}?", hint=_ESCAPE)
 
 
-def level_run_ids(value: Any) -> Any:
-    """Return a value with every UUID under a key `run_id` replaced by zeros: it differs from run to run."""
-    if isinstance(value, Mapping):
-        return {key: _NO_RUN if _is_run_id(key, each) else level_run_ids(each) for key, each in value.items()}
-    return [level_run_ids(each) for each in value] if isinstance(value, list) else value
+def _meant(expected: Mapping[str, Any]) -> str | None:
+    """Return the matcher that is misspelt here; None if there is none."""
+    name = next(iter(expected)) if len(expected) == 1 else ""
+    # A flow may return objects such as {"$ref": ...}: only a word that is very similar is a mistake.
+    return nearest(name, MATCHERS, 0.8) if name.startswith("$") else None
 
 
-def _is_run_id(key: str, value: Any) -> bool:
+def is_run_id(key: str, value: Any) -> bool:
+    """Return whether a value is the id of a run: a UUID under the key `run_id`, which differs from run to run."""
     return key == "run_id" and isinstance(value, str) and _UUID.fullmatch(value) is not None
 
 
@@ -119,12 +124,12 @@ def _differences(expected: Any, actual: Any, path: str) -> Iterator[Difference]:
         _check_matcher(name, argument, path)
         if not _matches(name, argument, actual):
             yield Difference(path, short_json(dict(expected)), short_json(actual))
-    elif isinstance(expected, Mapping) and isinstance(actual, Mapping):
+    elif expected and isinstance(expected, Mapping) and isinstance(actual, Mapping):
         for key, value in expected.items():
             found = actual.get(key, _MISSING)
             if found is _MISSING:
                 yield Difference(write_path([key], path), short_json(value), "nothing")
-            elif not (_is_run_id(key, value) and _is_run_id(key, found)):
+            elif not (is_run_id(key, value) and is_run_id(key, found)):
                 yield from _differences(value, found, write_path([key], path))
     elif isinstance(expected, list) and isinstance(actual, list):
         if len(expected) != len(actual):
@@ -132,7 +137,8 @@ def _differences(expected: Any, actual: Any, path: str) -> Iterator[Difference]:
         for index, (value, found) in enumerate(zip(expected, actual, strict=False)):
             yield from _differences(value, found, write_path([index], path))
     elif not equal(expected, actual):
-        yield Difference(path, short_json(expected), short_json(actual))
+        wanted = _NO_KEYS if isinstance(expected, Mapping) and not expected else short_json(expected)
+        yield Difference(path, wanted, short_json(actual))
 
 
 def _matches(name: str, argument: Any, actual: Any) -> bool:
@@ -166,13 +172,15 @@ def _check_matcher(name: str, argument: Any, path: str) -> None:
             problem = None if argument is True else "$any takes true"
         case "$range":
             is_pair = isinstance(argument, list) and len(argument) == 2
-            fits = is_pair and all(end is None or is_number(end) for end in argument)
-            problem = None if fits else "$range takes [low, high], numbers or null"
+            fits = is_pair and all(end is None or is_number(end) for end in argument) and argument != [None, None]
+            problem = None if fits else "$range takes [low, high], numbers or one of them null"
         case "$regex":
             problem = _regex_problem(argument)
         case "$type":
             known = ", ".join(JSON_TYPES)
             problem = None if isinstance(argument, str) and argument in JSON_TYPES else f"$type takes one of {known}"
+        case "$contains":
+            problem = "$contains takes what must be there" if argument == "" else None
         case _:
             problem = None
     if problem is not None:
@@ -180,8 +188,8 @@ def _check_matcher(name: str, argument: Any, path: str) -> None:
 
 
 def _regex_problem(pattern: Any) -> str | None:
-    if not isinstance(pattern, str):
-        return "$regex takes a text"
+    if not isinstance(pattern, str) or not pattern:
+        return "$regex takes a text that is not empty"
     try:
         re.compile(pattern)
     except re.error as error:

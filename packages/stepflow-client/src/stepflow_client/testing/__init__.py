@@ -12,10 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..flows.cases import FlowCase, FlowTests, collect_tests, read_tests, select_cases
+    from ..flows.cases import FlowCase, FlowTests, collect_tests, read_tests
+    from ..flows.coverage import FlowCoverage, FlowPart
     from ..flows.edit.expected import expectation_of, update_expected
     from ..flows.matching import Difference, compare
     from ..flows.pins import Delayed, Fails, pin_overrides, pinned_flow
+    from ..flows.selection import select_cases, touching
     from .cases import CaseResult, StepRecord, failure_text, run_cases
     from .configs import TestConfig, config_of
     from .fake import FakeServer, fake_server
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
 
 # pytest imports this package in every project in which it is installed, so this must not import anything else.
 _HOMES = {
-    **dict.fromkeys(("FlowCase", "FlowTests", "collect_tests", "read_tests", "select_cases"), "..flows.cases"),
+    **dict.fromkeys(("FlowCase", "FlowTests", "collect_tests", "read_tests"), "..flows.cases"),
+    **dict.fromkeys(("select_cases", "touching"), "..flows.selection"),
+    **dict.fromkeys(("FlowCoverage", "FlowPart"), "..flows.coverage"),
     **dict.fromkeys(("Difference", "compare"), "..flows.matching"),
     **dict.fromkeys(("Delayed", "Fails", "pin_overrides", "pinned_flow"), "..flows.pins"),
     **dict.fromkeys(("expectation_of", "update_expected"), "..flows.edit.expected"),
@@ -46,6 +50,8 @@ __all__ = [
     "Fails",
     "FakeServer",
     "FlowCase",
+    "FlowCoverage",
+    "FlowPart",
     "FlowTests",
     "InTurn",
     "Recording",
@@ -65,6 +71,7 @@ __all__ = [
     "run_cases",
     "run_mocked",
     "select_cases",
+    "touching",
     "update_expected",
 ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -12,6 +12,7 @@ from .._base.text import short_json
 from .._data.arguments import check_flag, check_function, check_instance, check_instances, check_integer
 from ..errors import RunTimeoutError, StepflowClientError, UnsupportedByServerError
 from ..flows.cases import FlowCase, FlowTests
+from ..flows.coverage import FlowCoverage
 from ..flows.graph import steps_by_id
 from ..flows.matching import Difference
 from .outcomes import flow_result, of_flow_result
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from .._sync.client import SyncStepflowClient
     from ..types import FlowResult
+    from .mocked_flow import MockedRun
 
 __all__ = ["CaseResult", "StepRecord", "failure_text", "run_cases"]
 
@@ -69,6 +71,8 @@ def run_cases(
     replay: Recording | None = None,
     record: Callable[[str], bool] | None = None,
     include_times: bool = False,
+    coverage: FlowCoverage | None = None,
+    on_progress: Callable[[int], object] | None = None,
     timeout: float | None = None,
 ) -> list[CaseResult]:
     """Run cases of a flow and return their results, in their order, attempt by attempt.
@@ -86,6 +90,10 @@ def run_cases(
             `CaseResult.steps`.
         include_times: Whether to read the times of steps, so that each case of a batch has a duration of its own. This
             takes two more requests. Default False.
+        coverage: Collects which parts of the flow the cases reach. Each case is then a run of its own. None, the
+            default, collects nothing.
+        on_progress: Is called with the number of runs of cases that have ended, whenever it changes. None, the default:
+            progress is not followed, which saves a request for each batch.
         timeout: Seconds that the cases may take, all together in a batch. None, the default, sets no limit.
     """
     from .._sync.client import SyncStepflowClient
@@ -98,9 +106,13 @@ def run_cases(
         check_instance(replay, "replay", Recording)
     check_function(record, "record")
     check_flag(include_times, "include_times")
+    if coverage is not None:
+        check_instance(coverage, "coverage", FlowCoverage)
     every = [(case, attempt) for attempt in range(1, repeat + 1) for case in cases]
     wanted = [each for each in every if not each[0].fault]
-    done = iter(_run_wanted(client, tests, wanted, replay, _Reading(record, include_times), timeout))
+    check_function(on_progress, "on_progress")
+    reading = _Reading(record, include_times, coverage, on_progress)
+    done = iter(_run_wanted(client, tests, wanted, replay, reading, timeout))
     return [
         CaseResult(case, "error", message=case.fault, attempt=attempt) if case.fault else next(done)
         for case, attempt in every
@@ -111,10 +123,17 @@ _Wanted = tuple["FlowCase", int]
 
 
 class _Reading(NamedTuple):
-    """What to read about the steps of a batch."""
+    """What to read about the steps of a case."""
 
     record: Callable[[str], bool] | None = None
     times: bool = False
+    coverage: FlowCoverage | None = None
+    on_progress: Callable[[int], object] | None = None
+
+    def told(self, count: int) -> None:
+        """Report how many runs of cases have ended."""
+        if self.on_progress is not None:
+            self.on_progress(count)
 
 
 def _run_wanted(
@@ -126,15 +145,21 @@ def _run_wanted(
     timeout: float | None,
 ) -> list[CaseResult]:
     """Run cases, those without mocked steps as one batch."""
-    is_mocked = {case.index: bool(case.mocks) for case, _ in wanted}
+    recorded = set[int]()
     if replay is not None:
-        is_mocked = {case.index: bool(case.mocks or replay.steps(tests.path, case.name)) for case, _ in wanted}
-    together = [each for each in wanted if not is_mocked[each[0].index]]
-    done = iter(_run_batch(client, tests, together, reading, timeout))
-    return [
-        _run_alone(client, tests, each, replay, reading, timeout) if is_mocked[each[0].index] else next(done)
-        for each in wanted
-    ]
+        recorded = {case.index for case, _ in wanted if replay.steps(tests.path, case.name)}
+    alone = {case.index for case, _ in wanted if case.mocks or case.index in recorded or reading.coverage is not None}
+    together = [each for each in wanted if each[0].index not in alone]
+    batch = _run_batch(client, tests, together, reading, timeout)
+    done, results, ended = iter(batch), list[CaseResult](), len(batch)
+    for each in wanted:
+        if each[0].index in alone:
+            results.append(_run_alone(client, tests, each, replay, reading, timeout))
+            ended += 1
+            reading.told(ended)
+        else:
+            results.append(next(done))
+    return results
 
 
 def _run_batch(
@@ -152,6 +177,9 @@ def _run_batch(
         # A case may say what a flow does with a wrong input.
         run_id = client.submit(tests.flow, inputs, timeout=timeout, check_input=False)
         left = None if timeout is None else max(0.001, started + timeout - time.monotonic())
+        if reading.on_progress is not None:
+            client.wait_run(run_id, timeout=left, progress=lambda now: reading.told(now.done))
+            left = None
         results = client.get_results(run_id, timeout=left)
         seconds = time.monotonic() - started
         steps = _read_steps(client, run_id, reading, len(wanted), seconds)
@@ -186,20 +214,46 @@ def _run_alone(
     timeout: float | None,
 ) -> CaseResult:
     """Run a case with mocked steps. Its time includes the runs that compute the inputs of these steps."""
-    from .mocks import run_mocked
+    from .mocks import mocked_flow
 
     case, attempt = wanted
     started = time.monotonic()
     try:
-        mocks = _mocks(case, tests, replay)
-        result = run_mocked(client, tests.flow, case.input, mocks=mocks, timeout=timeout)
+        flow = mocked_flow(client, tests.flow, _mocks(case, tests, replay), timeout, check_input=False)
+        result = flow.run(tests.flow, case.input)
         seconds = time.monotonic() - started
         ((outcomes, _),) = _read_steps(client, result.run_id, reading._replace(times=False), 1, seconds)
         steps = _records(client, tests, case, outcomes, reading.record)
+        unused = _unused_mocks(client, tests, case, flow.runs, reading.coverage)
     except StepflowClientError as error:
         seconds = time.monotonic() - started
         return CaseResult(case, "error", message=_told(error, timeout), attempt=attempt, duration=seconds)
-    return _judged(wanted, result, seconds, steps)
+    done = _judged(wanted, result, seconds, steps)
+    if not unused or done.is_failed:
+        return done
+    message = f"the mock of {', '.join(unused)} was not used: the run needed no such step"
+    return replace(done, verdict="error", message=message)
+
+
+def _unused_mocks(
+    client: SyncStepflowClient,
+    tests: FlowTests,
+    case: FlowCase,
+    runs: Sequence[MockedRun],
+    coverage: FlowCoverage | None,
+) -> list[str]:
+    """Return the steps with a mock in a case that its run did not need, and add to the coverage what it has reached."""
+    from .executions import Executions
+
+    if not case.mocks and coverage is None:
+        return []
+    used: set[str] = set()
+    for done in Executions(client, tests.flow).of(runs, with_created=coverage is not None):
+        # A step that is not told may be used.
+        used |= {step.step_id for step in done.steps} if done.has_steps else {*done.mocked}
+        if coverage is not None:
+            coverage.add(case.name, done)
+    return [step_id for step_id in case.mocks if step_id not in used]
 
 
 def _mocks(case: FlowCase, tests: FlowTests, replay: Recording | None) -> dict[str, Any]:
@@ -263,7 +317,7 @@ def _records(
     Servers do not tell the inputs of steps. They are computed by runs in which all steps that were executed have the
     outcomes that they had, so nothing is executed again. A step whose input cannot be computed was not executed.
     """
-    from .mocks import NO_MOCK, MockedFlow
+    from .mocked_flow import NO_MOCK, MockedFlow
 
     mocked = MockedFlow(client, lambda step: NO_MOCK, None)
     records: dict[str, StepRecord] = {}

@@ -19,6 +19,7 @@ _COMMANDS = {
     "result": "Print the result of a run, waiting for it to end.",
     "report": "Write a report of runs: one HTML page that loads nothing and has no scripts.",
     "diff": "Show where two runs differ; the exit code is 1 if they do.",
+    "save": "Keep a run as a test case of its flow.",
     "rerun": "Run a finished run again, keeping outputs of its steps.",
     "cancel": "Mark runs as cancelled; released servers do not stop them.",
     "delete": "Ask the server to delete runs; released servers keep them.",

@@ -5,44 +5,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import unified_diff
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from ...flow_tests.kept import KeptItem, changed_lines, kept_item
 from ..flow_folder import FlowFile
 from ..reports import flow_of
 from ..security import form_fields
 from ..site import Site, site_of
-
-if TYPE_CHECKING:
-    from stepflow_client import FlowResult, RunArguments, RunDetails, StoredFlow
 
 _MOST_LINES = 1_000
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What to keep: an item with its input and its result."""
+    """What to keep: an item, and the files that its flow may come from, the most likely one first."""
 
-    run: RunDetails
-    index: int
-    total: int
-    stored: StoredFlow | None
-    given: RunArguments
-    input: Any
-    result: FlowResult
+    item: KeptItem
     files: list[FlowFile]
-    """The files that the flow may come from, the most likely one first."""
-
-    @property
-    def is_hidden(self) -> bool:
-        """Whether a secret in the case was replaced by `***`."""
-        from stepflow_client._data.secrets import is_hidden
-
-        return is_hidden(self.input) or is_hidden(self.result.output)
 
 
 @dataclass(frozen=True)
@@ -85,47 +68,40 @@ async def keep(request: Request) -> Response:
     except OSError as error:
         wrong = f"{draft.file.name} cannot be written: {error.strerror or error}"
         return await _show(request, site, kept, form, 400, wrong=wrong)
-    place = {"item": kept.index if kept.total > 1 else None, "file": draft.file.name, "kept": draft.name}
+    item = kept.item
+    place = {"item": item.index if item.total > 1 else None, "file": draft.file.name, "kept": draft.name}
     query = site.templates.filters["query"](place)
-    return RedirectResponse(f"/runs/{kept.run.run_id}/keep{query}", status_code=303)
+    return RedirectResponse(f"/runs/{item.run.run_id}/keep{query}", status_code=303)
 
 
 async def _kept(site: Site, run_id: str, place: Mapping[str, str]) -> Kept:
-    from stepflow_client import InvalidArgumentError, NotFoundError
-    from stepflow_client.drawing.report_data import masked, masked_arguments
+    from stepflow_client import NotFoundError
 
     run = await site.client.get_run(run_id)
     items = list(await site.client.get_run_items(run.run_id))
     text = place.get("item") or "0"
-    index = int(text) if text.isdecimal() and len(text) < 8 else -1
-    if not 0 <= index < len(items):
+    if not text.isdecimal() or len(text) > 7:
         raise NotFoundError(f"run {run.run_id} has no item {text}", status_code=404)
     stored = await flow_of(site, run)
     flow = stored.flow if stored else {}
-    (item,), _ = masked(flow, [items[index]], [])
-    if item.result is None:
-        raise InvalidArgumentError("it has not ended yet: a test case needs its output or its error")
-    given = masked_arguments(flow, await site.arguments(run.run_id))
-    if given.inputs is None or len(given.inputs) != len(items):
-        hint = "runs that were started on this machine are in the history, if it is on"
-        raise InvalidArgumentError("the input of the run is not known, so it cannot become a test case", hint=hint)
+    item = kept_item(run, items, flow, await site.arguments(run.run_id), int(text))
     entry = site.recorded(run.run_id)
     files = []
     if site.flows is not None:
         recorded = None if entry is None else entry.flow_file
         files = await run_in_threadpool(site.flows.candidates, flow, recorded)
-    return Kept(run, index, len(items), stored, given, given.inputs[index], item.result, files)
+    return Kept(item, files)
 
 
 def _draft(kept: Kept, asked: Mapping[str, str]) -> Draft:
     from stepflow_client import StepflowClientError
     from stepflow_client._data.yaml_writer import write_yaml
-    from stepflow_client.flows.edit.added_case import add_case, case_of
+    from stepflow_client.flows.edit.added_case import add_case
     from stepflow_client.flows.file import read_file
 
-    name = asked.get("name", "").strip() or _name_of(kept)
+    name = asked.get("name", "").strip() or kept.item.name
     try:
-        case = case_of(name, kept.input, kept.result)
+        case = kept.item.case(name)
     except StepflowClientError as error:
         return Draft(name, "", problem=error.message)
     text = write_yaml({"test": {"cases": [case]}})
@@ -137,14 +113,7 @@ def _draft(kept: Kept, asked: Mapping[str, str]) -> Draft:
         after = add_case(before, case, file.name)
     except StepflowClientError as error:
         return Draft(name, text, file, problem=error.message)
-    was, now = (each.decode("utf-8", "replace").splitlines() for each in (before, after))
-    return Draft(name, text, file, tuple(unified_diff(was, now, lineterm=""))[2:], after)
-
-
-def _name_of(kept: Kept) -> str:
-    """Return a name for the case: unique, because it has the id of the run."""
-    what = "works" if kept.result.is_success else "fails"
-    return f"{what} as in {kept.run.run_id[:8]}{f' item {kept.index}' if kept.total > 1 else ''}"
+    return Draft(name, text, file, changed_lines(before, after), after)
 
 
 async def _show(
@@ -160,8 +129,9 @@ async def _show(
         request,
         "keep",
         status,
-        kept=kept,
-        run=kept.run,
+        kept=kept.item,
+        files=kept.files,
+        run=kept.item.run,
         draft=draft,
         lines=[(_kind(line), line) for line in draft.diff[:_MOST_LINES]],
         has_folder=site.flows is not None,

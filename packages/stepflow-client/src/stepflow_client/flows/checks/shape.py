@@ -153,6 +153,9 @@ def _check_test(test: Node, found: Findings) -> None:
             expected = case.get("output")
             if expected is not None and isinstance(expected.value, dict):
                 _check_expected(expected, found)
+            elif expected is not None and expected.value is None:
+                found.add("expected-output", "warning", expected, "output: null expects nothing", "write {outcome: "
+                          "success, result: null} to expect null")  # fmt: skip
             mocks = case.get("mocks")
             for mock in mocks.items.values() if mocks is not None else ():
                 _check_mock(mock, found)
@@ -172,7 +175,11 @@ def _check_mock(mock: Node, found: Findings) -> None:
             found.add("mock", "error", each, "a mock is an outcome, or a list of outcomes", "write {outcome: success, "
                       "result: ...} or {outcome: failed, error: {code: ..., message: ...}}")  # fmt: skip
             continue
-        code = each.at("error", "code") if is_failure else None
+        _known(each, "a mock", ("outcome", "result" if is_success else "error"), found)
+        if error is None or not is_failure:
+            continue
+        _known(error, "the error of a mock", ("code", "message"), found)
+        code = error.get("code")
         try:
             error_code(str(code.value) if code is not None else "COMPONENT_FAILED")
         except InvalidArgumentError as unknown:
@@ -192,18 +199,34 @@ def _check_expected(expected: Node, found: Findings) -> None:
         found.add("expected-output", "fatal", expected.items[needs], "an expected error is an object with code, "
                   "message or data")  # fmt: skip
     else:
-        code = expected.at("error", "code")
+        _check_expected_value(expected.items[needs], found, is_error=needs == "error")
+    _known(expected, f"an expected {outcome.value}", ("outcome", needs), found)
+
+
+def _check_expected_value(value: Node, found: Findings, *, is_error: bool) -> None:
+    from ..matching import check_expected
+
+    if is_error:
+        _known(value, "an expected error", ("code", "message", "data"), found)
+        if all(each.value is None for each in value.items.values()):
+            found.add("expected-output", "error", value, "an expected error names its code, its message or its data",
+                      "write {message: {$any: true}} to expect any failure")  # fmt: skip
+        code = value.get("code")
         if code is not None and (isinstance(code.value, bool) or not isinstance(code.value, (str, int, dict))):
             found.add("expected-output", "error", code, f"code is a word or a number, not {_kind(code.value)}")
-        from ..matching import check_expected
+    try:
+        check_expected(value.value)
+    except InvalidArgumentError as error:
+        message = error.message.removeprefix("$: ")
+        found.add("expected-output", "error", value, message, error.hint)
 
-        try:
-            check_expected(expected.items[needs].value)
-        except InvalidArgumentError as error:
-            message = error.message.removeprefix("$: ")
-            found.add("expected-output", "error", expected.items[needs], message, error.hint)
-    for key in [each for each in expected.items if each not in ("outcome", "result", "error")]:
-        found.add("unknown-key", "warning", expected, f"an expected output has no {key!r}: servers drop it", key=key)
+
+def _known(node: Node, what: str, known: tuple[str, ...], found: Findings) -> None:
+    """Find unknown keys: what they say is not compared, and not used."""
+    for key in node.items:
+        if key not in known:
+            hint = near(key, known, f"{what} has")
+            found.add("unknown-key", "error", node, f"{what} has no {key!r}: it is ignored", hint, key=key)
 
 
 def _check_schemas(schemas: Node, found: Findings) -> None:

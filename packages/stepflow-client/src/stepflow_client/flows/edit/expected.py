@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from ..._data.arguments import check_instance, check_mapping, check_text, wrong
@@ -12,56 +14,85 @@ from ...errors import FlowFileError
 from ...types import FlowResult
 from ..cases import code_matches, error_data
 from ..error_codes import code_word
-from ..matching import compare, is_matcher, level_run_ids
+from ..matching import compare, is_matcher, is_run_id
+from ..noise import level
 from ..source import Key, Node
 from .text import Edit, addition, block_text, changed_file, flow_text, json_text, line_end, newline_of, plain_text
 
-__all__ = ["expectation_of", "update_expected"]
+__all__ = ["changes", "expectation_of", "update_expected"]
 
 
-def expectation_of(result: FlowResult, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def expectation_of(
+    result: FlowResult,
+    before: Mapping[str, Any] | None = None,
+    *,
+    given: Iterable[Any] = (),
+    at: datetime | None = None,
+) -> dict[str, Any]:
     """Return an expected output that matches a result, as close as possible to the previous one.
 
     Parts that still match are kept: matchers, and objects that name only some of the keys. All others are replaced by
-    the actual values.
+    the actual values; in these, UUIDs and times of the run become matchers, because they differ in each run.
+
+    Args:
+        result: The result.
+        before: The previous expected output. None, the default: there is none.
+        given: What the run was given, such as its input and its flow: texts in these values are the same in each run,
+            and are not replaced by matchers. Default: nothing.
+        at: When the run was executed. None, the default, is now.
     """
     before = {} if before is None else check_mapping(before, "before")
     check_instance(result, "result", FlowResult)
+    new = _Leveled(tuple(given), at)
     is_like = before.get("outcome") == ("success" if result.is_success else "failed")
     if result.is_success:
         if is_like and "result" in before:
-            return {**before, "result": _adapted(before["result"], result.output)}
-        return {"outcome": "success", "result": level_run_ids(result.output)}
+            return {**before, "result": new.adapted(before["result"], result.output)}
+        return {"outcome": "success", "result": new.value(result.output)}
     error = result.error
     actual = {"code": code_word(error) if error else "UNSPECIFIED", "message": error.message if error else ""}
     if not is_like or not isinstance(before.get("error"), Mapping):
-        return {"outcome": "failed", "error": actual}
+        return {"outcome": "failed", "error": new.value(actual)}
     kept = dict(before["error"])
     if "code" in kept and not code_matches(kept["code"], error):
         kept["code"] = actual["code"]
     if "message" in kept:
-        kept["message"] = _adapted(kept["message"], actual["message"])
-    if "data" in kept:
-        kept["data"] = _adapted(kept["data"], error_data(error))
+        kept["message"] = new.adapted(kept["message"], actual["message"])
+    if kept.get("data") is not None and error_data(error) is not None:
+        kept["data"] = new.adapted(kept["data"], error_data(error))
     return {**before, "error": kept}
 
 
-def _adapted(expected: Any, actual: Any) -> Any:
-    if not compare(expected, actual):
-        return expected
-    if is_matcher(expected):
-        return level_run_ids(actual)
-    if isinstance(expected, Mapping) and isinstance(actual, Mapping):
-        return {key: _adapted_at(key, value, actual[key]) for key, value in expected.items() if key in actual}
-    if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
-        return [_adapted(value, found) for value, found in zip(expected, actual, strict=True)]
-    return level_run_ids(actual)
+@dataclass(frozen=True)
+class _Leveled:
+    """Makes expected values of actual ones."""
 
+    given: tuple[Any, ...]
+    at: datetime | None
 
-def _adapted_at(key: str, expected: Any, actual: Any) -> Any:
-    adapted = _adapted(expected, actual)
-    # Whether a text is the id of a run depends on its key.
-    return level_run_ids({key: adapted})[key] if isinstance(adapted, str) and adapted != expected else adapted
+    def value(self, actual: Any) -> Any:
+        """Return an expected value that matches an actual one, and those of further runs."""
+        return level(actual, self.given, self.at)
+
+    def adapted(self, expected: Any, actual: Any) -> Any:
+        """Return an expected value that matches an actual one, and keeps the parts that match already."""
+        if not compare(expected, actual):
+            return expected
+        if is_matcher(expected):
+            return self.value(actual)
+        if expected and isinstance(expected, Mapping) and isinstance(actual, Mapping):
+            found = {key: self._at(key, value, actual[key]) for key, value in expected.items() if key in actual}
+            return found or self.value(actual)
+        if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
+            return [self.adapted(value, found) for value, found in zip(expected, actual, strict=True)]
+        return self.value(actual)
+
+    def _at(self, key: str, expected: Any, actual: Any) -> Any:
+        # Whether a text is the id of a run depends on its key.
+        if not is_run_id(key, actual):
+            return self.adapted(expected, actual)
+        is_kept = is_run_id(key, expected) or not compare(expected, actual)
+        return expected if is_kept else self.value({key: actual})[key]
 
 
 def update_expected(content: bytes, expected: Mapping[int, Any], source: str) -> bytes:
@@ -101,22 +132,22 @@ def _edits(text: str, root: Node, index: int, value: Any, source: str) -> Iterat
         yield addition(text, case, {"output": value})
     else:
         _refuse_shared(text, root, case.items["output"], source)
-        yield from _changes(text, case, key, case.items["output"], value)
+        yield from changes(text, case, key, case.items["output"], value)
 
 
-def _changes(text: str, parent: Node, key: Key | None, node: Node, new: Any) -> Iterator[Edit]:
+def changes(text: str, parent: Node, key: Key | None, node: Node, new: Any) -> Iterator[Edit]:
     """Yield minimal edits: unchanged values keep their layout and their comments. Elements of a list have no key."""
     old, is_own = node.value, node.original is None and not node.merges
     if old == new and json.dumps(old) == json.dumps(new):
         return
     if is_own and old and isinstance(old, dict) and isinstance(new, dict) and [*old] == [*new]:
         for name, part in node.items.items():
-            yield from _changes(text, node, node.keys[name], part, new[name])
+            yield from changes(text, node, node.keys[name], part, new[name])
     elif key is None:
         yield node.start, node.end, json_text(new)
     elif is_own and old and isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for part, after in zip(node.elements, new, strict=True):
-            yield from _changes(text, node, None, part, after)
+            yield from changes(text, node, None, part, after)
     else:
         yield _replacement(text, parent, key, node, new)
 

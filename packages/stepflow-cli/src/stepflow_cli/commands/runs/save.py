@@ -1,0 +1,175 @@
+"""`stepflow runs save`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ...completion.candidates import complete_flow_files, complete_steps_of_run
+from ...context import current_session
+from ...errors import nearest, usage
+from ...inputs.files import read_bytes, writing
+from ...inputs.flow import find_missing
+from ...output.color import difference_line, has_color
+from ...output.messages import note
+from ...params.options import option_in, server_options
+from ...params.parsing import Command
+from ...params.runs import run_argument
+from ...runs.find import whole_id
+from ...server.connect import Target, connect
+from ...settings.server_choice import ServerOptions
+
+if TYPE_CHECKING:
+    from ...flow_tests.kept import KeptItem
+
+__all__ = ["command"]
+
+
+@click.command("save", cls=Command)
+@run_argument
+@click.argument("flow", required=False, metavar="[FLOW]", shell_complete=complete_flow_files)
+@option_in(
+    "--as",
+    "name",
+    section="Case",
+    metavar="NAME",
+    help="The name of the case. [default: 'works as in' or 'fails as in', and the run]",
+)
+@option_in(
+    "--item",
+    "index",
+    type=click.IntRange(min=0),
+    section="Case",
+    metavar="N",
+    help="The item of a batch, counted from 0.",
+)
+@option_in(
+    "--mock",
+    "mocked",
+    multiple=True,
+    section="Case",
+    metavar="STEP",
+    shell_complete=complete_steps_of_run,
+    help="Keep the outcome of this step as a mock, so that the test does not execute it; repeatable, '*' is all.",
+)
+@option_in(
+    "--replace", is_flag=True, section="Case", is_risky=True, help="Change the case of this name if there is one."
+)
+@option_in("--dry-run", is_flag=True, section="Output", help="Write nothing: only show the change.")
+@server_options(default="server")
+def command(
+    run_id: str,
+    flow: str | None,
+    name: str | None,
+    index: int | None,
+    mocked: tuple[str, ...],
+    replace: bool,
+    dry_run: bool,
+    server: ServerOptions,
+) -> None:
+    """FLOW is the flow's file; by default, the one that the history names. The case has the input of the run, and its
+    output, or its error, as expected. UUIDs and times of the run become matchers, because they differ in each run.
+    The change of the file is printed; comments and layout stay.
+
+    Input, variables and overrides come from the history, where the run was started on this machine; servers before 0.12
+    tell input and overrides themselves. Known values of secret variables are ***.
+    """
+    if name is not None and not name.strip():
+        raise usage("--as needs a name")
+    if flow is not None:
+        find_missing(flow)
+    with connect(server) as target:
+        kept = _kept(target, whole_id(target.client, run_id), index, with_steps=bool(mocked))
+        path = flow or _recorded_file(target, kept)
+    case = kept.case(name or kept.name, _steps(kept, mocked))
+    before = read_bytes(path)
+    after = _added(before, case, path, replace=replace)
+    _show(before, after)
+    _warn(path, kept)
+    if dry_run:
+        return
+    with writing(path), open(path, "wb") as file:
+        file.write(after)
+    note(f"kept as {case['name']!r}; stepflow test {shlex.quote(path)} runs it")
+
+
+def _kept(target: Target, run_id: str, index: int | None, *, with_steps: bool) -> KeptItem:
+    from stepflow_client import NotFoundError, UnsupportedByServerError
+
+    from ...flow_tests.kept import kept_item
+
+    client = target.client
+    run = client.get_run(run_id)
+    items = list(client.get_run_items(run_id))
+    if index is None and len(items) > 1:
+        raise usage(f"run {run_id} has {len(items)} items", "--item N names one, counted from 0")
+    try:
+        flow: dict[str, Any] = client.get_run_flow(run_id).flow
+    except (NotFoundError, UnsupportedByServerError):
+        flow = {}
+    steps = client.get_run_steps(run_id, item_index=index or 0).steps if with_steps else []
+    return kept_item(run, items, flow, client.get_run_arguments(run_id), index or 0, steps)
+
+
+def _recorded_file(target: Target, kept: KeptItem) -> str:
+    entry = target.history.get(kept.run.run_id)
+    if entry is None or entry.flow_file is None:
+        raise usage("give the file of the flow, as FLOW", "the history does not name the one of this run")
+    find_missing(entry.flow_file)
+    return entry.flow_file
+
+
+def _steps(kept: KeptItem, mocked: Sequence[str]) -> list[str]:
+    """Return the steps to mock.
+
+    Raises:
+        Problem: If the outcome of one is not known.
+    """
+    from stepflow_client.flows.graph import steps_by_id
+
+    ids = [*steps_by_id(kept.flow)]
+    known = [each for each in ids if each in kept.outcomes]
+    for step_id in mocked:
+        if step_id != "*" and step_id not in ids:
+            raise usage(f"the flow of the run has no step {step_id}", nearest(step_id, ids))
+        if step_id not in known and (step_id != "*" or not known):
+            what = "steps" if step_id == "*" else f"step {step_id}"
+            hint = "it did not run, or the server does not tell: 0.10 and 0.11 do not return outputs of steps"
+            raise usage(f"the run has no outcome of {what} to mock", hint)
+    return [each for each in known if each in mocked or "*" in mocked]
+
+
+def _added(before: bytes, case: dict[str, Any], path: str, *, replace: bool) -> bytes:
+    from stepflow_client import InvalidArgumentError
+    from stepflow_client.flows.edit.added_case import add_case
+
+    try:
+        return add_case(before, case, path, replace=replace)
+    except InvalidArgumentError as error:
+        raise usage(error.message, "choose another name with --as, or change that case with --replace") from None
+
+
+def _show(before: bytes, after: bytes) -> None:
+    from ...flow_tests.kept import changed_lines
+
+    color = current_session().color
+    for line in changed_lines(before, after):
+        click.echo(difference_line(line, sys.stdout, color), color=has_color(sys.stdout, color))
+
+
+def _warn(path: str, kept: KeptItem) -> None:
+    """Print why the case may not pass as it is."""
+    from stepflow_client.flows.file import load_flow
+
+    from ...flow_tests.kept import likeness
+
+    if kept.flow and likeness(load_flow(path), kept.flow) < 4:
+        note(f"warning: {path} has another flow than the run, so the case may fail")
+    if kept.lost_arguments:
+        note(f"warning: the run had {kept.lost_arguments}; a test case has none, so its result may differ")
+    if kept.is_hidden:
+        note("warning: secrets are ***: write their values, or other ones, into the case")

@@ -1,0 +1,129 @@
+"""Which test cases are run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import nearest, usage
+from ..output.messages import note
+from .last_failed import failed_cases
+
+if TYPE_CHECKING:
+    from stepflow_client.testing import FlowCase, FlowTests
+
+
+@dataclass(frozen=True)
+class FileCases:
+    """A flow file with those of its cases that are to be run."""
+
+    tests: FlowTests
+    cases: Sequence[FlowCase]
+
+    @property
+    def name(self) -> str:
+        """The file's name in messages."""
+        return str(self.tests.path)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The conditions that a case must meet, as they are given on the command line."""
+
+    patterns: Sequence[str] = ()
+    """Globs for the names of cases; each must match at least one case."""
+    tags: Sequence[str] = ()
+    """Tags, one of which a case must have; each must be used by some case."""
+    expression: str | None = None
+    """Texts in names and tags, with `and`, `or` and `not`."""
+    touching: Sequence[str] = ()
+    """Steps and components, one of which the run of a case may execute; each must be in some flow."""
+    last_failed: bool = False
+    """Whether only cases that failed when they were last run are meant; if there are none, all are."""
+
+    def check(self, files: Sequence[FlowTests]) -> None:
+        """Raise if one of the conditions can never be met.
+
+        Raises:
+            Problem: If it cannot; the hint suggests the most similar name.
+        """
+        from stepflow_client.flows.selection import names_of
+        from stepflow_client.testing import select_cases
+
+        every = [case for tests in files for case in tests.cases]
+        for pattern in self.patterns:
+            if not select_cases(every, [pattern]):
+                raise usage(f"no test case matches --case {pattern}", nearest(pattern, {case.name for case in every}))
+        tags = {tag for case in every for tag in case.tags}
+        for tag in self.tags:
+            if tag not in tags:
+                known = f"there are {', '.join(sorted(tags))}" if tags else "no case has tags"
+                raise usage(f"no test case has the tag {tag}", nearest(tag, tags) or known)
+        if self.expression is not None and not select_cases(every, expression=self.expression):
+            raise usage(f"no test case matches -k {self.expression!r}", "it is compared with names and tags")
+        names = {name for tests in files for name in names_of(tests)} if self.touching else set()
+        for name in self.touching:
+            if name not in names:
+                raise usage(f"no flow here has a step or a component {name}", nearest(name, names))
+
+    def of(self, tests: FlowTests) -> list[FlowCase]:
+        """Return the cases of a flow that meet the conditions, except for `last_failed`."""
+        from stepflow_client.testing import select_cases, touching
+
+        cases = touching(tests, self.touching) if self.touching else tests.cases
+        return select_cases(cases, self.patterns, self.tags, expression=self.expression)
+
+
+def chosen_cases(paths: Sequence[str], choice: Choice, *, with_untested: bool = False) -> list[FileCases]:
+    """Return the files with selected cases, each with these cases.
+
+    Args:
+        paths: Flow files, and folders to search for them.
+        choice: The conditions for cases.
+        with_untested: Whether to return the flows without any cases as well. Default False.
+
+    A file that cannot be read is returned with a single case, whatever is selected; its fault is the reason.
+
+    Raises:
+        Problem: If a path does not exist, or there is nothing to run.
+    """
+    files = [tests for path in paths for tests in _tests_in(path)]
+    found = list({str(tests.path.resolve()): tests for tests in files}.values())
+    whole = [tests for tests in found if not tests.is_broken]
+    if not any(tests.cases for tests in found):
+        raise usage(f"there are no test cases in {', '.join(paths)}", "a flow's cases stand under test.cases")
+    for tests in whole:
+        if not tests.cases and str(tests.path) in paths:
+            note(f"{tests.path} has no test cases")
+    if any(tests.cases for tests in whole):
+        choice.check(whole)
+    plan = [FileCases(tests, tests.cases if tests.is_broken else choice.of(tests)) for tests in found]
+    untested = [each for each in plan if not each.tests.cases]
+    plan = [each for each in plan if each.cases]
+    if not plan:
+        raise usage("no test case meets all these conditions")
+    return (_failed_last(plan) if choice.last_failed else plan) + (untested if with_untested else [])
+
+
+def _failed_last(plan: list[FileCases]) -> list[FileCases]:
+    """Return the cases that failed when they were last run; all if there are none."""
+    failed = [FileCases(each.tests, _only(each, failed_cases(each.tests.path).__contains__)) for each in plan]
+    failed = [each for each in failed if each.cases]
+    if not failed:
+        note("none of these test cases failed when it was last run: all are run")
+    return failed or plan
+
+
+def _only(file: FileCases, is_chosen: Callable[[str], bool]) -> list[FlowCase]:
+    return [case for case in file.cases if file.tests.is_broken or is_chosen(case.name)]
+
+
+def _tests_in(path: str) -> Iterator[FlowTests]:
+    from stepflow_client.flows.folders import flow_files
+    from stepflow_client.testing import collect_tests
+
+    if not os.path.lexists(path):
+        raise usage(f"{path} does not exist")
+    yield from map(collect_tests, flow_files(path) if os.path.isdir(path) else [path])

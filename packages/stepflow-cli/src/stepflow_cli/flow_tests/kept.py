@@ -1,0 +1,121 @@
+"""Keeping a run, or an item of it, as a test case of its flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import unified_diff
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stepflow_client import FlowResult, RunArguments, RunDetails, RunItem, StepDetails
+
+
+@dataclass(frozen=True)
+class KeptItem:
+    """An item of a run with its input and its result, in which known secrets are `***`."""
+
+    run: RunDetails
+    index: int
+    total: int
+    """Number of items of the run."""
+    flow: Mapping[str, Any]
+    """The flow of the run; empty if it is not known."""
+    given: RunArguments
+    input: Any
+    result: FlowResult
+    outcomes: Mapping[str, Any] = field(default_factory=dict)
+    """The outcomes of its steps, as flow results, as far as they were read."""
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether a secret was replaced by `***`."""
+        from stepflow_client._data.secrets import is_hidden
+
+        error = self.result.error
+        told = [error.message, error.details] if error is not None else []
+        return is_hidden([self.input, self.result.output, *told])
+
+    @property
+    def name(self) -> str:
+        """A name for the case: unique, because it has the id of the run."""
+        what = "works" if self.result.is_success else "fails"
+        return f"{what} as in {self.run.run_id[:8]}{f' item {self.index}' if self.total > 1 else ''}"
+
+    @property
+    def lost_arguments(self) -> str:
+        """What the run was started with that a test case has not, in words; empty if there is nothing."""
+        kinds = {"overrides of steps": self.given.overrides, "variables": self.given.variables}
+        return " and ".join(name for name, value in kinds.items() if value)
+
+    def case(self, name: str, mocked: Iterable[str] = ()) -> dict[str, Any]:
+        """Return the test case, with mocks for some of the steps.
+
+        Raises:
+            InvalidArgumentError: If the item was cancelled or lost.
+        """
+        from stepflow_client.flows.edit.added_case import case_of
+
+        mocks = {step_id: self.outcomes[step_id] for step_id in mocked}
+        return case_of(name, self.input, self.result, mocks=mocks, flow=self.flow, at=self.run.created_at)
+
+
+def kept_item(
+    run: RunDetails,
+    items: Sequence[RunItem],
+    flow: Mapping[str, Any],
+    given: RunArguments,
+    index: int,
+    steps: Iterable[StepDetails] = (),
+) -> KeptItem:
+    """Return an item of a run to keep.
+
+    Args:
+        run: The run.
+        items: Its items.
+        flow: Its flow; empty if it is not known.
+        given: What it was started with.
+        index: The index of the item.
+        steps: The steps of the item, whose outcomes may be kept too.
+
+    Raises:
+        NotFoundError: If the run has no such item.
+        InvalidArgumentError: If the item has not ended, or its input is not known.
+    """
+    from stepflow_client import InvalidArgumentError, NotFoundError
+    from stepflow_client.drawing.report_data import masked, masked_arguments
+    from stepflow_client.flows.account import accounts_of
+    from stepflow_client.testing.outcomes import flow_result
+
+    if not 0 <= index < len(items):
+        raise NotFoundError(f"run {run.run_id} has no item {index}", status_code=404)
+    (item,), shown = masked(flow, [items[index]], steps)
+    if item.result is None:
+        raise InvalidArgumentError("it has not ended yet: a test case needs its output or its error")
+    given = masked_arguments(flow, given)
+    if given.inputs is None or len(given.inputs) != len(items):
+        hint = "runs that were started on this machine are in the history, if it is on"
+        raise InvalidArgumentError("the input of the run is not known, so it cannot become a test case", hint=hint)
+    account = accounts_of(run, [item], shown, flow, given)[item.index]
+    # Others did not run, because a step that they read failed.
+    ended = {each.step_id for each in account.steps if each.state in ("completed", "failed")}
+    outcomes = {each.step_id: flow_result(each.output, each.error) for each in shown if each.step_id in ended}
+    return KeptItem(run, index, len(items), flow, given, given.inputs[index], item.result, outcomes)
+
+
+def changed_lines(before: bytes, after: bytes) -> tuple[str, ...]:
+    """Return the changed lines of a file and some around them, in the format of `diff -u`, without the file names."""
+    was, now = (each.decode("utf-8", "replace").splitlines() for each in (before, after))
+    return tuple(unified_diff(was, now, lineterm=""))[2:]
+
+
+def likeness(written: Mapping[str, Any], flow: Mapping[str, Any]) -> int:
+    """Return how likely a flow was made from the one in a file: 0 (another flow) to 4 (the same)."""
+    from stepflow_client.flows.additions import without_cases
+    from stepflow_client.flows.graph import steps_by_id
+
+    if without_cases(written) == without_cases(flow):
+        return 4
+    if flow.get("name") and written.get("name") == flow["name"]:
+        return 3 if [*steps_by_id(written)] == [*steps_by_id(flow)] else 2
+    return 0

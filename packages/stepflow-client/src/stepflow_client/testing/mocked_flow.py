@@ -1,0 +1,214 @@
+"""Runs a flow whose steps, and the steps of whose sub-flows, may have mocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..errors import InvalidArgumentError
+from ..flows.graph import inner_flow, steps_within
+from ..flows.pins import Delayed, Fails, pin_overrides, pinned_flow
+from .outcomes import Mock, flow_result, needs_input, of_flow_result, settled
+
+if TYPE_CHECKING:
+    from .._sync.client import SyncStepflowClient
+    from ..types import FlowResult
+
+NO_MOCK: Any = object()
+"""In place of the mock of a step that has none."""
+
+
+def _steps(flow: Any) -> list[Mapping[str, Any]]:
+    steps = flow.get("steps") if isinstance(flow, Mapping) else None
+    return [step for step in steps if isinstance(step, Mapping)] if isinstance(steps, list) else []
+
+
+def _at_once(outcome: Any) -> Any:
+    return outcome.outcome if isinstance(outcome, Delayed) else outcome
+
+
+class MockedRun(NamedTuple):
+    """A run of a flow with mocked steps, or of a flow in one of its steps."""
+
+    within: tuple[str, ...]
+    """The ids of the steps whose flow it is; empty for the flow itself."""
+    input: Any
+    result: FlowResult
+    mocked: frozenset[str]
+    """The steps with a mock."""
+    failing: frozenset[str]
+    """Those of them whose mock is a failure."""
+
+
+class MockedFlow:
+    """Runs flows whose steps, and the steps of whose sub-flows, may have mocks.
+
+    Args:
+        client: A client of the server.
+        find: A function that returns the mock of a step, or `NO_MOCK`.
+        timeout: Seconds for each run; None for no limit.
+        check_input: Whether to refuse input that does not match a flow's input schema.
+    """
+
+    def __init__(
+        self,
+        client: SyncStepflowClient,
+        find: Callable[[Mapping[str, Any]], Mock],
+        timeout: float | None,
+        *,
+        check_input: bool = True,
+    ) -> None:
+        """Store the client and the mocks."""
+        self._client = client
+        self._find = find
+        self._timeout = timeout
+        self._check_input = check_input
+        self.runs: list[MockedRun] = []
+        """The runs of flows, in the order in which they ended. Those that compute the input of a step are left out."""
+
+    def run(
+        self,
+        flow: Mapping[str, Any],
+        input: Any,
+        variables: Mapping[str, Any] | None = None,
+        within: tuple[str, ...] = (),
+    ) -> FlowResult:
+        """Run a flow and return its result.
+
+        Args:
+            flow: The flow.
+            input: Its input.
+            variables: The values of its variables.
+            within: The ids of the steps whose flow it is.
+        """
+        outcomes: dict[str, Any] = {}
+        for step in _steps(flow):
+            mock = self._mock_of(step, within)
+            if mock is NO_MOCK:
+                continue
+            if needs_input(mock):
+                given = self.input_of(flow, step, input, outcomes, variables)
+                if not given.is_success:
+                    continue
+                mock = settled(mock, given.output, step)
+            outcomes[step["id"]] = mock
+        result = self._pinned(flow, input, outcomes, variables)
+        mocked = frozenset(step["id"] for step in _steps(flow) if step.get("id") in outcomes and self._has_mock(step))
+        failing = frozenset(name for name in mocked if isinstance(_at_once(outcomes[name]), Fails))
+        self.runs.append(MockedRun(within, input, result, mocked, failing))
+        return result
+
+    def _has_mock(self, step: Mapping[str, Any]) -> bool:
+        return self._find(step) is not NO_MOCK
+
+    def input_of(
+        self,
+        flow: Mapping[str, Any],
+        step: Mapping[str, Any],
+        input: Any,
+        outcomes: Mapping[str, Any],
+        variables: Mapping[str, Any] | None = None,
+    ) -> FlowResult:
+        """Return a result whose output is the input of a step; a failed one if the input cannot be computed.
+
+        Of the steps before it, those that it needs run, except for those with a known outcome.
+        """
+        before: list[Any] = []
+        for each in _steps(flow):
+            if each is step:
+                break
+            before.append({key: value for key, value in each.items() if key != "mustExecute"})
+        probe = {**flow, "steps": before, "output": step.get("input")}
+        at_once = {name: _at_once(each) for name, each in outcomes.items()}
+        return self._pinned(probe, input, at_once, variables)
+
+    def _pinned(
+        self,
+        flow: Mapping[str, Any],
+        input: Any,
+        outcomes: Mapping[str, Any],
+        variables: Mapping[str, Any] | None,
+    ) -> FlowResult:
+        ids = [step.get("id") for step in _steps(flow)]
+        known = {step_id: outcome for step_id, outcome in outcomes.items() if step_id in ids}
+        sent, overrides = self._pins(flow, known)
+        # One item, even if it is a list.
+        how: dict[str, Any] = {"variables": variables, "check_input": self._check_input, "timeout": self._timeout}
+        return self._client.run(sent, [input], overrides, **how)
+
+    def _pins(
+        self, flow: Mapping[str, Any], outcomes: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], dict[str, Any] | None]:
+        """Return the flow and the overrides with which these steps have these outcomes."""
+        if not outcomes:
+            return flow, None
+        is_delayed = any(isinstance(each, Delayed) for each in outcomes.values())
+        if is_delayed and not self._has_noop:
+            raise InvalidArgumentError("a mock with a delay needs /builtin/sleep, which servers have from 0.13 on")
+        # With overrides, the flow, its id and its diagrams stay the same.
+        if self._has_noop and not is_delayed:
+            return flow, pin_overrides(outcomes)
+        return pinned_flow(flow, outcomes), None
+
+    @cached_property
+    def _has_noop(self) -> bool:
+        """Whether the server has a component that returns its input, as 0.13 does."""
+        listed = self._client.list_components(include_schemas=False)
+        return any(each.name in ("noop", "builtin/noop") for each in listed)
+
+    def _mock_of(self, step: Mapping[str, Any], within: tuple[str, ...]) -> Mock:
+        """Return the mock of a step; of one whose sub-flow has mocked steps, a function that runs the sub-flow."""
+        found = self._find(step)
+        inner = inner_flow(step) if found is NO_MOCK else None
+        if inner is None or not any(map(self._has_mock, steps_within(inner.flow))):
+            return found
+        name, component = step.get("id"), step.get("component")
+        run = _SUB_RUNS.get(str(component))
+        if run is None or not inner.is_as_written:
+            why = f"{component} only stores it" if run is None else "the flow computes it"
+            message = f"step {name!r} contains a flow with mocked steps, and {why}: they cannot be mocked"
+            raise InvalidArgumentError(message, hint=f"mock step {name!r}, or use the server's mock plugin")
+        below = (*within, str(name))
+        return lambda given: run(lambda each: self.run(inner.flow, each, within=below), given) or _refused(str(name))
+
+
+_RunOne = Callable[[Any], "FlowResult"]
+
+
+def _mapped(run: _RunOne, given: Mapping[str, Any]) -> Any:
+    """Return the outcome of `/builtin/map`; None if it refuses its input. Failed elements do not fail the step."""
+    if not isinstance(given.get("items"), list):
+        return None
+    results = [flow_result(done.output, done.error) for done in map(run, given["items"])]
+    failed = sum(each["outcome"] == "failed" for each in results)
+    return {"results": results, "successful": len(results) - failed, "failed": failed}
+
+
+def _iterated(run: _RunOne, given: Mapping[str, Any]) -> Any:
+    """Return the outcome of `/builtin/iterate`; None if it refuses its input. A turn that fails ends it."""
+    limit = given.get("max_iterations")
+    limit = 1000 if limit is None else limit
+    if "initial_input" not in given or not isinstance(limit, int):
+        return None
+    value, turns = given["initial_input"], 0
+    while turns < limit:
+        result = run(value)
+        turns += 1
+        if result.error is not None:
+            return of_flow_result(flow_result(None, result.error))
+        output = result.output if isinstance(result.output, Mapping) else {}
+        if "result" in output:
+            return {"result": output["result"], "iterations": turns, "terminated": False}
+        if "next" not in output:
+            return Fails("INVALID_INPUT", "Workflow result must contain either 'result' or 'next' field")
+        value = output["next"]
+    return {"result": value, "iterations": turns, "terminated": True}
+
+
+def _refused(name: str) -> Fails:
+    """Return what servers say of a builtin component that refuses its input."""
+    return Fails("UNREACHABLE", f'step "{name}" failed')
+
+
+_SUB_RUNS = {"/builtin/map": _mapped, "/builtin/iterate": _iterated}

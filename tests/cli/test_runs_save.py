@@ -1,0 +1,122 @@
+"""`stepflow runs save`."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+import yaml
+
+from tests.cli.command import Done, Stepflow
+from tests.cli.golden import Golden
+from tests.cli.runs import SLEEPING, UNKNOWN, Start
+
+FLOW = """\
+# Greets.
+name: greeter
+steps:
+- id: greet  # the only step
+  component: /builtin/noop
+  input: {name: {$input: name}}
+- id: note
+  component: /builtin/noop
+  input: {$step: greet}
+output: {$step: note}
+"""
+
+
+@pytest.fixture
+def flow(stepflow: Stepflow, server: str) -> str:
+    """A flow file, and a run of it, which is @last."""
+    (stepflow.folder / "greeter.yaml").write_text(FLOW)
+    assert stepflow("run", "greeter.yaml", "--input-json", '{"name": "Ann"}').code == 0
+    return "greeter.yaml"
+
+
+def test_a_run_becomes_a_case(stepflow: Stepflow, flow: str, golden: Golden) -> None:
+    file = stepflow.folder / flow
+    shown = [stepflow("runs", "save", "@last", flow, "--as", "greets", "--dry-run")]
+    assert file.read_text() == FLOW
+    shown.append(stepflow("runs", "save", "@last", flow, "--as", "greets"))
+    assert file.read_text().startswith(FLOW)
+    assert stepflow("test", flow).code == 0
+    kept = file.read_bytes()
+    shown.append(stepflow("runs", "save", "@last", flow, "--as", "greets"))
+    shown.append(stepflow("runs", "save", "@last", flow, "--as", "greets", "--replace", "--mock", "greet"))
+    assert yaml.safe_load(file.read_text())["test"]["cases"][0]["mocks"] == {
+        "greet": {"outcome": "success", "result": {"name": "Ann"}}
+    }
+    shown.append(stepflow("runs", "save", "@last", flow, "--as", "greets", "--replace"))
+    assert file.read_bytes() == kept
+    golden(*shown)
+
+
+def test_the_history_names_the_file_and_the_run_the_case(stepflow: Stepflow, flow: str) -> None:
+    assert stepflow("run", flow, "--input-json", "{}").code == 1
+    run_id = json.loads(stepflow("history", "show", "@last", "-o", "json").stdout)["run_id"]
+    assert stepflow("runs", "save", run_id[:13], "--mock", "*").code == 0
+    (case,) = yaml.safe_load((stepflow.folder / flow).read_text())["test"]["cases"]
+    assert case["name"] == f"fails as in {run_id[:8]}"
+    failure = {"code": "EXPRESSION_FAILURE", "message": "Input path $.name not found"}
+    assert case["output"] == {"outcome": "failed", "error": failure}
+    # The second step did not run.
+    assert case["mocks"] == {"greet": {"outcome": "failed", "error": failure}}
+    assert stepflow("test", flow).code == 0
+
+
+def hints(done: Done) -> str:
+    return " ".join(done.stderr.split())
+
+
+@pytest.mark.usefixtures("server")
+def test_items_overrides_and_secrets(stepflow: Stepflow, flow: str, start: Start) -> None:
+    (stepflow.folder / "two.jsonl").write_text('{"name": "Ann"}\n{"name": "Bob"}\n')
+    assert stepflow("run", flow, "--inputs", "two.jsonl", "--set", "greet.input.more=1").code == 0
+    assert "--item N names one" in hints(stepflow("runs", "save", "@last"))
+    done = stepflow("runs", "save", "@last", "--item", "1")
+    assert "warning: the run had overrides of steps; a test case has none" in hints(done)
+    (case,) = yaml.safe_load((stepflow.folder / flow).read_text())["test"]["cases"]
+    assert (case["input"], case["output"]["result"]) == ({"name": "Bob"}, {"name": "Bob", "more": 1})
+    assert case["name"].endswith(" item 1")
+    assert stepflow("runs", "save", "@last", "--item", "2").code == 1
+
+    secret = {
+        "schemas": {"properties": {"variables": {"properties": {"key": {"is_secret": True, "default": "hush-hush"}}}}},
+        "output": {"key": {"$variable": "key"}},
+    }
+    (stepflow.folder / "secret.json").write_text(json.dumps(secret))
+    assert stepflow("run", "secret.json", "--input-json", "1").code == 0
+    done = stepflow("runs", "save", "@last", "--as", "masked")
+    assert "warning: secrets are ***" in hints(done)
+    assert json.loads((stepflow.folder / "secret.json").read_text())["test"]["cases"][0]["output"] == {
+        "outcome": "success",
+        "result": {"key": "***"},
+    }
+
+
+@pytest.mark.usefixtures("server")
+def test_what_cannot_be_saved(stepflow: Stepflow, flow: str, start: Start) -> None:
+    before = (stepflow.folder / flow).read_bytes()
+    running = start({"steps": [SLEEPING], "output": {"$step": "sleeping"}}, wait=False)
+    (stepflow.folder / "list.yaml").write_text("- a\n")
+    (stepflow.folder / "other.yaml").write_text("name: other\noutput: 1\n")
+    wrong = {
+        ("@last", "nowhere.yaml"): (2, "nowhere.yaml does not exist"),
+        ("@last", "list.yaml"): (2, "a test case cannot be added"),
+        (UNKNOWN, flow): (1, "not found"),
+        (running, flow): (2, "it has not ended yet"),
+        (running,): (2, "it has not ended yet"),
+        ("@last", flow, "--mock", "gret"): (2, "did you mean greet?"),
+        ("@last", flow, "--as", ""): (2, "name"),
+    }
+    for words, (code, told) in wrong.items():
+        done = stepflow("runs", "save", *words)
+        assert (done.code, told in hints(done), done.stdout) == (code, True, ""), str(done)
+    assert (stepflow.folder / flow).read_bytes() == before
+    assert "other.yaml has another flow than the run" in hints(stepflow("runs", "save", "@last", "other.yaml"))
+    off = stepflow("runs", "save", "@last", STEPFLOW_HISTORY="off")
+    assert (off.code, "the input of the run is not known" in hints(off)) == (2, True), str(off)
+    if os.geteuid():
+        (stepflow.folder / flow).chmod(0o444)
+        assert stepflow("runs", "save", "@last", flow).code == 2

@@ -1,0 +1,134 @@
+"""Which test cases `stepflow test` runs, and which parts of flows they cover."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import Done, Stepflow
+from tests.cli.golden import Golden
+
+FLOW = """\
+steps:
+  - {id: ask, component: /builtin/noop, input: {$input: $.q}}
+  - {id: paid, component: /model/paid, input: {$step: ask}}
+output: {$if: {$input: $.paid}, then: {$step: paid}, else: {$step: ask}}
+test:
+  cases:
+    - {name: free, tags: [quick], input: {q: 1, paid: null}, output: {outcome: success, result: 1}}
+    - name: paid for
+      input: {q: 2, paid: true}
+      mocks: {paid: {outcome: success, result: 3}}
+      output: {outcome: success, result: 3}
+    - {name: wrong, input: {q: 4, paid: false}, output: {outcome: success, result: 5}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def flow(stepflow: Stepflow, server: str) -> Path:
+    path = stepflow.folder / "asked.yaml"
+    path.write_text(FLOW)
+    return path
+
+
+def names(done: Done) -> list[str]:
+    """Return the names of the cases that were run."""
+    return [json.loads(line)["case"] for line in done.stdout.splitlines()]
+
+
+def chosen(stepflow: Stepflow, *words: str) -> list[str]:
+    return names(stepflow("test", "asked.yaml", "-o", "jsonl", *words))
+
+
+def test_by_words_and_by_what_they_execute(stepflow: Stepflow) -> None:
+    assert chosen(stepflow, "-k", "paid or quick") == ["free", "paid for"]
+    assert chosen(stepflow, "-k", "not paid for") == ["free", "wrong"]
+    assert chosen(stepflow, "--touching", "/model/paid") == ["paid for"]
+    assert chosen(stepflow, "--touching", "ask", "--tag", "quick") == ["free"]
+    assert chosen(stepflow, "--touching", "paid", "--touching", "/builtin/noop") == ["free", "paid for", "wrong"]
+
+
+def test_what_chooses_nothing(stepflow: Stepflow, golden: Golden) -> None:
+    (stepflow.folder / "bare.yaml").write_text("output: 1\n")
+    golden(
+        stepflow("test", "asked.yaml", "-k", "nobody"),
+        stepflow("test", "asked.yaml", "-k", "free and"),
+        stepflow("test", "asked.yaml", "--touching", "/model/piad"),
+        stepflow("test", "asked.yaml", "--touching", "paid", "--tag", "quick"),
+        stepflow("test", "asked.yaml", "bare.yaml", "-k", "free", "--coverage", "-o", "name"),
+        stepflow("test", "asked.yaml", "--tags", "quick"),
+        stepflow("test", "asked.yaml", "--format=junit"),
+        stepflow("test", "asked.yaml", "--updat"),
+        stepflow("test", "asked.yaml", "--tweaks", "{}"),
+    )
+
+
+def test_those_that_failed_last(stepflow: Stepflow, flow: Path) -> None:
+    everything = ["free", "paid for", "wrong"]
+    first = stepflow("test", "asked.yaml", "--last-failed")
+    assert "none of these test cases failed when it was last run: all are run" in first.stderr
+    assert chosen(stepflow, "--lf") == ["wrong"]
+    # A run of other cases forgets nothing; nor does one of a selection of which none has failed.
+    assert chosen(stepflow, "-k", "free") == ["free"]
+    assert chosen(stepflow, "--lf", "-k", "free") == ["free"]
+    assert chosen(stepflow, "--lf") == ["wrong"]
+    flow.write_text(FLOW.replace("result: 5", "result: 4").replace("name: paid for", "name: paid"))
+    assert chosen(stepflow, "--lf") == ["wrong"]
+    assert chosen(stepflow, "--lf") == ["free", "paid", "wrong"]
+    # A case that was removed is forgotten.
+    flow.write_text(FLOW)
+    assert chosen(stepflow, "--lf") == everything
+    flow.write_text(FLOW.replace("name: wrong", "name: right").replace("result: 5", "result: 4"))
+    assert chosen(stepflow, "--lf") == ["free", "paid for", "right"]
+    kept = Path(stepflow.environment["XDG_CACHE_HOME"], "stepflow", "failed-cases")
+    assert list(kept.iterdir()) == []
+    assert sorted(stepflow.folder.glob("*failed*")) == []
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"flow": "/other.yaml", "failed": ["free"]}', '{"failed": 5}'])
+def test_a_damaged_record_of_failures_is_none(stepflow: Stepflow, content: str) -> None:
+    stepflow("test", "asked.yaml")
+    (record,) = Path(stepflow.environment["XDG_CACHE_HOME"], "stepflow", "failed-cases").iterdir()
+    record.write_text(content)
+    assert chosen(stepflow, "--lf") == ["free", "paid for", "wrong"]
+
+
+def test_a_folder_that_cannot_be_written_keeps_no_test_from_running(stepflow: Stepflow) -> None:
+    (stepflow.home / "file").write_text("")
+    for cache in (str(stepflow.home / "file"), "/proc/nothing"):
+        done = stepflow("test", "asked.yaml", "--lf", XDG_CACHE_HOME=cache)
+        assert (done.code, "3 test cases failed" in done.stderr) == (1, True), str(done)
+
+
+def test_coverage(stepflow: Stepflow, golden: Golden) -> None:
+    (stepflow.folder / "flows").mkdir()
+    (stepflow.folder / "flows" / "tested.yaml").write_text("output: 1\ntest: {cases: [{name: a, input: 1}]}\n")
+    (stepflow.folder / "flows" / "untested.yaml").write_text(FLOW.partition("test:")[0])
+    golden(
+        stepflow("test", "flows", "--coverage", "--junit", "report.xml"),
+        stepflow("test", "asked.yaml", "--coverage", "-k", "free or wrong"),
+        stepflow("test", "asked.yaml", "--coverage", "-k", "not wrong", "-o", "table"),
+        stepflow("test", "asked.yaml", "--coverage", "-k", "free", "-o", "github"),
+        stepflow("test", "asked.yaml", "--coverage", "-k", "paid", "-o", "jsonl", "--fields", "line,branch,state"),
+        stepflow("test", "asked.yaml", "-k", "free", "--fail-under", "50"),
+        stepflow("test", "asked.yaml", "-k", "free", "--fail-under", "50.1", "-q"),
+        stepflow("test", "asked.yaml", "-k", "not wrong", "--fail-under", "100", "-o", "name"),
+    )
+    assert "untested" not in (stepflow.folder / "report.xml").read_text()
+
+
+def test_an_update_writes_matchers_for_what_differs_from_run_to_run(stepflow: Stepflow) -> None:
+    order, other = "0199d3a0-0000-7000-8000-00000000abcd", "1199d3a0-0000-7000-8000-00000000abcd"
+    file = stepflow.folder / "noise.yaml"
+    file.write_text(
+        "steps:\n- {id: blob, component: /builtin/put_blob, input: {data: {$input: $}, blob_type: data}}\n"
+        f"- {{id: made, component: /builtin/noop, input: {{id: {order}, of: {{$input: $.of}}}}}}\n"
+        "output: {blob: {$step: blob}, made: {$step: made}}\n"
+        f"test: {{cases: [{{name: new, input: {{of: {other}}}}}]}}\n"
+    )
+    assert stepflow("test", "noise.yaml", "--update").code == 0
+    # All of it is the same in each run: the ids are in the flow and in the input, and the blob's depends on the input.
+    assert "$regex" not in file.read_text()
+    assert stepflow("test", "noise.yaml").code == 0

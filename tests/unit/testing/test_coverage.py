@@ -1,0 +1,162 @@
+"""Which parts of a flow the test cases reach, and mocks that no run needs, on the server in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stepflow_client import SyncStepflowClient
+from stepflow_client.testing import CaseResult, Fails, FakeServer, FlowCoverage, fake_server, read_tests, run_cases
+
+FLOW = """
+steps:
+  - {id: price, component: /shop/price, input: {$if: {$input: $.sku}, then: {$input: $.sku}, else: none}}
+  - id: rate
+    component: /shop/rate
+    input: {$coalesce: [{$input: $.rate}, {$step: price}, 1]}
+    onError: {action: useDefault, defaultValue: 9}
+  - id: each
+    component: /builtin/map
+    input:
+      items: {$input: $.items}
+      workflow: {$literal: {steps: [
+        {id: wrap, component: /shop/wrap, input: {$if: {$input: $.gift}, then: paper}},
+        {id: idle, component: /shop/wrap}], output: {$step: wrap}}}
+  - {id: paid, component: /shop/paid}
+  - {id: never, component: /shop/never}
+output:
+  rate: {$if: {$input: $.items}, then: {$step: each}, else: {$step: rate}}
+  paid: {$if: {$input: $.paid}, then: {$step: paid}}
+test:
+  cases:
+"""
+MOCK = "mocks: {paid: {outcome: success, result: 1}}"
+
+
+@pytest.fixture
+def server() -> FakeServer:
+    return fake_server({"/shop/price": None, "/shop/rate": lambda given: given, "/shop/wrap": 1})
+
+
+@pytest.fixture
+def client(server: FakeServer) -> Iterator[SyncStepflowClient]:
+    with server.sync_client() as opened:
+        yield opened
+
+
+class Covered:
+    """Runs cases, and holds what they reach."""
+
+    def __init__(self, client: SyncStepflowClient, folder: Path, *cases: str) -> None:
+        path = folder / "flow.yaml"
+        path.write_text(FLOW + "".join(f"    - {{name: '{index}', {case}}}\n" for index, case in enumerate(cases)))
+        tests = read_tests(path)
+        coverage = FlowCoverage(tests.flow)
+        self.done: list[CaseResult] = run_cases(client, tests, tests.cases, coverage=coverage)
+        self.parts = {":".join(filter(None, ("/".join(each.steps), each.branch))): each for each in coverage.parts}
+
+    def of(self, *names: str) -> list[Any]:
+        return [(self.parts[name].state, "".join(self.parts[name].cases)) for name in names]
+
+
+def test_steps_and_branches(client: SyncStepflowClient, tmp_path: Path) -> None:
+    inputs = ("{sku: tea, rate: null, items: null, paid: null}", "{sku: null, rate: 2, items: [{gift: 1}], paid: null}")
+    covered = Covered(client, tmp_path, *(f"input: {each}" for each in inputs))
+    assert [each.verdict for each in covered.done] == ["unchecked"] * 2, [each.message for each in covered.done]
+    assert [each for each in covered.parts if covered.parts[each].state == "reached"] == [
+        "price",
+        "price:input then",
+        "rate",
+        "rate:input alternative 3",
+        "each",
+        "each/wrap",
+        "each/wrap:input then",
+        "output.rate then",
+        "output.rate else",
+        "output.paid else (null)",
+    ]
+    assert {each.state for each in covered.parts.values()} == {"reached", "not_reached"}
+    assert covered.of("price", "each", "each/wrap:input then", "output.rate else") == [
+        ("reached", "0"),
+        ("reached", "1"),
+        ("reached", "1"),
+        ("reached", "0"),
+    ]
+    assert covered.parts["each/wrap"].at == ("steps", 2, "input", "workflow", "$literal", "steps", 0)
+
+
+def test_error_handling_and_mocks(client: SyncStepflowClient, server: FakeServer, tmp_path: Path) -> None:
+    server.components["/shop/rate"] = Fails("COMPONENT_FAILED")
+    given = "input: {sku: tea, rate: 5, items: null, paid: 1}"
+    failing = "mocks: {rate: {outcome: failed, error: {code: TIMEOUT}}, paid: {outcome: success, result: 1}}"
+    same = "mocks: {rate: {outcome: success, result: 9}, paid: {outcome: success, result: 1}}"
+    assert Covered(client, tmp_path, f"{given}, {MOCK}").of("rate", "rate:default of onError", "paid") == [
+        ("reached", "0"),
+        ("reached", "0"),
+        ("mocked", "0"),
+    ]
+    # A mock that fails is handled, one that gives the same value is not.
+    parts = ("rate", "rate:default of onError", "rate:input alternative 1")
+    assert Covered(client, tmp_path, f"{given}, {failing}").of(*parts) == [
+        ("mocked", "0"),
+        ("reached", "0"),
+        ("not_reached", ""),
+    ]
+    assert Covered(client, tmp_path, f"{given}, {same}").of(*parts) == [
+        ("mocked", "0"),
+        ("not_reached", ""),
+        ("not_reached", ""),
+    ]
+
+
+def test_mocks_in_the_flow_of_a_step(client: SyncStepflowClient, tmp_path: Path) -> None:
+    wrap = "mocks: {wrap: [{outcome: success, result: 1}, {outcome: success, result: 2}]}"
+    used = f"input: {{sku: a, rate: 1, items: [{{gift: 1}}, {{gift: null}}], paid: null}}, {wrap}"
+    # The elements are run to know what the step would give, which nothing needs.
+    unused = f"input: {{sku: a, rate: 1, items: null, paid: null}}, {wrap}"
+    covered = Covered(client, tmp_path, used, unused)
+    assert covered.of("each", "each/wrap", "each/wrap:input then") == [
+        ("reached", "0"),
+        ("mocked", "0"),
+        ("not_reached", ""),
+    ]
+    assert [each.verdict for each in covered.done] == ["unchecked", "error"]
+    assert covered.done[1].message == "the mock of wrap was not used: the run needed no such step"
+
+
+def test_a_mock_that_is_not_used_is_an_error(client: SyncStepflowClient, tmp_path: Path) -> None:
+    given = "input: {sku: a, rate: 1, items: null, paid: null}"
+    passes = "output: {outcome: success, result: {rate: 1}}"
+    wrong = "output: {outcome: success, result: {rate: 2}}"
+    done = Covered(client, tmp_path, f"{given}, {passes}, {MOCK}", f"{given}, {wrong}, {MOCK}").done
+    # What differs is told first.
+    assert [each.verdict for each in done] == ["error", "failed"]
+    tests = read_tests(tmp_path / "flow.yaml")
+    assert [each.verdict for each in run_cases(client, tests, tests.cases)] == ["error", "failed"]
+
+
+def test_an_input_that_does_not_fit_may_be_tested_with_mocks(client: SyncStepflowClient, tmp_path: Path) -> None:
+    path = tmp_path / "flow.yaml"
+    schema = "schemas: {properties: {input: {type: object, required: [sku]}}}"
+    path.write_text(
+        f"{schema}\nsteps: [{{id: a, component: /no/such}}]\noutput: {{$step: a}}\n"
+        "test: {cases: [{name: a, input: 5, mocks: {a: {outcome: success, result: 1}},"
+        " output: {outcome: success, result: 1}}]}\n"
+    )
+    tests = read_tests(path)
+    assert [each.verdict for each in run_cases(client, tests, tests.cases)] == ["passed"]
+
+
+def test_progress_is_told(client: SyncStepflowClient, tmp_path: Path) -> None:
+    path = tmp_path / "flow.yaml"
+    path.write_text(
+        "steps: [{id: a, component: /shop/price}]\noutput: {$step: a}\n"
+        "test: {cases: [{name: a, input: 1}, {name: b, input: 1, mocks: {a: {outcome: success, result: 1}}}, "
+        "{name: c, input: 1}]}\n"
+    )
+    tests, told = read_tests(path), list[int]()
+    run_cases(client, tests, tests.cases, on_progress=told.append)
+    assert told[-1] == 3
+    assert told == sorted(told)
