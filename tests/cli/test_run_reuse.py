@@ -80,6 +80,10 @@ def test_an_embedded_server_knows_the_last_run(embedded: Stepflow) -> None:
     assert said(embedded("run", "three.json", "--reuse", "@last")) == "stepflow: keeps a, b, c; executes no step"
     again = embedded("run", "three.json", "--reuse", first[:13], "--from", "b", "--dry-run")
     assert json.loads(again.stdout) == {"index": 0, "kept": ["a"], "executed": ["b", "c"]}
+    # Another configuration may have other components.
+    config = embedded.folder / "other.json"
+    config.write_text(json.dumps({**releases.builtin_config(releases.NEWEST), "retry": {"transportMaxRetries": 0}}))
+    assert "no earlier run" in embedded("run", "three.json", "--from", "c", "--config", "other.json").stderr
     off = embedded("run", "three.json", "--input-json", EMPTY, "-o", "name", STEPFLOW_HISTORY="off").stdout.strip()
     unknown = embedded("run", "three.json", "--reuse", off)
     assert unknown.code == 1

@@ -55,7 +55,7 @@ CREATE TABLE IF NOT EXISTS runs (
 """
 _OUTPUTS = """
 CREATE TABLE IF NOT EXISTS outputs (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL UNIQUE, content TEXT NOT NULL
+    number INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL UNIQUE, server TEXT NOT NULL, content TEXT NOT NULL
 )
 """
 _MOST_OUTPUTS = 20
@@ -219,7 +219,7 @@ class History(SharedFile):
             finally:
                 connection.execute("COMMIT")
 
-    def keep_outputs(self, run_id: str | UUID, outputs: Sequence[Mapping[str, Any]]) -> None:
+    def keep_outputs(self, run_id: str | UUID, outputs: Sequence[Mapping[str, Any]], *, server: str = "") -> None:
         """Keep the outputs of a run's steps, for reruns when its server is gone, as an embedded one is.
 
         The caller leaves out what must not be written: outputs that contain secrets. The outputs of the newest 20 runs
@@ -228,19 +228,24 @@ class History(SharedFile):
         Args:
             run_id: The run.
             outputs: For each item, the outputs of the steps that have completed, by step id.
+            server: What else the outputs depend on, for example a digest of the server's configuration. Default "".
         """
         with self._warning("keep the outputs of a run"):
             content = json.dumps([dict(each) for each in outputs], ensure_ascii=False)
             if len(content) > _LARGEST_OUTPUTS:
                 return
             with self._opened() as connection:
-                insert = "INSERT OR REPLACE INTO outputs (run_id, content) VALUES (?, ?)"
-                connection.execute(insert, [str(run_id), content])
+                insert = "INSERT OR REPLACE INTO outputs (run_id, server, content) VALUES (?, ?, ?)"
+                connection.execute(insert, [str(run_id), check_text(server, "server"), content])
                 oldest = "SELECT number FROM outputs ORDER BY number DESC LIMIT 1 OFFSET ?"
                 connection.execute(f"DELETE FROM outputs WHERE number <= ({oldest})", [_MOST_OUTPUTS])  # noqa: S608
 
-    def kept_outputs(self, run_id: str | UUID) -> list[dict[str, Any]] | None:
+    def kept_outputs(self, run_id: str | UUID, *, server: str | None = None) -> list[dict[str, Any]] | None:
         """Return what `keep_outputs` has kept of a run; None if there is nothing that can be read.
+
+        Args:
+            run_id: The run.
+            server: What `keep_outputs` was given; for anything else, the outputs are not returned. Default None: any.
 
         Raises:
             StepflowClientError: If the file cannot be read.
@@ -249,7 +254,8 @@ class History(SharedFile):
         if not self.path.exists():
             return None
         with self._raising("read"), self._opened() as connection:
-            row = connection.execute("SELECT content FROM outputs WHERE run_id = ?", [wanted]).fetchone()
+            query = "SELECT content FROM outputs WHERE run_id = ? AND server = coalesce(?, server)"
+            row = connection.execute(query, [wanted, server]).fetchone()
         return None if row is None else outputs_of(row[0])
 
     def get(self, run_id: str | UUID) -> HistoryEntry | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Problem, usage
@@ -112,9 +114,9 @@ def _runs_of(target: Target, job: Job) -> Iterator[HistoryEntry]:
         found = [each for each in target.history.search(name, limit=_MOST_RUNS) if _is_named(each, name)]
     from stepflow_client._shared.recorder import same_server
 
-    here = same_server(target.client.url)
+    here, config = same_server(target.client.url), _config_digest(target)
     for entry in found:
-        is_kept = target.runtime is not None and target.history.kept_outputs(entry.run_id) is not None
+        is_kept = config is not None and target.history.kept_outputs(entry.run_id, server=config) is not None
         if (entry.server in here or is_kept) and _fits(entry, job):
             yield entry
 
@@ -196,7 +198,14 @@ def keep_outputs(target: Target, job: Job, run_id: str, results: Sequence[FlowRe
             is_public = not quotes_secret(step.output, variables, declared, job.flow)
             if step.status.value == "completed" and step.item_index < len(kept) and is_public:
                 kept[step.item_index][step.step_id] = step.output
-        open_history().keep_outputs(run_id, kept)
+        open_history().keep_outputs(run_id, kept, server=_config_digest(target) or "")
+
+
+def _config_digest(target: Target) -> str | None:
+    """Return a digest of an embedded server's configuration: it decides what components return. None for others."""
+    if target.runtime is None:
+        return None
+    return sha256(json.dumps(target.runtime.config, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _kept_before(target: Target, run_id: str, total: int) -> list[dict[str, Any]]:
