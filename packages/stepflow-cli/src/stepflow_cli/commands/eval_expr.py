@@ -14,7 +14,7 @@ from ..output.columns import check_known
 from ..output.view import Column, Output, View
 from ..params.options import file_output_options, server_options
 from ..params.parsing import Command
-from ..params.runs import run_id_option
+from ..params.run_ids import run_id_option
 from ..runs.find import whole_id
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions

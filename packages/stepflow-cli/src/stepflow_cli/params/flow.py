@@ -22,7 +22,7 @@ from .batch import inputs_option, retry_options, stream_options
 from .filters import label_option, labels_of, seconds_option
 from .options import Decorator, Function, option_in, together
 from .parsing import FILE, Choice, given_order
-from .runs import run_id_option
+from .run_ids import run_id_option
 
 __all__ = [
     "cache_options",

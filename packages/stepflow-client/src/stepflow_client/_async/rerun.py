@@ -139,7 +139,7 @@ class Rerunner:
             earlier = recorded_one
         wanted = wanted_run(asked, earlier, earlier.flow if new is None else new)
         flow, recorded = wanted.effective, earlier.recorded
-        old = flow_with(earlier.flow, recorded.overrides)
+        old = flow_with(earlier.written, recorded.overrides)
         items = await self._items(asked, earlier, wanted, rules.changed_steps(old, flow))
         if not (asked.force or asked.only_step is not None):
             rules.check_kept(old, flow, asked.overrides, items)
@@ -163,9 +163,13 @@ class Rerunner:
         flow = await flow_of_run(self._connection, self._runs, self._blobs, run_id, run.flow_id)
         results = await self._get_results(run_id, wait=False)
         entries = cache(self._recorder.recorded)
-        recorded = rules.recorded_of(entries(run_id), flow.flow if new is None else new)
+        entry = entries(run_id)
+        recorded = rules.recorded_of(entry, flow.flow if new is None else new)
         source = partial(rules.executed_in, entries, run_id)
-        return EarlierRun(run_id, flow.flow, flow.origin, len(results), results, recorded, source)
+        # Before 0.10, servers give back another form of what the author wrote.
+        is_written = new is not None and entry is not None and isinstance(entry.flow, Mapping)
+        written = entry.flow if is_written and entry is not None and not is_hidden(entry.flow) else flow.flow
+        return EarlierRun(run_id, flow.flow, written, flow.origin, len(results), results, recorded, source)
 
     def _recorded(self, run_id: str, new: Mapping[str, Any] | None) -> EarlierRun | None:
         """Return a run that the server does not have, from the history; None if the history lacks outputs of it."""
@@ -175,7 +179,7 @@ class Rerunner:
             return None
         recorded = rules.recorded_of(entry, entry.flow if new is None else new)
         source = partial(rules.executed_in, entries, run_id)
-        return EarlierRun(run_id, entry.flow, None, len(outputs), (), recorded, source, outputs)
+        return EarlierRun(run_id, entry.flow, entry.flow, None, len(outputs), (), recorded, source, outputs)
 
     async def _items(
         self, asked: RerunRequest, earlier: EarlierRun, wanted: WantedRun, changed: set[str]

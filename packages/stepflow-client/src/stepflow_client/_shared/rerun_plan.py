@@ -76,7 +76,9 @@ class EarlierRun(NamedTuple):
 
     run_id: str
     flow: Mapping[str, Any]
-    """Its flow, as its author wrote it."""
+    """Its flow, as the server has it, without what the client added."""
+    written: Mapping[str, Any]
+    """Its flow, as its author wrote it, if the history has it."""
     origin: Origin | None
     """What it kept of a run before it, if it is a rerun."""
     total: int
