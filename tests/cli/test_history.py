@@ -292,7 +292,8 @@ def test_rerun_takes_what_is_recorded(stepflow: Stepflow, server: str) -> None:
     assert stepflow("run", "secretive.yaml", *given, "--var", f"key={SECRET}", "--url", server).code == 0
     again = stepflow("runs", "rerun", "@last", "--label", "again=1")
     assert (again.code, json.loads(again.stdout)) == (0, {"n": "changed", "city": "Oslo"}), again
-    assert "takes input, variables, overrides from the history" in again.stderr
+    # The override replaces what the step reads of the input.
+    assert "takes variables, overrides from the history" in again.stderr
     (entry,) = recorded(stepflow, "--label", "again=1")
     assert entry["flow_name"] == "secretive"
     other = stepflow("runs", "rerun", "@2", "--var", "city=Rome", "--set", "echo.input.n=5")

@@ -94,6 +94,34 @@ def test_help(stepflow: Stepflow) -> None:
     assert "Usage: rerun" in done.stdout
 
 
+def test_the_current_flow_expressions_and_components(stepflow: Stepflow) -> None:
+    done = stepflow(
+        "repl",
+        stdin=script(
+            "flow",
+            "flow hello.yaml",
+            "flow",
+            "validate -o json",
+            "run --example ada -o name",
+            "{$step: greeting, path: text}",
+            """/builtin/noop --input-json '{"x": [1]}'""",
+            "run --step greeting -o name",
+            "rerun --from greeting -o name",
+            "status -o json --fields flow,file",
+            "run echo.yaml --input-json 5",
+            "flow",
+        ),
+    )
+    assert done.code == 2
+    assert "there is no current flow" in done.stderr
+    assert done.stderr.count("executes greeting") == 2, done
+    lines = done.stdout.splitlines()
+    assert lines[0] == "hello.yaml"
+    assert [lines[-1], lines[-2]] == ["echo.yaml", "5"]
+    assert '"Ada"' in lines
+    assert '"file": "hello.yaml"' in done.stdout
+
+
 def test_all_lines_have_one_server(stepflow: Stepflow) -> None:
     done = stepflow(
         "repl",

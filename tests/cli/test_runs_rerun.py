@@ -130,7 +130,7 @@ def test_outputs_of_another_input_are_told(stepflow: Stepflow, server: str) -> N
     (stepflow.folder / "chain.json").write_text(json.dumps(CHAIN))
     assert stepflow("submit", "chain.json", "--input-json", '{"x": "OLD"}').code == 0
     kept = stepflow("runs", "rerun", "@last", "--from", "c", "--input-json", '{"x": "NEW"}')
-    assert "warning: keeps outputs that were computed from another input or other variables: a, b" in kept.stderr
+    assert "warning: keeps outputs of another definition, input or other variables: a, b" in kept.stderr
     same = stepflow("runs", "rerun", "@2", "--from", "c", "--input-json", '{"x": "OLD"}')
     assert "warning" not in same.stderr
 

@@ -129,6 +129,20 @@ def test_run(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
     assert not Path("/proc", servers.pop()).exists()
 
 
+def test_only_what_has_changed_is_executed(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+    flow = stepflow.folder / "said.yaml"
+    two = _FLOW.replace("steps: [", "steps: [{id: x, component: /builtin/noop, input: 1}, ").replace("hi", "{$step: x}")
+    two = two.replace("$step: say, path: '$.messages[0].content'", "$step: say")
+    flow.write_text(two.replace("{$step: x}", "hi"))
+    run = watching("run", "said.yaml", "--reuse", "@last")
+    assert "no earlier run of the flow" in run.round()
+    replace(flow, two.replace("{$step: x}", "ho"))
+    assert "stepflow: keeps no step; executes x, say\n" in run.round()
+    replace(flow, two.replace("{$step: x}", "ho") + "# comment\n")
+    assert "stepflow: keeps say; executes x\n" in run.round()
+    assert run.interrupt() == 0
+
+
 def test_what_a_run_reads(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
     (stepflow.folder / "flow.yaml").write_text("output: [{$input: $}, {$variable: v}]\n")
     given, variables = stepflow.folder / "input.json", stepflow.folder / "variables.yaml"

@@ -21,6 +21,7 @@ DIFFERENT = {
     "--failed": "the items to list, or to run again",
     "--flow": "one, several, or a changed one",
     "--format": "the formats of the command",
+    "--from": "what is reused by default",
     "--ignore": "rules, or paths",
     "--item": "the item whose steps, result or values are printed, or those that are run again",
     "--label": "set, or searched for",
@@ -32,6 +33,7 @@ DIFFERENT = {
     "--profile": "to use, or to change",
     "--since": "what is listed",
     "--status": "of runs, or of items",
+    "--step": "the events of a step, or the step that is executed",
     "--strict": "what is an error",
     "--timeout": "of a run, or of the cases of a file",
     "--type": "of a blob, or of events",
@@ -46,6 +48,7 @@ OTHER_VALUES = {
     "--item": "several where several can be run again",
     "--open": "a run, where there are pages",
     "--output": "infer has a file of its own",
+    "--step": "several to list the events of, one to execute",
     "--type": "the types of blobs, or those of events",
 }
 """Options that take other values in some commands, and why."""

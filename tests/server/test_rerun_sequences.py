@@ -114,6 +114,7 @@ class Again:
     """Which of the earlier runs, counted from the newest."""
     from_step: str | None
     failed: bool
+    only_changed: bool
     input: dict[str, Any] | None
     overrides: dict[str, str]
     elsewhere: bool
@@ -129,6 +130,7 @@ reruns = st.builds(
     of=st.sampled_from([0, 0, 0, 1, 2]),
     from_step=st.sampled_from([*READS, None]),
     failed=st.sampled_from([False, False, True]),
+    only_changed=st.sampled_from([False, False, True]),
     input=st.none() | right_inputs,
     overrides=overrides,
     elsewhere=st.sampled_from([False, False, True]),
@@ -173,20 +175,21 @@ class Machine:
         client = self.elsewhere if again.elsewhere else self.here
         earlier = self.runs[-1 - again.of % len(self.runs)]
         knows = earlier.is_recorded and not again.elsewhere
-        chosen: dict[str, Any] = {"from_step": again.from_step, "failed": again.failed}
+        chosen: dict[str, Any] = {name: getattr(again, name) for name in ("from_step", "failed", "only_changed")}
         given: dict[str, Any] = {"overrides": _wire(again.overrides)}
         given |= {} if again.input is None else {"input": again.input}
-        if again.from_step is not None and not self._gives_outputs():
+        if (again.from_step is not None or again.only_changed) and not self._gives_outputs():
             with pytest.raises(UnsupportedByServerError):
                 client.rerun(earlier.run_id, **chosen, **given)
             return
-        plan = client.plan_rerun(earlier.run_id, **chosen)
+        plan = client.plan_rerun(earlier.run_id, **chosen, **(given if again.only_changed else {}))
         if not plan.items:
             assert again.failed
             assert client.rerun(earlier.run_id, **chosen, **given).results == client.get_results(earlier.run_id)
             return
-        kept = self._kept(earlier, again, plan.items[0].kept)
-        refused = bool(kept.keys() & behind(set(again.overrides)))
+        changed = {step for step, text in again.overrides.items() if not knows or earlier.overrides.get(step) != text}
+        kept = self._kept(earlier, again, plan.items[0].kept, changed | self._reading_changes(earlier, again, knows))
+        refused = bool(kept.keys() & behind(changed)) and not again.only_changed
         is_missing = again.input is None and not knows and not FIELDS.keys() <= kept.keys()
         if refused or is_missing:
             with pytest.raises(InvalidArgumentError, match="is kept" if refused else "read the flow's input"):
@@ -205,6 +208,8 @@ class Machine:
             kept=frozenset(kept),
         )
         self.runs.append(ran)
+        if again.only_changed and knows:
+            assert ran.outputs == fresh(used, changes, {})
         assert result.result.is_success is ran.is_success
         assert result.result.output == output_of(ran, self.flow)
         assert ("input" in result.plan.recorded) is (knows and again.input is None and not FIELDS.keys() <= kept.keys())
@@ -215,13 +220,20 @@ class Machine:
     def _gives_outputs(self) -> bool:
         return releases.number(self.release) < (0, 10) or releases.number(self.release) >= (0, 12)
 
-    def _kept(self, earlier: Ran, again: Again, planned: Mapping[str, Any]) -> dict[str, Any]:
+    def _reading_changes(self, earlier: Ran, again: Again, knows: bool) -> set[str]:
+        """Return the steps that read another input than before, or maybe one."""
+        if not knows:
+            return set() if again.input is None else set(FIELDS)
+        used, sources = again.input or earlier.input, {step: earlier.executed(step) for step in FIELDS}
+        return {step for step, source in sources.items() if source is None or _reads(source.input, used, step)}
+
+    def _kept(self, earlier: Ran, again: Again, planned: Mapping[str, Any], changed: set[str]) -> dict[str, Any]:
         """Return the outputs that must be kept, by the model."""
-        if again.from_step is None and not again.failed:
+        if again.from_step is None and not (again.failed or again.only_changed):
             expected: set[str] = set()
         else:
-            failed = READS.keys() - earlier.outputs.keys()
-            expected = earlier.outputs.keys() - behind({*failed, *filter(None, [again.from_step])})
+            executed = {*(READS.keys() - earlier.outputs.keys()), *filter(None, [again.from_step])}
+            expected = earlier.outputs.keys() - behind(executed | (changed if again.only_changed else set()))
         if earlier.is_success and self._gives_outputs():
             assert planned.keys() == expected
         else:
@@ -236,7 +248,7 @@ class Machine:
         changed = set()
         for step in ran.kept & FIELDS.keys():
             source = ran.origin.executed(step)
-            if source is not None and source.input[FIELDS[step]] != ran.input[FIELDS[step]]:
+            if source is not None and _reads(source.input, ran.input, step):
                 changed.add(step)
         return behind(changed) & ran.kept
 
@@ -261,6 +273,11 @@ class Machine:
                 step: {"value": change} for step, change in (_wire(ran.overrides) or {}).items()
             }
             assert (entry.rerun_of, set(entry.kept), entry.rerun_items) == (ran.origin.run_id, ran.kept, (0,))
+
+
+def _reads(before: Mapping[str, Any], after: Mapping[str, Any], step: str) -> bool:
+    """Return whether what a step reads of the input differs."""
+    return bool(before[FIELDS[step]] != after[FIELDS[step]])
 
 
 def _wire(changes: Mapping[str, str]) -> dict[str, Any] | None:

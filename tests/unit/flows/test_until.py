@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError
-from stepflow_client.flows.rerun import flow_until
+from stepflow_client.flows.parts import flow_until
 
 
 def step(name: str, *reads: str) -> dict[str, Any]:

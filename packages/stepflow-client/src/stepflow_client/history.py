@@ -27,6 +27,7 @@ from ._data.arguments import (
     check_text,
     check_texts,
 )
+from ._data.file_paths import file_path
 from ._stores.folders import user_folder
 from ._stores.history_rows import (
     ADDED,
@@ -36,6 +37,7 @@ from ._stores.history_rows import (
     annotated,
     decoded,
     fields_of,
+    outputs_of,
     row_of,
     without_secrets,
 )
@@ -51,6 +53,15 @@ CREATE TABLE IF NOT EXISTS runs (
     number INTEGER PRIMARY KEY AUTOINCREMENT, {COLUMNS.replace("run_id,", "run_id TEXT NOT NULL UNIQUE,")}
 )
 """
+_OUTPUTS = """
+CREATE TABLE IF NOT EXISTS outputs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL UNIQUE, server TEXT NOT NULL, content TEXT NOT NULL
+)
+"""
+_MOST_OUTPUTS = 20
+"""Number of runs whose step outputs are kept: they may be large, and serve for trying the next version of a flow."""
+_LARGEST_OUTPUTS = 5_000_000
+"""Maximum size of the outputs of a run, in characters of JSON."""
 _LABELS = "CASE WHEN typeof(runs.labels) = 'text' AND json_valid(runs.labels) THEN runs.labels ELSE '{}' END"
 """The labels of a row; none if they are damaged."""
 
@@ -92,7 +103,7 @@ class History(SharedFile):
 
     _what = "history"
     _where = "the state folder"
-    _schema = (_SCHEMA,)
+    _schema = (_SCHEMA, _OUTPUTS)
     _added = tuple(("runs", column) for column in ADDED)
 
     def __init__(
@@ -208,6 +219,45 @@ class History(SharedFile):
             finally:
                 connection.execute("COMMIT")
 
+    def keep_outputs(self, run_id: str | UUID, outputs: Sequence[Mapping[str, Any]], *, server: str = "") -> None:
+        """Keep the outputs of a run's steps, for reruns when its server is gone, as an embedded one is.
+
+        The caller leaves out what must not be written: outputs that contain secrets. The outputs of the newest 20 runs
+        are kept, of each at most 5 million characters of JSON. Errors of the file are logged once, as a warning.
+
+        Args:
+            run_id: The run.
+            outputs: For each item, the outputs of the steps that have completed, by step id.
+            server: What else the outputs depend on, for example a digest of the server's configuration. Default "".
+        """
+        with self._warning("keep the outputs of a run"):
+            content = json.dumps([dict(each) for each in outputs], ensure_ascii=False)
+            if len(content) > _LARGEST_OUTPUTS:
+                return
+            with self._opened() as connection:
+                insert = "INSERT OR REPLACE INTO outputs (run_id, server, content) VALUES (?, ?, ?)"
+                connection.execute(insert, [str(run_id), check_text(server, "server"), content])
+                oldest = "SELECT number FROM outputs ORDER BY number DESC LIMIT 1 OFFSET ?"
+                connection.execute(f"DELETE FROM outputs WHERE number <= ({oldest})", [_MOST_OUTPUTS])  # noqa: S608
+
+    def kept_outputs(self, run_id: str | UUID, *, server: str | None = None) -> list[dict[str, Any]] | None:
+        """Return what `keep_outputs` has kept of a run; None if there is nothing that can be read.
+
+        Args:
+            run_id: The run.
+            server: What `keep_outputs` was given; for anything else, the outputs are not returned. Default None: any.
+
+        Raises:
+            StepflowClientError: If the file cannot be read.
+        """
+        wanted = str(run_id) if isinstance(run_id, UUID) else check_text(run_id, "run_id")
+        if not self.path.exists():
+            return None
+        with self._raising("read"), self._opened() as connection:
+            query = "SELECT content FROM outputs WHERE run_id = ? AND server = coalesce(?, server)"
+            row = connection.execute(query, [wanted, server]).fetchone()
+        return None if row is None else outputs_of(row[0])
+
     def get(self, run_id: str | UUID) -> HistoryEntry | None:
         """Return the record of a run, or None if the run is not recorded. A damaged record is reported once.
 
@@ -227,6 +277,7 @@ class History(SharedFile):
         server: str | Collection[str] | None = None,
         run_id: str | None = None,
         rerun_of: str | None = None,
+        flow_file: str | os.PathLike[str] | None = None,
         limit: int = 20,
         offset: int = 0,
     ) -> list[HistoryEntry]:
@@ -243,6 +294,7 @@ class History(SharedFile):
             server: The URL of the run's server, or several URLs, one of which is that of the server.
             run_id: The beginning of the run's id.
             rerun_of: The id of the run that the runs are reruns of.
+            flow_file: The file of the run's flow.
             limit: Maximum number of runs. Default 20.
             offset: Number of matching runs to skip, from the newest on. Default 0.
 
@@ -273,6 +325,9 @@ class History(SharedFile):
         if rerun_of is not None:
             conditions.append("rerun_of = ?")
             values.append(check_text(rerun_of, "rerun_of"))
+        if flow_file is not None:
+            conditions.append("flow_file = ?")
+            values.append(str(Path(file_path(flow_file, "flow_file")).absolute()))
         for name, value in ({} if labels is None else check_mapping(labels, "labels")).items():
             check_text(value, f"labels[{name!r}]")
             conditions.append(f"EXISTS (SELECT 1 FROM json_each({_LABELS}) WHERE key = ? AND value = ?)")  # noqa: S608
@@ -299,6 +354,7 @@ class History(SharedFile):
             # All of them includes those recorded before the clock was set back.
             last = time.time() - max_age if max_age > 0 else math.inf
             count = connection.execute("DELETE FROM runs WHERE created <= ?", [last]).rowcount
+            connection.execute("DELETE FROM outputs WHERE run_id NOT IN (SELECT run_id FROM runs)")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             return count
 

@@ -14,7 +14,7 @@ from ..output.columns import check_known
 from ..output.view import Column, Output, View
 from ..params.options import file_output_options, server_options
 from ..params.parsing import Command
-from ..params.runs import run_id_option
+from ..params.run_ids import run_id_option
 from ..runs.find import whole_id
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
@@ -72,8 +72,8 @@ def _parsed(expression: str) -> Any:
 def _known(client: SyncStepflowClient, run_id: str, index: int) -> ItemCauses:
     """Return what is known of an item, for the evaluation of expressions."""
     from stepflow_client import NotFoundError, UnsupportedByServerError
-    from stepflow_client.flows.account import flow_with
     from stepflow_client.flows.causes import NOT_KNOWN, ItemCauses, ItemRecord
+    from stepflow_client.flows.evaluation import flow_with
 
     if not client.server_info().capabilities["step_outputs"]:
         raise UnsupportedByServerError("servers before 0.12 do not report the outputs of steps")

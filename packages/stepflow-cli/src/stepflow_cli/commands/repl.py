@@ -18,9 +18,13 @@ __all__ = ["command"]
 @server_options(default="embedded")
 def command(server: ServerOptions) -> int:
     """Enter any command without the leading word stepflow; --url, --profile or --local on a line apply to that line. An
-    embedded server, with its flows and runs, lasts until the prompt is left. Further commands are rerun, status,
+    embedded server, with its flows and runs, lasts until the prompt is left. Further commands are flow, rerun, status,
     workflow, input, help, and exit or quit. Tab completes; Ctrl-C discards the line, or interrupts the running command;
     Ctrl-D leaves.
+
+    Commands that name no flow take the current one: that of the last run, or of 'flow FILE'. A line that begins with {
+    is an expression, as for eval-expr: {$step: a, path: $.x}. One that begins with / calls a component:
+    /builtin/create_messages --input-json '{"user_prompt": "Hi"}'.
 
     Without a terminal, all lines of standard input are run, even after one fails; the exit code is that of the last one
     that failed, or 0.

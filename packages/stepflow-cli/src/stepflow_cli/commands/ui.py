@@ -6,7 +6,7 @@ import click
 
 from ..params.options import option_in, port_option, server_options
 from ..params.parsing import Command
-from ..params.runs import run_id_option
+from ..params.run_ids import run_id_option
 from ..runs.find import whole_id
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions

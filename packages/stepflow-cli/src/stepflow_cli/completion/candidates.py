@@ -170,9 +170,12 @@ def complete_flow_files(ctx: click.Context, incomplete: str) -> Iterable[Complet
 
 def _flow(ctx: click.Context) -> Mapping[str, Any]:
     """Return the flow that the command line names before the word to complete."""
+    from ..context import Session
     from ..inputs.flow import load_flow_file
 
-    name = _argument(ctx, "flow") or ctx.params.get("flow_option")
+    session = ctx.find_root().obj
+    current = session.flow if isinstance(session, Session) else None
+    name = _argument(ctx, "flow") or ctx.params.get("flow_option") or current
     # Standard input belongs to the shell.
     return load_flow_file(os.path.expanduser(name)) if isinstance(name, str) and name != "-" else {}
 

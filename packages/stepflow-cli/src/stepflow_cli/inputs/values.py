@@ -75,20 +75,28 @@ class Values:
         if len(readers) > 1:
             raise usage(f"{' and '.join(readers)} cannot both be read from standard input")
 
+    def given_input(self, flow: Mapping[str, Any]) -> tuple[Any] | None:
+        """Return the given input, otherwise the value piped into the command, in a tuple; None if there is neither.
+
+        Raises:
+            Problem, FlowFileError: If it cannot be read.
+        """
+        if self.example is not None:
+            return (example_input(flow, self.example),)
+        if self.input:
+            return (read_value(self.input[0], self.stdin_format),)
+        taken = any(each.form == "file" and each.text == "-" for each in (*self.variables, *self.overrides))
+        return read_piped(self.stdin_format) if self.reads_stdin and not taken else None
+
     def read_input(self, flow: Mapping[str, Any]) -> Any:
         """Return the input: the given one, otherwise the value piped into the command, otherwise null.
 
         Raises:
             Problem, FlowFileError: If it cannot be read, or is missing and the flow requires one.
         """
-        if self.example is not None:
-            return example_input(flow, self.example)
-        if self.input:
-            return read_value(self.input[0], self.stdin_format)
-        taken = any(each.form == "file" and each.text == "-" for each in (*self.variables, *self.overrides))
-        piped = read_piped(self.stdin_format) if self.reads_stdin and not taken else None
-        if piped is not None:
-            return piped[0]
+        given = self.given_input(flow)
+        if given is not None:
+            return given[0]
         required = required_inputs(flow)
         if required:
             raise usage(f"the flow requires an input with {', '.join(required)}", _ways_to_give(flow, required))

@@ -21,7 +21,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         """echo '{"name": "W"}' | stepflow run hello.yaml""",
         "stepflow run hello.yaml --inputs names.jsonl",
         "stepflow run hello.yaml --inputs names.csv -O out.csv",
-        "stepflow run hello.yaml --example ada -o json",
+        "stepflow run hello.yaml --example ada --reuse @last",
     ),
     "submit": (
         "stepflow submit hello.yaml --input name.json",

@@ -13,14 +13,16 @@ from ..completion.candidates import (
     complete_steps,
     complete_variables,
 )
+from ..context import current_session
 from ..errors import usage
 from ..inputs.flow import project_flows
 from ..inputs.values import Form, Given, Values
-from ..runs.job import Caching, JobOptions, Retry
+from ..runs.job import Caching, JobOptions, Retry, Reuse
 from .batch import inputs_option, retry_options, stream_options
 from .labels import label_option, labels_of
 from .options import Decorator, Function, option_in, together
 from .parsing import FILE, Choice, given_order
+from .run_ids import run_id_option
 from .times import duration_option
 
 __all__ = [
@@ -40,9 +42,10 @@ def flow_argument(function: Function) -> Function:
     """Add `FLOW` and `--flow FILE`; the command gets `flow`: a file name (`-` is standard input) or a flow id."""
 
     def build(flow: str | None, flow_option: str | None) -> str:
-        if (flow is None) == (flow_option is None):
+        current = None if flow or flow_option else current_session().flow
+        if current is None and (flow is None) == (flow_option is None):
             raise usage("give one flow, as FLOW or with --flow")
-        return flow or flow_option or ""
+        return flow or flow_option or current or ""
 
     decorate = together(
         "flow",
@@ -68,7 +71,8 @@ def flows_argument(*, of_project: bool) -> Decorator:
     """
 
     def build(flows: tuple[str, ...], flow_option: tuple[str, ...]) -> list[str]:
-        named = list(dict.fromkeys([*flows, *flow_option]))
+        current = current_session().flow
+        named = list(dict.fromkeys([*flows, *flow_option])) or ([] if current is None else [current])
         missing = "give at least one flow file, as FLOW or with --flow"
         if not named and not of_project:
             raise usage(missing)
@@ -148,6 +152,7 @@ def job_options(function: Function) -> Function:
             help="Create the run once the server has the components that the flow needs; wait up to 60 s for workers.",
             **flow,
         ),
+        together("reuse", Reuse, *_reuse_options()),
         value_options,
         option_in(
             "--no-check",
@@ -173,6 +178,37 @@ def job_options(function: Function) -> Function:
         history_options,
         own=JobOptions._fields,
     )(function)
+
+
+def _reuse_options() -> list[Decorator]:
+    where: dict[str, Any] = {"section": "Reuse"}
+    return [
+        run_id_option(
+            "--reuse",
+            "run",
+            section="Reuse",
+            help="Execute only what has changed since this run; the other steps return their earlier output. RUN is an "
+            "id or its beginning, or @last, @2 and so on, counted among the runs of this flow. Input, variables and "
+            "overrides that are not given are those of RUN.",
+        ),
+        option_in(
+            "--from",
+            "from_step",
+            metavar="STEP",
+            shell_complete=complete_steps,
+            help="Execute this step and all that depend on it, also if they have not changed. [default: --reuse @last]",
+            **where,
+        ),
+        option_in(
+            "--step",
+            "only_step",
+            metavar="STEP",
+            shell_complete=complete_steps,
+            help="Execute this step alone and print its output. The outputs that it reads are those of the run of "
+            "--reuse, by default @last. If an input is given, it is that of the step, and no run is needed.",
+            **where,
+        ),
+    ]
 
 
 rounds_option = option_in(

@@ -6,25 +6,21 @@ or `@1` is the newest, `@2` the one before. Commands pass the value to `runs.ids
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
-from uuid import UUID
 
 import click
 
 from ..completion.candidates import complete_recorded_runs, complete_run_ids
-from ..errors import usage
 from ..records.runs import STATUSES
-from ..runs.find import is_beginning
 from ..stdio import read_stdin
 from .parsing import Choice, Option
+from .run_ids import checked_id, id_or_beginning
 
 __all__ = [
     "read_run_ids",
     "recorded_run_argument",
     "run_argument",
-    "run_id_option",
     "runs_argument",
     "runs_text",
     "status_option",
@@ -36,22 +32,20 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def run_argument(function: Function) -> Function:
     """Add RUN; the command gets `run_id`: an id as servers write it, its beginning, or `@N`."""
-    decorate = click.argument("run_id", metavar="RUN", callback=_id_or_beginning, shell_complete=complete_run_ids)
+    decorate = click.argument("run_id", metavar="RUN", callback=id_or_beginning, shell_complete=complete_run_ids)
     return decorate(function)
 
 
 def recorded_run_argument(function: Function) -> Function:
     """Add RUN like `run_argument`; the shell completes it with runs of the history."""
-    decorate = click.argument("run_id", metavar="RUN", callback=_id_or_beginning, shell_complete=complete_recorded_runs)
+    decorate = click.argument("run_id", metavar="RUN", callback=id_or_beginning, shell_complete=complete_recorded_runs)
     return decorate(function)
 
 
 def two_runs_argument(function: Function) -> Function:
     """Add A and B; the command gets `a` and `b`, in the form of `run_argument`."""
     for name in ("b", "a"):
-        decorate = click.argument(
-            name, metavar=name.upper(), callback=_id_or_beginning, shell_complete=complete_run_ids
-        )
+        decorate = click.argument(name, metavar=name.upper(), callback=id_or_beginning, shell_complete=complete_run_ids)
         function = decorate(function)
     return function
 
@@ -60,19 +54,6 @@ def runs_argument(function: Function) -> Function:
     """Add RUN...; the command gets `runs`, for `read_run_ids`."""
     decorate = click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run_ids)
     return decorate(function)
-
-
-def run_id_option(*names: str, help: str, section: str = "Options") -> Callable[[Function], Function]:
-    """Return an option whose value is a run id or the beginning of one."""
-    return click.option(
-        *names,
-        cls=Option,
-        section=section,
-        metavar="RUN",
-        callback=_id_or_beginning,
-        shell_complete=complete_run_ids,
-        help=help,
-    )
 
 
 def status_option(what: str) -> Callable[[Function], Function]:
@@ -105,28 +86,6 @@ class _Statuses(Choice):
         return found
 
 
-def _id_or_beginning(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    if value is None or ctx.resilient_parsing:
-        return value
-    # Where a single run is expected, - is not standard input but the last run, as in `cd -`.
-    return "@last" if value == "-" else _checked(value)
-
-
-def _checked(text: str, where: str = "") -> str:
-    try:
-        return str(UUID(text))
-    except ValueError:
-        lower = text.lower()
-        if lower == "@last":
-            return lower
-        if re.fullmatch(r"@[1-9][0-9]{0,5}", text):
-            return text
-        if is_beginning(lower):
-            return lower
-        hint = "'stepflow runs list' shows them; the beginning will do, of at least four digits, or @last"
-        raise usage(f"{where}a run id is a UUID, not {text!r}", hint) from None
-
-
 def read_run_ids(given: Sequence[str]) -> list[str]:
     """Return the given ids in their order, without duplicates; `-` stands for the ids on standard input.
 
@@ -136,11 +95,11 @@ def read_run_ids(given: Sequence[str]) -> list[str]:
     ids: list[str] = []
     for each in given:
         if each != "-":
-            ids.append(_checked(each))
+            ids.append(checked_id(each))
             continue
         for number, line in enumerate(read_stdin().splitlines(), start=1):
             if line.strip():
-                ids.append(_checked(line.strip(), f"standard input, line {number}: "))
+                ids.append(checked_id(line.strip(), f"standard input, line {number}: "))
     return list(dict.fromkeys(ids))
 
 

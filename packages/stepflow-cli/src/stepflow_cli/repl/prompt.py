@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -64,12 +66,19 @@ class _Completer(Completer):
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         """Return the completions of the word at the cursor."""
+        if document.text_before_cursor.lstrip().startswith("{"):
+            yield from self._steps(document.text_before_cursor)
+            return
         before, raw = _last_word(document.text_before_cursor)
         try:
             words, incomplete = shlex.split(before), _unquoted(raw)
         except ValueError:
             return
         words = words[1:] if words[:1] == ["stepflow"] else words
+        if words[:1] == ["rerun"] and self._session.flow is not None:
+            words = ["run", self._session.flow, *words[1:]]
+        if (words or [incomplete])[0].startswith("/"):
+            words = ["components", "call", *words]
         # A copy, because parsing the options on the line would change the session, possibly in another thread.
         self._complete.ctx_args = {"obj": replace(self._session)}
         items = self._complete.get_completions(words, incomplete)
@@ -86,6 +95,18 @@ class _Completer(Completer):
         for item in items:
             whole = start + shlex.quote(item.value)
             yield Completion(whole, -len(raw), display=item.value, display_meta=item.help or "")
+
+    def _steps(self, text: str) -> Iterable[Completion]:
+        """Return the steps of the current flow, within an expression that names one."""
+        from ..inputs.flow import load_flow_file, step_ids
+
+        named = re.search(r"\$step\W*([\w.-]*)$", text)
+        if named is None or self._session.flow is None:
+            return
+        with suppress(Exception):
+            for step in step_ids(load_flow_file(self._session.flow)):
+                if step.startswith(named[1]):
+                    yield Completion(step, -len(named[1]))
 
 
 def _last_word(text: str) -> tuple[str, str]:

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from ..completion.candidates import complete_flow_files
 from ..context import Session
 from ..errors import nearest, problem_of, usage, wants_json
 from ..exit_codes import ExitCode
+from ..inputs.flow import load_flow_or_id
 from ..output.messages import show
 from ..output.view import Column, Output, View
 from ..params.options import output_options
@@ -99,7 +101,7 @@ class Shell:
         if not text.strip() or text.lstrip().startswith("#"):
             return ExitCode.OK
         try:
-            args = shlex.split(text)
+            args = _words(text)
         except ValueError as error:
             show(problem_of(usage(f"the line cannot be read: {str(error).lower()}")), as_json=False)
             return ExitCode.USAGE
@@ -123,6 +125,7 @@ class Shell:
             code = call(args, session, self.group, "")
         if isinstance(session.job, Job):
             self.job, self.last = session.job, args
+            self.session.flow = session.job.about.get("flow_file") or session.job.flow_id or self.session.flow
         return code
 
     def read_terminal(self) -> None:
@@ -157,6 +160,18 @@ class Shell:
         return failed
 
 
+def _words(text: str) -> list[str]:
+    """Return the words of a line. An expression and a component stand for the commands that take them.
+
+    Raises:
+        ValueError: If a quote is not closed.
+    """
+    if text.lstrip().startswith("{"):
+        return ["eval-expr", text.strip()]
+    words = shlex.split(text)
+    return ["components", "call", *words] if words[0].startswith("/") else words
+
+
 @contextmanager
 def _own_logging() -> Iterator[None]:
     """Remove the log handlers that a command adds, so that the next command does not log twice."""
@@ -174,8 +189,9 @@ def _own_logging() -> Iterator[None]:
 
 
 _INPUTS = ("--input", "--input-json", "--input-yaml", "--example", "--inputs", "--stdin-format")
-"""Input options. If rerun is called with one of them, it replaces all those of the last run."""
-_STATUS = View(columns=(Column("server"), Column("url"), Column("flow"), Column("last")), name="url")
+_REUSE = ("--reuse", "--from", "--step")
+"""Options of which one that rerun is called with replaces all those of its group in the last run."""
+_STATUS = View(columns=tuple(map(Column, ("server", "url", "flow", "file", "last"))), name="url")
 
 
 class Leave(BaseException):
@@ -192,7 +208,7 @@ class ReplGroup(LazyGroup):
 
     def __init__(self, commands: LazyGroup, shell: Shell) -> None:
         """Combine the commands and the words."""
-        own = [make(shell) for make in (_rerun, _status, _workflow, _input, _help, _leave)]
+        own = [make(shell) for make in (_flow, _rerun, _status, _workflow, _input, _help, _leave)]
         hidden = ("repl", *(each.name for each in own))
         help = "Commands are written as in a shell, without the word stepflow before them; it may be there."
         super().__init__(
@@ -236,6 +252,25 @@ class ReplGroup(LazyGroup):
         return super().resolve_command(ctx, args)
 
 
+def _flow(shell: Shell) -> click.Command:
+    @click.command("flow", cls=Command)
+    @click.argument("flow", required=False, metavar="[FLOW]", shell_complete=complete_flow_files)
+    def command(flow: str | None) -> None:
+        """Choose the flow of all commands that name none; without FLOW, print it.
+
+        It is that of the last run, unless another one is chosen: 'flow hello.yaml', then 'validate', 'run', 'test'.
+        """
+        if flow is not None:
+            load_flow_or_id(flow)
+            shell.session.flow = flow
+        elif shell.session.flow is None:
+            raise usage("there is no current flow", "flow FILE chooses one, and run FILE does too")
+        else:
+            click.echo(shell.session.flow)
+
+    return command
+
+
 def _rerun(shell: Shell) -> click.Command:
     # It accepts all options of the command that it calls again.
     @click.command("rerun", context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]})
@@ -243,24 +278,27 @@ def _rerun(shell: Shell) -> click.Command:
     def command(options: tuple[str, ...]) -> int:
         """Repeat the last run, with further options.
 
-        The options are those of run; an input that is given takes the place of the one before.
+        The options are those of run; an input that is given takes the place of the one before, and so does what is
+        reused. 'rerun --from STEP' executes this step and those that depend on it, 'rerun --reuse @last' what has
+        changed.
         """
         if shell.last is None:
             raise _nothing_yet()
         before = list(shell.last)
-        if any(word.partition("=")[0] in _INPUTS for word in options):
-            before = _without_inputs(before)
+        given = {word.partition("=")[0] for word in options}
+        for group in (_INPUTS, _REUSE):
+            before = _without(before, group) if given & set(group) else before
         return shell.call([*before, *options])
 
     return command
 
 
-def _without_inputs(args: list[str]) -> list[str]:
+def _without(args: list[str], options: tuple[str, ...]) -> list[str]:
     kept = []
     words = iter(args)
     for word in words:
         name, is_whole, _ = word.partition("=")
-        if name not in _INPUTS:
+        if name not in options:
             kept.append(word)
         elif not is_whole:
             next(words, None)
@@ -277,6 +315,7 @@ def _status(shell: Shell) -> click.Command:
             "server": "embedded" if target.runtime else target.settings.url.origin,
             "url": target.client.url,
             "flow": None if shell.job is None else shell.job.flow.get("name"),
+            "file": shell.session.flow,
             "last": None if shell.last is None else shlex.join(shell.last),
         }
         output.record(record, _STATUS)
@@ -299,7 +338,10 @@ def _input(shell: Shell) -> click.Command:
     @output_options
     def command(output: Output) -> None:
         """Print the input of the last run."""
-        output.value(_job(shell).input)
+        job = _job(shell)
+        if not job.has_input:
+            raise usage(f"the input was that of run {job.reuse.run}", f"'history show {job.reuse.run}' has it")
+        output.value(job.input)
 
     return command
 

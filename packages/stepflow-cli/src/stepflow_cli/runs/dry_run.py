@@ -11,6 +11,7 @@ from ..output.view import Column, Output, View
 from ..server.connect import Target
 from .caching import JobCache
 from .execute import Job, completed
+from .reuse import plan_of, print_plan
 
 _MASK = "***"
 
@@ -40,11 +41,16 @@ def dry_run(target: Target, job: Job, output: Output, flow: str, cache: JobCache
     with waiting("validating"):
         job = completed(target, job)
         diagnostics = diagnostic_records(flow, target.client.validate(job.flow).diagnostics)
+        plan = plan_of(target, job) if job.reuse.is_asked else None
     if any(record["level"] in ("fatal", "error") for record in diagnostics):
         raise InvalidFlow(f"{called(flow)} is invalid: {counted(diagnostics)}", diagnostics)
     session = current_session()
     if diagnostics and not (session.json_errors or session.quiet):
         print_diagnostics(diagnostics)
+    if plan is not None:
+        print_plan(plan, output)
+        note("nothing was stored or run (--dry-run)")
+        return
     request = _request(target, job, flow)
     if cache is not None:
         found = cache.find(job)

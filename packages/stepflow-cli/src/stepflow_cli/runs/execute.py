@@ -13,6 +13,7 @@ from ..errors import Problem, problem_of, usage
 from ..exit_codes import ExitCode
 from ..inputs.batch import all_inputs
 from ..inputs.flow import load_flow_file
+from ..inputs.values import Values
 from ..output.columns import check_known
 from ..output.messages import note, waiting
 from ..output.view import Output
@@ -22,6 +23,7 @@ from ..settings.history import require_history
 from .accounts import explained
 from .job import Job, JobOptions
 from .live import shown_while_waiting
+from .reuse import alone, keep_outputs, part_of, rerun_batch, started, with_earlier_run
 from .wait import Wait, hinting_return, with_views
 
 if TYPE_CHECKING:
@@ -87,6 +89,7 @@ def prepare(given: JobOptions, *, is_stream: bool = False) -> Job:
         retry=given.retry,
         about=about,
         up_to=given.up_to,
+        reuse=given.reuse,
     )
     return job if is_stored else _with_values(job, text, flow)
 
@@ -111,17 +114,29 @@ def _with_values(job: Job, text: FlowText | None = None, name: str = "") -> Job:
     if text is not None:
         from ..validation.before_run import check_before_run
 
-        check_before_run(text, name, job.flow, changed=changed, is_part=job.up_to is not None)
+        only, is_part = job.reuse.only_step, job.up_to is not None or job.reuse.only_step is not None
+        check_before_run(text, name, job.flow if only is None else part_of(job), changed=changed, is_part=is_part)
     check_variable_names(whole.flow, job.variables or (), whole.overrides)
-    if job.batch is None:
-        job = job._replace(input=values.read_input(job.flow))
-    elif job.inputs is not None:
-        job = job._replace(batch=all_inputs(job.inputs, values.stdin_format, job.flow))
-    if job.check:
+    job = _with_input(job, values)
+    if job.check and job.has_input:
         inputs = [job.input] if job.batch is None else job.batch
         check_inputs(job.flow, inputs, advice="--no-check runs it all the same")
     current_session().job = job
     return job
+
+
+def _with_input(job: Job, values: Values) -> Job:
+    """Return a job with its input, which may be that of an earlier run, or of one step."""
+    if job.inputs is not None:
+        job = job._replace(batch=all_inputs(job.inputs, values.stdin_format, job.flow))
+    elif job.batch is None and job.reuse.is_asked:
+        given = values.given_input(job.flow)
+        job = job._replace(has_input=given is not None, input=None if given is None else given[0])
+    elif job.batch is None:
+        job = job._replace(input=values.read_input(job.flow))
+    if job.reuse.only_step is None or not job.has_input:
+        return job
+    return alone(job, values)
 
 
 def _cut(job: Job, up_to: str) -> Job:
@@ -130,7 +145,7 @@ def _cut(job: Job, up_to: str) -> Job:
     Raises:
         InvalidArgumentError: If the flow has no such step.
     """
-    from stepflow_client.flows.rerun import flow_until
+    from stepflow_client.flows.parts import flow_until
 
     flow, overrides = flow_until(job.flow, up_to, job.overrides)
     return job._replace(flow=flow, flow_id=None, overrides=None if overrides is None else [overrides])
@@ -140,8 +155,12 @@ def completed(target: Target, job: Job) -> Job:
     """Return a job with everything that depends on its flow. A stored flow is requested from the server.
 
     Raises:
-        Problem: If the server has no such flow, or a value is wrong.
+        Problem: If the server has no such flow, the history no such run, or a value is wrong.
     """
+    return with_earlier_run(target, _read(target, job))
+
+
+def _read(target: Target, job: Job) -> Job:
     from stepflow_client import NotFoundError
 
     if job.unread is None or job.flow_id is None:
@@ -185,6 +204,8 @@ def start(target: Target, job: Job) -> str:
 
 
 def _submitted(target: Target, job: Job) -> str:
+    if job.reuse.is_asked:
+        return started(target, job)
     run_id = target.client.submit(
         job.flow_id or job.flow,
         # A single input that is a list would be taken for a batch.
@@ -280,7 +301,9 @@ def _run_one(target: Target, job: Job, wait: Wait, output: Output, cache: JobCac
 def _result(target: Target, job: Job, wait: Wait) -> FlowResult | PlainResult:
     run_id = start(target, job)
     with naming(target, run_id), hinting_return(target, run_id, wait), shown_while_waiting(target, run_id):
-        return target.client.plain.get_result(run_id, timeout=wait.timeout)
+        result = target.client.plain.get_result(run_id, timeout=wait.timeout)
+    keep_outputs(target, job, run_id, [result])
+    return result
 
 
 def _run_batch(target: Target, job: Job, wait: Wait, output: Output) -> None:
@@ -292,10 +315,16 @@ def _run_batch(target: Target, job: Job, wait: Wait, output: Output) -> None:
     if job.retry.options:
         _run_attempts(target, job, wait, output)
         return
+    if job.reuse.is_asked:
+        with target.history.recording(flow=job.flow, **job.about):
+            again = rerun_batch(target, job, wait.timeout)
+        print_results(None, list(again.results), output, again.run_ids)
+        return
     run_id = start(target, job)
     with naming(target, run_id):
         with hinting_return(target, run_id, wait), shown_while_waiting(target, run_id):
             results = target.client.get_results(run_id, timeout=wait.timeout)
+        keep_outputs(target, job, run_id, results)
         print_results(run_id, results, output)
 
 

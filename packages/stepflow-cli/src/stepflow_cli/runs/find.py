@@ -115,13 +115,24 @@ def _recorded(text: str, url: str | None) -> HistoryEntry:
         raise usage(f"{text} is a batch of several runs, of which {entries[0].run_id} is the first", hint)
     if entries:
         return entries[0]
-    off = history_setting().value == "off"
     raise Problem(
         f"the history has no run {text}" + ("" if url is None else f" of {url}"),
         kind="not_found",
         exit_code=ExitCode.FAILED,
-        hint="recording is off: stepflow config set history on" if off else "'stepflow history list' shows all of it",
+        hint=_why_none(url),
     )
+
+
+def _why_none(url: str | None) -> str:
+    if history_setting().value == "off":
+        return "recording is off: stepflow config set history on"
+    newest = open_history().search(limit=1)
+    if url is not None and newest and open_history().kept_outputs(newest[0].run_id) is not None:
+        return (
+            "the last run was on an embedded server, which ended with its command; 'stepflow serve' starts one that "
+            "lasts, 'stepflow repl' has one"
+        )
+    return "'stepflow history list' shows all of it"
 
 
 def is_beginning(text: str) -> bool:

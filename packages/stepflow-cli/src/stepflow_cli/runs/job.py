@@ -42,6 +42,56 @@ class Retry(NamedTuple):
         return {"max_attempts": self.retries + 1, "retry_on": self.codes or None}
 
 
+class Reuse(NamedTuple):
+    """What a run takes from an earlier run of the flow."""
+
+    run: str | None = None
+    """The earlier run: its id or the beginning of it, or `@last`, `@2` and so on, of the runs of this flow."""
+    from_step: str | None = None
+    """A step to execute in any case, with those that depend on it."""
+    only_step: str | None = None
+    """The step to execute alone."""
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether anything is to be reused."""
+        return any(self)
+
+    def check(self, options: JobOptions, *, is_cached: bool, streams: bool, leaves: str | None) -> None:
+        """Raise on contradictory options.
+
+        Args:
+            options: The other options.
+            is_cached: Whether the result may come from the cache.
+            streams: Whether inputs are read and records written during the batch.
+            leaves: The option with which the command does not wait for the run, if one is given.
+
+        Raises:
+            Problem: If options contradict each other.
+        """
+        if not self.is_asked:
+            return
+        if self.from_step is not None and self.only_step is not None:
+            raise usage("--from and --step exclude each other: --step executes one step alone")
+        name = "--step" if self.only_step else "--from" if self.from_step else "--reuse"
+        if leaves is not None and options.inputs is not None and self.only_step is None:
+            raise usage(f"{leaves} is about one run, and {name} with --inputs may start several")
+        others = {
+            "--idempotency-key": (options.idempotency_key is not None, "a key stands for one run of the whole flow"),
+            "--cache": (is_cached, "--cache is about whole results"),
+            "--retry": (bool(options.retry.options), "give --retry to a run of the whole batch"),
+            "--wait-for-components": (
+                options.wait_for_components,
+                "'stepflow health --component PATH --wait 60s' waits",
+            ),
+            "--up-to": (bool(self.only_step and options.up_to), "--up-to executes what the step needs, too"),
+            "a batch that streams": (streams, "it has a journal, and --resume goes on with it"),
+        }
+        for other, (is_given, why) in others.items():
+            if is_given:
+                raise usage(f"{name} and {other} exclude each other: {why}")
+
+
 class Job(NamedTuple):
     """A flow with its arguments."""
 
@@ -73,6 +123,10 @@ class Job(NamedTuple):
     """How often failed inputs of a batch run again."""
     up_to: str | None = None
     """The step whose output is the result; later steps are not run. None for the whole flow."""
+    reuse: Reuse = Reuse()
+    """What is taken from an earlier run."""
+    has_input: bool = True
+    """Whether there is an input; otherwise it is that of the earlier run."""
     about: Mapping[str, Any] = {}
     """Further data for the history: the flow's file, labels and a note."""
 
@@ -87,6 +141,7 @@ class JobOptions(NamedTuple):
     idempotency_scope: str | None
     wait_for_components: bool
     up_to: str | None
+    reuse: Reuse
     values: Values
     check: bool
     inputs: str | None

@@ -58,6 +58,8 @@ def launch(
         from .stream import stream_of
 
         stream = stream_of(given, output, wait)
+    leaves = "--detach" if detach else "--ui" if pages else None
+    given.reuse.check(given, is_cached=caching.is_on, streams=stream is not None, leaves=leaves)
     job = prepare(given, is_stream=stream is not None)
     caching.check(job)
     cache = None

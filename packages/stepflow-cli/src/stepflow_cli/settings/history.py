@@ -124,6 +124,15 @@ class CommandHistory:
         if self._history is not None and self._history.path.exists():
             self._history.update(run_id, status=status)
 
+    @property
+    def is_on(self) -> bool:
+        """Whether runs are recorded. The history is opened by the first call."""
+        return self._history is not None
+
+    def kept_outputs(self, run_id: str, *, server: str | None = None) -> list[dict[str, Any]] | None:
+        """Return the outputs of a run's steps, if they are kept."""
+        return open_history().kept_outputs(run_id, server=server)
+
     def search(self, text: str | None = None, **conditions: Any) -> list[HistoryEntry]:
         """Return the recorded runs that match, even if recording is off."""
         return open_history().search(text, **conditions)

@@ -6,66 +6,38 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import uuid4
 
 from .._base.not_given import NOT_GIVEN
 from .._codec import requests, run_states
-from .._codec.requests import Variables
 from .._codec.variables import flow_variables
-from .._data.arguments import check_flags
-from .._data.values import merge_overrides
+from .._data.secrets import is_hidden
 from .._rules.deadline import deadline_of, deadline_scope
 from .._rules.releases import has_step_outputs
 from .._shared.gather import async_together
 from .._shared.recorder import Recorder
-from ..errors import ConflictError, InvalidArgumentError, UnsupportedByServerError
+from .._shared.rerun_plan import EarlierRun, RerunRequest, WantedRun, kept_of_item, outdated_steps, wanted_run
+from ..errors import ConflictError, InvalidArgumentError, NotFoundError, UnsupportedByServerError
 from ..flows import rerun as rules
 from ..flows.additions import Origin, tagged
+from ..flows.evaluation import flow_with
 from ..flows.graph import steps_by_id
-from ..flows.needs import check_variable_names, needs_of
+from ..flows.needs import needs_of
 from ..types.reruns import RerunItem, RerunPlan, RerunResult
 from .blobs import BlobStore
-from .comparing import RunFlow, flow_of_run
+from .comparing import flow_of_run
 from .connection import Connection
 from .creation import RunCreator
 from .flows import FlowStore
 from .runs import RunReader
 
 if TYPE_CHECKING:
-    from .._codec.requests import RunId
-    from ..flows.file import FlowSource
     from ..types import FlowResult, StepDetails
 
 _AT_ONCE = 8
 """Maximum number of runs of a rerun at the same time: items that keep different outputs need separate runs."""
-
-
-@dataclass(frozen=True, slots=True)
-class RerunRequest:
-    """The arguments of `rerun`: which run to run again, and how."""
-
-    run_id: RunId
-    from_step: str | None = None
-    failed: bool = False
-    only_missing: bool = False
-    input: Any = NOT_GIVEN
-    variables: Variables | None = None
-    overrides: Any = None
-    flow: FlowSource | None = None
-    force: bool = False
-    items: Sequence[int] | None = None
-
-    def __post_init__(self) -> None:
-        """Check the flags."""
-        check_flags(failed=self.failed, only_missing=self.only_missing, force=self.force)
-
-    @property
-    def keeps(self) -> bool:
-        """Whether outputs of steps are to be kept."""
-        return self.from_step is not None or self.only_missing or self.failed
 
 
 class _GetResults(Protocol):
@@ -76,12 +48,8 @@ class _Planned(NamedTuple):
     """A plan, and the data needed to execute it."""
 
     plan: RerunPlan
-    earlier: Sequence[FlowResult]
-    inputs: Mapping[int, Any] | None
-    """The input of each item that is executed again, by index; None if it is required but missing."""
-    variables: dict[str, Any]
-    overrides: Any
-    """The recorded overrides and the given ones, including those of kept steps."""
+    earlier: EarlierRun
+    wanted: WantedRun
 
 
 class Rerunner:
@@ -130,7 +98,7 @@ class Rerunner:
                 partial(self._run_group, planned, group, deadline, variables_from_env=variables_from_env)
                 for group in _groups(plan.items)
             ]
-            results = dict(enumerate(planned.earlier))
+            results = dict(enumerate(planned.earlier.results))
             for found in await async_together(calls, _AT_ONCE):
                 results |= found
             return RerunResult(plan=plan, results=[results[index] for index in range(plan.total)])
@@ -148,7 +116,8 @@ class Rerunner:
     async def _ready(self, asked: RerunRequest, *, variables_from_env: bool) -> _Planned:
         """Return a plan that can be executed."""
         planned = await self._planned(asked, variables_from_env=variables_from_env)
-        if planned.inputs is None:
+        items = planned.plan.items
+        if items and planned.wanted.inputs is None and rules.needs_input(planned.wanted.effective, items):
             raise InvalidArgumentError(
                 "the steps that are executed read the flow's input, which the server does not give back "
                 "and the history does not have",
@@ -158,72 +127,82 @@ class Rerunner:
         return planned
 
     async def _planned(self, asked: RerunRequest, *, variables_from_env: bool) -> _Planned:
-        run_id = requests.check_run_id(asked.run_id)
         rules.check_items(asked.items)
+        new = None if asked.flow is None else await self._flows.content(asked.flow)
+        run_id = requests.check_run_id(asked.run_id)
+        try:
+            earlier = await self._earlier(run_id, new)
+        except NotFoundError:
+            recorded_one = self._recorded(run_id, new) if asked.is_whole else None
+            if recorded_one is None:
+                raise
+            earlier = recorded_one
+        wanted = wanted_run(asked, earlier, earlier.flow if new is None else new)
+        flow, recorded = wanted.effective, earlier.recorded
+        old = flow_with(earlier.written, recorded.overrides)
+        items = await self._items(asked, earlier, wanted, rules.changed_steps(old, flow))
+        if not (asked.force or asked.only_step is not None):
+            rules.check_kept(old, flow, asked.overrides, items)
+        if not variables_from_env:
+            rules.check_recorded_variables(flow, items, recorded, wanted.given)
+        plan = RerunPlan(
+            run_id=earlier.run_id,
+            flow=wanted.flow,
+            items=items,
+            total=earlier.total,
+            unknown=rules.unknown_of(flow, items, asked.variables, asked.overrides, recorded),
+            recorded=rules.taken_from(recorded, flow, items, wanted.given, has_input=asked.input is not NOT_GIVEN),
+            outdated=outdated_steps(old, earlier, wanted, items),
+        )
+        return _Planned(plan, earlier, wanted)
+
+    async def _earlier(self, run_id: str, new: Mapping[str, Any] | None) -> EarlierRun:
         run = await self._runs.get_run(run_id)
         if not run.is_finished:
             raise ConflictError(f"run {run_id} has not ended yet: it is {run.status.value}", run_id=run_id)
-        old = await flow_of_run(self._connection, self._runs, self._blobs, run_id, run.flow_id)
-        new = old.flow if asked.flow is None else await self._flows.content(asked.flow)
-        if asked.from_step is not None:
-            rules.check_step(new, asked.from_step)
-        earlier = await self._get_results(run_id, wait=False)
-        items = await self._items(asked, run_id, old, new, earlier)
-        rules.check_kept(old.flow, new, asked.overrides, items, force=asked.force)
+        flow = await flow_of_run(self._connection, self._runs, self._blobs, run_id, run.flow_id)
+        results = await self._get_results(run_id, wait=False)
         entries = cache(self._recorder.recorded)
-        recorded = rules.recorded_of(entries(run_id), new)
-        given = requests.run_variables(asked.variables, exact_integers=False)
-        check_variable_names(new, given, [merge_overrides(asked.overrides), recorded.overrides])
-        if not variables_from_env:
-            rules.check_recorded_variables(new, items, recorded, given)
-        variables = {**(recorded.variables or {}), **given}
-        inputs = _inputs(run_id, new, items, len(earlier), asked.input, recorded)
-        has_input = asked.input is not NOT_GIVEN
-        plan = RerunPlan(
-            run_id=run_id,
-            flow=new,
-            items=items,
-            total=len(earlier),
-            unknown=rules.unknown_of(new, items, asked.variables, asked.overrides, recorded),
-            recorded=rules.taken_from(recorded, new, items, given, has_input=has_input),
-            outdated=rules.outdated_steps(
-                new,
-                items,
-                inputs if has_input or recorded.has_input else None,
-                variables,
-                partial(rules.executed_in, entries, run_id),
-            ),
-        )
-        changes = asked.overrides if isinstance(asked.overrides, (list, tuple)) else [asked.overrides]
-        overrides = [each for each in (recorded.overrides, *changes) if each] or None
-        return _Planned(plan, earlier, inputs, variables, overrides)
+        entry = entries(run_id)
+        recorded = rules.recorded_of(entry, flow.flow if new is None else new)
+        source = partial(rules.executed_in, entries, run_id)
+        # Before 0.10, servers give back another form of what the author wrote.
+        is_written = new is not None and entry is not None and isinstance(entry.flow, Mapping)
+        written = entry.flow if is_written and entry is not None and not is_hidden(entry.flow) else flow.flow
+        return EarlierRun(run_id, flow.flow, written, flow.origin, len(results), results, recorded, source)
+
+    def _recorded(self, run_id: str, new: Mapping[str, Any] | None) -> EarlierRun | None:
+        """Return a run that the server does not have, from the history; None if the history lacks outputs of it."""
+        entries = cache(self._recorder.recorded)
+        entry, outputs = entries(run_id), self._recorder.kept_outputs(run_id)
+        if entry is None or outputs is None or entry.flow is None or (new is None and is_hidden(entry.flow)):
+            return None
+        recorded = rules.recorded_of(entry, entry.flow if new is None else new)
+        source = partial(rules.executed_in, entries, run_id)
+        return EarlierRun(run_id, entry.flow, entry.flow, None, len(outputs), (), recorded, source, outputs)
 
     async def _items(
-        self,
-        asked: RerunRequest,
-        run_id: str,
-        old: RunFlow,
-        new: Mapping[str, Any],
-        earlier: Sequence[FlowResult],
+        self, asked: RerunRequest, earlier: EarlierRun, wanted: WantedRun, changed: set[str]
     ) -> list[RerunItem]:
-        """Return the items to run again, each with what is kept of it."""
-        chosen = rules.chosen_items(asked.items, len(earlier), run_id)
-        indexes = [index for index in chosen if not (asked.failed and earlier[index].is_success)]
-        readable = has_step_outputs(await self._connection.server(), len(earlier))
-        if not readable and (asked.from_step is not None or asked.only_missing):
+        """Return the items to run again, each with what is kept of it; `changed` has the steps that have changed."""
+        chosen = rules.chosen_items(asked.items, earlier.total, earlier.run_id)
+        indexes = [index for index in chosen if not (asked.failed and earlier.results[index].is_success)]
+        is_known = earlier.outputs is not None
+        readable = is_known or has_step_outputs(await self._connection.server(), earlier.total)
+        if not readable and asked.needs_outputs:
             raise UnsupportedByServerError(
                 "this server does not give back the outputs of the run's steps",
-                run_id=run_id,
+                run_id=earlier.run_id,
                 hint="0.12 and newer do, and 0.9 for one item; failed items can be run again as a whole: failed alone",
             )
         keeps = asked.keeps and readable and bool(indexes)
-        steps = await self._steps_of_items(run_id, indexes) if keeps else {}
-        pinned = old.origin.kept if keeps and old.origin is not None else {}
-        items = []
-        for index in indexes:
-            kept = rules.kept_outputs(new, steps.get(index, ()), pinned, asked.from_step, keeps)
-            items.append(RerunItem(index, kept, [step for step in steps_by_id(new) if step not in kept]))
-        return items
+        steps = await self._steps_of_items(earlier.run_id, indexes) if keeps and not is_known else {}
+        names = list(steps_by_id(wanted.flow)) if asked.only_step is None else [asked.only_step]
+        kept = {
+            index: kept_of_item(asked, earlier, wanted, changed, index, steps.get(index, ())) if keeps else {}
+            for index in indexes
+        }
+        return [RerunItem(index, kept[index], [step for step in names if step not in kept[index]]) for index in indexes]
 
     async def _steps_of_items(self, run_id: str, indexes: Sequence[int]) -> dict[int, list[StepDetails]]:
         wanted = set(indexes)
@@ -254,8 +233,9 @@ class Rerunner:
     async def _created(self, planned: _Planned, origin: Origin, variables_from_env: bool) -> str:
         checked = self._flows.checked(planned.plan.flow)
         flow = checked.content
-        inputs = [(planned.inputs or {})[index] for index in origin.items]
-        given = await self._creator.arguments(inputs, planned.variables, planned.overrides, None)
+        wanted = planned.wanted
+        inputs = [None if wanted.inputs is None else wanted.inputs[index] for index in origin.items]
+        given = await self._creator.arguments(inputs, wanted.variables, wanted.overrides, wanted.max_concurrency)
         copy = tagged(checked.with_examples, uuid4().hex, origin)
         sent = given._replace(overrides=rules.overrides_of_executed(given.overrides, origin.kept) or None)
         # Kept steps do not read their variables, and recorded ones may be those of an earlier version of the flow.
@@ -277,24 +257,3 @@ def _groups(items: Sequence[RerunItem]) -> list[list[RerunItem]]:
     for item in items:
         groups.setdefault(json.dumps(item.kept, sort_keys=True), []).append(item)
     return list(groups.values())
-
-
-def _inputs(
-    run_id: str, flow: Mapping[str, Any], items: Sequence[RerunItem], total: int, given: Any, recorded: rules.Recorded
-) -> dict[int, Any] | None:
-    """Return the input of each item that is executed again, by index; None if it is required but missing.
-
-    Raises:
-        InvalidArgumentError: If the input is not a list of one input per item.
-    """
-    indexes = [item.index for item in items]
-    if given is NOT_GIVEN and recorded.has_input:
-        given = recorded.input
-    if given is NOT_GIVEN:
-        return None if items and rules.needs_input(flow, items) else dict.fromkeys(indexes)
-    if total == 1:
-        requests.single_input(given)
-        return {index: given[0] if isinstance(given, (list, tuple)) else given for index in indexes}
-    if not isinstance(given, (list, tuple)) or len(given) != total:
-        raise InvalidArgumentError(f"run {run_id} is a batch of {total} items: input is the list of all their inputs")
-    return {index: given[index] for index in indexes}

@@ -105,6 +105,8 @@ class RerunOptions(TypedDict, total=False):
     from_step: str | None
     failed: bool
     only_missing: bool
+    only_changed: bool
+    only_step: str | None
     input: Any
     variables: Variables | None
     variables_from_env: bool
@@ -112,6 +114,7 @@ class RerunOptions(TypedDict, total=False):
     flow: FlowSource | None
     force: bool
     items: Sequence[int] | None
+    max_concurrency: int | None
     labels: Mapping[str, str] | None
     timeout: float | None
 
@@ -151,8 +154,8 @@ OPTIONS_OF = {
     ),
     "get_result": frozenset({"timeout"}),
     "get_results": frozenset({"timeout"}),
-    "rerun": frozenset({"labels", "timeout"}),
-    "start_rerun": frozenset({"labels", "timeout"}),
+    "rerun": frozenset({"labels", "max_concurrency", "timeout"}),
+    "start_rerun": frozenset({"labels", "max_concurrency", "timeout"}),
     "run_events": frozenset({"timeout"}),
     "wait_run": frozenset({"timeout", "progress"}),
 }

@@ -150,6 +150,14 @@ class Recorder:
             return self._history.get(run_id)
         return None
 
+    def kept_outputs(self, run_id: str) -> list[dict[str, Any]] | None:
+        """Return the outputs of a recorded run's steps, for each item; None if the history does not have them."""
+        if self._history is None:
+            return None
+        with suppress(StepflowClientError):
+            return self._history.kept_outputs(run_id)
+        return None
+
     def matching(self, text: str) -> list[HistoryEntry]:
         """Return the newest entries of this server that contain a text; none without a history that can be read."""
         if self._history is None:

@@ -115,6 +115,15 @@ def fields_of(row: tuple[Any, ...]) -> dict[str, Any]:
         raise DamagedRowError(str(error)) from error
 
 
+def outputs_of(content: Any) -> list[dict[str, Any]] | None:
+    """Return the outputs of the steps of each item, from their text; None if it is damaged."""
+    try:
+        found = json.loads(_text(content))
+        return [_object(each) for each in found] if isinstance(found, list) else None
+    except (TypeError, ValueError, RecursionError):
+        return None
+
+
 def _fields(row: tuple[Any, ...]) -> dict[str, Any]:
     *content, checksum = row
     is_earlier = all(each is None for each in row[-len(ADDED) :])

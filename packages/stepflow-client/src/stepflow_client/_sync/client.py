@@ -1653,21 +1653,38 @@ class SyncStepflowClient(Guiding, Picklable):
         from_step: str | None = None,
         failed: bool = False,
         only_missing: bool = False,
+        only_changed: bool = False,
+        only_step: str | None = None,
         input: Any = NOT_GIVEN,
         variables: Variables | None = None,
         overrides: Any = None,
         flow: FlowSource | None = None,
         force: bool = False,
         items: Sequence[int] | None = None,
+        max_concurrency: int | None = None,
         timeout: float | None = None,
     ) -> RerunPlan:
         """Return what `rerun` would keep and execute, without starting a run.
 
         Arguments and errors are the same as for `rerun`.
         """
-        from .rerun import RerunRequest
+        from .._shared.rerun_plan import RerunRequest
 
-        asked = RerunRequest(run_id, from_step, failed, only_missing, input, variables, overrides, flow, force, items)
+        asked = RerunRequest(
+            run_id,
+            from_step=from_step,
+            failed=failed,
+            only_missing=only_missing,
+            only_changed=only_changed,
+            only_step=only_step,
+            input=input,
+            variables=variables,
+            overrides=overrides,
+            flow=flow,
+            force=force,
+            items=items,
+            max_concurrency=max_concurrency,
+        )
         return self._rerunner().plan(asked, timeout=timeout)
 
     def rerun(
@@ -1677,6 +1694,8 @@ class SyncStepflowClient(Guiding, Picklable):
         from_step: str | None = None,
         failed: bool = False,
         only_missing: bool = False,
+        only_changed: bool = False,
+        only_step: str | None = None,
         input: Any = NOT_GIVEN,
         variables: Variables | None = None,
         variables_from_env: bool = False,
@@ -1684,6 +1703,7 @@ class SyncStepflowClient(Guiding, Picklable):
         flow: FlowSource | None = None,
         force: bool = False,
         items: Sequence[int] | None = None,
+        max_concurrency: int | None = None,
         labels: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> RerunResult:
@@ -1714,6 +1734,14 @@ class SyncStepflowClient(Guiding, Picklable):
                 kept. Default False.
             only_missing: Whether to keep every completed step of all items, and execute only steps that failed or were
                 added. Default False.
+            only_changed: Whether to keep every completed step whose output would be the same again: neither its
+                definition, overrides, input and variables nor those of a step that it reads have changed. Values of
+                secret variables and the programs of workers are not compared. Without a history, all steps that read a
+                given input or variable are executed, and overrides of the earlier run are not known. With `from_step`,
+                that step is executed too. Default False.
+            only_step: Execute this step alone, with the earlier outputs of the steps that it reads; its output is the
+                output of the new run. Excludes the options above. To give the step an input of its own, run
+                `stepflow_client.flows.flow_of_step(flow, step)`.
             input: The input of the earlier run; for a batch, the list of all its inputs. It can be omitted if no
                 executed step reads it, or if it is recorded.
             variables: Values of the flow's variables, as for `run`.
@@ -1723,6 +1751,7 @@ class SyncStepflowClient(Guiding, Picklable):
             force: Whether to keep steps whose definition has changed or that are overridden. Default False.
             items: The indexes of the items to run again, from 0; the results of the others are kept. None, the default,
                 chooses all items, or with `failed` those that did not succeed.
+            max_concurrency: Maximum number of tasks of each new run that are executed at once, as for `create_run`.
             labels: Labels to find the new runs by, as for `run`.
             timeout: Seconds for the whole call. None, the default, sets no limit.
 
@@ -1736,9 +1765,23 @@ class SyncStepflowClient(Guiding, Picklable):
                 batches.
             RunTimeoutError: If the new runs did not end in time. They continue.
         """
-        from .rerun import RerunRequest
+        from .._shared.rerun_plan import RerunRequest
 
-        asked = RerunRequest(run_id, from_step, failed, only_missing, input, variables, overrides, flow, force, items)
+        asked = RerunRequest(
+            run_id,
+            from_step=from_step,
+            failed=failed,
+            only_missing=only_missing,
+            only_changed=only_changed,
+            only_step=only_step,
+            input=input,
+            variables=variables,
+            overrides=overrides,
+            flow=flow,
+            force=force,
+            items=items,
+            max_concurrency=max_concurrency,
+        )
         check_flag(variables_from_env, "variables_from_env")
         with self._recorder.labelling(labels):
             return self._rerunner().run(asked, variables_from_env=variables_from_env, timeout=timeout)
@@ -1750,6 +1793,8 @@ class SyncStepflowClient(Guiding, Picklable):
         from_step: str | None = None,
         failed: bool = False,
         only_missing: bool = False,
+        only_changed: bool = False,
+        only_step: str | None = None,
         input: Any = NOT_GIVEN,
         variables: Variables | None = None,
         variables_from_env: bool = False,
@@ -1757,6 +1802,7 @@ class SyncStepflowClient(Guiding, Picklable):
         flow: FlowSource | None = None,
         force: bool = False,
         items: Sequence[int] | None = None,
+        max_concurrency: int | None = None,
         labels: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> list[SyncRunHandle]:
@@ -1771,9 +1817,23 @@ class SyncStepflowClient(Guiding, Picklable):
             print((handle.result()).output)
             ```
         """
-        from .rerun import RerunRequest
+        from .._shared.rerun_plan import RerunRequest
 
-        asked = RerunRequest(run_id, from_step, failed, only_missing, input, variables, overrides, flow, force, items)
+        asked = RerunRequest(
+            run_id,
+            from_step=from_step,
+            failed=failed,
+            only_missing=only_missing,
+            only_changed=only_changed,
+            only_step=only_step,
+            input=input,
+            variables=variables,
+            overrides=overrides,
+            flow=flow,
+            force=force,
+            items=items,
+            max_concurrency=max_concurrency,
+        )
         check_flag(variables_from_env, "variables_from_env")
         with self._recorder.labelling(labels):
             run_ids = self._rerunner().start(asked, variables_from_env=variables_from_env, timeout=timeout)
@@ -1864,8 +1924,7 @@ def _with_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any,
     """Return a failed result whose error says which field of its input the component refuses, if that is known."""
     if is_flow_id(flow) or result.error is None:
         return result
-    from ..flows.account import flow_with
-    from ..flows.evaluation import NOT_KNOWN
+    from ..flows.evaluation import NOT_KNOWN, flow_with
     from ..flows.refusals import hint_for
 
     given = {} if variables is None else dict(variables) if isinstance(variables, Mapping) else NOT_KNOWN

@@ -10,13 +10,13 @@ from ..types import ErrorCode
 from ..types.account import FailedChild, RunAccount, StepAccount, StepState
 from ..types.statuses import ExecutionStatus
 from .causes import FAILED, FAILED_STEP, NOT_KNOWN, SILENT, ItemCauses, ItemRecord, is_bare
-from .evaluation import overridden
+from .evaluation import flow_with
 from .graph import FlowSteps
 
 if TYPE_CHECKING:
     from ..types import RunArguments, RunDetails, RunItem, StepDetails
 
-__all__ = ["account_of", "accounts_of", "failed_children", "flow_with", "needs_schema", "records_of"]
+__all__ = ["account_of", "accounts_of", "failed_children", "needs_schema", "records_of"]
 
 
 def account_of(
@@ -122,18 +122,6 @@ def needs_schema(account: RunAccount) -> str | None:
     if cause is None or cause.component is None or error is None or has_schema(cause.component):
         return None
     return cause.component if is_bare(error) or error.code is ErrorCode.INVALID_INPUT else None
-
-
-def flow_with(flow: Mapping[str, Any], overrides: Any) -> Mapping[str, Any]:
-    """Return a flow with the overrides of a run, in any form; the flow itself if they do not fit."""
-    from .._data.values import merge_overrides
-    from ..errors import InvalidArgumentError
-
-    try:
-        changes = merge_overrides(overrides)
-        return overridden(dict(flow), {"steps": changes}) if changes else flow
-    except (InvalidArgumentError, LookupError, TypeError):
-        return flow
 
 
 class _Item(ItemCauses):

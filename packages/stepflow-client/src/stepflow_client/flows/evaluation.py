@@ -16,7 +16,7 @@ from .._data.merge_patch import merged
 
 __all__ = [
     "BROKEN", "NOT_KNOWN", "RETRIED", "Evaluation", "Failure", "NotKnownError", "RecordedEvaluation", "StepRun",
-    "most_attempts", "overridden", "part_at",
+    "flow_with", "most_attempts", "overridden", "part_at",
 ]  # fmt: skip
 
 _CAUGHT = (2, 3, 4, 5, 6, 7, 8, 10)
@@ -280,6 +280,18 @@ def overridden(flow: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
         raise LookupError(f"failed to apply workflow overrides: step {unknown} not found")
     steps = [merged(step, (changes.get(step["id"]) or {}).get("value", {})) for step in flow.get("steps") or ()]
     return {**flow, "steps": steps}
+
+
+def flow_with(flow: Mapping[str, Any], overrides: Any) -> Mapping[str, Any]:
+    """Return a flow with the overrides of a run, in any form; the flow itself if they do not fit."""
+    from .._data.values import merge_overrides
+    from ..errors import InvalidArgumentError
+
+    try:
+        changes = merge_overrides(overrides)
+        return overridden(dict(flow), {"steps": changes}) if changes else flow
+    except (InvalidArgumentError, LookupError, TypeError):
+        return flow
 
 
 def _at(value: Any, path: Any, what: str) -> Any:

@@ -1,4 +1,4 @@
-"""Determines which steps of a run are kept in a rerun, and shortens a flow to a part of its steps. Pure."""
+"""Determines which steps of a run are kept in a rerun. Pure."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._base.text import nearest_hint
-from .._data.arguments import check_instances, check_integer, check_text
-from .._data.declared import declared_schema
+from .._data.arguments import check_instances, check_integer
+from .._data.declared import declared_variables
 from .._data.expressions import Reference, portable_path, references
 from .._data.secrets import is_hidden
 from .._data.values import merge_overrides
 from ..errors import InvalidArgumentError
-from .graph import FlowSteps, reachable, steps_behind, steps_by_id
+from .graph import FlowSteps, steps_behind, steps_by_id
 from .matching import equal
 
 if TYPE_CHECKING:
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
     from ..types.reruns import RerunItem
 
 __all__ = [
-    "Recorded", "check_items", "check_kept", "check_recorded_variables", "check_step", "chosen_items", "executed_in",
-    "flow_until", "kept_outputs", "needs_input", "outdated_steps", "overrides_of_executed", "recorded_of",
+    "Recorded", "changed_steps", "check_items", "check_kept", "check_recorded_variables", "chosen_items", "executed_in",
+    "inputs_of_step", "kept_outputs", "needs_input", "overrides_of_executed", "recorded_of", "steps_reading_changes",
     "taken_from", "unknown_of",
 ]  # fmt: skip
 
@@ -106,76 +105,98 @@ def chosen_items(items: Iterable[int] | None, total: int, run_id: str) -> list[i
     return chosen
 
 
-def check_step(flow: Mapping[str, Any], step: str) -> None:
-    """Check that the flow has a step.
-
-    Raises:
-        InvalidArgumentError: If it does not. The hint names the most similar step, or all of them.
-    """
-    steps = steps_by_id(flow)
-    if check_text(step, "from_step") not in steps:
-        hint = nearest_hint(step, steps) or f"it has {', '.join(steps) or 'no steps'}"
-        raise InvalidArgumentError(f"the flow has no step {step!r}", hint=hint)
-
-
 def kept_outputs(
     flow: Mapping[str, Any],
     steps: Iterable[StepDetails],
     pinned: Mapping[str, Any],
-    from_step: str | None,
-    failed: bool,
+    again: Iterable[str],
 ) -> dict[str, Any]:
     """Return the outputs of the steps of an item that are kept, by step id.
 
-    A step is kept if it has completed, is not the chosen step, and reads neither the chosen step nor a step that has
-    not completed, directly or through other steps.
+    A step is kept if it has completed, is none of the steps to execute again, and reads neither one of them nor a step
+    that has not completed, directly or through other steps.
 
     Args:
-        flow: The flow to run.
+        flow: The flow to run, with its overrides.
         steps: The steps of the item in the earlier run.
         pinned: The outputs that the earlier run itself kept, by step id. A server does not list a kept step if no step
             that was executed reads it.
-        from_step: The chosen step; None for none.
-        failed: Whether to keep completed steps if no step is chosen. If False, nothing is kept in that case.
+        again: The steps to execute again.
     """
-    if from_step is None and not failed:
-        return {}
     listed = list(steps)
-    again = {step.step_id for step in listed if step.status.value != "completed"}
-    behind = steps_behind(flow, again | ({from_step} if from_step is not None else set()))
+    incomplete = {step.step_id for step in listed if step.status.value != "completed"}
+    behind = steps_behind(flow, incomplete | set(again))
     there = steps_by_id(flow)
     outputs = {**pinned, **{step.step_id: step.output for step in listed}}
     return {step: output for step, output in outputs.items() if step in there and step not in behind}
 
 
-def check_kept(
-    old: Mapping[str, Any], new: Mapping[str, Any], overrides: Any, items: Sequence[RerunItem], *, force: bool
-) -> None:
-    """Check that no step is kept whose output may have changed; with `force`, check nothing.
+def inputs_of_step(
+    flow: Mapping[str, Any], step: str, steps: Iterable[StepDetails], pinned: Mapping[str, Any], run_id: str
+) -> dict[str, Any]:
+    """Return the outputs of the steps that a step reads, by step id.
+
+    Args:
+        flow: The flow to run, with its overrides.
+        step: The step.
+        steps: The steps of the item in the earlier run.
+        pinned: The outputs that the earlier run itself kept, by step id.
+        run_id: The earlier run.
+
+    Raises:
+        InvalidArgumentError: If the earlier run does not have all of them.
+    """
+    outputs = {**pinned, **{each.step_id: each.output for each in steps if each.status.value == "completed"}}
+    reads = [name for name in steps_by_id(flow) if name in FlowSteps(flow).reads[step]]
+    for name in reads:
+        if name not in outputs:
+            raise InvalidArgumentError(
+                f"step {step!r} reads step {name!r}, of which run {run_id} has no output",
+                run_id=run_id,
+                hint=f"a run that executes {name!r} too has it; or give the step an input of its own",
+            )
+    return {name: outputs[name] for name in reads}
+
+
+def check_kept(old: Mapping[str, Any], new: Mapping[str, Any], overrides: Any, items: Sequence[RerunItem]) -> None:
+    """Check that no step is kept whose output may have changed.
+
+    Args:
+        old: The flow of the earlier run, with its overrides.
+        new: The flow to run, with its overrides.
+        overrides: The overrides that were given.
+        items: The items to run again.
 
     Raises:
         InvalidArgumentError: If a kept step, or a step that it reads, has changed in the flow or is overridden.
     """
-    if force:
-        return
     kept = {step for item in items for step in item.kept}
-    before, after = steps_by_id(old), steps_by_id(new)
-    changed = {step for step in after if step not in before or _definition(before[step]) != _definition(after[step])}
-    for step in after:
-        if step in kept and step in (merge_overrides(overrides) or {}):
+    changed, given = changed_steps(old, new), merge_overrides(overrides) or {}
+    for step in steps_by_id(new):
+        if step in kept & changed & given.keys():
             raise InvalidArgumentError(f"step {step!r} is kept, so its override would have no effect", hint=_FORCE)
-        if step in kept and step in changed:
+        if step in kept & changed:
             raise InvalidArgumentError(f"step {step!r} is kept, but its definition has changed", hint=_FORCE)
-    behind = steps_behind(new, changed | set(merge_overrides(overrides) or {}))
-    stale = next((step for item in items for step in after if step in item.kept and step in behind), None)
+    behind = steps_behind(new, changed)
+    stale = next((step for step in steps_by_id(new) if step in kept & behind), None)
     if stale is not None:
         raise InvalidArgumentError(f"step {stale!r} is kept, but reads a step that has changed", hint=_FORCE)
 
 
-def _definition(step: Mapping[str, Any]) -> tuple[Any, ...]:
+def changed_steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
+    """Return the steps of a flow that an older version of it does not have, or has with another definition."""
+    before = steps_by_id(old)
+    return {
+        name
+        for name, step in steps_by_id(new).items()
+        if name not in before or not equal(_definition(before[name]), _definition(step))
+    }
+
+
+def _definition(step: Mapping[str, Any]) -> list[Any]:
     """Return the parts of a step that determine its output."""
     on_error = step.get("onError") or {"action": "fail"}
-    return step.get("component"), step.get("input"), {k: v for k, v in on_error.items() if v is not None}
+    return [step.get("component"), step.get("input"), {k: v for k, v in on_error.items() if v is not None}]
 
 
 def overrides_of_executed(overrides: Any, kept: Mapping[str, Any]) -> dict[str, Any]:
@@ -224,35 +245,37 @@ def unknown_of(
     return missing + (["overrides"] if overrides is None and recorded.overrides is None else [])
 
 
-def outdated_steps(
+def steps_reading_changes(
     flow: Mapping[str, Any],
-    items: Sequence[RerunItem],
-    inputs: Mapping[int, Any] | None,
-    variables: Mapping[str, Any],
+    index: int,
+    arguments: Mapping[str, Any],
     source: Callable[[int, str], tuple[HistoryEntry, int] | None],
-) -> list[str]:
-    """Return the kept steps whose outputs depend on another input, or on other variables, than the new ones.
+    *,
+    cautious: bool = False,
+) -> set[str]:
+    """Return the steps of an item that read another input, or other variables, than when they were executed.
 
     Args:
-        flow: The flow to run.
-        items: The items to run again.
-        inputs: The new input of each item, by index; None if it is unknown.
-        variables: The new variables.
+        flow: The flow to run, with its overrides.
+        index: The index of the item in the earlier run.
+        arguments: The new `input` of the item and the new `variables`; what is missing is that of the earlier run.
         source: Returns the run that executed a step of an item, and the item's index there; None if it is unknown.
+        cautious: Whether a step counts whose earlier input or variables are unknown.
     """
-    changed: set[str] = set()
+    after = dict(arguments)
+    if "variables" in after:
+        after["variables"] = _defaults(flow) | dict(after["variables"])
+    found = set()
     for name, step in steps_by_id(flow).items():
-        reads = {"input": _roots(step, "input"), "variables": _roots(step, "variable") & variables.keys()}
-        for item in items if any(reads.values()) else ():
-            found = source(item.index, name) if name in item.kept else None
-            after = (
-                {"variables": variables} if inputs is None else {"input": inputs[item.index], "variables": variables}
-            )
-            if found is not None and _differ(_computed_from(*found), after, reads):
-                changed.add(name)
-                break
-    behind, kept = steps_behind(flow, changed), {step for item in items for step in item.kept}
-    return [step for step in steps_by_id(flow) if step in behind and step in kept]
+        reads = {"input": _roots(step, "input"), "variables": _roots(step, "variable")}
+        if not any(reads[what] for what in after):
+            continue
+        executed = source(index, name)
+        if executed is None and not cautious:
+            continue
+        if _differ({} if executed is None else _computed_from(*executed), after, reads, cautious=cautious):
+            found.add(name)
+    return found
 
 
 def executed_in(
@@ -290,14 +313,24 @@ def _computed_from(entry: HistoryEntry, index: int) -> dict[str, Any]:
     if "input" not in entry.omitted and index < len(inputs):
         known["input"] = inputs[index]
     if "variables" not in entry.omitted:
-        known["variables"] = entry.variables or {}
+        known["variables"] = _defaults(entry.flow or {}) | dict(entry.variables or {})
     return known
 
 
-def _differ(before: Mapping[str, Any], after: Mapping[str, Any], reads: Mapping[str, set[str | None]]) -> bool:
+def _defaults(flow: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the variables that servers add where none are given."""
+    declared = declared_variables(flow)
+    return {name: each["default"] for name, each in declared.items() if "default" in each["value_schema"]}
+
+
+def _differ(
+    before: Mapping[str, Any], after: Mapping[str, Any], reads: Mapping[str, set[str | None]], *, cautious: bool
+) -> bool:
     """Return whether a part that is read differs. What the history hides cannot be compared."""
-    for what in before.keys() & after.keys():
-        for root in reads[what]:
+    for what in after:
+        if what not in before and reads[what] and cautious:
+            return True
+        for root in reads[what] if what in before else ():
             old, new = _part(before[what], root), _part(after[what], root)
             if not is_hidden(old) and not equal(old, new):
                 return True
@@ -307,29 +340,3 @@ def _differ(before: Mapping[str, Any], after: Mapping[str, Any], reads: Mapping[
 def _part(value: Any, root: str | None) -> Any:
     """Return the part of a value that an expression reads; all of it if the path is not the name of a field."""
     return value.get(root) if isinstance(value, Mapping) and root is not None else value
-
-
-def flow_until(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tuple[dict[str, Any], Any]:
-    """Return a flow that consists of a step and the steps it reads, and the overrides without those of removed steps.
-
-    The output of the returned flow is the output of the step. A step that is overridden may read other steps.
-
-    Raises:
-        InvalidArgumentError: If the flow has no such step, or the overrides are malformed.
-    """
-    check_step(flow, step)
-    steps, changes = steps_by_id(flow), merge_overrides(overrides) or {}
-    reads = dict(FlowSteps(flow).reads)
-    for name, change in changes.items():
-        patch = change.get("value")
-        given = references(patch.get("input")) if isinstance(patch, Mapping) else []
-        reads[name] = reads.get(name, set()) | {each.step for each in given if each.step}
-    needed = reachable([step], reads)
-    cut = {**flow, "steps": [each for name, each in steps.items() if name in needed], "output": {"$step": step}}
-    if isinstance(properties := declared_schema(flow), Mapping):
-        # The output schema only applies to the whole flow.
-        kept = {name: schema for name, schema in properties.items() if name != "output"}
-        cut["schemas"] = {**flow["schemas"], "properties": kept}
-    # Overrides of unknown steps are kept, so that they are rejected later.
-    left = {name: change for name, change in changes.items() if name in needed or name not in steps}
-    return cut, left or None

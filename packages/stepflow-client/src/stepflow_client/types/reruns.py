@@ -46,8 +46,8 @@ class RerunPlan(Record):
     """Values taken from the client's history: `input`, `variables`, `overrides`. Values that are given override
     them."""
     outdated: Sequence[str] = ()
-    """The ids of kept steps whose outputs were computed from another input, or from other variables, than the new
-    ones, as far as the client's history has the earlier ones."""
+    """The ids of kept steps whose outputs are not those of the new flow: they, or steps that they read, had another
+    definition, another input or other variables, as far as the client's history has the earlier ones."""
 
 
 @dataclass(frozen=True, slots=True)

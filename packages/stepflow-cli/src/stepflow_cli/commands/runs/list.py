@@ -16,7 +16,8 @@ from ...output.view import Output
 from ...params.labels import label_option, labels_of
 from ...params.options import limit_option, output_options, server_options, watch_option
 from ...params.parsing import Command
-from ...params.runs import run_id_option, status_option
+from ...params.run_ids import run_id_option
+from ...params.runs import status_option
 from ...params.times import time_option
 from ...records.runs import RUN, WATCHED_RUN, run_record
 from ...runs.find import whole_id

@@ -11,8 +11,8 @@ from ...completion.candidates import complete_flow_files
 from ...inputs.batch import all_inputs
 from ...inputs.flow import load_flow_or_id
 from ...inputs.values import Values
-from ...output.messages import note, waiting
-from ...output.view import Column, Output, View
+from ...output.messages import waiting
+from ...output.view import Output
 from ...params.batch import inputs_option
 from ...params.flow import history_options, value_options
 from ...params.options import file_output_options, option_in, server_options, timeout_option
@@ -20,17 +20,16 @@ from ...params.parsing import Command
 from ...params.runs import run_argument
 from ...records.results import print_result, print_results
 from ...runs.find import whole_id
+from ...runs.reuse import print_plan, say_plan
 from ...runs.wait import Wait, hinting_return
 from ...server.connect import Target, connect
 from ...settings.history import require_history
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
-    from stepflow_client import RerunPlan, RerunResult
+    from stepflow_client import RerunResult
 
 __all__ = ["command"]
-
-_PLAN = View(columns=(Column("index", kind="number"), Column("kept"), Column("executed")))
 
 
 @dataclass(frozen=True)
@@ -71,6 +70,8 @@ _MAIN = (
     help="Only this item, counted from 0; repeatable.",
 )
 @option_in("--only-missing", is_flag=True, section="Rerun", help="Only steps that did not complete, or are new.")
+@option_in("--only-changed", is_flag=True, section="Rerun", help="Only steps that would not give the same again.")
+@option_in("--step", "only_step", section="Rerun", metavar="STEP", help="Execute this step alone.")
 @option_in(
     "--flow", section="Rerun", metavar="FILE", shell_complete=complete_flow_files, help="A changed flow, or its id."
 )
@@ -88,6 +89,8 @@ def command(
     failed: bool,
     items: tuple[int, ...],
     only_missing: bool,
+    only_changed: bool,
+    only_step: str | None,
     flow: str | None,
     force: bool,
     dry_run: bool,
@@ -116,15 +119,15 @@ def command(
         require_history()
     changed = None if flow is None else load_flow_or_id(flow)
     chosen: dict[str, Any] = {"from_step": from_step, "failed": failed, "only_missing": only_missing, "flow": changed}
-    chosen |= {"force": force, "items": items or None}
+    chosen |= {"force": force, "items": items or None, "only_changed": only_changed, "only_step": only_step}
     with connect(server) as target:
         run_id = whole_id(target.client, run_id)
         asked = _asked(target, run_id, chosen, values, inputs)
         plan = target.client.plan_rerun(run_id, **asked.chosen)
         if dry_run:
-            output.records(_plan_records(plan), _PLAN, default="jsonl")
+            print_plan(plan, output)
             return
-        _say(plan)
+        say_plan(plan)
         with target.history.recording(**about):
             again = _rerun(target, asked, wait)
         _print(again, output)
@@ -152,33 +155,6 @@ def _rerun(target: Target, asked: _Asked, wait: Wait) -> RerunResult:
         return target.client.rerun(
             asked.run_id, timeout=wait.timeout, variables_from_env=asked.variables_from_env, **asked.chosen
         )
-
-
-def _plan_records(plan: RerunPlan) -> list[dict[str, Any]]:
-    return [{"index": item.index, "kept": list(item.kept), "executed": list(item.executed)} for item in plan.items]
-
-
-def _say(plan: RerunPlan) -> None:
-    """Print which items and steps will be executed."""
-    if not plan.items:
-        note(f"nothing to run again: all items of run {plan.run_id} succeeded")
-        return
-    if plan.total > 1:
-        note(f"runs {len(plan.items)} of {plan.total} items again")
-    kinds = {(tuple(item.kept), tuple(item.executed)) for item in plan.items}
-    if len(kinds) == 1:
-        kept, executed = kinds.pop()
-        note(f"keeps {', '.join(kept) or 'no step'}; executes {', '.join(executed) or 'no step'}")
-    else:
-        note("keeps other steps of each item; --dry-run lists them")
-    if plan.recorded:
-        note(f"takes {', '.join(plan.recorded)} from the history")
-    if plan.outdated:
-        said = ", ".join(plan.outdated)
-        note(f"warning: keeps outputs that were computed from another input or other variables: {said}")
-    if plan.unknown:
-        what = " and ".join(plan.unknown)
-        note(f"{what} of the earlier run are not taken over: give them again if it had any")
 
 
 def _print(again: RerunResult, output: Output) -> None:

@@ -1,0 +1,193 @@
+"""`run --reuse`, `--from` and `--step`: what has not changed is taken from an earlier run."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests import releases
+from tests.cli.command import Done, Stepflow
+
+SAYS = "/builtin/create_messages"
+EMPTY = '{"name": "Ada"}'
+
+
+def flow(x: Any = 1, **more: Any) -> dict[str, Any]:
+    """Return three steps in a row. The last one has `x` in its input."""
+    steps = [
+        {"id": "a", "component": SAYS, "input": {"user_prompt": {"$input": "name"}}},
+        {"id": "b", "component": SAYS, "input": {"user_prompt": {"$step": "a", "path": "$.messages[0].content"}}},
+        {"id": "c", "component": "/builtin/noop", "input": {"b": {"$step": "b", "path": "$.messages"}, "x": x}},
+    ]
+    return {"name": "three", "steps": steps, "output": {"$step": "c"}, **more}
+
+
+def said(done: Done) -> str:
+    """Return which steps were kept and executed."""
+    assert done.code == 0, done
+    return next((line for line in done.stderr.splitlines() if "; executes " in line), done.stderr)
+
+
+@pytest.fixture
+def three(stepflow: Stepflow) -> Stepflow:
+    """The command, in a folder with the flow."""
+    write(stepflow, flow())
+    return stepflow
+
+
+def write(stepflow: Stepflow, content: dict[str, Any]) -> None:
+    (stepflow.folder / "three.json").write_text(json.dumps(content))
+
+
+@pytest.fixture
+def embedded(three: Stepflow) -> Stepflow:
+    """The same, with embedded servers, each of which ends with its command."""
+    three.environment.pop("STEPFLOW_URL", None)
+    three.environment["STEPFLOW_SERVER_BINARY"] = str(releases.binary(releases.NEWEST))
+    return three
+
+
+def test_an_edited_flow_takes_what_has_not_changed_from_its_last_run(three: Stepflow, server: str) -> None:
+    first = three("run", "three.json", "--input-json", EMPTY, "--reuse", "@last")
+    assert "no earlier run of the flow" in said(first)
+    # A run of another flow is not the last run of this one.
+    three("run", "echo.yaml", "--input-json", "1")
+    write(three, flow(x=2))
+    edited = three("run", "three.json", "--reuse", "@last", "--label", "try=2")
+    assert said(edited) == "stepflow: keeps a, b; executes c"
+    whole = three("run", "three.json", "--input-json", EMPTY)
+    assert (edited.stdout, json.loads(edited.stdout)["x"]) == (whole.stdout, 2)
+    assert three("history", "list", "--label", "try=2", "-o", "name").stdout.count("\n") == 1
+    assert said(three("run", "three.json", "--from", "b")) == "stepflow: keeps a; executes b, c"
+    other = three("run", "three.json", "--reuse", "@last", "--input-json", '{"name": "Bob"}')
+    assert said(other) == "stepflow: keeps no step; executes a, b, c"
+    changed = three("run", "three.json", "--reuse", "@last", "--set", "c.input.x=3")
+    assert said(changed) == "stepflow: keeps a, b; executes c"
+    assert json.loads(changed.stdout)["x"] == 3
+    detached = three("submit", "three.json", "--from", "c", "--detach", "-o", "name")
+    assert three("runs", "result", detached.stdout.strip()).code == 0
+
+
+def test_an_embedded_server_knows_the_last_run(embedded: Stepflow) -> None:
+    first = embedded("run", "three.json", "--input-json", EMPTY, "-o", "name").stdout.strip()
+    write(embedded, flow(x=2))
+    edited = embedded("run", "three.json", "--reuse", "@last")
+    assert said(edited) == "stepflow: keeps a, b; executes c"
+    assert json.loads(edited.stdout)["x"] == 2
+    # What was kept is kept again, also if no step that was executed has read it.
+    assert said(embedded("run", "three.json", "--reuse", "@last")) == "stepflow: keeps a, b, c; executes no step"
+    again = embedded("run", "three.json", "--reuse", first[:13], "--from", "b", "--dry-run")
+    assert json.loads(again.stdout) == {"index": 0, "kept": ["a"], "executed": ["b", "c"]}
+    # Another configuration may have other components.
+    config = embedded.folder / "other.json"
+    config.write_text(json.dumps({**releases.builtin_config(releases.NEWEST), "retry": {"transportMaxRetries": 0}}))
+    assert "no earlier run" in embedded("run", "three.json", "--from", "c", "--config", "other.json").stderr
+    off = embedded("run", "three.json", "--input-json", EMPTY, "-o", "name", STEPFLOW_HISTORY="off").stdout.strip()
+    unknown = embedded("run", "three.json", "--reuse", off)
+    assert unknown.code == 1
+    assert off in unknown.stderr
+    assert embedded("history", "clear", "--yes").code == 0
+    assert embedded("run", "three.json", "--reuse", first).code == 1
+
+
+def test_outputs_with_secrets_are_not_kept(embedded: Stepflow) -> None:
+    key = {"type": "string", "is_secret": True, "env_var": "THE_KEY"}
+    schemas = {"type": "object", "properties": {"variables": {"type": "object", "properties": {"key": key}}}}
+    content = flow(x={"$variable": "key"}, schemas=schemas)
+    write(embedded, content)
+    embedded("run", "three.json", "--input-json", EMPTY, "--variables-from-env", THE_KEY="ABC-secret-XYZ")
+    for file in embedded.home.rglob("*"):
+        assert not file.is_file() or b"ABC-secret-XYZ" not in file.read_bytes(), file
+    again = embedded("run", "three.json", "--reuse", "@last", "--variables-from-env", THE_KEY="ABC-secret-XYZ")
+    assert said(again) == "stepflow: keeps a, b; executes c"
+    assert json.loads(again.stdout)["x"] == "ABC-secret-XYZ"
+    missing = embedded("run", "three.json", "--reuse", "@last")
+    assert (missing.code, "'key'" in missing.stderr) == (2, True), missing
+
+
+def test_one_step_alone(three: Stepflow, server: str) -> None:
+    unknown = three("run", "three.json", "--step", "c")
+    assert unknown.code == 1
+    assert "give the step its input" in unknown.stderr
+    given = three("run", "three.json", "--step", "c", "--input-json", '{"mine": [1, {"$step": "a"}]}')
+    assert (given.code, json.loads(given.stdout)) == (0, {"mine": [1, {"$step": "a"}]}), given
+    three("run", "three.json", "--input-json", EMPTY)
+    write(three, flow(x=5))
+    alone = three("run", "three.json", "--step", "c")
+    assert json.loads(alone.stdout)["x"] == 5
+    assert said(alone) == "stepflow: keeps b; executes c"
+    listed = json.loads(three("runs", "steps", "@last", "-o", "json").stdout)
+    assert {each["step_id"] for each in listed if not each.get("is_kept")} == {"c"}
+    # The run of one step is not the last run of the flow.
+    assert said(three("run", "three.json", "--reuse", "@last")) == "stepflow: keeps a, b; executes c"
+    (three.folder / "inputs.jsonl").write_text("1\n2\n")
+    batch = three("run", "three.json", "--step", "c", "--inputs", "inputs.jsonl")
+    assert [json.loads(line)["output"] for line in batch.stdout.splitlines()] == [1, 2]
+
+
+def test_a_step_whose_inputs_are_unknown(three: Stepflow, server: str) -> None:
+    broken = flow()
+    broken["steps"][1]["input"] = {"user_prompt": {"$step": "a", "path": "$.gone"}}
+    write(three, broken)
+    assert three("run", "three.json", "--input-json", EMPTY, "--no-check").code == 1
+    done = three("run", "three.json", "--step", "c", "--no-check")
+    assert done.code == 2
+    assert "step 'c' reads step 'b', of which run" in done.stderr
+    assert "an input of its own" in done.stderr
+    # What had completed of a failed run is kept.
+    write(three, flow())
+    assert said(three("run", "three.json", "--reuse", "@last")) == "stepflow: keeps a; executes b, c"
+
+
+def test_a_batch_takes_item_by_item(three: Stepflow, server: str) -> None:
+    inputs = three.folder / "inputs.jsonl"
+    inputs.write_text('{"name": "Ada"}\n{"name": "Bob"}\n')
+    assert three("run", "three.json", "--inputs", "inputs.jsonl").code == 0
+    batch = three("history", "list", "-o", "name").stdout.splitlines()[0]
+    inputs.write_text('{"name": "Ada"}\n{"name": "Cid"}\n')
+    write(three, flow(x=2))
+    again = three("run", "three.json", "--inputs", "inputs.jsonl", "--reuse", "@last")
+    outputs = [json.loads(line)["output"] for line in again.stdout.splitlines()]
+    assert [(each["b"][0]["content"], each["x"]) for each in outputs] == [("Ada", 2), ("Cid", 2)]
+    # The last run of so many inputs is the first one: an item that keeps other outputs is a run of its own.
+    plan = three("run", "three.json", "--inputs", "inputs.jsonl", "--reuse", "@last", "--dry-run")
+    assert [json.loads(line)["kept"] for line in plan.stdout.splitlines()] == [["a", "b"], []], plan
+    one = three("run", "three.json", "--reuse", batch)
+    assert (one.code, "is a batch of 2 items" in one.stderr) == (2, True), one
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--from", "b", "--step", "c"),
+        ("--reuse", "@last", "--cache"),
+        ("--from", "b", "--idempotency-key", "k"),
+        ("--step", "c", "--up-to", "c"),
+        ("--reuse", "@last", "--wait-for-components"),
+        ("--reuse", "@last", "--inputs", "in.jsonl", "--output", "out.jsonl"),
+        ("--reuse", "@last", "--inputs", "in.jsonl", "--detach"),
+        ("--reuse", "@last", "--inputs", "in.jsonl", "--retry", "1"),
+        ("--step", "c", "--reuse", "@last", "--input-json", "1"),
+        ("--step", "c", "--input-json", "1", "--set", "c.input.x=2"),
+        ("--step", "d", "--input-json", "1"),
+        ("--reuse", "nonsense"),
+    ],
+)
+def test_what_cannot_be_combined_is_said_in_one_sentence(options: tuple[str, ...], three: Stepflow) -> None:
+    (three.folder / "in.jsonl").write_text('{"name": "Ada"}\n')
+    done = three("run", "three.json", *options)
+    assert (done.code, done.stdout) == (2, ""), done
+    assert len([line for line in done.stderr.splitlines() if line.startswith("stepflow: ")]) == 1
+
+
+def test_rerun_with_what_has_changed(three: Stepflow, server: str) -> None:
+    run_id = three("run", "three.json", "--input-json", EMPTY, "-o", "name").stdout.strip()
+    write(three, flow(x=2))
+    again = three("runs", "rerun", run_id, "--only-changed", "--flow", "three.json")
+    assert said(again) == "stepflow: keeps a, b; executes c"
+    alone = three("runs", "rerun", run_id, "--step", "b")
+    assert said(alone) == "stepflow: keeps a; executes b"
+    both = three("runs", "rerun", run_id, "--step", "b", "--failed")
+    assert (both.code, "excludes failed" in both.stderr) == (2, True), both

@@ -1,0 +1,179 @@
+"""Reuse of what has not changed, and one step alone, by `rerun`. A worker counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stepflow_client import InvalidArgumentError, UnsupportedByServerError
+from stepflow_client.flows import flow_of_step
+
+from tests.server.flows import unique
+from tests.server.test_rerun import COUNT, counted, executions, readable, run
+
+pytestmark = pytest.mark.anyio
+
+
+def four(file: Path) -> dict[str, Any]:
+    """Two steps that read the input and a variable, one that reads the first, and one that reads the others."""
+    steps = [
+        {**counted(file, "a", {"$input": "$.n"}), "mustExecute": True},
+        counted(file, "b", {"$variable": "tone"}),
+        counted(file, "c", {"$step": "a"}),
+        counted(file, "d", [{"$step": "b"}, {"$step": "c"}]),
+    ]
+    tone = {"type": "string", "default": "warm"}
+    schemas = {"type": "object", "properties": {"variables": {"type": "object", "properties": {"tone": tone}}}}
+    return {"name": unique("four"), "schemas": schemas, "steps": steps, "output": {"$step": "d"}}
+
+
+async def test_only_what_has_changed_is_executed(recorded: Any, release: str, tmp_path: Path) -> None:
+    file = tmp_path / "counted"
+    flow = four(file)
+    run_id = await run(recorded, flow, {"n": 1, "other": 1})
+    executions(file)
+    if not readable(release):
+        with pytest.raises(UnsupportedByServerError):
+            await recorded.rerun(run_id, only_changed=True)
+        return
+    edited = {**flow, "steps": [*flow["steps"][:3], counted(file, "d", {"$step": "c"})]}
+    default = {**flow, "schemas": {"properties": {"variables": {"properties": {"tone": {"default": "cold"}}}}}}
+    silent = {**flow, "steps": [{**flow["steps"][0], "metadata": {"x": 1}, "mustExecute": False}, *flow["steps"][1:]]}
+    cases: list[tuple[dict[str, Any], str, Any]] = [
+        ({}, "", ["warm", 1]),
+        ({"flow": silent}, "", ["warm", 1]),
+        ({"flow": edited}, "d", 1),
+        ({"flow": default}, "bd", ["cold", 1]),
+        ({"variables": {"tone": "warm"}}, "", ["warm", 1]),
+        ({"variables": {"tone": "dry"}}, "bd", ["dry", 1]),
+        ({"input": {"n": 1, "other": 2}}, "", ["warm", 1]),
+        ({"input": {"n": 2}}, "acd", ["warm", 2]),
+        ({"overrides": {"c": {"input": {"value": 3}}}}, "cd", ["warm", 3]),
+        # The override makes c read b, too.
+        ({"overrides": {"c": {"input": {"value": {"$step": "b"}}}}, "from_step": "b"}, "bcd", ["warm", "warm"]),
+        ({"from_step": "c"}, "cd", ["warm", 1]),
+    ]
+    for chosen, executed, output in cases:
+        again = await recorded.rerun(run_id, only_changed=True, **chosen, timeout=60)
+        assert (again.result.output, executions(file)) == (output, dict.fromkeys(executed, 1)), chosen
+        assert list(again.plan.outdated) == []
+
+
+async def test_an_override_is_kept_while_it_is_given(recorded: Any, release: str, tmp_path: Path) -> None:
+    if not readable(release):
+        pytest.skip("the outputs of steps cannot be read")
+    file = tmp_path / "counted"
+    change = {"a": {"input": {"value": 5}}}
+    run_id = await run(recorded, four(file), {"n": 1}, overrides=change)
+    executions(file)
+    for chosen in ({"only_changed": True}, {"from_step": "d"}):
+        again = await recorded.rerun(run_id, overrides=change, **chosen, timeout=60)
+        assert (again.result.output, executions(file).keys() - {"d"}) == (["warm", 5], set())
+
+
+async def test_what_overrides_read_is_executed_again(recorded: Any, release: str, tmp_path: Path) -> None:
+    if not readable(release):
+        pytest.skip("the outputs of steps cannot be read")
+    file = tmp_path / "counted"
+    run_id = await run(recorded, four(file), {"n": 1}, overrides={"c": {"input": {"value": {"$step": "b"}}}})
+    executions(file)
+    again = await recorded.rerun(run_id, from_step="b", variables={"tone": "dry"}, timeout=60)
+    assert (again.result.output, executions(file)) == (["dry", "dry"], {"b": 1, "c": 1, "d": 1})
+
+
+async def test_without_a_history_what_reads_a_given_input_is_executed(
+    client: Any, release: str, tmp_path: Path
+) -> None:
+    if not readable(release):
+        pytest.skip("the outputs of steps cannot be read")
+    file = tmp_path / "counted"
+    run_id = await run(client, four(file), {"n": 1})
+    executions(file)
+    same = await client.rerun(run_id, only_changed=True, timeout=60)
+    assert (same.result.output, executions(file), list(same.plan.unknown)) == (["warm", 1], {}, ["overrides"])
+    again = await client.rerun(run_id, only_changed=True, input={"n": 1}, timeout=60)
+    assert (again.result.output, executions(file)) == (["warm", 1], {"a": 1, "c": 1, "d": 1})
+
+
+async def test_one_step_alone(recorded: Any, release: str, tmp_path: Path) -> None:
+    file = tmp_path / "counted"
+    flow = four(file)
+    run_id = await run(recorded, flow, {"n": 1})
+    executions(file)
+    alone = await recorded.run(flow_of_step(flow, "d"), {"file": str(file), "name": "d", "value": "mine"}, timeout=60)
+    assert (alone.output, executions(file)) == ("mine", {"d": 1})
+    if not readable(release):
+        with pytest.raises(UnsupportedByServerError):
+            await recorded.rerun(run_id, only_step="d")
+        return
+    cases: list[tuple[dict[str, Any], str, Any, list[str]]] = [
+        ({}, "d", ["warm", 1], []),
+        ({}, "c", 1, []),
+        ({"input": {"n": 2}}, "a", 2, []),
+        ({"input": {"n": 2}}, "c", 1, ["a"]),
+        ({"flow": {**flow, "steps": [counted(file, "a", 0), *flow["steps"][1:]]}}, "c", 1, ["a"]),
+        ({"overrides": {"d": {"input": {"value": 7}}}}, "d", 7, []),
+        ({"overrides": {"b": {"input": {"value": 1}}}}, "d", ["warm", 1], ["b"]),
+    ]
+    for chosen, step, output, outdated in cases:
+        again = await recorded.rerun(run_id, only_step=step, **chosen, timeout=60)
+        assert (again.result.output, executions(file)) == (output, {step: 1}), chosen
+        assert list(again.plan.outdated) == outdated
+    assert (await recorded.get_run_arguments(again.result.run_id)).rerun_of == run_id
+
+
+async def test_one_step_whose_inputs_are_not_known(client: Any, release: str, tmp_path: Path) -> None:
+    if not readable(release):
+        pytest.skip("the outputs of steps cannot be read")
+    file = tmp_path / "counted"
+    flow = four(file)
+    flow["steps"][1] = {"id": "b", "component": "/builtin/create_messages", "input": {}}
+    run_id = await run(client, flow, {"n": 1})
+    executions(file)
+    with pytest.raises(InvalidArgumentError, match="step 'd' reads step 'b', of which run") as raised:
+        await client.rerun(run_id, only_step="d")
+    assert "an input of its own" in (raised.value.hint or "")
+    with pytest.raises(InvalidArgumentError, match="no step 'dd'"):
+        await client.rerun(run_id, only_step="dd")
+    assert executions(file) == {}
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"only_step": "a", "from_step": "b"},
+        {"only_step": "a", "only_changed": True},
+        {"only_changed": True, "force": True},
+        {"only_changed": "yes"},
+    ],
+)
+async def test_what_excludes_each_other(client: Any, chosen: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgumentError):
+        await client.rerun("00000000-0000-7000-8000-000000000000", **chosen)
+
+
+async def test_a_batch_keeps_item_by_item(recorded: Any, release: str, tmp_path: Path) -> None:
+    if not readable(release) or release.startswith("0.9"):
+        pytest.skip("the outputs of the steps of a batch cannot be read")
+    file = tmp_path / "counted"
+    run_id = await run(recorded, four(file), [{"n": 1}, {"n": 2}, {"n": 3}])
+    executions(file)
+    again = await recorded.rerun(run_id, only_changed=True, input=[{"n": 1}, {"n": 5}, {"n": 3}], timeout=60)
+    assert [each.output for each in again.results] == [["warm", n] for n in (1, 5, 3)]
+    assert (executions(file), len(again.run_ids)) == ({"a": 1, "c": 1, "d": 1}, 3)
+
+
+def test_the_flow_of_a_step() -> None:
+    flow = {
+        "name": "f",
+        "schemas": {"properties": {"input": {"type": "object"}}},
+        "steps": [{"id": "a", "component": COUNT, "input": {"x": {"$step": "b"}}, "onError": {"action": "retry"}}],
+    }
+    assert flow_of_step(flow, "a") == {
+        "name": "f/a",
+        "steps": [{"id": "a", "component": COUNT, "input": {"$input": "$"}, "onError": {"action": "retry"}}],
+        "output": {"$step": "a"},
+    }
+    with pytest.raises(InvalidArgumentError, match="no step 'b'"):
+        flow_of_step(flow, "b")
