@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from functools import partial
 
 from lsprotocol import types
 from pygls.uris import to_fs_path
+from stepflow_client.flows.known_steps import KnownSteps
 
 from ..validation.checks import Rules
 from .analysis import Analysis, analyse
@@ -31,6 +33,10 @@ class Document:
         self.uri, self.text, self.version = uri, text, version
         self.name = to_fs_path(uri) or uri.rpartition("/")[2]
         self.latest: Analysis | None = None
+        self.typed: Analysis | None = None
+        """The newest analysis with types: that of a text with a fault that hides the flow has none."""
+        self.steps = KnownSteps()
+        """The steps of the versions so far. Only the thread of the checks uses them."""
         self.task: asyncio.Task[None] | None = None
         self.is_checked = False
         """Whether a check has begun that has not ended."""
@@ -76,6 +82,7 @@ class Documents:
         document = self._documents.pop(uri, None)
         if document is not None and document.task is not None:
             document.task.cancel()
+            self._thread.submit(_keep_what_is_known)
         return document
 
     def stop(self) -> None:
@@ -92,10 +99,10 @@ class Documents:
         return None
 
     async def recent(self, uri: str) -> tuple[Analysis, Text] | None:
-        """Return the newest analysis that there is, of an earlier text perhaps, and the text as it is now."""
+        """Return the newest analysis with types if there is one, of an earlier text perhaps, and the text as it is."""
         while (document := self._documents.get(uri)) is not None:
             if document.latest is not None:
-                return document.latest, document.text
+                return document.typed or document.latest, document.text
             await self._settled(document)
         return None
 
@@ -117,19 +124,32 @@ class Documents:
         while text is not document.text:
             await asyncio.sleep(pause)
             text, document.is_checked = document.text, True
-            analysis = await run(self._analyse, document.name, text)
+            analysis = await run(self._analyse, document, text)
             if text is document.text:
                 self._publish(document, analysis)
+            is_first = document.latest is None
             document.latest = await run(_infer, analysis)
+            if analysis.types is not None or analysis.kind != "flow":
+                document.typed = analysis
+            if is_first:
+                await run(_keep_what_is_known)
             pause = _PAUSE
         document.is_checked = False
 
-    def _analyse(self, name: str, text: Text) -> Analysis:
+    def _analyse(self, document: Document, text: Text) -> Analysis:
+        name = document.name
         try:
-            return analyse(name, text, self._projects.rules(name))
+            return analyse(name, text, self._projects.rules(name), document.steps)
         except Exception:
             log.exception("%s could not be checked", name)
             return Analysis(None, text, name, Rules())
+
+
+def _keep_what_is_known() -> None:
+    """Exempt all objects from garbage collection, which would visit the trees of large flows after every few edits."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def _infer(analysis: Analysis) -> Analysis:

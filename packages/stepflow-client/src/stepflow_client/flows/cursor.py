@@ -149,14 +149,13 @@ def _typed(flow: FlowText, at: int, offset: int, part: _Part) -> Typed | None:
     return Typed(spot, typed, offset - len(typed), offset + len(rest), part.first_step, False, opens_line)
 
 
-def mended(text: str, name: str) -> FlowText:
+def mended(flow: FlowText) -> FlowText:
     """Return a flow whose text is not valid without the lines that are at fault: these are blank, in place."""
-    flow = FlowText(text, name)
-    for _ in range(_MOST_MENDED if len(text) < _LARGE else 1):
+    for _ in range(_MOST_MENDED):
         line = flow.error.line if flow.error is not None else None
         if line is None:
             break
         lines = flow.text.split("\n")
         lines[line - 1] = " " * len(lines[line - 1])
-        flow = FlowText("\n".join(lines), name)
+        flow = flow.edited("\n".join(lines))
     return flow
