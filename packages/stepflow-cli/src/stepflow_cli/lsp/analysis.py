@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -46,6 +46,8 @@ class Analysis:
     root: Node | None = None
     """The tree; of a text that is not valid, without the lines that are not; None if there is none."""
     types: FlowTypes | None = None
+    of_server: Sequence[Mapping[str, Any]] = ()
+    """The findings of a server, once it has checked this version."""
 
     @cached_property
     def catalogue(self) -> Catalogue:

@@ -16,6 +16,7 @@ from stepflow_client.flows.known_steps import KnownSteps
 from ..validation.checks import Rules
 from .analysis import Analysis, analyse
 from .project import Projects
+from .server_checks import ServerChecks
 from .text import Text
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,10 @@ class Document:
         """Whether a check has begun that has not ended."""
         self.is_published = False
         """Whether the client shows diagnostics of it."""
+        self.saved: Text | None = None
+        """The text that was saved last."""
+        self.asking: asyncio.Task[None] | None = None
+        """Waits for a server's check of the saved text."""
 
 
 class Documents:
@@ -50,11 +55,12 @@ class Documents:
     Args:
         projects: The settings of the files.
         publish: Called with a document and its analysis once its diagnostics are known.
+        server: Checks what is saved.
     """
 
-    def __init__(self, projects: Projects, publish: Publish) -> None:
+    def __init__(self, projects: Projects, publish: Publish, server: ServerChecks) -> None:
         """Start without any."""
-        self._projects, self._publish = projects, publish
+        self._projects, self._publish, self._server = projects, publish, server
         self._documents: dict[str, Document] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="stepflow-checks")
 
@@ -70,6 +76,13 @@ class Documents:
             document.text, document.version = document.text.changed(changes), version
             self._start(document, _PAUSE)
 
+    def save(self, uri: str) -> None:
+        """Have the server check a document that was saved; analyse all again, because the settings may have changed."""
+        self.recheck()
+        document = self._documents.get(uri)
+        if document is not None:
+            document.saved = document.text
+
     def recheck(self) -> None:
         """Analyse all documents again, because files that they depend on have changed."""
         for document in self._documents.values():
@@ -82,12 +95,15 @@ class Documents:
         document = self._documents.pop(uri, None)
         if document is not None and document.task is not None:
             document.task.cancel()
+            if document.asking is not None:
+                document.asking.cancel()
             self._thread.submit(_keep_what_is_known)
         return document
 
     def stop(self) -> None:
         """End the thread of the checks, and forget the documents."""
         self._documents.clear()
+        self._server.stop()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def current(self, uri: str) -> Analysis | None:
@@ -133,8 +149,16 @@ class Documents:
                 document.typed = analysis
             if is_first:
                 await run(_keep_what_is_known)
+            if text is document.saved and text is document.text:
+                document.asking = asyncio.get_running_loop().create_task(self._ask(document, analysis))
             pause = _PAUSE
         document.is_checked = False
+
+    async def _ask(self, document: Document, analysis: Analysis) -> None:
+        checked = await asyncio.to_thread(self._server.check, analysis)
+        if checked is not None and document.text is analysis.text:
+            analysis.findings, analysis.of_server = checked.findings, checked.records
+            self._publish(document, analysis)
 
     def _analyse(self, document: Document, text: Text) -> Analysis:
         name = document.name
