@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import Any
 
 import pytest
 from stepflow_client import FlowFileError
 from stepflow_client.flows.checker import find_in
+from stepflow_client.flows.file import parse_yaml
 from stepflow_client.flows.known_steps import KnownStep, KnownSteps, facts_of
 from stepflow_client.flows.source import FlowText, Node
 
@@ -70,6 +72,15 @@ FLOWS = (
     FLOW, FLOW.replace("- {id: g, component: /builtin", "- {id: g, component: *same #"), FLOW.replace("\n  ", "\n"),
     FLOW.replace("\n", "\r\n"), FLOW.replace("name: x", "name: &same x"), FLOW.replace('"multi', '"multi\n- id: h'),
 )  # fmt: skip
+VALUE = parse_yaml(FLOW)
+JSON_FLOWS = (
+    json.dumps(VALUE, indent=2), json.dumps(VALUE, indent="\t").replace("\n", "\r\n"), json.dumps(VALUE),
+    json.dumps({"output": 1, **VALUE, "name": "\N{ROCKET}"}, indent=4),
+)  # fmt: skip
+JSON_PIECES = (
+    '"', ",", ":", "{", "}", "[", "]", "null, ", '"steps": [', "NaN", "1e999", "0", "\n", "\r", "\t", "\\ud83d",
+    "\u2028", '"id": "c", ', ' "x": 1, ', "{}, ",
+)  # fmt: skip
 PIECES = (
     "\n", "  ", "- ", ": ", "{", "}", "[", "]", '"', "'", "#", "&same ", "*same", "\t", "\r\n", "\r", "|", "|+\n",
     ">-\n", "steps:\n", "<<: *same\n", "  - id: new\n", "  - ", "  -\n", "- id: z\n", "    component: /builtin/noop\n",
@@ -107,24 +118,25 @@ def state(flow: FlowText) -> Any:
         return error.message, error.line, error.column, error.hint, findings
 
 
-def edited(source: random.Random, text: str, harmful: float) -> str:
+def edited(source: random.Random, text: str, pieces: tuple[str, ...]) -> str:
     start = source.randrange(len(text) + 1)
     end = min(len(text), start + source.choice((0, 0, 0, 1, 5, 40)))
-    kind = source.random()
-    new = (
-        source.choice(PIECES if kind < harmful else HARMLESS) if kind < 0.8 else text[end : end + source.randrange(60)]
-    )
+    new = source.choice(pieces) if source.random() < 0.8 else text[end : end + source.randrange(60)]
     return text[:start] + new + text[end:]
 
 
-def check_edits(seed: int, number: int) -> tuple[int, int]:
+def check_edits(seed: int, number: int, name: str) -> tuple[int, int]:
     """Edit flows, compare after each edit, and return how often steps were known, and how often a text was invalid."""
-    source, steps, text = random.Random(seed), KnownSteps(), FLOW
-    known = wrong = 0
+    source, steps, is_json = random.Random(seed), KnownSteps(), name != "flow.yaml"
+    flows, harmful, harmless = (
+        (JSON_FLOWS, JSON_PIECES, (" ", "  ", "\n", "")) if is_json else (FLOWS, PIECES, HARMLESS)
+    )
+    text, known, wrong = flows[0], 0, 0
     for _ in range(number):
-        text = edited(source, source.choice(FLOWS) if source.random() < 0.4 else text, 0.4 if seed % 2 else 0.05)
-        flow = FlowText(text, "flow.yaml", steps.read)
-        assert state(flow) == state(FlowText(text, "flow.yaml")), text
+        before = source.choice(flows) if source.random() < 0.6 else text
+        text = edited(source, before, harmful if source.random() < (0.5 if seed % 2 else 0.1) else harmless)
+        flow = FlowText(text, name, steps.read)
+        assert state(flow) == state(FlowText(text, name)), text
         wrong += flow.error is not None
         listed = flow.root.get("steps") if flow.error is None else None
         known += any(isinstance(each, KnownStep) for each in (listed.elements if listed is not None else ()))
@@ -197,14 +209,15 @@ def test_only_the_edited_step_is_read_and_checked_again() -> None:
     assert is_same == [True, True, False, True, True, False]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_edits(seed: int) -> None:
-    known, wrong = check_edits(seed, 150)
+@pytest.mark.parametrize(("seed", "name"), [(1, "flow.yaml"), (2, "flow.yaml"), (4, "flow.json"), (6, "json.yaml")])
+def test_edits(seed: int, name: str) -> None:
+    known, wrong = check_edits(seed, 100, name)
     assert known > 10
     assert wrong > 10
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("seed", [*range(100, 108)])
-def test_many_edits(seed: int) -> None:
-    check_edits(seed, 400)
+@pytest.mark.parametrize("name", ["flow.yaml", "flow.json", "json.yaml"])
+@pytest.mark.parametrize("seed", [*range(100, 104)])
+def test_many_edits(seed: int, name: str) -> None:
+    check_edits(seed, 250, name)

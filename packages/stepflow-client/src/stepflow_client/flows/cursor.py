@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from .._data.yaml_reader import open_marks
+from .known_steps import json_steps
 from .source import FlowText, Node
 
 __all__ = ["Spot", "Typed", "mended", "spot_at", "typed_at"]
@@ -77,8 +78,10 @@ class _Part(NamedTuple):
     start: int
     end: int
     head: str = ""
-    """The lines before it that it needs."""
+    """The text before it that it needs."""
     first_step: int = 0
+    foot: str = ""
+    """The text behind it that it needs."""
 
 
 def typed_at(text: str, name: str, offset: int) -> Typed | None:
@@ -89,9 +92,9 @@ def typed_at(text: str, name: str, offset: int) -> Typed | None:
     """
     is_json = name.lower().endswith(".json") or text.lstrip()[:1] == "{"
     whole = _Part(0, len(text))
-    parts = [whole] if is_json else [_part_around(text, offset), whole]
-    for part in parts if len(text) < _LARGE or is_json else parts[:1]:
-        before, after = part.head + text[part.start : offset], text[offset : part.end]
+    parts = [(_part_of_json if is_json else _part_around)(text, offset) or whole, whole]
+    for part in parts if len(text) < _LARGE else parts[:1]:
+        before, after = part.head + text[part.start : offset], text[offset : part.end] + part.foot
         marks = open_marks(before)
         quote = marks.pop() if marks and marks[-1] in _QUOTES else ""
         path = _PATH.search(before) if not quote and marks else None
@@ -132,6 +135,18 @@ def _part_around(text: str, offset: int) -> _Part:
     index = sum(each <= line for each in elements) - 1
     last = elements[index + 1] if index + 1 < len(elements) else end
     return _Part(elements[index], last, text[start : first.start()], index)
+
+
+def _part_of_json(text: str, offset: int) -> _Part | None:
+    """Return the step of a JSON text around an offset, which may be invalid; None if there is none."""
+    for index, (start, end) in enumerate(json_steps(text)):
+        if end is None:
+            line = text[text.rfind("\n", 0, start) + 1 : start]
+            closed = re.compile(rf"\n{line}\}}").search(text, start) if not line.strip() else None
+            end = closed.end() if closed is not None else len(text)
+        if start <= offset <= end:
+            return _Part(start, end, '{"steps": [', index, "]}")
+    return None
 
 
 def _typed(flow: FlowText, at: int, offset: int, part: _Part) -> Typed | None:
