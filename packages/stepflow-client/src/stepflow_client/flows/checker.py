@@ -208,7 +208,7 @@ class _Steps:
 class _Asked:
     """The ids of the steps, and whether one was asked for."""
 
-    def __init__(self, ids: Container[str]) -> None:
+    def __init__(self, ids: Container[Any]) -> None:
         self.ids, self.is_asked = ids, False
 
     def __contains__(self, name: object) -> bool:
