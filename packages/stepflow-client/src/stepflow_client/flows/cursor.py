@@ -15,7 +15,8 @@ _CARET = "\ue000"
 """Stands for the cursor while a text is parsed."""
 _QUOTES = ("'", '"')
 _CLOSERS = {"{": "}", "[": "]"}
-_SECTION = re.compile(r"^(?![ \t#]|-[ \t\r\n]|---|\.\.\.|\r?$).", re.MULTILINE)
+_SECTION = re.compile(r"\n(?![ \t#\n]|-[ \t\r\n]|---|\.\.\.|\r?(?:\n|\Z))")
+"""The beginning of a section, behind a line feed: a pattern that begins with a character is found far faster."""
 _PATH = re.compile(r"(?<=[\s:])\$(?:\.[\w-]*|\[[^\]\s]*\]?)*\[[^\s,{}]*$")
 _MOST_MENDED = 5
 _LARGE = 100_000
@@ -124,14 +125,15 @@ def _heads_of_json(quote: str) -> list[str]:
 def _part_around(text: str, offset: int) -> _Part:
     """Return the section of a YAML text around an offset: of a list such as that of the steps, only one element."""
     line = text.rfind("\n", 0, offset) + 1
-    starts = [match.start() for match in _SECTION.finditer(text)]
+    lines = f"\n{text}"
+    starts = [match.start() for match in _SECTION.finditer(lines)]
     start = max((each for each in starts if each <= line), default=0)
     end = min((each for each in starts if each > line), default=len(text))
     first = re.compile(r"^( *)-(?=[ \r\n])", re.MULTILINE).search(text, start, end)
     if first is None or text[text.find("\n", start) : first.start()].strip() or first.start() > offset:
         return _Part(start, end)
-    dash = re.compile(rf"^{first[1]}-(?=[ \r\n]|\Z)", re.MULTILINE)
-    elements = [each.start() for each in dash.finditer(text, start, end)]
+    dash = re.compile(rf"\n{first[1]}-(?=[ \r\n]|\Z)")
+    elements = [each.start() for each in dash.finditer(lines, start, end + 1)]
     index = sum(each <= line for each in elements) - 1
     last = elements[index + 1] if index + 1 < len(elements) else end
     return _Part(elements[index], last, text[start : first.start()], index)
