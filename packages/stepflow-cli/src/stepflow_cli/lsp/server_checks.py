@@ -30,6 +30,7 @@ class ServerChecks:
         """Start without a server in the editor's settings."""
         self.url: str | None = None
         """The server in the editor's settings."""
+        self._is_stopped = False
         self._open: set[SyncStepflowClient] = set()
         self._failure = ""
         """What was logged last, so that it is not repeated at each save."""
@@ -72,11 +73,12 @@ class ServerChecks:
                 self._open.discard(client)
 
     def _report(self, message: str) -> None:
-        if message != self._failure:
+        if message != self._failure and not self._is_stopped:
             self._failure = message
             log.warning("%s", message)
 
     def stop(self) -> None:
         """End the requests that are waiting."""
+        self._is_stopped = True
         for client in [*self._open]:
             client.close()
