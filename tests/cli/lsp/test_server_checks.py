@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from stepflow_cli.lsp.analysis import analyse
+from stepflow_cli.lsp.server_checks import ServerChecks
+from stepflow_cli.lsp.text import Text
+from stepflow_cli.validation.checks import Rules
 from stepflow_client import LogConfig, StepflowRuntime
 
 from tests.cli.command import Stepflow
@@ -71,17 +75,19 @@ def test_a_save(how: str, shop: StepflowRuntime, stepflow: Stepflow) -> None:
         assert "missingFlowName" not in codes(saved(editor))
 
 
-def test_a_server_that_does_not_answer_is_logged_once(stepflow: Stepflow) -> None:
-    editor = Editor(stepflow.folder, stepflow.environment, options={"server": "http://127.0.0.1:9"})
-    try:
-        editor.open("buys.yaml", FLOW)
-        for text in (FLOW, f"{FLOW}# more\n", f"{FLOW}# and more\n"):
-            editor.replace("buys.yaml", text)
-            assert editor.save("buys.yaml") == []
-        editor.wait()
-        assert editor.log().count("saved flows are not checked by the server") == 1
-    finally:
-        editor.kill()
+def test_a_server_that_does_not_answer_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    checks, analysis = ServerChecks(), analyse("buys.yaml", Text(FLOW), Rules())
+    checks.url = "http://127.0.0.1:9"
+    assert [checks.check(analysis) for _ in range(3)] == [None] * 3
+    [said] = caplog.messages
+    assert said.startswith("saved flows are not checked by the server: ")
+    checks.url = "nonsense"
+    assert checks.check(analysis) is None
+    assert len(caplog.messages) == 2
+    checks.stop()
+    checks.url = "http://127.0.0.1:8"
+    assert checks.check(analysis) is None
+    assert len(caplog.messages) == 2
 
 
 def test_a_project_names_no_server_and_starts_none(stepflow: Stepflow, tmp_path: Path) -> None:
