@@ -13,6 +13,7 @@ async function start() {
   const args = ["lsp", ...(settings.get("typeCheck") ? ["--type-check"] : [])];
   const server = { command: settings.get("command"), args };
   client = new LanguageClient("stepflow", "Stepflow", server, {
+    initializationOptions: { server: settings.get("server") || null },
     documentSelector: ["yaml", "json"].map((language) => ({ scheme: "file", language })),
     synchronize: {
       fileEvents: vscode.workspace.createFileSystemWatcher("**/{stepflow-components.json,stepflow.toml,pyproject.toml}"),

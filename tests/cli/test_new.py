@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests import releases, workers
 from tests.cli.command import Stepflow
@@ -55,6 +56,14 @@ def test_a_worker_with_its_project(empty: Stepflow) -> None:
     assert empty("components", "lock", PATH=path, STEPFLOW_SERVER_BINARY=binary).code == 0
     wrong = empty("validate", "--offline", "--type-check")
     assert (wrong.code, "hello.yaml:" in wrong.stdout, "integer" in wrong.stdout) == (3, True, True), wrong
+    # The same in a hook, which checks without types and without a server.
+    (empty.folder / "hello.yaml").write_text(
+        "steps:\n- {id: greet, component: /python/greet, input: {name: Ada}}\noutput: {$step: greet}\n"
+    )
+    hooks = yaml.safe_load((Path(__file__).parents[2] / ".pre-commit-hooks.yaml").read_text())
+    entry = next(each["entry"] for each in hooks if each["id"] == "stepflow-validate")
+    hook = empty(*entry.split()[1:], "hello.yaml", PATH="/nonexistent")
+    assert (hook.code, "hello.yaml:2:" in hook.stdout, "[component-input]" in hook.stdout) == (3, True, True), hook
 
 
 def test_names(empty: Stepflow) -> None:

@@ -53,6 +53,18 @@ def test_components_are_checked_without_a_server(shop: Stepflow, golden: Golden)
     )
 
 
+def test_a_schema_has_the_components_of_the_project(shop: Stepflow) -> None:
+    done = shop("schema")
+    assert done.stderr == "stepflow: the schema has the components of stepflow-components.json, as stepflow.toml says\n"
+    assert '"/shop/price"' in done.stdout
+    (shop.folder / "empty.json").write_text("[]")
+    option = shop("schema", "--components", "empty.json")
+    assert (option.stderr, '"/shop/price"' in option.stdout) == ("", False)
+    (shop.folder / "stepflow-components.json").unlink()
+    missing = shop("schema")
+    assert (missing.code, "which stepflow.toml names as components, does not exist" in missing.stderr) == (2, True)
+
+
 def test_a_flow_elsewhere_has_its_own_project(shop: Stepflow) -> None:
     inner = shop.folder / "inner"
     inner.mkdir()

@@ -18,6 +18,9 @@
 (dolist (each (xref-backend-definitions 'eglot "LSP identifier at point."))
   (princ (format "definition %s\n" (substring-no-properties (xref-item-summary each)))))
 (eglot-rename "stored")
+;; The new name is known once the server has answered a request about the new text.
+(eglot--signal-textDocument/didChange)
+(xref-backend-definitions 'eglot "LSP identifier at point.")
 (goto-char (point-max))
 (forward-line -1)
 (princ (format "renamed %s\n" (buffer-substring-no-properties (line-beginning-position) (line-end-position))))

@@ -28,11 +28,17 @@ class Editor:
     Args:
         folder: The folder of the project.
         encodings: The encodings of positions that it offers to the server.
+        options: The settings of the editor for the server.
         args: Further arguments of the command.
     """
 
     def __init__(
-        self, folder: Path, environment: Mapping[str, str], *args: str, encodings: list[str] | None = None
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        *args: str,
+        encodings: list[str] | None = None,
+        options: Json | None = None,
     ) -> None:
         self.folder = folder
         self.errors = (folder / "server.log").open("w+")
@@ -54,9 +60,8 @@ class Editor:
         """The diagnostics by URI and version: the newest ones, `(version, diagnostics)`."""
         self.number_published = 0
         general = {"general": {"positionEncodings": encodings}} if encodings else {}
-        self.initialized = self.request(
-            "initialize", {"processId": None, "rootUri": folder.as_uri(), "capabilities": general}
-        )
+        about = {"processId": None, "rootUri": folder.as_uri(), "capabilities": general}
+        self.initialized = self.request("initialize", about | ({"initializationOptions": options} if options else {}))
         self.notify("initialized", {})
 
     def uri(self, name: str) -> str:
@@ -87,6 +92,14 @@ class Editor:
         self.versions[uri] += 1
         document = {"uri": uri, "version": self.versions[uri]}
         self.notify("textDocument/didChange", {"textDocument": document, "contentChanges": [change]})
+
+    def save(self, name: str) -> list[Json]:
+        """Save a file, and return the diagnostics after the next check, which is that of its project."""
+        number = self.number_published
+        self.notify("textDocument/didSave", {"textDocument": {"uri": self.uri(name)}})
+        while self.number_published == number:
+            self.handle_next()
+        return self.diagnostics(name)
 
     def at(self, method: str, name: str, where: int | str, **more: Any) -> Any:
         """Make a request about a position: an offset, or the text that begins there."""
@@ -165,10 +178,14 @@ class Editor:
         self.errors.seek(0)
         return self.errors.read()
 
-    def close(self) -> None:
+    def wait(self) -> None:
+        """End the session, and wait for the server's end."""
         self.request("shutdown", None)
         self.notify("exit", None)
         assert self._process.wait(_DEADLINE) == 0, self.log()
+
+    def close(self) -> None:
+        self.wait()
         assert self.log() == ""
 
     def kill(self) -> None:
@@ -208,10 +225,14 @@ def marked(text: str, ranges: list[Json]) -> list[str]:
 
 @contextmanager
 def started(
-    folder: Path, environment: Mapping[str, str], *args: str, encodings: list[str] | None = None
+    folder: Path,
+    environment: Mapping[str, str],
+    *args: str,
+    encodings: list[str] | None = None,
+    options: Json | None = None,
 ) -> Iterator[Editor]:
     """Start an editor; at the end, the server must end well, with nothing in its log."""
-    editor = Editor(folder, environment, *args, encodings=encodings)
+    editor = Editor(folder, environment, *args, encodings=encodings, options=options)
     try:
         yield editor
         editor.close()

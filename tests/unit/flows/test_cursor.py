@@ -58,6 +58,20 @@ def test_the_rest_of_a_word_is_replaced_too() -> None:
     assert text[found.start : found.end] == "/builtin/noop"
 
 
+@pytest.mark.parametrize("typed", ['{"$step": "st', '{"$step": "st"}', '{"$step": "st",', '{"$st'])
+@pytest.mark.parametrize("indent", ["  ", "\t"])
+def test_of_json_only_the_step_is_parsed(typed: str, indent: str) -> None:
+    """The step may be half typed; faults in other steps behind it do not matter."""
+    steps = [f'{{\n{indent * 2}"id": "{name}",\n{indent * 2}"input": INPUT\n{indent}}}' for name in "abc"]
+    steps = [steps[0].replace("INPUT", "1"), steps[1].replace("INPUT", typed), steps[2].replace("INPUT", "{{")]
+    text = f'{{\n"name": "x", "steps": [\n{indent}' + f",\n{indent}".join(steps) + '\n], "output": {"a": 1}}\n'
+    found = typed_at(text, "x.json", text.index("$st") + 3 + ("ep" in typed) * len('ep": "st'))
+    assert found is not None
+    assert (found.first_step, found.text) == (1, "st" if "ep" in typed else "$st")
+    assert found.root.at("steps", 0, "id").value == "b"  # type: ignore[union-attr]
+    assert found.root.keys.keys() == {"steps"}
+
+
 def test_what_is_at_an_offset() -> None:
     text = "a: {b: [1, two]}\nc: &x hello\nd: *x\n"
     root = FlowText(text, "x.yaml").root
@@ -68,12 +82,12 @@ def test_what_is_at_an_offset() -> None:
 
 def test_lines_at_fault_are_left_out() -> None:
     text = f"{STEP}component: /x: y\n  - id: b\n    input: {{a: *nowhere}}\noutput: {{$step: b}}\n"
-    flow = mended(text, "x.yaml")
+    flow = mended(FlowText(text, "x.yaml"))
     assert flow.error is None
     assert len(flow.text) == len(text)
     assert [each.id for each in FlowModel(flow.root).steps] == ["a", "b"]
-    assert mended("a: [", "x.yaml").error is None
-    assert mended("{}", "x.yaml").text == "{}"
+    assert mended(FlowText("a: [", "x.yaml")).error is None
+    assert mended(FlowText("{}", "x.yaml")).text == "{}"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import click
 
 from ..context import current_session
 from ..errors import usage
+from ..inputs.flow import project_of
 from ..output.messages import note
 from ..output.view import write_document
 from ..params.options import components_option, file_option, server_options
@@ -26,7 +27,8 @@ __all__ = ["command"]
 @file_option("Write the schema to this file, - for standard output.")
 def command(kind: str, components: str | None, server: ServerOptions, output: str | None) -> None:
     """A server is asked for its components only if an option names it (--url, --profile, --local or --config): the
-    schema then has their names and inputs. Otherwise it has those of the builtin components.
+    schema then has their names and inputs. Otherwise it has those of the builtin components, and of the file that the
+    project names as `components`.
     """
     from stepflow_client.flows import schema
 
@@ -45,8 +47,14 @@ def command(kind: str, components: str | None, server: ServerOptions, output: st
 
 
 def _read(path: str | None) -> Any:
+    from stepflow_client.flows.project import existing_file
+
     from ..validation.checks import saved_components
 
+    project = project_of(None)
+    if path is None and project.components is not None:
+        path = str(existing_file(project, "components", project.components))
+        note(f"the schema has the components of {path}, as {project.file} says")
     return None if path is None else saved_components(path)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from stepflow_client.flows.cursor import mended
 from stepflow_client.flows.editor_schema import schema
 from stepflow_client.flows.findings import Finding
 from stepflow_client.flows.folders import is_config_name, is_flow_text
+from stepflow_client.flows.known_steps import KnownSteps
 from stepflow_client.flows.model import FlowModel
 from stepflow_client.flows.names import Mention, mentions_in
 from stepflow_client.flows.source import FlowText, Node
@@ -45,6 +46,8 @@ class Analysis:
     root: Node | None = None
     """The tree; of a text that is not valid, without the lines that are not; None if there is none."""
     types: FlowTypes | None = None
+    of_server: Sequence[Mapping[str, Any]] = ()
+    """The findings of a server, once it has checked this version."""
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -76,19 +79,20 @@ class Analysis:
 
 
 @collector_paused()
-def analyse(name: str, text: Text, rules: Rules) -> Analysis:
+def analyse(name: str, text: Text, rules: Rules, steps: KnownSteps | None = None) -> Analysis:
     """Return the tree and the findings of a version of a document; its types are inferred by `infer`.
 
     Args:
         name: The path of the file.
         text: The text.
         rules: How the file is checked.
+        steps: The steps that are known from earlier versions of the document.
     """
     found = Analysis(kind_of(name.replace("\\", "/").rpartition("/")[2], text.text), text, name, rules)
     if found.kind is None:
         return found
-    flow = FlowText(text.text, name)
-    tree = flow if flow.error is None else mended(text.text, name)
+    flow = FlowText(text.text, name, steps.read if steps is not None else None)
+    tree = flow if flow.error is None else mended(flow)
     found.root = tree.root if tree.error is None else None
     if found.kind == "config":
         found.findings = find_in_config(flow)

@@ -2,33 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from lsprotocol import types
-from stepflow_client.flows.findings import Finding
+from stepflow_client.flows.findings import RULES, Finding
 
 from .analysis import Analysis
 from .text import Text
 
 SOURCE = "stepflow"
+RULES_PAGE = "https://example.org/stepflow-python/docs/editing-flows.md"
+"""The page that describes the rules, with an anchor for each."""
 _UNUSED = ("unused-step", "unused-variable", "unused-key")
 
 
 def diagnostics_of(analysis: Analysis) -> list[types.Diagnostic]:
     """Return the diagnostics of a document."""
-    return [diagnostic_of(each, analysis.text) for each in analysis.findings]
+    found = [diagnostic_of(each, analysis.text) for each in analysis.findings]
+    return found + [_of_server(each, analysis.text) for each in analysis.of_server]
 
 
 def diagnostic_of(finding: Finding, text: Text) -> types.Diagnostic:
     """Return the diagnostic of a finding."""
     hint = f" ({finding.hint})" if finding.hint else ""
-    is_warning = finding.level == "warning"
     return types.Diagnostic(
         range=text.range(*span_of(finding, text)),
         message=f"{finding.message}{hint}",
-        severity=types.DiagnosticSeverity.Warning if is_warning else types.DiagnosticSeverity.Error,
+        severity=_severity(finding.level),
         code=finding.rule,
+        code_description=types.CodeDescription(f"{RULES_PAGE}#{finding.rule}") if finding.rule in RULES else None,
         source=SOURCE,
         tags=[types.DiagnosticTag.Unnecessary] if finding.rule in _UNUSED else None,
     )
+
+
+def _of_server(record: Mapping[str, Any], text: Text) -> types.Diagnostic:
+    hint = f" ({record['hint']})" if record.get("hint") else ""
+    return types.Diagnostic(
+        range=text.range(*text.in_line(record["line"], record["column"])),
+        message=f"{record['message']}{hint}",
+        severity=_severity(record["level"]),
+        code=record["kind"],
+        source=f"{SOURCE} server",
+    )
+
+
+def _severity(level: str) -> types.DiagnosticSeverity:
+    return types.DiagnosticSeverity.Warning if level == "warning" else types.DiagnosticSeverity.Error
 
 
 def span_of(finding: Finding, text: Text) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +11,12 @@ from functools import partial
 
 from lsprotocol import types
 from pygls.uris import to_fs_path
+from stepflow_client.flows.known_steps import KnownSteps
 
 from ..validation.checks import Rules
 from .analysis import Analysis, analyse
 from .project import Projects
+from .server_checks import ServerChecks
 from .text import Text
 
 log = logging.getLogger(__name__)
@@ -31,11 +34,19 @@ class Document:
         self.uri, self.text, self.version = uri, text, version
         self.name = to_fs_path(uri) or uri.rpartition("/")[2]
         self.latest: Analysis | None = None
+        self.typed: Analysis | None = None
+        """The newest analysis with types: that of a text with a fault that hides the flow has none."""
+        self.steps = KnownSteps()
+        """The steps of the versions so far. Only the thread of the checks uses them."""
         self.task: asyncio.Task[None] | None = None
         self.is_checked = False
         """Whether a check has begun that has not ended."""
         self.is_published = False
         """Whether the client shows diagnostics of it."""
+        self.saved: Text | None = None
+        """The text that was saved last."""
+        self.asking: asyncio.Task[None] | None = None
+        """Waits for a server's check of the saved text."""
 
 
 class Documents:
@@ -44,11 +55,12 @@ class Documents:
     Args:
         projects: The settings of the files.
         publish: Called with a document and its analysis once its diagnostics are known.
+        server: Checks what is saved.
     """
 
-    def __init__(self, projects: Projects, publish: Publish) -> None:
+    def __init__(self, projects: Projects, publish: Publish, server: ServerChecks) -> None:
         """Start without any."""
-        self._projects, self._publish = projects, publish
+        self._projects, self._publish, self._server = projects, publish, server
         self._documents: dict[str, Document] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="stepflow-checks")
 
@@ -64,6 +76,13 @@ class Documents:
             document.text, document.version = document.text.changed(changes), version
             self._start(document, _PAUSE)
 
+    def save(self, uri: str) -> None:
+        """Have the server check a document that was saved; analyse all again, because the settings may have changed."""
+        self.recheck()
+        document = self._documents.get(uri)
+        if document is not None:
+            document.saved = document.text
+
     def recheck(self) -> None:
         """Analyse all documents again, because files that they depend on have changed."""
         for document in self._documents.values():
@@ -76,11 +95,15 @@ class Documents:
         document = self._documents.pop(uri, None)
         if document is not None and document.task is not None:
             document.task.cancel()
+            if document.asking is not None:
+                document.asking.cancel()
+            self._thread.submit(_keep_what_is_known)
         return document
 
     def stop(self) -> None:
         """End the thread of the checks, and forget the documents."""
         self._documents.clear()
+        self._server.stop()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def current(self, uri: str) -> Analysis | None:
@@ -92,10 +115,10 @@ class Documents:
         return None
 
     async def recent(self, uri: str) -> tuple[Analysis, Text] | None:
-        """Return the newest analysis that there is, of an earlier text perhaps, and the text as it is now."""
+        """Return the newest analysis with types if there is one, of an earlier text perhaps, and the text as it is."""
         while (document := self._documents.get(uri)) is not None:
             if document.latest is not None:
-                return document.latest, document.text
+                return document.typed or document.latest, document.text
             await self._settled(document)
         return None
 
@@ -117,19 +140,40 @@ class Documents:
         while text is not document.text:
             await asyncio.sleep(pause)
             text, document.is_checked = document.text, True
-            analysis = await run(self._analyse, document.name, text)
+            analysis = await run(self._analyse, document, text)
             if text is document.text:
                 self._publish(document, analysis)
+            is_first = document.latest is None
             document.latest = await run(_infer, analysis)
+            if analysis.types is not None or analysis.kind != "flow":
+                document.typed = analysis
+            if is_first:
+                await run(_keep_what_is_known)
+            if text is document.saved and text is document.text:
+                document.asking = asyncio.get_running_loop().create_task(self._ask(document, analysis))
             pause = _PAUSE
         document.is_checked = False
 
-    def _analyse(self, name: str, text: Text) -> Analysis:
+    async def _ask(self, document: Document, analysis: Analysis) -> None:
+        checked = await asyncio.to_thread(self._server.check, analysis)
+        if checked is not None and document.text is analysis.text:
+            analysis.findings, analysis.of_server = checked.findings, checked.records
+            self._publish(document, analysis)
+
+    def _analyse(self, document: Document, text: Text) -> Analysis:
+        name = document.name
         try:
-            return analyse(name, text, self._projects.rules(name))
+            return analyse(name, text, self._projects.rules(name), document.steps)
         except Exception:
             log.exception("%s could not be checked", name)
             return Analysis(None, text, name, Rules())
+
+
+def _keep_what_is_known() -> None:
+    """Exempt all objects from garbage collection, which would visit the trees of large flows after every few edits."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def _infer(analysis: Analysis) -> Analysis:

@@ -22,6 +22,7 @@ from .diagnostics import diagnostics_of
 from .documents import Document, Documents
 from .hover import hover
 from .project import Projects
+from .server_checks import ServerChecks
 from .text import Text
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,8 @@ class StepflowServer(LanguageServer):
     def __init__(self, projects: Projects) -> None:
         """Create a server without documents."""
         super().__init__("stepflow", VERSION, protocol_cls=_Protocol)
-        self.documents = Documents(projects, self._publish)
+        self.server_checks = ServerChecks()
+        self.documents = Documents(projects, self._publish, self.server_checks)
 
     def text(self, text: str) -> Text:
         """Return the text of a document, with positions as agreed with the client."""
@@ -72,6 +74,7 @@ def serve(components: str | None = None, *, type_check: bool = False) -> None:
         type_check: Whether to check types even if the settings do not ask for it.
     """
     server = StepflowServer(Projects(components, type_check=type_check))
+    _add_settings(server)
     _add_documents(server)
     _add_completion(server)
     _add_navigation(server)
@@ -89,6 +92,17 @@ def _is_fault(record: logging.LogRecord) -> bool:
     return record.exc_info is None or not isinstance(record.exc_info[1], JsonRpcInvalidParams)
 
 
+def _add_settings(server: StepflowServer) -> None:
+    @server.feature(types.INITIALIZE)
+    async def initialized(params: types.InitializeParams) -> None:
+        options = params.initialization_options
+        url = options.get("server") if isinstance(options, dict) else getattr(options, "server", None)
+        if url is not None and not isinstance(url, str):
+            log.warning("the setting server is a URL, not %r", url)
+        elif url:
+            server.server_checks.url = url
+
+
 def _add_documents(server: StepflowServer) -> None:
     @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
     async def opened(params: types.DidOpenTextDocumentParams) -> None:
@@ -102,8 +116,7 @@ def _add_documents(server: StepflowServer) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
     async def saved(params: types.DidSaveTextDocumentParams) -> None:
-        # The settings and the lock file may be what was saved.
-        server.documents.recheck()
+        server.documents.save(params.text_document.uri)
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
     async def files_changed(params: types.DidChangeWatchedFilesParams) -> None:

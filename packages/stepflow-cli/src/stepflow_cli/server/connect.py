@@ -103,7 +103,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
 
     from ..output.messages import reporting_outages
 
-    arguments, history = _client_settings(settings), CommandHistory()
+    arguments, history = client_settings(settings), CommandHistory()
     # Searching for pydantic plugins reads the metadata of every installed package; none are used here. (No process is
     # started that could inherit this variable.)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
@@ -159,7 +159,12 @@ def _naming_config(config: str | None) -> Iterator[None]:
         raise problem_of(error, hint=error.hint or f"its configuration is {config}") from error
 
 
-def _client_settings(settings: Settings) -> dict[str, Any]:
+def client_settings(settings: Settings) -> dict[str, Any]:
+    """Return the arguments of a client of a named server.
+
+    Raises:
+        Problem: If the token of the profile cannot be read.
+    """
     from stepflow_client._http.settings import check_timeout, environment_settings
 
     arguments: dict[str, Any] = {"base_url": settings.url.value}

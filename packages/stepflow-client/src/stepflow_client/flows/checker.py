@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._base.collector import collector_paused
 from .._data.arguments import check_flag, wrong
 from .._rules.releases import release_number
-from .checks.components import check_components, subflows
+from .checks.components import check_component, check_output_paths, subflow_of
 from .checks.expressions import check_expression
 from .checks.references import check_references
 from .checks.schemas import check_schemas
-from .checks.shape import check_shape
+from .checks.shape import check_shape, check_step_shape
 from .components import Catalogue, Components, components_of
 from .file import FlowSource
 from .findings import Finding, Findings, Release, syntax_finding
+from .known_steps import facts_of
 from .model import FlowModel
 from .source import FlowText, Node
 
@@ -135,30 +136,103 @@ def _check_flow(root: Node, catalogue: Catalogue, found: Findings, depth: int) -
     if not isinstance(root.value, dict):
         return
     model = FlowModel(root)
-    steps = root.get("steps")
-    for expression in (*(step.get("input") for step in (steps.elements if steps else ())), root.get("output")):
-        if expression is not None:
-            check_expression(expression, found, model.by_id)
+    steps = _Steps(model, catalogue, found, depth)
+    steps.check()
+    if (output := root.get("output")) is not None:
+        check_expression(output, found, model.by_id)
     check_references(model, found, is_subflow=depth > 0)
     check_schemas(model, found)
-    check_components(model, catalogue, found)
+    check_output_paths(model, catalogue, found)
     if depth == 0:
         _check_values(root, found)
     if depth < _DEEPEST:
-        for inner, is_stored in list(subflows(model, found)):
-            before, found.in_unchecked = found.in_unchecked, found.in_unchecked or not is_stored
-            _check_flow(inner, catalogue, found, depth + 1)
-            found.in_unchecked = before
+        steps.check_subflows()
+    steps.remember()
+
+
+class _Steps:
+    """Checks the steps of a flow, each alone. Those that were right in an earlier text are right in this one too."""
+
+    def __init__(self, model: FlowModel, catalogue: Catalogue, found: Findings, depth: int) -> None:
+        self.model, self.catalogue, self.found, self.depth = model, catalogue, found, depth
+        self.known = catalogue.given, found.target
+        listed = model.root.get("steps")
+        self.unknown = [each for each in listed.elements if not self._is_right(each)] if listed is not None else []
+        """The steps to check."""
+        self.unsure = set[int]()
+        """The positions of steps with a finding, and of those that depend on others."""
+
+    def _is_right(self, node: Node) -> bool:
+        facts = facts_of(node)
+        right = facts.right_with if facts is not None else None
+        return right is not None and right[0] is self.known[0] and right[1] == self.known[1]
+
+    def check(self) -> None:
+        by_index = {each.index: each for each in self.model.steps}
+        for node in self.unknown:
+            number, ids = len(self.found.all), _Asked(self.model.by_id)
+            before, self.found.in_unchecked = self.found.in_unchecked, self.found.in_unchecked or self.depth > 0
+            check_step_shape(node, self.found)
+            self.found.in_unchecked = before
+            if (given := node.get("input")) is not None:
+                check_expression(given, self.found, ids)
+            if (step := by_index.get(int(node.part))) is not None:
+                check_component(step, self.catalogue, self.found)
+            if self.depth == 0:
+                for each in node.walk():
+                    _check_value(each, self.found)
+            if len(self.found.all) > number or ids.is_asked:
+                self.unsure.add(int(node.part))
+
+    def check_subflows(self) -> None:
+        unknown = {int(each.part) for each in self.unknown}
+        for step in self.model.steps:
+            if step.index not in unknown:
+                continue
+            number = len(self.found.all)
+            inner = subflow_of(step, self.found)
+            if inner is not None:
+                before, self.found.in_unchecked = self.found.in_unchecked, self.found.in_unchecked or not inner[1]
+                _check_flow(inner[0], self.catalogue, self.found, self.depth + 1)
+                self.found.in_unchecked = before
+            if len(self.found.all) > number:
+                self.unsure.add(step.index)
+
+    def remember(self) -> None:
+        for node in self.unknown:
+            facts = facts_of(node)
+            if facts is not None and int(node.part) not in self.unsure:
+                facts.right_with = self.known
+
+
+class _Asked:
+    """The ids of the steps, and whether one was asked for."""
+
+    def __init__(self, ids: Container[Any]) -> None:
+        self.ids, self.is_asked = ids, False
+
+    def __contains__(self, name: object) -> bool:
+        self.is_asked = True
+        return name in self.ids
 
 
 def _check_values(root: Node, found: Findings) -> None:
-    for node in root.walk():
-        if node.merges:
-            found.add("merge-key", "warning", node, "Stepflow's own tools do not merge: for them, << is an ordinary "
-                      "key", "write the keys out", key="<<")  # fmt: skip
-        if isinstance(node.value, int) and not -(2**63) <= node.value <= _LARGEST:
-            found.add("large-integer", "warning", node, "servers turn an integer of this size into a float, which "
-                      "loses digits", "put it in quotes")  # fmt: skip
+    """Check the values of a flow, except for those of its steps."""
+    steps = root.get("steps")
+    for each in (root, *([steps] if steps is not None else ())):
+        _check_value(each, found)
+    for child in (*root.items.values(), *(value for _, value in root.merges)):
+        for node in child.walk() if child is not steps else ():
+            _check_value(node, found)
+
+
+def _check_value(node: Node, found: Findings) -> None:
+    if node.merges:
+        found.add("merge-key", "warning", node, "Stepflow's own tools do not merge: for them, << is an ordinary "
+                  "key", "write the keys out", key="<<")  # fmt: skip
+    if isinstance(node.value, int) and not -(2**63) <= node.value <= _LARGEST:
+        found.add("large-integer", "warning", node, "servers turn an integer of this size into a float, which "
+                  "loses digits", "put it in quotes")  # fmt: skip
 
 
 def _suppressions(lines: Sequence[str]) -> dict[int, list[set[str]]]:

@@ -190,6 +190,7 @@ class Catalogue:
 
     def __init__(self, components: Components | None, release: tuple[int, int] | None = None) -> None:
         """Store the schemas."""
+        self.given = components
         self.known = known_components(components, release)
         self.listed: Components = components or Components()
         self.is_whole = components is not None and components.is_whole

@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from .._data.yaml_reader import open_marks
+from .known_steps import json_steps
 from .source import FlowText, Node
 
 __all__ = ["Spot", "Typed", "mended", "spot_at", "typed_at"]
@@ -14,7 +15,8 @@ _CARET = "\ue000"
 """Stands for the cursor while a text is parsed."""
 _QUOTES = ("'", '"')
 _CLOSERS = {"{": "}", "[": "]"}
-_SECTION = re.compile(r"^(?![ \t#]|-[ \t\r\n]|---|\.\.\.|\r?$).", re.MULTILINE)
+_SECTION = re.compile(r"\n(?![ \t#\n]|-[ \t\r\n]|---|\.\.\.|\r?(?:\n|\Z))")
+"""The beginning of a section, behind a line feed: a pattern that begins with a character is found far faster."""
 _PATH = re.compile(r"(?<=[\s:])\$(?:\.[\w-]*|\[[^\]\s]*\]?)*\[[^\s,{}]*$")
 _MOST_MENDED = 5
 _LARGE = 100_000
@@ -77,8 +79,10 @@ class _Part(NamedTuple):
     start: int
     end: int
     head: str = ""
-    """The lines before it that it needs."""
+    """The text before it that it needs."""
     first_step: int = 0
+    foot: str = ""
+    """The text behind it that it needs."""
 
 
 def typed_at(text: str, name: str, offset: int) -> Typed | None:
@@ -89,9 +93,9 @@ def typed_at(text: str, name: str, offset: int) -> Typed | None:
     """
     is_json = name.lower().endswith(".json") or text.lstrip()[:1] == "{"
     whole = _Part(0, len(text))
-    parts = [whole] if is_json else [_part_around(text, offset), whole]
-    for part in parts if len(text) < _LARGE or is_json else parts[:1]:
-        before, after = part.head + text[part.start : offset], text[offset : part.end]
+    parts = [(_part_of_json if is_json else _part_around)(text, offset) or whole, whole]
+    for part in parts if len(text) < _LARGE else parts[:1]:
+        before, after = part.head + text[part.start : offset], text[offset : part.end] + part.foot
         marks = open_marks(before)
         quote = marks.pop() if marks and marks[-1] in _QUOTES else ""
         path = _PATH.search(before) if not quote and marks else None
@@ -121,17 +125,30 @@ def _heads_of_json(quote: str) -> list[str]:
 def _part_around(text: str, offset: int) -> _Part:
     """Return the section of a YAML text around an offset: of a list such as that of the steps, only one element."""
     line = text.rfind("\n", 0, offset) + 1
-    starts = [match.start() for match in _SECTION.finditer(text)]
+    lines = f"\n{text}"
+    starts = [match.start() for match in _SECTION.finditer(lines)]
     start = max((each for each in starts if each <= line), default=0)
     end = min((each for each in starts if each > line), default=len(text))
     first = re.compile(r"^( *)-(?=[ \r\n])", re.MULTILINE).search(text, start, end)
     if first is None or text[text.find("\n", start) : first.start()].strip() or first.start() > offset:
         return _Part(start, end)
-    dash = re.compile(rf"^{first[1]}-(?=[ \r\n]|\Z)", re.MULTILINE)
-    elements = [each.start() for each in dash.finditer(text, start, end)]
+    dash = re.compile(rf"\n{first[1]}-(?=[ \r\n]|\Z)")
+    elements = [each.start() for each in dash.finditer(lines, start, end + 1)]
     index = sum(each <= line for each in elements) - 1
     last = elements[index + 1] if index + 1 < len(elements) else end
     return _Part(elements[index], last, text[start : first.start()], index)
+
+
+def _part_of_json(text: str, offset: int) -> _Part | None:
+    """Return the step of a JSON text around an offset, which may be invalid; None if there is none."""
+    for index, (start, end) in enumerate(json_steps(text)):
+        if end is None:
+            line = text[text.rfind("\n", 0, start) + 1 : start]
+            closed = re.compile(rf"\n{line}\}}").search(text, start) if not line.strip() else None
+            end = closed.end() if closed is not None else len(text)
+        if start <= offset <= end:
+            return _Part(start, end, '{"steps": [', index, "]}")
+    return None
 
 
 def _typed(flow: FlowText, at: int, offset: int, part: _Part) -> Typed | None:
@@ -149,14 +166,13 @@ def _typed(flow: FlowText, at: int, offset: int, part: _Part) -> Typed | None:
     return Typed(spot, typed, offset - len(typed), offset + len(rest), part.first_step, False, opens_line)
 
 
-def mended(text: str, name: str) -> FlowText:
+def mended(flow: FlowText) -> FlowText:
     """Return a flow whose text is not valid without the lines that are at fault: these are blank, in place."""
-    flow = FlowText(text, name)
-    for _ in range(_MOST_MENDED if len(text) < _LARGE else 1):
+    for _ in range(_MOST_MENDED):
         line = flow.error.line if flow.error is not None else None
         if line is None:
             break
         lines = flow.text.split("\n")
         lines[line - 1] = " " * len(lines[line - 1])
-        flow = FlowText("\n".join(lines), name)
+        flow = flow.edited("\n".join(lines))
     return flow

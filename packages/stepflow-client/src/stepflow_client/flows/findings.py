@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from .._data.expressions import KEYWORDS, write_path
 from ..errors import FlowFileError
-from .source import Key, Node
+from .nodes import Key, Node
 
 __all__ = ["RULES", "TYPE_RULES", "Finding", "Findings", "Fix", "syntax_finding"]
 

@@ -54,6 +54,9 @@ def is_config_name(name: str) -> bool:
 
 def is_flow_text(text: str) -> bool:
     """Return whether a text, which need not parse, is a flow by its top-level keys."""
+    # Most texts end here, the large ones above all.
+    if not text.lstrip().startswith("{") and any(each[1] == "steps" for each in _BLOCK_KEY.finditer(text)):
+        return True
     keys = _keys(text)
     return "steps" in keys or ("output" in keys and "plugins" not in keys) or _DECLARED.search(text) is not None
 

@@ -6,14 +6,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from operator import ge, gt, le, lt
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from .._base.text import near, nearest
 from .._data.expressions import is_expression, write_path
-
-if TYPE_CHECKING:
-    from .source import Node
+from .nodes import Node
 
 __all__ = [
     "JSON_TYPES", "Mismatch", "compiled", "definitions_of", "fields_of", "is_among", "is_json_type", "is_number",
@@ -116,7 +114,7 @@ def schemas_at(schema: Any, path: Iterable[str | int], node: Node, defs: Mapping
 
     Of alternatives, these are all; of conditions, the branch that the value decides.
     """
-    found, at, empty = list(_applying(schema, node, defs)), node, type(node)(None)
+    found, at, empty = list(_applying(schema, node, defs)), node, Node(None)
     for part in path:
         at = at.at(part) or empty
         found = [one for each in found for inner in _inner(each, part) for one in _applying(inner, at, defs)]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from .._data.expressions import Reference
 from . import graph
+from .known_steps import facts_of
 from .source import Node
 
 __all__ = ["FlowModel", "Read", "Step", "flow_within"]
@@ -16,8 +17,17 @@ class Read(NamedTuple):
     """A `$step`, `$input` or `$variable` reference and its position."""
 
     reference: Reference
-    node: Node
-    """The expression: a mapping with the keyword."""
+    holder: Node
+    """The step, or the flow, with the expression."""
+    key: str
+    """The key of the expression there."""
+
+    @property
+    def node(self) -> Node:
+        """The reference in the expression: a mapping with the keyword."""
+        node = self.holder.at(self.key, *self.reference.at)
+        assert node is not None
+        return node
 
     @property
     def kind(self) -> str:
@@ -51,20 +61,20 @@ class Step:
 
     def __init__(self, step: graph.Step, node: Node) -> None:
         """Find the references."""
-        self.index, self.id, self.node = step.index, step.id, node
-        self.reads = list(_located(step.reads, node.get("input")))
+        self.index, self.id, self.value, self.node = step.index, step.id, step.value, node
+        self.reads = _located(step.reads, node, "input")
 
     @property
     def component(self) -> str | None:
         """The path of its component; None if it is no string."""
-        node = self.node.get("component")
-        return node.value if node is not None and isinstance(node.value, str) else None
+        component = self.value.get("component")
+        return component if isinstance(component, str) else None
 
     @property
     def uses_default(self) -> bool:
         """Whether a default takes the place of its output if it fails."""
-        action = self.node.at("onError", "action")
-        return action is not None and action.value == "useDefault"
+        handler = self.value.get("onError")
+        return isinstance(handler, Mapping) and handler.get("action") == "useDefault"
 
 
 class FlowModel:
@@ -77,10 +87,14 @@ class FlowModel:
         self.steps: list[Step] = []
         self.by_id: dict[str, Step] = {}
         for each in self.graph.all:
-            step = Step(each, root.items["steps"].elements[each.index])
+            node = root.items["steps"].elements[each.index]
+            facts = facts_of(node)
+            if facts is not None:
+                each.reads = facts.reads = each.reads if facts.reads is None else facts.reads
+            step = Step(each, node)
             self.steps.append(step)
             self.by_id.setdefault(step.id, step)
-        self.output_reads = list(_located(self.graph.output_reads, root.get("output")))
+        self.output_reads = _located(self.graph.output_reads, root, "output")
 
     @property
     def reads(self) -> Iterator[Read]:
@@ -119,8 +133,5 @@ class FlowModel:
         return self.schema("steps", "properties", step)
 
 
-def _located(reads: Iterable[Reference], node: Node | None) -> Iterator[Read]:
-    for each in reads:
-        at = node.at(*each.at) if node is not None else None
-        if at is not None:
-            yield Read(each, at)
+def _located(reads: Iterable[Reference], holder: Node, key: str) -> list[Read]:
+    return [Read(each, holder, key) for each in reads]

@@ -228,7 +228,10 @@ def _shown_value(value: Any) -> str:
 
 def _hint(table: str, key: str, keys: tuple[str, ...]) -> str:
     if table == "" and key in _OF_USERS:
-        return "a project names no server and no credentials; a profile of the user does: stepflow config set url URL"
+        return (
+            "a project names no server and no credentials; a profile of the user does: "
+            "stepflow config set profiles.NAME.url URL"
+        )
     if table and key in _KEYS:
         return f"{key} stands at the top of the settings, not in {table}"
     return nearest_hint(key, keys) or f"the keys are {', '.join(keys)}"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from os import PathLike, fsdecode
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
-from .._data.expressions import PathError, parse_path, path_part
+from .._data.expressions import PathError, parse_path
 from .._data.values import check_json
 from ..errors import FlowFileError
 from .file import MAX_YAML_LENGTH, FlowSource, load_flow, parse_json, parse_yaml, read_file, text_of
+from .nodes import Copy, Key, Node, node_of
 
 if TYPE_CHECKING:
     import yaml
@@ -26,127 +27,25 @@ else:
 
 __all__ = ["FlowText", "Key", "Node", "locate", "node_of", "read_tree"]
 
-_NO_ITEMS: Mapping[str, Any] = {}
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
-class Key(NamedTuple):
-    """The position of a key of a mapping. Line and column count from 1; the offsets count characters from 0."""
+class FlowText:
+    """The text of a flow file, JSON if its name ends with `.json`. It is parsed once, when its tree is first needed.
 
-    line: int
-    column: int
-    start: int = -1
-    end: int = -1
-
-
-class Node:
-    """A value and its position. Line and column count from 1, and are 0 if they are unknown.
-
-    The line and the column of an alias are those of the node that it refers to, the offsets are its own.
+    Args:
+        text: The text.
+        name: The name of the file.
+        read: The function that parses it, which must return what `read_tree` returns.
     """
 
-    __slots__ = (
-        "column", "elements", "end", "is_flow", "items", "keys", "last", "line", "merges", "original", "parent", "part",
-        "start", "value",
-    )  # fmt: skip
-
-    def __init__(self, value: Any, line: int = 0, column: int = 0, start: int = -1, end: int = -1) -> None:
-        """Create a node without parts."""
-        self.value = value
-        self.line = line
-        self.column = column
-        self.start = start
-        self.end = end
-        self.items: Mapping[str, Node] = _NO_ITEMS
-        """The values of a mapping, by key."""
-        self.keys: Mapping[str, Key] = _NO_ITEMS
-        """The positions of the keys of a mapping. The key of a merged value has no offsets."""
-        self.merges: Sequence[tuple[Key, Node]] = ()
-        """The merge keys (`<<`) of a mapping, and their values."""
-        self.last = end
-        """The end of the last part of a collection."""
-        self.elements: Sequence[Node] = ()
-        """The elements of a list."""
-        self.is_flow = True
-        """Whether it is written in brackets, or is a scalar or an alias."""
-        self.original: Node | None = None
-        """The node that an alias refers to."""
-        self.parent: Node | None = None
-        """The mapping or list that holds it; None for the whole text."""
-        self.part: str | int = ""
-        """Its key or index there."""
-
-    def put(self, parent: Node, part: str | int) -> Node:
-        """Make it a part of a mapping or list, and return it."""
-        self.parent, self.part = parent, part
-        return self
-
-    @property
-    def path(self) -> str:
-        """Its path in the whole text, such as `$.steps[0].input`."""
-        text, node = "", self
-        while node.parent is not None:
-            text = path_part(node.part) + text
-            node = node.parent
-        return "$" + text
-
-    def get(self, key: str) -> Node | None:
-        """Return the value of a key; None if the key does not exist."""
-        return self.items.get(key)
-
-    def at(self, *path: str | int) -> Node | None:
-        """Return the value at a path of keys and indexes; None if it does not exist."""
-        node: Node | None = self
-        for part in path:
-            if node is None:
-                return None
-            if isinstance(part, int):
-                node = node.elements[part] if part < len(node.elements) else None
-            else:
-                node = node.items.get(part)
-        return node
-
-    def walk(self) -> Iterator[Node]:
-        """Yield the node and all nodes below it, but not those below aliases."""
-        yield self
-        children = (*self.items.values(), *self.elements, *(value for _, value in self.merges))
-        for child in children if self.original is None else ():
-            yield from child.walk()
-
-    @property
-    def written(self) -> list[Key]:
-        """The keys of a mapping as they are written, with merge keys and without merged ones."""
-        keys = [each for each in self.keys.values() if each.start >= 0]
-        return sorted([*keys, *(key for key, _ in self.merges)], key=lambda each: each.start) if self.merges else keys
-
-
-class _Copy(Node):
-    """A node at another place, below an alias or a merge key. Its parts are copied when they are first read."""
-
-    __slots__ = ("source",)
-
-    def __init__(self, source: Node) -> None:
-        super().__init__(source.value, source.line, source.column, source.start, source.end)
-        self.source, self.keys, self.merges, self.last = source, source.keys, source.merges, source.last
-        self.is_flow, self.original = source.is_flow, source.original
-        del self.items, self.elements
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "items":
-            self.items = {key: _Copy(each).put(self, key) for key, each in self.source.items.items()}
-        elif name == "elements":
-            self.elements = [_Copy(each).put(self, index) for index, each in enumerate(self.source.elements)]
-        else:
-            raise AttributeError(name)
-        return getattr(self, name)
-
-
-class FlowText:
-    """The text of a flow file, JSON if its name ends with `.json`. It is parsed once, when its tree is first needed."""
-
-    def __init__(self, text: str, name: str) -> None:
+    def __init__(self, text: str, name: str, read: Callable[[str, str], Node] | None = None) -> None:
         """Store the text."""
-        self.text, self.name = text, name
+        self.text, self.name, self._read = text, name, read or read_tree
+
+    def edited(self, text: str) -> FlowText:
+        """Return another text of the same file, which is parsed in the same way."""
+        return FlowText(text, self.name, self._read)
 
     @classmethod
     def of(cls, flow: FlowSource) -> FlowText:
@@ -181,7 +80,7 @@ class FlowText:
     @cached_property
     def _parsed(self) -> Node | FlowFileError:
         try:
-            return read_tree(self.text, self.name)
+            return self._read(self.text, self.name)
         except FlowFileError as error:
             return error
 
@@ -255,17 +154,6 @@ def _tree_of_yaml(text: str, source: str, value: Any) -> Node:
     return root
 
 
-def node_of(value: Any) -> Node:
-    """Return the tree of a value that is not from a file. Its lines and columns are 0."""
-    node = Node(value)
-    if isinstance(value, Mapping):
-        node.items = {str(key): node_of(each).put(node, str(key)) for key, each in value.items()}
-        node.keys = dict.fromkeys(node.items, Key(0, 0))
-    elif isinstance(value, (list, tuple)):
-        node.elements = [node_of(each).put(node, index) for index, each in enumerate(value)]
-    return node
-
-
 _UNREAD: Any = object()
 _TAGS = {"SequenceNode": "tag:yaml.org,2002:seq", "MappingNode": "tag:yaml.org,2002:map"}
 _MERGE = "tag:yaml.org,2002:merge"
@@ -318,7 +206,7 @@ class _Tree:
             made.line, made.column = key.line, key.column
 
     def alias(self, original: Node) -> Node:
-        made = _Copy(original)
+        made = Copy(original)
         made.start, made.end = next(self.aliases)
         made.is_flow, made.merges, made.last, made.original = True, (), -1, original
         return made
@@ -340,7 +228,7 @@ class _Tree:
                 made.merges = [*made.merges, (key, child)]
         if len(pairs) > len(own):
             merged = {
-                name: _Copy(self.known[id(each)]).put(made, name) for name, each in pairs.items() if name not in own
+                name: Copy(self.known[id(each)]).put(made, name) for name, each in pairs.items() if name not in own
             }
             keys = {name: Key(each.line, each.column) for name, each in merged.items()} | keys
             own = merged | own

@@ -12,7 +12,7 @@ from ..components import Catalogue, Components
 from ..findings import Findings
 from ..graph import inner_flow
 from ..json_schema import definitions_of, fields_of, mismatches
-from ..model import FlowModel, Read, Step
+from ..model import FlowModel, Step
 from ..source import Node
 
 if TYPE_CHECKING:
@@ -23,37 +23,63 @@ else:
     types = lazy_module("stepflow_client.flows.types.model")
     schemas = lazy_module("stepflow_client.flows.types.schemas")
 
-__all__ = ["check_components", "subflows"]
+__all__ = ["check_component", "check_output_paths", "subflow_of"]
 
 
 _OF_STEP = {"onerror": "onError", "mustexecute": "mustExecute"}
 """Keys of a step that components rarely have."""
 
 
-def check_components(model: FlowModel, catalogue: Catalogue, found: Findings) -> None:
-    """Find unknown components, inputs that components reject, and paths that do not exist in their outputs."""
+def check_component(step: Step, catalogue: Catalogue, found: Findings) -> None:
+    """Find an unknown component, and an input that the component rejects."""
     known = catalogue.known
-    for step in model.steps:
-        if step.component is None:
-            continue
-        node = step.node.items["component"]
-        if catalogue.is_denied(step.component):
-            found.add("unknown-component", "error", node, f"the routes of the server do not lead to {node.value!r}",
-                      "its configuration denies it, or does not allow it")  # fmt: skip
-        elif step.component != _tidy(step.component):
-            found.add("component-slash", "error", node, f"component {node.value!r} has no route: names have no blanks "
-                      "at their ends and no empty parts", f"write {_tidy(step.component)}")  # fmt: skip
-        elif not step.component.startswith("/"):
-            found.add("component-slash", "error", node, f"component {node.value!r} does not begin with /: it has no "
-                      "route", near(node.value, [*known, "/" + node.value]))  # fmt: skip
-        elif known_schemas := catalogue.schemas(step.component):
-            _check_input(step, known_schemas[0], found)
-        else:
-            _unknown(node, known, catalogue.is_whole, found)
-            _misplaced_keys(step, {}, found)
+    if step.component is None:
+        return
+    node = step.node.items["component"]
+    if catalogue.is_denied(step.component):
+        found.add("unknown-component", "error", node, f"the routes of the server do not lead to {node.value!r}",
+                  "its configuration denies it, or does not allow it")  # fmt: skip
+    elif step.component != _tidy(step.component):
+        found.add("component-slash", "error", node, f"component {node.value!r} has no route: names have no blanks "
+                  "at their ends and no empty parts", f"write {_tidy(step.component)}")  # fmt: skip
+    elif not step.component.startswith("/"):
+        found.add("component-slash", "error", node, f"component {node.value!r} does not begin with /: it has no "
+                  "route", near(node.value, [*known, "/" + node.value]))  # fmt: skip
+    elif known_schemas := catalogue.schemas(step.component):
+        _check_input(step, known_schemas[0], found)
+    else:
+        _unknown(node, known, catalogue.is_whole, found)
+        _misplaced_keys(step, {}, found)
+
+
+def check_output_paths(model: FlowModel, catalogue: Catalogue, found: Findings) -> None:
+    """Find paths that do not exist in the outputs of steps."""
+    right = set[tuple[str | None, str | None, str]]()
+    """The paths without a problem, by the step with a schema of its own, or by the component."""
+    declared = model.schema("steps", "properties") or Node(None)
     for read in model.reads:
-        if read.step in model.by_id and "path" in read.node.items:
-            _check_path(model, read, catalogue, found)
+        step = model.by_id.get(read.step) if read.step is not None else None
+        path = read.reference.path
+        if step is None or not isinstance(path, str):
+            continue
+        own = declared.get(step.id)
+        key = (step.id, None, path) if own is not None else (None, step.component, path)
+        # The default of a failed step may have any structure.
+        if key in right or step.uses_default:
+            continue
+        if own is not None:
+            type = schemas.type_of_schema(own.value, model.defs, is_source=True)
+            whose = f"the schema of step {step.id!r}"
+        elif known := catalogue.types(step.component or ""):
+            type, whose = known[1], f"the output of {step.component}"
+        else:
+            continue
+        wrong = types.behind(type, portable_path(path) or (), keeps_null=True)
+        if wrong.problem:
+            found.add("unknown-output-path", wrong.level, read.node.items["path"], f"{wrong.problem} ({whose})",
+                      wrong.hint)  # fmt: skip
+        else:
+            right.add(key)
 
 
 def _tidy(component: str) -> str:
@@ -118,43 +144,24 @@ def _misplaced_keys(step: Step, schema: Mapping[str, Any], found: Findings) -> l
     return [*misplaced]
 
 
-def _check_path(model: FlowModel, read: Read, catalogue: Catalogue, found: Findings) -> None:
-    path = read.node.items["path"]
-    parts = portable_path(path.value)
-    step = model.by_id[str(read.step)]
-    # The default of a failed step may have any structure.
-    if not parts or step.uses_default:
-        return
-    own = model.step_schema(step.id)
-    if own is not None:
-        type, whose = schemas.type_of_schema(own.value, model.defs, is_source=True), f"the schema of step {step.id!r}"
-    elif known := catalogue.types(step.component or ""):
-        type, whose = known[1], f"the output of {step.component}"
-    else:
-        return
-    wrong = types.behind(type, parts, keeps_null=True)
-    if wrong.problem:
-        found.add("unknown-output-path", wrong.level, path, f"{wrong.problem} ({whose})", wrong.hint)
-
-
-def subflows(model: FlowModel, found: Findings) -> Iterator[tuple[Node, bool]]:
-    """Yield the flows in the inputs of map, iterate and put_blob, and whether servers check them.
+def subflow_of(step: Step, found: Findings) -> tuple[Node, bool] | None:
+    """Return the flow in the input of map, iterate or put_blob, and whether servers check it; None if there is none.
 
     A flow without `$literal` around it is a fault if its expressions would be evaluated in the outer flow.
     """
-    for step in model.steps:
-        inner = inner_flow(step.node.value)
-        node = step.node.at(*inner.at) if inner is not None else None
-        if inner is None or node is None:
-            continue
-        if step.component == "/builtin/iterate":
-            _check_turn(node, found)
-        if inner.is_as_written:
-            yield node, step.component == "/builtin/put_blob"
-        # Only outside of $literal, a flow can be given variables: its own runs have none.
-        elif any(each.kind != "variable" for each in references(inner.flow)):
-            found.add("unescaped-subflow", "warning", node, "the expressions of this flow are read in the outer flow, "
-                      "not in its own runs", "write it below $literal:")  # fmt: skip
+    inner = inner_flow(step.value)
+    node = step.node.at(*inner.at) if inner is not None else None
+    if inner is None or node is None:
+        return None
+    if step.component == "/builtin/iterate":
+        _check_turn(node, found)
+    if inner.is_as_written:
+        return node, step.component == "/builtin/put_blob"
+    # Only outside of $literal, a flow can be given variables: its own runs have none.
+    if any(each.kind != "variable" for each in references(inner.flow)):
+        found.add("unescaped-subflow", "warning", node, "the expressions of this flow are read in the outer flow, "
+                  "not in its own runs", "write it below $literal:")  # fmt: skip
+    return None
 
 
 def _check_turn(flow: Node, found: Findings) -> None:

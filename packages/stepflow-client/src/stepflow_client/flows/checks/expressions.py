@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Container
 
 from ..._base.text import near, nearest
 from ..._data.expressions import KEYWORDS, PathError, ambiguity, has_wildcard, keyword_of, parse_path
@@ -33,7 +33,7 @@ _OUTPUTS = ("output", "outputs", "result")
 """Names for the output of a step in other formats of workflows."""
 
 
-def check_expression(node: Node, found: Findings, steps: Collection[str] = ()) -> None:
+def check_expression(node: Node, found: Findings, steps: Container[str] = ()) -> None:
     """Find faults in an expression and in the expressions inside it; `steps` are the ids of the steps of the flow."""
     word = keyword_of(node.items)
     if word is None:
@@ -74,7 +74,7 @@ def check_expression(node: Node, found: Findings, steps: Collection[str] = ()) -
                 check_expression(node.items["default"], found, steps)
 
 
-def _check_plain(node: Node, found: Findings, steps: Collection[str]) -> None:
+def _check_plain(node: Node, found: Findings, steps: Container[str]) -> None:
     if (word := _forgotten(node, steps)) is not None:
         found.add("unknown-keyword", "warning", node, f"{word!r} without $ is no keyword: the object is passed on as "
                   "data", f"write ${word}", key=word)  # fmt: skip
@@ -91,7 +91,7 @@ def _check_plain(node: Node, found: Findings, steps: Collection[str]) -> None:
         _check_text(node, found)
 
 
-def _forgotten(node: Node, steps: Collection[str]) -> str | None:
+def _forgotten(node: Node, steps: Container[str]) -> str | None:
     """Return the keyword of an expression without its `$`; None if the object may be data."""
     keys = node.items.keys()
     if keys in ({"step"}, {"step", "path"}):

@@ -38,14 +38,13 @@ def check_references(model: FlowModel, found: Findings, *, is_subflow: bool = Fa
 
 def _check_ids(model: FlowModel, found: Findings) -> None:
     for step in model.steps:
-        at = step.node.items["id"]
         # Steps of a flow that servers do not check may have any id.
         if not step.id.strip() and not found.in_unchecked:
-            found.add("empty-id", "fatal", at, "a step's id is empty", "give it a name")
+            found.add("empty-id", "fatal", step.node.items["id"], "a step's id is empty", "give it a name")
         elif (first := model.by_id[step.id]) is not step:
             level, line = "warning" if found.in_unchecked else "fatal", first.node.items["id"].line
-            found.add("duplicate-id", level, at, f"two steps are called {step.id!r}; the first is in line {line}",
-                      "rename one of them")  # fmt: skip
+            found.add("duplicate-id", level, step.node.items["id"], f"two steps are called {step.id!r}; the first is "
+                      f"in line {line}", "rename one of them")  # fmt: skip
 
 
 def _undefined(read: Read, where: str, known: list[str], found: Findings) -> None:
@@ -87,6 +86,8 @@ def _check_stalls(
     model: FlowModel, step: Step | None, reads: list[Read], certain: set[str], is_subflow: bool, found: Findings
 ) -> None:
     own = {read.step for read in reads if read.reference.is_certain}
+    if all(read.step in own or read.step is None for read in reads):
+        return
     plain = {read.step for read in reads if not read.reference.in_default}
     for read in reads:
         if read.step not in model.by_id or read.step in own:

@@ -171,7 +171,7 @@ def _check_alternative(read: Read, type: types.Type, found: Findings) -> None:
     branches, parts = read.reference.branches, portable_path(read.reference.path) or ()
     guards = [each.condition for each in branches if each.kind == "then"]
     is_alternative = any(each.kind == "coalesce" for each in branches) and not read.reference.in_condition
-    if not is_alternative or read.node.value in guards:
+    if not is_alternative or read.reference.expression in guards:
         return
     for index, part in enumerate(parts):
         fields = [each.fields.get(str(part)) for each in types.behind(type, parts[:index]).type.members
@@ -201,14 +201,14 @@ def _check_variables(model: FlowModel, defs: Mapping[str, Any], found: Findings)
         if name not in declared:
             if _is_undeclared(schema.value, others.type, name):
                 # Servers pass variables on that a flow does not declare; this client refuses them.
-                level = "warning" if "default" in read.node.items else "error"
+                level = "warning" if "default" in read.reference.expression else "error"
                 found.add("undeclared-variable", level, read.target, f"variable {name!r} is not declared",
                           near(name, declared, "declared are"))  # fmt: skip
             continue
         wrong = types.behind(schemas.type_of_schema(declared[name], defs, is_source=True), parts[1:])
         if wrong.problem:
             found.add("variable-path", wrong.level, read.target, wrong.problem, wrong.hint)
-        if "default" in read.node.items and len(parts) == 1:
+        if "default" in read.reference.expression and len(parts) == 1:
             is_required = isinstance(required, list) and name in required
             _check_dead_default(read, resolved(declared[name], defs), is_required, found)
     used = {read.reference.variable for read in reads}

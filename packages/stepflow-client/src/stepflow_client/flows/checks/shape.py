@@ -10,7 +10,7 @@ from ...errors import InvalidArgumentError
 from ..findings import Findings
 from ..source import Node
 
-__all__ = ["check_shape", "no_flow"]
+__all__ = ["check_shape", "check_step_shape", "no_flow"]
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "text": (str,), "a list": (list,), "an object": (dict,), "a boolean": (bool,),
@@ -73,7 +73,7 @@ def _plain(key: str) -> str:
 
 
 def check_shape(flow: Node, found: Findings) -> None:
-    """Find wrong keys and types at every level of a flow, except inside expressions."""
+    """Find wrong keys and types at every level of a flow, except inside its steps and expressions."""
     reason = no_flow(flow.value) if isinstance(flow.value, dict) else None
     if reason is not None:
         found.add("no-flow", "error", flow, *reason, key="flow" if "flow" in flow.items else None)
@@ -83,11 +83,6 @@ def check_shape(flow: Node, found: Findings) -> None:
     if "output" not in flow.items:
         found.add("no-output", "warning", flow, "the flow has no output: it ends with null and only mustExecute steps "
                   "run", "add output: {$step: id}")  # fmt: skip
-    for step in _listed(flow.get("steps")):
-        if _mapping(step, "a step", _STEP, ("id", "component"), found):
-            handler = step.get("onError")
-            if _is_given(handler) and _mapping(handler, "onError", _ON_ERROR, ("action",), found):
-                _check_handler(handler, found)
     before, found.in_unchecked = found.in_unchecked, True
     for example in _listed(flow.get("examples")):
         _mapping(example, "an example", _EXAMPLE, ("name", "input"), found)
@@ -98,6 +93,14 @@ def check_shape(flow: Node, found: Findings) -> None:
     schemas = flow.get("schemas")
     if _is_given(schemas):
         _check_schemas(schemas, found)
+
+
+def check_step_shape(step: Node, found: Findings) -> None:
+    """Find wrong keys and types in a step."""
+    if _mapping(step, "a step", _STEP, ("id", "component"), found):
+        handler = step.get("onError")
+        if _is_given(handler) and _mapping(handler, "onError", _ON_ERROR, ("action",), found):
+            _check_handler(handler, found)
 
 
 def _is_given(node: Node | None) -> TypeGuard[Node]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from ..._data.expressions import Path, keyword_of, portable_path
 from ..components import Catalogue
 from ..model import FlowModel, Step, flow_within
 from ..source import Node
 from .expressions import Scope, Slot, slots_of, type_of
+from .known import KnownTypes
 from .model import (
     BOOLEAN,
     INTEGER,
@@ -35,6 +36,7 @@ from .model import (
     widened,
 )
 from .schemas import type_of_schema, type_of_value
+from .typed import FlowTypes, StepTypes
 
 __all__ = ["FlowTypes", "StepTypes", "Use", "elements_of", "input_of_uses", "type_flow", "uses_of"]
 
@@ -42,44 +44,6 @@ _DEEPEST = 20
 _TURNS = 3
 """How often the flow of an iterate step is typed before its input counts as unknown."""
 _DEEPEST_TURNS = 3
-
-
-@dataclass
-class StepTypes:
-    """The types of a step."""
-
-    step: Step
-    given: Type
-    """The type of its input expression."""
-    wanted: Type
-    """The input type of the component."""
-    returned: Type
-    """The output type of the component."""
-    output: Type
-    """The type that other steps read: that of the flow's own schema of the step, if there is one, otherwise the output
-    type of the component, or the default."""
-    source: Literal["flow", "component", "unknown"]
-    """The source of the output type."""
-    is_known: bool = True
-    """Whether anything is known about the component."""
-    inner: FlowTypes | None = None
-    """The types of the flow that the step runs for each element or iteration, or stores."""
-
-
-@dataclass
-class FlowTypes:
-    """The types of a flow."""
-
-    model: FlowModel
-    scope: Scope
-    steps: dict[str, StepTypes] = field(default_factory=dict)
-    """The types of the steps by step id, in the order of the file."""
-    output: Type = UNKNOWN
-    """The type of the output expression."""
-    declared_input: Type | None = None
-    declared_output: Type | None = None
-    given_input: Type = UNKNOWN
-    """The type of the input that the enclosing flow passes to it."""
 
 
 def type_flow(root: Node, given: Type, known: Catalogue, depth: int = 0) -> FlowTypes:
@@ -95,10 +59,11 @@ def type_flow(root: Node, given: Type, known: Catalogue, depth: int = 0) -> Flow
     types = FlowTypes(model, scope, declared_input=declared, given_input=given)
     if depth > _DEEPEST:
         return types
+    before = KnownTypes(model, scope, known, given)
     for step in model.steps:
         if step.id not in types.steps:
-            types.steps[step.id] = _step(step, model, scope, known, depth)
-            scope.steps[step.id] = types.steps[step.id].output
+            found = before.get(step) or before.keep(_step(step, model, scope, known, depth))
+            types.steps[step.id], scope.steps[step.id] = found, found.output
     types.output = type_of(root.get("output"), scope)
     types.declared_output = _declared(model, "output", is_source=False)
     return types
@@ -286,7 +251,8 @@ class _Part:
 
 def uses_of(types: FlowTypes) -> Iterator[Use]:
     """Yield the places where the flow's own input is used."""
-    users = [(f"step {name!r}", step.step.node.get("input"), step.wanted) for name, step in types.steps.items()]
+    steps = [each for each in types.steps.values() if any(read.kind == "input" for read in each.step.reads)]
+    users = [(f"step {each.step.id!r}", each.step.node.get("input"), each.wanted) for each in steps]
     users.append(("the output", types.model.root.get("output"), types.declared_output or UNKNOWN))
     for user, node, wanted in users:
         for slot in slots_of(node, wanted, types.scope):

@@ -1,0 +1,153 @@
+"""The nodes of a tree: values with their positions in a text. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from .._data.expressions import path_part
+
+_NO_ITEMS: Mapping[str, Any] = {}
+
+
+class Key(NamedTuple):
+    """The position of a key of a mapping. Line and column count from 1; the offsets count characters from 0."""
+
+    line: int
+    column: int
+    start: int = -1
+    end: int = -1
+
+
+class Node:
+    """A value and its position. Line and column count from 1, and are 0 if they are unknown.
+
+    The line and the column of an alias are those of the node that it refers to, the offsets are its own.
+    """
+
+    __slots__ = (
+        "column", "elements", "end", "is_flow", "items", "keys", "last", "line", "merges", "original", "parent", "part",
+        "start", "value",
+    )  # fmt: skip
+
+    def __init__(self, value: Any, line: int = 0, column: int = 0, start: int = -1, end: int = -1) -> None:
+        """Create a node without parts."""
+        self.value = value
+        self.line = line
+        self.column = column
+        self.start = start
+        self.end = end
+        self.items: Mapping[str, Node] = _NO_ITEMS
+        """The values of a mapping, by key."""
+        self.keys: Mapping[str, Key] = _NO_ITEMS
+        """The positions of the keys of a mapping. The key of a merged value has no offsets."""
+        self.merges: Sequence[tuple[Key, Node]] = ()
+        """The merge keys (`<<`) of a mapping, and their values."""
+        self.last = end
+        """The end of the last part of a collection."""
+        self.elements: Sequence[Node] = ()
+        """The elements of a list."""
+        self.is_flow = True
+        """Whether it is written in brackets, or is a scalar or an alias."""
+        self.original: Node | None = None
+        """The node that an alias refers to."""
+        self.parent: Node | None = None
+        """The mapping or list that holds it; None for the whole text."""
+        self.part: str | int = ""
+        """Its key or index there."""
+
+    def put(self, parent: Node, part: str | int) -> Node:
+        """Make it a part of a mapping or list, and return it."""
+        self.parent, self.part = parent, part
+        return self
+
+    @property
+    def path(self) -> str:
+        """Its path in the whole text, such as `$.steps[0].input`."""
+        text, node = "", self
+        while node.parent is not None:
+            text = path_part(node.part) + text
+            node = node.parent
+        return "$" + text
+
+    def get(self, key: str) -> Node | None:
+        """Return the value of a key; None if the key does not exist."""
+        return self.items.get(key)
+
+    def at(self, *path: str | int) -> Node | None:
+        """Return the value at a path of keys and indexes; None if it does not exist."""
+        node: Node | None = self
+        for part in path:
+            if node is None:
+                return None
+            if isinstance(part, int):
+                node = node.elements[part] if part < len(node.elements) else None
+            else:
+                node = node.items.get(part)
+        return node
+
+    def walk(self) -> Iterator[Node]:
+        """Yield the node and all nodes below it, but not those below aliases."""
+        yield self
+        children = (*self.items.values(), *self.elements, *(value for _, value in self.merges))
+        for child in children if self.original is None else ():
+            yield from child.walk()
+
+    @property
+    def written(self) -> list[Key]:
+        """The keys of a mapping as they are written, with merge keys and without merged ones."""
+        keys = [each for each in self.keys.values() if each.start >= 0]
+        return sorted([*keys, *(key for key, _ in self.merges)], key=lambda each: each.start) if self.merges else keys
+
+
+class Copy(Node):
+    """A node at another place of a tree or of a text. Its parts are copied when they are first read.
+
+    Args:
+        source: The node, which has no merge keys if it is moved.
+        lines: By how many lines it is moved.
+        characters: By how many characters it is moved.
+    """
+
+    __slots__ = ("characters", "lines", "source")
+
+    def __init__(self, source: Node, lines: int = 0, characters: int = 0) -> None:
+        """Create a copy without a parent."""
+        self.source, self.lines, self.characters = source, lines, characters
+        self.value, self.column, self.line = source.value, source.column, source.line + lines
+        self.start, self.end, self.last = source.start + characters, source.end + characters, source.last + characters
+        self.merges, self.is_flow, self.original = source.merges, source.is_flow, source.original
+        self.parent, self.part = None, ""
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "items":
+            self.items = {key: self._copy(each).put(self, key) for key, each in self.source.items.items()}
+        elif name == "elements":
+            self.elements = [self._copy(each).put(self, index) for index, each in enumerate(self.source.elements)]
+        elif name == "keys":
+            self.keys = moved(self.source.keys, self.lines, self.characters) if self.characters else self.source.keys
+        else:
+            raise AttributeError(name)
+        return getattr(self, name)
+
+    def _copy(self, node: Node) -> Copy:
+        return Copy(node, self.lines, self.characters)
+
+
+def moved(keys: Mapping[str, Key], lines: int, characters: int) -> dict[str, Key]:
+    """Return the positions of keys in a text that is moved."""
+    return {
+        name: Key(each.line + lines, each.column, each.start + characters, each.end + characters)
+        for name, each in keys.items()
+    }
+
+
+def node_of(value: Any) -> Node:
+    """Return the tree of a value that is not from a file. Its lines and columns are 0."""
+    node = Node(value)
+    if isinstance(value, Mapping):
+        node.items = {str(key): node_of(each).put(node, str(key)) for key, each in value.items()}
+        node.keys = dict.fromkeys(node.items, Key(0, 0))
+    elif isinstance(value, (list, tuple)):
+        node.elements = [node_of(each).put(node, index) for index, each in enumerate(value)]
+    return node
