@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from tests.cli.forks import Forks
+from tests.cli.forks import SITE, Forks
 
 STEPFLOW = Path(sys.executable).with_name("stepflow")
 IS_MEASURED = any(name.startswith("COV") for name in os.environ)
@@ -41,9 +41,19 @@ def _library_path() -> dict[str, str]:
 @cache
 def forks() -> Forks:
     """Return the process whose forks are the commands of these tests."""
-    started = Forks(STEPFLOW, {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **_library_path()})
+    session = os.environ.get("PYTEST_XDIST_TESTRUNUID", os.getpid())
+    environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **_library_path()}
+    started = Forks(STEPFLOW, environment, f"stepflow-tests-{session}")
     atexit.register(started.close)
     return started
+
+
+def of_new_process(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment with which a new process runs the file that `SITE` names."""
+    if SITE not in environment:
+        return {**environment}
+    folders = [str(Path(environment[SITE]).parent), *filter(None, [environment.get("PYTHONPATH")])]
+    return {**environment, "PYTHONPATH": os.pathsep.join(folders)}
 
 
 def _text(data: bytes) -> str:
@@ -81,6 +91,12 @@ class Stepflow:
         }
         self._forks = None if fresh or IS_MEASURED else forks()
 
+    def at_start(self, code: str) -> None:
+        """Let each command run Python code when it starts; imports come before or after it."""
+        path = self.home / "sitecustomize.py"
+        path.write_text(code)
+        self.environment[SITE] = str(path)
+
     def __call__(self, *args: str, stdin: str | None = None, **environment: str) -> Done:
         """Run `stepflow ARGS` without a terminal, as in a script."""
         line = shlex.join(["stepflow", *args])
@@ -98,7 +114,7 @@ class Stepflow:
         done = subprocess.run(
             command,
             input=stdin or "",
-            env={**self.environment, **environment},
+            env=of_new_process({**self.environment, **environment}),
             cwd=self.folder,
             capture_output=True,
             text=True,

@@ -71,12 +71,12 @@ def test_without_a_server(stepflow: Stepflow, golden: Golden) -> None:
 
 
 def test_a_server_that_nothing_names_gets_no_run(stepflow: Stepflow, newest_server: StepflowRuntime) -> None:
-    (stepflow.home / "sitecustomize.py").write_text(
+    stepflow.at_start(
         f"from stepflow_cli.settings import server_choice\nserver_choice.DEFAULT_URL = {newest_server.url!r}\n"
     )
     client = newest_server.sync_client
     before = len(client.list_runs(flow_name="stepflow-doctor").runs)
-    check = found(stepflow("doctor", "-o", "json", PYTHONPATH=str(stepflow.home)))["events"]
+    check = found(stepflow("doctor", "-o", "json"))["events"]
     assert (check["status"], check["message"]) == ("skipped", "not measured, nothing names this server; --url does")
     assert len(client.list_runs(flow_name="stepflow-doctor").runs) == before
 
