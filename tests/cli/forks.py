@@ -12,7 +12,7 @@ import atexit
 import errno
 import fcntl
 import importlib
-import json
+import marshal
 import os
 import pkgutil
 import runpy
@@ -134,7 +134,7 @@ def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _message(args: tuple[str, ...], environment: Mapping[str, str], folder: str, *, on_terminal: bool = False) -> bytes:
-    return json.dumps([args, dict(environment), folder, on_terminal]).encode("utf-8", "surrogateescape")
+    return marshal.dumps([[*args], dict(environment), folder, on_terminal])
 
 
 def _exchanged(source: int, data: bytes, results: list[int], end: float) -> list[bytes]:
@@ -172,6 +172,15 @@ def _written(source: int, data: bytes) -> bytes:
         return b""
 
 
+def _received(calls: socket.socket) -> tuple[bytes, list[int]]:
+    """Return a call, and its descriptors; nothing at the end of a connection, also if its process was killed."""
+    try:
+        message, descriptors, *_ = socket.recv_fds(calls, 2 * _MOST_BYTES, 4)
+    except ConnectionError:
+        return b"", []
+    return message, descriptors
+
+
 class _Server:
     """Forks for each call.
 
@@ -188,19 +197,19 @@ class _Server:
         """Return in a fork, ready to run the command. End when there are no connections any more."""
         signal.signal(signal.SIGCHLD, self._report_ended)
         while True:
-            for ready in select.select([self._listener, *self._connections], [], [])[0]:
+            for ready in self._ready():
                 if ready is self._listener:
                     made, _ = ready.accept()
                     self._connections.append(made)
                     with suppress(BrokenPipeError):
                         made.send(b"!")
                     continue
-                message, descriptors, *_ = socket.recv_fds(ready, 2 * _MOST_BYTES, 4)
+                message, descriptors = _received(ready)
                 if message:
                     *streams, status = descriptors
-                    args, *rest = json.loads(message.decode("utf-8", "surrogateescape"))
-                    if self._forked(args, streams, status):
-                        _become(program, args, *rest, streams)
+                    args, environment, *rest = marshal.loads(message)
+                    if self._forked(args, environment, streams, status):
+                        _become(program, args, environment, *rest, streams)
                         return
                     continue
                 self._connections.remove(ready)
@@ -208,14 +217,32 @@ class _Server:
                 if not self._connections:
                     os._exit(0)
 
-    def _forked(self, args: list[str], streams: list[int], status: int) -> bool:
+    def _ready(self) -> list[socket.socket]:
+        """Return sockets that can be read, and kill commands whose callers were killed: nobody reads their status."""
+        sockets = {each.fileno(): each for each in (self._listener, *self._connections)}
+        running = {status: pid for pid, status in [*self._running.items()]}
+        poll = select.poll()
+        for number in sockets:
+            poll.register(number, select.POLLIN)
+        for number in running:
+            poll.register(number, 0)
+        ready = [number for number, _ in poll.poll()]
+        for status in running.keys() & ready:
+            if self._running.get(running[status]) == status:
+                with suppress(ProcessLookupError):
+                    os.kill(running[status], signal.SIGKILL)
+        return [sockets[number] for number in ready if number in sockets]
+
+    def _forked(self, args: list[str], environment: dict[str, str], streams: list[int], status: int) -> bool:
         """Fork for a call. Return whether this is the fork."""
-        if _DRAWING & {*args} and "--help" not in args:
-            _compile_layout()
-        # A command that ends at once must be known before its end is handled.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-        command = os.fork()
-        if not command:
+        command = None
+        if _read_at_start(environment) == _read_at_start(os.environ):
+            if _DRAWING & {*args} and "--help" not in args:
+                _compile_layout()
+            # A command that ends at once must be known before its end is handled.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+            command = os.fork()
+        if command == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
             for each in (self._listener, *self._connections):
@@ -224,11 +251,14 @@ class _Server:
                 os.close(number)
             return True
         with suppress(BrokenPipeError):
-            os.write(status, f"{command}\n".encode())
-        # Only now: the handler of an earlier signal may still run here, and closes the pipes of those that ended.
-        self._running[command] = status
+            os.write(status, f"{command or 'refused'}\n".encode())
         for number in streams:
             os.close(number)
+        if command is None:
+            os.close(status)
+            return False
+        # Only now: the handler of an earlier signal may still run here, and closes the pipes of those that ended.
+        self._running[command] = status
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         # The signal may have come to another thread, before the command was known.
         self._report_ended()
@@ -309,7 +339,7 @@ def _import_all() -> None:
 
     for package in (stepflow_api, stepflow_cli, stepflow_client):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not module.name.endswith(("__main__", ".watchdog", ".regenerate")) and ".ui" not in module.name:
+            if not module.name.endswith(("__main__", ".watchdog", ".regenerate")):
                 importlib.import_module(module.name)
     # What their functions import.
     for name in ("tomllib", "encodings.utf_8_sig", "click._textwrap"):

@@ -457,7 +457,7 @@ class TestCrashes:
             more = "--resume" if (command.folder / "out.jsonl.journal").exists() else ""
             # In KiB, of each file; the signal is ignored, so that writing fails as on a full disk. The cache of
             # compiled modules would be cut off too.
-            line = f"trap '' XFSZ; ulimit -f {blocks}; stepflow {shlex.join(RUN)} {more}"
+            line = f"trap '' XFSZ; ulimit -f {blocks}; {STEPFLOW} {shlex.join(RUN)} {more}"
             full = command.shell(line, PYTHONDONTWRITEBYTECODE="1")
             assert full.code == 2, full
             assert "cannot be written" in full.stderr

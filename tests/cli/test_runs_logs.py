@@ -19,7 +19,7 @@ from stepflow_client._embedded.log_pump import LogStore
 from stepflow_client.logs import LogConfig, RawLine
 
 from tests import releases, workers
-from tests.cli.command import STEPFLOW, Stepflow
+from tests.cli.command import FORKED, STEPFLOW, Stepflow
 from tests.cli.runs import UNKNOWN
 from tests.cli.terminal import Terminal
 
@@ -86,7 +86,7 @@ def serving(stepflow: Stepflow) -> Iterator[subprocess.Popen[str]]:
 
 def _serving(stepflow: Stepflow, *options: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [str(STEPFLOW), "serve", "--port", "0", "-o", "json", *options],
+        [str(FORKED), "serve", "--port", "0", "-o", "json", *options],
         env=stepflow.environment,
         cwd=stepflow.folder,
         stdout=subprocess.PIPE,
