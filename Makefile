@@ -14,7 +14,7 @@ $(COMPILED): | $(ENV)
 	@touch $@
 
 # Tests wait for servers most of the time, so more of them run at once than there are cores.
-JOBS ?= 8
+JOBS ?= 6
 # Property tests have the same examples each time; pytest alone looks for new ones.
 RUN_TESTS = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --hypothesis-profile ci
 
@@ -52,7 +52,6 @@ test: $(ENV) | $(COMPILED) ## Run the tests, those on the real server too
 	$(RUN_TESTS) -m "not faults and not exhaustive"
 
 # Each process would take seconds to collect the files that have none.
-test-exhaustive: JOBS = 6
 test-exhaustive: $(ENV) ## Run the tests of thousands of cases, of generated code, and those with long waits
 	$(RUN_TESTS) --dist worksteal -m exhaustive $$(grep -rl --include='test_*.py' mark.exhaustive tests)
 
@@ -66,9 +65,6 @@ test-all: $(ENV) ## Run the server tests on every older server, and over plain h
 	$(RUN_TESTS) $(SUITE) tests/server/test_forward_compatibility.py --transport httpx
 	$(RUN_TESTS) --dist load $(FAULTS_OF_OLDER) --servers 0.9.0,0.10.0,0.11.1,0.12.0 \
 	  -k "a_storm or cut_at_every_byte or lost_calls or cancelled_call"
-
-# What depends on the time between two events leaves the machine some room.
-test-faults test-uvloop: JOBS = 6
 
 test-faults: $(ENV) ## Run the tests that cut connections and kill servers
 	$(RUN_TESTS) --dist load tests/server -m faults

@@ -39,7 +39,7 @@ _MOST_BYTES = 100_000
 """Maximum size of a call, which is sent as one message."""
 _AT_START = ("PYTHON", "LC_", "LANG", "COV", "STEPFLOW_LOG")
 """Prefixes of variables that an interpreter or an imported module reads only once."""
-_DRAWING = {"visualize", "report"}
+_DRAWING = {"visualize", "report", "ui", "--ui"}
 """Words of commands that draw pictures."""
 
 
