@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo example test test-all test-exhaustive test-faults test-uvloop test-environments test-frameworks test-pages test-editors test-ha soak check-server generate check-generated lint types docs build smoke vscode bench bump clean
+.PHONY: help env demo example test test-all test-older test-httpx test-older-faults test-exhaustive test-faults test-uvloop test-environments test-frameworks test-pages test-editors test-ha soak check-server generate check-generated lint types docs build smoke vscode bench bump clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,9 +60,16 @@ SUITE := tests/server/test_specification.py tests/server/test_executor.py tests/
 
 FAULTS_OF_OLDER := $(addprefix tests/server/faults/,test_storms.py test_event_streams.py test_shared_flows.py)
 
-test-all: $(ENV) ## Run the server tests on every older server, and over plain httpx
+test-all: test-older test-httpx test-older-faults ## Run the server tests on every older server, and over plain httpx
+
+# The slowest release takes longest, and others wait for it: `make --jobs=2` runs the next of the three meanwhile.
+test-older: $(ENV)
 	$(RUN_TESTS) --dist loadgroup $(SUITE) tests/server/test_command.py --servers older
+
+test-httpx: $(ENV)
 	$(RUN_TESTS) $(SUITE) tests/server/test_forward_compatibility.py --transport httpx
+
+test-older-faults: $(ENV)
 	$(RUN_TESTS) --dist load $(FAULTS_OF_OLDER) --servers 0.9.0,0.10.0,0.11.1,0.12.0 \
 	  -k "a_storm or cut_at_every_byte or lost_calls or cancelled_call"
 
@@ -71,10 +78,11 @@ test-faults: $(ENV) ## Run the tests that cut connections and kill servers
 
 UNIT_ON_SOCKETS := tests/unit/http tests/unit/transport/test_httpx_bridge.py
 
-# The callers of the races send by blocking calls: their requests do not reach the event loop.
+# The callers of the races send by blocking calls: their requests do not reach the event loop. The pages use no more of
+# it than the tests of what they are about.
 test-uvloop: $(ENV) ## Run the server and fault tests of the async client in uvloop's event loop
 	$(RUN_TESTS) --dist worksteal $(UNIT_ON_SOCKETS) tests/server --ignore tests/server/test_idempotency_races.py \
-	  --loop uvloop -m "not exhaustive"
+	  --ignore tests/server/test_documentation.py --loop uvloop -m "not exhaustive"
 
 PAGES := .build/pages
 AXE := .build/axe
