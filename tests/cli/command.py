@@ -102,7 +102,8 @@ class Stepflow:
         self._forks = None
         if not fresh and not IS_MEASURED:
             self._forks = forks()
-            self.environment |= forked()
+            # Only shells find the fork on the path, which `stepflow doctor` looks at.
+            self.environment |= {**forked(), "PATH": _PATH}
 
     def at_start(self, code: str) -> None:
         """Let each command run Python code when it starts; imports come before or after it."""
@@ -121,7 +122,8 @@ class Stepflow:
 
     def shell(self, line: str, **environment: str) -> Done:
         """Run a line in bash. The exit code is that of the last command that failed, or 0."""
-        return self._run(["bash", "-o", "pipefail", "-c", line], line, None, environment)
+        path = {} if self._forks is None else {"PATH": forked()["PATH"]}
+        return self._run(["bash", "-o", "pipefail", "-c", line], line, None, {**path, **environment})
 
     def _run(self, command: list[str], line: str, stdin: str | None, environment: Mapping[str, str]) -> Done:
         done = subprocess.run(
