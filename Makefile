@@ -14,7 +14,7 @@ $(COMPILED): | $(ENV)
 	@touch $@
 
 # Tests wait for servers most of the time, so more of them run at once than there are cores.
-JOBS ?= 8
+JOBS ?= 6
 # Property tests have the same examples each time; pytest alone looks for new ones.
 RUN_TESTS = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --hypothesis-profile ci
 
@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo example test test-all test-exhaustive test-faults test-uvloop test-environments test-frameworks test-pages test-editors test-ha soak check-server generate check-generated lint types docs build smoke vscode bench bump clean
+.PHONY: help env demo example test test-all test-older test-httpx test-older-faults test-exhaustive test-faults test-uvloop test-environments test-frameworks test-pages test-editors test-ha soak check-server generate check-generated lint types docs build smoke vscode bench bump clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,7 +52,6 @@ test: $(ENV) | $(COMPILED) ## Run the tests, those on the real server too
 	$(RUN_TESTS) -m "not faults and not exhaustive"
 
 # Each process would take seconds to collect the files that have none.
-test-exhaustive: JOBS = 6
 test-exhaustive: $(ENV) ## Run the tests of thousands of cases, of generated code, and those with long waits
 	$(RUN_TESTS) --dist worksteal -m exhaustive $$(grep -rl --include='test_*.py' mark.exhaustive tests)
 
@@ -61,24 +60,29 @@ SUITE := tests/server/test_specification.py tests/server/test_executor.py tests/
 
 FAULTS_OF_OLDER := $(addprefix tests/server/faults/,test_storms.py test_event_streams.py test_shared_flows.py)
 
-test-all: $(ENV) ## Run the server tests on every older server, and over plain httpx
+test-all: test-older test-httpx test-older-faults ## Run the server tests on every older server, and over plain httpx
+
+# The slowest release takes longest, and others wait for it: `make --jobs=2` runs the next of the three meanwhile.
+test-older: $(ENV)
 	$(RUN_TESTS) --dist loadgroup $(SUITE) tests/server/test_command.py --servers older
+
+test-httpx: $(ENV)
 	$(RUN_TESTS) $(SUITE) tests/server/test_forward_compatibility.py --transport httpx
+
+test-older-faults: $(ENV)
 	$(RUN_TESTS) --dist load $(FAULTS_OF_OLDER) --servers 0.9.0,0.10.0,0.11.1,0.12.0 \
 	  -k "a_storm or cut_at_every_byte or lost_calls or cancelled_call"
-
-# What depends on the time between two events leaves the machine some room.
-test-faults test-uvloop: JOBS = 6
 
 test-faults: $(ENV) ## Run the tests that cut connections and kill servers
 	$(RUN_TESTS) --dist load tests/server -m faults
 
 UNIT_ON_SOCKETS := tests/unit/http tests/unit/transport/test_httpx_bridge.py
 
-# The callers of the races send by blocking calls: their requests do not reach the event loop.
+# The callers of the races send by blocking calls: their requests do not reach the event loop. The pages use no more of
+# it than the tests of what they are about.
 test-uvloop: $(ENV) ## Run the server and fault tests of the async client in uvloop's event loop
 	$(RUN_TESTS) --dist worksteal $(UNIT_ON_SOCKETS) tests/server --ignore tests/server/test_idempotency_races.py \
-	  --loop uvloop -m "not exhaustive"
+	  --ignore tests/server/test_documentation.py --loop uvloop -m "not exhaustive"
 
 PAGES := .build/pages
 AXE := .build/axe

@@ -77,8 +77,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("release", each, scope="session")
 
 
-_FIRST = ("test_hung_servers.py", "test_events.py", "test_given_up.py", "test_runs_logs.py", "test_runtime.py")
-"""Files whose tests wait the longest."""
+_FIRST = {
+    f"test_{name}.py"
+    for name in (
+        *("hung_servers", "events", "given_up", "runs_logs", "runtime", "runtime_workers", "idempotency_races"),
+        *("documentation", "exit_codes", "examples", "doctor", "live", "attacks", "batch_stream", "streams"),
+    )
+}
+"""Files whose tests take the longest."""
 _WAITING = ("tests/server", "tests/cli")
 """Folders whose tests wait for processes; the others compute."""
 

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from tests.cli.forks import Forks
+from tests.cli.forks import SITE, Forks
 
 STEPFLOW = Path(sys.executable).with_name("stepflow")
+FORKED = Path(__file__).parent / "bin" / "stepflow"
+"""The command for shells and processes of tests, with the environment of `forked()`."""
+_PATH = f"{STEPFLOW.parent}:{os.environ['PATH']}"
 IS_MEASURED = any(name.startswith("COV") for name in os.environ)
 """Whether coverage is measured, which is set up when a process starts."""
 
@@ -38,12 +41,29 @@ def _library_path() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(folders)} if folders else {}
 
 
+_SESSION = f"stepflow-tests-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+
+
 @cache
 def forks() -> Forks:
     """Return the process whose forks are the commands of these tests."""
-    started = Forks(STEPFLOW, {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **_library_path()})
+    started = Forks(STEPFLOW, {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **_library_path()}, _SESSION)
     atexit.register(started.close)
     return started
+
+
+def forked() -> dict[str, str]:
+    """Return the variables with which `FORKED` is a fork if it can be one, and with which shells find it."""
+    forks()
+    return {"PATH": f"{FORKED.parent}:{_PATH}", "LANG": "C.UTF-8", "TESTS_FORKS": _SESSION}
+
+
+def of_new_process(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment with which a new process runs the file that `SITE` names."""
+    if SITE not in environment:
+        return {**environment}
+    folders = [str(Path(environment[SITE]).parent), *filter(None, [environment.get("PYTHONPATH")])]
+    return {**environment, "PYTHONPATH": os.pathsep.join(folders)}
 
 
 def _text(data: bytes) -> str:
@@ -57,16 +77,16 @@ class Stepflow:
     Args:
         folder: The working folder.
         home: The user's home folder.
-        fresh: Whether each call starts a new Python process. This is always so for shell lines, if coverage is
-            measured, and if a variable differs that Python reads at startup; otherwise the command is a fork of a
-            process that has already imported it.
+        fresh: Whether each call starts a new Python process. This is always so if coverage is measured, and if a
+            variable differs that Python reads at startup; otherwise the command is a fork of a process that has already
+            imported it, also in shell lines.
     """
 
     def __init__(self, folder: Path, home: Path, *, fresh: bool = False) -> None:
         self.folder = folder
         self.home = home
         self.environment = {
-            "PATH": f"{STEPFLOW.parent}:{os.environ['PATH']}",
+            "PATH": _PATH,
             "HOME": str(home),
             "XDG_CONFIG_HOME": str(home / ".config"),
             "XDG_DATA_HOME": str(home / ".data"),
@@ -79,7 +99,17 @@ class Stepflow:
             **{key: value for key, value in os.environ.items() if key.startswith(("COV", "COVERAGE"))},
             **_library_path(),
         }
-        self._forks = None if fresh or IS_MEASURED else forks()
+        self._forks = None
+        if not fresh and not IS_MEASURED:
+            self._forks = forks()
+            # Only shells find the fork on the path, which `stepflow doctor` looks at.
+            self.environment |= {**forked(), "PATH": _PATH}
+
+    def at_start(self, code: str) -> None:
+        """Let each command run Python code when it starts; imports come before or after it."""
+        path = self.home / "sitecustomize.py"
+        path.write_text(code)
+        self.environment[SITE] = str(path)
 
     def __call__(self, *args: str, stdin: str | None = None, **environment: str) -> Done:
         """Run `stepflow ARGS` without a terminal, as in a script."""
@@ -92,13 +122,14 @@ class Stepflow:
 
     def shell(self, line: str, **environment: str) -> Done:
         """Run a line in bash. The exit code is that of the last command that failed, or 0."""
-        return self._run(["bash", "-o", "pipefail", "-c", line], line, None, environment)
+        path = {} if self._forks is None else {"PATH": forked()["PATH"]}
+        return self._run(["bash", "-o", "pipefail", "-c", line], line, None, {**path, **environment})
 
     def _run(self, command: list[str], line: str, stdin: str | None, environment: Mapping[str, str]) -> Done:
         done = subprocess.run(
             command,
             input=stdin or "",
-            env={**self.environment, **environment},
+            env=of_new_process({**self.environment, **environment}),
             cwd=self.folder,
             capture_output=True,
             text=True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -49,11 +48,10 @@ def server(newest_server: StepflowRuntime, stepflow: Stepflow) -> str:
 @pytest.fixture
 def nobody_at_default_url(stepflow: Stepflow) -> None:
     """Move the commands' default URL to a port without a server: this machine may run one at the default."""
-    (stepflow.home / "sitecustomize.py").write_text(
-        "import stepflow_cli.settings.server_choice\nstepflow_cli.settings.server_choice.DEFAULT_URL = 'http://localhost:9'\n"
+    stepflow.at_start(
+        "import stepflow_cli.settings.server_choice\n"
+        "stepflow_cli.settings.server_choice.DEFAULT_URL = 'http://localhost:9'\n"
     )
-    before = stepflow.environment.get("PYTHONPATH")
-    stepflow.environment["PYTHONPATH"] = os.pathsep.join([str(stepflow.home), *([before] if before else [])])
 
 
 @pytest.fixture

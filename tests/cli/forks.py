@@ -2,17 +2,21 @@
 
 Most of a command's time is spent on imports, and the tests run thousands of commands. A fork has its own arguments,
 environment, working folder and streams, and exits like an interpreter. The only difference from a new process is what
-happens during imports; tests of that start a new process.
+happens during imports; tests of that start a new process. The test processes of a session share the one that is forked:
+the first that needs it starts it, and it ends when the last of them has ended.
 """
 
 from __future__ import annotations
 
 import atexit
+import errno
 import fcntl
 import importlib
-import json
+import marshal
 import os
 import pkgutil
+import runpy
+import select
 import selectors
 import signal
 import socket
@@ -26,13 +30,16 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-__all__ = ["Forks"]
+__all__ = ["SITE", "Forks"]
+
+SITE = "TESTS_SITE"
+"""A variable of commands with the path of a Python file that is run when they start, like `sitecustomize`."""
 
 _MOST_BYTES = 100_000
 """Maximum size of a call, which is sent as one message."""
 _AT_START = ("PYTHON", "LC_", "LANG", "COV", "STEPFLOW_LOG")
 """Prefixes of variables that an interpreter or an imported module reads only once."""
-_DRAWING = {"visualize", "report"}
+_DRAWING = {"visualize", "report", "ui", "--ui"}
 """Words of commands that draw pictures."""
 
 
@@ -42,17 +49,21 @@ class Forks:
     Args:
         program: The file name that the command sees as its own.
         environment: The environment of the process.
+        name: What the processes that share it call it.
     """
 
-    def __init__(self, program: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, program: Path, environment: Mapping[str, str], name: str) -> None:
         self._fixed = _read_at_start(environment)
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, str(theirs.fileno()), str(program)],
-            env=dict(environment),
-            pass_fds=[theirs.fileno()],
-        )
-        theirs.close()
+        # Linux's abstract names need no file, and are free again when the process has ended.
+        address = f"\0{name}"
+        self._process: subprocess.Popen[bytes] | None = None
+        while (connected := _connect(address)) is None:
+            if self._process is None or self._process.poll() == 0:
+                command = [sys.executable, __file__, name, str(program)]
+                self._process = subprocess.Popen(command, env=dict(environment))
+            assert not self._process.poll(), "the process to be forked has failed"
+            time.sleep(0.02)
+        self._socket = connected
 
     def can(self, args: tuple[str, ...], environment: Mapping[str, str]) -> bool:
         """Return whether a fork behaves like a new process with this environment."""
@@ -95,9 +106,21 @@ class Forks:
         return int(pid), status
 
     def close(self) -> None:
-        """End the process. All calls must have ended."""
+        """End the connection, and wait for the process if this one has started it. All calls must have ended."""
         self._socket.close()
-        self._process.wait()
+        if self._process:
+            self._process.wait()
+
+
+def _connect(address: str) -> socket.socket | None:
+    """Return a connection to the process that is forked, or None if there is none, or it is about to end."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with suppress(ConnectionError):
+        made.connect(address)
+        if made.recv(1):
+            return made
+    made.close()
+    return None
 
 
 def _pipe(mode: str) -> tuple[int, int]:
@@ -111,7 +134,7 @@ def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _message(args: tuple[str, ...], environment: Mapping[str, str], folder: str, *, on_terminal: bool = False) -> bytes:
-    return json.dumps([args, dict(environment), folder, on_terminal]).encode("utf-8", "surrogateescape")
+    return marshal.dumps([[*args], dict(environment), folder, on_terminal])
 
 
 def _exchanged(source: int, data: bytes, results: list[int], end: float) -> list[bytes]:
@@ -149,54 +172,110 @@ def _written(source: int, data: bytes) -> bytes:
         return b""
 
 
-def _serve(descriptor: int, program: str) -> None:
-    """Fork for each call. Return in the fork, ready to run the command, or at the end."""
-    calls = socket.socket(fileno=descriptor)
-    calls.set_inheritable(False)
-    running: dict[int, int] = {}
+def _received(calls: socket.socket) -> tuple[bytes, list[int]]:
+    """Return a call, and its descriptors; nothing at the end of a connection, also if its process was killed."""
+    try:
+        message, descriptors, *_ = socket.recv_fds(calls, 2 * _MOST_BYTES, 4)
+    except ConnectionError:
+        return b"", []
+    return message, descriptors
 
-    def report_ended(*_: object) -> None:
-        for pid in [*running]:
+
+class _Server:
+    """Forks for each call.
+
+    Args:
+        listener: The socket that the test processes connect to.
+    """
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self._connections: list[socket.socket] = []
+        self._running: dict[int, int] = {}
+
+    def serve(self, program: str) -> None:
+        """Return in a fork, ready to run the command. End when there are no connections any more."""
+        signal.signal(signal.SIGCHLD, self._report_ended)
+        while True:
+            for ready in self._ready():
+                if ready is self._listener:
+                    made, _ = ready.accept()
+                    self._connections.append(made)
+                    with suppress(BrokenPipeError):
+                        made.send(b"!")
+                    continue
+                message, descriptors = _received(ready)
+                if message:
+                    *streams, status = descriptors
+                    args, environment, *rest = marshal.loads(message)
+                    if self._forked(args, environment, streams, status):
+                        _become(program, args, environment, *rest, streams)
+                        return
+                    continue
+                self._connections.remove(ready)
+                ready.close()
+                if not self._connections:
+                    os._exit(0)
+
+    def _ready(self) -> list[socket.socket]:
+        """Return sockets that can be read, and kill commands whose callers were killed: nobody reads their status."""
+        sockets = {each.fileno(): each for each in (self._listener, *self._connections)}
+        running = {status: pid for pid, status in [*self._running.items()]}
+        poll = select.poll()
+        for number in sockets:
+            poll.register(number, select.POLLIN)
+        for number in running:
+            poll.register(number, 0)
+        ready = [number for number, _ in poll.poll()]
+        for status in running.keys() & ready:
+            if self._running.get(running[status]) == status:
+                with suppress(ProcessLookupError):
+                    os.kill(running[status], signal.SIGKILL)
+        return [sockets[number] for number in ready if number in sockets]
+
+    def _forked(self, args: list[str], environment: dict[str, str], streams: list[int], status: int) -> bool:
+        """Fork for a call. Return whether this is the fork."""
+        command = None
+        if _read_at_start(environment) == _read_at_start(os.environ):
+            if _DRAWING & {*args} and "--help" not in args:
+                _compile_layout()
+            # A command that ends at once must be known before its end is handled.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+            command = os.fork()
+        if command == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+            for each in (self._listener, *self._connections):
+                each.close()
+            for number in (status, *self._running.values()):
+                os.close(number)
+            return True
+        with suppress(BrokenPipeError):
+            os.write(status, f"{command or 'refused'}\n".encode())
+        for number in streams:
+            os.close(number)
+        if command is None:
+            os.close(status)
+            return False
+        # Only now: the handler of an earlier signal may still run here, and closes the pipes of those that ended.
+        self._running[command] = status
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        # The signal may have come to another thread, before the command was known.
+        self._report_ended()
+        return False
+
+    def _report_ended(self, *_: object) -> None:
+        for pid in [*self._running]:
             try:
                 ended, code = os.waitpid(pid, os.WNOHANG)
             except ChildProcessError:
                 # Another signal has interrupted this function, and its call has reported the process.
                 continue
             if ended:
-                status = running.pop(pid)
+                status = self._running.pop(pid)
                 with suppress(BrokenPipeError):
                     os.write(status, str(os.waitstatus_to_exitcode(code)).encode())
                 os.close(status)
-
-    signal.signal(signal.SIGCHLD, report_ended)
-    while True:
-        message, descriptors, *_ = socket.recv_fds(calls, 2 * _MOST_BYTES, 4)
-        if not message:
-            os._exit(0)
-        *streams, status = descriptors
-        args, *rest = json.loads(message.decode("utf-8", "surrogateescape"))
-        if _DRAWING & {*args} and "--help" not in args:
-            _compile_layout()
-        # A command that ends at once must be known before its end is handled.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-        command = os.fork()
-        if command:
-            with suppress(BrokenPipeError):
-                os.write(status, f"{command}\n".encode())
-            # Only now: the handler of an earlier signal may still run here, and closes the pipes of those that ended.
-            running[command] = status
-            for each in streams:
-                os.close(each)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-            # The signal may have come to another thread, before the command was known.
-            report_ended()
-            continue
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-        for each in (calls.detach(), status, *running.values()):
-            os.close(each)
-        _become(program, args, *rest, streams)
-        return
 
 
 def _become(
@@ -211,6 +290,8 @@ def _become(
     os.environ.update(environment)
     time.tzset()
     os.chdir(folder)
+    if SITE in environment:
+        runpy.run_path(environment[SITE])
     for number, each in enumerate(streams):
         os.dup2(each, number)
         os.close(each)
@@ -252,23 +333,41 @@ def _compile_layout() -> None:
 
 
 def _import_all() -> None:
+    import stepflow_api
     import stepflow_cli
     import stepflow_client
 
-    for package in (stepflow_cli, stepflow_client):
+    for package in (stepflow_api, stepflow_cli, stepflow_client):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not module.name.endswith(("__main__", ".watchdog")) and ".ui" not in module.name:
+            if not module.name.endswith(("__main__", ".watchdog", ".regenerate")):
                 importlib.import_module(module.name)
+    # What their functions import.
+    for name in ("tomllib", "encodings.utf_8_sig", "click._textwrap"):
+        importlib.import_module(name)
+
+
+def _listen(name: str) -> socket.socket:
+    """Return the socket that test processes connect to; end this process if another one has it."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        made.bind(f"\0{name}")
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        sys.exit(0)
+    made.listen()
+    return made
 
 
 if __name__ == "__main__":
     import gc
 
+    server = _Server(_listen(sys.argv[1]))
     _import_all()
     from stepflow_cli.entry import main
 
     gc.freeze()
-    _serve(int(sys.argv[1]), sys.argv[2])
+    server.serve(sys.argv[2])
     try:
         main()
     except SystemExit as error:

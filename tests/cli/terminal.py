@@ -18,7 +18,7 @@ import pexpect
 import pyte
 from pexpect.fdpexpect import fdspawn
 
-from tests.cli.command import IS_MEASURED, STEPFLOW, forks
+from tests.cli.command import IS_MEASURED, STEPFLOW, forks, of_new_process
 
 
 class _Fork(fdspawn):
@@ -78,8 +78,9 @@ class Terminal:
         """Everything that the command has written, including escape sequences."""
         if IS_MEASURED or not forks().can(args, environment):
             size = (height, width)
+            fresh = of_new_process(environment)
             self.child = pexpect.spawn(
-                str(STEPFLOW), list(args), cwd=str(folder), env=dict(environment), dimensions=size, timeout=30
+                str(STEPFLOW), list(args), cwd=str(folder), env=fresh, dimensions=size, timeout=30
             )
         else:
             self.child = _Fork(args, folder, environment, width, height)

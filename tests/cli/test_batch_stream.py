@@ -177,10 +177,10 @@ def test_the_options_need_a_batch(command: Stepflow) -> None:
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
 def test_it_goes_on_after_it_was_stopped(command: Stepflow, sent: signal.Signals) -> None:
-    write_inputs(command.folder / "in.jsonl", 3000)
+    write_inputs(command.folder / "in.jsonl", 2000)
     line = [str(STEPFLOW), *RUN]
     journal = command.folder / "out.jsonl.journal"
-    for turn in range(3):
+    for turn in range(2):
         # It is there again once the batch has begun; the journal alone is what a batch goes on with.
         (command.folder / "out.jsonl").unlink(missing_ok=True)
         process = subprocess.Popen(
@@ -199,7 +199,7 @@ def test_it_goes_on_after_it_was_stopped(command: Stepflow, sent: signal.Signals
             assert "--resume goes on" in said
     done = command(*RUN, "--resume")
     assert done.code == 0, done
-    assert [each["output"] for each in records(command)] == list(range(3000))
+    assert [each["output"] for each in records(command)] == list(range(2000))
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "json", "yaml", "parquet"])
@@ -457,7 +457,7 @@ class TestCrashes:
             more = "--resume" if (command.folder / "out.jsonl.journal").exists() else ""
             # In KiB, of each file; the signal is ignored, so that writing fails as on a full disk. The cache of
             # compiled modules would be cut off too.
-            line = f"trap '' XFSZ; ulimit -f {blocks}; stepflow {shlex.join(RUN)} {more}"
+            line = f"trap '' XFSZ; ulimit -f {blocks}; {STEPFLOW} {shlex.join(RUN)} {more}"
             full = command.shell(line, PYTHONDONTWRITEBYTECODE="1")
             assert full.code == 2, full
             assert "cannot be written" in full.stderr

@@ -71,12 +71,12 @@ def test_without_a_server(stepflow: Stepflow, golden: Golden) -> None:
 
 
 def test_a_server_that_nothing_names_gets_no_run(stepflow: Stepflow, newest_server: StepflowRuntime) -> None:
-    (stepflow.home / "sitecustomize.py").write_text(
+    stepflow.at_start(
         f"from stepflow_cli.settings import server_choice\nserver_choice.DEFAULT_URL = {newest_server.url!r}\n"
     )
     client = newest_server.sync_client
     before = len(client.list_runs(flow_name="stepflow-doctor").runs)
-    check = found(stepflow("doctor", "-o", "json", PYTHONPATH=str(stepflow.home)))["events"]
+    check = found(stepflow("doctor", "-o", "json"))["events"]
     assert (check["status"], check["message"]) == ("skipped", "not measured, nothing names this server; --url does")
     assert len(client.list_runs(flow_name="stepflow-doctor").runs) == before
 
@@ -194,8 +194,7 @@ def test_a_clock_that_is_off(seconds: int, said: str, stepflow: Stepflow, server
     assert re.fullmatch(rf"the server's clock is (3599|3600|3601) s {said} this machine's", check["message"])
 
 
-@pytest.mark.parametrize("width", [60, 100])
-def test_a_worker_that_was_killed(width: int, terminal: Callable[..., Terminal], stepflow: Stepflow) -> None:
+def test_a_worker_that_was_killed(terminal: Callable[..., Terminal], stepflow: Stepflow) -> None:
     with StepflowRuntime.start(config=workers.config(releases.NEWEST)) as runtime:
         checks = ["doctor", "--no-run", "--url", runtime.url]
         assert found(stepflow(*checks, "-o", "json"))["workers"]["message"] == "none is missing"
@@ -204,12 +203,13 @@ def test_a_worker_that_was_killed(width: int, terminal: Callable[..., Terminal],
         while worker.status() != psutil.STATUS_ZOMBIE:
             time.sleep(0.01)
         done = stepflow(*checks, "-o", "json")
-        shown = terminal(*checks, width=width)
-        assert (done.code, shown.end()) == (0, 0)
+        screens = {width: terminal(*checks, width=width) for width in (60, 100)}
+        assert [done.code, *(each.end() for each in screens.values())] == [0, 0, 0]
     check = found(done)["workers"]
     assert (check["status"], check["message"]) == ("warning", f"worker {worker.pid} was killed by signal 9")
-    assert f"worker {worker.pid} was killed" in shown.screen
-    assert max(map(len, shown.screen.splitlines())) <= width
+    for width, shown in screens.items():
+        assert f"worker {worker.pid} was killed" in shown.screen
+        assert max(map(len, shown.screen.splitlines())) <= width
 
 
 @pytest.mark.exhaustive

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cli.command import Stepflow
+from tests.cli.command import STEPFLOW, Stepflow
 from tests.cli.golden import Golden
 from tests.cli.runs import UNKNOWN
 from tests.cli.terminal import Terminal
@@ -108,7 +108,7 @@ def test_a_broken_history_does_not_affect_runs(stepflow: Stepflow, server: str, 
         (state(stepflow) / "history.db").write_text("no database " * 1_000)
     else:
         # No file may grow, as on a full disk; standard output is a pipe.
-        line = f"trap '' XFSZ; ulimit -f 0; {line}"
+        line = f"trap '' XFSZ; ulimit -f 0; {STEPFLOW.parent}/{line}"
     done = stepflow.shell(line)
     assert done.code == 0, done
     assert json.loads(done.stdout)

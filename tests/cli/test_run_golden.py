@@ -199,16 +199,16 @@ def test_pipelines(stepflow: Stepflow) -> None:
 
 
 def test_an_unexpected_error(stepflow: Stepflow) -> None:
-    (stepflow.folder / "sitecustomize.py").write_text(
-        "import stepflow_cli.runs.execute\n"
+    stepflow.at_start(
+        "import stepflow_cli.runs.launch\n"
         "def broken(*args, **more):\n"
         "    raise LookupError('out of order')\n"
-        "stepflow_cli.runs.execute.prepare = broken\n"
+        "stepflow_cli.runs.launch.prepare = broken\n"
     )
-    done = stepflow("run", "hello.yaml", PYTHONPATH=str(stepflow.folder))
+    done = stepflow("run", "hello.yaml")
     assert (done.code, done.stdout) == (1, "")
     assert done.stderr == "stepflow: an unexpected LookupError: out of order\nhint: -vv shows the traceback\n"
-    assert "Traceback" in stepflow("run", "hello.yaml", "-vv", PYTHONPATH=str(stepflow.folder)).stderr
+    assert "Traceback" in stepflow("run", "hello.yaml", "-vv").stderr
 
 
 @pytest.mark.usefixtures("server")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ import httpx
 import pytest
 
 from tests import releases
-from tests.cli.command import STEPFLOW, Stepflow
+from tests.cli.command import FORKED, Stepflow, forked
 from tests.cli.ui.process import read_link
 
 FLOW = """name: shown
@@ -35,13 +34,12 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     def run(value: Any, *args: str) -> subprocess.Popen[str]:
         environment = {
-            "PATH": os.environ["PATH"],
+            **forked(),
             "HOME": str(tmp_path),
-            "LANG": "C.UTF-8",
             "BROWSER": "true",
             "STEPFLOW_SERVER_BINARY": str(releases.binary(releases.NEWEST)),
         }
-        command = [str(STEPFLOW), "run", "flow.yaml", "--ui", "--input-json", json.dumps(value), *args]
+        command = [str(FORKED), "run", "flow.yaml", "--ui", "--input-json", json.dumps(value), *args]
         process = subprocess.Popen(
             command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

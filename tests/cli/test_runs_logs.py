@@ -19,7 +19,7 @@ from stepflow_client._embedded.log_pump import LogStore
 from stepflow_client.logs import LogConfig, RawLine
 
 from tests import releases, workers
-from tests.cli.command import STEPFLOW, Stepflow
+from tests.cli.command import FORKED, STEPFLOW, Stepflow
 from tests.cli.runs import UNKNOWN
 from tests.cli.terminal import Terminal
 
@@ -86,7 +86,7 @@ def serving(stepflow: Stepflow) -> Iterator[subprocess.Popen[str]]:
 
 def _serving(stepflow: Stepflow, *options: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [str(STEPFLOW), "serve", "--port", "0", "-o", "json", *options],
+        [str(FORKED), "serve", "--port", "0", "-o", "json", *options],
         env=stepflow.environment,
         cwd=stepflow.folder,
         stdout=subprocess.PIPE,
@@ -139,16 +139,24 @@ def test_without_workers_everything_is_kept_where_it_is_asked_for(stepflow: Step
 
 
 def test_runs_at_the_same_time_are_told_apart(serving: subprocess.Popen[str], stepflow: Stepflow) -> None:
-    sleeping = {"id": "sleeping", "component": "/builtin/sleep", "input": {"duration_ms": 1_000}}
-    (stepflow.folder / "sleeping.json").write_text(json.dumps({"steps": [sleeping], "output": {"$step": "sleeping"}}))
-    longer = threading.Thread(target=stepflow, args=("run", "sleeping.json", "--label", "which=longer"))
-    longer.start()
-    while not json.loads(stepflow("history", "list", "-o", "json").stdout):
-        pass
-    done = stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', "-o", "json")
-    longer.join()
+    # On a busy machine, the second run may begin when the first one has ended.
+    for seconds in (1, 4, 16, 64):
+        sleeping = {"id": "sleeping", "component": "/builtin/sleep", "input": {"duration_ms": seconds * 1_000}}
+        (stepflow.folder / "sleeping.json").write_text(
+            json.dumps({"steps": [sleeping], "output": {"$step": "sleeping"}})
+        )
+        label = f"seconds={seconds}"
+        longer = threading.Thread(target=stepflow, args=("run", "sleeping.json", "--label", label))
+        longer.start()
+        while not json.loads(stepflow("history", "list", "--label", label, "-o", "json").stdout):
+            pass
+        done = stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', "-o", "json")
+        is_over = not longer.is_alive()
+        longer.join()
+        if not is_over:
+            break
     shorter_id = json.loads(done.stdout)["run_id"]
-    (longer_id,) = stepflow("history", "list", "--label", "which=longer", "-o", "name").stdout.split()
+    (longer_id,) = stepflow("history", "list", "--label", label, "-o", "name").stdout.split()
     of_longer = "\n".join(messages(stepflow, longer_id))
     assert longer_id in of_longer
     assert shorter_id not in of_longer

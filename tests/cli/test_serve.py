@@ -9,13 +9,14 @@ import signal
 import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
 from tests import releases, workers
-from tests.cli.command import STEPFLOW, Stepflow
+from tests.cli.command import FORKED, STEPFLOW, Stepflow
 from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
 
@@ -28,9 +29,9 @@ def serve(stepflow: Stepflow) -> Iterator[Serve]:
     stepflow.environment["STEPFLOW_SERVER_BINARY"] = str(releases.binary(releases.NEWEST))
     started: list[subprocess.Popen[str]] = []
 
-    def start(*args: str) -> subprocess.Popen[str]:
+    def start(*args: str, program: Path = FORKED) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [str(STEPFLOW), "serve", *args],
+            [str(program), "serve", *args],
             env=stepflow.environment,
             cwd=stepflow.folder,
             stdout=subprocess.PIPE,
@@ -165,7 +166,7 @@ def test_a_crash_in_words(serve: Serve, stepflow: Stepflow) -> None:
 
 
 def test_a_server_that_ends_is_started_again_if_somebody_says_so(serve: Serve, stepflow: Stepflow) -> None:
-    process = serve("--port", "0", "-o", "yaml", "--restart", "on-failure")
+    process = serve("--port", "0", "-o", "yaml", "--restart", "on-failure", program=STEPFLOW)
     assert process.stdout is not None
     url = process.stdout.readline().split()[1]
     for _ in range(2):
@@ -191,7 +192,7 @@ def test_a_server_that_ends_without_a_failure_is_not(serve: Serve) -> None:
 
 def test_a_worker_that_ends_is_told(serve: Serve, stepflow: Stepflow) -> None:
     (stepflow.folder / "stepflow-config.yml").write_text(json.dumps(workers.config(releases.NEWEST)))
-    process = serve("--port", "0", "-o", "name")
+    process = serve("--port", "0", "-o", "name", program=STEPFLOW)
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.readline()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 import pytest
 from stepflow_cli.main import cli
 
+from scripts.write_cli_page import walk
 from tests.cli.command import Stepflow
 from tests.cli.command_tree import commands
 
@@ -127,7 +129,12 @@ def test_o_is_a_format_and_capital_o_a_file() -> None:
     assert all(short_names(each) == ("-O",) for _, each in options() if "--output" in each.opts)
 
 
-@pytest.mark.parametrize("name", ["", *(name for name, _ in commands()), "runs", "flows", "components"])
+def test_h_is_help_for_every_command() -> None:
+    for path, context in walk("stepflow", cli):
+        assert {*context.command.get_help_option_names(context)} == {"-h", "--help"}, path
+
+
+@pytest.mark.parametrize("name", ["", "run", "runs", "runs list"])
 def test_h_is_help(name: str, stepflow: Stepflow) -> None:
     words = name.split()
     done = stepflow(*words, "-h")
@@ -152,7 +159,7 @@ FILES = [
 
 @pytest.mark.parametrize(("typed", "hint"), FILES)
 def test_a_file_where_a_format_belongs(typed: str, hint: str, stepflow: Stepflow) -> None:
-    done = stepflow.shell(f"stepflow {typed}")
+    done = stepflow(*shlex.split(typed))
     assert (done.code, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1] == f"hint: {hint}"
 

@@ -36,8 +36,9 @@ class Spec:
 
     @classmethod
     def load(cls) -> Spec:
-        # Through JSON, so that YAML anchors do not leave shared objects behind for `changed` to trip over.
-        return cls(json.loads(json.dumps(yaml.safe_load(SPEC.read_text()), default=str)))
+        # With libyaml, because each test process reads it while it collects tests. Through JSON, so that YAML anchors
+        # do not leave shared objects behind for `changed` to trip over.
+        return cls(json.loads(json.dumps(yaml.load(SPEC.read_text(), yaml.CSafeLoader), default=str)))
 
     def changed(self) -> Spec:
         """A copy to take things out of."""

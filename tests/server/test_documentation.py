@@ -34,6 +34,7 @@ from stepflow_client import LogConfig, StepflowClient, StepflowRuntime
 from stepflow_client.flows.project import find_project
 
 from tests import releases
+from tests.cli.command import forked
 from tests.releases import ROOT
 
 WRITTEN_URL = "http://localhost:7837"
@@ -195,7 +196,7 @@ def test_python_blocks(readme: str, folder: Path, server_url: str, monkeypatch: 
 @pytest.mark.parametrize("readme", with_blocks("bash"))
 def test_shell_blocks(readme: str, folder: Path, server_url: str) -> None:
     # `stepflow` is the one of this environment; a server is named only where the README does it.
-    environment = {**own_environment(), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = {**own_environment(), **forked()}
     outputs: list[str] = []
     for block in in_language(readme, "bash"):
         if not run_in_shell(block):

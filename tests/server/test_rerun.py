@@ -153,7 +153,7 @@ async def test_rerun_of_failed_items_of_a_batch(client: Any, release: str, tmp_p
     file = tmp_path / "counted"
     if releases.number(release) < (0, 11):
         pytest.skip("each failure restarts the worker there, and the steps of the other items run again")
-    number, failing = 1_000, 37
+    number, failing = 400, 15
     step = counted(file, "only", {"$input": "$.n"}, fails={"$input": "$.fails"})
     flow = {"name": unique("batch"), "steps": [step], "output": {"$step": "only"}}
     inputs = [{"n": n, "fails": n % 27 == 5} for n in range(number)]

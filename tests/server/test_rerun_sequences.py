@@ -312,7 +312,7 @@ quietly = settings(
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
-@settings(quietly, max_examples=30)
+@settings(quietly, max_examples=16)
 @given(actions=sequences)
 def test_any_sequence_of_reruns_gives_what_fresh_executions_give(
     machine: Machine, output: str, actions: tuple[Any, ...]

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.cli.command import STEPFLOW
+from tests.cli.command import FORKED
 
 _DEADLINE = 60.0
 Json = dict[str, Any]
@@ -43,7 +43,7 @@ class Editor:
         self.folder = folder
         self.errors = (folder / "server.log").open("w+")
         self._process = subprocess.Popen(
-            [str(STEPFLOW), "lsp", *args],
+            [str(FORKED), "lsp", *args],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 
@@ -10,7 +9,7 @@ import httpx
 import pytest
 from stepflow_client import StepflowRuntime
 
-from tests.cli.command import STEPFLOW
+from tests.cli.command import FORKED, forked
 from tests.cli.ui.process import StartUi, Ui, read_link
 
 
@@ -22,8 +21,8 @@ def start_ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartUi]:
 
     def start(url: str, *args: str, **environment: str) -> Ui:
         process = subprocess.Popen(
-            [str(STEPFLOW), "ui", "--url", url, "--no-open", *args],
-            env={"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", **environment},
+            [str(FORKED), "ui", "--url", url, "--no-open", *args],
+            env={"HOME": str(home), **forked(), **environment},
             stderr=subprocess.PIPE,
             text=True,
         )

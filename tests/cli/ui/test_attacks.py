@@ -6,6 +6,7 @@ import json
 import random
 import re
 import socket
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -298,10 +299,21 @@ def check_plain(text: str) -> None:
     assert seen.texts.isdisjoint({"49"})
 
 
+@pytest.fixture(scope="module")
+def hostile(
+    start_ui: StartUi, newest_server: StepflowRuntime, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, httpx.Client]]:
+    """A folder of flows, and a browser that has opened their pages."""
+    folder = tmp_path_factory.mktemp("hostile")
+    with start_ui(newest_server.url, "--flows", str(folder)).browser() as browser:
+        yield folder, browser
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_where_runs_are_changed_compared_and_kept(
-    start_ui: StartUi, newest_server: StepflowRuntime, tmp_path: Path, name: str
+    hostile: tuple[Path, httpx.Client], newest_server: StepflowRuntime, name: str
 ) -> None:
+    folder, browser = hostile
     client = newest_server.sync_client
     schema = {
         "type": "object",
@@ -325,30 +337,28 @@ def test_hostile_names_where_runs_are_changed_compared_and_kept(
         ],
         "output": [{"$step": name}, {"$step": "b"}],
     }
-    (tmp_path / "a<b>'&.json").write_text(json.dumps(flow))
-    (tmp_path / "never.json").write_text(json.dumps({**flow, "name": f"{name}never"}))
-    ui = start_ui(newest_server.url, "--flows", str(tmp_path))
-    with ui.browser() as browser:
-        flow_id = client.store_flow(flow).flow_id
-        path = f"/flows/{flow_id}"
-        data = form(browser.get(path), f"{path}/start") | {"mode": "raw", "raw": json.dumps({name: {name: name}})}
-        runs = []
-        for _ in range(2):
-            token = form(browser.get(path), f"{path}/start")
-            run = browser.post(f"{path}/start", data=data | token).headers["location"]
-            client.wait_run(run.rpartition("/")[2], timeout=60)
-            runs.append(run)
-        change = f"{runs[0]}/change"
-        token = form(browser.get(change), change)
-        pages = [
-            browser.get(each)
-            for each in (
-                path, "/flows", f"/flows?q={quote(name)}", f"/flows/new?file={quote(name)}", change,
-                f"{change}?step={quote(name)}", f"{runs[0]}/keep", f"{runs[0]}/keep?name={quote(name)}",
-                f"{runs[0]}/compare?with={runs[1].rpartition('/')[2]}", f"/flows/{flow_id}?again={runs[0][6:]}",
-            )
-        ]  # fmt: skip
-        pages.append(browser.post(change, data={**token, "do": "plan", "overrides": name, "step": name}))
+    (folder / "a<b>'&.json").write_text(json.dumps(flow))
+    (folder / "never.json").write_text(json.dumps({**flow, "name": f"{name}never"}))
+    flow_id = client.store_flow(flow).flow_id
+    path = f"/flows/{flow_id}"
+    data = form(browser.get(path), f"{path}/start") | {"mode": "raw", "raw": json.dumps({name: {name: name}})}
+    runs = []
+    for _ in range(2):
+        token = form(browser.get(path), f"{path}/start")
+        run = browser.post(f"{path}/start", data=data | token).headers["location"]
+        client.wait_run(run.rpartition("/")[2], timeout=60)
+        runs.append(run)
+    change = f"{runs[0]}/change"
+    token = form(browser.get(change), change)
+    pages = [
+        browser.get(each)
+        for each in (
+            path, "/flows", f"/flows?q={quote(name)}", f"/flows/new?file={quote(name)}", change,
+            f"{change}?step={quote(name)}", f"{runs[0]}/keep", f"{runs[0]}/keep?name={quote(name)}",
+            f"{runs[0]}/compare?with={runs[1].rpartition('/')[2]}", f"/flows/{flow_id}?again={runs[0][6:]}",
+        )
+    ]  # fmt: skip
+    pages.append(browser.post(change, data={**token, "do": "plan", "overrides": name, "step": name}))
     for page in pages:
         assert page.status_code in (200, 400), page.text
         check_plain(page.text)

@@ -170,7 +170,14 @@ def test_late_events_bring_the_timeline_of_a_run_that_has_ended(
             assert "data-live" not in page
 
 
-@pytest.mark.parametrize("server_release", releases.RELEASES)
+@pytest.mark.parametrize(
+    "server_release",
+    [
+        releases.RELEASES[0],
+        *(pytest.param(each, marks=pytest.mark.exhaustive) for each in releases.RELEASES[1:-1]),
+        releases.NEWEST,
+    ],
+)
 def test_a_batch_on_every_release(start_ui: StartUi, server_release: str, monkeypatch: pytest.MonkeyPatch) -> None:
     flow = {
         "name": "every-release",

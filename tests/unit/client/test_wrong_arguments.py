@@ -59,7 +59,7 @@ def endless() -> list[Any]:
 
 def deep() -> dict[str, Any]:
     value: dict[str, Any] = {}
-    for _ in range(5_000):
+    for _ in range(2_000):
         value = {"a": value}
     return value
 

@@ -252,23 +252,27 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
-@given(ANYTHING.filter(lambda value: isinstance(value, dict)))
-def test_any_object_is_read_or_refused(answer: dict[str, Any]) -> None:
-    for make in (
-        responses.run,
-        responses.created,
-        run_states.started,
-        responses.runs,
-        component_list.components,
-        responses.validation,
-        responses.step,
-        lambda each: responses.items(RUN_ID, each["results"]),
-        lambda each: responses.steps(RUN_ID, each["steps"]),
-    ):
-        with suppress(errors.InvalidResponseError):
-            json_bodies.build(make, answer, ASKED)
-    assert isinstance(flow_variables(answer), dict)
+@pytest.mark.parametrize("number", [60, pytest.param(200, marks=pytest.mark.exhaustive)])
+def test_any_object_is_read_or_refused(number: int) -> None:
+    @settings(max_examples=number, deadline=None, derandomize=True)
+    @given(ANYTHING.filter(lambda value: isinstance(value, dict)))
+    def check(answer: dict[str, Any]) -> None:
+        for make in (
+            responses.run,
+            responses.created,
+            run_states.started,
+            responses.runs,
+            component_list.components,
+            responses.validation,
+            responses.step,
+            lambda each: responses.items(RUN_ID, each["results"]),
+            lambda each: responses.steps(RUN_ID, each["steps"]),
+        ):
+            with suppress(errors.InvalidResponseError):
+                json_bodies.build(make, answer, ASKED)
+        assert isinstance(flow_variables(answer), dict)
+
+    check()
 
 
 # Runs, items, steps

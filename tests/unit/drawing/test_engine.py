@@ -82,11 +82,21 @@ def linked(path: Path) -> None:
     path.symlink_to(path.rename(path.parent.parent / "target"))
 
 
-@pytest.mark.parametrize("damage", [truncate, empty, flip, readable, linked])
-def test_what_may_not_be_used_is_replaced(cache: Path, damage: Callable[[Path], None]) -> None:
-    damage(module(cache))
-    refused = start(cache, "cached")
-    assert refused.communicate(timeout=120)[1] == "compiled again\n"
+@pytest.mark.parametrize("damage", [truncate, empty, flip, readable])
+def test_what_may_not_be_used_is_compiled_again(cache: Path, damage: Callable[[Path], None]) -> None:
+    path = module(cache)
+    content = path.read_bytes()
+    damage(path)
+    try:
+        assert start(cache, "cached").communicate(timeout=120)[1] == "compiled again\n"
+    finally:
+        path.write_bytes(content)
+        path.chmod(0o600)
+
+
+def test_what_is_compiled_again_replaces_it(cache: Path) -> None:
+    linked(module(cache))
+    assert start(cache, "cached").communicate(timeout=120)[1] == "compiled again\n"
     drawn(start(cache))
     assert not module(cache).is_symlink()
     drawn(start(cache, "cached"))

@@ -50,21 +50,25 @@ def _schemas(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 _SCHEMAS = st.recursive(st.booleans() | _schemas(st.booleans()), _schemas, max_leaves=6)
 
 
-@settings(deadline=None)
-@given(_SCHEMAS, _SCHEMAS, _SCHEMAS, _VALUES)
-def test_the_quick_check_and_the_messages_agree(schema: Any, t: Any, u: Any, value: Any) -> None:
-    defs = {"T": t, "U": u}
-    fits = compiled(schema, defs)
-    whole = Draft202012Validator({"$defs": defs, "allOf": [schema]})
-    try:
-        quickly = fits is None or fits(value)
-        found = list(mismatches(node_of(value), schema, defs))
-        is_valid = bool(found) and whole.is_valid(value)
-    except RecursionError:
-        # A schema that consists of itself.
-        return
-    assert not (quickly and found)
-    assert not is_valid
+@pytest.mark.parametrize("number", [40, pytest.param(200, marks=pytest.mark.exhaustive)])
+def test_the_quick_check_and_the_messages_agree(number: int) -> None:
+    @settings(max_examples=number, deadline=None)
+    @given(_SCHEMAS, _SCHEMAS, _SCHEMAS, _VALUES)
+    def check(schema: Any, t: Any, u: Any, value: Any) -> None:
+        defs = {"T": t, "U": u}
+        fits = compiled(schema, defs)
+        whole = Draft202012Validator({"$defs": defs, "allOf": [schema]})
+        try:
+            quickly = fits is None or fits(value)
+            found = list(mismatches(node_of(value), schema, defs))
+            is_valid = bool(found) and whole.is_valid(value)
+        except RecursionError:
+            # A schema that consists of itself.
+            return
+        assert not (quickly and found)
+        assert not is_valid
+
+    check()
 
 
 @pytest.mark.parametrize(

@@ -425,7 +425,7 @@ def bomb(size: int) -> bytes:
 
 @pytest.mark.parametrize("twin", TWINS)
 def test_a_compressed_answer_is_bounded_unpacked(twin: str) -> None:
-    packed = bomb(256)
+    packed = bomb(64)
     assert len(packed) < MIB
     with listening(sending(message(packed, "content-encoding: gzip"))) as port:
         tracemalloc.start()

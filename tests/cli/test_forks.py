@@ -1,0 +1,51 @@
+"""The command as a fork, which is how these tests start it, behaves like a process of its own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cli.command import FORKED, IS_MEASURED, Stepflow
+
+pytestmark = pytest.mark.skipif(IS_MEASURED, reason="no command is a fork if coverage is measured")
+
+
+@pytest.fixture
+def serving(stepflow: Stepflow) -> Iterator[subprocess.Popen[str]]:
+    """A command that has printed a line, and does not end by itself."""
+    command = [str(FORKED), "serve", "--port", "0", "-o", "name"]
+    with subprocess.Popen(
+        command,
+        cwd=stepflow.folder,
+        env=stepflow.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("http://")
+        yield process
+        process.kill()
+
+
+def test_it_gets_the_signals_of_its_caller(serving: subprocess.Popen[str]) -> None:
+    serving.send_signal(signal.SIGTERM)
+    _, stderr = serving.communicate(timeout=60)
+    assert (serving.returncode, "Traceback" in stderr) == (0, False)
+
+
+def test_it_is_killed_with_its_caller(serving: subprocess.Popen[str]) -> None:
+    serving.kill()
+    # The output ends when the command has ended, which has it open.
+    assert serving.communicate(timeout=60)[0] == ""
+
+
+def test_where_a_fork_cannot_do_the_same_there_is_none(stepflow: Stepflow) -> None:
+    for before, after in (("trap '' INT; ", ""), ("", "<&-"), ("", "2>&-")):
+        done = stepflow.shell(f"{before}stepflow version {after}")
+        assert (done.code, done.stdout) == (0, stepflow("version").stdout), done
+    assert stepflow.shell("stepflow version", PYTHONVERBOSE="1").stderr.startswith("import ")
+    assert stepflow.shell("stepflow run no-such.yaml; exit $?").code == 2
