@@ -17,7 +17,8 @@
     ├── IdempotencyConflictError     the idempotency key stands for a call with other arguments; see `run_id`
     ├── JournalError                 the journal given to `map` cannot be used, or no longer be written
     ├── FlowFileError                a flow, input or configuration file cannot be read
-    │   └── FlowFileNotFoundError    there is no such file (also a FileNotFoundError)
+    │   ├── FlowFileNotFoundError    there is no such file (also a FileNotFoundError)
+    │   └── AuthoringError           the function of a flow in Python is wrong (also a TypeError)
     ├── InvalidFlowError             the server refuses the flow; see `diagnostics`
     ├── RunFailedError               the run ended without success
     ├── OutputTypeError              the run succeeded, but its output does not match the `output_type`
@@ -53,6 +54,7 @@ __all__ = [
     "AmbiguousRunError",
     "ApiError",
     "AuthenticationError",
+    "AuthoringError",
     "ConflictError",
     "EmbeddedServerError",
     "FlowFileError",
@@ -247,6 +249,18 @@ class FlowFileNotFoundError(FlowFileError, FileNotFoundError):
     def filename(self) -> str | None:
         """The same as `path`."""
         return self.path
+
+
+class AuthoringError(FlowFileError, TypeError):
+    """The function of a flow in Python does what a flow cannot do. Also a TypeError.
+
+    It is raised where this is written; `path`, `line` and `column` are that position.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, **place: Any) -> None:
+        """Store the message, what to use instead, and the position."""
+        super().__init__(message, **place)
+        self.hint = hint
 
 
 class InvalidFlowError(StepflowClientError):

@@ -99,13 +99,13 @@ def _adapter(output_type: Any) -> TypeAdapter[Any]:
 def _cached_adapter(output_type: Any) -> TypeAdapter[Any]:
     if isinstance(output_type, TypeAdapter):
         return output_type
-    adapter = TypeAdapter(_readable(output_type))
+    adapter = TypeAdapter(readable_type(output_type))
     # A name that cannot be resolved would only be found with the first output, after the run.
     adapter.validator.title  # noqa: B018  # a placeholder raises
     return adapter
 
 
-def _readable(annotation: Any) -> Any:
+def readable_type(annotation: Any) -> Any:
     """Return an annotation with attrs classes and TypedDicts replaced by types that pydantic can read."""
     if is_typeddict(annotation):
         return _of_typed_dict(annotation)
@@ -115,7 +115,7 @@ def _readable(annotation: Any) -> Any:
     origin: Any = get_origin(annotation)
     if not arguments or origin not in (list, dict, tuple, set, frozenset, Union, types.UnionType):
         return annotation
-    parts = tuple(_readable(each) for each in arguments)
+    parts = tuple(readable_type(each) for each in arguments)
     if parts == arguments:
         return annotation
     return functools.reduce(operator.or_, parts) if origin is types.UnionType else _with_arguments(origin, parts)
@@ -135,7 +135,7 @@ def _of_typed_dict(kind: Any) -> Any:
         # If annotations are strings, only the hints show which keys are required; otherwise __required_keys__ does too.
         by_key = Required if name in kind.__required_keys__ else NotRequired
         wrapper = said if said in (Required, NotRequired) else by_key
-        fields[name] = wrapper[_readable(bare)]
+        fields[name] = wrapper[readable_type(bare)]
     return typing_extensions.TypedDict(kind.__name__, fields)  # type: ignore[operator]
 
 
@@ -147,7 +147,7 @@ def _of_attrs(kind: Any) -> Any:
         if each.init:
             # A missing field is not passed on, so that the default of the attrs class applies.
             default = ... if _is_missing(each.default) else None
-            fields[each.alias] = (_readable(hints.get(each.name, Any)), default)
+            fields[each.alias] = (readable_type(hints.get(each.name, Any)), default)
     model = create_model(kind.__name__, **fields)
     return Annotated[model, AfterValidator(functools.partial(_made, kind))]
 

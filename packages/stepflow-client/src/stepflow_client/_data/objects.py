@@ -15,6 +15,8 @@ from pathlib import PurePath
 from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
+from .field_names import field_names
+
 
 class Builder(Protocol):
     """An object whose method `build` returns a mapping or an object, such as a `FlowBuilder` of `stepflow_py`."""
@@ -67,15 +69,15 @@ def is_data_object(value: object) -> bool:
 
 
 def built(value: Any) -> Any:
-    """Return what a builder builds; any other value unchanged.
+    """Return what a builder builds; any other value unchanged. A builder has a method `build` or `to_dict`.
 
     Raises:
         Exception: Any exception of the builder, for example if it is not complete.
     """
-    build = getattr(type(value), "build", None)
-    if not callable(build) or isinstance(value, (type, str, PathLike, Mapping)) or is_data_object(value):
+    if isinstance(value, (type, str, PathLike, Mapping)) or is_data_object(value):
         return value
-    return build(value)
+    build = getattr(type(value), "build", None) or getattr(type(value), "to_dict", None)
+    return build(value) if callable(build) else value
 
 
 def fields_of(value: Any) -> Any:
@@ -100,9 +102,7 @@ def fields_of(value: Any) -> Any:
         return value.model_dump(mode="json", by_alias=True)
     if hasattr(kind, "__pydantic_serializer__"):
         return kind.__pydantic_serializer__.to_python(value, mode="json", by_alias=True)
-    if hasattr(kind, "__attrs_attrs__"):
-        return {field.name: getattr(value, field.name) for field in kind.__attrs_attrs__}
-    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return {name: getattr(value, field) for field, name in (field_names(kind) or {}).items()}
 
 
 def _of_another_kind(value: Any) -> Any:

@@ -1,0 +1,131 @@
+"""Builds a flow: calls its function once, and puts together what is in its file."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from .._data.expressions import Path
+from ..errors import InvalidArgumentError
+from . import _fields
+from ._definitions import name_steps, places_of, rendered, steps_of
+from ._places import Place, place_of_return, placed
+from ._scopes import Scope
+from ._values import Read, Value, refuse
+from ._variables import Variable
+
+
+class Parts(NamedTuple):
+    """What the signature of a flow's function says."""
+
+    function: Callable[..., Any]
+    input: str | None
+    """The name of its input; None without one."""
+    variables: dict[str, Variable]
+    names: dict[str, str]
+    """The names of the variables in the flow, by those of the arguments."""
+    hints: dict[str, Any]
+
+
+class Built(NamedTuple):
+    """A flow as it is in a file, and where its parts are in Python."""
+
+    definition: dict[str, Any]
+    places: dict[Path, Place]
+
+
+def parts_of_function(function: Callable[..., Any], local_names: Mapping[str, Any]) -> Parts:
+    """Return what the signature of a flow's function says.
+
+    Raises:
+        InvalidArgumentError: If it has more than one input.
+    """
+    hints = _fields.hints_of_function(function, local_names)
+    given, variables, names = None, dict[str, Variable](), dict[str, str]()
+    for name, each in inspect.signature(function).parameters.items():
+        if each.kind is each.KEYWORD_ONLY:
+            variables[name] = Variable.of(each.default, is_given=each.default is not each.empty)
+            names[name] = _fields.name_of(hints.get(name), name)
+        elif given is None and each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD):
+            given = name
+        else:
+            raise InvalidArgumentError(
+                f"the function {function.__name__} of a flow has one input, and {str(each)!r} is another",
+                hint="put the fields of the input into one class; variables come after *",
+            )
+    return Parts(function, given, variables, names, hints)
+
+
+def build(
+    name: str, parts: Parts, call: Callable[[list[Any], Mapping[str, Any]], Any], options: Mapping[str, Any]
+) -> Built:
+    """Return a flow.
+
+    Args:
+        name: Its name.
+        parts: What its signature says.
+        call: Calls the function with its input and its variables.
+        options: The other parts of the flow, by the names of the arguments of `flow`.
+
+    Raises:
+        AuthoringError: If the function does what a flow cannot do.
+    """
+    scope = Scope(f"the flow {name}", parts.input or "input")
+    with scope.entered():
+        given = [] if parts.input is None else [Value(Read(scope, None, (), parts.hints.get(parts.input, Any)))]
+        variables = {
+            each: Value(Read(scope, parts.names[each], (), parts.hints.get(each, Any))) for each in parts.names
+        }
+        result = call(given, variables)
+        if result is None:
+            _check_nothing(parts)
+        output = None if result is None else _frozen_output(scope, parts, result)
+    name_steps(scope)
+    whole = {
+        "name": name,
+        "description": options["description"] or inspect.getdoc(parts.function),
+        "version": options["version"],
+        "schemas": _schemas(parts),
+        "steps": steps_of(scope),
+        "output": rendered(output),
+        "test": options["test"],
+        "examples": options["examples"],
+        "metadata": options["metadata"],
+    }
+    definition = {key: each for key, each in whole.items() if each not in (None, [], {})}
+    return Built(definition, places_of(scope))
+
+
+def _frozen_output(scope: Scope, parts: Parts, result: Any) -> Any:
+    # The function has returned: the position is that of its `return`.
+    with placed(place_of_return(parts.function)):
+        return scope.frozen(result)
+
+
+def _check_nothing(parts: Parts) -> None:
+    if parts.hints.get("return", None) not in (None, type(None)):
+        with placed(place_of_return(parts.function)):
+            kind = _fields.type_name(parts.hints["return"])
+            raise refuse(f"the function returns nothing, and its output is {kind}", "return the output of the flow")
+
+
+def _schemas(parts: Parts) -> dict[str, Any]:
+    from ._schemas import schemas_of
+
+    kinds = {("variables", each): parts.hints.get(each, Any) for each in parts.names}
+    if parts.input is not None:
+        kinds["input", ""] = parts.hints.get(parts.input, Any)
+    kinds["output", ""] = parts.hints.get("return", Any)
+    with placed(place_of_return(parts.function)):
+        shared, found = schemas_of(kinds)
+    properties = {part: found[part, ""] for part in ("input", "output") if (part, "") in found}
+    if parts.variables:
+        declared = {
+            parts.names[name]: each.schema(found.get(("variables", name), {})) for name, each in parts.variables.items()
+        }
+        required = [parts.names[name] for name, each in parts.variables.items() if not each.has_default]
+        properties["variables"] = {"type": "object", "properties": declared}
+        if required:
+            properties["variables"]["required"] = required
+    return {key: each for key, each in (("$defs", shared), ("properties", properties)) if each}

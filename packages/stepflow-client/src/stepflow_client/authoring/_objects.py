@@ -1,0 +1,85 @@
+"""Objects of classes in what is written into a flow: their fields by their names in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._base.lazy import lazy_module
+from ._values import Literal, Value, refuse
+
+# Most flows are written without importing what these import.
+objects = lazy_module("stepflow_client._data.objects")
+field_names = lazy_module("stepflow_client._data.field_names")
+
+
+def parts_of(value: Any) -> Any:
+    """Return an object as data, which may have values of the flow in it, or the flow that it is.
+
+    Raises:
+        AuthoringError: If JSON cannot represent it.
+    """
+    if objects.is_scalar(value):
+        return objects.text_of(value)
+    if objects.is_data_object(value):
+        names = field_names.field_names(type(value))
+        fields = {field: getattr(value, field) for field in names}
+        # Its own library knows more about an object without values of the flow: tags, serializers.
+        if any(map(has_value, fields.values())):
+            return {**_tag(type(value)), **parts_of_record(type(value), fields)}
+        unset = {names[field] for field, each in fields.items() if _is_unset(type(value), field, each)}
+        return {name: each for name, each in objects.fields_of(value).items() if name not in unset}
+    if callable(getattr(type(value), "to_dict", None)):
+        return Literal(value.to_dict())
+    hint = "pass text, numbers, lists, dicts, or objects of pydantic, dataclasses, attrs or msgspec"
+    raise refuse(f"{type(value).__name__} is no value that JSON can hold", hint)
+
+
+def parts_of_record(kind: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of an object by their names in JSON, without optional ones that are None.
+
+    Without a class, the names are those of the object.
+    """
+    if kind is None:
+        return dict(fields)
+    names = field_names.field_names(kind)
+    return {
+        names[field]: each for field, each in fields.items() if type(each) is Value or not _is_unset(kind, field, each)
+    }
+
+
+def has_value(value: Any) -> bool:
+    if type(value) is Value:
+        return True
+    if isinstance(value, Mapping):
+        return any(map(has_value, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(has_value, value))
+    if not objects.is_data_object(value):
+        return False
+    return any(has_value(getattr(value, field)) for field in field_names.field_names(type(value)))
+
+
+def _tag(kind: Any) -> dict[str, Any]:
+    config = getattr(kind, "__struct_config__", None)
+    return {} if config is None or config.tag is None else {config.tag_field: config.tag}
+
+
+def _is_unset(kind: Any, field: str, value: Any) -> bool:
+    """Return whether a field has its default, and this is None."""
+    if type(value).__name__ == "UnsetType":
+        return True
+    return value is None and field in _optional(kind)
+
+
+def _optional(kind: Any) -> set[str]:
+    """Return the fields of a class that are None by default."""
+    if hasattr(kind, "__struct_fields__"):
+        defaults = kind.__struct_defaults__
+        names = kind.__struct_fields__[len(kind.__struct_fields__) - len(defaults) :]
+        return {name for name, each in zip(names, defaults, strict=True) if each is None}
+    if hasattr(kind, "__pydantic_fields__"):
+        return {name for name, each in kind.__pydantic_fields__.items() if each.default is None}
+    if hasattr(kind, "__attrs_attrs__"):
+        return {each.name for each in kind.__attrs_attrs__ if each.default is None}
+    return {name for name, each in kind.__dataclass_fields__.items() if each.default is None}
