@@ -7,11 +7,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+from stepflow_cli.context import Session
 from stepflow_cli.errors import Problem
-from stepflow_cli.inputs import python_flow as python_flows
 from stepflow_cli.inputs.flow import flow_text, load_flow_file, load_flow_or_id
 from stepflow_cli.inputs.python_flow import is_python_flow, python_files, python_flow
+from stepflow_cli.inputs.python_modules import ProjectModules
+from stepflow_cli.main import cli
 
 from tests.cli.command import Stepflow
 
@@ -60,11 +63,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (package / "flows.py").write_text("from .names import NAME\nfrom . import names\nflow = {'name': NAME}\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    yield tmp_path
-    python_flows._forget()
+    session = Session()
+    with click.Context(cli, obj=session):
+        yield tmp_path
+    if isinstance(session.modules, ProjectModules):
+        session.modules.forget()
 
 
-@pytest.mark.parametrize("word", ["shop:hello", "shop.py:hello", "./shop.py:hello", "shop:built"])
+@pytest.mark.parametrize("word", ["shop:hello", "shop.py:hello", "./shop.py:hello", "shop:built", "shop:converted"])
 def test_what_is_a_flow(project: Path, word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert is_python_flow(word)
     assert load_flow_file(word) == {"name": "hello", "steps": [], "output": {"$input": "$.name"}}
