@@ -5,7 +5,6 @@ The module imports none of these libraries unless an object of the library is co
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
