@@ -24,6 +24,13 @@ class Builder(Protocol):
         """Return what was built."""
 
 
+class HasDict(Protocol):
+    """An object whose method `to_dict` returns a mapping, such as a flow of `stepflow_client.authoring`."""
+
+    def to_dict(self) -> Any:
+        """Return the mapping."""
+
+
 class _PydanticModel(Protocol):
     def model_dump(self) -> Any: ...
 

@@ -132,7 +132,7 @@ class Scope:
         found = parts_of(value)
         return Literal(found.value) if isinstance(found, Literal) else self.frozen(found)
 
-    def _own(self, expression: Expression) -> Expression:
+    def _own(self, expression: Expression) -> Any:
         """Return an expression with what is of the flows around this one read by variables.
 
         Raises:

@@ -103,7 +103,7 @@ EXPRESSIONS = (Read, Condition, Coalesce, Literal, Record)
 
 def expression_of(value: object) -> Expression | None:
     """Return the expression of a value of a flow; None for anything else."""
-    return value.__stepflow__ if type(value) is Value else None  # type: ignore[attr-defined]
+    return value.__stepflow__ if type(value) is Value else None
 
 
 MARK = "<value of a flow: "
@@ -118,6 +118,8 @@ class Value:
     """A value of a flow. All of Python's operations but reading a field or an element raise an error."""
 
     __slots__ = ("__stepflow__",)
+
+    __stepflow__: Expression
 
     def __init__(self, expression: Expression) -> None:
         """Store the expression."""
