@@ -1,4 +1,7 @@
-"""The names in JSON of the fields of types: of dataclasses, and of pydantic, attrs and msgspec. Imports none of them."""
+"""The names in JSON of the fields of classes: dataclasses, and those of pydantic, attrs and msgspec.
+
+The module imports none of these libraries.
+"""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ The module imports none of these libraries unless an object of the library is co
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -23,6 +22,13 @@ class Builder(Protocol):
 
     def build(self) -> Any:
         """Return what was built."""
+
+
+class HasDict(Protocol):
+    """An object whose method `to_dict` returns a mapping, such as a flow of `stepflow_client.authoring`."""
+
+    def to_dict(self) -> Any:
+        """Return the mapping."""
 
 
 class _PydanticModel(Protocol):

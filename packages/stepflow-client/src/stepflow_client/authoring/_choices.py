@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, overload
 
+from .._base.not_given import NOT_GIVEN
 from .._base.text import near
 from . import _fields
 from ._scopes import current
-from ._values import Coalesce, Condition, Given, Literal, Read, Record, Value, part, refuse
+from ._values import Coalesce, Condition, Given, Literal, Read, Record, Value, expression_of, part, refuse
 
 T = TypeVar("T")
 T1 = TypeVar("T1")
@@ -22,7 +23,7 @@ P = ParamSpec("P")
 def when(condition: bool | None, then: T1) -> T1 | None: ...
 @overload
 def when(condition: bool | None, then: T1, otherwise: T2) -> T1 | T2: ...
-def when(condition: Any, then: Any, *otherwise: Any) -> Any:
+def when(condition: Any, then: Any, otherwise: Any = NOT_GIVEN) -> Any:
     """Choose between two values, as `then if condition else otherwise` does in Python: the `$if` of flows.
 
     The steps of a branch run only if the branch is taken.
@@ -48,7 +49,7 @@ def when(condition: Any, then: Any, *otherwise: Any) -> Any:
     if not is_known and isinstance(read := condition.__stepflow__, Read) and not _is_truth(read.kind):
         raise refuse(f"{read.label} is no bool but {_fields.type_name(read.kind)}: servers take 0, '' and [] for true",
                      "write when(exists(value), ...) if you ask whether it is there")  # fmt: skip
-    other = Given(scope.frozen(otherwise[0])) if otherwise else None
+    other = None if otherwise is NOT_GIVEN else Given(scope.frozen(otherwise))
     return Value(Condition(scope.frozen(condition), scope.frozen(then), other))
 
 
@@ -160,7 +161,7 @@ def if_unset(variable: T1, otherwise: T2) -> T1 | T2:
         AuthoringError: If the first argument is no variable.
     """
     scope = current("if_unset()")
-    read: Any = variable.__stepflow__ if type(variable) is Value else None
+    read = expression_of(variable)
     if not isinstance(read, Read) or not isinstance(read.source, str):
         raise refuse("if_unset() takes a variable of the flow", "use coalesce() for other values")
     made: Any = Value(read._replace(default=Given(scope.frozen(otherwise))))

@@ -68,7 +68,7 @@ class Component:
 
     def _fields(self, scope: Scope, given: Mapping[str, Any]) -> dict[str, Any]:
         signature, names = self._parameters[:2]
-        found = {}
+        found = dict[str, Any]()
         for name, value in given.items():
             kind = signature.parameters[name].kind
             if kind is kind.VAR_KEYWORD:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import types
 import typing
@@ -10,7 +11,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin, is_typeddict
 
 from .._base.text import near
-from .._data.field_names import field_names, name_of as name_of
+from .._data.field_names import field_names
+from .._data.field_names import name_of as name_of
 
 _TEXTS = (str, bytes)
 
@@ -89,8 +91,8 @@ def _by_index(kind: Any, index: int) -> Field | NoPart:
 def _by_key(kind: Any, key: str) -> Field | NoPart:
     origin = get_origin(kind) or kind
     if is_typeddict(origin):
-        known = _typed_keys(kind)
-        return known.get(key) or NoPart(f"{type_name(kind)} has no field {key!r}", near(key, known, "its fields are"))
+        keys = _typed_keys(kind)
+        return keys.get(key) or NoPart(f"{type_name(kind)} has no field {key!r}", near(key, keys, "its fields are"))
     if _is_mapping(kind):
         arguments = get_args(kind)
         return Field(key, arguments[1] if len(arguments) == 2 else Any)
@@ -131,13 +133,11 @@ def hints_of(kind: Any) -> Mapping[str, Any]:
         return typing.get_type_hints(kind, include_extras=True)
     except Exception:
         # Texts are evaluated, which may raise anything.
-        names = {name for each in reversed(kind.__mro__) for name in getattr(each, "__annotations__", ())}
-        return {name: _resolved(kind, name) for name in names}
-
-
-def _resolved(kind: Any, name: str) -> Any:
-    hint = next(each.__annotations__[name] for each in kind.__mro__ if name in each.__dict__.get("__annotations__", ()))
-    return _evaluated(hint, vars(sys.modules[kind.__module__]))
+        found: dict[str, Any] = {}
+        for each in reversed(kind.__mro__):
+            known = vars(sys.modules[each.__module__])
+            found |= {name: _evaluated(hint, known) for name, hint in inspect.get_annotations(each).items()}
+        return found
 
 
 def _with_arguments(known: Mapping[str, Field], origin: Any, kind: Any) -> Mapping[str, Field]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import cached_property
@@ -149,7 +148,7 @@ class Flow(FlowMethods[InputT, OutputT, Any], Generic[InputT, OutputT, P]):
         """The positions in Python of its steps, by their ids. Those of sub-flows are left out if an id is taken."""
         found: dict[str, Place] = {}
         for path, place in sorted(self.places.items(), key=lambda each: len(each[0])):
-            step = functools.reduce(lambda whole, key: whole[key], path, self.to_dict())
+            step = _at(self.to_dict(), path)
             found.setdefault(step["id"], place)
         return found
 
@@ -244,6 +243,12 @@ class Flow(FlowMethods[InputT, OutputT, Any], Generic[InputT, OutputT, P]):
         return {**({} if config is None else {key: config}), **({"cases": self._cases} if self._cases else {})}
 
 
+def _at(whole: Any, path: Path) -> Any:
+    for key in path:
+        whole = whole[key]
+    return whole
+
+
 def _hint(name: str, names: Mapping[str, str]) -> str:
     return near(name, names, "its variables are")
 
@@ -255,14 +260,19 @@ def _as_json(value: Any, what: str) -> Any:
 class FlowDecorator(Protocol):
     """What `flow(...)` returns: it makes a function a flow."""
 
+    # The first one is for functions with an input, of which the second one is the general case.
     @overload
-    def __call__(self, function: Callable[Concatenate[In, P], Out], /) -> Flow[In, Out, P]: ...
+    def __call__(  # pyright: ignore[reportOverlappingOverload]
+        self, function: Callable[Concatenate[In, P], Out], /
+    ) -> Flow[In, Out, P]: ...
     @overload
     def __call__(self, function: Callable[P, Out], /) -> Flow[None, Out, P]: ...
 
 
 @overload
-def flow(function: Callable[Concatenate[In, P], Out], /) -> Flow[In, Out, P]: ...
+def flow(  # pyright: ignore[reportOverlappingOverload]
+    function: Callable[Concatenate[In, P], Out], /
+) -> Flow[In, Out, P]: ...
 @overload
 def flow(function: Callable[P, Out], /) -> Flow[None, Out, P]: ...
 @overload

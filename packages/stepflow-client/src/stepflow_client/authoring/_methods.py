@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from .._async.client import StepflowClient
     from .._async.handle import RunHandle
     from .._codec.requests import RunId
+    from .._shared.options import MapOptions, RunOptions, SubmitOptions
+    from .._shared.streams import OutcomeStream, SyncOutcomeStream
     from .._sync.client import SyncStepflowClient
     from .._sync.handle import SyncRunHandle
     from ..progress import ProgressOption
     from ..runtime import StepflowRuntime
     from ..types import FlowResult
-    from .._shared.options import MapOptions, RunOptions, SubmitOptions
-    from .._shared.streams import OutcomeStream, SyncOutcomeStream
 
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")

@@ -49,7 +49,7 @@ def caller() -> FrameType:
 
 
 def _is_own(frame: FrameType) -> bool:
-    module = frame.f_globals.get("__name__", "")
+    module = str(frame.f_globals.get("__name__"))
     return module == _PACKAGE or module.startswith(_PACKAGE + ".")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
@@ -40,7 +40,9 @@ def schemas_of(kinds: Mapping[Key, Any]) -> tuple[dict[str, Any], dict[Key, Any]
 
 
 def _of_pydantic(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, Any]]:
-    adapters = [(key, "validation", TypeAdapter(readable_type(kind))) for key, kind in kinds.items()]
+    adapters: list[tuple[Key, Literal["validation"], TypeAdapter[Any]]] = [
+        (key, "validation", TypeAdapter(readable_type(kind))) for key, kind in kinds.items()
+    ]
     found, whole = TypeAdapter.json_schemas(adapters, ref_template=TEMPLATE, schema_generator=_Untitled)
     return {key: schema for (key, _), schema in found.items()}, dict(whole.get("$defs", {}))
 

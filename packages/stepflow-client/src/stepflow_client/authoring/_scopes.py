@@ -132,7 +132,7 @@ class Scope:
         found = parts_of(value)
         return Literal(found.value) if isinstance(found, Literal) else self.frozen(found)
 
-    def _own(self, expression: Expression) -> Expression:
+    def _own(self, expression: Expression) -> Any:
         """Return an expression with what is of the flows around this one read by variables.
 
         Raises:
@@ -158,17 +158,16 @@ class Scope:
                          "the values of a sub-flow are known there only; return what is needed")  # fmt: skip
         assert self.outer is not None
         given = self.outer.frozen(Value(read))
-        for name, each in self.captured.items():
-            if each == given:
-                break
-        else:
+        name = next((name for name, each in self.captured.items() if each == given), None)
+        if name is None:
             name = self._free(read)
             self.captured[name] = given
         return Read(self, name, (), read.kind)
 
     def _free(self, read: Read) -> str:
-        parts = [str(getattr(read.source, "label", read.source or self.outer and self.outer.input_name)), *read.path]
-        base = name = "_".join(str(each) for each in parts if str(each).isidentifier()) or "value"
+        start = read.scope.input_name if read.source is None else getattr(read.source, "label", read.source)
+        parts = [str(each) for each in (start, *read.path)]
+        base = name = "_".join(filter(str.isidentifier, parts)) or "value"
         number = 1
         while name in self.captured:
             number += 1

@@ -73,16 +73,18 @@ class Turn(Generic[R_co, T_co]):
 
 def done(value: R) -> Turn[R, Never]:
     """Return the result of `iterate`, which ends it."""
-    return _turn("result", value)
+    turn: Turn[R, Never] = _turn("result", value)
+    return turn
 
 
 def again(value: T) -> Turn[Never, T]:
     """Return the input of the next turn of `iterate`."""
-    return _turn("next", value)
+    turn: Turn[Never, T] = _turn("next", value)
+    return turn
 
 
 def _turn(key: str, value: Any) -> Any:
-    return Value(Record(None, {key: current(f"{key}: done() and again()").frozen(value)}))
+    return Value(Record(None, {key: current("done() and again()").frozen(value)}))
 
 
 def iterate(

@@ -100,6 +100,12 @@ class Record(NamedTuple):
 Expression = Read | Condition | Coalesce | Literal | Record
 EXPRESSIONS = (Read, Condition, Coalesce, Literal, Record)
 
+
+def expression_of(value: object) -> Expression | None:
+    """Return the expression of a value of a flow; None for anything else."""
+    return value.__stepflow__ if type(value) is Value else None
+
+
 MARK = "<value of a flow: "
 """How the representation of a value begins. It is found in texts that were put together from one."""
 
@@ -113,6 +119,8 @@ class Value:
 
     __slots__ = ("__stepflow__",)
 
+    __stepflow__: Expression
+
     def __init__(self, expression: Expression) -> None:
         """Store the expression."""
         object.__setattr__(self, "__stepflow__", expression)
@@ -123,7 +131,7 @@ class Value:
 
     def __getattr__(self, name: str) -> Any:
         """Return the value of a field."""
-        if name.startswith("__") or name.startswith("_repr_") or name.startswith("_ipython_"):
+        if name.startswith(("__", "_repr_", "_ipython_")):
             # Python and notebooks ask for these.
             raise AttributeError(name)
         return Value(_within(self.__stepflow__, name, _fields.field, is_name=True))

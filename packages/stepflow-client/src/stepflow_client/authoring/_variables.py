@@ -54,7 +54,9 @@ def variable(
     Example:
         ```python
         @flow
-        def greet(given: Person, *, tone: str = variable(default="friendly"), key: str = variable(env="API_KEY", secret=True)) -> str: ...
+        def greet(
+            given: Person, *, tone: str = variable(default="friendly"), key: str = variable(env="KEY", secret=True)
+        ) -> str: ...
         ```
 
     Args:
