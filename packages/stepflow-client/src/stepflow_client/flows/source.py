@@ -14,6 +14,7 @@ from .._data.expressions import path_part
 from .._data.values import check_json
 from ..errors import FlowFileError
 from .file import MAX_YAML_LENGTH, FlowSource, load_flow, parse_json, parse_yaml, read_file, text_of
+from .python_places import set_places
 
 if TYPE_CHECKING:
     import yaml
@@ -141,26 +142,6 @@ class _Copy(Node):
         return getattr(self, name)
 
 
-def in_python(root: Node, flow: object) -> tuple[str, str]:
-    """Give the nodes of a flow that is written in Python their positions, and return the text and the name of its file.
-
-    Steps from other files have none. Both texts are empty for any other flow.
-    """
-    if not hasattr(type(flow), "places"):
-        return "", ""
-    import linecache
-
-    places: Mapping[tuple[str | int, ...], Any] = flow.places  # type: ignore[attr-defined]
-    whole = places[()]
-    for path, place in sorted(places.items(), key=lambda each: len(each[0])):
-        is_there = place.file == whole.file
-        node = root.at(*path)
-        for each in node.walk() if node is not None else ():
-            each.line, each.column = (place.line, place.column) if is_there else (0, 0)
-            each.keys = dict.fromkeys(each.keys, Key(each.line, each.column))
-    return "".join(linecache.getlines(whole.file)), whole.shown_file
-
-
 class FlowText:
     """The text of a flow file, JSON if its name ends with `.json`. It is parsed once, when its tree is first needed."""
 
@@ -180,7 +161,7 @@ class FlowText:
             name = fsdecode(flow)
             return cls.read(read_file(name), name)
         root = node_of(check_json(load_flow(flow), "the flow", exact_integers=False))
-        made = cls(*in_python(root, flow))
+        made = cls(*set_places(root, flow))
         made._parsed = root
         return made
 
