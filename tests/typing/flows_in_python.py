@@ -10,6 +10,7 @@ from typing import Any, TypedDict, assert_type
 
 import attrs
 import msgspec
+import shop
 from pydantic import BaseModel
 from stepflow_client import FlowResult, OutcomeStream, RunHandle, StepflowClient, SyncStepflowClient
 from stepflow_client.authoring import (
@@ -33,8 +34,6 @@ from stepflow_client.authoring import (
     variable,
     when,
 )
-
-import shop
 
 
 @dataclass

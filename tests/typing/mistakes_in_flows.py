@@ -1,15 +1,17 @@
-"""Mistakes in flows in Python, each of which both mypy and pyright find: an unused comment is an error of `make types`."""
+"""Mistakes in flows in Python, each of which both mypy and pyright find.
+
+A comment of a line without a mistake is an error of `make types`.
+"""
 
 # mypy: warn-unused-ignores
 # pyright: reportUnnecessaryTypeIgnoreComment=true
 
 from __future__ import annotations
 
-from stepflow_client import SyncStepflowClient
-from stepflow_client.authoring import MapOutput, coalesce, each, flow, when
-
 import shop
 from flows_in_python import Order, Receipt, ideal
+from stepflow_client import SyncStepflowClient
+from stepflow_client.authoring import MapOutput, coalesce, each, flow, when
 
 
 @flow

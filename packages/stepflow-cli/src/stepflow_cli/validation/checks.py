@@ -235,7 +235,7 @@ def components_of_server(target: Target) -> Any:
 def ask_server(checked: Checked, client: SyncStepflowClient) -> None:
     """Add the server's findings that the offline checks do not have."""
     from stepflow_client.flows.checker import excerpt_of
-    from stepflow_client.flows.source import locate
+    from stepflow_client.flows.findings import locate
 
     from ..records.diagnostics import diagnostic_records
 

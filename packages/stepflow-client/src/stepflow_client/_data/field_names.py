@@ -35,7 +35,7 @@ def name_of(annotation: Any, otherwise: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def field_names(kind: type) -> dict[str, str] | None:
+def field_names(kind: Any) -> dict[str, str] | None:
     """Return the names in JSON of the fields of such a type, by their Python names; None for any other type."""
     if hasattr(kind, "__struct_fields__"):
         return dict(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True))

@@ -96,7 +96,7 @@ def fields_of(value: Any) -> Any:
     Raises:
         Exception: Any exception of the library or of the object if the conversion fails.
     """
-    kind = type(value)
+    kind: Any = type(value)
     if hasattr(kind, "__struct_fields__"):
         import msgspec
 

@@ -10,7 +10,7 @@ from .._data.expressions import Path
 from ..errors import InvalidArgumentError
 from . import _fields
 from ._definitions import name_steps, places_of, rendered, steps_of
-from ._places import Place, place_of_return, placed
+from ._places import Place, place_of_definition, place_of_return, placed
 from ._scopes import Scope
 from ._values import Read, Value, refuse
 from ._variables import Variable
@@ -94,7 +94,8 @@ def build(
         "metadata": options["metadata"],
     }
     definition = {key: each for key, each in whole.items() if each not in (None, [], {})}
-    return Built(definition, places_of(scope))
+    places = {(): place_of_definition(parts.function), ("output",): place_of_return(parts.function)}
+    return Built(definition, places | places_of(scope))
 
 
 def _frozen_output(scope: Scope, parts: Parts, result: Any) -> Any:

@@ -76,8 +76,9 @@ def _read(read: Read) -> dict[str, Any]:
         return found if not read.path else {**found, "path": write_path(read.path)}
     if read.source is None:
         return {"$input": write_path(read.path)}
-    found = {"$variable": write_path((read.source, *read.path)) if read.path else read.source}
-    return found if read.default is None else {**found, "default": rendered(read.default.expression)}
+    name = str(read.source)
+    variable: dict[str, Any] = {"$variable": write_path((name, *read.path)) if read.path else name}
+    return variable if read.default is None else {**variable, "default": rendered(read.default.expression)}
 
 
 class SubFlow:

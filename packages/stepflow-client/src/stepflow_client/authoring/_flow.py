@@ -148,8 +148,8 @@ class Flow(FlowMethods[InputT, OutputT, Any], Generic[InputT, OutputT, P]):
         """The positions in Python of its steps, by their ids. Those of sub-flows are left out if an id is taken."""
         found: dict[str, Place] = {}
         for path, place in sorted(self.places.items(), key=lambda each: len(each[0])):
-            step = _at(self.to_dict(), path)
-            found.setdefault(step["id"], place)
+            if path and isinstance(path[-1], int):
+                found.setdefault(_at(self.to_dict(), path)["id"], place)
         return found
 
     @property

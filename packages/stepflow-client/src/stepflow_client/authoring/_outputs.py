@@ -14,8 +14,8 @@ class ItemResult(Generic[T]):
 
     outcome: Literal["success", "failed"]
     """Whether its sub-flow succeeded."""
-    result: T
-    """Its output. An element that failed has none: reading it fails too."""
+    result: T = None  # type: ignore[assignment]
+    """Its output. An element that failed has none: a flow that reads it fails, and in a result it is None."""
     error: Any = None
     """Why it failed: `code`, `message`, and further data. An element that succeeded has none."""
 

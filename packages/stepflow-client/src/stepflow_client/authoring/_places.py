@@ -26,18 +26,18 @@ class Place(NamedTuple):
     name: str | None = None
     """The name that the value of the call is assigned to; None if it is part of a larger expression."""
 
+    @property
+    def shown_file(self) -> str:
+        """The file, relative to the working folder if it is inside of it."""
+        try:
+            relative = os.path.relpath(self.file)
+        except ValueError:
+            return self.file
+        return self.file if relative.startswith(os.pardir) else relative
+
     def __str__(self) -> str:
         """Return it as editors open it: `order.py:12`."""
-        return f"{shown_file(self.file)}:{self.line}"
-
-
-def shown_file(file: str) -> str:
-    """Return a path relative to the working folder if it is inside of it."""
-    try:
-        relative = os.path.relpath(file)
-    except ValueError:
-        return file
-    return file if relative.startswith(os.pardir) else relative
+        return f"{self.shown_file}:{self.line}"
 
 
 def caller() -> FrameType:
@@ -67,12 +67,21 @@ def placed(place: Place) -> Iterator[None]:
 
 
 def place_of_return(function: Callable[..., Any]) -> Place:
-    """Return the position of the last `return` of a function; that of the function if its source is not known."""
+    """Return the position of the last line of a function, which is its `return`."""
+    return _place_in(function, max)
+
+
+def place_of_definition(function: Callable[..., Any]) -> Place:
+    """Return the position of the first line of a function."""
+    return _place_in(function, min)
+
+
+def _place_in(function: Callable[..., Any], choose: Callable[..., int]) -> Place:
     code = getattr(function, "__code__", None)
     if code is None:
         return Place(repr(function), 1)
     lines = [line for *_, line in code.co_lines() if line is not None]
-    return Place(code.co_filename, max(lines, default=code.co_firstlineno))
+    return Place(code.co_filename, choose(lines, default=code.co_firstlineno))
 
 
 def place_of_call() -> Place:

@@ -174,7 +174,7 @@ class Scope:
             name = f"{base}_{number}"
         return name
 
-    def _is_around(self, scope: Scope) -> bool:
+    def _is_around(self, scope: object) -> bool:
         outer = self.outer
         while outer is not None and outer is not scope:
             outer = outer.outer

@@ -8,15 +8,12 @@ real one raises an error that says what to use.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 from .._data.expressions import Path, PathError, parse_path, write_path
 from ..errors import AuthoringError
 from . import _fields
 from ._places import place_of_call
-
-if TYPE_CHECKING:
-    from ._scopes import Scope, Step
 
 
 def refuse(message: str, hint: str | None = None, kind: type[AuthoringError] = AuthoringError) -> AuthoringError:
@@ -25,11 +22,26 @@ def refuse(message: str, hint: str | None = None, kind: type[AuthoringError] = A
     return kind(f"{place}: {message}", hint=hint, path=place.file, line=place.line, column=place.column)
 
 
+class ScopeOfRead(Protocol):
+    """The flow that a value belongs to."""
+
+    name: str
+    input_name: str
+
+
+class StepOfRead(Protocol):
+    """The step that a value belongs to."""
+
+    @property
+    def label(self) -> str:
+        """What it is called in messages."""
+
+
 class Read(NamedTuple):
     """A value that is read from the input, from a variable or from the output of a step."""
 
-    scope: Scope
-    source: Step | str | None
+    scope: ScopeOfRead
+    source: StepOfRead | str | None
     """The step, the name of a variable, or None for the input."""
     path: Path
     kind: Any

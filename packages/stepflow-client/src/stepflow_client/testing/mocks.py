@@ -10,7 +10,7 @@ from .._base.text import near
 from .._data.arguments import check_instance, check_mapping, check_seconds, check_text
 from ..errors import InvalidArgumentError
 from ..flows.file import FlowSource, load_flow
-from ..flows.graph import inner_flow
+from ..flows.graph import SUBFLOW_INPUTS, inner_flow
 from ..flows.pins import Delayed, Fails, pin_overrides, pinned_flow
 from .outcomes import Mock, flow_result, needs_input, of_flow_result, outcome_of, settled
 
@@ -190,7 +190,9 @@ class MockedFlow:
             why = f"{component} only stores it" if run is None else "the flow computes it"
             message = f"step {name!r} contains a flow with mocked steps, and {why}: they cannot be mocked"
             raise InvalidArgumentError(message, hint=f"mock step {name!r}, or use the server's mock plugin")
-        return lambda given: run(lambda input: self.run(inner.flow, input), given) or _refused(str(name))
+        key = SUBFLOW_INPUTS[str(component)]
+        # In the input that the step gets, the defaults of the flow's variables are values.
+        return lambda given: run(lambda input: self.run(given[key], input), given) or _refused(str(name))
 
 
 _RunOne = Callable[[Any], "FlowResult"]

@@ -12,7 +12,7 @@ from ..components import Catalogue, Components
 from ..findings import Findings
 from ..graph import inner_flow
 from ..json_schema import definitions_of, fields_of, mismatches
-from ..model import FlowModel, Read, Step
+from ..model import FlowModel, Read, Step, node_of_inner
 from ..source import Node
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def subflows(model: FlowModel, found: Findings) -> Iterator[tuple[Node, bool]]:
     """
     for step in model.steps:
         inner = inner_flow(step.node.value)
-        node = step.node.at(*inner.at) if inner is not None else None
+        node = node_of_inner(step.node, inner) if inner is not None else None
         if inner is None or node is None:
             continue
         if step.component == "/builtin/iterate":
