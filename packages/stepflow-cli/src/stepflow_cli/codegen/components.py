@@ -71,7 +71,7 @@ def _detailed(stub: Stub) -> Stub:
     if stub.path not in BUILTINS:
         return stub
     known = zip(BUILTINS[stub.path], (stub.input_schema, stub.output_schema), strict=True)
-    given, returned = (_described(own, sent) for own, sent in known)
+    given, returned = (_described(own, sent) if own else sent for own, sent in known)
     return stub._replace(input_schema=given, output_schema=returned)
 
 
