@@ -29,6 +29,8 @@ class Session:
     """The `Job` that the command executes, if it executes one."""
     kept: object = None
     """The `Target` of the repl that the command is typed in, for commands that name no server; otherwise None."""
+    modules: object = None
+    """The `ProjectModules` of the flows that were given as `module:function`; None if there were none."""
     reporters: list[Callable[[str], None]] = field(default_factory=list)
     """The last one prints lines while something draws on the terminal. All commands of a repl share the list."""
 

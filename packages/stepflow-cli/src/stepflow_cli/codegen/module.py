@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..inputs.flow import load_flow_file
+from .docstrings import quoted
 from .models import checked, write_models
 from .names import Names, camel_name, snake_name
 from .schemas import Schemas, typed_parts
@@ -72,12 +73,7 @@ def _write_flow(name: str, path: str, title: str, parts: Mapping[str, str]) -> s
     # A backslash or a quote would change the docstring.
     shown = "".join(each for each in " ".join(title.split()) if each.isprintable() and each not in '\\"')[:60]
     output_type = f"\n    output_type={parts['output']}," if "output" in parts else ""
-    return _FLOW.format(**{**_UNTYPED, **parts}, name=name, path=_quoted(path), title=shown, output_type=output_type)
-
-
-def _quoted(text: str) -> str:
-    quoted = repr(text)
-    return quoted if quoted.startswith('"') else '"{}"'.format(quoted[1:-1].replace('"', '\\"'))
+    return _FLOW.format(**{**_UNTYPED, **parts}, name=name, path=quoted(path), title=shown, output_type=output_type)
 
 
 def _relative(file: str, folder: Path) -> str:

@@ -166,12 +166,15 @@ def _fix(checked: Checked) -> Checked:
     """Correct a file, and return its findings after that."""
     from stepflow_client.flows.edit.corrections import corrected
 
+    from ..inputs.python_flow import is_python_flow
     from ..validation.checks import find
 
     if checked.flow is None:
         return checked
     if checked.name == "-":
         raise usage("--fix changes files, not standard input")
+    if is_python_flow(checked.name):
+        raise usage(f"--fix changes flow files, not flows in Python: {checked.name}")
     done = corrected(checked.flow, lambda flow: find(flow, checked.rules))
     if done.number:
         with open(checked.name, "rb") as file:

@@ -171,10 +171,12 @@ def complete_flow_files(ctx: click.Context, incomplete: str) -> Iterable[Complet
 def _flow(ctx: click.Context) -> Mapping[str, Any]:
     """Return the flow that the command line names before the word to complete."""
     from ..inputs.flow import load_flow_file
+    from ..inputs.python_flow import is_python_flow
 
     name = _argument(ctx, "flow") or ctx.params.get("flow_option")
-    # Standard input belongs to the shell.
-    return load_flow_file(os.path.expanduser(name)) if isinstance(name, str) and name != "-" else {}
+    # Standard input belongs to the shell, and completing a word executes no module.
+    is_file = isinstance(name, str) and name != "-" and not is_python_flow(name)
+    return load_flow_file(os.path.expanduser(str(name))) if is_file else {}
 
 
 @_silent

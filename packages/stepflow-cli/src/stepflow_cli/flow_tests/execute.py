@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import nearest, usage
 from ..inputs.files import read_bytes, writing
+from ..inputs.flow import find_missing
 from ..output.messages import waiting
 
 if TYPE_CHECKING:
@@ -74,11 +75,16 @@ def chosen_cases(paths: Sequence[str], patterns: Sequence[str], tags: Sequence[s
 
 
 def _tests_in(path: str) -> Iterator[FlowTests]:
+    from stepflow_client.flows.cases import tests_in
     from stepflow_client.flows.folders import flow_files
     from stepflow_client.testing import collect_tests
 
-    if not os.path.lexists(path):
-        raise usage(f"{path} does not exist")
+    from ..inputs.python_flow import is_python_flow, python_flow
+
+    if is_python_flow(path):
+        yield tests_in(python_flow(path).text, path)
+        return
+    find_missing(path)
     yield from map(collect_tests, flow_files(path) if os.path.isdir(path) else [path])
 
 
@@ -176,6 +182,8 @@ def update_file(done: FileResults) -> list[str]:
     """
     from stepflow_client.testing import expectation_of, read_tests, update_expected
 
+    from ..inputs.python_flow import is_python_flow
+
     changed = {
         each.case.index: expectation_of(each.result, each.case.expected)
         for each in done.results
@@ -184,6 +192,8 @@ def update_file(done: FileResults) -> list[str]:
     if not changed:
         return []
     path = str(done.file.tests.path)
+    if is_python_flow(path):
+        raise usage(f"--update changes flow files, not flows in Python: {path}")
     before = read_bytes(path)
     if read_tests(path).cases != done.file.tests.cases:
         raise usage(f"{path} has changed while its cases ran; nothing was updated")
