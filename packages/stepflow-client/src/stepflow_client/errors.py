@@ -39,11 +39,12 @@ import os
 from collections.abc import Sequence
 from errno import ENOENT
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from ._base.lazy import lazy_module
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from .types.flows import Diagnostic
     from .types.results import FlowResult
 

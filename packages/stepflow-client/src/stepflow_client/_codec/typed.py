@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import operator
 import types
@@ -21,10 +22,11 @@ from typing import (
 )
 
 import typing_extensions
-from pydantic import AfterValidator, TypeAdapter, ValidationError, create_model
+from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError, create_model
 
 from .._data.arguments import wrong
 from .._data.expressions import write_path
+from .._data.field_names import field_names
 from ..errors import OutputTypeError
 from ..types import ErrorCode, ExecutionStatus, FlowError, FlowResult
 
@@ -106,11 +108,18 @@ def _cached_adapter(output_type: Any) -> TypeAdapter[Any]:
 
 
 def readable_type(annotation: Any) -> Any:
-    """Return an annotation with attrs classes and TypedDicts replaced by types that pydantic can read."""
+    """Return an annotation with classes that pydantic cannot read replaced by types that it can read.
+
+    They are attrs classes, msgspec structs, TypedDicts, and dataclasses whose fields have other names in JSON.
+    """
     if is_typeddict(annotation):
         return _of_typed_dict(annotation)
     if isinstance(annotation, type) and hasattr(annotation, "__attrs_attrs__"):
         return _of_attrs(annotation)
+    if isinstance(annotation, type) and hasattr(annotation, "__struct_fields__"):
+        return Annotated[Any, PlainValidator(functools.partial(_struct, annotation))]
+    if isinstance(annotation, type) and hasattr(annotation, "__dataclass_fields__") and _is_renamed(annotation):
+        return _of_renamed(annotation)
     arguments = get_args(annotation)
     origin: Any = get_origin(annotation)
     if not arguments or origin not in (list, dict, tuple, set, frozenset, Union, types.UnionType):
@@ -149,6 +158,33 @@ def _of_attrs(kind: Any) -> Any:
             default = ... if _is_missing(each.default) else None
             fields[each.alias] = (readable_type(hints.get(each.name, Any)), default)
     model = create_model(kind.__name__, **fields)
+    return Annotated[model, AfterValidator(functools.partial(_made, kind))]
+
+
+def _struct(kind: Any, value: Any) -> Any:
+    import msgspec
+
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
+
+
+def _is_renamed(kind: Any) -> bool:
+    return any(field != name for field, name in (field_names(kind) or {}).items())
+
+
+@functools.lru_cache(maxsize=256)
+def _of_renamed(kind: Any) -> Any:
+    hints, names = get_type_hints(kind, include_extras=True), field_names(kind) or {}
+    fields: dict[str, Any] = {}
+    for name, each in kind.__dataclass_fields__.items():
+        has_factory = each.default_factory is not dataclasses.MISSING
+        given: Any = {"default_factory": each.default_factory} if has_factory else {}
+        if each.default is not dataclasses.MISSING:
+            given = {"default": each.default}
+        fields[name] = (readable_type(hints[name]), Field(alias=names[name], **given))
+    model = create_model(kind.__name__, __config__=ConfigDict(populate_by_name=True), **fields)
     return Annotated[model, AfterValidator(functools.partial(_made, kind))]
 
 

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, overload
 
 from .._base.not_given import NOT_GIVEN
-from .._base.text import near
-from . import _fields
+from ..errors import InvalidArgumentError
+from ._lazy import fields as field_types
+from ._lazy import near, values
+from ._objects import has_value
 from ._scopes import current
 from ._values import Coalesce, Condition, Given, Literal, Read, Record, Value, expression_of, part, refuse
 
@@ -47,14 +49,15 @@ def when(condition: Any, then: Any, otherwise: Any = NOT_GIVEN) -> Any:
     if is_known and not isinstance(condition, bool):
         raise refuse(f"the condition of when() is a value of the flow, not {condition!r}", "use Python's if for others")
     if not is_known and isinstance(read := condition.__stepflow__, Read) and not _is_truth(read.kind):
-        raise refuse(f"{read.label} is no bool but {_fields.type_name(read.kind)}: servers take 0, '' and [] for true",
-                     "write when(exists(value), ...) if you ask whether it is there")  # fmt: skip
+        kind = field_types.type_name(read.kind)
+        raise refuse(f"{read.label} is no bool but {kind}, and servers take 0, empty text and empty lists for true",
+                     "write when(exists(value), ...) to ask whether it is there")  # fmt: skip
     other = None if otherwise is NOT_GIVEN else Given(scope.frozen(otherwise))
     return Value(Condition(scope.frozen(condition), scope.frozen(then), other))
 
 
 def _is_truth(kind: Any) -> bool:
-    return all(each in (bool, type(None)) or _fields.is_open(each) for each in _fields.alternatives(kind))
+    return all(each in (bool, type(None)) or field_types.is_open(each) for each in field_types.alternatives(kind))
 
 
 def exists(value: object) -> bool:
@@ -137,14 +140,10 @@ def literal(value: T) -> T:
     Raises:
         AuthoringError: If it has values of the flow in it, or cannot be represented in JSON.
     """
-    from .._data.values import check_json
-    from ..errors import InvalidArgumentError
-    from ._objects import has_value
-
     if has_value(value):
         raise refuse("literal() takes data, and this has a value of the flow in it", "leave literal() out")
     try:
-        made: Any = Value(Literal(check_json(value, "the literal")))
+        made: Any = Value(Literal(values.check_json(value, "the literal")))
     except InvalidArgumentError as error:
         raise refuse(error.message) from None
     return made  # type: ignore[no-any-return]
@@ -186,13 +185,13 @@ def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -
     Raises:
         AuthoringError: If a field is missing or unknown.
     """
-    known = _fields.attributes_of(kind)
+    known = field_types.attributes_of(kind)
     if known is None or arguments:
         raise refuse("construct() takes a class and its fields by name: construct(Receipt, total=price.eur)")
     # Models of pydantic are created by aliases.
     attribute = {each.name: name for name, each in known.items()} | {name: name for name in known}
     for name in fields:
         if name not in attribute:
-            raise refuse(f"{_fields.type_name(kind)} has no field {name!r}", near(name, known, "its fields are"))
+            raise refuse(f"{field_types.type_name(kind)} has no field {name!r}", near(name, known, "its fields are"))
     made: Any = Value(Record(kind, {attribute[name]: each for name, each in fields.items()}))
     return made  # type: ignore[no-any-return]

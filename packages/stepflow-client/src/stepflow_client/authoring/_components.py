@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from ..errors import InvalidArgumentError
+from ._lazy import field_names, fields, inspect
 from ._scopes import Scope, Step, current
 from ._values import Given, Read, Value, refuse
 from .on_error import OnError
@@ -80,16 +81,11 @@ class Component:
     @cached_property
     def _parameters(self) -> _Parameters:
         # A module of stubs is imported without looking at any of them.
-        import inspect
-
-        from .._data.field_names import name_of
-        from ._fields import hints_of_function
-
         signature = inspect.signature(self.function)
-        hints = hints_of_function(self.function)
+        hints = fields.hints_of_function(self.function)
         names, whole = {}, None
         for name, each in signature.parameters.items():
-            named = name_of(hints.get(name), name)
+            named = field_names.name_of(hints.get(name), name)
             if name in OPTIONS and typing.get_origin(hints.get(name)) is not typing.Annotated:
                 continue
             names[name] = named

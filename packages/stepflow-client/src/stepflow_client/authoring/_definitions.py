@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .._data.expressions import Path, write_path
+from ._lazy import expressions
 from ._places import Place
 from ._scopes import Scope, Step
 from ._values import Coalesce, Condition, Literal, Read
+
+if TYPE_CHECKING:
+    from .._data.expressions import Path
 
 
 def name_steps(scope: Scope) -> None:
@@ -73,11 +76,11 @@ def rendered(value: Any) -> Any:
 def _read(read: Read) -> dict[str, Any]:
     if isinstance(read.source, Step):
         found = {"$step": read.source.step_id}
-        return found if not read.path else {**found, "path": write_path(read.path)}
+        return found if not read.path else {**found, "path": expressions.write_path(read.path)}
     if read.source is None:
-        return {"$input": write_path(read.path)}
+        return {"$input": expressions.write_path(read.path)}
     name = str(read.source)
-    variable: dict[str, Any] = {"$variable": write_path((name, *read.path)) if read.path else name}
+    variable: dict[str, Any] = {"$variable": expressions.write_path((name, *read.path)) if read.path else name}
     return variable if read.default is None else {**variable, "default": rendered(read.default.expression)}
 
 

@@ -6,17 +6,21 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import cached_property
 from os import PathLike, fsdecode
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from .._base.text import near
-from .._data.expressions import Path
-from .._data.values import check_json
+from .._base.lazy import lazy_module
 from ..errors import InvalidArgumentError
-from ._building import Built, Parts, build, parts_of_function
+from ._lazy import near, values
 from ._methods import FlowMethods, InputT, OutputT
 from ._places import Place, caller
 from ._scopes import current
 from ._values import refuse
+
+if TYPE_CHECKING:
+    from .._data.expressions import Path
+    from . import _building as building
+else:
+    building = lazy_module("stepflow_client.authoring._building")
 
 P = ParamSpec("P")
 In = TypeVar("In")
@@ -228,13 +232,13 @@ class Flow(FlowMethods[InputT, OutputT, Any], Generic[InputT, OutputT, P]):
         self.__dict__.pop("_built", None)
 
     @cached_property
-    def _parts(self) -> Parts:
-        return parts_of_function(self.function, self._local_names)
+    def _parts(self) -> building.Parts:
+        return building.parts_of_function(self.function, self._local_names)
 
     @cached_property
-    def _built(self) -> Built:
+    def _built(self) -> building.Built:
         added = {"test": self._test, "examples": self._examples}
-        return build(self.name, self._parts, self._called, {**self._options, **added})
+        return building.build(self.name, self._parts, self._called, {**self._options, **added})
 
     @property
     def _test(self) -> dict[str, Any]:
@@ -254,7 +258,7 @@ def _hint(name: str, names: Mapping[str, str]) -> str:
 
 
 def _as_json(value: Any, what: str) -> Any:
-    return check_json(value, what)
+    return values.check_json(value, what)
 
 
 class FlowDecorator(Protocol):

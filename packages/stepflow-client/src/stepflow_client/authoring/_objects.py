@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._base.lazy import lazy_module
+from ._lazy import field_names, objects
 from ._values import Literal, Value, refuse
-
-# Most flows are written without importing what these import.
-objects = lazy_module("stepflow_client._data.objects")
-field_names = lazy_module("stepflow_client._data.field_names")
 
 
 def parts_of(value: Any) -> Any:
@@ -22,7 +18,7 @@ def parts_of(value: Any) -> Any:
     if objects.is_scalar(value):
         return objects.text_of(value)
     if objects.is_data_object(value):
-        names = field_names.field_names(type(value))
+        names = _names_of(type(value))
         fields = {field: getattr(value, field) for field in names}
         # Its own library knows more about an object without values of the flow: tags, serializers.
         if any(map(has_value, fields.values())):
@@ -42,10 +38,14 @@ def parts_of_record(kind: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
     """
     if kind is None:
         return dict(fields)
-    names = field_names.field_names(kind)
+    names = _names_of(kind)
     return {
         names[field]: each for field, each in fields.items() if type(each) is Value or not _is_unset(kind, field, each)
     }
+
+
+def _names_of(kind: Any) -> dict[str, str]:
+    return field_names.field_names(kind) or {}
 
 
 def has_value(value: Any) -> bool:
@@ -57,7 +57,7 @@ def has_value(value: Any) -> bool:
         return any(map(has_value, value))
     if not objects.is_data_object(value):
         return False
-    return any(has_value(getattr(value, field)) for field in field_names.field_names(type(value)))
+    return any(has_value(getattr(value, field)) for field in _names_of(type(value)))
 
 
 def _tag(kind: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import linecache
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +9,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from types import CodeType, FrameType
 from typing import Any, NamedTuple, TypeVar
+
+from ._lazy import linecache
 
 _KeyT = TypeVar("_KeyT")
 _ValueT = TypeVar("_ValueT")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter
-from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema
 
 from .._codec.typed import readable_type
+from ..errors import AuthoringError
 from . import _fields
 from ._values import refuse
 
@@ -32,11 +33,32 @@ def schemas_of(kinds: Mapping[Key, Any]) -> tuple[dict[str, Any], dict[Key, Any]
         AuthoringError: If there is no schema for a type.
     """
     known = {key: kind for key, kind in kinds.items() if not _fields.is_open(kind) and kind not in (None, type(None))}
+    if any(_has_struct(kind, ()) for kind in known.values()):
+        return _inlined(*_of_msgspec(known))
     try:
-        found, shared = _of_pydantic(known)
-    except (PydanticSchemaGenerationError, PydanticUserError):
-        found, shared = _of_msgspec(known)
-    return _inlined(found, shared)
+        return _inlined(*_of_pydantic(known))
+    except (PydanticSchemaGenerationError, PydanticUserError, PydanticInvalidForJsonSchema) as error:
+        raise _no_schema(known, error) from None
+
+
+def _has_struct(kind: Any, around: tuple[Any, ...]) -> bool:
+    """Return whether there is a msgspec struct in a type, which only msgspec knows."""
+    for each in _fields.alternatives(kind):
+        if hasattr(each, "__struct_fields__"):
+            return True
+        if each in around:
+            continue
+        parts = [*get_args(each), *(field.kind for field in (_fields.attributes_of(each) or {}).values())]
+        if any(_has_struct(part, (*around, each)) for part in parts):
+            return True
+    return False
+
+
+def _no_schema(kinds: Mapping[Key, Any], error: Exception) -> AuthoringError:
+    names = ", ".join(map(_fields.type_name, kinds.values()))
+    reason = str(error).partition("\n")[0]
+    return refuse(f"there is no JSON Schema for one of the types {names}: {reason}",
+                  "use a dataclass, a TypedDict, or a class of pydantic, attrs or msgspec")  # fmt: skip
 
 
 def _of_pydantic(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, Any]]:
@@ -48,23 +70,30 @@ def _of_pydantic(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, An
 
 
 def _of_msgspec(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, Any]]:
-    """Return the schemas of types in which pydantic knows a class not."""
-    try:
-        import msgspec
+    import msgspec
 
+    try:
         found, shared = msgspec.json.schema_components(
             list(kinds.values()), ref_template=TEMPLATE.format(model="{name}")
         )
-    except Exception as error:
-        # msgspec may be missing, or may not know a type either.
-        names = ", ".join(map(_fields.type_name, kinds.values()))
-        raise refuse(f"there is no JSON Schema for one of the types {names}: {error}",
-                     "use a dataclass, a TypedDict, or a class of pydantic, attrs or msgspec") from None  # fmt: skip
+    except (TypeError, msgspec.MsgspecError) as error:
+        raise _no_schema(kinds, error) from None
     return dict(zip(kinds, found, strict=True)), shared
+
+
+def _without_null_defaults(schema: Any) -> None:
+    """Remove the defaults that are null: a value that is not given is null anyway."""
+    if isinstance(schema, dict):
+        if schema.get("default", ...) is None:
+            del schema["default"]
+        schema = list(schema.values())
+    for each in schema if isinstance(schema, list) else ():
+        _without_null_defaults(each)
 
 
 def _inlined(found: dict[Key, Any], shared: dict[str, Any]) -> tuple[dict[str, Any], dict[Key, Any]]:
     """Write a definition that only one part uses as a whole in the place of its reference."""
+    _without_null_defaults([found, shared])
     for name, schema in shared.items():
         if name.startswith(schema.get("title", " ")):
             del schema["title"]

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from ..errors import InvalidArgumentError
+from ._lazy import expressions, values
 from ._objects import has_value, parts_of, parts_of_record
 from ._places import Place, place_of_call
 from ._values import EXPRESSIONS, MARK, Coalesce, Condition, Expression, Given, Literal, Read, Record, Value, refuse
@@ -108,20 +110,15 @@ class Scope:
         Raises:
             AuthoringError: If it has, or cannot be represented in JSON.
         """
-        from .._data.values import check_json
-        from ..errors import InvalidArgumentError
-
         if has_value(value):
             raise refuse(f"{what} is data, and this has a value of the flow in it")
         try:
-            return check_json(value, what)
+            return values.check_json(value, what)
         except InvalidArgumentError as error:
             raise refuse(error.message) from None
 
     def _mapping(self, value: Mapping[Any, Any]) -> dict[str, Any]:
-        from .._data.expressions import keyword_of
-
-        if (word := keyword_of(value)) is not None:
+        if (word := expressions.keyword_of(value)) is not None:
             raise refuse(f"an object with the key {word!r} is an expression of flow files", _KEYWORD_HINT)
         for key in value:
             if not isinstance(key, str):

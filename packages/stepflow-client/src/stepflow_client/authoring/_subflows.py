@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, Never, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar
 
-from . import _fields
+from .._base.lazy import lazy_module
 from ._components import add_step
 from ._definitions import SubFlow
-from ._outputs import Iterated, MapOutput
+from ._lazy import fields, inspect
 from ._scopes import Scope, current
 from ._values import Given, Read, Record, Value, refuse
 from .on_error import OnError
+
+if TYPE_CHECKING:
+    from . import _outputs as outputs
+    from ._outputs import Iterated, MapOutput
+else:
+    outputs = lazy_module("stepflow_client.authoring._outputs")
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -61,7 +66,7 @@ def each(
     if max_concurrency is not None:
         input["max_concurrency"] = scope.frozen(max_concurrency)
     made: MapOutput[R] = add_step(
-        scope, "/builtin/map", Given(input), "each", MapOutput[output],  # type: ignore[valid-type]
+        scope, "/builtin/map", Given(input), "each", outputs.MapOutput[output],  # type: ignore[valid-type]
         step=step, on_error=on_error, must_execute=must_execute, metadata=metadata,
     )  # fmt: skip
     return made
@@ -129,7 +134,7 @@ def iterate(
     if max_iterations is not None:
         input["max_iterations"] = scope.frozen(max_iterations)
     made: Iterated[R] = add_step(
-        scope, "/builtin/iterate", Given(input), "iterate", Iterated[output],  # type: ignore[valid-type]
+        scope, "/builtin/iterate", Given(input), "iterate", outputs.Iterated[output],  # type: ignore[valid-type]
         step=step, on_error=on_error, must_execute=must_execute, metadata=metadata,
     )  # fmt: skip
     return made
@@ -176,7 +181,7 @@ def _element_kind(items: Any) -> Any:
             raise refuse(f"each() takes a list, not {type(items).__name__}")
         return _kind_of(items[0]) if items else Any
     try:
-        return _fields.element(_kind_of(items), 0).kind
-    except _fields.NoPart:
-        kind = _fields.type_name(_kind_of(items))
+        return fields.element(_kind_of(items), 0).kind
+    except fields.NoPart:
+        kind = fields.type_name(_kind_of(items))
         raise refuse(f"{items.__stepflow__.label} is no list but {kind}", "each() takes a list") from None

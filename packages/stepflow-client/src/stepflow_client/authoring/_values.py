@@ -8,12 +8,15 @@ real one raises an error that says what to use.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
-from .._data.expressions import Path, PathError, parse_path, write_path
 from ..errors import AuthoringError
-from . import _fields
+from ._lazy import expressions, fields
 from ._places import place_of_call
+
+if TYPE_CHECKING:
+    from .._data.expressions import Path
+    from ._fields import Field
 
 
 def refuse(message: str, hint: str | None = None, kind: type[AuthoringError] = AuthoringError) -> AuthoringError:
@@ -52,7 +55,7 @@ class Read(NamedTuple):
     def label(self) -> str:
         """The value as it is written: `price.eur`."""
         start = self.scope.input_name if self.source is None else getattr(self.source, "label", self.source)
-        return write_path(self.path, str(start))
+        return expressions.write_path(self.path, str(start))
 
 
 class Given(NamedTuple):
@@ -106,7 +109,7 @@ class Record(NamedTuple):
     @property
     def label(self) -> str:
         """The value as it is written."""
-        return f"construct({_fields.type_name(self.kind)}, ...)"
+        return f"construct({fields.type_name(self.kind)}, ...)"
 
 
 Expression = Read | Condition | Coalesce | Literal | Record
@@ -146,7 +149,7 @@ class Value:
         if name.startswith(("__", "_repr_", "_ipython_")):
             # Python and notebooks ask for these.
             raise AttributeError(name)
-        return Value(_within(self.__stepflow__, name, _fields.field, is_name=True))
+        return Value(_within(self.__stepflow__, name, fields.field, is_name=True))
 
     def __getitem__(self, key: Any) -> Any:
         """Return the value of an element, or of a field of an object without a class."""
@@ -182,15 +185,15 @@ def part(expression: Expression, key: Any) -> Expression:
         raise refuse(f"{expression.label}[{key!r}] is no path", "a path has keys (text) and positions from 0")
     if isinstance(key, int) and key < 0:
         raise refuse(f"{expression.label}[{key}] counts from the end", "paths count from the beginning only")
-    return _within(expression, key, _fields.element, is_name=False)
+    return _within(expression, key, fields.element, is_name=False)
 
 
-def _within(expression: Expression, key: Any, find: Callable[..., _fields.Field], *, is_name: bool) -> Expression:
+def _within(expression: Expression, key: Any, find: Callable[..., Field], *, is_name: bool) -> Expression:
     match expression:
         case Read():
             try:
                 found = find(expression.kind, key)
-            except _fields.NoPart as error:
+            except fields.NoPart as error:
                 message, hint = error.args
                 raise refuse(
                     f"{expression.label}: {message}", hint, _NoFieldError if is_name else AuthoringError
@@ -210,8 +213,8 @@ def _within(expression: Expression, key: Any, find: Callable[..., _fields.Field]
 
 def _is_written(name: str) -> bool:
     try:
-        return parse_path(write_path([name])) == (name,)
-    except PathError:
+        return expressions.parse_path(expressions.write_path([name])) == (name,)
+    except expressions.PathError:
         return False
 
 

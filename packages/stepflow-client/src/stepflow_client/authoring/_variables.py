@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, TypeVar, overload
 
 from .._base.not_given import NOT_GIVEN
-from .._data.values import check_json
 from ..errors import InvalidArgumentError
+from ._lazy import values
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class Variable:
         if self.description is not None:
             found["description"] = self.description
         if self.has_default:
-            found["default"] = check_json(self.default, "the default of a variable")
+            found["default"] = values.check_json(self.default, "the default of a variable")
         if self.env is not None:
             found["env_var"] = self.env
         if self.secret:

@@ -48,7 +48,7 @@ class PlacedNode(Protocol):
 
 def places_of(flow: object) -> Mapping[Path, Place]:
     """Return the positions of the parts of a flow by their paths in it; empty if it is not written in Python."""
-    return flow.places if hasattr(type(flow), "places") else {}  # type: ignore[attr-defined, no-any-return]
+    return flow.places if hasattr(type(flow), "places") else {}  # type: ignore[attr-defined]
 
 
 def set_places(root: PlacedNode, flow: HasDict | Any) -> tuple[str, str]:
