@@ -88,3 +88,10 @@ def _described(schema: Mapping[str, Any], sent: Any) -> dict[str, Any]:
         for key, each in schema.get("properties", {}).items()
     }
     return {**schema, "properties": described} if described else dict(schema)
+
+
+def builtin_stubs() -> dict[str, Stub]:
+    """Return the builtin components by their paths, without those whose sub-flows are functions."""
+    from stepflow_client.flows.components import BUILTINS
+
+    return {path: Stub(path, None, *schemas) for path, schemas in BUILTINS.items()}

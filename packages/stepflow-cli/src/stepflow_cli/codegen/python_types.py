@@ -19,7 +19,7 @@ _TYPE_WORDS = {
     "NotRequired", "Mapping", "Sequence",
 }  # fmt: skip
 """Names in annotations."""
-_UNREADABLE = ("__", "_repr_", "_ipython_")
+UNREADABLE = ("__", "_repr_", "_ipython_")
 """Attributes of values in flows that Python asks for itself."""
 
 
@@ -56,8 +56,7 @@ class PythonTypes:
         Their order does not depend on that of the schema, which servers change each time.
         """
         required = list(schema.get("required", ()))
-        # In a class, a field hides what has the same name outside of it.
-        names = python_names(schema["properties"], {*_TYPE_WORDS, *self._named})
+        names = python_names_of(schema, self._named)
         found = [
             Field(names[key], key, self.text(each), key in required, each.get("description"), "default" in each)
             for key, each in sorted(schema["properties"].items())
@@ -177,6 +176,17 @@ class Field:
         return kind if self.name == self.key else f"Annotated[{kind}, Name({literal(self.key)})]"
 
 
+def python_names_of(schema: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, str]:
+    """Return the Python names of the fields of a class.
+
+    Args:
+        schema: The schema of the class.
+        named: The classes of the module.
+    """
+    # In a class, a field hides what has the same name outside of it.
+    return python_names(schema["properties"], {*_TYPE_WORDS, *named})
+
+
 def python_names(keys: Iterable[str], taken: Collection[str] = ()) -> dict[str, str]:
     """Return Python names for the fields of an object; those that are valid keep theirs.
 
@@ -205,7 +215,7 @@ def _free(name: str, used: Collection[str]) -> str:
 
 def _is_name(key: str) -> bool:
     # Python normalizes other letters, which would change the name.
-    return key.isascii() and key.isidentifier() and not keyword.iskeyword(key) and not key.startswith(_UNREADABLE)
+    return key.isascii() and key.isidentifier() and not keyword.iskeyword(key) and not key.startswith(UNREADABLE)
 
 
 def literal(value: Any) -> str:
