@@ -64,6 +64,9 @@ def _schemas(schemas: Any) -> Any:
     if isinstance(properties, dict):
         variables = properties.get("variables")
         if isinstance(variables, dict):
+            required = variables.get("required")
+            if isinstance(required, list):
+                variables["required"] = sorted(map(str, required))
             kept = {key: each for key, each in variables.items() if (key, each) != ("required", [])}
             properties["variables"] = {"type": "object", **kept}
         found["properties"] = {key: each for key, each in properties.items() if each not in (None, {}, True)}

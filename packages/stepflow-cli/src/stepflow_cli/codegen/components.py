@@ -24,7 +24,7 @@ def write_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) -> st
     Raises:
         Problem: If there is none.
     """
-    found = {stub.path: stub for stub in map(_stub, records)}
+    found = stubs_of(records)
     _tell_guessed([each for each in found.values() if each.is_guessed], only)
     chosen = [stub for path, stub in found.items() if _is_chosen(path, only)]
     for glob in only:
@@ -40,6 +40,11 @@ def write_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) -> st
     for message in stubs.unread.values():
         note(f"{message}; any value is taken there")
     return source
+
+
+def stubs_of(records: Iterable[Mapping[str, Any]]) -> dict[str, Stub]:
+    """Return components by their paths."""
+    return {stub.path: stub for stub in map(_stub, records)}
 
 
 def _is_chosen(path: str, only: Sequence[str]) -> bool:

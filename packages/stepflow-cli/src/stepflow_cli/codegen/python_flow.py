@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
+
+from stepflow_client._data.expressions import references
 
 from .docstrings import docstring, quoted
 from .layout import Expression, Group, call, data, written
@@ -153,17 +155,22 @@ class FlowModule:
 
     @cached_property
     def _variable_names(self) -> dict[str, str]:
-        return python_names(self._schema("variables", "properties") or {}, {*_IMPORTED, "given"})
+        """The names of the variables in Python, declared ones first."""
+        declared = self._schema("variables", "properties") or {}
+        parts = [*(step.get("input") for step in self._flow.get("steps") or ()), self._flow.get("output")]
+        read = [each.variable for part in parts for each in references(part) if each.variable is not None]
+        names = python_names({*declared, *read}, {*_IMPORTED, "given"})
+        return {key: names[key] for key in dict.fromkeys([*declared, *read])}
 
     @cached_property
     def _variables(self) -> list[str]:
         found = []
         for key, name in self._variable_names.items():
-            schema: Any = (self._schema("variables", "properties") or {})[key]
+            schema: Any = (self._schema("variables", "properties") or {}).get(key)
             schema = schema if isinstance(schema, Mapping) else {}
             of_type = {word: each for word, each in schema.items() if word not in _SAID_OF_VARIABLES}
             read = self._schemas.read(
-                of_type, f"{self._prefix}{camel_name(key)}", OpenPlace(key, of_type, self._flow["schemas"])
+                of_type, f"{self._prefix}{camel_name(key)}", OpenPlace(key, of_type, self._flow.get("schemas") or {})
             )
             kind = self._with_schema(self._types.text(read), plain_name(key, "variable"), of_type or None)
             kind = kind if name == key else f"Annotated[{kind}, Name({quoted(key)})]"
@@ -254,7 +261,9 @@ class FlowModule:
             return call("cast", [("", '"Any"'), ("", data(value))])
 
 
-def constructed(value: Any, schema: Mapping[str, Any], classes: Mapping[str, Any], write: Any) -> Expression:
+def constructed(
+    value: Any, schema: Mapping[str, Any], classes: Mapping[str, Any], write: Callable[[Any], Expression]
+) -> Expression:
     """Return a value whose objects are written as objects of their classes.
 
     Args:

@@ -108,14 +108,14 @@ class Sources(NamedTuple):
         return call("if_unset", [("", read), ("", self.value(value["default"]))])
 
     def _condition(self, value: Any) -> Expression:
-        word = keyword_of(value)
-        if word is None and not isinstance(value, bool):
+        if keyword_of(value) in ("$step", "$input", "$variable"):
+            schema = self.read(value)[1]
+            written = self.value(value)
+            # Flows take all values but null and false for true.
+            return written if schema in ({}, {"type": "boolean"}) else call("exists", [("", written)])
+        if keyword_of(value) is None and not isinstance(value, bool):
             raise NotInPython("a condition is no expression, and neither true nor false")
-        if word not in ("$step", "$input", "$variable"):
-            return self.value(value)
-        written, schema = self.value(value), self.read(value)[1]
-        # Flows take all values but null and false for true.
-        return written if schema in ({}, {"type": "boolean"}) else call("exists", [("", written)])
+        return self.value(value)
 
     def _below(self, source: Source, path: tuple[str | int, ...]) -> tuple[str, Mapping[str, Any]]:
         """Return how a part of a source is read, and its schema.
