@@ -153,7 +153,12 @@ def test_its_names_and_values(source: str, shop: ModuleType) -> None:
     ]
     tag, rate = {"$step": "price", "path": "$.tags[0]"}, {"$step": "price", "path": "$.lines[0].vat-rate"}
     assert built["steps"][1]["input"] == {
-        "class": tag, "x-y": 1, "step": "b", "1st": "c", "ünï": "d", "__dunder": rate,
+        "class": tag,
+        "x-y": 1,
+        "step": "b",
+        "1st": "c",
+        "ünï": "d",
+        "__dunder": rate,
     }
     assert built["steps"][2]["input"] == {"a": {"$step": "odd", "path": "$.class"}, "b": None}
     assert built["steps"][3]["input"] == [{"role": "user", "content": {"$step": "echo", "path": "$.x"}}]

@@ -93,7 +93,8 @@ class FlowModule:
             [*self._constants, *self._types.classes(), *stubs, function, *([examples] if examples else [])]
         )
         shown = " ".join(self._title.split()).replace("\\", "").replace('"', "")
-        return f"{_HEAD.format(title=shown)}{imports_of(whole, _IMPORTS)}\n\n{whole}"
+        gap = "\n" if self._constants else "\n\n"
+        return f"{_HEAD.format(title=shown)}{imports_of(whole, _IMPORTS)}{gap}{whole}"
 
     @property
     def _description(self) -> str | None:
@@ -163,15 +164,24 @@ class FlowModule:
         return {key: names[key] for key in dict.fromkeys([*declared, *read])}
 
     @cached_property
+    def _variable_types(self) -> dict[str, Mapping[str, Any]]:
+        """The schemas of the declared variables in the form used for generation."""
+        declared = self._schema("variables", "properties") or {}
+        shared = self._flow.get("schemas") or {}
+        return {
+            key: self._schemas.read(of_type, f"{self._prefix}{camel_name(key)}", OpenPlace(key, of_type, shared))
+            for key, schema in declared.items()
+            if f"${key}" not in self._untyped and (of_type := _type_of_variable(schema))
+        }
+
+    @cached_property
     def _variables(self) -> list[str]:
         found = []
         for key, name in self._variable_names.items():
             schema: Any = (self._schema("variables", "properties") or {}).get(key)
             schema = schema if isinstance(schema, Mapping) else {}
-            of_type = {word: each for word, each in schema.items() if word not in _SAID_OF_VARIABLES}
-            read = self._schemas.read(
-                of_type, f"{self._prefix}{camel_name(key)}", OpenPlace(key, of_type, self._flow.get("schemas") or {})
-            )
+            of_type = _type_of_variable(schema)
+            read = self._variable_types.get(key, {})
             kind = self._with_schema(self._types.text(read), plain_name(key, "variable"), of_type or None)
             kind = kind if name == key else f"Annotated[{kind}, Name({quoted(key)})]"
             words = {"default": "default", "description": "description", "env_var": "env", "is_secret": "secret"}
@@ -192,10 +202,10 @@ class FlowModule:
             stub = None if path in self._untyped else self._components.get(path)
             name = self._names.take(f"call_{last}" if last in local or is_reserved(last) else last)
             if stub is not None and path.startswith("/builtin/"):
-                made = self._stubs.function(stub, name)
+                made = self._stubs.function(stub, name, camel_name(last))
                 found[path] = made._replace(name=f"builtin.{last}{'_' * is_reserved(last)}", sources=())
             elif stub is not None:
-                found[path] = self._stubs.function(stub, name)
+                found[path] = self._stubs.function(stub, name, camel_name(last))
             else:
                 inputs = [step.get("input") for step in steps if step["component"] == path]
                 found[path] = self._untyped_function(path, name, inputs)
@@ -212,13 +222,16 @@ class FlowModule:
 
     def _body(self) -> str:
         source = Source("given", "input", self._read.get("input", {}))
-        variables = {key: Source(name) for key, name in self._variable_names.items()}
-        classes = {**self._schemas.named, **self._stubs.classes}
+        variables = {
+            key: Source(name, f"${key}", self._variable_types.get(key, {}))
+            for key, name in self._variable_names.items()
+        }
         functions = self._functions
+        classes = {**self._schemas.named, **self._stubs.classes}
         taken = frozenset(self._names)
         body = Body(functions, Sources(source, variables, {}, classes), lambda: Names(taken))
         output = self._flow.get("output")
-        body.write({**self._flow, "output": None if "output" in self._read else output})
+        body.write(self._flow, returns="output" not in self._read)
         if "output" in self._read and output is not None:
             made = constructed(output, self._read["output"], classes, body.value)
             body.lines.append(written(made, "return ", indent=4))
@@ -259,6 +272,11 @@ class FlowModule:
             return constructed(value, self._read[part], self._schemas.named, data)
         except Unfit:
             return call("cast", [("", '"Any"'), ("", data(value))])
+
+
+def _type_of_variable(schema: Any) -> dict[str, Any]:
+    """Return the schema of a variable without what is said of it elsewhere."""
+    return {key: each for key, each in schema.items() if key not in _SAID_OF_VARIABLES} if schema else {}
 
 
 def constructed(

@@ -14,7 +14,8 @@ from .python_values import NotInPython, Source, Sources, Unfit
 from .stubs import OPTION_NAMES, Function
 
 _STEP_KEYS = {"id", "component", "input", "onError", "mustExecute", "metadata"}
-_ITEM: dict[str, Any] = {"properties": {"outcome": {}, "result": {}, "error": {}}}
+_RESULT = {"description": "What the function returns."}
+_ITEM: dict[str, Any] = {"properties": {"outcome": {"type": "string"}, "result": _RESULT, "error": {}}}
 _SUB_FLOWS: dict[str, tuple[str, str, str, Mapping[str, Any]]] = {
     "/builtin/map": (
         "each",
@@ -26,7 +27,7 @@ _SUB_FLOWS: dict[str, tuple[str, str, str, Mapping[str, Any]]] = {
         "iterate",
         "flow",
         "initial_input",
-        {"properties": {"result": {}, "iterations": {}, "terminated": {"type": "boolean"}}},
+        {"properties": {"result": _RESULT, "iterations": {"type": "integer"}, "terminated": {"type": "boolean"}}},
     ),
 }
 """Of components with sub-flows: their function, the keys of the sub-flow and of its input, and their output."""
@@ -54,8 +55,12 @@ class Body:
             self._names.take(variable.name)
         self.lines: list[str] = []
 
-    def write(self, flow: Mapping[str, Any]) -> None:
+    def write(self, flow: Mapping[str, Any], *, returns: bool = True) -> None:
         """Write the steps of a flow, and its output.
+
+        Args:
+            flow: The flow.
+            returns: Whether to write the output too.
 
         Raises:
             NotInPython: If there is no such function.
@@ -66,7 +71,7 @@ class Body:
                 for each in references(part)}  # fmt: skip
         for step in steps:
             self._step(step, is_read=step.get("id") in read)
-        if flow.get("output") is not None:
+        if returns and flow.get("output") is not None:
             self._line(self._sources.value(flow["output"]), "return ")
 
     def value(self, expression: Any) -> Expression:
@@ -137,8 +142,8 @@ class Body:
         if not isinstance(flow, Mapping) or flow.keys() - {"steps", "output"} or flow.get("output") is None:
             return None
         inner = self._names.take(f"{function}_{name}")
-        argument = "item" if function == "each" else "value"
-        sources = Sources(Source(f"{argument}_"), {}, {}, self._sources.classes)
+        argument = "element" if function == "each" else "turn"
+        sources = Sources(Source(argument), {}, {}, self._sources.classes)
         body = Body(self._functions, sources, self._new_names, self._indent + 4)
         try:
             body.write(flow)
@@ -148,7 +153,7 @@ class Body:
             (key, self._sources.value(given[key])) for key in _LIMITS if given.get(key) is not None
         ]
         items = self._sources.value(given.get(items_key))
-        self.lines += ["", f"{' ' * self._indent}def {inner}({argument}_: Any) -> Any:", *body.lines, ""]
+        self.lines += ["", f"{' ' * self._indent}def {inner}({argument}: Any) -> Any:", *body.lines, ""]
         return function, [("", items), ("", inner), *limits], output
 
 

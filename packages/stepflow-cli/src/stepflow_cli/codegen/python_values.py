@@ -11,6 +11,7 @@ from stepflow_client._data.expressions import PathError, keyword_of, parse_path
 from .docstrings import quoted
 from .layout import Expression, Group, call, data
 from .python_types import UNREADABLE, python_names_of
+from .references import BESIDE
 from .schemas import PREFIX
 
 _KEYS = {
@@ -112,7 +113,8 @@ class Sources(NamedTuple):
             schema = self.read(value)[1]
             written = self.value(value)
             # Flows take all values but null and false for true.
-            return written if schema in ({}, {"type": "boolean"}) else call("exists", [("", written)])
+            is_plain = not schema or schema.get("type") == "boolean"
+            return written if is_plain else call("exists", [("", written)])
         if keyword_of(value) is None and not isinstance(value, bool):
             raise NotInPython("a condition is no expression, and neither true nor false")
         return self.value(value)
@@ -131,6 +133,7 @@ class Sources(NamedTuple):
 
     def _part(self, schema: Mapping[str, Any], part: str | int, source: Source) -> tuple[str, Mapping[str, Any]]:
         schema = self.classes.get(str(schema.get("$ref", "")).removeprefix(PREFIX), schema)
+        schema = schema if schema.keys() - BESIDE else {}
         is_open = not schema or schema.get("additionalProperties", True) is True
         if isinstance(part, int):
             if schema and schema.get("type") != "array":

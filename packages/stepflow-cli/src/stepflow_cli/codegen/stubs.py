@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -36,14 +37,11 @@ must_execute: bool = False
 metadata: Mapping[str, Any] | None = None
 """
 _RESERVED = {name for names in _IMPORTS.values() for name in names}
+_INSTALLED = ("pydantic", "stepflow_client.authoring")
+_WIDTH = 88
+"""Maximum length of an import in one line."""
 _OF_AUTHORING = {"/builtin/map": "each", "/builtin/iterate": "iterate"}
 """Components whose sub-flows are functions of `stepflow_client.authoring`."""
-
-
-_NOT_CODE = re.compile(
-    r'""".*?"""|\b(component\(|Name\()(?:"(?:[^"\\]|\\.)*"|\'.*?\')|\b(?<=Literal)\[[^\]]*\]', re.DOTALL
-)
-"""Docstrings, names in JSON, and values: texts whose words are no names."""
 
 
 class Stub(NamedTuple):
@@ -111,14 +109,15 @@ class Stubs:
             found[path] = self._names.take(f"{name}_" if is_reserved(name) else name)
         return found
 
-    def function(self, stub: Stub, name: str) -> Function:
+    def function(self, stub: Stub, name: str, prefix: str | None = None) -> Function:
         """Return the function of a component, with the classes that were not needed before.
 
         Args:
             stub: The component.
             name: A name that was taken for the function.
+            prefix: The beginning of the names of its classes; None for the name of the function.
         """
-        prefix = camel_name(name)
+        prefix = camel_name(name) if prefix is None else prefix
         given = self._read(self._inputs, stub, stub.input_schema, f"{prefix}Input")
         returned = self._read(self._outputs, stub, stub.output_schema, f"{prefix}Output")
         output = self._types_of_output.text(returned)
@@ -176,11 +175,26 @@ def imports_of(body: str, more: Mapping[str, Sequence[str]] = {}) -> str:
         body: The source.
         more: Further names that it may use, by their modules.
     """
-    words = set(re.findall(r"\w+", _NOT_CODE.sub(r"\1", body)))
-    blocks: list[list[str]] = [[], [], []]
+    words = _names_in(body)
+    blocks: list[list[str]] = [[], []]
     for module in sorted({*_IMPORTS, *more}):
         used = [name for name in sorted({*_IMPORTS.get(module, ()), *more.get(module, ())}) if name in words]
         if used:
-            kind = 2 if module.startswith("stepflow") else module == "pydantic"
-            blocks[kind].append(f"from {module} import {', '.join(used)}\n")
+            line = f"from {module} import {', '.join(used)}\n"
+            listed = "".join(f"    {name},\n" for name in used)
+            blocks[module in _INSTALLED].append(line if len(line) <= _WIDTH else f"from {module} import (\n{listed})\n")
     return "\n".join("".join(each) for each in blocks if each)
+
+
+def _names_in(body: str) -> set[str]:
+    """Return the names that the source of a module uses, also in types that are texts."""
+    found = set()
+    for node in ast.walk(ast.parse(body)):
+        match node:
+            case ast.Name(id=name):
+                found.add(name)
+            case ast.AnnAssign(annotation=ast.Name("TypeAlias"), value=ast.Constant(str(text))):
+                found |= {*re.findall(r"\w+", text)}
+            case ast.Call(func=ast.Name("TypedDict"), args=[_, ast.Dict(values=values)]):
+                found |= {word for each in values for word in re.findall(r"\w+", ast.unparse(each))}
+    return found
