@@ -125,7 +125,7 @@ def _schemas(parts: Parts) -> dict[str, Any]:
         declared = {
             parts.names[name]: each.schema(found.get(("variables", name), {})) for name, each in parts.variables.items()
         }
-        required = [parts.names[name] for name, each in parts.variables.items() if not each.has_default]
+        required = [parts.names[name] for name, each in parts.variables.items() if each.is_required]
         properties["variables"] = {"type": "object", "properties": declared}
         if required:
             properties["variables"]["required"] = required
