@@ -41,17 +41,25 @@ class Place(NamedTuple):
         return f"{self.shown_file}:{self.line}"
 
 
+_OF_CLASSES = frozenset(("attr", "attrs", "msgspec", "pydantic"))
+"""Packages whose classes call what is written in flows."""
+
+
 def caller() -> FrameType:
-    """Return the frame of the first caller outside of this package."""
+    """Return the frame of the first caller outside of this package and of the libraries that flows may call."""
     frame = sys._getframe(1)
-    while _is_own(frame) and frame.f_back is not None:
+    while not is_written(frame) and frame.f_back is not None:
         frame = frame.f_back
     return frame
 
 
-def _is_own(frame: FrameType) -> bool:
+def is_written(frame: FrameType) -> bool:
+    """Return whether a frame is of code that may be part of a flow."""
     module = str(frame.f_globals.get("__name__"))
-    return module == _PACKAGE or module.startswith(_PACKAGE + ".")
+    if module == _PACKAGE or module.startswith(_PACKAGE + "."):
+        return False
+    root = module.partition(".")[0]
+    return root not in sys.stdlib_module_names and root not in _OF_CLASSES
 
 
 _placed: ContextVar[Place | None] = ContextVar("stepflow_place", default=None)
@@ -86,10 +94,22 @@ def _place_in(function: Callable[..., Any], choose: Callable[..., int]) -> Place
 
 
 def place_of_call() -> Place:
-    """Return where the first caller outside of this package makes its call."""
+    """Return where the first caller that is part of a flow makes its call."""
     if (fixed := _placed.get()) is not None:
         return fixed
-    frame = caller()
+    return _place_at(caller())
+
+
+def place_of_error(error: BaseException) -> Place | None:
+    """Return where an exception was raised in the code of a flow; None if it was raised elsewhere."""
+    found, trace = None, error.__traceback__
+    while trace is not None:
+        found = Place(trace.tb_frame.f_code.co_filename, trace.tb_lineno) if is_written(trace.tb_frame) else found
+        trace = trace.tb_next
+    return found
+
+
+def _place_at(frame: FrameType) -> Place:
     line, end_line, column, end = _positions(frame.f_code)[frame.f_lasti // 2]
     file = frame.f_code.co_filename
     if line is None or column is None:
