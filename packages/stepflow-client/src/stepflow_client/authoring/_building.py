@@ -10,7 +10,7 @@ from .._data.expressions import Path
 from ..errors import AuthoringError, InvalidArgumentError
 from . import _fields
 from ._definitions import name_steps, places_of, rendered, steps_of
-from ._places import Place, place_of_definition, place_of_error, place_of_return, placed
+from ._places import Place, none_checks, place_of_definition, place_of_error, place_of_return, placed
 from ._scopes import Scope
 from ._values import MARK, Read, Value, refuse
 from ._variables import Variable
@@ -55,7 +55,7 @@ def parts_of_function(function: Callable[..., Any], local_names: Mapping[str, An
             given = name
         else:
             raise InvalidArgumentError(
-                f"the function {function.__name__} of a flow has one input, and {str(each)!r} is another",
+                f"the function {function.__name__} of a flow has one input, and {name!r} is another",
                 hint="put the fields of the input into one class; variables come after *",
             )
     return Parts(function, given, variables, names, hints)
@@ -83,6 +83,7 @@ def build(name: str, parts: Parts, call: Call, options: Mapping[str, Any]) -> Bu
         if result is None:
             _check_nothing(parts)
         output = None if result is None else _frozen_output(scope, parts, result)
+        _refuse_none_checks(scope, parts)
     name_steps(scope)
     whole = {
         "name": name,
@@ -112,6 +113,16 @@ def _called(call: Call, given: list[Any], variables: Mapping[str, Any]) -> Any:
             kind = getattr(error, "title", "the class")
             raise refuse(f"{kind} checks what it is created with, and a value of the flow does not pass",
                          f"write construct({kind}, ...)") from None  # fmt: skip
+
+
+def _refuse_none_checks(scope: Scope, parts: Parts) -> None:
+    """Refuse comparisons with None: unlike others, `is` cannot be trapped while the function is called."""
+    known = {parts.input, *parts.names, *(step.place.name for step in scope.steps)}
+    for each in none_checks(parts.function):
+        if each.root in known:
+            with placed(Place(place_of_definition(parts.function).file, each.line, each.column)):
+                raise refuse(f"{each.text} is a value of a flow and is never None while the flow is written",
+                             "use when(exists(value), then, otherwise), or coalesce(value, other)")  # fmt: skip
 
 
 def _frozen_output(scope: Scope, parts: Parts, result: Any) -> Any:
