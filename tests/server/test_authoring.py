@@ -12,10 +12,12 @@ from stepflow_api.models import StoreFlowRequest, StoreFlowResponse
 from stepflow_client import ExecutionStatus, LogConfig, StepflowRuntime, SyncStepflowClient
 from stepflow_client._codec.requests import flow_for_dry_run
 from stepflow_client.authoring import builtin, each, flow
+from stepflow_client.flows import check
 from stepflow_client.flows.additions import without_cases
 from stepflow_client.flows.file import load_file
 
 from tests import releases
+from tests.server.authored_programs import INPUT, VARIABLES, Program
 from tests.unit.authoring import constructs
 from tests.unit.authoring.constructs import FLOWS
 
@@ -88,3 +90,21 @@ def test_every_construct_runs_after_a_server_has_written_it_out(of_release: Sync
         done = of_release.run(stored.flow_id, [run["input"]], variables=run.get("variables"))
         assert done.is_success, (name, done.error)
         assert done.output == run["output"], name
+
+
+def run_programs(client: SyncStepflowClient, seeds: range) -> None:
+    for seed in seeds:
+        program = Program(seed)
+        assert not check(program.flow, type_check=True).errors, seed
+        done = program.flow.run(client, INPUT, variables=VARIABLES, timeout=20)
+        assert done.is_success, (seed, done.error)
+        assert done.output == program.expected, seed
+
+
+def test_random_programs(client: SyncStepflowClient) -> None:
+    run_programs(client, range(1000, 1005))
+
+
+@pytest.mark.exhaustive
+def test_two_hundred_random_programs(of_release: SyncStepflowClient) -> None:
+    run_programs(of_release, range(200))
