@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import operator
 import types
-from collections.abc import Mapping
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import (
     TYPE_CHECKING,
@@ -22,7 +23,7 @@ from typing import (
 )
 
 import typing_extensions
-from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError, create_model
+from pydantic import AfterValidator, ConfigDict, PlainValidator, TypeAdapter, ValidationError, create_model
 
 from .._data.arguments import wrong
 from .._data.expressions import write_path
@@ -110,7 +111,7 @@ def _cached_adapter(output_type: Any) -> TypeAdapter[Any]:
 def readable_type(annotation: Any) -> Any:
     """Return an annotation with classes that pydantic cannot read replaced by types that it can read.
 
-    They are attrs classes, msgspec structs, TypedDicts, and dataclasses whose fields have other names in JSON.
+    They are attrs classes, msgspec structs and TypedDicts. Dataclasses are changed: pydantic then reads `Name`.
     """
     if is_typeddict(annotation):
         return _of_typed_dict(annotation)
@@ -118,8 +119,9 @@ def readable_type(annotation: Any) -> Any:
         return _of_attrs(annotation)
     if isinstance(annotation, type) and hasattr(annotation, "__struct_fields__"):
         return Annotated[Any, PlainValidator(functools.partial(_struct, annotation))]
-    if isinstance(annotation, type) and hasattr(annotation, "__dataclass_fields__") and _is_renamed(annotation):
-        return _of_renamed(annotation)
+    if isinstance(annotation, type) and hasattr(annotation, "__dataclass_fields__"):
+        _set_names(annotation)
+        return annotation
     arguments = get_args(annotation)
     origin: Any = get_origin(annotation)
     if not arguments or origin not in (list, dict, tuple, set, frozenset, Union, types.UnionType):
@@ -170,22 +172,30 @@ def _struct(kind: Any, value: Any) -> Any:
         raise ValueError(str(error)) from None
 
 
-def _is_renamed(kind: Any) -> bool:
-    return any(field != name for field, name in (field_names(kind) or {}).items())
+def _set_names(kind: Any) -> None:
+    """Let pydantic know the names that `Name` gives to fields of a dataclass, and of the dataclasses in its fields."""
+    if kind in _KNOWN_NAMES:
+        return
+    _KNOWN_NAMES.add(kind)
+    names = field_names(kind) or {}
+    if any(field != name for field, name in names.items()):
+        own: ConfigDict = getattr(kind, "__pydantic_config__", {})
+        kind.__pydantic_config__ = {**own, "alias_generator": names.__getitem__}
+    with suppress(Exception):
+        # Hints that are texts are evaluated, which may raise anything.
+        for hint in get_type_hints(kind, include_extras=True).values():
+            for each in _parts_of(hint):
+                if hasattr(each, "__dataclass_fields__"):
+                    _set_names(each)
 
 
-@functools.lru_cache(maxsize=256)
-def _of_renamed(kind: Any) -> Any:
-    hints, names = get_type_hints(kind, include_extras=True), field_names(kind) or {}
-    fields: dict[str, Any] = {}
-    for name, each in kind.__dataclass_fields__.items():
-        has_factory = each.default_factory is not dataclasses.MISSING
-        given: Any = {"default_factory": each.default_factory} if has_factory else {}
-        if each.default is not dataclasses.MISSING:
-            given = {"default": each.default}
-        fields[name] = (readable_type(hints[name]), Field(alias=names[name], **given))
-    model = create_model(kind.__name__, __config__=ConfigDict(populate_by_name=True), **fields)
-    return Annotated[model, AfterValidator(functools.partial(_made, kind))]
+def _parts_of(hint: Any) -> Iterator[Any]:
+    yield hint
+    for each in get_args(hint):
+        yield from _parts_of(each)
+
+
+_KNOWN_NAMES = weakref.WeakSet[Any]()
 
 
 def _is_missing(default: Any) -> bool:

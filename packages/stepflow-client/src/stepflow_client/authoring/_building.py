@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .._data.expressions import Path
-from ..errors import InvalidArgumentError
+from ..errors import AuthoringError, InvalidArgumentError
 from . import _fields
 from ._definitions import name_steps, places_of, rendered, steps_of
-from ._places import Place, place_of_definition, place_of_return, placed
+from ._places import Place, none_checks, place_of_definition, place_of_error, place_of_return, placed
 from ._scopes import Scope
-from ._values import Read, Value, refuse
+from ._values import MARK, Read, Value, refuse
 from ._variables import Variable
 
 
@@ -26,6 +26,10 @@ class Parts(NamedTuple):
     names: dict[str, str]
     """The names of the variables in the flow, by those of the arguments."""
     hints: dict[str, Any]
+
+
+Call = Callable[[list[Any], Mapping[str, Any]], Any]
+"""Calls the function of a flow with its input and its variables."""
 
 
 class Built(NamedTuple):
@@ -51,15 +55,13 @@ def parts_of_function(function: Callable[..., Any], local_names: Mapping[str, An
             given = name
         else:
             raise InvalidArgumentError(
-                f"the function {function.__name__} of a flow has one input, and {str(each)!r} is another",
+                f"the function {function.__name__} of a flow has one input, and {name!r} is another",
                 hint="put the fields of the input into one class; variables come after *",
             )
     return Parts(function, given, variables, names, hints)
 
 
-def build(
-    name: str, parts: Parts, call: Callable[[list[Any], Mapping[str, Any]], Any], options: Mapping[str, Any]
-) -> Built:
+def build(name: str, parts: Parts, call: Call, options: Mapping[str, Any]) -> Built:
     """Return a flow.
 
     Args:
@@ -77,10 +79,11 @@ def build(
         variables = {
             each: Value(Read(scope, parts.names[each], (), parts.hints.get(each, Any))) for each in parts.names
         }
-        result = call(given, variables)
+        result = _called(call, given, variables)
         if result is None:
             _check_nothing(parts)
         output = None if result is None else _frozen_output(scope, parts, result)
+        _refuse_none_checks(scope, parts)
     name_steps(scope)
     whole = {
         "name": name,
@@ -96,6 +99,30 @@ def build(
     definition = {key: each for key, each in whole.items() if each not in (None, [], {})}
     places = {(): place_of_definition(parts.function), ("output",): place_of_return(parts.function)}
     return Built(definition, places | places_of(scope))
+
+
+def _called(call: Call, given: list[Any], variables: Mapping[str, Any]) -> Any:
+    try:
+        return call(given, variables)
+    except ValueError as error:
+        # Errors of pydantic and msgspec have the value in their texts, and are ValueErrors.
+        place = place_of_error(error)
+        if MARK not in str(error) or isinstance(error, AuthoringError) or place is None:
+            raise
+        with placed(place):
+            kind = getattr(error, "title", "the class")
+            raise refuse(f"{kind} checks what it is created with, and a value of the flow does not pass",
+                         f"write construct({kind}, ...)") from None  # fmt: skip
+
+
+def _refuse_none_checks(scope: Scope, parts: Parts) -> None:
+    """Refuse comparisons with None: unlike others, `is` cannot be trapped while the function is called."""
+    known = {parts.input, *parts.names, *(step.place.name for step in scope.steps)}
+    for each in none_checks(parts.function):
+        if each.root in known:
+            with placed(Place(place_of_definition(parts.function).file, each.line, each.column)):
+                raise refuse(f"{each.text} is a value of a flow and is never None while the flow is written",
+                             "use when(exists(value), then, otherwise), or coalesce(value, other)")  # fmt: skip
 
 
 def _frozen_output(scope: Scope, parts: Parts, result: Any) -> Any:
@@ -125,7 +152,7 @@ def _schemas(parts: Parts) -> dict[str, Any]:
         declared = {
             parts.names[name]: each.schema(found.get(("variables", name), {})) for name, each in parts.variables.items()
         }
-        required = [parts.names[name] for name, each in parts.variables.items() if not each.has_default]
+        required = [parts.names[name] for name, each in parts.variables.items() if each.is_required]
         properties["variables"] = {"type": "object", "properties": declared}
         if required:
             properties["variables"]["required"] = required

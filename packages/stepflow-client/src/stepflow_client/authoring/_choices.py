@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, overload
 
 from .._base.not_given import NOT_GIVEN
-from ..errors import InvalidArgumentError
 from ._lazy import fields as field_types
-from ._lazy import near, values
-from ._objects import has_value
+from ._lazy import near
+from ._objects import data_of
 from ._scopes import current
 from ._values import Coalesce, Condition, Given, Literal, Read, Record, Value, expression_of, part, refuse
 
@@ -140,12 +139,7 @@ def literal(value: T) -> T:
     Raises:
         AuthoringError: If it has values of the flow in it, or cannot be represented in JSON.
     """
-    if has_value(value):
-        raise refuse("literal() takes data, and this has a value of the flow in it", "leave literal() out")
-    try:
-        made: Any = Value(Literal(values.check_json(value, "the literal")))
-    except InvalidArgumentError as error:
-        raise refuse(error.message) from None
+    made: Any = Value(Literal(data_of(value, "the literal")))
     return made  # type: ignore[no-any-return]
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from ..errors import InvalidArgumentError
 from ._lazy import field_names, fields, inspect
+from ._objects import data_of
 from ._scopes import Scope, Step, current
 from ._values import Given, Read, Value, refuse
 from .on_error import OnError
@@ -65,7 +66,7 @@ class Component:
             sent = Given(scope.frozen(given[whole])) if whole in given else None
         else:
             sent = Given(self._fields(scope, given)) if names else None
-        return add_step(scope, self.path, sent, self.__name__, output, **options)
+        return add_step(scope, self.path, sent, self.path.rpartition("/")[2], output, **options)
 
     def _fields(self, scope: Scope, given: Mapping[str, Any]) -> dict[str, Any]:
         signature, names = self._parameters[:2]
@@ -166,5 +167,5 @@ def add_step(
             )
         added.options["mustExecute"] = True
     if metadata is not None:
-        added.options["metadata"] = scope.plain(metadata, "the metadata of a step")
+        added.options["metadata"] = data_of(metadata, "the metadata of a step")
     return Value(Read(scope, added, (), output))

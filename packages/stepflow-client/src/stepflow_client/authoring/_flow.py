@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol
 
 from .._base.lazy import lazy_module
 from ..errors import InvalidArgumentError
-from ._lazy import near, values
+from ._lazy import near
 from ._methods import FlowMethods, InputT, OutputT
+from ._objects import data_of
 from ._places import Place, caller
 from ._scopes import current
 from ._values import refuse
@@ -217,9 +218,9 @@ class Flow(FlowMethods[InputT, OutputT, Any], Generic[InputT, OutputT, P]):
             raise InvalidArgumentError("a test case expects an output or an error, not both")
         expected: dict[str, Any] = {}
         if output is not None:
-            expected = {"output": {"outcome": "success", "result": _as_json(output, "the output of a test case")}}
+            expected = {"output": {"outcome": "success", "result": data_of(output, "the output of a test case")}}
         elif error is not None:
-            expected = {"output": {"outcome": "failed", "error": _as_json(error, "the error of a test case")}}
+            expected = {"output": {"outcome": "failed", "error": data_of(error, "the error of a test case")}}
         self._add(self._cases, name, description, input, expected)
 
     def _add(
@@ -228,7 +229,7 @@ class Flow(FlowMethods[InputT, OutputT, Any], Generic[InputT, OutputT, P]):
         if any(each["name"] == name for each in whole):
             raise InvalidArgumentError(f"the flow {self.name} has another one with the name {name!r}")
         said = {} if description is None else {"description": description}
-        whole.append({"name": name, **said, "input": _as_json(input, "the input"), **more})
+        whole.append({"name": name, **said, "input": data_of(input, "the input"), **more})
         self.__dict__.pop("_built", None)
 
     @cached_property
@@ -255,10 +256,6 @@ def _at(whole: Any, path: Path) -> Any:
 
 def _hint(name: str, names: Mapping[str, str]) -> str:
     return near(name, names, "its variables are")
-
-
-def _as_json(value: Any, what: str) -> Any:
-    return values.check_json(value, what)
 
 
 class FlowDecorator(Protocol):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ._lazy import field_names, objects
+from ..errors import InvalidArgumentError
+from ._lazy import field_names, objects, values
 from ._values import Literal, Value, refuse
 
 
@@ -20,8 +21,8 @@ def parts_of(value: Any) -> Any:
     if objects.is_data_object(value):
         names = _names_of(type(value))
         fields = {field: getattr(value, field) for field in names}
-        # Its own library knows more about an object without values of the flow: tags, serializers.
-        if any(map(has_value, fields.values())):
+        # Pydantic knows more about a model without values of the flow: serializers, computed fields.
+        if not hasattr(value, "__pydantic_serializer__") or any(map(has_value, fields.values())):
             return {**_tag(type(value)), **parts_of_record(type(value), fields)}
         unset = {names[field] for field, each in fields.items() if _is_unset(type(value), field, each)}
         return {name: each for name, each in objects.fields_of(value).items() if name not in unset}
@@ -48,7 +49,30 @@ def _names_of(kind: Any) -> dict[str, str]:
     return field_names.field_names(kind) or {}
 
 
+def data_of(value: Any, what: str) -> Any:
+    """Return data as JSON, without optional fields of objects that are None.
+
+    Raises:
+        AuthoringError: If it has values of the flow in it, or cannot be represented in JSON.
+    """
+    if has_value(value):
+        raise refuse(f"{what} is data that is never evaluated, and this has a value of the flow in it")
+    try:
+        return values.check_json(_without_objects(value), what)
+    except InvalidArgumentError as error:
+        raise refuse(error.message) from None
+
+
+def _without_objects(value: Any) -> Any:
+    if objects.is_data_object(value):
+        value = parts_of(value)
+    if isinstance(value, Mapping):
+        return {key: _without_objects(each) for key, each in value.items()}
+    return [_without_objects(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
 def has_value(value: Any) -> bool:
+    """Return whether there is a value of a flow in data."""
     if type(value) is Value:
         return True
     if isinstance(value, Mapping):

@@ -8,12 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import CodeType, FrameType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from ._lazy import linecache
-
-_KeyT = TypeVar("_KeyT")
-_ValueT = TypeVar("_ValueT")
 
 _PACKAGE = __name__.rpartition(".")[0]
 
@@ -41,17 +38,25 @@ class Place(NamedTuple):
         return f"{self.shown_file}:{self.line}"
 
 
+_OF_CLASSES = frozenset(("attr", "attrs", "msgspec", "pydantic"))
+"""Packages whose classes call what is written in flows."""
+
+
 def caller() -> FrameType:
-    """Return the frame of the first caller outside of this package."""
+    """Return the frame of the first caller outside of this package and of the libraries that flows may call."""
     frame = sys._getframe(1)
-    while _is_own(frame) and frame.f_back is not None:
+    while not is_written(frame) and frame.f_back is not None:
         frame = frame.f_back
     return frame
 
 
-def _is_own(frame: FrameType) -> bool:
+def is_written(frame: FrameType) -> bool:
+    """Return whether a frame is of code that may be part of a flow."""
     module = str(frame.f_globals.get("__name__"))
-    return module == _PACKAGE or module.startswith(_PACKAGE + ".")
+    if module == _PACKAGE or module.startswith(_PACKAGE + "."):
+        return False
+    root = module.partition(".")[0]
+    return root not in sys.stdlib_module_names and root not in _OF_CLASSES
 
 
 _placed: ContextVar[Place | None] = ContextVar("stepflow_place", default=None)
@@ -68,84 +73,135 @@ def placed(place: Place) -> Iterator[None]:
 
 
 def place_of_return(function: Callable[..., Any]) -> Place:
-    """Return the position of the last line of a function, which is its `return`."""
-    return _place_in(function, max)
+    """Return the position of the last `return` of a function."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return place_of_definition(function)
+    from opcode import opname
+
+    last = place_of_definition(function)
+    for operation, (line, _, column, _) in zip(code.co_code[::2], code.co_positions(), strict=True):
+        if opname[operation].startswith("RETURN") and line is not None and column is not None:
+            last = Place(code.co_filename, line, column + 1)
+    return last
 
 
 def place_of_definition(function: Callable[..., Any]) -> Place:
-    """Return the position of the first line of a function."""
-    return _place_in(function, min)
-
-
-def _place_in(function: Callable[..., Any], choose: Callable[..., int]) -> Place:
+    """Return the position of the first line of a function, that of its decorators if it has some."""
     code = getattr(function, "__code__", None)
-    if code is None:
-        return Place(repr(function), 1)
-    lines = [line for *_, line in code.co_lines() if line is not None]
-    return Place(code.co_filename, choose(lines, default=code.co_firstlineno))
+    return Place(repr(function), 1) if code is None else Place(code.co_filename, code.co_firstlineno)
 
 
 def place_of_call() -> Place:
-    """Return where the first caller outside of this package makes its call."""
+    """Return where the first caller that is part of a flow makes its call."""
     if (fixed := _placed.get()) is not None:
         return fixed
-    frame = caller()
-    line, end_line, column, end = _positions(frame.f_code)[frame.f_lasti // 2]
-    file = frame.f_code.co_filename
+    return _place_at(caller())
+
+
+def place_of_error(error: BaseException) -> Place | None:
+    """Return where an exception was raised in the code of a flow; None if it was raised elsewhere."""
+    found, trace = None, error.__traceback__
+    while trace is not None:
+        found = Place(trace.tb_frame.f_code.co_filename, trace.tb_lineno) if is_written(trace.tb_frame) else found
+        trace = trace.tb_next
+    return found
+
+
+def _place_at(frame: FrameType) -> Place:
+    code = frame.f_code
+    line, end_line, column, end = _positions(code)[frame.f_lasti // 2]
     if line is None or column is None:
-        return Place(file, line or frame.f_lineno)
-    name = _assigned(file, frame).get((end_line or line, end or 0))
-    return Place(file, line, column + 1, name)
+        return Place(code.co_filename, line or frame.f_lineno)
+    name = _source(code, frame.f_globals).assigned.get((end_line or line, end or 0))
+    # The file may have been changed since it was imported.
+    is_there = name in code.co_varnames or name in code.co_names or name in code.co_cellvars
+    return Place(code.co_filename, line, column + 1, name if is_there else None)
 
 
-Positions = list[tuple[int | None, int | None, int | None, int | None]]
+class NoneCheck(NamedTuple):
+    """A comparison of a part of something with None, such as `price.note is None`."""
+
+    line: int
+    column: int
+    root: str
+    """The name that the part is of."""
+    text: str
+    """The part."""
+
+
+class _Source(NamedTuple):
+    """What is looked up in the source of a file."""
+
+    lines: list[str]
+    assigned: dict[tuple[int, int], str]
+    """The names that calls are assigned to, by the ends of the calls."""
+    none_checks: list[NoneCheck]
+
+
+_Positions = list[tuple[int | None, int | None, int | None, int | None]]
 _MOST_KNOWN = 64
-_known_code: dict[int, tuple[CodeType, Positions]] = {}
-_known_names: dict[str, tuple[list[str], dict[tuple[int, int], str]]] = {}
+_known_code: dict[int, tuple[CodeType, _Positions]] = {}
+_known_sources: dict[str, _Source] = {}
 
 
-def _positions(code: CodeType) -> Positions:
+def _positions(code: CodeType) -> _Positions:
     known = _known_code.get(id(code))
     if known is None:
+        if len(_known_code) >= _MOST_KNOWN:
+            _known_code.clear()
         # The code object is kept with its id, so that no other one can have the same.
-        known = (code, list(code.co_positions()))
-        _keep(_known_code, id(code), known)
+        known = _known_code[id(code)] = (code, list(code.co_positions()))
+        # A module that is imported again has another source.
+        linecache.checkcache(code.co_filename)
     return known[1]
 
 
-def _assigned(file: str, frame: FrameType) -> dict[tuple[int, int], str]:
-    """Return the names that calls are assigned to, by the ends of the calls; empty if there is no source."""
-    lines = linecache.getlines(file, frame.f_globals)
-    known = _known_names.get(file)
-    if known is None or known[0] is not lines:
-        known = (lines, _names_of_calls("".join(lines)))
-        _keep(_known_names, file, known)
-    return known[1]
+def none_checks(function: Callable[..., Any]) -> list[NoneCheck]:
+    """Return the comparisons with None in a function; empty if its source is not known."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return []
+    lines = [line for *_, line in code.co_lines() if line is not None]
+    found = _source(code, getattr(function, "__globals__", {})).none_checks
+    return [each for each in found if min(lines) <= each.line <= max(lines)]
 
 
-def _keep(known: dict[_KeyT, _ValueT], key: _KeyT, value: _ValueT) -> None:
-    while len(known) >= _MOST_KNOWN:
-        del known[next(iter(known))]
-    known[key] = value
+def _source(code: CodeType, module: dict[str, Any]) -> _Source:
+    file = code.co_filename
+    lines = linecache.getlines(file, module)
+    known = _known_sources.get(file)
+    if known is None or known.lines is not lines:
+        if len(_known_sources) >= _MOST_KNOWN:
+            _known_sources.clear()
+        known = _known_sources[file] = _read_source(lines)
+    return known
 
 
-def _names_of_calls(source: str) -> dict[tuple[int, int], str]:
+def _read_source(lines: list[str]) -> _Source:
     import ast
 
+    found = _Source(lines, {}, [])
     try:
-        tree = ast.parse(source)
+        tree = ast.parse("".join(lines))
     except (SyntaxError, ValueError, RecursionError):
-        return {}
-    found = {}
+        return found
     for node in ast.walk(tree):
         match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call):
-                pass
-            case ast.AnnAssign(target=ast.Name(id=name), value=ast.Call() as call):
-                pass
-            case ast.NamedExpr(target=ast.Name(id=name), value=ast.Call() as call):
-                pass
-            case _:
-                continue
-        found[call.end_lineno or 0, call.end_col_offset or 0] = name
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call)
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.Call() as call)
+                | ast.NamedExpr(target=ast.Name(id=name), value=ast.Call() as call)
+            ):
+                found.assigned[call.end_lineno or 0, call.end_col_offset or 0] = name
+            case ast.Compare(
+                left=(ast.Attribute() | ast.Subscript()) as part,
+                ops=[ast.Is() | ast.IsNot()],
+                comparators=[ast.Constant(value=None)],
+            ):
+                root: ast.expr = part
+                while isinstance(root, (ast.Attribute, ast.Subscript)):
+                    root = root.value
+                if isinstance(root, ast.Name):
+                    found.none_checks.append(NoneCheck(node.lineno, node.col_offset + 1, root.id, ast.unparse(part)))
     return found

@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from ..errors import InvalidArgumentError
-from ._lazy import expressions, values
-from ._objects import has_value, parts_of, parts_of_record
+from ._lazy import expressions
+from ._objects import parts_of, parts_of_record
 from ._places import Place, place_of_call
 from ._values import EXPRESSIONS, MARK, Coalesce, Condition, Expression, Given, Literal, Read, Record, Value, refuse
 
@@ -103,19 +102,6 @@ class Scope:
         if isinstance(value, Mapping):
             return self._mapping(value)
         return self._object(value)
-
-    def plain(self, value: Any, what: str) -> Any:
-        """Return data, which must have no values of the flow in it.
-
-        Raises:
-            AuthoringError: If it has, or cannot be represented in JSON.
-        """
-        if has_value(value):
-            raise refuse(f"{what} is data, and this has a value of the flow in it")
-        try:
-            return values.check_json(value, what)
-        except InvalidArgumentError as error:
-            raise refuse(error.message) from None
 
     def _mapping(self, value: Mapping[Any, Any]) -> dict[str, Any]:
         if (word := expressions.keyword_of(value)) is not None:

@@ -207,8 +207,14 @@ def _within(expression: Expression, key: Any, find: Callable[..., Field], *, is_
         ):
             inner = [_within(each, key, find, is_name=is_name) for each in (then, other)]
             return Condition(condition, inner[0], Given(inner[1]))
+        case Literal(dict() | list() as data) if _has(data, key):
+            return Literal(data[key])
     hint = "read it before: when(c, a.x, b.x), coalesce(a.x, b.x)"
     raise refuse(f"a part of {expression.label} cannot be read", hint, _NoFieldError if is_name else AuthoringError)
+
+
+def _has(data: dict[str, Any] | list[Any], key: Any) -> bool:
+    return key in data if isinstance(data, dict) else isinstance(key, int) and key < len(data)
 
 
 def _is_written(name: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar, overload
 
 from .._base.not_given import NOT_GIVEN
 from ..errors import InvalidArgumentError
-from ._lazy import values
+from ._objects import data_of
 
 T = TypeVar("T")
 
@@ -14,18 +14,27 @@ T = TypeVar("T")
 class Variable:
     """What is said of a variable in place of its default."""
 
-    def __init__(self, default: Any, description: str | None, env: str | None, secret: bool) -> None:
+    def __init__(
+        self,
+        default: Any = NOT_GIVEN,
+        description: str | None = None,
+        env: str | None = None,
+        secret: bool = False,
+        required: bool = True,
+    ) -> None:
         """Use `variable` instead."""
         self.default, self.description, self.env, self.secret = default, description, env, secret
+        self.is_required = required and default is NOT_GIVEN
+        """Whether each run must set it."""
 
     @classmethod
     def of(cls, default: Any, *, is_given: bool) -> Variable:
         """Return what is said of a variable by the default of an argument."""
-        return default if isinstance(default, Variable) else cls(default if is_given else NOT_GIVEN, None, None, False)
+        return default if isinstance(default, Variable) else cls(default) if is_given else cls()
 
     @property
     def has_default(self) -> bool:
-        """Whether a run may leave it out."""
+        """Whether it has a default."""
         return self.default is not NOT_GIVEN
 
     def schema(self, of_type: dict[str, Any]) -> dict[str, Any]:
@@ -34,7 +43,7 @@ class Variable:
         if self.description is not None:
             found["description"] = self.description
         if self.has_default:
-            found["default"] = values.check_json(self.default, "the default of a variable")
+            found["default"] = data_of(self.default, "the default of a variable")
         if self.env is not None:
             found["env_var"] = self.env
         if self.secret:
@@ -45,9 +54,16 @@ class Variable:
 @overload
 def variable(*, default: T, description: str | None = None, env: str | None = None, secret: bool = False) -> T: ...
 @overload
-def variable(*, description: str | None = None, env: str | None = None, secret: bool = False) -> Any: ...
 def variable(
-    *, default: Any = NOT_GIVEN, description: str | None = None, env: str | None = None, secret: bool = False
+    *, description: str | None = None, env: str | None = None, secret: bool = False, required: bool = True
+) -> Any: ...
+def variable(
+    *,
+    default: Any = NOT_GIVEN,
+    description: str | None = None,
+    env: str | None = None,
+    secret: bool = False,
+    required: bool = True,
 ) -> Any:
     """Describe a variable of a flow: a keyword-only argument of its function.
 
@@ -60,10 +76,11 @@ def variable(
         ```
 
     Args:
-        default: Its value in runs that do not set it. Without a default, each run must set it.
+        default: Its value in runs that do not set it.
         description: What it is for.
         env: The environment variable that `variables_from_env=True` and `--variables-from-env` take it from.
         secret: Whether to hide its value wherever this package shows or stores it.
+        required: Whether each run must set it, if it has no default. With False, read it with `if_unset`.
 
     Raises:
         InvalidArgumentError: If an argument has the wrong type.
@@ -71,6 +88,7 @@ def variable(
     for name, value in (("description", description), ("env", env)):
         if value is not None and not isinstance(value, str):
             raise InvalidArgumentError(f"{name} is text, not {value!r}")
-    if not isinstance(secret, bool):
-        raise InvalidArgumentError(f"secret is True or False, not {secret!r}")
-    return Variable(default, description, env, secret)
+    for name, flag in (("secret", secret), ("required", required)):
+        if not isinstance(flag, bool):
+            raise InvalidArgumentError(f"{name} is True or False, not {flag!r}")
+    return Variable(default, description, env, secret, required)

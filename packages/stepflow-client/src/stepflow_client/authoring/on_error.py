@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, Never, TypeVar, overload
 
-from ..errors import InvalidArgumentError
-from ._lazy import values
-from ._objects import has_value, parts_of
+from ._objects import data_of
 from ._values import refuse
 
 T = TypeVar("T")
@@ -62,13 +60,4 @@ def use_default(value: Any = None) -> OnError[Any]:
     Raises:
         AuthoringError: If it has values of the flow in it.
     """
-    if has_value(value):
-        raise refuse("the default of a step is data that is never evaluated, and this has a value of the flow in it",
-                     "read it where the step is used: when(exists(step), step, other)")  # fmt: skip
-    try:
-        is_object = not isinstance(value, (str, int, float, list, tuple, dict, type(None)))
-        return OnError(
-            "useDefault", defaultValue=values.check_json(parts_of(value) if is_object else value, "the default")
-        )
-    except InvalidArgumentError as error:
-        raise refuse(error.message) from None
+    return OnError("useDefault", defaultValue=data_of(value, "the default of a step"))

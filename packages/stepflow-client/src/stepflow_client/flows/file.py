@@ -69,6 +69,9 @@ def load_flow(flow: FlowSource) -> dict[str, Any]:
     """
     try:
         flow = built(flow)
+    except FlowFileError:
+        # The function of a flow in Python is wrong, and the error says where.
+        raise
     except Exception as error:
         raise InvalidArgumentError(f"{type(flow).__name__} built no flow: {error}") from error
     if isinstance(flow, Mapping):

@@ -191,6 +191,8 @@ class Behind(NamedTuple):
     hint: str | None = None
     is_certain: bool = False
     """Whether it is certain that no value of the type has this path."""
+    may_be_missing: bool = False
+    """Whether some values of the type may not have this path."""
 
     @property
     def level(self) -> str:
@@ -206,8 +208,10 @@ def behind(type: Type, parts: Sequence[str | int], *, keeps_null: bool = False) 
     """
     is_secret = type.is_secret
     null = [NULL] if keeps_null and parts and may_be_null(type) and not is_unknown(type) else []
+    is_missing = False
     for part in parts:
         found = [_step(each, part) for each in type.members]
+        is_missing = is_missing or any(each.problem is not None or each.may_be_missing for each in found)
         types = [each.type for each in found if each.problem is None]
         if not types and found:
             told = next((each for each in found if each.problem != _MISMATCH), None)
@@ -218,7 +222,7 @@ def behind(type: Type, parts: Sequence[str | int], *, keeps_null: bool = False) 
         is_secret = is_secret or type.is_secret
     type = union([type, *null]) if null else type
     # What is in a secret is secret.
-    return Behind(type._replace(is_secret=True) if is_secret else type)
+    return Behind(type._replace(is_secret=True) if is_secret else type, may_be_missing=is_missing)
 
 
 def _step(member: Member, part: str | int) -> Behind:
@@ -242,7 +246,7 @@ def _wrong_kind(type: Type, part: str | int) -> str:
 
 def _element(member: ListOf, index: int) -> Behind:
     if member.elements is None:
-        return Behind(member.first[index] if index < len(member.first) else member.items)
+        return Behind(member.first[index] if index < len(member.first) else member.items, may_be_missing=True)
     if index < len(member.elements):
         return Behind(member.elements[index])
     number = len(member.elements)
@@ -251,9 +255,9 @@ def _element(member: ListOf, index: int) -> Behind:
 
 def _field(member: ObjectOf, name: str) -> Behind:
     if name in member.fields:
-        return Behind(member.fields[name].type)
+        return Behind(member.fields[name].type, may_be_missing=not member.fields[name].is_required)
     if member.extra is not None and (member.is_open or not member.fields or not is_unknown(member.extra)):
-        return Behind(member.extra)
+        return Behind(member.extra, may_be_missing=True)
     return Behind(
         UNKNOWN, f"the schema has no field {name!r}", near(name, member.fields, "fields are"), member.extra is None
     )
