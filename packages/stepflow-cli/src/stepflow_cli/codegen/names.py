@@ -6,7 +6,7 @@ import builtins
 import keyword
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 _IMPORTED = (
     *("Annotated", "Any", "ConfigDict", "Field", "FlowModel", "Literal", "Optional", "Path", "TypeAliasType"),
@@ -65,6 +65,10 @@ class Names:
             taken: Further names that mean something else.
         """
         self._taken = {*_RESERVED, *taken}
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names that are taken."""
+        return iter(self._taken)
 
     def take(self, name: str) -> str:
         """Return a unique name: the given one, otherwise with the first free number from 2 on appended."""

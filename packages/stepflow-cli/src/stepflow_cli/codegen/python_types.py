@@ -19,7 +19,7 @@ _TYPE_WORDS = {
     "NotRequired", "Mapping", "Sequence",
 }  # fmt: skip
 """Names in annotations."""
-_UNREADABLE = ("__", "_repr_", "_ipython_")
+UNREADABLE = ("__", "_repr_", "_ipython_")
 """Attributes of values in flows that Python asks for itself."""
 
 
@@ -56,10 +56,9 @@ class PythonTypes:
         Their order does not depend on that of the schema, which servers change each time.
         """
         required = list(schema.get("required", ()))
-        # In a class, a field hides what has the same name outside of it.
-        names = python_names(schema["properties"], {*_TYPE_WORDS, *self._named})
+        names = python_names_of(schema, self._named)
         found = [
-            Field(names[key], key, self.text(each), key in required, each.get("description"), "default" in each)
+            Field(names[key], key, self.text(each), key in required, each.get("description"), each.get("default"))
             for key, each in sorted(schema["properties"].items())
         ]
         return sorted(
@@ -157,15 +156,15 @@ class Field:
         kind: Its type.
         is_required: Whether it must be given, or is always there.
         description: What it is.
-        has_default: Whether the component has a default for it.
+        default: What it is by default; None if it may be missing.
     """
 
     def __init__(
-        self, name: str, key: str, kind: str, is_required: bool, description: str | None, has_default: bool
+        self, name: str, key: str, kind: str, is_required: bool, description: str | None, default: Any
     ) -> None:
         """Store the parts."""
         self.name, self.key, self.kind, self.is_required = name, key, kind, is_required
-        self.description, self.has_default = description, has_default
+        self.description, self.default = description, default
 
     @property
     def optional_kind(self) -> str:
@@ -175,6 +174,17 @@ class Field:
     def annotation(self, kind: str) -> str:
         """Return a type with the name in JSON, if that is another one."""
         return kind if self.name == self.key else f"Annotated[{kind}, Name({literal(self.key)})]"
+
+
+def python_names_of(schema: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, str]:
+    """Return the Python names of the fields of a class.
+
+    Args:
+        schema: The schema of the class.
+        named: The classes of the module.
+    """
+    # In a class, a field hides what has the same name outside of it.
+    return python_names(schema["properties"], {*_TYPE_WORDS, *named})
 
 
 def python_names(keys: Iterable[str], taken: Collection[str] = ()) -> dict[str, str]:
@@ -205,7 +215,7 @@ def _free(name: str, used: Collection[str]) -> str:
 
 def _is_name(key: str) -> bool:
     # Python normalizes other letters, which would change the name.
-    return key.isascii() and key.isidentifier() and not keyword.iskeyword(key) and not key.startswith(_UNREADABLE)
+    return key.isascii() and key.isidentifier() and not keyword.iskeyword(key) and not key.startswith(UNREADABLE)
 
 
 def literal(value: Any) -> str:
@@ -217,9 +227,10 @@ def _dataclass(name: str, fields: list[Field], said: str) -> str:
     lines = ["@dataclass(kw_only=True)\n", f"class {name}:\n", said]
     for each in fields:
         # A field that is not required is there if the component has a default for it.
-        is_there = each.is_required or (each.has_default and not each.kind.endswith("None"))
+        is_there = each.is_required or each.default is not None
         lines.append(f"    {each.name}: {each.annotation(each.kind if is_there else each.optional_kind)}")
-        lines.append("\n" if is_there else " = None\n")
+        has_value = not each.is_required and (each.default is None or isinstance(each.default, (str, int, float)))
+        lines.append(f" = {literal(each.default)}\n" if has_value else "\n")
         lines.append(docstring(each.description, "    "))
     if not fields and not said:
         lines.append("    pass\n")

@@ -234,7 +234,7 @@ class _Reader:
             for key, each in properties.items()
         }
         if isinstance(required, list):
-            read["required"] = [key for key in properties if key in required]
+            read["required"] = [key for key in dict.fromkeys(map(str, required)) if key in properties]
         if schema.get("additionalProperties") is False:
             read["additionalProperties"] = False
         self.schemas.named[made] = read

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import Problem
@@ -27,9 +28,18 @@ _IMPORTS = {
     "typing": ("Annotated", "Any", "Literal", "NotRequired", "Protocol", "TypeAlias", "TypedDict"),
     "stepflow_client.authoring": ("Name", "OnError", "component"),
 }
-_OPTIONS = ("step", "on_error", "must_execute", "metadata")
+OPTION_NAMES = ("step", "on_error", "must_execute", "metadata")
 """Arguments of each function that are about the step."""
+_OPTIONS = """\
+step: str | None = None
+on_error: OnError[{output}] | None = None
+must_execute: bool = False
+metadata: Mapping[str, Any] | None = None
+"""
 _RESERVED = {name for names in _IMPORTS.values() for name in names}
+_INSTALLED = ("pydantic", "stepflow_client.authoring")
+_WIDTH = 88
+"""Maximum length of an import in one line."""
 _OF_AUTHORING = {"/builtin/map": "each", "/builtin/iterate": "iterate"}
 """Components whose sub-flows are functions of `stepflow_client.authoring`."""
 
@@ -46,13 +56,30 @@ class Stub(NamedTuple):
     """Whether the path is a guess: servers do not report routes."""
 
 
-class Stubs:
-    """Writes functions for components."""
+class Function(NamedTuple):
+    """The function of a component."""
 
-    def __init__(self) -> None:
-        """Start with the names that mean something else."""
-        names = Names(_RESERVED)
-        self._names = names
+    name: str
+    fields: list[Field] | None
+    """Its arguments; None if it takes any, or the whole input."""
+    takes_whole: bool
+    """Whether its only argument is the whole input."""
+    output: Mapping[str, Any]
+    """The schema of what it returns, in the form used for generation."""
+    sources: Sequence[str]
+    """The sources of the classes that it needs, and its own."""
+
+
+class Stubs:
+    """Writes functions for components.
+
+    Args:
+        names: The names in the module; names that mean something else are taken.
+    """
+
+    def __init__(self, names: Names | None = None) -> None:
+        """Start without functions."""
+        self._names = names = Names(_RESERVED) if names is None else names
         # The classes of inputs get further names.
         self._inputs, self._outputs = Schemas(Names()), Schemas(names)
         self._types_of_input = PythonTypes(self._inputs.named, names, is_input=True)
@@ -60,13 +87,18 @@ class Stubs:
         self.unread: dict[str, str] = {}
         """Why schemas were left out, by the paths of their components."""
 
+    @property
+    def classes(self) -> Mapping[str, Any]:
+        """The schemas of the classes of outputs, by their names."""
+        return self._outputs.named
+
     def module(self, components: Iterable[Stub]) -> str:
         """Return the source of a module with a function for each component. It does not depend on their order."""
         chosen = sorted(each for each in components if each.path not in _OF_AUTHORING)
         names = self._function_names([each.path for each in chosen])
-        parts = [part for each in chosen for part in self._component(each, names[each.path])]
+        parts = [part for each in chosen for part in self.function(each, names[each.path]).sources]
         body = "\n\n".join(parts)
-        return f"{_HEAD}{_imports(body)}{'' if not body else chr(10) * 2}{body}"
+        return f"{_HEAD}{imports_of(body)}{'' if not body else chr(10) * 2}{body}"
 
     def _function_names(self, paths: Sequence[str]) -> dict[str, str]:
         """Return the names of functions: the last part of the path; for several, the whole path."""
@@ -77,19 +109,28 @@ class Stubs:
             found[path] = self._names.take(f"{name}_" if is_reserved(name) else name)
         return found
 
-    def _component(self, stub: Stub, name: str) -> Iterator[str]:
-        """Yield the sources of the classes of a component, and of its function."""
-        prefix = camel_name(name)
+    def function(self, stub: Stub, name: str, prefix: str | None = None) -> Function:
+        """Return the function of a component, with the classes that were not needed before.
+
+        Args:
+            stub: The component.
+            name: A name that was taken for the function.
+            prefix: The beginning of the names of its classes; None for the name of the function.
+        """
+        prefix = camel_name(name) if prefix is None else prefix
         given = self._read(self._inputs, stub, stub.input_schema, f"{prefix}Input")
         returned = self._read(self._outputs, stub, stub.output_schema, f"{prefix}Output")
         output = self._types_of_output.text(returned)
-        arguments, said = self._arguments(given, output)
-        yield from self._types_of_input.classes()
-        yield from self._types_of_output.classes()
-        listed = "".join(f"    {each},\n" for each in arguments)
-        body = docstring(stub.description, "    ", said)
-        head = f"@component({literal(stub.path)})\ndef {name}(\n{listed}) -> {output}:\n"
-        yield f"{head}{body}    raise NotImplementedError\n"
+        fields = self._fields(given)
+        arguments = self._arguments(fields, given)
+        options = _OPTIONS.format(output=output).splitlines()
+        # Any further arguments come last.
+        listed = [*arguments[:-1], *options, arguments[-1]] if arguments[-1].startswith("**") else arguments + options
+        said = [(each.name, each.description) for each in fields or ()]
+        head = f"@component({literal(stub.path)})\ndef {name}(\n{''.join(f'    {each},{chr(10)}' for each in listed)})"
+        source = f"{head} -> {output}:\n{docstring(stub.description, '    ', said)}    raise NotImplementedError\n"
+        classes = [*self._types_of_input.classes(), *self._types_of_output.classes()]
+        return Function(name, fields, "/" in arguments, returned, [*classes, source])
 
     def _read(self, schemas: Schemas, stub: Stub, schema: Any, name: str) -> dict[str, Any]:
         """Return a schema in the form used for generation; one that is wrong says nothing."""
@@ -101,27 +142,18 @@ class Stubs:
             self.unread[stub.path] = f"{stub.path}: the schema is nested too deeply"
         return {}
 
-    def _arguments(self, given: Mapping[str, Any], output: str) -> tuple[list[str], list[tuple[str, object]]]:
-        """Return the parameters of a function, and what is said of them."""
-        fields = self._fields(given)
-        options = [
-            "step: str | None = None",
-            f"on_error: OnError[{output}] | None = None",
-            "must_execute: bool = False",
-            "metadata: Mapping[str, Any] | None = None",
-        ]
+    def _arguments(self, fields: list[Field] | None, given: Mapping[str, Any]) -> list[str]:
+        """Return the parameters of a function for its input."""
         if fields is not None:
             written = [f"{each.name}: {each.annotation(each.kind)}" for each in fields if each.is_required]
-            written += [
-                f"{each.name}: {each.annotation(each.optional_kind)} = None" for each in fields if not each.is_required
-            ]
-            return ["*", *written, *options], [(each.name, each.description) for each in fields]
+            optional = [each for each in fields if not each.is_required]
+            return ["*", *written, *(f"{each.name}: {each.annotation(each.optional_kind)} = None" for each in optional)]
         kind = self._types_of_input.text(given)
         if kind == "Any":
-            return ["*", *options, "**input: Any"], []
+            return ["*", "**input: Any"]
         if kind.startswith("Mapping[str, "):
-            return ["*", *options, f"**input: {kind.removeprefix('Mapping[str, ').removesuffix(']')}"], []
-        return [f"given: {kind}", "/", "*", *options], [("given", given.get("description"))]
+            return ["*", f"**input: {kind.removeprefix('Mapping[str, ').removesuffix(']')}"]
+        return [f"given: {kind}", "/", "*"]
 
     def _fields(self, given: Mapping[str, Any]) -> list[Field] | None:
         """Return the fields of an input; None if it is no object with known fields."""
@@ -129,19 +161,40 @@ class Stubs:
         schema = self._inputs.named.get(name, {})
         if "properties" not in schema:
             return None
-        names = python_names(schema["properties"], _OPTIONS)
+        names = python_names(schema["properties"], OPTION_NAMES)
         fields = self._types_of_input.fields(schema)
         for each in fields:
             each.name = names[each.key]
         return fields
 
 
-def _imports(body: str) -> str:
-    """Return the imports that the source of a module needs."""
-    words = set(re.findall(r"\w+", body))
+def imports_of(body: str, more: Mapping[str, Sequence[str]] = {}) -> str:
+    """Return the imports that the source of a module needs.
+
+    Args:
+        body: The source.
+        more: Further names that it may use, by their modules.
+    """
+    words = _names_in(body)
     blocks: list[list[str]] = [[], []]
-    for module, names in _IMPORTS.items():
-        used = [name for name in names if name in words]
+    for module in sorted({*_IMPORTS, *more}):
+        used = [name for name in sorted({*_IMPORTS.get(module, ()), *more.get(module, ())}) if name in words]
         if used:
-            blocks[module.startswith("stepflow")].append(f"from {module} import {', '.join(used)}\n")
+            line = f"from {module} import {', '.join(used)}\n"
+            listed = "".join(f"    {name},\n" for name in used)
+            blocks[module in _INSTALLED].append(line if len(line) <= _WIDTH else f"from {module} import (\n{listed})\n")
     return "\n".join("".join(each) for each in blocks if each)
+
+
+def _names_in(body: str) -> set[str]:
+    """Return the names that the source of a module uses, also in types that are texts."""
+    found = set()
+    for node in ast.walk(ast.parse(body)):
+        match node:
+            case ast.Name(id=name):
+                found.add(name)
+            case ast.AnnAssign(annotation=ast.Name("TypeAlias"), value=ast.Constant(str(text))):
+                found |= {*re.findall(r"\w+", text)}
+            case ast.Call(func=ast.Name("TypedDict"), args=[_, ast.Dict(values=values)]):
+                found |= {word for each in values for word in re.findall(r"\w+", ast.unparse(each))}
+    return found

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 
 import click
 
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
 from ..inputs.flow import project_flows, project_of
-from ..output.messages import note
-from ..output.view import Output, write_document
+from ..output.generated import GeneratedFile
 from ..params.flow import NO_FLOW, flows_argument
 from ..params.options import check_option, file_option, option_in, server_options
 from ..params.parsing import FILE, Command
@@ -65,26 +63,16 @@ def command(
     """
     from ..validation.checks import flow_files
 
-    target = None if output == "-" else output
-    if check and target is None:
-        raise usage("--check compares a file", "name it with -O FILE")
-    if check and Path(str(target)).is_dir():
-        raise usage(f"{target} is a directory, not a file")
-    if not check:
-        Output(path=target).check()
+    file = GeneratedFile(output, check=check)
     if components:
-        content, again = _components(flows, locked, only, server), "without --check it is written again"
+        content, again = _components(flows, locked, only, server), "leave --check out"
     else:
         if locked or only or server.is_named:
             raise usage("--from, --only and the options of servers are for --components")
         flows = flow_files(flows or project_flows(NO_FLOW))
-        content = _flows(flows, target)
-        again = f"write it again: {shlex.join(['stepflow', 'codegen', *flows, '-O', str(target)])}"
-    if not check:
-        write_document(content.encode(), target)
-        return
-    assert target is not None
-    _compare(Path(target), content.encode(), again)
+        content = _flows(flows, file.path)
+        again = shlex.join(["stepflow", "codegen", *flows, "-O", str(file.path)])
+    file.keep(content, again)
 
 
 def _flows(flows: list[str], target: str | None) -> str:
@@ -125,11 +113,3 @@ def _components(flows: list[str], locked: str | None, only: tuple[str, ...], ser
         )
     is_routed = target.runtime is not None
     return write_stubs([each.model_dump(mode="json") for each in listed if each.path or not is_routed], only)
-
-
-def _compare(file: Path, content: bytes, hint: str) -> None:
-    if file.is_file() and file.read_bytes() == content:
-        note(f"{file} is up to date")
-        return
-    said = "is not what would be written" if file.exists() else "does not exist"
-    raise Problem(f"{file} {said}", kind="outdated", exit_code=ExitCode.FAILED, hint=hint)

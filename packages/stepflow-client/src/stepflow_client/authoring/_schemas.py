@@ -66,7 +66,21 @@ def _of_pydantic(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, An
         (key, "validation", TypeAdapter(readable_type(kind))) for key, kind in kinds.items()
     ]
     found, whole = TypeAdapter.json_schemas(adapters, ref_template=TEMPLATE, schema_generator=_Untitled)
-    return {key: schema for (key, _), schema in found.items()}, dict(whole.get("$defs", {}))
+    made = {key: schema for (key, _), schema in found.items()}
+    return made, _used(made, whole.get("$defs", {}))
+
+
+def _used(found: Mapping[Key, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the definitions that schemas refer to; a type whose schema is given has one that nothing refers to."""
+    used: dict[str, Any] = {}
+    waiting = [json.dumps(list(found.values()))]
+    while waiting:
+        text = waiting.pop()
+        for name, schema in shared.items():
+            if name not in used and json.dumps(TEMPLATE.format(model=name)) in text:
+                used[name] = schema
+                waiting.append(json.dumps(schema))
+    return {name: shared[name] for name in shared if name in used}
 
 
 def _of_msgspec(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, Any]]:

@@ -92,6 +92,41 @@ def get_blob(
     raise NotImplementedError
 
 
+@dataclass(kw_only=True)
+class LoadFileOutput:
+    data: Any
+    """The loaded data (parsed JSON/YAML or raw text)"""
+    metadata: LoadFileOutputMetadata
+
+
+@dataclass(kw_only=True)
+class LoadFileOutputMetadata:
+    """Metadata about the loaded file"""
+
+    resolved_path: str
+    size_bytes: int
+    format: str
+
+
+@component("/builtin/load_file")
+def load_file(
+    *,
+    path: str,
+    format: Literal["json", "yaml", "text"] | None = None,
+    step: str | None = None,
+    on_error: OnError[LoadFileOutput] | None = None,
+    must_execute: bool = False,
+    metadata: Mapping[str, Any] | None = None,
+) -> LoadFileOutput:
+    """Load and parse a file (JSON, YAML, or text) from the filesystem
+
+    Args:
+        path: Path to the file to load
+        format: Format of the file (json, yaml, text). If not specified, inferred from extension
+    """
+    raise NotImplementedError
+
+
 @component("/builtin/noop")
 def noop(
     *,

@@ -1,0 +1,100 @@
+"""Converts a flow to the source of a Python module, and checks that this gives the same flow."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from stepflow_client import StepflowClientError
+
+from ..errors import usage
+from .canonical import canonical
+from .python_flow import FlowModule
+from .python_values import NotInPython, Unfit
+from .stubs import Stub
+
+_NAME = "stepflow_converted_flow"
+_MOST_TRIES = 40
+
+
+class Converted(NamedTuple):
+    """A flow in Python."""
+
+    source: str
+    differences: list[str]
+    """The paths at which the flow of the module is another one."""
+
+
+def convert_flow(flow: Mapping[str, Any], title: str, components: Mapping[str, Stub]) -> Converted:
+    """Return the source of a Python module with a flow.
+
+    It is written with types as far as they fit, and executed to compare its flow with this one.
+
+    Args:
+        flow: The flow.
+        title: The flow's name, or that of its file.
+        components: The components whose schemas are known, by their paths.
+
+    Raises:
+        Problem: If the flow cannot be written in Python.
+    """
+    untyped, explicit = set[str](), set[str]()
+    for _ in range(_MOST_TRIES):
+        module = FlowModule(flow, title, components, untyped, explicit)
+        try:
+            source = module.source()
+            made = _built(source, module.name)
+        except Unfit as misfit:
+            untyped.add(str(misfit))
+            continue
+        except NotInPython as reason:
+            raise usage(f"the flow cannot be written in Python: {reason}") from None
+        except StepflowClientError as error:
+            if {"input", "output", *components} <= untyped:
+                raise usage(f"the flow cannot be written in Python: {error.message}", error.hint) from None
+            untyped |= {"input", "output", *components}
+            continue
+        other = _other_schemas(flow, made)
+        if other <= explicit:
+            return Converted(source, _differences(flow, made))
+        explicit |= other
+    raise AssertionError("each try leaves out a type")
+
+
+def _built(source: str, name: str) -> dict[str, Any]:
+    """Return the flow of a module that was written here: it contains nothing but data and calls of the client."""
+    file = f"<{_NAME}>"
+    module = ModuleType(_NAME)
+    module.__file__ = file
+    # The names that steps are assigned to are read from the source.
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    sys.modules[_NAME] = module
+    try:
+        exec(compile(source, file, "exec"), module.__dict__)  # noqa: S102 - written here
+        flow: dict[str, Any] = getattr(module, name).to_dict()
+        return flow
+    finally:
+        del sys.modules[_NAME]
+        linecache.cache.pop(file, None)
+
+
+def _other_schemas(flow: Mapping[str, Any], made: Mapping[str, Any]) -> set[str]:
+    """Return which parts have a schema that the types of Python give differently."""
+    before, after = (canonical(each).get("schemas", {}).get("properties", {}) for each in (flow, made))
+    found = {part for part in ("input", "output") if before.get(part) != after.get(part)}
+    variables = [each.get("variables", {}).get("properties", {}) for each in (before, after)]
+    return found | {name for name in variables[0] if variables[0][name] != variables[1].get(name)}
+
+
+def _differences(flow: Mapping[str, Any], made: Mapping[str, Any]) -> list[str]:
+    from stepflow_client._data.expressions import write_path
+    from stepflow_client.flows.run_differences import ABSENT, changes
+
+    return sorted(
+        write_path(each.path).removeprefix("$.")
+        + (" is new" if each.a is ABSENT else " is gone" if each.b is ABSENT else "")
+        for each in changes(canonical(flow), canonical(made))
+    )
