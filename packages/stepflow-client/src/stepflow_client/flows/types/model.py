@@ -192,7 +192,7 @@ class Behind(NamedTuple):
     is_certain: bool = False
     """Whether it is certain that no value of the type has this path."""
     may_be_missing: bool = False
-    """Whether some values of the type may not have this path."""
+    """Whether a member of the union has no such path. Optional fields count as there."""
 
     @property
     def level(self) -> str:
@@ -211,7 +211,7 @@ def behind(type: Type, parts: Sequence[str | int], *, keeps_null: bool = False) 
     is_missing = False
     for part in parts:
         found = [_step(each, part) for each in type.members]
-        is_missing = is_missing or any(each.problem is not None or each.may_be_missing for each in found)
+        is_missing = is_missing or any(each.problem is not None for each in found)
         types = [each.type for each in found if each.problem is None]
         if not types and found:
             told = next((each for each in found if each.problem != _MISMATCH), None)
@@ -246,7 +246,7 @@ def _wrong_kind(type: Type, part: str | int) -> str:
 
 def _element(member: ListOf, index: int) -> Behind:
     if member.elements is None:
-        return Behind(member.first[index] if index < len(member.first) else member.items, may_be_missing=True)
+        return Behind(member.first[index] if index < len(member.first) else member.items)
     if index < len(member.elements):
         return Behind(member.elements[index])
     number = len(member.elements)
@@ -255,9 +255,9 @@ def _element(member: ListOf, index: int) -> Behind:
 
 def _field(member: ObjectOf, name: str) -> Behind:
     if name in member.fields:
-        return Behind(member.fields[name].type, may_be_missing=not member.fields[name].is_required)
+        return Behind(member.fields[name].type)
     if member.extra is not None and (member.is_open or not member.fields or not is_unknown(member.extra)):
-        return Behind(member.extra, may_be_missing=True)
+        return Behind(member.extra)
     return Behind(
         UNKNOWN, f"the schema has no field {name!r}", near(name, member.fields, "fields are"), member.extra is None
     )
