@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import linecache
+import pickle
 import subprocess
 import sys
 import threading
@@ -230,6 +231,12 @@ def test_a_value_is_copied_as_it_is() -> None:
         return [copy.copy(given), copy.deepcopy([given.a])]
 
     assert copied.to_dict()["output"] == [{"$input": "$"}, [{"$input": "$.a"}]]
+
+
+def test_flows_and_components_are_pickled_by_name() -> None:
+    for each_one in (order, price_of):
+        assert pickle.loads(pickle.dumps(each_one)) is each_one
+        assert copy.deepcopy(each_one) is each_one
 
 
 def test_what_is_changed_after_a_call_is_not_in_the_flow() -> None:

@@ -23,7 +23,7 @@ from typing import (
 )
 
 import typing_extensions
-from pydantic import AfterValidator, ConfigDict, PlainValidator, TypeAdapter, ValidationError, create_model
+from pydantic import AfterValidator, PlainValidator, TypeAdapter, ValidationError, create_model
 
 from .._data.arguments import wrong
 from .._data.expressions import write_path
@@ -179,7 +179,7 @@ def _set_names(kind: Any) -> None:
     _KNOWN_NAMES.add(kind)
     names = field_names(kind) or {}
     if any(field != name for field, name in names.items()):
-        own: ConfigDict = getattr(kind, "__pydantic_config__", {})
+        own = getattr(kind, "__pydantic_config__", {})
         kind.__pydantic_config__ = {**own, "alias_generator": names.__getitem__}
     with suppress(Exception):
         # Hints that are texts are evaluated, which may raise anything.

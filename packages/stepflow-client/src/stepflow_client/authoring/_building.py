@@ -73,23 +73,25 @@ def build(name: str, parts: Parts, call: Call, options: Mapping[str, Any]) -> Bu
     Raises:
         AuthoringError: If the function does what a flow cannot do.
     """
-    scope = Scope(f"the flow {name}", parts.input or "input")
+    scope, ending = Scope(f"the flow {name}", parts.input or "input"), place_of_return(parts.function)
     with scope.entered():
         given = [] if parts.input is None else [Value(Read(scope, None, (), parts.hints.get(parts.input, Any)))]
         variables = {
             each: Value(Read(scope, parts.names[each], (), parts.hints.get(each, Any))) for each in parts.names
         }
         result = _called(call, given, variables)
-        if result is None:
-            _check_nothing(parts)
-        output = None if result is None else _frozen_output(scope, parts, result)
+        # The function has returned: the position is that of its `return`.
+        with placed(ending):
+            output = _output(scope, parts, result)
         _refuse_none_checks(scope, parts)
     name_steps(scope)
+    with placed(ending):
+        schemas = _schemas(parts)
     whole = {
         "name": name,
         "description": options["description"] or inspect.getdoc(parts.function),
         "version": options["version"],
-        "schemas": _schemas(parts),
+        "schemas": schemas,
         "steps": steps_of(scope),
         "output": rendered(output),
         "test": options["test"],
@@ -97,7 +99,7 @@ def build(name: str, parts: Parts, call: Call, options: Mapping[str, Any]) -> Bu
         "metadata": options["metadata"],
     }
     definition = {key: each for key, each in whole.items() if each not in (None, [], {})}
-    places = {(): place_of_definition(parts.function), ("output",): place_of_return(parts.function)}
+    places = {(): place_of_definition(parts.function), ("output",): ending}
     return Built(definition, places | places_of(scope))
 
 
@@ -125,17 +127,14 @@ def _refuse_none_checks(scope: Scope, parts: Parts) -> None:
                              "use when(exists(value), then, otherwise), or coalesce(value, other)")  # fmt: skip
 
 
-def _frozen_output(scope: Scope, parts: Parts, result: Any) -> Any:
-    # The function has returned: the position is that of its `return`.
-    with placed(place_of_return(parts.function)):
+def _output(scope: Scope, parts: Parts, result: Any) -> Any:
+    """Return the output of a flow as an expression; None without one."""
+    if result is not None:
         return scope.frozen(result)
-
-
-def _check_nothing(parts: Parts) -> None:
-    if parts.hints.get("return", None) not in (None, type(None)):
-        with placed(place_of_return(parts.function)):
-            kind = _fields.type_name(parts.hints["return"])
-            raise refuse(f"the function returns nothing, and its output is {kind}", "return the output of the flow")
+    if (kind := parts.hints.get("return")) not in (None, type(None)):
+        message = f"the function returns nothing, and its output is {_fields.type_name(kind)}"
+        raise refuse(message, "return the output of the flow")
+    return None
 
 
 def _schemas(parts: Parts) -> dict[str, Any]:
@@ -145,8 +144,7 @@ def _schemas(parts: Parts) -> dict[str, Any]:
     if parts.input is not None:
         kinds["input", ""] = parts.hints.get(parts.input, Any)
     kinds["output", ""] = parts.hints.get("return", Any)
-    with placed(place_of_return(parts.function)):
-        shared, found = schemas_of(kinds)
+    shared, found = schemas_of(kinds)
     properties = {part: found[part, ""] for part in ("input", "output") if (part, "") in found}
     if parts.variables:
         declared = {

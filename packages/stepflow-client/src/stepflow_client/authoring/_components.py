@@ -47,6 +47,10 @@ class Component:
         """Return its path."""
         return f"<component {self.path}>"
 
+    def __reduce__(self) -> str:
+        # It is pickled by its name, as functions are.
+        return self.__qualname__
+
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Add a step to the flow that is being written, and return the value of its output.
 

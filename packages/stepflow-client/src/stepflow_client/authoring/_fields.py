@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import types
 import typing
@@ -9,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin, is_typeddict
 
+from .._base.text import near
 from .._data.field_names import field_names
 from .._data.field_names import name_of as name_of
-from ._lazy import inspect, near
 
 _TEXTS = (str, bytes)
 

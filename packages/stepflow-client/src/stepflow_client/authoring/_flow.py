@@ -64,6 +64,10 @@ class Flow(FlowMethods[InputT, OutputT, Any], Generic[InputT, OutputT, P]):
         """Return its name."""
         return f"<flow {self.name}>"
 
+    def __reduce__(self) -> str:
+        # It is pickled by its name, as functions are.
+        return self.__qualname__
+
     def __call__(self, given: InputT = None, /, *arguments: P.args, **variables: P.kwargs) -> OutputT:  # type: ignore[assignment]
         """Add the steps of this flow to the one that is being written, and return what its function returns.
 

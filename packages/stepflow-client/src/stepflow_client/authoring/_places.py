@@ -77,11 +77,12 @@ def place_of_return(function: Callable[..., Any]) -> Place:
     code = getattr(function, "__code__", None)
     if code is None:
         return place_of_definition(function)
-    from opcode import opname
+    from opcode import opmap
 
+    returning = {number for name, number in opmap.items() if name.startswith("RETURN_")}
     last = place_of_definition(function)
     for operation, (line, _, column, _) in zip(code.co_code[::2], code.co_positions(), strict=True):
-        if opname[operation].startswith("RETURN") and line is not None and column is not None:
+        if operation in returning and line is not None and column is not None:
             last = Place(code.co_filename, line, column + 1)
     return last
 
@@ -110,13 +111,13 @@ def place_of_error(error: BaseException) -> Place | None:
 
 def _place_at(frame: FrameType) -> Place:
     code = frame.f_code
-    line, end_line, column, end = _positions(code)[frame.f_lasti // 2]
+    _, positions, names = _known(code)
+    line, end_line, column, end = positions[frame.f_lasti // 2]
     if line is None or column is None:
         return Place(code.co_filename, line or frame.f_lineno)
     name = _source(code, frame.f_globals).assigned.get((end_line or line, end or 0))
     # The file may have been changed since it was imported.
-    is_there = name in code.co_varnames or name in code.co_names or name in code.co_cellvars
-    return Place(code.co_filename, line, column + 1, name if is_there else None)
+    return Place(code.co_filename, line, column + 1, name if name in names else None)
 
 
 class NoneCheck(NamedTuple):
@@ -139,22 +140,30 @@ class _Source(NamedTuple):
     none_checks: list[NoneCheck]
 
 
-_Positions = list[tuple[int | None, int | None, int | None, int | None]]
+class _Code(NamedTuple):
+    """What is looked up in the code of a function."""
+
+    code: CodeType
+    positions: list[tuple[int | None, int | None, int | None, int | None]]
+    names: frozenset[str]
+
+
 _MOST_KNOWN = 64
-_known_code: dict[int, tuple[CodeType, _Positions]] = {}
+_known_code: dict[int, _Code] = {}
 _known_sources: dict[str, _Source] = {}
 
 
-def _positions(code: CodeType) -> _Positions:
+def _known(code: CodeType) -> _Code:
     known = _known_code.get(id(code))
     if known is None:
         if len(_known_code) >= _MOST_KNOWN:
             _known_code.clear()
         # The code object is kept with its id, so that no other one can have the same.
-        known = _known_code[id(code)] = (code, list(code.co_positions()))
+        names = frozenset((*code.co_varnames, *code.co_names, *code.co_cellvars))
+        known = _known_code[id(code)] = _Code(code, list(code.co_positions()), names)
         # A module that is imported again has another source.
         linecache.checkcache(code.co_filename)
-    return known[1]
+    return known
 
 
 def none_checks(function: Callable[..., Any]) -> list[NoneCheck]:

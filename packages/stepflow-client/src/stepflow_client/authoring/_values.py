@@ -38,6 +38,7 @@ class StepOfRead(Protocol):
     @property
     def label(self) -> str:
         """What it is called in messages."""
+        ...
 
 
 class Read(NamedTuple):

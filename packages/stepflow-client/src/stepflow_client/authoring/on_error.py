@@ -7,6 +7,8 @@ from typing import Any, Generic, Never, TypeVar, overload
 from ._objects import data_of
 from ._values import refuse
 
+__all__ = ["OnError", "fail", "retry", "use_default"]
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 

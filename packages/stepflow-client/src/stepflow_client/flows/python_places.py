@@ -18,18 +18,22 @@ class Place(Protocol):
     @property
     def file(self) -> str:
         """The path of the file."""
+        ...
 
     @property
     def line(self) -> int:
         """The line, from 1."""
+        ...
 
     @property
     def column(self) -> int:
         """The column, from 1."""
+        ...
 
     @property
     def shown_file(self) -> str:
         """The path as it is shown."""
+        ...
 
 
 class PlacedNode(Protocol):
