@@ -138,13 +138,12 @@ def _output(scope: Scope, parts: Parts, result: Any) -> Any:
 
 
 def _schemas(parts: Parts) -> dict[str, Any]:
-    from ._schemas import schemas_of
-
     kinds = {("variables", each): parts.hints.get(each, Any) for each in parts.names}
     if parts.input is not None:
         kinds["input", ""] = parts.hints.get(parts.input, Any)
     kinds["output", ""] = parts.hints.get("return", Any)
-    shared, found = schemas_of(kinds)
+    known = {key: kind for key, kind in kinds.items() if not _fields.is_open(kind) and kind not in (None, type(None))}
+    shared, found = _schemas_of(known) if known else ({}, {})
     properties = {part: found[part, ""] for part in ("input", "output") if (part, "") in found}
     if parts.variables:
         declared = {
@@ -155,3 +154,10 @@ def _schemas(parts: Parts) -> dict[str, Any]:
         if required:
             properties["variables"]["required"] = required
     return {key: each for key, each in (("$defs", shared), ("properties", properties)) if each}
+
+
+def _schemas_of(kinds: dict[tuple[str, str], Any]) -> tuple[dict[str, Any], dict[tuple[str, str], Any]]:
+    # Flows without types do not need pydantic.
+    from ._schemas import schemas_of
+
+    return schemas_of(kinds)
