@@ -179,7 +179,7 @@ _SAME = {
     "names of arguments": _flow(_step("a", {"step": 1, "on_error": 2}), _step("b", {"x-y": 1, "class": 2})),
     "whole inputs": _flow(_step("a", {"$input": "$"}), _step("b", [1]), _step("c"), _step("d", "text"), _step("e", 0)),
     "nulls": _flow(_step("a", {"k": None, "l": [None]}), output=[None, {"$if": True, "then": None, "else": None}]),
-    "data": _flow(_step("a", {"text": "a\n\"b\"'c'\\\t\x1b\u202e", "float": 1.5, "big": 2**70, "no": False})),
+    "data": _flow(_step("a", {"text": "a\n\"b\"'c'\\\t\x1b\u202e", "float": 1.5, "big": 2**53, "no": False})),
     "literals": _flow(_step("a", {"$literal": {"$input": "$"}}), output={"$literal": {"$literal": 1}}),
     "odd keys": _flow(_step("a", {"$x": 1, "": {"$steps": 2}}), output={"{{ x }}": "{$input: $.a}"}),
     "paths": _flow(output=[{"$input": path} for path in ("$.a.b[0]", "$['x y']", "$.class", "$.__x", "$[0]", "name", "")]),
@@ -265,22 +265,32 @@ def test_where_python_gives_another_flow(name: str) -> None:
     assert convert_flow(flow, "f", STUBS).differences == differences
 
 
+def test_what_servers_ignore_is_left_out() -> None:
+    flow = _flow(
+        {"id": "a", "component": "/builtin/noop", "skip": True, "onError": {"action": "fail", "else": 1}},
+        output={"$step": "a", "default": 1},
+        schema="https://stepflow.org/schemas/v1/flow.json",
+        outputs=1,
+        test={"servers": {}, "cases": [{"name": "a", "input": 1, "tags": ["b"]}]},
+    )
+    converted = convert_flow(flow, "f", STUBS)
+    assert converted.ignored == [
+        *("output.default", "outputs", "schema", "steps[0].onError.else", "steps[0].skip", "test.servers"),
+    ]
+    # Servers ignore tags too, but the command does not.
+    assert converted.differences == ["test.cases[0].tags is gone"]
+
+
 _NEVER = {
-    "it has keys that servers ignore: outputs": {"name": "f", "outputs": 1},
-    "step 'a' has keys that servers ignore: skip": _flow(_step("a", skip=True)),
-    "an expression has keys that servers ignore: default": _flow(output={"$input": "$.a", "default": 1}),
-    "an expression has keys that servers ignore: $from": _flow(output={"$from": "a"}),
+    "servers refuse $from": _flow(output={"$from": "a"}),
     "two steps have the id 'a'": _flow(_step("a"), _step("a"), output={"$step": "a"}),
     "step 'b' is read before it, or where it is not known": _flow(_step("a", {"$step": "b"}), _step("b")),
     "servers reject the path '$.a[*]'": _flow(output={"$input": "$.a[*]"}),
     "a condition is no expression, and neither true nor false": _flow(output={"$if": 0, "then": 1}),
     "a $coalesce is no list": _flow(output={"$coalesce": 1}),
     "there is no action 'skip'": _flow(_step("a", onError={"action": "skip"})),
-    "the test case 'a' expects null, or has unknown keys": _flow(
+    "the test case 'a' expects null": _flow(
         test={"cases": [{"name": "a", "input": 1, "output": {"outcome": "success", "result": None}}]}
-    ),
-    "'a' has keys that Python has no arguments for: tags": _flow(
-        test={"cases": [{"name": "a", "input": 1, "tags": ["b"]}]}
     ),
 }
 
@@ -318,7 +328,8 @@ _NOT_THE_SAME = {
 
 
 def test_wrong_calls(stepflow: Stepflow, golden: Golden) -> None:
-    (stepflow.folder / "odd.yaml").write_text("{name: f, outputs: 1}\n")
+    (stepflow.folder / "odd.yaml").write_text("{name: f, outputs: 1, output: {$from: a}}\n")
+    (stepflow.folder / "more.yaml").write_text("{name: f, outputs: 1, output: 1}\n")
     (stepflow.folder / "nameless.yaml").write_text("output: 1\n")
     (stepflow.folder / "flows.py").write_text("flow = {'name': 'f', 'output': 1}\n")
     words: list[list[str]] = [
@@ -326,6 +337,7 @@ def test_wrong_calls(stepflow: Stepflow, golden: Golden) -> None:
         ["flows.py"],
         ["flows:flwo"],
         ["odd.yaml", "--to", "python"],
+        ["more.yaml", "-O", "more.py"],
         ["nameless.yaml", "-O", "nameless.py"],
         ["hello.yaml", "--to", "toml"],
         ["hello.yaml", "--check"],

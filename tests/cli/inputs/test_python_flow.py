@@ -204,6 +204,51 @@ def test_every_command_takes_it(stepflow: Stepflow, server: str) -> None:
     assert "W" in stepflow("flows", "get", "shop:hello", "--examples").stdout
 
 
+_AUTHORED = """\
+from stepflow_client.authoring import builtin, flow
+
+
+@flow
+def kept(given: str) -> object:
+    \"\"\"Read a blob.\"\"\"
+    found = builtin.get_blob(blob_id=given)
+    return found.data
+
+
+@flow
+def typed(given: str) -> object:
+    \"\"\"Make a prompt.\"\"\"
+    prompt = builtin.create_messages(user_prompt="a")
+    return prompt.mesages
+"""
+
+
+def test_findings_and_failures_name_the_line(stepflow: Stepflow, server: str) -> None:
+    (stepflow.folder / "shop.py").write_text(_AUTHORED)
+    done = stepflow("run", "--url", server, "shop:kept", "--input-json", '"none"')
+    assert done.code == 1
+    assert "step 'found' is written at shop.py:7\n" in done.stderr
+    done = stepflow("validate", "--offline", "shop:typed")
+    assert "stepflow: shop.py:15: prompt: CreateMessagesOutput has no field 'mesages'" in done.stderr
+    assert "hint: did you mean 'messages'?" in done.stderr
+    (stepflow.folder / "shop.py").write_text(_AUTHORED.replace("found.data", "found").replace('"a"', "given.x"))
+    done = stepflow("validate", "--offline", "shop:kept", "-o", "json", "--fields", "file,line,rule")
+    assert done.code == 0, done
+
+
+def test_codegen_imports_it(stepflow: Stepflow) -> None:
+    (stepflow.folder / "shop.py").write_text(_AUTHORED)
+    module = stepflow("codegen", "shop:kept", "hello.yaml").stdout
+    assert "\nfrom shop import kept as kept_flow\n" in module
+    assert "\nkept = TypedFlow[KeptInput, Any, Variables](\n    kept_flow,\n)\n" in module
+    done = stepflow("codegen", "shop.py:kept")
+    assert done.code == 2
+    assert done.stderr == (
+        "stepflow: shop.py:kept is named by its file, which the module cannot import\n"
+        "hint: name its module, as it is imported: shop:kept\n"
+    )
+
+
 def test_what_changes_files_takes_none(stepflow: Stepflow) -> None:
     (stepflow.folder / "shop.py").write_text(_CASES.replace('"result": "W"', '"result": "V"'))
     done = stepflow("validate", "--offline", "--fix", "shop:wrong")

@@ -40,7 +40,7 @@ def _expression(value: Any) -> Any:
         inner = value["$literal"]
         is_flow = isinstance(inner, Mapping) and "output" in inner and isinstance(inner.get("steps", []), list)
         return {"$literal": canonical(inner)} if is_flow else dict(value)
-    found = {key: each if key in ("$step", "path") else _expression(each) for key, each in value.items()}
+    found = {key: each if word == "$step" else _expression(each) for key, each in value.items()}
     for key in ("path", "$input", "$variable") if word in ("$step", "$input", "$variable") else ():
         if key in found:
             found[key] = _path(found[key])

@@ -26,6 +26,8 @@ class Converted(NamedTuple):
     source: str
     differences: list[str]
     """The paths at which the flow of the module is another one."""
+    ignored: list[str]
+    """The paths of keys that servers ignore, and that Python cannot say."""
 
 
 def convert_flow(flow: Mapping[str, Any], title: str, components: Mapping[str, Stub]) -> Converted:
@@ -59,7 +61,7 @@ def convert_flow(flow: Mapping[str, Any], title: str, components: Mapping[str, S
             continue
         other = _other_schemas(flow, made)
         if other <= explicit:
-            return Converted(source, _differences(flow, made))
+            return Converted(source, *_differences(flow, made))
         explicit |= other
     raise AssertionError("each try leaves out a type")
 
@@ -89,12 +91,20 @@ def _other_schemas(flow: Mapping[str, Any], made: Mapping[str, Any]) -> set[str]
     return found | {name for name in variables[0] if variables[0][name] != variables[1].get(name)}
 
 
-def _differences(flow: Mapping[str, Any], made: Mapping[str, Any]) -> list[str]:
+def _differences(flow: Mapping[str, Any], made: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return where two flows differ: in what servers read, and in what they ignore."""
     from stepflow_client._data.expressions import write_path
+    from stepflow_client.flows.checker import find_in
     from stepflow_client.flows.run_differences import ABSENT, changes
+    from stepflow_client.flows.source import FlowText
 
-    return sorted(
-        write_path(each.path).removeprefix("$.")
-        + (" is new" if each.a is ABSENT else " is gone" if each.b is ABSENT else "")
-        for each in changes(canonical(flow), canonical(made))
-    )
+    unread = {each.path for each in find_in(FlowText.of(flow)) if each.rule in ("unknown-key", "ignored-key")}
+    differences, ignored = [], []
+    for each in changes(canonical(flow), canonical(made)):
+        path = write_path(each.path)
+        if path in unread | {"$.schema", "$.$schema"}:
+            ignored.append(path.removeprefix("$."))
+        else:
+            said = " is new" if each.a is ABSENT else " is gone" if each.b is ABSENT else ""
+            differences.append(path.removeprefix("$.") + said)
+    return sorted(differences), sorted(ignored)

@@ -31,9 +31,6 @@ _IMPORTS = {
     ),
 }
 _IMPORTED = (*(name for names in _IMPORTS.values() for name in names), "Any", "Mapping", "Sequence", "dataclass")
-_FLOW_KEYS = {
-    *("name", "description", "version", "schemas", "steps", "output", "test", "examples", "metadata"),
-}
 _SAID_OF_VARIABLES = ("default", "description", "env_var", "is_secret")
 
 
@@ -75,9 +72,6 @@ class FlowModule:
             NotInPython: If there is no such function.
             Unfit: If a part cannot be written with types.
         """
-        unknown = self._flow.keys() - _FLOW_KEYS
-        if unknown:
-            raise NotInPython(f"it has keys that servers ignore: {', '.join(sorted(unknown))}")
         parameters = [*self._input_parameter, *self._variables]
         returned = self._annotation("output") if self._flow.get("output") is not None else "None"
         body = self._body()
@@ -240,25 +234,20 @@ class FlowModule:
     def _examples(self) -> Iterator[str]:
         """Yield the calls that add examples and test cases."""
         for each in self._flow.get("examples") or ():
-            yield written(call(f"{self.name}.example", self._case(each, {"name", "description", "input"})))
+            yield written(call(f"{self.name}.example", self._case(each)))
         test = self._flow.get("test") or {}
-        if test.keys() - {"cases", "config", "configFile", "stepflow_config"}:
-            raise NotInPython("its test has unknown keys")
         for each in test.get("cases") or ():
-            given = self._case(each, {"name", "description", "input", "output"})
+            given = self._case(each)
             expected = each.get("output")
             if expected is not None:
                 key = "result" if expected["outcome"] == "success" else "error"
-                if expected.get(key) is None or expected.keys() != {"outcome", key}:
-                    raise NotInPython(f"the test case {each['name']!r} expects null, or has unknown keys")
+                if expected.get(key) is None:
+                    raise NotInPython(f"the test case {each['name']!r} expects null")
                 word = "output" if key == "result" else "error"
                 given.append((word, self._typed(expected[key], "output") if key == "result" else data(expected[key])))
             yield written(call(f"{self.name}.case", given))
 
-    def _case(self, case: Mapping[str, Any], known: set[str]) -> list[tuple[str, Expression]]:
-        if case.keys() - known:
-            raise NotInPython(f"{case['name']!r} has keys that Python has no arguments for: "
-                              f"{', '.join(sorted(case.keys() - known))}")  # fmt: skip
+    def _case(self, case: Mapping[str, Any]) -> list[tuple[str, Expression]]:
         found: list[tuple[str, Expression]] = [("", data(case["name"])), ("", self._typed(case["input"], "input"))]
         if case.get("description") is not None:
             found.append(("description", data(case["description"])))

@@ -13,7 +13,6 @@ from .names import Names, is_reserved, plain_name
 from .python_values import NotInPython, Source, Sources, Unfit
 from .stubs import OPTION_NAMES, Function
 
-_STEP_KEYS = {"id", "component", "input", "onError", "mustExecute", "metadata"}
 _RESULT = {"description": "What the function returns."}
 _ITEM: dict[str, Any] = {"properties": {"outcome": {"type": "string"}, "result": _RESULT, "error": {}}}
 _SUB_FLOWS: dict[str, tuple[str, str, str, Mapping[str, Any]]] = {
@@ -82,9 +81,6 @@ class Body:
         self.lines.append(written(expression, before, indent=self._indent))
 
     def _step(self, step: Mapping[str, Any], *, is_read: bool) -> None:
-        unknown = step.keys() - _STEP_KEYS
-        if unknown:
-            raise NotInPython(f"step {step.get('id')!r} has keys that servers ignore: {', '.join(sorted(unknown))}")
         step_id, path = step["id"], step["component"]
         if step_id in self._sources.steps:
             raise NotInPython(f"two steps have the id {step_id!r}")
@@ -98,7 +94,7 @@ class Body:
                 # Its sub-flow is no function: it is data for a component without types.
                 raise Unfit(path)
             function, arguments, output = known.name, [*self._arguments(known, step)], known.output
-            if step.get("onError", {}).get("defaultValue") is not None and output:
+            if (step.get("onError") or {}).get("defaultValue") is not None and output:
                 # Its type is that of the output.
                 raise Unfit(path)
         options = [*_options(step)]

@@ -14,15 +14,6 @@ from .python_types import UNREADABLE, python_names_of
 from .references import BESIDE
 from .schemas import PREFIX
 
-_KEYS = {
-    "$literal": {"$literal"},
-    "$if": {"$if", "then", "else"},
-    "$coalesce": {"$coalesce"},
-    "$step": {"$step", "path"},
-    "$input": {"$input"},
-    "$variable": {"$variable", "default"},
-}
-
 
 class NotInPython(Exception):
     """A flow cannot be written as a function. The argument is the reason, as a sentence."""
@@ -67,9 +58,8 @@ class Sources(NamedTuple):
             if isinstance(value, list):
                 return Group("[", [("", self.value(each)) for each in value], "]")
             return data(value)
-        if word not in _KEYS or not value.keys() <= _KEYS[word]:
-            others = ", ".join(sorted(value.keys() - _KEYS.get(word, set())))
-            raise NotInPython(f"an expression has keys that servers ignore: {others}")
+        if word == "$from":
+            raise NotInPython("servers refuse $from")
         return self._expression(word, value)
 
     def _expression(self, word: str, value: Mapping[str, Any]) -> Expression:

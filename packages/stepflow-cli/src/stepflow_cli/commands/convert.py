@@ -45,7 +45,7 @@ def command(flow: str, form: str | None, components: str | None, output: str | N
 
     --to python writes a module with a function for stepflow_client.authoring. It has types for builtin components, and
     for those of --components or of the project. The module is executed to compare its flow: a note says where it is
-    another one, such as a flow without a name. What functions cannot say, such as keys that servers ignore, is an
+    another one, such as a flow without a name. What functions cannot say, such as a step that reads a later one, is an
     error.
     """
     file = GeneratedFile(output, check=check)
@@ -87,6 +87,8 @@ def _module(flow: str, loaded: dict[str, Any], components: str | None) -> str:
     name = loaded.get("name")
     title = name if isinstance(name, str) and name.strip() else _stem(flow)
     converted = convert_flow(loaded, title, known)
+    if converted.ignored:
+        note(f"the flow in Python lacks what servers ignore: {', '.join(converted.ignored)}")
     for each in converted.differences:
         note(f"the flow in Python is another one: {each}")
     return converted.source

@@ -68,8 +68,9 @@ def command(
     watch: bool,
     output: Output,
 ) -> None:
-    """FLOW is a YAML or JSON file, a folder of such files, - for standard input, or the id of a flow that the server
-    has; without any, these are the flows of the project. Nothing is stored and nothing is run.
+    """FLOW is a YAML or JSON file, a folder of such files, MODULE:FUNCTION for a flow in Python, - for standard input,
+    or the id of a flow that the server has; without any, these are the flows of the project. Nothing is stored and
+    nothing is run.
 
     A flow with a fatal error is refused by servers; one with other errors is accepted, but will likely fail. Both are
     invalid (exit code 3); warnings are allowed. With --strict, outputs without a type that --type-check finds make a
