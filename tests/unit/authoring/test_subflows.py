@@ -58,7 +58,11 @@ def test_its_output_has_a_type() -> None:
         blob = builtin.put_blob(data=given, blob_type="data")
         return each(["a"], lambda text: {"text": text, "id": blob.blob_id})
 
-    assert infer(typed).summary["output"].startswith('{results: [{outcome: "success", result: {text: string, id: unknown}}')
+    assert (
+        infer(typed)
+        .summary["output"]
+        .startswith('{results: [{outcome: "success", result: {text: string, id: unknown}}')
+    )
 
 
 def test_its_steps_are_drawn() -> None:

@@ -43,8 +43,11 @@ def parts_of_function(function: Callable[..., Any], local_names: Mapping[str, An
     """Return what the signature of a flow's function says.
 
     Raises:
-        InvalidArgumentError: If it has more than one input.
+        InvalidArgumentError: If it has more than one input, or is asynchronous.
     """
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise InvalidArgumentError(f"the function {function.__name__} of a flow is neither async nor a generator",
+                                   hint="it is called once, and waits for nothing: runs do")  # fmt: skip
     hints = _fields.hints_of_function(function, local_names)
     given, variables, names = None, dict[str, Variable](), dict[str, str]()
     for name, each in inspect.signature(function).parameters.items():
