@@ -177,6 +177,7 @@ TRAPS = [
     ("x = each(price.tags, lambda each: each.upper())", "str has no field 'upper'"),
     ("each(price.tags, leak); x = price_of(sku=LEAKED.pop())", "value is a value of the function of each()"),
     ("x = iterate(3, lambda n: n + 1)", "computed"),
+    ("x = each(price.tags, str)", "each() takes a function with a known signature, not <class 'str'> (use a lambda)"),
     ("x = each(price.tags, lambda: 1)", "each() takes a function of one argument"),
     ("x = each(price.tags, lambda a, b: 1)", "each() takes a function of one argument"),
     ("x = another(tone='a')", "the flow another needs its input (pass given)"),

@@ -144,7 +144,10 @@ def _sub_flow(scope: Scope, name: str, body: Callable[[Any], Any], kind: Any) ->
     """Return the flow that a function makes, and the type of its output."""
     if not callable(body):
         raise refuse(f"{name}() takes a function of one argument, not {body!r}")
-    parameters = inspect.signature(body).parameters
+    try:
+        parameters = inspect.signature(body).parameters
+    except ValueError:
+        raise refuse(f"{name}() takes a function with a known signature, not {body!r}", "use a lambda") from None
     required = [
         each.name for each in parameters.values() if each.default is each.empty and each.kind < each.VAR_POSITIONAL
     ]
