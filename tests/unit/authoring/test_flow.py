@@ -12,14 +12,18 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from stepflow_client import AuthoringError, FlowFileError, InvalidArgumentError
-from stepflow_client.authoring import builtin, component, each, flow, variable
+from stepflow_client.authoring import Flow, builtin, component, each, flow, variable
 from stepflow_client.flows import check
 from stepflow_client.flows.file import load_file, load_flow
+
+from tests.releases import ROOT
+from tests.unit.authoring.constructs import FLOWS
 
 
 @component("/shop/price")
@@ -148,13 +152,10 @@ def test_files(tmp_path: Path) -> None:
 def test_the_definition_is_always_the_same() -> None:
     source = "import sys; sys.path.insert(0, '.'); from tests.unit.authoring.constructs import FLOWS\n"
     source += "print([each.to_json() for each in FLOWS.values()])"
-    runs = {
-        subprocess.run(
-            [sys.executable, "-c", source], capture_output=True, check=True, env={"PYTHONHASHSEED": seed}
-        ).stdout
-        for seed in ("1", "2")
-    }
-    assert len(runs) == 1
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, check=True, text=True, env={"PYTHONHASHSEED": "1"}
+    )
+    assert done.stdout == f"{[each.to_json() for each in FLOWS.values()]}\n"
 
 
 def test_variables() -> None:
@@ -185,6 +186,15 @@ def test_a_function_with_two_inputs() -> None:
 
     with pytest.raises(InvalidArgumentError, match="has one input, and 'other' is another"):
         two.to_dict()
+
+
+def test_an_asynchronous_function() -> None:
+    @flow
+    async def waiting(given: Any) -> Any:
+        return given
+
+    with pytest.raises(InvalidArgumentError, match="the function waiting of a flow is neither async nor a generator"):
+        waiting.to_dict()
 
 
 def test_a_function_that_returns_nothing() -> None:
@@ -293,3 +303,31 @@ def test_what_the_names_import() -> None:
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True, text=True)
     loaded = {each.partition(".")[0] for each in done.stdout.split()}
     assert not loaded & {"ast", "attr", "dataclasses", "httpx", "inspect", "json", "linecache", "pydantic", "yaml"}
+
+
+def test_a_value_of_another_flow() -> None:
+    leaked = []
+
+    @flow
+    def first(given: Any) -> Any:
+        price = price_of(sku=given)
+        leaked.append(price)
+        return price
+
+    @flow
+    def second(given: Any) -> Any:
+        return price_of(sku=leaked[0].eur)
+
+    first.to_dict()
+    with pytest.raises(
+        AuthoringError, match=r"price\.eur is a value of the flow first, which is not around this place"
+    ):
+        second.to_dict()
+
+
+def test_the_correct_flows_of_the_type_tests_can_be_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "tests" / "typing")
+    flows = [each_one for each_one in vars(import_module("flows_in_python")).values() if isinstance(each_one, Flow)]
+    assert len(flows) >= 25
+    for each_one in flows:
+        assert not check(each_one, type_check=True).errors

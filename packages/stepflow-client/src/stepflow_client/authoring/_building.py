@@ -43,8 +43,11 @@ def parts_of_function(function: Callable[..., Any], local_names: Mapping[str, An
     """Return what the signature of a flow's function says.
 
     Raises:
-        InvalidArgumentError: If it has more than one input.
+        InvalidArgumentError: If it has more than one input, or is asynchronous.
     """
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise InvalidArgumentError(f"the function {function.__name__} of a flow is neither async nor a generator",
+                                   hint="it is called once, and waits for nothing: runs do")  # fmt: skip
     hints = _fields.hints_of_function(function, local_names)
     given, variables, names = None, dict[str, Variable](), dict[str, str]()
     for name, each in inspect.signature(function).parameters.items():
@@ -138,13 +141,12 @@ def _output(scope: Scope, parts: Parts, result: Any) -> Any:
 
 
 def _schemas(parts: Parts) -> dict[str, Any]:
-    from ._schemas import schemas_of
-
     kinds = {("variables", each): parts.hints.get(each, Any) for each in parts.names}
     if parts.input is not None:
         kinds["input", ""] = parts.hints.get(parts.input, Any)
     kinds["output", ""] = parts.hints.get("return", Any)
-    shared, found = schemas_of(kinds)
+    known = {key: kind for key, kind in kinds.items() if not _fields.is_open(kind) and kind not in (None, type(None))}
+    shared, found = _schemas_of(known) if known else ({}, {})
     properties = {part: found[part, ""] for part in ("input", "output") if (part, "") in found}
     if parts.variables:
         declared = {
@@ -155,3 +157,10 @@ def _schemas(parts: Parts) -> dict[str, Any]:
         if required:
             properties["variables"]["required"] = required
     return {key: each for key, each in (("$defs", shared), ("properties", properties)) if each}
+
+
+def _schemas_of(kinds: dict[tuple[str, str], Any]) -> tuple[dict[str, Any], dict[tuple[str, str], Any]]:
+    # Flows without types do not need pydantic.
+    from ._schemas import schemas_of
+
+    return schemas_of(kinds)

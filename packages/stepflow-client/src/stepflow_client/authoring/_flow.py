@@ -9,6 +9,7 @@ from os import PathLike, fsdecode
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from .._base.lazy import lazy_module
+from .._base.not_given import NOT_GIVEN
 from ..errors import InvalidArgumentError
 from ._lazy import near
 from ._methods import FlowMethods, InputT, OutputT
@@ -68,7 +69,7 @@ class Flow(FlowMethods[InputT, OutputT, Any], Generic[InputT, OutputT, P]):
         # It is pickled by its name, as functions are.
         return self.__qualname__
 
-    def __call__(self, given: InputT = None, /, *arguments: P.args, **variables: P.kwargs) -> OutputT:  # type: ignore[assignment]
+    def __call__(self, given: InputT = NOT_GIVEN, /, *arguments: P.args, **variables: P.kwargs) -> OutputT:
         """Add the steps of this flow to the one that is being written, and return what its function returns.
 
         The steps are those of the other flow then: their ids are unique there, and its variables are the arguments.
@@ -80,6 +81,8 @@ class Flow(FlowMethods[InputT, OutputT, Any], Generic[InputT, OutputT, P]):
         if self in _calls.get():
             raise refuse(f"the flow {self.name} calls itself", "iterate() runs a function again and again")
         parts = self._parts
+        if parts.input is not None and given is NOT_GIVEN:
+            raise refuse(f"the flow {self.name} needs its input", f"pass {parts.input}")
         for name in variables:
             if name not in parts.names:
                 raise refuse(f"the flow {self.name} has no variable {name!r}", _hint(name, parts.names))

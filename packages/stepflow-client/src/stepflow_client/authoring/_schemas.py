@@ -32,13 +32,12 @@ def schemas_of(kinds: Mapping[Key, Any]) -> tuple[dict[str, Any], dict[Key, Any]
     Raises:
         AuthoringError: If there is no schema for a type.
     """
-    known = {key: kind for key, kind in kinds.items() if not _fields.is_open(kind) and kind not in (None, type(None))}
-    if any(_has_struct(kind, ()) for kind in known.values()):
-        return _inlined(*_of_msgspec(known))
+    if any(_has_struct(kind, ()) for kind in kinds.values()):
+        return _inlined(*_of_msgspec(kinds))
     try:
-        return _inlined(*_of_pydantic(known))
+        return _inlined(*_of_pydantic(kinds))
     except (PydanticSchemaGenerationError, PydanticUserError, PydanticInvalidForJsonSchema) as error:
-        raise _no_schema(known, error) from None
+        raise _no_schema(kinds, error) from None
 
 
 def _has_struct(kind: Any, around: tuple[Any, ...]) -> bool:

@@ -145,10 +145,15 @@ def _sub_flow(scope: Scope, name: str, body: Callable[[Any], Any], kind: Any) ->
     if not callable(body):
         raise refuse(f"{name}() takes a function of one argument, not {body!r}")
     try:
-        parameters = list(inspect.signature(body).parameters)
-    except (TypeError, ValueError):
-        parameters = []
-    inner = Scope(f"the function of {name}()", parameters[0] if parameters else "item", scope)
+        parameters = inspect.signature(body).parameters
+    except ValueError:
+        raise refuse(f"{name}() takes a function with a known signature, not {body!r}", "use a lambda") from None
+    required = [
+        each.name for each in parameters.values() if each.default is each.empty and each.kind < each.VAR_POSITIONAL
+    ]
+    if not parameters or len(required) > 1:
+        raise refuse(f"{name}() takes a function of one argument, not of {', '.join(required) or 'none'}")
+    inner = Scope(f"the function of {name}()", next(iter(parameters)), scope)
     with inner.entered():
         result = body(Value(Read(inner, None, (), kind)))
         if result is None:
