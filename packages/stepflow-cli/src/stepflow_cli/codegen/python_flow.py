@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -202,17 +202,8 @@ class FlowModule:
                 found[path] = self._stubs.function(stub, name, camel_name(last))
             else:
                 inputs = [step.get("input") for step in steps if step["component"] == path]
-                found[path] = self._untyped_function(path, name, inputs)
+                found[path] = self._stubs.untyped(path, name, takes_whole=not takes_keywords(inputs))
         return found
-
-    def _untyped_function(self, path: str, name: str, inputs: Sequence[Any]) -> Function:
-        keywords = takes_keywords(inputs)
-        schema: Any = {} if keywords else {"type": "array"}
-        made = self._stubs.function(Stub(path, None, schema, {}), name)
-        if keywords:
-            return made
-        sources = [each.replace("given: Sequence[Any],", "given: Any = None,") for each in made.sources]
-        return made._replace(sources=sources)
 
     def _body(self) -> str:
         source = Source("given", "input", self._read.get("input", {}))

@@ -123,14 +123,22 @@ class Stubs:
         output = self._types_of_output.text(returned)
         fields = self._fields(given)
         arguments = self._arguments(fields, given)
-        options = _OPTIONS.format(output=output).splitlines()
-        # Any further arguments come last.
-        listed = [*arguments[:-1], *options, arguments[-1]] if arguments[-1].startswith("**") else arguments + options
         said = [(each.name, each.description) for each in fields or ()]
-        head = f"@component({literal(stub.path)})\ndef {name}(\n{''.join(f'    {each},{chr(10)}' for each in listed)})"
-        source = f"{head} -> {output}:\n{docstring(stub.description, '    ', said)}    raise NotImplementedError\n"
         classes = [*self._types_of_input.classes(), *self._types_of_output.classes()]
+        source = _source(stub, name, arguments, output, said)
         return Function(name, fields, "/" in arguments, returned, [*classes, source])
+
+    def untyped(self, path: str, name: str, *, takes_whole: bool) -> Function:
+        """Return the function of a component of whose schemas nothing is used.
+
+        Args:
+            path: The component.
+            name: A name that was taken for the function.
+            takes_whole: Whether its argument is the whole input, which may be left out; else it takes any keywords.
+        """
+        arguments = ["given: Any = None", "/", "*"] if takes_whole else ["*", "**input: Any"]
+        source = _source(Stub(path, None, None, None), name, arguments, "Any", ())
+        return Function(name, None, takes_whole, {}, [source])
 
     def _read(self, schemas: Schemas, stub: Stub, schema: Any, name: str) -> dict[str, Any]:
         """Return a schema in the form used for generation; one that is wrong says nothing."""
@@ -166,6 +174,24 @@ class Stubs:
         for each in fields:
             each.name = names[each.key]
         return fields
+
+
+def _source(stub: Stub, name: str, arguments: Sequence[str], output: str, said: Sequence[tuple[str, object]]) -> str:
+    """Return the source of a function.
+
+    Args:
+        stub: The component.
+        name: The name of the function.
+        arguments: Its parameters for the input.
+        output: The type that it returns.
+        said: The names of its parameters, and their descriptions.
+    """
+    options = _OPTIONS.format(output=output).splitlines()
+    # Any further arguments come last.
+    last = 1 if arguments[-1].startswith("**") else 0
+    listed = [*arguments[: len(arguments) - last], *options, *arguments[len(arguments) - last :]]
+    head = f"@component({literal(stub.path)})\ndef {name}(\n{''.join(f'    {each},{chr(10)}' for each in listed)})"
+    return f"{head} -> {output}:\n{docstring(stub.description, '    ', said)}    raise NotImplementedError\n"
 
 
 def imports_of(body: str, more: Mapping[str, Sequence[str]] = {}) -> str:
