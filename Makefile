@@ -125,6 +125,7 @@ check-server: $(ENV) ## Check a release of the server: make check-server VERSION
 generate: $(ENV) ## Rewrite the generated code and docs/cli.md (SPEC=path: from another description)
 	$(BIN)/python scripts/generate_api.py $(SPEC)
 	$(BIN)/python scripts/generate_sync.py
+	$(BIN)/python scripts/write_builtin_stubs.py
 	$(BIN)/python scripts/write_cli_page.py
 
 check-generated: $(ENV) ## Fail if a generated file is not what `make generate` writes

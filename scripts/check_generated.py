@@ -28,6 +28,10 @@ class Target:
 TARGETS = (
     Target(ROOT / "packages/stepflow-api/src/stepflow_api", ROOT / "scripts/generate_api.py"),
     Target(ROOT / "packages/stepflow-client/src/stepflow_client/_sync", ROOT / "scripts/generate_sync.py"),
+    Target(
+        ROOT / "packages/stepflow-client/src/stepflow_client/authoring/builtin.py",
+        ROOT / "scripts/write_builtin_stubs.py",
+    ),
     Target(ROOT / "docs/cli.md", ROOT / "scripts/write_cli_page.py"),
 )
 

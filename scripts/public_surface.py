@@ -34,6 +34,7 @@ RELEASED = SNAPSHOTS / "released"
 SOURCES = ROOT / "packages" / "stepflow-client" / "src"
 SPEC = ROOT / "openapi" / "stepflow.yaml"
 PUBLIC_MODULES = (
+    "authoring",
     "drawing",
     "errors",
     "events",
@@ -59,13 +60,18 @@ def client_lines(sources: Path = SOURCES) -> list[str]:
     package = griffe.load("stepflow_client", search_paths=[str(sources)], resolve_aliases=True)
     lines: list[str] = []
     known: set[str] = set()
-    for module in ("", *PUBLIC_MODULES):
-        where = package[module] if module else package
+    waiting = [("", package), *((f"{module}.", package[module]) for module in PUBLIC_MODULES)]
+    for prefix, where in waiting:
         for name in sorted(str(each).strip("'\"") for each in where.exports or []):
             found = where[name].final_target if where[name].is_alias else where[name]
-            if found.path not in known and not found.is_module:
-                known.add(found.path)
-                lines += _object_lines(f"{module}.{name}" if module else name, found)
+            if found.path in known:
+                continue
+            known.add(found.path)
+            if found.is_module:
+                # A module that is exported like a name: `authoring.on_error`.
+                waiting.append((f"{prefix}{name}.", found))
+            else:
+                lines += _object_lines(f"{prefix}{name}", found)
     return lines
 
 

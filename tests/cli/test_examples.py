@@ -24,7 +24,7 @@ from tests.cli.runs import Start
 from tests.cli.terminal import Terminal
 
 PAGES = [path.removeprefix("stepflow").strip() for path, _ in walk("stepflow", cli)]
-CODES = {"runs diff": (0, 1), "codegen": (0, 1), "components lock": (0, 1)}
+CODES = {"runs diff": (0, 1), "codegen": (0, 1), "components lock": (0, 1), "convert": (0, 1)}
 """What commands exit with, but for 0."""
 
 
@@ -53,6 +53,7 @@ def prepared(stepflow: Stepflow, newest_server: StepflowRuntime, server: str, st
     (folder / "name.json").write_text('{"name": "Ada"}')
     (folder / "picture.png").write_bytes(b"\x89PNG\x00\xff")
     (folder / "stepflow-config.yml").write_text(json.dumps(releases.builtin_config(releases.NEWEST)))
+    (folder / "hello.py").write_text("hello = {'name': 'hello', 'output': 1}\n")
     (folder / "flows").mkdir()
     shutil.copy(folder / "hello.yaml", folder / "flows")
     other = start("hello.yaml", [{"name": "Grace"}])

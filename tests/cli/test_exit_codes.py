@@ -55,6 +55,13 @@ OTHERS = {
         "codegen hello.yaml --output -": 0,
         "codegen hello.yaml --check --output no.py": 1,
         "codegen no.yaml": 2,
+        "codegen --components --only /builtin/noop": 0,
+    },
+    "convert": {
+        "convert hello.yaml": 0,
+        "convert hello.yaml --check --output no.json": 1,
+        "convert no.yaml": 2,
+        "convert no:flow": 2,
     },
     "visualize": {"visualize hello.yaml --output picture": 0, "visualize missing.yaml --output -": 2},
     "new": {"new greeting": 0, "new hello.yaml": 2, "new other --template no": 2},

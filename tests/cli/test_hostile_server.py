@@ -181,6 +181,8 @@ def offline_commands(run_id: str, failed: str, hostile: str) -> Iterator[list[st
     for form in ("svg", "html", "dot", "mermaid"):
         yield ["visualize", hostile, "--format", form, "--output", "-"]
     yield ["codegen", hostile, "--output", "-"]
+    for form in ("yaml", "json", "python"):
+        yield ["convert", hostile, "--to", form]
     for each in (run_id, failed):
         yield ["runs", "report", each, "--output", "-"]
         yield ["runs", "save", each, hostile, "--dry-run"]
@@ -206,6 +208,7 @@ def commands(run_id: str, failed: str, flow_id: str, blob: str, flow: str) -> It
             yield [*words, "-o", form]
         yield ["components", "call", "/builtin/noop", "--url", "URL", "--input-json", '"x"', "-o", form]
     yield ["components", "lock", "-O", "-"]
+    yield ["codegen", "--components", "--only", "*", "--url", "URL"]
     yield ["runs", "watch", failed]
     yield ["runs", "watch", failed, "-o", "jsonl"]
     for form in ("json", "yaml"):

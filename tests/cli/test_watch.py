@@ -301,3 +301,20 @@ def test_cases_that_failed_are_watched_until_they_pass(stepflow: Stepflow, watch
     last = watched.round()
     assert "all are run" in last
     assert "said.yaml: 2 passed" in last
+
+
+def test_a_flow_in_python(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+    (stepflow.folder / "parts.py").write_text("NAME = 'first'\n")
+    (stepflow.folder / "shop.py").write_text("from parts import NAME\nflow = {'name': NAME, 'output': 1}\n")
+    run = watching("run", "shop:flow")
+    assert run.round().startswith("1\nstepflow: watching ")
+    replace(stepflow.folder / "shop.py", "from parts import NAME\nflow = {'name': NAME, 'output': NAME}\n")
+    assert '-1\n+"first"\n' in run.round()
+    # The module that it imports, with a text of the same length.
+    replace(stepflow.folder / "parts.py", "NAME = 'other'\n")
+    assert '+"other"\n' in run.round()
+    replace(stepflow.folder / "parts.py", "NAME = \n")
+    assert "shop cannot be imported: SyntaxError: invalid syntax (parts.py:1)" in run.round()
+    replace(stepflow.folder / "parts.py", "NAME = 'again'\n")
+    assert '"again"\n' in run.round()
+    assert run.interrupt() == 0

@@ -18,12 +18,13 @@ from tests.cli.command_tree import commands
 
 DIFFERENT = {
     "--all": "everything, of what the command leaves out otherwise",
+    "--components": "of a file, or a flag where functions for them are written",
     "--config": "of the embedded server, or of the server that the command starts",
     "--dry-run": "what is printed instead",
     "--failed": "the items to list, or to run again",
     "--flow": "one, several, or a changed one",
     "--format": "the formats of the command",
-    "--from": "what is reused by default",
+    "--from": "the first step to run again, what is reused by default, or a file of components",
     "--ignore": "rules, or paths",
     "--item": "the item whose steps, result or values are printed, or those that are run again",
     "--label": "set, or searched for",
@@ -44,8 +45,10 @@ DIFFERENT = {
 }
 """Options whose help says something else in some commands, and what differs."""
 OTHER_VALUES = {
+    "--components": "a flag where functions for them are written",
     "--flow": "several where a command takes several",
     "--format": "the formats of the command",
+    "--from": "the first step to run again, or a file of components",
     "--ignore": "rules, or paths",
     "--item": "several where several can be run again",
     "--open": "a run, where there are pages",

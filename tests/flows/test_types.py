@@ -390,3 +390,15 @@ def test_types_of_numbers_conditions_and_parts(duration: str, rules: list[str]) 
         f"steps: [{{id: a, component: /builtin/sleep, input: {{duration_ms: {duration}}}}}]\noutput: {{$step: a}}\n"
     )
     assert [each.rule for each in find_in_text(flow, "f.yaml", type_check=True)] == rules
+
+
+def test_a_condition_may_lead_nowhere_in_a_part_of_a_union() -> None:
+    turn = {
+        "$if": {"$input": "$.next"},
+        "then": {"next": {"$input": "$.next"}},
+        "else": {"result": {"$input": "$.end"}},
+    }
+    given = {"initial_input": {"next": {"next": {"end": [1]}}}, "flow": {"$literal": {"output": turn}}}
+    last = {"id": "last", "component": "/builtin/iterate", "input": given}
+    found = infer({"steps": [last], "output": {"$step": "last", "path": "$.result"}})
+    assert found.summary["output"] == "[integer]"

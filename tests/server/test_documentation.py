@@ -19,6 +19,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -162,9 +163,11 @@ def with_written_modules(readme: str, folder: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.syspath_prepend(folder)
     monkeypatch.delitem(sys.modules, "flows", raising=False)
     for block in in_language(readme, "bash"):
-        if block.text.startswith("stepflow codegen "):
-            command = [sys.executable, "-m", "stepflow_cli", *block.text.split()[1:]]
-            subprocess.run(command, env=own_environment(), check=True, timeout=60)
+        lines = block.text.splitlines()
+        if all(line.startswith("stepflow codegen ") for line in lines):
+            for line in lines:
+                command = [sys.executable, "-m", "stepflow_cli", *shlex.split(line)[1:]]
+                subprocess.run(command, env=own_environment(), check=True, timeout=60)
 
 
 @pytest.mark.parametrize("readme", with_blocks("python"))

@@ -89,3 +89,15 @@ def test_flows_inside_steps(component: str, given: Any, expected: tuple[Any, str
     else:
         flow, key, is_escaped = expected
         assert found == InnerFlow(flow, ("input", key, "$literal") if is_escaped else ("input", key), is_escaped)
+
+
+def test_a_flow_whose_parts_are_escaped_is_the_one_that_its_runs_get() -> None:
+    schemas = {"properties": {"variables": {"properties": {"eur": {"default": {"$step": "price"}}}}}}
+    workflow = {"schemas": schemas, "steps": {"$literal": [{"id": "a"}]}, "output": {"$literal": {"$step": "a"}}}
+    step = {"component": "/builtin/map", "input": {"workflow": workflow}}
+    flow = {"schemas": schemas, "steps": [{"id": "a"}], "output": {"$step": "a"}}
+    assert inner_flow(step) == InnerFlow(flow, ("input", "workflow"), True, ("steps", "output"))
+    # If only one of them is, the other one is evaluated in the outer flow.
+    half = inner_flow({**step, "input": {"workflow": {**workflow, "output": {"$step": "a"}}}})
+    assert half is not None
+    assert not half.is_escaped

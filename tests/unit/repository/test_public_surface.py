@@ -88,6 +88,7 @@ def test_every_operation_is_offered_by_facade_twin_and_command() -> None:
 
 IS_A_QUESTION = re.compile(r"^(is|was|has)_")
 NAMED_OTHERWISE = {
+    "terminated": "the name of the field in the output of /builtin/iterate",
     "inferred": "the name of the field of events, also in `-o json` and in relayed events",
     "valid": "the name that `ValidationResult` had in the earlier packages",
 }

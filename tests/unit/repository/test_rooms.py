@@ -41,6 +41,7 @@ LAYERS = (
     "_embedded",
     "executor",
     "runtime",
+    "authoring",
     "flow_models",
     "drawing",
     "testing",

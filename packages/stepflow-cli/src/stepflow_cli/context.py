@@ -31,6 +31,8 @@ class Session:
     """The `Target` of the repl that the command is typed in, for commands that name no server; otherwise None."""
     flow: str | None = None
     """The current flow of the repl, for commands that name none: a file, or the id of a stored flow."""
+    modules: object = None
+    """The `ProjectModules` of the flows that were given as `module:function`; None if there were none."""
     reporters: list[Callable[[str], None]] = field(default_factory=list)
     """The last one prints lines while something draws on the terminal. All commands of a repl share the list."""
 

@@ -17,7 +17,8 @@
     ├── IdempotencyConflictError     the idempotency key stands for a call with other arguments; see `run_id`
     ├── JournalError                 the journal given to `map` cannot be used, or no longer be written
     ├── FlowFileError                a flow, input or configuration file cannot be read
-    │   └── FlowFileNotFoundError    there is no such file (also a FileNotFoundError)
+    │   ├── FlowFileNotFoundError    there is no such file (also a FileNotFoundError)
+    │   └── AuthoringError           the function of a flow in Python is wrong (also a TypeError)
     ├── InvalidFlowError             the server refuses the flow; see `diagnostics`
     ├── RunFailedError               the run ended without success
     ├── OutputTypeError              the run succeeded, but its output does not match the `output_type`
@@ -38,11 +39,12 @@ import os
 from collections.abc import Sequence
 from errno import ENOENT
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from ._base.lazy import lazy_module
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from .types.flows import Diagnostic
     from .types.results import FlowResult
 
@@ -53,6 +55,7 @@ __all__ = [
     "AmbiguousRunError",
     "ApiError",
     "AuthenticationError",
+    "AuthoringError",
     "ConflictError",
     "EmbeddedServerError",
     "FlowFileError",
@@ -247,6 +250,18 @@ class FlowFileNotFoundError(FlowFileError, FileNotFoundError):
     def filename(self) -> str | None:
         """The same as `path`."""
         return self.path
+
+
+class AuthoringError(FlowFileError, TypeError):
+    """The function of a flow in Python does what a flow cannot do. Also a TypeError.
+
+    It is raised where this is written; `path`, `line` and `column` are that position.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, **place: Any) -> None:
+        """Store the message, what to use instead, and the position."""
+        super().__init__(message, **place)
+        self.hint = hint
 
 
 class InvalidFlowError(StepflowClientError):

@@ -6,6 +6,7 @@ import builtins
 import keyword
 import re
 import unicodedata
+from collections.abc import Iterable, Iterator
 
 _IMPORTED = (
     *("Annotated", "Any", "ConfigDict", "Field", "FlowModel", "Literal", "Optional", "Path", "TypeAliasType"),
@@ -15,12 +16,32 @@ _RESERVED = frozenset((*dir(builtins), *keyword.kwlist, *_IMPORTED, *(f"{each}_a
 """Names that mean something else in the written module. A field that has an imported name renames the import."""
 
 
-def snake_name(text: str) -> str:
-    """Return a text as the name of a variable: `Order tea!` becomes `order_tea`."""
+def snake_name(text: str, noun: str = "flow") -> str:
+    """Return a text as the name of a variable: `Order tea!` becomes `order_tea`.
+
+    Args:
+        text: The text.
+        noun: The beginning of the name if it would otherwise not be one, or mean something else.
+    """
+    name = _words(text)
+    return f"{noun}_{name}".strip("_") if not name or name[0].isdigit() or name in _RESERVED else name
+
+
+def plain_name(text: str, noun: str) -> str:
+    """Return a text as the name of a function or a field, which may mean something else: `X-rate` becomes `x_rate`.
+
+    Args:
+        text: The text.
+        noun: The beginning of the name if it would otherwise not be one.
+    """
+    name = _words(text)
+    return f"{noun}_{name}".strip("_") if not name or name[0].isdigit() else name
+
+
+def _words(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plain)
-    name = re.sub(r"[^0-9a-zA-Z]+", "_", words).strip("_").lower()
-    return f"flow_{name}".strip("_") if not name or name[0].isdigit() or name in _RESERVED else name
+    return re.sub(r"[^0-9a-zA-Z]+", "_", words).strip("_").lower()
 
 
 def camel_name(text: str) -> str:
@@ -29,12 +50,25 @@ def camel_name(text: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in re.split(r"[^0-9a-zA-Z]+", plain))
 
 
+def is_reserved(name: str) -> bool:
+    """Return whether a name means something else in Python."""
+    return name in _RESERVED
+
+
 class Names:
     """Unique names."""
 
-    def __init__(self) -> None:
-        """Start with the names that mean something else."""
-        self._taken = set(_RESERVED)
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        """Start with the names that mean something else.
+
+        Args:
+            taken: Further names that mean something else.
+        """
+        self._taken = {*_RESERVED, *taken}
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names that are taken."""
+        return iter(self._taken)
 
     def take(self, name: str) -> str:
         """Return a unique name: the given one, otherwise with the first free number from 2 on appended."""

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from ..errors import Problem, usage
 
-__all__ = ["BESIDE", "Place", "sole_part"]
+__all__ = ["BESIDE", "OpenPlace", "Place", "sole_part"]
 
 BESIDE = ("description", "default")
 """Keywords that may stand beside a reference."""
@@ -97,6 +97,17 @@ class Place:
             yield self.referred[reference]
         rest = {key: each for key, each in part.items() if key != "$ref"}
         yield self.merged(rest, seen) if isinstance(rest.get("allOf"), list) else rest
+
+
+class OpenPlace(Place):
+    """Where references that lead nowhere mean anything: servers leave out what builtin components refer to."""
+
+    def lookup(self, reference: Any) -> tuple[str, Any]:
+        """Return the name and the schema that a reference leads to."""
+        try:
+            return super().lookup(reference)
+        except Problem:
+            return "", True
 
 
 def _joined(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

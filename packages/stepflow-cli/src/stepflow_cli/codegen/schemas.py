@@ -17,7 +17,8 @@ from .models import NAMED_CONSTRAINTS, constraints, inexpressible_kinds
 from .names import Names, camel_name
 from .references import BESIDE, Place, sole_part
 
-_PREFIX = "#/components/schemas/"
+PREFIX = "#/components/schemas/"
+"""The beginning of references to named schemas."""
 _FORMATS = ("date-time", "date", "uuid")
 """Formats with their own Python type. Others, such as `email`, need further packages or change the parsed value."""
 _TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
@@ -38,6 +39,7 @@ class Schemas:
     def __init__(self, names: Names) -> None:
         """Start empty."""
         self._names = names
+        self._known: dict[str, str] = {}
         self.named: dict[str, Any] = {}
         """The schemas by class name."""
         self.aliases: dict[str, str] = {}
@@ -60,6 +62,19 @@ class Schemas:
             schema = flow["schemas"]["properties"][part]
             place = Place(f"{called}: schemas.properties.{part}", schema, flow["schemas"])
             _Reader(self, prefix, place, known).top(schema, name)
+
+    def read(self, schema: Any, name: str, place: Place) -> dict[str, Any]:
+        """Return a schema in the form used for generation; its objects become named schemas.
+
+        Args:
+            schema: The schema.
+            name: The name for a class generated from it.
+            place: Where its references are resolved.
+
+        Raises:
+            Problem: If it is invalid.
+        """
+        return _Reader(self, "", place, self._known).read(schema, name)
 
     def define(self, name: str, *, is_taken: bool = False) -> str:
         """Return the name of a new class. The caller sets its schema in `named`."""
@@ -99,7 +114,7 @@ class _Reader:
         """Define a complete part of the flow under a name that was taken for it."""
         self.own = name if self._has_class(schema, name) else None
         read = self.read(schema, name)
-        found = str(read.get("$ref", "")).removeprefix(_PREFIX)
+        found = str(read.get("$ref", "")).removeprefix(PREFIX)
         if found == name:
             return
         if found and "$ref" in sole_part(schema):
@@ -198,7 +213,7 @@ class _Reader:
         return kinds
 
     def _object(self, schema: Mapping[str, Any], kinds: list[str], name: str) -> dict[str, Any]:
-        reference = {"$ref": _PREFIX + self._class(schema, name)}
+        reference = {"$ref": PREFIX + self._class(schema, name)}
         beside = {key: schema[key] for key in BESIDE if key in schema and key != "description"}
         others = [each for each in kinds if each != "object"]
         return ({"anyOf": [reference, *({"type": each} for each in others)]} if others else reference) | beside
@@ -219,7 +234,7 @@ class _Reader:
             for key, each in properties.items()
         }
         if isinstance(required, list):
-            read["required"] = [key for key in properties if key in required]
+            read["required"] = [key for key in dict.fromkeys(map(str, required)) if key in properties]
         if schema.get("additionalProperties") is False:
             read["additionalProperties"] = False
         self.schemas.named[made] = read
@@ -241,7 +256,7 @@ class _Reader:
         if identity not in self.known:
             made = self.known[identity] = self._define(name)
             self.schemas.named[made] = read
-        return {"$ref": _PREFIX + self.known[identity]}
+        return {"$ref": PREFIX + self.known[identity]}
 
     def _elements(self, schema: Mapping[str, Any], name: str) -> dict[str, Any]:
         first, rest = schema.get("prefixItems"), schema.get("items")
@@ -293,7 +308,7 @@ class _Reader:
                 for kind in (kinds if isinstance(kinds, list) else [kinds])
             ]
             self.schemas.named[made] = {"anyOf": options} if options else read
-        return {"$ref": _PREFIX + self.known[text]}
+        return {"$ref": PREFIX + self.known[text]}
 
 
 def _without_constraints(read: Mapping[str, Any]) -> dict[str, Any]:
@@ -302,7 +317,7 @@ def _without_constraints(read: Mapping[str, Any]) -> dict[str, Any]:
 
 def _referred(read: Mapping[str, Any]) -> list[str]:
     """Return the names of the types to which a schema that was read refers."""
-    return re.findall(rf'"{_PREFIX}(\w+)"', json.dumps(read))
+    return re.findall(rf'"{PREFIX}(\w+)"', json.dumps(read))
 
 
 def _size(read: Any) -> int:

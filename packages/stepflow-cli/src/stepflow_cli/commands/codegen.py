@@ -3,61 +3,113 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 
 import click
 
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
-from ..output.messages import note
-from ..output.view import Output, write_document
-from ..params.flow import flows_argument
-from ..params.options import check_option, file_option
-from ..params.parsing import Command
+from ..inputs.flow import project_flows, project_of
+from ..output.generated import GeneratedFile
+from ..params.flow import NO_FLOW, flows_argument
+from ..params.options import check_option, file_option, option_in, server_options
+from ..params.parsing import FILE, Command
+from ..server.connect import connect, listed_components
+from ..settings.server_choice import ServerOptions
 
 __all__ = ["command"]
 
 
 @click.command("codegen", cls=Command)
-@flows_argument(of_project=True)
+@flows_argument(of_project=True, is_needed=False)
+@option_in("--components", is_flag=True, section="Components", help="Write functions for components, not for flows.")
+@option_in(
+    "--from",
+    "locked",
+    type=FILE,
+    section="Components",
+    metavar="FILE",
+    help="The file that 'components lock' wrote. [default: components in stepflow.toml, unless an option names a "
+    "server]",
+)
+@option_in(
+    "--only",
+    multiple=True,
+    section="Components",
+    metavar="GLOB",
+    help="Components by path, such as '/shop/*'; repeatable. [default: all but the builtin ones]",
+)
+@server_options(default="embedded", reads_project=True)
 @file_option("Write the module to this file, - for standard output; it finds the flows from there.")
 @check_option
-def command(flows: list[str], output: str | None, check: bool) -> None:
+def command(
+    flows: list[str],
+    components: bool,
+    locked: str | None,
+    only: tuple[str, ...],
+    server: ServerOptions,
+    output: str | None,
+    check: bool,
+) -> None:
     """FLOW is a YAML or JSON file, or a folder of such files; without any, these are the flows of the project. The
     module has an object for each flow, whose methods run, submit, start_run, map and result call those of any client,
     and pydantic models for its input, output and variables, if it has schemas for them. mypy and pyright check calls.
 
-    The same flows give the same module, byte for byte, with one release of datamodel-code-generator. It is part of the
-    extra stepflow-cli[codegen]; what is written needs only stepflow-client.
+    With --components, the module has a function for each component instead, for flows in Python: what the schema of the
+    component says is in its types. The components are those of a server, or of a file.
+
+    The same flows, or components, give the same module, byte for byte; for flows with one release of
+    datamodel-code-generator, which is part of the extra stepflow-cli[codegen]. What is written needs only
+    stepflow-client.
     """
     from ..validation.checks import flow_files
 
-    flows = flow_files(flows)
+    file = GeneratedFile(output, check=check)
+    if components:
+        content, again = _components(flows, locked, only, server), "leave --check out"
+    else:
+        if locked or only or server.is_named:
+            raise usage("--from, --only and the options of servers are for --components")
+        flows = flow_files(flows or project_flows(NO_FLOW))
+        content = _flows(flows, file.path)
+        again = shlex.join(["stepflow", "codegen", *flows, "-O", str(file.path)])
+    file.keep(content, again)
+
+
+def _flows(flows: list[str], target: str | None) -> str:
+    """Return the module of flows."""
     if "-" in flows:
         raise usage("a flow from standard input has no path that the module could name", "write it to a file first")
-    target = None if output == "-" else output
-    if check and target is None:
-        raise usage("--check compares a file", "name it with -O FILE")
-    if check and Path(str(target)).is_dir():
-        raise usage(f"{target} is a directory, not a file")
-    if not check:
-        Output(path=target).check()
     from ..codegen.models import imported
     from ..codegen.module import write_module
 
     imported()
-    content = write_module(flows, target).encode()
-    if not check:
-        write_document(content, target)
-        return
-    assert target is not None
-    _compare(Path(target), content, flows)
+    return write_module(flows, target)
 
 
-def _compare(file: Path, content: bytes, flows: list[str]) -> None:
-    if file.is_file() and file.read_bytes() == content:
-        note(f"{file} is up to date")
-        return
-    said = "is not what would be written" if file.exists() else "does not exist"
-    again = shlex.join(["stepflow", "codegen", *flows, "-O", str(file)])
-    raise Problem(f"{file} {said}", kind="outdated", exit_code=ExitCode.FAILED, hint=f"write it again: {again}")
+def _components(flows: list[str], locked: str | None, only: tuple[str, ...], server: ServerOptions) -> str:
+    """Return the module of components: of a file, else of the server, else of the project."""
+    from stepflow_client.flows.project import existing_file
+
+    from ..codegen.components import write_stubs
+    from ..validation.checks import saved_components
+
+    if flows:
+        raise usage("--components is for components, and FLOW for flows", "write two modules")
+    if locked is not None and server.is_named:
+        raise usage("--from FILE and a server exclude each other")
+    project = project_of(None)
+    if locked is None and not server.is_named and project.components is not None:
+        locked = str(existing_file(project, "components", project.components))
+    if locked is not None:
+        return write_stubs(saved_components(locked), only)
+    with connect(server) as target:
+        listed = listed_components(target)
+    for failed in listed.failed_plugins:
+        raise Problem(
+            f"the plugin {failed.plugin} could not be asked for its components: {failed.error}",
+            kind="incomplete",
+            exit_code=ExitCode.FAILED,
+            hint="nothing was written",
+        )
+    is_routed = target.runtime is not None
+    return write_stubs([each.model_dump(mode="json") for each in listed if each.path or not is_routed], only)

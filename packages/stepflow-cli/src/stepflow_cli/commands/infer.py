@@ -68,13 +68,14 @@ def command(
     from stepflow_client.flows.types.inferred import infer_in
 
     from ..inputs.flow import flow_content, project_of
+    from ..inputs.python_flow import is_python_flow, python_flow
     from ..records.diagnostics import finding_record
     from ..validation.checks import CheckOptions
 
     path = _target(flow, written)
     Output(path=path).check()
     content, source = flow_content(flow)
-    text = FlowText(text_of(content, source), source)
+    text = python_flow(flow).text if is_python_flow(flow) else FlowText(text_of(content, source), source)
     known = CheckOptions(components, reads_components=offline or not server.is_named).known_components(project_of(flow))
     if known is None and not offline:
         known = _ask(server, flow)
@@ -89,10 +90,14 @@ def command(
 
 def _target(flow: str, written: str | None) -> str | None:
     """Return the file to write; None if there is none."""
+    from ..inputs.python_flow import is_python_flow, python_flow
+
     if written != _BESIDE:
         return written
     if flow == "-":
         raise usage("--output needs the name of a file: the flow comes from standard input")
+    if is_python_flow(flow):
+        return f"{python_flow(flow).name}.inferred.yaml"
     stem, ending = os.path.splitext(flow)
     return f"{stem}.inferred{ending or '.yaml'}"
 

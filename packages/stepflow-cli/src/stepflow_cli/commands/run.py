@@ -58,8 +58,8 @@ def command(
     wait: Wait,
     output: Output,
 ) -> None:
-    """FLOW is a YAML or JSON file, - for standard input, or the id of a flow that the server has. The input comes from
-    an option, else it is the JSON piped into the command, else null.
+    """FLOW is a YAML or JSON file, MODULE:FUNCTION for a flow in Python, - for standard input, or the id of a flow that
+    the server has. The input comes from an option, else it is the JSON piped into the command, else null.
 
     The output is printed as JSON; with -o the whole result is printed, even for failed runs.
 

@@ -68,8 +68,9 @@ def command(
     watch: bool,
     output: Output,
 ) -> None:
-    """FLOW is a YAML or JSON file, a folder of such files, - for standard input, or the id of a flow that the server
-    has; without any, these are the flows of the project. Nothing is stored and nothing is run.
+    """FLOW is a YAML or JSON file, a folder of such files, MODULE:FUNCTION for a flow in Python, - for standard input,
+    or the id of a flow that the server has; without any, these are the flows of the project. Nothing is stored and
+    nothing is run.
 
     A flow with a fatal error is refused by servers; one with other errors is accepted, but will likely fail. Both are
     invalid (exit code 3); warnings are allowed. With --strict, outputs without a type that --type-check finds make a
@@ -166,12 +167,15 @@ def _fix(checked: Checked) -> Checked:
     """Correct a file, and return its findings after that."""
     from stepflow_client.flows.edit.corrections import corrected
 
+    from ..inputs.python_flow import is_python_flow
     from ..validation.checks import find
 
     if checked.flow is None:
         return checked
     if checked.name == "-":
         raise usage("--fix changes files, not standard input")
+    if is_python_flow(checked.name):
+        raise usage(f"--fix changes flow files, not flows in Python: {checked.name}")
     done = corrected(checked.flow, lambda flow: find(flow, checked.rules))
     if done.number:
         with open(checked.name, "rb") as file:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import nearest, usage
+from ..inputs.flow import find_missing
 from ..output.messages import note
 from .last_failed import failed_cases
 
@@ -121,9 +122,14 @@ def _only(file: FileCases, is_chosen: Callable[[str], bool]) -> list[FlowCase]:
 
 
 def _tests_in(path: str) -> Iterator[FlowTests]:
+    from stepflow_client.flows.cases import tests_in
     from stepflow_client.flows.folders import flow_files
     from stepflow_client.testing import collect_tests
 
-    if not os.path.lexists(path):
-        raise usage(f"{path} does not exist")
+    from ..inputs.python_flow import is_python_flow, python_flow
+
+    if is_python_flow(path):
+        yield tests_in(python_flow(path).text, path)
+        return
+    find_missing(path)
     yield from map(collect_tests, flow_files(path) if os.path.isdir(path) else [path])

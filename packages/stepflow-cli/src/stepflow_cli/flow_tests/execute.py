@@ -136,6 +136,8 @@ def update_file(done: FileResults) -> list[str]:
     """
     from stepflow_client.testing import read_tests, update_expected
 
+    from ..inputs.python_flow import is_python_flow
+
     changed = {
         each.case.index: expected_of(done, each)
         for each in done.results
@@ -144,6 +146,8 @@ def update_file(done: FileResults) -> list[str]:
     if not changed:
         return []
     path = str(done.file.tests.path)
+    if is_python_flow(path):
+        raise usage(f"--update changes flow files, not flows in Python: {path}")
     before = read_bytes(path)
     if read_tests(path).cases != done.file.tests.cases:
         raise usage(f"{path} has changed while its cases ran; nothing was updated")

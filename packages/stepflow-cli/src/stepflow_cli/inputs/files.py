@@ -16,6 +16,17 @@ from ..stdio import read_stdin
 
 DATA_SUFFIXES = (".yaml", ".yml", ".json")
 """The endings of files that hold a YAML or JSON value."""
+Signature = tuple[int, int, int] | None
+"""What differs after a file has changed: its time of change, size and inode; None if it does not exist."""
+
+
+def signature(path: str) -> Signature:
+    """Return the signature of a file."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def read_bytes(path: str) -> bytes:

@@ -1,4 +1,7 @@
-"""Flow files: loading one, its examples, and the configuration that belongs to it."""
+"""The flow that a command line names: loading it, its examples, and the configuration that belongs to it.
+
+FLOW is a file, `-` for standard input, or `module:function` for a flow of a Python module.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from ..errors import nearest, usage
 from ..stdio import read_stdin, read_stdin_bytes
 from .files import DATA_SUFFIXES
+from .python_flow import is_python_flow, python_flow
 
 if TYPE_CHECKING:
     from stepflow_client.flows.project import Project
+    from stepflow_client.flows.source import FlowText
 
     from ..settings.server_choice import ServerOptions
 
@@ -21,14 +26,17 @@ CONFIG_NAMES = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.
 
 
 def load_flow_file(path: str) -> dict[str, Any]:
-    """Load the flow in a file, or on standard input for `-`.
+    """Load the flow in a file, on standard input for `-`, or of a Python module.
 
     Raises:
-        Problem: If the file does not exist; the hint suggests the nearest name in its folder.
+        Problem: If the file does not exist, in which case the hint suggests the nearest name in its folder; or if the
+            module cannot be imported.
         FlowFileError: If it cannot be read.
     """
     from stepflow_client.flows.file import load_flow, parse_yaml
 
+    if is_python_flow(path):
+        return dict(python_flow(path).text.root.value)
     if path == "-":
         flow = parse_yaml(read_stdin(), "standard input")
         if not isinstance(flow, dict):
@@ -46,16 +54,35 @@ def find_missing(path: str) -> None:
     """
     if not os.path.lexists(path):
         raise usage(f"{path} does not exist", _nearest_file(path))
+    if path.lower().endswith(".py"):
+        raise usage(f"{path} is a Python file, not a flow", f"name the flow in it: {path}:FUNCTION")
+
+
+def flow_text(name: str) -> FlowText:
+    """Return the text of a flow, whose error says why it cannot be parsed. That of a Python flow has lines of Python.
+
+    Raises:
+        Problem, FlowFileError: If it cannot be read.
+    """
+    from stepflow_client.flows.source import FlowText
+
+    return python_flow(name).text if is_python_flow(name) else FlowText.read(*flow_content(name))
 
 
 def flow_content(name: str) -> tuple[bytes, str]:
     """Return the content of a flow file, or of standard input for `-`, and its name in messages.
+
+    That of a Python flow is YAML.
 
     Raises:
         Problem, FlowFileError: If it cannot be read.
     """
     from stepflow_client.flows.file import read_file
 
+    if is_python_flow(name):
+        from stepflow_client._data.yaml_writer import write_yaml
+
+        return write_yaml(load_flow_file(name)).encode(), name
     if name == "-":
         return read_stdin_bytes(), "standard input"
     find_missing(name)
@@ -72,7 +99,7 @@ def load_flow_or_id(name: str) -> dict[str, Any] | str:
 
     if is_flow_id(name):
         return name
-    if name != "-" and not Path(name).suffix and not os.path.lexists(name):
+    if name != "-" and not Path(name).suffix and not os.path.lexists(name) and not is_python_flow(name):
         hint = (
             _nearest_file(name) or "an id has 64 hexadecimal digits; 'stepflow flows list' shows those of recent runs"
         )

@@ -10,6 +10,7 @@ from typing import Any
 from stepflow_client._data.expressions import Path, keyword_of
 from stepflow_client.flows.graph import inner_flow
 from stepflow_client.flows.json_schema import definitions_of, schemas_at
+from stepflow_client.flows.model import node_of_inner
 from stepflow_client.flows.source import Node
 from stepflow_client.flows.types.flow import FlowTypes, StepTypes, input_of_uses, type_flow
 from stepflow_client.flows.types.model import UNKNOWN, Type, is_unknown
@@ -146,12 +147,16 @@ def place_of(analysis: Analysis, node: Node, first_step: int = 0) -> Place:
         inner = inner_flow(step.value)
         if inner is None or place.path[2 : 2 + len(inner.at)] != inner.at:
             break
-        flow = step.at(*inner.at)
+        flow = node_of_inner(step, inner)
         if flow is None:
             break
+        rest = place.path[2 + len(inner.at) :]
+        if rest and rest[0] in inner.escaped:
+            # Without the $literal below the key.
+            rest = (rest[0], *rest[2:])
         name = step.get("id")
         known = place.types.steps.get(str(name.value)) if place.types is not None and name is not None else None
         types = known.inner if known is not None else None
         reads = types if inner.is_as_written else place.reads
-        place = Place(analysis, node, flow, place.path[2 + len(inner.at) :], types, reads)
+        place = Place(analysis, node, flow, rest, types, reads)
     return place

@@ -58,7 +58,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "codegen": (
         "stepflow codegen hello.yaml -O flows.py",
+        "stepflow codegen --components --only '/builtin/*'",
         "stepflow codegen hello.yaml -O flows.py --check",
+    ),
+    "convert": (
+        "stepflow convert hello.yaml -O hello.json",
+        "stepflow convert hello.yaml -O hello.py",
+        "stepflow convert hello.py:hello -O hello.yaml --check",
     ),
     "lsp": (
         "stepflow lsp",

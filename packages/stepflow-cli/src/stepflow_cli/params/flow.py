@@ -63,22 +63,28 @@ def flow_argument(function: Function) -> Function:
     return decorate(function)  # type: ignore[return-value]
 
 
-def flows_argument(*, of_project: bool) -> Decorator:
+NO_FLOW = "give at least one flow file, as FLOW or with --flow"
+"""The error if no flow is given, and none of the project is taken."""
+
+
+def flows_argument(*, of_project: bool, is_needed: bool = True) -> Decorator:
     """Return a decorator that adds `FLOW...` and `--flow FILE`; the command gets `flows`, a list of file names.
 
     Args:
         of_project: Whether they are the flows of the project if none are given. `-` is standard input.
+        is_needed: Whether there must be one; otherwise the list may be empty.
     """
 
     def build(flows: tuple[str, ...], flow_option: tuple[str, ...]) -> list[str]:
         current = current_session().flow
         named = list(dict.fromkeys([*flows, *flow_option])) or ([] if current is None else [current])
-        missing = "give at least one flow file, as FLOW or with --flow"
-        if not named and not of_project:
-            raise usage(missing)
-        return named or project_flows(missing)
+        if named or not is_needed:
+            return named
+        if not of_project:
+            raise usage(NO_FLOW)
+        return project_flows(NO_FLOW)
 
-    metavar = "[FLOW]..." if of_project else "FLOW..."
+    metavar = "[FLOW]..." if of_project or not is_needed else "FLOW..."
     return together(
         "flows",
         build,

@@ -112,7 +112,7 @@ def finding_record(flow: str, finding: Any) -> dict[str, Any]:
         "data": None,
         "is_experimental": False,
         "rule": finding.rule,
-        "file": flow,
+        "file": flow if flow == "-" else finding.file or flow,
         "line": finding.line,
         "column": finding.column,
         "excerpt": finding.excerpt,
@@ -125,7 +125,7 @@ def source_text(records: Iterable[Record]) -> str:
     blocks = []
     for record in records:
         line, column = record.get("line"), record.get("column")
-        place = f"{record['flow']}:{line}:{column}" if line else record["flow"]
+        place = f"{_file(record)}:{line}:{column}" if line else record["flow"]
         at = "" if record.get("rule") else f" at {record['path']}"
         lines = [f"{place}: {record['level']}: {record['message']}{at} [{record['kind']}]"]
         number = str(line)
@@ -138,12 +138,17 @@ def source_text(records: Iterable[Record]) -> str:
     return "".join(blocks)
 
 
+def _file(record: Record) -> str:
+    """Return the file of a diagnostic: that of a Python flow has another name than the flow."""
+    return str(record.get("file") or record["flow"])
+
+
 def github_text(records: Iterable[Record]) -> str:
     """Return diagnostics as GitHub Actions commands, which annotate the files."""
     lines = []
     for record in records:
         hint = f" ({record['hint']})" if record.get("hint") else ""
-        place = f"file={_property(record['flow'])}"
+        place = f"file={_property(_file(record))}"
         if record.get("line"):
             place += f",line={record['line']},col={record['column']}"
         message = _data(f"{record['message']}{hint}")
@@ -164,7 +169,7 @@ def sarif_text(records: Iterable[Record], version: str) -> str:
     results, rules = [], dict[str, dict[str, Any]]()
     for record in records:
         rules.setdefault(record["kind"], {"id": record["kind"]})
-        physical: dict[str, Any] = {"artifactLocation": {"uri": record["flow"].replace("\\", "/")}}
+        physical: dict[str, Any] = {"artifactLocation": {"uri": _file(record).replace("\\", "/")}}
         if record.get("line"):
             physical["region"] = {"startLine": record["line"], "startColumn": record["column"]}
         hint = f" ({record['hint']})" if record.get("hint") else ""

@@ -123,6 +123,7 @@ class Shell:
         session = dataclasses.replace(self.session, json_errors=wants_json(args), job=None)
         with _own_logging():
             code = call(args, session, self.group, "")
+        self.session.modules = session.modules
         if isinstance(session.job, Job):
             self.job, self.last = session.job, args
             self.session.flow = session.job.about.get("flow_file") or session.job.flow_id or self.session.flow

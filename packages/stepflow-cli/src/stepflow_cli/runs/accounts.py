@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import nearest
+from ..inputs.python_flow import is_python_flow, python_flow
 
 if TYPE_CHECKING:
     from stepflow_client import (
@@ -104,6 +105,16 @@ def explained(target: Target, job: Job, result: FlowResult | PlainResult) -> str
     except StepflowClientError:
         # The failure to report is the run's.
         return None
+
+
+def written_in_python(job: Job, result: FlowResult | PlainResult) -> str | None:
+    """Return a sentence that says where the step that failed is written; None for flows that are not in Python."""
+    from stepflow_client.flows.python_places import written_at
+
+    flow = str(job.about.get("flow_file", ""))
+    if result.error is None or not is_python_flow(flow):
+        return None
+    return written_at(python_flow(flow).value, result.error.step_id)
 
 
 def reason_for(message: str, step: Mapping[str, Any], components: Iterable[ComponentInfo]) -> str | None:

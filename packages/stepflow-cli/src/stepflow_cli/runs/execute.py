@@ -20,7 +20,7 @@ from ..output.view import Output
 from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
 from ..server.connect import Target
 from ..settings.history import require_history
-from .accounts import explained
+from .accounts import explained, written_in_python
 from .job import Job, JobOptions
 from .live import shown_while_waiting
 from .reuse import alone, keep_outputs, part_of, rerun_batch, started, with_earlier_run
@@ -294,7 +294,8 @@ def _run_one(target: Target, job: Job, wait: Wait, output: Output, cache: JobCac
             print_result(result, output)
         except Problem as problem:
             if problem.kind == "run_failed":
-                problem.hint = problem.hint or explained(target, job, result)
+                hints = (problem.hint or explained(target, job, result), written_in_python(job, result))
+                problem.hint = "; ".join(filter(None, hints)) or None
             raise
 
 

@@ -16,7 +16,8 @@ import click
 from .._version import VERSION
 from ..context import current_session
 from ..errors import usage
-from ..inputs.flow import flow_content, project_of, step_ids
+from ..inputs.flow import flow_text, project_of, step_ids
+from ..inputs.python_flow import is_python_flow
 from ..settings.target import target_setting
 
 if TYPE_CHECKING:
@@ -32,16 +33,14 @@ _MOST_REMEMBERED = 1000
 
 
 def read_flow_text(name: str) -> FlowText:
-    """Return the text of a flow file, or of standard input for `-`.
+    """Return the text of a flow.
 
     Raises:
         Problem, FlowFileError: If it cannot be read, or is not a mapping.
     """
-    from stepflow_client.flows.file import load_flow, text_of
-    from stepflow_client.flows.source import FlowText
+    from stepflow_client.flows.file import load_flow
 
-    content, source = flow_content(name)
-    text = FlowText(text_of(content, source), source)
+    text = flow_text(name)
     if not isinstance(text.unplaced.root.value, dict):
         if name == "-":
             raise usage("standard input holds no flow: it is not a mapping")
@@ -69,7 +68,7 @@ def check_before_run(
     """
     project = project_of(name)
     target = target_setting(project=project).value
-    digest, remembered = _digest(text, target), _remembered()
+    digest, remembered = _digest(text, name, target), _remembered()
     if digest in remembered:
         return
     from stepflow_client.flows.checker import find_in
@@ -121,12 +120,15 @@ def _id(flow: Mapping[str, Any], index: int) -> str | None:
     return str(name) if name is not None else None
 
 
-def _digest(text: FlowText, target: str | None) -> str:
+def _digest(text: FlowText, name: str, target: str | None) -> str:
     """Return a digest of a text and of what else decides its errors: its kind, and the releases it is checked for."""
+    import json
     from hashlib import sha256
 
     is_json = text.name.lower().endswith(".json")
-    return sha256(f"{VERSION} {target} {is_json} {text.text}".encode()).hexdigest()
+    # The text of a Python flow is one of the files that make it.
+    content = json.dumps(text.root.value) if is_python_flow(name) else text.text
+    return sha256(f"{VERSION} {target} {is_json} {content}".encode()).hexdigest()
 
 
 def _remembered() -> list[str]:

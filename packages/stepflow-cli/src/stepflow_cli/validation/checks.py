@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import usage
-from ..inputs.flow import flow_content, project_of
+from ..inputs.flow import flow_text, project_of
 from ..output.messages import note
 from ..server.connect import listed_components
 from ..settings.target import target_setting
@@ -30,7 +30,6 @@ __all__ = [
     "check_flow",
     "components_of_server",
     "find",
-    "flow_content",
     "flow_files",
     "read_components",
     "saved_components",
@@ -190,10 +189,7 @@ def check_flow(name: str, rules: Rules) -> Checked:
 
     if is_flow_id(name):
         return Checked(name, rules)
-    from stepflow_client.flows.source import FlowText
-
-    content, source = flow_content(name)
-    flow = FlowText.read(content, source)
+    flow = flow_text(name)
     return Checked(name, rules, flow, find(flow, rules))
 
 
@@ -239,7 +235,7 @@ def components_of_server(target: Target) -> Any:
 def ask_server(checked: Checked, client: SyncStepflowClient) -> None:
     """Add the server's findings that the offline checks do not have."""
     from stepflow_client.flows.checker import excerpt_of
-    from stepflow_client.flows.source import locate
+    from stepflow_client.flows.findings import locate
 
     from ..records.diagnostics import diagnostic_records
 
@@ -258,10 +254,12 @@ def ask_server(checked: Checked, client: SyncStepflowClient) -> None:
             continue
         if flow is not None:
             node = locate(flow.root, record["path"])
-            line, column = node.line or 1, node.column or 1
+            # Without a file, a flow of Python has no lines.
+            line, column = (node.line or 1, node.column or 1) if flow.name else (0, 0)
             if _is_known(record, line, checked.findings):
                 continue
-            record |= {"file": checked.name, "line": line, "column": column}
+            file = checked.name if checked.name == "-" else flow.name or checked.name
+            record |= {"file": file, "line": line, "column": column}
             record["excerpt"] = excerpt_of(flow.lines, line, column)
         checked.records.append(record)
 

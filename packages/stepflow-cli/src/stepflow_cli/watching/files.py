@@ -10,16 +10,13 @@ import os
 import time
 from collections.abc import Callable, Iterable
 
-from ..inputs.files import DATA_SUFFIXES
+from ..inputs.files import DATA_SUFFIXES, Signature, signature
 
 _SECONDS = 0.02
 """Seconds between two looks at the files."""
 _SHARE = 0.05
 """Maximum share of the time that is spent on looking at them."""
 _MOST = 20_000
-
-Signature = dict[str, tuple[int, int, int] | None]
-"""Of each file: its time of change, size and inode; None if it does not exist."""
 
 
 class WatchedFiles:
@@ -61,12 +58,12 @@ class WatchedFiles:
             self._paths = paths
             self._known = {name: self._known.get(name, each) for name, each in self._look().items()}
 
-    def _look(self) -> Signature:
+    def _look(self) -> dict[str, Signature]:
         started = time.monotonic()
-        found: Signature = {}
+        found: dict[str, Signature] = {}
         for path in self._paths:
             for name in _files_in(path) if os.path.isdir(path) else (path,):
-                found[name] = _signature(name)
+                found[name] = signature(name)
                 if len(found) >= _MOST:
                     break
         self._cost = time.monotonic() - started
@@ -80,11 +77,3 @@ def _files_in(folder: str) -> Iterable[str]:
     for inside, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "node_modules")
         yield from (os.path.join(inside, name) for name in names if os.path.splitext(name)[1].lower() in DATA_SUFFIXES)
-
-
-def _signature(name: str) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(name)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterator
 
 from ..inputs.flow import config_of, project_of
+from ..inputs.python_flow import is_python_flow, python_files
 from ..runs.job import JobOptions
 from ..settings.server_choice import ServerOptions, resolve
 
 
 def files_of_flow(flow: str, server: ServerOptions | None = None) -> Iterator[str]:
-    """Yield a flow's file or folder, and the files that say how it is checked and run.
+    """Yield a flow's files or folder, and the files that say how it is checked and run.
 
     Args:
         flow: The flow's file, a folder of flows, or the id of a stored flow.
@@ -22,7 +23,9 @@ def files_of_flow(flow: str, server: ServerOptions | None = None) -> Iterator[st
     """
     from stepflow_client.flows.file import is_flow_id
 
-    if not is_flow_id(flow):
+    if is_python_flow(flow):
+        yield from python_files(flow)
+    elif not is_flow_id(flow):
         yield flow
     project = project_of(flow)
     for path in (project.file, project.components, project.test_config):

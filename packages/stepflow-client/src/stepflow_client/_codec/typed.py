@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import operator
 import types
-from collections.abc import Mapping
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import (
     TYPE_CHECKING,
@@ -21,10 +23,11 @@ from typing import (
 )
 
 import typing_extensions
-from pydantic import AfterValidator, TypeAdapter, ValidationError, create_model
+from pydantic import AfterValidator, PlainValidator, TypeAdapter, ValidationError, create_model
 
 from .._data.arguments import wrong
 from .._data.expressions import write_path
+from .._data.field_names import field_names
 from ..errors import OutputTypeError
 from ..types import ErrorCode, ExecutionStatus, FlowError, FlowResult
 
@@ -99,23 +102,31 @@ def _adapter(output_type: Any) -> TypeAdapter[Any]:
 def _cached_adapter(output_type: Any) -> TypeAdapter[Any]:
     if isinstance(output_type, TypeAdapter):
         return output_type
-    adapter = TypeAdapter(_readable(output_type))
+    adapter = TypeAdapter(readable_type(output_type))
     # A name that cannot be resolved would only be found with the first output, after the run.
     adapter.validator.title  # noqa: B018  # a placeholder raises
     return adapter
 
 
-def _readable(annotation: Any) -> Any:
-    """Return an annotation with attrs classes and TypedDicts replaced by types that pydantic can read."""
+def readable_type(annotation: Any) -> Any:
+    """Return an annotation with classes that pydantic cannot read replaced by types that it can read.
+
+    They are attrs classes, msgspec structs and TypedDicts. Dataclasses are changed: pydantic then reads `Name`.
+    """
     if is_typeddict(annotation):
         return _of_typed_dict(annotation)
     if isinstance(annotation, type) and hasattr(annotation, "__attrs_attrs__"):
         return _of_attrs(annotation)
+    if isinstance(annotation, type) and hasattr(annotation, "__struct_fields__"):
+        return Annotated[Any, PlainValidator(functools.partial(_struct, annotation))]
+    if isinstance(annotation, type) and hasattr(annotation, "__dataclass_fields__"):
+        _set_names(annotation)
+        return annotation
     arguments = get_args(annotation)
     origin: Any = get_origin(annotation)
     if not arguments or origin not in (list, dict, tuple, set, frozenset, Union, types.UnionType):
         return annotation
-    parts = tuple(_readable(each) for each in arguments)
+    parts = tuple(readable_type(each) for each in arguments)
     if parts == arguments:
         return annotation
     return functools.reduce(operator.or_, parts) if origin is types.UnionType else _with_arguments(origin, parts)
@@ -135,7 +146,7 @@ def _of_typed_dict(kind: Any) -> Any:
         # If annotations are strings, only the hints show which keys are required; otherwise __required_keys__ does too.
         by_key = Required if name in kind.__required_keys__ else NotRequired
         wrapper = said if said in (Required, NotRequired) else by_key
-        fields[name] = wrapper[_readable(bare)]
+        fields[name] = wrapper[readable_type(bare)]
     return typing_extensions.TypedDict(kind.__name__, fields)  # type: ignore[operator]
 
 
@@ -147,9 +158,44 @@ def _of_attrs(kind: Any) -> Any:
         if each.init:
             # A missing field is not passed on, so that the default of the attrs class applies.
             default = ... if _is_missing(each.default) else None
-            fields[each.alias] = (_readable(hints.get(each.name, Any)), default)
+            fields[each.alias] = (readable_type(hints.get(each.name, Any)), default)
     model = create_model(kind.__name__, **fields)
     return Annotated[model, AfterValidator(functools.partial(_made, kind))]
+
+
+def _struct(kind: Any, value: Any) -> Any:
+    import msgspec
+
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
+
+
+def _set_names(kind: Any) -> None:
+    """Let pydantic know the names that `Name` gives to fields of a dataclass, and of the dataclasses in its fields."""
+    if kind in _KNOWN_NAMES:
+        return
+    _KNOWN_NAMES.add(kind)
+    names = field_names(kind) or {}
+    if any(field != name for field, name in names.items()):
+        own = getattr(kind, "__pydantic_config__", {})
+        kind.__pydantic_config__ = {**own, "alias_generator": names.__getitem__}
+    with suppress(Exception):
+        # Hints that are texts are evaluated, which may raise anything.
+        for hint in get_type_hints(kind, include_extras=True).values():
+            for each in _parts_of(hint):
+                if hasattr(each, "__dataclass_fields__"):
+                    _set_names(each)
+
+
+def _parts_of(hint: Any) -> Iterator[Any]:
+    yield hint
+    for each in get_args(hint):
+        yield from _parts_of(each)
+
+
+_KNOWN_NAMES = weakref.WeakSet[Any]()
 
 
 def _is_missing(default: Any) -> bool:

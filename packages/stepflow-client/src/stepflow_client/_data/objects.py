@@ -5,7 +5,6 @@ The module imports none of these libraries unless an object of the library is co
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -15,12 +14,21 @@ from pathlib import PurePath
 from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
+from .field_names import field_names
+
 
 class Builder(Protocol):
     """An object whose method `build` returns a mapping or an object, such as a `FlowBuilder` of `stepflow_py`."""
 
     def build(self) -> Any:
         """Return what was built."""
+
+
+class HasDict(Protocol):
+    """An object whose method `to_dict` returns a mapping, such as a flow of `stepflow_client.authoring`."""
+
+    def to_dict(self) -> Any:
+        """Return the mapping."""
 
 
 class _PydanticModel(Protocol):
@@ -67,15 +75,15 @@ def is_data_object(value: object) -> bool:
 
 
 def built(value: Any) -> Any:
-    """Return what a builder builds; any other value unchanged.
+    """Return what a builder builds; any other value unchanged. A builder has a method `build` or `to_dict`.
 
     Raises:
         Exception: Any exception of the builder, for example if it is not complete.
     """
-    build = getattr(type(value), "build", None)
-    if not callable(build) or isinstance(value, (type, str, PathLike, Mapping)) or is_data_object(value):
+    if isinstance(value, (type, str, PathLike, Mapping)) or is_data_object(value):
         return value
-    return build(value)
+    build = getattr(type(value), "build", None) or getattr(type(value), "to_dict", None)
+    return build(value) if callable(build) else value
 
 
 def fields_of(value: Any) -> Any:
@@ -88,7 +96,7 @@ def fields_of(value: Any) -> Any:
     Raises:
         Exception: Any exception of the library or of the object if the conversion fails.
     """
-    kind = type(value)
+    kind: Any = type(value)
     if hasattr(kind, "__struct_fields__"):
         import msgspec
 
@@ -100,9 +108,7 @@ def fields_of(value: Any) -> Any:
         return value.model_dump(mode="json", by_alias=True)
     if hasattr(kind, "__pydantic_serializer__"):
         return kind.__pydantic_serializer__.to_python(value, mode="json", by_alias=True)
-    if hasattr(kind, "__attrs_attrs__"):
-        return {field.name: getattr(value, field.name) for field in kind.__attrs_attrs__}
-    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return {name: getattr(value, field) for field, name in (field_names(kind) or {}).items()}
 
 
 def _of_another_kind(value: Any) -> Any:

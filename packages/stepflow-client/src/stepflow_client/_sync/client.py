@@ -1921,10 +1921,14 @@ class SyncStepflowClient(Guiding, Picklable):
 
 
 def _with_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, variables: Any) -> FlowResult:
-    """Return a failed result whose error says which field of its input the component refuses, if that is known."""
+    """Return a failed result whose error says which field of its input the component refuses, if that is known.
+
+    It also says where the step is written, if the flow is written in Python.
+    """
     if is_flow_id(flow) or result.error is None:
         return result
     from ..flows.evaluation import NOT_KNOWN, flow_with
+    from ..flows.python_places import written_at
     from ..flows.refusals import hint_for
 
     given = {} if variables is None else dict(variables) if isinstance(variables, Mapping) else NOT_KNOWN
@@ -1933,6 +1937,7 @@ def _with_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any,
     except FlowFileError:
         # The file is gone; the failure to report is the run's.
         return result
+    hint = "; ".join(filter(None, (hint, written_at(flow, result.error.step_id))))
     return result.model_copy(update={"error": result.error.model_copy(update={"hint": hint})}) if hint else result
 
 

@@ -77,10 +77,21 @@ def read_tests(path: str | PathLike[str]) -> FlowTests:
             error has the line.
     """
     name = str(file_path(path, "path"))
-    root = FlowText.of(name).root
-    if not isinstance(root.value, dict):
+    text = FlowText.of(name)
+    if not isinstance(text.root.value, dict):
         # It has the words for each kind of value.
         load_flow(name)
+    return tests_in(text, name)
+
+
+def tests_in(text: FlowText, name: str) -> FlowTests:
+    """Return the flow in a text, and its test cases; see `read_tests`.
+
+    Args:
+        text: The text of the flow.
+        name: The name of the flow, relative to which it names files.
+    """
+    root = text.root
     faults = _faults_of_cases(root, name)
     test: Mapping[str, Any] = root.value.get("test") or {}
     config = test.get("config", test.get("stepflow_config"))

@@ -19,7 +19,7 @@ from io import FileIO
 from os import PathLike, fsdecode
 from typing import Any, NoReturn
 
-from .._data.objects import Builder, DataObject, built, is_data_object
+from .._data.objects import Builder, DataObject, HasDict, built, is_data_object
 from .._data.values import check_json
 from .._rules.deadline import current_deadline
 from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
@@ -36,11 +36,11 @@ MAX_YAML_LENGTH = 32 * 2**20
 _PIPE_SECONDS = 30.0
 _CHUNK = 2**20
 
-FlowSource = str | PathLike[str] | Mapping[str, Any] | DataObject | Builder
+FlowSource = str | PathLike[str] | Mapping[str, Any] | DataObject | Builder | HasDict
 """A flow: the path of a YAML or JSON file, the id of a stored flow (if the method accepts one), or the flow itself.
 
-The flow itself is a mapping, or an object: a pydantic model, a dataclass, an attrs object, a msgspec struct, or a
-builder, whose method `build` returns one of these.
+The flow itself is a mapping, or an object: a flow of `stepflow_client.authoring`, a pydantic model, a dataclass, an
+attrs object, a msgspec struct, or a builder, whose method `build` or `to_dict` returns one of these.
 """
 
 _FLOW_ID = re.compile("[0-9a-f]{64}")
@@ -69,6 +69,9 @@ def load_flow(flow: FlowSource) -> dict[str, Any]:
     """
     try:
         flow = built(flow)
+    except FlowFileError:
+        # The function of a flow in Python is wrong, and the error says where.
+        raise
     except Exception as error:
         raise InvalidArgumentError(f"{type(flow).__name__} built no flow: {error}") from error
     if isinstance(flow, Mapping):

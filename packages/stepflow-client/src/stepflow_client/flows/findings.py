@@ -1,15 +1,15 @@
-"""The findings of the offline checks: a position in a file, the name of the rule, and how to fix the fault. Pure."""
+"""Findings: a position in a file, the name of the rule, and how to fix the fault; where those of servers are. Pure."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
-from .._data.expressions import KEYWORDS, write_path
+from .._data.expressions import KEYWORDS, PathError, parse_path, write_path
 from ..errors import FlowFileError
 from .nodes import Key, Node
 
-__all__ = ["RULES", "TYPE_RULES", "Finding", "Findings", "Fix", "syntax_finding"]
+__all__ = ["RULES", "TYPE_RULES", "Finding", "Findings", "Fix", "locate", "syntax_finding"]
 
 TYPE_RULES = frozenset({"input-conflict", "possible-mismatch", "type-mismatch", "untyped-output"})
 """The names of the rules that apply only if types are checked."""
@@ -124,3 +124,26 @@ class Findings:
             rule, level, message, path, where.line, where.column, hint, None, None, span.start, span.end, at=at, key=key
         )
         self.all.setdefault((rule, where.line, where.column, path), found)
+
+
+def locate(root: Node, path: str) -> Node:
+    """Return the node that a server's diagnostic refers to, or the nearest enclosing one.
+
+    Its path, such as `$.steps[0].input.name`, does not contain the keywords `$if` and `$coalesce`.
+    """
+    node = root
+    try:
+        parts = parse_path(path)
+    except PathError:
+        return root
+    for part in parts:
+        inner = node
+        if isinstance(part, int):
+            inner = node.items.get("$coalesce", node)
+        elif part == "condition" and "$if" in node.items:
+            part = "$if"
+        following = inner.at(part)
+        if following is None:
+            return node
+        node = following
+    return node

@@ -25,7 +25,9 @@ class InnerFlow(NamedTuple):
     at: Path
     """Where it is in the step."""
     is_escaped: bool
-    """Whether it is below `$literal`. Otherwise its expressions are evaluated in the outer flow."""
+    """Whether its steps and its output are below `$literal`. Otherwise they are evaluated in the outer flow."""
+    escaped: tuple[str, ...] = ()
+    """The keys below each of which there is a `$literal`, instead of one around the whole flow."""
 
     @property
     def is_as_written(self) -> bool:
@@ -40,7 +42,11 @@ def _has_expression(value: Any) -> bool:
 
 
 def inner_flow(step: Mapping[str, Any]) -> InnerFlow | None:
-    """Return the flow that a step runs for each element or turn, or stores; None if there is none in its input."""
+    """Return the flow that a step runs for each element or turn, or stores; None if there is none in its input.
+
+    If only its steps and its output are below `$literal`, the rest is evaluated in the outer flow: the defaults of its
+    variables can be values of that.
+    """
     component, given = step.get("component"), step.get("input")
     key = SUBFLOW_INPUTS.get(component) if isinstance(component, str) else None
     if key is None or not isinstance(given, Mapping) or (key == "data" and given.get("blob_type") != "flow"):
@@ -48,8 +54,13 @@ def inner_flow(step: Mapping[str, Any]) -> InnerFlow | None:
     inner = given.get(key)
     if isinstance(inner, Mapping) and "$literal" in inner:
         return InnerFlow(inner["$literal"], ("input", key, "$literal"), True)
-    is_flow = isinstance(inner, Mapping) and ("steps" in inner or "output" in inner)
-    return InnerFlow(inner, ("input", key), False) if is_flow else None
+    if not isinstance(inner, Mapping) or ("steps" not in inner and "output" not in inner):
+        return None
+    own = {part: inner[part] for part in ("steps", "output") if part in inner}
+    if all(isinstance(each, Mapping) and "$literal" in each for each in own.values()):
+        flow = {**inner, **{part: each["$literal"] for part, each in own.items()}}
+        return InnerFlow(flow, ("input", key), True, tuple(own))
+    return InnerFlow(inner, ("input", key), False)
 
 
 def steps_within(flow: Any, *, needed: bool = False) -> Iterator[Mapping[str, Any]]:

@@ -10,7 +10,7 @@ from . import graph
 from .known_steps import facts_of
 from .source import Node
 
-__all__ = ["FlowModel", "Read", "Step", "flow_within"]
+__all__ = ["FlowModel", "Read", "Step", "flow_within", "node_of_inner"]
 
 
 class Read(NamedTuple):
@@ -53,7 +53,24 @@ def flow_within(step: Node) -> Node | None:
     inner = graph.inner_flow(step.value)
     if inner is None or not isinstance(inner.flow, Mapping) or not inner.is_as_written:
         return None
-    return step.at(*inner.at)
+    return node_of_inner(step, inner)
+
+
+def node_of_inner(step: Node, inner: graph.InnerFlow) -> Node | None:
+    """Return the node of a flow in the input of a step, without each `$literal` in it that is around its parts."""
+    node = step.at(*inner.at)
+    if node is None or not inner.escaped:
+        return node
+    made = Node(inner.flow, node.line, node.column, node.start, node.end)
+    made.parent, made.part, made.keys, made.is_flow, made.last = (
+        node.parent,
+        node.part,
+        node.keys,
+        node.is_flow,
+        node.last,
+    )
+    made.items = {**node.items, **{key: node.items[key].items["$literal"] for key in inner.escaped}}
+    return made
 
 
 class Step:

@@ -10,11 +10,11 @@ from os import PathLike, fsdecode
 from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
-from .._data.expressions import PathError, parse_path
 from .._data.values import check_json
 from ..errors import FlowFileError
 from .file import MAX_YAML_LENGTH, FlowSource, load_flow, parse_json, parse_yaml, read_file, text_of
 from .nodes import Copy, Key, Node, node_of
+from .python_places import set_places
 
 if TYPE_CHECKING:
     import yaml
@@ -25,7 +25,7 @@ else:
     yaml = lazy_module("yaml")
     yaml_reader = lazy_module("stepflow_client._data.yaml_reader")
 
-__all__ = ["FlowText", "Key", "Node", "locate", "node_of", "read_tree"]
+__all__ = ["FlowText", "Key", "Node", "node_of", "read_tree"]
 
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
@@ -49,7 +49,7 @@ class FlowText:
 
     @classmethod
     def of(cls, flow: FlowSource) -> FlowText:
-        """Return the text of a file, or the text without lines that stands for a flow itself.
+        """Return the text of a file, of the Python file of a flow, or the one without lines for any other flow.
 
         Raises:
             FlowFileError: If the file cannot be read.
@@ -58,8 +58,9 @@ class FlowText:
         if isinstance(flow, (str, PathLike)) and "\n" not in fsdecode(flow):
             name = fsdecode(flow)
             return cls.read(read_file(name), name)
-        made = cls("", "")
-        made._parsed = node_of(check_json(load_flow(flow), "the flow", exact_integers=False))
+        root = node_of(check_json(load_flow(flow), "the flow", exact_integers=False))
+        made = cls(*set_places(root, flow))
+        made._parsed = root
         return made
 
     @classmethod
@@ -255,26 +256,3 @@ class _Tree:
         if not self.is_json:
             made.value = [each.value for each in elements]
         return max((each.end for each in elements), default=made.start)
-
-
-def locate(root: Node, path: str) -> Node:
-    """Return the node that a server's diagnostic refers to, or the nearest enclosing one.
-
-    Its path, such as `$.steps[0].input.name`, does not contain the keywords `$if` and `$coalesce`.
-    """
-    node = root
-    try:
-        parts = parse_path(path)
-    except PathError:
-        return root
-    for part in parts:
-        inner = node
-        if isinstance(part, int):
-            inner = node.items.get("$coalesce", node)
-        elif part == "condition" and "$if" in node.items:
-            part = "$if"
-        following = inner.at(part)
-        if following is None:
-            return node
-        node = following
-    return node

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InvalidArgumentError
-from ..flows.graph import inner_flow, steps_within
+from ..flows.graph import SUBFLOW_INPUTS, inner_flow, steps_within
 from ..flows.pins import Delayed, Fails, pin_overrides, pinned_flow
 from .outcomes import Mock, flow_result, needs_input, of_flow_result, settled
 
@@ -169,8 +169,9 @@ class MockedFlow:
             why = f"{component} only stores it" if run is None else "the flow computes it"
             message = f"step {name!r} contains a flow with mocked steps, and {why}: they cannot be mocked"
             raise InvalidArgumentError(message, hint=f"mock step {name!r}, or use the server's mock plugin")
-        below = (*within, str(name))
-        return lambda given: run(lambda each: self.run(inner.flow, each, within=below), given) or _refused(str(name))
+        below, key = (*within, str(name)), SUBFLOW_INPUTS[str(component)]
+        # In the input that the step gets, the defaults of the flow's variables are values.
+        return lambda given: run(lambda each: self.run(given[key], each, within=below), given) or _refused(str(name))
 
 
 _RunOne = Callable[[Any], "FlowResult"]

@@ -12,7 +12,7 @@ from ..components import Catalogue, Components
 from ..findings import Findings
 from ..graph import inner_flow
 from ..json_schema import definitions_of, fields_of, mismatches
-from ..model import FlowModel, Step
+from ..model import FlowModel, Step, node_of_inner
 from ..source import Node
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def subflow_of(step: Step, found: Findings) -> tuple[Node, bool] | None:
     A flow without `$literal` around it is a fault if its expressions would be evaluated in the outer flow.
     """
     inner = inner_flow(step.value)
-    node = step.node.at(*inner.at) if inner is not None else None
+    node = node_of_inner(step.node, inner) if inner is not None else None
     if inner is None or node is None:
         return None
     if step.component == "/builtin/iterate":

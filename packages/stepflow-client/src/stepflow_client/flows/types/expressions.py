@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from ..._data.expressions import Path, keyword_of, portable_path
+from ..._data.expressions import Path, is_expression, keyword_of, portable_path
 from ..source import Node
 from .model import (
     NEVER,
@@ -91,13 +91,16 @@ def _plain(node: Node, scope: Scope, depth: int) -> Type:
 def branches_of(node: Node, scope: Scope, depth: int = 0) -> Iterator[tuple[str, Node | None]]:
     """Yield the branches of an `$if` that may be taken; None for a missing `else`.
 
-    A condition that cannot be null or false counts as true; that it may fail is not considered.
+    A condition that cannot be null or false counts as true. That its path may lead nowhere is considered, that its step
+    may fail is not.
     """
     condition = type_of(node.items["$if"], scope, depth + 1)
+    word = keyword_of(node.items["$if"].items)
+    may_fail = word in ("$step", "$input", "$variable") and read(node.items["$if"], word, scope, depth).may_be_missing
     is_false = bool(condition.members) and not is_unknown(condition) and _is_false(condition)
     if "then" in node.items and not is_false:
         yield "then", node.items["then"]
-    if is_false or may_be_false(condition):
+    if is_false or may_fail or may_be_false(condition):
         yield "else", node.get("else")
 
 
@@ -155,6 +158,9 @@ def _variable(node: Node, parts: Path, scope: Scope, depth: int) -> Behind:
 def variable_type(schema: Any, defs: Mapping[str, Any]) -> Type:
     """Return the type of a variable from its schema, including the type of its default."""
     type = type_of_schema(schema, defs, is_source=True)
+    if isinstance(schema, Mapping) and is_expression(schema.get("default")):
+        # The variable of a sub-flow whose value is one of the flow around it.
+        return type
     if isinstance(schema, Mapping) and "default" in schema:
         return union([type, type_of_value(schema["default"], is_literal=False)])
     return type

@@ -191,6 +191,8 @@ class Behind(NamedTuple):
     hint: str | None = None
     is_certain: bool = False
     """Whether it is certain that no value of the type has this path."""
+    may_be_missing: bool = False
+    """Whether a member of the union has no such path. Optional fields count as there."""
 
     @property
     def level(self) -> str:
@@ -206,8 +208,10 @@ def behind(type: Type, parts: Sequence[str | int], *, keeps_null: bool = False) 
     """
     is_secret = type.is_secret
     null = [NULL] if keeps_null and parts and may_be_null(type) and not is_unknown(type) else []
+    is_missing = False
     for part in parts:
         found = [_step(each, part) for each in type.members]
+        is_missing = is_missing or any(each.problem is not None for each in found)
         types = [each.type for each in found if each.problem is None]
         if not types and found:
             told = next((each for each in found if each.problem != _MISMATCH), None)
@@ -218,7 +222,7 @@ def behind(type: Type, parts: Sequence[str | int], *, keeps_null: bool = False) 
         is_secret = is_secret or type.is_secret
     type = union([type, *null]) if null else type
     # What is in a secret is secret.
-    return Behind(type._replace(is_secret=True) if is_secret else type)
+    return Behind(type._replace(is_secret=True) if is_secret else type, may_be_missing=is_missing)
 
 
 def _step(member: Member, part: str | int) -> Behind:

@@ -1,0 +1,52 @@
+"""Descriptions as docstrings, and texts in double quotes."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+
+from ..output.safety import printable_lines
+
+_WIDTH = 100
+
+
+def quoted(text: str) -> str:
+    """Return a text as it is written in Python, in double quotes unless it has some."""
+    written = repr(text)
+    return written if '"' in text or written.startswith('"') else f'"{written[1:-1]}"'
+
+
+def docstring(description: object, indent: str, arguments: Iterable[tuple[str, object]] = ()) -> str:
+    """Return a docstring, which may be empty, as lines with an indent.
+
+    Args:
+        description: What it says, if that is text.
+        indent: The indent.
+        arguments: The names of arguments, and what is said of them.
+    """
+    blocks = [_text(description, indent)]
+    said = [(name, _text(each, f"{indent}        ")) for name, each in arguments]
+    listed = "".join(f"\n{indent}    {name}: {text}" for name, text in said if text)
+    blocks.append(f"Args:{listed}" if listed else "")
+    whole = f"\n\n{indent}".join(filter(None, blocks))
+    if not whole:
+        return ""
+    end = f"\n{indent}" if "\n" in whole else ""
+    space = " " if not end and whole.endswith('"') else ""
+    return f'{indent}"""{whole}{space}{end}"""\n'
+
+
+def _text(description: object, indent: str) -> str:
+    """Return the paragraphs of a description as a part of a docstring."""
+    if not isinstance(description, str):
+        return ""
+    text = printable_lines(description.strip().expandtabs()).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    width = max(40, _WIDTH - len(indent))
+    paragraphs = []
+    for paragraph in text.split("\n\n"):
+        # Lists and code keep their lines.
+        lines = [line.rstrip() for line in paragraph.split("\n")]
+        is_prose = all(line and not line[0].isspace() and line[0] not in "-*#|>`0123456789" for line in lines)
+        kept = textwrap.wrap(" ".join(lines), width, break_long_words=False) if is_prose else lines
+        paragraphs.append("\n".join(f"{indent}{line}" if number and line else line for number, line in enumerate(kept)))
+    return f"\n\n{indent}".join(paragraphs).rstrip()

@@ -1,0 +1,200 @@
+"""Imports modules of the user's project, and imports them again when their files change."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..errors import nearest, printable, usage
+from .files import Signature, signature
+
+
+class ProjectModules:
+    """The modules that were imported for a call of the command."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._imported: dict[str, str] = {}
+        """The modules of the project, and their files."""
+        self._files: dict[str, Signature] = {}
+        """The files of these modules, and those in which an import failed."""
+        self.found: dict[str, Any] = {}
+        """What was found in them, by the words of the command line."""
+
+    @property
+    def files(self) -> list[str]:
+        """The files that were imported, or could not be."""
+        return list(map(shown_file, self._files))
+
+    @property
+    def are_changed(self) -> bool:
+        """Whether a file differs from what was imported."""
+        return any(signature(file) != known for file, known in self._files.items())
+
+    def forget(self) -> None:
+        """Forget what was imported, so that it is imported again."""
+        import linecache
+
+        for name in self._imported:
+            sys.modules.pop(name, None)
+        self._imported.clear()
+        self._files.clear()
+        self.found.clear()
+        importlib.invalidate_caches()
+        linecache.checkcache()
+
+    def load(self, source: str) -> ModuleType:
+        """Import a module by its name, searched for from the working folder, or by its file.
+
+        Raises:
+            Problem: If there is none, or it cannot be imported.
+        """
+        is_file = source.lower().endswith(".py")
+        if is_file and not os.path.isfile(source):
+            raise usage(f"{source} does not exist", _nearest_file(source))
+        folder, name = _place_of(Path(os.path.abspath(source))) if is_file else (Path.cwd(), source)
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+        with self._recording(), self.executing(source, "cannot be imported", module=None if is_file else name):
+            return _import_file(name, os.path.abspath(source)) if is_file else importlib.import_module(name)
+
+    @contextmanager
+    def _recording(self) -> Iterator[None]:
+        """Record the modules of the project that are imported in the block, without writing bytecode for them.
+
+        A module that changed in the same second, and kept its size, would otherwise be taken for what was compiled
+        before.
+        """
+        before = set(sys.modules)
+        others = {name.partition(".")[0] for name in before - self._imported.keys()}
+        writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+        try:
+            yield
+        finally:
+            sys.dont_write_bytecode = writes
+            for name in set(sys.modules) - before:
+                file = getattr(sys.modules[name], "__file__", None)
+                if file and _is_of_project(file) and name.partition(".")[0] not in others:
+                    self._imported[name] = file
+                    self._files[file] = signature(file)
+
+    @contextmanager
+    def executing(self, source: str, failure: str, *, module: str | None = None) -> Iterator[None]:
+        """Convert what code of the user raises to a problem, and keep what it prints out of the results.
+
+        Args:
+            source: What is executed, as the command line names it.
+            failure: What has failed then.
+            module: The module that is imported, if it may not exist.
+
+        Raises:
+            Problem: If it raises.
+        """
+        import traceback
+
+        from stepflow_client import StepflowClientError
+
+        try:
+            with redirect_stdout(sys.stderr):
+                yield
+        except (Exception, SystemExit) as error:
+            if isinstance(error, ModuleNotFoundError) and module is not None and _is_missing(error.name, module):
+                raise usage(f"there is no module {module}", _nearest_module(module)) from None
+            cause = error.__cause__ or error
+            place = _places_in(cause)
+            for file, _ in place:
+                self._files.setdefault(file, signature(file))
+            if isinstance(cause, StepflowClientError):
+                raise usage(cause.message, cause.hint) from error
+            at = f" ({shown_file(place[-1][0])}:{place[-1][1]})" if place else ""
+            reason = printable(" ".join(traceback.format_exception_only(cause)[-1].split()))
+            hint = nearest(cause.name or "", dir(cause.obj)) if isinstance(cause, AttributeError) else None
+            raise usage(f"{source} {failure}: {reason}{at}", hint or "-vv shows the traceback") from error
+
+
+def _place_of(file: Path) -> tuple[Path, str]:
+    """Return the folder from which a file is imported, and its name as a module: a package is imported as a whole."""
+    folder, names = file.parent, [] if file.stem == "__init__" else [file.stem]
+    while (folder / "__init__.py").is_file():
+        names.insert(0, folder.name)
+        folder = folder.parent
+    return folder, ".".join(names)
+
+
+def _import_file(name: str, file: str) -> ModuleType:
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    parent, _, _ = name.rpartition(".")
+    if parent:
+        importlib.import_module(parent)
+    while name in sys.modules and getattr(sys.modules[name], "__file__", None) != file:
+        # Another module has this name, such as one of the standard library.
+        name += "_"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _is_of_project(file: str) -> bool:
+    """Return whether a file is no installed one."""
+    import sysconfig
+
+    folders = (os.path.join(each, "") for each in sysconfig.get_paths().values())
+    is_installed = "site-packages" in Path(file).parts or file.startswith(tuple(folders))
+    return not file.startswith("<") and not is_installed
+
+
+def _is_missing(missing: str | None, module: str) -> bool:
+    return missing is not None and f"{module}.".startswith(f"{missing}.")
+
+
+def _places_in(error: BaseException) -> list[tuple[str, int]]:
+    """Return the files and lines of the project that led to an error, the innermost last."""
+    import traceback
+
+    import stepflow_client
+
+    frames = [(each.filename, each.lineno or 0) for each in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError) and error.filename:
+        frames.append((error.filename, error.lineno or 0))
+    own = tuple(os.path.join(Path(file).parent, "") for file in (stepflow_client.__file__, Path(__file__).parent))
+    return [each for each in frames if _is_of_project(each[0]) and not each[0].startswith(own)]
+
+
+def _nearest_module(module: str) -> str:
+    prefix, dot, _ = module.rpartition(".")
+    folder = Path(*prefix.split(".")) if prefix else Path()
+    found = sorted(entry.stem for entry in folder.iterdir() if _is_module(entry)) if folder.is_dir() else []
+    near = nearest(module, [f"{prefix}{dot}{each}" for each in found])
+    return near or "modules are searched for in the working folder and in the environment of this command"
+
+
+def _is_module(path: Path) -> bool:
+    return path.suffix == ".py" or (path / "__init__.py").is_file()
+
+
+def _nearest_file(path: str) -> str | None:
+    folder = os.path.dirname(path)
+    names = sorted(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else []
+    return nearest(path, [os.path.join(folder, name) for name in names if name.endswith(".py")])
+
+
+def shown_file(file: str) -> str:
+    """Return a file as people would write it: relative if it is in the working folder."""
+    path = Path(file)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file

@@ -1,0 +1,55 @@
+"""The names in JSON of the fields of classes: dataclasses, and those of pydantic, attrs and msgspec.
+
+The module imports none of these libraries.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+
+class Name:
+    """The name in JSON of a field or an argument whose name there is not one in Python.
+
+    Example:
+        ```python
+        @dataclass
+        class Price:
+            vat_rate: Annotated[float, Name("vat-rate")]
+        ```
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        """Store the name."""
+        self.name = name
+
+
+def name_of(annotation: Any, otherwise: str) -> str:
+    """Return the name that a `Name` in an annotation gives, or the other one."""
+    if get_origin(annotation) is not Annotated:
+        return otherwise
+    return next((each.name for each in get_args(annotation)[1:] if isinstance(each, Name)), otherwise)
+
+
+@lru_cache(maxsize=1024)
+def field_names(kind: Any) -> dict[str, str] | None:
+    """Return the names in JSON of the fields of such a type, by their Python names; None for any other type."""
+    if hasattr(kind, "__struct_fields__"):
+        return dict(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True))
+    if hasattr(kind, "__pydantic_fields__"):
+        fields = kind.__pydantic_fields__
+        return {name: each.serialization_alias or each.alias or name for name, each in fields.items()}
+    if hasattr(kind, "__attrs_attrs__"):
+        return {field.name: field.name for field in kind.__attrs_attrs__}
+    if not hasattr(kind, "__dataclass_fields__"):
+        return None
+    import dataclasses
+
+    names = [field.name for field in dataclasses.fields(kind)]
+    if not any("Name" in str(each) for base in kind.__mro__ for each in getattr(base, "__annotations__", {}).values()):
+        return {name: name for name in names}
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: name_of(hints[name], name) for name in names}

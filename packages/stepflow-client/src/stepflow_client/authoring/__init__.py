@@ -1,0 +1,59 @@
+"""Flows written in Python: functions whose calls of components become steps.
+
+Example:
+    ```python
+    from dataclasses import dataclass
+
+    from stepflow_client.authoring import builtin, flow, variable
+
+
+    @dataclass
+    class Person:
+        name: str
+
+
+    @flow
+    def greet(given: Person, *, tone: str = variable(default="friendly")) -> str:
+        prompt = builtin.create_messages(user_prompt=given.name, system_instructions=tone)
+        return prompt.messages[0].content
+    ```
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._base.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .._data.field_names import Name
+    from . import on_error
+    from ._choices import coalesce, construct, exists, if_unset, item, literal, when
+    from ._components import Component, component
+    from ._flow import Flow, flow
+    from ._outputs import ItemResult, Iterated, MapOutput
+    from ._places import Place
+    from ._subflows import Turn, again, done, each, iterate
+    from ._variables import variable
+    from .on_error import OnError
+
+__all__ = [
+    "Component", "Flow", "ItemResult", "Iterated", "MapOutput", "Name", "OnError", "Place", "Turn", "again", "coalesce",
+    "component", "construct", "done", "each", "exists", "flow", "if_unset", "item", "iterate", "literal", "on_error",
+    "variable", "when",
+]  # fmt: skip
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "_choices": ["coalesce", "construct", "exists", "if_unset", "item", "literal", "when"],
+        "_components": ["Component", "component"],
+        "_flow": ["Flow", "flow"],
+        "_names": ["Name"],
+        "_outputs": ["ItemResult", "Iterated", "MapOutput"],
+        "_places": ["Place"],
+        "_subflows": ["Turn", "again", "done", "each", "iterate"],
+        "_variables": ["variable"],
+        "on_error": ["OnError"],
+    },
+)

@@ -1,0 +1,191 @@
+"""The expressions of flows, as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec, TypeVar, overload
+
+from .._base.not_given import NOT_GIVEN
+from ._lazy import fields as field_types
+from ._lazy import near
+from ._objects import data_of
+from ._scopes import current
+from ._values import Coalesce, Condition, Given, Literal, Read, Record, Value, expression_of, part, refuse
+
+T = TypeVar("T")
+T1 = TypeVar("T1")
+T2 = TypeVar("T2")
+T3 = TypeVar("T3")
+T4 = TypeVar("T4")
+P = ParamSpec("P")
+
+
+@overload
+def when(condition: bool | None, then: T1) -> T1 | None: ...
+@overload
+def when(condition: bool | None, then: T1, otherwise: T2) -> T1 | T2: ...
+def when(condition: Any, then: Any, otherwise: Any = NOT_GIVEN) -> Any:
+    """Choose between two values, as `then if condition else otherwise` does in Python: the `$if` of flows.
+
+    The steps of a branch run only if the branch is taken.
+
+    Example:
+        ```python
+        note = when(given.gift, price.note, "no note")
+        ```
+
+    Args:
+        condition: A value that is true or false. For any other, use `exists`: servers take 0, empty text and empty
+            lists for true.
+        then: The value if the condition is true.
+        otherwise: The value if it is false, null, or fails; null if this is left out.
+
+    Raises:
+        AuthoringError: If the condition is no bool.
+    """
+    scope = current("when()")
+    is_known = type(condition) is not Value
+    if is_known and not isinstance(condition, bool):
+        raise refuse(f"the condition of when() is a value of the flow, not {condition!r}", "use Python's if for others")
+    if not is_known and isinstance(read := condition.__stepflow__, Read) and not _is_truth(read.kind):
+        kind = field_types.type_name(read.kind)
+        raise refuse(f"{read.label} is no bool but {kind}, and servers take 0, empty text and empty lists for true",
+                     "write when(exists(value), ...) to ask whether it is there")  # fmt: skip
+    other = None if otherwise is NOT_GIVEN else Given(scope.frozen(otherwise))
+    return Value(Condition(scope.frozen(condition), scope.frozen(then), other))
+
+
+def _is_truth(kind: Any) -> bool:
+    return all(each in (bool, type(None)) or field_types.is_open(each) for each in field_types.alternatives(kind))
+
+
+def exists(value: object) -> bool:
+    """Return whether a value is there, as a condition for `when`.
+
+    It is not there if it is null or false, if a path to it leads nowhere, or if its step failed.
+
+    Args:
+        value: A value of the flow.
+
+    Raises:
+        AuthoringError: If it is no value of the flow.
+    """
+    if type(value) is not Value:
+        raise refuse(f"exists() takes a value of the flow, not {value!r}")
+    expression = value.__stepflow__
+    kind: Any = Value(expression._replace(kind=bool) if isinstance(expression, Read) else expression)
+    return kind  # type: ignore[no-any-return]
+
+
+@overload
+def coalesce(first: T1 | None, second: T2, /) -> T1 | T2: ...
+@overload
+def coalesce(first: T1 | None, second: T2 | None, third: T3, /) -> T1 | T2 | T3: ...
+@overload
+def coalesce(first: T1 | None, second: T2 | None, third: T3 | None, fourth: T4, /) -> T1 | T2 | T3 | T4: ...
+@overload
+def coalesce(first: T | None, /, *others: T | None) -> T | None: ...
+def coalesce(*alternatives: Any) -> Any:
+    """Return the first value that is not null: the `$coalesce` of flows.
+
+    A path that leads nowhere, and a step that failed, is an error and not null: see `exists`.
+
+    Example:
+        ```python
+        note = coalesce(price.note, "no note")
+        ```
+
+    Args:
+        alternatives: The values, the first one first.
+    """
+    scope = current("coalesce()")
+    return Value(Coalesce(tuple(scope.frozen(each) for each in alternatives)))
+
+
+@overload
+def item(value: Sequence[T], key: int, /) -> T: ...
+@overload
+def item(value: Mapping[str, T], key: str, /) -> T: ...
+@overload
+def item(value: Any, key: int | str, /, *more: int | str) -> Any: ...
+def item(value: Any, key: int | str, /, *more: int | str) -> Any:
+    """Return an element of a list or an object: `item(price.tags, 0)` is `price.tags[0]`.
+
+    Args:
+        value: A value of the flow.
+        key: A position from 0, or the name of a field.
+        more: The way further down.
+
+    Raises:
+        AuthoringError: If there is no such element, or `value` is no value of the flow.
+    """
+    if type(value) is not Value:
+        raise refuse(f"item() reads a value of the flow, not {type(value).__name__}", "use Python's own [0] for others")
+    expression = value.__stepflow__
+    for each in (key, *more):
+        expression = part(expression, each)
+    return Value(expression)
+
+
+def literal(value: T) -> T:
+    """Return data that servers pass on as it is: the `$literal` of flows.
+
+    It is needed only for data with keys such as `$step`, which are expressions otherwise, and for None in place of an
+    argument that is left out if it is None.
+
+    Args:
+        value: The data, without values of the flow.
+
+    Raises:
+        AuthoringError: If it has values of the flow in it, or cannot be represented in JSON.
+    """
+    made: Any = Value(Literal(data_of(value, "the literal")))
+    return made  # type: ignore[no-any-return]
+
+
+def if_unset(variable: T1, otherwise: T2) -> T1 | T2:
+    """Return a variable, or another value if the run does not set it and it has no default.
+
+    Args:
+        variable: A variable of the flow, or a part of one.
+        otherwise: The value if it is not set.
+
+    Raises:
+        AuthoringError: If the first argument is no variable.
+    """
+    scope = current("if_unset()")
+    read = expression_of(variable)
+    if not isinstance(read, Read) or not isinstance(read.source, str):
+        raise refuse("if_unset() takes a variable of the flow", "use coalesce() for other values")
+    made: Any = Value(read._replace(default=Given(scope.frozen(otherwise))))
+    return made  # type: ignore[no-any-return]
+
+
+def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -> T:
+    """Return an object of a class that checks what it is created with, which values of a flow do not pass.
+
+    A dataclass and a msgspec struct can be called as they are; a model of pydantic cannot.
+
+    Example:
+        ```python
+        return construct(Receipt, total=price.eur, text=note)
+        ```
+
+    Args:
+        kind: The class.
+        arguments: None: fields are given by name.
+        fields: Its fields, by the names that the class takes them by.
+
+    Raises:
+        AuthoringError: If a field is missing or unknown.
+    """
+    known = field_types.attributes_of(kind)
+    if known is None or arguments:
+        raise refuse("construct() takes a class and its fields by name: construct(Receipt, total=price.eur)")
+    # Models of pydantic are created by aliases.
+    attribute = {each.name: name for name, each in known.items()} | {name: name for name in known}
+    for name in fields:
+        if name not in attribute:
+            raise refuse(f"{field_types.type_name(kind)} has no field {name!r}", near(name, known, "its fields are"))
+    made: Any = Value(Record(kind, {attribute[name]: each for name, each in fields.items()}))
+    return made  # type: ignore[no-any-return]

@@ -1,0 +1,175 @@
+"""Components as functions: calling one in the function of a flow makes a step."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+from ..errors import InvalidArgumentError
+from ._lazy import field_names, fields, inspect
+from ._objects import data_of
+from ._scopes import Scope, Step, current
+from ._values import Given, Read, Value, refuse
+from .on_error import OnError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+OPTIONS = ("step", "on_error", "must_execute", "metadata")
+"""The arguments of a component that are about the step, and not of its input."""
+
+
+class _Parameters(NamedTuple):
+    """What the function of a component says."""
+
+    signature: Any
+    names: dict[str, str]
+    """The names in JSON of the fields of the input."""
+    whole: str | None
+    """The argument that is the whole input; None if the input is an object of all of them."""
+    output: Any
+    """The type of the output."""
+
+
+class Component:
+    """A component of a server, as a function that makes a step of it."""
+
+    def __init__(self, path: str, function: Callable[..., Any]) -> None:
+        """Use `component` instead."""
+        self.path, self.function = path, function
+        self.__wrapped__ = function
+        self.__name__, self.__qualname__ = function.__name__, function.__qualname__
+        self.__doc__, self.__module__ = function.__doc__, function.__module__
+
+    def __repr__(self) -> str:
+        """Return its path."""
+        return f"<component {self.path}>"
+
+    def __reduce__(self) -> str:
+        # It is pickled by its name, as functions are.
+        return self.__qualname__
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Add a step to the flow that is being written, and return the value of its output.
+
+        Raises:
+            AuthoringError: If no flow is being written, or if an argument is wrong.
+        """
+        scope = current(f"{self.__name__}()")
+        signature, names, whole, output = self._parameters
+        try:
+            given: dict[str, Any] = signature.bind(*arguments, **named).arguments
+        except TypeError as error:
+            raise refuse(
+                f"{self.__name__}(): {error}", f"its arguments are {', '.join(names.values()) or 'none'}"
+            ) from None
+        options = {name: given.pop(name) for name in OPTIONS if name in given and name not in names}
+        if whole is not None:
+            sent = Given(scope.frozen(given[whole])) if whole in given else None
+        else:
+            sent = Given(self._fields(scope, given)) if names else None
+        return add_step(scope, self.path, sent, self.path.rpartition("/")[2], output, **options)
+
+    def _fields(self, scope: Scope, given: Mapping[str, Any]) -> dict[str, Any]:
+        signature, names = self._parameters[:2]
+        found = dict[str, Any]()
+        for name, value in given.items():
+            kind = signature.parameters[name].kind
+            if kind is kind.VAR_KEYWORD:
+                found |= {key: scope.frozen(each) for key, each in value.items()}
+            elif type(value) is Value or value is not None or signature.parameters[name].default is not None:
+                found[names[name]] = scope.frozen(value)
+        return found
+
+    @cached_property
+    def _parameters(self) -> _Parameters:
+        # A module of stubs is imported without looking at any of them.
+        signature = inspect.signature(self.function)
+        hints = fields.hints_of_function(self.function)
+        names, whole = {}, None
+        for name, each in signature.parameters.items():
+            named = field_names.name_of(hints.get(name), name)
+            if name in OPTIONS and typing.get_origin(hints.get(name)) is not typing.Annotated:
+                continue
+            names[name] = named
+            if each.kind is each.POSITIONAL_ONLY:
+                whole = name
+        return _Parameters(signature, names, whole, hints.get("return", Any))
+
+
+def component(path: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Declare a component by a function with its input and output. The body of the function is never executed.
+
+    `stepflow codegen --components` writes such functions for all components of a server.
+
+    Example:
+        ```python
+        @component("/shop/price")
+        def price(*, sku: str, qty: int | None = None, step: str | None = None) -> Price:
+            raise NotImplementedError
+        ```
+
+    Args:
+        path: The component as it is written in flows: `/shop/price`.
+
+    The arguments of the function are the fields of the input; one that is None by default is left out while it is
+    None, and `Annotated[..., Name("vat-rate")]` gives the name of a field that is none in Python. If the only argument
+    is positional, it is the whole input. The arguments `step`, `on_error`, `must_execute` and `metadata` are about the
+    step.
+
+    Raises:
+        InvalidArgumentError: If the path does not begin with `/`.
+    """
+    if not isinstance(path, str) or not path.startswith("/"):
+        raise InvalidArgumentError(f"the path of a component begins with /, and {path!r} does not")
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        return Component(path, function)
+
+    return decorate
+
+
+def add_step(
+    scope: Scope,
+    path: str,
+    input: Given | None,
+    name: str,
+    output: Any,
+    *,
+    step: str | None = None,
+    on_error: OnError[Any] | None = None,
+    must_execute: bool = False,
+    metadata: Mapping[str, Any] | None = None,
+) -> Any:
+    """Add a step to a flow and return the value of its output.
+
+    Args:
+        scope: The flow.
+        path: The component.
+        input: The input.
+        name: The id of the step if it is not assigned to a name.
+        output: The type of the output.
+        step: The id of the step.
+        on_error: What happens if it fails.
+        must_execute: Whether it runs even if nothing reads its output.
+        metadata: Data about the step.
+
+    Raises:
+        AuthoringError: If an option is wrong.
+    """
+    added: Step = scope.add(path, input, step, name)
+    if on_error is not None:
+        if not isinstance(on_error, OnError):
+            raise refuse(f"on_error is made by the functions of on_error, not {on_error!r}", "on_error.retry(3)")
+        added.options["onError"] = on_error.to_dict()
+    if must_execute is not False:
+        if must_execute is not True:
+            raise refuse(
+                f"must_execute is True or False, not {must_execute!r}", "it cannot depend on a value of the flow"
+            )
+        added.options["mustExecute"] = True
+    if metadata is not None:
+        added.options["metadata"] = data_of(metadata, "the metadata of a step")
+    return Value(Read(scope, added, (), output))

@@ -1,0 +1,346 @@
+"""Flows as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from functools import cached_property
+from os import PathLike, fsdecode
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+
+from .._base.lazy import lazy_module
+from .._base.not_given import NOT_GIVEN
+from ..errors import InvalidArgumentError
+from ._lazy import near
+from ._methods import FlowMethods, InputT, OutputT
+from ._objects import data_of
+from ._places import Place, caller
+from ._scopes import current
+from ._values import refuse
+
+if TYPE_CHECKING:
+    from .._data.expressions import Path
+    from . import _building as building
+else:
+    building = lazy_module("stepflow_client.authoring._building")
+
+P = ParamSpec("P")
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+_calls: ContextVar[tuple[Any, ...]] = ContextVar("stepflow_calls", default=())
+"""The flows whose functions are being called."""
+
+
+class Flow(FlowMethods[InputT, OutputT, Any], Generic[InputT, OutputT, P]):
+    """A flow written as a function. `flow` makes it; the client takes it wherever it takes a flow.
+
+    The function is called once, when the flow is first needed, and each component that it calls becomes a step.
+
+    Example:
+        ```python
+        order.write("order.yaml")
+        result = order.run(client, Order(sku="tea", qty=1))  # awaited with an asynchronous client
+        print(result.unwrap().total)
+        ```
+    """
+
+    def __init__(self, function: Callable[..., OutputT], options: Mapping[str, Any], names: Mapping[str, Any]) -> None:
+        """Use `flow` instead.
+
+        Args:
+            function: The function.
+            options: The arguments of `flow`.
+            names: Names that its annotations may use besides those of its module.
+        """
+        self.function = function
+        self._options, self._local_names = options, names
+        self._examples: list[dict[str, Any]] = []
+        self._cases: list[dict[str, Any]] = []
+        self.name: str = options["name"] or function.__name__
+        self.__name__, self.__qualname__ = function.__name__, function.__qualname__
+        self.__doc__, self.__module__, self.__wrapped__ = function.__doc__, function.__module__, function
+
+    def __repr__(self) -> str:
+        """Return its name."""
+        return f"<flow {self.name}>"
+
+    def __reduce__(self) -> str:
+        # It is pickled by its name, as functions are.
+        return self.__qualname__
+
+    def __call__(self, given: InputT = NOT_GIVEN, /, *arguments: P.args, **variables: P.kwargs) -> OutputT:
+        """Add the steps of this flow to the one that is being written, and return what its function returns.
+
+        The steps are those of the other flow then: their ids are unique there, and its variables are the arguments.
+
+        Raises:
+            AuthoringError: If no flow is being written, or a variable without a default is not given.
+        """
+        current(f"{self.__name__}()")
+        if self in _calls.get():
+            raise refuse(f"the flow {self.name} calls itself", "iterate() runs a function again and again")
+        parts = self._parts
+        if parts.input is not None and given is NOT_GIVEN:
+            raise refuse(f"the flow {self.name} needs its input", f"pass {parts.input}")
+        for name in variables:
+            if name not in parts.names:
+                raise refuse(f"the flow {self.name} has no variable {name!r}", _hint(name, parts.names))
+        values: dict[str, Any] = dict(variables)
+        for name, each in parts.variables.items():
+            if name not in values:
+                if not each.has_default:
+                    raise refuse(f"the flow {self.name} needs the variable {name!r}", f"pass {name}=")
+                values[name] = each.default
+        return self._called([given] if parts.input else [], values)
+
+    def _called(self, given: list[Any], variables: Mapping[str, Any]) -> OutputT:
+        token = _calls.set((*_calls.get(), self))
+        try:
+            return self.function(*given, **variables)
+        finally:
+            _calls.reset(token)
+
+    @property
+    def flow(self) -> Flow[InputT, OutputT, P]:
+        """The flow itself."""
+        return self
+
+    @cached_property
+    def output_type(self) -> Any:
+        """The type of the output; None if its function does not tell."""
+        kind = self._parts.hints.get("return", Any)
+        return None if kind in (Any, type(None), object) else kind
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the flow as it is in a flow file. It is always the same.
+
+        Raises:
+            AuthoringError: If its function does what a flow cannot do.
+        """
+        return self._built.definition
+
+    def to_yaml(self) -> str:
+        """Return the flow as a YAML file, with a comment at each step that names its line in Python.
+
+        Raises:
+            AuthoringError: If its function does what a flow cannot do.
+        """
+        from ._files import yaml_of
+
+        return yaml_of(self.to_dict(), self._built.places)
+
+    def to_json(self) -> str:
+        """Return the flow as a JSON file.
+
+        Raises:
+            AuthoringError: If its function does what a flow cannot do.
+        """
+        import json
+
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=2) + "\n"
+
+    def write(self, path: str | PathLike[str]) -> None:
+        """Write the flow to a file: JSON if its name ends with `.json`, and otherwise YAML.
+
+        Args:
+            path: The file. One that exists is replaced.
+
+        Raises:
+            AuthoringError: If its function does what a flow cannot do.
+            FlowFileError: If the file cannot be written.
+        """
+        from ._files import write_flow
+
+        is_json = fsdecode(path).lower().endswith(".json")
+        write_flow(self.to_json() if is_json else self.to_yaml(), path)
+
+    @property
+    def sources(self) -> dict[str, Place]:
+        """The positions in Python of its steps, by their ids. Those of sub-flows are left out if an id is taken."""
+        found: dict[str, Place] = {}
+        for path, place in sorted(self.places.items(), key=lambda each: len(each[0])):
+            if path and isinstance(path[-1], int):
+                found.setdefault(_at(self.to_dict(), path)["id"], place)
+        return found
+
+    @property
+    def places(self) -> Mapping[Path, Place]:
+        """The positions in Python of its parts, by the keys and indexes that lead to them in `to_dict()`."""
+        return self._built.places
+
+    def variables(self, *arguments: P.args, **variables: P.kwargs) -> dict[str, Any]:
+        """Return values of the variables, for `variables=` of the methods that run the flow. Their types are checked.
+
+        Example:
+            ```python
+            order.run(client, given, variables=order.variables(tone="formal"))
+            ```
+
+        Args:
+            arguments: None: variables are given by name.
+            variables: The values.
+
+        Raises:
+            InvalidArgumentError: If there is no such variable.
+        """
+        names = self._parts.names
+        for name in variables:
+            if name not in names:
+                raise InvalidArgumentError(f"the flow {self.name} has no variable {name!r}", hint=_hint(name, names))
+        return {names[name]: value for name, value in variables.items()}
+
+    def example(self, name: str, input: InputT, *, description: str | None = None) -> None:
+        """Add an example of an input to the flow.
+
+        Args:
+            name: Its name.
+            input: The input.
+            description: What it shows.
+        """
+        self._add(self._examples, name, description, input)
+
+    def case(
+        self,
+        name: str,
+        input: InputT,
+        *,
+        output: OutputT | None = None,
+        error: Mapping[str, Any] | None = None,
+        description: str | None = None,
+    ) -> None:
+        """Add a test case to the flow, which `stepflow test` runs.
+
+        Args:
+            name: Its name.
+            input: The input.
+            output: The output that is expected. None, the default, expects nothing in particular.
+            error: The failure that is expected: `code` and `message`.
+            description: What it tests.
+
+        Raises:
+            InvalidArgumentError: If both an output and an error are expected.
+        """
+        if output is not None and error is not None:
+            raise InvalidArgumentError("a test case expects an output or an error, not both")
+        expected: dict[str, Any] = {}
+        if output is not None:
+            expected = {"output": {"outcome": "success", "result": data_of(output, "the output of a test case")}}
+        elif error is not None:
+            expected = {"output": {"outcome": "failed", "error": data_of(error, "the error of a test case")}}
+        self._add(self._cases, name, description, input, expected)
+
+    def _add(
+        self, whole: list[dict[str, Any]], name: str, description: str | None, input: Any, more: Mapping[str, Any] = {}
+    ) -> None:
+        if any(each["name"] == name for each in whole):
+            raise InvalidArgumentError(f"the flow {self.name} has another one with the name {name!r}")
+        said = {} if description is None else {"description": description}
+        whole.append({"name": name, **said, "input": data_of(input, "the input"), **more})
+        self.__dict__.pop("_built", None)
+
+    @cached_property
+    def _parts(self) -> building.Parts:
+        return building.parts_of_function(self.function, self._local_names)
+
+    @cached_property
+    def _built(self) -> building.Built:
+        added = {"test": self._test, "examples": self._examples}
+        return building.build(self.name, self._parts, self._called, {**self._options, **added})
+
+    @property
+    def _test(self) -> dict[str, Any]:
+        config = self._options["test_config"]
+        key = "configFile" if isinstance(config, str) else "config"
+        return {**({} if config is None else {key: config}), **({"cases": self._cases} if self._cases else {})}
+
+
+def _at(whole: Any, path: Path) -> Any:
+    for key in path:
+        whole = whole[key]
+    return whole
+
+
+def _hint(name: str, names: Mapping[str, str]) -> str:
+    return near(name, names, "its variables are")
+
+
+class FlowDecorator(Protocol):
+    """What `flow(...)` returns: it makes a function a flow."""
+
+    # The first one is for functions with an input, of which the second one is the general case.
+    @overload
+    def __call__(  # pyright: ignore[reportOverlappingOverload]
+        self, function: Callable[Concatenate[In, P], Out], /
+    ) -> Flow[In, Out, P]: ...
+    @overload
+    def __call__(self, function: Callable[P, Out], /) -> Flow[None, Out, P]: ...
+
+
+@overload
+def flow(  # pyright: ignore[reportOverlappingOverload]
+    function: Callable[Concatenate[In, P], Out], /
+) -> Flow[In, Out, P]: ...
+@overload
+def flow(function: Callable[P, Out], /) -> Flow[None, Out, P]: ...
+@overload
+def flow(
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    version: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    test_config: Mapping[str, Any] | str | None = None,
+) -> FlowDecorator: ...
+def flow(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    version: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    test_config: Mapping[str, Any] | str | None = None,
+) -> Any:
+    """Make a function a flow.
+
+    Its first argument is the input of the flow, its keyword-only arguments are the variables, and what it returns is
+    the output. The annotations become the schemas of the flow: dataclasses, TypedDicts, and classes of pydantic, attrs
+    and msgspec.
+
+    Example:
+        ```python
+        @flow(version="2")
+        def order(given: Order, *, tone: str = variable(default="friendly")) -> Receipt:
+            \"""Price an order.\"""
+            price = shop.price(sku=given.sku, qty=given.qty)
+            return Receipt(total=price.eur, text=coalesce(price.note, "no note"))
+        ```
+
+    Args:
+        function: The function.
+        name: The name of the flow. None, the default, takes that of the function.
+        description: What the flow does. None, the default, takes the docstring of the function.
+        version: The version of the flow.
+        metadata: Data about the flow.
+        test_config: The configuration of the server for the test cases, or the path of its file.
+
+    Raises:
+        InvalidArgumentError: If an argument is wrong.
+    """
+    for what, value in (("name", name), ("description", description), ("version", version)):
+        if value is not None and not isinstance(value, str):
+            raise InvalidArgumentError(f"the {what} of a flow is text, not {value!r}")
+    options = {
+        "name": name, "description": description, "version": version, "metadata": metadata, "test_config": test_config,
+    }  # fmt: skip
+    frame = caller()
+    # Classes in a function are known to its annotations only by the variables there.
+    names = {} if frame.f_locals is frame.f_globals else dict(frame.f_locals)
+
+    def decorate(function: Callable[..., Any]) -> Flow[Any, Any, Any]:
+        if not callable(function):
+            raise InvalidArgumentError(f"@flow is for a function, not {function!r}")
+        return Flow(function, options, names)
+
+    return decorate if function is None else decorate(function)

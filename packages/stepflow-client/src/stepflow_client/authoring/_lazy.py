@@ -1,0 +1,32 @@
+"""What is imported when a flow is built, and not with the names that flows are written with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from .._base.lazy import lazy_module
+
+if TYPE_CHECKING:
+    import inspect
+    import linecache
+
+    from .._data import expressions, field_names, objects, values
+    from . import _fields as fields
+else:
+    inspect = lazy_module("inspect")
+    linecache = lazy_module("linecache")
+    expressions = lazy_module("stepflow_client._data.expressions")
+    field_names = lazy_module("stepflow_client._data.field_names")
+    objects = lazy_module("stepflow_client._data.objects")
+    values = lazy_module("stepflow_client._data.values")
+    fields = lazy_module("stepflow_client.authoring._fields")
+
+__all__ = ["expressions", "field_names", "fields", "inspect", "linecache", "near", "objects", "values"]
+
+
+def near(word: str, known: Iterable[str], what: str) -> str:
+    """Return a hint with the nearest known name, or with all of them."""
+    from .._base import text
+
+    return text.near(word, known, what)

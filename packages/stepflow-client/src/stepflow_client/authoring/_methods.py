@@ -1,0 +1,128 @@
+"""The methods of flows whose inputs, outputs and variables have types: those of the client, with the flow given."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
+
+if TYPE_CHECKING:
+    from .._async.client import StepflowClient
+    from .._async.handle import RunHandle
+    from .._codec.requests import RunId
+    from .._shared.options import MapOptions, RunOptions, SubmitOptions
+    from .._shared.streams import OutcomeStream, SyncOutcomeStream
+    from .._sync.client import SyncStepflowClient
+    from .._sync.handle import SyncRunHandle
+    from ..progress import ProgressOption
+    from ..runtime import StepflowRuntime
+    from ..types import FlowResult
+
+InputT = TypeVar("InputT")
+OutputT = TypeVar("OutputT")
+VariablesT = TypeVar("VariablesT")
+
+
+class FlowMethods(Generic[InputT, OutputT, VariablesT]):
+    """Runs a flow with a client. A class of flows has the attributes `flow` and `output_type`."""
+
+    flow: Any
+    output_type: Any
+
+    @overload
+    def run(
+        self,
+        client: StepflowClient | StepflowRuntime,
+        input: InputT,
+        overrides: Any = None,
+        **options: Unpack[RunOptions[VariablesT]],
+    ) -> Coroutine[Any, Any, FlowResult[OutputT]]: ...
+    @overload
+    def run(
+        self,
+        client: SyncStepflowClient,
+        input: InputT,
+        overrides: Any = None,
+        **options: Unpack[RunOptions[VariablesT]],
+    ) -> FlowResult[OutputT]: ...
+    def run(self, client: Any, input: Any, overrides: Any = None, **options: Any) -> Any:
+        """Run the flow on one input and return its result. See `StepflowClient.run`."""
+        return client.run(self.flow, [input], overrides, output_type=self.output_type, **options)
+
+    @overload
+    def submit(
+        self,
+        client: StepflowClient | StepflowRuntime,
+        input: InputT,
+        overrides: Any = None,
+        **options: Unpack[SubmitOptions[VariablesT]],
+    ) -> Coroutine[Any, Any, str]: ...
+    @overload
+    def submit(
+        self,
+        client: SyncStepflowClient,
+        input: InputT,
+        overrides: Any = None,
+        **options: Unpack[SubmitOptions[VariablesT]],
+    ) -> str: ...
+    def submit(self, client: Any, input: Any, overrides: Any = None, **options: Any) -> Any:
+        """Start the flow on one input and return the id of its run. See `StepflowClient.submit`."""
+        return client.submit(self.flow, [input], overrides, **options)
+
+    @overload
+    def start_run(
+        self,
+        client: StepflowClient | StepflowRuntime,
+        input: InputT,
+        overrides: Any = None,
+        **options: Unpack[SubmitOptions[VariablesT]],
+    ) -> Coroutine[Any, Any, RunHandle[OutputT]]: ...
+    @overload
+    def start_run(
+        self,
+        client: SyncStepflowClient,
+        input: InputT,
+        overrides: Any = None,
+        **options: Unpack[SubmitOptions[VariablesT]],
+    ) -> SyncRunHandle[OutputT]: ...
+    def start_run(self, client: Any, input: Any, overrides: Any = None, **options: Any) -> Any:
+        """Start the flow on one input and return a handle of its run. See `StepflowClient.start_run`."""
+        return client.start_run(self.flow, [input], overrides, output_type=self.output_type, **options)
+
+    @overload
+    def map(
+        self,
+        client: StepflowClient | StepflowRuntime,
+        inputs: Iterable[InputT] | AsyncIterable[InputT],
+        **options: Unpack[MapOptions[VariablesT]],
+    ) -> OutcomeStream[OutputT]: ...
+    @overload
+    def map(
+        self, client: SyncStepflowClient, inputs: Iterable[InputT], **options: Unpack[MapOptions[VariablesT]]
+    ) -> SyncOutcomeStream[OutputT]: ...
+    def map(self, client: Any, inputs: Any, **options: Any) -> Any:
+        """Run the flow on any number of inputs and yield one outcome for each. See `StepflowClient.map`."""
+        return client.map(self.flow, inputs, output_type=self.output_type, **options)
+
+    @overload
+    def result(
+        self,
+        client: StepflowClient | StepflowRuntime,
+        run_id: RunId,
+        *,
+        wait: bool = True,
+        timeout: float | None = None,
+        progress: ProgressOption = False,
+    ) -> Coroutine[Any, Any, FlowResult[OutputT]]: ...
+    @overload
+    def result(
+        self,
+        client: SyncStepflowClient,
+        run_id: RunId,
+        *,
+        wait: bool = True,
+        timeout: float | None = None,
+        progress: ProgressOption = False,
+    ) -> FlowResult[OutputT]: ...
+    def result(self, client: Any, run_id: Any, **options: Any) -> Any:
+        """Wait until a run of the flow ends and return its result. See `StepflowClient.get_result`."""
+        return client.handle(run_id, self.output_type).result(**options)

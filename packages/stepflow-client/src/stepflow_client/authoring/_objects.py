@@ -1,0 +1,109 @@
+"""Objects of classes in what is written into a flow: their fields by their names in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import InvalidArgumentError
+from ._lazy import field_names, objects, values
+from ._values import Literal, Value, refuse
+
+
+def parts_of(value: Any) -> Any:
+    """Return an object as data, which may have values of the flow in it, or the flow that it is.
+
+    Raises:
+        AuthoringError: If JSON cannot represent it.
+    """
+    if objects.is_scalar(value):
+        return objects.text_of(value)
+    if objects.is_data_object(value):
+        names = _names_of(type(value))
+        fields = {field: getattr(value, field) for field in names}
+        # Pydantic knows more about a model without values of the flow: serializers, computed fields.
+        if not hasattr(value, "__pydantic_serializer__") or any(map(has_value, fields.values())):
+            return {**_tag(type(value)), **parts_of_record(type(value), fields)}
+        unset = {names[field] for field, each in fields.items() if _is_unset(type(value), field, each)}
+        return {name: each for name, each in objects.fields_of(value).items() if name not in unset}
+    if callable(getattr(type(value), "to_dict", None)):
+        return Literal(value.to_dict())
+    hint = "pass text, numbers, lists, dicts, or objects of pydantic, dataclasses, attrs or msgspec"
+    raise refuse(f"{type(value).__name__} is no value that JSON can hold", hint)
+
+
+def parts_of_record(kind: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of an object by their names in JSON, without optional ones that are None.
+
+    Without a class, the names are those of the object.
+    """
+    if kind is None:
+        return dict(fields)
+    names = _names_of(kind)
+    return {
+        names[field]: each for field, each in fields.items() if type(each) is Value or not _is_unset(kind, field, each)
+    }
+
+
+def _names_of(kind: Any) -> dict[str, str]:
+    return field_names.field_names(kind) or {}
+
+
+def data_of(value: Any, what: str) -> Any:
+    """Return data as JSON, without optional fields of objects that are None.
+
+    Raises:
+        AuthoringError: If it has values of the flow in it, or cannot be represented in JSON.
+    """
+    if has_value(value):
+        raise refuse(f"{what} is data that is never evaluated, and this has a value of the flow in it")
+    try:
+        return values.check_json(_without_objects(value), what)
+    except InvalidArgumentError as error:
+        raise refuse(error.message) from None
+
+
+def _without_objects(value: Any) -> Any:
+    if objects.is_data_object(value):
+        value = parts_of(value)
+    if isinstance(value, Mapping):
+        return {key: _without_objects(each) for key, each in value.items()}
+    return [_without_objects(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def has_value(value: Any) -> bool:
+    """Return whether there is a value of a flow in data."""
+    if type(value) is Value:
+        return True
+    if isinstance(value, Mapping):
+        return any(map(has_value, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(has_value, value))
+    if not objects.is_data_object(value):
+        return False
+    return any(has_value(getattr(value, field)) for field in _names_of(type(value)))
+
+
+def _tag(kind: Any) -> dict[str, Any]:
+    config = getattr(kind, "__struct_config__", None)
+    return {} if config is None or config.tag is None else {config.tag_field: config.tag}
+
+
+def _is_unset(kind: Any, field: str, value: Any) -> bool:
+    """Return whether a field has its default, and this is None."""
+    if type(value).__name__ == "UnsetType":
+        return True
+    return value is None and field in _optional(kind)
+
+
+def _optional(kind: Any) -> set[str]:
+    """Return the fields of a class that are None by default."""
+    if hasattr(kind, "__struct_fields__"):
+        defaults = kind.__struct_defaults__
+        names = kind.__struct_fields__[len(kind.__struct_fields__) - len(defaults) :]
+        return {name for name, each in zip(names, defaults, strict=True) if each is None}
+    if hasattr(kind, "__pydantic_fields__"):
+        return {name for name, each in kind.__pydantic_fields__.items() if each.default is None}
+    if hasattr(kind, "__attrs_attrs__"):
+        return {each.name for each in kind.__attrs_attrs__ if each.default is None}
+    return {name for name, each in kind.__dataclass_fields__.items() if each.default is None}

@@ -1,0 +1,118 @@
+"""The JSON Schemas of the types that a flow's function names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+from pydantic import TypeAdapter
+from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
+from pydantic.json_schema import GenerateJsonSchema
+
+from .._codec.typed import readable_type
+from ..errors import AuthoringError
+from . import _fields
+from ._values import refuse
+
+TEMPLATE = "#/schemas/$defs/{model}"
+Key = tuple[str, str]
+
+
+class _Untitled(GenerateJsonSchema):
+    """Pydantic's generator, without the titles that only repeat names."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def schemas_of(kinds: Mapping[Key, Any]) -> tuple[dict[str, Any], dict[Key, Any]]:
+    """Return the schemas of types, after the definitions that they share.
+
+    Raises:
+        AuthoringError: If there is no schema for a type.
+    """
+    if any(_has_struct(kind, ()) for kind in kinds.values()):
+        return _inlined(*_of_msgspec(kinds))
+    try:
+        return _inlined(*_of_pydantic(kinds))
+    except (PydanticSchemaGenerationError, PydanticUserError, PydanticInvalidForJsonSchema) as error:
+        raise _no_schema(kinds, error) from None
+
+
+def _has_struct(kind: Any, around: tuple[Any, ...]) -> bool:
+    """Return whether there is a msgspec struct in a type, which only msgspec knows."""
+    for each in _fields.alternatives(kind):
+        if hasattr(each, "__struct_fields__"):
+            return True
+        if each in around:
+            continue
+        parts = [*get_args(each), *(field.kind for field in (_fields.attributes_of(each) or {}).values())]
+        if any(_has_struct(part, (*around, each)) for part in parts):
+            return True
+    return False
+
+
+def _no_schema(kinds: Mapping[Key, Any], error: Exception) -> AuthoringError:
+    names = ", ".join(map(_fields.type_name, kinds.values()))
+    reason = str(error).partition("\n")[0]
+    return refuse(f"there is no JSON Schema for one of the types {names}: {reason}",
+                  "use a dataclass, a TypedDict, or a class of pydantic, attrs or msgspec")  # fmt: skip
+
+
+def _of_pydantic(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, Any]]:
+    adapters: list[tuple[Key, Literal["validation"], TypeAdapter[Any]]] = [
+        (key, "validation", TypeAdapter(readable_type(kind))) for key, kind in kinds.items()
+    ]
+    found, whole = TypeAdapter.json_schemas(adapters, ref_template=TEMPLATE, schema_generator=_Untitled)
+    made = {key: schema for (key, _), schema in found.items()}
+    return made, _used(made, whole.get("$defs", {}))
+
+
+def _used(found: Mapping[Key, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the definitions that schemas refer to; a type whose schema is given has one that nothing refers to."""
+    used: dict[str, Any] = {}
+    waiting = [json.dumps(list(found.values()))]
+    while waiting:
+        text = waiting.pop()
+        for name, schema in shared.items():
+            if name not in used and json.dumps(TEMPLATE.format(model=name)) in text:
+                used[name] = schema
+                waiting.append(json.dumps(schema))
+    return {name: shared[name] for name in shared if name in used}
+
+
+def _of_msgspec(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, Any]]:
+    import msgspec
+
+    try:
+        found, shared = msgspec.json.schema_components(
+            list(kinds.values()), ref_template=TEMPLATE.format(model="{name}")
+        )
+    except (TypeError, msgspec.MsgspecError) as error:
+        raise _no_schema(kinds, error) from None
+    return dict(zip(kinds, found, strict=True)), shared
+
+
+def _without_null_defaults(schema: Any) -> None:
+    """Remove the defaults that are null: a value that is not given is null anyway."""
+    if isinstance(schema, dict):
+        if schema.get("default", ...) is None:
+            del schema["default"]
+        schema = list(schema.values())
+    for each in schema if isinstance(schema, list) else ():
+        _without_null_defaults(each)
+
+
+def _inlined(found: dict[Key, Any], shared: dict[str, Any]) -> tuple[dict[str, Any], dict[Key, Any]]:
+    """Write a definition that only one part uses as a whole in the place of its reference."""
+    _without_null_defaults([found, shared])
+    for name, schema in shared.items():
+        if name.startswith(schema.get("title", " ")):
+            del schema["title"]
+    text = json.dumps([list(found.values()), shared])
+    for key, schema in found.items():
+        name = str(schema.get("$ref", "")).rpartition("/")[2]
+        if len(schema) == 1 and name in shared and text.count(json.dumps(schema["$ref"])) == 1:
+            found[key] = shared.pop(name)
+    return shared, found

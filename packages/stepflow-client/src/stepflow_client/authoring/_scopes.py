@@ -1,0 +1,182 @@
+"""The steps of a flow while its function is called, and of the sub-flows inside of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from ._lazy import expressions
+from ._objects import parts_of, parts_of_record
+from ._places import Place, place_of_call
+from ._values import EXPRESSIONS, MARK, Coalesce, Condition, Expression, Given, Literal, Read, Record, Value, refuse
+
+_KEYWORD_HINT = "write literal(...) around data, and use values of the flow for expressions"
+
+
+class Step:
+    """A step: what is called, with what, and where."""
+
+    __slots__ = ("component", "given_id", "input", "name", "options", "place", "scope", "step_id")
+
+    def __init__(self, scope: Scope, component: str, input: Given | None, given_id: str | None, name: str) -> None:
+        """Store the parts; `name` is that of its component."""
+        self.scope, self.component, self.input, self.given_id = scope, component, input, given_id
+        self.place: Place = place_of_call()
+        self.name = name
+        self.options: dict[str, Any] = {}
+        self.step_id = ""
+        """The id in the flow; set once all steps are known."""
+
+    @property
+    def label(self) -> str:
+        """What it is called in messages."""
+        return self.step_id or self.given_id or self.place.name or self.name
+
+
+class Scope:
+    """The steps of one flow, or of one sub-flow.
+
+    Args:
+        name: The name of the flow.
+        input_name: The name of its input in messages.
+        outer: The flow that it is a sub-flow of.
+    """
+
+    def __init__(self, name: str, input_name: str, outer: Scope | None = None) -> None:
+        """Start without steps."""
+        self.name, self.input_name, self.outer = name, input_name, outer
+        self.steps: list[Step] = []
+        self.captured: dict[str, Read] = {}
+        """What a sub-flow reads of the flow around it, by the name of the variable that it gets it by."""
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Make this the flow that steps are added to."""
+        token = _current.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+    def add(self, component: str, input: Given | None, given_id: str | None, name: str) -> Step:
+        """Add a step.
+
+        Raises:
+            AuthoringError: If its id is taken, or none.
+        """
+        if given_id is not None:
+            if not isinstance(given_id, str) or not given_id.strip():
+                raise refuse(f"a step has a text as its id, not {given_id!r}")
+            if any(each.given_id == given_id for each in self.steps):
+                raise refuse(f"there are two steps with the id {given_id!r}", "step ids are unique within a flow")
+        step = Step(self, component, input, given_id, name)
+        self.steps.append(step)
+        return step
+
+    def frozen(self, value: Any) -> Any:
+        """Return a copy of a value in which only plain data and expressions are left.
+
+        Raises:
+            AuthoringError: If it has values of another flow, or what JSON cannot represent.
+        """
+        if type(value) is Value:
+            return self._own(value.__stepflow__)
+        if isinstance(value, EXPRESSIONS):
+            return self._own(value)
+        if isinstance(value, str):
+            if MARK in value:
+                raise refuse(f"the text {value!r} was made from a value of the flow",
+                             "flows put no texts together; pass the parts to a component that does")  # fmt: skip
+            return value
+        if value is None or isinstance(value, (bool, int)):
+            return value
+        if isinstance(value, float):
+            if not math.isfinite(value):
+                raise refuse(f"{value} is not a number that JSON can hold")
+            return value
+        if isinstance(value, (list, tuple)):
+            return [self.frozen(each) for each in value]
+        if isinstance(value, Mapping):
+            return self._mapping(value)
+        return self._object(value)
+
+    def _mapping(self, value: Mapping[Any, Any]) -> dict[str, Any]:
+        if (word := expressions.keyword_of(value)) is not None:
+            raise refuse(f"an object with the key {word!r} is an expression of flow files", _KEYWORD_HINT)
+        for key in value:
+            if not isinstance(key, str):
+                raise refuse(f"{key!r} cannot be a key: the keys of JSON are text")
+        return {key: self.frozen(each) for key, each in value.items()}
+
+    def _object(self, value: Any) -> Any:
+        found = parts_of(value)
+        return Literal(found.value) if isinstance(found, Literal) else self.frozen(found)
+
+    def _own(self, expression: Expression) -> Any:
+        """Return an expression with what is of the flows around this one read by variables.
+
+        Raises:
+            AuthoringError: If it is of a flow that is not around this one.
+        """
+        match expression:
+            case Read():
+                own = expression if expression.scope is self else self._capture(expression)
+                return own._replace(default=Given(self.frozen(own.default.expression))) if own.default else own
+            case Condition(condition, then, otherwise):
+                other = otherwise and Given(self.frozen(otherwise.expression))
+                return Condition(self.frozen(condition), self.frozen(then), other)
+            case Coalesce(alternatives):
+                return Coalesce(tuple(map(self.frozen, alternatives)))
+            case Record(kind, fields):
+                return self.frozen(parts_of_record(kind, fields))
+        return expression
+
+    def _capture(self, read: Read) -> Read:
+        if not self._is_around(read.scope):
+            within = read.scope.name
+            raise refuse(f"{read.label} is a value of {within}, which is not around this place",
+                         "the values of a sub-flow are known there only; return what is needed")  # fmt: skip
+        assert self.outer is not None
+        given = self.outer.frozen(Value(read))
+        name = next((name for name, each in self.captured.items() if each == given), None)
+        if name is None:
+            name = self._free(read)
+            self.captured[name] = given
+        return Read(self, name, (), read.kind)
+
+    def _free(self, read: Read) -> str:
+        start = read.scope.input_name if read.source is None else getattr(read.source, "label", read.source)
+        parts = [str(each) for each in (start, *read.path)]
+        base = name = "_".join(filter(str.isidentifier, parts)) or "value"
+        number = 1
+        while name in self.captured:
+            number += 1
+            name = f"{base}_{number}"
+        return name
+
+    def _is_around(self, scope: object) -> bool:
+        outer = self.outer
+        while outer is not None and outer is not scope:
+            outer = outer.outer
+        return outer is not None
+
+
+_current: ContextVar[Scope | None] = ContextVar("stepflow_flow", default=None)
+
+
+def current(what: str) -> Scope:
+    """Return the flow that is being written.
+
+    Args:
+        what: What belongs into it, for the message.
+
+    Raises:
+        AuthoringError: If there is none.
+    """
+    scope = _current.get()
+    if scope is None:
+        raise refuse(f"{what} makes a step, and no flow is being written", "call it in a function with @flow")
+    return scope

@@ -1,0 +1,192 @@
+"""Sub-flows: functions that run for each element of a list, or again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar
+
+from .._base.lazy import lazy_module
+from ._components import add_step
+from ._definitions import SubFlow
+from ._lazy import fields, inspect
+from ._scopes import Scope, current
+from ._values import Given, Read, Record, Value, refuse
+from .on_error import OnError
+
+if TYPE_CHECKING:
+    from . import _outputs as outputs
+    from ._outputs import Iterated, MapOutput
+else:
+    outputs = lazy_module("stepflow_client.authoring._outputs")
+
+T = TypeVar("T")
+R = TypeVar("R")
+T_co = TypeVar("T_co", covariant=True)
+R_co = TypeVar("R_co", covariant=True)
+
+
+def each(
+    items: Sequence[T],
+    body: Callable[[T], R],
+    *,
+    step: str | None = None,
+    max_concurrency: int | None = None,
+    on_error: OnError[Any] | None = None,
+    must_execute: bool = False,
+    metadata: Mapping[str, Any] | None = None,
+) -> MapOutput[R]:
+    """Run a sub-flow for each element of a list: a step of `/builtin/map`.
+
+    Example:
+        ```python
+        prices = each(given.others, lambda other: shop.price(sku=other.sku).eur)
+        first = prices.results[0].result
+        ```
+
+    Args:
+        items: The list: a value of the flow, or values.
+        body: A function of an element, or a flow. The steps that it makes are those of the sub-flow, and what it
+            returns is its output. It may read values of the flow around it.
+        step: The id of the step. None, the default, takes the name that the output is assigned to.
+        max_concurrency: The number of elements at a time. Servers from 0.9 to 0.13 check it and ignore it.
+        on_error: What happens if the step fails. Elements that fail do not make it fail.
+        must_execute: Whether it runs even if nothing reads its output.
+        metadata: Data about the step.
+
+    Returns:
+        The output of the step: `results` has an outcome for each element, in their order.
+
+    Raises:
+        AuthoringError: If the body does what a flow cannot do.
+    """
+    scope = current("each()")
+    kind = _element_kind(items)
+    flow, output = _sub_flow(scope, "each", body, kind)
+    input = {"items": scope.frozen(items), "workflow": flow}
+    if max_concurrency is not None:
+        input["max_concurrency"] = scope.frozen(max_concurrency)
+    made: MapOutput[R] = add_step(
+        scope, "/builtin/map", Given(input), "each", outputs.MapOutput[output],  # type: ignore[valid-type]
+        step=step, on_error=on_error, must_execute=must_execute, metadata=metadata,
+    )  # fmt: skip
+    return made
+
+
+class Turn(Generic[R_co, T_co]):
+    """What a turn of `iterate` gives: `done(...)` or `again(...)`. Only type checkers know it."""
+
+
+def done(value: R) -> Turn[R, Never]:
+    """Return the result of `iterate`, which ends it."""
+    turn: Turn[R, Never] = _turn("result", value)
+    return turn
+
+
+def again(value: T) -> Turn[Never, T]:
+    """Return the input of the next turn of `iterate`."""
+    turn: Turn[Never, T] = _turn("next", value)
+    return turn
+
+
+def _turn(key: str, value: Any) -> Any:
+    return Value(Record(None, {key: current("done() and again()").frozen(value)}))
+
+
+def iterate(
+    initial: T,
+    body: Callable[[T], Turn[R, T]],
+    *,
+    step: str | None = None,
+    max_iterations: int | None = None,
+    on_error: OnError[Any] | None = None,
+    must_execute: bool = False,
+    metadata: Mapping[str, Any] | None = None,
+) -> Iterated[R]:
+    """Run a sub-flow again and again until it is done: a step of `/builtin/iterate`.
+
+    Example:
+        ```python
+        def refine(draft: str) -> Turn[str, str]:
+            review = editor.review(text=draft)
+            return when(review.is_good, done(draft), again(review.text))
+
+        text = iterate(given.draft, refine).result
+        ```
+
+    Args:
+        initial: The input of the first turn.
+        body: A function of the input of a turn, which returns `done(result)`, `again(input of the next turn)`, or a
+            choice between them. It may read values of the flow around it.
+        step: The id of the step. None, the default, takes the name that the output is assigned to.
+        max_iterations: Maximum number of turns; servers take 1,000 by default. Then `result` is the last input, and
+            `terminated` is true.
+        on_error: What happens if a turn fails.
+        must_execute: Whether it runs even if nothing reads its output.
+        metadata: Data about the step.
+
+    Raises:
+        AuthoringError: If the body does what a flow cannot do.
+    """
+    scope = current("iterate()")
+    kind = _kind_of(initial)
+    flow, output = _sub_flow(scope, "iterate", body, kind)
+    input = {"flow": flow, "initial_input": scope.frozen(initial)}
+    if max_iterations is not None:
+        input["max_iterations"] = scope.frozen(max_iterations)
+    made: Iterated[R] = add_step(
+        scope, "/builtin/iterate", Given(input), "iterate", outputs.Iterated[output],  # type: ignore[valid-type]
+        step=step, on_error=on_error, must_execute=must_execute, metadata=metadata,
+    )  # fmt: skip
+    return made
+
+
+def _sub_flow(scope: Scope, name: str, body: Callable[[Any], Any], kind: Any) -> tuple[SubFlow, Any]:
+    """Return the flow that a function makes, and the type of its output."""
+    if not callable(body):
+        raise refuse(f"{name}() takes a function of one argument, not {body!r}")
+    try:
+        parameters = inspect.signature(body).parameters
+    except ValueError:
+        raise refuse(f"{name}() takes a function with a known signature, not {body!r}", "use a lambda") from None
+    required = [
+        each.name for each in parameters.values() if each.default is each.empty and each.kind < each.VAR_POSITIONAL
+    ]
+    if not parameters or len(required) > 1:
+        raise refuse(f"{name}() takes a function of one argument, not of {', '.join(required) or 'none'}")
+    inner = Scope(f"the function of {name}()", next(iter(parameters)), scope)
+    with inner.entered():
+        result = body(Value(Read(inner, None, (), kind)))
+        if result is None:
+            raise refuse(f"the function of {name}() returns nothing", "return what the sub-flow gives")
+        return SubFlow(inner, inner.frozen(result)), _result_kind(result)
+
+
+def _result_kind(result: Any) -> Any:
+    """Return the type of an output; of a turn, that of its result."""
+    if type(result) is Value and isinstance(result.__stepflow__, Record) and result.__stepflow__.kind is None:
+        return Any
+    return _kind_of(result)
+
+
+def _kind_of(value: Any) -> Any:
+    """Return what is known of the type of a value."""
+    if type(value) is not Value:
+        return Any if isinstance(value, (list, dict, tuple)) else type(value)
+    return getattr(value.__stepflow__, "kind", Any)
+
+
+def _element_kind(items: Any) -> Any:
+    """Return what is known of the type of the elements of a list.
+
+    Raises:
+        AuthoringError: If it is no list.
+    """
+    if type(items) is not Value:
+        if not isinstance(items, (list, tuple)):
+            raise refuse(f"each() takes a list, not {type(items).__name__}")
+        return _kind_of(items[0]) if items else Any
+    try:
+        return fields.element(_kind_of(items), 0).kind
+    except fields.NoPart:
+        kind = fields.type_name(_kind_of(items))
+        raise refuse(f"{items.__stepflow__.label} is no list but {kind}", "each() takes a list") from None

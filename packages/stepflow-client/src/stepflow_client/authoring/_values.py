@@ -1,0 +1,272 @@
+"""The values of a flow while it is written: what its input, its variables and its steps will give when it runs.
+
+A `Value` has the type of what it stands for as far as type checkers know. When the function of a flow is called, it
+knows only the way to that value: reading a field gives another `Value`, and whatever else Python could do with the
+real one raises an error that says what to use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
+
+from ..errors import AuthoringError
+from ._lazy import expressions, fields
+from ._places import place_of_call
+
+if TYPE_CHECKING:
+    from .._data.expressions import Path
+    from ._fields import Field
+
+
+def refuse(message: str, hint: str | None = None, kind: type[AuthoringError] = AuthoringError) -> AuthoringError:
+    """Return the error for what is written where the first caller outside of this package stands."""
+    place = place_of_call()
+    return kind(f"{place}: {message}", hint=hint, path=place.file, line=place.line, column=place.column)
+
+
+class ScopeOfRead(Protocol):
+    """The flow that a value belongs to."""
+
+    name: str
+    input_name: str
+
+
+class StepOfRead(Protocol):
+    """The step that a value belongs to."""
+
+    @property
+    def label(self) -> str:
+        """What it is called in messages."""
+        ...
+
+
+class Read(NamedTuple):
+    """A value that is read from the input, from a variable or from the output of a step."""
+
+    scope: ScopeOfRead
+    source: StepOfRead | str | None
+    """The step, the name of a variable, or None for the input."""
+    path: Path
+    kind: Any
+    default: Any = None
+    """What a variable without a value is, as an expression within `Given`; None without one."""
+
+    @property
+    def label(self) -> str:
+        """The value as it is written: `price.eur`."""
+        start = self.scope.input_name if self.source is None else getattr(self.source, "label", self.source)
+        return expressions.write_path(self.path, str(start))
+
+
+class Given(NamedTuple):
+    """A part of an expression that is there, even if it is null."""
+
+    expression: Any
+
+
+class Condition(NamedTuple):
+    """The `$if` expression."""
+
+    condition: Any
+    then: Any
+    otherwise: Given | None
+
+    @property
+    def label(self) -> str:
+        """The value as it is written."""
+        return "when(...)"
+
+
+class Coalesce(NamedTuple):
+    """The `$coalesce` expression."""
+
+    alternatives: tuple[Any, ...]
+
+    @property
+    def label(self) -> str:
+        """The value as it is written."""
+        return "coalesce(...)"
+
+
+class Literal(NamedTuple):
+    """The `$literal` expression."""
+
+    value: Any
+
+    @property
+    def label(self) -> str:
+        """The value as it is written."""
+        return "literal(...)"
+
+
+class Record(NamedTuple):
+    """An object of a class that is written by its fields, because its class checks what it is created with."""
+
+    kind: Any
+    fields: dict[str, Any]
+    """The values, by the Python names of the fields."""
+
+    @property
+    def label(self) -> str:
+        """The value as it is written."""
+        return f"construct({fields.type_name(self.kind)}, ...)"
+
+
+Expression = Read | Condition | Coalesce | Literal | Record
+EXPRESSIONS = (Read, Condition, Coalesce, Literal, Record)
+
+
+def expression_of(value: object) -> Expression | None:
+    """Return the expression of a value of a flow; None for anything else."""
+    return value.__stepflow__ if type(value) is Value else None
+
+
+MARK = "<value of a flow: "
+"""How the representation of a value begins. It is found in texts that were put together from one."""
+
+
+class _NoFieldError(AuthoringError, AttributeError):
+    """There is no such field."""
+
+
+class Value:
+    """A value of a flow. All of Python's operations but reading a field or an element raise an error."""
+
+    __slots__ = ("__stepflow__",)
+
+    __stepflow__: Expression
+
+    def __init__(self, expression: Expression) -> None:
+        """Store the expression."""
+        object.__setattr__(self, "__stepflow__", expression)
+
+    def __repr__(self) -> str:
+        """Return what it stands for, for debuggers."""
+        return f"{MARK}{self.__stepflow__.label}>"
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the value of a field."""
+        if name.startswith(("__", "_repr_", "_ipython_")):
+            # Python and notebooks ask for these.
+            raise AttributeError(name)
+        return Value(_within(self.__stepflow__, name, fields.field, is_name=True))
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return the value of an element, or of a field of an object without a class."""
+        return Value(part(self.__stepflow__, key))
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> NoReturn:  # type: ignore[override]
+        """Refuse to tell the class of a value, which is that of no value."""
+        message = "has no class yet: isinstance(), match and json.dumps() cannot use it"
+        raise refuse(f"{self.__stepflow__.label} is a value of a flow and {message}", _CHOICE)
+
+    def __copy__(self) -> Value:
+        """Return the same value: it never changes."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Value:
+        """Return the same value: it never changes."""
+        return self
+
+
+def part(expression: Expression, key: Any) -> Expression:
+    """Return the element of a value.
+
+    Raises:
+        AuthoringError: If it has no such element.
+    """
+    if type(key) is Value:
+        raise refuse(f"{expression.label}[...] needs a key or a position that is known when the flow is written",
+                     "paths in a flow are fixed; a component can choose an element")  # fmt: skip
+    if isinstance(key, slice):
+        raise refuse(f"a slice of {expression.label} cannot be read", "paths lead to one element: [0]")
+    if isinstance(key, bool) or not isinstance(key, (int, str)):
+        raise refuse(f"{expression.label}[{key!r}] is no path", "a path has keys (text) and positions from 0")
+    if isinstance(key, int) and key < 0:
+        raise refuse(f"{expression.label}[{key}] counts from the end", "paths count from the beginning only")
+    return _within(expression, key, fields.element, is_name=False)
+
+
+def _within(expression: Expression, key: Any, find: Callable[..., Field], *, is_name: bool) -> Expression:
+    match expression:
+        case Read():
+            try:
+                found = find(expression.kind, key)
+            except fields.NoPart as error:
+                message, hint = error.args
+                raise refuse(
+                    f"{expression.label}: {message}", hint, _NoFieldError if is_name else AuthoringError
+                ) from None
+            step = key if isinstance(key, int) else found.name
+            if isinstance(step, str) and not _is_written(step):
+                raise refuse(f"the name {step!r} cannot be written in a path", "rename the field in the component")
+            return expression._replace(path=(*expression.path, step), kind=found.kind)
+        case Condition(condition, then, Given(other)) if isinstance(then, EXPRESSIONS) and isinstance(
+            other, EXPRESSIONS
+        ):
+            inner = [_within(each, key, find, is_name=is_name) for each in (then, other)]
+            return Condition(condition, inner[0], Given(inner[1]))
+        case Literal(dict() | list() as data) if _has(data, key):
+            return Literal(data[key])
+    hint = "read it before: when(c, a.x, b.x), coalesce(a.x, b.x)"
+    raise refuse(f"a part of {expression.label} cannot be read", hint, _NoFieldError if is_name else AuthoringError)
+
+
+def _has(data: dict[str, Any] | list[Any], key: Any) -> bool:
+    return key in data if isinstance(data, dict) else isinstance(key, int) and key < len(data)
+
+
+def _is_written(name: str) -> bool:
+    try:
+        return expressions.parse_path(expressions.write_path([name])) == (name,)
+    except expressions.PathError:
+        return False
+
+
+_CHOICE = "use when(condition, then, otherwise) for a choice and coalesce(a, b) for the first that is not None"
+_COMPUTE = "flows do not compute; call a component that does"
+_TEXT = "flows put no texts together; pass the parts to a component that does"
+_EACH = "use each(values, function) to run a sub-flow for each element, and [0] or item(value, 0) to read one"
+_COMPARE = "flows do not compare; call a component that does, and use when() on its output"
+_NUMBER = "it can be passed on as it is, and read with when() and coalesce()"
+
+_TRAPS = {
+    ("has no truth yet: if, and, or, not and assert cannot use it", _CHOICE): ["bool"],
+    ("has no text yet: str(), print() and f-strings cannot use it", _TEXT): ["str", "format", "bytes", "fspath"],
+    ("has no length yet", "call a component that counts"): ["len", "length_hint"],
+    ("has no elements yet: for, in, unpacking, list() and sorted() cannot use it", _EACH): [
+        "iter", "next", "contains", "reversed", "aiter", "anext",
+    ],
+    ("cannot be compared yet", _COMPARE): ["eq", "ne", "lt", "le", "gt", "ge"],
+    ("cannot be a key of a dict or an element of a set", "use a list, or keys that are known"): ["hash"],
+    ("has no number yet", _NUMBER): ["int", "float", "complex", "index", "round", "trunc", "floor", "ceil"],
+    ("cannot be computed with", _COMPUTE): [
+        *(f"{side}{name}" for side in ("", "r", "i") for name in (
+            "add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow", "lshift", "rshift", "and", "xor", "or",
+        )),
+        "divmod", "rdivmod", "neg", "pos", "abs", "invert",
+    ],
+    ("cannot be called: values of a flow have no methods", "a component can compute"): ["call"],
+    ("cannot be awaited or entered: it is no result of a run", "run the flow with order.run(client, input)"): [
+        "await", "enter", "exit", "aenter", "aexit",
+    ],
+    ("cannot be changed", "values of a flow are read only; write a new object with the parts"): [
+        "setattr", "delattr", "setitem", "delitem",
+    ],
+    ("cannot be pickled: it belongs to the function of its flow", None): ["reduce_ex", "getstate"],
+}  # fmt: skip
+"""What Python's operations would do in silence, or fail with an obscure message, and what to use instead."""
+
+
+def _trap(message: str, hint: str | None) -> Callable[..., NoReturn]:
+    def refused(self: Value, *_: object, **__: object) -> NoReturn:
+        raise refuse(f"{self.__stepflow__.label} is a value of a flow and {message}", hint)
+
+    return refused
+
+
+for (_message, _hint), _names in _TRAPS.items():
+    for _name in _names:
+        setattr(Value, f"__{_name}__", _trap(_message, _hint))

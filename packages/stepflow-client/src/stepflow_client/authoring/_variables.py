@@ -1,0 +1,94 @@
+"""The variables of flows."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, overload
+
+from .._base.not_given import NOT_GIVEN
+from ..errors import InvalidArgumentError
+from ._objects import data_of
+
+T = TypeVar("T")
+
+
+class Variable:
+    """What is said of a variable in place of its default."""
+
+    def __init__(
+        self,
+        default: Any = NOT_GIVEN,
+        description: str | None = None,
+        env: str | None = None,
+        secret: bool = False,
+        required: bool = True,
+    ) -> None:
+        """Use `variable` instead."""
+        self.default, self.description, self.env, self.secret = default, description, env, secret
+        self.is_required = required and default is NOT_GIVEN
+        """Whether each run must set it."""
+
+    @classmethod
+    def of(cls, default: Any, *, is_given: bool) -> Variable:
+        """Return what is said of a variable by the default of an argument."""
+        return default if isinstance(default, Variable) else cls(default) if is_given else cls()
+
+    @property
+    def has_default(self) -> bool:
+        """Whether it has a default."""
+        return self.default is not NOT_GIVEN
+
+    def schema(self, of_type: dict[str, Any]) -> dict[str, Any]:
+        """Return it as it is declared in a flow file, with the schema of its type."""
+        found = dict(of_type)
+        if self.description is not None:
+            found["description"] = self.description
+        if self.has_default:
+            found["default"] = data_of(self.default, "the default of a variable")
+        if self.env is not None:
+            found["env_var"] = self.env
+        if self.secret:
+            found["is_secret"] = True
+        return found
+
+
+@overload
+def variable(*, default: T, description: str | None = None, env: str | None = None, secret: bool = False) -> T: ...
+@overload
+def variable(
+    *, description: str | None = None, env: str | None = None, secret: bool = False, required: bool = True
+) -> Any: ...
+def variable(
+    *,
+    default: Any = NOT_GIVEN,
+    description: str | None = None,
+    env: str | None = None,
+    secret: bool = False,
+    required: bool = True,
+) -> Any:
+    """Describe a variable of a flow: a keyword-only argument of its function.
+
+    Example:
+        ```python
+        @flow
+        def greet(
+            given: Person, *, tone: str = variable(default="friendly"), key: str = variable(env="KEY", secret=True)
+        ) -> str: ...
+        ```
+
+    Args:
+        default: Its value in runs that do not set it.
+        description: What it is for.
+        env: The environment variable that `variables_from_env=True` and `--variables-from-env` take it from.
+        secret: Whether to hide its value wherever this package shows or stores it.
+        required: Whether each run must set it, if it has no default. With False, read it with `if_unset`.
+
+    Raises:
+        InvalidArgumentError: If an argument has the wrong type.
+    """
+    for name, value in (("description", description), ("env", env)):
+        if value is not None and not isinstance(value, str):
+            raise InvalidArgumentError(f"{name} is text, not {value!r}")
+    for name, flag in (("secret", secret), ("required", required)):
+        if not isinstance(flag, bool):
+            raise InvalidArgumentError(f"{name} is True or False, not {flag!r}")
+    return Variable(default, description, env, secret, required)

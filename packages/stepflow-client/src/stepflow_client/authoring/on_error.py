@@ -1,0 +1,65 @@
+"""What a flow does if a step fails: `on_error=on_error.retry(3)`."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, Never, TypeVar, overload
+
+from ._objects import data_of
+from ._values import refuse
+
+__all__ = ["OnError", "fail", "retry", "use_default"]
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class OnError(Generic[T_co]):
+    """What happens if a step fails; `T_co` is the type of the value that takes the place of its output."""
+
+    __slots__ = ("action", "fields")
+
+    def __init__(self, action: str, **fields: Any) -> None:
+        """Use the functions of this module."""
+        self.action, self.fields = action, fields
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as it is in a flow file."""
+        return {"action": self.action, **self.fields}
+
+
+def fail() -> OnError[Never]:
+    """Let what reads the step fail too. This is what happens without `on_error`."""
+    return OnError("fail")
+
+
+def retry(max_retries: int | None = None) -> OnError[Never]:
+    """Execute the step again.
+
+    Args:
+        max_retries: The number of times. None, the default, leaves it to the server, which takes 3. Servers before 0.11
+            know no number.
+
+    Raises:
+        AuthoringError: If it is no number of times.
+    """
+    if max_retries is None:
+        return OnError("retry")
+    if isinstance(max_retries, bool) or not isinstance(max_retries, int) or not 0 <= max_retries < 2**32:
+        raise refuse(f"the number of retries is an integer from 0, not {max_retries!r}")
+    return OnError("retry", maxRetries=max_retries)
+
+
+@overload
+def use_default(value: None = None) -> OnError[Any]: ...
+@overload
+def use_default(value: T) -> OnError[T]: ...
+def use_default(value: Any = None) -> OnError[Any]:
+    """Use a value in place of the output of the step.
+
+    Args:
+        value: The value: data, which is never evaluated. With None, the output and all its fields are null.
+
+    Raises:
+        AuthoringError: If it has values of the flow in it.
+    """
+    return OnError("useDefault", defaultValue=data_of(value, "the default of a step"))

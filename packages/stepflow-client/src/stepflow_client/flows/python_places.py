@@ -1,0 +1,87 @@
+"""Where the parts of a flow are, if it is written in Python: a flow of `stepflow_client.authoring`."""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .._data.expressions import Path
+
+if TYPE_CHECKING:
+    from .._data.objects import HasDict
+
+
+class Place(Protocol):
+    """A position in a Python file."""
+
+    @property
+    def file(self) -> str:
+        """The path of the file."""
+        ...
+
+    @property
+    def line(self) -> int:
+        """The line, from 1."""
+        ...
+
+    @property
+    def column(self) -> int:
+        """The column, from 1."""
+        ...
+
+    @property
+    def shown_file(self) -> str:
+        """The path as it is shown."""
+        ...
+
+
+class PlacedNode(Protocol):
+    """A node of the tree of a flow."""
+
+    line: int
+    column: int
+    keys: Mapping[str, Any]
+
+    def at(self, *path: str | int) -> Any:
+        """Return the node at a path; None if there is none."""
+
+    def walk(self) -> Any:
+        """Yield the node and all nodes below it."""
+
+
+def places_of(flow: object) -> Mapping[Path, Place]:
+    """Return the positions of the parts of a flow by their paths in it; empty if it is not written in Python."""
+    return flow.places if hasattr(type(flow), "places") else {}  # type: ignore[attr-defined]
+
+
+def set_places(root: PlacedNode, flow: HasDict | Any) -> tuple[str, str]:
+    """Give the nodes of a flow their positions in Python, and return the text of the file and its name.
+
+    Nodes that are written in other files have none. Both texts are empty for flows that are not written in Python.
+    """
+    places = places_of(flow)
+    if not places:
+        return "", ""
+    whole = places[()]
+    for path, place in sorted(places.items(), key=lambda each: len(each[0])):
+        line, column = (place.line, place.column) if place.file == whole.file else (0, 0)
+        node = root.at(*path)
+        for each in node.walk() if node is not None else ():
+            each.line, each.column = line, column
+            each.keys = {name: key._replace(line=line, column=column) for name, key in each.keys.items()}
+    return "".join(linecache.getlines(whole.file)), whole.shown_file
+
+
+def written_at(flow: object, step_id: str | None) -> str | None:
+    """Return a sentence that says where a step, or the output, of a flow is written; None if that is not known."""
+    places = places_of(flow)
+    if not places:
+        return None
+    path: Path = ("output",)
+    if step_id is not None:
+        steps = flow.to_dict().get("steps", [])  # type: ignore[attr-defined]
+        path = next((("steps", index) for index, each in enumerate(steps) if each["id"] == step_id), ())
+    place = places.get(path)
+    what = "the output" if step_id is None else f"step {step_id!r}"
+    return f"{what} is written at {place.shown_file}:{place.line}" if place is not None and path else None

@@ -1,0 +1,275 @@
+"""FLOW as `module:function`: what is taken as a flow, what is said of other words, and what is imported again."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from stepflow_cli.context import Session
+from stepflow_cli.errors import Problem
+from stepflow_cli.inputs.flow import flow_text, load_flow_file, load_flow_or_id
+from stepflow_cli.inputs.python_flow import is_python_flow, python_files, python_flow
+from stepflow_cli.inputs.python_modules import ProjectModules
+from stepflow_cli.main import cli
+
+from tests.cli.command import Stepflow
+
+_MODULE = """
+from dataclasses import dataclass, field
+print("imported")
+hello = {"name": "hello", "steps": [], "output": {"$input": "$.name"}}
+
+class Builder:
+    def build(self):
+        return hello
+
+class Convertible:
+    def to_dict(self):
+        return hello
+
+@dataclass
+class Data:
+    name: str = "data"
+    steps: list = field(default_factory=list)
+
+class Broken:
+    def build(self):
+        raise ValueError("no\\nsteps")
+
+class Group:
+    inner = {"name": "inner"}
+
+def plain():
+    return hello
+
+built, converted, data, broken, number = Builder(), Convertible(), Data(), Broken(), 5
+_private = hello
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The working folder, with the module `shop` and a package; what is imported from it is forgotten afterwards."""
+    (tmp_path / "shop.py").write_text(_MODULE)
+    package = tmp_path / "parts" / "inner"
+    package.mkdir(parents=True)
+    for folder in (package, package.parent):
+        (folder / "__init__.py").write_text("")
+    (package / "names.py").write_text("NAME = 'first'\n")
+    (package / "flows.py").write_text("from .names import NAME\nfrom . import names\nflow = {'name': NAME}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    session = Session()
+    with click.Context(cli, obj=session):
+        yield tmp_path
+    if isinstance(session.modules, ProjectModules):
+        session.modules.forget()
+
+
+@pytest.mark.parametrize("word", ["shop:hello", "shop.py:hello", "./shop.py:hello", "shop:built", "shop:converted"])
+def test_what_is_a_flow(project: Path, word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert is_python_flow(word)
+    assert load_flow_file(word) == {"name": "hello", "steps": [], "output": {"$input": "$.name"}}
+    assert load_flow_or_id(word) == flow_text(word).root.value == load_flow_file(word)
+    # What the module prints is no part of a result; it is imported once.
+    assert capsys.readouterr() == ("", "imported\n")
+
+
+def test_other_objects_and_places(project: Path) -> None:
+    assert load_flow_file("shop:data") == {"name": "data", "steps": []}
+    assert load_flow_file("shop:Group.inner") == {"name": "inner"}
+    assert load_flow_file("parts.inner.flows:flow") == {"name": "first"}
+    assert load_flow_file("parts/inner/flows.py:flow") == {"name": "first"}
+    # A file whose name is that of another module is not mixed up with it.
+    (project / "json.py").write_text("flow = {'name': 'own'}\n")
+    assert load_flow_file("json.py:flow") == {"name": "own"}
+    assert hasattr(sys.modules["json"], "dumps")
+
+
+def test_what_is_no_flow_of_python(project: Path) -> None:
+    (project / "odd:name").write_text("name: file\n")
+    for word in ("odd:name", "flow.yaml:x", "a b:c", "shop", "shop:", ":hello", "shop.py", "-", "http://a:1", "a:1b"):
+        assert not is_python_flow(word), word
+    assert load_flow_file("odd:name") == {"name": "file"}
+
+
+_NAMED = "its flows are hello, built, converted, data, broken"
+_ERRORS = {
+    "shop:helo": ("shop has no flow helo", "did you mean hello?"),
+    "shop:zzz": ("shop has no flow zzz", _NAMED),
+    "shop:plain": (
+        "shop:plain is not a flow, but a function",
+        "decorate the function with @flow of stepflow_client.authoring",
+    ),
+    "shop:Builder": ("shop:Builder is a class, not a flow", "did you mean built?"),
+    "shop:number": ("shop:number is not a flow, but of type int", _NAMED),
+    "shop:broken": ("shop:broken gives no flow: ValueError: no steps (shop.py:21)", "-vv shows the traceback"),
+    "shpo:hello": ("there is no module shpo", "did you mean shop?"),
+    "parts.iner:flow": ("there is no module parts.iner", "did you mean parts.inner?"),
+    "parts.inner:flow": ("parts.inner has no flow flow", "it has no flow"),
+    "zzz:flow": (
+        "there is no module zzz",
+        "modules are searched for in the working folder and in the environment of this command",
+    ),
+    "shpo.py:hello": ("shpo.py does not exist", "did you mean shop.py?"),
+    "shop.py": ("shop.py is a Python file, not a flow", "name the flow in it: shop.py:FUNCTION"),
+    "wrong:flow": ("wrong cannot be imported: NameError: name 'undefined' is not defined (wrong.py:2)", ...),
+    "wrong.py:flow": ("wrong.py cannot be imported: NameError: name 'undefined' is not defined (wrong.py:2)", ...),
+    "syntax:flow": ("syntax cannot be imported: SyntaxError: '(' was never closed (syntax.py:1)", ...),
+    "ends:flow": ("ends cannot be imported: SystemExit: 3 (ends.py:2)", ...),
+    "needs:flow": ("needs cannot be imported: ModuleNotFoundError: No module named 'not_there' (needs.py:1)", ...),
+    "names:flow": (
+        "names cannot be imported: AttributeError: module 'stepflow_client.authoring.builtin' has no attribute "
+        "'get_blb' (names.py:2)",
+        "did you mean get_blob?",
+    ),
+    "behind:flow": ("behind cannot be imported: NameError: name 'undefined' is not defined (wrong.py:2)", ...),
+}
+
+
+def test_what_is_said_of_wrong_words(project: Path) -> None:
+    (project / "wrong.py").write_text("flow = {}\nundefined\n")
+    (project / "syntax.py").write_text("flow = (\n")
+    (project / "ends.py").write_text("import sys\nsys.exit(3)\n")
+    (project / "needs.py").write_text("import not_there\n")
+    (project / "names.py").write_text("from stepflow_client.authoring import builtin\nbuiltin.get_blb\n")
+    (project / "behind.py").write_text("import wrong\n")
+    for word, (message, hint) in _ERRORS.items():
+        with pytest.raises(Problem) as raised:
+            load_flow_file(word)
+        found = raised.value
+        assert (found.message, found.hint) == (message, "-vv shows the traceback" if hint is ... else hint), word
+        assert (found.kind, found.exit_code) == ("usage", 2)
+
+
+def _write_alike(file: Path, text: str) -> None:
+    """Write a file that has the same time of change, in seconds, and the same size."""
+    before = file.stat()
+    file.write_text(text)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    assert file.stat().st_size == before.st_size
+
+
+def test_a_changed_module_is_imported_again(project: Path) -> None:
+    word = "parts.inner.flows:flow"
+    assert python_flow(word) is python_flow(word)
+    names = project / "parts" / "inner" / "names.py"
+    _write_alike(names, "NAME = 'other'\n")
+    assert load_flow_file(word) == {"name": "other"}
+    assert not list(project.rglob("*.pyc"))
+    names.write_text("NAME = undefined\n")
+    with pytest.raises(Problem, match=r"name 'undefined' is not defined \(parts/inner/names.py:1\)"):
+        load_flow_file(word)
+    # The file at fault is watched too.
+    assert os.path.join("parts", "inner", "names.py") in python_files(word)
+    names.write_text("NAME = 'third'\n")
+    assert load_flow_file(word) == {"name": "third"}
+    assert "stepflow_cli" in sys.modules
+
+
+def test_the_files_of_a_flow(project: Path) -> None:
+    assert python_files("shop:hello") == python_files("shop.py:hello") == ["shop.py"]
+    assert python_files("parts.inner:x") == [os.path.join("parts", "inner", "__init__.py")]
+    assert python_files("zzz:x") == []
+    load_flow_file("parts.inner.flows:flow")
+    inner = [os.path.join("parts", "inner", each) for each in ("flows.py", "names.py", "__init__.py")]
+    assert {*inner} <= {*python_files("parts.inner.flows:flow")}
+
+
+_CASES = """
+hello = {
+    "name": "hello",
+    "steps": [{"id": "a", "component": "/builtin/create_messages", "input": {"user_prompt": {"$input": "$.name"}}}],
+    "output": {"$step": "a", "path": "$.messages[0].content"},
+    "test": {"cases": [{"name": "w", "input": {"name": "W"}, "output": {"outcome": "success", "result": "W"}}]},
+}
+wrong = {**hello, "output": {"$step": "b"}}
+"""
+
+
+def test_every_command_takes_it(stepflow: Stepflow, server: str) -> None:
+    (stepflow.folder / "shop.py").write_text(_CASES)
+    given = ("--input-json", '{"name": "W"}')
+    for command in (("run", "--url", server), ("submit",)):
+        assert stepflow(*command, "shop:hello", *given).stdout == '"W"\n'
+    done = stepflow("run", "--url", server, "shop:wrong", *given)
+    assert (done.code, "shop:wrong is invalid: 1 fatal error" in done.stderr) == (3, True), done
+    assert stepflow("validate", "shop:hello").stderr.endswith("shop:hello is valid: 1 warning\n")
+    assert "undefined-step" in stepflow("validate", "--offline", "shop:wrong", "-o", "json").stdout
+    assert "shop:hello: outputs with a type: 1 of 1" in stepflow("infer", "--offline", "shop:hello").stderr
+    assert stepflow("infer", "--offline", "shop:hello", "-O").code == 0
+    assert "schemas:" in (stepflow.folder / "hello.inferred.yaml").read_text()
+    assert stepflow("test", "--url", server, "shop:hello").stderr.startswith("1 passed")
+    assert "create_messages" in stepflow("visualize", "shop:hello", "-o", "mermaid").stdout
+    stored = stepflow("flows", "store", "shop:hello").stdout
+    assert stepflow("flows", "store", "shop.py:hello").stdout == stored
+    assert "W" in stepflow("flows", "get", "shop:hello", "--examples").stdout
+
+
+_AUTHORED = """\
+from stepflow_client.authoring import builtin, flow
+
+
+@flow
+def kept(given: str) -> object:
+    \"\"\"Read a blob.\"\"\"
+    found = builtin.get_blob(blob_id=given)
+    return found.data
+
+
+@flow
+def typed(given: str) -> object:
+    \"\"\"Make a prompt.\"\"\"
+    prompt = builtin.create_messages(user_prompt="a")
+    return prompt.mesages
+"""
+
+
+def test_findings_and_failures_name_the_line(stepflow: Stepflow, server: str) -> None:
+    (stepflow.folder / "shop.py").write_text(_AUTHORED)
+    done = stepflow("run", "--url", server, "shop:kept", "--input-json", '"none"')
+    assert done.code == 1
+    assert "step 'found' is written at shop.py:7\n" in done.stderr
+    done = stepflow("validate", "--offline", "shop:typed")
+    assert "stepflow: shop.py:15: prompt: CreateMessagesOutput has no field 'mesages'" in done.stderr
+    assert "hint: did you mean 'messages'?" in done.stderr
+    (stepflow.folder / "shop.py").write_text(_AUTHORED.replace("found.data", "found").replace('"a"', "given.x"))
+    done = stepflow("validate", "--offline", "shop:kept", "-o", "json", "--fields", "file,line,rule")
+    assert done.code == 0, done
+
+
+def test_codegen_imports_it(stepflow: Stepflow) -> None:
+    (stepflow.folder / "shop.py").write_text(_AUTHORED)
+    module = stepflow("codegen", "shop:kept", "hello.yaml").stdout
+    assert "\nfrom shop import kept as kept_flow\n" in module
+    assert "\nkept = TypedFlow[KeptInput, Any, Variables](\n    kept_flow,\n)\n" in module
+    done = stepflow("codegen", "shop.py:kept")
+    assert done.code == 2
+    assert done.stderr == (
+        "stepflow: shop.py:kept is named by its file, which the module cannot import\n"
+        "hint: name its module, as it is imported: shop:kept\n"
+    )
+
+
+def test_what_changes_files_takes_none(stepflow: Stepflow) -> None:
+    (stepflow.folder / "shop.py").write_text(_CASES.replace('"result": "W"', '"result": "V"'))
+    done = stepflow("validate", "--offline", "--fix", "shop:wrong")
+    assert "--fix changes flow files, not flows in Python: shop:wrong" in done.stderr
+    done = stepflow("test", "--update", "shop:hello")
+    assert "--update changes flow files, not flows in Python: shop:hello" in done.stderr
+
+
+def test_nothing_else_imports_a_module(stepflow: Stepflow) -> None:
+    (stepflow.folder / "shop.py").write_text("from pathlib import Path\nPath('imported').touch()\nhello = {}\n")
+    (stepflow.folder / "stepflow.toml").write_text('flows = ["shop:hello"]\n')
+    assert "does not exist" in stepflow("validate", "--offline").stderr
+    assert stepflow("validate", "--offline", ".").code in (0, 3)
+    assert stepflow("visualize", "shop.py").code == 2
+    assert stepflow("test", ".", "--case", "grace").code == 0
+    words = "stepflow run shop:hello --example x"
+    assert stepflow(COMP_WORDS=words, COMP_CWORD="4", _STEPFLOW_COMPLETE="bash_complete").code == 0
+    assert not (stepflow.folder / "imported").exists()

@@ -1,0 +1,225 @@
+"""`stepflow codegen --components`: functions whose calls type checkers check, and that make steps."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from stepflow_cli.codegen.components import write_stubs
+from stepflow_client.authoring import flow, literal, on_error
+
+from tests.cli.codegen_components import COMPONENTS, many
+from tests.cli.command import Stepflow
+from tests.cli.golden import Golden
+
+BUILTIN = Path(__file__).parents[2] / "packages/stepflow-client/src/stepflow_client/authoring/builtin.py"
+
+_CALLS = """
+from dataclasses import dataclass
+from typing import Any, Literal, assert_type
+
+import shop
+from stepflow_client.authoring import builtin, each, flow, item, on_error
+
+
+@dataclass
+class Address:
+    city: str
+    zip: str | None = None
+
+
+@dataclass
+class Order:
+    sku: str
+    qty: int
+    to: Address
+    note: str | None
+    others: list[str]
+
+
+@flow
+def right(given: Order) -> Any:
+    price = shop.price(sku=given.sku, qty=given.qty, to=given.to, step="p", metadata={"a": 1})
+    assert_type(price, shop.PriceOutput)
+    assert_type(price.eur, float)
+    assert_type(price.note, str | None)
+    assert_type(item(price.tags, 0), str)
+    assert_type(price.lines[0].vat_rate, float)
+    assert_type(price.currency, Literal["EUR", "USD"])
+    again = shop.price(sku=price.tags[0], to={"city": given.to.city}, must_execute=True, on_error=on_error.retry(3))
+    other = shop.price(sku="a", on_error=on_error.use_default(shop.PriceOutput(eur=0.0, tags=[], lines=[])))
+    first = shop.complete(messages=[{"role": "user", "content": given.sku}], options={"top-p": 1}, pair=["a", 1])
+    next = shop.complete(messages=first.messages, tools={"a": {"f": given.sku}})
+    odd = shop.list_(class_="a", x_y=1, step_="b", metadata_="c", from_="d", list="e")
+    assert_type(odd.list_, str | None)
+    assert_type(shop.python_echo(a=1, b=price), Any)
+    assert_type(shop.other_echo(), str)
+    tree = shop.walk(value=1, children=[{"value": 2, "children": []}])
+    shop.walk(value=2, children=[tree.root])
+    shop.list_of([{"role": "user", "content": "a"}])
+    shop.one(a=None, b="it's", c=7)
+    shop.one(a=next.messages[0])
+    shop.component_1_2(a=1)["x"]
+    made = builtin.create_messages(user_prompt=given.sku, system_instructions=given.note)
+    blob = builtin.put_blob(data=made.messages[0].content, blob_type="data")
+    prices = each(given.others, lambda sku: shop.price(sku=sku).eur)
+    assert_type(prices.results[0].result, float)
+    return [again.eur, other.eur, blob.blob_id]
+
+
+@flow
+def wrong(given: Order) -> Any:
+    price = shop.price(sku=given.sku)
+    shop.prise(sku=given.sku)  # type: ignore
+    shop.price(skew=given.sku)  # type: ignore
+    shop.price(sku=given.qty)  # type: ignore
+    shop.price(qty=given.qty)  # type: ignore
+    shop.price(sku=given.note)  # type: ignore
+    shop.price(sku="a", to={"town": "b"})  # type: ignore
+    shop.price(sku="a", to=price)  # type: ignore
+    shop.price(sku="a", on_error=on_error.use_default("b"))  # type: ignore
+    shop.complete(messages=[{"role": "you", "content": "a"}])  # type: ignore
+    shop.complete(messages=price.tags)  # type: ignore
+    price.euro  # type: ignore
+    price.lines.vat_rate  # type: ignore
+    price.tags[0].text  # type: ignore
+    shop.one(a=None, c=8)  # type: ignore
+    builtin.put_blob(data=1, blob_type="text")  # type: ignore
+"""
+_STRICT = '{"typeCheckingMode": "strict", "pythonVersion": "3.11", "reportUnnecessaryTypeIgnoreComment": true, ' \
+          '"reportUnusedExpression": false}'  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def source() -> str:
+    """The module for all components."""
+    return write_stubs(COMPONENTS, ("*",))
+
+
+@pytest.fixture(scope="module")
+def shop(source: str) -> Iterator[ModuleType]:
+    """The module, imported."""
+    module = ModuleType("shop")
+    sys.modules["shop"] = module
+    exec(compile(source, "shop.py", "exec"), module.__dict__)
+    yield module
+    del sys.modules["shop"]
+
+
+@pytest.mark.exhaustive
+def test_type_checkers_find_every_mistake_and_no_other(source: str, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(source)
+    (tmp_path / "calls.py").write_text(_CALLS)
+    (tmp_path / "pyrightconfig.json").write_text(_STRICT)
+    mypy = ["mypy", "--strict", "--warn-unused-ignores", "--python-version", "3.11", "shop.py", "calls.py"]
+    for command in (mypy, ["pyright", "--pythonpath", sys.executable], ["ruff", "check", "--isolated", "shop.py"],
+                    ["ruff", "format", "--isolated", "--check", "--line-length", "120", "shop.py"]):  # fmt: skip
+        done = subprocess.run([sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_module(stepflow: Stepflow, golden: Golden) -> None:
+    (stepflow.folder / "stepflow.toml").write_text('components = "lock.json"\n')
+    (stepflow.folder / "lock.json").write_text(json.dumps(COMPONENTS))
+    golden(stepflow("codegen", "--components", "--only", "/shop/*", "--only", "/chat/*"))
+
+
+def test_its_names_and_values(source: str, shop: ModuleType) -> None:
+    assert not any(isinstance(node, ast.Import) for node in ast.walk(ast.parse(source)))
+    functions = [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    assert {"price", "list_", "other_echo", "python_echo", "component_1_2", "import_", "any_"} <= {*functions}
+    assert len({*functions}) == len(functions) == len(COMPONENTS)
+
+    @flow
+    def made() -> Any:
+        price = shop.price(sku="tea", to={"city": "Rome"})
+        odd = shop.list_(class_=price.tags[0], x_y=1, step_="b", field_1st="c", uni="d", dunder=price.lines[0].vat_rate)
+        echo = shop.python_echo(a=odd.class_, b=None, on_error=on_error.retry(2))
+        shop.list_of([{"role": "user", "content": echo.x}], step="last", must_execute=True)
+        shop.one(a=literal(None), step="none")
+        return [odd.x_y, price.currency]
+
+    built = made.to_dict()
+    assert [step["component"] for step in built["steps"]] == [
+        *("/shop/price", "/shop/list", "/python/echo", "/a/list of", "/union/one"),
+    ]
+    tag, rate = {"$step": "price", "path": "$.tags[0]"}, {"$step": "price", "path": "$.lines[0].vat-rate"}
+    assert built["steps"][1]["input"] == {
+        "class": tag,
+        "x-y": 1,
+        "step": "b",
+        "1st": "c",
+        "ünï": "d",
+        "__dunder": rate,
+    }
+    assert built["steps"][2]["input"] == {"a": {"$step": "odd", "path": "$.class"}, "b": None}
+    assert built["steps"][3]["input"] == [{"role": "user", "content": {"$step": "echo", "path": "$.x"}}]
+    assert built["output"] == [{"$step": "odd", "path": "$.x-y"}, {"$step": "price", "path": "$.currency"}]
+
+
+def test_it_is_the_same_whatever_the_order(source: str) -> None:
+    def turned(value: Any) -> Any:
+        """Return a value with its keys in another order, as servers send them."""
+        if isinstance(value, dict):
+            return {key: turned(value[key]) for key in reversed(value)}
+        return [turned(each) for each in value] if isinstance(value, list) else value
+
+    assert write_stubs([turned(each) for each in reversed(COMPONENTS)], ("*",)) == source
+
+
+@pytest.mark.exhaustive
+def test_two_hundred_large_components() -> None:
+    components = many(200)
+    started = time.process_time()
+    source = write_stubs(components, ())
+    # It takes a second on a quiet machine.
+    assert time.process_time() - started < 20
+    assert source.count("\n@component(") == 200
+    assert source.count("\nclass ") > 1000
+
+
+def test_where_components_are_from(stepflow: Stepflow, server: str) -> None:
+    (stepflow.folder / "lock.json").write_text(json.dumps(COMPONENTS))
+    module = stepflow("codegen", "--components", "--from", "lock.json", "-O", "shop.py")
+    assert (module.code, module.stdout) == (0, "")
+    assert "stepflow: /bad/type: there is no type 5; any value is taken there\n" in module.stderr
+    again = stepflow("codegen", "--components", "--from", "lock.json", "-O", "shop.py", "--check")
+    assert again.stderr.endswith("stepflow: shop.py is up to date\n")
+    (stepflow.folder / "lock.json").write_text(json.dumps(COMPONENTS[:5]))
+    assert stepflow("codegen", "--components", "--from", "lock.json", "-O", "shop.py", "--check").code == 1
+    # What the client ships is what a server of the newest release has.
+    checked = stepflow(
+        "codegen", "--components", "--url", server, "--only", "/builtin/*", "-O", str(BUILTIN), "--check"
+    )
+    assert checked.code == 0, checked
+    # Servers do not report routes.
+    unrouted = [{**each, "path": None} for each in COMPONENTS]
+    (stepflow.folder / "lock.json").write_text(json.dumps(unrouted))
+    guessed = stepflow("codegen", "--components", "--from", "lock.json", "--only", "/p/price")
+    assert '@component("/p/price")' in guessed.stdout
+    assert "servers do not report routes" in guessed.stderr
+
+
+def test_wrong_calls(stepflow: Stepflow, golden: Golden) -> None:
+    (stepflow.folder / "lock.json").write_text(json.dumps(COMPONENTS))
+    (stepflow.folder / "none.json").write_text("[]")
+    words: list[list[str]] = [
+        ["--components", "hello.yaml"],
+        ["--components", "--from", "none.json"],
+        ["--components", "--from", "lock.json", "--url", "http://localhost:9"],
+        ["--components", "--from", "lock.json", "--only", "/shop/prise"],
+        ["--components", "--from", "hello.yaml"],
+        ["--components", "--check"],
+        ["--components", "--url", "http://localhost:9"],
+        ["hello.yaml", "--from", "lock.json"],
+        ["hello.yaml", "--only", "*"],
+    ]
+    golden(*(stepflow("codegen", *each) for each in words))

@@ -1,0 +1,110 @@
+"""Flows in Python on real servers: those of every construct, and their failures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stepflow_api.api.flow import store_flow
+from stepflow_api.models import StoreFlowRequest, StoreFlowResponse
+from stepflow_client import ExecutionStatus, LogConfig, StepflowRuntime, SyncStepflowClient
+from stepflow_client._codec.requests import flow_for_dry_run
+from stepflow_client.authoring import builtin, each, flow
+from stepflow_client.flows import check
+from stepflow_client.flows.additions import without_cases
+from stepflow_client.flows.file import load_file
+
+from tests import releases
+from tests.server.authored_programs import INPUT, VARIABLES, Program
+from tests.unit.authoring import constructs
+from tests.unit.authoring.constructs import FLOWS
+
+BY_HAND: dict[str, Any] = load_file(Path(constructs.__file__).with_name("constructs.yaml"))
+RUNS = [(name, number) for name, flow in BY_HAND.items() for number in range(len(flow["runs"]))]
+
+INTEGERS_OF_BUILTINS = {"for_each_of_a_list", "turns"}
+"""Flows that servers from 0.12 on spoil when they write them out: they make integers floats, which map refuses."""
+
+
+@pytest.fixture(scope="module")
+def client(server_url: str) -> Iterator[SyncStepflowClient]:
+    with SyncStepflowClient(server_url) as opened:
+        yield opened
+
+
+def test_a_batch_of_a_flow(client: SyncStepflowClient) -> None:
+    @flow
+    def contents(given: Any, *, role: str = "none") -> Any:
+        return each(given, lambda text: builtin.create_messages(user_prompt=text).messages[0].content).results[0].result
+
+    done = [outcome.output for outcome in contents.map(client, [["a"], ["b"]])]
+    assert done == ["a", "b"]
+
+
+def test_a_failure_names_the_line_in_python(client: SyncStepflowClient) -> None:
+    @flow
+    def broken(given: Any) -> Any:
+        found = builtin.get_blob(blob_id=given)
+        return found.data
+
+    result = broken.run(client, "none")
+    assert result.status is ExecutionStatus.FAILED
+    line = broken.sources["found"].line
+    assert result.error.hint is not None
+    assert result.error.hint.endswith(f"step 'found' is written at tests/server/test_authoring.py:{line}")
+    assert Path(__file__).read_text("utf-8").splitlines()[line - 1].strip() == "found = builtin.get_blob(blob_id=given)"
+
+
+@pytest.fixture(scope="module", params=["0.10.0", "0.13.0"])
+def of_release(request: pytest.FixtureRequest) -> Iterator[SyncStepflowClient]:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(request.param)))
+        config = {**releases.builtin_config(request.param), "retry": {"transportMaxRetries": 0}}
+        started = StepflowRuntime.start(config=config, log_config=LogConfig(level="warn"))
+    with started, SyncStepflowClient(started.url) as opened:
+        yield opened
+
+
+@pytest.mark.exhaustive
+def test_every_construct_runs(of_release: SyncStepflowClient) -> None:
+    for name, number in RUNS:
+        run = BY_HAND[name]["runs"][number]
+        done = of_release.run(FLOWS[name], [run["input"]], variables=run.get("variables"))
+        assert done.is_success, (name, done.error)
+        assert done.output == run["output"], name
+
+
+@pytest.mark.exhaustive
+def test_every_construct_runs_after_a_server_has_written_it_out(of_release: SyncStepflowClient) -> None:
+    exact = of_release.server_info().capabilities["exact_numbers"]
+    for name, number in RUNS:
+        if name in INTEGERS_OF_BUILTINS and not exact:
+            continue
+        run = BY_HAND[name]["runs"][number]
+        # Servers from 0.12 on read the number of retries as a float here, and refuse it.
+        flow = flow_for_dry_run(without_cases(FLOWS[name].to_dict()))
+        stored = store_flow.sync(client=of_release.api, body=StoreFlowRequest.from_dict({"flow": flow}))
+        assert isinstance(stored, StoreFlowResponse), name
+        done = of_release.run(stored.flow_id, [run["input"]], variables=run.get("variables"))
+        assert done.is_success, (name, done.error)
+        assert done.output == run["output"], name
+
+
+def run_programs(client: SyncStepflowClient, seeds: range) -> None:
+    for seed in seeds:
+        program = Program(seed)
+        assert not check(program.flow, type_check=True).errors, seed
+        done = program.flow.run(client, INPUT, variables=VARIABLES, timeout=20)
+        assert done.is_success, (seed, done.error)
+        assert done.output == program.expected, seed
+
+
+def test_random_programs(client: SyncStepflowClient) -> None:
+    run_programs(client, range(1000, 1005))
+
+
+@pytest.mark.exhaustive
+def test_two_hundred_random_programs(of_release: SyncStepflowClient) -> None:
+    run_programs(of_release, range(200))

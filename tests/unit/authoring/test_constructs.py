@@ -1,0 +1,44 @@
+"""Flows of every construct in Python are the flows that people write by hand, and run the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+from stepflow_client._codec.typed import readable_type
+from stepflow_client.flows import check
+from stepflow_client.flows.file import load_file, parse_yaml
+from stepflow_client.testing import fake_server
+
+from tests.unit.authoring.constructs import FLOWS
+
+BY_HAND: dict[str, Any] = load_file(Path(__file__).parent / "constructs.yaml")
+
+
+def test_all_flows_are_compared() -> None:
+    assert list(FLOWS) == list(BY_HAND)
+    assert len(FLOWS) >= 60
+
+
+def test_runs_on_the_server_in_memory() -> None:
+    """It knows the same constructs, and outputs have the types of the flows."""
+    client = fake_server().sync_client()
+    for name, flow in FLOWS.items():
+        for run in BY_HAND[name]["runs"]:
+            done = flow.run(client, run["input"], variables=run.get("variables"))
+            expected = run["output"]
+            if flow.output_type is not None:
+                expected = TypeAdapter(readable_type(flow.output_type)).validate_python(expected)
+            assert done.output == expected, name
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_the_flow_is_the_one_written_by_hand(name: str) -> None:
+    flow = FLOWS[name]
+    assert flow.to_dict() == BY_HAND[name]["flow"]
+    # Servers keep the order of keys in data.
+    assert parse_yaml(flow.to_yaml()) == flow.to_dict()
+    found = check(flow, type_check=True).diagnostics
+    assert not [each for each in found if each.level != "warning"]

@@ -1,0 +1,236 @@
+"""What Python would do wrongly in silence raises where it is written, and says what to use."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import linecache
+import pickle
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+import pytest
+from pydantic import BaseModel
+from stepflow_client import AuthoringError, FlowFileError, authoring
+from stepflow_client.authoring import OnError, component, flow
+
+
+@dataclass
+class Line:
+    name: str
+
+
+@dataclass
+class Price:
+    eur: float
+    note: str | None = None
+    tags: list[str] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    pair: tuple[int, str] = (1, "")
+    sizes: dict[str, int] = field(default_factory=dict)
+    either: Line | str = ""
+
+
+class Keys(TypedDict):
+    sku: str
+
+
+class Model(BaseModel):
+    total: float
+
+
+@component("/shop/price")
+def price_of(
+    *, sku: str, step: str | None = None, on_error: OnError[Price] | None = None, must_execute: bool = False,
+    metadata: Any = None,
+) -> Price:  # fmt: skip
+    raise NotImplementedError
+
+
+@flow
+def another(given: Any, *, tone: str) -> Any:
+    return tone
+
+
+LEAKED: list[Any] = []
+
+
+def leak(value: Any) -> Any:
+    LEAKED.append(value)
+    return value
+
+
+TRAPS = [
+    # Truth, text and comparisons.
+    ("if price.eur > 3: pass", "price.eur is a value of a flow and cannot be compared yet (flows do not compare"),
+    ("if price.eur: pass", "price.eur is a value of a flow and has no truth yet: if, and, or, not and assert cannot"),
+    ("assert price", "use when(condition, then, otherwise) for a choice and coalesce(a, b)"),
+    ("x = price.note or 'none'", "no truth yet"),
+    ("x = price.note and 'none'", "no truth yet"),
+    ("x = not price.note", "no truth yet"),
+    ("x = 1 if price.eur else 2", "no truth yet"),
+    ("while price.eur: pass", "no truth yet"),
+    ("x = price.eur == 3", "compared"),
+    ("x = price.eur != 3", "compared"),
+    ("x = 3 < price.eur", "compared"),
+    ("x = price.eur in (1, 2)", "compared"),
+    ("x = 1 in price.tags", "has no elements yet: for, in, unpacking"),
+    ("x = f'{price.eur}'", "has no text yet: str(), print() and f-strings cannot use it (flows put no texts together"),
+    ("x = '%s' % price.eur", "no text"),
+    ("x = '{}'.format(price.eur)", "no text"),
+    ("x = str(price.eur)", "no text"),
+    ("x = 'a' + price.note", "cannot be computed with (flows do not compute; call a component that does)"),
+    ("x = ', '.join([price.note])", None),
+    ("x = price.eur + 1", "computed"),
+    ("x = 1 + price.eur", "computed"),
+    ("x = -price.eur", "computed"),
+    ("x = price.eur ** 2", "computed"),
+    ("x = divmod(price.eur, 2)", "computed"),
+    ("x = price.eur // 2 % 3", "computed"),
+    ("price.eur += 1", "computed"),
+    ("x = len(price.tags)", "has no length yet (call a component that counts)"),
+    ("x = int(price.eur)", "has no number yet"),
+    ("x = float(price.eur)", "no number"),
+    ("x = round(price.eur)", "no number"),
+    ("x = [1, 2][price.eur]", "no number"),
+    ("x = range(price.eur)", "no number"),
+    ("x = 1 if price.note is None else 2", "price.note is a value of a flow and is never None while"),
+    ("x = given.any['a'][0] is not None", "given.any['a'][0] is a value of a flow and is never None"),
+    # Iteration and containers.
+    ("for x in price.tags: pass", "use each(values, function) to run a sub-flow for each element"),
+    ("x = [each for each in price.tags]", "no elements"),
+    ("a, b = price.pair", "no elements"),
+    ("x = [*price.tags]", "no elements"),
+    ("x = list(price.tags)", "no elements"),
+    ("x = sorted(price.tags)", "no elements"),
+    ("x = max(price.tags)", "no elements"),
+    ("x = dict(price.sizes)", None),
+    ("x = {**price.sizes}", None),
+    ("x = {price.eur: 1}", "cannot be a key of a dict or an element of a set"),
+    ("x = {price.eur}", "key of a dict"),
+    ("x = hash(price.eur)", "key of a dict"),
+    ("x = {'a': 1}[price.note]", "key of a dict"),
+    ("x = isinstance(price.note, str)", "has no class yet: isinstance(), match and json.dumps() cannot use it"),
+    ("match price.either:\n        case str(): pass", "no class"),
+    ("match price.eur:\n        case 3: pass", "compared"),
+    ("x = json.dumps({'a': price.eur})", "no class"),
+    ("with price: pass", "cannot be awaited or entered"),
+    ("async def wait(): await price\n    asyncio.run(wait())", "cannot be awaited"),
+    ("x = pickle.dumps(price)", "cannot be pickled"),
+    # Fields.
+    ("x = price.euro", "price: Price has no field 'euro' (did you mean 'eur'?)"),
+    ("x = price.lines.name", "price.lines: list[tests.unit.authoring.test_traps.Line] has no fields"),
+    ("x = price.lines[0].nam", "Line has no field 'nam' (did you mean 'name'?)"),
+    ("x = price.note.upper()", "price.note: str has no field 'upper' (values of a flow have no methods"),
+    ("x = price.sizes.get('a')", "a field of dict[str, int] is no attribute (write ['get'])"),
+    ("x = price['eur']", "price: Price has no keys"),
+    ("x = price.eur['a']", "price.eur: float has no keys"),
+    ("x = price.eur[0]", "price.eur: float has no elements by position"),
+    ("x = price.tags['a']", "price.tags: list[str] has no keys"),
+    ("x = price.tags[-1]", "price.tags[-1] counts from the end (paths count from the beginning only)"),
+    ("x = price.tags[0:1]", "a slice of price.tags cannot be read"),
+    ("x = price.tags[True]", "is no path"),
+    ("x = price.tags[given.number]", "needs a key or a position that is known when the flow is written"),
+    ("x = price.pair[2]", "has only 2 elements"),
+    ("x = price.either.nam", "Line has no field 'nam'"),
+    ("x = given.keys.sku", "a field of Keys is no attribute (write ['sku'])"),
+    ("x = given.keys['sk']", "Keys has no field 'sk'"),
+    ("x = given.any['a]b']", "the name 'a]b' cannot be written in a path"),
+    ("x = given.any()", "cannot be called: values of a flow have no methods"),
+    ("x = item(price.tags, -1)", "counts from the end"),
+    ("x = item([1], 0)", "item() reads a value of the flow, not list"),
+    ("price.eur = 3", "cannot be changed (values of a flow are read only"),
+    ("del price.eur", "cannot be changed"),
+    ("price.tags[0] = 'a'", "cannot be changed"),
+    # Steps.
+    ("x = price_of()", "price_of(): missing a required argument: 'sku'"),
+    ("x = price_of(sku='a', quantity=1)", "got an unexpected keyword argument 'quantity' (its arguments are sku)"),
+    ("x = price_of('a')", "too many positional arguments"),
+    ("x = price_of(sku={1, 2})", "set is no value that JSON can hold"),
+    ("x = price_of(sku=float('nan'))", "nan is not a number that JSON can hold"),
+    ("x = price_of(sku={1: 2})", "1 cannot be a key: the keys of JSON are text"),
+    ("x = price_of(sku={'$step': 'price'})", "an object with the key '$step' is an expression of flow files ("),
+    ("x = price_of(sku=f'{price!r}')", "was made from a value of the flow"),
+    ("x = price_of(sku=[repr(price)])", "was made from a value of the flow"),
+    ("x = price_of(sku='a', step='')", "a step has a text as its id, not ''"),
+    ("x = [price_of(sku='a', step='b'), price_of(sku='a', step='b')]", "there are two steps with the id 'b'"),
+    ("x = price_of(sku='a', must_execute=given.flag)", "must_execute is True or False"),
+    ("x = price_of(sku='a', on_error='retry')", "on_error is made by the functions of on_error"),
+    ("x = price_of(sku='a', metadata={'a': price.eur})", "the metadata of a step is data that is never evaluated"),
+    ("x = price_of(sku='a', on_error=on_error.use_default(Price(price.eur)))", "the default of a step is data"),
+    ("x = on_error.retry(-1)", "the number of retries is an integer from 0, not -1"),
+    # Expressions.
+    ("x = when(price.eur, 1, 2)", "price.eur is no bool but float, and servers take 0, empty text"),
+    ("x = when(3, 1, 2)", "the condition of when() is a value of the flow, not 3"),
+    ("x = exists(3)", "exists() takes a value of the flow, not 3"),
+    ("x = coalesce(price.lines[0], price.lines[1]).name", "a part of coalesce(...) cannot be read"),
+    ("x = literal({'a': price.eur})", "the literal is data that is never evaluated"),
+    ("x = literal({1, 2})", "the literal"),
+    ("x = if_unset(price.eur, 1)", "if_unset() takes a variable of the flow (use coalesce() for other values)"),
+    ("x = construct(Model, totl=price.eur)", "Model has no field 'totl' (did you mean 'total'?)"),
+    ("x = Model(total=price.eur)", "Model checks what it is created with, and a value of the flow does not"),
+    # Sub-flows, and other flows.
+    ("x = each(price.eur, lambda each: each)", "price.eur is no list but float"),
+    ("x = each({'a': 1}, lambda each: each)", "each() takes a list, not dict"),
+    ("x = each(price.tags, 3)", "each() takes a function of one argument, not 3"),
+    ("x = each(price.tags, lambda each: None)", "the function of each() returns nothing"),
+    ("x = each(price.tags, lambda each: each.upper())", "str has no field 'upper'"),
+    ("each(price.tags, leak); x = price_of(sku=LEAKED.pop())", "value is a value of the function of each()"),
+    ("x = iterate(3, lambda n: n + 1)", "computed"),
+    ("x = each(price.tags, str)", "each() takes a function with a known signature, not <class 'str'> (use a lambda)"),
+    ("x = each(price.tags, lambda: 1)", "each() takes a function of one argument"),
+    ("x = each(price.tags, lambda a, b: 1)", "each() takes a function of one argument"),
+    ("x = another(tone='a')", "the flow another needs its input (pass given)"),
+    ("x = another(given)", "the flow another needs the variable 'tone' (pass tone=)"),
+    ("x = another(given, tome='a')", "the flow another has no variable 'tome' (did you mean 'tone'?)"),
+    ("x = written(given)", "the flow written calls itself (iterate() runs a function again and again)"),
+    ("another.run(None, given)", None),
+]  # fmt: skip
+
+
+@dataclass
+class Given:
+    sku: str
+    number: int
+    flag: bool
+    keys: Keys
+    any: Any
+
+
+OF_FLOWS = {name: getattr(authoring, name) for name in [*authoring.__all__, "on_error"]}
+KNOWN = {**OF_FLOWS, **globals(), "asyncio": asyncio, "json": json, "pickle": pickle}
+
+
+def built(line: str) -> AuthoringError:
+    """Return the error of a flow with a line."""
+    source = (
+        f"@flow\ndef written(given: Given):\n    price = price_of(sku=given.sku)\n    {line}\n    return price.eur\n"
+    )
+    name = f"<trap {len(linecache.cache)}>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    known = dict(KNOWN)
+    exec(compile(source, name, "exec"), known)
+    with pytest.raises(AuthoringError) as caught:
+        known["written"].to_dict()
+    assert caught.value.path == name
+    return caught.value
+
+
+@pytest.mark.parametrize(("line", "message"), [each for each in TRAPS if each[1] is not None])
+def test_a_trap_raises_at_its_line(line: str, message: str) -> None:
+    error = built(line)
+    # The second line of a statement is that of `case` and of `asyncio.run`.
+    assert error.line == 4 + ("\n" in line and "await" not in line)
+    assert message in str(error)
+    assert isinstance(error, (TypeError, FlowFileError))
+
+
+@pytest.mark.parametrize("line", [each for each, message in TRAPS if message is None])
+def test_what_python_refuses_itself(line: str) -> None:
+    source = (
+        f"@flow\ndef written(given: Given):\n    price = price_of(sku=given.sku)\n    {line}\n    return price.eur\n"
+    )
+    known = dict(KNOWN)
+    exec(source, known)
+    with pytest.raises((TypeError, AttributeError)):
+        known["written"].to_dict()
