@@ -188,6 +188,17 @@ def test_a_function_with_two_inputs() -> None:
         two.to_dict()
 
 
+def test_an_error_of_other_kinds_has_its_line() -> None:
+    @flow
+    def broken(given: Any) -> Any:
+        return {}["missing"]
+
+    with pytest.raises(AuthoringError, match="KeyError: 'missing'") as caught:
+        check(broken)
+    assert caught.value.line == line_of('        return {}["missing"]')
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
 def test_an_asynchronous_function() -> None:
     @flow
     async def waiting(given: Any) -> Any:
