@@ -175,6 +175,7 @@ def test_it_is_the_same_whatever_the_order(source: str) -> None:
     assert write_stubs([turned(each) for each in reversed(COMPONENTS)], ("*",)) == source
 
 
+@pytest.mark.exhaustive
 def test_two_hundred_large_components() -> None:
     components = many(200)
     started = time.process_time()

@@ -283,6 +283,12 @@ def test_what_servers_ignore_is_left_out() -> None:
 
 _NEVER = {
     "servers refuse $from": _flow(output={"$from": "a"}),
+    "steps: steps is a list, not a number": {"name": "f", "steps": 5},
+    "steps[0]: a step is a mapping, not a number": _flow(5),  # type: ignore[arg-type]
+    "steps[0]: a step needs 'component'": _flow({"id": "a"}),
+    "test: test is an object, not a number": _flow(test=5),
+    "examples[0]: an example is a mapping, not a number": _flow(examples=[1]),
+    "schemas: schemas is an object, not a list": _flow(schemas=[1]),
     "two steps have the id 'a'": _flow(_step("a"), _step("a"), output={"$step": "a"}),
     "step 'b' is read before it, or where it is not known": _flow(_step("a", {"$step": "b"}), _step("b")),
     "servers reject the path '$.a[*]'": _flow(output={"$input": "$.a[*]"}),

@@ -122,6 +122,11 @@ _ERRORS = {
     "syntax:flow": ("syntax cannot be imported: SyntaxError: '(' was never closed (syntax.py:1)", ...),
     "ends:flow": ("ends cannot be imported: SystemExit: 3 (ends.py:2)", ...),
     "needs:flow": ("needs cannot be imported: ModuleNotFoundError: No module named 'not_there' (needs.py:1)", ...),
+    "names:flow": (
+        "names cannot be imported: AttributeError: module 'stepflow_client.authoring.builtin' has no attribute "
+        "'get_blb' (names.py:2)",
+        "did you mean get_blob?",
+    ),
     "behind:flow": ("behind cannot be imported: NameError: name 'undefined' is not defined (wrong.py:2)", ...),
 }
 
@@ -131,6 +136,7 @@ def test_what_is_said_of_wrong_words(project: Path) -> None:
     (project / "syntax.py").write_text("flow = (\n")
     (project / "ends.py").write_text("import sys\nsys.exit(3)\n")
     (project / "needs.py").write_text("import not_there\n")
+    (project / "names.py").write_text("from stepflow_client.authoring import builtin\nbuiltin.get_blb\n")
     (project / "behind.py").write_text("import wrong\n")
     for word, (message, hint) in _ERRORS.items():
         with pytest.raises(Problem) as raised:

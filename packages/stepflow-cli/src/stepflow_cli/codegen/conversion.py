@@ -43,6 +43,7 @@ def convert_flow(flow: Mapping[str, Any], title: str, components: Mapping[str, S
     Raises:
         Problem: If the flow cannot be written in Python.
     """
+    _check_shape(flow)
     untyped, explicit = set[str](), set[str]()
     for _ in range(_MOST_TRIES):
         module = FlowModule(flow, title, components, untyped, explicit)
@@ -64,6 +65,21 @@ def convert_flow(flow: Mapping[str, Any], title: str, components: Mapping[str, S
             return Converted(source, *_differences(flow, made))
         explicit |= other
     raise AssertionError("each try leaves out a type")
+
+
+def _check_shape(flow: Mapping[str, Any]) -> None:
+    """Raise if a part of a flow has the wrong type, or lacks a key."""
+    from stepflow_client.flows.checks.shape import check_shape
+    from stepflow_client.flows.findings import Findings
+    from stepflow_client.flows.source import node_of
+
+    found = Findings()
+    check_shape(node_of(flow), found)
+    for each in found.all.values():
+        is_wrong = each.rule in ("wrong-type", "missing-key") and each.level != "warning"
+        if is_wrong or (each.rule == "expected-output" and each.level == "fatal"):
+            path = each.path.removeprefix("$.")
+            raise usage(f"the flow cannot be written in Python: {path}: {each.message}", each.hint)
 
 
 def _built(source: str, name: str) -> dict[str, Any]:

@@ -114,7 +114,8 @@ class ProjectModules:
                 raise usage(cause.message, cause.hint) from error
             at = f" ({shown_file(place[-1][0])}:{place[-1][1]})" if place else ""
             reason = printable(" ".join(traceback.format_exception_only(cause)[-1].split()))
-            raise usage(f"{source} {failure}: {reason}{at}", "-vv shows the traceback") from error
+            hint = nearest(cause.name or "", dir(cause.obj)) if isinstance(cause, AttributeError) else None
+            raise usage(f"{source} {failure}: {reason}{at}", hint or "-vv shows the traceback") from error
 
 
 def _place_of(file: Path) -> tuple[Path, str]:

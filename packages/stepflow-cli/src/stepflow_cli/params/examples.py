@@ -56,7 +56,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "codegen": (
         "stepflow codegen hello.yaml -O flows.py",
-        "stepflow codegen --components --only '/builtin/*' -O b.py",
+        "stepflow codegen --components --only '/builtin/*'",
         "stepflow codegen hello.yaml -O flows.py --check",
     ),
     "convert": (
