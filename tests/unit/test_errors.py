@@ -17,6 +17,7 @@ from stepflow_client.types import Diagnostic, FlowResult
 RUN_ID = "01900000-0000-7000-8000-000000000001"
 CLASSES = [getattr(errors, name) for name in errors.__all__]
 OWN: dict[type, dict[str, Any]] = {
+    errors.AuthoringError: {"path": "order.py", "line": 3, "column": 7},
     errors.FlowFileError: {"path": "flow.yaml", "line": 3, "column": 7},
     errors.FlowFileNotFoundError: {"path": "flow.yaml"},
     errors.InvalidFlowError: {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Annotated, Any, Literal, TypedDict
 
 import attrs
@@ -99,6 +99,10 @@ def null_as_an_argument(given: Any) -> Any:
     return builtin.put_blob(data=literal(None), blob_type="data").blob_id
 
 
+class Size(StrEnum):
+    BIG = "big"
+
+
 class Colour(Enum):
     RED = "red"
 
@@ -106,7 +110,7 @@ class Colour(Enum):
 @added
 @flow
 def other_values(given: Any) -> Any:
-    return {"day": date(2026, 11, 27), "colour": Colour.RED}
+    return {"day": date(2026, 11, 27), "colour": Colour.RED, "size": Size.BIG}
 
 
 # Steps.

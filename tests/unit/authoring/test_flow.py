@@ -68,6 +68,15 @@ def test_an_id_is_not_that_of_a_larger_expression() -> None:
     assert ids(function) == ["price", "price_2", "price_3"]
 
 
+def test_ids_do_not_differ_in_case_only() -> None:
+    def function(given: Any) -> Any:
+        Price = price_of(sku="a")
+        price = price_of(sku="b")
+        return [Price, price]
+
+    assert ids(function) == ["Price", "price_2"]
+
+
 def test_ids_without_source() -> None:
     known = dict(globals())
     exec("@flow\ndef unknown(given):\n    a = price_of(sku=given)\n    return [a, price_of(sku='b')]\n", known)
@@ -186,6 +195,17 @@ def test_a_function_with_two_inputs() -> None:
 
     with pytest.raises(InvalidArgumentError, match="has one input, and 'other' is another"):
         two.to_dict()
+
+
+def test_an_error_of_other_kinds_has_its_line() -> None:
+    @flow
+    def broken(given: Any) -> Any:
+        return {}["missing"]
+
+    with pytest.raises(AuthoringError, match="KeyError: 'missing'") as caught:
+        check(broken)
+    assert caught.value.line == line_of('        return {}["missing"]')
+    assert isinstance(caught.value.__cause__, KeyError)
 
 
 def test_an_asynchronous_function() -> None:

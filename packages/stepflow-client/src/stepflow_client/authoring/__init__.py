@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from .on_error import OnError
 
 __all__ = [
-    "Component", "Flow", "ItemResult", "Iterated", "MapOutput", "Name", "OnError", "Place", "Turn", "again", "coalesce",
-    "component", "construct", "done", "each", "exists", "flow", "if_unset", "item", "iterate", "literal", "on_error",
-    "variable", "when",
+    "Component", "Flow", "ItemResult", "Iterated", "MapOutput", "Name", "OnError", "Place", "Turn", "again",
+    "coalesce", "component", "construct", "done", "each", "exists", "flow", "if_unset", "item",
+    "iterate", "literal", "on_error", "variable", "when",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .._data.expressions import Path
-from ..errors import AuthoringError, InvalidArgumentError
+from ..errors import InvalidArgumentError, StepflowClientError
 from . import _fields
 from ._definitions import name_steps, places_of, rendered, steps_of
 from ._places import Place, none_checks, place_of_definition, place_of_error, place_of_return, placed
@@ -109,15 +109,19 @@ def build(name: str, parts: Parts, call: Call, options: Mapping[str, Any]) -> Bu
 def _called(call: Call, given: list[Any], variables: Mapping[str, Any]) -> Any:
     try:
         return call(given, variables)
-    except ValueError as error:
-        # Errors of pydantic and msgspec have the value in their texts, and are ValueErrors.
+    except StepflowClientError:
+        raise
+    except Exception as error:
         place = place_of_error(error)
-        if MARK not in str(error) or isinstance(error, AuthoringError) or place is None:
+        if place is None:
             raise
         with placed(place):
-            kind = getattr(error, "title", "the class")
-            raise refuse(f"{kind} checks what it is created with, and a value of the flow does not pass",
-                         f"write construct({kind}, ...)") from None  # fmt: skip
+            # Classes of pydantic and msgspec name the value that they refuse.
+            if MARK in str(error):
+                kind = getattr(error, "title", "the class")
+                raise refuse(f"{kind} checks what it is created with, and a value of the flow does not pass",
+                             f"write construct({kind}, ...)") from None  # fmt: skip
+            raise refuse(f"{type(error).__name__}: {error}") from error
 
 
 def _refuse_none_checks(scope: Scope, parts: Parts) -> None:

@@ -18,7 +18,8 @@ def name_steps(scope: Scope) -> None:
 
     The ids of the first kinds do not change if steps of the later kinds are added.
     """
-    taken = {step.given_id for step in scope.steps if step.given_id is not None}
+    # Servers refuse ids that differ in case only.
+    taken = {each.casefold() for each in scope.given_ids}
     waiting: list[Step] = []
     for step in scope.steps:
         if step.given_id is not None:
@@ -33,10 +34,10 @@ def name_steps(scope: Scope) -> None:
 
 def _free(name: str, taken: set[str]) -> str:
     free, number = name, 1
-    while free in taken:
+    while free.casefold() in taken:
         number += 1
         free = f"{name}_{number}"
-    taken.add(free)
+    taken.add(free.casefold())
     return free
 
 

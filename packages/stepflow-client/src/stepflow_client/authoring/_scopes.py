@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from ._lazy import expressions
+from ._lazy import expressions, objects
 from ._objects import parts_of, parts_of_record
 from ._places import Place, place_of_call
 from ._values import EXPRESSIONS, MARK, Coalesce, Condition, Expression, Given, Literal, Read, Record, Value, refuse
 
 _KEYWORD_HINT = "write literal(...) around data, and use values of the flow for expressions"
+
+_PLAIN = frozenset((str, int, float, bool, type(None), list, dict, tuple))
 
 
 class Step:
@@ -49,6 +51,7 @@ class Scope:
         """Start without steps."""
         self.name, self.input_name, self.outer = name, input_name, outer
         self.steps: list[Step] = []
+        self.given_ids: set[str] = set()
         self.captured: dict[str, Read] = {}
         """What a sub-flow reads of the flow around it, by the name of the variable that it gets it by."""
 
@@ -70,8 +73,9 @@ class Scope:
         if given_id is not None:
             if not isinstance(given_id, str) or not given_id.strip():
                 raise refuse(f"a step has a text as its id, not {given_id!r}")
-            if any(each.given_id == given_id for each in self.steps):
+            if given_id in self.given_ids:
                 raise refuse(f"there are two steps with the id {given_id!r}", "step ids are unique within a flow")
+            self.given_ids.add(given_id)
         step = Step(self, component, input, given_id, name)
         self.steps.append(step)
         return step
@@ -86,6 +90,9 @@ class Scope:
             return self._own(value.__stepflow__)
         if isinstance(value, EXPRESSIONS):
             return self._own(value)
+        if type(value) not in _PLAIN and objects.is_scalar(value):
+            # Members of an enum may be texts and numbers, too.
+            return self.frozen(objects.text_of(value))
         if isinstance(value, str):
             if MARK in value:
                 raise refuse(f"the text {value!r} was made from a value of the flow",
