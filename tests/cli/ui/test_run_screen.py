@@ -235,6 +235,18 @@ def test_a_long_text_is_there_whole_and_a_traceback_keeps_its_lines(session: htt
     assert "&#10;    line 799&#10;</pre>" in page.text
 
 
+def test_the_page_of_a_run_with_500_different_steps_is_small(session: httpx.Client, client: Any) -> None:
+    chain = [
+        {"id": f"s{number:03}", "component": NOOP, "input": {"of": {"$step": f"s{number - 1:03}", "path": "$.of"}}}
+        for number in range(1, 500)
+    ]
+    flow = {"name": "chain", "steps": [{"id": "s000", "component": NOOP}, *chain], "output": {"$step": "s499"}}
+    page = session.get(f"/runs/{run(client, flow, {})}", headers={"accept-encoding": "gzip"})
+    assert page.text.count('class="sf-node sf-step') == 500
+    assert len(page.content) < 260_000
+    assert int(page.headers["content-length"]) < 40_000
+
+
 def test_a_flow_with_500_steps_is_drawn_with_equal_steps_as_one_box(session: httpx.Client, client: Any) -> None:
     steps = [{"id": f"s{number:03}", "component": NOOP, "input": number} for number in range(500)]
     flow = {"name": "fan", "steps": steps, "output": [{"$step": step["id"]} for step in steps]}
