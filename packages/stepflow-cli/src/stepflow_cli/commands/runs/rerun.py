@@ -149,7 +149,8 @@ def _say(plan: RerunPlan) -> None:
         note(f"nothing to run again: all items of run {plan.run_id} succeeded")
         return
     if plan.total > 1:
-        note(f"runs {len(plan.items)} of {plan.total} items again")
+        count = len(plan.groups)
+        note(f"runs {len(plan.items)} of {plan.total} items again" + (f", in {count} runs" if count > 1 else ""))
     kinds = {(tuple(item.kept), tuple(item.executed)) for item in plan.items}
     if len(kinds) == 1:
         kept, executed = kinds.pop()
