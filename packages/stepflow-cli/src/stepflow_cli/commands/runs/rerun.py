@@ -108,6 +108,7 @@ def command(
         plan = target.client.plan_rerun(run_id, **asked.chosen)
         if dry_run:
             output.records(_plan_records(plan), _PLAN, default="jsonl")
+            note(_again(plan))
             return
         _say(plan)
         with target.history.recording(**about):
@@ -143,14 +144,19 @@ def _plan_records(plan: RerunPlan) -> list[dict[str, Any]]:
     return [{"index": item.index, "kept": list(item.kept), "executed": list(item.executed)} for item in plan.items]
 
 
+def _again(plan: RerunPlan) -> str:
+    """Return how many items a plan runs again. Items that keep different outputs need runs of their own."""
+    count = len(plan.groups)
+    return f"runs {len(plan.items)} of {plan.total} items again" + (f", in {count} runs" if count > 1 else "")
+
+
 def _say(plan: RerunPlan) -> None:
     """Print which items and steps will be executed."""
     if not plan.items:
         note(f"nothing to run again: all items of run {plan.run_id} succeeded")
         return
     if plan.total > 1:
-        count = len(plan.groups)
-        note(f"runs {len(plan.items)} of {plan.total} items again" + (f", in {count} runs" if count > 1 else ""))
+        note(_again(plan))
     kinds = {(tuple(item.kept), tuple(item.executed)) for item in plan.items}
     if len(kinds) == 1:
         kept, executed = kinds.pop()
