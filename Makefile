@@ -92,7 +92,7 @@ $(PAGES)/.stamp: $(ENV)
 	@touch $@
 
 screenshots: $(PAGES)/.stamp ## Write docs/pictures: the pages of `stepflow ui` in Chromium, on a real server
-	$(PAGES)/bin/python scripts/write_screenshots.py
+	$(PAGES)/bin/python -m tests.pages.screenshots
 
 test-pages: $(PAGES)/.stamp ## Look at pictures, reports, a notebook and `stepflow ui` in Chromium (Debian: apt-get install chromium)
 	[ -e $(AXE)/node_modules/axe-core ] || \

@@ -26,7 +26,7 @@ from stepflow_client import StepflowRuntime, SyncStepflowClient
 from stepflow_client._rules.failure_groups import failure_groups
 from stepflow_client.history import History
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "docs" / "pictures"
 _SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 _WIDE, _NARROW = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
@@ -182,7 +182,7 @@ class Photographer:
         """Open the link."""
         self._base = link.partition("/?")[0]
         self._folder = folder
-        self._context = browser.new_context(viewport=_WIDE)  # type: ignore[arg-type]
+        self._context = browser.new_context(viewport=_WIDE)
         self.page: Page = self._context.new_page()
         self.page.goto(link)
         self.page.wait_for_url("**/runs")
@@ -194,15 +194,15 @@ class Photographer:
 
     def take(self, name: str, *, is_narrow: bool = False) -> None:
         """Write the pictures of the page that is open."""
-        self.page.set_viewport_size(_NARROW if is_narrow else _WIDE)  # type: ignore[arg-type]
+        self.page.set_viewport_size(_NARROW if is_narrow else _WIDE)
         self.page.wait_for_timeout(300)
         self.page.evaluate(FREEZE)
         self.page.wait_for_timeout(100)
         for scheme in _SCHEMES:
             self.page.emulate_media(color_scheme=scheme)
             path = self._folder / f"{name}{'-narrow' if is_narrow else ''}-{scheme}.png"
-            write_small(self.page.screenshot(clip=self._clip()), path)  # type: ignore[arg-type]
-        self.page.set_viewport_size(_WIDE)  # type: ignore[arg-type]
+            write_small(self.page.screenshot(clip=self._clip()), path)
+        self.page.set_viewport_size(_WIDE)
 
     def _clip(self) -> dict[str, float]:
         """Return the part of the window that the page fills."""
