@@ -128,6 +128,7 @@ def test_a_changed_input_and_a_variable(session: httpx.Client, newest_server: St
     assert "$.name" in compared
     assert re.search(r'class="status failed">failed', compared)
     assert "not run" in compared or "failed" in compared
+    assert re.search(r'<details class="same"[^>]*><summary>1 step without differences: mood</summary>', compared)
 
 
 def names(session: httpx.Client, path: str) -> dict[str, str]:
