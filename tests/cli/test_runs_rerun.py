@@ -46,6 +46,9 @@ def test_rerun_of_chosen_items(stepflow: Stepflow, start: Start) -> None:
     run_id = start(FLOW, [{"n": 1}, {"n": 2}, {"n": 3}])
     plan = stepflow("runs", "rerun", run_id, "--item", "2", "--item", "0", "--dry-run")
     assert [json.loads(line)["index"] for line in plan.stdout.splitlines()] == [0, 2]
+    assert "runs 2 of 3 items again\n" in plan.stderr
+    kept = stepflow("runs", "rerun", run_id, "--from", "second", "--item", "2", "--item", "0", "--dry-run")
+    assert "runs 2 of 3 items again, in 2 runs\n" in kept.stderr
     refused = stepflow("runs", "rerun", run_id, "--item", "3", "--dry-run")
     assert refused.code != 0
     assert "no item 3" in refused.stderr

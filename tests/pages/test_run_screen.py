@@ -207,7 +207,7 @@ def test_the_selected_step_stays_while_a_run_goes_on(tab: Seen, client: SyncStep
 def test_down_to_a_leaf_and_up_again(tab: Seen, client: SyncStepflowClient) -> None:
     run_id = run(client, NESTED, {"items": [{"name": 1}, {"nam": 2}]})
     page = tab.go(f"/runs/{run_id}")
-    page.locator('#graph a[data-key="each"]').click()
+    page.locator('#graph a[data-step="each"]').click()
     page.locator("#panel").get_by_role("link", name="item 1").click()
     expect(page.locator("#panel-title")).to_have_text("leaf")
     expect(page.locator("#panel pre.problem")).to_have_text("Input path $.name not found")
@@ -244,3 +244,20 @@ def test_accessibility_and_width(tab: Seen, client: SyncStepflowClient, failed: 
     }  # fmt: skip
     check_pages(tab.context, tab.base, paths, "screen-", width, scheme)
     client.cancel_run(running)
+
+
+def test_on_a_phone_a_batch_begins_with_its_outcome_and_folds_its_charts(tab: Seen, client: SyncStepflowClient) -> None:
+    run_id = run(client, NESTED, [{"items": [{"name": 1}]}, {}, {"items": [{"name": 2}]}])
+    tab.page.set_viewport_size({"width": 360, "height": 740})
+    page = tab.go(f"/runs/{run_id}")
+    expect(page.locator("#summary")).to_contain_text("3, 1 failed")
+    cause = page.locator("#failures .problem").first.bounding_box()
+    assert cause is not None
+    assert cause["y"] + cause["height"] < 740
+    folds = page.locator("details.fold")
+    assert folds.evaluate_all("parts => parts.map((part) => part.open)") == [False] * folds.count()
+    page.get_by_text("Graph", exact=True).click()
+    expect(page.locator("#graph svg")).to_be_visible()
+    tab.page.set_viewport_size({"width": 1280, "height": 900})
+    page = tab.go(f"/runs/{run_id}")
+    assert folds.evaluate_all("parts => parts.every((part) => part.open)")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import html
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from stepflow_client import StepflowRuntime
+from stepflow_client import LogConfig, StepflowRuntime, SyncStepflowClient
 from stepflow_client._rules.failure_groups import failure_groups
+from stepflow_client.history import History
 
-from tests.cli.ui.process import form
+from tests import releases
+from tests.cli.ui.process import StartUi, form
 
 FLOW: dict[str, Any] = {
     "name": "greeting",
@@ -125,6 +128,7 @@ def test_a_changed_input_and_a_variable(session: httpx.Client, newest_server: St
     assert "$.name" in compared
     assert re.search(r'class="status failed">failed', compared)
     assert "not run" in compared or "failed" in compared
+    assert re.search(r'<details class="same"[^>]*><summary>1 step without differences: mood</summary>', compared)
 
 
 def names(session: httpx.Client, path: str) -> dict[str, str]:
@@ -167,6 +171,9 @@ def test_a_group_of_a_batch_is_tried_on_one_item_first(session: httpx.Client, ne
     plan = send(session, path, do="plan", step_input='{"name": "all", "mood": {"$step": "mood"}}').text
     assert "Try on item 1" in plan
     assert "Run on all 3 items" in plan
+    # Each item has reached another output, which its new run keeps.
+    assert "Starts 3 runs: items that reuse the same outputs share one." in plan
+    assert "Starts" not in send(session, path, do="plan", start="all").text
     tried = location(send(session, path, do="try", step_input='{"name": "all", "mood": {"$step": "mood"}}'))
     new = re.search(r"tried=([\w-]+)", tried)
     assert new
@@ -235,3 +242,63 @@ def test_two_batches_are_compared_item_by_item(session: httpx.Client, newest_ser
     page = session.get(f"/runs/{other}/compare?with={one}").text
     assert "Item 1" in page
     assert "Item 0" not in page
+
+
+SAYS = "/builtin/create_messages"
+
+
+@pytest.mark.parametrize("old", [pytest.param("0.9.0", marks=pytest.mark.exhaustive), "0.10.0"])
+def test_change_compare_and_keep_on_older_servers(start_ui: StartUi, old: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(old)))
+    config = releases.builtin_config(old)
+    steps = [
+        {"id": "ask", "component": SAYS, "input": {"user_prompt": {"$input": "name"}}},
+        {"id": "told", "component": SAYS, "input": {"user_prompt": "told"}},
+    ]
+    with (
+        StepflowRuntime.start(config=config, log_config=LogConfig(level="warn")) as server,
+        start_ui(server.url).browser() as session,
+    ):
+        run_id = started(session, server, {"name": "Ada"}, steps=steps, output=[{"$step": "ask"}, {"$step": "told"}])
+        path = f"/runs/{run_id}/change"
+        fields = names(session, path)
+        assert "What would run" in send(session, path, do="plan", start="all", **{fields["name"]: "Bo"}).text
+        new = location(send(session, path, do="run", start="all", **{fields["name"]: "Bo"})).rpartition("/")[2]
+        assert "Bo" in json.dumps(ended(server, new).output)
+        compared = session.get(f"/runs/{new}/compare?with={run_id}&item=0").text
+        assert compared.index("&#34;Ada&#34;") < compared.index("&#34;Bo&#34;")
+        assert "name: Bo" in session.get(f"/runs/{new}/keep?item=0").text
+        # A step that stays cannot be kept where servers do not return its output; that is said, not a failure.
+        kept = send(session, path, do="plan", start="from:told")
+        assert (kept.status_code, "does not give back" in kept.text) == (
+            (200, False) if old == "0.9.0" else (400, True)
+        )
+
+
+def test_the_secrets_of_two_runs_are_masked_in_report_and_comparison(
+    start_ui: StartUi, newest_server: StepflowRuntime, tmp_path: Path
+) -> None:
+    flow = {**FLOW, "name": "secretive"}
+    flow["steps"] = [{"id": "leak", "component": "/builtin/noop", "input": [{"$variable": "key"}, {"$input": "name"}]}]
+    flow["output"] = {"$step": "leak"}
+    # The pages know a secret by its default, or by the variable of the environment that it comes from.
+    secret: dict[str, Any] = {"type": "string", "is_secret": True, "env_var": "STEPFLOW_TEST_KEY", "default": "d3f4ult"}
+    flow["schemas"] = {"properties": {"variables": {"type": "object", "properties": {"key": secret}}}}
+    history = History(tmp_path / "stepflow" / "history.db")
+    with (
+        SyncStepflowClient(newest_server.url, history=history) as client,
+        start_ui(newest_server.url, XDG_STATE_HOME=str(tmp_path), STEPFLOW_TEST_KEY="fr0m-3nv").browser() as session,
+    ):
+        runs = [
+            client.submit(flow, {"name": f"{value} in a text"}, variables={"key": value})
+            for value in ("d3f4ult", "fr0m-3nv")
+        ]
+        for run_id in runs:
+            client.wait_run(run_id, timeout=60)
+        for path in ("", "/report.html", "/steps/leak", "/value", "/output.json", "/keep?item=0", "/change?item=0"):
+            for run_id in runs:
+                text = session.get(f"/runs/{run_id}{path}").text
+                assert not re.search("d3f4ult|fr0m-3nv", text), (path, text)
+                assert "***" in text, path
+        compared = session.get(f"/runs/{runs[1]}/compare?with={runs[0]}&item=0").text
+        assert not re.search("d3f4ult|fr0m-3nv", compared)

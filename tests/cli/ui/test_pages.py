@@ -129,7 +129,7 @@ def test_a_failed_run(session: httpx.Client, fails: str) -> None:
     told = words(page)
     assert "reading failed Run Input path $.name not found" in told
     assert "<title>✗ failed · fails · Stepflow</title>" in page.text
-    assert 'class="sf-node sf-step sf-p0 sf-is-failed"' in page.text
+    assert 'class="sf-node sf-step sf-is-failed"' in page.text
     assert "<title>timeline</title>" in page.text
     assert "data-live" not in page.text
     assert "Run failed items again" in told

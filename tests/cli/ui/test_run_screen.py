@@ -203,6 +203,24 @@ def test_large_outputs_open_part_by_part(session: httpx.Client, client: Any) -> 
     assert session.get(f"/runs/{run_id}/output.json?path=$[").status_code == 400
 
 
+def test_what_is_shown_of_an_output_is_in_order_with_whole_numbers(session: httpx.Client, client: Any) -> None:
+    run_id = run(client, ROWS, {"c": 2, "b": [{"z": 1, "a": 1.5}], "a": {"y": 1, "x": 2}, "d": 4})
+    shown = "{4} a : {2} x : 2 y : 1 b : [1] 0 : {2} a: 1.5, z: 1 a : 1.5 z : 1 c : 2 d : 4"
+    for path in ("", "/steps/a", "/value"):
+        assert shown in words(session.get(f"/runs/{run_id}{path}"))
+    sent = session.get(f"/runs/{run_id}/output.json").text
+    assert sent == '{\n"a": {\n"x": 2,\n"y": 1},\n"b": [\n{"a":1.5,"z":1}],\n"c": 2,\n"d": 4}\n'
+    assert session.get(f"/runs/{run_id}/output.json?path=$.c").text == "2\n"
+    assert "$.c 2" in words(session.get(f"/runs/{run_id}/value?find=c"))
+
+
+def test_values_are_sent_without_compression(session: httpx.Client, client: Any) -> None:
+    run_id = run(client, ROWS, {"text": "y" * 5_000})
+    accepted = {"accept-encoding": "gzip"}
+    assert session.get(f"/runs/{run_id}", headers=accepted).headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in session.get(f"/runs/{run_id}/output.json", headers=accepted).headers
+
+
 def test_odd_outputs_are_sent_as_they_are(session: httpx.Client, client: Any) -> None:
     value = {"a\u202eb": ["\x1b[31m", "</script>", None, True, 1.5, "ä\ud7ff", {}, []], "": {"": ""}}
     run_id = run(client, ROWS, value)
@@ -215,6 +233,18 @@ def test_a_long_text_is_there_whole_and_a_traceback_keeps_its_lines(session: htt
     text = "Traceback:\n" + "".join(f"    line {number}\n" for number in range(800))
     page = session.get(f"/runs/{run(client, ROWS, {'text': text})}")
     assert "&#10;    line 799&#10;</pre>" in page.text
+
+
+def test_the_page_of_a_run_with_500_different_steps_is_small(session: httpx.Client, client: Any) -> None:
+    chain = [
+        {"id": f"s{number:03}", "component": NOOP, "input": {"of": {"$step": f"s{number - 1:03}", "path": "$.of"}}}
+        for number in range(1, 500)
+    ]
+    flow = {"name": "chain", "steps": [{"id": "s000", "component": NOOP}, *chain], "output": {"$step": "s499"}}
+    page = session.get(f"/runs/{run(client, flow, {})}", headers={"accept-encoding": "gzip"})
+    assert page.text.count('class="sf-node sf-step') == 500
+    assert len(page.content) < 260_000
+    assert int(page.headers["content-length"]) < 40_000
 
 
 def test_a_flow_with_500_steps_is_drawn_with_equal_steps_as_one_box(session: httpx.Client, client: Any) -> None:

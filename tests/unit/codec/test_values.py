@@ -9,6 +9,7 @@ import json
 import math
 import uuid
 from collections import OrderedDict, UserDict, deque, namedtuple
+from copy import deepcopy
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
+from stepflow_client._data.reading import Reading
 from stepflow_client._data.values import (
     all_ordered,
     check_json,
@@ -323,6 +325,36 @@ def written(value: Any) -> str:
 def test_many_outputs_are_read_as_each_alone(outputs: list[Any], like: Any) -> None:
     for expression in (like, None, {"$step": "a"}, {"b": 1, "a": {"c": 1}}, [1, 2], {"$literal": {"b": 1, "a": 2}}):
         assert written(all_ordered(outputs, expression)) == written([ordered(each, expression) for each in outputs])
+
+
+def part_by_part(value: Any, reading: Reading) -> Any:
+    """Return an output that is read as it is opened on a page."""
+    if not isinstance(value, (dict, list)):
+        return reading.whole(value)
+    read = [(key, part_by_part(each, how)) for key, each, how in reading.entries(value, 0, len(value))]
+    return dict(read) if isinstance(value, dict) else [each for _, each in read]
+
+
+@QUICK
+@given(OUTPUTS, OUTPUTS, st.booleans())
+def test_an_output_read_part_by_part_is_that_read_as_a_whole(output: Any, like: Any, keeps_order: bool) -> None:
+    reading = Reading(like, keeps_order=keeps_order, as_sent=True)
+    assert reading.flow_output(output) is output
+    assert reading.step_output(output) is output
+    sent = deepcopy(output)
+    parts = part_by_part(sent, reading)
+    assert written(parts) == written(reading._replace(as_sent=False).flow_output(deepcopy(output)))
+    if isinstance(output, dict):
+        for key in output:
+            assert written(reading.at([key]).whole(sent[key])) == written(parts[key])
+
+
+def test_some_entries_are_read() -> None:
+    reading = Reading({"c": 1, "a": [1, 2]}, keeps_order=False)
+    output = {"a": [1.0, {"z": 1, "b": 2}], "b": 2.0, "c": 3.0}
+    assert [key for key, _, _ in reading.entries(output, 0, 2)] == ["c", "a"]
+    assert [(key, each) for key, each, _ in reading.entries(output, 2, 9)] == [("b", 2)]
+    assert [(key, each) for key, each, _ in reading.entries(output["a"], 1, 2)] == [(1, {"z": 1, "b": 2})]
 
 
 def test_keys_of_outputs_are_sorted_and_whole_numbers_are_integers_wherever_they_stand() -> None:

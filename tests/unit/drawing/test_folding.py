@@ -63,7 +63,7 @@ def test_the_worst_state() -> None:
 def test_boxes_are_links_and_tell_of_failed_children() -> None:
     flow = {"steps": [step('a"<b')], "output": {"$step": 'a"<b'}}
     picture = svg(flow_graph(flow), links={'a"<b': "/x?a=1&b=2"}, failed_children={'a"<b': 3})
-    assert '<a class="sf-node sf-step sf-p0" href="/x?a=1&amp;b=2" data-key="a&quot;&lt;b"' in picture
+    assert '<a class="sf-node sf-step" href="/x?a=1&amp;b=2" data-step="a&quot;&lt;b"' in picture
     assert "3 failed in sub-runs" in picture
     assert "3✗" in picture
     assert 'role="group"' in picture

@@ -79,7 +79,7 @@ def command(
     With --detach, it prints the id of the run and ends. The run is then on the server that 'submit' uses.
 
     With --ui, the page of the run is opened at once and served until Ctrl-C; an embedded server runs as long. The
-    result is printed then, if the run has ended. See 'stepflow ui'.
+    result is printed when the run ends. See 'stepflow ui'.
     """
     from ..runs.launch import launch
 

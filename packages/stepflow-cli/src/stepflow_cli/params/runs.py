@@ -18,6 +18,7 @@ from .parsing import Choice, Option
 from .run_ids import checked_id, id_or_beginning
 
 __all__ = [
+    "item_pair_option",
     "read_run_ids",
     "recorded_run_argument",
     "run_argument",
@@ -48,6 +49,27 @@ def two_runs_argument(function: Function) -> Function:
         decorate = click.argument(name, metavar=name.upper(), callback=id_or_beginning, shell_complete=complete_run_ids)
         function = decorate(function)
     return function
+
+
+def item_pair_option(function: Function) -> Function:
+    """Add `--item N[:M]`; the command gets `items`: the index of an item in A, and of one in B."""
+    decorate = click.option(
+        "--item",
+        "items",
+        metavar="N[:M]",
+        callback=_item_pair,
+        help="Compare only item N of A with item M of B, counted from 0. [default of M: N]",
+    )
+    return decorate(function)
+
+
+def _item_pair(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    one, _, other = value.partition(":")
+    if not (one.isdecimal() and (other or one).isdecimal()):
+        raise usage(f"--item {value}: an item is given as its index, such as 7, or as a pair of them, such as 7:0")
+    return int(one), int(other or one)
 
 
 def runs_argument(function: Function) -> Function:

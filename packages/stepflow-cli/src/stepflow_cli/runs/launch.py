@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import Future
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from ..errors import usage
@@ -43,7 +46,7 @@ def launch(
         output: Where to print the result, or the id.
         detach: Whether to return as soon as the run is created.
         caching: The cache options.
-        pages: Whether to serve the page of the run until Ctrl-C, and print the result then.
+        pages: Whether to serve the page of the run until Ctrl-C.
 
     Raises:
         Problem: If options contradict each other, or not everything succeeded.
@@ -118,21 +121,36 @@ def _start(target: Target, job: Job, output: Output) -> None:
 
 
 def _serve(target: Target, job: Job, wait: Wait, output: Output) -> None:
-    """Start the run, serve its page until Ctrl-C, and print the result if the run has ended."""
+    """Start the run, serve its page until Ctrl-C, and print the result when the run ends."""
     from ..ui.serving import Pages, serve_pages
 
     check_known(output.fields, RESULT if job.batch is None else BATCH_RESULT)
     run_id = start(target, job)
     with naming(target, run_id):
+        printed: Future[None] = Future()
+        # A thread that does not keep the command from ending.
+        Thread(target=_print_later, args=(printed, target, job, run_id, output), daemon=True).start()
         serve_pages(target, Pages(), run_id)
         with hinting_return(target, run_id, wait):
-            if not target.client.get_run(run_id).is_finished:
+            if not printed.done() and not target.client.get_run(run_id).is_finished:
                 raise KeyboardInterrupt
-            results = target.client.get_results(run_id)
+        printed.result()
+
+
+def _print_later(printed: Future[None], target: Target, job: Job, run_id: str, output: Output) -> None:
+    """Print the result as soon as the run ends."""
+    try:
+        results = target.client.get_results(run_id)
         if job.batch is None:
             print_result(results[0], output)
         else:
             print_results(run_id, results, output)
+        sys.stdout.flush()
+    except BaseException as error:
+        # The exit code tells it.
+        printed.set_exception(error)
+    else:
+        printed.set_result(None)
 
 
 def _run(target: Target, job: Job, stream: Stream | None, wait: Wait, output: Output, cache: JobCache | None) -> None:

@@ -231,6 +231,13 @@ def print_plan(plan: RerunPlan, output: Output) -> None:
     """Print which steps of each item are kept and executed."""
     records = [{"index": item.index, "kept": list(item.kept), "executed": list(item.executed)} for item in plan.items]
     output.records(records, _PLAN, default="jsonl")
+    note(_again(plan))
+
+
+def _again(plan: RerunPlan) -> str:
+    """Return how many items a plan runs again. Items that keep different outputs need runs of their own."""
+    count = len(plan.groups)
+    return f"runs {len(plan.items)} of {plan.total} items again" + (f", in {count} runs" if count > 1 else "")
 
 
 def say_plan(plan: RerunPlan) -> None:
@@ -239,7 +246,7 @@ def say_plan(plan: RerunPlan) -> None:
         note(f"nothing to run again: all items of run {plan.run_id} succeeded")
         return
     if plan.total > 1:
-        note(f"runs {len(plan.items)} of {plan.total} items again")
+        note(_again(plan))
     kinds = {(tuple(item.kept), tuple(item.executed)) for item in plan.items}
     if len(kinds) == 1:
         kept, executed = kinds.pop()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,6 +17,7 @@ from .site import Site
 
 if TYPE_CHECKING:
     from stepflow_client import RunAccount, RunArguments, RunDetails, RunItem, StepDetails, StoredFlow
+    from stepflow_client._data.reading import Reading
     from stepflow_client.drawing import RunReport
     from stepflow_client.drawing.charts import StepTime
 
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
 MOST_DRAWN_ITEMS = 200
 """Maximum number of items whose steps are all read for a page."""
+_MANY_OBJECTS = 200_000
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,9 @@ class ItemReport:
     """One item of a run, with everything that its screen shows."""
 
     report: RunReport
+    """The item with its steps. Outputs are as the server sent them: a page shows a small part of them."""
+    reading: Reading
+    """How the output of the flow is read."""
     total: int
     """Number of items of the run."""
     sub_runs: list[RunDetails] = field(default_factory=list)
@@ -39,6 +47,15 @@ class ItemReport:
     def item(self) -> RunItem:
         """The item."""
         return self.report.items[0]
+
+    def reading_of(self, step_id: str | None, of: str) -> Reading:
+        """Return how the `input` or `output` of a step is read; that of the flow if there is no step."""
+        from stepflow_client._data.reading import PLAIN
+
+        if step_id is not None:
+            return self.reading.of_step
+        # The input of the flow is not what the server sent.
+        return self.reading if of == "output" else PLAIN
 
     @property
     def account(self) -> RunAccount | None:
@@ -71,18 +88,32 @@ async def read_item(site: Site, run: RunDetails, index: int, stored: StoredFlow 
 
 
 async def _read(site: Site, run: RunDetails, index: int, stored: StoredFlow | None) -> ItemReport | None:
-    listed, steps, sub_runs, lines = await asyncio.gather(
-        site.client.get_run_items(run.run_id),
-        steps_of(site, run, index),
-        sub_runs_of(site, run),
-        run_in_threadpool(_lines_of, run.run_id),
-    )
+    with _no_collection():
+        listed, steps, sub_runs, lines = await asyncio.gather(
+            site.runs.get_run_items(run.run_id),
+            steps_of(site, run, index, as_sent=True),
+            sub_runs_of(site, run),
+            run_in_threadpool(_lines_of, run.run_id),
+        )
     if index >= len(listed.items):
         return None
     is_timed = len(listed.items) <= MOST_DRAWN_ITEMS
     report = await report_of(site, run, [listed.items[index]], steps, stored, is_timed=is_timed)
     own = [each for each in report.times if each.item_index == index]
-    return ItemReport(replace(report, times=own), len(listed.items), sub_runs, lines)
+    return ItemReport(replace(report, times=own), site.runs.reading(run.run_id), len(listed.items), sub_runs, lines)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the garbage collector from traversing a large output, once in each generation; all of it stays in use."""
+    from stepflow_client._base.collector import collector_paused
+
+    with collector_paused():
+        yield
+        if gc.get_count()[0] > _MANY_OBJECTS:
+            # Moves all objects to the oldest generation.
+            gc.freeze()
+            gc.unfreeze()
 
 
 def _lines_of(run_id: str) -> list[KeptLine]:
@@ -108,12 +139,19 @@ async def given_of(site: Site, run: RunDetails, stored: StoredFlow | None) -> Ru
     return masked_arguments(stored.flow if stored else {}, await site.arguments(run.run_id))
 
 
-async def steps_of(site: Site, run: RunDetails, index: int | None = None) -> list[StepDetails]:
-    """Return the steps of a run, or of one item; empty if the server does not tell them."""
+async def steps_of(
+    site: Site, run: RunDetails, index: int | None = None, *, as_sent: bool = False
+) -> list[StepDetails]:
+    """Return the steps of a run, or of one item; empty if the server does not tell them.
+
+    With `as_sent`, their outputs are as the server sent them.
+    """
     from stepflow_client import NotFoundError, UnsupportedByServerError
 
+    runs = site.runs if as_sent else site.client._runs
     try:
-        return (await site.client.get_run_steps(run.run_id, item_index=index)).steps
+        listed = await runs.get_run_steps(run.run_id, item_index=index)
+        return await runs.with_kept(run.run_id, listed.steps)
     except (NotFoundError, UnsupportedByServerError):
         # Before 0.12, servers do not have those of sub-runs.
         return []

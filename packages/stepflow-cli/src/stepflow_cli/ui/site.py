@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from .security import FormTokens
 
 if TYPE_CHECKING:
     from stepflow_client import RunArguments, RunDetails, StepflowClient, StepflowClientError, StoredFlow
+    from stepflow_client._async.runs import RunReader
     from stepflow_client.history import HistoryEntry
 
 _MOST_INPUTS = 1_000
@@ -85,6 +87,14 @@ class Site:
         is_away = isinstance(error, TransportError)
         live = "/live" if is_away else ""
         return self.page(request, "failure", status, error=error, is_away=is_away, live=live)
+
+    @cached_property
+    def runs(self) -> RunReader:
+        """Reads items and steps with outputs as the server sent them: to put all of a large one in order takes longer
+        than to parse it."""
+        from stepflow_client._async.runs import RunReader
+
+        return RunReader(self.client._connection, as_sent=True)
 
     async def run(self, run_id: str) -> RunDetails:
         """Return a run, without the steps that a server sends with it: those of 10,000 items take it a second."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -96,7 +95,7 @@ class Rerunner:
             plan = planned.plan
             calls = [
                 partial(self._run_group, planned, group, deadline, variables_from_env=variables_from_env)
-                for group in _groups(plan.items)
+                for group in plan.groups
             ]
             results = dict(enumerate(planned.earlier.results))
             for found in await async_together(calls, _AT_ONCE):
@@ -109,7 +108,7 @@ class Rerunner:
             planned = await self._ready(asked, variables_from_env=variables_from_env)
             calls = [
                 partial(self._start, planned, _origin(planned, group), variables_from_env)
-                for group in _groups(planned.plan.items)
+                for group in planned.plan.groups
             ]
             return list(await async_together(calls, _AT_ONCE))
 
@@ -250,10 +249,3 @@ class Rerunner:
 
 def _origin(planned: _Planned, group: Sequence[RerunItem]) -> Origin:
     return Origin(planned.plan.run_id, group[0].kept, [item.index for item in group])
-
-
-def _groups(items: Sequence[RerunItem]) -> list[list[RerunItem]]:
-    groups: dict[str, list[RerunItem]] = {}
-    for item in items:
-        groups.setdefault(json.dumps(item.kept, sort_keys=True), []).append(item)
-    return list(groups.values())

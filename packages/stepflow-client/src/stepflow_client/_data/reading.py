@@ -6,11 +6,13 @@ Pure, except for a lock.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 from .._base.newest import Newest
 from .secrets import NO_SECRETS, Secrets
-from .values import all_ordered, fixes_order, ordered, restored
+from .values import all_ordered, entries_in_order, fixes_order, ordered, restored, shape_at
 
 _MOST_RUNS = 10_000
 
@@ -23,10 +25,13 @@ class Reading(NamedTuple):
     secrets: Secrets = NO_SECRETS
     keeps_order: bool = True
     """Whether the server returns keys in the order of the flow, as servers before 0.12 do."""
+    as_sent: bool = False
+    """Whether outputs stay as the server sent them, for callers who show a small part of a large one: `entries` and
+    `whole` read that part."""
 
     def flow_output(self, value: Any) -> Any:
         """Return the output of the flow with its numbers and the order of its keys as the author wrote them."""
-        return restored(value) if self.keeps_order else ordered(value, self.like)
+        return value if self.as_sent else self.whole(value)
 
     def flow_outputs(self, values: list[Any]) -> list[Any]:
         """Return outputs of the flow, each as `flow_output` does."""
@@ -34,7 +39,37 @@ class Reading(NamedTuple):
 
     def step_output(self, value: Any) -> Any:
         """Return the output of a step. Its keys are sorted if the server returns them in an arbitrary order."""
-        return restored(value) if self.keeps_order else ordered(value)
+        return value if self.as_sent else self.of_step.whole(value)
+
+    @property
+    def of_step(self) -> Reading:
+        """How outputs of steps are read: the flow does not define the order of their keys."""
+        return self._replace(like=None)
+
+    def whole(self, value: Any) -> Any:
+        """Return a value as the server sent it with its numbers and the order of its keys."""
+        return restored(value) if self.keeps_order else ordered(value, self.like)
+
+    def entries(self, value: Any, start: int, end: int) -> Iterator[tuple[str | int, Any, Reading]]:
+        """Yield entries of an object or a list as the server sent it, and how each is read.
+
+        Entries without entries of their own are read; objects and lists in them are as the server sent them.
+        """
+        if self.keeps_order and isinstance(value, dict):
+            found: Iterable[tuple[str | int, Any, Any]] = ((key, each, None) for key, each in value.items())
+            found = islice(found, start, end)
+        else:
+            found = entries_in_order(value, self.like, start, end)
+        for key, each, like in found:
+            how = self if like is self.like else self._replace(like=like)
+            yield key, each if isinstance(each, (dict, list)) else restored(each), how
+
+    def at(self, path: Iterable[str | int]) -> Reading:
+        """Return how the part of a value at a path is read."""
+        like = self.like
+        for key in path:
+            like = shape_at(like, key)
+        return self._replace(like=like)
 
 
 PLAIN = Reading()
@@ -70,4 +105,4 @@ class Readings:
         known = None if run_id is None else self._known.get(run_id)
         if known is None:
             return PLAIN if keeps_order else _PLAIN_UNORDERED
-        return known if keeps_order else Reading(known.like, known.secrets, keeps_order=False)
+        return known if keeps_order else known._replace(keeps_order=False)

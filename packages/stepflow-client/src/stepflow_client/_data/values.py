@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -83,13 +83,33 @@ def ordered(value: Any, like: Any = None) -> Any:
         shape = None if like is None else _object(like)
         if not shape:
             return _in_order(value, sorted(value))
-        keys = [key for key in shape if key in value] + sorted(key for key in value if key not in shape)
-        return {key: ordered(value[key], shape.get(key)) for key in keys}
+        return {key: ordered(value[key], shape.get(key)) for key in _keys(value, shape)}
     if kind is list:
         if isinstance(like, list) and len(like) == len(value):
             return [ordered(each, shape) for each, shape in zip(value, like, strict=True)]
         return [ordered(each) if type(each) in _MAY_CHANGE else each for each in value]
     return value
+
+
+def entries_in_order(value: Any, like: Any, start: int, end: int) -> Iterator[tuple[str | int, Any, Any]]:
+    """Yield the entries of a decoded object or list from `start` to before `end`, in the order that `ordered` gives it.
+
+    Each comes with its key or index and with the expression that defines the order in it, as far as there is one.
+    """
+    if isinstance(value, dict):
+        for key in _keys(value, shape := _object(like))[start:end]:
+            yield key, value[key], shape.get(key)
+    else:
+        shapes = like if isinstance(like, list) and len(like) == len(value) else None
+        for index, each in enumerate(value[start:end], start):
+            yield index, each, None if shapes is None else shapes[index]
+
+
+def shape_at(like: Any, key: str | int) -> Any:
+    """Return the expression that defines the order in an entry; None if there is none."""
+    if isinstance(key, int):
+        return like[key] if isinstance(like, list) and key < len(like) else None
+    return _object(like).get(key)
 
 
 def fixes_order(like: Any) -> bool:
@@ -130,6 +150,11 @@ def _in_order(value: dict[str, Any], keys: list[str]) -> dict[str, Any]:
             each = _in_order(each, sorted(each))
         found[key] = each
     return found
+
+
+def _keys(value: dict[str, Any], shape: Mapping[str, Any]) -> list[str]:
+    """Return the keys of an object: those of a shape in its order, then all others, sorted."""
+    return [key for key in shape if key in value] + sorted(key for key in value if key not in shape)
 
 
 def _object(like: Any) -> Mapping[str, Any]:

@@ -24,6 +24,7 @@ from .connection import Connection
 if TYPE_CHECKING:
     from .._codec import failed_items, responses
     from .._codec.requests import RunId
+    from .._data.reading import Reading
     from .._shared.recorder import Recorder
     from ..types import (
         ListItemsResponse,
@@ -47,8 +48,15 @@ _AT_ONCE = 4
 class RunReader:
     """Reads, cancels and deletes runs."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, as_sent: bool = False) -> None:
+        """Store the connection. With `as_sent`, outputs are left as the server sent them; see `Reading`."""
         self._connection = connection
+        self._as_sent = as_sent
+
+    def reading(self, run_id: str) -> Reading:
+        """Return how the responses about a run are read."""
+        known = self._connection.reading(run_id)
+        return known._replace(as_sent=True) if self._as_sent else known
 
     def get_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Return the current state of a run."""
@@ -106,7 +114,7 @@ class RunReader:
     def listed_items(self, run_id: str, timeout: float | None) -> ListItemsResponse:
         """Return the items of a run as the server reports them."""
         told = self.item_answers(run_id, timeout)
-        return responses.items(run_id, told, self._connection.reading(run_id))
+        return responses.items(run_id, told, self.reading(run_id))
 
     def item_answers(self, run_id: str, timeout: float | None) -> list[dict[str, Any]]:
         """Return the server's data about the items of a run, for `responses.items`."""
@@ -198,9 +206,10 @@ class RunReader:
     def _listed_steps(self, run_id: str, item_index: int | None, timeout: float | None) -> ListStepsResponse:
         return self._connection.call(
             api.get_run_steps(run_id, item_index=item_index),
-            lambda answer: responses.steps(run_id, answer["steps"], self._connection.reading(run_id)),
+            lambda answer: responses.steps(run_id, answer["steps"], self.reading(run_id)),
             timeout=timeout,
             run_id=run_id,
+            raw=True,
         )
 
     def get_run_steps(
@@ -263,7 +272,7 @@ class RunReader:
         )
         return self._connection.call(
             request,
-            lambda answer: responses.asked_step(answer["step"], step_id, item_index, self._connection.reading(run_id)),
+            lambda answer: responses.asked_step(answer["step"], step_id, item_index, self.reading(run_id)),
             timeout=timeout,
             run_id=run_id,
         )

@@ -10,7 +10,7 @@ from html import escape
 
 from .._base.text import duration_text, fine_duration, visible
 from .._rules.step_times import ItemTime, ItemTimes, StepTime, step_times
-from .labels import cut
+from .labels import coordinate, cut
 
 __all__ = [
     "CHART_STYLE",
@@ -121,8 +121,8 @@ def timeline(bars: Sequence[Bar], *, whole: float | None = None) -> str:
     parts = [_open(_LEFT + _WIDTH + 90, height, "timeline", role, f' data-scale="{_WIDTH / whole:.6g}"')]
     for time, label in ticks(whole):
         x = _LEFT + _WIDTH * time / whole
-        parts.append(f'<line x1="{x:.1f}" y1="20" x2="{x:.1f}" y2="{height}"/>')
-        parts.append(f'<text class="soft" x="{x + 3:.1f}" y="14">{label}</text>')
+        parts.append(f'<line x1="{coordinate(x)}" y1="20" x2="{coordinate(x)}" y2="{height}"/>')
+        parts.append(f'<text class="soft" x="{coordinate(x + 3)}" y="14">{label}</text>')
     parts += [_bar(bar, 26 + row * _ROW, whole) for row, bar in enumerate(bars)]
     return "".join(parts) + "</svg>"
 
@@ -135,21 +135,20 @@ def _bar(bar: Bar, y: int, whole: float) -> str:
     about += f", {len(bar.attempts) + 1} attempts" if bar.attempts else ""
     name, since = escape(visible(bar.label)), f' data-since="{escape(bar.since)}"' if bar.since else ""
     # The whole row can be clicked.
-    area = f'<rect class="row" x="0" y="{y - 3}" width="{_LEFT + _WIDTH + 90}" height="{_ROW}"/>' if bar.href else ""
+    area = f'<rect class="row" y="{y - 3}" width="{_LEFT + _WIDTH + 90}" height="{_ROW}"/>' if bar.href else ""
     parts = [f"{area}<title>{escape(visible(about))}</title>"]
-    parts.append(f'<text x="0" y="{y + 13}">{escape(cut(bar.label))}</text>')
-    parts.append(
-        f'<rect class="span {_word(bar.status)}" x="{x:.1f}" y="{y}" width="{width:.1f}" height="16" rx="2"{since}/>'
-    )
+    parts.append(f'<text y="{y + 13}">{escape(cut(bar.label))}</text>')
+    place = f'x="{coordinate(x)}" y="{y}" width="{coordinate(width)}" height="16"'
+    parts.append(f'<rect class="span {_word(bar.status)}" {place} rx="2"{since}/>')
     for time in bar.attempts:
         at = _LEFT + _WIDTH * time / whole
-        parts.append(f'<line class="attempt" x1="{at:.1f}" y1="{y}" x2="{at:.1f}" y2="{y + 16}"/>')
-    parts.append(f'<text class="soft" x="{x + width + 5:.1f}" y="{y + 13}"{since}>{took}</text>')
+        parts.append(f'<line class="attempt" x1="{coordinate(at)}" y1="{y}" x2="{coordinate(at)}" y2="{y + 16}"/>')
+    parts.append(f'<text class="soft" x="{coordinate(x + width + 5)}" y="{y + 13}"{since}>{took}</text>')
     row = "".join(parts)
     if not bar.href:
         return f"<g>{row}</g>"
     current = ' aria-current="true"' if bar.is_selected else ""
-    return f'<a href="{escape(bar.href)}" data-key="{name}" data-step="{name}"{current}>{row}</a>'
+    return f'<a href="{escape(bar.href)}" data-step="{name}"{current}>{row}</a>'
 
 
 def histogram(values: Sequence[float], bins: int = 24) -> str:

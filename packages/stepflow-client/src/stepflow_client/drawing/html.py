@@ -5,15 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from html import escape
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._base.text import cut, short_json, visible, visible_lines
 from .._data.expressions import Path
 from .theme import THEME_STYLE
+
+if TYPE_CHECKING:
+    from .._data.reading import Reading
 
 __all__ = ["PAGE_STYLE", "TREE_STYLE", "json_tree", "page"]
 
@@ -81,6 +84,7 @@ def json_tree(
     path: Path = (),
     start: int = 0,
     link: Link | None = None,
+    reading: Reading | None = None,
 ) -> str:
     """Return a value as HTML with collapsible objects and lists, of which the two outer levels are open.
 
@@ -94,8 +98,12 @@ def json_tree(
         start: The first entry of the value to show, from 0.
         link: Returns the URL at which hidden entries of a list or an object can be seen, or the rest of a text, for its
             path and the first hidden entry. Default none: their number is shown without a link.
+        reading: How to read a value that is as the server sent it: only what is shown of it is read. Default: it was
+            read.
     """
-    root = _Entry("", value, path, start)
+    if reading is not None and not isinstance(value, (dict, list)):
+        value = reading.whole(value)
+    root = _Entry("", value, path, start, reading)
     _grow(root, most)
     texts = [5 * longest]
     return f'<div class="js">{"".join(_tree(root, 0, _Shown(longest, texts, link)))}</div>'
@@ -108,7 +116,8 @@ class _Entry:
     name: str
     value: Any
     path: Path
-    start: int = 0
+    start: int
+    reading: Reading | None
     entries: list[_Entry] = field(default_factory=list)
 
 
@@ -133,16 +142,22 @@ def _grow(root: _Entry, most: int) -> None:
     left = most
     while waiting and left > 0:
         entry, depth = waiting.popleft()
-        end = entry.start + min(left, _MOST_CHILDREN)
-        if isinstance(entry.value, dict):
-            parts: Iterable[tuple[str | int, Any]] = islice(entry.value.items(), entry.start, end)
-        else:
-            parts = enumerate(entry.value[entry.start : end], entry.start)
         entry.entries = [
-            _Entry(short_json(str(key), 200)[1:-1] or '""', each, (*entry.path, key)) for key, each in parts
+            _Entry(short_json(str(key), 200)[1:-1] or '""', each, (*entry.path, key), 0, reading)
+            for key, each, reading in _parts(entry, entry.start + min(left, _MOST_CHILDREN))
         ]
         left -= len(entry.entries)
         waiting += [(each, depth + 1) for each in entry.entries if _is_open(each) and depth + 1 < _DEEPEST]
+
+
+def _parts(entry: _Entry, end: int) -> Iterator[tuple[str | int, Any, Reading | None]]:
+    """Yield the entries of a value before `end`, each with its key or index, and how it is read."""
+    if entry.reading is not None:
+        yield from entry.reading.entries(entry.value, entry.start, end)
+        return
+    pairs = entry.value.items() if isinstance(entry.value, dict) else enumerate(entry.value)
+    for key, each in islice(pairs, entry.start, end):
+        yield key, each, None
 
 
 def _tree(entry: _Entry, depth: int, how: _Shown) -> Iterator[str]:
@@ -153,7 +168,7 @@ def _tree(entry: _Entry, depth: int, how: _Shown) -> Iterator[str]:
         return
     size = f"{{{len(value)}}}" if isinstance(value, dict) else f"[{len(value)}]"
     is_shown = depth < 2 and bool(entry.entries)
-    peek = "" if is_shown else f' <span class="peek">{escape(_peek(value))}</span>'
+    peek = "" if is_shown else f' <span class="peek">{escape(_peek(entry))}</span>'
     yield f"<details{' open' if is_shown else ''}><summary>{label}{size}{peek}</summary>"
     for each in entry.entries:
         yield from _tree(each, depth + 1, how)
@@ -168,13 +183,13 @@ def _line(value: Any, longest: int) -> str:
     return short_json(value[: longest + 1] if isinstance(value, str) else value, longest)
 
 
-def _peek(value: Any) -> str:
+def _peek(entry: _Entry) -> str:
     """Return the first plain entries of a closed object or list on one line."""
-    entries = islice(value.items() if isinstance(value, dict) else (("", each) for each in value), _MOST_PEEKED)
+    entries = _parts(replace(entry, start=0), _MOST_PEEKED)
     # What stands for an object or a list does not depend on its size.
-    texts = ((key, "…" if isinstance(each, (dict, list)) else _line(each, 30)) for key, each in entries)
-    parts = [f"{key}: {text}" if isinstance(value, dict) else text for key, text in texts]
-    return cut(", ".join(parts) + (", …" if len(value) > _MOST_PEEKED else ""), _LONGEST_PEEK)
+    texts = ((key, "…" if isinstance(each, (dict, list)) else _line(each, 30)) for key, each, _ in entries)
+    parts = [f"{key}: {text}" if isinstance(entry.value, dict) else text for key, text in texts]
+    return cut(", ".join(parts) + (", …" if len(entry.value) > _MOST_PEEKED else ""), _LONGEST_PEEK)
 
 
 def _scalar(entry: _Entry, label: str, how: _Shown) -> Iterator[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from unicodedata import category, east_asian_width
 
 from .._base.text import short_json, visible
 from .graph import GraphEdge, GraphNode
 
-__all__ = ["columns", "cut", "edge_label", "node_lines", "node_marks", "node_title"]
+__all__ = ["columns", "coordinate", "cut", "edge_label", "node_lines", "node_marks", "node_title"]
 
 _LONGEST_NAME = 28
 _LONGEST_EDGE = 20
@@ -32,6 +32,12 @@ def cut(text: str, longest: int = _LONGEST_NAME) -> str:
             break
         kept += letter
     return f"{kept}…"
+
+
+def coordinate(number: float) -> str:
+    """Return a coordinate in pixels as text, without needless digits: a picture has thousands."""
+    text = f"{number:.1f}".removesuffix(".0")
+    return "0" if text == "-0" else text
 
 
 def node_lines(node: GraphNode, details: bool) -> list[str]:
@@ -61,10 +67,11 @@ def node_marks(node: GraphNode) -> Iterator[str]:
         yield "never runs"
 
 
-def node_title(node: GraphNode) -> list[str]:
-    """Return the lines of a node's tooltip, one for each fact."""
+def node_title(node: GraphNode, shown: Sequence[str] = ()) -> list[str]:
+    """Return the lines of a node's tooltip, one for each fact; the component only if the lines of its box do not show
+    all of it."""
     lines = [node.label]
-    if node.component:
+    if node.component and node.component not in shown:
         lines.append(f"component: {node.component}")
     lines += node_marks(node)
     if node.on_error == "default":

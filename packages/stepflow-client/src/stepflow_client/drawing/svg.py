@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
 from .._base.text import visible
 from .graph import FlowGraph, GraphEdge, GraphNode, SubFlow
-from .labels import columns, cut, edge_label, node_lines, node_title
+from .labels import columns, coordinate, cut, edge_label, node_lines, node_title
 from .layout import COLUMN, LINE, Box, DrawingUnavailableError, Layout, Route, lay_out
 from .theme import DARK, LIGHT, MONO, properties
 
@@ -39,24 +39,27 @@ STYLE = (
     + _colours(DARK)
     + """}}
 .sf text{fill:var(--sf-text);text-anchor:middle;dominant-baseline:central}
-.sf .sf-soft,.sf .sf-edge text{fill:var(--sf-soft);font-size:11px}.sf .sf-name{font-weight:600}
-.sf .sf-node rect{fill:var(--sf-box);stroke:var(--sf-line);stroke-width:1.2}
+.sf .sf-soft,.sf .sf-edge text{fill:var(--sf-soft);font-size:11px}
+.sf .sf-node text{font-weight:600}.sf .sf-node .sf-soft{font-weight:400}
+.sf use{fill:var(--sf-box);stroke:var(--sf-line);stroke-width:1.2}
 .sf .sf-edge path{fill:none;stroke:var(--sf-line);stroke-width:1.3}
 .sf .sf-condition path,.sf .sf-then path,.sf .sf-else path{stroke-dasharray:6 4}
 .sf .sf-default path,.sf .sf-subflow path{stroke-dasharray:2 4}
 .sf marker path{fill:var(--sf-line)}
 .sf .sf-group rect{fill:var(--sf-group);stroke:var(--sf-line);stroke-dasharray:4 3}
 .sf .sf-group text,.sf .sf-legend text{text-anchor:start}
-.sf .sf-unneeded,.sf .sf-is-not_needed{opacity:.6}.sf .sf-missing rect{stroke:var(--sf-failed);stroke-dasharray:4 3}
-.sf .sf-must rect.sf-body{stroke-width:2.6}
+.sf .sf-unneeded,.sf .sf-is-not_needed{opacity:.6}.sf .sf-missing use{stroke:var(--sf-failed);stroke-dasharray:4 3}
+.sf .sf-must use{stroke-width:2.6}
 """
-    + "".join(f".sf .sf-p{index} .sf-band{{fill:{colour};stroke:none}}" for index, colour in enumerate(_COLOURS))
+    # What is inside of a shape does not see the classes around the place of its use.
+    + "".join(f".sf-p{index} .sf-band{{fill:{colour};stroke:none}}" for index, colour in enumerate(_COLOURS))
     + "".join(
-        f".sf .sf-is-{status} rect.sf-body{{stroke:var(--sf-{status});fill:var(--sf-{status}_soft);stroke-width:1.8}}"
-        f".sf .sf-is-{status} rect.sf-badge{{fill:var(--sf-{status});stroke:var(--sf-bg);stroke-width:2}}"
+        f".sf .sf-is-{status} use{{stroke:var(--sf-{status});fill:var(--sf-{status}_soft);stroke-width:1.8}}"
+        f".sf-badge-{status}{{fill:var(--sf-{status});stroke:var(--sf-bg);stroke-width:2;stroke-dasharray:none}}"
         for status in _STATUS_COLOURS
     )
-    + ".sf .sf-is-not_run rect.sf-body{stroke-dasharray:4 3}.sf text.sf-status{fill:var(--sf-bg);font-weight:700}"
+    + ".sf .sf-is-not_run use{stroke-dasharray:4 3}"
+    + "text.sf-status{fill:var(--sf-bg);stroke:none;font-weight:700;text-anchor:middle;dominant-baseline:central}"
     + ".sf .sf-children{fill:var(--sf-failed);text-anchor:end;font-weight:700}"
 )
 """The style of all pictures. A page with several pictures needs it only once."""
@@ -130,19 +133,26 @@ def _parts(
         yield f"<style>{STYLE}</style>"
     yield (
         f'<defs><marker id="{name}-arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
-        'orient="auto" markerUnits="userSpaceOnUse"><path d="M0 0L8 4L0 8z"/></marker></defs>'
+        'orient="auto" markerUnits="userSpaceOnUse"><path marker-end="none" d="M0 0L8 4L0 8z"/></marker></defs>'
     )
     for sub in graph.sub_flows:
         if sub.id in layout.sub_flows:
             yield _sub_flow(sub, layout.sub_flows[sub.id])
+    yield f'<g marker-end="url(#{name}-arrow)">'
     for edge, route in zip(graph.edges, layout.edges, strict=True):
-        yield _edge(edge, route, name)
-    for node in graph.nodes:
-        yield _node(node, layout.nodes[node.id], plugins.get(node.plugin), about, details)
+        yield _edge(edge, route)
+    yield "</g>"
+    shapes = _Shapes(name)
+    nodes = [
+        _node(node, layout.nodes[node.id], plugins.get(node.plugin), about, details, shapes) for node in graph.nodes
+    ]
+    yield f"<defs>{shapes.text()}</defs>"
+    yield from nodes
     for index, (plugin, colour) in enumerate(plugins.items()):
         y = layout.height + index * LINE
-        yield f'<g class="sf-legend sf-p{colour}"><rect class="sf-band" x="12" y="{y:.1f}" width="12" height="12"/>'
-        yield f'<text x="30" y="{y + 6:.1f}">{_text(cut(plugin))}</text></g>'
+        yield f'<g class="sf-legend sf-p{colour}">'
+        yield f'<rect class="sf-band" x="12" y="{coordinate(y)}" width="12" height="12"/>'
+        yield f'<text x="30" y="{coordinate(y + 6)}">{_text(cut(plugin))}</text></g>'
     yield "</svg>"
 
 
@@ -156,62 +166,85 @@ def _title(*lines: str) -> str:
 
 def _sub_flow(sub: SubFlow, box: Box) -> str:
     return (
-        f'<g class="sf-group">{_title(sub.label)}{_rect(box, "")}'
-        f'<text x="{box.x + 10:.1f}" y="{box.y + 14:.1f}">{_text(cut(sub.label))}</text></g>'
+        f'<g class="sf-group">{_title(sub.label)}{_rect(box)}'
+        f'<text x="{coordinate(box.x + 10)}" y="{coordinate(box.y + 14)}">{_text(cut(sub.label))}</text></g>'
     )
 
 
-def _rect(box: Box, of: str) -> str:
-    kind = f' class="{of}"' if of else ""
-    size = f'width="{box.width:.1f}" height="{box.height:.1f}"'
-    return f'<rect{kind} x="{box.x:.1f}" y="{box.y:.1f}" {size} rx="6"/>'
+def _rect(box: Box, kind: str = "") -> str:
+    size = f'width="{coordinate(box.width)}" height="{coordinate(box.height)}"'
+    return f'<rect{kind} x="{coordinate(box.x)}" y="{coordinate(box.y)}" {size} rx="6"/>'
 
 
-def _edge(edge: GraphEdge, route: Route, name: str) -> str:
-    line = "".join(
-        f"M{x:.1f} {y:.1f}C" + " ".join(f"{x:.1f} {y:.1f}" for x, y in others) for (x, y), *others in route.curves
-    )
+def _edge(edge: GraphEdge, route: Route) -> str:
     about = " ".join(part for part in (edge.kind if edge.kind != "plain" else "", edge.label, edge.path) if part)
     label = ""
     if route.label is not None:
         box = route.label
-        middle = f'x="{box.x + box.width / 2:.1f}" y="{box.y + box.height / 2:.1f}"'
+        middle = f'x="{coordinate(box.x + box.width / 2)}" y="{coordinate(box.y + box.height / 2)}"'
         label = f"<text {middle}>{_text(edge_label(edge))}</text>"
-    path = f'<path d="{line}" marker-end="url(#{name}-arrow)"/>'
-    return f'<g class="sf-edge sf-{edge.kind}">{_title(about)}{path}{label}</g>'
+    path = "".join(map(_curve, route.curves))
+    kind = f" sf-{edge.kind}" if edge.kind != "plain" else ""
+    return f'<g class="sf-edge{kind}">{_title(about)}<path d="{path}"/>{label}</g>'
 
 
-def _node(node: GraphNode, box: Box, plugin: int | None, about: _About, details: bool) -> str:
+def _curve(points: Sequence[tuple[float, float]]) -> str:
+    (x, y), *others = points
+    start = f"M{coordinate(x)} {coordinate(y)}"
+    if {each for each, _ in others} == {x}:
+        return f"{start}V{coordinate(others[-1][1])}"
+    return f"{start}C" + " ".join(f"{coordinate(x)} {coordinate(y)}" for x, y in others)
+
+
+class _Shapes:
+    """The shapes of boxes around (0, 0), each written once, however many boxes have it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._known: dict[str, int] = {}
+
+    def use(self, box: Box, plugin: int | None, status: str) -> str:
+        """Return what draws a box. Its colours are those of the place of use."""
+        left, top = -box.width / 2, -box.height / 2
+        shape = _rect(Box(left, top, box.width, box.height))
+        if plugin is not None:
+            band = _rect(Box(left, top, 4, box.height), ' class="sf-band"')
+            shape += f'<g class="sf-p{plugin}">{band}</g>'
+        if status in _MARKS:
+            # On the corner, where it covers no text.
+            x, y = -left - 4, top + 3
+            shape += f'<circle class="sf-badge-{status}" cx="{coordinate(x)}" cy="{coordinate(y)}" r="9"/>'
+            shape += f'<text class="sf-status" x="{coordinate(x)}" y="{coordinate(y)}">{_MARKS[status]}</text>'
+        number = self._known.setdefault(shape, len(self._known))
+        return f'<use href="#{self._name}-{number}"/>'
+
+    def text(self) -> str:
+        """Return all shapes that are used."""
+        return "".join(f'<g id="{self._name}-{number}">{shape}</g>' for shape, number in self._known.items())
+
+
+def _node(node: GraphNode, box: Box, plugin: int | None, about: _About, details: bool, shapes: _Shapes) -> str:
     status, href = about.statuses.get(node.id, ""), about.links.get(node.id, "")
     children = about.failed_children.get(node.id, 0)
     classes = ["sf-node", f"sf-{node.kind}"]
-    classes += [f"sf-p{plugin}"] if plugin is not None else []
     classes += [f"sf-is-{status}"] if status in _MARKS or status == "not_needed" else []
     classes += ["sf-unneeded"] if not node.is_needed else []
     classes += ["sf-must"] if node.must_execute else []
-    middle = box.x + box.width / 2
     lines = node_lines(node, details)
-    top = box.y + box.height / 2 - (len(lines) - 1) * LINE / 2
     words = [status.replace("_", " ")] if status else []
     words += [f"{children} failed in sub-runs"] if children else []
-    link = f' href="{escape(href)}" data-key="{_text(node.id)}" data-step="{_text(node.id)}"' if href else ""
+    link = f' href="{escape(href)}" data-step="{_text(node.id)}"' if href else ""
     link += ' aria-current="true"' if href and node.id == about.selected else ""
     tag = "a" if href else "g"
-    parts = [f'<{tag} class="{" ".join(classes)}"{link}>', _title(*node_title(node), *words)]
-    parts.append(_rect(box, "sf-body"))
-    if plugin is not None:
-        parts.append(_rect(Box(box.x, box.y, 4, box.height), "sf-band"))
+    place = f"translate({coordinate(box.x + box.width / 2)} {coordinate(box.y + box.height / 2)})"
+    parts = [f'<{tag} class="{" ".join(classes)}"{link} transform="{place}">', _title(*node_title(node, lines), *words)]
+    parts.append(shapes.use(box, plugin, status))
     for index, line in enumerate(lines):
-        kind = "sf-name" if index == 0 else "sf-soft"
-        parts.append(f'<text class="{kind}" x="{middle:.1f}" y="{top + index * LINE:.1f}">{_text(line)}</text>')
-    if status in _MARKS:
-        # On the corner, where it covers no text.
-        x, y = box.x + box.width - 4, box.y + 3
-        parts.append(f'<rect class="sf-badge" x="{x - 9:.1f}" y="{y - 9:.1f}" width="18" height="18" rx="9"/>')
-        parts.append(f'<text class="sf-status" x="{x:.1f}" y="{y:.1f}">{_MARKS[status]}</text>')
+        kind = ' class="sf-soft"' if index else ""
+        parts.append(f'<text{kind} y="{coordinate((index - (len(lines) - 1) / 2) * LINE)}">{_text(line)}</text>')
     if children:
-        place = f'x="{box.x + box.width - 17:.1f}" y="{box.y + 9:.1f}"'
-        parts.append(f'<text class="sf-children" {place}>{children}{_MARKS["failed"]}</text>')
+        corner = f'x="{coordinate(box.width / 2 - 17)}" y="{coordinate(9 - box.height / 2)}"'
+        parts.append(f'<text class="sf-children" {corner}>{children}{_MARKS["failed"]}</text>')
     return "".join(parts) + f"</{tag}>"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,14 @@ class RerunPlan(Record):
     outdated: Sequence[str] = ()
     """The ids of kept steps whose outputs are not those of the new flow: they, or steps that they read, had another
     definition, another input or other variables, as far as the client's history has the earlier ones."""
+
+    @property
+    def groups(self) -> list[list[RerunItem]]:
+        """The items of each run that a rerun creates: items that keep the same outputs share a run."""
+        groups: dict[str, list[RerunItem]] = {}
+        for item in self.items:
+            groups.setdefault(json.dumps(item.kept, sort_keys=True), []).append(item)
+        return list(groups.values())
 
 
 @dataclass(frozen=True, slots=True)

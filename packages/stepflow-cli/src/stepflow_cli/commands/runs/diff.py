@@ -11,7 +11,7 @@ from ...output.messages import note
 from ...output.view import Output
 from ...params.options import output_options, server_options
 from ...params.parsing import Command
-from ...params.runs import two_runs_argument
+from ...params.runs import item_pair_option, two_runs_argument
 from ...records.runs import DIFFERENCE, difference_records, duration_text
 from ...runs.find import whole_id
 from ...server.connect import connect
@@ -28,19 +28,31 @@ __all__ = ["command"]
 @click.option(
     "--ignore", multiple=True, metavar="PATH", help="Leave out a path and all below it; * is any key. Repeatable."
 )
+@item_pair_option
 @click.option("--all", "every", is_flag=True, help="Also differences that only repeat one of a step they read.")
 @server_options(default="server")
 @output_options
-def command(a: str, b: str, ignore: tuple[str, ...], every: bool, server: ServerOptions, output: Output) -> None:
+def command(
+    a: str,
+    b: str,
+    ignore: tuple[str, ...],
+    items: tuple[int, int] | None,
+    every: bool,
+    server: ServerOptions,
+    output: Output,
+) -> None:
     """Compares the status, the flow, and for each item the outputs of its steps, its output and its error: `$.status`,
     `$.flow.steps.ID.input`, `$.steps.ID.output`, `$.output`; for batches below `$.items[N]`. Times are not compared.
 
     A value that a step passes on to others is shown once, at the first step that has it; --all shows every place.
     Values of secret variables in the flows are ***. Inputs cannot be compared: servers do not return them.
+
+    With --item, two items are compared as if each were a run of its own, for example --item 7:0 an item of a batch with
+    its rerun.
     """
     with connect(server) as target:
         a, b = (whole_id(target.client, run) for run in (a, b))
-        compared = target.client.compare_runs(a, b, ignore=ignore)
+        compared = target.client.compare_runs(a, b, ignore=ignore, items=items)
     shown = compared.every_difference if every else compared.differences
     if shown or output.format is not None:
         output.records(difference_records(shown), DIFFERENCE)

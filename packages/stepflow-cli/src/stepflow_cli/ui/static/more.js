@@ -5,6 +5,7 @@ import "./patch.js";
 import { showBatch } from "./batch.js";
 import "./change.js";
 import "./editor.js";
+import "./fold.js";
 // Before the graph, which moves the selected box into sight.
 import "./panel.js";
 import "./graph.js";

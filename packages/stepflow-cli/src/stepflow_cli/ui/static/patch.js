@@ -14,7 +14,7 @@ function learn(node, source) {
 for (const part of document.querySelectorAll("[data-part]")) learn(part, part.cloneNode(true));
 
 function keyOf(source) {
-  return source.nodeType === Node.ELEMENT_NODE ? source.dataset.key || source.id || "" : "";
+  return source.nodeType === Node.ELEMENT_NODE ? source.dataset.key || source.id || source.dataset.step || "" : "";
 }
 
 function setAttributes(node, source, next) {

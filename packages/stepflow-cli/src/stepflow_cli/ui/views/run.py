@@ -129,6 +129,7 @@ def _panel_values(found: ItemReport, urls: ItemUrls, step: SelectedStep | None) 
         "total": found.total,
         "urls": urls,
         "given": given,
+        "reading_of": found.reading_of,
         "input": inputs[item.index] if inputs is not None and item.index < len(inputs) else None,
         "is_input_known": inputs is not None and item.index < len(inputs),
         "account": found.account,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from .run import found_item, item_of
 
 if TYPE_CHECKING:
     from stepflow_client._data.expressions import Path
+    from stepflow_client._data.reading import Reading
 
 _MOST_FOUND = 100
 _MOST_SEARCHED = 2_000_000
@@ -35,6 +36,8 @@ class Value:
     of: str
     path: Path
     value: Any
+    reading: Reading
+    """How the value is read."""
 
 
 async def value_page(request: Request) -> Response:
@@ -52,6 +55,7 @@ async def value_page(request: Request) -> Response:
         here=shown.path,
         above=[(write_path(shown.path[:end]), shown.path[:end]) for end in range(len(shown.path) + 1)],
         value=shown.value,
+        reading=shown.reading,
         start=int(start) if start.isdecimal() and len(start) < 10 else 0,
         text=text,
         places=await run_in_threadpool(_first_places, shown, text) if text else [],
@@ -67,7 +71,7 @@ async def output_json(request: Request) -> Response:
         # The name consists of letters that no header gives a meaning.
         name = "-".join(filter(None, (shown.found.report.run.run_id, str(shown.urls.index), shown.of)))
         headers["content-disposition"] = f'attachment; filename="{name}.json"'
-    return StreamingResponse(_encoded(shown.value), media_type="application/json", headers=headers)
+    return StreamingResponse(_encoded(shown.value, shown.reading), media_type="application/json", headers=headers)
 
 
 async def _value(request: Request) -> Value:
@@ -82,8 +86,9 @@ async def _value(request: Request) -> Value:
         path = parse_path(query.get("path", ""))
     except PathError as error:
         raise InvalidArgumentError(f"path: {error}") from None
+    urls = ItemUrls(run.run_id, found.item.index, found.total != 1)
     value = _part(_whole(found, step_id, of), path)
-    return Value(found, ItemUrls(run.run_id, found.item.index, found.total != 1), step_id, of, path, value)
+    return Value(found, urls, step_id, of, path, value, found.reading_of(step_id, of).at(path))
 
 
 def _whole(found: ItemReport, step_id: str | None, of: str) -> Any:
@@ -116,55 +121,76 @@ def _part(value: Any, path: Path) -> Any:
 
 
 def _first_places(shown: Value, text: str) -> list[tuple[Path, Any]]:
-    return list(islice(places_of(shown.value, text, shown.path), _MOST_FOUND))
+    places = islice(places_of(shown.value, text, shown.path, shown.reading), _MOST_FOUND)
+    return [(place, how.whole(each)) for place, each, how in places]
 
 
-def places_of(value: Any, text: str, path: Path) -> Iterator[tuple[Path, Any]]:
+def places_of(value: Any, text: str, path: Path, reading: Reading) -> Iterator[tuple[Path, Any, Reading]]:
     """Yield the places at which a key or a value contains a text, in any case, level by level."""
     wanted = text.casefold()
-    waiting: list[tuple[Path, Any]] = [(path, value)]
+    if not isinstance(value, (dict, list)) and wanted in _text_of(reading.whole(value)):
+        yield path, value, reading
+    waiting = [(path, value, reading)] if isinstance(value, (dict, list)) else []
     seen = 0
     while waiting and seen < _MOST_SEARCHED:
-        following: list[tuple[Path, Any]] = []
-        for place, each in waiting:
-            seen += 1
-            has_entries = isinstance(each, (dict, list))
-            texts = [place[-1]] if len(place) > len(path) and isinstance(place[-1], str) else []
-            if not has_entries:
-                texts.append(each if isinstance(each, str) else json.dumps(each))
-            if any(wanted in one.casefold() for one in texts):
-                yield place, each
-            if has_entries:
-                entries = each.items() if isinstance(each, dict) else enumerate(each)
-                following += [((*place, key), inner) for key, inner in entries]
+        following: list[tuple[Path, Any, Reading]] = []
+        for place, each, how in waiting:
+            seen += len(each)
+            for key, inner, within in how.entries(each, 0, len(each)):
+                has_entries = isinstance(inner, (dict, list))
+                is_found = isinstance(key, str) and wanted in key.casefold()
+                if is_found or (not has_entries and wanted in _text_of(inner)):
+                    yield (*place, key), inner, within
+                if has_entries:
+                    following.append(((*place, key), inner, within))
         waiting = following
 
 
+def _text_of(value: Any) -> str:
+    """Return what a value without entries is found by."""
+    if isinstance(value, str):
+        return value.casefold()
+    # What `json.dumps` returns for a number, which is slower.
+    return repr(value) if type(value) in (int, float) else json.dumps(value)
+
+
 _CHUNK = 1_000_000
-"""Characters that are sent at once."""
+"""Bytes that are sent at once."""
 
 
-def _encoded(value: Any) -> Iterator[bytes]:
+def _encoded(value: Any, reading: Reading) -> Iterator[bytes]:
     """Yield a value as JSON in chunks; the entries of the two outer levels are encoded one by one."""
-    waiting: list[str] = []
-    size = 0
-    for text in _texts(value, 2):
-        waiting.append(text)
-        size += len(text)
-        if size >= _CHUNK:
-            yield "".join(waiting).encode("utf-8", "backslashreplace")
-            waiting, size = [], 0
-    yield ("".join(waiting) + "\n").encode("utf-8", "backslashreplace")
+    from stepflow_client._data.values import encode
+
+    def text(value: Any) -> bytes:
+        try:
+            return encode(value)
+        except UnicodeEncodeError:
+            # Half of a surrogate pair, which only an escape can write.
+            return json.dumps(value).encode()
+
+    waiting = bytearray()
+    for part in _texts(value, reading, 2, text):
+        waiting += part
+        if len(waiting) >= _CHUNK:
+            yield bytes(waiting)
+            waiting.clear()
+    yield bytes(waiting) + b"\n"
 
 
-def _texts(value: Any, depth: int) -> Iterator[str]:
-    if not depth or not isinstance(value, (list, Mapping)):
-        yield json.dumps(value, ensure_ascii=False)
+def _texts(value: Any, reading: Reading, depth: int, text: Callable[[Any], bytes]) -> Iterator[bytes]:
+    if not isinstance(value, (list, dict)):
+        yield text(reading.whole(value))
         return
-    is_object = isinstance(value, Mapping)
-    entries: Iterable[Any] = value.items() if isinstance(value, Mapping) else ((None, each) for each in value)
-    yield "{" if is_object else "["
-    for number, (key, each) in enumerate(entries):
-        yield ("\n" if not number else ",\n") + (f"{json.dumps(key, ensure_ascii=False)}: " if is_object else "")
-        yield from _texts(each, depth - 1)
-    yield "}" if is_object else "]"
+    is_object = isinstance(value, dict)
+    yield b"{" if is_object else b"["
+    before = b"\n"
+    for key, each, how in reading.entries(value, 0, len(value)):
+        start = before + text(key) + b": " if is_object else before
+        if depth > 1:
+            yield start
+            yield from _texts(each, how, depth - 1, text)
+        else:
+            yield start + text(how.whole(each))
+        before = b",\n"
+    yield b"}" if is_object else b"]"
