@@ -57,7 +57,7 @@ class FlowToolSpec:
         """
         given = _object(arguments)
         if not self.is_wrapped:
-            self._check(given, given)
+            self.check_input(given)
             return given
         if WRAPPER not in given or len(given) > 1:
             raise InvalidArgumentError(
@@ -65,10 +65,15 @@ class FlowToolSpec:
                 f"{', '.join(map(repr, given)) or 'none'}",
                 hint=f"pass {{{WRAPPER!r}: ...}}",
             )
-        self._check(given[WRAPPER], given)
+        self.check_input(given[WRAPPER])
         return given[WRAPPER]
 
-    def _check(self, value: Any, arguments: Any) -> None:
+    def check_input(self, value: Any) -> None:
+        """Check an input of the flow.
+
+        Raises:
+            InvalidArgumentError: If it does not match, with a message as of `input_of`.
+        """
         check = self.needs.input_check
         if check is None or check.quickly(value):
             return

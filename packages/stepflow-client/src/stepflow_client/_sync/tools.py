@@ -100,16 +100,15 @@ class SyncFlowTool:
                 way that a model can act on.
             StepflowClientError: As `SyncStepflowClient.start_run` raises them.
         """
-        given = self._spec.input_of(arguments)
-        both = {**(self._labels or {}), **(labels or {})}
-        handle: SyncRunHandle[Any] = self._client.start_run(
-            self._spec.flow,
-            [given],
-            variables=self._variables or None,
-            idempotency_key=idempotency_key,
-            labels=both or None,
-        )
+        given, options = self._prepared(arguments, idempotency_key, labels)
+        handle: SyncRunHandle[Any] = self._client.start_run(self._spec.flow, [given], **options)
         return handle
+
+    def _prepared(self, arguments: Any, idempotency_key: str | None, labels: Any) -> tuple[Any, dict[str, Any]]:
+        """Return the input of a run and its options."""
+        both = {**(self._labels or {}), **(labels or {})}
+        options = {"variables": self._variables or None, "idempotency_key": idempotency_key, "labels": both or None}
+        return self._spec.input_of(arguments), options
 
     def call(
         self,
@@ -133,8 +132,8 @@ class SyncFlowTool:
         """
         limit = self._max_wait if max_wait is None else check_seconds(max_wait, "max_wait")
         try:
-            handle = self.start(arguments, idempotency_key=idempotency_key, labels=labels)
-            result = handle.result(timeout=limit, progress=progress)
+            given, options = self._prepared(arguments, idempotency_key, labels)
+            result = self._client.run(self._spec.flow, [given], timeout=limit, progress=progress, **options)
         except RunTimeoutError as error:
             if error.run_id is None:
                 return refusal(error, self._secrets)
