@@ -55,7 +55,8 @@ async def list_components(call: Call) -> ToolResult:
     components = {_path(each): each for each in await call.runs.client.list_components()}
     if wanted is None:
         lines = [visible(f"{path}: {each.description or ''}".removesuffix(": ")) for path, each in components.items()]
-        return ToolResult("\n".join(lines) or "There are none.", {"components": list(components)})
+        head = "A step names a component by its path: before a name without a slash comes a route, as in /builtin/eval."
+        return ToolResult("\n".join([head, *lines]), {"components": list(components)})
     if wanted not in components:
         raise InvalidArgumentError(f"there is no component {wanted!r}", hint=near(wanted, components, "components"))
     each = components[wanted]

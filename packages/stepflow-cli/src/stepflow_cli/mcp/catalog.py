@@ -67,7 +67,9 @@ class Catalog:
             if flow is not None and len(found) < _MOST_FLOWS:
                 name = unique_name(tool_name(flow, path), {*self._reserved, *found})
                 known = self.tools.get(name)
-                found[name] = known if known is not None and known.flow == flow else tool_spec(flow, name)
+                found[name] = (
+                    known if known is not None and (known.flow is flow or known.flow == flow) else tool_spec(flow, name)
+                )
                 files[name] = path
         is_changed = found != self.tools
         if is_changed:

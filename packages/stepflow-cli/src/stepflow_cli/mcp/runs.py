@@ -83,17 +83,26 @@ class AgentRuns:
             create: Starts the run.
 
         Raises:
-            StepflowClientError: If the run cannot be started.
+            StepflowClientError: If the run cannot be started, or its id is not known in time.
         """
+        from stepflow_client import RunTimeoutError, StepflowClientError
+
         started = next((self._requests[name] for name in names if name in self._requests), None)
         if started is None:
             started = Started(asyncio.ensure_future(self._created(create)), names)
             self._keep(started)
         # If the agent stops waiting, the run must be known and have its labels all the same.
         try:
-            return await asyncio.shield(started.creation)
-        except Exception:
-            self._forget(started)
+            done, _ = await asyncio.wait([started.creation], timeout=self.bounds.max_wait)
+            if not done:
+                raise RunTimeoutError(
+                    "the run is started, but the server has not told its id yet",
+                    hint="servers before 0.10 tell it when the run has ended: list_runs lists it then",
+                )
+            return started.creation.result()
+        except StepflowClientError as error:
+            if not isinstance(error, RunTimeoutError):
+                self._forget(started)
             raise
 
     def _keep(self, started: Started) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -34,7 +36,11 @@ if TYPE_CHECKING:
 IDEMPOTENCY_META = "org.stepflow/idempotency-key"
 """The key of `_meta` under which an agent names a call, so that a repeated one starts no second run."""
 _LOOK = 1.0
-"""Seconds between two looks at the files."""
+"""Seconds between two looks at the files, at least."""
+_SHARE = 20
+"""How much longer than a look the time between two of them is, at least."""
+_TELL_SECONDS = 1.0
+"""How long a connection may take to accept a notification."""
 _TASK_AFTER = 2.0
 """Seconds after which a call becomes a task, if the client knows tasks."""
 _LONGEST_LABEL = 60
@@ -118,16 +124,20 @@ class AgentServer:
             await self._runs.close()
 
     async def _watch(self) -> None:
+        took = 0.0
         while True:
-            await asyncio.sleep(_LOOK)
-            if await asyncio.to_thread(self._catalog.refresh):
+            await asyncio.sleep(max(_LOOK, _SHARE * took))
+            began = time.monotonic()
+            is_changed = await asyncio.to_thread(self._catalog.refresh)
+            took = time.monotonic() - began
+            if is_changed:
                 await self._tell_of_changes()
 
     async def _tell_of_changes(self) -> None:
         await self._bus.publish(ToolsListChanged())
         for name, session in list(self._listening.items()):
             try:
-                async with asyncio.timeout(_LOOK):
+                async with asyncio.timeout(_TELL_SECONDS):
                     await session.send_tool_list_changed()
                     await session.send_prompt_list_changed()
             except Exception:
@@ -191,12 +201,13 @@ class AgentServer:
         spec_of_flow = self._catalog.tools.get(params.name)
         if spec_of_flow is None:
             raise InvalidArgumentError(unknown_tool(params.name, [*self._catalog.tools, *self._tools]))
+        until = time.monotonic() + self._runs.bounds.max_wait
         run_id = await self._start(spec_of_flow, call, params)
-        if not _knows_tasks(ctx):
-            return answer(await self._outcome(call, run_id, self._runs.bounds.max_wait, spec_of_flow))
-        result = await self._outcome(call, run_id, min(_TASK_AFTER, self._runs.bounds.max_wait), spec_of_flow)
-        is_over = (result.structured or {}).get("status") != "running"
-        return answer(result) if is_over else await self._tasks.created(run_id)
+        knows_tasks = Tasks.are_known(ctx)
+        seconds = max(0.0, until - time.monotonic())
+        result = await self._outcome(call, run_id, min(_TASK_AFTER, seconds) if knows_tasks else seconds, spec_of_flow)
+        is_going_on = result.structured is not None and result.structured["status"] == "running"
+        return await self._tasks.created(run_id) if is_going_on and knows_tasks else answer(result)
 
     def _call(self, ctx: Context, params: types.CallToolRequestParams) -> Call:
         connection = _connection_of(ctx)
@@ -246,7 +257,11 @@ class AgentServer:
         result = await self._runs.result(run_id, seconds, call.report)
         if result is None:
             return unfinished(run_id, next_step(run_id))
-        return tool_result(result, spec, self._catalog.secrets)
+        said = tool_result(result, spec, self._catalog.secrets)
+        if not result.is_failed or "diagnose_run" not in self._tools:
+            return said
+        more = f"Call diagnose_run with run_id {run_id} for its cause."
+        return replace(said, text=f"{said.text}\n{more}", structured={**(said.structured or {}), "next": more})
 
 
 def _run_tool(tool: RunTool, spec: FlowToolSpec) -> types.Tool:
@@ -282,11 +297,6 @@ def _text(text: str) -> str:
     from stepflow_client._base.text import cut, visible
 
     return visible(cut(text, _LONGEST_LABEL)) or "unknown"
-
-
-def _knows_tasks(ctx: Context) -> bool:
-    """Return whether a request may be answered with a task."""
-    return Tasks.are_known(ctx)
 
 
 class _Reporter:

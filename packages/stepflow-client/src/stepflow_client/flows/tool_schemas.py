@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .._base.text import visible_lines
+from .graph import reachable
 from .json_schema import JSON_TYPES, is_number, referred_name
 
 __all__ = ["WRAPPER", "is_plain_object", "self_contained", "wrapped"]
@@ -96,8 +97,17 @@ def wrapped(schema: Mapping[str, Any], name: str = WRAPPER) -> dict[str, Any]:
     return {"type": "object", "properties": {name: inner}, "required": [name], "additionalProperties": False, **shared}
 
 
-def _references(value: Any) -> Iterator[str]:
-    """Yield the names of the shared schemas that a schema refers to, at any depth."""
+_IN_PLACE = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"})
+"""Keywords whose schemas apply to the same value."""
+
+
+def _references(value: Any, *, in_place: bool = False) -> Iterator[str]:
+    """Yield the names of the shared schemas that a schema refers to, at any depth.
+
+    Args:
+        value: The schema.
+        in_place: Whether only those that apply to the value itself are wanted, not to parts of it.
+    """
     waiting = [value]
     while waiting:
         each = waiting.pop()
@@ -105,9 +115,16 @@ def _references(value: Any) -> Iterator[str]:
             name = _name_of(each.get("$ref"))
             if name is not None:
                 yield name
-            waiting += each.values()
+            waiting += [inner for key, inner in each.items() if not in_place or key in _IN_PLACE]
         elif isinstance(each, list):
             waiting += each
+
+
+def _recursive(schemas: Mapping[str, Any], *, in_place: bool = False) -> frozenset[str]:
+    """Return the names of the shared schemas that refer to themselves, directly or through others."""
+    reads = {name: {each for each in _references(schema, in_place=in_place) if each in schemas}
+             for name, schema in schemas.items()}  # fmt: skip
+    return frozenset(name for name, direct in reads.items() if name in reachable(direct, reads))
 
 
 def _name_of(reference: Any) -> str | None:
@@ -119,13 +136,16 @@ class _Writer:
 
     def __init__(self, schema: Any, defs: Mapping[str, Any], decided: bool) -> None:
         self._schema = schema
-        self._defs = {**defs, "#": schema}
+        shared = {**defs, "#": schema}
+        # A schema that consists of itself says nothing, and no validator survives it.
+        endless = _recursive(shared, in_place=True)
+        self._defs = {name: each for name, each in shared.items() if name not in endless}
         self._left_out = _UNDECIDED if decided else frozenset()
         self._decided = decided
         self._parts = 0
         self._names: dict[str, str] = {}
         """The names in the written `$defs` of the shared schemas that are referred to."""
-        self._recursive = self._find_recursive()
+        self._recursive = _recursive(self._defs)
 
     def whole(self) -> dict[str, Any]:
         """Return the schema with its `$defs`."""
@@ -145,21 +165,6 @@ class _Writer:
             for name in missing:
                 shared[self._names[name]] = self._written(self._defs[name], 1)
         return {**written, "$defs": shared} if shared else written
-
-    def _find_recursive(self) -> set[str]:
-        reads = {name: {each for each in _references(schema) if each in self._defs}
-                 for name, schema in self._defs.items()}  # fmt: skip
-        found = set()
-        for name in reads:
-            reached, waiting = set[str](), list(reads[name])
-            while waiting:
-                each = waiting.pop()
-                if each not in reached:
-                    reached.add(each)
-                    waiting += reads[each]
-            if name in reached:
-                found.add(name)
-        return found
 
     def _written(self, schema: Any, depth: int) -> Any:
         self._parts += 1
