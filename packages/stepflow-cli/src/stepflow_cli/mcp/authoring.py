@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from stepflow_client import ComponentInfo
     from stepflow_client.tools import ToolResult
 
-    from .run_tools import Call
+    from .calls import Call
 
 _MOST = 30
 

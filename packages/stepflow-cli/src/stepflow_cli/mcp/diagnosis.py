@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from stepflow_client.drawing import RunReport
     from stepflow_client.tools import ToolResult
 
-    from .run_tools import Call
+    from .calls import Call
 
 _MOST_LINES = 20
 _LONGEST_INPUT = 4_000

@@ -18,10 +18,11 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, Too
 from .._version import VERSION
 from .answers import answer
 from .bounds import MAX_ARGUMENT_BYTES, Rate, size_of
+from .calls import Call, next_step
 from .catalog import Catalog
 from .prompts import Prompts
 from .resources import Resources
-from .run_tools import Call, RunTool, next_step
+from .run_tools import RunTool
 from .runs import AgentRuns
 from .tasks import Tasks
 

@@ -89,6 +89,18 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "stepflow list-components",
         "stepflow list-components --fields name,description",
     ),
+    "mcp": (
+        "stepflow mcp serve hello.yaml",
+        "stepflow mcp config hello.yaml --client claude-code",
+    ),
+    "mcp serve": (
+        "stepflow mcp serve hello.yaml",
+        "stepflow mcp serve . --tools runs,diagnose --max-wait 30",
+    ),
+    "mcp config": (
+        "stepflow mcp config . --client claude-code",
+        "stepflow mcp config hello.yaml --client codex --tools runs,diagnose",
+    ),
     "ui": (
         "stepflow ui",
         "stepflow ui --port 8080 --no-open",
