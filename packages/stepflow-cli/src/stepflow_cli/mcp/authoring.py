@@ -73,8 +73,11 @@ async def run_flow_text(call: Call) -> ToolResult:
     """Run a flow that is given as text."""
     flow = _parsed(call)
 
+    given = [call.arguments.get("input")]
+    limit = call.runs.bounds.max_wait
+
     async def create() -> str:
-        return str(await call.runs.client.submit(flow, [call.arguments.get("input")], labels=call.labels))
+        return str(await call.runs.client.submit(flow, given, labels=call.labels, timeout=limit))
 
     started = await call.runs.start(call.names, create)
     return await call.outcome(started, call.runs.bounds.max_wait)

@@ -83,9 +83,9 @@ class AgentRuns:
             create: Starts the run.
 
         Raises:
-            StepflowClientError: If the run cannot be started, or its id is not known in time.
+            StepflowClientError: If the run cannot be started.
         """
-        from stepflow_client import RunTimeoutError, StepflowClientError
+        from stepflow_client import StepflowClientError
 
         started = next((self._requests[name] for name in names if name in self._requests), None)
         if started is None:
@@ -93,16 +93,9 @@ class AgentRuns:
             self._keep(started)
         # If the agent stops waiting, the run must be known and have its labels all the same.
         try:
-            done, _ = await asyncio.wait([started.creation], timeout=self.bounds.max_wait)
-            if not done:
-                raise RunTimeoutError(
-                    "the run is started, but the server has not told its id yet",
-                    hint="servers before 0.10 tell it when the run has ended: list_runs lists it then",
-                )
-            return started.creation.result()
-        except StepflowClientError as error:
-            if not isinstance(error, RunTimeoutError):
-                self._forget(started)
+            return await asyncio.shield(started.creation)
+        except StepflowClientError:
+            self._forget(started)
             raise
 
     def _keep(self, started: Started) -> None:
@@ -117,7 +110,13 @@ class AgentRuns:
                 del self._requests[name]
 
     async def _created(self, create: Callable[[], Awaitable[str]]) -> str:
-        run_id = await create()
+        try:
+            run_id = await create()
+        except TimeoutError as error:
+            # A server that tells the id of a run only when it has ended was asked for it.
+            run_id = getattr(error, "run_id", None) or ""
+            if not run_id:
+                raise
         self._own.add(run_id)
         self._going_on.add(run_id)
         return run_id

@@ -247,6 +247,7 @@ class AgentServer:
                     variables=self._catalog.variables[spec.name] or None,
                     idempotency_key=None if key is None else f"mcp:{key}",
                     labels=call.labels,
+                    timeout=self._runs.bounds.max_wait,
                 )
             )
 
