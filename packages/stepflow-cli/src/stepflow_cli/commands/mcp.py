@@ -139,12 +139,15 @@ def _serve(
 @click.argument("arguments", nargs=-1, required=True, metavar="FLOW|DIR...", type=click.UNPROCESSED)
 @click.option("--client", "host", type=Choice(list(HOSTS)), required=True, metavar="NAME", help=f"{', '.join(HOSTS)}.")
 @click.option("--name", default="stepflow", metavar="TEXT", help="What the host calls the server. [default: stepflow]")
-def _config(arguments: tuple[str, ...], host: str, name: str) -> None:
+@click.pass_context
+def _config(ctx: click.Context, arguments: tuple[str, ...], host: str, name: str) -> None:
     """Print what a host of agents needs in its configuration to start 'stepflow mcp serve'.
 
     All options of 'mcp serve' can be given; they become part of it. Files are named by their absolute paths. The file
     that the entry belongs into is printed on standard error.
     """
+    # A misspelt option should not first be noticed by the host.
+    _serve.make_context("serve", list(arguments), ctx.parent)
     words = [str(Path(each).absolute()) if os.path.exists(each) else each for each in arguments]
     click.echo(entry(HOSTS[host], words, name), nl=False)
     note(f"this belongs into {HOSTS[host].file}")
