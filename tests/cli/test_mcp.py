@@ -13,8 +13,10 @@ from stepflow_cli.mcp.hosts import HOSTS
 
 from tests.cli.command import Stepflow
 
+OTHERS = sorted(HOSTS.keys() - {"codex"})
 
-@pytest.mark.parametrize("client", sorted(HOSTS))
+
+@pytest.mark.parametrize("client", ["codex", *(pytest.param(each, marks=pytest.mark.exhaustive) for each in OTHERS)])
 def test_an_entry_starts_the_command(client: str, stepflow: Stepflow) -> None:
     options = ["--tools", "runs,diagnose", "--url", "http://localhost:7837", "--var", "key=a b"]
     done = stepflow("mcp", "config", "hello.yaml", "--client", client, "--name", "orders", *options)
@@ -44,6 +46,7 @@ def test_it_says_why_it_does_not_serve(words: str, said: str, stepflow: Stepflow
     assert said in done.stderr
 
 
+@pytest.mark.exhaustive
 def test_a_broken_flow_of_a_folder_is_left_out(stepflow: Stepflow) -> None:
     folder = stepflow.folder / "some"
     folder.mkdir()
@@ -62,6 +65,7 @@ def test_without_the_extra_it_says_what_to_install(stepflow: Stepflow) -> None:
     assert "pip install 'stepflow-cli[mcp]'" in done.stderr
 
 
+@pytest.mark.exhaustive
 def test_no_other_command_imports_the_protocol() -> None:
     program = (
         "import sys, stepflow_cli.main as m\n"

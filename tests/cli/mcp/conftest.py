@@ -27,7 +27,7 @@ def recorded(url: str) -> Callable[[], list[Any]]:
     return lambda: History().search(limit=100_000)
 
 
-@pytest.fixture(params=["legacy", "auto"])
+@pytest.fixture(params=["auto", pytest.param("legacy", marks=pytest.mark.exhaustive)])
 def mode(request: pytest.FixtureRequest) -> str:
     """How the client connects: with the handshake of the protocol versions up to 2025-11-25, or without, as of 2026."""
     return str(request.param)

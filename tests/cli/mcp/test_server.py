@@ -15,6 +15,7 @@ from stepflow_client import SyncStepflowClient
 from tests.cli.mcp.agents import GREET, SLOW, agent, run_of, serving, text_of, write
 
 pytestmark = pytest.mark.anyio
+OTHERS = [pytest.param(each, marks=pytest.mark.exhaustive) for each in ("2025-11-25", "2026-07-28")]
 
 
 async def test_each_flow_is_a_tool(url: str, folder: Path, mode: str) -> None:
@@ -34,7 +35,9 @@ async def test_each_flow_is_a_tool(url: str, folder: Path, mode: str) -> None:
         Draft202012Validator(greet.output_schema).validate(result.structured_content)
 
 
-@pytest.mark.parametrize("version", ["2025-06-18", "2025-11-25", "2026-07-28"])
+@pytest.mark.parametrize(
+    "version", ["2025-06-18", *(pytest.param(each, marks=pytest.mark.exhaustive) for each in OTHERS)]
+)
 async def test_old_and_new_protocol_versions_work(
     url: str, folder: Path, version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,9 +76,10 @@ async def test_a_long_run_is_answered_with_a_handle(url: str, folder: Path, mode
         assert started.structured_content["status"] == "running"
         assert f"Call wait_run with run_id {run_of(started)}" in text_of(started)
         Draft202012Validator(tool.output_schema).validate(started.structured_content)
-        assert seen
+        # In memory, the newest protocol version has no place for the token that asks for progress.
+        assert bool(seen) is (mode == "legacy")
         assert [each[0] for each in seen] == sorted({each[0] for each in seen})
-        assert {each[1] for each in seen} == {2}
+        assert {each[1] for each in seen} <= {2}
         while (done := await client.call_tool("wait_run", {"run_id": run_of(started)})).structured_content[
             "status"
         ] == "running":

@@ -91,6 +91,7 @@ def start(stepflow: Stepflow, server: str) -> Iterator[Start]:
         each.process.communicate()
 
 
+@pytest.mark.exhaustive
 def test_only_the_protocol_is_on_standard_output(start: Start) -> None:
     served = start("-v", "--log-level", "debug")
     assert served.begin()["serverInfo"]["name"] == "stepflow"
@@ -100,6 +101,7 @@ def test_only_the_protocol_is_on_standard_output(start: Start) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.exhaustive
 def test_a_request_that_is_repeated_runs_once(start: Start, stepflow: Stepflow) -> None:
     served = start()
     served.begin()
@@ -126,6 +128,7 @@ def test_a_run_outlives_the_process_that_started_it(start: Start, stepflow: Step
     assert handle["run_id"] in stepflow("runs", "list", "--label", "via=mcp", "-o", "json").stdout
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_it(start: Start, number: signal.Signals) -> None:
     served = start("--http", "0")
@@ -134,6 +137,7 @@ def test_a_signal_stops_it(start: Start, number: signal.Signals) -> None:
     assert served.process.wait(60) == 0
 
 
+@pytest.mark.exhaustive
 def test_ctrl_c_stops_it_on_a_terminal(start: Start) -> None:
     served = start()
     served.begin()
@@ -143,6 +147,7 @@ def test_ctrl_c_stops_it_on_a_terminal(start: Start) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.exhaustive
 @pytest.mark.anyio
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 async def test_the_official_client_starts_it(stepflow: Stepflow, server: str, mode: str) -> None:
@@ -154,18 +159,25 @@ async def test_the_official_client_starts_it(stepflow: Stepflow, server: str, mo
         assert (await client.call_tool("greet", {"who": "Ada"})).structured_content["output"] == {"text": "Ada"}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.anyio
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 async def test_the_official_client_reaches_it_over_http(start: Start, mode: str) -> None:
     url = start("--http", "0", "--max-wait", "0.5").url()
     heads = {"authorization": f"Bearer {TOKEN}"}
+    seen: list[float] = []
+
+    async def progress(done: float, total: float | None, message: str | None) -> None:
+        seen.append(done)
+
     async with httpx2.AsyncClient(headers=heads, timeout=30, trust_env=False) as http:
         async with Client(streamable_http_client(url, http_client=http), mode=mode) as client:
             greeted = await client.call_tool("greet", {"who": "Ada"})
             assert greeted.structured_content["output"] == {"text": "Ada"}
             assert "- who: the schema wants string" in text_of(await client.call_tool("greet", {"who": 7}))
-            started = await client.call_tool("slow", {"ms": 1_000})
+            started = await client.call_tool("slow", {"ms": 1_000}, progress_callback=progress)
             assert started.structured_content["status"] == "running"
+            assert seen
         # Another connection gets the result.
         async with Client(streamable_http_client(url, http_client=http), mode=mode) as client:
             while (done := await client.call_tool("wait_run", {"run_id": run_of(started)})).structured_content[
@@ -199,12 +211,13 @@ def test_http_is_for_those_with_the_token_at_this_address(start: Start) -> None:
             (good, "/other", 404),
         ):
             assert client.post(url + path, headers=heads, json=begin).status_code == status, heads
-        large = client.post(url, headers=good, json={**begin, "params": {"x": "y" * 50_000_000}})
+        large = client.post(url, headers={**good, "content-type": "application/json"}, content=b" " * 50_000_000)
         assert large.status_code == 413
         # It still works.
         assert client.post(url, headers=good, json=begin).status_code == 200
 
 
+@pytest.mark.exhaustive
 def test_fifty_megabytes_over_standard_input_are_refused(start: Start) -> None:
     served = start()
     served.begin()
@@ -214,6 +227,7 @@ def test_fifty_megabytes_over_standard_input_are_refused(start: Start) -> None:
     assert served.call(2, "greet", who="Ada")["structuredContent"]["output"] == {"text": "Ada"}
 
 
+@pytest.mark.exhaustive
 def test_rubbish_does_not_end_it(start: Start) -> None:
     served = start()
     served.begin()
@@ -223,6 +237,7 @@ def test_rubbish_does_not_end_it(start: Start) -> None:
     assert served.call(1, "greet", who="Ada")["structuredContent"]["output"] == {"text": "Ada"}
 
 
+@pytest.mark.exhaustive
 def test_the_port_of_another_is_an_error(start: Start, stepflow: Stepflow) -> None:
     port = start("--http", "0").url().split(":")[2].split("/")[0]
     done = stepflow("mcp", "serve", str(Path("tools")), "--http", port)

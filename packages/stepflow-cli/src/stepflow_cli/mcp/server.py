@@ -217,7 +217,6 @@ class AgentServer:
         names: list[Any] = [(connection, str(ctx.request_id))] if connection is not None else []
         if isinstance(key, str) and key:
             names.append((IDEMPOTENCY_META, params.name, key))
-        wants_progress = "progressToken" in meta or ctx.request is None
         return Call(
             arguments={},
             runs=self._runs,
@@ -225,7 +224,7 @@ class AgentServer:
             reader=self._reader,
             labels=self._runs.labels(_agent_of(ctx), _text(connection or "none")),
             names=names,
-            report=_Reporter(ctx).report if wants_progress else None,
+            report=_Reporter(ctx).report if "progressToken" in meta else None,
         )
 
     async def _start(self, spec: FlowToolSpec, call: Call, params: types.CallToolRequestParams) -> str:

@@ -103,21 +103,21 @@ async def agent_server(target: Target, service: Service, catalog: Catalog) -> As
 
 
 def prepared(service: Service) -> Catalog:
-    """Import what is needed, and read the flows.
+    """Read the flows, and import what is needed to serve them.
 
     Raises:
         Problem, FlowFileError: If a flow cannot be served.
     """
     service.check()
-    with _quick_imports():
-        from . import server  # noqa: F401 - imported for its time
-
     catalog = Catalog(service.flows, service.values, [tool.name for tool in tools_of(service.tools)])
     for name in service.read_only:
         if name not in catalog.tools and name not in map(catalog.file_of, catalog.tools):
             raise usage(f"--read-only names {name}, which is not served", f"tools are {', '.join(catalog.tools)}")
     if history_setting().value == "off":
         note("the history is off: agents see only the runs that this process has started, and no run has a label")
+    # Last: the types of the protocol take longer than all the rest.
+    with _quick_imports():
+        from . import server  # noqa: F401 - imported for its time
     return catalog
 
 
