@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import usage
+from ..errors import Problem, usage
 from ..inputs.flow import load_flow_file
 from ..inputs.values import Values
 from ..output.messages import note
@@ -35,6 +35,8 @@ class Catalog:
 
     def __init__(self, sources: Sequence[str], values: Values | None = None, reserved: Collection[str] = ()) -> None:
         """Read the flows."""
+        if "-" in sources:
+            raise usage("a flow on standard input cannot be served", "name its file")
         self._sources = sources
         self._values = values or Values()
         self.variables: Mapping[str, Mapping[str, Any]] = {}
@@ -98,7 +100,7 @@ class Catalog:
             flow: dict[str, Any] | None
             try:
                 flow = load_flow_file(path)
-            except FlowFileError as error:
+            except (FlowFileError, Problem) as error:
                 if self._is_first and path in self._sources:
                     raise
                 note(f"{error.message}; it is not served")

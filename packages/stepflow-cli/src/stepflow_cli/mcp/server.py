@@ -16,6 +16,7 @@ from mcp.server.models import InitializationOptions
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
 
 from .._version import VERSION
+from ..output.messages import note
 from .answers import answer
 from .bounds import MAX_ARGUMENT_BYTES, Rate, size_of
 from .calls import Call, next_step
@@ -129,7 +130,12 @@ class AgentServer:
         while True:
             await asyncio.sleep(max(_LOOK, _SHARE * took))
             began = time.monotonic()
-            is_changed = await asyncio.to_thread(self._catalog.refresh)
+            try:
+                is_changed = await asyncio.to_thread(self._catalog.refresh)
+            except Exception as error:
+                # The flows stay as they were.
+                note(f"the flows cannot be read again: {error}")
+                is_changed = False
             took = time.monotonic() - began
             if is_changed:
                 await self._tell_of_changes()

@@ -15,6 +15,7 @@ from ..context import current_session
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
 from ..inputs.values import Values
+from ..output.color import is_terminal
 from ..output.messages import note
 from ..server.connect import Target
 from ..settings.history import history_setting
@@ -126,6 +127,8 @@ def serve_stdio(target: Target, service: Service) -> None:
     import asyncio
 
     catalog = prepared(service)
+    if is_terminal(sys.stdin):
+        note("waiting for an agent on standard input; 'stepflow mcp config' prints what its host needs")
     from mcp.server.stdio import stdio_server
 
     async def serve() -> None:

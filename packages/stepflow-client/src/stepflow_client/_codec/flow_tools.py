@@ -86,9 +86,11 @@ class FlowToolSpec:
         raise InvalidArgumentError(f"the arguments of {self.name} do not match its schema:\n{said}")
 
     def variables_of(self, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """Return those of some variables that the flow has."""
+        """Return those of some variables that the flow has: all of them if its schema allows any."""
         names = self.needs.names
-        return {name: value for name, value in variables.items() if names is None or name in names}
+        if names is None:
+            return dict(variables) if declared_schema(self.flow, "variables") is not None else {}
+        return {name: value for name, value in variables.items() if name in names}
 
     def secrets(self, variables: Mapping[str, Any]) -> tuple[Secrets, ...]:
         """Return the values that must not be shown to a model."""

@@ -157,9 +157,10 @@ class _Writer:
             target = self._defs[name or ""]
             root = {**target, **rest} if isinstance(target, Mapping) else target
             seen += 1
-        written = self._written(root, 0)
-        if not isinstance(written, Mapping):
-            written = {} if written or self._decided else {"not": {}}
+        found = self._written(root, 0)
+        written: dict[str, Any] = {} if found is True or self._decided else {"not": {}}
+        if isinstance(found, dict):
+            written = found
         shared: dict[str, Any] = {}
         while missing := [name for name in self._names if self._names[name] not in shared]:
             for name in missing:
