@@ -41,6 +41,7 @@ async def test_runs_have_the_labels_of_their_agent(url: str, folder: Path, recor
     assert entry.labels["via"] == "mcp"
     assert entry.labels["agent"] == "desk·[2J"
     assert len(entry.labels["session"]) == 12
+    assert entry.labels["tool"] == "greet"
 
 
 async def test_a_repeated_call_runs_once(url: str, folder: Path, recorded: Recorded, mode: str) -> None:

@@ -109,8 +109,8 @@ def _serve(
 
     Each flow is a tool, with the schemas of the flow. Runs stay on the server when a call takes too long, a connection
     breaks or this command ends: their results can be read with the id in the answer. Runs that agents start are in the
-    history, with the labels via=mcp, agent and session. Files that change are read again. Values of secret variables
-    are *** in all answers.
+    history, with the labels via=mcp, agent, session and tool. Files that change are read again. Values of secret
+    variables are *** in all answers.
 
     Needs the extra stepflow-cli[mcp].
     """

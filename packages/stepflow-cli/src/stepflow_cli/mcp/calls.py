@@ -53,7 +53,7 @@ class Call:
         result = await self.runs.result(run_id, seconds, self.report)
         if result is None:
             return unfinished(run_id, next_step(run_id))
-        tool = self.runs.tool_of(run_id, self.catalog.tools)
+        tool = self.runs.tool_of(run_id)
         return tool_result(result, self.catalog.tools.get(tool or ""), self.catalog.secrets)
 
 

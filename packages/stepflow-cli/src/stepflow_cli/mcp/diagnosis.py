@@ -74,7 +74,8 @@ async def rerun(call: Call) -> ToolResult:
 
     run_id = call.run_id()
     options: dict[str, Any] = {key: call.arguments[key] for key in ("from_step", "overrides") if key in call.arguments}
-    tool = call.catalog.tools.get(call.runs.tool_of(run_id, call.catalog.tools) or "")
+    name = call.runs.tool_of(run_id) or ""
+    tool, labels = call.catalog.tools.get(name), {**call.labels, **({"tool": name} if name else {})}
     if "input" in call.arguments:
         given = call.arguments["input"]
         options["input"] = [given] if isinstance(given, list) else given
@@ -84,7 +85,7 @@ async def rerun(call: Call) -> ToolResult:
         options["variables"] = call.catalog.variables[tool.name] or None
 
     async def create() -> str:
-        handles = await call.runs.client.start_rerun(run_id, labels=call.labels, **options)
+        handles = await call.runs.client.start_rerun(run_id, labels=labels, **options)
         if not handles:
             raise InvalidArgumentError(f"there is nothing in run {run_id} to run again")
         for each in handles[1:]:

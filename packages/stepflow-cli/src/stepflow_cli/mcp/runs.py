@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -65,11 +65,10 @@ class AgentRuns:
         entry = self._history.get(run_id)
         return entry is not None and entry.labels.get(_VIA[0]) == _VIA[1]
 
-    def tool_of(self, run_id: str, names: Mapping[str, Any]) -> str | None:
-        """Return the name of the tool whose flow a run is of, if that is known."""
+    def tool_of(self, run_id: str) -> str | None:
+        """Return the name of the tool that started a run; None if that is not known."""
         entry = self._history.get(run_id)
-        flow = entry.flow if entry is not None else None
-        return next((name for name, spec in names.items() if spec.flow == flow), None) if flow else None
+        return None if entry is None else entry.labels.get("tool")
 
     def is_known(self, names: list[Any]) -> bool:
         """Return whether a request repeats an earlier one."""

@@ -251,7 +251,7 @@ class AgentServer:
                     [given],
                     variables=self._catalog.variables[spec.name] or None,
                     idempotency_key=None if key is None else f"mcp:{key}",
-                    labels=call.labels,
+                    labels={**call.labels, "tool": spec.name},
                     timeout=self._runs.bounds.max_wait,
                 )
             )

@@ -75,7 +75,7 @@ class Tasks:
             result = await self._runs.result(run.run_id, 0)
             if result is None:
                 return {**task, "status": "working"}
-            tool = self._catalog.tools.get(self._runs.tool_of(run.run_id, self._catalog.tools) or "")
+            tool = self._catalog.tools.get(self._runs.tool_of(run.run_id) or "")
             said = answer(tool_result(result, tool, self._catalog.secrets))
             task["result"] = said.model_dump(by_alias=True, mode="json", exclude_none=True)
         return task
