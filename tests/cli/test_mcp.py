@@ -37,6 +37,7 @@ def test_an_entry_starts_the_command(client: str, stepflow: Stepflow) -> None:
         ("hello.yaml --http 0 --host 203.0.113.7", "cannot listen on 203.0.113.7"),
         ("empty", "there is no flow to serve"),
         ("hello.yaml --max-wait 0", "--max-wait"),
+        ("hello.yaml --variables -", "would read what the agent sends"),
     ],
 )
 def test_it_says_why_it_does_not_serve(words: str, said: str, stepflow: Stepflow) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 
 from ..completion.candidates import complete_flow_files
+from ..errors import usage
 from ..inputs.values import Given, Values
 from ..mcp.hosts import HOSTS, entry
 from ..output.messages import note
-from ..params.options import option_in, server_options
+from ..params.options import host_option, option_in, server_options
 from ..params.parsing import FILE, Choice, LazyGroup
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
@@ -80,14 +81,7 @@ _SECONDS = click.FloatRange(0, min_open=True)
     metavar="PORT",
     help="Serve over HTTP on this port, 0 for a free one, instead of standard input and output.",
 )
-@option_in(
-    "--host",
-    default="127.0.0.1",
-    section="HTTP",
-    metavar="HOST",
-    help="The address to listen on. Others than loopback let other machines reach it, unencrypted. "
-    "[default: 127.0.0.1]",
-)
+@host_option("HTTP")
 def _serve(
     flows: tuple[str, ...],
     server: ServerOptions,
@@ -118,6 +112,8 @@ def _serve(
     from ..mcp.serving import Service, check_extra, serve_http, serve_stdio
 
     check_extra()
+    if variables == "-":
+        raise usage("--variables - would read what the agent sends", "name a file")
     given = [Given("--variables", "file", variables)] if variables is not None else []
     service = Service(
         flows,

@@ -95,11 +95,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "mcp serve": (
         "stepflow mcp serve hello.yaml",
-        "stepflow mcp serve . --tools runs,diagnose --max-wait 30",
+        "stepflow mcp serve . --tools runs,diagnose",
     ),
     "mcp config": (
         "stepflow mcp config . --client claude-code",
-        "stepflow mcp config hello.yaml --client codex --tools runs,diagnose",
+        "stepflow mcp config hello.yaml --client codex",
     ),
     "ui": (
         "stepflow ui",
