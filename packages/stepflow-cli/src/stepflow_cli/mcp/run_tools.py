@@ -181,7 +181,7 @@ TOOLS = (
     RunTool(
         "list_runs",
         "runs",
-        "List runs, newest first.",
+        "List the runs that agents have started, newest first, with their states.",
         {
             "status": {"type": "string", "enum": _STATUSES},
             "limit": {"type": "integer", "minimum": 1, "maximum": 100, "description": "Default 20."},
