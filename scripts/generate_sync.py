@@ -44,6 +44,8 @@ TOKENS = {
     "EventStream": "SyncEventStream",
     "OutcomeStream": "SyncOutcomeStream",
     "RunPager": "SyncRunPager",
+    "FlowTool": "SyncFlowTool",
+    "FlowTools": "SyncFlowTools",
     "AsyncGenerator": "Generator",
     "aclose": "close",
     "anext": "next",
@@ -77,6 +79,9 @@ TEXTS = {
     r"\basync for\b": "for",
     r"(?<!Sync)\bStepflowClient\b": "SyncStepflowClient",
     r"(?<!Sync)\bRunHandle\b": "SyncRunHandle",
+    r"(?<!Sync)\bFlowTool(s?)\b": r"SyncFlowTool\1",
+    r", or a `StepflowRuntime`\.": ".",
+    r"\bawait tools\.": "tools.",
     r"\basyncio_detailed\b": "sync_detailed",
     r"\bThe asynchronous client\. The synchronous one is written from this package by `make generate`\.": (
         "The synchronous client, written from the asynchronous one."

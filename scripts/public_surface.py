@@ -46,6 +46,7 @@ PUBLIC_MODULES = (
     "progress",
     "testing",
     "types",
+    "tools",
     "web",
 )
 """The modules whose names in `__all__` are public besides those of the package itself."""

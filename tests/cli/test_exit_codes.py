@@ -111,6 +111,7 @@ OTHERS = {
     "health": {"health": 0, "health --url http://127.0.0.1:9": 4},
     "doctor": {"doctor --no-run": 0, "doctor --no-run --url http://127.0.0.1:9": 4},
     "completion": {"completion bash": 0, "completion no-shell": 2},
+    "mcp config": {"mcp config hello.yaml --client codex": 0, "mcp config hello.yaml --client nobody": 2},
     "help": {"help run": 0, "help no-command": 2},
     "version": {"version": 0},
 }
@@ -121,6 +122,7 @@ ELSEWHERE = {
     "repl": "test_repl.py",
     "runs logs": "test_runs_logs.py",
     "lsp": "lsp",
+    "mcp serve": "mcp",
 }
 """Commands that do not end by themselves or need another server, and the tests of their exit codes."""
 

@@ -134,12 +134,12 @@ def raw_in(text: str) -> list[str]:
 
 SILENT = {
     *("config list", "config get", "config set", "config unset", "config use", "schema", "completion", "help"),
-    *("version", "history clear", "flows delete", "runs delete", "blobs put", "new"),
+    *("version", "history clear", "flows delete", "runs delete", "blobs put", "new", "mcp config"),
 }
 """Commands that print nothing that a server, a flow or a worker has chosen."""
-ELSEWHERE = {"serve", "ui", "repl", "test", "runs logs", "lsp"}
+ELSEWHERE = {"serve", "ui", "repl", "test", "runs logs", "lsp", "mcp serve"}
 """Commands that do not end by themselves, or start servers: `test_serve.py`, `ui/`, `test_repl.py`, `test_test.py`,
-`test_runs_logs.py` and `lsp/` have their own tests of what they print."""
+`test_runs_logs.py`, `lsp/` and `mcp/` have their own tests of what they print."""
 
 
 def hostile_flow() -> dict[str, Any]:

@@ -41,6 +41,8 @@ DIFFERENT = {
     "--timeout": "of a run, or of the cases of a file",
     "--type": "of a blob, or of events",
     "--url": "the default",
+    "--var": "of one flow, or of all that are served",
+    "--variables": "of one flow, or of all that are served",
     "--watch": "a server, or files",
 }
 """Options whose help says something else in some commands, and what differs."""

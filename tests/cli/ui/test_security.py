@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from stepflow_cli.ui.security import HEADERS, Addresses, FormTokens, Sessions
+from stepflow_cli.server.listening import Addresses
+from stepflow_cli.ui.security import HEADERS, FormTokens, Sessions
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ LAYERS = (
     "transport",
     "facade",
     "web",
+    "tools",
     "_embedded",
     "executor",
     "runtime",

@@ -42,6 +42,7 @@ _COMMANDS = {
     "history": "List and search the runs that were started from this machine.",
     "ui": "Show a server's runs, flows and components in the browser.",
     "serve": "Run a Stepflow server until Ctrl-C or SIGTERM.",
+    "mcp": "Serve flows as tools of agents.",
     "repl": "Run commands at a prompt, all against one server.",
     "health": "Show a server's health, release and capabilities.",
     "doctor": "Diagnose what keeps commands from working, and suggest fixes.",
@@ -66,7 +67,7 @@ _SECTIONS = {
         "convert",
     ),
     "On a server": ("runs", "history", "flows", "blobs", "health"),
-    "Servers": ("serve", "ui", "repl"),
+    "Servers": ("serve", "ui", "mcp", "repl"),
     "Setup and help": ("config", "doctor", "completion", "help", "version"),
 }
 
@@ -102,7 +103,7 @@ cli = LazyGroup(
     summaries=_COMMANDS,
     package=f"{__package__}.commands",
     shared={"list-components": "components"},
-    groups=("components", "flows", "blobs", "config", "runs", "history"),
+    groups=("components", "flows", "blobs", "config", "runs", "history", "mcp"),
     sections=_SECTIONS,
     more_help=_suggest,
     help="""Run Stepflow flows on a server, remote or embedded.

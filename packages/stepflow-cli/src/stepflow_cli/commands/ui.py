@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..params.options import option_in, port_option, server_options
+from ..params.options import host_option, option_in, port_option, server_options
 from ..params.parsing import Command
 from ..params.run_ids import run_id_option
 from ..runs.find import whole_id
@@ -18,14 +18,7 @@ __all__ = ["command"]
 @click.command("ui", cls=Command)
 @server_options(default="server")
 @port_option(0, "Pages")
-@option_in(
-    "--host",
-    default="127.0.0.1",
-    section="Pages",
-    metavar="HOST",
-    help="The address to listen on. Others than loopback let other machines reach the pages, unencrypted. "
-    "[default: 127.0.0.1]",
-)
+@host_option("Pages")
 @option_in(
     "--flows",
     "folder",

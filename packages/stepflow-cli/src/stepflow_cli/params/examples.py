@@ -97,6 +97,18 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "stepflow list-components",
         "stepflow list-components --fields name,description",
     ),
+    "mcp": (
+        "stepflow mcp serve hello.yaml",
+        "stepflow mcp config hello.yaml --client claude-code",
+    ),
+    "mcp serve": (
+        "stepflow mcp serve hello.yaml",
+        "stepflow mcp serve . --tools runs,diagnose",
+    ),
+    "mcp config": (
+        "stepflow mcp config . --client claude-code",
+        "stepflow mcp config hello.yaml --client codex",
+    ),
     "ui": (
         "stepflow ui",
         "stepflow ui --port 8080 --no-open",

@@ -39,6 +39,7 @@ __all__ = [
     "file_output_options",
     "format_option",
     "formatted_output",
+    "host_option",
     "limit_option",
     "offline_option",
     "option_in",
@@ -292,6 +293,18 @@ def port_option(default: int, section: str) -> Decorator:
         section=section,
         metavar="PORT",
         help=f"The port to listen on; 0 takes a free port. [default: {default}]",
+    )
+
+
+def host_option(section: str) -> Decorator:
+    """Return a decorator that adds --host; the command gets `host`."""
+    return option_in(
+        "--host",
+        default="127.0.0.1",
+        section=section,
+        metavar="HOST",
+        help="The address to listen on. Others than loopback let other machines reach it, unencrypted. "
+        "[default: 127.0.0.1]",
     )
 
 

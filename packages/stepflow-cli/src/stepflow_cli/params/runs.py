@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from ..completion.candidates import complete_recorded_runs, complete_run_ids
+from ..errors import usage
 from ..records.runs import STATUSES
 from ..stdio import read_stdin
 from .parsing import Choice, Option

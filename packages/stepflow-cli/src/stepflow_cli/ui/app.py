@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.convertors import Convertor, register_url_convertor
@@ -21,14 +18,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ..server.asgi import serve_application
+from ..server.listening import Addresses
 from ..settings.history import CommandHistory
-from ..signals import TERMINATION
 from .finding import Finder
 from .flow_folder import FlowFolder
 from .following import Followers, Health
 from .listing import Listings
 from .pictures import flow_picture
-from .security import CHECK, Addresses, FormTokens, Guard, Sessions
+from .security import CHECK, FormTokens, Guard, Sessions
 from .site import Site, environment, site_of
 from .views import actions, change, compare, flows, keep, live, report, run, runs, start, values
 
@@ -184,57 +182,10 @@ def _files() -> dict[str, tuple[bytes, str]]:
     return found
 
 
-_GRACE_SECONDS = 2
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket.
-
-    Raises:
-        OSError: If the port is in use, or the host is not an address of this machine.
-    """
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(128)
-    except BaseException:
-        listening.close()
-        raise
-    return listening
-
-
 def link(host: str, port: int, token: str, run_id: str | None = None) -> str:
     """Return the URL that opens the pages: the list of runs, or the page of a run."""
     name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)  # noqa: S104
     return f"http://{f'[{name}]' if ':' in name else name}:{port}/?token={token}{f'&run={run_id}' if run_id else ''}"
-
-
-class _Server(uvicorn.Server):
-    """A server that ends on a signal, along with its streams. It does not raise the signal again."""
-
-    stopping: asyncio.Event | None = None
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Handle the signals that end the command while the block runs."""
-        numbers = (signal.SIGINT, *TERMINATION)
-        # A signal that is ignored, as under nohup, stays ignored.
-        before = {each: signal.getsignal(each) for each in numbers if signal.getsignal(each) is not signal.SIG_IGN}
-        for each in before:
-            signal.signal(each, self.handle_exit)
-        try:
-            yield
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Start to shut down."""
-        self.should_exit = True
-        if self.stopping is not None:
-            self.stopping.set()
 
 
 def serve(
@@ -271,21 +222,4 @@ def serve(
         stopping=stopping,
         port=port,
     )
-    config = uvicorn.Config(
-        app,
-        loop="asyncio",
-        http="h11",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
-    server = _Server(config)
-    server.stopping = stopping
-    # A signal that arrives before the server runs is not a failure either.
-    with server.capture_signals():
-        tell(sessions.token)
-        server.run(sockets=[listening])
+    serve_application(app, listening, stopping, lambda: tell(sessions.token))

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import secrets
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..server.listening import Addresses
 from .form_bodies import MAX_BODY_BYTES, MalformedFormError, read_form
 
 CHECK = "/flows/check"
@@ -186,47 +186,6 @@ HEADERS = {
 _FORM_SECONDS = 12 * 3600.0
 _MOST_USED = 10_000
 _MOST_SESSIONS = 100
-
-
-class Addresses:
-    """The values of `Host` and `Origin` that belong to this server.
-
-    A malicious site can make its own name resolve to this machine (DNS rebinding), but the browser still sends that
-    name. Therefore names must be known ones; IP addresses cannot be rebound.
-
-    Args:
-        port: The port that the server listens on.
-        names: Further host names; `localhost` is always accepted.
-        is_exposed: Whether other machines can reach the port. If so, any IP address is accepted as a host, otherwise
-            only loopback addresses.
-    """
-
-    def __init__(self, port: int, names: Collection[str] = (), *, is_exposed: bool = False) -> None:
-        """Store what is accepted."""
-        self._port = port
-        self._names = {"localhost", *(name.lower() for name in names)}
-        self._is_exposed = is_exposed
-
-    def accepts_host(self, host: str | None) -> bool:
-        """Return whether a request with this `Host` is addressed to this server."""
-        if not host or any(letter in host for letter in "/@?#\\ ,\t"):
-            return False
-        try:
-            parts = urlsplit(f"//{host}")
-            port = parts.port or 80
-        except ValueError:
-            return False
-        if port != self._port or not parts.hostname:
-            return False
-        try:
-            address = ipaddress.ip_address(parts.hostname)
-        except ValueError:
-            return parts.hostname in self._names
-        return self._is_exposed or address.is_loopback
-
-    def accepts_origin(self, origin: str | None, host: str) -> bool:
-        """Return whether a request with this `Origin`, or with none, may come from a page of this server."""
-        return origin is None or origin.lower() == f"http://{host.lower()}"
 
 
 class Sessions:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..context import current_session
-from ..errors import Problem, usage
+from ..errors import Problem
 from ..exit_codes import ExitCode
 from ..server.connect import Target
+from ..server.listening import listen
 
 if TYPE_CHECKING:
     import socket
@@ -54,13 +55,7 @@ def serve_pages(target: Target, pages: Pages, run_id: str | None = None) -> None
     Raises:
         Problem: If the port cannot be used.
     """
-    from .app import listen
-
-    try:
-        listening = listen(pages.host, pages.port)
-    except OSError as error:
-        raise _not_listening(error, pages.host, pages.port) from None
-    with listening, target.history.recording():
+    with listen(pages.host, pages.port) as listening, target.history.recording():
         _serve(target, listening, pages, run_id)
 
 
@@ -100,17 +95,3 @@ def _serve(target: Target, listening: socket.socket, pages: Pages, run_id: str |
         is_exposed=is_exposed,
         tell=tell,
     )
-
-
-def _not_listening(error: OSError, host: str, port: int) -> Problem:
-    import errno
-
-    if error.errno in (errno.EADDRINUSE, errno.EACCES):
-        what = "in use" if error.errno == errno.EADDRINUSE else "not allowed for this user"
-        return Problem(
-            f"port {port} is {what}",
-            kind="port_in_use",
-            exit_code=ExitCode.FAILED,
-            hint="choose another one with --port, or 0 for a free one",
-        )
-    return usage(f"cannot listen on {host}: {error.strerror or error}", "--host takes an address of this machine")

@@ -22,6 +22,12 @@ def short_json(value: Any, longest: int = 200) -> str:
     return cut(json.dumps(value, ensure_ascii=False, default=str), longest)
 
 
+def json_text(value: Any) -> str:
+    """Return a value as JSON on one line, without characters that a terminal or a reader interprets."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if visible(text) == text else json.dumps(value, default=str).replace("\x7f", "\\u007f")
+
+
 def visible(text: str) -> str:
     """Return a text with line breaks, control characters and invisible characters replaced by `·`."""
     return re.sub("[^ -~]", _shown, text)

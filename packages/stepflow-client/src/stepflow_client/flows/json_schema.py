@@ -144,10 +144,7 @@ def _inner(schema: Mapping[str, Any], part: str | int) -> Iterator[Any]:
 
 
 def _matches(node: Node, schema: Any, defs: Mapping[str, Any]) -> bool:
-    schema = resolved(schema, defs)
-    parts = schema.get("anyOf") if isinstance(schema, Mapping) else None
-    is_one = not isinstance(parts, list) or any(_matches(node, each, defs) for each in parts)
-    return is_one and next(mismatches(node, schema, defs), None) is None
+    return next(mismatches(node, schema, defs), None) is None
 
 
 class Mismatch(NamedTuple):
@@ -206,9 +203,36 @@ def mismatches(node: Node, schema: Any, defs: Mapping[str, Any], *, evaluated: b
     parts = schema.get("allOf")
     for part in parts if isinstance(parts, list) else ():
         yield from mismatches(node, part, defs, evaluated=evaluated)
+    for key in () if evaluated else ("anyOf", "oneOf"):
+        yield from _no_alternative(node, schema.get(key), defs)
     if "if" in schema and not evaluated and _is_decided(schema["if"], defs):
         branch = "then" if _matches(node, schema["if"], defs) else "else"
         yield from mismatches(node, schema.get(branch, True), defs)
+
+
+def _no_alternative(node: Node, parts: Any, defs: Mapping[str, Any]) -> Iterator[Mismatch]:
+    """Yield why a value matches no alternative: the faults of the only one of its type, or one of each."""
+    if not isinstance(parts, list) or not parts:
+        return
+    try:
+        found = [list(mismatches(node, each, defs)) for each in parts]
+    except RecursionError:
+        # An alternative that consists of itself decides nothing.
+        return
+    if all(found):
+        near = [each for each, part in zip(found, parts, strict=True) if _has_type(node.value, part, defs)]
+        if len(near) == 1:
+            yield from near[0]
+            return
+        reasons = dict.fromkeys(each[0].message for each in near or found)
+        yield Mismatch(node, f"none of the {len(parts)} allowed forms fits: {'; '.join(reasons)}")
+
+
+def _has_type(value: Any, schema: Any, defs: Mapping[str, Any]) -> bool:
+    """Return whether a schema allows the type of a value."""
+    schema = resolved(schema, defs)
+    kinds = type_names(schema) if isinstance(schema, Mapping) else []
+    return schema is not False and (not kinds or any(is_json_type(value, each) for each in kinds))
 
 
 def _is_decided(schema: Any, defs: Mapping[str, Any]) -> bool:
@@ -351,11 +375,17 @@ class _Compiler:
         if not _LIMITS.isdisjoint(schema):
             found.append(lambda value: next(_beyond_limits(value, schema), None) is None)
         found += filter(None, (self._object(schema), self._list(schema)))
+        found += filter(None, (self._any(schema.get(key)) for key in ("anyOf", "oneOf")))
         if "if" in schema:
             # Conditions are rare: `mismatches` decides.
             found.append(_never)
         parts = schema.get("allOf")
         return found + [each for each in map(self.fits, parts if isinstance(parts, list) else ()) if each]
+
+    def _any(self, parts: Any) -> Fits | None:
+        checks = [self.fits(each) for each in parts] if isinstance(parts, list) else []
+        known = [each for each in checks if each is not None]
+        return None if not known or len(known) < len(checks) else lambda value: any(each(value) for each in known)
 
     def _object(self, schema: Mapping[str, Any]) -> Fits | None:
         properties, names = fields_of(schema)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.text import nearest_hint
@@ -19,6 +20,7 @@ from .json_schema import compiled, definitions_of, fields_of, mismatches
 
 if TYPE_CHECKING:
     from ..types import FlowVariable
+    from .json_schema import Mismatch
 
 __all__ = ["STEP_KEYS", "FlowNeeds", "InputCheck", "certain_reads", "check_inputs", "check_variable_names", "needs_of"]
 
@@ -263,17 +265,20 @@ class InputCheck:
         """
         if self.quickly(value):
             return
-        from .source import node_of
-
-        try:
-            wrong = next(mismatches(node_of(value), self.schema, self.defs), None)
-        except RecursionError:
-            # A schema that consists of itself allows nothing and forbids nothing.
-            return
-        if wrong is not None:
+        for wrong in self.faults(value, 1):
             raise InvalidArgumentError(
                 f"{which} does not fit the flow's schema: {wrong.message} (at {wrong.path})", hint=wrong.hint
             )
+
+    def faults(self, value: Any, most: int) -> list[Mismatch]:
+        """Return the first places where an input does not match."""
+        from .source import node_of
+
+        try:
+            return list(islice(mismatches(node_of(value), self.schema, self.defs), most))
+        except RecursionError:
+            # A schema that consists of itself allows nothing and forbids nothing.
+            return []
 
     def all(self, inputs: Sequence[Any], advice: str | None = None) -> None:
         """Check all inputs of a run.

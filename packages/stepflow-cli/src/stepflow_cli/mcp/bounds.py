@@ -1,0 +1,58 @@
+"""What one server accepts of its agents: the rate of calls, the size of arguments, and the number of runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+MAX_ARGUMENT_BYTES = 4 * 2**20
+"""Maximum size of the arguments of a call, as JSON."""
+MAX_ANSWER_LENGTH = 40_000
+"""Maximum length of an output in an answer, in characters of JSON. Hosts cut answers off at about that."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The bounds of a server."""
+
+    runs: int = 20
+    """Maximum number of runs at once."""
+    rate: float = 20.0
+    """Calls a second, on average."""
+    max_wait: float = 50.0
+    """Seconds that a call waits for a run. Hosts give a call up after 60."""
+
+
+class Rate:
+    """Counts calls against a rate. Ten seconds' worth of calls may come at once.
+
+    Args:
+        per_second: Calls a second.
+        clock: Returns the time in seconds.
+    """
+
+    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start with a full allowance."""
+        self._per_second = per_second
+        self._most = max(1.0, 10 * per_second)
+        self._clock = clock
+        self._left = self._most
+        self._at = clock()
+
+    def take(self) -> float:
+        """Count a call; return 0 if it is allowed, else the seconds after which one is."""
+        now = self._clock()
+        self._left = min(self._most, self._left + (now - self._at) * self._per_second)
+        self._at = now
+        if self._left < 1:
+            return (1 - self._left) / self._per_second
+        self._left -= 1
+        return 0.0
+
+
+def size_of(arguments: Any) -> int:
+    """Return the size of arguments as JSON, in characters."""
+    return len(json.dumps(arguments, ensure_ascii=False, default=str))

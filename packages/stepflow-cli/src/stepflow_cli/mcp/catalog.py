@@ -1,0 +1,118 @@
+"""The flows that are served, and their tools. Changed files are read again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Problem, usage
+from ..inputs.flow import load_flow_file
+from ..inputs.values import Values
+from ..output.messages import note
+
+if TYPE_CHECKING:
+    from stepflow_client._codec.flow_tools import FlowToolSpec
+    from stepflow_client._data.secrets import Secrets
+
+_MOST_FLOWS = 500
+_Version = tuple[int, int] | None
+
+
+class Catalog:
+    """The flows of files and folders, as tools.
+
+    Args:
+        sources: Flow files, and folders of them.
+        values: The values of the flows' variables. A flow gets those that it has.
+        reserved: The names of other tools.
+
+    Raises:
+        Problem, FlowFileError: If a file that is named cannot be read. In a folder, such a file is left out, with a
+            note.
+    """
+
+    def __init__(self, sources: Sequence[str], values: Values | None = None, reserved: Collection[str] = ()) -> None:
+        """Read the flows."""
+        if "-" in sources:
+            raise usage("a flow on standard input cannot be served", "name its file")
+        self._sources = sources
+        self._values = values or Values()
+        self.variables: Mapping[str, Mapping[str, Any]] = {}
+        """The values of each flow's variables, by the name of the tool."""
+        self._reserved = reserved
+        self._read: dict[str, tuple[_Version, dict[str, Any] | None]] = {}
+        self._is_first = True
+        self.tools: Mapping[str, FlowToolSpec] = {}
+        """The tools, by name."""
+        self.secrets: Sequence[Secrets] = ()
+        """What no answer may show."""
+        self._files: dict[str, str] = {}
+        self.refresh()
+        if not self.tools:
+            raise usage("there is no flow to serve", "name flow files, or a folder of them")
+        self._is_first = False
+
+    def file_of(self, name: str) -> str:
+        """Return the file of a tool's flow."""
+        return self._files[name]
+
+    def refresh(self) -> bool:
+        """Read the files that have changed, and return whether any flow is new, changed or gone."""
+        from stepflow_client._codec.flow_tools import tool_name, tool_spec, unique_name
+
+        found: dict[str, FlowToolSpec] = {}
+        files: dict[str, str] = {}
+        for path in self._paths():
+            flow = self._flow(path)
+            if flow is not None and len(found) < _MOST_FLOWS:
+                name = unique_name(tool_name(flow, path), {*self._reserved, *found})
+                known = self.tools.get(name)
+                found[name] = (
+                    known if known is not None and (known.flow is flow or known.flow == flow) else tool_spec(flow, name)
+                )
+                files[name] = path
+        is_changed = found != self.tools
+        if is_changed:
+            self.tools, self._files = found, files
+            self.variables = {
+                name: spec.variables_of(self._values.read_variables(spec.flow) or {}) for name, spec in found.items()
+            }
+            self.secrets = [each for name, spec in found.items() for each in spec.secrets(self.variables[name])]
+        return is_changed
+
+    def _paths(self) -> Iterator[str]:
+        from stepflow_client.flows.folders import flow_files
+
+        for source in self._sources:
+            if os.path.isdir(source):
+                yield from map(str, flow_files(source))
+            else:
+                yield source
+
+    def _flow(self, path: str) -> dict[str, Any] | None:
+        from stepflow_client import FlowFileError
+
+        version = _version(path)
+        known = self._read.get(path)
+        if known is None or known[0] != version:
+            flow: dict[str, Any] | None
+            try:
+                flow = load_flow_file(path)
+            except (FlowFileError, Problem) as error:
+                if self._is_first and path in self._sources:
+                    raise
+                note(f"{error.message}; it is not served")
+                # A file that is being written is served as it was.
+                flow = known[1] if known is not None and version is not None else None
+            known = self._read[path] = (version, flow)
+        return known[1]
+
+
+def _version(path: str) -> _Version:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size

@@ -1,0 +1,96 @@
+"""The tools that explain a failed run and repeat it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stepflow_client import RunAccount
+    from stepflow_client.drawing import RunReport
+    from stepflow_client.tools import ToolResult
+
+    from .calls import Call
+
+_MOST_LINES = 20
+_LONGEST_INPUT = 4_000
+_LONGEST_LINE = 300
+
+
+async def diagnose(call: Call) -> ToolResult:
+    """Explain why a run failed."""
+    from stepflow_client._base.text import visible_lines
+    from stepflow_client.tools import ToolResult
+
+    run_id = call.run_id()
+    account = await call.runs.client.explain_run(run_id, item_index=call.arguments.get("item"))
+    report, lines = await asyncio.to_thread(_read, call, run_id)
+    text = "\n".join(_lines(account, report, lines))
+    said: dict[str, Any] = account.to_dict()
+    for each in call.catalog.secrets:
+        text, said = each.hide(text), each.hide_in(said)
+    return ToolResult(visible_lines(text), said, run_id)
+
+
+def _read(call: Call, run_id: str) -> tuple[RunReport, list[str]]:
+    from stepflow_client.drawing import gather
+
+    from ..server.logs import lines_of_run
+
+    lines = [f"{line.time} {line.level} {line.message}" for line in lines_of_run(run_id)]
+    return gather(call.reader, run_id), lines
+
+
+def _lines(account: RunAccount, report: RunReport, log: list[str]) -> Iterator[str]:
+    from stepflow_client._base.text import cut, short_json, visible
+
+    yield f"Run {account.run_id}: {visible(account.text)}"
+    cause = account.step(account.cause) if account.cause else None
+    if cause is not None:
+        yield f"Cause: step {visible(cause.step_id)}, component {visible(cause.component or 'unknown')}"
+        given = report.input_of(account.item_index, cause.step_id)
+        yield f"Its input: {visible(short_json(given.value, _LONGEST_INPUT))}"
+        yield from (f"Not known of it: {visible(each)}" for each in given.not_known)
+        yield from (f"Wrong in it: {visible(each)}" for each in given.failures)
+    if account.hint:
+        yield f"Hint: {visible(account.hint)}"
+    if account.completed:
+        yield f"Completed: {visible(', '.join(account.completed))}"
+    for name, because_of in account.not_run.items():
+        yield f"Not run: {visible(name)}, because of {visible(because_of or 'an unknown step')}"
+    yield from (f"Unknown: {visible(each)}" for each in account.unknown)
+    yield from (f"Log: {cut(visible(line), _LONGEST_LINE)}" for line in log[-_MOST_LINES:])
+    if cause is not None:
+        yield (
+            f"What to try: call rerun with run_id {account.run_id} and from_step {visible(cause.step_id)}, with "
+            "another input or with overrides; without a change, only if the cause was temporary."
+        )
+
+
+async def rerun(call: Call) -> ToolResult:
+    """Start a run again, and wait for it."""
+    from stepflow_client import InvalidArgumentError
+
+    run_id = call.run_id()
+    options: dict[str, Any] = {key: call.arguments[key] for key in ("from_step", "overrides") if key in call.arguments}
+    name = call.runs.tool_of(run_id) or ""
+    tool, labels = call.catalog.tools.get(name), {**call.labels, **({"tool": name} if name else {})}
+    if "input" in call.arguments:
+        given = call.arguments["input"]
+        options["input"] = [given] if isinstance(given, list) else given
+        if tool is not None:
+            tool.check_input(given)
+    if tool is not None:
+        options["variables"] = call.catalog.variables[tool.name] or None
+
+    async def create() -> str:
+        handles = await call.runs.client.start_rerun(run_id, labels=labels, **options)
+        if not handles:
+            raise InvalidArgumentError(f"there is nothing in run {run_id} to run again")
+        for each in handles[1:]:
+            call.runs.add(each.run_id)
+        return handles[0].run_id
+
+    started = await call.runs.start(call.names, create)
+    return await call.outcome(started, call.runs.bounds.max_wait)

@@ -1,0 +1,142 @@
+"""Resources: flows, runs, outputs and reports."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    INVALID_PARAMS,
+    ListResourcesResult,
+    ListResourceTemplatesResult,
+    PaginatedRequestParams,
+    ReadResourceRequestParams,
+    ReadResourceResult,
+    Resource,
+    ResourceTemplate,
+    TextResourceContents,
+)
+
+from .answers import output_uri
+from .catalog import Catalog
+from .run_tools import PAGE, output_text
+from .runs import AgentRuns
+
+if TYPE_CHECKING:
+    from stepflow_client import SyncStepflowClient
+
+_JSON, _HTML = "application/json", "text/html"
+_MOST_RUNS = 20
+_URI = re.compile(r"stepflow://(flows|runs)/([^/?]+)(?:/(?:items/(\d{1,9})/)?(output|report))?(?:\?(.*))?")
+_TEMPLATES = (
+    ("run", "stepflow://runs/{run_id}", "What became of a run, and of each of its steps.", _JSON),
+    ("output", "stepflow://runs/{run_id}/items/{item}/output{?offset}", "The output of an item, in pages.", _JSON),
+    ("report", "stepflow://runs/{run_id}/report", "A report of a run, as a page.", _HTML),
+)
+
+
+class Resources:
+    """Answers the requests about resources.
+
+    Args:
+        runs: The runs.
+        catalog: The flows.
+        reader: A client for use in threads.
+    """
+
+    def __init__(self, runs: AgentRuns, catalog: Catalog, reader: SyncStepflowClient) -> None:
+        """Store the parts."""
+        self._runs = runs
+        self._catalog = catalog
+        self._reader = reader
+
+    async def list(self, _: Any, params: PaginatedRequestParams | None) -> ListResourcesResult:
+        """List the flows, and the newest runs of agents."""
+        from stepflow_client import StepflowClientError
+        from stepflow_client._base.text import visible
+
+        found = [
+            Resource(name=spec.name, uri=f"stepflow://flows/{spec.name}", description=spec.description, mime_type=_JSON)
+            for spec in self._catalog.tools.values()
+        ]
+        try:
+            listed = await self._runs.client.list_runs(limit=_MOST_RUNS, labels={"via": "mcp"})
+        except StepflowClientError:
+            # The flows can be read without the server.
+            return ListResourcesResult(resources=found)
+        found += [
+            Resource(
+                name=run.run_id,
+                uri=f"stepflow://runs/{run.run_id}",
+                description=f"{visible(run.flow_name or 'a run')}, {run.status.value}",
+                mime_type=_JSON,
+            )
+            for run in listed.runs
+        ]
+        return ListResourcesResult(resources=found)
+
+    async def list_templates(self, _: Any, params: PaginatedRequestParams | None) -> ListResourceTemplatesResult:
+        """List the forms of URIs."""
+        made = [
+            ResourceTemplate(name=name, uri_template=uri, description=said, mime_type=kind)
+            for name, uri, said, kind in _TEMPLATES
+        ]
+        return ListResourceTemplatesResult(resource_templates=made)
+
+    async def read(self, _: Any, params: ReadResourceRequestParams) -> ReadResourceResult:
+        """Return the content of a resource."""
+        from stepflow_client import StepflowClientError
+
+        uri = str(params.uri)
+        found = _URI.fullmatch(uri)
+        if found is None:
+            raise MCPError(INVALID_PARAMS, "there is no such resource")
+        kind, name, item, part, query = found.groups()
+        try:
+            if kind == "flows":
+                text, media, more = self._flow(name), _JSON, None
+            else:
+                text, media, more = await self._of_run(name, int(item or 0), part, query or "")
+        except StepflowClientError as error:
+            raise MCPError(INVALID_PARAMS, error.message) from error
+        meta = None if more is None else {"org.stepflow/next": more}
+        content = TextResourceContents(uri=uri, mime_type=media, text=text, _meta=meta)
+        return ReadResourceResult(contents=[content])
+
+    def _flow(self, name: str) -> str:
+        from stepflow_client._base.text import json_text
+        from stepflow_client._data.secrets import hidden_flow
+
+        if name not in self._catalog.tools:
+            raise MCPError(INVALID_PARAMS, "there is no such flow")
+        return json_text(hidden_flow(self._catalog.tools[name].flow))
+
+    async def _of_run(self, run_id: str, item: int, part: str | None, query: str) -> tuple[str, str, str | None]:
+        from stepflow_client._base.text import json_text
+        from stepflow_client._codec.requests import check_run_id
+
+        run_id = check_run_id(run_id)
+        if not self._runs.owns(run_id):
+            raise MCPError(INVALID_PARAMS, "there is no such run of an agent")
+        if part == "report":
+            return await asyncio.to_thread(self._report, run_id), _HTML, None
+        if part is None:
+            said: Any = (await self._runs.client.explain_run(run_id)).to_dict()
+            for each in self._catalog.secrets:
+                said = each.hide_in(said)
+            return json_text(said), _JSON, None
+        text = await output_text(self._runs, self._catalog, run_id, item)
+        offset = next((int(each) for each in parse_qs(query).get("offset", []) if each.isdecimal()), 0)
+        end = offset + PAGE
+        return text[offset:end], _JSON, output_uri(run_id, item, end) if end < len(text) else None
+
+    def _report(self, run_id: str) -> str:
+        from stepflow_client.drawing import gather
+
+        html = gather(self._reader, run_id).html()
+        for each in self._catalog.secrets:
+            html = each.hide(html)
+        return html

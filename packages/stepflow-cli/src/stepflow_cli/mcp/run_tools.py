@@ -1,0 +1,252 @@
+"""The tools beside the flows: about runs, about failures, and for authors of flows."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import authoring, diagnosis
+from .calls import Call, next_step
+from .runs import AgentRuns
+
+if TYPE_CHECKING:
+    from stepflow_client import RunDetails
+    from stepflow_client._codec.flow_tools import FlowToolSpec
+    from stepflow_client.tools import ToolResult
+
+    from .catalog import Catalog
+
+GROUPS = ("runs", "diagnose", "author")
+_RUN = {"type": "string", "description": "The id of the run, as an earlier answer names it."}
+_ITEM = {"type": "integer", "minimum": 0, "description": "The item of a batch. 0, the default, for other runs."}
+
+
+Handler = Callable[[Call], Awaitable["ToolResult"]]
+
+
+@dataclass(frozen=True)
+class RunTool:
+    """A tool that is no flow."""
+
+    name: str
+    group: str
+    description: str
+    properties: Mapping[str, Any]
+    handler: Handler
+    required: Sequence[str] = ()
+    is_read_only: bool = True
+    is_destructive: bool = False
+    has_outcome: bool = False
+    """Whether the result is that of a run."""
+
+    def spec(self) -> FlowToolSpec:
+        """Return the schema and the check of the arguments, which are those of a flow with the same input."""
+        from stepflow_client._codec.flow_tools import tool_spec
+
+        fields = {"properties": self.properties, "required": list(self.required)}
+        schema = {"type": "object", **fields, "additionalProperties": False}
+        return tool_spec({"description": self.description, "schemas": {"properties": {"input": schema}}}, self.name)
+
+
+async def _get_run(call: Call) -> ToolResult:
+    run_id, item = call.run_id(), call.arguments.get("item", 0)
+    run = await call.runs.client.get_run(run_id)
+    if not run.is_finished:
+        return _state(run)
+    offset = call.arguments.get("offset", 0)
+    if run.items.total == 1 and item == 0 and not offset:
+        return await call.outcome(run_id, 0)
+    text = await output_text(call.runs, call.catalog, run_id, item)
+    return page(run_id, item, text, offset)
+
+
+def _state(run: RunDetails) -> ToolResult:
+    from stepflow_client._codec.flow_tools import unfinished
+
+    counts = f" {run.items.completed + run.items.failed} of {run.items.total} items have ended."
+    return unfinished(run.run_id, next_step(run.run_id) + (counts if run.items.total > 1 else ""), run.status.value)
+
+
+PAGE = 20_000
+"""Length of a page of an output."""
+
+
+async def output_text(runs: AgentRuns, catalog: Catalog, run_id: str, item: int) -> str:
+    """Return the output of an item as JSON, or its error; without secrets.
+
+    Raises:
+        InvalidArgumentError: If the run has no such item.
+        RunTimeoutError: If it has not ended.
+    """
+    from stepflow_client import InvalidArgumentError
+    from stepflow_client._base.text import json_text
+    from stepflow_client._codec.flow_tools import tool_result
+
+    results = await runs.client.get_results(run_id, wait=False)
+    if item >= len(results):
+        raise InvalidArgumentError(f"run {run_id} has {len(results)} items, none with the index {item}")
+    said = tool_result(results[item], None, catalog.secrets)
+    return json_text((said.structured or {})["output"]) if results[item].is_success else said.text
+
+
+def page(run_id: str, item: int, text: str, offset: int) -> ToolResult:
+    """Return a part of an output."""
+    from stepflow_client.tools import ToolResult
+
+    end = offset + PAGE
+    words = f"Output of item {item} of run {run_id}, characters {offset:,} to {min(end, len(text)):,} of {len(text):,}"
+    more = f"\nCall get_run with offset {end} for more." if end < len(text) else ""
+    return ToolResult(f"{words}:\n{text[offset:end]}{more}", None, run_id)
+
+
+async def _wait_run(call: Call) -> ToolResult:
+    seconds = min(float(call.arguments.get("seconds", call.runs.bounds.max_wait)), call.runs.bounds.max_wait)
+    run_id = call.run_id()
+    run = await call.runs.client.get_run(run_id)
+    if run.items.total == 1:
+        return await call.outcome(run_id, seconds)
+    from stepflow_client import RunTimeoutError
+
+    try:
+        run = await call.runs.client.wait_run(run_id, timeout=seconds)
+    except RunTimeoutError:
+        return _state(run)
+    return await _get_run(call)
+
+
+async def _cancel_run(call: Call) -> ToolResult:
+    from stepflow_client.tools import ToolResult
+
+    run_id = call.run_id()
+    run = await call.runs.client.cancel_run(run_id)
+    account = await call.runs.client.explain_run(run_id)
+    names = ", ".join(account.may_be_executing)
+    said = f"Run {run_id} is marked as cancelled. Servers stop no step: {names or 'a step that is running'} may still "
+    said += "be executing, and later steps may start."
+    structured = {"run_id": run_id, "status": run.status.value, "next": "get_run tells how it ended."}
+    return ToolResult(said, structured, run_id)
+
+
+async def _list_runs(call: Call) -> ToolResult:
+    from stepflow_client._base.text import visible
+    from stepflow_client.tools import ToolResult
+
+    filters: dict[str, Any] = {} if call.runs.all_runs else {"labels": {"via": "mcp"}}
+    status = call.arguments.get("status")
+    found = (await call.runs.client.list_runs(status, call.arguments.get("limit", 20), roots_only=True, **filters)).runs
+    rows = [
+        {
+            "run_id": run.run_id,
+            "flow": visible(run.flow_name or ""),
+            "status": run.status.value,
+            "created_at": run.created_at.isoformat() if run.created_at else None,
+        }
+        for run in found
+    ]
+    lines = [f"{row['run_id']}  {row['status']}  {row['created_at']}  {row['flow']}" for row in rows]
+    return ToolResult("\n".join(lines) or "There are none.", {"runs": rows})
+
+
+_STATUSES = ["running", "completed", "failed", "cancelled", "paused"]
+
+TOOLS = (
+    RunTool(
+        "get_run",
+        "runs",
+        "Get the state of a run and, if it has ended, its result. Large outputs are read in parts, with an offset.",
+        {"run_id": _RUN, "item": _ITEM, "offset": {"type": "integer", "minimum": 0}},
+        _get_run,
+        ("run_id",),
+    ),
+    RunTool(
+        "wait_run",
+        "runs",
+        "Wait until a run ends and get its result. If it takes longer, the answer says so: call this again.",
+        {"run_id": _RUN, "seconds": {"type": "number", "exclusiveMinimum": 0, "description": "How long to wait."}},
+        _wait_run,
+        ("run_id",),
+        has_outcome=True,
+    ),
+    RunTool(
+        "cancel_run",
+        "runs",
+        "Mark a run as cancelled. Steps that are being executed are not stopped.",
+        {"run_id": _RUN},
+        _cancel_run,
+        ("run_id",),
+        is_read_only=False,
+        is_destructive=True,
+    ),
+    RunTool(
+        "list_runs",
+        "runs",
+        "List the runs that agents have started, newest first, with their states.",
+        {
+            "status": {"type": "string", "enum": _STATUSES},
+            "limit": {"type": "integer", "minimum": 1, "maximum": 100, "description": "Default 20."},
+        },
+        _list_runs,
+    ),
+    RunTool(
+        "diagnose_run",
+        "diagnose",
+        "Explain why a run failed: the step that is the cause, the input it got, log lines, and what to try.",
+        {"run_id": _RUN, "item": _ITEM},
+        diagnosis.diagnose,
+        ("run_id",),
+    ),
+    RunTool(
+        "rerun",
+        "diagnose",
+        "Run a run that has ended again, from a step on, with the outputs of the steps before it. The input, or "
+        "settings of steps, can be changed.",
+        {
+            "run_id": _RUN,
+            "from_step": {"type": "string", "description": "The first step to execute. Default: all of them."},
+            "input": {"description": "The whole input of the flow. Default: that of the run."},
+            "overrides": {
+                "type": "object",
+                "description": 'Changes to steps: {"step": {"value": {"input": {...}}}}',
+            },
+        },
+        diagnosis.rerun,
+        ("run_id",),
+        is_read_only=False,
+        has_outcome=True,
+    ),
+    RunTool(
+        "validate_flow",
+        "author",
+        "Check the text of a flow, without running it.",
+        {"flow": {"type": "string", "description": "The flow, as YAML or JSON."}},
+        authoring.validate_flow,
+        ("flow",),
+    ),
+    RunTool(
+        "list_components",
+        "author",
+        "List the components that steps of flows may name, or show the schemas of one.",
+        {"component": {"type": "string", "description": "The component whose schemas to show."}},
+        authoring.list_components,
+    ),
+    RunTool(
+        "run_flow_text",
+        "run_flow_text",
+        "Run a flow that is given as text, with any component of the server.",
+        {
+            "flow": {"type": "string", "description": "The flow, as YAML or JSON."},
+            "input": {"description": "The input of the flow."},
+        },
+        authoring.run_flow_text,
+        ("flow",),
+        is_read_only=False,
+        is_destructive=True,
+        has_outcome=True,
+    ),
+)
+
+
+def tools_of(names: Sequence[str]) -> list[RunTool]:
+    """Return the tools of groups, and those that are named. No group contains `run_flow_text`."""
+    return [tool for tool in TOOLS if tool.group in names or tool.name in names]

@@ -1,0 +1,209 @@
+"""The runs that agents start: started once for each request, waited for within bounds, cancelled only if asked to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..settings.history import CommandHistory
+from .bounds import Bounds
+
+if TYPE_CHECKING:
+    from stepflow_client import FlowResult, Progress, StepflowClient
+
+_MOST_REQUESTS = 2_000
+_VIA = ("via", "mcp")
+"""The label of all runs that agents start."""
+
+Report = Callable[["Progress"], Awaitable[None]]
+
+
+@dataclass
+class Started:
+    """A request that starts a run."""
+
+    creation: asyncio.Task[str]
+    """Returns the id of the run. It goes on if the agent stops waiting."""
+    names: list[Any] = field(default_factory=list)
+    """What the request is known by."""
+
+
+class AgentRuns:
+    """Starts runs, and follows those that were started here.
+
+    Args:
+        client: The client.
+        history: The history, which has the labels of the runs.
+        bounds: The bounds.
+        all_runs: Whether agents may see and change runs that no agent has started.
+    """
+
+    def __init__(self, client: StepflowClient, history: CommandHistory, bounds: Bounds, *, all_runs: bool) -> None:
+        """Start without runs."""
+        self.client = client
+        self.bounds = bounds
+        self.all_runs = all_runs
+        self._history = history
+        self._requests: OrderedDict[Any, Started] = OrderedDict()
+        self._going_on: set[str] = set()
+        self._own: set[str] = set()
+        self._cancelling: set[asyncio.Task[None]] = set()
+
+    @staticmethod
+    def labels(agent: str, session: str) -> dict[str, str]:
+        """Return the labels of a run that an agent starts."""
+        return dict([_VIA, ("agent", agent), ("session", session)])
+
+    def owns(self, run_id: str) -> bool:
+        """Return whether agents may see a run."""
+        if self.all_runs or run_id in self._own:
+            return True
+        entry = self._history.get(run_id)
+        return entry is not None and entry.labels.get(_VIA[0]) == _VIA[1]
+
+    def tool_of(self, run_id: str) -> str | None:
+        """Return the name of the tool that started a run; None if that is not known."""
+        entry = self._history.get(run_id)
+        return None if entry is None else entry.labels.get("tool")
+
+    def is_known(self, names: list[Any]) -> bool:
+        """Return whether a request repeats an earlier one."""
+        return any(name in self._requests for name in names)
+
+    async def start(self, names: list[Any], create: Callable[[], Awaitable[str]]) -> str:
+        """Start a run, and return its id. A request that is repeated returns the run of the first one.
+
+        Args:
+            names: What the request is known by: a repeated one has one of them in common.
+            create: Starts the run.
+
+        Raises:
+            StepflowClientError: If the run cannot be started.
+        """
+        from stepflow_client import StepflowClientError
+
+        started = next((self._requests[name] for name in names if name in self._requests), None)
+        if started is None:
+            started = Started(asyncio.ensure_future(self._created(create)), names)
+            self._keep(started)
+        # If the agent stops waiting, the run must be known and have its labels all the same.
+        try:
+            return await asyncio.shield(started.creation)
+        except StepflowClientError:
+            self._forget(started)
+            raise
+
+    def _keep(self, started: Started) -> None:
+        for name in started.names:
+            self._requests[name] = started
+        while len(self._requests) > _MOST_REQUESTS:
+            self._requests.popitem(last=False)
+
+    def _forget(self, started: Started) -> None:
+        for name in started.names:
+            if self._requests.get(name) is started:
+                del self._requests[name]
+
+    async def _created(self, create: Callable[[], Awaitable[str]]) -> str:
+        try:
+            run_id = await create()
+        except TimeoutError as error:
+            # A server that tells the id of a run only when it has ended was asked for it.
+            run_id = getattr(error, "run_id", None) or ""
+            if not run_id:
+                raise
+        self._own.add(run_id)
+        self._going_on.add(run_id)
+        return run_id
+
+    def add(self, run_id: str) -> None:
+        """Note a run that was started in another way."""
+        self._own.add(run_id)
+        self._going_on.add(run_id)
+
+    async def has_room(self) -> bool:
+        """Return whether another run may be started."""
+        requests = {id(each): each for each in self._requests.values()}
+        starting = sum(not each.creation.done() for each in requests.values())
+        if len(self._going_on) + starting < self.bounds.runs:
+            return True
+        from stepflow_client import StepflowClientError
+
+        for run_id in list(self._going_on):
+            with suppress(StepflowClientError):
+                if (await self.client.get_run(run_id)).is_finished:
+                    self._going_on.discard(run_id)
+        return len(self._going_on) + starting < self.bounds.runs
+
+    def cancel_request(self, name: Any) -> None:
+        """Cancel the run of a request, as soon as it is known."""
+        started = self._requests.get(name)
+        if started is not None:
+            task = asyncio.ensure_future(self._cancelled(started))
+            self._cancelling.add(task)
+            task.add_done_callback(self._cancelling.discard)
+
+    async def _cancelled(self, started: Started) -> None:
+        from stepflow_client import StepflowClientError
+
+        with suppress(StepflowClientError):
+            await self.client.cancel_run(await asyncio.shield(started.creation))
+
+    async def result(self, run_id: str, seconds: float, report: Report | None = None) -> FlowResult | None:
+        """Wait until a run of one item ends, and return its result; None if it has not ended in time.
+
+        Args:
+            run_id: The run.
+            seconds: How long to wait.
+            report: Called with the progress, as far as the run makes any.
+
+        Raises:
+            StepflowClientError: If the run cannot be read.
+        """
+        from stepflow_client import RunTimeoutError
+
+        handle = self.client.handle(run_id)
+        try:
+            if seconds <= 0:
+                result = await handle.result(wait=False)
+            elif report is None:
+                result = await handle.result(timeout=seconds)
+            else:
+                result = await _reporting(report, lambda told: handle.result(timeout=seconds, progress=told))
+        except RunTimeoutError:
+            return None
+        self._going_on.discard(run_id)
+        return result
+
+    async def close(self) -> None:
+        """Wait until the runs that are being started have their labels, and cancellations were sent."""
+        waiting = [each.creation for each in self._requests.values()]
+        await asyncio.wait([*waiting, *self._cancelling], timeout=10) if waiting or self._cancelling else None
+
+
+async def _reporting(report: Report, wait: Callable[[Callable[[Progress], None]], Awaitable[FlowResult]]) -> FlowResult:
+    """Wait for a run, and pass its newest progress on. A slow reader gets fewer reports, in the same order."""
+    newest: list[Progress] = []
+    changed = asyncio.Event()
+
+    def told(progress: Progress) -> None:
+        newest[:] = [progress]
+        changed.set()
+
+    async def pass_on() -> None:
+        while True:
+            await changed.wait()
+            changed.clear()
+            await report(newest[0])
+
+    passing = asyncio.ensure_future(pass_on())
+    try:
+        return await wait(told)
+    finally:
+        passing.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await passing

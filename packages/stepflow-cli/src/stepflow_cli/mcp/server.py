@@ -1,0 +1,327 @@
+"""The MCP server: what the protocol's requests are answered with."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import mcp_types as types
+from mcp.server.lowlevel.server import NotificationOptions, Server
+from mcp.server.models import InitializationOptions
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
+
+from .._version import VERSION
+from ..output.messages import note
+from .answers import answer
+from .bounds import MAX_ARGUMENT_BYTES, Rate, size_of
+from .calls import Call, next_step
+from .catalog import Catalog
+from .prompts import Prompts
+from .resources import Resources
+from .run_tools import RunTool
+from .runs import AgentRuns
+from .tasks import Tasks
+
+if TYPE_CHECKING:
+    from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+    from stepflow_client import Progress, SyncStepflowClient
+    from stepflow_client._codec.flow_tools import FlowToolSpec
+    from stepflow_client.tools import ToolResult
+
+    Context = ServerRequestContext[Any, Any]
+
+IDEMPOTENCY_META = "org.stepflow/idempotency-key"
+"""The key of `_meta` under which an agent names a call, so that a repeated one starts no second run."""
+_LOOK = 1.0
+"""Seconds between two looks at the files, at least."""
+_SHARE = 20
+"""How much longer than a look the time between two of them is, at least."""
+_TELL_SECONDS = 1.0
+"""How long a connection may take to accept a notification."""
+_TASK_AFTER = 2.0
+"""Seconds after which a call becomes a task, if the client knows tasks."""
+_LONGEST_LABEL = 60
+_INSTRUCTIONS = (
+    "Each tool runs a flow on a Stepflow server. Runs go on whatever becomes of the call: an answer that has no result "
+    "yet names the run, and wait_run gets the result."
+)
+
+
+class _Protocol(Server[Any]):
+    """The server, which says that its list of tools may change."""
+
+    def create_initialization_options(self, *args: Any, **more: Any) -> InitializationOptions:
+        return super().create_initialization_options(NotificationOptions(tools_changed=True, prompts_changed=True))
+
+
+class AgentServer:
+    """Answers the requests of agents.
+
+    Args:
+        runs: The runs.
+        catalog: The flows.
+        tools: The tools beside the flows.
+        reader: A client for use in threads.
+        read_only: The tools, or files, of flows that change nothing outside of the server.
+    """
+
+    def __init__(
+        self,
+        runs: AgentRuns,
+        catalog: Catalog,
+        tools: Sequence[RunTool],
+        reader: SyncStepflowClient,
+        read_only: Collection[str] = (),
+    ) -> None:
+        """Create the protocol's server."""
+        self._runs = runs
+        self._catalog = catalog
+        self._reader = reader
+        self._read_only = frozenset(read_only)
+        self._tools = {tool.name: (tool, tool.spec()) for tool in tools}
+        self._rate = Rate(runs.bounds.rate)
+        self._bus = InMemorySubscriptionBus()
+        self._listening: dict[Any, Any] = {}
+        """The sessions of older protocol versions, which are told of changes."""
+        self._resources = Resources(runs, catalog, reader)
+        self._prompts = Prompts(catalog)
+        self._tasks = Tasks(runs, catalog)
+        self.protocol: Server[Any] = self._protocol()
+
+    def _protocol(self) -> Server[Any]:
+        made: Server[Any] = _Protocol(
+            "stepflow",
+            version=VERSION,
+            title="Stepflow",
+            instructions=_INSTRUCTIONS,
+            lifespan=_connection,
+            on_list_tools=self._list_tools,
+            on_call_tool=self._call_tool,
+            on_list_resources=self._resources.list,
+            on_list_resource_templates=self._resources.list_templates,
+            on_read_resource=self._resources.read,
+            on_list_prompts=self._prompts.list,
+            on_get_prompt=self._prompts.get,
+            on_subscriptions_listen=ListenHandler(self._bus),
+        )
+        self._tasks.add_to(made)
+        made.middleware.append(self._observe)
+        return made
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Watch the files of the flows in the block."""
+        watching = asyncio.ensure_future(self._watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+            await self._runs.close()
+
+    async def _watch(self) -> None:
+        took = 0.0
+        while True:
+            await asyncio.sleep(max(_LOOK, _SHARE * took))
+            began = time.monotonic()
+            try:
+                is_changed = await asyncio.to_thread(self._catalog.refresh)
+            except Exception as error:
+                # The flows stay as they were.
+                note(f"the flows cannot be read again: {error}")
+                is_changed = False
+            took = time.monotonic() - began
+            if is_changed:
+                await self._tell_of_changes()
+
+    async def _tell_of_changes(self) -> None:
+        await self._bus.publish(ToolsListChanged())
+        for name, session in list(self._listening.items()):
+            try:
+                async with asyncio.timeout(_TELL_SECONDS):
+                    await session.send_tool_list_changed()
+                    await session.send_prompt_list_changed()
+            except Exception:
+                # The connection has ended.
+                self._listening.pop(name, None)
+
+    async def _observe(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+        """Note what says something about a connection or a request that goes on."""
+        if ctx.method == "notifications/initialized":
+            self._listening[_connection_of(ctx)] = ctx.session
+        elif ctx.method == "notifications/cancelled" and ctx.params is not None:
+            self._runs.cancel_request((_connection_of(ctx), str(ctx.params.get("requestId"))))
+        return await call_next(ctx)
+
+    async def _list_tools(self, _: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+        flows = [self._flow_tool(spec) for spec in self._catalog.tools.values()]
+        return types.ListToolsResult(tools=[*flows, *(_run_tool(*each) for each in self._tools.values())])
+
+    def _flow_tool(self, spec: FlowToolSpec) -> types.Tool:
+        is_read_only = not self._read_only.isdisjoint((spec.name, self._catalog.file_of(spec.name)))
+        return types.Tool(
+            name=spec.name,
+            description=spec.description,
+            input_schema=dict(spec.input_schema),
+            output_schema=dict(spec.output_schema),
+            annotations=types.ToolAnnotations(read_only_hint=is_read_only, destructive_hint=False),
+        )
+
+    async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> Any:
+        from stepflow_client import StepflowClientError
+        from stepflow_client._codec.flow_tools import refusal
+
+        try:
+            self._check_bounds(params)
+            return await self._called(ctx, params)
+        except StepflowClientError as error:
+            return answer(refusal(error, self._catalog.secrets))
+
+    def _check_bounds(self, params: types.CallToolRequestParams) -> None:
+        from stepflow_client import InvalidArgumentError, RateLimitError
+
+        seconds = self._rate.take()
+        if seconds:
+            raise RateLimitError(f"too many calls: wait {seconds:.1f} seconds", hint="call one tool at a time")
+        size = size_of(params.arguments)
+        if size > MAX_ARGUMENT_BYTES:
+            raise InvalidArgumentError(
+                f"the arguments have {size:,} characters of JSON, and {MAX_ARGUMENT_BYTES:,} are allowed",
+                hint="pass a reference to the data, such as a path or a URL, if the flow accepts one",
+            )
+
+    async def _called(self, ctx: Context, params: types.CallToolRequestParams) -> Any:
+        from stepflow_client import InvalidArgumentError
+        from stepflow_client._codec.flow_tools import unknown_tool
+
+        call = self._call(ctx, params)
+        if params.name in self._tools:
+            tool, spec = self._tools[params.name]
+            call.arguments = spec.input_of(params.arguments)
+            return answer(await tool.handler(call), call.arguments.get("item", 0))
+        spec_of_flow = self._catalog.tools.get(params.name)
+        if spec_of_flow is None:
+            raise InvalidArgumentError(unknown_tool(params.name, [*self._catalog.tools, *self._tools]))
+        until = time.monotonic() + self._runs.bounds.max_wait
+        run_id = await self._start(spec_of_flow, call, params)
+        knows_tasks = Tasks.are_known(ctx)
+        seconds = max(0.0, until - time.monotonic())
+        result = await self._outcome(call, run_id, min(_TASK_AFTER, seconds) if knows_tasks else seconds, spec_of_flow)
+        is_going_on = result.structured is not None and result.structured["status"] == "running"
+        return await self._tasks.created(run_id) if is_going_on and knows_tasks else answer(result)
+
+    def _call(self, ctx: Context, params: types.CallToolRequestParams) -> Call:
+        connection = _connection_of(ctx)
+        meta = (ctx.params or {}).get("_meta") or {}
+        key = meta.get(IDEMPOTENCY_META)
+        names: list[Any] = [(connection, str(ctx.request_id))] if connection is not None else []
+        if isinstance(key, str) and key:
+            names.append((IDEMPOTENCY_META, params.name, key))
+        return Call(
+            arguments={},
+            runs=self._runs,
+            catalog=self._catalog,
+            reader=self._reader,
+            labels=self._runs.labels(_agent_of(ctx), _text(connection or "none")),
+            names=names,
+            report=_Reporter(ctx).report if "progressToken" in meta else None,
+        )
+
+    async def _start(self, spec: FlowToolSpec, call: Call, params: types.CallToolRequestParams) -> str:
+        from stepflow_client import RateLimitError
+
+        given = spec.input_of(params.arguments)
+        key = next((name[2] for name in call.names if name[0] == IDEMPOTENCY_META), None)
+        if not self._runs.is_known(call.names) and not await self._runs.has_room():
+            raise RateLimitError(
+                f"{self._runs.bounds.runs} runs are going on, and no more are allowed at once",
+                hint="wait for one of them with wait_run, or cancel one with cancel_run",
+            )
+
+        async def create() -> str:
+            return str(
+                await self._runs.client.submit(
+                    dict(spec.flow),
+                    [given],
+                    variables=self._catalog.variables[spec.name] or None,
+                    idempotency_key=None if key is None else f"mcp:{key}",
+                    labels={**call.labels, "tool": spec.name},
+                    timeout=self._runs.bounds.max_wait,
+                )
+            )
+
+        return await self._runs.start(call.names, create)
+
+    async def _outcome(self, call: Call, run_id: str, seconds: float, spec: FlowToolSpec) -> ToolResult:
+        from stepflow_client._codec.flow_tools import tool_result, unfinished
+
+        result = await self._runs.result(run_id, seconds, call.report)
+        if result is None:
+            return unfinished(run_id, next_step(run_id))
+        said = tool_result(result, spec, self._catalog.secrets)
+        if not result.is_failed or "diagnose_run" not in self._tools:
+            return said
+        more = f"Call diagnose_run with run_id {run_id} for its cause."
+        return replace(said, text=f"{said.text}\n{more}", structured={**(said.structured or {}), "next": more})
+
+
+def _run_tool(tool: RunTool, spec: FlowToolSpec) -> types.Tool:
+    return types.Tool(
+        name=tool.name,
+        description=tool.description,
+        input_schema=dict(spec.input_schema),
+        output_schema=dict(spec.output_schema) if tool.has_outcome else None,
+        annotations=types.ToolAnnotations(read_only_hint=tool.is_read_only, destructive_hint=tool.is_destructive),
+    )
+
+
+@asynccontextmanager
+async def _connection(_: Server[Any]) -> AsyncIterator[str]:
+    """Yield a name of a connection over streams; those over HTTP have session ids."""
+    yield uuid4().hex[:12]
+
+
+def _connection_of(ctx: Context) -> str | None:
+    """Return the name of a request's connection; None if the protocol has no connections."""
+    if ctx.request is None:
+        return str(ctx.lifespan_context)
+    session: str | None = ctx.request.headers.get("mcp-session-id")
+    return session
+
+
+def _agent_of(ctx: Context) -> str:
+    client = ctx.session.client_params
+    return _text(client.client_info.name) if client is not None else "unknown"
+
+
+def _text(text: str) -> str:
+    from stepflow_client._base.text import cut, visible
+
+    return visible(cut(text, _LONGEST_LABEL)) or "unknown"
+
+
+class _Reporter:
+    """Sends the progress of a run. Its value never falls, and rises with each notification."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._last = -1.0
+        self._words = ""
+
+    async def report(self, progress: Progress) -> None:
+        """Send a report, if it says something new."""
+        done = float(progress.ended_steps if progress.total == 1 else progress.done)
+        total = progress.steps if progress.total == 1 else progress.total
+        words = f"at {', '.join(progress.running_steps)}" if progress.running_steps else progress.status
+        if done <= self._last and words == self._words:
+            return
+        from stepflow_client._base.text import visible
+
+        self._last, self._words = max(done, self._last + 0.001), words
+        await self._ctx.session.report_progress(self._last, total, visible(words))

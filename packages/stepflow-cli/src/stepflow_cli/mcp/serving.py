@@ -1,0 +1,163 @@
+"""Serving agents: over standard input and output, or over HTTP."""
+
+from __future__ import annotations
+
+import gc
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..context import current_session
+from ..errors import Problem, usage
+from ..exit_codes import ExitCode
+from ..inputs.values import Values
+from ..output.color import is_terminal
+from ..output.messages import note
+from ..server.connect import Target
+from ..settings.history import history_setting
+from .bounds import Bounds
+from .catalog import Catalog
+from .run_tools import GROUPS, TOOLS, tools_of
+from .runs import AgentRuns
+
+if TYPE_CHECKING:
+    from .server import AgentServer
+
+TOKEN_VARIABLE = "STEPFLOW_MCP_TOKEN"  # noqa: S105 - the name of a variable
+
+
+@dataclass(frozen=True)
+class Service:
+    """What is served to agents."""
+
+    flows: Sequence[str]
+    """Flow files, and folders of them."""
+    values: Values = field(default_factory=Values)
+    """The values of the flows' variables."""
+    read_only: Sequence[str] = ()
+    tools: Sequence[str] = ("runs",)
+    """Groups of the tools beside the flows, or names of single ones."""
+    all_runs: bool = False
+    bounds: Bounds = field(default_factory=Bounds)
+
+    def check(self) -> None:
+        """Check the names of the tools.
+
+        Raises:
+            Problem: If one is neither a tool nor a group.
+        """
+        known = [*GROUPS, *(tool.name for tool in TOOLS)]
+        for name in self.tools:
+            if name not in known:
+                raise usage(f"there are no tools {name}", f"--tools takes {', '.join(known)}")
+
+
+def check_extra() -> None:
+    """Check that the packages for the server are installed.
+
+    Raises:
+        Problem: If one is not.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("mcp") is None or find_spec("mcp_types") is None:
+        raise Problem(
+            "the MCP server needs a package that is not installed",
+            kind="not_installed",
+            exit_code=ExitCode.FAILED,
+            hint="pip install 'stepflow-cli[mcp]'",
+        )
+
+
+@contextmanager
+def _quick_imports() -> Iterator[None]:
+    """Import without collecting garbage: the types of the protocol are many objects, all of which stay."""
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@asynccontextmanager
+async def agent_server(target: Target, service: Service, catalog: Catalog) -> AsyncIterator[AgentServer]:
+    """Yield the server of agents; its client is closed at the end of the block.
+
+    Args:
+        target: The Stepflow server.
+        service: What is served.
+        catalog: The flows.
+    """
+    from .server import AgentServer
+
+    async with target.async_client() as client:
+        runs = AgentRuns(client, target.history, service.bounds, all_runs=service.all_runs)
+        made = AgentServer(runs, catalog, tools_of(service.tools), target.client, service.read_only)
+        async with made.open():
+            yield made
+
+
+def prepared(service: Service) -> Catalog:
+    """Read the flows, and import what is needed to serve them.
+
+    Raises:
+        Problem, FlowFileError: If a flow cannot be served.
+    """
+    service.check()
+    catalog = Catalog(service.flows, service.values, [tool.name for tool in tools_of(service.tools)])
+    for name in service.read_only:
+        if name not in catalog.tools and name not in map(catalog.file_of, catalog.tools):
+            raise usage(f"--read-only names {name}, which is not served", f"tools are {', '.join(catalog.tools)}")
+    if history_setting().value == "off":
+        note("the history is off: agents see only the runs that this process has started, and no run has a label")
+    # Last: the types of the protocol take longer than all the rest.
+    with _quick_imports():
+        from . import server  # noqa: F401 - imported for its time
+    return catalog
+
+
+def serve_stdio(target: Target, service: Service) -> None:
+    """Serve one agent over standard input and output, until it closes them."""
+    import asyncio
+
+    catalog = prepared(service)
+    if is_terminal(sys.stdin):
+        note("waiting for an agent on standard input; 'stepflow mcp config' prints what its host needs")
+    from mcp.server.stdio import stdio_server
+
+    async def serve() -> None:
+        async with agent_server(target, service, catalog) as made, stdio_server() as (read, write):
+            await made.protocol.run(read, write, made.protocol.create_initialization_options())
+
+    with target.history.recording():
+        asyncio.run(serve())
+
+
+def serve_http(target: Target, service: Service, host: str, port: int) -> None:
+    """Serve agents over HTTP until SIGINT, SIGTERM or SIGHUP.
+
+    Raises:
+        Problem: If the port cannot be used.
+    """
+    from ..server.listening import listen
+
+    with listen(host, port) as listening, target.history.recording():
+        catalog = prepared(service)
+        from .http import serve_listening
+
+        token = os.environ.get(TOKEN_VARIABLE) or secrets.token_urlsafe(32)
+        is_new = TOKEN_VARIABLE not in os.environ
+
+        def tell(url: str) -> None:
+            if not current_session().quiet:
+                print(f"Tools for agents at {url}; Ctrl-C stops them.", file=sys.stderr)
+            said = f"Authorization: Bearer {token}" if is_new else f"The token is that of {TOKEN_VARIABLE}."
+            print(said, file=sys.stderr, flush=True)
+
+        serve_listening(listening, lambda: agent_server(target, service, catalog), token, host, tell)

@@ -1,0 +1,72 @@
+"""Serving an ASGI application until a signal ends the command."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from ..signals import TERMINATION
+
+_GRACE_SECONDS = 2
+
+
+def serve_application(app: Any, listening: socket.socket, stopping: asyncio.Event, ready: Callable[[], object]) -> None:
+    """Serve an ASGI application until SIGINT, SIGTERM or SIGHUP.
+
+    Args:
+        app: The application.
+        listening: The listening socket; it is closed at the end.
+        stopping: Set when streams are to end.
+        ready: Called when the application is about to be available.
+    """
+    config = uvicorn.Config(
+        app,
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    server = _Server(config)
+    server.stopping = stopping
+    # A signal that arrives before the server runs is not a failure either.
+    with server.capture_signals():
+        ready()
+        server.run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """A server that ends on a signal, along with its streams. It does not raise the signal again."""
+
+    stopping: asyncio.Event | None = None
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle the signals that end the command while the block runs."""
+        numbers = (signal.SIGINT, *TERMINATION)
+        # A signal that is ignored, as under nohup, stays ignored.
+        before = {each: signal.getsignal(each) for each in numbers if signal.getsignal(each) is not signal.SIG_IGN}
+        for each in before:
+            signal.signal(each, self.handle_exit)
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Start to shut down."""
+        self.should_exit = True
+        if self.stopping is not None:
+            self.stopping.set()

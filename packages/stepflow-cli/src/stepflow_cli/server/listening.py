@@ -1,0 +1,91 @@
+"""Servers of this command that browsers and agents reach: the port, and which requests are addressed to it."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from ..errors import Problem, usage
+from ..exit_codes import ExitCode
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        Problem: If the port is in use, or the host is not an address of this machine.
+    """
+    try:
+        return _listen(host, port)
+    except OSError as error:
+        raise _not_listening(error, host, port) from None
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(128)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+def _not_listening(error: OSError, host: str, port: int) -> Problem:
+    import errno
+
+    if error.errno in (errno.EADDRINUSE, errno.EACCES):
+        what = "in use" if error.errno == errno.EADDRINUSE else "not allowed for this user"
+        return Problem(
+            f"port {port} is {what}",
+            kind="port_in_use",
+            exit_code=ExitCode.FAILED,
+            hint="choose another one with --port, or 0 for a free one",
+        )
+    return usage(f"cannot listen on {host}: {error.strerror or error}", "--host takes an address of this machine")
+
+
+class Addresses:
+    """The values of `Host` and `Origin` that belong to this server.
+
+    A malicious site can make its own name resolve to this machine (DNS rebinding), but the browser still sends that
+    name. Therefore names must be known ones; IP addresses cannot be rebound.
+
+    Args:
+        port: The port that the server listens on.
+        names: Further host names; `localhost` is always accepted.
+        is_exposed: Whether other machines can reach the port. If so, any IP address is accepted as a host, otherwise
+            only loopback addresses.
+    """
+
+    def __init__(self, port: int, names: Collection[str] = (), *, is_exposed: bool = False) -> None:
+        """Store what is accepted."""
+        self._port = port
+        self._names = {"localhost", *(name.lower() for name in names)}
+        self._is_exposed = is_exposed
+
+    def accepts_host(self, host: str | None) -> bool:
+        """Return whether a request with this `Host` is addressed to this server."""
+        if not host or any(letter in host for letter in "/@?#\\ ,\t"):
+            return False
+        try:
+            parts = urlsplit(f"//{host}")
+            port = parts.port or 80
+        except ValueError:
+            return False
+        if port != self._port or not parts.hostname:
+            return False
+        try:
+            address = ipaddress.ip_address(parts.hostname)
+        except ValueError:
+            return parts.hostname in self._names
+        return self._is_exposed or address.is_loopback
+
+    def accepts_origin(self, origin: str | None, host: str) -> bool:
+        """Return whether a request with this `Origin`, or with none, may come from a page of this server."""
+        return origin is None or origin.lower() == f"http://{host.lower()}"

@@ -1,0 +1,300 @@
+"""Flows as tools of models: names, schemas, the check of arguments, and what a model reads of a result. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from .._base.text import cut, json_text, near, visible, visible_lines
+from .._data.declared import declared_schema
+from .._data.secrets import Secrets, flow_secrets, secrets_of
+from .._data.values import check_json
+from ..errors import InvalidArgumentError, StepflowClientError
+from ..flows.json_schema import Mismatch, definitions_of, mismatches
+from ..flows.needs import FlowNeeds, needs_of
+from ..flows.source import node_of
+from ..flows.tool_schemas import WRAPPER, is_plain_object, self_contained, wrapped
+from ..flows.types.inferred import infer
+from ..types import FlowResult
+from ..types.tools import ToolResult
+from .variables import flow_variables
+
+_LONGEST_NAME = 64
+_LONGEST_DESCRIPTION = 1_024
+"""Some APIs refuse longer ones."""
+_MOST_FAULTS = 5
+_LONGEST_VALUE = 80
+
+
+@dataclass(frozen=True)
+class FlowToolSpec:
+    """What a model is told about a flow, and what it may pass to it."""
+
+    name: str
+    description: str
+    input_schema: Mapping[str, Any]
+    """The schema of the arguments: that of an object, self-contained."""
+    output_schema: Mapping[str, Any]
+    """The schema of `ToolResult.structured`, self-contained."""
+    is_wrapped: bool
+    """Whether the input of the flow is the field `input` of the arguments, because it need not be an object."""
+    flow: Mapping[str, Any]
+    needs: FlowNeeds
+
+    def input_of(self, arguments: Any) -> Any:
+        """Return the input of the flow in the arguments of a call.
+
+        Args:
+            arguments: A JSON object, the text of one, or None for an empty one.
+
+        Raises:
+            InvalidArgumentError: If they do not match. The message names each wrong field, what is expected, and what
+                was passed.
+        """
+        given = _object(arguments)
+        if not self.is_wrapped:
+            self.check_input(given)
+            return given
+        if WRAPPER not in given or len(given) > 1:
+            raise InvalidArgumentError(
+                f"the arguments of {self.name} are an object with the one field {WRAPPER!r}, this has "
+                f"{', '.join(map(repr, given)) or 'none'}",
+                hint=f"pass {{{WRAPPER!r}: ...}}",
+            )
+        self.check_input(given[WRAPPER])
+        return given[WRAPPER]
+
+    def check_input(self, value: Any) -> None:
+        """Check an input of the flow.
+
+        Raises:
+            InvalidArgumentError: If it does not match, with a message as of `input_of`.
+        """
+        check = self.needs.input_check
+        if check is None or check.quickly(value):
+            return
+        faults = check.faults(value, _MOST_FAULTS + 1)
+        if not faults:
+            return
+        lines = [_line(each, self.is_wrapped) for each in faults[:_MOST_FAULTS]]
+        lines += ["- and more"] if len(faults) > _MOST_FAULTS else []
+        said = "\n".join(lines)
+        raise InvalidArgumentError(f"the arguments of {self.name} do not match its schema:\n{said}")
+
+    def variables_of(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of some variables that the flow has: all of them if its schema allows any."""
+        names = self.needs.names
+        if names is None:
+            return dict(variables) if declared_schema(self.flow, "variables") is not None else {}
+        return {name: value for name, value in variables.items() if name in names}
+
+    def secrets(self, variables: Mapping[str, Any]) -> tuple[Secrets, ...]:
+        """Return the values that must not be shown to a model."""
+        found = (secrets_of(self.variables_of(variables), self.needs.declared), flow_secrets(self.flow))
+        return tuple(each for each in found if each)
+
+    def is_expected(self, output: Any) -> bool:
+        """Return whether an output matches the schema that a model is told."""
+        schema = declared_schema(self.flow, "output")
+        try:
+            return next(mismatches(node_of(output), schema, definitions_of(schema, _shared(self.flow))), None) is None
+        except RecursionError:
+            return False
+
+
+def _object(arguments: Any) -> dict[str, Any]:
+    if isinstance(arguments, (str, bytes)):
+        try:
+            arguments = json.loads(arguments or "{}")
+        except (ValueError, RecursionError) as error:
+            raise InvalidArgumentError(f"the arguments are not JSON: {error}", hint="pass a JSON object") from None
+    given = check_json({} if arguments is None else arguments, "the arguments")
+    if not isinstance(given, dict):
+        raise InvalidArgumentError(f"the arguments are an object, this is {type(given).__name__}")
+    return given
+
+
+def _line(fault: Mismatch, is_wrapped: bool) -> str:
+    """Return a fault as one line: where, what is expected, what is there, and what to do."""
+    where = fault.path.removeprefix("$").removeprefix(".")
+    if is_wrapped:
+        where = f"{WRAPPER}.{where}" if where and not where.startswith("[") else f"{WRAPPER}{where}"
+    got = f" (got {cut(json.dumps(fault.node.value, ensure_ascii=False), _LONGEST_VALUE)})" if not fault.key else ""
+    is_missing = "is missing" in fault.message
+    hint = f"; {fault.hint}" if fault.hint and not is_missing else ""
+    return visible(f"- {where or 'the arguments'}: {fault.message}{'' if is_missing else got}{hint}")
+
+
+def tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
+    """Return the tool of a flow.
+
+    Args:
+        flow: The flow.
+        name: The name of the tool.
+    """
+    declared = declared_schema(flow, "input")
+    if not isinstance(declared, (Mapping, bool)) or declared in ({}, True):
+        declared = _inferred(flow)
+    schema = self_contained(declared, definitions_of(declared, _shared(flow)))
+    if "type" not in schema and "properties" in schema:
+        schema = {"type": "object", **schema}
+    is_wrapped = not is_plain_object(schema)
+    output = declared_schema(flow, "output")
+    return FlowToolSpec(
+        name=name,
+        description=_description(flow, name),
+        input_schema=wrapped(schema) if is_wrapped else schema,
+        output_schema=outcome_schema(
+            self_contained(output, definitions_of(output, _shared(flow)), decided=True) if output is not None else {}
+        ),
+        is_wrapped=is_wrapped,
+        flow=flow,
+        needs=needs_of(flow, flow_variables(flow)),
+    )
+
+
+def _inferred(flow: Mapping[str, Any]) -> Any:
+    """Return the schema of the input that the steps of a flow require; that of any object if nothing is known."""
+    if not any(key in json.dumps(flow, default=str) for key in ("$input",)):
+        return {"type": "object"}
+    try:
+        found = infer(flow).input
+    except (StepflowClientError, RecursionError):
+        found = {}
+    # Not declared, so it is not checked either: a field that nothing reads does no harm.
+    return {key: value for key, value in found.items() if key != "additionalProperties"}
+
+
+def _shared(flow: Mapping[str, Any]) -> Any:
+    schemas = flow.get("schemas")
+    return schemas.get("$defs") if isinstance(schemas, Mapping) else None
+
+
+def _description(flow: Mapping[str, Any], name: str) -> str:
+    for key in ("description", "title"):
+        text = flow.get(key)
+        if isinstance(text, str) and text.strip():
+            return cut(visible_lines(text.strip()), _LONGEST_DESCRIPTION)
+    return f"Run the flow {name}."
+
+
+def outcome_schema(output: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of what a call returns: the output, or the error, or a run that has not ended.
+
+    Args:
+        output: The self-contained schema of the output; `{}` for any.
+    """
+    inner = {key: value for key, value in output.items() if key != "$defs"}
+    text = {"type": "string"}
+    return {
+        "type": "object",
+        "properties": {
+            "run_id": {**text, "description": "The run. It exists on the server, whatever becomes of this call."},
+            "status": {**text, "description": "completed, failed, cancelled, running, or another status of runs."},
+            "output": inner or {"description": "The output of the flow."},
+            "unexpected_output": {"description": "The output, if it does not match the flow's own schema of it."},
+            "output_resource": {**text, "description": "Where to read an output that is too large for an answer."},
+            "error": {
+                "type": "object",
+                "properties": {"message": text, "step": text, "hint": text},
+                "required": ["message"],
+            },
+            "next": {**text, "description": "What to call next."},
+        },
+        "required": ["status"],
+        **({"$defs": output["$defs"]} if "$defs" in output else {}),
+    }
+
+
+def tool_name(flow: Mapping[str, Any], source: str | None = None) -> str:
+    """Return the legal name of a tool that is nearest to the name of its flow.
+
+    Names have 1 to 64 letters, digits, `_` and `-`, of ASCII.
+
+    Args:
+        flow: The flow.
+        source: The path of its file, whose name is used for a flow without one.
+    """
+    name = flow.get("name")
+    given = name if isinstance(name, str) and name.strip() else PurePath(source).stem if source else ""
+    plain = re.sub(r"[^A-Za-z0-9-]+", "_", given).strip("_-")[:_LONGEST_NAME].rstrip("_-")
+    return plain or "flow"
+
+
+def unique_name(name: str, taken: Collection[str]) -> str:
+    """Return a name that is not taken: the name itself, or the name with a number."""
+    if name not in taken:
+        return name
+    numbered = (f"{name[: _LONGEST_NAME - 1 - len(str(each))]}_{each}" for each in range(2, len(taken) + 3))
+    return next(each for each in numbered if each not in taken)
+
+
+def unknown_tool(name: object, names: Collection[str]) -> str:
+    """Return what a model is told that calls a tool that does not exist."""
+    return f"there is no tool {visible(cut(str(name), _LONGEST_NAME))!r}; {near(str(name), names, 'tools')}"
+
+
+def result_text(result: FlowResult, output: str) -> str:
+    """Return what a model reads about a run that has ended.
+
+    Args:
+        result: The result of the run.
+        output: Its output as JSON, or what stands for it.
+    """
+    run = f"Run {result.run_id}"
+    if result.is_success:
+        return f"{run} completed. Its output:\n{output}"
+    if result.error is None:
+        return f"{run} is {result.status.value}."
+    step = f" at step {result.error.step_id!r}" if result.error.step_id else ""
+    hint = f"\nHint: {visible(result.error.hint)}" if result.error.hint else ""
+    return f"{run} failed{visible(step)}: {visible(result.error.message)}{hint}"
+
+
+def tool_result(result: FlowResult, spec: FlowToolSpec | None, secrets: Iterable[Secrets] = ()) -> ToolResult:
+    """Return the result of a run as a tool returns it.
+
+    Args:
+        result: The result of the run.
+        spec: The tool of its flow; None for another flow.
+        secrets: Values that must not be shown.
+    """
+    output, error = result.output, result.error
+    said: dict[str, Any] = {"run_id": result.run_id, "status": result.status.value}
+    for each in secrets:
+        output = each.hide_in(output)
+    if result.is_success:
+        is_expected = spec is None or spec.is_expected(output)
+        said["output" if is_expected else "unexpected_output"] = output
+    if error is not None:
+        parts = {"message": error.message, "step": error.step_id, "hint": error.hint}
+        said["error"] = {key: visible(value) for key, value in parts.items() if value is not None}
+    text = result_text(result, json_text(output))
+    for each in secrets:
+        text, said["error"] = each.hide(text), each.hide_in(said.get("error"))
+    said = {key: value for key, value in said.items() if key != "error" or value is not None}
+    return ToolResult(text, said, result.run_id, not result.is_success)
+
+
+def unfinished(run_id: str, next_step: str, status: str = "running") -> ToolResult:
+    """Return what a model reads about a run that has not ended.
+
+    Args:
+        run_id: The run.
+        next_step: A sentence that says what to do next.
+        status: The status of the run.
+    """
+    text = f"Run {run_id} has not ended; it continues on the server. {next_step}"
+    return ToolResult(text, {"run_id": run_id, "status": status, "next": next_step}, run_id)
+
+
+def refusal(error: StepflowClientError, secrets: Iterable[Secrets] = ()) -> ToolResult:
+    """Return what a model reads about a call that did not start a run, or about a run that cannot be read."""
+    text = visible_lines(error.message) + (f"\nHint: {visible(error.hint)}" if error.hint else "")
+    for each in secrets:
+        text = each.hide(text)
+    return ToolResult(text, None, error.run_id, True)

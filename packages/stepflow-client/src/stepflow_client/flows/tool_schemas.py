@@ -1,0 +1,249 @@
+"""JSON Schemas for models that call flows: self-contained, valid, and those of objects. Pure.
+
+What is wrong or not understood in a schema is left out, which makes it wider, never narrower.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from .._base.text import visible_lines
+from .graph import reachable
+from .json_schema import JSON_TYPES, is_number, referred_name
+
+__all__ = ["WRAPPER", "is_plain_object", "self_contained", "wrapped"]
+
+WRAPPER = "input"
+"""The field of a wrapped schema that holds the value itself."""
+_DEEPEST = 60
+_MOST_INLINED = 500
+"""Number of parts of a schema after which shared schemas are no longer repeated where they are used."""
+_COMBINING = ("$ref", "anyOf", "oneOf", "allOf", "not", "enum", "const", "if")
+_SCHEMAS = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames",
+            "unevaluatedProperties", "unevaluatedItems")  # fmt: skip
+_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
+_MAPS = ("properties", "patternProperties", "dependentSchemas")
+_COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties", "minContains",
+           "maxContains")  # fmt: skip
+_TEXTS = ("title", "description", "format")
+_FLAGS = ("uniqueItems", "deprecated", "readOnly", "writeOnly")
+
+
+def _is_pattern(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and re.compile(value) is not None
+    except (re.error, RecursionError, OverflowError):
+        return False
+
+
+def _is_type(value: Any) -> bool:
+    names = value if isinstance(value, list) else [value]
+    is_known = bool(names) and all(isinstance(each, str) and each in JSON_TYPES for each in names)
+    return is_known and len(set(names)) == len(names)
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value) and len(set(value)) == len(value)
+
+
+_VALUES: dict[str, Callable[[Any], bool]] = {
+    "type": _is_type,
+    "enum": lambda value: isinstance(value, list) and bool(value),
+    "const": lambda _: True,
+    "default": lambda _: True,
+    "examples": lambda value: isinstance(value, list),
+    "pattern": _is_pattern,
+    "required": _are_names,
+    "multipleOf": lambda value: is_number(value) and value > 0,
+    "dependentRequired": lambda value: isinstance(value, Mapping) and all(map(_are_names, value.values())),
+    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), is_number),
+    **dict.fromkeys(_COUNTS, lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0),
+    **dict.fromkeys(_FLAGS, lambda value: isinstance(value, bool)),
+}
+"""The keywords that hold no schema, and whether a value of one is valid."""
+
+_UNDECIDED = frozenset({"not", "if", "then", "else", "contains", "propertyNames", "unevaluatedProperties",
+                        "unevaluatedItems", "patternProperties", "dependentSchemas", "dependentRequired",
+                        "uniqueItems", "minProperties", "maxProperties", "minContains", "maxContains",
+                        "multipleOf"})  # fmt: skip
+"""Keywords that `mismatches` does not decide exactly as validators do."""
+
+
+def self_contained(schema: Any, defs: Mapping[str, Any], *, decided: bool = False) -> dict[str, Any]:
+    """Return a schema, in the dialect 2020-12, that refers to nothing outside of itself.
+
+    Shared schemas are written where they are used; recursive ones, and all those of a large schema, are in `$defs`.
+
+    Args:
+        schema: Any JSON value.
+        defs: The shared schemas that it may refer to.
+        decided: Whether to leave out what `mismatches` does not decide: then each value in which that finds nothing
+            matches for every validator.
+    """
+    return _Writer(schema, defs, decided).whole()
+
+
+def is_plain_object(schema: Mapping[str, Any]) -> bool:
+    """Return whether a self-contained schema is of objects, without alternatives at its top, which APIs refuse."""
+    return schema.get("type") == "object" and not any(key in schema for key in _COMBINING)
+
+
+def wrapped(schema: Mapping[str, Any], name: str = WRAPPER) -> dict[str, Any]:
+    """Return the schema of an object with one field, which has a self-contained schema."""
+    inner = {key: value for key, value in schema.items() if key != "$defs"}
+    shared = {"$defs": schema["$defs"]} if "$defs" in schema else {}
+    return {"type": "object", "properties": {name: inner}, "required": [name], "additionalProperties": False, **shared}
+
+
+_IN_PLACE = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"})
+"""Keywords whose schemas apply to the same value."""
+
+
+def _references(value: Any, *, in_place: bool = False) -> Iterator[str]:
+    """Yield the names of the shared schemas that a schema refers to, at any depth.
+
+    Args:
+        value: The schema.
+        in_place: Whether only those that apply to the value itself are wanted, not to parts of it.
+    """
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, Mapping):
+            name = _name_of(each.get("$ref"))
+            if name is not None:
+                yield name
+            waiting += [inner for key, inner in each.items() if not in_place or key in _IN_PLACE]
+        elif isinstance(each, list):
+            waiting += each
+
+
+def _recursive(schemas: Mapping[str, Any], *, in_place: bool = False) -> frozenset[str]:
+    """Return the names of the shared schemas that refer to themselves, directly or through others."""
+    reads = {name: {each for each in _references(schema, in_place=in_place) if each in schemas}
+             for name, schema in schemas.items()}  # fmt: skip
+    return frozenset(name for name, direct in reads.items() if name in reachable(direct, reads))
+
+
+def _name_of(reference: Any) -> str | None:
+    return reference if reference == "#" else referred_name(reference)
+
+
+class _Writer:
+    """Writes a schema, and the shared schemas that it still refers to."""
+
+    def __init__(self, schema: Any, defs: Mapping[str, Any], decided: bool) -> None:
+        self._schema = schema
+        shared = {**defs, "#": schema}
+        # A schema that consists of itself says nothing, and no validator survives it.
+        endless = _recursive(shared, in_place=True)
+        self._defs = {name: each for name, each in shared.items() if name not in endless}
+        self._left_out = _UNDECIDED if decided else frozenset()
+        self._decided = decided
+        self._parts = 0
+        self._names: dict[str, str] = {}
+        """The names in the written `$defs` of the shared schemas that are referred to."""
+        self._recursive = _recursive(self._defs)
+
+    def whole(self) -> dict[str, Any]:
+        """Return the schema with its `$defs`."""
+        root = self._schema
+        seen = 0
+        # At the top, APIs accept no reference.
+        while isinstance(root, Mapping) and (name := _name_of(root.get("$ref"))) in self._defs and seen < _DEEPEST:
+            rest = {key: value for key, value in root.items() if key != "$ref"}
+            target = self._defs[name or ""]
+            root = {**target, **rest} if isinstance(target, Mapping) else target
+            seen += 1
+        found = self._written(root, 0)
+        written: dict[str, Any] = {} if found is True or self._decided else {"not": {}}
+        if isinstance(found, dict):
+            written = found
+        shared: dict[str, Any] = {}
+        while missing := [name for name in self._names if self._names[name] not in shared]:
+            for name in missing:
+                shared[self._names[name]] = self._written(self._defs[name], 1)
+        return {**written, "$defs": shared} if shared else written
+
+    def _written(self, schema: Any, depth: int) -> Any:
+        self._parts += 1
+        if isinstance(schema, bool):
+            return schema
+        if not isinstance(schema, Mapping) or depth > _DEEPEST:
+            return {}
+        if schema.get("nullable") is True:
+            rest = {key: value for key, value in schema.items() if key not in ("nullable", "title", "description")}
+            said = {key: schema[key] for key in ("title", "description") if key in schema}
+            return {**self._texts(said), "anyOf": [self._written(rest, depth + 1), {"type": "null"}]}
+        written = self._texts(schema)
+        written |= {
+            key: value
+            for key, value in schema.items()
+            if key in _VALUES and key not in self._left_out and _VALUES[key](value)
+        }
+        if schema.get("is_secret") is True:
+            written = {
+                key: value for key, value in written.items() if key not in ("default", "examples", "const", "enum")
+            }
+        self._add_schemas(written, _modern(schema), depth)
+        name = _name_of(schema.get("$ref"))
+        if name is None or name not in self._defs:
+            return written
+        return self._with_target(written, name, depth)
+
+    def _texts(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: visible_lines(schema[key]) for key in _TEXTS if isinstance(schema.get(key), str)}
+
+    def _add_schemas(self, written: dict[str, Any], schema: Mapping[str, Any], depth: int) -> None:
+        for key, value in schema.items():
+            if key in self._left_out:
+                continue
+            if key in _SCHEMAS and isinstance(value, (bool, Mapping)):
+                written[key] = self._written(value, depth + 1)
+            elif key in _LISTS and isinstance(value, list) and value:
+                name = "anyOf" if key == "oneOf" and self._decided else key
+                parts = [self._written(each, depth + 1) for each in value]
+                if name in written:
+                    written["allOf"] = [*written.get("allOf", ()), {name: parts}]
+                else:
+                    written[name] = parts
+            elif key in _MAPS and isinstance(value, Mapping):
+                names = [name for name in value if key != "patternProperties" or _is_pattern(name)]
+                written[key] = {str(name): self._written(value[name], depth + 1) for name in names}
+        if self._decided and "patternProperties" in schema:
+            written.pop("additionalProperties", None)
+
+    def _with_target(self, written: dict[str, Any], name: str, depth: int) -> Any:
+        """Return a schema together with the shared one that it refers to."""
+        if name in self._recursive or self._parts > _MOST_INLINED:
+            target: Any = {"$ref": f"#/$defs/{self._local(name)}"}
+        else:
+            target = self._written(self._defs[name], depth + 1)
+        if not written or not isinstance(target, Mapping):
+            return target
+        if target.keys().isdisjoint(written):
+            return {**target, **written}
+        # Texts at the reference are more specific than those of what is shared.
+        if written.keys() <= {"title", "description"}:
+            return {**target, **written}
+        return {**written, "allOf": [*written.get("allOf", ()), target]}
+
+    def _local(self, name: str) -> str:
+        if name not in self._names:
+            plain = re.sub(r"[^A-Za-z0-9_.-]", "_", "root" if name == "#" else name) or "_"
+            used = set(self._names.values())
+            self._names[name] = next(
+                each for each in (plain, *(f"{plain}_{number}" for number in range(2, len(used) + 3)))
+                if each not in used
+            )  # fmt: skip
+        return self._names[name]
+
+
+def _modern(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a schema with the first elements of lists in `prefixItems`, as of 2020-12."""
+    if not isinstance(schema.get("items"), list):
+        return schema
+    rest = {key: value for key, value in schema.items() if key not in ("items", "additionalItems")}
+    return {**rest, "prefixItems": schema["items"], "items": schema.get("additionalItems", True)}

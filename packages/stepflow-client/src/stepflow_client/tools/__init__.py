@@ -1,0 +1,15 @@
+"""Flows as tools of agents and models.
+
+Example:
+    tools = FlowTools(client, ["workflow.yaml"])
+    result = await tools.call("workflow", {"name": "World"})
+    print(result.text)
+"""
+
+from __future__ import annotations
+
+from .._async.tools import FlowTool, FlowTools
+from .._sync.tools import SyncFlowTool, SyncFlowTools
+from ..types.tools import ToolResult
+
+__all__ = ["FlowTool", "FlowTools", "SyncFlowTool", "SyncFlowTools", "ToolResult"]

@@ -1,0 +1,97 @@
+"""Agents of the tests: flows, the server of tools in this process, and the official client."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from mcp import Client
+from mcp_types import CallToolResult
+from stepflow_cli.inputs.values import Values
+from stepflow_cli.mcp.bounds import Bounds
+from stepflow_cli.mcp.server import AgentServer
+from stepflow_cli.mcp.serving import Service, agent_server, prepared
+from stepflow_cli.server.connect import connect
+from stepflow_cli.settings.server_choice import ServerOptions
+
+WHO = {"type": "object", "properties": {"who": {"type": "string"}}, "required": ["who"], "additionalProperties": False}
+TEXT = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+GREET = {
+    "name": "greet",
+    "description": "Greets somebody.",
+    "schemas": {"properties": {"input": WHO, "output": TEXT}},
+    "steps": [{"id": "a", "component": "/builtin/noop", "input": {"text": {"$input": "who"}}}],
+    "output": {"$step": "a"},
+    "examples": [{"name": "ada", "input": {"who": "Ada"}, "description": "Greets Ada."}],
+}
+SLOW = {
+    "name": "slow",
+    "steps": [
+        {"id": "first", "component": "/builtin/sleep", "input": {"duration_ms": 1}},
+        {
+            "id": "second",
+            "component": "/builtin/sleep",
+            "input": {"duration_ms": {"$input": "ms"}, "passthrough": {"$step": "first"}},
+        },
+    ],
+    "output": {"$step": "second"},
+}
+BROKEN = {
+    "name": "broken",
+    "schemas": {"properties": {"input": {"type": "object", "properties": {"order": {"type": "object"}}}}},
+    "steps": [
+        {"id": "read", "component": "/builtin/noop", "input": {"id": 7}},
+        {
+            "id": "charge",
+            "component": "/builtin/noop",
+            "input": {"card": {"$input": "$.order.card"}, "id": {"$step": "read", "path": "id"}},
+        },
+    ],
+    "output": {"$step": "charge"},
+}
+KEY = {"type": "object", "properties": {"key": {"type": "string", "is_secret": True}}, "required": ["key"]}
+SECRETIVE = {
+    "name": "secretive",
+    "schemas": {"properties": {"variables": KEY}},
+    "steps": [{"id": "a", "component": "/builtin/noop", "input": {"key": {"$variable": "key"}}}],
+    "output": {"$step": "a"},
+}
+
+
+def write(folder: Path, *flows: Mapping[str, Any]) -> Path:
+    """Write flows into a folder."""
+    folder.mkdir(exist_ok=True)
+    for flow in flows:
+        (folder / f"{flow['name']}.json").write_text(json.dumps(flow))
+    return folder
+
+
+@asynccontextmanager
+async def serving(url: str, folder: Path, *, var: tuple[str, ...] = (), **options: Any) -> AsyncIterator[AgentServer]:
+    """Serve the flows of a folder, on a server."""
+    options["bounds"] = Bounds(**options.get("bounds", {}))
+    service = Service([str(folder)], Values(single_variables=var), **options)
+    with connect(ServerOptions(url=url, default="server")) as target, target.history.recording():
+        catalog = prepared(service)
+        async with agent_server(target, service, catalog) as made:
+            yield made
+
+
+@asynccontextmanager
+async def agent(url: str, folder: Path, mode: str = "legacy", **options: Any) -> AsyncIterator[Client]:
+    """An agent that is connected to what `serving` serves."""
+    async with serving(url, folder, **options) as made, Client(made.protocol, mode=mode) as client:
+        yield client
+
+
+def text_of(result: CallToolResult) -> str:
+    """Return what a model reads."""
+    return "\n".join(each.text for each in result.content if each.type == "text")
+
+
+def run_of(result: CallToolResult) -> str:
+    """Return the id of the run that an answer names."""
+    return str(result.structured_content["run_id"])

@@ -1,0 +1,59 @@
+"""The flows that are served: read again when their files change."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from stepflow_cli.errors import Problem
+from stepflow_cli.inputs.values import Values
+from stepflow_cli.mcp.catalog import Catalog
+
+from tests.cli.mcp.agents import GREET, SECRETIVE, SLOW, write
+
+
+def names(catalog: Catalog) -> list[str]:
+    return list(catalog.tools)
+
+
+def test_files_of_a_folder_come_change_and_go(tmp_path: Path) -> None:
+    catalog = Catalog([str(write(tmp_path / "flows", GREET))])
+    assert (names(catalog), catalog.refresh()) == (["greet"], False)
+    spec = catalog.tools["greet"]
+    write(tmp_path / "flows", SLOW)
+    assert (catalog.refresh(), names(catalog)) == (True, ["greet", "slow"])
+    assert catalog.tools["greet"] is spec
+    write(tmp_path / "flows", {**GREET, "description": "Says hello."})
+    assert (catalog.refresh(), catalog.tools["greet"].description) == (True, "Says hello.")
+    (tmp_path / "flows" / "greet.json").unlink()
+    assert (catalog.refresh(), names(catalog)) == (True, ["slow"])
+
+
+def test_a_file_that_is_broken_for_a_while_is_served_as_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "flows", GREET) / "greet.json"
+    catalog = Catalog([str(path)])
+    path.write_text("{")
+    assert (catalog.refresh(), names(catalog)) == (False, ["greet"])
+    assert "it is not served" in capsys.readouterr().err
+    path.write_text(json.dumps({**GREET, "description": "Back."}))
+    assert (catalog.refresh(), catalog.tools["greet"].description) == (True, "Back.")
+    path.unlink()
+    assert (catalog.refresh(), names(catalog)) == (True, [])
+
+
+def test_a_file_that_is_named_must_be_a_flow(tmp_path: Path) -> None:
+    for named in ("missing.yaml", "-"):
+        with pytest.raises(Problem):
+            Catalog([str(tmp_path / named) if named != "-" else named])
+
+
+def test_each_flow_gets_its_own_variables(tmp_path: Path) -> None:
+    folder = write(tmp_path / "flows", GREET, SECRETIVE)
+    catalog = Catalog([str(folder)], Values(single_variables=("key=1.10",)))
+    # A secret of one flow would not be one in the history of another.
+    assert catalog.variables["greet"] == {}
+    assert catalog.variables["secretive"] == {"key": "1.10"}
+    assert [each.hide("key 1.10") for each in catalog.secrets] == ["key ***"]

@@ -1,0 +1,245 @@
+"""`stepflow mcp serve` as a process: over standard input and output, and over HTTP; killed, stopped, and attacked."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+from mcp import Client, StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
+
+from tests.cli.command import STEPFLOW, Stepflow
+from tests.cli.mcp.agents import BROKEN, GREET, SLOW, run_of, text_of, write
+
+TOKEN = "a-token-of-the-test"
+
+
+class Process:
+    """The command, and its protocol as lines of JSON."""
+
+    def __init__(self, arguments: list[str], stepflow: Stepflow) -> None:
+        self.process = subprocess.Popen(
+            [str(STEPFLOW), "mcp", "serve", *arguments],
+            env={**stepflow.environment, "STEPFLOW_MCP_TOKEN": TOKEN},
+            cwd=stepflow.folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def send(self, method: str, id: int | None = None, **params: Any) -> None:
+        assert self.process.stdin is not None
+        message = {"jsonrpc": "2.0", "method": method, "params": params, **({} if id is None else {"id": id})}
+        self.process.stdin.write(json.dumps(message) + "\n")
+        self.process.stdin.flush()
+
+    def read(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        message: dict[str, Any] = json.loads(self.process.stdout.readline())
+        assert message["jsonrpc"] == "2.0"
+        return message
+
+    def begin(self) -> dict[str, Any]:
+        """Open a connection, and return what the server says of itself."""
+        client = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
+        self.send("initialize", 0, **client)
+        said: dict[str, Any] = self.read()["result"]
+        self.send("notifications/initialized")
+        return said
+
+    def call(self, id: int, name: str, **arguments: Any) -> dict[str, Any]:
+        self.send("tools/call", id, name=name, arguments=arguments)
+        answer: dict[str, Any] = self.read()
+        assert answer["id"] == id
+        return answer["result"]  # type: ignore[no-any-return]
+
+    def url(self) -> str:
+        """Return the URL that it prints."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            if found := re.search(r"http://\S+/mcp", line):
+                self.process.stderr.readline()
+                return found[0]
+        raise AssertionError(f"it has printed no URL, and ended with {self.process.wait()}")
+
+
+Start = Callable[..., Process]
+
+
+@pytest.fixture
+def start(stepflow: Stepflow, server: str) -> Iterator[Start]:
+    """Starts the command with flows; what is left of it in the end is killed."""
+    folder = write(stepflow.folder / "tools", GREET, SLOW, BROKEN)
+    started: list[Process] = []
+
+    def begin(*arguments: str) -> Process:
+        started.append(Process([str(folder), *arguments], stepflow))
+        return started[-1]
+
+    yield begin
+    for each in started:
+        each.process.kill()
+        each.process.communicate()
+
+
+@pytest.mark.exhaustive
+def test_only_the_protocol_is_on_standard_output(start: Start) -> None:
+    served = start("-v", "--log-level", "debug")
+    assert served.begin()["serverInfo"]["name"] == "stepflow"
+    assert served.call(1, "greet", who="Ada")["structuredContent"]["output"] == {"text": "Ada"}
+    out, err = served.process.communicate(timeout=60)
+    assert (out, served.process.returncode) == ("", 0)
+    assert "Traceback" not in err
+
+
+@pytest.mark.exhaustive
+def test_a_request_that_is_repeated_runs_once(start: Start, stepflow: Stepflow) -> None:
+    served = start()
+    served.begin()
+    first, again = served.call(7, "greet", who="Ada"), served.call(7, "greet", who="Ada")
+    other = served.call(8, "greet", who="Ada")
+    assert first == again
+    assert other["structuredContent"]["run_id"] != first["structuredContent"]["run_id"]
+
+
+def test_a_run_outlives_the_process_that_started_it(start: Start, stepflow: Stepflow) -> None:
+    served = start("--max-wait", "0.3")
+    served.begin()
+    handle = served.call(1, "slow", ms=1_000)["structuredContent"]
+    assert handle["status"] == "running"
+    served.process.send_signal(signal.SIGKILL)
+    served.process.wait()
+    later = start()
+    later.begin()
+    assert handle["run_id"] in later.call(1, "list_runs")["content"][0]["text"]
+    done = later.call(2, "wait_run", run_id=handle["run_id"])["structuredContent"]
+    assert (done["status"], done["output"]["duration_ms"]) == ("completed", 1_000)
+    listed = stepflow("history", "list", "--label", "agent=raw", "-o", "json")
+    assert handle["run_id"] in listed.stdout
+    assert handle["run_id"] in stepflow("runs", "list", "--label", "via=mcp", "-o", "json").stdout
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it(start: Start, number: signal.Signals) -> None:
+    served = start("--http", "0")
+    served.url()
+    served.process.send_signal(number)
+    assert served.process.wait(60) == 0
+
+
+@pytest.mark.exhaustive
+def test_ctrl_c_stops_it_on_a_terminal(start: Start) -> None:
+    served = start()
+    served.begin()
+    served.process.send_signal(signal.SIGINT)
+    _, err = served.process.communicate(timeout=60)
+    assert served.process.returncode in (0, 130)
+    assert "Traceback" not in err
+
+
+@pytest.mark.exhaustive
+@pytest.mark.anyio
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_the_official_client_starts_it(stepflow: Stepflow, server: str, mode: str) -> None:
+    folder = write(stepflow.folder / "tools", GREET)
+    command = StdioServerParameters(
+        command=str(STEPFLOW), args=["mcp", "serve", str(folder)], env=stepflow.environment, cwd=str(stepflow.folder)
+    )
+    async with Client(command, mode=mode) as client:
+        assert (await client.call_tool("greet", {"who": "Ada"})).structured_content["output"] == {"text": "Ada"}
+
+
+@pytest.mark.exhaustive
+@pytest.mark.anyio
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_the_official_client_reaches_it_over_http(start: Start, mode: str) -> None:
+    url = start("--http", "0", "--max-wait", "0.5").url()
+    heads = {"authorization": f"Bearer {TOKEN}"}
+    seen: list[float] = []
+
+    async def progress(done: float, total: float | None, message: str | None) -> None:
+        seen.append(done)
+
+    async with httpx2.AsyncClient(headers=heads, timeout=30, trust_env=False) as http:
+        async with Client(streamable_http_client(url, http_client=http), mode=mode) as client:
+            greeted = await client.call_tool("greet", {"who": "Ada"})
+            assert greeted.structured_content["output"] == {"text": "Ada"}
+            assert "- who: the schema wants string" in text_of(await client.call_tool("greet", {"who": 7}))
+            started = await client.call_tool("slow", {"ms": 1_000}, progress_callback=progress)
+            assert started.structured_content["status"] == "running"
+            assert seen
+        # Another connection gets the result.
+        async with Client(streamable_http_client(url, http_client=http), mode=mode) as client:
+            while (done := await client.call_tool("wait_run", {"run_id": run_of(started)})).structured_content[
+                "status"
+            ] == "running":
+                pass
+            assert done.structured_content["output"]["duration_ms"] == 1_000
+
+
+def test_http_is_for_those_with_the_token_at_this_address(start: Start) -> None:
+    url = start("--http", "0").url()
+    host = url.split("/")[2]
+    good = {"authorization": f"Bearer {TOKEN}", "accept": "application/json, text/event-stream"}
+    begin = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "initialize",
+        "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}},
+    }
+    with httpx.Client(trust_env=False, timeout=30) as client:
+        for heads, path, status in (
+            (good, "", 200),
+            ({**good, "origin": f"http://{host}"}, "", 200),
+            ({**good, "authorization": "Bearer other"}, "", 401),
+            ({**good, "authorization": f"Basic {TOKEN}"}, "", 401),
+            ({"accept": good["accept"]}, "", 401),
+            ({**good, "host": "evil.example"}, "", 403),
+            ({**good, "host": "evil.example:80"}, "", 403),
+            ({**good, "origin": "http://evil.example"}, "", 403),
+            ({**good, "origin": "null"}, "", 403),
+            (good, "/other", 404),
+        ):
+            assert client.post(url + path, headers=heads, json=begin).status_code == status, heads
+        large = client.post(url, headers={**good, "content-type": "application/json"}, content=b" " * 50_000_000)
+        assert large.status_code == 413
+        # It still works.
+        assert client.post(url, headers=good, json=begin).status_code == 200
+
+
+@pytest.mark.exhaustive
+def test_fifty_megabytes_over_standard_input_are_refused(start: Start) -> None:
+    served = start()
+    served.begin()
+    refused = served.call(1, "greet", who="x" * 50_000_000)
+    assert refused["isError"]
+    assert "are allowed" in refused["content"][0]["text"]
+    assert served.call(2, "greet", who="Ada")["structuredContent"]["output"] == {"text": "Ada"}
+
+
+@pytest.mark.exhaustive
+def test_rubbish_does_not_end_it(start: Start) -> None:
+    served = start()
+    served.begin()
+    assert served.process.stdin is not None
+    for line in ("", "{", "null", "[]", '{"jsonrpc": "2.0", "id": 5}', "\x00\x1b[2J", '{"method": 1}'):
+        served.process.stdin.write(line + "\n")
+    assert served.call(1, "greet", who="Ada")["structuredContent"]["output"] == {"text": "Ada"}
+
+
+@pytest.mark.exhaustive
+def test_the_port_of_another_is_an_error(start: Start, stepflow: Stepflow) -> None:
+    port = start("--http", "0").url().split(":")[2].split("/")[0]
+    done = stepflow("mcp", "serve", str(Path("tools")), "--http", port)
+    assert done.code != 0
+    assert f"port {port} is in use" in done.stderr

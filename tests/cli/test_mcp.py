@@ -1,0 +1,77 @@
+"""`stepflow mcp`: what it prints for hosts, and what it says if it cannot serve."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from stepflow_cli.mcp.hosts import HOSTS
+
+from tests.cli.command import Stepflow
+
+OTHERS = sorted(HOSTS.keys() - {"codex"})
+
+
+@pytest.mark.parametrize("client", ["codex", *(pytest.param(each, marks=pytest.mark.exhaustive) for each in OTHERS)])
+def test_an_entry_starts_the_command(client: str, stepflow: Stepflow) -> None:
+    options = ["--tools", "runs,diagnose", "--url", "http://localhost:7837", "--var", "key=a b"]
+    done = stepflow("mcp", "config", "hello.yaml", "--client", client, "--name", "orders", *options)
+    assert done.code == 0, done
+    assert done.stderr == f"stepflow: this belongs into {HOSTS[client].file}\n"
+    text = tomllib.loads(done.stdout) if HOSTS[client].form == "toml" else json.loads(done.stdout)
+    entry = text[HOSTS[client].key]["orders"]
+    assert Path(entry["command"]).name == "stepflow"
+    assert entry["args"] == ["mcp", "serve", str(stepflow.folder / "hello.yaml"), *options]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("missing.yaml", "missing.yaml does not exist"),
+        ("hello.yaml --tools rnus", "there are no tools rnus"),
+        ("hello.yaml --read-only other.yaml", "--read-only names other.yaml, which is not served"),
+        ("hello.yaml --http 0 --host 203.0.113.7", "cannot listen on 203.0.113.7"),
+        ("empty", "there is no flow to serve"),
+        ("hello.yaml --max-wait 0", "--max-wait"),
+        ("hello.yaml --variables -", "would read what the agent sends"),
+    ],
+)
+def test_it_says_why_it_does_not_serve(words: str, said: str, stepflow: Stepflow) -> None:
+    (stepflow.folder / "empty").mkdir()
+    done = stepflow("mcp", "serve", *words.split())
+    assert (done.code, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+@pytest.mark.exhaustive
+def test_a_broken_flow_of_a_folder_is_left_out(stepflow: Stepflow) -> None:
+    folder = stepflow.folder / "some"
+    folder.mkdir()
+    (folder / "good.yaml").write_text("steps: []\noutput: 1\n")
+    (folder / "bad.yaml").write_text("steps: [\noutput: 1\n")
+    done = stepflow("mcp", "serve", "some")
+    assert (done.code, done.stdout) == (0, "")
+    assert "bad.yaml" in done.stderr
+    assert "is not served" in done.stderr
+
+
+def test_without_the_extra_it_says_what_to_install(stepflow: Stepflow) -> None:
+    program = "import sys; sys.modules['mcp'] = None; from stepflow_cli.main import main; main(['mcp', 'serve', 'a'])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=stepflow.environment)
+    assert done.returncode == 1
+    assert "pip install 'stepflow-cli[mcp]'" in done.stderr
+
+
+@pytest.mark.exhaustive
+def test_no_other_command_imports_the_protocol() -> None:
+    program = (
+        "import sys, stepflow_cli.main as m\n"
+        "for name in m.cli.summaries: m.cli.get_command(None, name)\n"
+        "print(sorted({'mcp', 'mcp_types'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,142 @@
+"""Flows as tools of models: an agent without a model repairs its calls from the texts, in both twins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stepflow_client import History, InvalidArgumentError, StepflowRuntime, SyncStepflowClient
+from stepflow_client.tools import FlowTools, SyncFlowTools, ToolResult
+
+from tests.differences import has
+from tests.server.awaited import Awaited
+from tests.server.conftest import either
+from tests.server.flows import ECHO, FAIL, SLEEP, one_step
+
+pytestmark = pytest.mark.anyio
+
+ORDER = {
+    "type": "object",
+    "properties": {
+        "item": {"type": "string", "enum": ["tea", "coffee"]},
+        "count": {"type": "integer", "minimum": 1},
+        "to": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+    },
+    "required": ["item", "count"],
+    "additionalProperties": False,
+}
+FLOW = one_step(ECHO, name="order tea!", description="Orders tea.", schemas={"properties": {"input": ORDER}})
+
+
+def tools_of(client: Any, flows: Any, **options: Any) -> Any:
+    """Return tools of the kind of the client, which are awaited."""
+    if isinstance(client, Awaited):
+        return Awaited(SyncFlowTools(client.client, flows, **options))
+    return FlowTools(client, flows, **options)
+
+
+async def test_an_agent_repairs_its_calls_from_the_texts(client: Any) -> None:
+    tools = tools_of(client, [FLOW])
+    told: list[ToolResult] = []
+    for arguments in ({"itme": "tea", "count": 1}, {"item": "tee", "count": 1}, '{"item": "tea", "count": 0}'):
+        told.append(await tools.call("order_tea", arguments))
+    assert [each.text.split("\n- ")[1] for each in told] == [
+        "itme: there is no field 'itme'; did you mean 'item'?",
+        "item: 'tee' is none of the allowed values (got \"tee\"); did you mean 'tea'?",
+        "count: the schema wants at least 1, this is 0 (got 0)",
+    ]
+    assert all(each.is_error and each.run_id is None and each.structured is None for each in told)
+    done = await tools.call("order_tea", {"item": "tea", "count": 2, "to": None})
+    assert not done.is_error
+    assert done.structured == {
+        "run_id": done.run_id,
+        "status": "completed",
+        "output": {"item": "tea", "count": 2, "to": None},
+    }
+    assert (await client.get_run(done.run_id)).status.value == "completed"
+
+
+async def test_an_unknown_tool_is_an_answer(client: Any) -> None:
+    told = await tools_of(client, [FLOW]).call("order_coffee")
+    assert told.is_error
+    assert told.text == "there is no tool 'order_coffee'; did you mean 'order_tea'?"
+
+
+async def test_a_failed_run_is_an_answer(client: Any) -> None:
+    told = await tools_of(client, {"break": one_step(FAIL, {"message": "no\nmore"})}).call("break")
+    assert told.is_error
+    assert told.run_id is not None
+    assert told.structured is not None
+    assert told.structured["status"] == "failed"
+    assert "failed" in told.text
+    assert "\n" not in told.text
+
+
+async def test_a_long_run_goes_on(client: Any) -> None:
+    tools = tools_of(client, {"wait": one_step(SLEEP)}, max_wait=0.2)
+    told = await tools.call("wait", {"input": {"seconds": 0.6, "value": "slept"}})
+    assert not told.is_error
+    assert told.structured is not None
+    assert told.structured["status"] == "running"
+    assert (await client.get_result(told.run_id, timeout=30)).output == "slept"
+    assert (await tools.call("wait", {"input": {"seconds": 0.1, "value": 1}}, max_wait=30)).structured["output"] == 1
+
+
+async def test_a_started_run_is_a_handle(client: Any) -> None:
+    tools = tools_of(client, [FLOW])
+    # `Awaited.client` is the twin, whatever it is of.
+    tool = Awaited(vars(tools)["client"]["order_tea"]) if isinstance(tools, Awaited) else tools["order_tea"]
+    handle = await tool.start({"item": "tea", "count": 1})
+    assert (await client.get_result(handle.run_id, timeout=30)).output == {"item": "tea", "count": 1}
+    with pytest.raises(InvalidArgumentError, match="count: the schema wants integer"):
+        await tool.start({"item": "tea", "count": "1"})
+
+
+async def test_a_repeated_call_is_one_run(client: Any, release: str) -> None:
+    tools = tools_of(client, [FLOW])
+    told = [await tools.call("order_tea", {"item": "tea", "count": 1}, idempotency_key="call-7") for _ in range(2)]
+    assert told[0].is_error is not has(release, "blobs")
+    assert told[0] == told[1]
+
+
+async def test_variables_are_the_owners(worker_runtime: StepflowRuntime, tmp_path: Path) -> None:
+    declared = {"type": "object", "properties": {"key": {"type": "string", "is_secret": True}}, "required": ["key"]}
+    flow = one_step(ECHO, {"$variable": "key"}, name="secretive", schemas={"properties": {"variables": declared}})
+    other = one_step(ECHO, 1, name="other", schemas={"properties": {"variables": {"properties": {"x": {}}}}})
+    history = History(tmp_path / "history.db")
+    for kind in ("async", "sync"):
+        async with either(kind, worker_runtime.url, history=history) as client:
+            tools = tools_of(client, [flow, other], variables={"key": "hunter2"}, labels={"agent": kind})
+            told = await tools.call("secretive", {})
+            assert told.structured is not None
+            assert told.structured["output"] == "***"
+            assert "hunter2" not in f"{told}"
+            assert (await tools.call("other", {})).structured["output"] == 1
+            assert len(history.search(labels={"agent": kind})) == 2
+
+
+def test_the_tools_are_a_sequence_with_the_formats_of_apis(tmp_path: Path) -> None:
+    path = tmp_path / "my-flow.yaml"
+    path.write_text("steps: []\noutput: 1\n")
+    with SyncStepflowClient("http://localhost:9") as client:
+        tools = SyncFlowTools(client, [FLOW, FLOW, path])
+        assert [tool.name for tool in tools] == ["order_tea", "order_tea_2", "my-flow"]
+        assert (len(tools), tools[0].name, tools["my-flow"].flow["output"]) == (3, "order_tea", 1)
+        assert [tool.name for tool in tools[1:]] == ["order_tea_2", "my-flow"]
+        assert f"{tools}" == "<SyncFlowTools order_tea, order_tea_2, my-flow>"
+        (chat, *_), (response, *_) = tools.to_openai(), tools.to_openai(api="responses")
+        assert chat["function"]["parameters"] == response["parameters"] == ORDER
+        assert tools.to_anthropic()[0] == {
+            "name": "order_tea",
+            "description": "Orders tea.",
+            "input_schema": ORDER,
+        }
+        told = tools.call("order_tea", {"item": "tea", "count": 1})
+        assert told.is_error
+        assert "localhost:9" in told.text
+        for wrong in ({"max_wait": -1}, {"variables": "x"}):
+            with pytest.raises(InvalidArgumentError):
+                SyncFlowTools(client, [FLOW], **wrong)  # type: ignore[arg-type]
+        with pytest.raises(InvalidArgumentError):
+            tools.to_openai(api="other")  # type: ignore[arg-type]
