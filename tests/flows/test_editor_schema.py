@@ -146,7 +146,11 @@ def test_configurations(config: Any, is_valid: bool) -> None:
     assert _CONFIG.is_valid(config) is is_valid
 
 
-@pytest.mark.parametrize("path", sorted(Path("docs").rglob("*.md")), ids=str)
+_PAGES = sorted({*Path("docs").rglob("*.md")} - {Path("docs/server-faults.md")})
+"""The flows of the page that is left out are wrong on purpose."""
+
+
+@pytest.mark.parametrize("path", _PAGES, ids=str)
 def test_yaml_of_the_pages(path: Path) -> None:
     for block in re.findall(r"^```yaml\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
         try:

@@ -369,7 +369,7 @@ PLAIN = {
     "section", "h1", "h2", "dl", "div", "dt", "dd", "b", "form", "input", "button", "select", "option", "label",
     "textarea", "code", "pre", "span", "ul", "li", "ol", "details", "summary", "table", "thead", "tbody", "tr",
     "th", "td", "fieldset", "legend", "svg", "g", "rect", "path", "text", "line", "defs", "marker",
-    "time", "h3", "circle", "template",
+    "time", "h3", "circle", "template", "use",
 }  # fmt: skip
 
 

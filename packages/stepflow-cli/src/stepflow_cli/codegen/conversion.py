@@ -69,12 +69,14 @@ def convert_flow(flow: Mapping[str, Any], title: str, components: Mapping[str, S
 
 def _check_shape(flow: Mapping[str, Any]) -> None:
     """Raise if a part of a flow has the wrong type, or lacks a key."""
-    from stepflow_client.flows.checks.shape import check_shape
+    from stepflow_client.flows.checks.shape import check_shape, check_step_shape
     from stepflow_client.flows.findings import Findings
     from stepflow_client.flows.source import node_of
 
-    found = Findings()
-    check_shape(node_of(flow), found)
+    found, root = Findings(), node_of(flow)
+    check_shape(root, found)
+    for step in getattr(root.get("steps"), "elements", ()):
+        check_step_shape(step, found)
     for each in found.all.values():
         is_wrong = each.rule in ("wrong-type", "missing-key") and each.level != "warning"
         if is_wrong or (each.rule == "expected-output" and each.level == "fatal"):

@@ -201,7 +201,9 @@ class RunFollower:
             async for seen in sequence:
                 if isinstance(seen, Tick):
                     if seen.run is not None:
-                        self._caught_up.set()
+                        # All events of a finished run may still be on their way; they end the sequence.
+                        if not seen.run.is_finished:
+                            self._caught_up.set()
                         if seen.run.status != (status or seen.run.status):
                             self._change()
                         status = seen.run.status

@@ -76,7 +76,7 @@ async def read_item(site: Site, run: RunDetails, index: int, stored: StoredFlow 
     last = site.last_item
     follower = site.followers.known(run.run_id)
     # Times that arrive later belong to it too.
-    is_whole = follower is None or follower.is_caught_up
+    is_whole = follower is None or follower.has_ended
     is_same = last is not None and last.report.run == run and last.item.index == index
     found = last if is_same else await _read(site, run, index, stored)
     if found is None:

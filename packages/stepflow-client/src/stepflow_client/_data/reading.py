@@ -31,7 +31,10 @@ class Reading(NamedTuple):
 
     def flow_output(self, value: Any) -> Any:
         """Return the output of the flow with its numbers and the order of its keys as the author wrote them."""
-        return value if self.as_sent else self.whole(value)
+        if self.as_sent:
+            return value
+        # As `whole`, without another call.
+        return restored(value) if self.keeps_order else ordered(value, self.like)
 
     def flow_outputs(self, values: list[Any]) -> list[Any]:
         """Return outputs of the flow, each as `flow_output` does."""
