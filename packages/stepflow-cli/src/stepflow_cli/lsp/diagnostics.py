@@ -12,8 +12,8 @@ from .analysis import Analysis
 from .text import Text
 
 SOURCE = "stepflow"
-RULES_PAGE = "https://example.org/stepflow-python/docs/editing-flows.md"
-"""The page that describes the rules, with an anchor for each."""
+RULES_PAGE = ""
+"""The address of docs/editing-flows.md, which has an anchor for each rule. The pages have no public address yet."""
 _UNUSED = ("unused-step", "unused-variable", "unused-key")
 
 
@@ -31,10 +31,14 @@ def diagnostic_of(finding: Finding, text: Text) -> types.Diagnostic:
         message=f"{finding.message}{hint}",
         severity=_severity(finding.level),
         code=finding.rule,
-        code_description=types.CodeDescription(f"{RULES_PAGE}#{finding.rule}") if finding.rule in RULES else None,
+        code_description=_page_of(finding.rule),
         source=SOURCE,
         tags=[types.DiagnosticTag.Unnecessary] if finding.rule in _UNUSED else None,
     )
+
+
+def _page_of(rule: str) -> types.CodeDescription | None:
+    return types.CodeDescription(f"{RULES_PAGE}#{rule}") if RULES_PAGE and rule in RULES else None
 
 
 def _of_server(record: Mapping[str, Any], text: Text) -> types.Diagnostic:
