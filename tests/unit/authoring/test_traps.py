@@ -7,12 +7,13 @@ import json
 import linecache
 import pickle
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypedDict
 
 import pytest
 from pydantic import BaseModel
-from stepflow_client import AuthoringError, FlowFileError, authoring
-from stepflow_client.authoring import OnError, component, flow
+from stepflow_client import AuthoringError, FlowFileError, InvalidArgumentError, authoring
+from stepflow_client.authoring import OnError, builtin, component, flow
 
 
 @dataclass
@@ -234,3 +235,66 @@ def test_what_python_refuses_itself(line: str) -> None:
     exec(source, known)
     with pytest.raises((TypeError, AttributeError)):
         known["written"].to_dict()
+
+
+def nested(levels: int) -> Any:
+    value: Any = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def chained(given: Any, levels: int) -> Any:
+    for _ in range(levels):
+        given = authoring.coalesce(given, 1)
+    return given
+
+
+@pytest.mark.parametrize("levels", [250, 2_000])
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda given, levels: builtin.noop(a=nested(levels)),
+        lambda given, levels: builtin.noop(metadata={"a": nested(levels)}),
+        lambda given, levels: authoring.literal(nested(levels)),
+        lambda given, levels: authoring.coalesce(given, nested(levels)),
+        lambda given, levels: builtin.noop(a=Line(nested(levels))),
+        chained,
+    ],
+)
+def test_a_value_is_nested_too_deeply(body: Any, levels: int) -> None:
+    @flow
+    def deep(given: Any) -> Any:
+        return body(given, levels)
+
+    with pytest.raises(AuthoringError, match=r"test_traps\.py:\d+: .* nested too deeply"):
+        deep.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"), [("\ud800", "half of a surrogate pair"), (10**400, "more than servers read")]
+)
+def test_a_value_that_cannot_be_sent(value: Any, message: str) -> None:
+    @flow
+    def unsent(given: Any) -> Any:
+        return {"a": [given, value]}
+
+    with pytest.raises(AuthoringError, match=rf"test_traps\.py:\d+: the flow unsent .* {message}.*\.output\.a\[1\]"):
+        unsent.to_dict()
+
+
+@pytest.mark.parametrize("given", [None, 1, partial(nested, 1)])
+def test_what_is_decorated_is_a_function(given: Any) -> None:
+    for decorator, name in ((flow(name="a"), "@flow"), (component("/a/b"), "@component")):
+        with pytest.raises(InvalidArgumentError, match=f"what {name} decorates is a function, not "):
+            decorator(given)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"name": ""}, {"version": 2}, {"metadata": [1]}, {"metadata": {1: 2}}, {"test_config": 3}],
+    ids=str,
+)
+def test_options_of_a_flow(options: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"{next(iter(options))} is a "):
+        flow(**options)

@@ -11,6 +11,8 @@ import inspect
 import logging
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import Enum
 from functools import cache, partial
 from importlib import import_module
@@ -21,10 +23,22 @@ from typing import Any
 
 import pytest
 import stepflow_client
-from stepflow_client import InvalidArgumentError, StepflowClient, StepflowClientError, StepflowRuntime, testing, web
+from stepflow_client import (
+    AuthoringError,
+    InvalidArgumentError,
+    StepflowClient,
+    StepflowClientError,
+    StepflowRuntime,
+    testing,
+    web,
+)
 from stepflow_client._data.arguments import wrong
 from stepflow_client._shared import options as options_module
 from stepflow_client._shared.options import ClientOptions
+from stepflow_client.authoring import Flow, flow
+from stepflow_client.authoring._methods import FlowMethods
+from stepflow_client.authoring._scopes import Scope
+from stepflow_client.authoring._values import Read, Value
 
 from scripts.public_surface import PUBLIC_MODULES
 
@@ -44,6 +58,11 @@ test: {cases: [{name: one, input: {n: 1}}]}
 
 class Colour(Enum):
     RED = "red"
+
+
+@dataclass
+class Named:
+    name: str = ""
 
 
 class Unprintable:
@@ -101,10 +120,10 @@ VALUES: dict[str, Callable[[], Any]] = {
 }
 FEW = ("object", "negative", "surrogate", "list", "deep", "unprintable")
 """The kinds for the asynchronous twin, whose source the other one is written from."""
-RECORDS = {"PlainResult", "PlainRun", "RunHandle", "RunItems", "ComponentList", "SyncRunHandle"}
-"""Classes whose objects only this package makes. (Handles are made by `handle`, which is tried.)"""
+RECORDS = {"PlainResult", "PlainRun", "RunHandle", "RunItems", "ComponentList", "SyncRunHandle", "Component", "Flow"}
+"""Classes whose objects only this package makes. (`handle`, `component` and `flow` make some, and are tried.)"""
 
-RESULTS = {"HistoryEntry", "FlowTests", "OutcomeWriter", "StepAccount"}
+RESULTS = {"HistoryEntry", "FlowTests", "OutcomeWriter", "StepAccount", "Iterated", "ToolResult"}
 """Classes whose objects this package returns, although their classes can be called."""
 
 
@@ -179,6 +198,28 @@ def functions() -> dict[str, Any]:
     found["from_env"] = StepflowClient.from_env
     found["StepflowRuntime.start"] = StepflowRuntime.start
     return found
+
+
+def by_name(function: Any) -> Callable[..., Any]:
+    """Return a function that takes all arguments by name, also those that are positional only."""
+    first = [each.name for each in parameters(function) if each.kind is each.POSITIONAL_ONLY]
+
+    def call(**arguments: Any) -> Any:
+        positional = [arguments.pop(name) for name in first if name in arguments]
+        return function(*positional, **arguments)
+
+    return call
+
+
+@contextmanager
+def writing_a_flow() -> Iterator[None]:
+    """Let values of a flow be right ones, and steps be added to it."""
+    scope = Scope("the flow written", "given")
+    value, variable = (Value(Read(scope, source, (), Any)) for source in (None, "tone"))
+    given().values |= {"value": value, "variable": variable, "condition": value, "kind": Named}
+    given().values |= {"key": "n", "items": [1], "body": lambda element: element}
+    with scope.entered():
+        yield
 
 
 def foreign(call: Callable[..., Any], of: Any, kinds: Any = VALUES) -> list[str]:
@@ -269,6 +310,17 @@ def test_methods_of_histories(name: str, tmp_path: Path) -> None:
     assert foreign(method, method) == []
 
 
+@pytest.mark.parametrize("name", [each for each in methods(Flow) if each not in methods(FlowMethods)])
+def test_methods_of_flows(name: str) -> None:
+    @flow
+    def written(given: Any, *, tone: str = "friendly") -> Any:
+        return given.n
+
+    given().values |= {"name": "one", "path": "written.yaml"}
+    method = getattr(written, name)
+    assert foreign(method, method) == []
+
+
 def flags(of: Any) -> list[str]:
     """Return the parameters of a function that take True or False."""
     return [each.name for each in parameters(of) if str(each.annotation) in ("bool", "bool | None")]
@@ -281,8 +333,8 @@ def accepted(call: Callable[..., Any], of: Any) -> list[str]:
     for name in flags(of):
         try:
             used(call(**{**right, name: "no"}))
-        except InvalidArgumentError as error:
-            if str(error).startswith(f"{name} is True or False, not 'no'"):
+        except (InvalidArgumentError, AuthoringError) as error:
+            if f"{name} is True or False, not 'no'" in str(error):
                 continue
         found.append(name)
     return found
@@ -300,13 +352,16 @@ def test_a_flag_is_true_or_false(tmp_path: Path) -> None:
     of_objects["sse_events"] = partial(web.sse_events, StepflowClient().handle(handle.run_id))
     tried = {name: each for name, each in (functions() | of_objects).items() if flags(each) and name not in RESULTS}
     assert len([flag for each in tried.values() for flag in flags(each)]) > 40
-    assert {name: found for name, each in tried.items() if (found := accepted(each, each))} == {}
+    with writing_a_flow():
+        assert {name: found for name, each in tried.items() if (found := accepted(each, each))} == {}
 
 
 @pytest.mark.parametrize("name", sorted(functions()))
 def test_functions_and_classes(name: str) -> None:
     function = functions()[name]
-    assert foreign(lambda **arguments: used(function(**arguments)), function) == []
+    call = by_name(function)
+    with writing_a_flow():
+        assert foreign(lambda **arguments: used(call(**arguments)), function) == []
 
 
 def test_many_are_tried() -> None:

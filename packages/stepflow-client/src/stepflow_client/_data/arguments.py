@@ -29,10 +29,10 @@ def wrong(what: str, wanted: str, given: object, hint: str | None = None) -> Inv
         given: What it is.
         hint: What to do about it.
     """
-    return InvalidArgumentError(f"{what} is {wanted}, not {_shown(given)}", hint=hint)
+    return InvalidArgumentError(f"{what} is {wanted}, not {shown(given)}", hint=hint)
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """Return a value as short text, also if it is endless, very deep, or has a `__repr__` that fails."""
     try:
         return cut(repr(value), 200)

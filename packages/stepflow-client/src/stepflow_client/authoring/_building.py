@@ -10,9 +10,10 @@ from .._data.expressions import Path
 from ..errors import InvalidArgumentError, StepflowClientError
 from . import _fields
 from ._definitions import name_steps, places_of, rendered, steps_of
+from ._objects import checked
 from ._places import Place, none_checks, place_of_definition, place_of_error, place_of_return, placed
 from ._scopes import Scope
-from ._values import MARK, Read, Value, refuse
+from ._values import MARK, Read, Value, refuse, too_deep
 from ._variables import Variable
 
 
@@ -89,21 +90,26 @@ def build(name: str, parts: Parts, call: Call, options: Mapping[str, Any]) -> Bu
         _refuse_none_checks(scope, parts)
     name_steps(scope)
     with placed(ending):
-        schemas = _schemas(parts)
-    whole = {
-        "name": name,
-        "description": options["description"] or inspect.getdoc(parts.function),
-        "version": options["version"],
-        "schemas": schemas,
-        "steps": steps_of(scope),
-        "output": rendered(output),
-        "test": options["test"],
-        "examples": options["examples"],
-        "metadata": options["metadata"],
-    }
-    definition = {key: each for key, each in whole.items() if each not in (None, [], {})}
+        whole = {
+            "name": name,
+            "description": options["description"] or inspect.getdoc(parts.function),
+            "version": options["version"],
+            "schemas": _schemas(parts),
+            **_rendered(scope, output),
+            "test": options["test"],
+            "examples": options["examples"],
+            "metadata": options.get("metadata"),
+        }
+        definition = checked({key: each for key, each in whole.items() if each not in (None, [], {})}, scope.name)
     places = {(): place_of_definition(parts.function), ("output",): ending}
     return Built(definition, places | places_of(scope))
+
+
+def _rendered(scope: Scope, output: Any) -> dict[str, Any]:
+    try:
+        return {"steps": steps_of(scope), "output": rendered(output)}
+    except RecursionError:
+        raise too_deep(scope.name) from None
 
 
 def _called(call: Call, given: list[Any], variables: Mapping[str, Any]) -> Any:

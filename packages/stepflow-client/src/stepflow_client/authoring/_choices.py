@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, overload
 
 from .._base.not_given import NOT_GIVEN
+from ._lazy import arguments, near
 from ._lazy import fields as field_types
-from ._lazy import near
 from ._objects import data_of
 from ._scopes import current
 from ._values import Coalesce, Condition, Given, Literal, Read, Record, Value, expression_of, part, refuse
@@ -46,7 +46,8 @@ def when(condition: Any, then: Any, otherwise: Any = NOT_GIVEN) -> Any:
     scope = current("when()")
     is_known = type(condition) is not Value
     if is_known and not isinstance(condition, bool):
-        raise refuse(f"the condition of when() is a value of the flow, not {condition!r}", "use Python's if for others")
+        message = f"the condition of when() is a value of the flow, not {arguments.shown(condition)}"
+        raise refuse(message, "use Python's if for others")
     if not is_known and isinstance(read := condition.__stepflow__, Read) and not _is_truth(read.kind):
         kind = field_types.type_name(read.kind)
         raise refuse(f"{read.label} is no bool but {kind}, and servers take 0, empty text and empty lists for true",
@@ -71,7 +72,7 @@ def exists(value: object) -> bool:
         AuthoringError: If it is no value of the flow.
     """
     if type(value) is not Value:
-        raise refuse(f"exists() takes a value of the flow, not {value!r}")
+        raise refuse(f"exists() takes a value of the flow, not {arguments.shown(value)}")
     expression = value.__stepflow__
     kind: Any = Value(expression._replace(kind=bool) if isinstance(expression, Read) else expression)
     return kind  # type: ignore[no-any-return]

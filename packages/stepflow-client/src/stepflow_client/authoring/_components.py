@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-from ..errors import InvalidArgumentError
+from ._lazy import arguments as checks
 from ._lazy import field_names, fields, inspect
-from ._objects import data_of
+from ._objects import check_function, data_of
 from ._scopes import Scope, Step, current
 from ._values import Given, Read, Value, refuse
 from .on_error import OnError
@@ -120,12 +120,13 @@ def component(path: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     step.
 
     Raises:
-        InvalidArgumentError: If the path does not begin with `/`.
+        InvalidArgumentError: If the path does not begin with `/`, or what is decorated is no function.
     """
     if not isinstance(path, str) or not path.startswith("/"):
-        raise InvalidArgumentError(f"the path of a component begins with /, and {path!r} does not")
+        raise checks.wrong("the path of a component", "a text that begins with /", path)
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        check_function(function, "@component")
         return Component(path, function)
 
     return decorate
@@ -162,13 +163,13 @@ def add_step(
     added: Step = scope.add(path, input, step, name)
     if on_error is not None:
         if not isinstance(on_error, OnError):
-            raise refuse(f"on_error is made by the functions of on_error, not {on_error!r}", "on_error.retry(3)")
+            message = f"on_error is made by the functions of on_error, not {checks.shown(on_error)}"
+            raise refuse(message, "on_error.retry(3)")
         added.options["onError"] = on_error.to_dict()
     if must_execute is not False:
         if must_execute is not True:
-            raise refuse(
-                f"must_execute is True or False, not {must_execute!r}", "it cannot depend on a value of the flow"
-            )
+            message = f"must_execute is True or False, not {checks.shown(must_execute)}"
+            raise refuse(message, "it cannot depend on a value of the flow")
         added.options["mustExecute"] = True
     if metadata is not None:
         added.options["metadata"] = data_of(metadata, "the metadata of a step")

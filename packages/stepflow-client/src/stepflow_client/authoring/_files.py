@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from os import PathLike, fsdecode
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +30,13 @@ def yaml_of(flow: Mapping[str, Any], places: Mapping[expressions.Path, Place]) -
     return "".join(parts)
 
 
-def write_flow(text: str, path: str | PathLike[str]) -> None:
+def write_flow(text: str, path: Path) -> None:
     """Write the text of a flow to a file.
 
     Raises:
         FlowFileError: If the file cannot be written.
     """
     try:
-        Path(path).write_text(text, "utf-8", newline="\n")
+        path.write_text(text, "utf-8", newline="\n")
     except OSError as error:
-        name = fsdecode(path)
-        raise FlowFileError(f"{name} cannot be written: {error.strerror or error}", path=name) from None
+        raise FlowFileError(f"{path} cannot be written: {error.strerror or error}", path=str(path)) from None

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import cached_property
-from os import PathLike, fsdecode
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
 from ..errors import InvalidArgumentError
-from ._lazy import near
+from ._lazy import arguments, near
 from ._methods import FlowMethods, InputT, OutputT
-from ._objects import data_of
+from ._objects import check_function, data_of
 from ._places import Place, caller
 from ._scopes import current
 from ._values import refuse
@@ -149,11 +149,13 @@ class Flow(FlowMethods[InputT, OutputT, Any], Generic[InputT, OutputT, P]):
         Raises:
             AuthoringError: If its function does what a flow cannot do.
             FlowFileError: If the file cannot be written.
+            InvalidArgumentError: If the path cannot be that of a file.
         """
+        from .._data.file_paths import file_path
         from ._files import write_flow
 
-        is_json = fsdecode(path).lower().endswith(".json")
-        write_flow(self.to_json() if is_json else self.to_yaml(), path)
+        found = file_path(path, "path")
+        write_flow(self.to_json() if found.suffix.lower() == ".json" else self.to_yaml(), found)
 
     @property
     def sources(self) -> dict[str, Place]:
@@ -233,9 +235,10 @@ class Flow(FlowMethods[InputT, OutputT, Any], Generic[InputT, OutputT, P]):
     def _add(
         self, whole: list[dict[str, Any]], name: str, description: str | None, input: Any, more: Mapping[str, Any] = {}
     ) -> None:
+        arguments.check_text(name, "name")
         if any(each["name"] == name for each in whole):
             raise InvalidArgumentError(f"the flow {self.name} has another one with the name {name!r}")
-        said = {} if description is None else {"description": description}
+        said = {} if description is None else {"description": arguments.check_text(description, "description")}
         whole.append({"name": name, **said, "input": data_of(input, "the input"), **more})
         self.__dict__.pop("_built", None)
 
@@ -250,7 +253,7 @@ class Flow(FlowMethods[InputT, OutputT, Any], Generic[InputT, OutputT, P]):
 
     @property
     def _test(self) -> dict[str, Any]:
-        config = self._options["test_config"]
+        config = self._options.get("test_config")
         key = "configFile" if isinstance(config, str) else "config"
         return {**({} if config is None else {key: config}), **({"cases": self._cases} if self._cases else {})}
 
@@ -328,19 +331,22 @@ def flow(
     Raises:
         InvalidArgumentError: If an argument is wrong.
     """
-    for what, value in (("name", name), ("description", description), ("version", version)):
-        if value is not None and not isinstance(value, str):
-            raise InvalidArgumentError(f"the {what} of a flow is text, not {value!r}")
-    options = {
-        "name": name, "description": description, "version": version, "metadata": metadata, "test_config": test_config,
-    }  # fmt: skip
+    options: dict[str, Any] = {"name": name, "description": description, "version": version}
+    for what, value in options.items():
+        if value is not None:
+            arguments.check_text(value, what)
+    if metadata is not None:
+        options["metadata"] = data_of(arguments.check_mapping(metadata, "metadata"), "metadata")
+    if test_config is not None:
+        is_path = isinstance(test_config, str)
+        known = test_config if is_path else arguments.check_mapping(test_config, "test_config")
+        options["test_config"] = data_of(known, "test_config")
     frame = caller()
     # Classes in a function are known to its annotations only by the variables there.
     names = {} if frame.f_locals is frame.f_globals else dict(frame.f_locals)
 
     def decorate(function: Callable[..., Any]) -> Flow[Any, Any, Any]:
-        if not callable(function):
-            raise InvalidArgumentError(f"@flow is for a function, not {function!r}")
+        check_function(function, "@flow")
         return Flow(function, options, names)
 
     return decorate if function is None else decorate(function)

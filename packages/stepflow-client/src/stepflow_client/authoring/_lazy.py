@@ -11,18 +11,19 @@ if TYPE_CHECKING:
     import inspect
     import linecache
 
-    from .._data import expressions, field_names, objects, values
+    from .._data import arguments, expressions, field_names, objects, values
     from . import _fields as fields
 else:
     inspect = lazy_module("inspect")
     linecache = lazy_module("linecache")
+    arguments = lazy_module("stepflow_client._data.arguments")
     expressions = lazy_module("stepflow_client._data.expressions")
     field_names = lazy_module("stepflow_client._data.field_names")
     objects = lazy_module("stepflow_client._data.objects")
     values = lazy_module("stepflow_client._data.values")
     fields = lazy_module("stepflow_client.authoring._fields")
 
-__all__ = ["expressions", "field_names", "fields", "inspect", "linecache", "near", "objects", "values"]
+__all__ = ["arguments", "expressions", "field_names", "fields", "inspect", "linecache", "near", "objects", "values"]
 
 
 def near(word: str, known: Iterable[str], what: str) -> str:

@@ -6,8 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import InvalidArgumentError
-from ._lazy import field_names, objects, values
-from ._values import Literal, Value, refuse
+from ._lazy import arguments, field_names, objects, values
+from ._values import Literal, Value, refuse, too_deep
+
+
+def check_function(value: Any, decorator: str) -> None:
+    """Check that what is decorated is a function.
+
+    Raises:
+        InvalidArgumentError: If it is none.
+    """
+    if not callable(value) or not hasattr(value, "__qualname__"):
+        raise arguments.wrong(f"what {decorator} decorates", "a function", value)
 
 
 def parts_of(value: Any) -> Any:
@@ -55,10 +65,22 @@ def data_of(value: Any, what: str) -> Any:
     Raises:
         AuthoringError: If it has values of the flow in it, or cannot be represented in JSON.
     """
-    if has_value(value):
-        raise refuse(f"{what} is data that is never evaluated, and this has a value of the flow in it")
     try:
-        return values.check_json(_without_objects(value), what)
+        if has_value(value):
+            raise refuse(f"{what} is data that is never evaluated, and this has a value of the flow in it")
+        return checked(_without_objects(value), what)
+    except RecursionError:
+        raise too_deep(what) from None
+
+
+def checked(data: Any, what: str) -> Any:
+    """Return data without values of the flow as JSON.
+
+    Raises:
+        AuthoringError: If it cannot be represented in JSON.
+    """
+    try:
+        return values.check_json(data, what)
     except InvalidArgumentError as error:
         raise refuse(error.message) from None
 

@@ -8,10 +8,23 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from ._lazy import expressions, objects
+from ._lazy import arguments, expressions, objects
 from ._objects import parts_of, parts_of_record
 from ._places import Place, place_of_call
-from ._values import EXPRESSIONS, MARK, Coalesce, Condition, Expression, Given, Literal, Read, Record, Value, refuse
+from ._values import (
+    EXPRESSIONS,
+    MARK,
+    Coalesce,
+    Condition,
+    Expression,
+    Given,
+    Literal,
+    Read,
+    Record,
+    Value,
+    refuse,
+    too_deep,
+)
 
 _KEYWORD_HINT = "write literal(...) around data, and use values of the flow for expressions"
 
@@ -72,7 +85,7 @@ class Scope:
         """
         if given_id is not None:
             if not isinstance(given_id, str) or not given_id.strip():
-                raise refuse(f"a step has a text as its id, not {given_id!r}")
+                raise refuse(f"a step has a text as its id, not {arguments.shown(given_id)}")
             if given_id in self.given_ids:
                 raise refuse(f"there are two steps with the id {given_id!r}", "step ids are unique within a flow")
             self.given_ids.add(given_id)
@@ -86,16 +99,22 @@ class Scope:
         Raises:
             AuthoringError: If it has values of another flow, or what JSON cannot represent.
         """
+        try:
+            return self._frozen(value)
+        except RecursionError:
+            raise too_deep("a value") from None
+
+    def _frozen(self, value: Any) -> Any:
         if type(value) is Value:
             return self._own(value.__stepflow__)
         if isinstance(value, EXPRESSIONS):
             return self._own(value)
         if type(value) not in _PLAIN and objects.is_scalar(value):
             # Members of an enum may be texts and numbers, too.
-            return self.frozen(objects.text_of(value))
+            return self._frozen(objects.text_of(value))
         if isinstance(value, str):
             if MARK in value:
-                raise refuse(f"the text {value!r} was made from a value of the flow",
+                raise refuse(f"the text {arguments.shown(value)} was made from a value of the flow",
                              "flows put no texts together; pass the parts to a component that does")  # fmt: skip
             return value
         if value is None or isinstance(value, (bool, int)):
@@ -105,7 +124,7 @@ class Scope:
                 raise refuse(f"{value} is not a number that JSON can hold")
             return value
         if isinstance(value, (list, tuple)):
-            return [self.frozen(each) for each in value]
+            return [self._frozen(each) for each in value]
         if isinstance(value, Mapping):
             return self._mapping(value)
         return self._object(value)
@@ -115,12 +134,12 @@ class Scope:
             raise refuse(f"an object with the key {word!r} is an expression of flow files", _KEYWORD_HINT)
         for key in value:
             if not isinstance(key, str):
-                raise refuse(f"{key!r} cannot be a key: the keys of JSON are text")
-        return {key: self.frozen(each) for key, each in value.items()}
+                raise refuse(f"{arguments.shown(key)} cannot be a key: the keys of JSON are text")
+        return {key: self._frozen(each) for key, each in value.items()}
 
     def _object(self, value: Any) -> Any:
         found = parts_of(value)
-        return Literal(found.value) if isinstance(found, Literal) else self.frozen(found)
+        return Literal(found.value) if isinstance(found, Literal) else self._frozen(found)
 
     def _own(self, expression: Expression) -> Any:
         """Return an expression with what is of the flows around this one read by variables.
@@ -131,14 +150,14 @@ class Scope:
         match expression:
             case Read():
                 own = expression if expression.scope is self else self._capture(expression)
-                return own._replace(default=Given(self.frozen(own.default.expression))) if own.default else own
+                return own._replace(default=Given(self._frozen(own.default.expression))) if own.default else own
             case Condition(condition, then, otherwise):
-                other = otherwise and Given(self.frozen(otherwise.expression))
-                return Condition(self.frozen(condition), self.frozen(then), other)
+                other = otherwise and Given(self._frozen(otherwise.expression))
+                return Condition(self._frozen(condition), self._frozen(then), other)
             case Coalesce(alternatives):
-                return Coalesce(tuple(map(self.frozen, alternatives)))
+                return Coalesce(tuple(map(self._frozen, alternatives)))
             case Record(kind, fields):
-                return self.frozen(parts_of_record(kind, fields))
+                return self._frozen(parts_of_record(kind, fields))
         return expression
 
     def _capture(self, read: Read) -> Read:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar
 from .._base.lazy import lazy_module
 from ._components import add_step
 from ._definitions import SubFlow
-from ._lazy import fields, inspect
+from ._lazy import arguments, fields, inspect
 from ._scopes import Scope, current
 from ._values import Given, Read, Record, Value, refuse
 from .on_error import OnError
@@ -143,11 +143,12 @@ def iterate(
 def _sub_flow(scope: Scope, name: str, body: Callable[[Any], Any], kind: Any) -> tuple[SubFlow, Any]:
     """Return the flow that a function makes, and the type of its output."""
     if not callable(body):
-        raise refuse(f"{name}() takes a function of one argument, not {body!r}")
+        raise refuse(f"{name}() takes a function of one argument, not {arguments.shown(body)}")
     try:
         parameters = inspect.signature(body).parameters
     except ValueError:
-        raise refuse(f"{name}() takes a function with a known signature, not {body!r}", "use a lambda") from None
+        message = f"{name}() takes a function with a known signature, not {arguments.shown(body)}"
+        raise refuse(message, "use a lambda") from None
     required = [
         each.name for each in parameters.values() if each.default is each.empty and each.kind < each.VAR_POSITIONAL
     ]

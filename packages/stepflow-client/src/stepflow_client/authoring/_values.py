@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
 from ..errors import AuthoringError
-from ._lazy import expressions, fields
+from ._lazy import arguments, expressions, fields
 from ._places import place_of_call
 
 if TYPE_CHECKING:
@@ -23,6 +23,11 @@ def refuse(message: str, hint: str | None = None, kind: type[AuthoringError] = A
     """Return the error for what is written where the first caller outside of this package stands."""
     place = place_of_call()
     return kind(f"{place}: {message}", hint=hint, path=place.file, line=place.line, column=place.column)
+
+
+def too_deep(what: str) -> AuthoringError:
+    """Return the error for what is nested without end, or deeper than Python can follow."""
+    return refuse(f"{what} is nested too deeply", "servers take about 128 levels")
 
 
 class ScopeOfRead(Protocol):
@@ -183,7 +188,8 @@ def part(expression: Expression, key: Any) -> Expression:
     if isinstance(key, slice):
         raise refuse(f"a slice of {expression.label} cannot be read", "paths lead to one element: [0]")
     if isinstance(key, bool) or not isinstance(key, (int, str)):
-        raise refuse(f"{expression.label}[{key!r}] is no path", "a path has keys (text) and positions from 0")
+        message = f"{expression.label}[{arguments.shown(key)}] is no path"
+        raise refuse(message, "a path has keys (text) and positions from 0")
     if isinstance(key, int) and key < 0:
         raise refuse(f"{expression.label}[{key}] counts from the end", "paths count from the beginning only")
     return _within(expression, key, fields.element, is_name=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar, overload
 
 from .._base.not_given import NOT_GIVEN
-from ..errors import InvalidArgumentError
+from ._lazy import arguments
 from ._objects import data_of
 
 T = TypeVar("T")
@@ -86,9 +86,7 @@ def variable(
         InvalidArgumentError: If an argument has the wrong type.
     """
     for name, value in (("description", description), ("env", env)):
-        if value is not None and not isinstance(value, str):
-            raise InvalidArgumentError(f"{name} is text, not {value!r}")
-    for name, flag in (("secret", secret), ("required", required)):
-        if not isinstance(flag, bool):
-            raise InvalidArgumentError(f"{name} is True or False, not {flag!r}")
+        if value is not None:
+            arguments.check_text(value, name)
+    arguments.check_flags(secret=secret, required=required)
     return Variable(default, description, env, secret, required)
