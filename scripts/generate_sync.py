@@ -82,6 +82,7 @@ TEXTS = {
     r"(?<!Sync)\bFlowTool(s?)\b": r"SyncFlowTool\1",
     r", or a `StepflowRuntime`\.": ".",
     r"\bawait tools\.": "tools.",
+    r"\bawaited=True\b": "awaited=False",
     r"\basyncio_detailed\b": "sync_detailed",
     r"\bThe asynchronous client\. The synchronous one is written from this package by `make generate`\.": (
         "The synchronous client, written from the asynchronous one."

@@ -100,6 +100,11 @@ async def test_a_repeated_call_is_one_run(client: Any, release: str) -> None:
     assert told[0] == told[1]
 
 
+async def test_a_runtime_runs_tools(worker_runtime: StepflowRuntime) -> None:
+    told = await FlowTools(worker_runtime, FLOW).call("order_tea", {"item": "tea", "count": 1})
+    assert told.structured == {"run_id": told.run_id, "status": "completed", "output": {"item": "tea", "count": 1}}
+
+
 async def test_variables_are_the_owners(worker_runtime: StepflowRuntime, tmp_path: Path) -> None:
     declared = {"type": "object", "properties": {"key": {"type": "string", "is_secret": True}}, "required": ["key"]}
     flow = one_step(ECHO, {"$variable": "key"}, name="secretive", schemas={"properties": {"variables": declared}})

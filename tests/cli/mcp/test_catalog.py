@@ -50,6 +50,15 @@ def test_a_file_that_is_named_must_be_a_flow(tmp_path: Path) -> None:
             Catalog([str(tmp_path / named) if named != "-" else named])
 
 
+def test_a_flow_that_is_nested_too_deeply_is_not_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    deep = json.loads("[" * 300 + "]" * 300)
+    folder = write(tmp_path / "flows", GREET, {**SLOW, "metadata": {"deep": deep}})
+    assert names(Catalog([str(folder)])) == ["greet"]
+    said = capsys.readouterr().err
+    assert "slow.json cannot be sent: it is nested too deeply" in said
+    assert said.endswith("it is not served\n")
+
+
 def test_each_flow_gets_its_own_variables(tmp_path: Path) -> None:
     folder = write(tmp_path / "flows", GREET, SECRETIVE)
     catalog = Catalog([str(folder)], Values(single_variables=("key=1.10",)))

@@ -20,6 +20,7 @@ from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 import stepflow_client
@@ -30,6 +31,7 @@ from stepflow_client import (
     StepflowClientError,
     StepflowRuntime,
     testing,
+    tools,
     web,
 )
 from stepflow_client._data.arguments import wrong
@@ -121,7 +123,9 @@ VALUES: dict[str, Callable[[], Any]] = {
 FEW = ("object", "negative", "surrogate", "list", "deep", "unprintable")
 """The kinds for the asynchronous twin, whose source the other one is written from."""
 RECORDS = {"PlainResult", "PlainRun", "RunHandle", "RunItems", "ComponentList", "SyncRunHandle", "Component", "Flow"}
-"""Classes whose objects only this package makes. (`handle`, `component` and `flow` make some, and are tried.)"""
+RECORDS |= {"FlowTool", "SyncFlowTool"}
+"""Classes whose objects only this package makes. (`handle`, `component`, `flow` and `FlowTools` make some, and are
+tried.)"""
 
 RESULTS = {"HistoryEntry", "FlowTests", "OutcomeWriter", "StepAccount", "Iterated", "ToolResult"}
 """Classes whose objects this package returns, although their classes can be called."""
@@ -142,6 +146,7 @@ def given() -> SimpleNamespace:
     client = server.sync_client()
     run_id = client.submit(FLOW, {"n": 1})
     values = {"flow": FLOW, "input": {"n": 1}, "inputs": [{"n": 1}], "data": {"a": 1}, "step_id": "a", "path": "a.yaml"}
+    values["flows"] = [FLOW]
     values |= {"run_id": run_id, "a": run_id, "b": run_id, "idempotency_key": "k", "client": client, "mock": 1}
     values |= {"flow_id": client.store_flow(FLOW).flow_id, "blob_id": client.store_blob({"a": 1}).blob_id}
     values |= {"outputs": {"a": 1}, "mocks": {"a": 1}, "expected": {}, "actual": 2, "content": b"", "source": "a.yaml"}
@@ -294,6 +299,30 @@ def test_options_of_clients() -> None:
 def test_methods_of_handles(name: str) -> None:
     method = getattr(given().client.handle(given().values["run_id"]), name)
     assert foreign(lambda **arguments: used(method(**arguments)), method) == []
+
+
+@pytest.mark.parametrize("name", ["call", "start", "to_openai"])
+def test_methods_of_tools(name: str) -> None:
+    of_flows = tools.SyncFlowTools(given().client, [FLOW])
+    for each in (of_flows, of_flows[0]):
+        if method := getattr(each, name, None):
+            assert foreign(lambda method=method, **arguments: used(method(**arguments)), method) == []
+
+
+def test_the_client_of_tools_is_of_their_kind() -> None:
+    client, twin = StepflowClient(), given().client
+    for each in (client, create_autospec(StepflowClient, instance=True)):
+        assert tools.FlowTools(each, FLOW).client is each
+    for each in (twin, create_autospec(type(twin), instance=True)):
+        assert tools.SyncFlowTools(each, FLOW).client is each
+    for kind, wanted in (
+        (tools.FlowTools, "a StepflowClient or a StepflowRuntime"),
+        (tools.SyncFlowTools, "a SyncStepflowClient"),
+    ):
+        other = client if kind is tools.SyncFlowTools else twin
+        for value in (other, StepflowClient, type(twin), *(make() for make in VALUES.values())):
+            with pytest.raises(InvalidArgumentError, match=f"client is {wanted}, not "):
+                kind(value, FLOW)
 
 
 @pytest.mark.parametrize("name", methods(testing.StepflowMock))

@@ -93,8 +93,14 @@ def test_shared_schemas_are_not_multiplied() -> None:
 
 
 def test_deep_schemas_are_cut_off() -> None:
-    spec = tool_spec(flow(nested(150)), "tool")
+    spec = tool_spec(flow(nested(90)), "tool")
     check_schema(dict(spec.input_schema))
+    assert len(json.dumps(spec.input_schema)) < len(json.dumps(nested(90)))
+
+
+def test_a_flow_that_cannot_be_sent_is_no_tool() -> None:
+    with pytest.raises(InvalidArgumentError, match="the flow cannot be sent: it is nested too deeply"):
+        tool_spec(flow(nested(150)), "tool")
 
 
 def test_secret_defaults_are_not_told() -> None:

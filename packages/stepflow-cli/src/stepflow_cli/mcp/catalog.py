@@ -92,15 +92,16 @@ class Catalog:
                 yield source
 
     def _flow(self, path: str) -> dict[str, Any] | None:
-        from stepflow_client import FlowFileError
+        from stepflow_client import FlowFileError, InvalidArgumentError
+        from stepflow_client._data.values import check_json
 
         version = _version(path)
         known = self._read.get(path)
         if known is None or known[0] != version:
             flow: dict[str, Any] | None
             try:
-                flow = load_flow_file(path)
-            except (FlowFileError, Problem) as error:
+                flow = check_json(load_flow_file(path), path)
+            except (FlowFileError, InvalidArgumentError, Problem) as error:
                 if self._is_first and path in self._sources:
                     raise
                 note(f"{error.message}; it is not served")

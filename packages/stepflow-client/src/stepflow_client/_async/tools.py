@@ -16,7 +16,14 @@ from .._codec.flow_tools import (
     unique_name,
     unknown_tool,
 )
-from .._data.arguments import check_choice, check_mapping, check_seconds
+from .._data.arguments import (
+    check_choice,
+    check_client,
+    check_instance,
+    check_labels,
+    check_mapping,
+    check_seconds,
+)
 from ..errors import InvalidArgumentError, RunTimeoutError, StepflowClientError
 from ..flows.file import FlowSource, load_flow
 from ..types.tools import ToolResult
@@ -104,7 +111,7 @@ class FlowTool:
 
     def _prepared(self, arguments: Any, idempotency_key: str | None, labels: Any) -> tuple[Any, dict[str, Any]]:
         """Return the input of a run and its options."""
-        both = {**(self._labels or {}), **(labels or {})}
+        both = {**(self._labels or {}), **({} if labels is None else check_labels(labels))}
         options = {"variables": self._variables or None, "idempotency_key": idempotency_key, "labels": both or None}
         return self._spec.input_of(arguments), options
 
@@ -166,7 +173,7 @@ class FlowTools(Sequence[FlowTool]):
 
     Raises:
         FlowFileError: If a flow cannot be read.
-        InvalidArgumentError: If an argument is invalid.
+        InvalidArgumentError: If an argument is invalid, or a flow cannot be represented in JSON.
     """
 
     def __init__(
@@ -181,6 +188,8 @@ class FlowTools(Sequence[FlowTool]):
         """Read the flows. No request is sent."""
         given = {} if variables is None else check_mapping(variables, "variables")
         limit = None if max_wait is None else check_seconds(max_wait, "max_wait")
+        own_labels = None if labels is None else check_labels(labels)
+        check_client(client, "client", awaited=True)
         self.client = client
         """The client that runs the flows."""
         self._tools: dict[str, FlowTool] = {}
@@ -189,7 +198,7 @@ class FlowTools(Sequence[FlowTool]):
             source = fsdecode(flow) if isinstance(flow, (str, PathLike)) else None
             wanted = tool_name({"name": name} if name is not None else loaded, source)
             spec = tool_spec(loaded, unique_name(wanted, self._tools))
-            self._tools[spec.name] = FlowTool(client, spec, given, limit, labels)
+            self._tools[spec.name] = FlowTool(client, spec, given, limit, own_labels)
 
     @overload
     def __getitem__(self, index: int | str) -> FlowTool: ...
@@ -228,7 +237,7 @@ class FlowTools(Sequence[FlowTool]):
             labels: Labels of the run, in addition to those of the tools.
             progress: Whether or how to show the progress. Default False.
         """
-        tool = self._tools.get(name)
+        tool = self._tools.get(check_instance(name, "name", str))
         if tool is None:
             return refusal(InvalidArgumentError(unknown_tool(name, self._tools)))
         return await tool.call(
@@ -259,7 +268,7 @@ class FlowTools(Sequence[FlowTool]):
 def _named(flows: Any) -> Iterator[tuple[str | None, FlowSource]]:
     """Yield the flows with the names that they are given."""
     if isinstance(flows, Mapping) and not {"steps", "output"} & flows.keys():
-        yield from flows.items()
+        yield from check_mapping(flows, "flows").items()
     elif isinstance(flows, (str, PathLike, Mapping)) or not isinstance(flows, Iterable):
         yield None, flows
     else:

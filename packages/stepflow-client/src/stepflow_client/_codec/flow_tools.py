@@ -135,7 +135,11 @@ def tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
     Args:
         flow: The flow.
         name: The name of the tool.
+
+    Raises:
+        InvalidArgumentError: If the flow cannot be represented in JSON.
     """
+    flow = check_json(flow, "the flow")
     declared = declared_schema(flow, "input")
     if not isinstance(declared, (Mapping, bool)) or declared in ({}, True):
         declared = _inferred(flow)
@@ -159,7 +163,7 @@ def tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
 
 def _inferred(flow: Mapping[str, Any]) -> Any:
     """Return the schema of the input that the steps of a flow require; that of any object if nothing is known."""
-    if not any(key in json.dumps(flow, default=str) for key in ("$input",)):
+    if "$input" not in json.dumps(flow):
         return {"type": "object"}
     try:
         found = infer(flow).input

@@ -161,6 +161,24 @@ def check_instance(value: object, what: str, kind: type[Kind]) -> Kind:
     return value
 
 
+def check_client(value: Any, what: str, *, awaited: bool) -> Any:
+    """Check that a value runs flows, as clients, runtimes and objects around them do, and return it.
+
+    Args:
+        value: The value.
+        what: The name of the argument.
+        awaited: Whether its methods must be coroutine functions, or must not.
+
+    Raises:
+        InvalidArgumentError: If it has no such methods.
+    """
+    # A mock with the specification of a client has its class, but methods that are neither.
+    methods = [getattr(value.__class__, name, None) for name in ("run", "start_run")]
+    if not all(callable(each) and inspect.iscoroutinefunction(each) is awaited for each in methods):
+        raise wrong(what, "a StepflowClient or a StepflowRuntime" if awaited else "a SyncStepflowClient", value)
+    return value
+
+
 def check_instances(values: object, what: str, kind: type[Kind]) -> list[Kind]:
     """Return the elements of a collection after checking that they are of a class.
 
@@ -182,3 +200,15 @@ def check_mapping(value: object, what: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         raise wrong(what, "a mapping with texts as keys", value)
     return value
+
+
+def check_labels(value: object) -> Mapping[str, str]:
+    """Check that a value maps names to texts that are not empty, and return it.
+
+    Raises:
+        InvalidArgumentError: If it does not.
+    """
+    found = check_mapping(value, "labels")
+    for name, each in found.items():
+        check_text(each, f"labels[{name!r}]")
+    return found

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from .._data.arguments import check_mapping, check_text
+from .._data.arguments import check_labels
 from ..errors import InvalidArgumentError, StepflowClientError
 from .tracing import is_untraced, run_ended
 
@@ -81,9 +81,7 @@ class Recorder:
         Raises:
             InvalidArgumentError: If they are not labels, or if there is no history.
         """
-        found = check_mapping(labels, "labels")
-        for name, value in found.items():
-            check_text(value, f"labels[{name!r}]")
+        found = check_labels(labels)
         if self._history is None:
             raise InvalidArgumentError("labels are kept in a history", hint="StepflowClient(history=History())")
         return found
