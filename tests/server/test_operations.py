@@ -644,7 +644,7 @@ def connections(url: str) -> int:
 
 
 async def test_leaving_events_early_leaves_nothing_open(client: Any, release: str, worker_runtime: Any) -> None:
-    async with going_on(client, release, 1.0) as run_id:
+    async with going_on(client, release, 4.0) as run_id:
         await client.get_run(run_id)
         before = connections(worker_runtime.url)
         for _ in range(3):
