@@ -63,6 +63,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (package / "flows.py").write_text("from .names import NAME\nfrom . import names\nflow = {'name': NAME}\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
+    for name in [each for each in sys.modules if each.partition(".")[0] in ("shop", "parts")]:
+        # Those of other tests in this process, which came from elsewhere.
+        monkeypatch.delitem(sys.modules, name)
     session = Session()
     with click.Context(cli, obj=session):
         yield tmp_path
