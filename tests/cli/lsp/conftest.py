@@ -44,3 +44,5 @@ def as_written(editor: Editor) -> Iterator[None]:
     for name, text in FLOWS.items():
         if editor.texts[editor.uri(name)] != text:
             editor.replace(name, text)
+            # Completions may be those of the text before; this waits until the flow as it is written is known.
+            editor.about("documentSymbol", name)
