@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 import pytest
 from pydantic import BaseModel
-from stepflow_client import AuthoringError, FlowFileError, InvalidArgumentError, authoring
+from stepflow_client import AuthoringError, FlowFileError, InvalidArgumentError, StepflowClient, authoring
 from stepflow_client.authoring import OnError, builtin, component, flow
 
 
@@ -185,7 +185,6 @@ TRAPS = [
     ("x = another(given)", "the flow another needs the variable 'tone' (pass tone=)"),
     ("x = another(given, tome='a')", "the flow another has no variable 'tome' (did you mean 'tone'?)"),
     ("x = written(given)", "the flow written calls itself (iterate() runs a function again and again)"),
-    ("another.run(None, given)", None),
 ]  # fmt: skip
 
 
@@ -298,3 +297,22 @@ def test_what_is_decorated_is_a_function(given: Any) -> None:
 def test_options_of_a_flow(options: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=f"{next(iter(options))} is a "):
         flow(**options)
+
+
+@pytest.mark.parametrize("client", [None, 5, "http://localhost:7837", StepflowClient], ids=str)
+def test_a_client_that_is_none(client: Any) -> None:
+    @flow
+    def same(given: int) -> int:
+        return given
+
+    for call in (same.run, same.submit, same.start_run, same.map, same.result):
+        with pytest.raises(InvalidArgumentError, match="client is a client or a runtime"):
+            call(client, [])
+
+    @flow
+    def within(given: int) -> int:
+        same.run(client, given)
+        return given
+
+    with pytest.raises(InvalidArgumentError, match="client is a client or a runtime"):
+        within.to_dict()

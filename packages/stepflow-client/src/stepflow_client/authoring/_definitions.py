@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def name_steps(scope: Scope) -> None:
-    """Give each step its id: the given one, the name that it is assigned to, or the name of its component.
+    """Set the id of each step: the given one, the name that it is assigned to, or the name of its component.
 
     The ids of the first kinds do not change if steps of the later kinds are added.
     """

@@ -46,7 +46,7 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
     ) -> FlowResult[OutputT]: ...
     def run(self, client: Any, input: Any, overrides: Any = None, **options: Any) -> Any:
         """Run the flow on one input and return its result. See `StepflowClient.run`."""
-        return client.run(self.flow, [input], overrides, output_type=self.output_type, **options)
+        return _method(client, "run")(self.flow, [input], overrides, output_type=self.output_type, **options)
 
     @overload
     def submit(
@@ -66,7 +66,7 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
     ) -> str: ...
     def submit(self, client: Any, input: Any, overrides: Any = None, **options: Any) -> Any:
         """Start the flow on one input and return the id of its run. See `StepflowClient.submit`."""
-        return client.submit(self.flow, [input], overrides, **options)
+        return _method(client, "submit")(self.flow, [input], overrides, **options)
 
     @overload
     def start_run(
@@ -86,7 +86,7 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
     ) -> SyncRunHandle[OutputT]: ...
     def start_run(self, client: Any, input: Any, overrides: Any = None, **options: Any) -> Any:
         """Start the flow on one input and return a handle of its run. See `StepflowClient.start_run`."""
-        return client.start_run(self.flow, [input], overrides, output_type=self.output_type, **options)
+        return _method(client, "start_run")(self.flow, [input], overrides, output_type=self.output_type, **options)
 
     @overload
     def map(
@@ -101,7 +101,7 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
     ) -> SyncOutcomeStream[OutputT]: ...
     def map(self, client: Any, inputs: Any, **options: Any) -> Any:
         """Run the flow on any number of inputs and yield one outcome for each. See `StepflowClient.map`."""
-        return client.map(self.flow, inputs, output_type=self.output_type, **options)
+        return _method(client, "map")(self.flow, inputs, output_type=self.output_type, **options)
 
     @overload
     def result(
@@ -125,4 +125,13 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
     ) -> FlowResult[OutputT]: ...
     def result(self, client: Any, run_id: Any, **options: Any) -> Any:
         """Wait until a run of the flow ends and return its result. See `StepflowClient.get_result`."""
-        return client.handle(run_id, self.output_type).result(**options)
+        return _method(client, "handle")(run_id, self.output_type).result(**options)
+
+
+def _method(client: Any, name: str) -> Any:
+    found = getattr(client, name, None)
+    if isinstance(client, type) or not callable(found):
+        from .._data.arguments import wrong
+
+        raise wrong("client", "a client or a runtime", client)
+    return found

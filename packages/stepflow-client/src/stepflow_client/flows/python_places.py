@@ -56,7 +56,7 @@ def places_of(flow: object) -> Mapping[Path, Place]:
 
 
 def set_places(root: PlacedNode, flow: HasDict | Any) -> tuple[str, str]:
-    """Give the nodes of a flow their positions in Python, and return the text of the file and its name.
+    """Set the positions of the nodes of a flow in its Python file, and return the text of the file and its name.
 
     Nodes that are written in other files have none. Both texts are empty for flows that are not written in Python.
     """
