@@ -70,6 +70,14 @@ def test_an_edited_flow_takes_what_has_not_changed_from_its_last_run(three: Step
     assert three("runs", "result", detached.stdout.strip()).code == 0
 
 
+def test_a_whole_command_takes_no_arguments_from_the_last_run(three: Stepflow, server: str) -> None:
+    three("run", "three.json", "--input-json", EMPTY, "--set", "c.input.x=7")
+    again = three("run", "three.json", "--reuse", "@last")
+    assert (json.loads(again.stdout)["x"], said(again)) == (7, "stepflow: keeps a, b, c; executes no step")
+    whole = three("run", "three.json", "--input-json", EMPTY, "--reuse", "@last")
+    assert (json.loads(whole.stdout)["x"], said(whole)) == (1, "stepflow: keeps a, b; executes c")
+
+
 def test_an_embedded_server_knows_the_last_run(embedded: Stepflow) -> None:
     first = embedded("run", "three.json", "--input-json", EMPTY, "-o", "name").stdout.strip()
     write(embedded, flow(x=2))

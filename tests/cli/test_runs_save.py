@@ -65,6 +65,18 @@ def test_the_history_names_the_file_and_the_run_the_case(stepflow: Stepflow, flo
     assert stepflow("test", flow).code == 0
 
 
+def test_a_rerun_is_one_of_the_same_file(stepflow: Stepflow, flow: str) -> None:
+    assert stepflow("runs", "rerun", "@last").code == 0
+    assert stepflow("runs", "rerun", "@last", "--from", "note").code == 0
+    assert stepflow("runs", "save", "@last").code == 0
+    (case,) = yaml.safe_load((stepflow.folder / flow).read_text())["test"]["cases"]
+    assert case["input"] == {"name": "Ann"}
+    # One step is no run of the flow.
+    assert stepflow("runs", "rerun", "@last", "--step", "note").code == 0
+    refused = stepflow("runs", "save", "@last")
+    assert (refused.code, "give the file of the flow" in refused.stderr) == (2, True)
+
+
 def hints(done: Done) -> str:
     return " ".join(done.stderr.split())
 

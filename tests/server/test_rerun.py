@@ -90,6 +90,24 @@ async def test_rerun_from_a_step_executes_it_and_what_is_behind_it(client: Any, 
     assert again.run_ids == [again.result.run_id] != [run_id]
 
 
+async def test_what_only_kept_steps_read_is_neither_executed_nor_asked_for(
+    client: Any, release: str, tmp_path: Path
+) -> None:
+    if not readable(release):
+        pytest.skip("the outputs of steps cannot be read")
+    file = tmp_path / "counted"
+    steps = [counted(file, "a", {"$input": "$.n"}), counted(file, "b", {"$step": "a"}), counted(file, "c")]
+    flow = {"name": unique("needed"), "steps": steps, "output": {"$step": "c"}}
+    steps[2]["input"]["value"] = {"$step": "b"}
+    # The override is all that `b` reads: `a` does not run, so there is no output of it to keep.
+    run_id = await run(client, flow, {"n": 1}, overrides={"b": {"input": {"value": 2}}})
+    assert executions(file) == {"b": 1, "c": 1}
+    # No history knows the input, and nothing asks for it.
+    again = await client.rerun(run_id, from_step="c", overrides={"b": {"input": {"value": 2}}}, force=True, timeout=60)
+    assert [(list(item.kept), list(item.executed)) for item in again.plan.items] == [(["b"], ["c"])]
+    assert (again.result.output, executions(file)) == (2, {"c": 1})
+
+
 async def test_rerun_of_a_changed_flow(client: Any, release: str, tmp_path: Path) -> None:
     if not readable(release):
         pytest.skip("the outputs of steps cannot be read")

@@ -72,6 +72,28 @@ async def test_an_override_is_kept_while_it_is_given(recorded: Any, release: str
         assert (again.result.output, executions(file).keys() - {"d"}) == (["warm", 5], set())
 
 
+async def test_recorded_arguments_are_inherited_only_if_wanted(recorded: Any, release: str, tmp_path: Path) -> None:
+    if not readable(release):
+        pytest.skip("the outputs of steps cannot be read")
+    file = tmp_path / "counted"
+    change = {"c": {"input": {"value": 5}}}
+    run_id = await run(recorded, four(file), {"n": 1}, variables={"tone": "dry"}, overrides=change)
+    executions(file)
+    cases: list[tuple[tuple[str, ...], str, Any, list[str]]] = [
+        (("input", "variables", "overrides"), "", ["dry", 5], ["input", "variables", "overrides"]),
+        (("input", "overrides"), "bd", ["warm", 5], ["input", "overrides"]),
+        (("input",), "bcd", ["warm", 1], ["input"]),
+    ]
+    for inherit, executed, output, taken in cases:
+        again = await recorded.rerun(run_id, only_changed=True, inherit=inherit, timeout=60)
+        assert (again.result.output, set(executions(file))) == (output, set(executed)), inherit
+        assert set(again.plan.recorded) <= set(taken)
+    with pytest.raises(InvalidArgumentError, match="inherit"):
+        await recorded.plan_rerun(run_id, inherit=("labels",))
+    with pytest.raises(InvalidArgumentError, match="input"):
+        await recorded.rerun(run_id, inherit=())
+
+
 async def test_what_overrides_read_is_executed_again(recorded: Any, release: str, tmp_path: Path) -> None:
     if not readable(release):
         pytest.skip("the outputs of steps cannot be read")

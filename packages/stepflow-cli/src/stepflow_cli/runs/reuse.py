@@ -139,6 +139,10 @@ def arguments_of(job: Job) -> dict[str, Any]:
     reuse = job.reuse
     given: dict[str, Any] = {"flow": job.flow, "overrides": job.overrides, "variables": job.variables}
     given["max_concurrency"] = job.max_concurrency
+    if job.has_input:
+        # The command says all of its run: what another run changed is not taken over.
+        given["inherit"] = ()
+        given["variables"] = {**_environment(job), **(job.variables or {})}
     if reuse.only_step is not None:
         return given | {"only_step": reuse.only_step}
     if job.has_input:

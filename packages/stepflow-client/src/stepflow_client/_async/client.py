@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cached_property, partial
 from types import TracebackType
@@ -1662,6 +1662,7 @@ class StepflowClient(Guiding, Picklable):
         flow: FlowSource | None = None,
         force: bool = False,
         items: Sequence[int] | None = None,
+        inherit: Collection[str] = ("input", "variables", "overrides"),
         max_concurrency: int | None = None,
         timeout: float | None = None,
     ) -> RerunPlan:
@@ -1684,6 +1685,7 @@ class StepflowClient(Guiding, Picklable):
             flow=flow,
             force=force,
             items=items,
+            inherit=inherit,
             max_concurrency=max_concurrency,
         )
         return await self._rerunner().plan(asked, timeout=timeout)
@@ -1704,6 +1706,7 @@ class StepflowClient(Guiding, Picklable):
         flow: FlowSource | None = None,
         force: bool = False,
         items: Sequence[int] | None = None,
+        inherit: Collection[str] = ("input", "variables", "overrides"),
         max_concurrency: int | None = None,
         labels: Mapping[str, str] | None = None,
         timeout: float | None = None,
@@ -1752,6 +1755,8 @@ class StepflowClient(Guiding, Picklable):
             force: Whether to keep steps whose definition has changed or that are overridden. Default False.
             items: The indexes of the items to run again, from 0; the results of the others are kept. None, the default,
                 chooses all items, or with `failed` those that did not succeed.
+            inherit: The recorded arguments that stand in for those that are not given: of `input`, `variables` and
+                `overrides`, by default all. Without the last two, the new run is one of the flow as it is.
             max_concurrency: Maximum number of tasks of each new run that are executed at once, as for `create_run`.
             labels: Labels to find the new runs by, as for `run`.
             timeout: Seconds for the whole call. None, the default, sets no limit.
@@ -1781,6 +1786,7 @@ class StepflowClient(Guiding, Picklable):
             flow=flow,
             force=force,
             items=items,
+            inherit=inherit,
             max_concurrency=max_concurrency,
         )
         check_flag(variables_from_env, "variables_from_env")
@@ -1803,6 +1809,7 @@ class StepflowClient(Guiding, Picklable):
         flow: FlowSource | None = None,
         force: bool = False,
         items: Sequence[int] | None = None,
+        inherit: Collection[str] = ("input", "variables", "overrides"),
         max_concurrency: int | None = None,
         labels: Mapping[str, str] | None = None,
         timeout: float | None = None,
@@ -1833,6 +1840,7 @@ class StepflowClient(Guiding, Picklable):
             flow=flow,
             force=force,
             items=items,
+            inherit=inherit,
             max_concurrency=max_concurrency,
         )
         check_flag(variables_from_env, "variables_from_env")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
     from os import PathLike
     from uuid import UUID
@@ -114,6 +114,7 @@ class RerunOptions(TypedDict, total=False):
     flow: FlowSource | None
     force: bool
     items: Sequence[int] | None
+    inherit: Collection[str]
     max_concurrency: int | None
     labels: Mapping[str, str] | None
     timeout: float | None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.not_given import NOT_GIVEN
 from .._codec import requests
 from .._codec.requests import Variables
-from .._data.arguments import check_flags
+from .._data.arguments import check_choice, check_flags, check_texts
 from .._data.values import merge_overrides
 from ..errors import InvalidArgumentError
 from ..flows import rerun as rules
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from ..types import FlowResult, StepDetails
     from ..types.history_entry import HistoryEntry
     from ..types.reruns import RerunItem
+
+
+INHERITED = ("input", "variables", "overrides")
+"""The arguments that a rerun takes from the history by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +47,13 @@ class RerunRequest:
     flow: FlowSource | None = None
     force: bool = False
     items: Sequence[int] | None = None
+    inherit: Collection[str] = INHERITED
     max_concurrency: int | None = None
 
     def __post_init__(self) -> None:
         """Check the flags, and that they do not exclude each other."""
+        for each in check_texts(self.inherit, "inherit"):
+            check_choice(each, "inherit", INHERITED)
         flags = {name: getattr(self, name) for name in ("failed", "only_missing", "only_changed", "force")}
         check_flags(**flags)
         if self.only_changed and self.force:
@@ -107,6 +114,8 @@ class WantedRun(NamedTuple):
     effective: Mapping[str, Any]
     """The flow with the overrides."""
     max_concurrency: int | None
+    source: Any
+    """The flow as the caller gave it, or its recorded file; None for one step of a flow."""
 
 
 def wanted_run(asked: RerunRequest, earlier: EarlierRun, flow: Mapping[str, Any]) -> WantedRun:
@@ -134,6 +143,7 @@ def wanted_run(asked: RerunRequest, earlier: EarlierRun, flow: Mapping[str, Any]
         inputs=_inputs(earlier, asked.input),
         effective=flow_with(flow, overrides),
         max_concurrency=asked.max_concurrency,
+        source=None if asked.only_step is not None else recorded.flow_file if asked.flow is None else asked.flow,
     )
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cached_property, partial
 from types import TracebackType
@@ -1661,6 +1661,7 @@ class SyncStepflowClient(Guiding, Picklable):
         flow: FlowSource | None = None,
         force: bool = False,
         items: Sequence[int] | None = None,
+        inherit: Collection[str] = ("input", "variables", "overrides"),
         max_concurrency: int | None = None,
         timeout: float | None = None,
     ) -> RerunPlan:
@@ -1683,6 +1684,7 @@ class SyncStepflowClient(Guiding, Picklable):
             flow=flow,
             force=force,
             items=items,
+            inherit=inherit,
             max_concurrency=max_concurrency,
         )
         return self._rerunner().plan(asked, timeout=timeout)
@@ -1703,6 +1705,7 @@ class SyncStepflowClient(Guiding, Picklable):
         flow: FlowSource | None = None,
         force: bool = False,
         items: Sequence[int] | None = None,
+        inherit: Collection[str] = ("input", "variables", "overrides"),
         max_concurrency: int | None = None,
         labels: Mapping[str, str] | None = None,
         timeout: float | None = None,
@@ -1751,6 +1754,8 @@ class SyncStepflowClient(Guiding, Picklable):
             force: Whether to keep steps whose definition has changed or that are overridden. Default False.
             items: The indexes of the items to run again, from 0; the results of the others are kept. None, the default,
                 chooses all items, or with `failed` those that did not succeed.
+            inherit: The recorded arguments that stand in for those that are not given: of `input`, `variables` and
+                `overrides`, by default all. Without the last two, the new run is one of the flow as it is.
             max_concurrency: Maximum number of tasks of each new run that are executed at once, as for `create_run`.
             labels: Labels to find the new runs by, as for `run`.
             timeout: Seconds for the whole call. None, the default, sets no limit.
@@ -1780,6 +1785,7 @@ class SyncStepflowClient(Guiding, Picklable):
             flow=flow,
             force=force,
             items=items,
+            inherit=inherit,
             max_concurrency=max_concurrency,
         )
         check_flag(variables_from_env, "variables_from_env")
@@ -1802,6 +1808,7 @@ class SyncStepflowClient(Guiding, Picklable):
         flow: FlowSource | None = None,
         force: bool = False,
         items: Sequence[int] | None = None,
+        inherit: Collection[str] = ("input", "variables", "overrides"),
         max_concurrency: int | None = None,
         labels: Mapping[str, str] | None = None,
         timeout: float | None = None,
@@ -1832,6 +1839,7 @@ class SyncStepflowClient(Guiding, Picklable):
             flow=flow,
             force=force,
             items=items,
+            inherit=inherit,
             max_concurrency=max_concurrency,
         )
         check_flag(variables_from_env, "variables_from_env")

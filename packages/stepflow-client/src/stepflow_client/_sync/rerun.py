@@ -24,7 +24,6 @@ from ..errors import ConflictError, InvalidArgumentError, NotFoundError, Unsuppo
 from ..flows import rerun as rules
 from ..flows.additions import Origin, tagged
 from ..flows.evaluation import flow_with
-from ..flows.graph import steps_by_id
 from ..flows.needs import needs_of
 from ..types.reruns import RerunItem, RerunPlan, RerunResult
 from .blobs import BlobStore
@@ -138,9 +137,11 @@ class Rerunner:
             if recorded_one is None:
                 raise
             earlier = recorded_one
+        old = flow_with(earlier.written, earlier.recorded.overrides)
+        recorded = earlier.recorded.only(asked.inherit)
+        earlier = earlier._replace(recorded=recorded)
         wanted = wanted_run(asked, earlier, earlier.flow if new is None else new)
-        flow, recorded = wanted.effective, earlier.recorded
-        old = flow_with(earlier.written, recorded.overrides)
+        flow = wanted.effective
         items = self._items(asked, earlier, wanted, rules.changed_steps(old, flow))
         if not (asked.force or asked.only_step is not None):
             rules.check_kept(old, flow, asked.overrides, items)
@@ -196,12 +197,11 @@ class Rerunner:
             )
         keeps = asked.keeps and readable and bool(indexes)
         steps = self._steps_of_items(earlier.run_id, indexes) if keeps and not is_known else {}
-        names = list(steps_by_id(wanted.flow)) if asked.only_step is None else [asked.only_step]
         kept = {
             index: kept_of_item(asked, earlier, wanted, changed, index, steps.get(index, ())) if keeps else {}
             for index in indexes
         }
-        return [RerunItem(index, kept[index], [step for step in names if step not in kept[index]]) for index in indexes]
+        return [RerunItem(index, kept[index], rules.executed_steps(wanted.effective, kept[index])) for index in indexes]
 
     def _steps_of_items(self, run_id: str, indexes: Sequence[int]) -> dict[int, list[StepDetails]]:
         wanted = set(indexes)
@@ -243,7 +243,8 @@ class Rerunner:
         flow_id, declared = self._flows.store_copy(flow, copy, checked.digest)
         output = flow.get("output")
         run = self._creator.create(flow_id, sent, run_states.started, declared=declared, output=output)
-        self._recorder.created(run.run_id, flow_id, sent._replace(overrides=given.overrides), None, flow, origin)
+        recorded = sent._replace(overrides=given.overrides)
+        self._recorder.created(run.run_id, flow_id, recorded, wanted.source, flow, origin)
         return run.run_id
 
 

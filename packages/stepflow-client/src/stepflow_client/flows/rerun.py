@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Recorded", "changed_steps", "check_items", "check_kept", "check_recorded_variables", "chosen_items", "executed_in",
-    "inputs_of_step", "kept_outputs", "needs_input", "overrides_of_executed", "recorded_of", "steps_reading_changes",
-    "taken_from", "unknown_of",
+    "executed_steps", "inputs_of_step", "kept_outputs", "needs_input", "overrides_of_executed", "recorded_of",
+    "steps_reading_changes", "taken_from", "unknown_of",
 ]  # fmt: skip
 
 _FORCE = "force keeps it all the same; an earlier step to start from executes it"
@@ -41,6 +41,19 @@ class Recorded:
     """Names of secret variables that were given. Their values are not stored anywhere."""
     overrides: Mapping[str, Any] | None = None
     """The overrides; None if they are unknown."""
+    flow_file: str | None = None
+    """The file of the flow."""
+
+    def only(self, inherit: Collection[str]) -> Recorded:
+        """Return those that a rerun takes over. It has no others: they are known to be none, except for the input."""
+        return Recorded(
+            has_input=self.has_input and "input" in inherit,
+            input=self.input,
+            variables=self.variables if "variables" in inherit else {},
+            hidden=self.hidden if "variables" in inherit else frozenset(),
+            overrides=self.overrides if "overrides" in inherit else {},
+            flow_file=self.flow_file,
+        )
 
 
 def recorded_of(entry: HistoryEntry | None, flow: Mapping[str, Any]) -> Recorded:
@@ -62,6 +75,7 @@ def recorded_of(entry: HistoryEntry | None, flow: Mapping[str, Any]) -> Recorded
         else {name: value for name, value in given.items() if name not in hidden},
         hidden=hidden,
         overrides=None if "overrides" in entry.omitted or is_hidden(changes) else changes,
+        flow_file=entry.flow_file,
     )
 
 
@@ -129,6 +143,15 @@ def kept_outputs(
     there = steps_by_id(flow)
     outputs = {**pinned, **{step.step_id: step.output for step in listed}}
     return {step: output for step, output in outputs.items() if step in there and step not in behind}
+
+
+def executed_steps(flow: Mapping[str, Any], kept: Collection[str]) -> list[str]:
+    """Return the steps that run besides the kept ones, in the order of the flow.
+
+    The inputs of kept steps are not evaluated: a step that only those read does not run.
+    """
+    needed = FlowSteps(flow).needed(unread=kept)
+    return [step for step in steps_by_id(flow) if step in needed and step not in kept]
 
 
 def inputs_of_step(

@@ -25,7 +25,8 @@ class RerunItem(Record):
     kept: Mapping[str, Any] = field(repr=False)
     """The outputs of the steps that are not executed again, by step id."""
     executed: Sequence[str]
-    """The ids of the other steps of the flow. Of these, the steps that the flow's output requires are executed."""
+    """The ids of the steps that are executed, in the order of the flow. Depending on a condition (`$if`, `$coalesce`),
+    one of them may turn out not to be needed."""
 
 
 @dataclass(frozen=True, slots=True)
