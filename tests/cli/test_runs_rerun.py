@@ -170,6 +170,13 @@ def test_the_rerun_of_a_run_that_fails_again(stepflow: Stepflow, server: str, fo
     if form == "name":
         # The items keep different outputs, so each is a run of its own.
         assert len(set(both.stdout.split())) == 2
+        one = stepflow("runs", "rerun", both.stdout.split()[0], "-o", form)
+        assert one.code == 1
+        assert first.stdout.strip() not in one.stderr
+    stepflow("submit", "failing.json", "--inputs", "inputs.jsonl", "--no-check")
+    part = stepflow("runs", "rerun", "@last", "--item", "1")
+    # One item failed in the earlier run, the other in the new one.
+    assert "2 of 2 inputs did not succeed\n" in part.stderr
 
 
 def _last(stepflow: Stepflow) -> str:

@@ -106,30 +106,29 @@ def _hint_for(message: str) -> str | None:
     return f"a path without $ names one field: {path[2:]} is a single key, {path} is a field within a field"
 
 
-def print_results(
-    run_id: str | None, results: list[FlowResult], output: Output, run_ids: Sequence[str] | None = None
-) -> None:
+def print_results(run_ids: Sequence[str], results: list[FlowResult], output: Output) -> None:
     """Print a record for each item of a batch.
 
     Args:
-        run_id: The run; None if the batch has several.
+        run_ids: The runs of the batch, whose ids the format `name` prints.
         results: The results of its items.
         output: Where to print them.
-        run_ids: The runs whose ids the format `name` prints. Default: the run.
 
     Raises:
         Problem: If not all items succeeded.
     """
     if output.format == "name" and not output.fields:
-        output.records([{"run_id": each} for each in ([run_id] if run_ids is None else run_ids)], BATCH_RESULT)
+        output.records([{"run_id": each} for each in run_ids], BATCH_RESULT)
     else:
         output.records(_batch_records(results), BATCH_RESULT, default="jsonl")
-    failed = sum(not result.is_success for result in results)
+    failed = [result for result in results if not result.is_success]
     if failed:
         for line in failure_lines(results):
             note(line)
-        what = f"inputs of run {run_id}" if run_id else "inputs"
-        message = f"{failed} of {len(results)} {what} did not succeed"
+        runs = {result.run_id for result in failed}
+        run_id = runs.pop() if len(runs) == 1 else None
+        where = "" if run_id is None else f" in run {run_id}"
+        message = f"{len(failed)} of {len(results)} inputs did not succeed{where}"
         raise Problem(message, kind="run_failed", exit_code=ExitCode.FAILED, run_id=run_id)
 
 

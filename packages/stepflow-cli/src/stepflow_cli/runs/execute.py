@@ -319,14 +319,14 @@ def _run_batch(target: Target, job: Job, wait: Wait, output: Output) -> None:
     if job.reuse.is_asked:
         with target.history.recording(flow=job.flow, **job.about):
             again = rerun_batch(target, job, wait.timeout)
-        print_results(None, list(again.results), output, again.run_ids)
+        print_results(again.run_ids, list(again.results), output)
         return
     run_id = start(target, job)
     with naming(target, run_id):
         with hinting_return(target, run_id, wait), shown_while_waiting(target, run_id):
             results = target.client.get_results(run_id, timeout=wait.timeout)
         keep_outputs(target, job, run_id, results)
-        print_results(run_id, results, output)
+        print_results([run_id], results, output)
 
 
 def _run_attempts(target: Target, job: Job, wait: Wait, output: Output) -> None:
@@ -348,4 +348,4 @@ def _run_attempts(target: Target, job: Job, wait: Wait, output: Output) -> None:
         with target.history.recording(flow=job.flow, **job.about), closing(outcomes):
             results = [outcome.result for outcome in outcomes]
     run_ids = list(dict.fromkeys(result.run_id for result in results if result.run_id))
-    print_results(None, results, output, run_ids)
+    print_results(run_ids, results, output)

@@ -144,7 +144,7 @@ def _print_later(printed: Future[None], target: Target, job: Job, run_id: str, o
         if job.batch is None:
             print_result(results[0], output)
         else:
-            print_results(run_id, results, output)
+            print_results([run_id], results, output)
         sys.stdout.flush()
     except BaseException as error:
         # The exit code tells it.

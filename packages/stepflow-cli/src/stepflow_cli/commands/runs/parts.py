@@ -156,7 +156,7 @@ def result_command(
     elif len(results) == 1:
         print_result(results[0], output)
     else:
-        print_results(run_id, results, output)
+        print_results([run_id], results, output)
 
 
 def _results(target: Target, run_id: str, wait: Wait, no_wait: bool) -> list[FlowResult]:

@@ -161,4 +161,4 @@ def _print(again: RerunResult, output: Output) -> None:
     if len(again.results) == 1:
         print_result(again.results[0], output)
     else:
-        print_results(again.plan.run_id, list(again.results), output, again.run_ids)
+        print_results(again.run_ids, list(again.results), output)
