@@ -35,8 +35,8 @@ from ..types.statuses import ExecutionStatus
 from .connection import Connection
 from .creation import RunCreator
 from .flows import FlowStore
-from .following import RecoveryCheck
 from .listing import PAGE, RunLister
+from .recovery import RecoveryCheck
 from .runs import RunReader
 from .traced_stream import traced_stream
 from .waiting import Waiter

@@ -24,7 +24,7 @@ from ..errors import (
     StepflowClientError,
 )
 from .connection import Connection
-from .following import RecoveryCheck
+from .recovery import RecoveryCheck
 from .runs import RunReader
 
 if TYPE_CHECKING:
