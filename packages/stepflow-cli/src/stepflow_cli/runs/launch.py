@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from .caching import JobCache
     from .stream import Stream
 
-__all__ = ["launch"]
-
 _RUN = View(columns=(Column("run_id", kind="id"),))
 _NO_CACHE = Caching()
 

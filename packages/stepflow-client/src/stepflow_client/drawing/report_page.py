@@ -22,8 +22,6 @@ from .svg import STYLE, svg
 from .text import mermaid
 from .theme import HIDDEN_MARK, STATUS_STYLE, STATUSES
 
-__all__ = ["bars_of", "latency", "report_page", "statuses_of"]
-
 _STYLE = """
 .brand{display:flex;gap:var(--space-2);align-items:center}.brand svg{flex:none;width:28px;height:28px}
 h1{margin:0;line-height:1.3}h2{margin:0 0 var(--space-3)}

@@ -19,10 +19,6 @@ from typing import Any, NamedTuple
 from .graph import steps_by_id
 from .pins import pinned_flow, pinned_output
 
-__all__ = [
-    "Origin", "as_stored", "as_written", "examples_of", "kept_components", "origin_of", "tagged", "without_cases",
-]  # fmt: skip
-
 _KEY = "stepflow-client"
 """The key in a flow's metadata: its value is the tag, or for a rerun an object that contains the tag."""
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from ..types import FlowVariable
     from .json_schema import Mismatch
 
-__all__ = ["STEP_KEYS", "FlowNeeds", "InputCheck", "certain_reads", "check_inputs", "check_variable_names", "needs_of"]
-
 STEP_KEYS = ("id", "component", "input", "onError", "mustExecute", "metadata")
 """The keys of a step. Servers silently drop other keys."""
 _OPEN_SCHEMA = ("$ref", "allOf", "anyOf", "oneOf", "patternProperties", "additionalProperties")

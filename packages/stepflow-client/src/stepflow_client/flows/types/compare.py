@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 from ..json_schema import is_among, is_json_type
 from .model import Anything, ListOf, Member, ObjectOf, Plain, Type, is_unknown
 
-__all__ = ["Conflict", "conflict", "fits"]
-
 _DEEPEST = 20
 
 
