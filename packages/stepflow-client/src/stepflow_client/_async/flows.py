@@ -9,8 +9,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import uuid4
 
+from .. import types
 from .._base.lazy import lazy_module
-from .._codec import json_bodies, requests, run_states
+from .._codec import component_list, json_bodies, requests, responses, run_states
 from .._codec.variables import flow_variables
 from .._data.arguments import check_flags
 from .._data.values import check_json, is_plain
@@ -22,18 +23,13 @@ from ..flows.file import is_flow_id, load_flow
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from .. import types
-    from .._codec import component_list, responses
     from ..flows import additions, needs
     from ..flows.file import FlowSource
     from ..flows.needs import FlowNeeds
     from ..types import FlowVariable, FlowVariables, StoredFlow, StoreFlowResponse, ValidationResult
 else:
-    component_list = lazy_module("stepflow_client._codec.component_list")
-    responses = lazy_module("stepflow_client._codec.responses")
     additions = lazy_module("stepflow_client.flows.additions")
     needs = lazy_module("stepflow_client.flows.needs")
-    types = lazy_module("stepflow_client.types")
 
 _MOST_CHECKED, _MOST_FLOWS = 32, 1_000
 """Maximum number of checked flows and of stored flows that a client remembers."""

@@ -7,9 +7,8 @@ from collections.abc import AsyncGenerator, Callable, Sized
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from .._base.lazy import lazy_module
 from .._base.logging import logger
-from .._codec import requests, run_states
+from .._codec import requests, responses, run_states
 from .._display.progress import progress_shown
 from .._records.inputs import InputStream
 from .._rules.batch_count import BatchCount
@@ -24,13 +23,10 @@ from .runs import RunReader
 from .waiting import Waiter
 
 if TYPE_CHECKING:
-    from .._codec import responses
     from .._codec.requests import RunId
     from .._rules.run_progress import FlowOutline
     from ..types import FlowResult, RunDetails
     from ..types.outcomes import Outcome
-else:
-    responses = lazy_module("stepflow_client._codec.responses")
 
 _UPDATE = 0.5
 """Seconds without an event after which the progress is reported again, to update the elapsed time."""

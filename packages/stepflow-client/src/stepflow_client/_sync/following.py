@@ -14,9 +14,9 @@ from collections.abc import Generator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from .._base.lazy import lazy_module
 from .._base.logging import logger
-from .._codec import run_states
+from .._codec import responses, run_states
+from .._rules import inference
 from .._rules.cursor import Cursor
 from .._rules.ending import is_given_up
 from .._rules.request_retries import TRANSIENT_ERRORS, Backoff
@@ -28,13 +28,8 @@ from .recovery import RecoveryCheck
 from .runs import RunReader
 
 if TYPE_CHECKING:
-    from .._codec import responses
-    from .._rules import inference
     from ..events import RunEvent
     from ..types import ListStepsResponse
-else:
-    inference = lazy_module("stepflow_client._rules.inference")
-    responses = lazy_module("stepflow_client._codec.responses")
 
 
 class Follower:

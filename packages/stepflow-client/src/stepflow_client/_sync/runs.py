@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
-from .._codec import json_bodies, requests, run_states
+from .._codec import failed_items, json_bodies, requests, responses, run_states
 from .._rules import operations as api
 from .._rules.ending import Ending, ending_of, is_given_up
 from .._shared.gather import sync_together
@@ -20,7 +20,6 @@ from ..types.statuses import ExecutionStatus
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from .._codec import failed_items, responses
     from .._codec.requests import RunId
     from .._data.reading import Reading
     from .._shared.recorder import Recorder
@@ -35,9 +34,7 @@ if TYPE_CHECKING:
     )
 else:
     additions = lazy_module("stepflow_client.flows.additions")
-    failed_items = lazy_module("stepflow_client._codec.failed_items")
     pins = lazy_module("stepflow_client.flows.pins")
-    responses = lazy_module("stepflow_client._codec.responses")
 
 _MOST_ITEMS_FOR_STEPS = 1000
 _MOST_ITEMS_ASKED = 20
