@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from .caching import JobCache
 
-__all__ = ["Job", "completed", "naming", "prepare", "print_cached", "run_job", "start"]
+__all__ = ["Job"]
 
 
 def prepare(given: JobOptions, *, is_stream: bool = False) -> Job:
