@@ -22,6 +22,8 @@ from .svg import STYLE, svg
 from .text import mermaid
 from .theme import HIDDEN_MARK, STATUS_STYLE, STATUSES
 
+__all__ = ["report_page"]
+
 _STYLE = """
 .brand{display:flex;gap:var(--space-2);align-items:center}.brand svg{flex:none;width:28px;height:28px}
 h1{margin:0;line-height:1.3}h2{margin:0 0 var(--space-3)}
