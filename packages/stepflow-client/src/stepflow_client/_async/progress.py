@@ -136,11 +136,7 @@ class ProgressReporter:
             logger.info("the progress of run %s is not told any more: %s", run_id, error.message)
 
     async def begin(self, run: run_states.RunState) -> RunProgress:
-        """Return the progress of a run before its first event.
-
-        Args:
-            run: The state of the run.
-        """
+        """Return the progress of a run before its first event."""
         created_at = responses.details(run).created_at
         return RunProgress(run.run_id, await self._outline(run.run_id), total=run.total, created_at=created_at)
 

@@ -237,11 +237,6 @@ def _hint(table: str, key: str, keys: tuple[str, ...]) -> str:
 def existing_file(project: Project, key: str, path: Path) -> Path:
     """Return the path of a file that a project names.
 
-    Args:
-        project: The project.
-        key: The key that names the file.
-        path: The path.
-
     Raises:
         FlowFileError: If there is no such file, or the list of components is larger than 16 MiB.
     """
