@@ -88,6 +88,9 @@ def _has_empty_list(value: Any) -> bool:
     return isinstance(value, list) and (not value or any(map(_has_empty_list, value)))
 
 
+_PAIRS = [
+    {"type": "array", "prefixItems": [{"type": "string"}, {"type": second}]} for second in ("integer", "boolean")
+]
 _MANY = pytest.param(1000, marks=[pytest.mark.exhaustive, pytest.mark.timeout(900)])
 
 
@@ -111,6 +114,7 @@ def test_a_value_that_is_valid_for_a_schema_is_of_its_type(number: int) -> None:
 @pytest.mark.parametrize("number", [150, _MANY])
 def test_no_value_is_valid_for_both_schemas_of_a_certain_conflict(number: int) -> None:
     @settings(max_examples=number, deadline=None)
+    @example(*_PAIRS, [["a"]])
     @given(_SCHEMAS, _SCHEMAS, st.lists(_VALUES, min_size=1, max_size=8))
     def check(first: Any, second: Any, values: list[Any]) -> None:
         reason = conflict(type_of_schema(first), type_of_schema(second))

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 
 import click
 
-__all__ = ["Session", "current_session"]
-
 
 @dataclass
 class Session:

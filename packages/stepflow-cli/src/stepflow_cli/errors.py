@@ -20,7 +20,7 @@ from .output.safety import printable
 if TYPE_CHECKING:
     from stepflow_client import StepflowClientError
 
-__all__ = ["Problem", "nearest", "printable", "problem_of", "takes_file", "usage", "wants_json"]
+__all__ = ["printable"]
 
 _NAMES = {"FlowFileNotFoundError": "FlowFileError", "ServerStartTimeoutError": "ServerStartError"}
 """Errors that are separate classes in Python but share one kind in the printed JSON."""

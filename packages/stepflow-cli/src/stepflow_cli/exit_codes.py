@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from stepflow_client import FlowResult, StepflowClientError
     from stepflow_client.plain import PlainResult
 
-__all__ = ["ExitCode"]
-
 
 class ExitCode(IntEnum):
     """The exit codes of every command."""

@@ -18,8 +18,6 @@ from .exit_codes import ExitCode
 from .params.parsing import LazyGroup, session_options
 from .stdio import flush_quietly, prepare_streams
 
-__all__ = ["call", "cli", "main"]
-
 _COMMANDS = {
     "run": "Run a flow and print its output.",
     "submit": "Run a flow on a server and print its output.",

@@ -15,8 +15,6 @@ from typing import Any
 
 from .errors import Problem, usage
 
-__all__ = ["flush_quietly", "prepare_streams", "read_stdin", "read_stdin_bytes", "telling_of_lost_output"]
-
 
 @contextmanager
 def telling_of_lost_output() -> Iterator[None]:

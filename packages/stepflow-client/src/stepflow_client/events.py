@@ -16,17 +16,9 @@ from .types.results import _Status
 from .types.statuses import ExecutionStatus
 
 __all__ = [
-    "HeartbeatEvent",
-    "RunCompletedEvent",
-    "RunCreatedEvent",
-    "RunEvent",
-    "StepCompletedEvent",
-    "StepReadyEvent",
-    "StepStartedEvent",
-    "StepsNeededEvent",
-    "SubRunCreatedEvent",
-    "UnknownEvent",
-]
+    "HeartbeatEvent", "RunCompletedEvent", "RunCreatedEvent", "RunEvent", "StepCompletedEvent", "StepReadyEvent",
+    "StepStartedEvent", "StepsNeededEvent", "SubRunCreatedEvent", "UnknownEvent",
+]  # fmt: skip
 
 
 class _Event(Model):

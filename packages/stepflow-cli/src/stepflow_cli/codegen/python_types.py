@@ -188,12 +188,7 @@ def python_names_of(schema: Mapping[str, Any], named: Mapping[str, Any]) -> dict
 
 
 def python_names(keys: Iterable[str], taken: Collection[str] = ()) -> dict[str, str]:
-    """Return Python names for the fields of an object; those that are valid keep theirs.
-
-    Args:
-        keys: The names in JSON.
-        taken: Names that are used already.
-    """
+    """Return Python names for the fields of an object; those that are valid keep theirs."""
     keys = sorted(keys)
     valid = {each for each in keys if _is_name(each) and each not in taken}
     used = {*taken, *valid}

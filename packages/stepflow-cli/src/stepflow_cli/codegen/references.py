@@ -11,8 +11,6 @@ from urllib.parse import unquote
 
 from ..errors import Problem, usage
 
-__all__ = ["BESIDE", "OpenPlace", "Place", "sole_part"]
-
 BESIDE = ("description", "default")
 """Keywords that may stand beside a reference."""
 _ANNOTATIONS = {*BESIDE, "title", "examples", "deprecated", "$defs", "definitions", "$schema", "$id", "$comment"}

@@ -30,11 +30,7 @@ _MOST_INLINE = 30
 
 
 class Schemas:
-    """The named schemas of several flows.
-
-    Args:
-        names: The names in the module.
-    """
+    """The named schemas of several flows."""
 
     def __init__(self, names: Names) -> None:
         """Start empty."""

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
     from stepflow_client.types import BlobContent
 
-__all__ = ["command"]
-
 command = LazyGroup("blobs")
 
 _STORED = View(

@@ -16,8 +16,6 @@ from ..params.parsing import FILE, Command
 from ..server.connect import connect, listed_components
 from ..settings.server_choice import ServerOptions
 
-__all__ = ["command"]
-
 
 @click.command("codegen", cls=Command)
 @flows_argument(of_project=True, is_needed=False)

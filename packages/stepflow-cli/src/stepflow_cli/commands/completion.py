@@ -7,8 +7,6 @@ import click
 from ..completion.shells import SHELLS, VARIABLE
 from ..params.parsing import Choice, Command
 
-__all__ = ["command"]
-
 
 @click.command("completion", cls=Command)
 @click.argument("shell", type=Choice(list(SHELLS)), metavar="bash|zsh|fish")

@@ -34,8 +34,6 @@ from ..settings.server_choice import ServerOptions
 if TYPE_CHECKING:
     from stepflow_client import ComponentList
 
-__all__ = ["command", "list_components_command"]
-
 command = LazyGroup("components")
 
 _COMPONENTS = View(

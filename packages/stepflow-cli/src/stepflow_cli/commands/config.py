@@ -16,8 +16,6 @@ from ..params.options import changed_profile_option, output_options, server_opti
 from ..params.parsing import LazyGroup
 from ..settings.server_choice import ServerOptions, Setting
 
-__all__ = ["command"]
-
 command = LazyGroup(
     "config",
     aliases={"show": "list", "rm": "unset"},

@@ -19,8 +19,6 @@ from ..params.flow import flow_argument
 from ..params.options import check_option, components_option, file_option, option_in
 from ..params.parsing import Choice, Command
 
-__all__ = ["command"]
-
 _FORMATS = ("yaml", "json", "python")
 _ENDINGS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".py": "python"}
 

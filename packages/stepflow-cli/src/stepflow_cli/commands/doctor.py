@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ..checks import Check
     from ..settings.server_choice import Settings
 
-__all__ = ["command"]
-
 _CHECKS = View(
     columns=(Column("check"), Column("status", kind="status"), Column("message")), name="check", fields=("hint",)
 )

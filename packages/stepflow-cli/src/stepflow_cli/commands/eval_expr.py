@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
     from stepflow_client.flows.causes import ItemCauses
 
-__all__ = ["command"]
-
 _NOT_RUN = 9
 """The code of the failure to read a step that was not executed."""
 

@@ -29,8 +29,6 @@ from ..settings.server_choice import ServerOptions
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
 
-__all__ = ["command"]
-
 command = LazyGroup("flows")
 
 _LIMIT, _RUNS = 30, 1000

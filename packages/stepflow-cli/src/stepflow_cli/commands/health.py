@@ -13,8 +13,6 @@ from ..params.times import duration_option
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
-__all__ = ["command"]
-
 _LOOK = 10.0
 """Seconds for one look at the components without --wait. From 0.12 on, it takes 5 s for each worker that is away."""
 

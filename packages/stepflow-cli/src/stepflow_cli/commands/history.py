@@ -17,8 +17,6 @@ from ..params.times import duration_option
 from ..records.history import ENTRY_IN_FULL, entry_record, print_entries
 from ..runs.find import place_of
 
-__all__ = ["command"]
-
 command = LazyGroup(
     "history",
     aliases={"delete": "clear", "get": "show"},

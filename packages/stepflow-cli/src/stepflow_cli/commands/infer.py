@@ -24,8 +24,6 @@ from ..params.parsing import Command
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
-__all__ = ["command"]
-
 _BESIDE = os.path.join(os.devnull, "")
 """Stands for the default file beside the flow, if --output names none."""
 

@@ -9,8 +9,6 @@ from ..exit_codes import ExitCode
 from ..params.options import components_option
 from ..params.parsing import Command
 
-__all__ = ["command"]
-
 
 @click.command("lsp", cls=Command)
 @components_option

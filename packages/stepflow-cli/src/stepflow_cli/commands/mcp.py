@@ -17,8 +17,6 @@ from ..params.parsing import FILE, Choice, LazyGroup
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
-__all__ = ["command"]
-
 command = LazyGroup("mcp")
 _SECONDS = click.FloatRange(0, min_open=True)
 

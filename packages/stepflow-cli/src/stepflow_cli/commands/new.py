@@ -14,8 +14,6 @@ from ..output.messages import note
 from ..output.safety import printable
 from ..params.parsing import Choice, Command
 
-__all__ = ["command"]
-
 _TEMPLATES = Path(__file__).parents[1] / "flow_templates"
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 

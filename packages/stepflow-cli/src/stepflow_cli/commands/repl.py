@@ -11,8 +11,6 @@ from ..params.options import server_options
 from ..params.parsing import Command
 from ..settings.server_choice import ServerOptions
 
-__all__ = ["command"]
-
 
 @click.command("repl", cls=Command)
 @server_options(default="embedded")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 import click
 
@@ -15,9 +14,6 @@ from ..params.parsing import Command
 from ..runs.job import Caching, JobOptions
 from ..runs.wait import Wait
 from ..settings.server_choice import ServerOptions
-
-__all__ = ["command"]
-
 
 _RUN_ID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _MAIN = (
@@ -93,7 +89,7 @@ def command(
     if detach or pages:
         raise usage(f"--watch and --{'detach' if detach else 'ui'} exclude each other")
     check_watchable([given.flow, given.inputs or "", *given.values.files])
-    given = given._replace(values=replace(given.values, reads_stdin=False))
+    given = given._replace(values=given.values._replace(reads_stdin=False))
     with LastingServer(server, given.flow) as lasting:
 
         def once() -> None:

@@ -17,8 +17,6 @@ from ..params.parsing import Choice, Command
 from ..server.connect import connect, listed_components
 from ..settings.server_choice import ServerOptions
 
-__all__ = ["command"]
-
 
 @click.command("schema", cls=Command)
 @click.argument("kind", type=Choice(["flow", "config"]), default="flow", metavar="[flow|config]")

@@ -26,8 +26,6 @@ from ..signals import TERMINATION
 if TYPE_CHECKING:
     from stepflow_client import ServerStartError, StepflowRuntime
 
-__all__ = ["command"]
-
 _SERVER = View(columns=(Column("url"), Column("pid", kind="number")), name="url")
 _IN_USE = ("address already in use", "address in use", "os error 98", "os error 48")
 

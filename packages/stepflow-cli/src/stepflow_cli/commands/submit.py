@@ -12,9 +12,6 @@ from ..runs.job import JobOptions
 from ..runs.wait import Wait
 from ..settings.server_choice import ServerOptions
 
-__all__ = ["command"]
-
-
 _MAIN = (
     "--input",
     "--input-json",

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ..flow_tests.clients import TestClients
     from ..flow_tests.execute import FileResults, Settings
 
-__all__ = ["command"]
-
 
 @click.command("test", cls=Command)
 @click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=complete_flow_files)

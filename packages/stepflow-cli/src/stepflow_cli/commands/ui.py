@@ -12,8 +12,6 @@ from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 from ..ui.serving import Pages, check_extra, serve_pages
 
-__all__ = ["command"]
-
 
 @click.command("ui", cls=Command)
 @server_options(default="server")

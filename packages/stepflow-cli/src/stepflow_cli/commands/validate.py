@@ -23,8 +23,6 @@ from ..settings.server_choice import ServerOptions
 if TYPE_CHECKING:
     from ..validation.checks import Checked, CheckOptions
 
-__all__ = ["command"]
-
 _LEVELS = ("fatal", "error", "warning")
 
 

@@ -14,8 +14,6 @@ from ..params.flow import flow_argument
 from ..params.options import file_option, format_option, option_in
 from ..params.parsing import Command
 
-__all__ = ["command"]
-
 _FORMATS = ("svg", "png", "html", "text", "dot", "mermaid")
 _ENDINGS = {
     "svg": "svg",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
@@ -82,6 +81,8 @@ def sample_of(inputs: Iterable[Placed], size: int, seed: int) -> Iterator[Placed
 
     All inputs are read before the first is yielded, but only the sample is kept in memory.
     """
+    import random
+
     choose = random.Random(seed)
     held: list[Placed] = []
     for seen, each in enumerate(inputs):

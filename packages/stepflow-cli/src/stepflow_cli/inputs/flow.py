@@ -254,9 +254,6 @@ def project_flows(missing: str) -> list[str]:
 def find_config(flow: str | None = None) -> str | None:
     """Return an embedded server's configuration file, beside the flow or in the working folder, or None.
 
-    Args:
-        flow: The flow's file.
-
     Raises:
         Problem: If a folder has two.
     """

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from .python_modules import ProjectModules
 
-__all__ = ["PythonFlow", "is_python_flow", "python_files", "python_flow"]
-
 _WORD = re.compile(r"(?P<module>.+):(?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)")
 _MOST_NAMES = 5
 

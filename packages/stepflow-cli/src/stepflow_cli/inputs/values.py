@@ -7,8 +7,7 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ..errors import nearest, usage
 from ..stdio import read_stdin
@@ -18,8 +17,7 @@ from .flow import case_names, example_input, required_inputs, step_ids
 Form = Literal["file", "json", "yaml", "set"]
 
 
-@dataclass(frozen=True)
-class Given:
+class Given(NamedTuple):
     """A value as given on the command line."""
 
     option: str
@@ -29,8 +27,7 @@ class Given:
     """The name of a file, JSON, YAML, or `name=value`."""
 
 
-@dataclass(frozen=True)
-class Values:
+class Values(NamedTuple):
     """The input, variables and overrides of a run, as given on the command line."""
 
     input: Sequence[Given] = ()

@@ -13,6 +13,7 @@ from stepflow_client.flows.source import FlowText
 
 from ..errors import Problem
 from ..server.connect import Target, client_settings
+from ..settings.history import CommandHistory
 from ..settings.server_choice import ServerOptions, Settings, resolve
 from ..validation.checks import Checked, ask_server, check_components
 from .analysis import Analysis
@@ -68,7 +69,7 @@ class ServerChecks:
         with SyncStepflowClient.from_env(**arguments) as client:
             self._open.add(client)
             try:
-                yield Target(client, settings, arguments=arguments)
+                yield Target(client, settings, CommandHistory(), arguments=arguments)
             finally:
                 self._open.discard(client)
 

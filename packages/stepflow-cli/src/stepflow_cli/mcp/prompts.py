@@ -25,11 +25,7 @@ if TYPE_CHECKING:
 
 
 class Prompts:
-    """Answers the requests about prompts.
-
-    Args:
-        catalog: The flows.
-    """
+    """Answers the requests about prompts."""
 
     def __init__(self, catalog: Catalog) -> None:
         """Store the flows."""

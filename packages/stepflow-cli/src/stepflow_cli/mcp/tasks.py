@@ -33,12 +33,7 @@ class TaskParams(RequestParams):
 
 
 class Tasks:
-    """Answers the requests about tasks.
-
-    Args:
-        runs: The runs.
-        catalog: The flows.
-    """
+    """Answers the requests about tasks."""
 
     def __init__(self, runs: AgentRuns, catalog: Catalog) -> None:
         """Store the parts."""

@@ -26,11 +26,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def cursor_shown_when_killed(stream: TextIO) -> Iterator[None]:
-    """Show the cursor if a signal without a handler ends the process. Works only in the main thread.
-
-    Args:
-        stream: The terminal.
-    """
+    """Show the cursor if a signal without a handler ends the process. Works only in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

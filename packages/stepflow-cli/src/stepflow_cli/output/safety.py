@@ -22,11 +22,7 @@ def is_safe(text: str) -> bool:
 
 
 def printable(text: str) -> str:
-    """Return text as one line, with escapes for what a terminal would interpret; tabs are kept.
-
-    Args:
-        text: Any text.
-    """
+    """Return text as one line, with escapes for what a terminal would interpret; tabs are kept."""
     return text if _is_plain(text) else re.sub(_UNSAFE, _escape, text)
 
 

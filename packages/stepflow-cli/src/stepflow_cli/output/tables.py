@@ -11,17 +11,7 @@ from typing import Any
 from .columns import Column, View, value_of
 from .safety import printable
 
-__all__ = [
-    "STATUS_STYLES",
-    "Column",
-    "View",
-    "cell_width",
-    "cut",
-    "for_terminal",
-    "local_time",
-    "plain",
-    "short_ids",
-]
+__all__ = ["Column", "View"]
 
 STATUS_STYLES = {
     "completed": "green",

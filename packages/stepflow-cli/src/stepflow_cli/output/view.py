@@ -26,17 +26,7 @@ from ..stdio import telling_of_lost_output
 from .columns import Column, View, select
 from .safety import is_safe, json_escaped
 
-__all__ = [
-    "FORMATS",
-    "Column",
-    "Output",
-    "View",
-    "json_text",
-    "open_in_browser",
-    "rfc3339",
-    "write_document",
-    "yaml_text",
-]
+__all__ = ["Column", "View"]
 
 FORMATS = ("table", "json", "jsonl", "yaml", "name")
 

@@ -9,8 +9,6 @@ import click
 from .options import Decorator, limit_option, option_in
 from .parsing import FILE, Choice
 
-__all__ = ["RETRY_CODES", "inputs_option", "retry_options", "stream_options"]
-
 _FORMATS = ["jsonl", "csv", "json", "yaml", "parquet"]
 """The formats of a batch's inputs and records."""
 RETRY_CODES = [

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import click
 
-__all__ = ["EXAMPLES", "examples_of"]
-
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "": (
         """stepflow run hello.yaml --input-json '{"name": "W"}'""",

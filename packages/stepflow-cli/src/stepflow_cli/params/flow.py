@@ -25,18 +25,6 @@ from .parsing import FILE, Choice, given_order
 from .run_ids import run_id_option
 from .times import duration_option
 
-__all__ = [
-    "cache_options",
-    "detach_option",
-    "flow_argument",
-    "flows_argument",
-    "history_options",
-    "input_options",
-    "job_options",
-    "rounds_option",
-    "value_options",
-]
-
 
 def flow_argument(function: Function) -> Function:
     """Add `FLOW` and `--flow FILE`; the command gets `flow`: a file name (`-` is standard input) or a flow id."""

@@ -8,8 +8,6 @@ from typing import Any
 from ..errors import usage
 from .options import option_in
 
-__all__ = ["label_option", "labels_of"]
-
 
 def label_option(help: str, section: str = "Options") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that adds --label; the command gets `labels`, for `labels_of`."""

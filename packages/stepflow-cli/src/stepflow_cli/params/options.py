@@ -29,30 +29,6 @@ from ..settings.server_choice import DEFAULT_URL, Default, ServerOptions
 from .parsing import FILE, Choice, Option
 from .times import seconds_option
 
-__all__ = [
-    "Confirm",
-    "changed_profile_option",
-    "check_option",
-    "components_option",
-    "confirm_option",
-    "file_option",
-    "file_output_options",
-    "format_option",
-    "formatted_output",
-    "host_option",
-    "limit_option",
-    "offline_option",
-    "option_in",
-    "output_options",
-    "port_option",
-    "server_options",
-    "time_limit_option",
-    "timeout_option",
-    "together",
-    "wait_options",
-    "watch_option",
-]
-
 Function = TypeVar("Function", bound=Callable[..., Any])
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

@@ -19,19 +19,6 @@ from ..errors import nearest, usage
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = [
-    "FILE",
-    "Choice",
-    "Command",
-    "LazyGroup",
-    "Option",
-    "_nearest_command",
-    "given_order",
-    "session_options",
-    "summary_of",
-    "whole_help",
-]
-
 FILE = click.Path(readable=False)
 """A file name, which the shell completes. The code that opens the file reports its errors."""
 

@@ -14,8 +14,6 @@ from ..errors import usage
 from ..runs.find import is_beginning
 from .parsing import Option
 
-__all__ = ["checked_id", "id_or_beginning", "run_id_option"]
-
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 

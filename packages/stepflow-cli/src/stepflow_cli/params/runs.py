@@ -18,17 +18,6 @@ from ..stdio import read_stdin
 from .parsing import Choice, Option
 from .run_ids import checked_id, id_or_beginning
 
-__all__ = [
-    "item_pair_option",
-    "read_run_ids",
-    "recorded_run_argument",
-    "run_argument",
-    "runs_argument",
-    "runs_text",
-    "status_option",
-    "two_runs_argument",
-]
-
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 

@@ -13,8 +13,6 @@ import click
 from ..errors import usage
 from .parsing import Option
 
-__all__ = ["duration_option", "seconds_option", "span_of", "time_of", "time_option"]
-
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _PART = re.compile(
     r"(\d+(?:\.\d+)?) ?(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?)"

@@ -15,26 +15,7 @@ if TYPE_CHECKING:
     from stepflow_client.events import RunEvent
     from stepflow_client.plain import PlainRun
 
-__all__ = [
-    "DIFFERENCE",
-    "EVENT",
-    "ITEM",
-    "RUN",
-    "RUN_IN_FULL",
-    "STATUSES",
-    "STEP",
-    "TIMED_STEP",
-    "VALUES",
-    "WATCHED_RUN",
-    "difference_records",
-    "duration_text",
-    "event_record",
-    "explained_record",
-    "item_record",
-    "run_record",
-    "run_view",
-    "step_record",
-]
+__all__ = ["duration_text"]
 
 STATUSES = ("running", "completed", "failed", "cancelled", "paused", "recovery_failed")
 """All statuses of the server, as words because the client's enumeration takes long to import."""

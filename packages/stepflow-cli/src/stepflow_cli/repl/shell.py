@@ -31,11 +31,7 @@ if TYPE_CHECKING:
 
 
 class KeptServer:
-    """A server for all commands that name none. An embedded server that has ended is restarted.
-
-    Args:
-        options: The server options.
-    """
+    """A server for all commands that name none. An embedded server that has ended is restarted."""
 
     def __init__(self, options: ServerOptions) -> None:
         """Store the options; no server is started yet."""
@@ -73,12 +69,7 @@ class KeptServer:
 
 
 class Shell:
-    """All commands, on one server.
-
-    Args:
-        server: The server.
-        session: The session that all commands share.
-    """
+    """All commands, on one server."""
 
     def __init__(self, server: KeptServer, session: Session) -> None:
         """Start without a last job."""
@@ -200,12 +191,7 @@ class Leave(BaseException):
 
 
 class ReplGroup(LazyGroup):
-    """All commands of `stepflow` and the words of the repl.
-
-    Args:
-        commands: The commands of `stepflow`.
-        shell: The repl.
-    """
+    """All commands of `stepflow` and the words of the repl."""
 
     def __init__(self, commands: LazyGroup, shell: Shell) -> None:
         """Combine the commands and the words."""

@@ -27,13 +27,7 @@ if TYPE_CHECKING:
 def accounts_of_steps(
     client: SyncStepflowClient, run_id: str, steps: Sequence[StepDetails]
 ) -> dict[tuple[int, str], StepAccount]:
-    """Return the account of each listed step, by item index and step id.
-
-    Args:
-        client: A client of the server.
-        run_id: The run.
-        steps: Its steps, or those of one item.
-    """
+    """Return the account of each listed step, by item index and step id."""
     from stepflow_client.flows.account import accounts_of, failed_children
 
     if not any(step.error is not None or any(failed_children(step.output)) for step in steps):
@@ -56,12 +50,7 @@ def flow_of(client: SyncStepflowClient, run_id: str) -> Mapping[str, Any]:
 
 
 def account_of_run(client: SyncStepflowClient, run: RunDetails) -> RunAccount | None:
-    """Return the account of a run that did not succeed; None for another run.
-
-    Args:
-        client: A client of the server.
-        run: The run.
-    """
+    """Return the account of a run that did not succeed; None for another run."""
     if run.status.value not in ("failed", "cancelled", "recovery_failed") or not run.items.total:
         return None
     return client.explain_run(run.run_id)

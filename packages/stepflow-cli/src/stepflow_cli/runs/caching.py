@@ -70,11 +70,7 @@ def _embedded(config: bytes | str) -> str:
 
 
 class JobCache:
-    """The cache in the form that commands use.
-
-    Args:
-        cache: The cache.
-    """
+    """The cache in the form that commands use."""
 
     def __init__(self, cache: ResultCache) -> None:
         """Store the cache."""
@@ -87,12 +83,7 @@ class JobCache:
         return self._found(self._key(job)[0])
 
     def result(self, job: Job, execute: Callable[[], FlowResult | PlainResult]) -> FlowResult | PlainResult:
-        """Return a job's result: the cached one, or that of a run, which is then cached.
-
-        Args:
-            job: The job, with its flow.
-            execute: Runs the job.
-        """
+        """Return a job's result: the cached one, or that of a run, which is then cached."""
         key, variables = self._key(job)
         found = None if self._cache.refresh else self._found(key)
         if found is not None:

@@ -165,11 +165,7 @@ class _Followed(NamedTuple):
 
 
 class RunningRuns:
-    """Follows running runs, counts their items and describes their progress; a context manager.
-
-    Args:
-        target: The server.
-    """
+    """Follows running runs, counts their items and describes their progress; a context manager."""
 
     def __init__(self, target: Target) -> None:
         """Follow nothing yet."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from .caching import JobCache
 
-__all__ = ["Job", "completed", "naming", "prepare", "print_cached", "run_job", "start"]
+__all__ = ["Job"]
 
 
 def prepare(given: JobOptions, *, is_stream: bool = False) -> Job:
@@ -263,13 +263,6 @@ def print_cached(cache: JobCache, job: Job, output: Output) -> bool:
 
 def run_job(target: Target, job: Job, wait: Wait, output: Output, cache: JobCache | None = None) -> None:
     """Run a job and print its result, or a record for each input of a batch, in their order.
-
-    Args:
-        target: The server.
-        job: The job.
-        wait: How to wait for the run.
-        output: Where to print the result.
-        cache: The cache for the result of a single input.
 
     Raises:
         Problem: If not everything succeeded.

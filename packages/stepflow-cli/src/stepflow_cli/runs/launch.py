@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from concurrent.futures import Future
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -18,10 +17,10 @@ from .job import Caching, Job, JobOptions
 from .wait import Wait, hinting_return
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from .caching import JobCache
     from .stream import Stream
-
-__all__ = ["launch"]
 
 _RUN = View(columns=(Column("run_id", kind="id"),))
 _NO_CACHE = Caching()
@@ -122,6 +121,8 @@ def _start(target: Target, job: Job, output: Output) -> None:
 
 def _serve(target: Target, job: Job, wait: Wait, output: Output) -> None:
     """Start the run, serve its page until Ctrl-C, and print the result when the run ends."""
+    from concurrent.futures import Future
+
     from ..ui.serving import Pages, serve_pages
 
     check_known(output.fields, RESULT if job.batch is None else BATCH_RESULT)

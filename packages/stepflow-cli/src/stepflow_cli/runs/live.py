@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +118,7 @@ class _Shown:
         from .watch import Watch
 
         with self._target.another_client() as client:
-            yield Watch(replace(self._target, client=client), self._run_id)
+            yield Watch(self._target._replace(client=client), self._run_id)
 
     def _refreshed(self, refresh: Callable[[], None]) -> None:
         if self.ended.is_set():

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Problem, usage
@@ -209,6 +208,8 @@ def _config_digest(target: Target) -> str | None:
     """Return a digest of an embedded server's configuration: it decides what components return. None for others."""
     if target.runtime is None:
         return None
+    from hashlib import sha256
+
     return sha256(json.dumps(target.runtime.config, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -39,12 +39,7 @@ Shown = Callable[["RunEvent", float | None, "str | None"], None]
 
 
 class Watch:
-    """A run that is followed.
-
-    Args:
-        target: The server.
-        run_id: The run.
-    """
+    """A run that is followed."""
 
     def __init__(self, target: Target, run_id: str) -> None:
         """Request the run and the server's time."""

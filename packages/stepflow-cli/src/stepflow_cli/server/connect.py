@@ -7,8 +7,8 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..context import Session, current_session
 from ..errors import problem_of
@@ -23,20 +23,19 @@ _NO_SERVER = "start one with 'stepflow serve', name one with --url or STEPFLOW_U
 _NO_LASTING_SERVER = "start one with 'stepflow serve', or name one with --url or STEPFLOW_URL"
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """The server that a command uses."""
 
     client: SyncStepflowClient
     settings: Settings
+    history: CommandHistory
+    """The history in which the client records its runs."""
     runtime: StepflowRuntime | None = None
     """The embedded server; None if a server is named."""
     is_kept: bool = False
     """Whether the server outlives this command."""
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = MappingProxyType({})
     """The arguments to create another client of this server with."""
-    history: CommandHistory = field(default_factory=CommandHistory)
-    """The history in which the client records its runs."""
 
     @property
     def ends_with_command(self) -> bool:
@@ -109,7 +108,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     with reporting_outages(), SyncStepflowClient.from_env(**arguments, history=history.for_client) as client:
         try:
-            yield Target(client, settings, arguments=arguments, history=history)
+            yield Target(client, settings, history, arguments=arguments)
         except ServerConnectionError as error:
             # If the run was found before, the hint to start a server would be wrong.
             nobody = settings.url.origin == "default" and not (error.run_id and error.was_sent)
@@ -121,7 +120,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
 def keep(target: Target) -> Iterator[None]:
     """Use this server for all commands of the session in the block that name no server."""
     session = current_session()
-    before, session.kept = session.kept, replace(target, is_kept=True)
+    before, session.kept = session.kept, target._replace(is_kept=True)
     try:
         yield
     finally:
@@ -228,7 +227,7 @@ def _embedded(server: ServerOptions, settings: Settings, flow: str | None) -> It
             stack.enter_context(runtime)
             clients.append(runtime.sync_client)
         try:
-            yield Target(clients[0], settings, runtime, history=history)
+            yield Target(clients[0], settings, history, runtime)
         except StepflowClientError as error:
             if not exit_codes:
                 raise

@@ -37,9 +37,6 @@ def split_url(url: str) -> tuple[str, str, int]:
 def environment_proxy(url: str) -> EnvironmentProxy | None:
     """Return the proxy that the environment's proxy variables give for a server, as the client reads them.
 
-    Args:
-        url: The server.
-
     Returns:
         None if no variable names a proxy for it.
     """

@@ -37,11 +37,7 @@ class Found:
 
 
 class Finder:
-    """Finds runs, and keeps what it has read of flows and of runs that have ended: neither changes.
-
-    Args:
-        client: A client of the server.
-    """
+    """Finds runs, and keeps what it has read of flows and of runs that have ended: neither changes."""
 
     def __init__(self, client: StepflowClient) -> None:
         """Start without anything read."""

@@ -30,9 +30,6 @@ class FlowFolder:
     Files are named by their path within the folder, and found only among those that were listed, so that no name that a
     browser sends is used as a path.
 
-    Args:
-        root: The folder.
-
     Raises:
         OSError: If it does not exist.
     """

@@ -191,7 +191,7 @@ class RunFollower:
             return
 
     async def _read(self) -> None:
-        from stepflow_client._async.following import Asked, Tick
+        from stepflow_client._async.following_state import Asked, Tick
 
         if self._progress is None:
             run = await self._client._runs.current_state(self._run_id)

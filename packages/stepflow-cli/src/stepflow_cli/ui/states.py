@@ -17,12 +17,7 @@ _BY_STATUS = {"completed": _COMPLETED, "failed": _FAILED, "recovery_failed": _FA
 
 
 def item_codes(states: ItemStates, total: int) -> bytes:
-    """Return the codes of all items, in their order.
-
-    Args:
-        states: The items that have started.
-        total: Number of items.
-    """
+    """Return the codes of all items, in their order."""
     codes = bytearray(total)
     for code, indexes in ((_RUNNING, states.running), (_COMPLETED, states.completed), (_FAILED, states.failed)):
         for index in indexes:

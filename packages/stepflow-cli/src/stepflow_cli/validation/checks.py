@@ -21,20 +21,6 @@ if TYPE_CHECKING:
 
     from ..server.connect import Target
 
-__all__ = [
-    "CheckOptions",
-    "Checked",
-    "Rules",
-    "ask_server",
-    "check_components",
-    "check_flow",
-    "components_of_server",
-    "find",
-    "flow_files",
-    "read_components",
-    "saved_components",
-]
-
 _SAME = {
     "unreachableStep": ("unused-step",),
     "undefinedVariable": ("undeclared-variable",),

@@ -10,8 +10,9 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .. import types
 from .._base.lazy import lazy_module
-from .._codec import requests, run_states
+from .._codec import requests, responses, run_states
 from .._codec.variables import flow_variables
 from .._data.values import encode
 from .._rules import operations as api
@@ -43,19 +44,13 @@ from .runs import RunReader
 from .waiting import Waiter
 
 if TYPE_CHECKING:
-    from .. import types
-    from .._codec import responses
-    from .._rules import chunks
     from .._rules.chunks import Chunk
     from ..flows.file import FlowSource
     from ..types import FlowResult, ListItemsResponse, outcomes
     from ..types.outcomes import Outcome
     from .idempotency import KeyedRuns
 else:
-    responses = lazy_module("stepflow_client._codec.responses")
-    types = lazy_module("stepflow_client.types")
     outcomes = lazy_module("stepflow_client.types.outcomes")
-    chunks = lazy_module("stepflow_client._rules.chunks")
 
 
 class BatchRunner:

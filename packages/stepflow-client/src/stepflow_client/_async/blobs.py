@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._base.lazy import lazy_module
-from .._codec import json_bodies, requests
+from .. import types
+from .._codec import json_bodies, requests, responses
 from .._data.arguments import check_text, wrong
 from .._data.values import check_json
 from .._rules import operations as api
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from .. import types
-    from .._codec import responses
     from .._http.messages import HttpResponse
     from ..types import BlobContent, StoreBlobResponse
-else:
-    responses = lazy_module("stepflow_client._codec.responses")
-    types = lazy_module("stepflow_client.types")
 
 _BYTES = (bytes, bytearray, memoryview)
 

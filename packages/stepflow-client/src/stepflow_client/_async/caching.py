@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._base.lazy import lazy_module
+from .. import types
 from .._codec import requests, run_states
 from .._codec.requests import RunArguments, Variables
 from .._codec.variables import flow_variables
@@ -29,11 +29,8 @@ from .creation import RunCreator
 from .flows import FlowStore
 
 if TYPE_CHECKING:
-    from .. import types
     from ..flows.file import FlowSource
     from ..types import FlowResult
-else:
-    types = lazy_module("stepflow_client.types")
 
 _TURN, _LONGEST_TURN = 0.005, 0.1
 """Seconds between checks whether another caller has the result: the first pause, and the longest; pauses double."""

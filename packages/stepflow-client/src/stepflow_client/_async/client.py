@@ -11,9 +11,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 from uuid import UUID
 
+from .. import types
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
-from .._codec import json_bodies, requests, run_states
+from .._codec import component_list, json_bodies, requests, responses, run_states, typed
 from .._codec.idempotency import check_scope
 from .._codec.requests import RunId, Variables
 from .._data.arguments import check_choice, check_flag, check_flags
@@ -35,8 +36,8 @@ from ..types.statuses import ExecutionStatus
 from .connection import Connection
 from .creation import RunCreator
 from .flows import FlowStore
-from .following import RecoveryCheck
 from .listing import PAGE, RunLister
+from .recovery import RecoveryCheck
 from .runs import RunReader
 from .traced_stream import traced_stream
 from .waiting import Waiter
@@ -49,8 +50,6 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
     from stepflow_api import Client
 
-    from .. import types
-    from .._codec import component_list, responses, typed
     from .._rules.input_retries import RetryOn
     from .._shared import streams
     from .._shared.options import ClientOptions, SubmitOptions
@@ -97,10 +96,6 @@ if TYPE_CHECKING:
     from .step_times import StepTimer
 else:
     streams = lazy_module("stepflow_client._shared.streams")
-    component_list = lazy_module("stepflow_client._codec.component_list")
-    responses = lazy_module("stepflow_client._codec.responses")
-    typed = lazy_module("stepflow_client._codec.typed")
-    types = lazy_module("stepflow_client.types")
     batch = lazy_module("stepflow_client._async.batch")
 
 _UNLABELLED: AbstractContextManager[None] = nullcontext()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from .._base.lazy import lazy_module
 from .._base.logging import logger
 from .._base.newest import Newest
-from .._codec import json_bodies, requests, run_states
+from .._codec import json_bodies, requests, responses, run_states
 from .._codec.requests import RunArguments, Variables
 from .._data.arguments import check_flag
 from .._data.reading import PLAIN, Reading, reading_of
@@ -39,11 +39,9 @@ from .lost_runs import LostRunFinder, Search
 if TYPE_CHECKING:
     import random
 
-    from .._codec import responses
     from ..flows.file import FlowSource
     from ..types import CreateRunResponse, FlowVariable
 else:
-    responses = lazy_module("stepflow_client._codec.responses")
     random = lazy_module("random")
 
 _MAX_SENDS = 5

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from .._base.lazy import lazy_module
 from .._base.logging import logger
-from .._codec import json_bodies, run_states
+from .._codec import json_bodies, responses, run_states
 from .._rules import operations as api
 from .._rules.cursor import Cursor
 from .._rules.request_retries import TRANSIENT_ERRORS, Backoff
@@ -25,10 +25,8 @@ from .runs import RunReader
 
 if TYPE_CHECKING:
     from .. import events
-    from .._codec import responses
     from ..events import RunCompletedEvent, RunEvent
 else:
-    responses = lazy_module("stepflow_client._codec.responses")
     events = lazy_module("stepflow_client.events")
 
 

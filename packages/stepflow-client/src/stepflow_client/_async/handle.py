@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Generic, Unpack
 
-from .._base.lazy import lazy_module
+from .._codec import typed
 from .._codec.requests import check_run_id
 from .._data.arguments import check_integer
 from .._rules.deadline import deadline_of, deadline_scope
@@ -15,7 +15,6 @@ from ..types.results import OutputT
 from ..types.shown import Shown
 
 if TYPE_CHECKING:
-    from .._codec import typed
     from .._shared.options import EventOptions, RerunOptions
     from .._shared.streams import EventStream
     from ..logs import LogEntry
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from ..types.reruns import RerunResult
     from ..types.results import FlowResult
     from ..types.runs import ListItemsResponse, ListStepsResponse, RunArguments, RunDetails
-else:
-    typed = lazy_module("stepflow_client._codec.typed")
 
 
 _LATE = 0.5

@@ -48,14 +48,7 @@ class FoundRun(NamedTuple):
 
 
 class KeyRecords:
-    """The markers of keys on a server, and their runs.
-
-    Args:
-        flows: The flows of the client.
-        runs: Reads the runs.
-        lister: Lists the runs.
-        blobs: Stores the markers.
-    """
+    """The markers of keys on a server, and their runs."""
 
     def __init__(self, flows: FlowStore, runs: RunReader, lister: RunLister[RunDetails], blobs: BlobStore) -> None:
         self._flows = flows

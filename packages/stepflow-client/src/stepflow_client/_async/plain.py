@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._base.lazy import lazy_module
-from .._codec import json_bodies, run_states
+from .._codec import json_bodies, responses, run_states
 from .._codec.summaries import UnusualError, run_fields
 from .._shared.recorder import Recorder
 from ..plain import PlainResult, PlainRun
@@ -16,10 +15,7 @@ from .runs import RunReader
 from .waiting import Waiter
 
 if TYPE_CHECKING:
-    from .._codec import responses
     from ..types import FlowResult, ListItemsResponse, RunDetails
-else:
-    responses = lazy_module("stepflow_client._codec.responses")
 
 
 class PlainReader(RunLister["RunDetails | PlainRun"]):

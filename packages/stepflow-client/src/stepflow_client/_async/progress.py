@@ -7,9 +7,8 @@ from collections.abc import AsyncGenerator, Callable, Sized
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from .._base.lazy import lazy_module
 from .._base.logging import logger
-from .._codec import requests, run_states
+from .._codec import requests, responses, run_states
 from .._display.progress import progress_shown
 from .._records.inputs import InputStream
 from .._rules.batch_count import BatchCount
@@ -24,13 +23,10 @@ from .runs import RunReader
 from .waiting import Waiter
 
 if TYPE_CHECKING:
-    from .._codec import responses
     from .._codec.requests import RunId
     from .._rules.run_progress import FlowOutline
     from ..types import FlowResult, RunDetails
     from ..types.outcomes import Outcome
-else:
-    responses = lazy_module("stepflow_client._codec.responses")
 
 _UPDATE = 0.5
 """Seconds without an event after which the progress is reported again, to update the elapsed time."""
@@ -140,11 +136,7 @@ class ProgressReporter:
             logger.info("the progress of run %s is not told any more: %s", run_id, error.message)
 
     async def begin(self, run: run_states.RunState) -> RunProgress:
-        """Return the progress of a run before its first event.
-
-        Args:
-            run: The state of the run.
-        """
+        """Return the progress of a run before its first event."""
         created_at = responses.details(run).created_at
         return RunProgress(run.run_id, await self._outline(run.run_id), total=run.total, created_at=created_at)
 

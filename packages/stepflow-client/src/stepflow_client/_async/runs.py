@@ -9,21 +9,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
-from .._codec import json_bodies, requests, run_states
+from .._codec import failed_items, json_bodies, requests, responses, run_states
 from .._rules import operations as api
 from .._rules.ending import Ending, ending_of, is_given_up
 from .._shared.gather import async_together
 from ..errors import ConflictError, NotFoundError, StepflowClientError, UnsupportedByServerError
-from ..flows.additions import kept_components, origin_of
-from ..flows.pins import PIN_COMPONENT
 from ..types.statuses import ExecutionStatus
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from .._codec import failed_items, responses
     from .._codec.requests import RunId
     from .._data.reading import Reading
     from .._shared.recorder import Recorder
+    from ..flows import additions, pins
     from ..types import (
         ListItemsResponse,
         ListStepsResponse,
@@ -33,8 +31,8 @@ if TYPE_CHECKING:
         StoredFlow,
     )
 else:
-    failed_items = lazy_module("stepflow_client._codec.failed_items")
-    responses = lazy_module("stepflow_client._codec.responses")
+    additions = lazy_module("stepflow_client.flows.additions")
+    pins = lazy_module("stepflow_client.flows.pins")
 
 _MOST_ITEMS_FOR_STEPS = 1000
 _MOST_ITEMS_ASKED = 20
@@ -234,9 +232,9 @@ class RunReader:
             steps: The steps as the server returns them. The flow is requested only if one of them may be pinned.
             timeout: Seconds for the request, instead of the client's timeout.
         """
-        if all(step.component != PIN_COMPONENT for step in steps):
+        if all(step.component != pins.PIN_COMPONENT for step in steps):
             return steps
-        kept = kept_components(await self._stored_flow_if_any(requests.check_run_id(run_id), timeout))
+        kept = additions.kept_components(await self._stored_flow_if_any(requests.check_run_id(run_id), timeout))
         return [
             step.model_copy(update={"component": kept[step.step_id], "is_kept": True}) if step.step_id in kept else step
             for step in steps
@@ -254,7 +252,7 @@ class RunReader:
             if entry is None:
                 raise
             given = {}
-        origin = origin_of(await self._stored_flow_if_any(run_id, timeout)) if entry is None else None
+        origin = additions.origin_of(await self._stored_flow_if_any(run_id, timeout)) if entry is None else None
         return responses.arguments(run_id, given, entry, origin)
 
     async def _given(self, run_id: str, timeout: float | None) -> dict[str, Any]:

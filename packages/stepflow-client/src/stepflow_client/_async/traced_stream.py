@@ -9,8 +9,6 @@ from typing import TypeVar
 from .._shared.tracing import is_untraced
 from .connection import Connection
 
-__all__ = ["traced_stream"]
-
 Item = TypeVar("Item")
 
 

@@ -8,9 +8,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from .._base.lazy import lazy_module
 from .._base.logging import logger
-from .._codec import requests, run_states
+from .._codec import requests, responses, run_states
 from .._data.arguments import check_flag
 from .._rules import operations as api
 from .._rules.deadline import deadline_of, deadline_scope, has_passed
@@ -24,16 +23,13 @@ from ..errors import (
     StepflowClientError,
 )
 from .connection import Connection
-from .following import RecoveryCheck
+from .recovery import RecoveryCheck
 from .runs import RunReader
 
 if TYPE_CHECKING:
-    from .._codec import responses
     from .._codec.requests import RunId
     from ..types import ExecutionStatus, FlowResult, ListItemsResponse, RunDetails
     from .following import Follower
-else:
-    responses = lazy_module("stepflow_client._codec.responses")
 
 _LARGE = 200
 """For a run with more items, only the summary is requested: servers return all steps of all items with a run."""

@@ -44,7 +44,7 @@ def lazy_names(
 
     Args:
         package: The full name of the package.
-        homes: The public names of each of its modules, by the name of the module within the package.
+        homes: The public names of each module, by its name within the package; with a dot, within the parent package.
         others: Names that people bring from other packages, and what is called so here.
     """
     home_of = {name: home for home, names in homes.items() for name in names}
@@ -56,7 +56,7 @@ def lazy_names(
             raise ImportError(f"{package} has no {name}; use {(others or {})[name]}", name=package)
         if home is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{package}.{home}"), name)
+        value = getattr(import_module(f".{home}", package), name)
         setattr(sys.modules[package], name, value)
         return value
 

@@ -132,10 +132,6 @@ def _line(fault: Mismatch, is_wrapped: bool) -> str:
 def tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
     """Return the tool of a flow.
 
-    Args:
-        flow: The flow.
-        name: The name of the tool.
-
     Raises:
         InvalidArgumentError: If the flow cannot be represented in JSON.
     """

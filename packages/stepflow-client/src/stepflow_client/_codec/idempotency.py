@@ -7,18 +7,22 @@ it. Stores in a file keep the first name of a blob, stores in memory the last on
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from .._base.lazy import lazy_module
 from .._data.arguments import check_text
 from .._data.values import restored
 from ..errors import InvalidArgumentError
 from .requests import RunArguments
 
 if TYPE_CHECKING:
+    import hashlib
+
     from ..types import FlowVariable
+else:
+    hashlib = lazy_module("hashlib")
 
 _LONGEST = 512
 """Maximum number of characters of a key and of a scope."""

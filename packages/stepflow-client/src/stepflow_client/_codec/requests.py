@@ -41,9 +41,6 @@ RunId = str | UUID | HasRunId
 def check_run_id(run_id: RunId) -> str:
     """Return a run id in the form that the server uses.
 
-    Args:
-        run_id: The id, or an object with a `run_id`.
-
     Raises:
         InvalidArgumentError: If it is not a UUID. (Current servers send meaningless responses to some operations with
             such an id.)

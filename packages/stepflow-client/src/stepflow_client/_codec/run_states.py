@@ -27,10 +27,6 @@ def checked_summary(summary: Any) -> dict[str, Any]:
 def summary_of(answer: dict[str, Any], run_id: str | None = None) -> dict[str, Any]:
     """Return the checked summary in a response about a run.
 
-    Args:
-        answer: The response.
-        run_id: The id of the requested run.
-
     Raises:
         ValueError: If the summary is about another run.
     """

@@ -11,10 +11,6 @@ from .arguments import wrong
 def file_path(path: str | os.PathLike[str], what: str) -> Path:
     """Return the path of a file as a Path.
 
-    Args:
-        path: The path, as it was given.
-        what: The name of the argument.
-
     Raises:
         InvalidArgumentError: If it cannot be the path of a file.
     """

@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["merge_patch", "merged"]
-
 
 def merged(value: Any, patch: Any) -> Any:
     """Return a value with a merge patch applied."""

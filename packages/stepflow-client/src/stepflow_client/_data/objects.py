@@ -5,9 +5,9 @@ The module imports none of these libraries unless an object of the library is co
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from datetime import date, datetime, time
-from decimal import Decimal
 from enum import Enum
 from os import PathLike
 from pathlib import PurePath
@@ -53,12 +53,16 @@ DataObject = _PydanticModel | _Dataclass | _AttrsInstance | _MsgspecStruct
 _MARKS = ("model_dump", "__pydantic_serializer__", "__struct_fields__", "__attrs_attrs__", "__dataclass_fields__")
 
 
-_SCALARS = (datetime, date, time, UUID, Decimal, PurePath, Enum)
+_SCALARS = (datetime, date, time, UUID, PurePath, Enum)
 
 
 def is_scalar(value: object) -> bool:
     """Return whether a value is no JSON value but has one form in JSON: a date, a UUID, a decimal, a path, an enum."""
-    return isinstance(value, _SCALARS)
+    if isinstance(value, _SCALARS):
+        return True
+    # A program without this module has no decimals.
+    decimal = sys.modules.get("decimal")
+    return decimal is not None and isinstance(value, decimal.Decimal)
 
 
 def text_of(value: Any) -> Any:

@@ -13,8 +13,6 @@ from ..errors import InvalidArgumentError
 from ..logs import LogConfig
 from .config import ServerConfig
 
-__all__ = ["CrashCallback", "LaunchPlan", "RestartPolicy", "two_arguments"]
-
 CrashCallback = Callable[[int, list[str]], object] | Callable[[int], object]
 
 

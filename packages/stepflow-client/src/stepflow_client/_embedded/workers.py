@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from .process import ServerProcess
 
-__all__ = ["EndedWorker", "ended_workers", "watch_workers", "worker_name"]
-
 _LOOK_SECONDS = 2.0
 """A look at the workers of a server takes about 3 ms."""
 

@@ -35,19 +35,7 @@ else:
     # Not needed for plain http servers.
     ssl = lazy_module("ssl")
 
-__all__ = [
-    "CHUNK",
-    "RAGGED",
-    "AsyncCancelled",
-    "SyncCancelled",
-    "SyncSocket",
-    "async_home",
-    "forks",
-    "keep_alive",
-    "readable",
-    "reason",
-    "sync_home",
-]
+__all__ = ["AsyncCancelled"]
 
 SyncCancelled = KeyboardInterrupt
 """The exception that interrupts a waiting thread from outside; `AsyncCancelled` is its counterpart for tasks."""

@@ -120,12 +120,7 @@ def _reason(error: Exception) -> str:
 
 
 def certificate_problem(error: ssl.SSLCertVerificationError, host: str = "this host") -> tuple[str, str | None]:
-    """Return what is wrong with a server's certificate, and a hint; no hint if the certificate only has to be trusted.
-
-    Args:
-        error: The error of the handshake.
-        host: The server's name, for the message.
-    """
+    """Return what is wrong with a server's certificate, and a hint; none if the certificate only has to be trusted."""
     known = _REFUSALS.get(error.verify_code)
     if known is None:
         return f"cannot be verified: {error.verify_message}", None

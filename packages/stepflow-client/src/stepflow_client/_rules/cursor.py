@@ -8,7 +8,7 @@ number on and skip as many events.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .._data.arguments import wrong
 from ..errors import InvalidArgumentError
@@ -16,8 +16,7 @@ from ..errors import InvalidArgumentError
 _TEXT = re.compile(r"(?P<mode>[eis])(?P<number>\d{1,18})\.(?P<handled>\d{1,18})")
 
 
-@dataclass(frozen=True)
-class Cursor:
+class Cursor(NamedTuple):
     """A position in the events of a run."""
 
     mode: str = "e"

@@ -17,9 +17,6 @@ class Spread:
 
     A new run goes to the server with the lowest count, so that a slow server gets fewer runs. Servers with equal counts
     take turns.
-
-    Args:
-        count: Number of servers.
     """
 
     def __init__(self, count: int) -> None:

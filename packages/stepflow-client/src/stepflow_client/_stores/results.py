@@ -141,11 +141,6 @@ class ResultFile(SharedFile):
         """Store the result of a run under a key, replacing an older one. On failure, log a warning.
 
         An output larger than a quarter of the size limit is not stored.
-
-        Args:
-            key: The key.
-            run_id: The id of the run.
-            output: The output of the run.
         """
         with self._warning("keep a result"):
             text = json.dumps(output, ensure_ascii=False, separators=(",", ":"))

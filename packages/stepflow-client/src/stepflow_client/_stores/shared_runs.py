@@ -31,11 +31,7 @@ class SharedRun:
         self._outcome: _Outcome | None = None
 
     def turn(self, owner: object) -> Literal["lead", "wait", "done"]:
-        """Return what a caller must do now: lead, check again later, or take the leader's result.
-
-        Args:
-            owner: The client of the caller.
-        """
+        """Return what a caller must do now: lead, check again later, or take the leader's result."""
         with self._lock:
             if self._outcome is not None:
                 return "done"

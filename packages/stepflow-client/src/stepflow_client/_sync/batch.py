@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from uuid import uuid4
 
+from .. import types
 from .._base.lazy import lazy_module
-from .._codec import requests
+from .._codec import requests, typed
 from .._codec.idempotency import check_key
 from .._codec.requests import RunArguments, Variables
 from .._data.arguments import check_choice, check_flags, check_function, check_integer
 from .._data.values import check_json, encode, encode_plain
+from .._rules import chunks
 from .._rules.input_retries import RetryOn, RetryRule
 from .._shared.recorder import BatchRecorder
 from .._shared.workers import SyncSource, SyncWorkers
@@ -23,19 +25,13 @@ from ..errors import InvalidArgumentError, JournalError
 from ..types.statuses import ExecutionStatus
 
 if TYPE_CHECKING:
-    from .. import types
-    from .._codec import typed
-    from .._rules import chunks
     from .._rules.chunks import Chunk
     from .._stores.journal import Journal
     from ..flows.needs import InputCheck
     from ..types import FlowVariable, outcomes
     from ..types.outcomes import Outcome
 else:
-    typed = lazy_module("stepflow_client._codec.typed")
-    types = lazy_module("stepflow_client.types")
     outcomes = lazy_module("stepflow_client.types.outcomes")
-    chunks = lazy_module("stepflow_client._rules.chunks")
 
 BYTES, OLD_BYTES = 8 << 20, 1_750_000
 """Maximum size of the inputs of one run in bytes; servers before 0.12 accept bodies of up to 2 MiB."""

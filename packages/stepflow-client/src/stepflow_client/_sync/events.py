@@ -17,7 +17,8 @@ from .._data.arguments import check_flag, check_seconds
 from .._rules.cursor import Cursor
 from .._shared.tracing import annotate, is_untraced, run_ended
 from ..errors import RunTimeoutError
-from .following import Asked, Follower, Tick
+from .following import Follower
+from .following_state import Asked, Tick
 
 if TYPE_CHECKING:
     from .. import events

@@ -11,8 +11,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import uuid4
 
+from .. import types
 from .._base.lazy import lazy_module
-from .._codec import json_bodies, requests, run_states
+from .._codec import component_list, json_bodies, requests, responses, run_states
 from .._codec.variables import flow_variables
 from .._data.arguments import check_flags
 from .._data.values import check_json, is_plain
@@ -20,22 +21,17 @@ from .._rules import operations as api
 from .._rules.creation import RunRegistries
 from .._rules.deadline import current_deadline, has_passed
 from ..errors import InvalidArgumentError, InvalidFlowError, InvalidRequestError
-from ..flows.additions import examples_of, tagged, without_cases
 from ..flows.file import is_flow_id, load_flow
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from .. import types
-    from .._codec import component_list, responses
-    from ..flows import needs
+    from ..flows import additions, needs
     from ..flows.file import FlowSource
     from ..flows.needs import FlowNeeds
     from ..types import FlowVariable, FlowVariables, StoredFlow, StoreFlowResponse, ValidationResult
 else:
-    component_list = lazy_module("stepflow_client._codec.component_list")
-    responses = lazy_module("stepflow_client._codec.responses")
+    additions = lazy_module("stepflow_client.flows.additions")
     needs = lazy_module("stepflow_client.flows.needs")
-    types = lazy_module("stepflow_client.types")
 
 _MOST_CHECKED, _MOST_FLOWS = 32, 1_000
 """Maximum number of checked flows and of stored flows that a client remembers."""
@@ -134,14 +130,14 @@ class FlowStore:
             given = requests.of_plain_content(plain)
         elif plain is not None:
             stamp = None
-        content = without_cases(given)
+        content = additions.without_cases(given)
         digest = requests.flow_digest(content)
         if digest is None or digest not in self._accepted:
             content = check_json(content, "the flow")
             digest = requests.flow_digest(content)
             if digest is None:
                 raise InvalidArgumentError("the flow cannot be written as JSON")
-        checked = CheckedFlow(content, digest, examples_of(given))
+        checked = CheckedFlow(content, digest, additions.examples_of(given))
         if stamp is not None:
             self._checked = {**_newest(self._checked, _MOST_CHECKED), stamp: checked}
         return checked
@@ -170,13 +166,13 @@ class FlowStore:
         """
         content, digest, _ = flow
         if is_single:
-            return self.store_copy(content, tagged(flow.with_examples, uuid4().hex), digest)
+            return self.store_copy(content, additions.tagged(flow.with_examples, uuid4().hex), digest)
         registry = self.registries.current
         while (known := registry.shared_flow(digest)) is None:
             is_first = registry.start_storing(digest)
             if is_first or has_passed(current_deadline()):
                 try:
-                    copy = tagged(flow.with_examples, registry.shared_tag(digest))
+                    copy = additions.tagged(flow.with_examples, registry.shared_tag(digest))
                     flow_id = self.store_accepted(content, copy, digest)
                     registry.share(digest, flow_id)
                 finally:
@@ -296,7 +292,7 @@ class FlowStore:
 
     def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
         """Have the server check a flow without storing it."""
-        sent = check_json(without_cases(self.content(flow, timeout=timeout)), "the flow")
+        sent = check_json(additions.without_cases(self.content(flow, timeout=timeout)), "the flow")
         found, _ = self._post_flow(sent, dry_run=True, timeout=timeout)
         return _validation(found)
 

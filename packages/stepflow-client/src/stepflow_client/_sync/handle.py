@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Generic, Unpack
 
-from .._base.lazy import lazy_module
+from .._codec import typed
 from .._codec.requests import check_run_id
 from .._data.arguments import check_integer
 from .._rules.deadline import deadline_of, deadline_scope
@@ -16,7 +16,6 @@ from ..types.results import OutputT
 from ..types.shown import Shown
 
 if TYPE_CHECKING:
-    from .._codec import typed
     from .._shared.options import EventOptions, RerunOptions
     from .._shared.streams import SyncEventStream
     from ..logs import LogEntry
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from ..types.reruns import RerunResult
     from ..types.results import FlowResult
     from ..types.runs import ListItemsResponse, ListStepsResponse, RunArguments, RunDetails
-else:
-    typed = lazy_module("stepflow_client._codec.typed")
 
 
 _LATE = 0.5

@@ -14,7 +14,8 @@ from .._rules.deadline import deadline_of, deadline_scope, has_passed
 from .._rules.step_times import StepTimes
 from ..errors import RequestTimeoutError
 from .connection import Connection
-from .following import Asked, Follower, Tick
+from .following import Follower
+from .following_state import Asked, Tick
 
 if TYPE_CHECKING:
     from ..types import ListStepsResponse, StepDetails

@@ -27,16 +27,9 @@ from .report_page import report_page
 from .svg import STYLE, svg
 
 __all__ = [
-    "Drawing",
-    "DrawingUnavailableError",
-    "RunReport",
-    "draw",
-    "gather",
-    "report_page",
-    "to_dot",
-    "to_mermaid",
+    "Drawing", "DrawingUnavailableError", "RunReport", "draw", "gather", "report_page", "to_dot", "to_mermaid",
     "to_text",
-]
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

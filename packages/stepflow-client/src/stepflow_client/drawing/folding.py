@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 
 from .graph import FlowGraph, GraphNode
 
-__all__ = ["LEAST", "FoldedGraph", "fold", "worst"]
-
 _WORST = ("not_needed", "not_started", "completed", "cancelled", "not_run", "running", "failed")
 """States of a step, from the one that any other replaces."""
 LEAST = 5

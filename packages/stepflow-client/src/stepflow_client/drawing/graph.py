@@ -13,8 +13,6 @@ from typing import Any, Literal, TypeAlias
 from .._data.expressions import Reference, write_path
 from ..flows.graph import FlowSteps, inner_flow
 
-__all__ = ["EdgeKind", "FlowGraph", "GraphEdge", "GraphNode", "SubFlow", "flow_graph"]
-
 EdgeKind: TypeAlias = Literal["plain", "condition", "then", "else", "coalesce", "default", "subflow"]
 """What an edge represents: a value, the condition of an `$if`, one of its branches, an alternative of a `$coalesce`,
 the default of a variable (which does not make a step run), or the flow that a step runs."""

@@ -18,8 +18,6 @@ from .theme import THEME_STYLE
 if TYPE_CHECKING:
     from .._data.reading import Reading
 
-__all__ = ["PAGE_STYLE", "TREE_STYLE", "json_tree", "page"]
-
 Link: TypeAlias = Callable[[Path, int], str]
 """Returns the URL of a part of a value, for its path and its first entry to show."""
 

@@ -8,8 +8,6 @@ from unicodedata import category, east_asian_width
 from .._base.text import short_json, visible
 from .graph import GraphEdge, GraphNode
 
-__all__ = ["columns", "coordinate", "cut", "edge_label", "node_lines", "node_marks", "node_title"]
-
 _LONGEST_NAME = 28
 _LONGEST_EDGE = 20
 

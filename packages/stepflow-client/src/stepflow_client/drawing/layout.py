@@ -16,8 +16,6 @@ from .engine import render
 from .graph import FlowGraph
 from .labels import columns, cut, edge_label, node_lines
 
-__all__ = ["COLUMN", "LINE", "Box", "DrawingUnavailableError", "Layout", "Route", "lay_out"]
-
 COLUMN = 7.4
 """The width of a character in pixels, with some margin because fonts differ."""
 LINE = 17.0

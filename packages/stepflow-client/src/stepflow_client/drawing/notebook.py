@@ -35,8 +35,6 @@ from .html import TREE_STYLE, json_tree
 from .report_data import ReportData
 from .report_page import statuses_of
 
-__all__ = ["bundle", "html"]
-
 _MOST_BYTES = 95_000
 _MOST_ROWS = 50
 _LONGEST_CELL = 300

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from .._codec.requests import RunId
     from .._sync.client import SyncStepflowClient
 
-__all__ = ["RunReport", "gather"]
-
 
 class RunReport(ReportData):
     """The data of a report of one run. Known values of secret variables are replaced by `***`."""

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ..types.account import RunAccount, StepAccount
     from ..types.comparison import RunDifference
 
-__all__ = ["ReportData", "masked", "masked_arguments", "masked_differences"]
-
 
 @dataclass(frozen=True)
 class ReportData(Shown):

@@ -22,7 +22,7 @@ from .svg import STYLE, svg
 from .text import mermaid
 from .theme import HIDDEN_MARK, STATUS_STYLE, STATUSES
 
-__all__ = ["bars_of", "latency", "report_page", "statuses_of"]
+__all__ = ["report_page"]
 
 _STYLE = """
 .brand{display:flex;gap:var(--space-2);align-items:center}.brand svg{flex:none;width:28px;height:28px}

@@ -13,8 +13,6 @@ from .labels import columns, coordinate, cut, edge_label, node_lines, node_title
 from .layout import COLUMN, LINE, Box, DrawingUnavailableError, Layout, Route, lay_out
 from .theme import DARK, LIGHT, MONO, properties
 
-__all__ = ["STYLE", "png", "svg"]
-
 _COLOURS = ("#2563eb", "#c2410c", "#15803d", "#9333ea", "#be123c", "#0e7490", "#a16207", "#4b5563")
 
 

@@ -8,8 +8,6 @@ from .._base.text import visible
 from .graph import FlowGraph, GraphEdge
 from .labels import cut, node_lines, node_marks
 
-__all__ = ["dot", "mermaid", "outline"]
-
 _DASHED = ("condition", "then", "else", "default", "subflow")
 
 

@@ -16,8 +16,6 @@ from .graph import FlowSteps
 if TYPE_CHECKING:
     from ..types import RunArguments, RunDetails, RunItem, StepDetails
 
-__all__ = ["account_of", "accounts_of", "failed_children", "needs_schema", "records_of"]
-
 
 def account_of(
     run_id: str, item_index: int, record: ItemRecord, schemas: Mapping[str, Any] | None = None

@@ -14,27 +14,21 @@ flow:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .graph import steps_by_id
 from .pins import pinned_flow, pinned_output
-
-__all__ = [
-    "Origin", "as_stored", "as_written", "examples_of", "kept_components", "origin_of", "tagged", "without_cases",
-]  # fmt: skip
 
 _KEY = "stepflow-client"
 """The key in a flow's metadata: its value is the tag, or for a rerun an object that contains the tag."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """The run that a rerun comes from, and what the rerun keeps of it."""
 
     run_id: str
     """The id of the earlier run."""
-    kept: Mapping[str, Any] = field(default_factory=dict)
+    kept: Mapping[str, Any]
     """The outputs of the steps that are not executed again, by step id."""
     items: Sequence[int] = (0,)
     """The indexes, in the earlier run, of the items that are run again. They are not part of the flow."""

@@ -22,10 +22,6 @@ from .findings import Findings
 from .matching import Difference, compare, is_matcher
 from .source import FlowText, Node
 
-__all__ = [
-    "FlowCase", "FlowTests", "code_matches", "collect_tests", "error_data", "is_lost", "judge", "read_tests",
-]  # fmt: skip
-
 
 @dataclass(frozen=True)
 class FlowCase:

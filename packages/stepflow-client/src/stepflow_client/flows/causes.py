@@ -24,9 +24,7 @@ from .graph import FlowSteps
 if TYPE_CHECKING:
     from ..types import FlowError, StepDetails
 
-__all__ = [
-    "FAILED", "FAILED_STEP", "NOT_KNOWN", "SILENT", "Cause", "ItemCauses", "ItemRecord", "cause_of", "is_bare",
-]  # fmt: skip
+__all__ = ["NOT_KNOWN"]
 
 SILENT = "the server does not say why"
 """The message of an error that the server does not describe."""

@@ -24,8 +24,6 @@ from .source import FlowText, Node
 if TYPE_CHECKING:
     from ..types import ValidationResult
 
-__all__ = ["check", "check_target", "excerpt_of", "find_in", "result_of"]
-
 _IGNORE = r"#\s*stepflow:\s*ignore(?P<file>-file)?(?:\[(?P<rules>[^\]]*)\])?"
 _LEVELS = ("fatal", "error", "warning")
 _DEEPEST = 20

@@ -13,11 +13,6 @@ from .._data.arguments import wrong
 if TYPE_CHECKING:
     from .types.model import Type
 
-__all__ = [
-    "BUILTINS", "BUILTIN_TEXTS", "NEW_BUILTINS", "Catalogue", "Components", "components_of", "known_components",
-    "listed_name", "schemas_of",
-]  # fmt: skip
-
 _ANY: dict[str, Any] = {}
 _TEXT: dict[str, Any] = {"type": "string"}
 _WHOLE: dict[str, Any] = {"type": "integer"}

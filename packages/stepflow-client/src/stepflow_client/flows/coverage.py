@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from ..types import FlowError, StepDetails
     from ..types.statuses import ExecutionStatus
 
-__all__ = ["Execution", "FlowCoverage", "FlowPart", "PartState"]
-
 PartState = Literal["reached", "mocked", "not_reached", "unknown"]
 """`mocked`: the step was never executed, but a mock stood for it. `unknown`: the server does not tell."""
 _DEFAULT = "default of onError"

@@ -9,8 +9,6 @@ from .._data.yaml_reader import open_marks
 from .known_steps import json_steps
 from .source import FlowText, Node
 
-__all__ = ["Spot", "Typed", "mended", "spot_at", "typed_at"]
-
 _CARET = "\ue000"
 """Stands for the cursor while a text is parsed."""
 _QUOTES = ("'", '"')

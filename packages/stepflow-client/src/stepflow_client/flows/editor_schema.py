@@ -19,8 +19,6 @@ from .components import Components, components_of, known_components
 from .graph import SUBFLOW_INPUTS
 from .json_schema import JSON_TYPES, is_number, referred_name
 
-__all__ = ["schema"]
-
 Schema = dict[str, Any]
 _EXPRESSION: Schema = {"$ref": "#/$defs/expression"}
 _SUBFLOW: Schema = {"$ref": "#/$defs/subflow"}

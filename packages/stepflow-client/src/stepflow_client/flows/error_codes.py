@@ -7,8 +7,6 @@ from .._data.arguments import check_text
 from ..errors import InvalidArgumentError
 from ..types import ErrorCode, FlowError
 
-__all__ = ["WORDS", "code_word", "error_code"]
-
 WORDS = {
     "TIMEOUT": ErrorCode.TIMEOUT,
     "INVALID_INPUT": ErrorCode.INVALID_INPUT,

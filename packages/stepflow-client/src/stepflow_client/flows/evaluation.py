@@ -14,11 +14,6 @@ from .._data.declared import declared_schema
 from .._data.expressions import Path, PathError, keyword_of, parse_path, references
 from .._data.merge_patch import merged
 
-__all__ = [
-    "BROKEN", "NOT_KNOWN", "RETRIED", "Evaluation", "Failure", "NotKnownError", "RecordedEvaluation", "StepRun",
-    "flow_with", "most_attempts", "overridden", "part_at",
-]  # fmt: skip
-
 _CAUGHT = (2, 3, 4, 5, 6, 7, 8, 10)
 RETRIED = (3, 7)
 """The numbers of the codes (COMPONENT_FAILED, RESOURCE_UNAVAILABLE) after which a step with `retry` is tried again."""

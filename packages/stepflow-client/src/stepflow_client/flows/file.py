@@ -24,11 +24,6 @@ from .._data.values import check_json
 from .._rules.deadline import current_deadline
 from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
 
-__all__ = [
-    "MAX_FILE_BYTES", "MAX_YAML_LENGTH", "FlowSource", "is_flow_id", "load_file", "load_flow", "parse_json",
-    "parse_yaml", "read_file", "read_stream", "text_of",
-]  # fmt: skip
-
 MAX_FILE_BYTES = 256 * 2**20
 """Maximum size of a file in bytes. Servers accept requests of up to 250 MiB, those before 0.12 of up to 2 MiB."""
 MAX_YAML_LENGTH = 32 * 2**20

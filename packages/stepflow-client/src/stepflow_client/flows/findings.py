@@ -9,8 +9,6 @@ from .._data.expressions import KEYWORDS, PathError, parse_path, write_path
 from ..errors import FlowFileError
 from .nodes import Key, Node
 
-__all__ = ["RULES", "TYPE_RULES", "Finding", "Findings", "Fix", "locate", "syntax_finding"]
-
 TYPE_RULES = frozenset({"input-conflict", "possible-mismatch", "type-mismatch", "untyped-output"})
 """The names of the rules that apply only if types are checked."""
 

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 
-__all__ = ["FLOW_SUFFIXES", "flow_files", "is_config_name", "is_flow_file", "is_flow_text"]
-
 FLOW_SUFFIXES = (".yaml", ".yml", ".json")
 """The suffixes of flow files."""
 

@@ -9,11 +9,6 @@ from typing import Any, NamedTuple
 
 from .._data.expressions import Path, Reference, is_expression, references
 
-__all__ = [
-    "SUBFLOW_INPUTS", "FlowSteps", "InnerFlow", "Step", "inner_flow", "reachable", "steps_behind", "steps_by_id",
-    "steps_within",
-]  # fmt: skip
-
 SUBFLOW_INPUTS = {"/builtin/map": "workflow", "/builtin/iterate": "flow", "/builtin/put_blob": "data"}
 """The field of the input that contains a flow, by component; that of `put_blob` only with `blob_type: flow`."""
 

@@ -13,11 +13,6 @@ from .._base.text import near, nearest
 from .._data.expressions import is_expression, write_path
 from .nodes import Node
 
-__all__ = [
-    "JSON_TYPES", "Mismatch", "compiled", "definitions_of", "fields_of", "is_among", "is_json_type", "is_number",
-    "json_type", "list_schemas", "mismatches", "referred_name", "resolved", "schemas_at", "type_names",
-]  # fmt: skip
-
 _DEEPEST = 30
 _DECIDED = {"type", "properties", "required", "const", "enum", "anyOf", "title", "description"}
 _REFERENCE = r"#/(?:schemas/)?(?:\$defs|definitions)/(.*)"

@@ -34,8 +34,6 @@ from .._data.values import check_json
 from ..errors import InvalidArgumentError
 from .json_schema import JSON_TYPES, is_json_type, is_number
 
-__all__ = ["MATCHERS", "Difference", "check_expected", "compare", "equal", "is_like_matcher", "is_matcher", "is_run_id"]
-
 MATCHERS = ("$any", "$contains", "$range", "$regex", "$type", "$equals")
 """The keys that make an object with a single key a matcher."""
 

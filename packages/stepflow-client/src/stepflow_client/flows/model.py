@@ -10,8 +10,6 @@ from . import graph
 from .known_steps import facts_of
 from .source import Node
 
-__all__ = ["FlowModel", "Read", "Step", "flow_within", "node_of_inner"]
-
 
 class Read(NamedTuple):
     """A `$step`, `$input` or `$variable` reference and its position."""

@@ -12,8 +12,6 @@ from .findings import Fix
 from .model import FlowModel
 from .source import Node
 
-__all__ = ["Mention", "mention_at", "mentions_in", "of_same", "renamed"]
-
 _NAME = re.compile(r"[^\W\d][\w-]*")
 
 

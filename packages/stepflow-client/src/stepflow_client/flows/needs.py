@@ -7,7 +7,6 @@ fail. Runs that would succeed on a server are not rejected here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from ..types import FlowVariable
     from .json_schema import Mismatch
 
-__all__ = ["STEP_KEYS", "FlowNeeds", "InputCheck", "certain_reads", "check_inputs", "check_variable_names", "needs_of"]
-
 STEP_KEYS = ("id", "component", "input", "onError", "mustExecute", "metadata")
 """The keys of a step. Servers silently drop other keys."""
 _OPEN_SCHEMA = ("$ref", "allOf", "anyOf", "oneOf", "patternProperties", "additionalProperties")
@@ -37,8 +34,7 @@ class _Reads(NamedTuple):
     steps: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class FlowNeeds:
+class FlowNeeds(NamedTuple):
     """The requirements of a flow for its runs."""
 
     declared: Mapping[str, FlowVariable]
@@ -231,8 +227,7 @@ def check_inputs(flow: Mapping[str, Any], inputs: Sequence[Any], *, advice: str 
         check.all(inputs, advice)
 
 
-@dataclass(frozen=True, slots=True)
-class InputCheck:
+class InputCheck(NamedTuple):
     """Checks inputs against the input schema of a flow, as `check_inputs` does."""
 
     fits: Callable[[Any], bool]

@@ -14,8 +14,6 @@ from typing import Any
 
 from .matching import is_like_matcher, is_run_id
 
-__all__ = ["level"]
-
 _NO_RUN = "00000000-0000-0000-0000-000000000000"
 _UUID, _TIME = "[0-9a-fA-F-]{36}", r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)"
 """The patterns that are written."""

@@ -15,8 +15,6 @@ from ..errors import InvalidArgumentError
 from .file import load_flow
 from .graph import FlowSteps, reachable, steps_by_id
 
-__all__ = ["check_step", "flow_of_step", "flow_until"]
-
 
 def check_step(flow: Mapping[str, Any], step: str) -> None:
     """Check that the flow has a step.

@@ -28,10 +28,6 @@ from ..errors import InvalidArgumentError
 if TYPE_CHECKING:
     from ..types import ErrorCode
 
-__all__ = [
-    "PIN_COMPONENT", "Delayed", "Fails", "mocked_failure", "pin_overrides", "pinned_flow", "pinned_output",
-]  # fmt: skip
-
 PIN_COMPONENT = "/builtin/create_messages"
 """The component of steps that `pinned_flow` pins. It is on every release, and fails immediately without input."""
 _FAILING = "/builtin/iterate"

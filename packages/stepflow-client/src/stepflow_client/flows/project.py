@@ -21,9 +21,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._base.text import cut, nearest_hint
 from .._data.toml_reader import parse_toml
@@ -40,8 +39,7 @@ _LEVELS = ("fatal", "error", "warning")
 _OF_USERS = {"url", "server", "servers", "profile", "profiles", "token", "auth", "headers", "proxy", "command", "env"}
 
 
-@dataclass(frozen=True)
-class CheckRules:
+class CheckRules(NamedTuple):
     """How the flows of a project are checked."""
 
     select: tuple[str, ...] = ()
@@ -54,8 +52,7 @@ class CheckRules:
     """Whether to check types throughout the flow too."""
 
 
-@dataclass(frozen=True)
-class Project:
+class Project(NamedTuple):
     """The facts of a project; without a file, there are none.
 
     Paths are relative to the working folder if the project's folder is in it, and absolute otherwise.
@@ -73,7 +70,7 @@ class Project:
     """The embedded server's configuration."""
     test_config: Path | None = None
     """The embedded server's configuration in tests."""
-    rules: CheckRules = field(default_factory=CheckRules)
+    rules: CheckRules = CheckRules()
 
 
 def find_project(start: str | os.PathLike[str] | None = None) -> Project:
@@ -239,11 +236,6 @@ def _hint(table: str, key: str, keys: tuple[str, ...]) -> str:
 
 def existing_file(project: Project, key: str, path: Path) -> Path:
     """Return the path of a file that a project names.
-
-    Args:
-        project: The project.
-        key: The key that names the file.
-        path: The path.
 
     Raises:
         FlowFileError: If there is no such file, or the list of components is larger than 16 MiB.

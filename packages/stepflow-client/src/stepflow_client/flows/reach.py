@@ -9,8 +9,6 @@ from .._data.expressions import Reference
 from .evaluation import BROKEN, Failure, NotKnownError, RecordedEvaluation
 from .graph import FlowSteps, inner_flow, steps_within
 
-__all__ = ["steps_reached"]
-
 
 def steps_reached(flow: Mapping[str, Any], input: Any, mocked: Collection[str] = ()) -> Iterator[Mapping[str, Any]]:
     """Yield the steps that a run may execute, with those of the flows in their inputs.

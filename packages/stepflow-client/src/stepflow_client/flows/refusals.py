@@ -11,8 +11,6 @@ from .graph import steps_by_id
 from .json_schema import Mismatch, definitions_of, mismatches
 from .source import node_of
 
-__all__ = ["has_schema", "hint_for", "hint_of", "may_return", "refusal"]
-
 Schemas = Mapping[str, Any]
 """The input schemas of components by their path in flows."""
 

@@ -20,12 +20,6 @@ if TYPE_CHECKING:
     from ..types.history_entry import HistoryEntry
     from ..types.reruns import RerunItem
 
-__all__ = [
-    "Recorded", "changed_steps", "check_items", "check_kept", "check_recorded_variables", "chosen_items", "executed_in",
-    "executed_steps", "inputs_of_step", "kept_outputs", "needs_input", "overrides_of_executed", "recorded_of",
-    "steps_reading_changes", "taken_from", "unknown_of",
-]  # fmt: skip
-
 _FORCE = "force keeps it all the same; an earlier step to start from executes it"
 
 

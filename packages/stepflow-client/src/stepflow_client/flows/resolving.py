@@ -12,8 +12,6 @@ from .evaluation import BROKEN, Failure, NotKnownError, RecordedEvaluation
 if TYPE_CHECKING:
     from .causes import ItemCauses
 
-__all__ = ["ResolvedInput", "resolved_input"]
-
 
 @dataclass(frozen=True, slots=True)
 class ResolvedInput:

@@ -21,8 +21,6 @@ from .matching import equal
 if TYPE_CHECKING:
     from ..types import FlowError, RunDetails, RunItem, StepDetails
 
-__all__ = ["RunContent", "only_item", "parse_patterns", "run_differences"]
-
 
 @dataclass(frozen=True)
 class RunContent:

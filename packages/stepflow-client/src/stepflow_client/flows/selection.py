@@ -13,8 +13,6 @@ from .cases import FlowCase, FlowTests
 from .graph import steps_within
 from .reach import steps_reached
 
-__all__ = ["names_of", "select_cases", "touching"]
-
 _TOKENS = re.compile(r"\(|\)|[^\s()]+")
 _Matches = Callable[[FlowCase], bool]
 

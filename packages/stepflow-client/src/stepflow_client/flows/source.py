@@ -25,7 +25,7 @@ else:
     yaml = lazy_module("yaml")
     yaml_reader = lazy_module("stepflow_client._data.yaml_reader")
 
-__all__ = ["FlowText", "Key", "Node", "node_of", "read_tree"]
+__all__ = ["Key", "Node", "node_of"]
 
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 

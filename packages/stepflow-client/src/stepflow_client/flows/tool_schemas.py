@@ -13,8 +13,6 @@ from .._base.text import visible_lines
 from .graph import reachable
 from .json_schema import JSON_TYPES, is_number, referred_name
 
-__all__ = ["WRAPPER", "is_plain_object", "self_contained", "wrapped"]
-
 WRAPPER = "input"
 """The field of a wrapped schema that holds the value itself."""
 _DEEPEST = 60

@@ -8,8 +8,9 @@ With `--stepflow` it also collects the test cases of flow files.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .._base.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ..flows.cases import FlowCase, FlowTests, collect_tests, read_tests
@@ -26,63 +27,29 @@ if TYPE_CHECKING:
     from .recordings import Recording
     from .servers import Servers
 
-# pytest imports this package in every project in which it is installed, so this must not import anything else.
-_HOMES = {
-    **dict.fromkeys(("FlowCase", "FlowTests", "collect_tests", "read_tests"), "..flows.cases"),
-    **dict.fromkeys(("select_cases", "touching"), "..flows.selection"),
-    **dict.fromkeys(("FlowCoverage", "FlowPart"), "..flows.coverage"),
-    **dict.fromkeys(("Difference", "compare"), "..flows.matching"),
-    **dict.fromkeys(("Delayed", "Fails", "pin_overrides", "pinned_flow"), "..flows.pins"),
-    **dict.fromkeys(("expectation_of", "update_expected"), "..flows.edit.expected"),
-    **dict.fromkeys(("CaseResult", "StepRecord", "failure_text", "run_cases"), ".cases"),
-    **dict.fromkeys(("TestConfig", "config_of"), ".configs"),
-    **dict.fromkeys(("FakeServer", "fake_server"), ".fake"),
-    **dict.fromkeys(("StepflowMock", "run_mocked"), ".mocks"),
-    "InTurn": ".outcomes",
-    "Recording": ".recordings",
-    "Servers": ".servers",
-}
-
 __all__ = [
-    "CaseResult",
-    "Delayed",
-    "Difference",
-    "Fails",
-    "FakeServer",
-    "FlowCase",
-    "FlowCoverage",
-    "FlowPart",
-    "FlowTests",
-    "InTurn",
-    "Recording",
-    "Servers",
-    "StepRecord",
-    "StepflowMock",
-    "TestConfig",
-    "collect_tests",
-    "compare",
-    "config_of",
-    "expectation_of",
-    "failure_text",
-    "fake_server",
-    "pin_overrides",
-    "pinned_flow",
-    "read_tests",
-    "run_cases",
-    "run_mocked",
-    "select_cases",
-    "touching",
-    "update_expected",
-]
+    "CaseResult", "Delayed", "Difference", "Fails", "FakeServer", "FlowCase", "FlowCoverage", "FlowPart", "FlowTests",
+    "InTurn", "Recording", "Servers", "StepRecord", "StepflowMock", "TestConfig", "collect_tests", "compare",
+    "config_of", "expectation_of", "failure_text", "fake_server", "pin_overrides", "pinned_flow", "read_tests",
+    "run_cases", "run_mocked", "select_cases", "touching", "update_expected",
+]  # fmt: skip
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name], __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+# pytest imports this package in every project in which it is installed, so this must not import anything else.
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        ".flows.cases": ["FlowCase", "FlowTests", "collect_tests", "read_tests"],
+        ".flows.selection": ["select_cases", "touching"],
+        ".flows.coverage": ["FlowCoverage", "FlowPart"],
+        ".flows.matching": ["Difference", "compare"],
+        ".flows.pins": ["Delayed", "Fails", "pin_overrides", "pinned_flow"],
+        ".flows.edit.expected": ["expectation_of", "update_expected"],
+        "cases": ["CaseResult", "StepRecord", "failure_text", "run_cases"],
+        "configs": ["TestConfig", "config_of"],
+        "fake": ["FakeServer", "fake_server"],
+        "mocks": ["StepflowMock", "run_mocked"],
+        "outcomes": ["InTurn"],
+        "recordings": ["Recording"],
+        "servers": ["Servers"],
+    },
+)

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from ..types import FlowResult
     from .mocked_flow import MockedRun
 
-__all__ = ["CaseResult", "StepRecord", "failure_text", "run_cases"]
-
 
 class StepRecord(NamedTuple):
     """The execution of a step."""

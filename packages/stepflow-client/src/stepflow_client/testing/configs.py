@@ -14,8 +14,6 @@ from ..errors import FlowFileError
 from ..flows.cases import FlowTests
 from ..flows.project import existing_file, find_project
 
-__all__ = ["TestConfig", "config_of"]
-
 _TEST_NAMES = (
     "stepflow-config.test.yml",
     "stepflow-config.test.yaml",

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from .._async.client import StepflowClient
     from .._sync.client import SyncStepflowClient
 
-__all__ = ["FakeServer", "fake_server"]
-
 _API = "/api/v1"
 _LOOK = 0.005
 """Seconds between checks of an open stream for new events."""

@@ -11,8 +11,6 @@ from .._data.expressions import references
 from ..flows.evaluation import Failure
 from ..flows.pins import Delayed
 
-__all__ = ["BUILTINS", "SUB_FLOWS", "blob_components", "findings", "floats", "value_id"]
-
 
 def findings(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the fatal findings about steps, in the format of servers."""

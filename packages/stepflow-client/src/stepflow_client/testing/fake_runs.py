@@ -21,8 +21,6 @@ from ..flows.pins import Delayed, Fails
 from .fake_flows import floats, value_id
 from .outcomes import error_number, outcome_of
 
-__all__ = ["FakeRun", "World"]
-
 _RUNNING, _COMPLETED, _FAILED, _CANCELLED = 1, 2, 3, 4
 
 

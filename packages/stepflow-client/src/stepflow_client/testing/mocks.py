@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from .._sync.client import SyncStepflowClient
     from ..types import ErrorCode, FlowResult
 
-__all__ = ["StepflowMock", "run_mocked"]
-
 
 def run_mocked(
     client: SyncStepflowClient,

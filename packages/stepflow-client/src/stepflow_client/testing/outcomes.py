@@ -10,8 +10,6 @@ from ..flows.evaluation import RETRIED, most_attempts
 from ..flows.pins import Delayed, Fails
 from ..types import ErrorCode, FlowError
 
-__all__ = ["InTurn", "Mock", "error_number", "flow_result", "needs_input", "of_flow_result", "outcome_of", "settled"]
-
 Mock = Any | Callable[[Any], Any]
 """The outcome of a step: an output (any JSON value), `Fails`, `Delayed` or `InTurn`; or a function that is called with
 the step's input and returns one of these."""

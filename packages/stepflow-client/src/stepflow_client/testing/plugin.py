@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from .recordings import Recording
     from .servers import Servers
 
-__all__ = ["CaseFailed", "FlowFile", "FlowItem"]
-
 
 class CaseFailed(Exception):
     """A test case of a flow file failed; the text lists the differences."""

@@ -16,8 +16,6 @@ from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.file import load_file
 from .outcomes import of_flow_result
 
-__all__ = ["Recording"]
-
 _VERSION = 2
 
 

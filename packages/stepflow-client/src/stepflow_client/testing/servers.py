@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from ..logs import LogConfig
     from ..runtime import StepflowRuntime
 
-__all__ = ["Servers"]
-
 
 class Servers:
     """Embedded servers by configuration, as a context manager that stops them all. It can be used from several threads.

@@ -13,15 +13,9 @@ from .shown import Shown
 from .statuses import _OpenEnum
 
 __all__ = [
-    "Diagnostic",
-    "DiagnosticLevel",
-    "FlowExample",
-    "FlowVariable",
-    "FlowVariables",
-    "StoreFlowResponse",
-    "StoredFlow",
+    "Diagnostic", "DiagnosticLevel", "FlowExample", "FlowVariable", "FlowVariables", "StoreFlowResponse", "StoredFlow",
     "ValidationResult",
-]
+]  # fmt: skip
 
 
 class DiagnosticLevel(_OpenEnum):

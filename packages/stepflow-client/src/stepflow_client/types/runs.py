@@ -15,17 +15,9 @@ from .shown import Records, Shown
 from .statuses import ExecutionStatus, read_status
 
 __all__ = [
-    "CreateRunResponse",
-    "ItemCounts",
-    "ListItemsResponse",
-    "ListRunsResponse",
-    "ListStepsResponse",
-    "RunArguments",
-    "RunDetails",
-    "RunItem",
-    "RunItems",
-    "StepDetails",
-]
+    "CreateRunResponse", "ItemCounts", "ListItemsResponse", "ListRunsResponse", "ListStepsResponse", "RunArguments",
+    "RunDetails", "RunItem", "RunItems", "StepDetails",
+]  # fmt: skip
 
 
 class ItemCounts(Model):

@@ -12,14 +12,9 @@ from .models import Model
 from .shown import Records, Shown
 
 __all__ = [
-    "BlobContent",
-    "ComponentInfo",
-    "ComponentList",
-    "FailedPlugin",
-    "HealthResponse",
-    "ServerInfo",
+    "BlobContent", "ComponentInfo", "ComponentList", "FailedPlugin", "HealthResponse", "ServerInfo",
     "StoreBlobResponse",
-]
+]  # fmt: skip
 
 
 class FailedPlugin(Model):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from ...params.parsing import LazyGroup
 
-__all__ = ["command"]
-
 _COMMANDS = {
     "list": "List runs, newest first.",
     "get": "Show a run as it stands now.",

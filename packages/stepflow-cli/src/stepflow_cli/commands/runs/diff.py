@@ -20,8 +20,6 @@ from ...settings.server_choice import ServerOptions
 if TYPE_CHECKING:
     from stepflow_client import RunComparison
 
-__all__ = ["command"]
-
 
 @click.command("diff", cls=Command)
 @two_runs_argument

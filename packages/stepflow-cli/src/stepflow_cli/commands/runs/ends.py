@@ -24,8 +24,6 @@ from ...settings.server_choice import ServerOptions
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, SyncStepflowClient
 
-__all__ = ["cancel_command", "delete", "delete_command"]
-
 
 @click.command("cancel", cls=Command)
 @runs_argument

@@ -28,8 +28,6 @@ from ...settings.server_choice import ServerOptions
 if TYPE_CHECKING:
     from stepflow_client.events import RunEvent
 
-__all__ = ["command"]
-
 TYPES = (
     *("run_created", "steps_needed", "step_ready", "step_started", "step_completed", "run_completed"),
     "sub_run_created",

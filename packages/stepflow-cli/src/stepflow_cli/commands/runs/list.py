@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from stepflow_client import RunDetails, SyncStepflowClient
     from stepflow_client.plain import PlainRun
 
-__all__ = ["command"]
-
 _LIMIT = 30
 
 

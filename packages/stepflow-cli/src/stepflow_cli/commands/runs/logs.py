@@ -21,8 +21,6 @@ from ...runs.find import is_whole, recorded_id
 from ...server.logs import LEVELS, KeptLine, lines_of_run, runs_beginning_with
 from ...settings.history import history_setting
 
-__all__ = ["command"]
-
 _LINE = View(
     columns=(Column("time"), Column("level", kind="status"), Column("message"), Column("times", kind="number")),
     fields=("target",),

@@ -25,8 +25,6 @@ from ...settings.server_choice import ServerOptions
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, RunItem
 
-__all__ = ["flow_command", "get_command", "items_command", "result_command", "steps_command"]
-
 
 @click.command("get", cls=Command)
 @run_argument

@@ -13,8 +13,6 @@ from ...runs.find import whole_ids
 from ...server.connect import connect
 from ...settings.server_choice import ServerOptions
 
-__all__ = ["command"]
-
 
 @click.command("report", cls=Command)
 @runs_argument

@@ -29,8 +29,6 @@ from ...settings.server_choice import ServerOptions
 if TYPE_CHECKING:
     from stepflow_client import RerunResult
 
-__all__ = ["command"]
-
 
 @dataclass(frozen=True)
 class _Asked:

@@ -26,8 +26,6 @@ from ...settings.server_choice import ServerOptions
 if TYPE_CHECKING:
     from ...flow_tests.kept import KeptItem
 
-__all__ = ["command"]
-
 
 @click.command("save", cls=Command)
 @run_argument

@@ -25,8 +25,6 @@ from ...settings.server_choice import ServerOptions
 if TYPE_CHECKING:
     from stepflow_client import RunDetails
 
-__all__ = ["command"]
-
 _ONE_LOOK = 5.0
 """Timeout in seconds of the request for a run's state if the time for waiting is (nearly) over."""
 

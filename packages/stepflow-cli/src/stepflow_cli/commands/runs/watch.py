@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from ...runs.watch import Watch
 
-__all__ = ["command"]
-
 _QUIET = ("run_created", "steps_needed", "step_ready")
 """Events of objects that do not have a status."""
 

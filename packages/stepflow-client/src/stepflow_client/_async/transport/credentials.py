@@ -25,12 +25,7 @@ Signed = TypeVar("Signed")
 
 
 class Authorization(Middleware):
-    """Adds the credentials of one server, which are sent to no other server.
-
-    Args:
-        inner: The transport to the server.
-        header: The value of the `authorization` header.
-    """
+    """Adds the credentials of one server, which are sent to no other server."""
 
     def __init__(self, inner: Transport, header: str) -> None:
         super().__init__(inner)

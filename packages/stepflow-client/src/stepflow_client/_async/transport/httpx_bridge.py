@@ -222,11 +222,7 @@ class TransportBridge(httpx.AsyncBaseTransport):
 
 
 class LocalTransport(httpx.AsyncHTTPTransport):
-    """httpx's own transport, reset in each forked process and event loop: connections belong to only one of them.
-
-    Args:
-        **settings: The arguments of httpx's transport.
-    """
+    """httpx's own transport, reset in each forked process and event loop: connections belong to only one of them."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)

@@ -9,21 +9,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
-from ..._base.lazy import lazy_module
 from ..._data.values import decode, encode
 from ..._http.messages import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, HttpResponse
-from ..._rules import operations, releases
+from ..._rules import dialect, old_responses, operations, releases
 from ..._rules.request_retries import is_transient_status
 from ...errors import InvalidResponseError
 from .base import Middleware, Transport
 
 if TYPE_CHECKING:
-    from ..._rules import dialect, old_responses
     from ..._rules.releases import Server
-else:
-    # Not needed for current servers.
-    dialect = lazy_module("stepflow_client._rules.dialect")
-    old_responses = lazy_module("stepflow_client._rules.old_responses")
 
 _OWN = frozenset({operations.health_check.name, operations.list_components.name})
 """Operations whose responses are read here, whatever the server."""

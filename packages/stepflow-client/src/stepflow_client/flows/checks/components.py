@@ -23,8 +23,6 @@ else:
     types = lazy_module("stepflow_client.flows.types.model")
     schemas = lazy_module("stepflow_client.flows.types.schemas")
 
-__all__ = ["check_component", "check_output_paths", "subflow_of"]
-
 
 _OF_STEP = {"onerror": "onError", "mustexecute": "mustExecute"}
 """Keys of a step that components rarely have."""

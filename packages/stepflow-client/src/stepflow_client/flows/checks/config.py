@@ -8,8 +8,6 @@ from ..findings import Finding, Findings, syntax_finding
 from ..json_schema import mismatches
 from ..source import FlowText
 
-__all__ = ["find_in_config"]
-
 
 def find_in_config(config: FlowText) -> list[Finding]:
     """Return the places where a server configuration does not match its schema, for editors."""

@@ -11,8 +11,6 @@ from ..edit.text import one_line
 from ..findings import Findings
 from ..source import Node
 
-__all__ = ["SCHEMA_KEYWORDS", "check_expression"]
-
 SCHEMA_KEYWORDS = (
     "$schema", "$id", "$ref", "$defs", "$anchor", "$dynamicRef", "$dynamicAnchor", "$comment", "$vocabulary",
 )  # fmt: skip

@@ -8,8 +8,6 @@ from ..._base.text import near
 from ..findings import Findings
 from ..model import FlowModel, Read, Step
 
-__all__ = ["check_references"]
-
 _MOST_SHOWN = 12
 """Maximum number of steps of a cycle that a message names."""
 _HIDING = ("undefined-step", "unknown-keyword", "from-expression", "template")

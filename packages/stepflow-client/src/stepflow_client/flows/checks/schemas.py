@@ -21,8 +21,6 @@ else:
     types = lazy_module("stepflow_client.flows.types.model")
     schemas = lazy_module("stepflow_client.flows.types.schemas")
 
-__all__ = ["check_result", "check_schemas"]
-
 _NESTED = ("items", "additionalProperties", "contains", "not", "if", "then", "else", "propertyNames")
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _MAPS = ("properties", "$defs", "patternProperties", "dependentSchemas")

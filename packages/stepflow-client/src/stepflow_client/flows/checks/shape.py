@@ -10,8 +10,6 @@ from ...errors import InvalidArgumentError
 from ..findings import Findings
 from ..source import Node
 
-__all__ = ["check_shape", "check_step_shape", "no_flow"]
-
 _TYPES: dict[str, tuple[type, ...]] = {
     "text": (str,), "a list": (list,), "an object": (dict,), "a boolean": (bool,),
 }  # fmt: skip

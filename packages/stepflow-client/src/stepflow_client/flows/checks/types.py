@@ -20,8 +20,6 @@ from ..types.schemas import schema_of
 from ..types.text import type_noun, type_text
 from .schemas import check_result
 
-__all__ = ["check_types"]
-
 _PATHS = {"step": "unknown-output-path", "input": "unknown-input", "variable": "variable-path"}
 _GIVEN = {"/builtin/map": "items", "/builtin/iterate": "initial_input", "/builtin/eval": "input"}
 """The field of a step's input from which the flow inside the step gets its own input, by component."""

@@ -26,8 +26,6 @@ from .text import (
     newline_of,
 )
 
-__all__ = ["add_case", "case_of"]
-
 
 def case_of(
     name: str,

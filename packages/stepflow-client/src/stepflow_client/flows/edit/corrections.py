@@ -14,8 +14,6 @@ from ..findings import Finding, Fix
 from ..source import FlowText, Node
 from .text import Edit, apply, one_line
 
-__all__ = ["Corrected", "corrected", "edit_of", "with_rewrites"]
-
 _CLEAR = 0.75
 """Minimum similarity of a word and the name that it is a misspelling of, for a fix."""
 _SHAPES = {

@@ -20,8 +20,6 @@ from ..noise import level
 from ..source import Key, Node
 from .text import Edit, addition, block_text, changed_file, flow_text, json_text, line_end, newline_of, plain_text
 
-__all__ = ["changes", "expectation_of", "update_expected"]
-
 
 def expectation_of(
     result: FlowResult,

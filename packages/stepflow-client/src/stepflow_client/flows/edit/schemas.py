@@ -9,8 +9,6 @@ from typing import Any
 from ..source import Key, Node
 from .text import Edit, NotEditableError, addition, block_key, changed_file, flow_text, line_end, newline_of, one_line
 
-__all__ = ["add_schemas"]
-
 _LINE = 110
 """Maximum length of a line."""
 

@@ -12,11 +12,6 @@ from ...errors import FlowFileError
 from ..file import text_of
 from ..source import Key, Node, read_tree
 
-__all__ = [
-    "Edit", "NotEditableError", "addition", "apply", "block_key", "block_keys", "block_text", "changed_file",
-    "flow_text", "json_indent", "json_text", "line_end", "newline_of", "one_line", "plain_text",
-]  # fmt: skip
-
 _PLAIN = re.compile(r"(?!0[xob][\da-f_]*$|[\d._-]+(?:e[+-]?\d+)?$)[$/\w][\w$/.-]*", re.IGNORECASE)
 """Texts that need no quotes: no numbers or dates."""
 _RESERVED = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")

@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 from ..json_schema import is_among, is_json_type
 from .model import Anything, ListOf, Member, ObjectOf, Plain, Type, is_unknown
 
-__all__ = ["Conflict", "conflict", "fits"]
-
 _DEEPEST = 20
 
 
@@ -93,10 +91,14 @@ class _Comparison:
                 yield from self._objects(actual, wanted, depth)
 
     def _lists(self, actual: ListOf, wanted: ListOf, depth: int) -> Iterator[Conflict]:
+        found = list[Conflict]()
         for index, each in enumerate(actual.first if actual.elements is None else actual.elements):
             reason = self.types(each, wanted.first[index] if index < len(wanted.first) else wanted.items, depth + 1)
             if reason is not None:
-                yield reason._replace(path=(index, *reason.path))
+                # A schema of the second element says nothing of lists with one.
+                is_certain = reason.is_certain and (not index or actual.elements is not None)
+                found.append(reason._replace(path=(index, *reason.path), is_certain=is_certain))
+        yield from _certain_first(found)
         if actual.elements is None and not actual.first:
             reason = self.types(actual.items, wanted.items, depth + 1)
             if reason is not None:
@@ -117,7 +119,11 @@ class _Comparison:
             if reason is not None:
                 is_certain = reason.is_certain and given.is_required
                 found.append(reason._replace(path=(name, *reason.path), is_certain=is_certain))
-        yield from sorted(found, key=lambda each: not each.is_certain)
+        yield from _certain_first(found)
+
+
+def _certain_first(found: list[Conflict]) -> list[Conflict]:
+    return sorted(found, key=lambda each: not each.is_certain)
 
 
 def _plain(actual: Plain, wanted: Plain) -> Iterator[Conflict]:

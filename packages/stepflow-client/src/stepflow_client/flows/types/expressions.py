@@ -27,8 +27,6 @@ from .model import (
 )
 from .schemas import type_of_schema, type_of_value
 
-__all__ = ["Scope", "Slot", "branches_of", "read", "slots_of", "type_of", "variable_type"]
-
 _DEEPEST = 60
 _MOST_ELEMENTS = 200
 

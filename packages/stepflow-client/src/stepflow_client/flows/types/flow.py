@@ -38,7 +38,7 @@ from .model import (
 from .schemas import type_of_schema, type_of_value
 from .typed import FlowTypes, StepTypes
 
-__all__ = ["FlowTypes", "StepTypes", "Use", "elements_of", "input_of_uses", "type_flow", "uses_of"]
+__all__ = ["FlowTypes", "StepTypes"]
 
 _DEEPEST = 20
 _TURNS = 3

@@ -22,8 +22,6 @@ from .text import type_text
 if TYPE_CHECKING:
     from ...types import ValidationResult
 
-__all__ = ["InferredFlow", "InferredStep", "infer", "infer_in"]
-
 _RULES = TYPE_RULES | {"unknown-input", "unknown-output-path", "variable-path"}
 
 

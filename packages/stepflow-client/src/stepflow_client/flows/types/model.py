@@ -13,12 +13,6 @@ from ..._base.text import near
 if TYPE_CHECKING:
     from ..source import Node
 
-__all__ = [
-    "BOOLEAN", "INTEGER", "NEVER", "NULL", "TEXT", "UNKNOWN", "Anything", "Behind", "Blob", "Field", "ListOf", "Member",
-    "ObjectOf", "Plain", "Type", "behind", "is_unknown", "list_of", "may_be_false", "may_be_null", "object_of",
-    "parts_of", "paths_in", "union", "widened", "without_null",
-]  # fmt: skip
-
 _DEEPEST_PATH = 3
 _MOST_PATHS = 200
 _MISMATCH = "mismatch"

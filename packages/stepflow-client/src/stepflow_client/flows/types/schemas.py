@@ -26,8 +26,6 @@ from .model import (
     widened,
 )
 
-__all__ = ["schema_of", "type_of_schema", "type_of_value"]
-
 _OF_OBJECTS = ("properties", "required", "additionalProperties")
 _TELLING = frozenset({"type", "properties", "$ref", "enum", "const", "anyOf", "oneOf", "allOf", "items"})
 """Keywords with which a part of `anyOf` defines a type."""

@@ -8,8 +8,6 @@ import re
 from ..._base.text import cut
 from .model import ListOf, Member, ObjectOf, Plain, Type, is_unknown, union, widened
 
-__all__ = ["type_noun", "type_text"]
-
 _DEEPEST = 8
 _SHOWN_FIELDS = 12
 _SHOWN_VALUES = 5
