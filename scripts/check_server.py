@@ -136,9 +136,28 @@ def page(outcomes: dict[str, dict[str, int | str]]) -> str:
     lines = [
         "# Servers",
         "",
-        "One client works with every released Stepflow server (package `stepflow-orchestrator`). This page is written",
-        "by `make check-server VERSION=x`; the differences come from `tests/differences.py`, which the tests use, the",
-        "remarks from `scripts/pages/servers.md`.",
+        "One client works with every released Stepflow server (package `stepflow-orchestrator`). This page says what",
+        "differs between the releases, and what no release does.",
+        "",
+        "## What differs",
+        "",
+        "| behaviour | " + " | ".join(known) + " | on older releases |",
+        "|---|" + "---|" * (len(known) + 1),
+    ]
+    for row in DIFFERENCES.values():
+        since = releases.number(row.since)
+        marks = ["yes" if releases.number(release)[: len(since)] >= since else "no" for release in known]
+        lines.append(f"| {row.feature} | " + " | ".join(marks) + f" | {row.before} |")
+    lines += ["", NOTES.read_text(), *_checked(known, outcomes)]
+    return "\n".join(lines) + "\n"
+
+
+def _checked(known: list[str], outcomes: dict[str, dict[str, int | str]]) -> list[str]:
+    """Return the section that says how each release was checked."""
+    lines = [
+        "## What was checked",
+        "",
+        "`make check-server VERSION=x` runs the tests of a release, and writes this page.",
         "",
         "| release | server tests | responses compared with `openapi/stepflow.yaml` |",
         "|---|---|---|",
@@ -151,14 +170,7 @@ def page(outcomes: dict[str, dict[str, int | str]]) -> str:
         found = outcome["conformance"]
         told = found if isinstance(found, str) else _differences(found)
         lines.append(f"| {release} | {outcome['passed']} passed, {outcome['failed']} failed | {told} |")
-    lines += ["", "## What differs", "", "| behaviour | " + " | ".join(known) + " | on older releases |"]
-    lines.append("|---|" + "---|" * (len(known) + 1))
-    for row in DIFFERENCES.values():
-        since = releases.number(row.since)
-        marks = ["yes" if releases.number(release)[: len(since)] >= since else "no" for release in known]
-        lines.append(f"| {row.feature} | " + " | ".join(marks) + f" | {row.before} |")
-    notes = NOTES.read_text() if NOTES.exists() else ""
-    return "\n".join(lines) + "\n\n" + notes
+    return lines
 
 
 if __name__ == "__main__":

@@ -46,6 +46,8 @@ READMES = ["README.md", *sorted({path.relative_to(ROOT).as_posix() for path in P
 EXAMPLES = sorted(path.name for path in ROOT.glob("examples/*.py"))
 """Each brings a server of its own; those of a greeting use the one that STEPFLOW_URL names, if any."""
 LANGUAGES = {"javascript", "python", "bash", "yaml", "json", "toml", "text"}
+INCLUDED = re.compile(r'--8<-- "examples/[\w./]+"\n')
+"""A file that the site shows in a block; the tests of the examples run it."""
 NOT_RUN = ("pip install", "make ")
 
 FENCE = re.compile(r"^ {0,3}(?:```|~~~)(?P<language>.*)$")
@@ -243,6 +245,8 @@ def test_toml_blocks_are_profiles_or_projects(readme: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("readme", READMES)
 def test_every_block_says_what_it_is(readme: str) -> None:
     for block in blocks(readme):
+        if block.language.startswith("{") and INCLUDED.fullmatch(block.text):
+            continue
         assert block.language in LANGUAGES, f"{readme}:{block.line}: a block of {block.language or 'no language'}"
 
 

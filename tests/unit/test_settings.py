@@ -388,12 +388,12 @@ def test_a_wrong_setting_is_refused_at_once(setting: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("environ", "arguments"),
     [
-        ({}, {"base_url": "http://localhost:7837"}),
-        ({"STEPFLOW_URL": ""}, {"base_url": "http://localhost:7837"}),
+        ({}, {}),
+        ({"STEPFLOW_URL": ""}, {}),
         ({"STEPFLOW_URL": "server:1"}, {"base_url": "server:1"}),
-        ({"STEPFLOW_TOKEN": "t"}, {"base_url": "http://localhost:7837", "auth": "t"}),
-        ({"STEPFLOW_TOKEN": ""}, {"base_url": "http://localhost:7837"}),
-        ({"STEPFLOW_TIMEOUT": "2.5"}, {"base_url": "http://localhost:7837", "timeout": 2.5}),
+        ({"STEPFLOW_TOKEN": "t"}, {"auth": "t"}),
+        ({"STEPFLOW_TOKEN": ""}, {}),
+        ({"STEPFLOW_TIMEOUT": "2.5"}, {"timeout": 2.5}),
     ],
 )
 def test_the_environment_has_settings(environ: dict[str, str], arguments: dict[str, Any]) -> None:

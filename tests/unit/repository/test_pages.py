@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import re
 import tomllib
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import griffe
 import pytest
+import stepflow_client
 from stepflow_cli.main import cli
 
 from scripts import public_surface, write_cli_page, write_llms_txt
@@ -60,9 +63,16 @@ def found(text: str) -> list[str]:
     ]
 
 
+@functools.cache
+def client_package() -> griffe.Module:
+    loaded = griffe.load("stepflow_client", search_paths=[str(public_surface.SOURCES)], resolve_aliases=True)
+    assert isinstance(loaded, griffe.Module)
+    return loaded
+
+
 def docstrings() -> Iterator[tuple[str, str]]:
     """Return the name and text of each public docstring of the client, and of each help text of the command."""
-    package = griffe.load("stepflow_client", search_paths=[str(public_surface.SOURCES)], resolve_aliases=True)
+    package = client_package()
     yield "stepflow_client", package.docstring.value
     for name in map(str, package.exports):
         exported = package[name.strip("'")].final_target
@@ -103,6 +113,32 @@ def test_docstrings_are_in_plain_english() -> None:
     assert len(read) > 200
     told = [f"{name}: {phrase}" for name, text in read for phrase in found(text)]
     assert not told, "\n".join(told)
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    entries = set()
+    for page in (ROOT / "docs" / "reference").glob("*.md"):
+        text = page.read_text("utf-8")
+        # A synchronous twin is named beside its asynchronous one, which has the entry.
+        entries |= set(re.findall(r"`(Sync\w+)`", text))
+        for entry in re.findall(r"^::: (\S+)$", text, re.M):
+            try:
+                entries |= set(importlib.import_module(entry).__all__)
+            except ModuleNotFoundError:
+                entries.add(entry.rpartition(".")[2])
+    assert set(stepflow_client.__all__) - entries == set()
+
+
+def test_signatures_show_the_values_of_their_defaults() -> None:
+    # NOT_GIVEN stands for an argument that is left out.
+    constant = re.compile(r"_?[a-z]\w*\.\w+|(?!NOT_GIVEN)[A-Z][A-Z_]+")
+    hidden = []
+    for name in map(str, client_package().exports or []):
+        exported = client_package()[name.strip("'")].final_target
+        for each in (exported, *exported.members.values()):
+            if each.is_function and (not each.name.startswith("_") or each.name == "__init__"):
+                hidden += [f"{each.path}: {at}" for at in each.parameters if constant.fullmatch(str(at.default))]
+    assert hidden == []
 
 
 def test_an_odd_phrase_is_told_with_its_line() -> None:

@@ -50,10 +50,11 @@ def _put(
 ) -> None:
     """Store a file, or a JSON value, on a server and print its id.
 
-    A .json, .yaml or .yml file is stored as a JSON value, with its numbers unchanged; other files, and standard input
+    A .json, .yaml or .yml file is stored as a JSON value, with its numbers unchanged. Other files, and standard input
     (-), are stored as bytes, unless --type says otherwise.
 
-    The id is computed from the content: the same content has the same id, and the file name that was given last.
+    The id is the hash of the content. If you store the same content again, its file name is replaced.
+
     Servers support blobs from 0.10 on.
     """
     kind = blob_type or ("data" if file.lower().endswith(DATA_SUFFIXES) else "binary")

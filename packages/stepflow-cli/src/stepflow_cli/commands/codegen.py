@@ -48,16 +48,15 @@ def command(
     output: str | None,
     check: bool,
 ) -> None:
-    """FLOW is a YAML or JSON file, or a folder of such files; without any, these are the flows of the project. The
-    module has an object for each flow, whose methods run, submit, start_run, map and result call those of any client,
-    and pydantic models for its input, output and variables, if it has schemas for them. mypy and pyright check calls.
+    """FLOW is a YAML or JSON file, or a folder of such files. Without any, the flows of the project are taken.
 
-    With --components, the module has a function for each component instead, for flows in Python: what the schema of the
-    component says is in its types. The components are those of a server, or of a file.
+    The module has an object for each flow, with the methods run, submit, start_run, map and result. If the flow has
+    schemas, it also has pydantic models for input, output and variables. mypy and pyright check the calls.
 
-    The same flows, or components, give the same module, byte for byte; for flows with one release of
-    datamodel-code-generator, which is part of the extra stepflow-cli[codegen]. What is written needs only
-    stepflow-client.
+    With --components, the module has a typed function for each component of a server or of a file, for flows in Python.
+
+    The module needs only stepflow-client. The same flows or components give the same module, byte for byte. For flows,
+    this needs the same release of datamodel-code-generator, which comes with the extra stepflow-cli[codegen].
     """
     from ..validation.checks import flow_files
 

@@ -20,8 +20,7 @@ command = LazyGroup(
     "config",
     aliases={"show": "list", "rm": "unset"},
     help="""
-    Profiles are in a TOML file, config.toml in the user's configuration folder, or the one that STEPFLOW_CONFIG_FILE
-    names:
+    Profiles are in config.toml in your configuration folder, or in the TOML file that STEPFLOW_CONFIG_FILE names:
 
     \b
       current = "prod"
@@ -30,11 +29,11 @@ command = LazyGroup(
       token_command = ["pass", "show", "stepflow"]
 
     The keys of a profile: url; token_env, token_file or token_command; timeout (seconds); verify (true or false);
-    ca_file; cert_file; key_file; proxy. Flags take precedence over the environment, and the environment over a
-    profile; but a profile that names a token is sent its own.
+    ca_file; cert_file; key_file; proxy. Flags override the environment, and the environment overrides a profile. The
+    server of a profile with a token always gets that token.
 
-    history = false, above the profiles, keeps commands from recording runs; so does STEPFLOW_HISTORY=off.
-    target = "0.13" is the release of the servers that flows are checked for, as --target or STEPFLOW_TARGET.
+    Above the profiles, history = false keeps commands from recording runs, as STEPFLOW_HISTORY=off does. target =
+    "0.13" is the release that flows are checked for, as --target and STEPFLOW_TARGET are.
     """,
 )
 

@@ -31,13 +31,18 @@ _TABLE = View(columns=(Column("check"), Column("status", kind="status"), Column(
 @server_options(default="server")
 @output_options
 def command(no_run: bool, server: ServerOptions, output: Output) -> None:
-    """Checks the versions, which stepflow is first on PATH, the file with the profiles, the configuration of a server
-    in the working folder, whether the embedded server starts, which server is used and which setting names it, proxies,
-    the server's name, port and certificate, whether it is a Stepflow server of a known release, authorisation, its
-    clock, whether a worker is missing, and whether something buffers its event stream.
+    """It checks
 
-    For the last one it creates a run, named stepflow-doctor, that sleeps for 1.5 s (on servers from 0.12 on); not
-    on the server at the default address, where neither --url, a profile nor STEPFLOW_URL names it.
+    \b
+      this machine   versions, stepflow on PATH, profiles, the configuration
+                     in the working folder, whether a server can start
+      the way        the server and the setting that names it, proxies,
+                     the server's name, port and certificate
+      the server     release, authorisation, clock, missing workers,
+                     whether something buffers its event stream
+
+    To measure the event stream it creates a run named stepflow-doctor that sleeps for 1.5 s (0.12 and newer), if --url,
+    a profile or STEPFLOW_URL names the server.
 
     The exit code is 0 if no check fails, 4 if there is no server or it rejects the credentials, else 1.
     """

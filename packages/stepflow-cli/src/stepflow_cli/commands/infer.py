@@ -54,12 +54,12 @@ def command(
     server: ServerOptions,
     output: Output,
 ) -> None:
-    """FLOW is a YAML or JSON file, or - for standard input. Types come from the schemas of the components (of a server,
-    or of --components) and from the flow's own schemas, which go first; they are followed through paths, branches and
-    flows within the flow. Where nothing is known the type is unknown. Nothing is run.
+    """FLOW is a YAML or JSON file, or - for standard input. Types come from the flow's own schemas, then from those of
+    the components (of a server, or of --components). They are followed through paths, branches and flows within the
+    flow. Nothing is run.
 
-    Values that never fit are errors (exit code 3); those that may not fit, and outputs without a type, are warnings.
-    stepflow validate --type-check finds the same together with all else.
+    Values that never fit are errors (exit code 3). Values that may not fit, and outputs without a type, are warnings.
+    'stepflow validate --type-check' reports the same beside its other findings.
     """
     from stepflow_client.flows.file import text_of
     from stepflow_client.flows.source import FlowText

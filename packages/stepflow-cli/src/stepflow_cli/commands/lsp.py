@@ -17,11 +17,11 @@ from ..params.parsing import Command
 def command(components: str | None, type_check: bool, stdio: bool) -> None:
     """Editors start this command and talk to it over standard input and output: docs/guides/editors.md shows how.
 
-    It reports what 'validate --offline' reports, completes what is typed, and finds, renames and explains steps and
+    It reports the findings of 'validate --offline', completes what you type, and finds, renames and explains steps and
     variables. Files that are neither flows nor server configurations are left alone.
 
-    If STEPFLOW_URL, a profile or the setting 'server' of the editor names a server, it checks flows that are saved, as
-    in 'validate'. A project cannot name one, and no server is started.
+    A server that STEPFLOW_URL, a profile or the setting 'server' of the editor names also checks flows when they are
+    saved. A project cannot name one, and no server is started.
 
     Components and other settings are those of the flow's project, as in 'validate'; --components takes precedence.
 

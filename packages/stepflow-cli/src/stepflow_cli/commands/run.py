@@ -55,15 +55,15 @@ def command(
     output: Output,
 ) -> None:
     """FLOW is a YAML or JSON file, MODULE:FUNCTION for a flow in Python, - for standard input, or the id of a flow that
-    the server has. The input comes from an option, else it is the JSON piped into the command, else null.
+    the server has. The input comes from an option, otherwise from JSON that is piped into the command, otherwise it is
+    null.
 
-    The output is printed as JSON; with -o the whole result is printed, even for failed runs.
+    The output is printed as JSON. With -o the whole result is printed, even for failed runs.
 
-    With --inputs, all inputs are run as one batch, and a line of JSON is printed for each, in their order.
-
-    If --output FILE.jsonl, .csv or .parquet is given too, inputs are read and records written during the batch, in the
-    order in which inputs end. A journal is kept beside the file: --resume continues an interrupted batch, and
-    --retry-failed runs the failed inputs of a finished one again.
+    With --inputs, all inputs are run as one batch, and a line of JSON is printed for each, in their order. With
+    --output FILE.jsonl, .csv or .parquet, inputs are read and records written during the batch, in the order in which
+    inputs end. A journal is kept beside the file: --resume continues an interrupted batch, and --retry-failed runs the
+    failed inputs of a finished one again.
 
     The run is recorded in the history of this user: see 'stepflow history --help'.
 

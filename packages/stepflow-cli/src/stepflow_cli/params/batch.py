@@ -47,8 +47,8 @@ def retry_options() -> list[Decorator]:
             "retries",
             type=click.IntRange(min=0),
             metavar="N",
-            help="Run failed inputs again, up to N times, within the batch: after a timeout, or if a worker was away "
-            "or the run was lost before it started. Their steps run again too. [default: 0]",
+            help="Run inputs again within the batch, up to N times, after failures that may pass: a timeout, a missing "
+            "worker, a run lost before it started. All their steps run again. [default: 0]",
             **where,
         ),
         option_in(

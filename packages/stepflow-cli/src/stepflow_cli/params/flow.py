@@ -121,9 +121,9 @@ def job_options(function: Function) -> Function:
         option_in(
             "--idempotency-key",
             metavar="KEY",
-            help="Return the run that this flow has under this key, if there is one, instead of a new one: for example "
-            "the id of a document. For a changed flow, the key is another one unless it has a scope. Needs a server of "
-            "0.10 or newer with a store that lasts.",
+            help="Create one run for this key, such as the id of a document. If the flow has a run under it, return "
+            "that one. For a changed flow, the key is another one unless it has a scope. Needs a server of 0.10 or newer "
+            "with a store that lasts.",
             **flow,
         ),
         option_in(
@@ -235,8 +235,8 @@ def cache_options(function: Function) -> Function:
         option_in(
             "--cache",
             is_flag=True,
-            help="Print the result of an earlier run of the same flow with the same input, variables and overrides on "
-            "the same server, if there is one; else keep that of this run, if it succeeds.",
+            help="Print the kept result of an earlier run with the same flow, input, variables, overrides and server. "
+            "If there is none, keep the result of this run, if it succeeds.",
             **where,
         ),
         duration_option("--max-age", "How old the result may be: 90s, 15m, 1h or 2d. [default: 7d]", **where),

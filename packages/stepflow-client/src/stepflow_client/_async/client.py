@@ -19,7 +19,6 @@ from .._codec.idempotency import check_scope
 from .._codec.requests import RunId, Variables
 from .._data.arguments import check_choice, check_flag, check_flags
 from .._http import settings as _settings
-from .._http.messages import MOST_BYTES
 from .._http.settings import Token
 from .._http.sockets import AsyncCancelled
 from .._rules import operations as api
@@ -36,7 +35,7 @@ from ..types.statuses import ExecutionStatus
 from .connection import Connection
 from .creation import RunCreator
 from .flows import FlowStore
-from .listing import PAGE, RunLister
+from .listing import RunLister
 from .recovery import RecoveryCheck
 from .runs import RunReader
 from .traced_stream import traced_stream
@@ -125,7 +124,7 @@ class StepflowClient(Guiding, Picklable):
             proxy, or `host:port`. A user and password in the URL are sent as basic authentication. Or a list of servers
             that share one store: requests that are safe to repeat fail over to the next server, also if one does not
             respond, and a server that is down is skipped for a while; `strategy` selects the server for new runs.
-            Credentials in the URL of one server are never sent to another.
+            Credentials in the URL of one server are never sent to another. Default: the URL of `stepflow serve`.
         timeout: Seconds for each phase of a request (connecting, sending, each read), or an `httpx.Timeout` that limits
             every phase. It does not limit how long a run may take, nor a response that never stops arriving: the
             `timeout` of a method limits its whole call. Default 30.
@@ -169,7 +168,7 @@ class StepflowClient(Guiding, Picklable):
     @guiding
     def __init__(
         self,
-        base_url: str | httpx.URL | Sequence[str | httpx.URL] = _settings.DEFAULT_URL,
+        base_url: str | httpx.URL | Sequence[str | httpx.URL] = "http://localhost:7837",
         timeout: float | httpx.Timeout = 30.0,
         *,
         headers: Mapping[str, str] | None = None,
@@ -183,7 +182,7 @@ class StepflowClient(Guiding, Picklable):
         strategy: Literal["failover", "spread"] = "failover",
         retry: RetryPolicy | int | None = None,
         exact_integers: bool = True,
-        max_response_bytes: int = MOST_BYTES,
+        max_response_bytes: int = 1024**3,
         history: History | None = None,
         idempotency_scope: str | None = None,
     ) -> None:
@@ -301,7 +300,7 @@ class StepflowClient(Guiding, Picklable):
         strategy: Literal["failover", "spread"] = "failover",
         retry: RetryPolicy | int | None = None,
         exact_integers: bool = True,
-        max_response_bytes: int = MOST_BYTES,
+        max_response_bytes: int = 1024**3,
         history: History | None = None,
         idempotency_scope: str | None = None,
     ) -> Self:
@@ -1460,7 +1459,7 @@ class StepflowClient(Guiding, Picklable):
         self,
         status: ExecutionStatus | str | None = None,
         *,
-        page_size: int = PAGE,
+        page_size: int = 100,
         flow_name: str | None = None,
         root_run_id: str | UUID | None = None,
         parent_run_id: str | UUID | None = None,

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import httpx
 
 API_PATH = "/api/v1"
-DEFAULT_URL = "http://localhost:7837"
-"""The URL on which `stepflow serve` listens. (The server binary itself, started without a port, listens on 7840.)"""
 _PORTS = {"http": 80, "https": 443}
 _FOR_A_CONNECTION = 600.0
 LONGEST_TIMEOUT = 2_000_000
@@ -202,7 +200,9 @@ def environment_settings(environ: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         InvalidArgumentError: If STEPFLOW_TIMEOUT is not a number.
     """
-    settings: dict[str, Any] = {"base_url": environ.get("STEPFLOW_URL") or DEFAULT_URL}
+    settings: dict[str, Any] = {}
+    if url := environ.get("STEPFLOW_URL"):
+        settings["base_url"] = url
     if token := environ.get("STEPFLOW_TOKEN"):
         settings["auth"] = token
     if timeout := environ.get("STEPFLOW_TIMEOUT"):

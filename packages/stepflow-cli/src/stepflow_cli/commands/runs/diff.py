@@ -45,8 +45,8 @@ def command(
     A value that a step passes on to others is shown once, at the first step that has it; --all shows every place.
     Values of secret variables in the flows are ***. Inputs cannot be compared: servers do not return them.
 
-    With --item, two items are compared as if each were a run of its own, for example --item 7:0 an item of a batch with
-    its rerun.
+    With --item, two items are compared as if each were a run of its own. --item 7:0 compares item 7 of a batch with its
+    rerun.
     """
     with connect(server) as target:
         a, b = (whole_id(target.client, run) for run in (a, b))

@@ -41,11 +41,11 @@ _LINE = View(
 @click.option("--all", "everything", is_flag=True, help="With lines that name only other runs.")
 @output_options
 def command(run_id: str, level: str, limit: int | None, everything: bool, output: Output) -> None:
-    """Works for runs on servers that this command started on this machine: by 'serve', or embedded by 'run', 'repl' and
-    others. Prints the lines from the first to the last one that names the run, at level info and above, without those
-    of other runs; lines of workers name no run. Repeated lines are printed once, with their count.
+    """This works for runs on servers that the command has started on this machine: 'serve', or an embedded one. It
+    prints the lines from the first to the last one that names the run, at level info and above. Lines of other runs are
+    left out; lines of workers name no run. Repeated lines are printed once, with their count.
 
-    The last 50 logs are kept in the folder of the history, up to 20 MB each; none if the history is off. A 'serve'
+    The last 50 logs are kept beside the history, up to 20 MB each. None are kept if the history is off. A 'serve'
     without workers only writes warnings and errors, unless it is started with --log-level info.
     """
     run_id = _whole(run_id)

@@ -20,13 +20,15 @@ from ...settings.server_choice import ServerOptions
 @file_option("Write the page to this file, - for standard output.")
 @option_in("--open", "show", is_flag=True, section="Output", help="Show the file in the browser; needs --output.")
 def command(runs: tuple[str, ...], server: ServerOptions, output: str | None, show: bool) -> None:
-    """It has the flow's graph coloured by status, a timeline, the steps, the errors in groups, and outputs that fold;
-    of a batch the latency of the items too. Two runs stand side by side. A run that has not ended is shown as far as it
-    came. Input, variables and overrides come from the history, where the run was started on this machine; servers
-    before 0.12 tell input and overrides themselves. Values of secret variables are ***, as far as they are known: the
-    flow's defaults, and the environment variables that it names.
+    """The page has the flow's graph coloured by status, a timeline, the steps, the errors in groups, and outputs that
+    fold. For a batch it also has the latency of the items. Pass two runs to compare them. An unfinished run shows its
+    current state.
 
-    Servers before 0.12 tell no times of steps. The graph needs the extra stepflow-client[draw].
+    Input, variables and overrides come from the history, if the run was started on this machine, or from servers before
+    0.12. Values of secret variables are ***, as far as they are known: the flow's defaults, and the environment
+    variables that it names.
+
+    Servers before 0.12 report no times of steps. The graph needs the extra stepflow-client[draw].
     """
     if show and output in (None, "-"):
         raise usage("--open shows a file", "name it with -O FILE")

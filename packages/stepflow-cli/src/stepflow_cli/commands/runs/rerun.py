@@ -102,11 +102,11 @@ def command(
     """Kept steps are not executed: they return their earlier output. Without --from, --failed or --only-missing
     everything is executed. --failed alone keeps the completed steps of the failed items.
 
-    Servers do not return the input, variables and overrides of a run. They are taken from the history, if the run was
-    started here; an input that is given replaces the recorded one, variables and overrides that are given take
-    precedence. Secret variables are not recorded: give them again.
+    Input, variables and overrides come from the history, if the run was started on this machine. An input that you give
+    replaces the recorded one; variables and overrides that you give take precedence. Secret variables are not recorded:
+    give them again.
 
-    Outputs of steps can be kept on 0.12 and newer, and on 0.9 for runs of one item; elsewhere --failed runs the failed
+    Outputs of steps can be kept on 0.12 and newer, and on 0.9 for runs of one item. Elsewhere --failed runs the failed
     items as a whole.
 
     It prints what 'run' prints; for a batch, a line for each item of the earlier run, including kept ones.

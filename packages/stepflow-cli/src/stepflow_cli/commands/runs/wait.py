@@ -37,8 +37,8 @@ _ONE_LOOK = 5.0
 def command(runs: tuple[str, ...], wait: Wait, server: ServerOptions, output: Output) -> None:
     """RUN may be - for ids on standard input, one a line.
 
-    The exit code is 0 if all completed, else 5 if one did not end in time, else 1 if one failed, else 6 (one was
-    cancelled). Ctrl-C and --timeout only end the wait.
+    The exit code is 0 if all completed. Otherwise it is 5 if one did not end in time, else 1 if one failed, else 6: one
+    was cancelled. Ctrl-C and --timeout only end the wait.
     """
     ids = read_run_ids(runs)
     problems: list[Problem] = []

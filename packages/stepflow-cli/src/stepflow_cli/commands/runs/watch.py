@@ -37,11 +37,11 @@ _QUIET = ("run_created", "steps_needed", "step_ready")
 @server_options(default="server")
 @output_options
 def command(run_id: str, wait: Wait, server: ServerOptions, output: Output) -> None:
-    """Prints a tree on a terminal, elsewhere a line for each change; with -o jsonl the events themselves, with json and
-    yaml the run at its end. The exit code is that of the run: 0 completed, 1 failed, 6 cancelled.
+    """It prints a tree on a terminal, elsewhere a line for each change. With -o jsonl it prints the events, with -o
+    json and yaml the run when it has ended. The exit code is that of the run: 0 completed, 1 failed, 6 cancelled.
 
-    Ctrl-C stops watching, not the run, and prints the command to watch it again. A cancelled run counts as ended at
-    once, although servers finish the running step. Servers before 0.12 report steps only at the end.
+    Ctrl-C ends the watching, not the run, and prints the command to watch it again. A cancelled run counts as ended,
+    although servers continue it. Servers before 0.12 report steps only at the end.
     """
     from ...runs.watch import Watch, failure_of
 
