@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from stepflow_client._base.near_files import near_file, nearest_file
 
-FILES = ("hello.yaml", "other.json", "flow.py", "inputs.jsonl", "notes.txt")
+FILES = ("below.yaml", "hello.yaml", "other.json", "flow.py", "inputs.jsonl", "notes.txt")
 
 
 @pytest.mark.parametrize(
@@ -16,12 +16,13 @@ FILES = ("hello.yaml", "other.json", "flow.py", "inputs.jsonl", "notes.txt")
         ("helo.yaml", "did you mean hello.yaml?"),
         ("hello.yml", "did you mean hello.yaml?"),
         ("hello", "did you mean hello.yaml?"),
+        ("helo", "did you mean hello.yaml?"),
         ("Hello.YAML", "did you mean hello.yaml?"),
         ("input.jsonl", "did you mean inputs.jsonl?"),
         ("inputs.csv", "did you mean inputs.jsonl?"),
         ("flw.py", "did you mean flow.py?"),
         ("note.txt", "did you mean notes.txt?"),
-        ("unlike.yaml", "the working folder has hello.yaml, other.json"),
+        ("unlike.yaml", "the working folder has below.yaml, hello.yaml, other.json"),
         ("unlike.toml", "the working folder has no file that ends in .toml"),
         ("nowhere/hello.yaml", "there is no folder nowhere"),
         ("within/helo.yaml", "did you mean within/hello.yaml?"),

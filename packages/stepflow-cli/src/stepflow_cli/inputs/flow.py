@@ -54,7 +54,9 @@ def find_missing(path: str) -> None:
     if not os.path.lexists(path):
         from stepflow_client._base.near_files import near_file
 
-        raise usage(f"{path} does not exist", near_file(path))
+        file, colons, case = path.partition("::")
+        hint = f"cases are chosen by an option: {file} --case {case}" if colons else near_file(path)
+        raise usage(f"{path} does not exist", hint)
     if path.lower().endswith(".py"):
         raise usage(f"{path} is a Python file, not a flow", f"name the flow in it: {path}:FUNCTION")
 

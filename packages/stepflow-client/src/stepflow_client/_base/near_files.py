@@ -36,12 +36,12 @@ def near_file(path: str) -> str:
 def nearest_file(path: str) -> str | None:
     """Return the hint with the nearest name in the folder of a missing file; None if none is near."""
     # The endings are the same in all of them, and would make every short name similar.
-    folder, stem = Path(path).parent, Path(path).stem
-    near = [name for name in _files_beside(path) if nearest(stem, [Path(name).stem]) is not None]
-    if not near:
+    folder, names = Path(path).parent, _files_beside(path)
+    stem = nearest(Path(path).stem, (Path(name).stem for name in names))
+    if stem is None:
         return None
-    # Without an ending, a name is too far from all of them.
-    found = nearest(Path(path).name, near) or near[0]
+    same = [name for name in names if Path(name).stem.lower() == stem.lower()]
+    found = nearest(Path(path).name, same) or same[0]
     return f"did you mean {found if folder == Path() else folder / found}?"
 
 
