@@ -54,7 +54,8 @@ def test_an_alias_is_the_command(stepflow: Stepflow, typed: str, meant: str) -> 
 WRONG = [
     ("vlaidate", "did you mean validate?"),
     ("cancel", "did you mean stepflow runs cancel?"),
-    ("list", "did you mean stepflow components list or stepflow flows list or stepflow config list?"),
+    ("ls", "'stepflow runs list' lists runs, 'stepflow flows list' flows, 'stepflow components list' components"),
+    ("runs kill", "'stepflow runs cancel RUN' cancels a run"),
     ("component", "did you mean components?"),
     ("runs submit", "did you mean stepflow submit?"),
     ("runs lst", "did you mean list?"),

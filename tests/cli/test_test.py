@@ -401,3 +401,11 @@ def test_ids_of_runs_are_levelled(stepflow: Stepflow, flows: Path) -> None:
     assert "abcd" not in written[written.index("output:", written.index("name: new")) :]
     assert written.count("00000000-0000-0000-0000-000000000000") == 3
     assert stepflow("test", "tests/ids.yaml").code == 0
+
+
+def test_a_server_that_cannot_be_reached_is_one_error(stepflow: Stepflow) -> None:
+    shutil.copy(FLOWS / "tested.yaml", stepflow.folder)
+    done = stepflow("test", "tested.yaml", "--url", "http://127.0.0.1:9")
+    assert (done.code, done.stdout) == (4, "")
+    assert done.stderr.startswith("stepflow: http://127.0.0.1:9 cannot be reached")
+    assert len(done.stderr.splitlines()) == 2

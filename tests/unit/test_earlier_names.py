@@ -223,8 +223,13 @@ def test_arguments_of_another_client_are_answered_with_ours(kind: Any) -> None:
         for call in (kind, kind.from_env):
             with pytest.raises(TypeError, match=rf"there is no argument '{name}'; use {ours}="):
                 call(**{name: 3})
-    with pytest.raises(TypeError, match="unexpected keyword argument 'nonsense'"):
+    with pytest.raises(TypeError, match=r"no argument 'nonsense' \(known: base_url, timeout, "):
         kind(nonsense=1)
+    for call in (kind, kind.from_env):
+        with pytest.raises(TypeError, match=r"no argument 'tiemout' \(did you mean 'timeout'\?\)"):
+            call(tiemout=1)
+    with pytest.raises(TypeError, match=r"no argument 'confg' \(did you mean 'config'\?\)"):
+        StepflowRuntime.start(confg="x")  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("kind", [StepflowClient, SyncStepflowClient])

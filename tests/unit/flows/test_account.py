@@ -232,7 +232,21 @@ def test_the_field_that_a_component_refuses() -> None:
     assert str(hint_for(literal, "a", NOT_KNOWN, NOT_KNOWN)).endswith("a check of the flow finds this before a run")
     assert hint_for(content, "a", {"name": "x"}, {}) is None
     assert hint_for(content, "other", {"name": 5}, {}) is None
-    assert hint_for(content, "a", {}, {}) is None
+
+
+def test_the_field_of_the_input_that_is_missing() -> None:
+    content = flow(s("a"), ("a", {"user_prompt": {"$input": "name"}, "else": {"$input": "$.other.deep"}}))
+    given = {"nam": "x", "other": {}}
+    hint = "the flow reads name of its input, which has nam, other; write name instead of nam"
+    assert hint_for(content, "a", given, {}) == hint
+    failed = step("a", message="Input path $.name not found")
+    assert explained(content, "Input path $.name not found", failed, input=given).hint == hint
+    assert hint_for(content, "a", {}, {}) == "the flow reads name of its input, which is empty; add name: ..."
+    # Values inside of a field are not looked at.
+    assert hint_for(content, "a", {"name": "x", "other": {}}, {}) is None
+    assert hint_for(content, "a", [], {}) is None
+    optional = flow(s("a"), ("a", {"$coalesce": [1, {"$input": "name"}]}))
+    assert hint_for(optional, "a", {}, {}) is None
 
 
 def test_a_worker_that_is_silent_may_have_too_large_an_output() -> None:

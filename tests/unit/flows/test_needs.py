@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from stepflow_client import InvalidArgumentError
 from stepflow_client._codec.variables import flow_variables
 from stepflow_client._data.values import merge_overrides
-from stepflow_client.flows.needs import FlowNeeds, certain_reads, check_variable_names, needs_of
+from stepflow_client.flows.needs import FlowNeeds, certain_reads, check_variables, needs_of
 
 from tests.unit.both_twins import TWINS, Server, ask
 
@@ -153,12 +154,12 @@ MAP = {
     ],
 )
 def test_a_variable_that_the_flow_does_not_have(flow: dict[str, Any], right: list[str]) -> None:
-    check_variable_names(flow, right)
+    check_variables(flow, dict.fromkeys(right))
     with pytest.raises(InvalidArgumentError, match="the flow has no variable 'tnoe'") as caught:
-        check_variable_names(flow, [*right, "tnoe"])
+        check_variables(flow, dict.fromkeys([*right, "tnoe"]))
     assert caught.value.hint == "did you mean 'tone'?"
     # An overridden step may read it.
-    check_variable_names(flow, ["tnoe"], {"a": {"input": {"$variable": "tnoe"}}})
+    check_variables(flow, {"tnoe": 1}, {"a": {"input": {"$variable": "tnoe"}}})
 
 
 @pytest.mark.parametrize(
@@ -175,7 +176,65 @@ def test_a_variable_that_the_flow_does_not_have(flow: dict[str, Any], right: lis
     ],
 )
 def test_any_variable_may_be_given_to_a_flow_that_names_none_or_allows_others(flow: dict[str, Any]) -> None:
-    check_variable_names(flow, ["tnoe"])
+    check_variables(flow, {"tnoe": 1})
+
+
+DECLARED = {
+    "schemas": {
+        "$defs": {"Mood": {"enum": ["kind", "curt"]}},
+        "properties": {
+            "variables": {
+                "properties": {
+                    "mood": {"$ref": "#/schemas/$defs/Mood"},
+                    "turns": {"type": "integer", "minimum": 1},
+                    "server": {"type": "object", "properties": {"port": {"type": "integer"}}},
+                    "key": {"type": "string", "is_secret": True, "minLength": 4},
+                }
+            }
+        },
+    },
+    "output": {"$variable": "mood"},
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "message", "hint"),
+    [
+        (
+            {"mood": "kidn"},
+            "'mood' does not fit the flow's schema: 'kidn' is none of the allowed",
+            "did you mean 'kind'?",
+        ),
+        ({"turns": 0}, "'turns' does not fit the flow's schema: the schema wants at least 1, this is 0", None),
+        (
+            {"server": {"port": "80"}},
+            r"'server' .*: the schema wants integer, this is string \(at \$.port\)",
+            None,
+        ),
+        (
+            {"key": "abc"},
+            "variable 'key' does not fit the flow's schema$",
+            "its value is not shown, because it is secret",
+        ),
+    ],
+)
+def test_a_value_that_does_not_match_the_schema_of_a_variable(
+    given: dict[str, Any], message: str, hint: str | None
+) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        check_variables(DECLARED, given)
+    assert re.search(message, caught.value.message)
+    assert caught.value.hint == hint
+    check_variables(DECLARED, given, check_values=False)
+    with pytest.raises(InvalidArgumentError) as caught:
+        needs_of(DECLARED, flow_variables(DECLARED)).check_variables(given, None)
+    assert (caught.value.hint or "").endswith("check_input=False sends it all the same")
+
+
+def test_values_that_match_the_schemas_of_variables() -> None:
+    check_variables(DECLARED, {"mood": "curt", "turns": 1.0, "server": {}, "key": "abcd"})
+    check_variables(DECLARED, {"turns": None})
+    check_variables({"output": {"$variable": "x"}}, {"x": 1})
 
 
 @pytest.mark.parametrize(

@@ -26,46 +26,19 @@ _NAMES = {"FlowFileNotFoundError": "FlowFileError", "ServerStartTimeoutError": "
 """Errors that are separate classes in Python but share one kind in the printed JSON."""
 
 
-_TRACING = "the command does no tracing: an application that uses the client traces it with OpenTelemetry"
-_ELSEWHERE = {
-    "--other-log-level": "there are no logs of other packages; --log-level is that of the client and the server",
-    "--log-destination": "logs go to standard error, or into the file that --log-file names",
-    "--log-format": "logs are for people; -o json prints results and errors for programs",
-    "--trace-enabled": _TRACING,
-    "--metrics-enabled": _TRACING,
-    "--otlp-endpoint": _TRACING,
-    "--env-variables": "--variables-from-env is its name here",
-    "--max-concurrency": "--jobs N is how many files run at once; the cases of a file are one batch",
-    "--show-step-inputs": "stepflow infer has it; validate --type-check checks the types",
-    "--debug": "--log-level debug shows the logs of the client and the server; -vv shows tracebacks too",
-    "--trace": "--log-level trace shows the logs of the client and the server; -vv shows tracebacks too",
+_BETTER = (
+    (r"is not a valid integer( range)?", "is not a whole number"),
+    (r"is not a valid float( range)?", "is not a number"),
+    (r"is not in the range x>=(\S+)", r"is less than \1"),
+    (r"is not in the range (\S+)<=x<=(\S+)", r"is not between \1 and \2"),
+)
+"""Click's words for a wrong number, and plainer ones."""
+ARGUMENTS = {
+    "RUN": "RUN is an id of 'stepflow runs list' or its beginning, or @last",
+    "BLOB_ID": "'stepflow blobs put FILE' stores a blob and prints its id",
+    "FLOW": "FLOW is a YAML or JSON file; 'stepflow new FILE' writes one",
 }
-"""Options of other releases of the `stepflow` command, and what to use instead."""
-_JUNIT = "--junit FILE writes a JUnit report, besides what is printed"
-_TWEAKS = "they are called overrides: --set STEP.input.KEY=VALUE changes one value, --overrides-json several"
-_TAGS = "runs have labels: --label NAME=VALUE"
-_ELSEWHERE_BY_COMMAND = {
-    ("events", "--since"): "--after CURSOR gives what came after an event; 'stepflow runs list' has --since TIME",
-    ("test", "--max-concurrent"): _ELSEWHERE["--max-concurrency"],
-    ("test", "--parallel"): _ELSEWHERE["--max-concurrency"],
-    **dict.fromkeys(
-        (
-            *(("test", option) for option in ("--output", "-O", "--format junit", "--report", "--xml")),
-            *(("test", option) for option in ("--junitxml", "--junit-xml", "--junit-report", "--output-file")),
-        ),
-        _JUNIT,
-    ),
-    ("test", "--tags"): "--tag NAME chooses the cases with a tag; repeat it for several",
-    ("test", "--tweaks"): "test cases have no overrides; the mocks of a case give outcomes of steps",
-    ("test", "--filter"): "-k TEXT chooses cases by a part of their name, --case GLOB by all of it",
-    ("test", "--cov"): "--coverage shows which steps and branches no case reaches",
-    ("test", "--cov-fail-under"): "--fail-under PERCENT is its name here",
-    **{(command, "--tweaks"): _TWEAKS for command in ("run", "submit", "rerun")},
-    **{(command, "--tags"): _TAGS for command in ("run", "submit", "rerun")},
-    ("run", "--parallel"): "--max-concurrency N limits how many steps run at once",
-    ("submit", "--parallel"): "--max-concurrency N limits how many steps run at once",
-    ("visualize", "--config"): "no server is asked: the plugin of a step is told by its component's path",
-}
+"""What a missing argument is, by its name in the help."""
 
 
 class Problem(Exception):
@@ -110,6 +83,28 @@ class Problem(Exception):
 def usage(message: str, hint: str | None = None) -> Problem:
     """Return a problem for a wrong command line, or a wrong file that it names (exit code 2)."""
     return Problem(message, kind="usage", exit_code=ExitCode.USAGE, hint=hint)
+
+
+def check_extra(what: str, extra: str, *packages: str) -> None:
+    """Check that the packages of an extra are installed.
+
+    Args:
+        what: What needs them.
+        extra: The extra of stepflow-cli.
+        packages: The names under which they are imported.
+
+    Raises:
+        Problem: If one is not.
+    """
+    from importlib.util import find_spec
+
+    if any(find_spec(name) is None for name in packages):
+        raise Problem(
+            f"{what} needs the extra stepflow-cli[{extra}], which is not installed",
+            kind="not_installed",
+            exit_code=ExitCode.FAILED,
+            hint=f"pip install 'stepflow-cli[{extra}]'",
+        )
 
 
 def problem_of(error: BaseException, *, hint: str | None = None) -> Problem:
@@ -165,16 +160,44 @@ def _problem_of_click(error: click.ClickException) -> Problem:
     # click appends its suggestions to the message; here they become the hint.
     message = error.message if hasattr(error, "possibilities") else error.format_message()
     context = getattr(error, "ctx", None)
-    command = (context.command.name or "") if context is not None else ""
-    options = [getattr(error, "option_name", None) or "", *_with_value(error)]
-    elsewhere = [_ELSEWHERE_BY_COMMAND.get((command, option)) or _ELSEWHERE.get(option) for option in options]
-    if isinstance(error, click.NoSuchOption) and context is not None:
-        elsewhere.append(_file_instead(error.option_name, context.command))
-    hint = next(filter(None, elsewhere), None) or _guess(error, context) or getattr(error, "hint", None)
+    hint = _brought(error, context) or _guess(error, context) or getattr(error, "hint", None) or _allowed(error)
     if hint is None and context is not None:
         hint = f"'{context.command_path} --help' lists the options"
     message = " ".join(message.split()).rstrip(".")
+    for wrong, better in _BETTER:
+        message = re.sub(wrong, better, message)
     return usage(message[:1].lower() + message[1:], hint)
+
+
+def _allowed(error: click.ClickException) -> str | None:
+    """Return the hint that says what a parameter takes; None if the message says it."""
+    param = getattr(error, "param", None)
+    if isinstance(error, click.MissingParameter) and isinstance(param, click.Argument):
+        return ARGUMENTS.get(param.make_metavar(error.ctx).strip("[].") if error.ctx is not None else "")
+    if isinstance(error, click.BadOptionUsage) and error.ctx is not None:
+        name = error.option_name
+        option = next((each for each in error.ctx.command.params if name in each.opts), None)
+        if isinstance(option, click.Option):
+            return f"write {name} alone" if option.is_flag else f"write {name} {option.metavar or 'VALUE'}"
+    if isinstance(error, click.BadParameter) and isinstance(param, click.Option):
+        kind = param.type
+        if isinstance(kind, (click.IntRange, click.FloatRange)) and kind.min is not None:
+            most = "or more" if kind.max is None else f"to {kind.max}"
+            return f"give a number: {kind.min} {most}"
+    return None
+
+
+def _brought(error: click.ClickException, context: click.Context | None) -> str | None:
+    """Return the hint for an option, or a value of one, that people bring from other commands."""
+    from .params.habits import option_hint
+
+    if context is None:
+        return None
+    is_unknown = isinstance(error, click.NoSuchOption)
+    options = [error.option_name] if isinstance(error, click.NoSuchOption) else _with_value(error)
+    known = {name for param in context.command.params for name in param.opts}
+    hint = option_hint(context.command.name or "", options, known)
+    return hint or (_file_instead(options[0], context.command) if is_unknown else None)
 
 
 def takes_file(command: click.Command) -> bool:

@@ -83,7 +83,7 @@ def read_stdin_bytes() -> bytes:
     try:
         return read_stream(sys.stdin.buffer.read, "standard input")
     except FlowFileError as error:
-        raise usage(error.message) from None
+        raise usage(error.message, error.hint) from None
 
 
 def read_stdin() -> str:

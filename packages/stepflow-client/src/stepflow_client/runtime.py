@@ -28,6 +28,7 @@ from ._embedded.plan import CrashCallback, LaunchPlan, RestartPolicy, two_argume
 from ._embedded.supervisor import Supervisor
 from ._embedded.telemetry import telemetry_environment
 from ._rules.deadline import deadline_of, deadline_scope
+from ._shared.other_names import guiding
 from .errors import InvalidArgumentError
 from .logs import LogConfig, LogEntry
 
@@ -79,6 +80,7 @@ class StepflowRuntime(EmbeddedExecutor):
         weakref.finalize(self, supervisor.stop_in_background).atexit = False
 
     @classmethod
+    @guiding
     def start(
         cls,
         config_path: str | Path | None = None,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..errors import Problem
-from ..exit_codes import ExitCode
+from ..errors import check_extra
 from ..params.options import components_option
 from ..params.parsing import Command
 
@@ -27,15 +26,7 @@ def command(components: str | None, type_check: bool, stdio: bool) -> None:
 
     Needs the extra stepflow-cli[lsp].
     """
-    from importlib.util import find_spec
-
-    if find_spec("pygls") is None:
-        raise Problem(
-            "the language server needs a package that is not installed",
-            kind="not_installed",
-            exit_code=ExitCode.FAILED,
-            hint="pip install 'stepflow-cli[lsp]'",
-        )
+    check_extra("'stepflow lsp'", "lsp", "pygls")
     if components is not None:
         from ..validation.checks import read_components
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ..completion.candidates import complete_flow_files
-from ..errors import usage
+from ..errors import check_extra, usage
 from ..inputs.values import Given, Values
 from ..mcp.hosts import HOSTS, entry
 from ..output.messages import note
@@ -107,9 +107,9 @@ def _serve(
     Needs the extra stepflow-cli[mcp].
     """
     from ..mcp.bounds import Bounds
-    from ..mcp.serving import Service, check_extra, serve_http, serve_stdio
+    from ..mcp.serving import Service, serve_http, serve_stdio
 
-    check_extra()
+    check_extra("'stepflow mcp serve'", "mcp", "mcp", "mcp_types")
     if variables == "-":
         raise usage("--variables - would read what the agent sends", "name a file")
     given = [Given("--variables", "file", variables)] if variables is not None else []

@@ -141,6 +141,8 @@ def command(
         plan = chosen_cases(named, choice, with_untested=settings.coverage)
         if settings.replay is not None:
             _tell_unrecorded(plan, settings)
+        if not all(case.fault for file in plan for case in file.cases):
+            clients.check_server()
         done = _run(plan, clients, settings, output, diff=diff, junit=junit)
         if how["record"]:
             _record(how["record"], done)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from ..errors import check_extra
 from ..params.options import host_option, option_in, port_option, server_options
 from ..params.parsing import Command
 from ..params.run_ids import run_id_option
 from ..runs.find import whole_id
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
-from ..ui.serving import Pages, check_extra, serve_pages
+from ..ui.serving import EXTRA, Pages, serve_pages
 
 
 @click.command("ui", cls=Command)
@@ -38,7 +39,7 @@ def command(server: ServerOptions, port: int, host: str, folder: str | None, run
 
     Needs the extra stepflow-cli[ui]; graphs need stepflow-cli[draw] too.
     """
-    check_extra()
+    check_extra("'stepflow ui'", "ui", *EXTRA)
     with connect(server) as target:
         # A wrong URL or rejected credentials should not first be reported in the browser.
         target.client.health_check()

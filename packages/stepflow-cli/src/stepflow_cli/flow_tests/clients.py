@@ -41,6 +41,15 @@ class TestClients:
         """The configuration files of the embedded servers that are running."""
         return [str(path) for path in self._contents]
 
+    def check_server(self) -> None:
+        """Raise if the named server cannot be used: this is an error of the command line, not of each case.
+
+        Raises:
+            StepflowClientError: If so.
+        """
+        if self._server is not None:
+            self._server.health_check()
+
     def of(self, tests: FlowTests) -> SyncStepflowClient:
         """Return the client for the cases of a flow.
 
@@ -79,7 +88,7 @@ def open_clients(server: ServerOptions) -> Iterator[TestClients]:
     """Yield the clients of test cases; embedded servers are stopped at the end of the block.
 
     Raises:
-        Problem, StepflowClientError: If the named server cannot be reached, or does not start with --config.
+        Problem, StepflowClientError: If the server does not start with --config.
     """
     if kept_server(server) is not None or not resolve(server).is_embedded:
         with connect(server) as target:

@@ -41,7 +41,7 @@ def read_bytes(path: str) -> bytes:
     try:
         return read_file(path)
     except FlowFileError as error:
-        raise usage(error.message) from None
+        raise usage(error.message, error.hint) from None
 
 
 def read_text(path: str) -> str:
@@ -50,10 +50,13 @@ def read_text(path: str) -> str:
     Raises:
         Problem: If it cannot be read.
     """
+    from stepflow_client import FlowFileError
+    from stepflow_client.flows.file import text_of
+
     try:
-        return read_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise usage(f"{path} is not UTF-8 text (byte {error.start})") from None
+        return text_of(read_bytes(path), path)
+    except FlowFileError as error:
+        raise usage(error.message, error.hint) from None
 
 
 @contextmanager
@@ -120,8 +123,29 @@ def read_piped(stdin_format: str | None = None) -> tuple[Any] | None:
     try:
         return (parse_json(text, "standard input"),)
     except FlowFileError as error:
-        hint = "--no-stdin leaves standard input alone"
-        raise usage(error.message, hint if stdin_format else f"--stdin-format yaml reads YAML; {hint}") from None
+        hint = error.hint if stdin_format else or_yaml(error.hint, text, "--stdin-format yaml reads YAML")
+        raise usage(error.message, f"{hint}; --no-stdin leaves standard input alone") from None
+
+
+def or_yaml(hint: str | None, text: str, yaml: str) -> str | None:
+    """Return the hint for a text that is not JSON.
+
+    Args:
+        hint: How to write it as JSON.
+        text: The text.
+        yaml: How to give it as YAML, if it is a mapping or a list in YAML.
+    """
+    from stepflow_client import FlowFileError
+    from stepflow_client.flows.file import parse_yaml
+
+    try:
+        is_yaml = isinstance(parse_yaml(text), (dict, list))
+    except FlowFileError:
+        is_yaml = False
+    if not is_yaml:
+        return hint
+    # What looks like JSON may be meant as such.
+    return f"{hint}; {yaml}" if hint and text.lstrip()[:1] in ("{", "[") else yaml
 
 
 def _tell_what_is_waited_for() -> None:

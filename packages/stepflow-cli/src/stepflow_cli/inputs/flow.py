@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import nearest, usage
 from ..stdio import read_stdin, read_stdin_bytes
-from .files import DATA_SUFFIXES
 from .python_flow import is_python_flow, python_flow
 
 if TYPE_CHECKING:
@@ -53,7 +52,11 @@ def find_missing(path: str) -> None:
         Problem: If it does not; the hint suggests the nearest name in its folder.
     """
     if not os.path.lexists(path):
-        raise usage(f"{path} does not exist", _nearest_file(path))
+        from stepflow_client._base.near_files import near_file
+
+        file, colons, case = path.partition("::")
+        hint = f"cases are chosen by an option: {file} --case {case}" if colons else near_file(path)
+        raise usage(f"{path} does not exist", hint)
     if path.lower().endswith(".py"):
         raise usage(f"{path} is a Python file, not a flow", f"name the flow in it: {path}:FUNCTION")
 
@@ -100,25 +103,12 @@ def load_flow_or_id(name: str) -> dict[str, Any] | str:
     if is_flow_id(name):
         return name
     if name != "-" and not Path(name).suffix and not os.path.lexists(name) and not is_python_flow(name):
-        hint = (
-            _nearest_file(name) or "an id has 64 hexadecimal digits; 'stepflow flows list' shows those of recent runs"
-        )
+        from stepflow_client._base.near_files import nearest_file
+
+        ids = "an id has 64 hexadecimal digits; 'stepflow flows list' shows those of recent runs"
+        hint = nearest_file(name) or ids
         raise usage(f"{name} is neither a flow file nor the id of a flow", hint)
     return load_flow_file(name)
-
-
-def _nearest_file(path: str) -> str | None:
-    folder = Path(path).parent
-    try:
-        names = [entry.name for entry in folder.iterdir() if entry.suffix in DATA_SUFFIXES]
-    except OSError:
-        return None
-    # The extensions are the same in all of them, and would make every short name similar.
-    stem = Path(path).stem
-    near = [name for name in names if nearest(stem, [Path(name).stem]) is not None]
-    named = [name if folder == Path() else str(folder / name) for name in near]
-    # Without an extension, a name is too far from all of them.
-    return nearest(path, named) or (f"did you mean {named[0]}?" if named else None)
 
 
 def case_names(flow: Mapping[str, Any]) -> list[str]:

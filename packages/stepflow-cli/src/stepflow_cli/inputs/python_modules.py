@@ -57,7 +57,9 @@ class ProjectModules:
         """
         is_file = source.lower().endswith(".py")
         if is_file and not os.path.isfile(source):
-            raise usage(f"{source} does not exist", _nearest_file(source))
+            from stepflow_client._base.near_files import near_file
+
+            raise usage(f"{source} does not exist", near_file(source))
         folder, name = _place_of(Path(os.path.abspath(source))) if is_file else (Path.cwd(), source)
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
@@ -186,12 +188,6 @@ def _nearest_module(module: str) -> str:
 
 def _is_module(path: Path) -> bool:
     return path.suffix == ".py" or (path / "__init__.py").is_file()
-
-
-def _nearest_file(path: str) -> str | None:
-    folder = os.path.dirname(path)
-    names = sorted(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else []
-    return nearest(path, [os.path.join(folder, name) for name in names if name.endswith(".py")])
 
 
 def shown_file(file: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from ..errors import nearest, usage
 from ..stdio import read_stdin
-from .files import read_piped
+from .files import or_yaml, read_piped
 from .flow import case_names, example_input, required_inputs, step_ids
 
 Form = Literal["file", "json", "yaml", "set"]
@@ -152,13 +153,37 @@ def read_value(given: Given, stdin_format: str | None = None) -> Any:
     from stepflow_client.flows.file import load_file, parse_json, parse_yaml
 
     if given.form == "json":
-        return parse_json(_utf_8(given.text), given.option)
+        return _read_json(_utf_8(given.text), given.option)
     if given.form == "yaml":
         return parse_yaml(_utf_8(given.text), given.option)
     if given.text == "-":
         parse = parse_json if stdin_format == "json" else parse_yaml
         return parse(read_stdin(), "standard input")
     return load_file(given.text)
+
+
+def _read_json(text: str, option: str) -> Any:
+    """Return the value of JSON on the command line.
+
+    Raises:
+        FlowFileError: If it is no JSON; the hint also gives the option that reads what was given, if there is one.
+    """
+    from stepflow_client import FlowFileError
+    from stepflow_client.flows.file import parse_json
+
+    try:
+        return parse_json(text, option)
+    except FlowFileError as error:
+        file, pair = text.removeprefix("@"), re.fullmatch(r"(\w+)=(.*)", text)
+        if os.path.isfile(file):
+            error.hint = f"{option.removesuffix('-json')} {shlex.quote(file)} reads the file"
+        elif pair is not None:
+            error.hint = (
+                f"write {option} {shlex.quote(json.dumps({pair[1]: read_scalar(pair[2])}, ensure_ascii=False))}"
+            )
+        else:
+            error.hint = or_yaml(error.hint, text, f"{option.removesuffix('json')}yaml reads it as it is")
+        raise
 
 
 def read_scalar(text: str) -> Any:

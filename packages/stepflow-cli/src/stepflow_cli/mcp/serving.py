@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..context import current_session
-from ..errors import Problem, usage
-from ..exit_codes import ExitCode
+from ..errors import usage
 from ..inputs.values import Values
 from ..output.color import is_terminal
 from ..output.messages import note
@@ -54,23 +53,6 @@ class Service:
         for name in self.tools:
             if name not in known:
                 raise usage(f"there are no tools {name}", f"--tools takes {', '.join(known)}")
-
-
-def check_extra() -> None:
-    """Check that the packages for the server are installed.
-
-    Raises:
-        Problem: If one is not.
-    """
-    from importlib.util import find_spec
-
-    if find_spec("mcp") is None or find_spec("mcp_types") is None:
-        raise Problem(
-            "the MCP server needs a package that is not installed",
-            kind="not_installed",
-            exit_code=ExitCode.FAILED,
-            hint="pip install 'stepflow-cli[mcp]'",
-        )
 
 
 @contextmanager

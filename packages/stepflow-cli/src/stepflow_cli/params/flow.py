@@ -14,7 +14,7 @@ from ..completion.candidates import (
     complete_variables,
 )
 from ..context import current_session
-from ..errors import usage
+from ..errors import ARGUMENTS, usage
 from ..inputs.flow import project_flows
 from ..inputs.values import Form, Given, Values
 from ..runs.job import Caching, JobOptions, Retry, Reuse
@@ -32,7 +32,9 @@ def flow_argument(function: Function) -> Function:
     def build(flow: str | None, flow_option: str | None) -> str:
         current = None if flow or flow_option else current_session().flow
         if current is None and (flow is None) == (flow_option is None):
-            raise usage("give one flow, as FLOW or with --flow")
+            is_twice = flow is not None
+            hint = f"the argument is {flow}, --flow names {flow_option}" if is_twice else ARGUMENTS["FLOW"]
+            raise usage("give one flow, as FLOW or with --flow", hint)
         return flow or flow_option or current or ""
 
     decorate = together(
@@ -122,8 +124,8 @@ def job_options(function: Function) -> Function:
             "--idempotency-key",
             metavar="KEY",
             help="Create one run for this key, such as the id of a document. If the flow has a run under it, return "
-            "that one. For a changed flow, the key is another one unless it has a scope. Needs a server of 0.10 or newer "
-            "with a store that lasts.",
+            "that one. For a changed flow, the key is another one unless it has a scope. Needs a server of 0.10 or "
+            "newer with a store that lasts.",
             **flow,
         ),
         option_in(

@@ -139,6 +139,8 @@ class Command(click.Command):
             hint = next((f"say {' or '.join(names)}" for names in both if error.option_name in names), None)
             if hint is not None:
                 raise usage(f"{error.option_name} takes no value", hint) from None
+            # click knows it only while it reads the values of parameters.
+            error.ctx = error.ctx or ctx
             raise
         except click.UsageError as error:
             pair = re.search(r"unexpected extra argument \(([^\s=]+)=(\S*)\)", error.message)
@@ -218,13 +220,6 @@ def given_order(ctx: click.Context, names: Sequence[str]) -> list[str]:
 
 _ALIASES = {"ls": "list", "rm": "delete", "show": "get", "describe": "get"}
 """Alternative names of commands, used by other tools."""
-
-
-_REMOVED = {
-    "run-batch": "stepflow run FLOW --inputs FILE.jsonl runs a batch",
-    "submit-batch": "stepflow submit FLOW --inputs FILE.jsonl runs a batch",
-}
-"""Commands of other releases of the `stepflow` command, and what to use instead."""
 
 
 class LazyGroup(click.Group):
@@ -332,9 +327,13 @@ class LazyGroup(click.Group):
         """
         name = args[0]
         if name not in self.summaries and name not in self.aliases and not ctx.resilient_parsing:
-            removed = _REMOVED.get(name) if ctx.parent is None else None
-            hint = removed or _nearest_command(name, ctx) or f"'{ctx.command_path} --help' lists the commands"
-            raise usage(f"there is no command {ctx.command_path} {name}", hint)
+            from .habits import command_hint
+
+            typed = f"{ctx.command_path} {name}"
+            hint = (
+                command_hint(typed) or _nearest_command(name, ctx) or f"'{ctx.command_path} --help' lists the commands"
+            )
+            raise usage(f"there is no command {typed}", hint)
         found, command, rest = super().resolve_command(ctx, args)
         # Messages about the command use its real name, not the alias.
         return self.aliases.get(found or "", found), command, rest

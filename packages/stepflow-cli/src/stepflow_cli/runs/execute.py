@@ -102,7 +102,7 @@ def _with_values(job: Job, text: FlowText | None = None, name: str = "") -> Job:
         text: The text of the flow, if it is to be checked.
         name: The name of the flow on the command line.
     """
-    from stepflow_client.flows.needs import check_inputs, check_variable_names
+    from stepflow_client.flows.needs import check_inputs, check_variables
 
     values = job.unread
     assert values is not None
@@ -116,11 +116,13 @@ def _with_values(job: Job, text: FlowText | None = None, name: str = "") -> Job:
 
         only, is_part = job.reuse.only_step, job.up_to is not None or job.reuse.only_step is not None
         check_before_run(text, name, job.flow if only is None else part_of(job), changed=changed, is_part=is_part)
-    check_variable_names(whole.flow, job.variables or (), whole.overrides)
+    advice = "--no-check runs it all the same"
+    given = job.variables or {}
+    check_variables(whole.flow, given, whole.overrides, check_values=job.check, advice=advice)
     job = _with_input(job, values)
     if job.check and job.has_input:
         inputs = [job.input] if job.batch is None else job.batch
-        check_inputs(job.flow, inputs, advice="--no-check runs it all the same")
+        check_inputs(job.flow, inputs, advice=advice)
     current_session().job = job
     return job
 

@@ -6,7 +6,7 @@ import sys
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from ..errors import usage
+from ..errors import check_extra, usage
 from ..output.columns import check_known
 from ..output.view import Column, Output, View
 from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
@@ -96,9 +96,9 @@ def _check_pages(given: JobOptions, *, detach: bool, is_cached: bool) -> None:
     for name, is_given in others.items():
         if is_given:
             raise usage(f"--ui and {name} exclude each other: it opens the page of one run")
-    from ..ui.serving import check_extra
+    from ..ui.serving import EXTRA
 
-    check_extra()
+    check_extra("--ui", "ui", *EXTRA)
 
 
 def _detached(given: JobOptions, server: ServerOptions, output: Output, caching: Caching) -> ServerOptions:

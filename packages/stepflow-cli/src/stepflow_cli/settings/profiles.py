@@ -172,7 +172,7 @@ def load(path: Path | None = None) -> Profiles:
     try:
         content = parse_toml(text, str(path))
     except FlowFileError as error:
-        raise usage(error.message) from None
+        raise usage(error.message, error.hint) from None
     for key in content:
         if key not in _TOP:
             raise usage(f"{path}: unknown key {key}", nearest(key, _TOP))

@@ -49,7 +49,8 @@ def check_target(value: Any, where: str) -> None:
     Raises:
         Problem: If it is none.
     """
-    from stepflow_client._rules.releases import release_number
+    from stepflow_client._rules.releases import TARGETS, target_release
 
-    if release_number(value) is None:
-        raise usage(f"{where}: target is a release such as 0.13, not {value!r}", 'write it as text: "0.13"')
+    if target_release(value) is None:
+        hint = "leave it out to check for all of them" if isinstance(value, str) else 'write it as text: "0.13"'
+        raise usage(f"{where}: target is a release from {TARGETS}, not {value!r}", hint)

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..context import current_session
-from ..errors import Problem
-from ..exit_codes import ExitCode
 from ..server.connect import Target
 from ..server.listening import listen
 
@@ -27,21 +25,8 @@ class Pages:
     """The folder of flow files."""
 
 
-def check_extra() -> None:
-    """Check that the packages for the pages are installed.
-
-    Raises:
-        Problem: If one is not.
-    """
-    from importlib.util import find_spec
-
-    if any(find_spec(name) is None for name in ("jinja2", "starlette", "uvicorn")):
-        raise Problem(
-            "the pages need packages that are not installed",
-            kind="not_installed",
-            exit_code=ExitCode.FAILED,
-            hint="pip install 'stepflow-cli[ui]'",
-        )
+EXTRA = ("jinja2", "starlette", "uvicorn")
+"""The packages that the pages need."""
 
 
 def serve_pages(target: Target, pages: Pages, run_id: str | None = None) -> None:

@@ -130,7 +130,7 @@ class RunCreator:
             max_concurrency: Maximum number of tasks executed at the same time.
             wait: Seconds that the server may hold the request until the run ends; None for an immediate response.
             deduplicate: Whether to store a copy of the flow for this run only.
-            check_input: Whether to check the input against the flow's schema.
+            check_input: Whether to check the input and the variables against the flow's schemas.
             ready: Waits until a run can be created; None to create it at once.
             source: The flow as the caller gave it, if `flow` was already read from a file.
         """
@@ -141,16 +141,19 @@ class RunCreator:
             input = self._flows.fitting_input(checked, input)
         given = (input, variables, overrides, max_concurrency)
         begin = (
-            partial(self._start_stored, checked, given, variables_from_env, wait)
+            partial(self._start_stored, checked, given, variables_from_env, wait, check_input)
             if isinstance(checked, str)
-            else partial(self._start_new, checked, given, variables_from_env, wait, deduplicate, source or flow)
+            else partial(
+                self._start_new, checked, given, variables_from_env, wait, deduplicate, source or flow, check_input
+            )
         )
         return begin() if ready is None else _after(ready, begin)
 
     async def _start_stored(
-        self, flow_id: str, given: _Given, variables_from_env: bool, wait: int | None
+        self, flow_id: str, given: _Given, variables_from_env: bool, wait: int | None, check_values: bool
     ) -> run_states.Started:
-        arguments = await self._completed(flow_id, await self.arguments(*given), variables_from_env)
+        arguments = await self.arguments(*given)
+        arguments = await self._completed(flow_id, arguments, variables_from_env, check_values=check_values)
         run = await self.create(flow_id, arguments, run_states.started, wait=_held(wait))
         self._recorder.created(run.run_id, flow_id, arguments)
         return run
@@ -163,6 +166,7 @@ class RunCreator:
         wait: int | None,
         deduplicate: bool,
         source: FlowSource,
+        check_values: bool,
     ) -> run_states.Started:
         content, digest, _ = checked
         if not is_untraced():
@@ -181,7 +185,9 @@ class RunCreator:
             ready = None if key is None else self._ready.get(key)
             if ready is None or ready.server is not self._connection.dialect.server or ready.prepared.flow_id != shared:
                 needs = self._flows.needs_of_flow(content, digest)
-                arguments = requests.completed(await self.arguments(*given), needs, os.environ, variables_from_env)
+                arguments = requests.completed(
+                    await self.arguments(*given), needs, os.environ, variables_from_env, check_values=check_values
+                )
                 prepared = await self._stored(checked, arguments, wait, key, is_single=deduplicate)
             else:
                 prepared = ready.prepared
@@ -245,13 +251,21 @@ class RunCreator:
         return requests.run_arguments(input, variables, overrides, max_concurrency, exact_integers=exact)
 
     async def _completed(
-        self, flow_id: str, arguments: RunArguments, variables_from_env: bool, *, timeout: float | None = None
+        self,
+        flow_id: str,
+        arguments: RunArguments,
+        variables_from_env: bool,
+        *,
+        check_values: bool = False,
+        timeout: float | None = None,
     ) -> RunArguments:
         """Check arguments against the flow, if this client knows it, and return them with the variables filled in."""
         if variables_from_env:
             await self._flows.variables_of(flow_id, timeout=timeout)
         needs = self._flows.needs_by_id(flow_id)
-        return arguments if needs is None else requests.completed(arguments, needs, os.environ, variables_from_env)
+        if needs is None:
+            return arguments
+        return requests.completed(arguments, needs, os.environ, variables_from_env, check_values=check_values)
 
     async def create(
         self,

@@ -239,7 +239,8 @@ class Rerunner:
         sent = given._replace(overrides=rules.overrides_of_executed(given.overrides, origin.kept) or None)
         # Kept steps do not read their variables, and recorded ones may be those of an earlier version of the flow.
         needs = needs_of(copy, flow_variables(copy), any_variable=True)
-        sent = requests.completed(sent, needs, os.environ, variables_from_env)
+        # Given ones were checked before.
+        sent = requests.completed(sent, needs, os.environ, variables_from_env, check_values=False)
         flow_id, declared = await self._flows.store_copy(flow, copy, checked.digest)
         output = flow.get("output")
         run = await self._creator.create(flow_id, sent, run_states.started, declared=declared, output=output)

@@ -228,18 +228,24 @@ def environment_variables(
 
 
 def completed(
-    arguments: RunArguments, needs: FlowNeeds, environ: Mapping[str, str], variables_from_env: bool
+    arguments: RunArguments,
+    needs: FlowNeeds,
+    environ: Mapping[str, str],
+    variables_from_env: bool,
+    *,
+    check_values: bool,
 ) -> RunArguments:
     """Check arguments against the flow of the run, and return them with missing variables read from the environment.
 
     Raises:
-        InvalidArgumentError: If an override names something the flow does not have, or a required variable is missing.
+        InvalidArgumentError: If an override names something the flow does not have, a required variable is missing, or
+            `check_values` is true and a variable does not match its schema.
     """
     needs.check_overrides(arguments.overrides)
     values = arguments.variables
     if variables_from_env:
         values = environment_variables(values, needs.declared, environ)
-    needs.check_variables(values, arguments.overrides, from_env=variables_from_env)
+    needs.check_variables(values, arguments.overrides, from_env=variables_from_env, check_values=check_values)
     return arguments._replace(variables=values)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..errors import ServerNotInstalledError
 
 BINARY_VARIABLE = "STEPFLOW_SERVER_BINARY"
+_NOT_INSTALLED = "the embedded server is not installed: it needs the extra stepflow-client[runtime]"
 _INSTALL = 'pip install "stepflow-client[runtime]"'
 
 
@@ -36,9 +37,7 @@ def find_binary() -> ServerBinary:
             hint="start a server elsewhere and use StepflowClient with its URL",
         )
     if importlib.util.find_spec("psutil") is None:
-        raise ServerNotInstalledError(
-            "the embedded server is not installed: its package psutil is missing", hint=_INSTALL
-        )
+        raise ServerNotInstalledError(_NOT_INSTALLED, hint=_INSTALL)
     named = os.environ.get(BINARY_VARIABLE)
     if named:
         path = Path(named).expanduser().absolute()
@@ -48,7 +47,7 @@ def find_binary() -> ServerBinary:
     spec = importlib.util.find_spec("stepflow_orchestrator")
     folders = list(spec.submodule_search_locations or ()) if spec else []
     if not folders:
-        raise ServerNotInstalledError("the embedded server is not installed", hint=_INSTALL)
+        raise ServerNotInstalledError(_NOT_INSTALLED, hint=_INSTALL)
     path = Path(folders[0]) / "bin" / "stepflow-server"
     return ServerBinary(_checked(path, "stepflow-orchestrator should hold", _INSTALL), _installed_release())
 

@@ -275,8 +275,10 @@ def _without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
 def _read(path: Path) -> str:
     try:
         return read_file(path)[:_MOST_BYTES].decode("utf-8", "replace")
-    except FlowFileNotFoundError:
-        raise FlowFileNotFoundError(f"there is no configuration file {path}", path=str(path)) from None
+    except FlowFileNotFoundError as error:
+        missing = FlowFileNotFoundError(f"there is no configuration file {path}", path=str(path))
+        missing.hint = error.hint
+        raise missing from None
 
 
 def _parse(text: str, path: Path) -> dict[str, Any]:

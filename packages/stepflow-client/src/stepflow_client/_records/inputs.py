@@ -14,8 +14,19 @@ from typing import IO, Any, Literal, Self
 
 from .._data.arguments import check_choice, wrong
 from .._data.declared import declared_schema
-from ..errors import FlowFileError, FlowFileNotFoundError
-from ..flows.file import FlowSource, load_file, load_flow, parse_json, parse_yaml, read_file, read_stream, text_of
+from .._data.json_faults import explained
+from ..errors import FlowFileError
+from ..flows.file import (
+    FlowSource,
+    load_file,
+    load_flow,
+    missing_file,
+    parse_json,
+    parse_yaml,
+    read_file,
+    read_stream,
+    text_of,
+)
 
 InputFormat = Literal["jsonl", "csv", "json", "yaml", "parquet"]
 
@@ -110,7 +121,7 @@ class InputStream(Iterator[Any]):
             try:
                 file: IO[str] = open(source, **how)  # noqa: SIM115 - closed by `close`
             except FileNotFoundError:
-                raise FlowFileNotFoundError(f"{source} does not exist", path=source) from None
+                raise missing_file(source) from None
             except OSError as error:
                 raise _error(f"{source} cannot be read: {error.strerror}", source) from None
         else:
@@ -225,7 +236,8 @@ def _lines(text: str, name: str) -> list[Any]:
                 values.append(parse_json(line, f"{name}, line {number},"))
             except FlowFileError as error:
                 # The parser sees only this line, and so always reports line 1.
-                raise _error(error.message.replace("(line 1, column", "(column"), name, line=number) from None
+                message = error.message.replace("(line 1, column", "(column")
+                raise _error(message, name, line=number, hint=error.hint) from None
     return values
 
 
@@ -238,7 +250,8 @@ def _json_lines(file: Iterable[str]) -> Iterator[tuple[int, Any]]:
             except UnicodeEncodeError:
                 yield number, ValueError("it is not UTF-8 text")
             except json.JSONDecodeError as error:
-                yield number, ValueError(f"{error.msg} (column {error.colno})")
+                fault = explained(error)
+                yield number, ValueError(f"{fault.reason} (column {fault.column}); {fault.hint}")
             except ValueError as error:
                 yield number, error
             except RecursionError:

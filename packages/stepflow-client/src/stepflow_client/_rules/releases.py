@@ -15,6 +15,9 @@ _COMMITS = {"37c721f": "0.12.0", "dd82fa7": "0.13.0"}
 """Releases by commit: servers from 0.12 on report their commit, not their release."""
 
 _OLDEST, _CURRENT = (0, 9), (0, 12)
+_NEWEST = (0, 13)
+TARGETS = "0.9 to 0.13"
+"""The releases that flows can be checked for, in words."""
 
 # Capabilities by the release that introduced them; `server_info()` shows them.
 _SINCE: dict[str, tuple[int, int]] = {
@@ -92,6 +95,12 @@ def release_number(release: object) -> tuple[int, int] | None:
         return int(parts[0]), int(parts[1])
     except (ValueError, IndexError):
         return None
+
+
+def target_release(release: object) -> tuple[int, int] | None:
+    """Return the first two numbers of a release that flows can be checked for; None if it is none of them."""
+    number = release_number(release)
+    return number if number is not None and _OLDEST <= number <= _NEWEST else None
 
 
 def _dialect(release: object) -> tuple[int, int] | None:

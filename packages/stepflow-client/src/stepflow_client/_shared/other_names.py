@@ -82,13 +82,16 @@ class Guiding:
 
 
 def guiding(function: Function) -> Function:
-    """Return a function that names the right argument if it is given one of another client."""
+    """Return a function that names the right argument if it is given one of another client, or a misspelt one."""
+    code = function.__code__
+    known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         for name in kwargs:
-            if name in SETTINGS:
-                raise TypeError(f"there is no argument {name!r}; use {SETTINGS[name]}=")
+            if name not in known:
+                right = f"; use {SETTINGS[name]}=" if SETTINGS.get(name) in known else f" ({near(name, known)})"
+                raise TypeError(f"there is no argument {name!r}{right}")
         return function(*args, **kwargs)
 
     return cast("Function", call)

@@ -16,7 +16,7 @@ from ..flows import rerun as rules
 from ..flows.additions import Origin
 from ..flows.evaluation import flow_with
 from ..flows.graph import steps_behind, steps_by_id
-from ..flows.needs import check_variable_names
+from ..flows.needs import check_variables
 from ..flows.parts import check_step, flow_until
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def wanted_run(asked: RerunRequest, earlier: EarlierRun, flow: Mapping[str, Any]
     changes = asked.overrides if isinstance(asked.overrides, (list, tuple)) else [asked.overrides]
     overrides: Any = [each for each in (recorded.overrides, *changes) if each] or None
     given = requests.run_variables(asked.variables, exact_integers=False)
-    check_variable_names(flow, given, [merge_overrides(asked.overrides), recorded.overrides])
+    check_variables(flow, given, [merge_overrides(asked.overrides), recorded.overrides])
     if asked.only_step is not None:
         flow, overrides = flow_until(flow, asked.only_step, overrides)
         flow["steps"] = [{key: each[key] for key in each if key != "mustExecute"} for each in flow["steps"]]

@@ -27,7 +27,7 @@ from ..types.statuses import ExecutionStatus
 if TYPE_CHECKING:
     from .._rules.chunks import Chunk
     from .._stores.journal import Journal
-    from ..flows.needs import InputCheck
+    from ..flows.needs import ValueCheck
     from ..types import FlowVariable, outcomes
     from ..types.outcomes import Outcome
 else:
@@ -114,7 +114,7 @@ class Batch:
         options.check()
         self.options = options
         self.retries = RetryRule(options.max_attempts, options.retry_on)
-        self.input_check: InputCheck | None = None
+        self.input_check: ValueCheck | None = None
         """Checks inputs against the schema of the flow."""
         size = None if options.chunk_size is None else check_integer(options.chunk_size, "chunk_size", least=1)
         is_keyed = options.idempotency_key is not None

@@ -133,7 +133,9 @@ class BatchRunner:
         batch.ahead.most_bytes = BYTES if can["events"] else OLD_BYTES
         arguments = self._creator.arguments([], options.variables, options.overrides, None)
         needs = self._flows.needs_of_flow(batch.flow, batch.digest)
-        batch.arguments = requests.completed(arguments, needs, os.environ, options.variables_from_env)
+        batch.arguments = requests.completed(
+            arguments, needs, os.environ, options.variables_from_env, check_values=options.check_input
+        )
         batch.declared = flow_variables(batch.flow)
         with self._recorder.labelling(options.labels):
             batch.record = self._recorder.batch(batch.flow, batch.arguments)

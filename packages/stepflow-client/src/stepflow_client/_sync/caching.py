@@ -290,7 +290,7 @@ class CachedRuns:
         else:
             content, digest, _ = checked
             needs = self._flows.needs_of_flow(content, digest)
-            arguments = requests.completed(arguments, needs, os.environ, variables_from_env)
+            arguments = requests.completed(arguments, needs, os.environ, variables_from_env, check_values=check_input)
         return _Prepared(flow, content, arguments, cache._file.key(content, arguments))
 
     def _may_keep(self, call: _Prepared, result: FlowResult) -> bool:

@@ -562,8 +562,8 @@ class SyncStepflowClient(Guiding, Picklable):
                 components that this client has seen are not waited for again. Default False.
             on_cancel: What to do with the run on a KeyboardInterrupt:
                 `detach`, the default, leaves it running; `cancel` marks it as cancelled if its id is known by then.
-            check_input: Whether to check the input against the flow's input schema, and refuse input that does not
-                match, before anything is sent. Servers do not check input. For a flow given by its id, this applies if
+            check_input: Whether to check the input and the variables against the flow's schemas, and refuse what does
+                not match, before anything is sent. Servers check neither. For a flow given by its id, this applies if
                 the client knows the flow: if it has stored it, or read its variables. Default True.
             progress: True shows the run's progress: in a notebook; on a terminal as a bar (of rich or tqdm if
                 installed); elsewhere as one line every ten seconds. Or a function that is called with a `Progress`
@@ -747,8 +747,8 @@ class SyncStepflowClient(Guiding, Picklable):
             idempotency_key: A key for the run; if a run exists under it, that run is returned, as for `run`.
             idempotency_scope: What the key identifies, whatever the version of the flow, as for `run`.
             wait_for_components: Whether to wait for the components of the flow first, as for `run`. Default False.
-            check_input: Whether to check the input, or each input of a batch, against the flow's input schema before
-                anything is sent, as for `run`. Default True.
+            check_input: Whether to check the input, or each input of a batch, and the variables against the flow's
+                schemas before anything is sent, as for `run`. Default True.
             labels: Labels to find the run by, values by name; they are kept in the client's `history`, as with
                 `stepflow run --label`. None, the default: none.
 
@@ -927,8 +927,8 @@ class SyncStepflowClient(Guiding, Picklable):
             overrides: Changes to steps for all inputs, as for `run`.
             output_type: The type of the outputs, as for `run`. An output that does not match makes the outcome a
                 failure with the code `invalid_output`, whose `unwrap` raises the OutputTypeError.
-            check_input: Whether to check each input against the flow's input schema. One that does not match fails on
-                its own, with the code `invalid_input`, without a run. Default True.
+            check_input: Whether to check the variables and each input against the flow's schemas. An input that does
+                not match fails on its own, with the code `invalid_input`, without a run. Default True.
             max_attempts: Maximum number of times that an input is run if it fails. Each attempt is a run of the inputs
                 of a chunk that failed, after a pause of about 1, 2, 4 ... 30 seconds; the chunk's outcomes wait for
                 it. None, the default, runs each input once.

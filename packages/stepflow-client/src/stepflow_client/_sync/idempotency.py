@@ -162,7 +162,7 @@ class KeyedRuns:
         given = self._creator.arguments(input, variables, overrides, max_concurrency)
         needs = self._flows.needs_of_flow(checked.content, checked.digest)
         # Refuses what does not fit the flow.
-        requests.completed(given, needs, os.environ, variables_from_env)
+        requests.completed(given, needs, os.environ, variables_from_env, check_values=check_input)
         asked = _Asked(given, variables_from_env)
         for again in (True, False):
             keyed = self._stored(checked, key, scope)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from .._data.expressions import references
 from ..types import ErrorCode
 from ..types.account import FailedChild, RunAccount, StepAccount, StepState
 from ..types.statuses import ExecutionStatus
@@ -178,7 +179,7 @@ class _Item(ItemCauses):
 
     def hint(self, schemas: Mapping[str, Any]) -> str | None:
         """Return what to change if the component of the cause refuses its input, or what its error may mean."""
-        from .refusals import hint_of, refusal
+        from .refusals import hint_of, missing_field, refusal
 
         failed = self.listed.get(self.cause.step_id or "")
         error = (failed.error if failed is not None else None) or self.record.error
@@ -186,8 +187,11 @@ class _Item(ItemCauses):
         if said is not None:
             return said
         definition = self.definitions.get(self.cause.step_id or "")
-        if definition is None or self.evaluated(definition.get("input")) is not True:
+        if definition is None:
             return None
+        if self.evaluated(definition.get("input")) is not True:
+            missing = missing_field(references(definition.get("input")), self.record.input)
+            return None if missing is None else "; ".join(missing)
         return refusal(self.record.flow, definition, self.evaluation.value(definition.get("input")), schemas)
 
     def unknown(self, steps: Sequence[StepAccount]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.collector import collector_paused
 from .._data.arguments import check_flag, wrong
-from .._rules.releases import release_number
+from .._rules.releases import TARGETS, target_release
 from .checks.components import check_component, check_output_paths, subflow_of
 from .checks.expressions import check_expression
 from .checks.references import check_references
@@ -121,9 +121,9 @@ def check_target(target: str | None) -> Release | None:
     Raises:
         InvalidArgumentError: If it is no release.
     """
-    release = release_number(target)
+    release = target_release(target)
     if target is not None and release is None:
-        raise wrong("target", "a release such as '0.13'", target)
+        raise wrong("target", f"a release from {TARGETS}, such as '0.13'", target)
     return release
 
 

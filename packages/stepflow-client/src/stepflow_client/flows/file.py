@@ -19,6 +19,8 @@ from io import FileIO
 from os import PathLike, fsdecode
 from typing import Any, NoReturn
 
+from .._base.near_files import near_file
+from .._data.json_faults import JsonFault, explained
 from .._data.objects import Builder, DataObject, HasDict, built, is_data_object
 from .._data.values import check_json
 from .._rules.deadline import current_deadline
@@ -135,12 +137,19 @@ def read_file(path: str | PathLike[str]) -> bytes:
         with os.fdopen(descriptor, "rb", buffering=0) as file:
             return _read_opened(file, name)
     except FileNotFoundError:
-        raise FlowFileNotFoundError(f"{name} does not exist", path=name) from None
+        raise missing_file(name) from None
     except IsADirectoryError:
         raise FlowFileError(f"{name} is a directory, not a file", path=name) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise FlowFileError(f"{name} cannot be read: {reason}", path=name) from None
+
+
+def missing_file(name: str) -> FlowFileNotFoundError:
+    """Return the error for a file that does not exist; its hint suggests the nearest name in its folder."""
+    error = FlowFileNotFoundError(f"{name} does not exist", path=name)
+    error.hint = near_file(name)
+    return error
 
 
 def _read_opened(file: FileIO, name: str) -> bytes:
@@ -218,8 +227,7 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
     try:
         return _read_json(text)
     except json.JSONDecodeError as error:
-        message = f"{source} is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
-        raise FlowFileError(message, path=source, line=error.lineno, column=error.colno) from None
+        raise _not_json(explained(error), source) from None
     except RecursionError:
         raise FlowFileError(f"{source} is nested too deeply", path=source) from None
     except ValueError as error:
@@ -229,8 +237,7 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
         if token[1]:
             line = text.count("\n", 0, token.start()) + 1
             column = token.start() - text.rfind("\n", 0, token.start())
-            message = f"{source} is not JSON: {reason} (line {line}, column {column})"
-            raise FlowFileError(message, path=source, line=line, column=column)
+            raise _not_json(JsonFault(reason, "write null, or a text in double quotes", line, column), source)
     from .._data.yaml_reader import read_yaml
 
     if len(text) <= MAX_YAML_LENGTH:
@@ -240,6 +247,13 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
             if "is not YAML" not in error.message:
                 raise
     raise FlowFileError(f"{source} is not JSON: {reason}", path=source)
+
+
+def _not_json(fault: JsonFault, source: str) -> FlowFileError:
+    message = f"{source} is not JSON: {fault.reason} (line {fault.line}, column {fault.column})"
+    error = FlowFileError(message, path=source, line=fault.line, column=fault.column)
+    error.hint = fault.hint
+    return error
 
 
 def _read_json(text: str) -> Any:

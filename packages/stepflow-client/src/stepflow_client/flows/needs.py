@@ -49,8 +49,10 @@ class FlowNeeds(NamedTuple):
     """The variables that the flow declares or reads; None if others may be given too."""
     components: frozenset[str]
     """The components of the steps that run, and of the flows in their inputs."""
-    input_check: InputCheck | None
+    input_check: ValueCheck | None
     """Checks the inputs of runs; None if the flow accepts any input."""
+    variable_checks: Mapping[str, ValueCheck]
+    """Checks the values of variables, by name; without those that may have any value."""
 
     def check_overrides(self, overrides: Mapping[str, Any] | None) -> None:
         """Reject overrides that servers reject (an unknown step) or ignore (a key that steps do not have).
@@ -72,7 +74,12 @@ class FlowNeeds(NamedTuple):
                     )
 
     def check_variables(
-        self, given: Mapping[str, Any], overrides: Mapping[str, Any] | None, *, from_env: bool = False
+        self,
+        given: Mapping[str, Any],
+        overrides: Mapping[str, Any] | None,
+        *,
+        from_env: bool = False,
+        check_values: bool = True,
     ) -> None:
         """Check that the flow has the given variables, and that those it requires and certainly reads are given.
 
@@ -82,13 +89,16 @@ class FlowNeeds(NamedTuple):
             given: The values of the run's variables.
             overrides: The changes by step id. An overridden step may read other variables than in the flow.
             from_env: Whether missing variables were already looked up in the environment.
+            check_values: Whether to check the values against the schemas of the variables. Servers do not check them.
 
         Raises:
-            InvalidArgumentError: If a required variable is missing, or a given one is neither declared nor read by the
-                flow. The hint suggests the most similar name.
+            InvalidArgumentError: If a required variable is missing, a given one is neither declared nor read by the
+                flow, or a value does not match. The hint suggests the most similar name.
         """
         self._check_required(given, overrides, from_env=from_env)
         _check_names(self.names, given, overrides)
+        if check_values:
+            _check_values(self.variable_checks, given, "check_input=False sends it all the same")
 
     def _check_required(self, given: Mapping[str, Any], overrides: Mapping[str, Any] | None, *, from_env: bool) -> None:
         absent = [name for name in self.required if name not in given]
@@ -136,18 +146,57 @@ def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable], *, a
         reads=_Reads(output.variables, output.steps | always),
         names=None if any_variable else _variable_names(steps),
         components=frozenset(steps.components()),
-        input_check=InputCheck.of(flow),
+        input_check=ValueCheck.of(flow),
+        variable_checks=_variable_checks(flow),
     )
 
 
-def check_variable_names(flow: Mapping[str, Any], given: Iterable[str], overrides: Any = None) -> None:
-    """Check that a flow has the given variables. Overrides may make its steps read others.
+def check_variables(
+    flow: Mapping[str, Any],
+    given: Mapping[str, Any],
+    overrides: Any = None,
+    *,
+    check_values: bool = True,
+    advice: str | None = None,
+) -> None:
+    """Check that a flow has the given variables, and their values. Overrides may make its steps read others.
+
+    Args:
+        flow: The flow.
+        given: The values by name.
+        overrides: The overrides of the run.
+        check_values: Whether to check the values against the schemas of the variables.
+        advice: What else to do about a value that does not match; it is added to the hint.
 
     Raises:
-        InvalidArgumentError: If the flow has or reads variables, and one of the given names is not among them. The hint
-            suggests the most similar name.
+        InvalidArgumentError: If the flow has or reads variables, and one of the given names is not among them; or if a
+            value does not match. The hint suggests the most similar name, or says how to fix the value.
     """
     _check_names(_variable_names(FlowSteps(flow)), given, overrides)
+    if check_values:
+        _check_values(_variable_checks(flow), given, advice)
+
+
+def _variable_checks(flow: Mapping[str, Any]) -> dict[str, ValueCheck]:
+    declared = declared_schema(flow, "variables")
+    shared = definitions_of(declared, flow["schemas"].get("$defs")) if isinstance(declared, Mapping) else {}
+    checks = {name: ValueCheck.of_schema(each, shared) for name, each in fields_of(declared)[0].items()}
+    return {name: check for name, check in checks.items() if check is not None}
+
+
+def _check_values(checks: Mapping[str, ValueCheck], given: Mapping[str, Any], advice: str | None) -> None:
+    for name in checks.keys() & given.keys():
+        check, value = checks[name], given[name]
+        # Any variable may be null, as if it had no value.
+        if value is None or check.quickly(value):
+            continue
+        for wrong in check.faults(value, 1):
+            message = f"variable {name!r} does not fit the flow's schema"
+            hint: str | None = "its value is not shown, because it is secret"
+            if check.schema.get("is_secret") is not True:
+                message = f"{message}: {wrong.message}{'' if wrong.path == '$' else f' (at {wrong.path})'}"
+                hint = wrong.hint
+            raise InvalidArgumentError(message, hint="; ".join(filter(None, (hint, advice))) or None)
 
 
 def _check_names(names: frozenset[str] | None, given: Iterable[str], overrides: Any) -> None:
@@ -222,13 +271,13 @@ def check_inputs(flow: Mapping[str, Any], inputs: Sequence[Any], *, advice: str 
         InvalidArgumentError: If an input does not match. The message names the place in the input, and the hint says
             how to fix it.
     """
-    check = InputCheck.of(flow)
+    check = ValueCheck.of(flow)
     if check is not None:
         check.all(inputs, advice)
 
 
-class InputCheck(NamedTuple):
-    """Checks inputs against the input schema of a flow, as `check_inputs` does."""
+class ValueCheck(NamedTuple):
+    """Checks values against a schema of a flow, as `check_inputs` does."""
 
     fits: Callable[[Any], bool]
     """Quickly recognises most plain values that match. If it returns False, only `one` can tell."""
@@ -236,12 +285,17 @@ class InputCheck(NamedTuple):
     defs: Mapping[str, Any]
 
     @classmethod
-    def of(cls, flow: Mapping[str, Any]) -> InputCheck | None:
-        """Return the check for a flow; None if the flow accepts any input."""
+    def of(cls, flow: Mapping[str, Any]) -> ValueCheck | None:
+        """Return the check for the inputs of a flow; None if the flow accepts any input."""
         schema = declared_schema(flow, "input")
+        return None if schema is None else cls.of_schema(schema, flow["schemas"].get("$defs"))
+
+    @classmethod
+    def of_schema(cls, schema: Any, shared: Any) -> ValueCheck | None:
+        """Return the check for a schema, which may refer to shared ones; None if it allows any value."""
         if not isinstance(schema, Mapping):
             return None
-        defs = definitions_of(schema, flow["schemas"].get("$defs"))
+        defs = definitions_of(schema, shared)
         fits = compiled(schema, defs)
         return None if fits is None else cls(fits, schema, defs)
 

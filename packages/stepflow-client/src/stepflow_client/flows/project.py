@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from .._base.text import cut, nearest_hint
 from .._data.toml_reader import parse_toml
-from .._rules.releases import release_number
+from .._rules.releases import TARGETS, target_release
 from ..errors import FlowFileError
 
 _FILES = (("stepflow.toml", ()), ("pyproject.toml", ("tool", "stepflow")))
@@ -160,10 +160,9 @@ class _Facts:
         found = self._table("", facts, _KEYS)
         test = self._table("test", found.get("test", {}), _OF_TEST)
         target = found.get("target")
-        if target is not None and release_number(target) is None:
-            raise self._wrong(
-                f"target is a release such as 0.13, not {_shown_value(target)}", 'write it as text: "0.13"'
-            )
+        if target is not None and target_release(target) is None:
+            hint = None if isinstance(target, str) else 'write it as text: "0.13"'
+            raise self._wrong(f"target is a release from {TARGETS}, not {_shown_value(target)}", hint)
         return Project(
             file=self._file,
             flows=tuple(self._path("flows", each) for each in self._texts("flows", found.get("flows", []))),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .._base.text import cut, nearest
+from .._data.expressions import Reference, portable_path, references
 from .components import BUILTINS
 from .evaluation import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation
 from .graph import steps_by_id
 from .json_schema import Mismatch, definitions_of, mismatches
 from .source import node_of
+
+_LONGEST = 80
 
 Schemas = Mapping[str, Any]
 """The input schemas of components by their path in flows."""
@@ -56,16 +60,39 @@ def refusal(flow: Mapping[str, Any], step: Mapping[str, Any], given: Any, schema
 def hint_for(flow: Mapping[str, Any], step_id: str | None, input: Any, variables: Any) -> str | None:
     """Return which field of its input the component of a failed step refuses, as far as no other step determines it.
 
-    The flow has the overrides of the run.
+    If the input of the run lacks a field that the step reads, this is returned instead. The flow has the overrides of
+    the run.
     """
     step = steps_by_id(flow).get(step_id or "")
     if step is None:
         return None
+    missing = missing_field(references(step.get("input")), input)
+    if missing is not None:
+        return "; ".join(missing)
     try:
         given = RecordedEvaluation(flow, input, variables, {}, is_over=False).value(step.get("input"))
     except (Failure, NotKnownError, *BROKEN):
         return None
     return refusal(flow, step, given, {})
+
+
+def missing_field(reads: Iterable[Reference], input: Any) -> tuple[str, str] | None:
+    """Return which field of an input is read and missing, and what to do about it; None if none is.
+
+    Args:
+        reads: What is certainly read.
+        input: The input of a run.
+    """
+    if not isinstance(input, Mapping):
+        return None
+    for each in reads:
+        path = portable_path(each.path) if each.kind == "input" and each.is_certain and not each.in_condition else None
+        if path and isinstance(path[0], str) and path[0] not in input:
+            there = nearest(path[0], input)
+            what = f"has {', '.join(map(str, input))}" if input else "is empty"
+            said = f"the flow reads {path[0]} of its input, which {cut(what, _LONGEST)}"
+            return said, f"write {path[0]} instead of {there}" if there else f"add {path[0]}: ..."
+    return None
 
 
 def _mismatch(value: Any, schema: Any) -> Mismatch | None:

@@ -1,0 +1,60 @@
+"""What is said of a file that does not exist: which one was meant, or what there is."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+from .text import nearest
+
+_VALUES = (".yaml", ".yml", ".json")
+_KINDS = (_VALUES, (".py",), (".jsonl", ".ndjson", ".csv", ".parquet", *_VALUES))
+"""The endings of files that are read for the same purpose."""
+_MOST_READ = 1000
+_MOST_SHOWN = 5
+
+
+def near_file(path: str) -> str:
+    """Return the hint for a missing file: the nearest name in its folder, or the files of its kind there.
+
+    Args:
+        path: The path of the file; one without an ending is taken for YAML or JSON.
+    """
+    folder = Path(path).parent
+    if not folder.is_dir():
+        return f"there is no folder {folder}"
+    found = nearest_file(path)
+    if found is not None:
+        return found
+    names = _files_beside(path)
+    where = "the working folder" if folder == Path() else f"the folder {folder}"
+    if not names:
+        return f"{where} has no file that ends in {' or '.join(_endings(path))}"
+    return f"{where} has {', '.join(names[:_MOST_SHOWN])}{', ...' if len(names) > _MOST_SHOWN else ''}"
+
+
+def nearest_file(path: str) -> str | None:
+    """Return the hint with the nearest name in the folder of a missing file; None if none is near."""
+    # The endings are the same in all of them, and would make every short name similar.
+    folder, names = Path(path).parent, _files_beside(path)
+    stem = nearest(Path(path).stem, (Path(name).stem for name in names))
+    if stem is None:
+        return None
+    same = [name for name in names if Path(name).stem.lower() == stem.lower()]
+    found = nearest(Path(path).name, same) or same[0]
+    return f"did you mean {found if folder == Path() else folder / found}?"
+
+
+def _files_beside(path: str) -> list[str]:
+    """Return the names of the files of the same kind in the folder of a file."""
+    endings = _endings(path)
+    try:
+        entries = list(islice(Path(path).parent.iterdir(), _MOST_READ))
+    except (OSError, ValueError):
+        return []
+    return sorted(entry.name for entry in entries if entry.suffix.lower() in endings)
+
+
+def _endings(path: str) -> tuple[str, ...]:
+    ending = Path(path).suffix.lower()
+    return next((each for each in _KINDS if ending in each), (ending,) if ending else _VALUES)
