@@ -1,7 +1,8 @@
 # Needs git, make and python3 (3.11 or newer, with venv). Everything else is installed here:
-# hatch into .build/hatch, the workspace environment into .venv.
+# hatch and uv into .build/hatch, the workspace environment into .venv.
 PYTHON ?= python3
 HATCH_VERSION := 1.18.2
+UV := .build/hatch/bin/uv
 HATCH := .build/hatch/bin/hatch
 BIN := .venv/bin
 ENV := .venv/.stamp
@@ -30,9 +31,13 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(HATCH):
+$(UV):
 	$(PYTHON) -m venv .build/hatch
-	.build/hatch/bin/pip install --quiet hatch==$(HATCH_VERSION)
+	.build/hatch/bin/pip install --quiet 'uv~=0.9'
+
+# uv takes two seconds for what takes pip ten.
+$(HATCH): | $(UV)
+	$(UV) pip install --quiet --python .build/hatch/bin/python hatch==$(HATCH_VERSION)
 
 # A changed VERSION does not make hatch sync an existing environment again, so the environment is made anew.
 $(ENV): pyproject.toml VERSION $(wildcard packages/*/pyproject.toml) | $(HATCH)
@@ -42,8 +47,17 @@ $(ENV): pyproject.toml VERSION $(wildcard packages/*/pyproject.toml) | $(HATCH)
 
 env: $(ENV) ## Make the development environment (.venv)
 
-demo: $(ENV) ## Run the example flow on an embedded server
-	$(BIN)/stepflow run examples/hello.yaml --input-json '{"name": "World"}'
+DEMO := .build/demo
+
+# The workspace environment has 800 MB; the command alone has 70.
+$(DEMO)/.stamp: VERSION $(wildcard packages/*/pyproject.toml) | $(UV)
+	$(UV) venv --quiet --clear --python .build/hatch/bin/python $(DEMO)
+	$(UV) pip install --quiet --python $(DEMO)/bin/python \
+	  -e packages/stepflow-api -e packages/stepflow-client -e 'packages/stepflow-cli[ui,draw]'
+	@touch $@
+
+demo: $(DEMO)/.stamp ## Run the example flow on an embedded server
+	$(DEMO)/bin/stepflow run examples/hello.yaml --input-json '{"name": "World"}'
 
 example: $(ENV) ## Run the application in examples/support_desk: a web service, a worker and a batch
 	$(BIN)/python -m tests.environments.test_support_desk
