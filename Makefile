@@ -92,11 +92,10 @@ test-faults: $(ENV) ## Run the tests that cut connections and kill servers
 
 UNIT_ON_SOCKETS := tests/unit/http tests/unit/transport/test_httpx_bridge.py
 
-# The callers of the races send by blocking calls: their requests do not reach the event loop. The pages use no more of
-# it than the tests of what they are about.
+# The callers of the races send by blocking calls: their requests do not reach the event loop.
 test-uvloop: $(ENV) ## Run the server and fault tests of the async client in uvloop's event loop
 	$(RUN_TESTS) --dist worksteal $(UNIT_ON_SOCKETS) tests/server --ignore tests/server/test_idempotency_races.py \
-	  --ignore tests/server/test_documentation.py --loop uvloop -m "not exhaustive"
+	  --loop uvloop -m "not exhaustive"
 
 PAGES := .build/pages
 AXE := .build/axe
@@ -171,8 +170,16 @@ build: $(ENV) ## Build the wheels and source archives into dist/
 	  (cd packages/$$package && $(CURDIR)/$(HATCH) build -t wheel -t sdist $(CURDIR)/dist) || exit 1; \
 	done
 
-smoke: build ## Install the built wheels into empty environments and use them
+INSTALLED := .build/installed
+
+# The pages are followed in an environment that has what they tell readers to install.
+smoke: build ## Install the built wheels into empty environments, use them, and run the code blocks of all pages there
 	$(BIN)/python -m pytest -q tests/packaging --wheels dist
+	$(UV) venv --quiet --clear --python $(BIN)/python $(INSTALLED)
+	$(UV) pip install --quiet --python $(INSTALLED)/bin/python pip 'pytest~=9.0' pytest-timeout pytest-xdist fastapi distributed \
+	  "$$(echo dist/stepflow_api-*.whl)[generate]" "$$(echo dist/stepflow_client-*.whl)[otel]" \
+	  "$$(echo dist/stepflow_cli-*.whl)[codegen,draw,lsp,mcp,parquet,ui]"
+	$(INSTALLED)/bin/python -m pytest -q -n $(JOBS) --dist worksteal tests/documentation --wheels dist
 
 vscode: ## Pack the extension for VS Code into .build/stepflow.vsix (needs npm)
 	rm -rf .build/vscode
