@@ -26,7 +26,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo example test test-all test-older test-httpx test-older-faults test-exhaustive test-faults test-uvloop test-environments test-frameworks test-pages screenshots test-editors test-ha soak check-server generate check-generated lint types docs build smoke vscode bench bump clean
+.PHONY: help env demo first-hour example test test-all test-older test-httpx test-older-faults test-exhaustive test-faults test-uvloop test-environments test-frameworks test-pages screenshots test-editors test-ha soak check-server generate check-generated lint types docs build smoke vscode bench bump clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ $(DEMO)/.stamp: VERSION $(wildcard packages/*/pyproject.toml) | $(UV)
 
 demo: $(DEMO)/.stamp ## Run the example flow on an embedded server
 	$(DEMO)/bin/stepflow run examples/hello.yaml --input-json '{"name": "World"}'
+	@echo 'demo: ". $(DEMO)/bin/activate" makes stepflow this one; docs/tutorial.md goes on'
+
+first-hour: ## Follow docs/tutorial.md in a clone, as a newcomer does, and print the seconds (TESTS=1: with make test)
+	$(PYTHON) -m tests.documentation.first_hour $(if $(TESTS),--with-tests)
 
 example: $(ENV) ## Run the application in examples/support_desk: a web service, a worker and a batch
 	$(BIN)/python -m tests.environments.test_support_desk

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import re
+import tokenize
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +19,9 @@ LANGUAGES = {"bash", "console", "javascript", "json", "python", "text", "toml", 
 FENCE = re.compile(r"^ {0,3}(?:```|~~~)(?P<language>.*)$")
 FILE_NAME = re.compile(r"# (?P<name>[\w.-]+\.(?:csv|json|py|yaml|yml))\n")
 """The first line of a block that is the content of a file."""
+
+_INSTALLING = ("pip install", "make ", ". .build/")
+LASTING = ("stepflow serve", "stepflow ui")
 
 
 class Block(NamedTuple):
@@ -36,7 +42,7 @@ class Block(NamedTuple):
     def is_for_the_shell(self) -> bool:
         """Whether the block has commands to run: not those that install, and none that runs until it is interrupted."""
         commands = [line for line in self.text.splitlines() if line and not line.startswith("#")]
-        return not all(line.startswith(("pip install", "make ")) or " --watch" in line for line in commands)
+        return not all(line.startswith(_INSTALLING) or line in LASTING or " --watch" in line for line in commands)
 
 
 class Shown(NamedTuple):
@@ -68,6 +74,26 @@ def blocks(page: str) -> list[Block]:
             opened = None
     assert opened is None, f"{page}: the last block is not closed"
     return found
+
+
+def in_one_terminal(commands: str, environment: Path) -> str:
+    """Return shell code that begins with the variables which the code before it has exported to a file."""
+    return f"[ ! -e {environment} ] || . {environment}\n{commands}\nexport -p > {environment}"
+
+
+def expected_lines(source: str) -> list[str]:
+    """Return what the comments say the prints of a Python block print."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    comments = {token.start[0]: token for token in tokens if token.type == tokenize.COMMENT}
+    expected: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
+            line = node.end_lineno or 0
+            if line in comments:
+                expected.append(comments[line].string.removeprefix("# "))
+            while (below := comments.get(line := line + 1)) and below.line.lstrip().startswith("#"):
+                expected.append(below.string.removeprefix("# "))
+    return expected
 
 
 def in_language(page: str, language: str) -> list[Block]:

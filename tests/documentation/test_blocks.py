@@ -24,7 +24,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tokenize
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +39,17 @@ from stepflow_client.flows.project import find_project
 
 from tests import releases
 from tests.cli.command import forked
-from tests.documentation.blocks import PAGES, ROOT, Block, Shown, blocks, in_language, session
+from tests.documentation.blocks import (
+    PAGES,
+    ROOT,
+    Block,
+    Shown,
+    blocks,
+    expected_lines,
+    in_language,
+    in_one_terminal,
+    session,
+)
 
 WRITTEN_URL = "http://localhost:7837"
 EXAMPLES = sorted(path.name for path in ROOT.glob("examples/*.py"))
@@ -83,21 +92,6 @@ def write_file(block: Block, folder: Path) -> None:
         (folder / block.file_name).write_text(block.text)
 
 
-def expected_lines(source: str) -> list[str]:
-    """Return what the comments say the prints of a block print."""
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    comments = {token.start[0]: token for token in tokens if token.type == tokenize.COMMENT}
-    expected: list[str] = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
-            line = node.end_lineno or 0
-            if line in comments:
-                expected.append(comments[line].string.removeprefix("# "))
-            while (below := comments.get(line := line + 1)) and below.line.lstrip().startswith("#"):
-                expected.append(below.string.removeprefix("# "))
-    return expected
-
-
 def same(printed: str, expected: str) -> bool:
     """Compare as values where both are: servers do not keep the order of keys."""
     with contextlib.suppress(ValueError, SyntaxError):
@@ -128,6 +122,7 @@ class Session:
         # `__name__` is asked for by dataclasses and pydantic.
         self._namespace: dict[str, Any] = {"__name__": "documentation", "StepflowClient": StepflowClient}
         self._printed: list[str] = []
+        self._variables = folder.with_name("variables")
 
     async def follow(self) -> int:
         """Run the blocks, and return how many were run."""
@@ -204,7 +199,7 @@ class Session:
         # `stepflow` is the one of this environment; a server is named only where the page does it.
         return await asyncio.to_thread(
             subprocess.run,
-            ["bash", "-euo", "pipefail", "-c", text.replace(WRITTEN_URL, self._url)],
+            ["bash", "-euo", "pipefail", "-c", in_one_terminal(text.replace(WRITTEN_URL, self._url), self._variables)],
             env={**own_environment(), **forked()},
             capture_output=True,
             text=True,
