@@ -26,7 +26,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo first-hour example test test-all test-older test-httpx test-older-faults test-exhaustive test-faults test-uvloop test-environments test-frameworks test-pages screenshots test-editors test-ha soak check-server generate check-generated lint types docs build smoke vscode bench bump clean
+.PHONY: help env demo first-hour example test test-all test-older test-httpx test-older-faults test-exhaustive test-faults test-uvloop test-environments test-frameworks test-pages recording screenshots test-editors test-ha soak check-server generate check-generated lint types docs build smoke vscode bench bump clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -111,6 +111,9 @@ $(PAGES)/.stamp: $(ENV)
 	$(BIN)/uv pip install --quiet --python $(PAGES)/bin/python pip pytest pytest-timeout pytest-xdist playwright nbclient ipykernel \
 	  pillow -e packages/stepflow-api -e 'packages/stepflow-client[draw,runtime]' -e 'packages/stepflow-cli[ui]'
 	@touch $@
+
+recording: $(ENV) ## Write docs/pictures/recording-*.svg: commands of docs/tutorial.md in a terminal, on a real server
+	$(BIN)/python -m tests.pages.recording
 
 screenshots: $(PAGES)/.stamp ## Write docs/pictures: the pages of `stepflow ui` in Chromium, on a real server
 	$(PAGES)/bin/python -m tests.pages.screenshots
