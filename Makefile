@@ -1,7 +1,8 @@
 # Needs git, make and python3 (3.11 or newer, with venv). Everything else is installed here:
-# hatch into .build/hatch, the workspace environment into .venv.
+# hatch and uv into .build/hatch, the workspace environment into .venv.
 PYTHON ?= python3
 HATCH_VERSION := 1.18.2
+UV := .build/hatch/bin/uv
 HATCH := .build/hatch/bin/hatch
 BIN := .venv/bin
 ENV := .venv/.stamp
@@ -27,14 +28,18 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo example test test-all test-older test-httpx test-older-faults test-exhaustive test-faults test-uvloop test-environments test-frameworks test-pages screenshots test-editors test-ha soak check-server generate check-generated lint types docs build smoke vscode bench bump clean
+.PHONY: help env demo first-hour example test test-all test-older test-httpx test-older-faults test-exhaustive test-faults test-uvloop test-environments test-frameworks test-pages recording screenshots test-editors test-ha soak check-server generate check-generated lint types docs build smoke vscode bench bump clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(HATCH):
+$(UV):
 	$(PYTHON) -m venv .build/hatch
-	.build/hatch/bin/pip install --quiet hatch==$(HATCH_VERSION)
+	.build/hatch/bin/pip install --quiet 'uv~=0.9'
+
+# uv takes two seconds for what takes pip ten.
+$(HATCH): | $(UV)
+	$(UV) pip install --quiet --python .build/hatch/bin/python hatch==$(HATCH_VERSION)
 
 # A changed VERSION does not make hatch sync an existing environment again, so the environment is made anew.
 $(ENV): pyproject.toml VERSION $(wildcard packages/*/pyproject.toml) | $(HATCH)
@@ -44,8 +49,21 @@ $(ENV): pyproject.toml VERSION $(wildcard packages/*/pyproject.toml) | $(HATCH)
 
 env: $(ENV) ## Make the development environment (.venv)
 
-demo: $(ENV) ## Run the example flow on an embedded server
-	$(BIN)/stepflow run examples/hello.yaml --input-json '{"name": "World"}'
+DEMO := .build/demo
+
+# The workspace environment has 800 MB; the command alone has 70.
+$(DEMO)/.stamp: VERSION $(wildcard packages/*/pyproject.toml) | $(UV)
+	$(UV) venv --quiet --clear --python .build/hatch/bin/python $(DEMO)
+	$(UV) pip install --quiet --python $(DEMO)/bin/python \
+	  -e packages/stepflow-api -e packages/stepflow-client -e 'packages/stepflow-cli[ui,draw]'
+	@touch $@
+
+demo: $(DEMO)/.stamp ## Run the example flow on an embedded server
+	$(DEMO)/bin/stepflow run examples/hello.yaml --input-json '{"name": "World"}'
+	@echo 'demo: ". $(DEMO)/bin/activate" makes stepflow this one; docs/tutorial.md goes on'
+
+first-hour: ## Follow docs/tutorial.md in a clone, as a newcomer does, and print the seconds (TESTS=1: with make test)
+	$(PYTHON) -m tests.documentation.first_hour $(if $(TESTS),--with-tests)
 
 example: $(ENV) ## Run the application in examples/support_desk: a web service, a worker and a batch
 	$(BIN)/python -m tests.environments.test_support_desk
@@ -80,11 +98,10 @@ test-faults: $(ENV) ## Run the tests that cut connections and kill servers
 
 UNIT_ON_SOCKETS := tests/unit/http tests/unit/transport/test_httpx_bridge.py
 
-# The callers of the races send by blocking calls: their requests do not reach the event loop. The pages use no more of
-# it than the tests of what they are about.
+# The callers of the races send by blocking calls: their requests do not reach the event loop.
 test-uvloop: $(ENV) ## Run the server and fault tests of the async client in uvloop's event loop
 	$(RUN_TESTS) --dist worksteal $(UNIT_ON_SOCKETS) tests/server --ignore tests/server/test_idempotency_races.py \
-	  --ignore tests/server/test_documentation.py --loop uvloop -m "not exhaustive"
+	  --loop uvloop -m "not exhaustive"
 
 PAGES := .build/pages
 AXE := .build/axe
@@ -96,6 +113,9 @@ $(PAGES)/.stamp: $(ENV)
 	$(BIN)/uv pip install --quiet --python $(PAGES)/bin/python pip pytest pytest-rerunfailures pytest-timeout pytest-xdist playwright \
 	  nbclient ipykernel pillow -e packages/stepflow-api -e 'packages/stepflow-client[draw,runtime]' -e 'packages/stepflow-cli[ui]'
 	@touch $@
+
+recording: $(ENV) ## Write docs/pictures/recording-*.svg: commands of docs/tutorial.md in a terminal, on a real server
+	$(BIN)/python -m tests.pages.recording
 
 screenshots: $(PAGES)/.stamp ## Write docs/pictures: the pages of `stepflow ui` in Chromium, on a real server
 	$(PAGES)/bin/python -m tests.pages.screenshots
@@ -159,8 +179,16 @@ build: $(ENV) ## Build the wheels and source archives into dist/
 	  (cd packages/$$package && $(CURDIR)/$(HATCH) build -t wheel -t sdist $(CURDIR)/dist) || exit 1; \
 	done
 
-smoke: build ## Install the built wheels into empty environments and use them
+INSTALLED := .build/installed
+
+# The pages are followed in an environment that has what they tell readers to install.
+smoke: build ## Install the built wheels into empty environments, use them, and run the code blocks of all pages there
 	$(BIN)/python -m pytest -q tests/packaging --wheels dist
+	$(UV) venv --quiet --clear --python $(BIN)/python $(INSTALLED)
+	$(UV) pip install --quiet --python $(INSTALLED)/bin/python pip 'pytest~=9.0' pytest-timeout pytest-xdist fastapi distributed \
+	  "$$(echo dist/stepflow_api-*.whl)[generate]" "$$(echo dist/stepflow_client-*.whl)[otel]" \
+	  "$$(echo dist/stepflow_cli-*.whl)[codegen,draw,lsp,mcp,parquet,ui]"
+	$(INSTALLED)/bin/python -m pytest -q -n $(JOBS) --dist worksteal tests/documentation --wheels dist
 
 vscode: ## Pack the extension for VS Code into .build/stepflow.vsix (needs npm)
 	rm -rf .build/vscode

@@ -81,7 +81,7 @@ _FIRST = {
     f"test_{name}.py"
     for name in (
         *("hung_servers", "events", "given_up", "runs_logs", "runtime", "runtime_workers", "idempotency_races"),
-        *("documentation", "exit_codes", "examples", "doctor", "live", "attacks", "batch_stream", "streams"),
+        *("exit_codes", "examples", "doctor", "live", "attacks", "batch_stream", "streams"),
     )
 }
 """Files whose tests take the longest."""

@@ -16,8 +16,8 @@ import pytest
 from stepflow_client import LogConfig, StepflowRuntime
 
 from tests import releases
+from tests.documentation.blocks import in_language
 from tests.environments import conftest as environments
-from tests.server.test_documentation import FILE_NAME, in_language
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -47,8 +47,8 @@ def test_the_page_runs(framework: str, server_url: str, tmp_path: Path, monkeypa
     monkeypatch.setattr(environments, "MAKING", 900)
     python = environments.environment(framework, *REQUIREMENTS[framework])
     for flow in in_language("docs/quickstart.md", "yaml"):
-        if named := FILE_NAME.match(flow.text):
-            (tmp_path / named["name"]).write_text(flow.text)
+        if flow.file_name is not None:
+            (tmp_path / flow.file_name).write_text(flow.text)
     call = f"import json\nprint('records', json.dumps(with_{framework}()))\n"
     (tmp_path / "program.py").write_text(
         "\n".join([block_with("def greet("), block_with(f"def with_{framework}("), call])

@@ -1,12 +1,19 @@
-"""The screenshots of docs/ui.md; `make screenshots` writes them."""
+"""The screenshots of docs/ui.md and the recording of docs/tutorial.md; `make screenshots recording` writes them."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.documentation.blocks import blocks, session
+from tests.pages.recording import COMMANDS, PAGE, shown_lines
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 PICTURES = DOCS / "pictures"
+RECORDINGS = [PICTURES / f"recording-{theme}.svg" for theme in ("light", "dark")]
 
 
 def test_the_page_shows_pictures_that_exist_and_says_what_is_on_them() -> None:
@@ -18,7 +25,31 @@ def test_the_page_shows_pictures_that_exist_and_says_what_is_on_them() -> None:
 
 
 def test_each_picture_is_there_in_both_themes_and_all_are_small() -> None:
-    names = {each.name for each in PICTURES.iterdir()}
+    names = {each.name for each in PICTURES.glob("*.png")}
     themes = {re.sub("-(light|dark)[.]png$", "", name) for name in names}
     assert names == {f"{each}-{theme}.png" for each in themes for theme in ("light", "dark")}
+    assert {each.name for each in PICTURES.iterdir()} == names | {each.name for each in RECORDINGS}
     assert sum(each.stat().st_size for each in PICTURES.iterdir()) < 1_500_000
+
+
+@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
+def test_the_recording_shows_what_the_page_shows(path: Path) -> None:
+    svg = path.read_text("utf-8")
+    ElementTree.fromstring(svg)
+    lines = [line.rstrip() for line in shown_lines(svg)]
+    typed = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+    assert typed == list(COMMANDS)
+    of_page = [shown for block in blocks(PAGE) if block.language == "console" for shown in session(block)]
+    outputs = {shown.command: shown.output for shown in of_page}
+    for command in COMMANDS:
+        for line in outputs[command].splitlines():
+            assert "..." in line or line in lines, line
+
+
+@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
+def test_the_recording_is_small_and_moves_only_for_those_who_want_it(path: Path) -> None:
+    svg = path.read_text("utf-8")
+    assert len(svg) < 30_000
+    still, moving = svg.split("@media (prefers-reduced-motion:no-preference)")
+    assert "@keyframes" in moving
+    assert "animation" not in still

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.releases import ROOT
-from tests.server.test_documentation import READMES, in_language
+from tests.documentation.blocks import PAGES, ROOT, in_language
 
 SOURCES = [str(ROOT / f"packages/{name}/src") for name in ("stepflow-api", "stepflow-client", "stepflow-cli")]
-WITH_CODE = [readme for readme in READMES if readme.endswith("README.md") and in_language(readme, "python")]
+WITH_CODE = [readme for readme in PAGES if readme.endswith("README.md") and in_language(readme, "python")]
 SESSION = "packages/stepflow-client/README.md"
 """Its blocks are one session with a `client`; those of the others stand by themselves."""
 HEAD = (
