@@ -88,9 +88,7 @@ def _has_empty_list(value: Any) -> bool:
     return isinstance(value, list) and (not value or any(map(_has_empty_list, value)))
 
 
-_PAIRS = [
-    {"type": "array", "prefixItems": [{"type": "string"}, {"type": second}]} for second in ("integer", "boolean")
-]
+_PAIRS = [{"type": "array", "prefixItems": [{"type": "string"}, {"type": second}]} for second in ("integer", "boolean")]
 _MANY = pytest.param(1000, marks=[pytest.mark.exhaustive, pytest.mark.timeout(900)])
 
 
