@@ -33,7 +33,6 @@ class PythonTypes:
     """
 
     def __init__(self, named: Mapping[str, Any], names: Names, *, is_input: bool) -> None:
-        """Store the schemas."""
         self._named, self._names, self._is_input = named, names, is_input
         self._final: dict[str, str] = {}
         self._written: set[str] = set()
@@ -162,7 +161,6 @@ class Field:
     def __init__(
         self, name: str, key: str, kind: str, is_required: bool, description: str | None, default: Any
     ) -> None:
-        """Store the parts."""
         self.name, self.key, self.kind, self.is_required = name, key, kind, is_required
         self.description, self.default = description, default
 
