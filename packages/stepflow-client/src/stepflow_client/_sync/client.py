@@ -36,7 +36,6 @@ from ..flows.file import is_flow_id, load_flow
 from ..types.shown import show_lists
 from ..types.statuses import ExecutionStatus
 from .connection import Connection
-from .creation import RunCreator
 from .flows import FlowStore
 from .listing import PAGE, RunLister
 from .recovery import RecoveryCheck
@@ -88,6 +87,7 @@ if TYPE_CHECKING:
     from .batches import BatchRunner
     from .blobs import BlobStore
     from .caching import CachedRuns
+    from .creation import RunCreator
     from .events import EventSource
     from .following import Follower
     from .handle import SyncRunHandle
@@ -220,13 +220,19 @@ class SyncStepflowClient(Guiding, Picklable):
         self._seen_components: set[str] = set()
         """The components that were there when a run waited for them."""
         self._recorder = Recorder(history, self._connection.url)
-        self._creator = RunCreator(self._connection, self._flows, self._recorder, exact_integers=exact_integers)
+        self._exact_integers = check_flag(exact_integers, "exact_integers")
         self._runs = RunReader(self._connection)
         self._lister = RunLister(self._connection, self._recorder, lambda answer: responses.runs(answer).runs)
         self._recovery = RecoveryCheck(self._connection, self._flows.registries)
         self._waiter = Waiter(self._connection, self._runs, self._recovery, lambda: self._follower)
 
     # Parts that not every program uses are made, and imported, when they are first used.
+
+    @cached_property
+    def _creator(self) -> RunCreator:
+        from .creation import RunCreator
+
+        return RunCreator(self._connection, self._flows, self._recorder, exact_integers=self._exact_integers)
 
     @cached_property
     def _follower(self) -> Follower:

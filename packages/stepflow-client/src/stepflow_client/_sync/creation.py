@@ -99,7 +99,7 @@ class RunCreator:
         self._connection = connection
         self._flows = flows
         self._recorder = recorder
-        self.exact_integers = check_flag(exact_integers, "exact_integers")
+        self.exact_integers = exact_integers
         self._search = LostRunFinder(connection)
         self._ready: Newest[_Key, _Ready] = Newest(_MOST_READY)
 
