@@ -33,5 +33,5 @@ def test_a_call_without_time_takes_no_turn_away(twin: str, key: str | None, monk
             server_release="0.13",
         )
     assert server.asked.count("POST /runs") == (0 if key else 1)
-    assert len(waited) > 1
+    assert waited
     assert ended == []

@@ -61,7 +61,6 @@ class Problem(Exception):
         run_id: str | None = None,
         hint: str | None = None,
     ) -> None:
-        """Store the parts."""
         super().__init__(message)
         self.message = message
         self.kind = kind

@@ -15,9 +15,10 @@ import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from ._base.lazy import lazy_names
 from ._data.arguments import (
     check_flag,
     check_instances,
@@ -42,9 +43,14 @@ from ._stores.history_rows import (
     without_secrets,
 )
 from ._stores.sqlite import SharedFile
-from .types.history_entry import HistoryEntry
+
+if TYPE_CHECKING:
+    from .types.history_entry import HistoryEntry
 
 __all__ = ["History", "HistoryEntry", "default_path"]
+
+# Recording needs no entries, and making their class takes time.
+__getattr__, _ = lazy_names(__name__, {".types.history_entry": ["HistoryEntry"]})
 
 _DAY = 86_400.0
 _PRUNE_EVERY = 50
@@ -365,6 +371,8 @@ class History(SharedFile):
             # Otherwise, a text that is not UTF-8 would fail the whole query.
             connection.text_factory = decoded
             rows = connection.execute(query, values).fetchall()
+        from .types.history_entry import HistoryEntry
+
         entries = []
         for row in rows:
             try:

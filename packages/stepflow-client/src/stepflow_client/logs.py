@@ -248,7 +248,6 @@ class LineSplitter:
     """Splits a stream of bytes into lines, keeping at most `max_length` bytes of an unfinished one."""
 
     def __init__(self, max_length: int) -> None:
-        """Start with an empty buffer."""
         self._max_length = max_length
         self._held = bytearray()
 

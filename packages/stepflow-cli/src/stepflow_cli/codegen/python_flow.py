@@ -53,7 +53,6 @@ class FlowModule:
         untyped: set[str],
         explicit: set[str],
     ) -> None:
-        """Take the names of the module."""
         self._flow, self._title, self._components = flow, title, components
         self._untyped, self._explicit = untyped, explicit
         self._names = Names(_IMPORTED)

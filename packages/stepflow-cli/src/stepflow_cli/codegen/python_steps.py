@@ -46,7 +46,6 @@ class Body:
     def __init__(
         self, functions: Mapping[str, Function], sources: Sources, names: Callable[[], Names], indent: int = 4
     ) -> None:
-        """Start with an empty body."""
         self._functions, self._sources, self._new_names, self._indent = functions, sources, names, indent
         self._names = names()
         self._names.take(sources.input.name)

@@ -19,7 +19,7 @@ _TYPE_WORDS = {
     "NotRequired", "Mapping", "Sequence",
 }  # fmt: skip
 """Names in annotations."""
-UNREADABLE = ("__", "_repr_", "_ipython_")
+_UNREADABLE = ("__", "_repr_", "_ipython_")
 """Attributes of values in flows that Python asks for itself."""
 
 
@@ -33,7 +33,6 @@ class PythonTypes:
     """
 
     def __init__(self, named: Mapping[str, Any], names: Names, *, is_input: bool) -> None:
-        """Store the schemas."""
         self._named, self._names, self._is_input = named, names, is_input
         self._final: dict[str, str] = {}
         self._written: set[str] = set()
@@ -162,7 +161,6 @@ class Field:
     def __init__(
         self, name: str, key: str, kind: str, is_required: bool, description: str | None, default: Any
     ) -> None:
-        """Store the parts."""
         self.name, self.key, self.kind, self.is_required = name, key, kind, is_required
         self.description, self.default = description, default
 
@@ -190,7 +188,7 @@ def python_names_of(schema: Mapping[str, Any], named: Mapping[str, Any]) -> dict
 def python_names(keys: Iterable[str], taken: Collection[str] = ()) -> dict[str, str]:
     """Return Python names for the fields of an object; those that are valid keep theirs."""
     keys = sorted(keys)
-    valid = {each for each in keys if _is_name(each) and each not in taken}
+    valid = {each for each in keys if is_attribute(each) and each not in taken}
     used = {*taken, *valid}
     found = {}
     for key in keys:
@@ -208,9 +206,10 @@ def _free(name: str, used: Collection[str]) -> str:
     return tried
 
 
-def _is_name(key: str) -> bool:
+def is_attribute(key: str) -> bool:
+    """Return whether a key can be read as an attribute of a value."""
     # Python normalizes other letters, which would change the name.
-    return key.isascii() and key.isidentifier() and not keyword.iskeyword(key) and not key.startswith(UNREADABLE)
+    return key.isascii() and key.isidentifier() and not keyword.iskeyword(key) and not key.startswith(_UNREADABLE)
 
 
 def literal(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ from stepflow_client._data.expressions import PathError, keyword_of, parse_path
 
 from .docstrings import quoted
 from .layout import Expression, Group, call, data
-from .python_types import UNREADABLE, python_names_of
+from .python_types import is_attribute, python_names_of
 from .references import BESIDE
 from .schemas import PREFIX
 
@@ -135,13 +134,9 @@ class Sources(NamedTuple):
             return f".{python_names_of(schema, self.classes)[part]}", schema["properties"][part]
         if schema and schema.get("type") != "object":
             raise Unfit(source.key)
-        if schema or not _is_attribute(part):
+        if schema or not is_attribute(part):
             return f"[{quoted(part)}]", {} if is_open else schema["additionalProperties"]
         return f".{part}", {}
-
-
-def _is_attribute(name: str) -> bool:
-    return name.isascii() and name.isidentifier() and not keyword.iskeyword(name) and not name.startswith(UNREADABLE)
 
 
 def _path(text: Any) -> tuple[str | int, ...]:

@@ -33,7 +33,6 @@ class Schemas:
     """The named schemas of several flows."""
 
     def __init__(self, names: Names) -> None:
-        """Start empty."""
         self._names = names
         self._known: dict[str, str] = {}
         self.named: dict[str, Any] = {}

@@ -78,7 +78,6 @@ class Stubs:
     """
 
     def __init__(self, names: Names | None = None) -> None:
-        """Start without functions."""
         self._names = names = Names(_RESERVED) if names is None else names
         # The classes of inputs get further names.
         self._inputs, self._outputs = Schemas(Names()), Schemas(names)

@@ -29,7 +29,6 @@ class TestClients:
     __test__ = False
 
     def __init__(self, server: SyncStepflowClient | None, servers: Servers | None = None, config: str | None = None):
-        """Store the servers."""
         self._server = server
         self._servers = servers
         self._config = config

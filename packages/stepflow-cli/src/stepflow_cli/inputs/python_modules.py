@@ -19,7 +19,6 @@ class ProjectModules:
     """The modules that were imported for a call of the command."""
 
     def __init__(self) -> None:
-        """Start with none."""
         self._imported: dict[str, str] = {}
         """The modules of the project, and their files."""
         self._files: dict[str, Signature] = {}

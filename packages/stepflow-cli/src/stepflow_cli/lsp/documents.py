@@ -30,7 +30,6 @@ class Document:
     """An open document: its text, and what is known about its newest analysed version."""
 
     def __init__(self, uri: str, text: Text, version: int) -> None:
-        """Store the text."""
         self.uri, self.text, self.version = uri, text, version
         self.name = to_fs_path(uri) or uri.rpartition("/")[2]
         self.latest: Analysis | None = None
@@ -59,7 +58,6 @@ class Documents:
     """
 
     def __init__(self, projects: Projects, publish: Publish, server: ServerChecks) -> None:
-        """Start without any."""
         self._projects, self._publish, self._server = projects, publish, server
         self._documents: dict[str, Document] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="stepflow-checks")

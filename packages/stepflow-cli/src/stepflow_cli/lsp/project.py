@@ -28,7 +28,6 @@ class Projects:
     """
 
     def __init__(self, components: str | None = None, *, type_check: bool = False) -> None:
-        """Start without any."""
         self._components, self._type_check = components, type_check
         self._known: dict[_Files, Rules] = {}
 

@@ -44,7 +44,6 @@ class StepflowServer(LanguageServer):
     """The language server of flows and server configurations."""
 
     def __init__(self, projects: Projects) -> None:
-        """Create a server without documents."""
         super().__init__("stepflow", VERSION, protocol_cls=_Protocol)
         self.server_checks = ServerChecks()
         self.documents = Documents(projects, self._publish, self.server_checks)

@@ -28,7 +28,6 @@ class ServerChecks:
     """Asks the server that the environment, a profile or the editor's settings name; a project cannot name one."""
 
     def __init__(self) -> None:
-        """Start without a server in the editor's settings."""
         self.url: str | None = None
         """The server in the editor's settings."""
         self._is_stopped = False

@@ -18,7 +18,6 @@ class Text:
     """A text and its lines, as the protocol counts them: columns count the units of an encoding, usually UTF-16."""
 
     def __init__(self, text: str, encoding: str = "utf-16") -> None:
-        """Store the text."""
         self.text, self.encoding = text, encoding
         self._codec, self._unit = _CODECS[encoding]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stepflow_client import ComponentInfo
     from stepflow_client.tools import ToolResult
 
     from .calls import Call
@@ -52,7 +51,7 @@ async def list_components(call: Call) -> ToolResult:
     from stepflow_client.tools import ToolResult
 
     wanted = call.arguments.get("component")
-    components = {_path(each): each for each in await call.runs.client.list_components()}
+    components = {each.path or each.name: each for each in await call.runs.client.list_components()}
     if wanted is None:
         lines = [visible(f"{path}: {each.description or ''}".removesuffix(": ")) for path, each in components.items()]
         head = "A step names a component by its path: before a name without a slash comes a route, as in /builtin/eval."
@@ -63,10 +62,6 @@ async def list_components(call: Call) -> ToolResult:
     shown = {"component": wanted, "description": each.description, "input_schema": each.input_schema}
     shown["output_schema"] = each.output_schema
     return ToolResult(json_text(shown), shown)
-
-
-def _path(component: ComponentInfo) -> str:
-    return component.path or component.name
 
 
 async def run_flow_text(call: Call) -> ToolResult:

@@ -35,7 +35,6 @@ class Rate:
     """
 
     def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start with a full allowance."""
         self._per_second = per_second
         self._most = max(1.0, 10 * per_second)
         self._clock = clock

@@ -35,7 +35,6 @@ class Guard:
     """
 
     def __init__(self, app: ASGIApp, addresses: Addresses, token: str) -> None:
-        """Store the parts."""
         self._app = app
         self._addresses = addresses
         self._expected = f"Bearer {token}".encode()

@@ -28,7 +28,6 @@ class Prompts:
     """Answers the requests about prompts."""
 
     def __init__(self, catalog: Catalog) -> None:
-        """Store the flows."""
         self._catalog = catalog
 
     async def list(self, _: Any, params: PaginatedRequestParams | None) -> ListPromptsResult:

@@ -48,7 +48,6 @@ class Resources:
     """
 
     def __init__(self, runs: AgentRuns, catalog: Catalog, reader: SyncStepflowClient) -> None:
-        """Store the parts."""
         self._runs = runs
         self._catalog = catalog
         self._reader = reader

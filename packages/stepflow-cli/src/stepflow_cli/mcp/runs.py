@@ -43,7 +43,6 @@ class AgentRuns:
     """
 
     def __init__(self, client: StepflowClient, history: CommandHistory, bounds: Bounds, *, all_runs: bool) -> None:
-        """Start without runs."""
         self.client = client
         self.bounds = bounds
         self.all_runs = all_runs

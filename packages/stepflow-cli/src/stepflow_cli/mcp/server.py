@@ -78,7 +78,6 @@ class AgentServer:
         reader: SyncStepflowClient,
         read_only: Collection[str] = (),
     ) -> None:
-        """Create the protocol's server."""
         self._runs = runs
         self._catalog = catalog
         self._reader = reader

@@ -36,7 +36,6 @@ class Tasks:
     """Answers the requests about tasks."""
 
     def __init__(self, runs: AgentRuns, catalog: Catalog) -> None:
-        """Store the parts."""
         self._runs = runs
         self._catalog = catalog
 

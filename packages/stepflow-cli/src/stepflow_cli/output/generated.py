@@ -22,7 +22,6 @@ class GeneratedFile:
     """
 
     def __init__(self, output: str | None, *, check: bool) -> None:
-        """Check that the file can be written or compared."""
         self.path = None if output == "-" else output
         self._is_compared = check
         if check and self.path is None:

@@ -13,7 +13,6 @@ class LineFormatter(logging.Formatter):
     """Time, level, logger and message on one line. Tracebacks follow; each exception message in them is on one line."""
 
     def __init__(self) -> None:
-        """Set the format."""
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:

@@ -31,7 +31,6 @@ class Choice(click.Choice[str]):
     """One of several words, in any case. The error for a misspelt word suggests the nearest one."""
 
     def __init__(self, choices: Sequence[str]) -> None:
-        """Store the words."""
         super().__init__(choices, case_sensitive=False)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
@@ -53,7 +52,6 @@ class Option(click.Option):
     """
 
     def __init__(self, *args: Any, section: str = "Options", is_risky: bool = False, **kwargs: Any) -> None:
-        """Store the heading and the risk."""
         super().__init__(*args, **kwargs)
         self.section = section
         self.is_risky = is_risky
@@ -118,7 +116,6 @@ class Command(click.Command):
     """
 
     def __init__(self, *args: Any, main_options: Sequence[str] = (), **kwargs: Any) -> None:
-        """Add the session's options, and `--help-all` where `--help` is short."""
         kwargs.setdefault("context_settings", _SETTINGS)
         super().__init__(*args, **kwargs)
         self.main_options = main_options
@@ -257,7 +254,6 @@ class LazyGroup(click.Group):
         more_help: Callable[[], None] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Store where the commands are."""
         kwargs.setdefault("context_settings", _SETTINGS)
         super().__init__(name, no_args_is_help=False, **kwargs)
         self.groups = groups

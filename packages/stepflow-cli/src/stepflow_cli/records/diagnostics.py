@@ -42,7 +42,6 @@ class InvalidFlow(Problem):
     """
 
     def __init__(self, message: str, records: Sequence[Mapping[str, Any]] = (), *, hint: str | None = None) -> None:
-        """Store the diagnostics."""
         super().__init__(message, kind="invalid_flow", exit_code=ExitCode.INVALID_FLOW, hint=hint)
         self.records = records
 

@@ -72,7 +72,6 @@ class Shell:
     """All commands, on one server."""
 
     def __init__(self, server: KeptServer, session: Session) -> None:
-        """Start without a last job."""
         from ..main import cli
 
         self.server = server
@@ -194,7 +193,6 @@ class ReplGroup(LazyGroup):
     """All commands of `stepflow` and the words of the repl."""
 
     def __init__(self, commands: LazyGroup, shell: Shell) -> None:
-        """Combine the commands and the words."""
         own = [make(shell) for make in (_flow, _rerun, _status, _workflow, _input, _help, _leave)]
         hidden = ("repl", *(each.name for each in own))
         help = "Commands are written as in a shell, without the word stepflow before them; it may be there."

@@ -29,7 +29,6 @@ class Latencies:
     """Latencies of inputs, in little memory regardless of their number."""
 
     def __init__(self) -> None:
-        """Start empty."""
         self._classes: Counter[int] = Counter()
 
     def note(self, seconds: float) -> None:
@@ -50,7 +49,6 @@ class BatchProgress(BatchCount):
     """The progress of a batch, and its failures."""
 
     def __init__(self) -> None:
-        """Start the counters."""
         super().__init__()
         self._failures: Counter[tuple[str, str]] = Counter()
         self._latencies = Latencies()

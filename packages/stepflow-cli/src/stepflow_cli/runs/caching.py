@@ -73,7 +73,6 @@ class JobCache:
     """The cache in the form that commands use."""
 
     def __init__(self, cache: ResultCache) -> None:
-        """Store the cache."""
         self._cache = cache
 
     def find(self, job: Job) -> PlainResult | None:

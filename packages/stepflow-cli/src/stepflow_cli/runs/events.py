@@ -168,7 +168,6 @@ class RunningRuns:
     """Follows running runs, counts their items and describes their progress; a context manager."""
 
     def __init__(self, target: Target) -> None:
-        """Follow nothing yet."""
         self._target = target
         self._followed: dict[str, _Followed] = {}
 

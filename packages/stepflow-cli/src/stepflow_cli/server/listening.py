@@ -64,7 +64,6 @@ class Addresses:
     """
 
     def __init__(self, port: int, names: Collection[str] = (), *, is_exposed: bool = False) -> None:
-        """Store what is accepted."""
         self._port = port
         self._names = {"localhost", *(name.lower() for name in names)}
         self._is_exposed = is_exposed

@@ -74,7 +74,6 @@ class CommandHistory:
     """
 
     def __init__(self) -> None:
-        """Start without recording."""
         self._about: Mapping[str, Any] | None = None
 
     @property

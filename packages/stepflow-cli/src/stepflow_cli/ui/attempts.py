@@ -42,7 +42,7 @@ async def attempts_of(site: Site, run_id: str, index: int, total: int, status: s
     first = _first(site, run_id, index)
     found = [first]
     for each in found:
-        found += [(entry.run_id, _place(entry, each[1])) for entry in _reruns(site, each[0], each[1])][
+        found += [(entry.run_id, entry.rerun_items.index(each[1])) for entry in _reruns(site, each[0], each[1])][
             : _MOST - len(found)
         ]
     if len(found) == 1:
@@ -71,10 +71,6 @@ def _first(site: Site, run_id: str, index: int) -> tuple[str, int]:
 
 def _reruns(site: Site, run_id: str, index: int) -> list[HistoryEntry]:
     return [entry for entry in site.reruns_of(run_id, _MOST) if index in entry.rerun_items]
-
-
-def _place(entry: HistoryEntry, index: int) -> int:
-    return entry.rerun_items.index(index)
 
 
 async def _read(site: Site, run_id: str, index: int) -> Attempt:

@@ -123,7 +123,6 @@ class ChangeError(ValueError):
     """
 
     def __init__(self, message: str, form: ChangeForm) -> None:
-        """Store the form."""
         super().__init__(message)
         self.form = form
 

@@ -40,7 +40,6 @@ class Finder:
     """Finds runs, and keeps what it has read of flows and of runs that have ended: neither changes."""
 
     def __init__(self, client: StepflowClient) -> None:
-        """Start without anything read."""
         self._client = client
         self._flows: dict[str, Mapping[str, Any]] = {}
         self._errors: dict[str, str] = {}

@@ -73,7 +73,6 @@ class RunFollower:
     """
 
     def __init__(self, client: StepflowClient, run_id: str, health: Health) -> None:
-        """Start reading."""
         from stepflow_client._rules.step_times import ItemTimes, StepTimes
 
         self._client = client
@@ -232,7 +231,6 @@ class Followers:
     """The followed runs, of which at most 64 have no listening page."""
 
     def __init__(self, client: StepflowClient, health: Health) -> None:
-        """Start without followed runs."""
         self._client = client
         self._health = health
         self._runs: dict[str, RunFollower] = {}

@@ -68,7 +68,6 @@ class FormError(ValueError):
     """
 
     def __init__(self, fields: Sequence[Field]) -> None:
-        """Store the fields."""
         super().__init__("; ".join(_errors(fields)))
         self.fields = list(fields)
 

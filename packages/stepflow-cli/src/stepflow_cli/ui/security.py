@@ -58,7 +58,6 @@ class Guard:
     """
 
     def __init__(self, app: ASGIApp, *, addresses: Addresses, sessions: Sessions, forms: FormTokens, port: int) -> None:
-        """Store the parts."""
         self._app = app
         self._addresses = addresses
         self._sessions = sessions
@@ -199,7 +198,6 @@ class Sessions:
     """
 
     def __init__(self, on_used: Callable[[str], None] | None = None) -> None:
-        """Create the first token."""
         self._on_used = on_used
         self._open: dict[str, None] = {}
         self.token = secrets.token_urlsafe(32)
@@ -228,7 +226,6 @@ class FormTokens:
     """Form tokens, valid for one session, one path, one use and 12 hours."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Create a new signing key."""
         self._clock = clock
         self._key = secrets.token_bytes(32)
         self._used: dict[str, float] = {}

@@ -108,7 +108,6 @@ class Batch:
     record: BatchRecorder
 
     def __init__(self, options: BatchOptions, source: AsyncSource, servers: int) -> None:
-        """Check the limits and set the initial state."""
         options.check()
         self.options = options
         self.retries = RetryRule(options.max_attempts, options.retry_on)

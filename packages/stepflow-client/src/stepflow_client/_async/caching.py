@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import types
 from .._codec import requests, run_states
-from .._codec.requests import RunArguments, Variables
+from .._codec.requests import RunArguments
 from .._codec.variables import flow_variables
 from .._data.secrets import quotes_secret
 from .._http.sockets import AsyncCancelled
 from .._rules.deadline import current_deadline, has_passed
+from .._shared.run_call import RunCall
 from .._stores.results import CachedResult
 from .._stores.shared_runs import SharedRun, joined
 from ..errors import InvalidArgumentError, RequestTimeoutError, RunTimeoutError, StepflowClientError
@@ -29,7 +30,6 @@ from .creation import RunCreator
 from .flows import FlowStore
 
 if TYPE_CHECKING:
-    from ..flows.file import FlowSource
     from ..types import FlowResult
 
 _TURN, _LONGEST_TURN = 0.005, 0.1
@@ -153,10 +153,10 @@ class _SharedCall:
 class _Prepared(NamedTuple):
     """A call, ready to run if the cache has no result: files and the environment are read only once."""
 
-    flow: FlowSource
-    """The flow as it was given."""
+    call: RunCall
+    """The call as it was made."""
     content: dict[str, Any] | str
-    """Its content, or the id of a stored one."""
+    """The content of its flow, or the id of a stored one."""
     arguments: RunArguments
     key: str
     """The key in the cache."""
@@ -179,88 +179,50 @@ class CachedRuns:
     async def run(
         self,
         cache: ResultCache,
-        flow: FlowSource,
-        input: Any,
-        overrides: Any,
-        variables: Variables | None,
-        variables_from_env: bool,
+        call: RunCall,
         *,
         finish: Callable[[run_states.Started], Awaitable[FlowResult]],
-        deduplicate: bool,
-        idempotency_key: str | None,
-        max_concurrency: int | None,
-        check_input: bool,
-        ready: Callable[[], Awaitable[object]] | None,
         cancel: Callable[[str], Awaitable[object]] | None,
     ) -> FlowResult:
         """Return the result of a flow, from the cache or from a run that all callers share.
 
         Args:
             cache: The cache.
-            flow: The flow.
-            input: Its input.
-            overrides: Changes to its steps.
-            variables: Values of its variables.
-            variables_from_env: Whether to read missing variables from the environment.
+            call: What to run. It must have no idempotency key, which finds an earlier result in its own way.
             finish: Waits for a run that was created.
-            deduplicate: Whether to store a copy of the flow for this run only.
-            idempotency_key: Must be None: a call with a key finds an earlier result in its own way.
-            max_concurrency: Maximum number of tasks of the run that are executed at the same time.
-            check_input: Whether to check the input against the flow's schema.
-            ready: Waits until a run can be created; None to create it at once.
             cancel: Called with a run that no caller waits for any more; None lets it continue.
 
         Raises:
             StepflowClientError: As for `StepflowClient.run`.
         """
-        given = (flow, input, overrides, variables, variables_from_env)
-        call = await self._prepare(cache, *given, idempotency_key=idempotency_key, check_input=check_input)
+        prepared = await self._prepare(cache, call)
 
         async def execute(shared: SharedRun) -> FlowResult:
             if shared.run_id is not None:
                 return await finish(run_states.Started(shared.run_id, ExecutionStatus.RUNNING, []))
-            run = await self._created(call, deduplicate, max_concurrency, ready)
+            run = await self._created(prepared)
             shared.created(run.run_id)
             return await finish(run)
 
-        may_keep = partial(self._may_keep, call)
-        shared = _SharedCall(cache, call.key, self._connection, execute=execute, may_keep=may_keep, cancel=cancel)
+        may_keep = partial(self._may_keep, prepared)
+        shared = _SharedCall(cache, prepared.key, self._connection, execute=execute, may_keep=may_keep, cancel=cancel)
         return await shared.result()
 
-    async def _created(
-        self,
-        call: _Prepared,
-        deduplicate: bool,
-        max_concurrency: int | None,
-        ready: Callable[[], Awaitable[object]] | None,
-    ) -> run_states.Started:
-        overrides = None if call.arguments.overrides is None else {"steps": call.arguments.overrides}
-        return await self._creator.start(
-            call.content,
-            call.arguments.inputs,
-            overrides,
-            call.arguments.variables,
-            False,
-            max_concurrency=max_concurrency,
-            # The server must not hold the request: callers that share the run need its id.
-            wait=None,
-            deduplicate=deduplicate,
-            ready=ready,
-            source=call.flow,
+    async def _created(self, prepared: _Prepared) -> run_states.Started:
+        call, arguments = prepared.call, prepared.arguments
+        sent = RunCall(
+            prepared.content,
+            arguments.inputs,
+            None if arguments.overrides is None else {"steps": arguments.overrides},
+            arguments.variables,
+            max_concurrency=call.max_concurrency,
+            deduplicate=call.deduplicate,
+            ready=call.ready,
         )
+        # The server must not hold the request: callers that share the run need its id.
+        return await self._creator.start(sent, None, call.flow)
 
-    async def _prepare(
-        self,
-        cache: ResultCache,
-        flow: FlowSource,
-        input: Any,
-        overrides: Any,
-        variables: Variables | None,
-        variables_from_env: bool,
-        *,
-        idempotency_key: str | None,
-        check_input: bool,
-    ) -> _Prepared:
+    async def _prepare(self, cache: ResultCache, call: RunCall) -> _Prepared:
         """Read the arguments of a call and determine its key.
 
         Raises:
@@ -269,38 +231,41 @@ class CachedRuns:
         """
         if not isinstance(cache, ResultCache):
             raise InvalidArgumentError(f"cache is a ResultCache, not {type(cache).__name__}")
-        if idempotency_key is not None:
+        if call.idempotency_key is not None:
             raise InvalidArgumentError(
                 "cache and idempotency_key exclude each other: a result from the cache is of a run without the key",
                 hint="a call under a key returns the result of its run without a cache",
             )
+        flow, input = call.flow, call.input
         checked = str(flow) if is_flow_id(flow) else self._flows.checked(flow)
-        if check_input:
+        if call.check_input:
             input = self._flows.fitting_input(checked, input)
         # Servers that would change an integer refuse it when the flow is run.
-        arguments = requests.run_arguments(input, variables, overrides, None, exact_integers=False)
+        arguments = requests.run_arguments(input, call.variables, call.overrides, None, exact_integers=False)
         content: dict[str, Any] | str
         if isinstance(checked, str):
             content = checked
-            if variables_from_env:
+            if call.variables_from_env:
                 declared = await self._flows.variables_of(content)
                 values = requests.environment_variables(arguments.variables, declared, os.environ)
                 arguments = arguments._replace(variables=values)
         else:
             content, digest, _ = checked
             needs = self._flows.needs_of_flow(content, digest)
-            arguments = requests.completed(arguments, needs, os.environ, variables_from_env, check_values=check_input)
-        return _Prepared(flow, content, arguments, cache._file.key(content, arguments))
+            arguments = requests.completed(
+                arguments, needs, os.environ, call.variables_from_env, check_values=call.check_input
+            )
+        return _Prepared(call, content, arguments, cache._file.key(content, arguments))
 
-    async def _may_keep(self, call: _Prepared, result: FlowResult) -> bool:
+    async def _may_keep(self, prepared: _Prepared, result: FlowResult) -> bool:
         """Return whether a result may be cached: its output must not quote a secret variable."""
-        flow = call.content
+        flow = prepared.content
         try:
             declared = await self._flows.variables_of(flow) if isinstance(flow, str) else flow_variables(flow)
         except StepflowClientError:
             return False
         return not quotes_secret(
-            result.output, call.arguments.variables, declared, {} if isinstance(flow, str) else flow
+            result.output, prepared.arguments.variables, declared, {} if isinstance(flow, str) else flow
         )
 
 

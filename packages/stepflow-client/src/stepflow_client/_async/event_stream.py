@@ -50,9 +50,9 @@ async def event_stream(
     from .transport.httpx_bridge import unpacked
 
     sent = connection.prepare(request, connection.timeout.reading(silence), run_id=run_id, is_stream=True)
-    sent.headers = sent.headers | {"accept": _EVENTS, "cache-control": "no-store"}
+    sent = sent._replace(headers=sent.headers | {"accept": _EVENTS, "cache-control": "no-store"})
     with connection.traced(request.operation.name, is_current=False) as span:
-        span.sends(sent, connection.url, run_id)
+        sent = span.sends(sent, connection.url, run_id)
         try:
             async with connection.dialect.stream(sent) as stream:
                 span.note(status_code=stream.status)

@@ -214,7 +214,6 @@ class _Contact:
     """
 
     def __init__(self, timings: Timings) -> None:
-        """Take the current time as that of the last event."""
         self._timings = timings
         self._outage_began = self._last_event = time.monotonic()
         self._backoff = Backoff(timings.event_first_pause, timings.event_longest_pause)

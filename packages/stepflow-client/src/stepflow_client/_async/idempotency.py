@@ -7,17 +7,18 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from .._base.logging import logger
 from .._base.newest import Newest
 from .._codec import requests, run_states
 from .._codec.idempotency import Noted, call_marker, check_key, check_scope, input_digest, run_marker, tag_of
-from .._codec.requests import RunArguments, Variables
+from .._codec.requests import RunArguments
 from .._codec.variables import flow_variables
 from .._rules.deadline import current_deadline, has_passed
 from .._rules.releases import require
 from .._shared.recorder import Recorder
+from .._shared.run_call import RunCall
 from .._shared.tracing import annotate
 from ..errors import (
     AmbiguousRunError,
@@ -123,46 +124,25 @@ class KeyedRuns:
         is_used = await self._records.is_used(keyed.subject, 0)
         return await self._records.searched(keyed) if is_used else None
 
-    async def start(
-        self,
-        flow: FlowSource,
-        input: Any,
-        overrides: Any,
-        variables: Variables | None,
-        variables_from_env: bool,
-        *,
-        key: str,
-        scope: str | None,
-        max_concurrency: int | None,
-        wait: int | None,
-        check_input: bool = False,
-        ready: Callable[[], Awaitable[object]] | None = None,
-    ) -> run_states.Started:
-        """Return the run that exists under a key, or create it.
+    async def start(self, call: RunCall, wait: int | None) -> run_states.Started:
+        """Return the run that exists under the key of a call, or create it.
 
         Args:
-            flow: The flow.
-            input: The input, or a list of them.
-            overrides: Changes to steps.
-            variables: Values of the flow's variables.
-            variables_from_env: Whether to read missing variables from the environment.
-            key: The key.
-            scope: What the key belongs to; None for the scope of the client, or else the content of the flow.
-            max_concurrency: Maximum number of tasks executed at the same time.
+            call: What to run. It waits until it is ready only if no run exists.
             wait: Seconds that the server may hold the request until the run ends; None for an immediate response.
-            check_input: Whether to check the input against the flow's schema.
-            ready: Waits until a run can be created; called only if none exists.
         """
-        scope = self._scope_of(key, scope)
-        checked = self._checked(flow)
+        key = call.idempotency_key
+        assert key is not None
+        scope = self._scope_of(key, call.idempotency_scope)
+        checked = self._checked(call.flow)
         annotate(flow_name=checked.content.get("name"))
-        if check_input:
-            input = self._flows.fitting_input(checked, input)
-        given = await self._creator.arguments(input, variables, overrides, max_concurrency)
+        if call.check_input:
+            call = call._replace(input=self._flows.fitting_input(checked, call.input))
+        given = await self._creator.arguments(*call.arguments)
         needs = self._flows.needs_of_flow(checked.content, checked.digest)
         # Refuses what does not fit the flow.
-        requests.completed(given, needs, os.environ, variables_from_env, check_values=check_input)
-        asked = _Asked(given, variables_from_env)
+        requests.completed(given, needs, os.environ, call.variables_from_env, check_values=call.check_input)
+        asked = _Asked(given, call.variables_from_env)
         for again in (True, False):
             keyed = await self._stored(checked, key, scope)
             registry = self._flows.registries.current
@@ -174,7 +154,7 @@ class KeyedRuns:
                     raise RequestTimeoutError(f"{other} when the time was over")
                 await asyncio.sleep(_TURN)
             try:
-                run = await self._found_or_created(keyed, asked, wait, ready)
+                run = await self._found_or_created(keyed, asked, wait, call.ready)
             except NotFoundError:
                 # A server that was restarted without a persistent store has lost the flow.
                 self._flows.forget(keyed.flow_id)
@@ -182,7 +162,7 @@ class KeyedRuns:
                     raise
             else:
                 annotate(run_id=run.run_id)
-                await self._recorded_in_history(keyed, run, asked, flow)
+                await self._recorded_in_history(keyed, run, asked, call.flow)
                 return run
             finally:
                 registry.stop_storing(turn)

@@ -125,7 +125,6 @@ class Search:
         error: StepflowClientError,
         sent: float,
     ) -> None:
-        """Calculate when the search ends."""
         self.registry, self.call, self.began, self.error = registry, call, began, error
         self.is_ours = registry.is_ours(call.flow_id)
         now, deadline = time.monotonic(), current_deadline()

@@ -20,7 +20,6 @@ class Newest(OrderedDict[Key, Value]):
     """
 
     def __init__(self, most: int) -> None:
-        """Start without entries."""
         super().__init__()
         self._most = most
 

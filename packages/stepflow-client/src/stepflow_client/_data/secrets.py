@@ -53,7 +53,6 @@ class Secrets:
     """
 
     def __init__(self, values: Iterable[Any] = (), *, words: bool = True) -> None:
-        """Compile the search pattern."""
         scalars = [each for value in values for each in _scalars(value)]
         texts = {form for each in scalars if isinstance(each, str) for form in _forms(each)}
         whole = {text for text in texts if len(text) < _SHORT and words}

@@ -73,7 +73,6 @@ class EmbeddedExecutor(Guiding):
     """Runs flows on the embedded server; base class of the runtime."""
 
     def __init__(self) -> None:
-        """Start without clients."""
         self._history: History | None = None
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, StepflowClient] = WeakKeyDictionary()
         self._sync_client: SyncStepflowClient | None = None

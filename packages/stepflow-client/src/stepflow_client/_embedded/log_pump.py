@@ -150,7 +150,6 @@ class LogStore:
     """Keeps the last log lines of a runtime across restarts of the server, and forwards them to a logger."""
 
     def __init__(self, config: LogConfig) -> None:
-        """Start without lines."""
         self._lock = threading.Lock()
         self._recent: deque[RawLine] = deque(maxlen=config.buffer_lines if config.capture else 0)
         self._tail: deque[RawLine] = deque(maxlen=_TAIL_LINES)

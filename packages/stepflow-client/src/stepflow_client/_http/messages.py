@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
 HeaderItems = tuple[tuple[str, str], ...]
 """Names and values of headers."""
 
+_NO_HEADERS: dict[str, str] = {}
 _PHASES = ("connect", "read", "write", "pool")
 _LONGEST_TARGET = 65_536
 _MOST_KNOWN = 8
@@ -102,19 +102,18 @@ class Timeouts(NamedTuple):
         return dict(zip(_PHASES, self, strict=False))
 
 
-@dataclass(slots=True)
-class HttpRequest:
+class HttpRequest(NamedTuple):
     """A request whose path is relative to the root of the API."""
 
     method: str
     path: str
     """The percent-encoded path, without the leading `/api/v1`."""
     query: str = ""
-    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    headers: dict[str, str] = _NO_HEADERS
     """The headers, with names in lower case; `host` and `content-length` are added on sending. May hold credentials.
     The dict is shared with other requests: replace it to change it."""
-    content: bytes = field(default=b"", repr=False)
-    timeout: Timeouts = field(default_factory=Timeouts)
+    content: bytes = b""
+    timeout: Timeouts = Timeouts()
     idempotent: bool = True
     """Whether sending the request twice has the same effect as sending it once."""
     deadline: float | None = None
@@ -148,15 +147,18 @@ class HttpRequest:
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
+    def __repr__(self) -> str:
+        # The headers may hold credentials, the content secrets.
+        return f"<{type(self).__name__} {self}>"
 
-@dataclass(slots=True)
-class HttpResponse:
+
+class HttpResponse(NamedTuple):
     """A complete response."""
 
     status: int
-    headers: dict[str, str] = field(repr=False)
+    headers: dict[str, str]
     """The headers, with names in lower case; repeated ones are joined by a comma."""
-    content: bytes = field(default=b"", repr=False)
+    content: bytes = b""
     attempts: Sequence[str] = ()
     """The outcome of each attempt, for an error response."""
     server: int | None = None
@@ -166,6 +168,9 @@ class HttpResponse:
     def content_type(self) -> str:
         """The content type, in lower case, without parameters."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.status}>"
 
 
 def request_bytes(request: HttpRequest, host: bytes, root_path: str, known: dict[HeaderItems, bytes]) -> bytes:

@@ -7,9 +7,8 @@ import re
 import sys
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
 from ipaddress import IPv6Address
-from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeGuard
 from urllib.parse import quote, unquote, urlsplit
 
 from .._data.arguments import check_seconds
@@ -31,8 +30,7 @@ Token = str | Callable[[], str | Awaitable[str]]
 """A bearer token, or a callable that returns one. Callables that return awaitables work only with the async client."""
 
 
-@dataclass(frozen=True)
-class ServerUrl:
+class ServerUrl(NamedTuple):
     """The root URL of a server: without `/api/v1`, query or fragment."""
 
     scheme: str
@@ -41,7 +39,7 @@ class ServerUrl:
     port: int
     path: str = ""
     """The path before `/api/v1`, as used by a proxy: percent-encoded, without a trailing slash."""
-    user: tuple[str, str] | None = field(default=None, repr=False)
+    user: tuple[str, str] | None = None
     """The user and password in the URL, if any."""
 
     @property
@@ -52,6 +50,10 @@ class ServerUrl:
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.netloc}{self.path}"
+
+    def __repr__(self) -> str:
+        # Without the password.
+        return f"<{type(self).__name__} {self}>"
 
 
 class PoolLimits(Protocol):
@@ -127,7 +129,7 @@ def parse_urls(urls: str | httpx.URL | ServerUrl | Sequence[str | httpx.URL | Se
     Raises:
         InvalidArgumentError: If one of them is not an http or https URL, or if the list is empty.
     """
-    if isinstance(urls, Sequence) and not isinstance(urls, (str, bytes)):
+    if isinstance(urls, Sequence) and not isinstance(urls, (str, bytes, ServerUrl)):
         if not urls:
             raise InvalidArgumentError("the list of servers is empty")
         return [parse_url(url) for url in urls]

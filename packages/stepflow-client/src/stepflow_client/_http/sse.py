@@ -21,7 +21,6 @@ class EventDecoder:
     """
 
     def __init__(self, largest: int | None = None) -> None:
-        """Start with empty buffers."""
         self._largest = LARGEST_EVENT if largest is None else largest
         self._line = bytearray()
         self._data = bytearray()

@@ -23,7 +23,6 @@ class Unpacker:
     """
 
     def __init__(self, encoding: str) -> None:
-        """Determine how to decompress the body."""
         name = encoding.strip().lower()
         self._formats = {"": [], "identity": [], "gzip": [_GZIP], "x-gzip": [_GZIP], "deflate": [_ZLIB, _RAW]}.get(name)
         if self._formats is None:

@@ -19,7 +19,6 @@ class BatchCount:
     """
 
     def __init__(self, expected: int | None = None) -> None:
-        """Start counting."""
         self.expected = expected
         """Total number of inputs, if known or estimated."""
         self.begun = self.done = self.failed = 0

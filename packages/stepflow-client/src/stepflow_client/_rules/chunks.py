@@ -85,7 +85,6 @@ class ChunkSizer:
     """
 
     def __init__(self, fixed: int | None) -> None:
-        """Start with the fixed size, or with a small one."""
         self._fixed = fixed
         self.size = fixed or _FIRST
 

@@ -100,7 +100,6 @@ class Call:
     __slots__ = ("__weakref__", "_newest", "flow_id", "is_lost", "is_settled", "sends")
 
     def __init__(self, flow_id: str, newest: str = "") -> None:
-        """Start with no request sent."""
         self.flow_id = flow_id
         self._newest = newest
         self.is_lost = False
@@ -135,7 +134,6 @@ class RunRegistry:
     """The flows and runs of one client in one process, and its calls that have no run yet."""
 
     def __init__(self) -> None:
-        """Choose a tag that is unique to this client and process."""
         self._lock = threading.Lock()
         self._tag = uuid4().hex
         self._shared: Newest[bytes, str] = Newest(_MOST_FLOWS)

@@ -45,7 +45,6 @@ class deadline_scope:
     __slots__ = ("_deadline", "_token")
 
     def __init__(self, deadline: float | None) -> None:
-        """Store the deadline."""
         self._deadline = deadline
         self._token: Token[float | None] | None = None
 

@@ -33,7 +33,6 @@ class RetryRule:
     """
 
     def __init__(self, max_attempts: int | None, retry_on: RetryOn | None) -> None:
-        """Check the arguments."""
         if max_attempts is None and retry_on is not None:
             raise InvalidArgumentError("retry_on needs max_attempts", hint="max_attempts=3 runs an input up to 3 times")
         self._most = 1 if max_attempts is None else check_integer(max_attempts, "max_attempts", least=1)

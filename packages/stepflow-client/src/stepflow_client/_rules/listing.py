@@ -37,7 +37,6 @@ class Window:
     """
 
     def __init__(self, since: datetime | str | None, until: datetime | str | None) -> None:
-        """Parse both times."""
         self._since, self._until = _moment(since, "since"), _moment(until, "until")
 
     @property

@@ -139,7 +139,6 @@ class RunProgress:
         flow_of: Callable[[str, int], FlowOutline] = lambda run_id, item: (None, {}),
         kept: Collection[str] = (),
     ) -> None:
-        """Start without any steps."""
         self._kept = frozenset(kept)
         self.run_id = run_id
         self.flow_name, self._step_ids = outline[0], dict(outline[1])

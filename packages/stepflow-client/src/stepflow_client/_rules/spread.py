@@ -20,7 +20,6 @@ class Spread:
     """
 
     def __init__(self, count: int) -> None:
-        """Start with the first server."""
         self._lock = threading.Lock()
         self._count = count
         self._turn = 0

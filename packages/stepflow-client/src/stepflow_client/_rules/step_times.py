@@ -51,7 +51,6 @@ class ItemTimes:
     """
 
     def __init__(self, run_id: str) -> None:
-        """Start without any times."""
         self._run_id = run_id
         self._starts: dict[int, datetime] = {}
         self._ends: dict[int, datetime] = {}
@@ -89,7 +88,6 @@ class StepTimes:
     """
 
     def __init__(self, run_id: str, listed: Iterable[StepDetails] = ()) -> None:
-        """Start without any times."""
         self._run_id = run_id
         self._found: dict[tuple[int, str], StepTime] = {}
         listed = list(listed)

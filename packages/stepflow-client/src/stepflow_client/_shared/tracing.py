@@ -66,14 +66,15 @@ class Operation:
         """
         return _ALONE
 
-    def sends(self, request: HttpRequest, url: str, run_id: str | None) -> None:
-        """Record a request and add the `traceparent` header to it.
+    def sends(self, request: HttpRequest, url: str, run_id: str | None) -> HttpRequest:
+        """Record a request, and return it with the `traceparent` header.
 
         Args:
             request: The request.
             url: The root URL of the server, without credentials.
             run_id: The id of the run concerned, if any.
         """
+        return request
 
     def returns(self, answer: object) -> None:
         """Record the id of the run that the caller gets, if there is one."""
@@ -238,14 +239,14 @@ class _Traced(Operation):
         context.detach(self._tokens[0])
         _innermost.reset(self._tokens[1])
 
-    def sends(self, request: HttpRequest, url: str, run_id: str | None) -> None:
+    def sends(self, request: HttpRequest, url: str, run_id: str | None) -> HttpRequest:
         from opentelemetry.propagate import inject
 
         headers = dict(request.headers)
         inject(headers, context=self._context)
-        request.headers = headers
         query = f"?{request.query}" if request.query else ""
         self.note(method=request.method, url=f"{url}{API_PATH}{request.path}{query}", run_id=run_id)
+        return request._replace(headers=headers)
 
     def returns(self, answer: object) -> None:
         self.note(run_id=getattr(answer, "run_id", None))

@@ -32,7 +32,6 @@ class AsyncWorkers(Generic[Result]):
     """Calls that run in the background, as tasks."""
 
     def __init__(self) -> None:
-        """Start without calls."""
         self._tasks: set[asyncio.Task[Result]] = set()
 
     def __len__(self) -> int:
@@ -74,7 +73,6 @@ class SyncWorkers(Generic[Result]):
     """Calls that run in the background, as daemon threads, so that they do not keep the process from exiting."""
 
     def __init__(self) -> None:
-        """Start without calls."""
         self._ended: queue.SimpleQueue[tuple[Result | None, BaseException | None]] = queue.SimpleQueue()
         self._running = 0
 

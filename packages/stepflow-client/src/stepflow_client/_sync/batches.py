@@ -21,6 +21,7 @@ from .._rules.creation import creation_time
 from .._rules.deadline import deadline_override, deadline_scope, has_passed
 from .._rules.request_retries import Backoff
 from .._shared.recorder import Recorder
+from .._shared.run_call import RunCall
 from .._shared.tracing import annotate, is_untraced, measured_chunk, run_ended
 from .._shared.workers import SyncSource
 from ..errors import (
@@ -296,18 +297,17 @@ class BatchRunner:
     def _keyed_run(self, batch: Batch, chunk: Chunk, place: int) -> run_states.Started:
         arguments = batch.arguments
         assert chunk.idempotency_key is not None
+        call = RunCall(
+            batch.flow,
+            chunk.values,
+            None if arguments.overrides is None else {"steps": arguments.overrides},
+            arguments.variables,
+            max_concurrency=batch.lanes[place],
+            idempotency_key=chunk.idempotency_key,
+            idempotency_scope=batch.options.idempotency_scope,
+        )
         with self._recorder.labelling(batch.options.labels):
-            return self._keyed().start(
-                batch.flow,
-                chunk.values,
-                None if arguments.overrides is None else {"steps": arguments.overrides},
-                arguments.variables,
-                False,
-                key=chunk.idempotency_key,
-                scope=batch.options.idempotency_scope,
-                max_concurrency=batch.lanes[place],
-                wait=self._connection.timings.creation_hold,
-            )
+            return self._keyed().start(call, self._connection.timings.creation_hold)
 
     def _chunk_flow(self, batch: Batch, chunk: Chunk, place: int) -> str:
         """Return the id of the copy of the flow that a chunk runs.

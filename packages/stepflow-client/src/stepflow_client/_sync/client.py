@@ -17,7 +17,6 @@ from .. import types
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
 from .._codec import component_list, json_bodies, requests, responses, run_states, typed
-from .._codec.idempotency import check_scope
 from .._codec.requests import RunId, Variables
 from .._data.arguments import check_choice, check_flag, check_flags
 from .._http import settings as _settings
@@ -29,13 +28,13 @@ from .._rules.request_retries import RetryPolicy, policy_of
 from .._shared.other_names import Guiding, guiding
 from .._shared.pickling import Picklable
 from .._shared.recorder import Recorder
+from .._shared.run_call import RunCall
 from .._shared.tracing import is_untraced
 from ..errors import FlowFileError, StepflowClientError
 from ..flows.file import is_flow_id, load_flow
 from ..types.shown import show_lists
 from ..types.statuses import ExecutionStatus
 from .connection import Connection
-from .creation import RunCreator
 from .flows import FlowStore
 from .listing import RunLister
 from .recovery import RecoveryCheck
@@ -87,6 +86,7 @@ if TYPE_CHECKING:
     from .batches import BatchRunner
     from .blobs import BlobStore
     from .caching import CachedRuns
+    from .creation import RunCreator
     from .events import EventSource
     from .following import Follower
     from .handle import SyncRunHandle
@@ -208,20 +208,30 @@ class SyncStepflowClient(Guiding, Picklable):
             retry=policy_of(retry),
             max_response_bytes=max_response_bytes,
         )
-        self._key_scope = None if idempotency_scope is None else check_scope(idempotency_scope)
+        self._key_scope = None
+        if idempotency_scope is not None:
+            from .._codec.idempotency import check_scope
+
+            self._key_scope = check_scope(idempotency_scope)
         self._server_logs: Callable[[int], list[LogEntry]] | None = None
         """Returns the last lines of the server's log; None unless it is the server of a runtime."""
         self._flows = FlowStore(self._connection)
         self._seen_components: set[str] = set()
         """The components that were there when a run waited for them."""
         self._recorder = Recorder(history, self._connection.url)
-        self._creator = RunCreator(self._connection, self._flows, self._recorder, exact_integers=exact_integers)
+        self._exact_integers = check_flag(exact_integers, "exact_integers")
         self._runs = RunReader(self._connection)
         self._lister = RunLister(self._connection, self._recorder, lambda answer: responses.runs(answer).runs)
         self._recovery = RecoveryCheck(self._connection, self._flows.registries)
         self._waiter = Waiter(self._connection, self._runs, self._recovery, lambda: self._follower)
 
     # Parts that not every program uses are made, and imported, when they are first used.
+
+    @cached_property
+    def _creator(self) -> RunCreator:
+        from .creation import RunCreator
+
+        return RunCreator(self._connection, self._flows, self._recorder, exact_integers=self._exact_integers)
 
     @cached_property
     def _follower(self) -> Follower:
@@ -613,38 +623,34 @@ class SyncStepflowClient(Guiding, Picklable):
             check_flags(variables_from_env=variables_from_env, deduplicate=deduplicate, check_input=check_input)
         if on_cancel != "detach":
             check_choice(on_cancel, "on_cancel", ("detach", "cancel"))
-        given = (flow, input, overrides, variables, variables_from_env)
+        call = RunCall(
+            flow,
+            input,
+            overrides,
+            variables,
+            variables_from_env,
+            max_concurrency,
+            check_input,
+            deduplicate,
+            idempotency_key,
+            idempotency_scope,
+            None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components),
+        )
         finish = partial(self._result_of, began, deadline, progress)
-        # What is usual costs no call.
-        ready = None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components)
         if cache is None:
-            hold = self._connection.timings.creation_hold
-            options: dict[str, Any] = {"max_concurrency": max_concurrency, "wait": hold, "check_input": check_input}
-            options["ready"] = ready
-            start = (
-                partial(self._creator.start, *given, deduplicate=deduplicate, **options)
-                if idempotency_key is None
-                else partial(self._keyed.start, *given, key=idempotency_key, scope=idempotency_scope, **options)
-            )
+            start = partial(self._start, call, self._connection.timings.creation_hold)
             running = partial(self._run, start, finish, on_cancel == "cancel")
         else:
-            running = partial(
-                self._cached.run,
-                cache,
-                *given,
-                finish=finish,
-                deduplicate=deduplicate,
-                idempotency_key=idempotency_key,
-                max_concurrency=max_concurrency,
-                check_input=check_input,
-                ready=ready,
-                cancel=self._cancel_unwanted if on_cancel == "cancel" else None,
-            )
+            cancel = self._cancel_unwanted if on_cancel == "cancel" else None
+            running = partial(self._cached.run, cache, call, finish=finish, cancel=cancel)
         is_plain = deadline is None and labels is None and is_untraced()
         result = running() if is_plain else self._in_scope("run", deadline, running, labels)
         if result.error is not None and result.older_flow_id is None:
             result = _with_hint(result, flow, input, overrides, variables)
         return result if output_type is None else typed.with_typed_output(result, output_type)
+
+    def _start(self, call: RunCall, wait: int | None) -> run_states.Started:
+        return (self._creator if call.idempotency_key is None else self._keyed).start(call, wait)
 
     def _in_scope(
         self,
@@ -771,15 +777,20 @@ class SyncStepflowClient(Guiding, Picklable):
                 idempotency key is given and the server is older than 0.10.
         """
         check_flags(variables_from_env=variables_from_env, deduplicate=deduplicate, check_input=check_input)
-        given = (flow, input, overrides, variables, variables_from_env)
-        ready = None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components)
-        options: dict[str, Any] = {"max_concurrency": max_concurrency, "wait": None, "check_input": check_input}
-        options["ready"] = ready
-        start = (
-            partial(self._creator.start, *given, deduplicate=deduplicate, **options)
-            if idempotency_key is None
-            else partial(self._keyed.start, *given, key=idempotency_key, scope=idempotency_scope, **options)
+        call = RunCall(
+            flow,
+            input,
+            overrides,
+            variables,
+            variables_from_env,
+            max_concurrency,
+            check_input,
+            deduplicate,
+            idempotency_key,
+            idempotency_scope,
+            None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components),
         )
+        start = partial(self._start, call, None)
         return (self._in_scope("submit", deadline_of(timeout), start, labels)).run_id
 
     def start_run(

@@ -268,7 +268,7 @@ class Connection:
             limit = self.timeout if timeout is None else check_timeout(timeout, of_a_call=True)
             sent = self.prepare(request, limit.waiting(waits) if waits else limit, run_id=run_id)
             if span is not None:
-                span.sends(sent, self.url, run_id)
+                sent = span.sends(sent, self.url, run_id)
             started = time.monotonic()
             try:
                 response = self.dialect.send(sent)

@@ -25,6 +25,7 @@ from .._rules.deadline import current_deadline
 from .._rules.releases import Server
 from .._rules.timings import Timings
 from .._shared.recorder import Recorder
+from .._shared.run_call import RunCall
 from .._shared.tracing import annotate, is_untraced, run_started
 from ..errors import (
     ApiError,
@@ -57,9 +58,6 @@ class _Run(Protocol):
 
 Created = TypeVar("Created", bound=_Run)
 
-
-_Given = tuple[Any, Variables | None, Any, int | None]
-"""The input, variables, overrides and `max_concurrency` that a caller gave."""
 
 _Key = tuple[bytes, int | None, int | None]
 """The digest of a flow, and the `max_concurrency` and `wait` of its runs."""
@@ -101,81 +99,49 @@ class RunCreator:
         self._connection = connection
         self._flows = flows
         self._recorder = recorder
-        self.exact_integers = check_flag(exact_integers, "exact_integers")
+        self.exact_integers = exact_integers
         self._search = LostRunFinder(connection)
         self._ready: Newest[_Key, _Ready] = Newest(_MOST_READY)
 
-    def start(
-        self,
-        flow: FlowSource,
-        input: Any,
-        overrides: Any,
-        variables: Variables | None,
-        variables_from_env: bool,
-        *,
-        max_concurrency: int | None,
-        wait: int | None,
-        deduplicate: bool,
-        check_input: bool = False,
-        ready: Callable[[], object] | None = None,
-        source: Any = None,
-    ) -> run_states.Started:
+    def start(self, call: RunCall, wait: int | None, source: Any = None) -> run_states.Started:
         """Store a flow, create a run of it and return the server's response.
 
         Args:
-            flow: The flow, or the id of a stored one.
-            input: The input, or a list of them.
-            overrides: Changes to steps.
-            variables: Values of the flow's variables.
-            variables_from_env: Whether to read missing variables from the environment.
-            max_concurrency: Maximum number of tasks executed at the same time.
+            call: What to run: one input, or a list of them.
             wait: Seconds that the server may hold the request until the run ends; None for an immediate response.
-            deduplicate: Whether to store a copy of the flow for this run only.
-            check_input: Whether to check the input and the variables against the flow's schemas.
-            ready: Waits until a run can be created; None to create it at once.
-            source: The flow as the caller gave it, if `flow` was already read from a file.
+            source: The flow as the caller gave it, if that of `call` was already read from a file.
         """
+        flow = call.flow
         checked = str(flow) if is_flow_id(flow) else self._flows.checked(flow)
-        if deduplicate and isinstance(checked, str):
+        if call.deduplicate and isinstance(checked, str):
             raise InvalidArgumentError("deduplicate=True needs the flow itself, not its id")
-        if check_input and (isinstance(checked, str) or "schemas" in checked.content):
-            input = self._flows.fitting_input(checked, input)
-        given = (input, variables, overrides, max_concurrency)
+        if call.check_input and (isinstance(checked, str) or "schemas" in checked.content):
+            call = call._replace(input=self._flows.fitting_input(checked, call.input))
         begin = (
-            partial(self._start_stored, checked, given, variables_from_env, wait, check_input)
+            partial(self._start_stored, checked, call, wait)
             if isinstance(checked, str)
-            else partial(
-                self._start_new, checked, given, variables_from_env, wait, deduplicate, source or flow, check_input
-            )
+            else partial(self._start_new, checked, call, wait, source or flow)
         )
-        return begin() if ready is None else _after(ready, begin)
+        return begin() if call.ready is None else _after(call.ready, begin)
 
-    def _start_stored(
-        self, flow_id: str, given: _Given, variables_from_env: bool, wait: int | None, check_values: bool
-    ) -> run_states.Started:
-        arguments = self.arguments(*given)
-        arguments = self._completed(flow_id, arguments, variables_from_env, check_values=check_values)
+    def _start_stored(self, flow_id: str, call: RunCall, wait: int | None) -> run_states.Started:
+        arguments = self._completed(
+            flow_id, self.arguments(*call.arguments), call.variables_from_env, check_values=call.check_input
+        )
         run = self.create(flow_id, arguments, run_states.started, wait=_held(wait))
         self._recorder.created(run.run_id, flow_id, arguments)
         return run
 
     def _start_new(
-        self,
-        checked: CheckedFlow,
-        given: _Given,
-        variables_from_env: bool,
-        wait: int | None,
-        deduplicate: bool,
-        source: FlowSource,
-        check_values: bool,
+        self, checked: CheckedFlow, call: RunCall, wait: int | None, source: FlowSource
     ) -> run_states.Started:
         content, digest, _ = checked
         if not is_untraced():
             annotate(flow_name=content.get("name"))
         if wait and current_deadline() is not None:
             wait = _held(wait)
-        input, variables, overrides, most = given
-        has_others = deduplicate or variables_from_env or variables is not None or overrides is not None
+        input, variables, overrides, most = call.arguments
+        has_others = call.deduplicate or call.variables_from_env or variables is not None or overrides is not None
         if most is not None:
             requests.check_concurrency(most)
         key = None if has_others else (digest, most, wait)
@@ -187,9 +153,13 @@ class RunCreator:
             if ready is None or ready.server is not self._connection.dialect.server or ready.prepared.flow_id != shared:
                 needs = self._flows.needs_of_flow(content, digest)
                 arguments = requests.completed(
-                    self.arguments(*given), needs, os.environ, variables_from_env, check_values=check_values
+                    self.arguments(*call.arguments),
+                    needs,
+                    os.environ,
+                    call.variables_from_env,
+                    check_values=call.check_input,
                 )
-                prepared = self._stored(checked, arguments, wait, key, is_single=deduplicate)
+                prepared = self._stored(checked, arguments, wait, key, is_single=call.deduplicate)
             else:
                 prepared = ready.prepared
                 inputs = requests.run_inputs(input, exact_integers=ready.exact_integers)

@@ -89,7 +89,6 @@ class SubFlow:
     """The flow in the input of a step, which runs for each element or turn."""
 
     def __init__(self, scope: Scope, output: Any) -> None:
-        """Store its steps and its output."""
         self.scope, self.output = scope, output
 
     def definition(self) -> dict[str, Any]:

@@ -61,7 +61,6 @@ class Scope:
     """
 
     def __init__(self, name: str, input_name: str, outer: Scope | None = None) -> None:
-        """Start without steps."""
         self.name, self.input_name, self.outer = name, input_name, outer
         self.steps: list[Step] = []
         self.given_ids: set[str] = set()

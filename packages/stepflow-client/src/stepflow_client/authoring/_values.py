@@ -143,7 +143,6 @@ class Value:
     __stepflow__: Expression
 
     def __init__(self, expression: Expression) -> None:
-        """Store the expression."""
         object.__setattr__(self, "__stepflow__", expression)
 
     def __repr__(self) -> str:

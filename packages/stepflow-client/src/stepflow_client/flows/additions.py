@@ -14,10 +14,15 @@ flow:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._base.lazy import lazy_module
 from .graph import steps_by_id
-from .pins import pinned_flow, pinned_output
+
+if TYPE_CHECKING:
+    from . import pins
+else:
+    pins = lazy_module("stepflow_client.flows.pins")
 
 _KEY = "stepflow-client"
 """The key in a flow's metadata: its value is the tag, or for a rerun an object that contains the tag."""
@@ -47,7 +52,7 @@ def tagged(flow: dict[str, Any], tag: str, origin: Origin | None = None) -> dict
     if origin is not None:
         steps = steps_by_id(flow)
         added = {"tag": tag, "rerun_of": origin.run_id, "steps": {name: steps[name] for name in origin.kept}}
-        flow = pinned_flow(flow, origin.kept)
+        flow = pins.pinned_flow(flow, origin.kept)
     return {**flow, "metadata": {**(metadata or {}), _KEY: added}}
 
 
@@ -75,7 +80,7 @@ def origin_of(flow: Mapping[str, Any]) -> Origin | None:
     if not isinstance(added, Mapping) or not isinstance(added.get("rerun_of"), str):
         return None
     definitions, steps = _definitions(added), steps_by_id(flow)
-    return Origin(added["rerun_of"], {name: pinned_output(steps[name]) for name in definitions if name in steps})
+    return Origin(added["rerun_of"], {name: pins.pinned_output(steps[name]) for name in definitions if name in steps})
 
 
 def kept_components(flow: Mapping[str, Any]) -> dict[str, str | None]:

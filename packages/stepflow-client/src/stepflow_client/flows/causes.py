@@ -84,7 +84,6 @@ class ItemCauses:
     """An item whose failures are traced."""
 
     def __init__(self, record: ItemRecord) -> None:
-        """Prepare the evaluation of the flow."""
         self.record = record
         self._flow_steps = record.flow_steps or FlowSteps(record.flow)
         self.definitions = {name: step.value for name, step in self._flow_steps.by_id.items()}

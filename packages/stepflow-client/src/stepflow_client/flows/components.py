@@ -94,7 +94,6 @@ class Components(dict[str, tuple[Any, Any]]):
     """Whether the list is complete: plugins that could not be queried may have more components."""
 
     def __init__(self, components: Mapping[str, tuple[Any, Any]] | None = None) -> None:
-        """Store the schemas."""
         super().__init__(components or {})
         self.plugins: dict[str, str] = {}
         """The plugin by the name of a component without a path, if the server reports it."""
@@ -184,7 +183,6 @@ class Catalogue:
     """
 
     def __init__(self, components: Components | None, release: tuple[int, int] | None = None) -> None:
-        """Store the schemas."""
         self.given = components
         self.known = known_components(components, release)
         self.listed: Components = components or Components()

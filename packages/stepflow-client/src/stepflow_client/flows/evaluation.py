@@ -192,7 +192,6 @@ class RecordedEvaluation(Evaluation):
         *,
         is_over: bool = True,
     ) -> None:
-        """Store what is recorded."""
         super().__init__(flow, input, variables, _no_call, dict(steps))
         self._is_over = is_over
 

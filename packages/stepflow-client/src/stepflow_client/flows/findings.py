@@ -79,7 +79,6 @@ class Findings:
     """Collects the findings of the rules, each fault once; `target` is the release that the flow is for, or None."""
 
     def __init__(self, target: Release | None = None) -> None:
-        """Start without findings."""
         self.target = target
         self.all: dict[tuple[str, int, int, str], Finding] = {}
         self.in_unchecked = False

@@ -112,7 +112,6 @@ class FlowSteps:
     """The steps of a flow, and what they and the output read. Steps without an id are left out."""
 
     def __init__(self, flow: Mapping[str, Any]) -> None:
-        """Collect the steps."""
         self.flow = flow
         listed = flow.get("steps")
         self.all: list[Step] = [

@@ -51,7 +51,6 @@ class KnownStep(Copy):
     __slots__ = ("facts",)
 
     def __init__(self, source: Node, lines: int, characters: int, facts: Facts) -> None:
-        """Create a step without a parent."""
         super().__init__(source, lines, characters)
         self.facts = facts
 
@@ -94,7 +93,6 @@ class KnownSteps:
     """The steps of a text that is read again after each edit."""
 
     def __init__(self) -> None:
-        """Start without any."""
         self._blocks: dict[str, _Block] = {}
 
     def read(self, text: str, source: str) -> Node:

@@ -75,7 +75,6 @@ class Step:
     """A step and the references in its input."""
 
     def __init__(self, step: graph.Step, node: Node) -> None:
-        """Find the references."""
         self.index, self.id, self.value, self.node = step.index, step.id, step.value, node
         self.reads = _located(step.reads, node, "input")
 

@@ -31,7 +31,6 @@ class Node:
     )  # fmt: skip
 
     def __init__(self, value: Any, line: int = 0, column: int = 0, start: int = -1, end: int = -1) -> None:
-        """Create a node without parts."""
         self.value = value
         self.line = line
         self.column = column
@@ -112,7 +111,6 @@ class Copy(Node):
     __slots__ = ("characters", "lines", "source")
 
     def __init__(self, source: Node, lines: int = 0, characters: int = 0) -> None:
-        """Create a copy without a parent."""
         self.source, self.lines, self.characters = source, lines, characters
         self.value, self.column, self.line = source.value, source.column, source.line + lines
         self.start, self.end, self.last = source.start + characters, source.end + characters, source.last + characters

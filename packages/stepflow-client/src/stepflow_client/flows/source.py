@@ -40,7 +40,6 @@ class FlowText:
     """
 
     def __init__(self, text: str, name: str, read: Callable[[str, str], Node] | None = None) -> None:
-        """Store the text."""
         self.text, self.name, self._read = text, name, read or read_tree
 
     def edited(self, text: str) -> FlowText:

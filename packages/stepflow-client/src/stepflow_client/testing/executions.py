@@ -26,7 +26,6 @@ class Executions:
     """
 
     def __init__(self, client: SyncStepflowClient, flow: Mapping[str, Any]) -> None:
-        """Store what to read from."""
         self._client = client
         self._flow = flow
 

@@ -32,7 +32,6 @@ class World:
     """What an in-memory server has stored, its components, and its clock."""
 
     def __init__(self, components: Mapping[str, Any]) -> None:
-        """Start with nothing stored."""
         self.components = dict(components)
         self.calls: list[tuple[str, Any]] = []
         self.flows: dict[str, dict[str, Any]] = {}

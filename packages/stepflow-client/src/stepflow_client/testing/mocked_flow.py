@@ -59,7 +59,6 @@ class MockedFlow:
         *,
         check_input: bool = True,
     ) -> None:
-        """Store the client and the mocks."""
         self._client = client
         self._find = find
         self._timeout = timeout

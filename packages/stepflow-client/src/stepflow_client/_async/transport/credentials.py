@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -40,7 +39,7 @@ class Authorization(Middleware):
         return self.inner.stream(self._signed(request))
 
     def _signed(self, request: HttpRequest) -> HttpRequest:
-        return replace(request, headers={**request.headers, "authorization": self._header})
+        return request._replace(headers={**request.headers, "authorization": self._header})
 
 
 class Token(Middleware):
@@ -66,7 +65,7 @@ class Token(Middleware):
             yield stream
 
     async def _signed(self, request: HttpRequest) -> HttpRequest:
-        signed = replace(request, headers=dict(request.headers))
+        signed = request._replace(headers=dict(request.headers))
         flow = self._auth.async_auth_flow(signed)
         async with aclosing(flow):
             await _credentials(flow.__anext__, request)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
 
 from ..._http.messages import (
     ConnectFailed,
@@ -78,8 +77,7 @@ class Failover(Transport):
                         raise
                 else:
                     self._heard(number, response.status)
-                    response.server = number
-                    return response
+                    return response._replace(server=number)
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
@@ -186,4 +184,4 @@ def _with_share(request: HttpRequest, others: int) -> HttpRequest:
     if request.deadline is None or not (others and request.idempotent):
         return request
     now = time.monotonic()
-    return replace(request, deadline=now + max(request.deadline - now, 0) / (others + 1))
+    return request._replace(deadline=now + max(request.deadline - now, 0) / (others + 1))

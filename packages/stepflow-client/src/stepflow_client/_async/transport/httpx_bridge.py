@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -92,7 +91,7 @@ class HttpxTransport(Transport):
     ) -> AsyncGenerator[bytes, None]:
         # Transports read this when the first chunk is requested, and not again.
         limits["read"] = stream.remaining
-        limit = replace(request, timeout=request.timeout.reading(stream.remaining))
+        limit = request._replace(timeout=request.timeout.reading(stream.remaining))
         try:
             async with aclosing(_raw(response, limit)) as chunks:
                 async for chunk in chunks:
@@ -361,4 +360,4 @@ def signed_by(request: HttpRequest, signed: object) -> HttpRequest:
         raise InvalidArgumentError(f"the httpx.Auth given as auth gave {type(signed).__name__}, not a request")
     headers = {k: v for k, v in lower(signed.headers.multi_items()).items() if k not in _CONNECTION}
     check_headers(headers)
-    return replace(request, headers=headers)
+    return request._replace(headers=headers)

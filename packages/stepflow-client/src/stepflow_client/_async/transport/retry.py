@@ -58,7 +58,6 @@ class Retry(Middleware):
             resent()
             await asyncio.sleep(delay)
         if isinstance(outcome, HttpResponse):
-            outcome.attempts = attempts
-            return outcome
+            return outcome._replace(attempts=attempts)
         outcome.attempts = attempts
         raise outcome

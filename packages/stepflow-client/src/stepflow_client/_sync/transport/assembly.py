@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..._http.proxies import environment_proxy
@@ -51,7 +50,7 @@ def sender_to(
         try:
             if isinstance(via, str) and via.startswith("https:"):
                 # The certificate of an https proxy is verified like a server's.
-                via = httpx.Proxy(via, ssl_context=ssl_context(replace(root, scheme="https"), verify, None))
+                via = httpx.Proxy(via, ssl_context=ssl_context(root._replace(scheme="https"), verify, None))
             transport = LocalTransport(verify=tls or False, proxy=via, limits=bounds)
         except (TypeError, ValueError, AttributeError, ImportError, httpx.InvalidURL) as error:
             raise InvalidArgumentError(f"the proxy cannot be used: {error}") from None

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -42,7 +41,7 @@ class Authorization(Middleware):
         return self.inner.stream(self._signed(request))
 
     def _signed(self, request: HttpRequest) -> HttpRequest:
-        return replace(request, headers={**request.headers, "authorization": self._header})
+        return request._replace(headers={**request.headers, "authorization": self._header})
 
 
 class Token(Middleware):
@@ -68,7 +67,7 @@ class Token(Middleware):
             yield stream
 
     def _signed(self, request: HttpRequest) -> HttpRequest:
-        signed = replace(request, headers=dict(request.headers))
+        signed = request._replace(headers=dict(request.headers))
         flow = self._auth.sync_auth_flow(signed)
         with closing(flow):
             _credentials(flow.__next__, request)

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
@@ -75,7 +74,7 @@ class Dialect(Middleware):
         if "build" in health:
             return response, server
         try:
-            return replace(response, content=encode(old_responses.current_health(health))), server
+            return response._replace(content=encode(old_responses.current_health(health))), server
         except (ValueError, RecursionError) as error:
             raise InvalidResponseError(f"{request} returned what JSON cannot represent: {error}") from None
 
@@ -168,8 +167,7 @@ def _request(request: HttpRequest, current: dialect.Request, wanted: dialect.Req
     else:
         content = encode(wanted.body) if wanted.body is not None else b""
         headers = {k: v for k, v in request.headers.items() if content or k != "content-type"}
-    return replace(
-        request,
+    return request._replace(
         method=wanted.method,
         path=quote(wanted.path),
         query=urlencode(dict(wanted.params)),
@@ -194,7 +192,7 @@ def _current_components(response: HttpResponse) -> HttpResponse:
         content = encode(old_responses.current_components(body))
     except (TypeError, AttributeError, ValueError, RecursionError):
         return response
-    return replace(response, content=content)
+    return response._replace(content=content)
 
 
 def _json(content: bytes) -> Any:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from ..._http.messages import (
     ConnectFailed,
@@ -80,8 +79,7 @@ class Failover(Transport):
                         raise
                 else:
                     self._heard(number, response.status)
-                    response.server = number
-                    return response
+                    return response._replace(server=number)
 
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
@@ -188,4 +186,4 @@ def _with_share(request: HttpRequest, others: int) -> HttpRequest:
     if request.deadline is None or not (others and request.idempotent):
         return request
     now = time.monotonic()
-    return replace(request, deadline=now + max(request.deadline - now, 0) / (others + 1))
+    return request._replace(deadline=now + max(request.deadline - now, 0) / (others + 1))

@@ -7,7 +7,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -94,7 +93,7 @@ class HttpxTransport(Transport):
     ) -> Generator[bytes, None, None]:
         # Transports read this when the first chunk is requested, and not again.
         limits["read"] = stream.remaining
-        limit = replace(request, timeout=request.timeout.reading(stream.remaining))
+        limit = request._replace(timeout=request.timeout.reading(stream.remaining))
         try:
             with closing(_raw(response, limit)) as chunks:
                 for chunk in chunks:
@@ -363,4 +362,4 @@ def signed_by(request: HttpRequest, signed: object) -> HttpRequest:
         raise InvalidArgumentError(f"the httpx.Auth given as auth gave {type(signed).__name__}, not a request")
     headers = {k: v for k, v in lower(signed.headers.multi_items()).items() if k not in _CONNECTION}
     check_headers(headers)
-    return replace(request, headers=headers)
+    return request._replace(headers=headers)

@@ -59,7 +59,6 @@ class Retry(Middleware):
             resent()
             time.sleep(delay)
         if isinstance(outcome, HttpResponse):
-            outcome.attempts = attempts
-            return outcome
+            return outcome._replace(attempts=attempts)
         outcome.attempts = attempts
         raise outcome

@@ -46,7 +46,6 @@ class KnownTypes:
     """
 
     def __init__(self, model: FlowModel, scope: Scope, catalogue: Catalogue, given: Type) -> None:
-        """Compare what all steps depend on with the last text."""
         self._scope = scope
         kept = [facts for each in model.steps if (facts := facts_of(each.node)) is not None]
         schemas = json.dumps(model.root.value.get("schemas"), default=str) if kept else ""
