@@ -98,6 +98,7 @@ WRONG: dict[str, list[tuple[str, ...]]] = {
         ("run typed.yaml --input in.json --var ton=kind", "ton"),
         ("run typed.yaml --input in.json --var tone", "--var"),
         ("run typed.yaml --input in.json --var tone=kind --var turns=many", "turns"),
+        ("run typed.yaml --input in.json --var tone=kind --cache --var turns=many", "turns"),
         ("run typed.yaml --input in.json --variables-json '[1]'", "--variables-json"),
         ("run hello.yaml --input in.json --set gret.input.user_prompt=a", "gret"),
         ("run hello.yaml --input in.json --set greet.inpt.user_prompt=a", "inpt"),
