@@ -54,6 +54,10 @@ def test_a_failure_names_the_line_in_python(client: SyncStepflowClient) -> None:
     line = broken.sources["found"].line
     assert result.error.hint is not None
     assert result.error.hint.endswith(f"step 'found' is written at tests/server/test_authoring.py:{line}")
+    for outcome in broken.map(client, ["none", "neither"]):
+        assert outcome.error.hint == f"step 'found' is written at tests/server/test_authoring.py:{line}"
+    handle = client.start_run(broken, "none")
+    assert handle.result().error.hint == handle.results()[0].error.hint == outcome.error.hint
     assert Path(__file__).read_text("utf-8").splitlines()[line - 1].strip() == "found = builtin.get_blob(blob_id=given)"
 
 

@@ -113,7 +113,7 @@ _ERRORS = {
     "shop:broken": ("shop:broken gives no flow: ValueError: no steps (shop.py:21)", "-vv shows the traceback"),
     "shpo:hello": ("there is no module shpo", "did you mean shop?"),
     "parts.iner:flow": ("there is no module parts.iner", "did you mean parts.inner?"),
-    "parts.inner:flow": ("parts.inner has no flow flow", "it has no flow"),
+    "parts.inner:flow": ("parts.inner has no flow flow", "it has no flow; @flow makes one of a function"),
     "zzz:flow": (
         "there is no module zzz",
         "modules are searched for in the working folder and in the environment of this command",

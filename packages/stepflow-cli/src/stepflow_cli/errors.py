@@ -129,7 +129,7 @@ def problem_of(error: BaseException, *, hint: str | None = None) -> Problem:
             kind=kind,
             exit_code=ExitCode.for_error(error),
             run_id=error.run_id,
-            hint=hint or error.hint or _candidates(error),
+            hint=hint or error.hint or _candidates(error) or _known_by(error),
         )
     if isinstance(error, FileNotFoundError) and not _has_working_folder():
         return usage("the working folder was deleted", "change to another folder")
@@ -153,6 +153,20 @@ def _has_working_folder() -> bool:
 def _candidates(error: StepflowClientError) -> str | None:
     runs: Sequence[str] = getattr(error, "candidates", ())
     return f"it may be one of these runs: {', '.join(runs)}" if runs else None
+
+
+_LISTS = {
+    "run": "'stepflow runs list' lists the runs of the server; another server may have it: --url",
+    "flow": "'stepflow flows list' lists the flows of recent runs, 'stepflow flows store FLOW' stores one",
+    "blob": "'stepflow blobs put FILE' stores a blob and prints its id; another server may have it: --url",
+}
+"""Where to look for what a server does not have, by what its message is about."""
+
+
+def _known_by(error: StepflowClientError) -> str | None:
+    found = re.match(r"(?:the server has no )?(run|flow|blob)\b", error.message, re.IGNORECASE)
+    is_missing = type(error).__name__ == "NotFoundError"
+    return _LISTS[found[1].lower()] if found is not None and is_missing else None
 
 
 def _problem_of_click(error: click.ClickException) -> Problem:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import Problem, problem_of, usage
-from ..exit_codes import ExitCode
+from ..errors import problem_of, usage
 from ..inputs.files import DATA_SUFFIXES, read_bytes, writing
 from ..output.view import Column, Output, View
 from ..params.options import file_output_options, output_options, server_options
@@ -124,8 +123,9 @@ def _blob(client: SyncStepflowClient, blob_id: str) -> BlobContent:
 
     try:
         return client.get_blob(blob_id)
-    except NotFoundError:
-        raise Problem(f"the server has no blob {blob_id}", kind="not_found", exit_code=ExitCode.FAILED) from None
+    except NotFoundError as error:
+        error.message, error.hint = f"the server has no blob {blob_id}", None
+        raise problem_of(error) from None
     except InvalidRequestError as error:
         raise problem_of(error, hint="a blob's id is 64 hexadecimal digits, as 'stepflow blobs put' prints") from error
 

@@ -47,9 +47,18 @@ def command(flow: str, form: str | None, components: str | None, output: str | N
     error.
     """
     file = GeneratedFile(output, check=check)
-    form = form or _ENDINGS.get(PurePath(output or "").suffix.lower(), "yaml")
+    form = form or _format_of(output)
     again = shlex.join(["stepflow", "convert", flow, "--to", form, "-O", str(file.path)])
     file.keep(_text(flow, form, components), again)
+
+
+def _format_of(output: str | None) -> str:
+    ending = PurePath(output or "").suffix.lower()
+    if ending and ending not in _ENDINGS:
+        raise usage(
+            f"{output}: there is no format {ending}", f"use one of {', '.join(_ENDINGS)}, or name the format with --to"
+        )
+    return _ENDINGS.get(ending, "yaml")
 
 
 def _text(flow: str, form: str, components: str | None) -> str:

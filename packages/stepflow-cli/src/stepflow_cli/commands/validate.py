@@ -10,7 +10,7 @@ import click
 
 from .._version import VERSION
 from ..context import current_session
-from ..errors import Problem, nearest, problem_of, usage
+from ..errors import Problem, problem_of, usage
 from ..output.messages import note, show
 from ..output.safety import printable
 from ..output.view import Output
@@ -153,12 +153,13 @@ def _names(values: Sequence[str]) -> list[str]:
 
 
 def _check_rules(names: Sequence[str]) -> None:
+    from stepflow_client._base.text import near
     from stepflow_client.flows.findings import RULES
 
     for name in names:
         # The server's rules are spelled differently, for example unreachableStep.
         if name not in RULES and name == name.lower():
-            raise usage(f"there is no rule {name!r}", nearest(name, RULES) or "docs/editing-flows.md lists them")
+            raise usage(f"there is no rule {name!r}", near(name, RULES, "the rules are"))
 
 
 def _fix(checked: Checked) -> Checked:

@@ -52,9 +52,15 @@ def all_inputs(path: str, stdin_format: str | None, flow: Mapping[str, Any] | No
         with read_inputs(path, stdin_format if path == "-" else None, flow, is_whole=True) as inputs:
             return list(inputs)
     except FlowFileError as error:
-        if error.line is None or "on_bad_line" not in (error.hint or ""):
-            raise
-        raise usage(error.message) from None
+        raise usage(error.message, without_option(error.hint)) from None
+
+
+def without_option(hint: str | None, instead: str | None = None) -> str | None:
+    """Return a hint of `read_inputs` without its argument, or with an option instead of it."""
+    from stepflow_client._records.inputs import GOES_ON
+
+    parts = [instead if part == GOES_ON else part for part in (hint or "").split("; ")]
+    return "; ".join(filter(None, parts)) or None
 
 
 class _Content(BytesIO):

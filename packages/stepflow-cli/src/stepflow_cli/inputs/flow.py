@@ -184,7 +184,7 @@ def example_input(flow: Mapping[str, Any], name: str) -> Any:
     if name in inputs:
         return inputs[name]
     names = list(inputs)
-    known = f"it has {', '.join(names)}" if names else "it has none"
+    known = f"it has {', '.join(names)}" if names else "it has none; --input-json JSON or --input FILE gives an input"
     raise usage(f"the flow has no example or test case {name}", nearest(name, names) or known)
 
 

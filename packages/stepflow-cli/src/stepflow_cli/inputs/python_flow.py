@@ -132,4 +132,6 @@ def _flows_of(module: ModuleType, name: str) -> str | None:
     """Return the hint that names the flows of a module."""
     names = [key for key, value in vars(module).items() if not key.startswith("_") and _is_flow(value)]
     shown = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
-    return nearest(name, names) or (f"its flows are {shown}" if names else "it has no flow")
+    return nearest(name, names) or (
+        f"its flows are {shown}" if names else "it has no flow; @flow makes one of a function"
+    )

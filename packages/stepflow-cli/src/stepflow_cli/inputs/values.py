@@ -62,7 +62,7 @@ class Values(NamedTuple):
         named = [each.option for each in self.input]
         named += ["--example"] * (self.example is not None) + ["--inputs"] * (inputs is not None)
         if len(named) > 1:
-            raise usage(f"{' and '.join(dict.fromkeys(named))} are mutually exclusive: give one input")
+            raise usage(f"{' and '.join(dict.fromkeys(named))} are mutually exclusive", "give one input")
         if len(self.variables) > 1:
             raise usage("--variables, --variables-json and --variables-yaml are mutually exclusive")
         given = [*self.input, *self.variables, *self.overrides]
@@ -114,7 +114,8 @@ class Values(NamedTuple):
             return None
         value = read_value(self.variables[0], self.stdin_format) if self.variables else {}
         if not isinstance(value, dict):
-            raise usage(f"{self.variables[0].option} is not a mapping of names to values")
+            option = self.variables[0].option
+            raise usage(f"{option} is not a mapping of names to values", 'write {"name": "value"}, or --var name=value')
         texts = _text_variables(flow)
         for each in self.single_variables:
             name, text = _split(each, "--var", "name=value")
@@ -244,15 +245,20 @@ def _check_file(given: Given) -> None:
     if given.form == "file" and given.text.lstrip()[:1] in ("{", "[") and not os.path.lexists(given.text):
         raise usage(
             f"{given.option} takes the name of a file, not JSON",
-            f"{given.option}-json {shlex.quote(given.text)}",
+            f"write {given.option}-json {shlex.quote(given.text)}",
         )
 
 
 def _split(text: str, option: str, form: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise usage(f"{option} takes {form}, not {text!r}")
+        raise usage(f"{option} takes {form}, not {text!r}", _example_of(option, name))
     return name, value
+
+
+def _example_of(option: str, name: str) -> str:
+    value = f"{name or 'NAME'}=VALUE" if option == "--var" else f"{name.partition('.')[0] or 'STEP'}.input.KEY=VALUE"
+    return f"write {option} {shlex.quote(value)}"
 
 
 def _override(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
@@ -262,7 +268,7 @@ def _override(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
     # A dot that is part of a name is escaped with a backslash.
     parts = [part.replace("\0", ".") for part in path.replace("\\.", "\0").split(".")]
     if len(parts) < 2 or not all(parts):
-        raise usage(f"--set takes {form}, not {text!r}")
+        raise usage(f"--set takes {form}, not {text!r}", _example_of("--set", parts[0]))
     override: Any = _replacing(read_scalar(value), _in_flow(parts, flow))
     for part in reversed(parts):
         override = {part: override}

@@ -60,9 +60,10 @@ class Output(NamedTuple):
             return
         folder = os.path.dirname(os.path.abspath(str(self.path)))
         if os.path.isdir(str(self.path)):
-            raise usage(f"{self.path} is a directory, not a file")
+            raise usage(f"{self.path} is a directory, not a file", "name a file in it")
         if not os.path.isdir(folder):
-            raise usage(f"{self.path} cannot be written: there is no folder {folder}")
+            hint = "create the folder, or name another file"
+            raise usage(f"{self.path} cannot be written: there is no folder {folder}", hint)
         if not os.access(self.path if os.path.exists(str(self.path)) else folder, os.W_OK):
             raise usage(f"{self.path} cannot be written: permission denied")
 

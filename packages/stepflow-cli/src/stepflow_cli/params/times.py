@@ -51,7 +51,7 @@ def time_of(text: str) -> str:
     try:
         datetime.fromisoformat(text)
     except ValueError:
-        hint = "write 90s, 1h30m, 2d, yesterday, 2026-11-25 or 2026-11-25T14:00"
+        hint = "write 15m, 1h30m, 2d, yesterday, 2026-11-25 or 2026-11-25T14:00"
         raise usage(f"{text!r} is not a time", hint) from None
     return text
 

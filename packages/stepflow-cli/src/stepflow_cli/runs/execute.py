@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..context import current_session
 from ..errors import Problem, problem_of, usage
@@ -117,14 +118,24 @@ def _with_values(job: Job, text: FlowText | None = None, name: str = "") -> Job:
         only, is_part = job.reuse.only_step, job.up_to is not None or job.reuse.only_step is not None
         check_before_run(text, name, job.flow if only is None else part_of(job), changed=changed, is_part=is_part)
     advice = "--no-check runs it all the same"
-    given = job.variables or {}
-    check_variables(whole.flow, given, whole.overrides, check_values=job.check, advice=advice)
+    check_variables(whole.flow, _all_variables(whole), whole.overrides, check_values=job.check, advice=advice)
     job = _with_input(job, values)
     if job.check and job.has_input:
         inputs = [job.input] if job.batch is None else job.batch
         check_inputs(job.flow, inputs, advice=advice)
     current_session().job = job
     return job
+
+
+def _all_variables(job: Job) -> dict[str, Any]:
+    """Return the given variables, and those that will be read from the environment."""
+    given = job.variables or {}
+    if not job.variables_from_env:
+        return given
+    from stepflow_client._codec.requests import environment_variables
+    from stepflow_client._codec.variables import flow_variables
+
+    return environment_variables(given, flow_variables(job.flow), os.environ)
 
 
 def _with_input(job: Job, values: Values) -> Job:

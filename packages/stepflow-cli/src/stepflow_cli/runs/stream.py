@@ -16,7 +16,7 @@ from stepflow_client._stores.journal import Journal
 
 from ..errors import Problem, problem_of, usage
 from ..exit_codes import ExitCode
-from ..inputs.batch import Placed, chosen_again, part_of, read_inputs, sample_of
+from ..inputs.batch import Placed, chosen_again, part_of, read_inputs, sample_of, without_option
 from ..inputs.files import writing
 from ..output.messages import note, waiting
 from ..output.view import Output
@@ -264,8 +264,7 @@ class _Run:
             with read_inputs(stream.inputs, stream.input_format, self._job.flow, stops=stream.stops) as self._inputs:
                 yield from enumerate(self._inputs)
         except FlowFileError as error:
-            is_line = stream.stops and error.line is not None
-            raise usage(error.message, "--on-bad-line fail goes on" if is_line else error.hint) from None
+            raise usage(error.message, without_option(error.hint, "--on-bad-line fail goes on")) from None
 
     def _values(self, chosen: Iterable[Placed]) -> Iterator[Any]:
         for number, (position, value) in enumerate(chosen):

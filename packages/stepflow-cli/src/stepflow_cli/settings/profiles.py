@@ -18,6 +18,7 @@ names. It never contains a token: tokens come from an environment variable, a fi
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -126,7 +127,9 @@ class Profiles(NamedTuple):
         if not name:
             raise usage("a profile has a name", f"the profiles are {', '.join(self.tables)}" if self.tables else None)
         if name not in self.tables:
-            known = f"the profiles are {', '.join(self.tables)}" if self.tables else "it has no profiles"
+            key = shlex.quote(f"profiles.{name}.url")
+            new = f"it has no profiles; 'stepflow config set {key} URL' makes one"
+            known = f"the profiles are {', '.join(self.tables)}" if self.tables else new
             raise usage(f"there is no profile {name} in {self.path}", nearest(name, self.tables) or known)
         return check_profile(name, self.tables[name], self.path)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Generic, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
 
 from .._codec import typed
 from .._codec.requests import check_run_id
 from .._data.arguments import check_integer
 from .._rules.deadline import deadline_of, deadline_scope
 from ..errors import UnsupportedByServerError
+from ..flows.python_places import located
 from ..types.results import OutputT
 from ..types.shown import Shown
 
@@ -59,8 +60,18 @@ class RunHandle(Shown, Generic[OutputT]):
         """The run's id, a UUID string."""
         self.output_type = output_type
         """The type of the output; None for plain JSON."""
+        self._flow: Any = None
         if output_type is not None:
             typed.check_output_type(output_type)
+
+    def _of(self, flow: object) -> Self:
+        """Return the handle, whose results name the lines of a flow in Python. Pickled handles do not."""
+        self._flow = flow
+        return self
+
+    def _located(self, result: FlowResult[OutputT]) -> FlowResult[OutputT]:
+        error = located(result.error, self._flow)
+        return result if error is result.error else result.model_copy(update={"error": error})
 
     @property
     def older_flow_id(self) -> str | None:
@@ -90,7 +101,7 @@ class RunHandle(Shown, Generic[OutputT]):
                 await self.client.wait_run(self.run_id, timeout=timeout, progress=progress)
             left = None if deadline is None else max(0.001, deadline - time.monotonic())
             result: FlowResult[OutputT] = await self.client.get_result(self.run_id, wait=wait, timeout=left)
-        return typed.with_typed_output(result, self.output_type)
+        return typed.with_typed_output(self._located(result), self.output_type)
 
     async def results(self, *, wait: bool = True, timeout: float | None = None) -> list[FlowResult[OutputT]]:
         """Wait until the run ends and return the results of all items. See `StepflowClient.get_results`.
@@ -99,7 +110,7 @@ class RunHandle(Shown, Generic[OutputT]):
             OutputTypeError: If an item succeeded but its output does not match the type of the handle.
         """
         results = await self.client.get_results(self.run_id, wait=wait, timeout=timeout)
-        return [typed.with_typed_output(each, self.output_type) for each in results]
+        return [typed.with_typed_output(self._located(each), self.output_type) for each in results]
 
     async def wait(self, *, timeout: float | None = None, progress: ProgressOption = False) -> RunDetails:
         """Wait until the run ends and return its details. See `StepflowClient.wait_run`."""

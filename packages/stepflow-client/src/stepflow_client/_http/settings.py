@@ -85,6 +85,9 @@ def check_limits(limits: httpx.Limits) -> PoolLimits:
     return limits
 
 
+_URL = "write http://HOST:PORT"
+
+
 def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
     """Return the root URL of a server: without `/api/v1`, a trailing slash, query or fragment.
 
@@ -109,11 +112,12 @@ def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
         host, port = _ascii_host(parsed.hostname or ""), parsed.port
     except (ValueError, UnicodeError) as error:
         # The exception's message may quote the password.
-        hint = "write / ? # @ in a password as %2F %3F %23 %40" if "@" in text else None
-        reason = "it cannot be read" if hint else str(error)
+        hint = "write / ? # @ in a password as %2F %3F %23 %40" if "@" in text else _URL
+        words = "its port is not a number up to 65535" if "port" in str(error).lower() else str(error)
+        reason = "it cannot be read" if "@" in text else words
         raise InvalidArgumentError(f"{shown} is not a URL: {reason}", hint=hint) from None
     if parsed.scheme not in _PORTS:
-        raise InvalidArgumentError(f"{shown} is not an http or https URL")
+        raise InvalidArgumentError(f"{shown} is not an http or https URL", hint=_URL)
     if not host or port == 0 or any(char.isspace() or not char.isprintable() for char in text) or len(text) > 65_536:
         raise InvalidArgumentError(f"{shown} names no server")
     path = quote(parsed.path, safe="/%:@!$&'()*+,;=~").rstrip("/").removesuffix(API_PATH).rstrip("/")

@@ -35,6 +35,18 @@ _LISTS = (".yaml", ".yml", ".json")
 """The endings of files that hold one value."""
 
 
+GOES_ON = "on_bad_line='fail' goes on"
+"""What is said of a line at which a batch stops."""
+
+
+class _BadLine(ValueError):
+    """A line that cannot be read, with what to do about it."""
+
+    def __init__(self, reason: str, hint: str | None) -> None:
+        super().__init__(reason)
+        self.hint = hint
+
+
 class InputStream(Iterator[Any]):
     """The inputs in a file, one at a time. Use it in a `with` block: leaving the block closes the file.
 
@@ -75,11 +87,13 @@ class InputStream(Iterator[Any]):
         self.read += 1
         if not isinstance(value, ValueError):
             return value
+        hint = getattr(value, "hint", None)
         if self._stops:
             self.close()
             message = f"{self._name}, {self._unit} {number}, cannot be read: {value}"
-            raise _error(message, self._name, line=number, hint="on_bad_line='fail' goes on")
-        return ValueError(f"{self._unit} {number} cannot be read: {value}")
+            hint = "; ".join(filter(None, (hint, GOES_ON)))
+            raise _error(message, self._name, line=number, hint=hint)
+        return ValueError(f"{self._unit} {number} cannot be read: {value}{f' ({hint})' if hint else ''}")
 
     def close(self) -> None:
         """Close the file. Nothing more is read."""
@@ -251,7 +265,7 @@ def _json_lines(file: Iterable[str]) -> Iterator[tuple[int, Any]]:
                 yield number, ValueError("it is not UTF-8 text")
             except json.JSONDecodeError as error:
                 fault = explained(error)
-                yield number, ValueError(f"{fault.reason} (column {fault.column}); {fault.hint}")
+                yield number, _BadLine(f"{fault.reason} (column {fault.column})", fault.hint)
             except ValueError as error:
                 yield number, error
             except RecursionError:
@@ -279,7 +293,8 @@ def _csv_lines(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[tuple
         if fields is None:
             fields = cells
         elif len(cells) != len(fields):
-            yield lines.line_num, ValueError(f"it has {len(cells)} fields, the header {len(fields)}")
+            reason = f"it has {len(cells)} fields, the header {len(fields)}"
+            yield lines.line_num, _BadLine(reason, "a field that holds a comma is in double quotes")
         else:
             try:
                 yield (
@@ -327,4 +342,6 @@ def _typed(name: str, text: str, kind: Any) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse)
     except ValueError:
-        raise ValueError(f"field {name} is no {' or '.join(sorted(map(str, kinds)))}: {text!r}") from None
+        wanted = " or ".join(sorted(map(str, kinds)))
+        hint = f"write one, or change the type of {name} in the flow's input schema"
+        raise _BadLine(f"field {name} is no {wanted}: {text!r}", hint) from None

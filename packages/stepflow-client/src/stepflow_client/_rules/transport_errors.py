@@ -97,4 +97,6 @@ def _hint(error: BaseException | None, proxy: str | None) -> str:
         error = error.__cause__
     if "wrong version number" in words or "record layer" in words:
         return "does the server speak http, and not https?"
+    if "cannot be resolved" in words or "name or service not known" in words:
+        return "is the name right?"
     return "is the server running?"

@@ -103,6 +103,8 @@ _EXCLUDED = {
 class Batch:
     """The state of one batch."""
 
+    given: Any
+    """The flow as the caller gave it."""
     flow: dict[str, Any]
     digest: bytes
     arguments: RunArguments

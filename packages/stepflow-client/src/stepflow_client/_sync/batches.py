@@ -37,6 +37,7 @@ from ..errors import (
 )
 from ..flows.additions import tagged
 from ..flows.file import is_flow_id
+from ..flows.python_places import located
 from ..types.statuses import ExecutionStatus
 from .batch import BYTES, OLD_BYTES, Batch, BatchOptions, Done, refused
 from .connection import Connection
@@ -127,6 +128,7 @@ class BatchRunner:
         options = batch.options
         if is_flow_id(flow):
             raise InvalidArgumentError("map() needs the flow itself, not the id of a stored one")
+        batch.given = flow
         batch.flow, batch.digest, _ = self._flows.checked(flow)
         annotate(flow_name=batch.flow.get("name"))
         can = (self._connection.server()).capabilities
@@ -247,9 +249,10 @@ class BatchRunner:
                 return make(run_id, chunk.indexes, chunk.keys, outputs, seconds, chunk.attempt)
             results = responses.results(listed, status, reading)
         seconds = time.monotonic() - began
+        errors = [located(result.error, batch.given) for result in results]
         return [
-            outcomes.Outcome(index, key, run_id, result.status, result.output, result.error, seconds, chunk.attempt)
-            for index, key, result in zip(chunk.indexes, chunk.keys, results, strict=True)
+            outcomes.Outcome(index, key, run_id, result.status, result.output, error, seconds, chunk.attempt)
+            for index, key, result, error in zip(chunk.indexes, chunk.keys, results, errors, strict=True)
         ]
 
     def _ended(self, run: run_states.Started, count: int) -> tuple[ExecutionStatus, ListItemsResponse]:

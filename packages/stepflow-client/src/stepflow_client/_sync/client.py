@@ -825,7 +825,7 @@ class SyncStepflowClient(Guiding, Picklable):
         """
         if output_type is not None:
             typed.check_output_type(output_type)
-        return self.handle(self.submit(flow, input, overrides, **options), output_type)
+        return self.handle(self.submit(flow, input, overrides, **options), output_type)._of(flow)
 
     def handle(
         self, run_id: RunId, output_type: type[OutputT] | TypeAdapter[OutputT] | None = None

@@ -40,6 +40,8 @@ The flow itself is a mapping, or an object: a flow of `stepflow_client.authoring
 attrs object, a msgspec struct, or a builder, whose method `build` or `to_dict` returns one of these.
 """
 
+FLOW_HINT = "a flow has steps: [...] and output: ..."
+"""What is said of something that is not a flow."""
 _FLOW_ID = re.compile("[0-9a-f]{64}")
 _STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|(NaN|-?Infinity)')
 
@@ -88,7 +90,9 @@ def load_flow(flow: FlowSource) -> dict[str, Any]:
     value = load_file(flow)
     if not isinstance(value, dict):
         name = fsdecode(flow)
-        raise FlowFileError(f"{name} is not a flow: it holds {_kind(value)}, not a mapping", path=name)
+        wrong = FlowFileError(f"{name} is not a flow: it holds {_kind(value)}, not a mapping", path=name)
+        wrong.hint = FLOW_HINT
+        raise wrong
     return value
 
 
@@ -139,7 +143,9 @@ def read_file(path: str | PathLike[str]) -> bytes:
     except FileNotFoundError:
         raise missing_file(name) from None
     except IsADirectoryError:
-        raise FlowFileError(f"{name} is a directory, not a file", path=name) from None
+        directory = FlowFileError(f"{name} is a directory, not a file", path=name)
+        directory.hint = near_file(os.path.join(name, "*.yaml"))
+        raise directory from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise FlowFileError(f"{name} cannot be read: {reason}", path=name) from None

@@ -10,6 +10,7 @@ from .._data.expressions import Path
 
 if TYPE_CHECKING:
     from .._data.objects import HasDict
+    from ..types.results import FlowError
 
 
 class Place(Protocol):
@@ -71,6 +72,14 @@ def set_places(root: PlacedNode, flow: HasDict | Any) -> tuple[str, str]:
             each.line, each.column = line, column
             each.keys = {name: key._replace(line=line, column=column) for name, key in each.keys.items()}
     return "".join(linecache.getlines(whole.file)), whole.shown_file
+
+
+def located(error: FlowError | None, flow: object) -> FlowError | None:
+    """Return an error whose hint also says where the step that failed is written, if the flow is written in Python."""
+    said = written_at(flow, error.step_id) if error is not None else None
+    if error is None or said is None or said in (error.hint or ""):
+        return error
+    return error.model_copy(update={"hint": "; ".join(filter(None, (error.hint, said)))})
 
 
 def written_at(flow: object, step_id: str | None) -> str | None:

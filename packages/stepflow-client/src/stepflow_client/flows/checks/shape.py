@@ -7,6 +7,7 @@ from typing import Any, TypeGuard
 
 from ..._base.text import near, nearest
 from ...errors import InvalidArgumentError
+from ..file import FLOW_HINT
 from ..findings import Findings
 from ..source import Node
 
@@ -120,7 +121,7 @@ def no_flow(document: Mapping[str, Any]) -> tuple[str, str] | None:
     if not unknown or any(_meant(key, _FLOW) or _plain(key) in _EARLIER for key in unknown if key not in _COMMON):
         return None
     shown = ", ".join(map(repr, unknown[:4]))
-    return f"this is no flow: it has {shown}, but neither steps nor output", "a flow has steps: [...] and output: ..."
+    return f"this is no flow: it has {shown}, but neither steps nor output", FLOW_HINT
 
 
 def _meant(key: str, known: Mapping[str, str]) -> str | None:

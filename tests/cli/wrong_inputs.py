@@ -1,0 +1,193 @@
+"""Wrong inputs as people make them: the files, and the command lines with what each message must name."""
+
+from __future__ import annotations
+
+FILES = {
+    "hello.yaml": "name: hello\nsteps:\n  - id: greet\n    component: /builtin/create_messages\n"
+    "    input: {user_prompt: {$input: name}}\noutput: {$step: greet}\n",
+    "typed.yaml": "name: typed\nschemas:\n  properties:\n"
+    "    input: {type: object, properties: {name: {type: string}, n: {type: integer, minimum: 1}}, required: [name]}\n"
+    "    variables:\n      properties:\n        tone: {type: string, enum: [kind, curt]}\n"
+    "        turns: {type: integer}\n      required: [tone]\n"
+    "steps:\n  - {id: greet, component: /builtin/create_messages, input: {user_prompt: {$input: name},"
+    " system_instructions: {$variable: tone}}}\noutput: {$step: greet}\n",
+    "tested.yaml": "steps: []\noutput: {$input: x}\n"
+    "test:\n  cases:\n    - {name: one, input: {x: 1}, output: {outcome: success, result: 1}}\n",
+    "key_typo.yaml": "steps:\n  - id: greet\n    componnent: /builtin/create_messages\noutput: {$step: greet}\n",
+    "step_typo.yaml": "steps:\n  - id: greet\n    component: /builtin/create_messages\n"
+    "    input: {user_prompt: hi}\noutput: {$step: gret}\n",
+    "component_typo.yaml": "steps:\n  - id: greet\n    component: /builtin/create_mesages\n    input: {}\n"
+    "output: {$step: greet}\n",
+    "twice.yaml": "steps:\n  - {id: a, component: /builtin/noop}\n  - {id: a, component: /builtin/noop}\noutput: 1\n",
+    "cycle.yaml": "steps:\n  - {id: a, component: /builtin/noop, input: {$step: b}}\n"
+    "  - {id: b, component: /builtin/noop, input: {$step: a}}\noutput: {$step: a}\n",
+    "tab.yaml": "steps:\n\t- id: a\n",
+    "colon.yaml": "name: a: b\noutput: 1\n",
+    "openapi.yaml": "openapi: 3.0.0\npaths: {}\n",
+    "empty.yaml": "",
+    "list.yaml": "- 1\n",
+    "latin.yaml": "name: caf\udce9\n",
+    "half.json": '{"name": ',
+    "comma.json": '{\n  "name": "Ada",\n}\n',
+    "in.json": '{"name": "Ada"}\n',
+    "bad.jsonl": '{"name": "A"}\nnot json\n',
+    "wide.csv": "name,n\nAda,1,2\n",
+    "letters.csv": "name,n\nAda,many\n",
+    "flow.py": "def other():\n    return 1\n",
+    "server.yml": "plugins: {builtin: {type: nosuch}}\n",
+    "wrong_project/stepflow.toml": "flws = ['.']\n",
+    "wrong_project/flow.yaml": "output: 1\n",
+    "dir/readme.txt": "nothing\n",
+}
+"""The content of each file in the working folder; bytes that are no UTF-8 are surrogates."""
+
+NOWHERE = "--url http://127.0.0.1:9"
+
+WRONG: dict[str, list[tuple[str, ...]]] = {
+    "Flow files": [
+        ("run", "FLOW"),
+        ("run nofile.yaml", "nofile.yaml"),
+        ("run helo.yaml", "helo.yaml"),
+        ("run helo", "helo"),
+        ("run flws/hello.yaml", "flws/hello.yaml"),
+        ("run dir", "dir"),
+        ("run flow.py", "flow.py"),
+        ("run flow.py:othr", "othr"),
+        ("run nomodule:flow", "nomodule"),
+        ("run key_typo.yaml", "key_typo.yaml:3:5"),
+        ("run step_typo.yaml", "step_typo.yaml:5:17"),
+        ("run twice.yaml", "twice.yaml:3"),
+        ("run cycle.yaml", "cycle.yaml"),
+        ("run tab.yaml", "line 2, column 1"),
+        ("run colon.yaml", "line 1, column 7"),
+        ("run openapi.yaml", "openapi.yaml:1:1"),
+        ("run latin.yaml", "latin.yaml"),
+        ("run empty.yaml", "empty.yaml"),
+        ("run list.yaml", "list.yaml"),
+        ("run half.json", "line 1, column 1"),
+        ("validate dir", "dir"),
+        ("validate nofile.yaml", "nofile.yaml"),
+        ("validate component_typo.yaml --offline", "component_typo.yaml:3:16"),
+        ("infer step_typo.yaml", "step_typo.yaml:5:17"),
+        ("visualize openapi.yaml", "openapi.yaml"),
+        ("convert hello.yaml -O hello.toml", "hello.toml"),
+    ],
+    "Inputs": [
+        ("run hello.yaml", "name"),
+        ("run hello.yaml name=Ada", "name=Ada"),
+        ("run hello.yaml --input-json '{name: Ada}'", "line 1, column 2"),
+        ("run hello.yaml --input-json \"{'name': 'Ada'}\"", "line 1, column 2"),
+        ('run hello.yaml --input-json \'{"name": "Ada",}\'', "line 1, column 15"),
+        ('run hello.yaml --input-json \'{"name": "Ada\'', "line 1, column 10"),
+        ("run hello.yaml --input-json '{\"name\":'", "line 1, column 1"),
+        ("run hello.yaml --input-json '{\"name\": None}'", "line 1, column 10"),
+        ("run hello.yaml --input-json name=Ada", "--input-json"),
+        ("run hello.yaml --input-json @in.json", "--input-json"),
+        ('run hello.yaml --input \'{"name": "Ada"}\'', "--input"),
+        ("run hello.yaml --input comma.json", "line 2, column 16"),
+        ("run hello.yaml --input noinput.json", "noinput.json"),
+        ("run hello.yaml --input in.json --input-json '{}'", "--input and --input-json"),
+        ("run hello.yaml --example ada", "ada"),
+        ("run typed.yaml --var tone=kind --input-json '{\"name\": 5}'", "$.name"),
+        ('run typed.yaml --var tone=kind --input-json \'{"name": "a", "n": 0}\'', "$.n"),
+        ('run typed.yaml --var tone=kind --input-json \'{"nam": "a"}\'', "$.nam"),
+        ("run typed.yaml --var tone=kind --input-json '{}'", "name"),
+    ],
+    "Variables and overrides": [
+        ("run typed.yaml --input in.json --var tone=rude", "tone"),
+        ("run typed.yaml --input in.json --var ton=kind", "ton"),
+        ("run typed.yaml --input in.json --var tone", "--var"),
+        ("run typed.yaml --input in.json --var tone=kind --var turns=many", "turns"),
+        ("run typed.yaml --input in.json --var tone=kind --cache --var turns=many", "turns"),
+        ("run typed.yaml --input in.json --variables-json '[1]'", "--variables-json"),
+        ("run hello.yaml --input in.json --set gret.input.user_prompt=a", "gret"),
+        ("run hello.yaml --input in.json --set greet.inpt.user_prompt=a", "inpt"),
+        ("run hello.yaml --input in.json --set greet", "--set"),
+        ("run hello.yaml --input in.json --up-to gret", "gret"),
+    ],
+    "Batches": [
+        ("run hello.yaml --inputs none.csv", "none.csv"),
+        ("run hello.yaml --inputs bad.jsonl", "line 2"),
+        ("run hello.yaml --inputs wide.csv", "line 2"),
+        ("run typed.yaml --var tone=kind --inputs letters.csv", "line 2"),
+        ("run hello.yaml --inputs in.json", "in.json"),
+        ("run hello.yaml --resume", "--resume", "it needs --inputs"),
+        ("run hello.yaml --retry -1 --inputs bad.jsonl", "--retry"),
+    ],
+    "Options, times, formats": [
+        ("run hello.yaml --verbos", "--verbos"),
+        ("run hello.yaml --input-jsn '{}'", "--input-jsn"),
+        ("run hello.yaml -i name=Ada", "-i"),
+        ("run hello.yaml -d", "-d"),
+        ("run hello.yaml --dry-run=client", "--dry-run"),
+        ("run hello.yaml --input", "--input"),
+        ("run hello.yaml --input in.json --timeout soon", "--timeout", "such as 15m or 1h30m"),
+        ("run hello.yaml --input in.json --timeout -1", "--timeout", "such as 15m or 1h30m"),
+        ("run hello.yaml --input in.json -o xml", "-o"),
+        ("run hello.yaml --input in.json -o out.json", "-o"),
+        ("run hello.yaml --input in.json --max-concurrency many", "--max-concurrency"),
+        ("run hello.yaml --input in.json --label a", "label", "NAME=VALUE"),
+        (f"runs list --status done {NOWHERE}", "--status"),
+        (f"runs list --since someday {NOWHERE}", "someday"),
+        (f"runs list -n 0 {NOWHERE}", "--limit"),
+        ("validate hello.yaml --target 1.0", "--target"),
+        ("validate hello.yaml --fail-on bug", "--fail-on"),
+        ("validate hello.yaml --ignore no-such-rule", "no-such-rule"),
+        ("test tested.yaml --case noe", "noe"),
+        ("test tested.yaml::one", "tested.yaml::one"),
+        ("test tested.yaml --maxfail=1", "--maxfail"),
+        ("visualize hello.yaml -O x.gif", "x.gif"),
+        ("codegen hello.yaml -O none/x.py", "none/x.py"),
+        ("new hello.yaml", "hello.yaml"),
+        ("serve --port 99999", "--port"),
+        ("completion tcsh", "tcsh"),
+    ],
+    "Commands": [
+        ("runz", "runz"),
+        ("ls", "ls"),
+        ("apply -f hello.yaml", "apply"),
+        ("logs @last", "logs"),
+        ("submit-batch hello.yaml", "submit-batch"),
+        ("runs lst", "lst"),
+        ("runs kill @last", "kill"),
+        ("runs get", "RUN"),
+        ("help runn", "runn"),
+    ],
+    "Servers and settings": [
+        (f"run hello.yaml --input in.json {NOWHERE}", "127.0.0.1:9"),
+        ("run hello.yaml --input in.json --url http://no-such-host.invalid", "no-such-host.invalid"),
+        ("run hello.yaml --input in.json --url ftp://host", "ftp://host"),
+        ("run hello.yaml --input in.json --url http://host:port", "http://host:port"),
+        ("run hello.yaml --input in.json --local --url http://host", "--local", "give one of them"),
+        ("run hello.yaml --input in.json --config nofile.yml", "nofile.yml"),
+        ("run hello.yaml --input in.json --profile dev", "dev"),
+        (f"test tested.yaml {NOWHERE}", "127.0.0.1:9"),
+        ("config set profiles.dev.ulr http://x", "profiles.dev.ulr"),
+        ("config set profiles.dev.timeout soon", "profile dev"),
+        ("config get nothing", "nothing"),
+        ("config use prod", "prod"),
+        ("validate wrong_project/flow.yaml", "stepflow.toml"),
+        ("history show @first", "@first"),
+        ("eval-expr '{$step: a' --run @last", "line 1, column 1"),
+    ],
+}
+"""By subject: command lines, each with the words for the place that its message must hold.
+
+If the sentence itself says what to do, without a hint, its words for it follow.
+"""
+
+ON_A_SERVER: list[tuple[str, ...]] = [
+    ('run hello.yaml --input-json \'{"nam": "Ada"}\'', "'greet'"),
+    ("run hello.yaml --input-json '{\"name\": 5}'", "$.user_prompt"),
+    ("run component_typo.yaml", "/builtin/create_mesages"),
+    ('components call /builtin/create_messages --input-json \'{"user_promt": "a"}\'', "user_promt"),
+    ("runs list --fields statu", "statu"),
+    ("runs get zzzz", "zzzz"),
+    ("runs get 00000000-0000-0000-0000-000000000000", "00000000-0000"),
+    ("runs get @last3", "@last3"),
+    ("flows get abcd", "abcd"),
+    (f"flows get {'0' * 64}", "0000"),
+    (f"blobs get {'0' * 64}", "0000"),
+    ("blobs get xyz", "xyz"),
+]
+"""As in `WRONG`; these ask a server."""
