@@ -65,22 +65,28 @@ def uv(*arguments: object) -> str:
     return subprocess.run([str(part) for part in command], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def install(folder: Path, wheels: Path, packages: tuple[str, ...], python: str, resolution: str) -> Path:
+def install(
+    folder: Path, wheels: Path, packages: tuple[str, ...], python: str, resolution: str, *, has_extras: bool = False
+) -> Path:
     """Install wheels and what they require into a new environment and return its `bin` folder."""
     uv("venv", "--quiet", "--python", f"python{python}", folder)
     # uv takes the lowest versions of what it is told directly only: so it is told what the packages declare.
-    lowest = ("--resolution", "lowest-direct", *declared(packages)) if resolution == "lowest" else ()
+    told = declared(packages, has_extras=has_extras) if resolution == "lowest" or has_extras else []
+    lowest = ("--resolution", "lowest-direct", *told) if resolution == "lowest" else told
     files = [wheel(wheels, package) for package in packages]
     uv("pip", "install", "--quiet", "--no-build", "--python", folder / "bin" / "python", *lowest, *files)
     return folder / "bin"
 
 
-def declared(packages: tuple[str, ...]) -> list[str]:
-    """Return the requirements of packages, without those on each other."""
+def declared(packages: tuple[str, ...], *, has_extras: bool) -> list[str]:
+    """Return the requirements of packages, with those of their extras if asked, without those on each other."""
     found = []
     for package in packages:
         text = (ROOT / "packages" / package.replace("_", "-") / "pyproject.toml").read_text(encoding="utf-8")
-        found += tomllib.loads(text)["project"]["dependencies"]
+        project = tomllib.loads(text)["project"]
+        found += project["dependencies"]
+        if has_extras:
+            found += [each for extra in project.get("optional-dependencies", {}).values() for each in extra]
     return [requirement for requirement in found if not requirement.startswith(("stepflow-api", "stepflow-client"))]
 
 
@@ -154,6 +160,50 @@ def test_the_command_works_where_only_the_wheels_are(
     assert re.search(r"^  run\b", stepflow("--help"), flags=re.MULTILINE)
     assert "--input-json" in stepflow("run", "--help")
     assert list(elsewhere.iterdir()) == []
+
+
+EXTRAS = """
+import asyncio, subprocess, sys
+import pyarrow, pyarrow.parquet
+import opentelemetry.trace
+from importlib import import_module
+from pathlib import Path
+from stepflow_client import StepflowRuntime, read_inputs
+
+flow, stepflow = sys.argv[1], str(Path(sys.executable).with_name("stepflow"))
+
+def run(*command, stdin=""):
+    done = subprocess.run([str(each) for each in command], input=stdin, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done
+    return done.stdout
+
+pyarrow.parquet.write_table(pyarrow.table({"name": ["Ada", "Grace"]}), "names.parquet")
+assert [each["name"] for each in read_inputs("names.parquet")] == ["Ada", "Grace"]
+records = run(stepflow, "run", flow, "--inputs", "names.parquet")
+assert "Ada" in records and "Grace" in records, records
+run(stepflow, "visualize", flow, "--output", "flow.png")
+assert Path("flow.png").read_bytes()[1:4] == b"PNG"
+assert "class" in run(stepflow, "codegen", flow)
+assert "mcpServers" in run(stepflow, "mcp", "config", flow, "--client", "claude-code")
+for module in ("lsp.server", "mcp.server", "ui.app"):
+    import_module(f"stepflow_cli.{module}")
+run(sys.executable, "-m", "stepflow_api.regenerate", "--output", "own_bindings")
+"""
+
+
+def test_every_extra_works_with_the_lowest_versions(wheels: Path, tmp_path: Path, python: str) -> None:
+    """On the newest Python too, for which the oldest releases may have no wheels."""
+    bin_folder = install(tmp_path / "env", wheels, PACKAGES, python, "lowest", has_extras=True)
+    (tmp_path / "work").mkdir()
+    done = subprocess.run(
+        [bin_folder / "python", "-c", EXTRAS, ROOT / "examples" / "hello.yaml"],
+        cwd=tmp_path / "work",
+        env={**clean_environment(), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_client_works_alone(wheels: Path, tmp_path: Path, python: str, resolution: str) -> None:

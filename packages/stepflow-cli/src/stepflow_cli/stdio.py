@@ -32,15 +32,19 @@ def telling_of_lost_output() -> Iterator[None]:
 
 
 # These replace the text layer, not the raw streams: if a signal handler raises during a raw stream's `write`, the
-# buffer above it writes the same data again.
+# buffer above it writes the same data again. They may be flushed after the interpreter has removed the names of this
+# module, so a flush that succeeds uses none of them.
 class _Data(TextIOWrapper):
     def write(self, text: str, /) -> int:
         with telling_of_lost_output():
             return super().write(text)
 
     def flush(self) -> None:
-        with telling_of_lost_output():
+        try:
             super().flush()
+        except OSError:
+            with telling_of_lost_output():
+                raise
 
 
 class _Messages(TextIOWrapper):
@@ -50,8 +54,10 @@ class _Messages(TextIOWrapper):
         return len(text)
 
     def flush(self) -> None:
-        with suppress(OSError):
+        try:  # noqa: SIM105
             super().flush()
+        except OSError:
+            pass
 
 
 class _Closed(TextIOWrapper):

@@ -1,0 +1,24 @@
+"""The standard streams when the interpreter ends."""
+
+from __future__ import annotations
+
+import io
+from io import TextIOWrapper
+
+import pytest
+from stepflow_cli import stdio
+
+
+@pytest.mark.parametrize("kind", [stdio._Data, stdio._Messages])
+def test_a_stream_is_closed_after_its_module_is_gone(
+    kind: type[TextIOWrapper], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python 3.13 prints what goes wrong then."""
+    kept = io.BytesIO()
+    stream = kind(kept, encoding="utf-8")
+    stream.write("printed")
+    for name in ("suppress", "telling_of_lost_output"):
+        monkeypatch.setattr(stdio, name, None)
+    stream.flush()
+    assert kept.getvalue() == b"printed"
+    stream.close()
