@@ -29,7 +29,22 @@ QUESTIONS = {
     "fastapi": "/guides/hosts/",
     "vscode": "/guides/editors/",
     "sqlite": "/guides/configuring/",
+    "jupyter": "/notebooks/",
+    "docker": "/guides/production/",
+    "windows": "/installation/",
+    "postgres": "/guides/configuring/",
+    "compare two runs": "/questions/",
+    "loop over a list": "/questions/",
+    "use an existing server": "/questions/",
+    "upgrade from stepflow-py": "/migration/",
+    "if else": "/flow-language/",
+    "logs of a run": "/questions/",
 }
+
+CUT = """
+[...document.querySelectorAll("article pre > code")]
+    .filter((block) => block.scrollWidth > block.clientWidth).map((block) => block.textContent.slice(0, 80))
+"""
 
 
 def pages() -> list[str]:
@@ -64,6 +79,7 @@ def site() -> Iterator[str]:
     thread.join()
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("part", range(8))
 def test_every_page(browser: Browser, site: str, part: int) -> None:
     # A page is read in one of two widths and themes: what can differ between pages is their content.
@@ -77,6 +93,8 @@ def test_every_page(browser: Browser, site: str, part: int) -> None:
         # The theme adds what site.js completes, which waits for the next frame.
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        if width == 360:
+            assert page.evaluate(CUT) == [], path
         background = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
         assert (sum(background[:3]) < 150) == (scheme == "dark"), path
         assert violations(page) == [], path

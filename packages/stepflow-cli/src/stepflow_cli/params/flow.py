@@ -134,8 +134,8 @@ def job_options(function: Function) -> Function:
             "--idempotency-key",
             metavar="KEY",
             help="Create one run for this key, such as the id of a document. If the flow has a run under it, return "
-            "that one. For a changed flow, the key is another one unless it has a scope. Needs a server of 0.10 or newer "
-            "with a store that lasts.",
+            "that one. For a changed flow, the key is another one unless it has a scope. Needs a server of 0.10 or "
+            "newer with a store that lasts.",
             **flow,
         ),
         option_in(
