@@ -37,7 +37,7 @@ QUESTIONS = {
     "loop over a list": "/questions/",
     "use an existing server": "/questions/",
     "upgrade from stepflow-py": "/migration/",
-    "if else": "/flow-language/",
+    "if else": "/questions/",
     "logs of a run": "/questions/",
 }
 
