@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import http.server
+import re
 import threading
 import tomllib
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,6 +104,23 @@ def test_every_page(browser: Browser, site: str, part: int) -> None:
         shot(page, f"site-{path.strip('/').replace('/', '-') or 'home'}-{width}-{scheme}")
     assert [url for url in requests if not url.startswith((site, "blob:", "data:"))] == []
     context.close()
+
+
+def test_links_lead_to_pages_and_headings() -> None:
+    texts = {file: file.read_text("utf-8") for file in SITE.rglob("*.html")}
+    anchors = {file: set(re.findall(r"""\bid=["']?([^"'\s>]+)""", text)) for file, text in texts.items()}
+    dead = []
+    for file, text in texts.items():
+        for link in re.findall(r"""<(?:a|img)\b[^>]*?\b(?:href|src)=["']?([^"'\s>]*)""", text):
+            path, _, anchor = urllib.parse.unquote(html.unescape(link)).partition("#")
+            if ":" in path:
+                continue
+            folder = SITE if path.startswith("/") else file.parent
+            target = (folder / path.lstrip("/")).resolve() if path else file
+            target = target / "index.html" if target.is_dir() else target
+            if not target.exists() or (anchor and target in anchors and anchor not in anchors[target]):
+                dead.append(f"{file.relative_to(SITE)}: {link}")
+    assert dead == []
 
 
 def hits(page: Page) -> list[str]:
