@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import http.server
+import re
 import threading
 import tomllib
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +32,22 @@ QUESTIONS = {
     "fastapi": "/guides/hosts/",
     "vscode": "/guides/editors/",
     "sqlite": "/guides/configuring/",
+    "jupyter": "/notebooks/",
+    "docker": "/guides/production/",
+    "windows": "/installation/",
+    "postgres": "/guides/configuring/",
+    "compare two runs": "/questions/",
+    "loop over a list": "/questions/",
+    "use an existing server": "/questions/",
+    "upgrade from stepflow-py": "/migration/",
+    "if else": "/questions/",
+    "logs of a run": "/questions/",
 }
+
+CUT = """
+[...document.querySelectorAll("article pre > code")]
+    .filter((block) => block.scrollWidth > block.clientWidth).map((block) => block.textContent.slice(0, 80))
+"""
 
 
 def pages() -> list[str]:
@@ -64,6 +82,7 @@ def site() -> Iterator[str]:
     thread.join()
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("part", range(8))
 def test_every_page(browser: Browser, site: str, part: int) -> None:
     # A page is read in one of two widths and themes: what can differ between pages is their content.
@@ -77,12 +96,31 @@ def test_every_page(browser: Browser, site: str, part: int) -> None:
         # The theme adds what site.js completes, which waits for the next frame.
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        if width == 360:
+            assert page.evaluate(CUT) == [], path
         background = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
         assert (sum(background[:3]) < 150) == (scheme == "dark"), path
         assert violations(page) == [], path
         shot(page, f"site-{path.strip('/').replace('/', '-') or 'home'}-{width}-{scheme}")
     assert [url for url in requests if not url.startswith((site, "blob:", "data:"))] == []
     context.close()
+
+
+def test_links_lead_to_pages_and_headings() -> None:
+    texts = {file: file.read_text("utf-8") for file in SITE.rglob("*.html")}
+    anchors = {file: set(re.findall(r"""\bid=["']?([^"'\s>]+)""", text)) for file, text in texts.items()}
+    dead = []
+    for file, text in texts.items():
+        for link in re.findall(r"""<(?:a|img)\b[^>]*?\b(?:href|src)=["']?([^"'\s>]*)""", text):
+            path, _, anchor = urllib.parse.unquote(html.unescape(link)).partition("#")
+            if ":" in path:
+                continue
+            folder = SITE if path.startswith("/") else file.parent
+            target = (folder / path.lstrip("/")).resolve() if path else file
+            target = target / "index.html" if target.is_dir() else target
+            if not target.exists() or (anchor and target in anchors and anchor not in anchors[target]):
+                dead.append(f"{file.relative_to(SITE)}: {link}")
+    assert dead == []
 
 
 def hits(page: Page) -> list[str]:

@@ -63,8 +63,8 @@ class StepflowRuntime(EmbeddedExecutor):
     runtime closes the port to other machines unless `all_interfaces` is set; some sandboxes forbid this, and it is not
     possible on macOS. `is_exposed` tells whether the port is open to other machines. The default configuration does not
     include `/builtin/load_file`, which reads any file that the server can read. Of the environment variables
-    `STEPFLOW_*`, the server receives only those that servers and workers read; others, such as a client's token, are
-    passed only if they are in `env` or if the configuration refers to them as `${NAME}`.
+    `STEPFLOW_*`, the server receives only those that servers and workers read. Others, such as a client's token, are
+    passed only if `env` has them or the configuration refers to them as `${NAME}`.
 
     With an SQLite store, a restarted server resumes unfinished runs after a few seconds (0.10 and newer), in this
     runtime or in a later one with the same store. For this it takes over the name of the previous server, which is kept

@@ -125,9 +125,9 @@ class SyncStepflowClient(Guiding, Picklable):
     Args:
         base_url: The server's URL: `http://host:port`, with or without `/api/v1`, with a leading path if it is behind a
             proxy, or `host:port`. A user and password in the URL are sent as basic authentication. Or a list of servers
-            that share one store: requests that are safe to repeat fail over to the next server, also if one does not
-            respond, and a server that is down is skipped for a while; `strategy` selects the server for new runs.
-            Credentials in the URL of one server are never sent to another. Default: the URL of `stepflow serve`.
+            that share one store: requests that are safe to repeat fail over to the next server. A server that is down
+            is skipped for a while. `strategy` selects the server for new runs. Credentials in the URL of one server are
+            never sent to another. Default: the URL of `stepflow serve`.
         timeout: Seconds for each phase of a request (connecting, sending, each read), or an `httpx.Timeout` that limits
             every phase. It does not limit how long a run may take, nor a response that never stops arriving: the
             `timeout` of a method limits its whole call. Default 30.
@@ -149,8 +149,8 @@ class SyncStepflowClient(Guiding, Picklable):
         server_release: The server's release, if known, for example `0.13.0`. This skips the version request. If it is
             wrong, the client cannot read the server's responses. Default: detected.
         strategy: How to choose the server for a new run from a list: `failover`, the default, uses one server, and the
-            next one if that fails; `spread` uses the available server with the fewest runs that this client is waiting
-            for, and takes turns between equals.
+            next one if that fails. `spread` uses the available server with the fewest runs that this client waits for,
+            and takes turns between equals.
         retry: When to retry requests: a `RetryPolicy`, or the maximum number of retries of a request; None for the
             defaults of `RetryPolicy`.
         exact_integers: Whether to refuse integers beyond 2**53 in inputs and variables if the server would change them
@@ -554,22 +554,22 @@ class SyncStepflowClient(Guiding, Picklable):
                 sets no limit.
             deduplicate: Whether to store a copy of the flow for this call alone, so that its run can always be
                 identified if the response is lost; this takes one more request. Without it, all calls of this client
-                share one copy, which no other client runs, and a lost run can be identified unless another call of this
-                client loses a run of the same flow at the same time. Default False.
+                share one copy, which no other client runs. A lost run can then be identified, unless another call of
+                this client loses a run of the same flow at the same time. Default False.
             idempotency_key: A key chosen by the caller, such as the id of a document. If a run of this flow exists
-                under the key, that run is returned, whichever process created it and even if that process crashed (0.10
-                and newer; the server's store must survive). The flow carries the key: the same key can be used with
-                different flows, and a flow whose text was changed knows none of its keys, unless an `idempotency_scope`
-                is given. Requires the flow itself, not its id. The first call with a key takes seven more small
-                requests. Simultaneous calls with a key, in any program, wait for each other and return the same run.
+                under the key, that run is returned, whichever process created it. Needs 0.10 or newer and a store that
+                survives. The same key can be used with different flows. A flow whose text was changed knows none of its
+                keys, unless an `idempotency_scope` is given. Requires the flow itself, not its id. The first call with
+                a key takes seven more small requests. Simultaneous calls with a key, in any program, wait for each
+                other and return the same run.
             idempotency_scope: A name for what the key identifies, such as `ticket`. The key then has one run in this
                 scope, whatever the flow. If the run that is found is of another version of the flow, the result's
                 `older_flow_id` is set, and it is logged. None, the default, uses the scope of the client; without one,
                 the key belongs to the content of the flow.
-            wait_for_components: Whether to wait, before the run is created, until the server has the components of the
-                steps that the flow needs, including those of flows in its steps: a run that is created before its
-                worker is connected fails. True waits up to 60 s; a number sets the seconds. `timeout` applies too. The
-                components that this client has seen are not waited for again. Default False.
+            wait_for_components: Whether to wait, before the run is created, until the server has the components that
+                the flow needs, also in flows within its steps. A run that is created before its worker is connected
+                fails. True waits up to 60 s; a number sets the seconds. `timeout` applies too. The components that this
+                client has seen are not waited for again. Default False.
             on_cancel: What to do with the run on a KeyboardInterrupt:
                 `detach`, the default, leaves it running; `cancel` marks it as cancelled if its id is known by then.
             check_input: Whether to check the input and the variables against the flow's schemas, and refuse what does
@@ -581,12 +581,12 @@ class SyncStepflowClient(Guiding, Picklable):
                 exception; the run continues. Default False.
             output_type: The type of the output: a pydantic model, a dataclass, an attrs class or a TypedDict. The
                 result is then a `FlowResult[output_type]`; if the run succeeds, its output is an instance of this type.
-            cache: A cache of results. If it has the result of an earlier run of the same flow with the same input,
-                variables and overrides, that result is returned without a request to the server; `cached_at` is then
-                set, and `run_id` is that of the earlier run. Otherwise the flow is run, and the result is cached if the
-                run succeeds. Simultaneous calls for the same result, by any client in any process on this machine,
-                share one run; calls of one client share its failure too. If the call that runs the flow is cancelled or
-                times out, another one takes over. Cannot be combined with `idempotency_key`.
+            cache: A cache of results. If it has the result of an earlier run with the same flow, input, variables and
+                overrides, that result is returned without a request. `cached_at` is then set, and `run_id` is that of
+                the earlier run. Otherwise the flow is run, and the result is cached if the run succeeds. Simultaneous
+                calls for the same result in one process, by any client, share one run; calls of one client share its
+                failure too. If the call that runs the flow is cancelled or times out, another one
+                takes over. Cannot be combined with `idempotency_key`.
             labels: Labels to find the run by, values by name; they are kept in the client's `history`, as with
                 `stepflow run --label`. None, the default: none.
 
@@ -950,10 +950,10 @@ class SyncStepflowClient(Guiding, Picklable):
                 Each input is then a run of its own, and an input whose key has a run already gets the outcome of that
                 run. Excludes `journal`, which it replaces, `max_attempts` and `chunk_size`.
             idempotency_scope: What the keys identify, whatever the version of the flow, as for `run`.
-            journal: The path of a file that records the batch's progress, so that the same call with the same inputs
-                continues after a crash: it yields the recorded outcomes, takes over the runs that were created, and
-                creates the others. Requires a server of 0.10 or newer whose store survives as long. Only one batch at a
-                time can use a journal.
+            journal: The path of a file that records the batch's progress. After a crash, the same call with the same
+                inputs continues: it yields the recorded outcomes, takes over the runs that were created, and creates
+                the others. Requires a server of 0.10 or newer whose store survives as long. Only one batch at a time
+                can use a journal.
             on_lost: What to do with inputs whose run is in the journal but no longer on the server, because the server
                 was restarted without its store: `fail`, the default, gives them the error code `lost`, since they may
                 have been executed; `rerun` runs them again.
@@ -1133,8 +1133,7 @@ class SyncStepflowClient(Guiding, Picklable):
     def get_flow_variables(self, flow_id: str, *, timeout: float | None = None) -> FlowVariables:
         """Return the variables that a stored flow declares, as its author wrote them.
 
-        The client reads them from the flow itself, so the result is the same on every release: the response of the
-        servers' own operation has no descriptions and schemas, and releases before 0.11 have no such operation.
+        The client reads them from the flow itself, so the result is the same on every release.
 
         Args:
             flow_id: The id of the flow.
@@ -1272,8 +1271,7 @@ class SyncStepflowClient(Guiding, Picklable):
         """Return the items of a run, in the order of their inputs; the `result` of a running item is None.
 
         The error of a failed item includes the step that failed and its message. This takes a request for each failed
-        item, so in runs of more than 1,000 items only the first 20 failed ones have it; the others have only what the
-        server's list of items contains.
+        item. In runs of more than 1,000 items, only the first 20 failed ones have it.
 
         If an item has not ended although its run has failed, the server may have lost it, or may still be executing it.
         After 30 s without a sign of life, it is returned as failed, with the code `lost` or `lost_before_start`. (In
@@ -1375,8 +1373,8 @@ class SyncStepflowClient(Guiding, Picklable):
     def cancel_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Mark a run as cancelled and return it.
 
-        On every released server (0.9 to 0.13) this sets the status and the end time but stops nothing: the running step
-        ends, later steps still start, and at the end the status changes from cancelled to completed or failed. Until
+        On every released server (0.9 to 0.13) this sets the status and the end time but stops nothing. The running step
+        ends and later steps still start. At the end the status changes from cancelled to completed or failed. Until
         then `get_run_items` shows every item of the run as running, even those that have ended, and `get_results`
         returns cancelled for each; after that both return the real outcomes.
 
@@ -1483,9 +1481,8 @@ class SyncStepflowClient(Guiding, Picklable):
     ) -> SyncRunPager:
         """Return runs, newest first, read page by page.
 
-        Arguments are checked at the call. No run is yielded twice, and no run that exists and matches from start to end
-        is missed, even if new runs are created or runs stop matching meanwhile: pages overlap, and a page that does not
-        overlap the one before is requested again from further up.
+        Arguments are checked at the call. No run is yielded twice. No run that exists and matches from start to end is
+        missed, even if new runs are created or runs stop matching meanwhile.
 
         Args:
             status: Return only runs with this status. All filters are the same as for `list_runs`.
@@ -1583,8 +1580,8 @@ class SyncStepflowClient(Guiding, Picklable):
             include_results: Whether to set `StepCompletedEvent.output`. Default False.
             include_sub_runs: Whether to include events of runs that steps created. Their step ids are not reliable
                 (0.12 and 0.13 send the parent's, or none); use `get_run_steps` of the sub-run instead. Default False.
-            heartbeat: Seconds without an event after which a `HeartbeatEvent` is yielded, repeatedly, so that a program
-                that relays the events (to a web page, for example) can keep its own connection open. A heartbeat may be
+            heartbeat: Seconds without an event after which a `HeartbeatEvent` is yielded, repeatedly. A program that
+                relays the events, to a web page for example, can so keep its own connection open. A heartbeat may be
                 delayed by the duration of a request, for example while the server is away. None, the default: no
                 heartbeats.
             timeout: Seconds until the last event, from the call on. None, the default, sets no limit.

@@ -59,8 +59,8 @@ def load_flow(flow: FlowSource) -> dict[str, Any]:
     """Return a flow as a dict.
 
     Args:
-        flow: The path of a YAML or JSON file; a mapping, which is used unchanged; a pydantic model, a dataclass, an
-            attrs object or a msgspec struct, whose optional fields without a value are left out; or a builder of one.
+        flow: The path of a YAML or JSON file; a mapping; a pydantic model, a dataclass, an attrs object or a msgspec
+            struct; or a builder of one. Optional fields of objects without a value are left out.
 
     Raises:
         FlowFileError: If the file cannot be read or does not contain a mapping.
