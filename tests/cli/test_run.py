@@ -150,7 +150,7 @@ def test_an_embedded_server_that_is_killed_ends_the_command(tmp_path: Path) -> N
         # By then it executes the run.
         time.sleep(3)
         servers[0].kill()
-        stdout, stderr = command.communicate(timeout=30)
+        stdout, stderr = command.communicate(timeout=60)
     assert (command.returncode, stdout) == (4, "")
     assert stderr == "stepflow: the embedded server ended unexpectedly (exit code -9)\n"
 

@@ -405,7 +405,7 @@ def test_credentials_are_never_shown(start_ui: StartUi, newest_server: StepflowR
             response = browser.get(path)
             told.append(f"{response.headers} {response.text}")
     ui.process.terminate()
-    _, printed = ui.process.communicate(timeout=30)
+    _, printed = ui.process.communicate(timeout=60)
     told.append(printed)
     for text in told:
         assert "pa55word" not in text
