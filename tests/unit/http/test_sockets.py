@@ -222,18 +222,22 @@ BEHIND: dict[str, Callable[[Conversation], None]] = {
 @everywhere
 @pytest.mark.parametrize("what", BEHIND)
 def test_a_connection_that_is_dead_or_dirty_is_not_used_again(where: str, what: str) -> None:
+    answered, is_over = threading.Event(), threading.Event()
+
     def talk(conversation: Conversation) -> None:
         conversation.read()
         conversation.say(HEALTHY)
-        time.sleep(0.1)
+        answered.wait(60)
         BEHIND[what](conversation)
+        is_over.set()
         while conversation.read():
             conversation.say(HEALTHY)
 
     def steps(client: Any) -> Iterator[Any]:
         yield client.health_check()
+        answered.set()
         # The event loop does not come to see what arrives meanwhile.
-        time.sleep(0.4)
+        assert is_over.wait(60)
         yield client.health_check()
 
     with RawServer(talk) as server:
