@@ -23,6 +23,9 @@ commonName = supplied
 subjectAltName = {names}
 """
 
+NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+"""A key that is made at once; for RSA, openssl searches large prime numbers."""
+
 
 class Authority:
     """A certificate authority.
@@ -38,7 +41,7 @@ class Authority:
         self._folder = folder
         self.file = folder / "authority.pem"
         """The authority's own certificate."""
-        make = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3", "-subj", f"/CN={name}"]
+        make = ["req", "-x509", *NEW_KEY, "-nodes", "-days", "3", "-subj", f"/CN={name}"]
         self._openssl(*make, "-keyout", "authority.key", "-out", self.file.name)
 
     def issue(self, names: str = "DNS:localhost,IP:127.0.0.1", first: str = "2020", last: str = "2099") -> Path:
@@ -50,7 +53,7 @@ class Authority:
             last: The year in which its validity ends.
         """
         (self._folder / "config").write_text(_CONFIG.format(folder=self._folder, names=names))
-        make = ["req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=server"]
+        make = ["req", "-new", *NEW_KEY, "-nodes", "-subj", "/CN=server"]
         self._openssl(*make, "-keyout", "key", "-out", "request")
         dates = ["-startdate", f"{first}0101000000Z", "-enddate", f"{last}0101000000Z"]
         sign = ["ca", "-config", "config", "-batch", "-keyfile", "authority.key", "-cert", self.file.name, "-notext"]
@@ -66,7 +69,7 @@ class Authority:
 def self_signed(folder: Path) -> Path:
     """Create a self-signed certificate for localhost. Return the file that holds it and its key."""
     folder.mkdir()
-    make = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3", "-subj", "/CN=localhost"]
+    make = ["req", "-x509", *NEW_KEY, "-nodes", "-days", "3", "-subj", "/CN=localhost"]
     names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     for command in ([*make, *names, "-keyout", "key", "-out", "signed"],):
         subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)

@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
 
+from tests.certificates import NEW_KEY
+
 Change = Callable[[str, int, bytes], tuple[int, bytes]]
 """Returns the status and body of a response, given its path, status and body."""
 
@@ -50,7 +52,7 @@ def make_certificate(folder: Path, names: str = "IP:127.0.0.1", first: str = "20
     (folder / "index").touch()
     (folder / "serial").write_text("01\n")
     (folder / "config").write_text(_CONFIG.format(folder=folder, names=names))
-    request = ["req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test", "-keyout", "key", "-out", "request"]
+    request = ["req", "-new", *NEW_KEY, "-nodes", "-subj", "/CN=test", "-keyout", "key", "-out", "request"]
     dates = ["-startdate", f"{first}0101000000Z", "-enddate", f"{last}0101000000Z"]
     sign = ["ca", "-config", "config", "-selfsign", "-batch", "-keyfile", "key", "-in", "request", "-out", "signed"]
     for command in (request, [*sign, *dates, "-notext"]):

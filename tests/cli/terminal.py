@@ -49,7 +49,7 @@ class _Fork(fdspawn):
             return
         # Closing its terminal asks the command to end.
         super().close()
-        if not select.select([self._status], [], [], 5)[0]:
+        if not select.select([self._status], [], [], 30)[0]:
             os.kill(self.pid, signal.SIGKILL)
         code = int(os.read(self._status, 64))
         os.close(self._status)
@@ -92,7 +92,7 @@ class Terminal:
         """The text on the screen now."""
         return "\n".join(line.rstrip() for line in self._screen.display).rstrip() + "\n"
 
-    def wait_for(self, text: str, seconds: float = 20) -> None:
+    def wait_for(self, text: str, seconds: float = 60) -> None:
         """Wait until a text appears on the screen."""
         end = time.monotonic() + seconds
         while text not in self.screen:
@@ -107,7 +107,7 @@ class Terminal:
         """Press Ctrl-C."""
         self.child.sendintr()
 
-    def end(self, seconds: float = 30) -> int:
+    def end(self, seconds: float = 60) -> int:
         """Wait for the command to end and return its exit code."""
         end = time.monotonic() + seconds
         while self._read():

@@ -13,6 +13,7 @@ from stepflow_cli.checks import network, server
 from stepflow_client.types import HealthResponse, ServerInfo
 
 from tests import releases
+from tests.certificates import NEW_KEY
 from tests.cli.gateway import Gateway
 
 
@@ -76,7 +77,7 @@ def test_what_can_be_wrong_with_a_certificate(code: int, said: str) -> None:
 
 def test_a_certificate_that_expires_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key, file = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "3"]
+    make = ["openssl", "req", "-x509", *NEW_KEY, "-nodes", "-subj", "/CN=localhost", "-days", "3"]
     names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(file)]
     subprocess.run([*make, *names], check=True, capture_output=True)
     file.write_text(file.read_text() + key.read_text())

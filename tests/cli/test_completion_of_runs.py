@@ -78,7 +78,7 @@ def test_a_server_that_does_not_answer(stepflow: Stepflow) -> None:
             complete(stepflow, "stepflow runs get ", STEPFLOW_URL=f"http://127.0.0.1:{silent.getsockname()[1]}") == []
         )
         # A second for the server, the rest for a slow machine; the client itself would try for much longer.
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 25
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

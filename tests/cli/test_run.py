@@ -7,10 +7,13 @@ import os
 import re
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from stepflow_client import StepflowClientError, SyncStepflowClient
 
 from tests.cli.command import STEPFLOW, Done, Stepflow
 from tests.releases import ROOT
@@ -135,6 +138,15 @@ def test_a_timeout_leaves_the_run_alone_and_names_it(tmp_path: Path, server_url:
     assert "has not ended yet" in done.stderr
 
 
+def runs_on(server: psutil.Process) -> list[Any]:
+    """Return the runs of a server, none if it is not ready yet."""
+    ports = [each.laddr.port for each in server.net_connections() if each.status == psutil.CONN_LISTEN]
+    for port in ports:
+        with suppress(StepflowClientError), SyncStepflowClient(f"http://127.0.0.1:{port}", retry=0) as client:
+            return list(client.list_runs().runs)
+    return []
+
+
 def test_an_embedded_server_that_is_killed_ends_the_command(tmp_path: Path) -> None:
     flow = tmp_path / "slow.yaml"
     flow.write_text("steps: [{id: a, component: /builtin/sleep, input: {duration_ms: 60000}}]\noutput: {$step: a}\n")
@@ -142,15 +154,16 @@ def test_an_embedded_server_that_is_killed_ends_the_command(tmp_path: Path) -> N
         [STEPFLOW, "run", flow], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as command:
         servers: list[psutil.Process] = []
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while not servers and time.monotonic() < until:
             time.sleep(0.1)
             servers = [each for each in psutil.Process(command.pid).children() if each.name() == "stepflow-server"]
         assert len(servers) == 1
-        # By then it executes the run.
-        time.sleep(3)
+        while not runs_on(servers[0]):
+            assert time.monotonic() < until
+            time.sleep(0.1)
         servers[0].kill()
-        stdout, stderr = command.communicate(timeout=30)
+        stdout, stderr = command.communicate(timeout=60)
     assert (command.returncode, stdout) == (4, "")
     assert stderr == "stepflow: the embedded server ended unexpectedly (exit code -9)\n"
 

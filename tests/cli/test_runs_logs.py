@@ -97,7 +97,7 @@ def _serving(stepflow: Stepflow, *options: str) -> Iterator[subprocess.Popen[str
     stepflow.environment["STEPFLOW_URL"] = json.loads(process.stdout.readline())["url"]
     yield process
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
 
 
 def test_a_worker_that_fails_is_heard(serving: subprocess.Popen[str], stepflow: Stepflow) -> None:

@@ -64,7 +64,7 @@ def test_a_signal_stops_it(number: signal.Signals, serve: Serve, stepflow: Stepf
     assert told.keys() == {"url", "pid"}
     assert stepflow("run", "echo.yaml", "--input-json", "1", STEPFLOW_URL=told["url"]).stdout == "1\n"
     process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=15)
+    stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 0
     assert stdout == ""
     assert stderr.splitlines() == [
@@ -80,7 +80,7 @@ def test_other_machines_reach_it_if_somebody_says_so(serve: Serve) -> None:
     url = json.loads(process.stdout.readline())["url"]
     process.terminate()
     said = f"The server listens on {url} and on all other interfaces, without authentication; Ctrl-C stops it."
-    assert said in process.communicate(timeout=15)[1]
+    assert said in process.communicate(timeout=60)[1]
 
 
 def test_on_a_terminal(terminal: Callable[..., Terminal], serve: Serve) -> None:
@@ -119,7 +119,7 @@ def test_it_logs_what_is_asked_for(serve: Serve) -> None:
     assert process.stdout is not None
     process.stdout.readline()
     process.terminate()
-    _, stderr = process.communicate(timeout=15)
+    _, stderr = process.communicate(timeout=60)
     assert "INFO stepflow.server: Stepflow server starting on" in stderr
 
 
@@ -145,7 +145,7 @@ def test_a_crash_shows_the_end_of_the_log(form: list[str], serve: Serve, stepflo
     (stepflow.folder / "unrouted.json").write_text(json.dumps(UNROUTED))
     assert stepflow("run", "unrouted.json", "--url", said["url"]).code == 1
     os.kill(said["pid"], signal.SIGKILL)
-    _, stderr = process.communicate(timeout=15)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 4
     told = json.loads(stderr.splitlines()[-1])
     assert told["message"].startswith("the server ended unexpectedly (exit code -9)")
@@ -159,7 +159,7 @@ def test_a_crash_in_words(serve: Serve, stepflow: Stepflow) -> None:
     (stepflow.folder / "unrouted.json").write_text(json.dumps(UNROUTED))
     assert stepflow("run", "unrouted.json", "--url", url).code == 1
     os.kill(int(process.stdout.readline().removeprefix("pid: ")), signal.SIGKILL)
-    _, stderr = process.communicate(timeout=15)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 4
     assert "Internal error executing step 'a'" in stderr
     assert stderr.splitlines()[-1] == "stepflow: the server ended unexpectedly (exit code -9)"
@@ -175,7 +175,7 @@ def test_a_server_that_ends_is_started_again_if_somebody_says_so(serve: Serve, s
         done = stepflow("run", "echo.yaml", "--input-json", "1", "--url", url, "--timeout", "30")
         assert done.stdout == "1\n"
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=15)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 0
     again = "stepflow: the server ended unexpectedly (exit code -9) and is started again"
     assert stderr.splitlines()[2:] == [again, again]
@@ -185,7 +185,7 @@ def test_a_server_that_ends_without_a_failure_is_not(serve: Serve) -> None:
     process = serve("--port", "0", "-o", "jsonl", "--restart", "on-failure")
     assert process.stdout is not None
     os.kill(json.loads(process.stdout.readline())["pid"], signal.SIGTERM)
-    _, stderr = process.communicate(timeout=15)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 4
     assert json.loads(stderr.splitlines()[-1])["message"] == "the server ended unexpectedly (exit code 0)"
 

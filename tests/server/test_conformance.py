@@ -72,6 +72,10 @@ def test_what_is_no_operation_answers_as_the_introduction_says() -> None:
 # -- backward ----------------------------------------------------------------------------------------
 
 
+Reduced = tuple[Spec, list[Transport]]
+"""A description from which something is taken, and the exchanges that may need it."""
+
+
 def fits(spec: Spec, traffic: list[Transport]) -> bool:
     return not any(spec.faults(exchange) for exchange in traffic)
 
@@ -87,25 +91,22 @@ def mentioning(traffic: list[Transport], schema: str) -> list[Transport]:
     return [exchange for exchange in traffic if may_hold(exchange)]
 
 
-@pytest.mark.parametrize(("schema", "name"), PROPERTIES)
-def test_every_property_was_seen(traffic: list[Transport], schema: str, name: str) -> None:
+def without_property(traffic: list[Transport], schema: str, name: str) -> Reduced:
     spec = SPEC.changed()
     body = spec.document["components"]["schemas"][schema]
     del body["properties"][name]
     body["required"] = [each for each in body.get("required", ()) if each != name]
-    assert not fits(spec, mentioning(traffic, schema))
+    return spec, mentioning(traffic, schema)
 
 
-@pytest.mark.parametrize(("schema", "name"), OPTIONAL)
-def test_every_optional_property_was_seen_missing(traffic: list[Transport], schema: str, name: str) -> None:
+def with_required_property(traffic: list[Transport], schema: str, name: str) -> Reduced:
     spec = SPEC.changed()
     body = spec.document["components"]["schemas"][schema]
     body["required"] = [*body.get("required", ()), name]
-    assert not fits(spec, mentioning(traffic, schema))
+    return spec, mentioning(traffic, schema)
 
 
-@pytest.mark.parametrize(("operation", "status", "content_type"), ANSWERS)
-def test_every_answer_was_seen(traffic: list[Transport], operation: str, status: str, content_type: str | None) -> None:
+def without_answer(traffic: list[Transport], operation: str, status: str, content_type: str | None) -> Reduced:
     spec = SPEC.changed()
     responses = spec.operations[operation]["responses"]
     if content_type is None:
@@ -115,23 +116,38 @@ def test_every_answer_was_seen(traffic: list[Transport], operation: str, status:
         response = dict(spec.resolve(responses[status]))
         response["content"] = {key: each for key, each in response["content"].items() if key != content_type}
         responses[status] = response
-    assert not fits(spec, [exchange for exchange in traffic if exchange.operation == operation])
+    return spec, [exchange for exchange in traffic if exchange.operation == operation]
 
 
-@pytest.mark.parametrize(("operation", "name"), PARAMETERS)
-def test_every_parameter_was_used(traffic: list[Transport], operation: str, name: str) -> None:
+def without_parameter(traffic: list[Transport], operation: str, name: str) -> Reduced:
     spec = SPEC.changed()
     parameters = spec.operations[operation]["all"]
     parameters[:] = [each for each in parameters if each["name"] != name or each["in"] == "path"]
     used = [each for each in traffic if each.operation == operation and not each.broken]
-    assert not fits(spec, used)
+    return spec, used
 
 
-@pytest.mark.parametrize(("operation", "status", "header"), HEADERS)
-def test_every_answer_header_was_seen(traffic: list[Transport], operation: str, status: str, header: str) -> None:
+def without_header(traffic: list[Transport], operation: str, status: str, header: str) -> Reduced:
     spec = SPEC.changed()
     del spec.operations[operation]["responses"][status]["headers"][header]
-    assert not fits(spec, [exchange for exchange in traffic if exchange.operation == operation])
+    return spec, [exchange for exchange in traffic if exchange.operation == operation]
+
+
+@pytest.mark.parametrize(
+    ("take", "all_of_them"),
+    [
+        (without_property, PROPERTIES),
+        (with_required_property, OPTIONAL),
+        (without_answer, ANSWERS),
+        (without_parameter, PARAMETERS),
+        (without_header, HEADERS),
+    ],
+)
+def test_everything_described_was_seen(
+    traffic: list[Transport], take: Callable[..., Reduced], all_of_them: list[tuple[str, ...]]
+) -> None:
+    assert all_of_them
+    assert [each for each in all_of_them if fits(*take(traffic, *each))] == []
 
 
 # -- the description itself ----------------------------------------------------------------------------

@@ -117,7 +117,7 @@ async def test_run_gives_up_in_time(executor: Any, release: str) -> None:
     with pytest.raises(RunTimeoutError) as late:
         await executor.run(slow, {"seconds": 4.0}, timeout=0.5)
     # A server that holds the creation to the end of the run (0.9) has to be asked which run it is.
-    assert 0.45 < time.monotonic() - started < (2.0 if has(release, "background") else 3.5)
+    assert 0.45 < time.monotonic() - started < 3.9
     assert (await executor.get_result(late.value.run_id)).is_success
 
 

@@ -74,7 +74,7 @@ def test_ready_means_healthy_where_workers_connect_by_themselves(
 ) -> None:
     began = time.monotonic()
     with StepflowRuntime.start(config=external) as runtime:
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 60
         assert runtime.sync_client.health_check().status == "healthy"
         connect(runtime.port)
         assert runtime.sync_client.run(ECHO, 5, timeout=60).output == 5
@@ -239,7 +239,7 @@ def test_a_worker_that_dies_fails_the_start_at_once(config: dict[str, Any], prog
     runtime = StepflowRuntime.start(config=config)
     with pytest.raises(ServerStartError) as caught, runtime:
         pytest.fail("there is no worker")
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 50
     assert any("owl" in line for line in caught.value.log_tail)
     assert ended in str(caught.value)
 

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from stepflow_client import SyncStepflowClient
 
-from tests.cli.command import STEPFLOW
+from tests.cli.command import FORKED, forked
 from tests.durable import DurableServer
 
+TOGETHER = 5.0
+"""Seconds between the ends of two processes that end at the same time, on a busy machine."""
 COMMANDS = {
     "tree and lines": (("watch",), ("events",)),
     "events": (("watch", "-o", "jsonl"), ("events", "--include-sub-runs")),
@@ -52,17 +54,17 @@ class Following:
     """
 
     def __init__(self, server: DurableServer, run_id: str, folder: Path, commands: Any) -> None:
-        environment = {**os.environ, "HOME": str(folder), "STEPFLOW_URL": server.url}
+        environment = {**os.environ, **forked(), "HOME": str(folder), "STEPFLOW_URL": server.url}
         self.outputs = [folder / f"output-{number}" for number in range(len(commands))]
         self._processes = []
         for words, path in zip(commands, self.outputs, strict=True):
             with path.open("wb") as output:
-                command = [str(STEPFLOW), "runs", words[0], run_id, *words[1:]]
+                command = [str(FORKED), "runs", words[0], run_id, *words[1:]]
                 self._processes.append(subprocess.Popen(command, env=environment, stdout=output, stderr=output))
 
     def wait_until_started(self) -> None:
         """Wait until each has printed something."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not all(path.stat().st_size for path in self.outputs):
             assert time.monotonic() < deadline, [path.read_text() for path in self.outputs]
             time.sleep(0.05)
@@ -112,18 +114,18 @@ def test_after_a_cancellation(how: str, server: DurableServer, follow: Callable[
     cancelled_at = time.monotonic()
     with SyncStepflowClient(server.url) as client:
         client.cancel_run(run_id)
-    codes, times = following.ended(20)
+    codes, times = following.ended(60)
     assert codes == [6, 0]
-    assert max(times) - min(times) < 1
-    assert max(times) - cancelled_at < 8
+    assert max(times) - min(times) < TOGETHER
+    assert max(times) - cancelled_at < 20
 
 
 @pytest.mark.parametrize("how", COMMANDS)
 def test_after_a_failure(how: str, server: DurableServer, follow: Callable[..., Following]) -> None:
     following = follow(submit(server, ms=5_000), how)
-    codes, times = following.ended(40)
+    codes, times = following.ended(60)
     assert codes == [1, 0]
-    assert max(times) - min(times) < 1
+    assert max(times) - min(times) < TOGETHER
     last = json.loads(following.outputs[1].read_text().splitlines()[-1])
     assert (last["type"], last["status"], last["inferred"]) == ("run_completed", "failed", False)
 
@@ -135,7 +137,7 @@ def test_after_a_kill_of_the_server(server: DurableServer, follow: Callable[...,
     server.kill()
     codes, times = following.ended(100)
     assert codes == [4, 4]
-    assert max(times) - min(times) < 1
+    assert max(times) - min(times) < TOGETHER
 
 
 @pytest.mark.faults
@@ -146,4 +148,4 @@ def test_after_a_kill_and_a_restart(server: DurableServer, follow: Callable[...,
     server.start()
     codes, times = following.ended(60)
     assert codes == [0, 0]
-    assert max(times) - min(times) < 1
+    assert max(times) - min(times) < TOGETHER

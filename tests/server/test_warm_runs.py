@@ -195,7 +195,7 @@ async def test_a_deadline_holds_each_time(kind: str, worker_runtime: StepflowRun
             began = time.monotonic()
             with pytest.raises((RunTimeoutError, RequestTimeoutError, AmbiguousRunError)):
                 await client.run(slow, {"seconds": 8, "value": 1}, timeout=0.5)
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 7.5
 
 
 async def test_a_call_can_be_cancelled_each_time(worker_runtime: StepflowRuntime) -> None:

@@ -38,15 +38,15 @@ def make(cls: type[errors.StepflowClientError]) -> errors.StepflowClientError:
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-@pytest.mark.parametrize("protocol", [0, 2, pickle.HIGHEST_PROTOCOL])
-def test_every_attribute_survives_a_pickle(cls: type[errors.StepflowClientError], protocol: int) -> None:
+def test_every_attribute_survives_a_pickle(cls: type[errors.StepflowClientError]) -> None:
     error = make(cls)
     error.add_note("seen by the test")
-    again = pickle.loads(pickle.dumps(error, protocol))
-    assert type(again) is cls
-    assert vars(again) == vars(error)
-    assert again.args == error.args == ("It went wrong",)
-    assert str(again) == str(error)
+    for protocol in (0, 2, pickle.HIGHEST_PROTOCOL):
+        again = pickle.loads(pickle.dumps(error, protocol))
+        assert type(again) is cls
+        assert vars(again) == vars(error)
+        assert again.args == error.args == ("It went wrong",)
+        assert str(again) == str(error)
 
 
 @pytest.mark.parametrize("cls", CLASSES)

@@ -80,7 +80,7 @@ def test_who_waits_for_a_pipe_is_told(stepflow: Stepflow) -> None:
     ) as child:
         assert child.stderr is not None
         assert "--no-stdin leaves it alone" in child.stderr.readline()
-        assert json.loads(child.communicate(ADA, timeout=30)[0]) == GREETED
+        assert json.loads(child.communicate(ADA, timeout=60)[0]) == GREETED
 
 
 @pytest.mark.parametrize("width", [60, 100])

@@ -156,13 +156,15 @@ def test_late_events_bring_the_timeline_of_a_run_that_has_ended(
     client = newest_server.sync_client
     run_id = client.wait_run(client.submit(CRAWL, {"ms": 0, "url": "u"})).run_id
     with FaultProxy(newest_server.url) as proxy:
-        proxy.script = lambda number: Script(delay=3.5, within=b"/events")
+        proxy.script = lambda number: Script(cut_answer=0, stall=True, within=b"/events")
         with start_ui(proxy.url).browser() as browser:
             page = browser.get(f"/runs/{run_id}").text
             assert "<title>timeline</title>" not in page
             # So it stays live until they are there.
             assert f'data-live="/live/runs/{run_id}"' in page
-            end = time.monotonic() + 30
+            proxy.script = lambda number: Script()
+            proxy.drop_all()
+            end = time.monotonic() + 60
             while "<title>timeline</title>" not in page and time.monotonic() < end:
                 time.sleep(0.2)
                 page = browser.get(f"/runs/{run_id}").text

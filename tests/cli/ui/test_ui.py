@@ -24,7 +24,7 @@ def test_a_signal_ends_it_though_a_page_listens(
     with ui.browser() as browser, browser.stream("GET", "/live/runs") as response:
         next(response.iter_lines())
         ui.process.send_signal(number)
-        assert ui.process.wait(timeout=30) == 0
+        assert ui.process.wait(timeout=60) == 0
     assert ui.process.stderr is not None
     assert "Traceback" not in ui.process.stderr.read()
 

@@ -185,7 +185,7 @@ def test_comments_do_not_hide_the_silence(twin: str, transport: bool, quick: Non
     with EventServer(4, stream) as server:
         started = time.monotonic()
         assert types_of(events_of(twin, server, transport=transport)) == ["step_started", "run_completed"]
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
 
 
 # Heartbeats
@@ -329,7 +329,7 @@ def test_what_is_no_event_is_our_error(twin: str, name: str, small_events: None)
         started = time.monotonic()
         with pytest.raises(InvalidResponseError):
             events_of(twin, server)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
     assert len(server.opened) == 1
 
 
@@ -365,7 +365,7 @@ def test_what_is_no_stream_is_our_error_in_time(twin: str, name: str, quick: Non
         started = time.monotonic()
         with pytest.raises(StepflowClientError):
             events_of(twin, server)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
     assert len(server.opened) == 1
 
 

@@ -172,4 +172,4 @@ def test_who_does_not_wait_for_a_run_does_not_wait_for_its_server(script: list[o
         assert client.get_run(RUN).run_id == RUN
         with pytest.raises(ServerConnectionError):
             client.get_result(RUN, wait=False)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10

@@ -78,6 +78,7 @@ def endless() -> list[Any]:
     return value
 
 
+@cache
 def deep() -> dict[str, Any]:
     value: dict[str, Any] = {}
     for _ in range(2_000):
@@ -189,6 +190,7 @@ def methods(kind: Any) -> list[str]:
     return [name for name in names if name not in ("close", "aclose", "from_env")]
 
 
+@cache
 def functions() -> dict[str, Any]:
     """Return all public functions and classes by name."""
     found = {}

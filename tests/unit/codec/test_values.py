@@ -32,7 +32,7 @@ from stepflow_client._data.values import (
 from stepflow_client.errors import InvalidArgumentError
 from stepflow_client.types import ExecutionStatus, FlowResult
 
-QUICK = settings(max_examples=150, deadline=None, derandomize=True)
+QUICK = settings(max_examples=60, deadline=None, derandomize=True)
 NUMBERS = st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 VALUES = st.recursive(

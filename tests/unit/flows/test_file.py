@@ -34,7 +34,7 @@ WRITABLE_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | FINITE | WRITABLE,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WRITABLE, inner, max_size=4),
 )
-QUICK = settings(max_examples=150, deadline=None, derandomize=True)
+QUICK = settings(max_examples=60, deadline=None, derandomize=True)
 
 
 def same(one: Any, other: Any) -> bool:

@@ -396,7 +396,7 @@ def test_nasty_answers_on_a_socket(twin: str, name: str) -> None:
         started = time.monotonic()
         with pytest.raises(StepflowClientError) as caught:
             call(twin, None, lambda client: client.health_check(), server.url, timeout=0.2)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 20
     assert str(caught.value)
 
 

@@ -55,7 +55,7 @@ def test_what_is_no_answer() -> None:
 def test_the_deadline_limits_each_phase() -> None:
     assert HttpRequest("GET", "/health").remaining(30.0) == 30.0
     now = time.monotonic()
-    assert 0.5 < HttpRequest("GET", "/health", deadline=now + 1).remaining(30.0) <= 1
+    assert 10 < HttpRequest("GET", "/health", deadline=now + 20).remaining(30.0) <= 20
     assert HttpRequest("GET", "/health", deadline=now + 60).remaining(30.0) == 30.0
     assert 0 < HttpRequest("GET", "/health", deadline=now - 60).remaining(30.0) < 0.01
 

@@ -28,8 +28,8 @@ from tests.unit.both_twins import CALLS, EVENT, HEALTH, RUN_ID, TWINS, Server, a
 from tests.unit.codec.test_secrets import everything
 
 MIB = 1024 * 1024
-OVERRUN = 1.0
-"""Seconds that a call may take longer than it was given: 0.5, and some on a busy machine."""
+OVERRUN = 20
+"""Seconds that a call may take longer than it was given: 0.5, and many on a busy machine."""
 RUNS = b'{"runs": []}'
 FRAME = f"data: {json.dumps(EVENT)}\n\n".encode()
 Operation = Callable[[Any], Any]
@@ -171,7 +171,7 @@ def test_an_answer_is_not_lost_if_the_transport_hangs_at_its_end() -> None:
         ask("async", lambda request: httpx.Response(200, stream=HangingEnd()), list_runs, server_release="0.13.0").runs
         == []
     )
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize("operation", [list_runs, wait(0.5)], ids=["timeout of the client", "timeout of the call"])

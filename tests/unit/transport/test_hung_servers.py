@@ -65,4 +65,4 @@ def test_when_none_responds_the_deadline_holds(where: str, strategy: str) -> Non
             use(where, checks(timeout=1), urls, timeout=30, strategy=strategy)
         # Both were asked within the second.
         assert len(one.conversations) == len(other.conversations) == 1
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 25

@@ -3,6 +3,24 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 TERMINATION = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 """SIGTERM, and SIGHUP, which is sent when a terminal is closed. Windows has only SIGTERM."""
+STOP = (signal.SIGINT, *TERMINATION)
+"""The signals that end a command which serves; SIGINT is Ctrl-C."""
+
+
+@contextmanager
+def stop_signals(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Handle the signals of `STOP` while the block runs. One that is ignored, as under nohup, stays ignored."""
+    before = {each: signal.getsignal(each) for each in STOP if signal.getsignal(each) is not signal.SIG_IGN}
+    for each in before:
+        signal.signal(each, handler)
+    try:
+        yield
+    finally:
+        for each, previous in before.items():
+            signal.signal(each, previous)

@@ -6,7 +6,7 @@ import queue
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,7 +21,7 @@ from ..params.options import option_in, output_options, port_option
 from ..params.parsing import FILE, Command
 from ..params.times import seconds_option
 from ..settings.server_choice import DEFAULT_PORT
-from ..signals import TERMINATION
+from ..signals import STOP, stop_signals
 
 if TYPE_CHECKING:
     from stepflow_client import ServerStartError, StepflowRuntime
@@ -144,22 +144,12 @@ def _until_stopped() -> Iterator[None]:
 
     def stop(number: int, frame: Any) -> None:
         # A second signal must not disturb the shutdown.
-        for each in before:
+        for each in STOP:
             signal.signal(each, signal.SIG_IGN)
         raise _Stopped
 
-    numbers = (signal.SIGINT, *TERMINATION)
-    # A signal that is ignored, as under nohup, stays ignored.
-    before = {each: signal.getsignal(each) for each in numbers if signal.getsignal(each) is not signal.SIG_IGN}
-    for each in before:
-        signal.signal(each, stop)
-    try:
+    with suppress(_Stopped), stop_signals(stop):
         yield
-    except _Stopped:
-        return
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 @contextmanager

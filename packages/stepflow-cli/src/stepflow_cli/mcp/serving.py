@@ -105,16 +105,16 @@ def prepared(service: Service) -> Catalog:
 
 
 def serve_stdio(target: Target, service: Service) -> None:
-    """Serve one agent over standard input and output, until it closes them."""
+    """Serve one agent over standard input and output, until it closes them, or until SIGINT, SIGTERM or SIGHUP."""
     import asyncio
 
     catalog = prepared(service)
     if is_terminal(sys.stdin):
         note("waiting for an agent on standard input; 'stepflow mcp config' prints what its host needs")
-    from mcp.server.stdio import stdio_server
+    from .stdio import connection
 
     async def serve() -> None:
-        async with agent_server(target, service, catalog) as made, stdio_server() as (read, write):
+        async with agent_server(target, service, catalog) as made, connection() as (read, write):
             await made.protocol.run(read, write, made.protocol.create_initialization_options())
 
     with target.history.recording():

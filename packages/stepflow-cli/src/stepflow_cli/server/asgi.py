@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Any
 
 import uvicorn
 
-from ..signals import TERMINATION
+from ..signals import stop_signals
 
 _GRACE_SECONDS = 2
 
@@ -54,16 +53,8 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Handle the signals that end the command while the block runs."""
-        numbers = (signal.SIGINT, *TERMINATION)
-        # A signal that is ignored, as under nohup, stays ignored.
-        before = {each: signal.getsignal(each) for each in numbers if signal.getsignal(each) is not signal.SIG_IGN}
-        for each in before:
-            signal.signal(each, self.handle_exit)
-        try:
+        with stop_signals(self.handle_exit):
             yield
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Start to shut down."""
