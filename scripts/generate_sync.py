@@ -30,6 +30,8 @@ TOKENS = {
     "async_socket": "sockets",
     "AbstractAsyncContextManager": "AbstractContextManager",
     "AsyncCancelled": "SyncCancelled",
+    "AsyncPace": "SyncPace",
+    "AsyncScoring": "SyncScoring",
     "AsyncByteStream": "SyncByteStream",
     "AsyncBaseTransport": "BaseTransport",
     "AsyncClient": "Client",
@@ -83,6 +85,10 @@ TEXTS = {
     r"(?<!Sync)\bFlowTool(s?)\b": r"SyncFlowTool\1",
     r", or a `StepflowRuntime`\.": ".",
     r"\bawait tools\.": "tools.",
+    r"\bawait evaluate\(": "sync_evaluate(",
+    r"The asynchronous `evaluate`\. The synchronous one is written from this package by `make generate`\.": (
+        "The synchronous `evaluate`, written from the asynchronous one."
+    ),
     r"\bawaited=True\b": "awaited=False",
     r"\basyncio_detailed\b": "sync_detailed",
     r"\bThe asynchronous client\. The synchronous one is written from this package by `make generate`\.": (

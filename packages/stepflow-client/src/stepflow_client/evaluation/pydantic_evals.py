@@ -1,12 +1,9 @@
-"""Evaluators and data sets of the package pydantic-evals, used as they are, without that package."""
+"""Evaluators of the package pydantic-evals, used as they are, without that package."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from .records import EvaluationCase
 
 if TYPE_CHECKING:
     from .records import EvaluationItem
@@ -19,22 +16,6 @@ def is_evaluator(value: object) -> bool:
     return not isinstance(value, type) and all(
         callable(getattr(value, name, None)) for name in ("evaluate", "evaluate_async", "get_default_evaluation_name")
     )
-
-
-def is_dataset(value: object) -> bool:
-    """Return whether a value is a `Dataset`."""
-    cases = getattr(value, "cases", None)
-    return (
-        not isinstance(value, (type, Mapping))
-        and isinstance(cases, list)
-        and all(hasattr(each, "inputs") for each in cases)
-    )
-
-
-def dataset_cases(dataset: Any) -> Iterator[EvaluationCase]:
-    """Yield the cases of a `Dataset`."""
-    for number, case in enumerate(dataset.cases):
-        yield EvaluationCase(case.name or str(number), case.inputs, case.expected_output)
 
 
 @dataclass(frozen=True)

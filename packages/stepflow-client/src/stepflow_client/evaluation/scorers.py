@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.text import cut
 from .._data.arguments import shown, wrong
-from ..errors import InvalidArgumentError
+from ..errors import InvalidArgumentError, StepflowClientError
+from .flow_score import FlowScore, ScoreFailedError
 from .pydantic_evals import EvaluatorContext, is_evaluator
 from .score_keys import score_key
 
@@ -90,11 +91,12 @@ def _name(score: Any, number: int) -> str:
 
 
 def _scorer(score: Any, name: str) -> Scorer:
+    function: Any
+    call: Any
     if is_evaluator(score):
         function, call = score.evaluate, lambda item: score.evaluate(EvaluatorContext(item))
-    elif callable(getattr(score, "apply", None)):
-        # A FlowScore, which needs the client.
-        function = call = score.apply
+    elif isinstance(score, FlowScore):
+        function = call = score.output
     elif not callable(score) or isinstance(score, type):
         wanted = "a function of (input, output, expected), a FlowScore, or an Evaluator of pydantic-evals"
         raise wrong("a score", wanted, score)
@@ -103,7 +105,7 @@ def _scorer(score: Any, name: str) -> Scorer:
     # An object may have a coroutine function as its __call__.
     is_async = any(map(inspect.iscoroutinefunction, (_unwrapped(function), getattr(function, "__call__", None))))  # noqa: B004
     is_lower = getattr(score, "lower_is_better", False) is True
-    return Scorer(name, score_key(score), score, call, is_async=is_async, lower_is_better=is_lower)
+    return Scorer(name, f"{name} {score_key(score)}", score, call, is_async=is_async, lower_is_better=is_lower)
 
 
 def _unwrapped(function: Any) -> Any:
@@ -157,22 +159,32 @@ def _value(value: Any) -> ScoreValue:
     return number
 
 
-async def apply_scores(scorers: Iterable[Scorer], item: EvaluationItem) -> tuple[dict[str, ScoreValue], dict[str, str]]:
-    """Return the scores of a completed item by name, and the messages of those that failed by the name of the score.
+async def apply_score(
+    scorer: Scorer, item: EvaluationItem, client: Any = None, key: str | None = None
+) -> tuple[dict[str, ScoreValue], dict[str, str]]:
+    """Return the scores of a completed item by name, and the message by the name of the score if it failed.
 
-    It waits for nothing if no score is asynchronous.
+    It waits for nothing if the score is not asynchronous.
 
     Args:
-        scorers: The scores.
+        scorer: The score.
         item: The item.
+        client: Runs the flow of a `FlowScore`.
+        key: The idempotency key of this run.
+
+    Raises:
+        StepflowClientError: If the flow of a `FlowScore` cannot be run.
     """
-    found: dict[str, ScoreValue] = {}
-    failed: dict[str, str] = {}
-    for scorer in scorers:
-        try:
+    try:
+        if isinstance(scorer.score, FlowScore):
+            result = await scorer.score.output(item, client, key)
+        else:
             result = scorer.call(item)
-            found |= scorer.values(await result if inspect.isawaitable(result) else result)
-        except Exception as error:
-            # A score that fails is data: the others are computed.
-            failed[scorer.name] = cut(f"{type(error).__name__}: {error}".rstrip(": "), _LONGEST_MESSAGE)
-    return found, failed
+            result = await result if inspect.isawaitable(result) else result
+        return scorer.values(result), {}
+    except Exception as error:
+        if isinstance(scorer.score, FlowScore) and isinstance(error, StepflowClientError):
+            raise
+        # A score that fails is data.
+        kind = "" if isinstance(error, ScoreFailedError) else f"{type(error).__name__}: "
+        return {}, {scorer.name: cut(f"{kind}{error}".rstrip(": "), _LONGEST_MESSAGE)}
