@@ -46,7 +46,8 @@ gap:2px var(--space-3);align-items:baseline;padding:5px 0}.case>summary>b{overfl
 .sides{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,260px),1fr));gap:var(--space-3);
 margin:var(--space-2) 0 var(--space-4)}
 .side{border:1px solid var(--line);border-radius:var(--radius);padding:var(--space-3);min-width:0;
-overflow-wrap:anywhere}.side h4{margin:0 0 var(--space-2);font-size:var(--text-2)}.side h5{margin:var(--space-3) 0 2px;font-size:var(--text-1);
+overflow-wrap:anywhere}.side h4{margin:0 0 var(--space-2);font-size:var(--text-2)}
+.side h5{margin:var(--space-3) 0 2px;font-size:var(--text-1);
 color:var(--soft);font-weight:500}.side p{margin:0 0 var(--space-1)}
 ins{text-decoration:none;background:var(--good-soft);color:var(--good)}
 del{background:var(--bad-soft);color:var(--bad)}a{color:var(--link)}
@@ -62,7 +63,7 @@ let most={_FIRST};
 function show(){{
 const words=text.value.toLowerCase();let found=0;
 for(const each of cases){{
-const fits=(!only||!only.checked||each.dataset.worse)&&(!words||each.textContent.toLowerCase().includes(words));
+const fits=(!only||!only.checked||!!each.dataset.worse)&&(!words||each.textContent.toLowerCase().includes(words));
 found+=fits;each.hidden=!fits||found>most;
 }}
 count.textContent=found+(found===1?" case":" cases");
