@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from .._base.text import fine_duration
 from ..types.shown import Record, Shown
 from .columns import Column, Columns, Kind, VariantColumns, paired
 from .statistics import CHANGE, SHARE, Interval, mean, mean_interval, paired_change, quantile
@@ -230,16 +229,16 @@ def remarks_on(columns: Columns, comparisons: Sequence[Comparison]) -> Iterator[
     if count < _FEW:
         cases = f"{count} case{'s' * (count != 1)}"
         yield f"Only {cases}: the intervals are wide, and small differences cannot be found; add cases."
-    for name, variant in columns.variants.items():
-        for score, failed in variant.errors.items():
-            yield f"{score} failed for {failed:,} of {variant.items:,} items of {name}: {variant.first_errors[score]}"
+    for score in dict.fromkeys(score for variant in columns.variants.values() for score in variant.errors):
+        failed = {name: each.errors[score] for name, each in columns.variants.items() if each.errors[score]}
+        which = ", ".join(f"{number:,} of {name}" for name, number in failed.items())
+        yield f"{score} failed for some items ({which}): {columns.variants[next(iter(failed))].first_errors[score]}"
     for comparison in comparisons:
+        partial: dict[int, list[str]] = {}
         for each in comparison.scores:
             if each.cases < count:
-                both = f"both {comparison.before} and {comparison.after}"
-                yield f"{each.score}: {each.cases:,} of {count:,} cases have it in {both}; the others are left out."
-
-
-def times_text(times: VariantTimes) -> str:
-    """Return the times of a variant as text."""
-    return f"p50 {fine_duration(times.p50)}, p95 {fine_duration(times.p95)}"
+                partial.setdefault(each.cases, []).append(each.score)
+        for paired_cases, scores in partial.items():
+            both = f"{comparison.before} and {comparison.after}"
+            told = ", ".join(scores)
+            yield f"{paired_cases:,} of {count:,} cases have {told} in both {both}; others are not compared."

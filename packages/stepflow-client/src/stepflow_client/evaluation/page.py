@@ -14,7 +14,7 @@ from ..drawing.score_charts import SCORE_STYLE, Estimate, change_chart, histogra
 from ..drawing.theme import HIDDEN_MARK, STATUS_STYLE
 from .columns import Column
 from .page_cases import CASES_SCRIPT, CASES_STYLE, cases_section
-from .report_text import interval_text, number_text, summary_rows
+from .report_text import change_texts, interval_text, number_text, summary_rows
 
 if TYPE_CHECKING:
     from .comparison import EvaluationSummary
@@ -24,7 +24,8 @@ _STYLE = """
 .charts{display:flex;flex-wrap:wrap;gap:var(--space-4) var(--space-6)}.charts>*{min-width:0}
 .charts h3{margin:0 0 var(--space-2);font-size:var(--text-3);overflow-wrap:anywhere}
 .remarks{margin:var(--space-3) 0 0;padding-left:1.2em}.remarks li{overflow-wrap:anywhere}
-tr.first>*{border-top:1px solid var(--edge)}td.n+td:not(.n){white-space:nowrap}
+.scores tr.first>*{border-top:1px solid var(--edge)}.scores td{white-space:nowrap}.scores td:not(.n){min-width:0}
+.scores th:nth-child(n+3):nth-child(-n+10){text-align:right}
 """
 _MARKS = {"better": "completed", "worse": "failed", "higher": "", "lower": "", "unclear": "not_run", "equal": "not_run"}
 
@@ -71,7 +72,7 @@ def _scores(summary: EvaluationSummary) -> str:
         line = row(*shown)
         rows.append(line.replace("<tr>", '<tr class="first">', 1) if name != above and above else line)
         above = name
-    return table(heads, rows)
+    return f'<div class="scores">{table(heads, rows)}</div>'
 
 
 def _charts(charts: list[tuple[str, str]]) -> str:
@@ -88,7 +89,7 @@ def _changes(summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
                 each.difference,
                 each.low,
                 each.high,
-                f"{number_text(each.difference, signed=True)} ({interval_text(each.low, each.high, signed=True)})",
+                "{} ({})".format(*change_texts(each)),
                 each.verdict if each.verdict in ("better", "worse") else "",
             )
             for found in summary.comparisons
@@ -131,7 +132,7 @@ def _distributions(report: EvaluationReport, summary: EvaluationSummary) -> Iter
                 each.mean,
                 each.low,
                 each.high,
-                f"{number_text(each.mean)} ({interval_text(each.low, each.high)})",
+                f"{number_text(each.mean)} ({interval_text(each.low, each.high, scale=each.mean)})",
             )
             for each in summary.means
             if each.score == score

@@ -31,7 +31,7 @@ from .comparison import (
     variant_times,
 )
 from .records import EvaluationItem
-from .report_text import interval_text, number_text
+from .report_text import change_texts, number_text
 
 __all__ = ["EvaluationReport", "WorstCase"]
 
@@ -205,11 +205,11 @@ class EvaluationReport(Shown):
     def _regression_text(self, comparison: Comparison, change: ScoreChange, tolerance: float, *, is_clear: bool) -> str:
         before, after = comparison.before, comparison.after
         what = "is worse" if is_clear else "may be worse"
-        interval = interval_text(change.low, change.high, signed=True)
+        difference, interval = change_texts(change)
         lines = [
             f"{change.score}: {after} {what} than {before} by more than {tolerance:g}: "
             f"{number_text(change.before)} -> {number_text(change.after)}, "
-            f"change {number_text(change.difference, signed=True)} (95% interval {interval})",
+            f"change {difference} (95% interval {interval})",
             f"of {change.cases:,} cases {change.wins:,} are better, {change.ties:,} equal, {change.losses:,} worse:",
         ]
         if change.score != FAILED:

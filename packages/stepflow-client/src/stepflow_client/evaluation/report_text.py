@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from .._base.text import fine_duration, visible
@@ -11,28 +12,42 @@ from .comparison import Comparison, EvaluationSummary, ScoreChange, ScoreMean, T
 _CHANGE_HEADS = ("change", "95% interval", "cases", "better", "equal", "worse", "verdict")
 
 
-def number_text(number: float, *, signed: bool = False) -> str:
-    """Return a score as text: 0.850, 12.3, 1,240."""
-    size = abs(number)
-    if size < 0.0005:
-        text = "0.000" if not size else f"{number:.1e}"
+def number_text(number: float, *, signed: bool = False, scale: float | None = None) -> str:
+    """Return a score as text with about three digits: 0.850, 0.0102, 12.30, 1,240.
+
+    Args:
+        number: The score.
+        signed: Whether a positive number has a sign. Default False.
+        scale: The size of the numbers that it is compared with, which decides the number of digits. Default: its own.
+    """
+    size = abs(number) if scale is None else scale
+    if 0 < size < 0.1:
+        digits = min(6, 2 - math.floor(math.log10(size)))
     else:
-        text = f"{number:,.{3 if size < 10 else 1 if size < 1000 else 0}f}"
+        digits = next((digits for limit, digits in ((10, 3), (100, 2), (10_000, 1)) if size < limit), 0)
+    text = f"{number:,.{digits}f}"
     return f"+{text}" if signed and number > 0 else text
 
 
-def interval_text(low: float | None, high: float | None, *, signed: bool = False) -> str:
+def interval_text(low: float | None, high: float | None, *, signed: bool = False, scale: float | None = None) -> str:
     """Return an interval as text; `-` for none."""
     if low is None or high is None:
         return "-"
-    return f"{number_text(low, signed=signed)} to {number_text(high, signed=signed)}"
+    scale = max(abs(low), abs(high)) if scale is None else scale
+    return f"{number_text(low, signed=signed, scale=scale)} to {number_text(high, signed=signed, scale=scale)}"
+
+
+def change_texts(change: ScoreChange) -> tuple[str, str]:
+    """Return a change and its interval, with as many digits as the scores have."""
+    scale = max(abs(change.before), abs(change.after))
+    interval = interval_text(change.low, change.high, signed=True, scale=scale)
+    return number_text(change.difference, signed=True, scale=scale), interval
 
 
 def change_cells(change: ScoreChange) -> tuple[str, ...]:
     """Return the cells of a change: itself, its interval, the cases, wins, ties and losses, and the verdict."""
     counts = (change.cases, change.wins, change.ties, change.losses)
-    interval = interval_text(change.low, change.high, signed=True)
-    return (number_text(change.difference, signed=True), interval, *map("{:,}".format, counts), change.verdict)
+    return (*change_texts(change), *map("{:,}".format, counts), change.verdict)
 
 
 def time_cells(change: TimeChange) -> tuple[str, ...]:
@@ -68,7 +83,8 @@ def summary_rows(summary: EvaluationSummary) -> Iterator[tuple[str, ...]]:
 
 
 def _mean_cells(mean: ScoreMean) -> tuple[str, ...]:
-    return mean.score, mean.variant, number_text(mean.mean), interval_text(mean.low, mean.high)
+    interval = interval_text(mean.low, mean.high, scale=abs(mean.mean))
+    return mean.score, mean.variant, number_text(mean.mean), interval
 
 
 def summary_text(summary: EvaluationSummary) -> str:
