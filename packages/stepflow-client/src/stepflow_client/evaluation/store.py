@@ -104,6 +104,8 @@ class EvaluationStore:
         self.folder = file_path(folder, "journal")
         self._keep = keep
         self._lock = threading.Lock()
+        self._cases: dict[int, list[EvaluationCase]] = {}
+        """The two pages of cases that were read last."""
         if not is_new and not self.exists(self.folder):
             raise JournalError(f"{self.folder} has no evaluation")
         try:
@@ -246,12 +248,19 @@ class EvaluationStore:
         return self.folder / "runs" / f"{variant}.journal"
 
     def cases(self) -> Iterator[EvaluationCase]:
-        """Yield the cases. They are read page by page, so that any number of readers need little memory."""
+        """Yield the cases. They are read page by page, and several readers at about the same place share a page."""
         number = 0
-        while rows := self._rows("SELECT name, input, expected FROM cases WHERE number >= ? LIMIT ?", (number, _PAGE)):
-            number += len(rows)
-            for name, given, expected in rows:
-                yield EvaluationCase(name, json.loads(given), json.loads(expected))
+        while page := self._page(number):
+            number += len(page)
+            yield from page
+
+    def _page(self, number: int) -> list[EvaluationCase]:
+        found = self._cases.get(number)
+        if found is None:
+            rows = self._rows("SELECT name, input, expected FROM cases WHERE number >= ? LIMIT ?", (number, _PAGE))
+            found = [EvaluationCase(name, json.loads(given), json.loads(wanted)) for name, given, wanted in rows]
+            self._cases = {**dict(list(self._cases.items())[-1:]), number: found}
+        return found
 
     def known(self, variant: int) -> set[int]:
         """Return the numbers of the items of a variant that have ended."""
