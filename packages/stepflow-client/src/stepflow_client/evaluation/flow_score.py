@@ -10,7 +10,7 @@ from typing import Any
 from .._data.values import encode
 from ..flows.additions import without_cases
 from ..flows.file import FlowSource, load_flow
-from .records import EvaluationItem, ScoreValue
+from .records import EvaluationItem
 
 
 class FlowScore:
@@ -48,10 +48,8 @@ class FlowScore:
     def __repr__(self) -> str:
         return f"FlowScore({self.name!r})"
 
-    async def apply(
-        self, item: EvaluationItem, client: Any, key: str | None
-    ) -> tuple[dict[str, ScoreValue], dict[str, str]]:
-        """Return the scores of an item by name, and the message of the run if it failed.
+    async def output(self, item: EvaluationItem, client: Any, key: str | None) -> Any:
+        """Run the flow for an item, and return its output.
 
         Args:
             item: The item.
@@ -59,19 +57,17 @@ class FlowScore:
             key: What identifies the score, for the idempotency key; None without one.
 
         Raises:
+            ScoreFailedError: If the run failed.
             TransportError: If the server cannot be reached.
         """
         given = {"input": item.input, "output": item.output, "expected": item.expected}
         result = client.run(self.flow, given, variables=self.variables, idempotency_key=key)
         result = await result if inspect.isawaitable(result) else result
         if not result.is_success:
-            return {}, {self.name: result.error.message if result.error else f"its run was {result.status.value}"}
-        if isinstance(result.output, Mapping):
-            return {f"{self.name}.{key}": each for key, each in result.output.items() if _is_score(each)}, {}
-        if not _is_score(result.output):
-            return {}, {self.name: "its output is no number, bool, text or object of these"}
-        return {self.name: result.output}, {}
+            message = result.error.message if result.error else f"its run was {result.status.value}"
+            raise ScoreFailedError(f"{message} (run {result.run_id})")
+        return result.output
 
 
-def _is_score(value: Any) -> bool:
-    return isinstance(value, (bool, int, float, str))
+class ScoreFailedError(Exception):
+    """The run of a score failed."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
 from .flow_score import FlowScore
-from .scores import apply_scores, score_key
+from .scorers import Scorer, apply_score
 from .store import EvaluationStore, Scored, StoredItem
 
 if TYPE_CHECKING:
@@ -43,17 +43,17 @@ class ScoreFunction:
     """A score function, and how it is called.
 
     Args:
-        score: The function.
+        scorer: The function and its name.
         client: The client of the evaluation.
     """
 
-    def __init__(self, score: Any, client: Any) -> None:
+    def __init__(self, scorer: Scorer, client: Any) -> None:
         """Look at the function. It is not called."""
-        self.score = score
-        self.key = score_key(score)
+        self.scorer = scorer
+        self.key = scorer.key
         self.slices = Slices()
-        call = client.run if isinstance(score, FlowScore) else score
-        self.is_async = any(map(inspect.iscoroutinefunction, (call, getattr(call, "__call__", None))))  # noqa: B004
+        is_flow = isinstance(scorer.score, FlowScore)
+        self.is_async = inspect.iscoroutinefunction(client.run) if is_flow else scorer.is_async
 
     async def apply(
         self, items: Sequence[StoredItem], client: Any, store: EvaluationStore, may_go_on: Callable[[], bool]
@@ -63,10 +63,7 @@ class ScoreFunction:
         for variant, number, item in items:
             if not may_go_on():
                 return
-            if isinstance(self.score, FlowScore):
-                found, failed = await self.score.apply(item, client, f"{store.id} {variant} {number} {self.key}")
-            else:
-                found, failed = await apply_scores([self.score], item, client)
+            found, failed = await apply_score(self.scorer, item, client, f"{store.id} {variant} {number} {self.key}")
             store.add_scores([Scored(variant, number, self.key, found, failed)])
         self.slices.note(len(items), time.monotonic() - began)
 

@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 from uuid import uuid4
 
 from ..._codec.requests import Variables
-from ..._data.arguments import check_flags, check_integer, check_text, wrong
+from ..._data.arguments import check_flags, check_integer, check_text
 from ..._display.progress import check_progress
 from ..._rules.input_retries import RetryOn
 from ...flows.file import FlowSource, load_flow
@@ -20,6 +20,7 @@ from ..cases import read_cases
 from ..plan import plan_variants
 from ..records import Variant
 from ..score_calls import ScoreFunction
+from ..scorers import scorers
 from ..store import EvaluationStore
 from .evaluator import Evaluator
 
@@ -30,7 +31,7 @@ def evaluate(
     cases: Any = None,
     *,
     variants: Mapping[str, Variant] | None = None,
-    scores: Sequence[Any] = (),
+    scores: Any = (),
     repeat: int = 1,
     journal: str | os.PathLike[str] | None = None,
     name: str | None = None,
@@ -73,9 +74,10 @@ def evaluate(
             input, of other inputs, or of cases of pydantic-evals (or its `Dataset`). None, the default: the test cases
             of the flow. A case without a name has that of the `id` or `key` of its input, else its number.
         variants: The variants by name. None, the default: only `flow`, the flow as it is.
-        scores: Functions of the input, the output and the expected output that return a number, a bool, a label, or a
-            mapping of these; coroutine functions too. They are called for items that completed. A score that raises
-            is recorded like any other.
+        scores: A list of scores, or a mapping of them by name: built-in ones, functions of any of the parameters
+            `input`, `output`, `expected` and `item` that return a number, a bool, a label, or a mapping of these
+            (coroutine functions too), `FlowScore`, and evaluators of pydantic-evals. They are called for items that
+            completed. A score that raises is recorded like any other.
         repeat: Number of times that each variant is run on each case. Default 1.
         journal: The path of a folder that records the evaluation, so that the same call with the same cases continues
             after a crash: each run and each score exactly once. Scores whose function has changed are computed again.
@@ -118,7 +120,7 @@ def evaluate(
     check_text(expected, "expected")
     content = load_flow(flow)
     planned = plan_variants(content, variants, variables, overrides)
-    functions = [ScoreFunction(each, client) for each in _checked(scores)]
+    functions = [ScoreFunction(each, client) for each in scorers(scores)]
     with _opened(journal) as store:
         count = store.begin(
             read_cases(cases, flow, content, expected),
@@ -164,10 +166,3 @@ def _name(given: str | None, journal: str | os.PathLike[str] | None, flow: Mappi
         return check_text(given, "name")
     folder = "" if journal is None else os.path.basename(os.path.abspath(os.fsdecode(journal)))
     return folder or str(flow.get("name") or "evaluation")
-
-
-def _checked(scores: Any) -> list[Any]:
-    found = list(scores) if isinstance(scores, Sequence) and not isinstance(scores, str) else [None]
-    if not all(callable(each) or hasattr(each, "apply") or hasattr(each, "evaluate") for each in found):
-        raise wrong("scores", "a list of functions", scores)
-    return found
