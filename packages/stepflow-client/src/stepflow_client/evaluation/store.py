@@ -212,7 +212,7 @@ class EvaluationStore:
         def rows() -> Iterator[tuple[Any, ...]]:
             for number, each in enumerate(cases):
                 row = number, each.name, _json(each.input), _json(each.expected)
-                seen.update(json.dumps(row).encode())
+                seen.update("\n".join(map(str, row)).encode())
                 yield row
 
         if is_new:

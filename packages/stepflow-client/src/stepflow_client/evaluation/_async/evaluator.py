@@ -7,12 +7,13 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Self
+from itertools import islice
+from typing import Any
 
 from ..._display.progress import progress_shown
 from ..._rules.batch_count import BatchCount
 from ..._rules.deadline import has_passed
-from ..._shared.workers import AsyncWorkers
+from ..._shared.workers import AsyncSource, AsyncWorkers
 from ...errors import StepflowClientError
 from ...progress import ProgressOption
 from ..pace import AsyncPace
@@ -169,14 +170,14 @@ class Evaluator:
     async def _score(self, function: ScoreFunction, items: list[StoredItem]) -> int:
         """Score some items, and return the number of score functions that have ended."""
         call = partial(function.apply, items, self._client, self._store, lambda: not self._is_over)
-        await self._scoring.run(call, is_async=function.is_async)
+        await self._scoring.run(function, call)
         return 1
 
     def _labels_of(self, variant: PlannedVariant) -> dict[str, str] | None:
         return None if self._labels is None else {**self._labels, "variant": variant.name}
 
 
-class _Inputs:
+class _Inputs(AsyncSource):
     """The inputs of a variant: each case as often as it is repeated, one after the other.
 
     Args:
@@ -187,37 +188,31 @@ class _Inputs:
     """
 
     def __init__(self, store: EvaluationStore, pace: AsyncPace, reader: int, repeat: int) -> None:
+        super().__init__(())
         self.reader = reader
         self._pace = pace
         self._repeat = repeat
-        self._cases = enumerate(store.cases())
-        self._open: dict[int, list[Any]] = {}
-        """The cases without all their outcomes, by number, each with the number of outcomes to come."""
-        self._again: deque[Any] = deque()
+        self._cases = (case for case in store.cases() for _ in range(repeat))
+        self._open: dict[int, EvaluationCase] = {}
+        """The cases of the inputs without an outcome, by the index of the input."""
+        self._index = 0
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Any:
-        if not await self._pace.turn(self.reader):
+    async def take(self, most: int) -> tuple[list[Any], Exception | None]:
+        """Return the next inputs, with a maximum of `most`, once the other variants are near."""
+        count = await self._pace.turn(self.reader, most)
+        if not count:
             # An end without an error would mean that all inputs have been read.
-            raise StepflowClientError("the evaluation has ended")
-        if not self._again:
-            found = next(self._cases, None)
-            if found is None:
-                self._pace.leave(self.reader)
-                raise StopAsyncIteration
-            number, case = found
-            self._open[number] = [case, self._repeat]
-            self._again.extend([case.input] * self._repeat)
-        return self._again.popleft()
+            return [], StepflowClientError("the evaluation has ended")
+        found = list(islice(self._cases, count))
+        self._open.update(enumerate(found, self._index))
+        self._index += len(found)
+        self.ended = len(found) < count
+        if self.ended:
+            self._pace.leave(self.reader)
+        else:
+            self._pace.moved(self.reader, count)
+        return [case.input for case in found], None
 
     def case_of(self, index: int) -> EvaluationCase:
         """Return the case of an input, which has ended."""
-        number = index // self._repeat
-        kept = self._open[number]
-        kept[1] -= 1
-        if not kept[1]:
-            del self._open[number]
-        case: EvaluationCase = kept[0]
-        return case
+        return self._open.pop(index)
