@@ -8,6 +8,7 @@ journals of the batches in `runs/`, a file for each variant. The tables of versi
 | `about` | a name and a JSON value: `version`, `id`, `name`, `flow`, `repeat`, `cases` (a digest), `shared` (steps that ran once per case), `scores` (the keys of the score functions of the last call, in their order) |
 | `cases` | `number` from 0, `name`, and as JSON `input` and `expected` |
 | `variants` | `number` from 0, `name`, `settings` (a digest of flow, variables and overrides), `is_used` (by the last call) |
+| `shared` | `number` of the case, `outputs` of the shared steps by step id (JSON), `error` if one of them failed |
 | `items` | `variant`, `number` (case x repeats + repeat), `status`, `output` (JSON), `error`, `run_id`, `item`, `duration` |
 | `scores` | `variant`, `number`, `score` (the key of the score function), and as JSON `found` (values by name) and `failed` (messages by name) |
 
@@ -48,6 +49,7 @@ CREATE TABLE IF NOT EXISTS items (
     variant INTEGER, number INTEGER, status TEXT NOT NULL, output TEXT, error TEXT, run_id TEXT, item INTEGER,
     duration REAL, PRIMARY KEY (variant, number)
 );
+CREATE TABLE IF NOT EXISTS shared (number INTEGER PRIMARY KEY, outputs TEXT, error TEXT);
 CREATE TABLE IF NOT EXISTS scores (
     variant INTEGER, number INTEGER, score TEXT, found TEXT NOT NULL, failed TEXT NOT NULL,
     PRIMARY KEY (variant, number, score)
@@ -104,6 +106,8 @@ class EvaluationStore:
         self.folder = file_path(folder, "journal")
         self._keep = keep
         self._lock = threading.Lock()
+        self._cases: dict[int, list[EvaluationCase]] = {}
+        """The two pages of cases that were read last."""
         if not is_new and not self.exists(self.folder):
             raise JournalError(f"{self.folder} has no evaluation")
         try:
@@ -210,7 +214,7 @@ class EvaluationStore:
         def rows() -> Iterator[tuple[Any, ...]]:
             for number, each in enumerate(cases):
                 row = number, each.name, _json(each.input), _json(each.expected)
-                seen.update(json.dumps(row).encode())
+                seen.update("\n".join(map(str, row)).encode())
                 yield row
 
         if is_new:
@@ -241,21 +245,48 @@ class EvaluationStore:
         """The numbers of the variants of the last call, by name."""
         return dict(self._rows("SELECT name, number FROM variants WHERE is_used ORDER BY number"))
 
-    def journal(self, variant: int) -> Path:
-        """Return the path of the journal of a variant's runs."""
-        return self.folder / "runs" / f"{variant}.journal"
+    def journal(self, name: str) -> Path:
+        """Return the path of the journal of some runs: those of a variant, by its number, or of shared steps."""
+        return self.folder / "runs" / f"{name}.journal"
 
     def cases(self) -> Iterator[EvaluationCase]:
-        """Yield the cases. They are read page by page, so that any number of readers need little memory."""
+        """Yield the cases. They are read page by page, and several readers at about the same place share a page."""
         number = 0
-        while rows := self._rows("SELECT name, input, expected FROM cases WHERE number >= ? LIMIT ?", (number, _PAGE)):
-            number += len(rows)
-            for name, given, expected in rows:
-                yield EvaluationCase(name, json.loads(given), json.loads(expected))
+        while page := self._page(number):
+            number += len(page)
+            yield from page
+
+    def _page(self, number: int) -> list[EvaluationCase]:
+        found = self._cases.get(number)
+        if found is None:
+            rows = self._rows("SELECT name, input, expected FROM cases WHERE number >= ? LIMIT ?", (number, _PAGE))
+            found = [EvaluationCase(name, json.loads(given), json.loads(wanted)) for name, given, wanted in rows]
+            self._cases = {**dict(list(self._cases.items())[-1:]), number: found}
+        return found
 
     def known(self, variant: int) -> set[int]:
         """Return the numbers of the items of a variant that have ended."""
         return {number for (number,) in self._rows("SELECT number FROM items WHERE variant = ?", [variant])}
+
+    def add_shared(self, outcomes: Iterable[Outcome]) -> None:
+        """Store what became of the shared steps of some cases."""
+        rows = [(each.index, _json(each.output), error_of(each)) for each in outcomes]
+        with self._opened() as file, _transaction(file):
+            file.executemany("INSERT OR IGNORE INTO shared VALUES (?, ?, ?)", rows)
+
+    def has_shared(self) -> bool:
+        """Return whether the shared steps of all cases have ended."""
+        (count,) = self._rows("SELECT (SELECT count(*) FROM shared) = (SELECT count(*) FROM cases)")[0]
+        return bool(count)
+
+    def shared(self) -> Iterator[tuple[Any, str | None]]:
+        """Yield the outputs of the shared steps of each case, and the message of a failure."""
+        number = 0
+        query = "SELECT outputs, error FROM shared WHERE number >= ? ORDER BY number LIMIT ?"
+        while rows := self._rows(query, (number, _PAGE)):
+            number += len(rows)
+            for outputs, error in rows:
+                yield json.loads(outputs), error
 
     def add(self, found: Collection[StoredItem]) -> None:
         """Store items that have ended."""
@@ -324,9 +355,15 @@ class EvaluationStore:
         return found
 
 
+def error_of(outcome: Outcome) -> str | None:
+    """Return the message of an outcome that is no success."""
+    if outcome.error is not None:
+        return outcome.error.message
+    return None if outcome.is_success else f"the run was {outcome.status.value}"
+
+
 def evaluation_item(case: EvaluationCase, variant: str, repeat: int, outcome: Outcome) -> EvaluationItem:
     """Return the item of an outcome."""
-    error = None if outcome.is_success else f"the run was {outcome.status.value}"
     return EvaluationItem(
         case=case.name,
         variant=variant,
@@ -335,7 +372,7 @@ def evaluation_item(case: EvaluationCase, variant: str, repeat: int, outcome: Ou
         expected=case.expected,
         status=outcome.status.value,
         output=outcome.output,
-        error=error if outcome.error is None else outcome.error.message,
+        error=error_of(outcome),
         run_id=outcome.run_id,
         item=outcome.item_index,
     )

@@ -16,6 +16,7 @@ from ...flows.file import FlowSource, load_flow
 from ...progress import ProgressOption
 from ..cases import read_cases
 from ..plan import plan_variants
+from ..plan import share as sharing
 from ..records import Variant
 from ..score_calls import ScoreFunction
 from ..scorers import scorers
@@ -32,6 +33,7 @@ async def evaluate(
     scores: Any = (),
     repeat: int = 1,
     journal: str | os.PathLike[str] | None = None,
+    share: bool = False,
     name: str | None = None,
     expected: str = "expected",
     variables: Variables | None = None,
@@ -80,6 +82,9 @@ async def evaluate(
         journal: The path of a folder that records the evaluation, so that the same call with the same cases continues
             after a crash: each run and each score exactly once. Scores whose function has changed are computed again.
             Requires a server of 0.10 or newer whose store survives as long. None, the default: nothing is kept.
+        share: Whether steps that no variant changes are run only once for each case, also if it is repeated. Only steps
+            that certainly run are shared. Variants then run without these steps: a failure of a shared step is one of
+            each variant, and times are without them. `shared` of the report names them. Default False.
         name: The name of the evaluation, which its runs have as the label `eval`. None, the default: the name of the
             folder or of the flow.
         expected: The field or column of the expected output. Default `expected`.
@@ -111,21 +116,24 @@ async def evaluate(
         TransportError: If the server cannot be reached.
         UnsupportedByServerError: If a journal is given and the server is older than 0.10.
     """
-    check_flags(check_input=check_input, variables_from_env=variables_from_env)
+    check_flags(share=share, check_input=check_input, variables_from_env=variables_from_env)
     check_progress(progress)
     check_integer(repeat, "repeat", least=1)
     check_integer(max_scores, "max_scores", least=1, most=1000)
     check_text(expected, "expected")
     content = load_flow(flow)
     planned = plan_variants(content, variants, variables, overrides)
+    settings = {each.name: each.settings for each in planned}
+    part, planned = sharing(planned) if share else (None, planned)
     functions = [ScoreFunction(each, client) for each in scorers(scores)]
     with _opened(journal) as store:
         count = store.begin(
             read_cases(cases, flow, content, expected),
             repeat,
-            {each.name: each.settings for each in planned},
+            settings,
             name=_name(name, journal, content),
             flow=content.get("name"),
+            shared=[] if part is None else part.steps,
             scores=[each.key for each in functions],
             id=None if journal is None else store.id or uuid4().hex,
         )
@@ -133,6 +141,7 @@ async def evaluate(
             client,
             store,
             planned,
+            part,
             functions,
             total=count * repeat,
             max_scores=max_scores,
