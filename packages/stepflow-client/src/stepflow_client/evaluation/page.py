@@ -42,10 +42,10 @@ def report_page(report: EvaluationReport, ui_url: str | None) -> str:
     parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{escaped(title)}</h1></div>', section("Summary", _about(summary))]
     if summary.means or summary.times:
         parts.append(section("Scores", _scores(summary)))
-    changes = list(_changes(summary))
+    changes = list(change_charts(summary))
     if changes:
         parts.append(section(f"Changes from {escaped(summary.variants[0])}", _charts(changes)))
-    distributions = list(_distributions(report, summary))
+    distributions = list(distribution_charts(report, summary))
     if distributions:
         parts.append(section("Distributions", _charts(distributions)))
     parts.append(section("Cases", cases_section(report, ui_url)))
@@ -62,10 +62,9 @@ def _about(summary: EvaluationSummary) -> str:
 
 def _scores(summary: EvaluationSummary) -> str:
     has_changes = bool(summary.comparisons)
-    heads = ["score", "variant", "mean", "95% interval"]
-    heads += ["change", "95% interval", "cases", "better", "equal", "worse", "verdict"] if has_changes else []
+    heads, *found = summary_rows(summary)
     rows, above = [], ""
-    for name, *cells in summary_rows(summary):
+    for name, *cells in found:
         shown = [escaped(cell) for cell in (name if name != above else "", *cells)][: len(heads)]
         if has_changes and cells[-1]:
             shown[-1] = status_mark(_MARKS[cells[-1]], cells[-1])
@@ -80,7 +79,7 @@ def _charts(charts: list[tuple[str, str]]) -> str:
     return f'<div class="charts">{shown}</div>'
 
 
-def _changes(summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
+def change_charts(summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
     """Yield a chart of each score, with the changes of all variants."""
     for score in dict.fromkeys(each.score for found in summary.comparisons for each in found.scores):
         estimates = [
@@ -118,7 +117,7 @@ def _changes(summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
         )
 
 
-def _distributions(report: EvaluationReport, summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
+def distribution_charts(report: EvaluationReport, summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
     """Yield a chart of each score: shares as bars, numbers as histograms; and the times."""
     variants = report._columns.variants
     for score, kind in report._columns.kinds.items():

@@ -11,13 +11,14 @@ from heapq import nsmallest
 from pathlib import Path
 from typing import Any
 
+from .._base.lazy import lazy_module
 from .._base.text import near, short_json
 from .._data.arguments import check_integer, check_text, wrong
 from .._data.file_paths import file_path
 from .._data.secrets import NO_SECRETS, Secrets
 from ..errors import InvalidArgumentError
 from ..types.data_frame import data_frame
-from ..types.shown import Record, Shown
+from ..types.shown import Record
 from .columns import Column, Columns
 from .comparison import (
     FAILED,
@@ -32,8 +33,13 @@ from .comparison import (
 )
 from .records import EvaluationItem
 from .report_text import change_texts, number_text
+from .shown import ShownAsTable
 
 __all__ = ["EvaluationReport", "WorstCase"]
+
+
+# They read reports.
+_page, _junit, _stored = (lazy_module(f"stepflow_client.evaluation.{name}") for name in ("page", "junit", "stored"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ class WorstCase(Record):
         return self.item.run_id
 
 
-class EvaluationReport(Shown):
+class EvaluationReport(ShownAsTable):
     """What an evaluation found. It keeps scores and times in memory, and reads inputs and outputs when they are needed.
 
     Example:
@@ -95,6 +101,21 @@ class EvaluationReport(Shown):
         self._secrets = secrets
         self._columns = Columns(self._items, variants)
         self._comparisons: dict[tuple[str, str], Comparison] = {}
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> EvaluationReport:
+        """Return the report of the evaluation in a folder, the `journal` of `evaluate`.
+
+        Pages of it do not show the defaults of secret variables, nor the values that the environment has for them.
+
+        Args:
+            folder: The folder.
+
+        Raises:
+            JournalError: If the folder has no evaluation, or cannot be read.
+        """
+        report: EvaluationReport = _stored.stored_report(folder)
+        return report
 
     def __repr__(self) -> str:
         variants = ", ".join(self.variants)
@@ -142,7 +163,7 @@ class EvaluationReport(Shown):
             means=[each for each in means if each is not None],
             times=[each for each in times if each is not None],
             comparisons=comparisons,
-            remarks=[*self._remarks, *remarks_on(columns, comparisons)],
+            remarks=[*self._remarks, *map(self._secrets.hide, remarks_on(columns, comparisons))],
         )
 
     def compare(self, before: str, after: str) -> Comparison:
@@ -318,9 +339,7 @@ class EvaluationReport(Shown):
             path: The file.
             ui_url: The address of `stepflow ui`, for links to the runs. None, the default: no links.
         """
-        from .page import report_page
-
-        text = report_page(self, ui_url)
+        text: str = _page.report_page(self, ui_url)
         if path is not None:
             _write(path, text)
         return text
@@ -337,9 +356,7 @@ class EvaluationReport(Shown):
             fail_below: The limits by the name of the score. For scores of which low values are good, a case with a
                 score above the limit is a failure.
         """
-        from .junit import junit_text
-
-        text = junit_text(self, {self._score(name): limit for name, limit in (fail_below or {}).items()})
+        text: str = _junit.junit_text(self, {self._score(name): limit for name, limit in (fail_below or {}).items()})
         if path is not None:
             _write(path, text)
         return text

@@ -65,7 +65,8 @@ def title_of(summary: EvaluationSummary) -> str:
 
 
 def summary_rows(summary: EvaluationSummary) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each score and variant, with the change from the first variant."""
+    """Yield the heads, and a row for each score and variant, with the change from the first variant."""
+    yield ("score", "variant", "mean", "95% interval", *(_CHANGE_HEADS if summary.comparisons else ()))
     changes = {(each.score, found.after): each for found in summary.comparisons for each in found.scores}
     for mean in summary.means:
         change = changes.get((mean.score, mean.variant))
@@ -89,9 +90,7 @@ def _mean_cells(mean: ScoreMean) -> tuple[str, ...]:
 
 def summary_text(summary: EvaluationSummary) -> str:
     """Return a summary as a title, a table and remarks."""
-    heads = ("score", "variant", "mean", "95% interval", *(_CHANGE_HEADS if summary.comparisons else ()))
-    rows = [row[: len(heads)] for row in summary_rows(summary)]
-    lines = [title_of(summary), "", *table_lines(heads, rows, left=2)]
+    lines = [title_of(summary), "", *table_lines(list(summary_rows(summary)), left=2)]
     if summary.comparisons:
         lines += ["", f"Changes are from {summary.variants[0]}, in pairs of the same case."]
     return "\n".join([*lines, *summary.remarks])
@@ -99,27 +98,30 @@ def summary_text(summary: EvaluationSummary) -> str:
 
 def comparison_text(comparison: Comparison) -> str:
     """Return a comparison as a table."""
-    heads = ("score", comparison.before, comparison.after, *_CHANGE_HEADS)
-    rows = [
-        (each.score, number_text(each.before), number_text(each.after), *change_cells(each))
-        for each in (*comparison.scores, comparison.failed)
-    ]
+    return "\n".join(table_lines(list(comparison_rows(comparison)), left=1))
+
+
+def comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
+    """Yield the heads, and a row for each score."""
+    yield ("score", comparison.before, comparison.after, *_CHANGE_HEADS)
+    for each in (*comparison.scores, comparison.failed):
+        yield (each.score, number_text(each.before), number_text(each.after), *change_cells(each))
     if comparison.time is not None:
-        rows.append(("time", "", "", *time_cells(comparison.time)))
-    return "\n".join(table_lines(heads, rows, left=1))
+        yield ("time", "", "", *time_cells(comparison.time))
 
 
-def table_lines(heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> list[str]:
-    """Return the lines of a table; the first columns and the last one are aligned at the left. Repeated names of the
-    first column are left out."""
-    shown = [[visible(cell) for cell in row] for row in (heads, *rows)]
+def table_lines(rows: Sequence[Sequence[str]], *, left: int) -> list[str]:
+    """Return the lines of a table, whose first row has the heads; the first columns and the last one are aligned at the
+    left. Repeated names of the first column are left out."""
+    count = len(rows[0])
+    shown = [[visible(cell) for cell in row[:count]] for row in rows]
     for above, row in zip([row[0] for row in shown], shown[1:], strict=False):
         row[0] = "" if row[0] == above and left > 1 else row[0]
-    widths = [max(width(row[column]) for row in shown) for column in range(len(heads))]
+    widths = [max(width(row[column]) for row in shown) for column in range(count)]
     return [
         "  ".join(
             cell + " " * (widths[column] - width(cell))
-            if column < left or column == len(heads) - 1
+            if column < left or column == count - 1
             else " " * (widths[column] - width(cell)) + cell
             for column, cell in enumerate(row)
         ).rstrip()

@@ -104,7 +104,7 @@ class EvaluationStore:
     def __init__(self, folder: str | os.PathLike[str], *, is_new: bool = False, keep: object = None) -> None:
         """Open the file and lock it."""
         self.folder = file_path(folder, "journal")
-        self._keep = keep
+        self.keep = keep
         self._lock = threading.Lock()
         self._cases: dict[int, list[EvaluationCase]] = {}
         """The two pages of cases that were read last."""

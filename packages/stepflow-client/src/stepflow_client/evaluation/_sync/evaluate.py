@@ -20,9 +20,11 @@ from ..cases import read_cases
 from ..plan import plan_variants
 from ..plan import share as sharing
 from ..records import Variant
+from ..report import EvaluationReport
 from ..score_calls import ScoreFunction
 from ..scorers import scorers
 from ..store import EvaluationStore
+from ..stored import stored_report
 from .evaluator import Evaluator
 
 
@@ -51,7 +53,7 @@ def evaluate(
     on_cancel: Literal["detach", "cancel"] = "detach",
     labels: Mapping[str, str] | None = None,
     progress: ProgressOption = False,
-) -> EvaluationStore:
+) -> EvaluationReport:
     """Run variants of a flow on cases, score what they return, and return the report.
 
     Each variant is run on all cases by `map`, in chunks. The variants run at the same time and read the cases together,
@@ -125,6 +127,7 @@ def evaluate(
     check_text(expected, "expected")
     content = load_flow(flow)
     planned = plan_variants(content, variants, variables, overrides)
+    variants_given = planned
     settings = {each.name: each.settings for each in planned}
     part, planned = sharing(planned) if share else (None, planned)
     functions = [ScoreFunction(each, client) for each in scorers(scores)]
@@ -137,6 +140,8 @@ def evaluate(
             flow=content.get("name"),
             shared=[] if part is None else part.steps,
             scores=[each.key for each in functions],
+            lower_is_better=[each.scorer.name for each in functions if each.scorer.lower_is_better],
+            flows=[each.flow for each in variants_given],
             id=None if journal is None else store.id or uuid4().hex,
         )
         Evaluator(
@@ -159,7 +164,7 @@ def evaluate(
                 "on_cancel": on_cancel,
             },
         ).run(progress)
-    return store
+    return stored_report(store.folder, keep=store.keep, variables=[each.variables for each in variants_given])
 
 
 def _opened(journal: str | os.PathLike[str] | None) -> EvaluationStore:
