@@ -32,6 +32,7 @@ from .comparison import (
 )
 from .records import EvaluationItem
 from .report_text import interval_text, number_text
+from .store import StoredItems
 
 __all__ = ["EvaluationReport", "WorstCase"]
 
@@ -95,6 +96,19 @@ class EvaluationReport(Shown):
         self._secrets = secrets
         self._columns = Columns(self._items, variants)
         self._comparisons: dict[tuple[str, str], Comparison] = {}
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> EvaluationReport:
+        """Return the report of the evaluation in a folder, which was the `journal` of `evaluate`.
+
+        Args:
+            folder: The folder.
+
+        Raises:
+            JournalError: If it has no evaluation, if one is using it, or if it cannot be read.
+        """
+        items = StoredItems(folder)
+        return cls(items, **items.told())
 
     def __repr__(self) -> str:
         variants = ", ".join(self.variants)

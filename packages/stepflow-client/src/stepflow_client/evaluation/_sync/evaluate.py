@@ -20,9 +20,10 @@ from ..cases import read_cases
 from ..plan import plan_variants
 from ..plan import share as sharing
 from ..records import Variant
+from ..report import EvaluationReport
 from ..score_calls import ScoreFunction
 from ..scorers import scorers
-from ..store import EvaluationStore
+from ..store import EvaluationStore, StoredItems
 from .evaluator import Evaluator
 
 
@@ -51,7 +52,7 @@ def evaluate(
     on_cancel: Literal["detach", "cancel"] = "detach",
     labels: Mapping[str, str] | None = None,
     progress: ProgressOption = False,
-) -> EvaluationStore:
+) -> EvaluationReport:
     """Run variants of a flow on cases, score what they return, and return the report.
 
     Each variant is run on all cases by `map`, in chunks. The variants run at the same time and read the cases together,
@@ -128,7 +129,9 @@ def evaluate(
     settings = {each.name: each.settings for each in planned}
     part, planned = sharing(planned) if share else (None, planned)
     functions = [ScoreFunction(each, client) for each in scorers(scores)]
-    with _opened(journal) as store:
+    temporary = None if journal is not None else TemporaryDirectory(prefix="stepflow-eval-")
+    folder = journal or (temporary.name if temporary else "")
+    with EvaluationStore(folder, is_new=True) as store:
         count = store.begin(
             read_cases(cases, flow, content, expected),
             repeat,
@@ -137,6 +140,7 @@ def evaluate(
             flow=content.get("name"),
             shared=[] if part is None else part.steps,
             scores=[each.key for each in functions],
+            lower_is_better=[each.scorer.name for each in functions if each.scorer.lower_is_better],
             id=None if journal is None else store.id or uuid4().hex,
         )
         Evaluator(
@@ -159,15 +163,8 @@ def evaluate(
                 "on_cancel": on_cancel,
             },
         ).run(progress)
-    return store
-
-
-def _opened(journal: str | os.PathLike[str] | None) -> EvaluationStore:
-    """Return the open folder of the evaluation: a temporary one if none is given."""
-    if journal is not None:
-        return EvaluationStore(journal, is_new=True)
-    temporary = TemporaryDirectory(prefix="stepflow-eval-")
-    return EvaluationStore(temporary.name, is_new=True, keep=temporary)
+    found = StoredItems(folder, temporary)
+    return EvaluationReport(found, **found.told())
 
 
 def _name(given: str | None, journal: str | os.PathLike[str] | None, flow: Mapping[str, Any]) -> str:
