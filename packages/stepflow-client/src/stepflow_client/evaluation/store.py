@@ -21,8 +21,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
+import tempfile
 import threading
+import weakref
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -67,6 +70,16 @@ AND status = 'completed' AND NOT EXISTS (
 """
 _PAGE = 200
 """Number of items that are read at once."""
+
+
+class TemporaryFolder:
+    """A folder that is removed with this object."""
+
+    def __init__(self) -> None:
+        """Create the folder."""
+        self.path = tempfile.mkdtemp(prefix="stepflow-eval-")
+        # A `TemporaryDirectory` warns unless it is closed, and nobody closes a report.
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 class StoredItems:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -23,7 +22,7 @@ from ..records import Variant
 from ..report import EvaluationReport
 from ..score_calls import ScoreFunction
 from ..scorers import scorers
-from ..store import EvaluationStore, StoredItems
+from ..store import EvaluationStore, StoredItems, TemporaryFolder
 from .evaluator import Evaluator
 
 
@@ -129,8 +128,8 @@ def evaluate(
     settings = {each.name: each.settings for each in planned}
     part, planned = sharing(planned) if share else (None, planned)
     functions = [ScoreFunction(each, client) for each in scorers(scores)]
-    temporary = None if journal is not None else TemporaryDirectory(prefix="stepflow-eval-")
-    folder = journal or (temporary.name if temporary else "")
+    temporary = None if journal is not None else TemporaryFolder()
+    folder = journal or (temporary.path if temporary else "")
     with EvaluationStore(folder, is_new=True) as store:
         count = store.begin(
             read_cases(cases, flow, content, expected),
