@@ -34,12 +34,13 @@ from .comparison import (
 from .records import EvaluationItem
 from .report_text import change_texts, number_text
 from .shown import ShownAsTable
+from .store import StoredItems
 
 __all__ = ["EvaluationReport", "WorstCase"]
 
 
 # They read reports.
-_page, _junit, _stored = (lazy_module(f"stepflow_client.evaluation.{name}") for name in ("page", "junit", "stored"))
+_page, _junit = (lazy_module(f"stepflow_client.evaluation.{name}") for name in ("page", "junit"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +115,8 @@ class EvaluationReport(ShownAsTable):
         Raises:
             JournalError: If the folder has no evaluation, or cannot be read.
         """
-        report: EvaluationReport = _stored.stored_report(folder)
-        return report
+        items = StoredItems(folder)
+        return cls(items, **items.told())
 
     def __repr__(self) -> str:
         variants = ", ".join(self.variants)

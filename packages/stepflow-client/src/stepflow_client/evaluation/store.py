@@ -5,7 +5,7 @@ journals of the batches in `runs/`, a file for each variant. The tables of versi
 
 | table | a row |
 |---|---|
-| `about` | a name and a JSON value: `version`, `id`, `name`, `flow`, `repeat`, `cases` (a digest), `shared` (steps that ran once per case), `scores` (the keys of the score functions of the last call, in their order) |
+| `about` | a name and a JSON value: `version`, `id`, `name`, `flow`, `repeat`, `cases` (a digest), `shared` (steps that ran once per case), `scores` (the keys of the score functions of the last call, in their order), `lower_is_better` (the names of those of which low values are good), `flows` (of the variants) |
 | `cases` | `number` from 0, `name`, and as JSON `input` and `expected` |
 | `variants` | `number` from 0, `name`, `settings` (a digest of flow, variables and overrides), `is_used` (by the last call) |
 | `shared` | `number` of the case, `outputs` of the shared steps by step id (JSON), `error` if one of them failed |
@@ -21,8 +21,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
+import tempfile
 import threading
+import weakref
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,6 +39,7 @@ from .._stores.sqlite import DATABASE_ERRORS, open_private
 from ..errors import JournalError
 from ..types.outcomes import Outcome
 from .records import EvaluationCase, EvaluationItem, ScoreValue
+from .report_secrets import report_secrets
 
 VERSION = 1
 _FILE = "evaluation.db"
@@ -69,6 +73,54 @@ _PAGE = 200
 """Number of items that are read at once."""
 
 
+class TemporaryFolder:
+    """A folder that is removed with this object."""
+
+    def __init__(self) -> None:
+        """Create the folder."""
+        self.path = tempfile.mkdtemp(prefix="stepflow-eval-")
+        # A `TemporaryDirectory` warns unless it is closed, and nobody closes a report.
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+class StoredItems:
+    """The items in the folder of an evaluation, which are read again each time.
+
+    Args:
+        folder: The folder.
+        keep: An object that is kept as long: a temporary folder, which is removed with it.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], keep: object = None) -> None:
+        """Read nothing yet."""
+        self._folder = folder
+        self._keep = keep
+
+    def __iter__(self) -> Iterator[EvaluationItem]:
+        """Yield the items."""
+        with EvaluationStore(self._folder) as store:
+            yield from store.items()
+
+    def told(self, variables: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+        """Return what a report says beside the items, by the names of its arguments.
+
+        Args:
+            variables: The values of variables that were passed to each variant. Default: they are not known.
+
+        Raises:
+            JournalError: If the folder has no evaluation, or cannot be read.
+        """
+        with EvaluationStore(self._folder) as store:
+            shared = store.about("shared", [])
+            return {
+                "name": store.about("name", ""),
+                "variants": list(store.variants),
+                "lower_is_better": store.about("lower_is_better", []),
+                "secrets": report_secrets(store.about("flows", []), variables),
+                "remarks": [f"these steps ran once for each case: {', '.join(shared)}"] if shared else [],
+            }
+
+
 class StoredItem(NamedTuple):
     """An item, with its place in the file."""
 
@@ -92,8 +144,7 @@ class EvaluationStore:
 
     Args:
         folder: The folder; it is created if it does not exist.
-        is_new: Whether the folder may have no evaluation. Default False.
-        keep: An object that keeps the folder from being removed.
+        is_new: Whether to write: the file is locked, and created if it does not exist. Default False.
 
     Raises:
         InvalidArgumentError: If the path cannot be the path of a folder.
@@ -101,24 +152,23 @@ class EvaluationStore:
             or written.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, is_new: bool = False, keep: object = None) -> None:
-        """Open the file and lock it."""
+    def __init__(self, folder: str | os.PathLike[str], *, is_new: bool = False) -> None:
+        """Open the file."""
         self.folder = file_path(folder, "journal")
-        self.keep = keep
         self._lock = threading.Lock()
         self._cases: dict[int, list[EvaluationCase]] = {}
         """The two pages of cases that were read last."""
         if not is_new and not self.exists(self.folder):
             raise JournalError(f"{self.folder} has no evaluation")
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self.folder / "runs").mkdir(mode=0o700, exist_ok=True)
+            (self.folder / "runs").mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = open_private(self.folder / _FILE, timeout=0)
         except (*DATABASE_ERRORS, OSError) as error:
             raise JournalError(f"the folder {self.folder} cannot be used: {error}") from None
         try:
             with self._opened() as file:
-                self._prepare(file)
+                if is_new:
+                    self._prepare(file)
             version = self.about("version", VERSION)
             if version != VERSION:
                 raise JournalError(f"{self.folder} has version {version} of the file, and this release reads {VERSION}")
@@ -191,7 +241,7 @@ class EvaluationStore:
         """
         known = self.about("cases")
         digest = self._store_cases(cases, is_new=known is None)
-        changed = [] if known is None else self._changed(digest, repeat, variants)
+        changed = [] if known is None else self._changed(variants, cases=digest, repeat=repeat, shared=about["shared"])
         if changed:
             raise JournalError(
                 f"{self.folder} is of an evaluation with other {' and '.join(changed)}",
@@ -226,11 +276,11 @@ class EvaluationStore:
             deque(rows(), maxlen=0)
         return seen.hexdigest()
 
-    def _changed(self, digest: str, repeat: int, variants: Mapping[str, str]) -> list[str]:
+    def _changed(self, variants: Mapping[str, str], **now: Any) -> list[str]:
         """Return what differs from the evaluation in the folder."""
+        words = {"cases": "cases", "repeat": "repeats", "shared": "shared steps"}
+        found = [words[name] for name, value in now.items() if self.about(name) != value]
         before = dict(self._rows("SELECT name, settings FROM variants"))
-        found = ["cases"] if self.about("cases") != digest else []
-        found += ["repeats"] if self.about("repeat") != repeat else []
         different = [name for name, settings in variants.items() if before.get(name, settings) != settings]
         return found + ([f"flows, variables or overrides of {', '.join(map(repr, different))}"] if different else [])
 

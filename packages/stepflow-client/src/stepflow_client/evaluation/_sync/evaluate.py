@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -23,8 +22,7 @@ from ..records import Variant
 from ..report import EvaluationReport
 from ..score_calls import ScoreFunction
 from ..scorers import scorers
-from ..store import EvaluationStore
-from ..stored import stored_report
+from ..store import EvaluationStore, StoredItems, TemporaryFolder
 from .evaluator import Evaluator
 
 
@@ -127,11 +125,13 @@ def evaluate(
     check_text(expected, "expected")
     content = load_flow(flow)
     planned = plan_variants(content, variants, variables, overrides)
-    variants_given = planned
     settings = {each.name: each.settings for each in planned}
+    flows, passed = [each.flow for each in planned], [each.variables for each in planned]
     part, planned = sharing(planned) if share else (None, planned)
     functions = [ScoreFunction(each, client) for each in scorers(scores)]
-    with _opened(journal) as store:
+    temporary = None if journal is not None else TemporaryFolder()
+    folder = journal or (temporary.path if temporary else "")
+    with EvaluationStore(folder, is_new=True) as store:
         count = store.begin(
             read_cases(cases, flow, content, expected),
             repeat,
@@ -140,8 +140,8 @@ def evaluate(
             flow=content.get("name"),
             shared=[] if part is None else part.steps,
             scores=[each.key for each in functions],
+            flows=flows,
             lower_is_better=[each.scorer.name for each in functions if each.scorer.lower_is_better],
-            flows=[each.flow for each in variants_given],
             id=None if journal is None else store.id or uuid4().hex,
         )
         Evaluator(
@@ -164,15 +164,8 @@ def evaluate(
                 "on_cancel": on_cancel,
             },
         ).run(progress)
-    return stored_report(store.folder, keep=store.keep, variables=[each.variables for each in variants_given])
-
-
-def _opened(journal: str | os.PathLike[str] | None) -> EvaluationStore:
-    """Return the open folder of the evaluation: a temporary one if none is given."""
-    if journal is not None:
-        return EvaluationStore(journal, is_new=True)
-    temporary = TemporaryDirectory(prefix="stepflow-eval-")
-    return EvaluationStore(temporary.name, is_new=True, keep=temporary)
+    found = StoredItems(folder, temporary)
+    return EvaluationReport(found, **found.told(passed))
 
 
 def _name(given: str | None, journal: str | os.PathLike[str] | None, flow: Mapping[str, Any]) -> str:
