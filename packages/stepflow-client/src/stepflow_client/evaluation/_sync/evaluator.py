@@ -29,6 +29,8 @@ _AHEAD = 32
 """Maximum number of inputs that a variant may have read before another one has."""
 _TICK = 0.2
 """Seconds between two looks at what has ended."""
+_GRACE = 5.0
+"""Seconds that the threads of the synchronous twin are given to end, before others can use the folder."""
 _STORED = 200
 """Number of outcomes of shared steps that are stored at once."""
 _WAITING = 2_000
@@ -105,7 +107,7 @@ class Evaluator:
             self._is_over = True
             self._pace.stop()
             self._scoring.close()
-            self._workers.close()
+            self._workers.close(grace=_GRACE)
 
     def _run_shared(self) -> None:
         """Run the shared steps, once for each case."""
@@ -183,6 +185,8 @@ class Evaluator:
                     self._ended.append(StoredItem(number, outcome.index, item))
                 while self._is_behind():  # noqa: ASYNC110 - rarely, and in threads too
                     time.sleep(_TICK / 10)
+                if self._is_over:
+                    break
         return 0
 
     def _is_behind(self) -> bool:
