@@ -91,6 +91,8 @@ class VariantColumns:
         """How often any label was given, by score."""
         self.failures = Column()
         """1 for each item that did not complete, 0 for others."""
+        self.first_failure = ""
+        """The message of the first item that did not complete."""
         self.times = array("d")
         """Seconds of the completed items."""
         self.log_times = Column()
@@ -132,6 +134,8 @@ class Columns:
         case = self.cases.setdefault(item.case, len(self.cases))
         self.repeats = max(self.repeats, item.repeat + 1)
         found.statuses[item.status] += 1
+        if not item.is_success and not found.first_failure:
+            found.first_failure = item.error or f"the item was {item.status}"
         found.failures.add(case, 0.0 if item.is_success else 1.0)
         if item.is_success and item.duration is not None and item.duration >= 0:
             found.times.append(item.duration)

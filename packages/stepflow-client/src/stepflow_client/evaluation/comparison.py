@@ -7,15 +7,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from .._base.text import fine_duration
-from ..types.shown import Record, Shown
+from .._base.lazy import lazy_module
+from ..types.shown import Record
 from .columns import Column, Columns, Kind, VariantColumns, paired
+from .shown import ShownAsTable
 from .statistics import CHANGE, SHARE, Interval, mean, mean_interval, paired_change, quantile
 
 if TYPE_CHECKING:
     from .statistics import Change
 
 __all__ = ["Comparison", "EvaluationSummary", "ScoreChange", "ScoreMean", "TimeChange", "VariantTimes", "Verdict"]
+
+_text = lazy_module("stepflow_client.evaluation.report_text")
 
 Verdict: TypeAlias = Literal["better", "worse", "higher", "lower", "unclear", "equal"]
 """What a change is. `higher` and `lower` are of labels, of which none is better. `unclear`: the interval contains no
@@ -99,7 +102,7 @@ class TimeChange(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison(Shown, Record):
+class Comparison(ShownAsTable, Record):
     """Two variants of an evaluation. `print` it; notebooks show it as a table."""
 
     before: str
@@ -121,13 +124,12 @@ class Comparison(Shown, Record):
         raise KeyError(score)
 
     def __str__(self) -> str:
-        from .report_text import comparison_text
-
-        return comparison_text(self)
+        text: str = _text.comparison_text(self)
+        return text
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluationSummary(Shown, Record):
+class EvaluationSummary(ShownAsTable, Record):
     """The scores of all variants, and what changes from the first one to each other. `print` it."""
 
     name: str
@@ -142,9 +144,8 @@ class EvaluationSummary(Shown, Record):
     """What to know of these numbers: few cases, scores that failed, steps that were shared."""
 
     def __str__(self) -> str:
-        from .report_text import summary_text
-
-        return summary_text(self)
+        text: str = _text.summary_text(self)
+        return text
 
 
 def score_mean(score: str, variant: str, column: Column, kind: Kind) -> ScoreMean | None:
@@ -231,15 +232,19 @@ def remarks_on(columns: Columns, comparisons: Sequence[Comparison]) -> Iterator[
         cases = f"{count} case{'s' * (count != 1)}"
         yield f"Only {cases}: the intervals are wide, and small differences cannot be found; add cases."
     for name, variant in columns.variants.items():
-        for score, failed in variant.errors.items():
-            yield f"{score} failed for {failed:,} of {variant.items:,} items of {name}: {variant.first_errors[score]}"
+        failed_items = variant.items - variant.statuses["completed"]
+        if failed_items:
+            yield f"{failed_items:,} of {variant.items:,} items of {name} failed: {variant.first_failure}"
+    for score in dict.fromkeys(score for variant in columns.variants.values() for score in variant.errors):
+        failed = {name: each.errors[score] for name, each in columns.variants.items() if each.errors[score]}
+        which = ", ".join(f"{number:,} of {name}" for name, number in failed.items())
+        yield f"{score} failed for some items ({which}): {columns.variants[next(iter(failed))].first_errors[score]}"
     for comparison in comparisons:
+        partial: dict[int, list[str]] = {}
         for each in comparison.scores:
             if each.cases < count:
-                both = f"both {comparison.before} and {comparison.after}"
-                yield f"{each.score}: {each.cases:,} of {count:,} cases have it in {both}; the others are left out."
-
-
-def times_text(times: VariantTimes) -> str:
-    """Return the times of a variant as text."""
-    return f"p50 {fine_duration(times.p50)}, p95 {fine_duration(times.p95)}"
+                partial.setdefault(each.cases, []).append(each.score)
+        for paired_cases, scores in partial.items():
+            both = f"{comparison.before} and {comparison.after}"
+            told = ", ".join(scores)
+            yield f"{paired_cases:,} of {count:,} cases have {told} in both {both}; others are not compared."

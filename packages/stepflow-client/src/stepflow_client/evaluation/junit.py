@@ -33,7 +33,7 @@ def junit_text(report: EvaluationReport, limits: Mapping[str, float]) -> str:
             _add_failures(found[key], report, item, limits)
         if not item.is_success and found[key].find("error") is None:
             text = report._secrets.hide(item.error or f"the item was {item.status}")
-            ElementTree.SubElement(found[key], "error", message=_plain(text)).text = f"run {item.run_id}"
+            ElementTree.SubElement(found[key], "error", message=_plain(text)).text = _plain(f"run {item.run_id}")
         if item.duration is not None:
             found[key].set("time", f"{float(found[key].get('time', '0')) + item.duration:.3f}")
     for suite in suites.values():

@@ -14,7 +14,7 @@ from ..drawing.score_charts import SCORE_STYLE, Estimate, change_chart, histogra
 from ..drawing.theme import HIDDEN_MARK, STATUS_STYLE
 from .columns import Column
 from .page_cases import CASES_SCRIPT, CASES_STYLE, cases_section
-from .report_text import interval_text, number_text, summary_rows
+from .report_text import change_texts, interval_text, number_text, summary_rows
 
 if TYPE_CHECKING:
     from .comparison import EvaluationSummary
@@ -24,7 +24,8 @@ _STYLE = """
 .charts{display:flex;flex-wrap:wrap;gap:var(--space-4) var(--space-6)}.charts>*{min-width:0}
 .charts h3{margin:0 0 var(--space-2);font-size:var(--text-3);overflow-wrap:anywhere}
 .remarks{margin:var(--space-3) 0 0;padding-left:1.2em}.remarks li{overflow-wrap:anywhere}
-tr.first>*{border-top:1px solid var(--edge)}td.n+td:not(.n){white-space:nowrap}
+.scores tr.first>*{border-top:1px solid var(--edge)}.scores td{white-space:nowrap}.scores td:not(.n){min-width:0}
+.scores th:nth-child(n+3):nth-child(-n+10){text-align:right}
 """
 _MARKS = {"better": "completed", "worse": "failed", "higher": "", "lower": "", "unclear": "not_run", "equal": "not_run"}
 
@@ -41,10 +42,10 @@ def report_page(report: EvaluationReport, ui_url: str | None) -> str:
     parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{escaped(title)}</h1></div>', section("Summary", _about(summary))]
     if summary.means or summary.times:
         parts.append(section("Scores", _scores(summary)))
-    changes = list(_changes(summary))
+    changes = list(change_charts(summary))
     if changes:
         parts.append(section(f"Changes from {escaped(summary.variants[0])}", _charts(changes)))
-    distributions = list(_distributions(report, summary))
+    distributions = list(distribution_charts(report, summary))
     if distributions:
         parts.append(section("Distributions", _charts(distributions)))
     parts.append(section("Cases", cases_section(report, ui_url)))
@@ -61,17 +62,16 @@ def _about(summary: EvaluationSummary) -> str:
 
 def _scores(summary: EvaluationSummary) -> str:
     has_changes = bool(summary.comparisons)
-    heads = ["score", "variant", "mean", "95% interval"]
-    heads += ["change", "95% interval", "cases", "better", "equal", "worse", "verdict"] if has_changes else []
+    heads, *found = summary_rows(summary)
     rows, above = [], ""
-    for name, *cells in summary_rows(summary):
+    for name, *cells in found:
         shown = [escaped(cell) for cell in (name if name != above else "", *cells)][: len(heads)]
         if has_changes and cells[-1]:
             shown[-1] = status_mark(_MARKS[cells[-1]], cells[-1])
         line = row(*shown)
         rows.append(line.replace("<tr>", '<tr class="first">', 1) if name != above and above else line)
         above = name
-    return table(heads, rows)
+    return f'<div class="scores">{table(heads, rows)}</div>'
 
 
 def _charts(charts: list[tuple[str, str]]) -> str:
@@ -79,7 +79,7 @@ def _charts(charts: list[tuple[str, str]]) -> str:
     return f'<div class="charts">{shown}</div>'
 
 
-def _changes(summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
+def change_charts(summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
     """Yield a chart of each score, with the changes of all variants."""
     for score in dict.fromkeys(each.score for found in summary.comparisons for each in found.scores):
         estimates = [
@@ -88,7 +88,7 @@ def _changes(summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
                 each.difference,
                 each.low,
                 each.high,
-                f"{number_text(each.difference, signed=True)} ({interval_text(each.low, each.high, signed=True)})",
+                "{} ({})".format(*change_texts(each)),
                 each.verdict if each.verdict in ("better", "worse") else "",
             )
             for found in summary.comparisons
@@ -117,7 +117,7 @@ def _changes(summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
         )
 
 
-def _distributions(report: EvaluationReport, summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
+def distribution_charts(report: EvaluationReport, summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
     """Yield a chart of each score: shares as bars, numbers as histograms; and the times."""
     variants = report._columns.variants
     for score, kind in report._columns.kinds.items():
@@ -131,7 +131,7 @@ def _distributions(report: EvaluationReport, summary: EvaluationSummary) -> Iter
                 each.mean,
                 each.low,
                 each.high,
-                f"{number_text(each.mean)} ({interval_text(each.low, each.high)})",
+                f"{number_text(each.mean)} ({interval_text(each.low, each.high, scale=each.mean)})",
             )
             for each in summary.means
             if each.score == score

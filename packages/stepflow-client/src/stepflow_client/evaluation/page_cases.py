@@ -29,6 +29,8 @@ _MOST_BYTES = 4_000_000
 _FIRST = 50
 """Number of cases that are shown before somebody asks for more."""
 _MOST_CHANGES = 20
+_ALONE = 1e9
+"""Makes the cases of a single variant no regressions."""
 _LONGEST = 2_000
 """Maximum number of characters of a text."""
 
@@ -114,31 +116,33 @@ def _rest(count: int) -> str:
 
 
 def _worst_first(report: EvaluationReport) -> list[tuple[str, float]]:
-    """Return the worst cases and how bad each is: above 0 if any score is worse than that of the first variant."""
-    names = list(report.cases)
-    columns = report._columns
-    ranges = {score: _range(report, score) for score in report.scores}
-    first, *others = columns.variants.values()
+    """Return the worst cases and how bad each is: above 0 if a score is worse than that of the first variant."""
+    ranges = {score: _range(report, score) for score, kind in report._columns.kinds.items() if kind != "label"}
+    found = ((-_badness(report, number, ranges), number) for number in range(len(report.cases)))
+    return [(report.cases[number], -good) for good, number in nsmallest(_MOST_CASES, found)]
 
-    def badness(case: int) -> float:
-        found = -math.inf
-        for score, kind in columns.kinds.items():
-            if kind == "label":
-                continue
-            sign = 1.0 if is_lower(score, report._lower) else -1.0
-            before = first.scores.get(score, Column()).mean(case)
-            if not others and before is not None:
-                # A single variant is compared with the best score.
-                found = max(found, (sign * before) / ranges[score] - 1e9)
-            for each in others:
-                after = each.scores.get(score, Column()).mean(case)
-                if before is not None and after is not None:
-                    found = max(found, sign * (after - before) / ranges[score])
-        failed = [(each.failures.mean(case) or 0.0) for each in (first, *others)]
-        return max(found, *(2.0 if each > failed[0] else 0.0 for each in failed[1:]), -1e12 if not failed[0] else -1.0)
 
-    ranked = nsmallest(_MOST_CASES, ((-badness(number), number) for number in range(len(names))))
-    return [(names[number], -bad) for bad, number in ranked]
+def _badness(report: EvaluationReport, case: int, ranges: Mapping[str, float]) -> float:
+    """Return how much worse a case has become, as a part of the range of a score; for a single variant, how bad it is.
+
+    A failure is worse than any score. That of the first variant has not become worse, but comes before other cases.
+    """
+    first, *others = report._columns.variants.values()
+    was_failed = first.failures.mean(case) or 0.0
+    found = [-0.5 if was_failed else -math.inf]
+    found += [2.0 for each in others if (each.failures.mean(case) or 0.0) > was_failed]
+    for score, width in ranges.items():
+        sign = 1.0 if is_lower(score, report._lower) else -1.0
+        before = first.scores.get(score, Column()).mean(case)
+        if before is None:
+            continue
+        if not others:
+            found.append(sign * before / width - _ALONE)
+        for each in others:
+            after = each.scores.get(score, Column()).mean(case)
+            if after is not None:
+                found.append(sign * (after - before) / width)
+    return max(found)
 
 
 def _range(report: EvaluationReport, score: str) -> float:

@@ -11,13 +11,14 @@ from heapq import nsmallest
 from pathlib import Path
 from typing import Any
 
+from .._base.lazy import lazy_module
 from .._base.text import near, short_json
 from .._data.arguments import check_integer, check_text, wrong
 from .._data.file_paths import file_path
 from .._data.secrets import NO_SECRETS, Secrets
 from ..errors import InvalidArgumentError
 from ..types.data_frame import data_frame
-from ..types.shown import Record, Shown
+from ..types.shown import Record
 from .columns import Column, Columns
 from .comparison import (
     FAILED,
@@ -31,10 +32,15 @@ from .comparison import (
     variant_times,
 )
 from .records import EvaluationItem
-from .report_text import interval_text, number_text
+from .report_text import change_texts, number_text
+from .shown import ShownAsTable
 from .store import StoredItems
 
 __all__ = ["EvaluationReport", "WorstCase"]
+
+
+# They read reports.
+_page, _junit = (lazy_module(f"stepflow_client.evaluation.{name}") for name in ("page", "junit"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,7 @@ class WorstCase(Record):
         return self.item.run_id
 
 
-class EvaluationReport(Shown):
+class EvaluationReport(ShownAsTable):
     """What an evaluation found. It keeps scores and times in memory, and reads inputs and outputs when they are needed.
 
     Example:
@@ -99,13 +105,15 @@ class EvaluationReport(Shown):
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> EvaluationReport:
-        """Return the report of the evaluation in a folder, which was the `journal` of `evaluate`.
+        """Return the report of the evaluation in a folder, the `journal` of `evaluate`.
+
+        Pages of it do not show the defaults of secret variables, nor the values that the environment has for them.
 
         Args:
             folder: The folder.
 
         Raises:
-            JournalError: If it has no evaluation, if one is using it, or if it cannot be read.
+            JournalError: If the folder has no evaluation, or cannot be read.
         """
         items = StoredItems(folder)
         return cls(items, **items.told())
@@ -156,7 +164,7 @@ class EvaluationReport(Shown):
             means=[each for each in means if each is not None],
             times=[each for each in times if each is not None],
             comparisons=comparisons,
-            remarks=[*self._remarks, *remarks_on(columns, comparisons)],
+            remarks=[*self._remarks, *map(self._secrets.hide, remarks_on(columns, comparisons))],
         )
 
     def compare(self, before: str, after: str) -> Comparison:
@@ -219,11 +227,11 @@ class EvaluationReport(Shown):
     def _regression_text(self, comparison: Comparison, change: ScoreChange, tolerance: float, *, is_clear: bool) -> str:
         before, after = comparison.before, comparison.after
         what = "is worse" if is_clear else "may be worse"
-        interval = interval_text(change.low, change.high, signed=True)
+        difference, interval = change_texts(change)
         lines = [
             f"{change.score}: {after} {what} than {before} by more than {tolerance:g}: "
             f"{number_text(change.before)} -> {number_text(change.after)}, "
-            f"change {number_text(change.difference, signed=True)} (95% interval {interval})",
+            f"change {difference} (95% interval {interval})",
             f"of {change.cases:,} cases {change.wins:,} are better, {change.ties:,} equal, {change.losses:,} worse:",
         ]
         if change.score != FAILED:
@@ -332,9 +340,7 @@ class EvaluationReport(Shown):
             path: The file.
             ui_url: The address of `stepflow ui`, for links to the runs. None, the default: no links.
         """
-        from .page import report_page
-
-        text = report_page(self, ui_url)
+        text: str = _page.report_page(self, ui_url)
         if path is not None:
             _write(path, text)
         return text
@@ -351,9 +357,7 @@ class EvaluationReport(Shown):
             fail_below: The limits by the name of the score. For scores of which low values are good, a case with a
                 score above the limit is a failure.
         """
-        from .junit import junit_text
-
-        text = junit_text(self, {self._score(name): limit for name, limit in (fail_below or {}).items()})
+        text: str = _junit.junit_text(self, {self._score(name): limit for name, limit in (fail_below or {}).items()})
         if path is not None:
             _write(path, text)
         return text

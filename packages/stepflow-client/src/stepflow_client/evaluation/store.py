@@ -5,7 +5,7 @@ journals of the batches in `runs/`, a file for each variant. The tables of versi
 
 | table | a row |
 |---|---|
-| `about` | a name and a JSON value: `version`, `id`, `name`, `flow`, `repeat`, `cases` (a digest), `shared` (steps that ran once per case), `scores` (the keys of the score functions of the last call, in their order), `lower_is_better` (the names of those of which low values are good) |
+| `about` | a name and a JSON value: `version`, `id`, `name`, `flow`, `repeat`, `cases` (a digest), `shared` (steps that ran once per case), `scores` (the keys of the score functions of the last call, in their order), `lower_is_better` (the names of those of which low values are good), `flows` (of the variants) |
 | `cases` | `number` from 0, `name`, and as JSON `input` and `expected` |
 | `variants` | `number` from 0, `name`, `settings` (a digest of flow, variables and overrides), `is_used` (by the last call) |
 | `shared` | `number` of the case, `outputs` of the shared steps by step id (JSON), `error` if one of them failed |
@@ -39,6 +39,7 @@ from .._stores.sqlite import DATABASE_ERRORS, open_private
 from ..errors import JournalError
 from ..types.outcomes import Outcome
 from .records import EvaluationCase, EvaluationItem, ScoreValue
+from .report_secrets import report_secrets
 
 VERSION = 1
 _FILE = "evaluation.db"
@@ -100,8 +101,11 @@ class StoredItems:
         with EvaluationStore(self._folder) as store:
             yield from store.items()
 
-    def told(self) -> dict[str, Any]:
+    def told(self, variables: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
         """Return what a report says beside the items, by the names of its arguments.
+
+        Args:
+            variables: The values of variables that were passed to each variant. Default: they are not known.
 
         Raises:
             JournalError: If the folder has no evaluation, or cannot be read.
@@ -112,6 +116,7 @@ class StoredItems:
                 "name": store.about("name", ""),
                 "variants": list(store.variants),
                 "lower_is_better": store.about("lower_is_better", []),
+                "secrets": report_secrets(store.about("flows", []), variables),
                 "remarks": [f"these steps ran once for each case: {', '.join(shared)}"] if shared else [],
             }
 

@@ -130,6 +130,7 @@ async def evaluate(
     content = load_flow(flow)
     planned = plan_variants(content, variants, variables, overrides)
     settings = {each.name: each.settings for each in planned}
+    flows, passed = [each.flow for each in planned], [each.variables for each in planned]
     part, planned = sharing(planned) if share else (None, planned)
     functions = [ScoreFunction(each, client) for each in scorers(scores)]
     temporary = None if journal is not None else TemporaryFolder()
@@ -143,6 +144,7 @@ async def evaluate(
             flow=content.get("name"),
             shared=[] if part is None else part.steps,
             scores=[each.key for each in functions],
+            flows=flows,
             lower_is_better=[each.scorer.name for each in functions if each.scorer.lower_is_better],
             id=None if journal is None else store.id or uuid4().hex,
         )
@@ -168,7 +170,7 @@ async def evaluate(
             },
         ).run(progress)
     found = StoredItems(folder, temporary)
-    return EvaluationReport(found, **found.told())
+    return EvaluationReport(found, **found.told(passed))
 
 
 async def _durations(client: Any, wanted: bool | None, functions: Sequence[ScoreFunction]) -> bool | None:
