@@ -11,8 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stepflow_client import JournalError
-from stepflow_client.evaluation import EvaluationItem, EvaluationReport, Variant, evaluate, exact, sync_evaluate
+from stepflow_client import JournalError, UnsupportedByServerError
+from stepflow_client.evaluation import (
+    EvaluationItem,
+    EvaluationReport,
+    Variant,
+    evaluate,
+    exact,
+    latency,
+    sync_evaluate,
+)
 
 from tests import releases
 from tests.server.awaited import Awaited
@@ -137,9 +145,11 @@ class TestFolders:
     """What a folder keeps of an evaluation."""
 
     @pytest.fixture(autouse=True)
-    def with_journals(self, release: str) -> None:
+    async def needs_journals(self, client: Any, release: str, tmp_path: Path) -> None:
         if releases.number(release) < (0, 10):
-            pytest.fail("a journal needs a server of 0.10 or newer")
+            with pytest.raises(UnsupportedByServerError, match=r"0\.10"):
+                await evaluated(client, flow(tmp_path / "counted"), CASES, journal=tmp_path / "refused")
+            pytest.skip("releases before 0.10 refuse a journal, which was just shown")
 
     @pytest.mark.parametrize("share", [False, True])
     async def test_the_same_call_runs_and_scores_nothing_again(self, client: Any, tmp_path: Path, share: bool) -> None:
@@ -226,3 +236,21 @@ def test_both_functions_have_the_same_arguments() -> None:
     one, other = (inspect.signature(each).parameters for each in (evaluate, sync_evaluate))
     assert list(one) == list(other)
     assert EvaluationItem.__slots__
+
+
+async def test_the_times_of_items_are_those_of_their_steps(client: Any, release: str, tmp_path: Path) -> None:
+    has_events = releases.number(release) >= (0, 12)
+    seconds: dict[str, Any] = {"seconds": {"$input": "$.seconds"}}
+    sleeping = {"name": unique("sleeping"), "steps": [{"id": "sleep", "component": "/python/sleep", "input": seconds}]}
+    sleeping["output"] = {"$step": "sleep"}
+    report = await evaluated(client, sleeping, [{"seconds": 0.3}, {"seconds": 0}], scores=[latency()])
+    slow, fast = report
+    if has_events:
+        assert slow.duration is not None
+        assert slow.duration >= 0.3
+        assert fast.duration is not None
+        assert slow.scores == {"latency": slow.duration}
+    else:
+        assert (slow.duration, slow.scores) == (None, {})
+    report = await evaluated(client, sleeping, [{"seconds": 0}], durations=False)
+    assert [item.duration for item in report] == [None]

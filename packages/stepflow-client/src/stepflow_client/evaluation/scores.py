@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._base.text import short_json
 from .._data.arguments import check_flag, check_text, wrong
@@ -55,6 +55,8 @@ _LONGEST_COMPARED = 2_000
 class Score:
     """Base of the built-in scores."""
 
+    needs_duration: ClassVar[bool] = False
+    """Whether the time of each item must be read first."""
     path: Path = ()
     """The part of the output that is scored."""
     name: str = ""
@@ -295,6 +297,8 @@ def latency() -> Score:
 
 @dataclass(frozen=True, kw_only=True)
 class _Latency(Score):
+    needs_duration: ClassVar[bool] = True
+
     def __call__(self, item: EvaluationItem) -> float | None:  # type: ignore[override]
         return item.duration
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from ..._display.progress import progress_shown
 from ..._rules.batch_count import BatchCount
 from ..._rules.deadline import has_passed
+from ..._rules.step_times import ItemTimes
 from ..._shared.workers import SyncSource, SyncWorkers
 from ...errors import StepflowClientError
 from ...progress import ProgressOption
@@ -24,11 +26,14 @@ from ..plan import PlannedVariant, SharedPart, limits
 from ..records import EvaluationCase
 from ..score_calls import ScoreFunction, SyncScoring
 from ..store import EvaluationStore, StoredItem, evaluation_item
+from ..timing import TimeBudget, with_durations
 
 _AHEAD = 32
 """Maximum number of inputs that a variant may have read before another one has."""
 _TICK = 0.2
 """Seconds between two looks at what has ended."""
+_GRACE = 5.0
+"""Seconds that the threads of the synchronous twin are given to end, before others can use the folder."""
 _STORED = 200
 """Number of outcomes of shared steps that are stored at once."""
 _WAITING = 2_000
@@ -48,6 +53,7 @@ class Evaluator:
         max_scores: Maximum number of score functions that are called at once.
         max_concurrency: Maximum number of items that are executed at once; None for no limit.
         labels: Labels of the runs.
+        durations: Whether to read the times of the items.
         options: More options of `map`.
     """
 
@@ -63,6 +69,7 @@ class Evaluator:
         max_scores: int,
         max_concurrency: int | None,
         labels: Mapping[str, str] | None,
+        durations: bool | None,
         options: Mapping[str, Any],
     ) -> None:
         self._client = client
@@ -77,8 +84,11 @@ class Evaluator:
         self._options = options
         self._repeat = int(store.about("repeat"))
         self._pace = SyncPace(len(variants), _AHEAD)
+        self._times = TimeBudget(durations)
         self._ended: deque[StoredItem] = deque()
         """The items that are not stored yet."""
+        self._timed: deque[StoredItem] = deque()
+        """Those whose times have been read."""
         self._waiting: dict[str, deque[StoredItem]] = {each.key: deque() for each in functions}
         """The items that wait for a score, by the key of its function."""
         self._unscored: dict[str, Iterator[list[StoredItem]]] = {}
@@ -105,7 +115,7 @@ class Evaluator:
             self._is_over = True
             self._pace.stop()
             self._scoring.close()
-            self._workers.close()
+            self._workers.close(grace=_GRACE)
 
     def _run_shared(self) -> None:
         """Run the shared steps, once for each case."""
@@ -156,11 +166,29 @@ class Evaluator:
             # Also the errors of requests.
             if not has_passed(until):
                 raise
-        found = [self._ended.popleft() for _ in range(len(self._ended))]
+        found = [self._timed.popleft() for _ in range(len(self._timed))]
+        for items in _by_run([self._ended.popleft() for _ in range(len(self._ended))]):
+            if items[0].item.run_id is not None and self._times.take(items, len(self._variants)):
+                self._workers.start(partial(self._read_times, items))
+            else:
+                found += items
         self._store.add(found)
         for waiting in self._waiting.values():
             waiting.extend(each for each in found if each.item.is_success)
         self._start_scores()
+
+    def _read_times(self, items: list[StoredItem]) -> int:
+        """Read the times of the items of a run, and return the number of score functions that have ended: none."""
+        began, run_id = time.monotonic(), items[0].item.run_id
+        times = ItemTimes(str(run_id))
+        # Without them, an item has no duration.
+        with suppress(StepflowClientError):
+            with self._client.run_events(run_id) as events:
+                for event in events:
+                    times.note(event)
+        self._timed.extend(with_durations(items, {each.index: each.seconds for each in times.found}))
+        self._times.note(time.monotonic() - began)
+        return 0
 
     def _run_variant(self, variant: PlannedVariant, number: int, inputs: _Inputs, known: set[int]) -> int:
         """Run a variant on the cases, and return the number of score functions that have ended: none."""
@@ -183,11 +211,13 @@ class Evaluator:
                     self._ended.append(StoredItem(number, outcome.index, item))
                 while self._is_behind():  # noqa: ASYNC110 - rarely, and in threads too
                     time.sleep(_TICK / 10)
+                if self._is_over:
+                    break
         return 0
 
     def _is_behind(self) -> bool:
         """Return whether outcomes are to wait, because too many items wait for their scores."""
-        waiting = len(self._ended) + max(map(len, self._waiting.values()), default=0)
+        waiting = len(self._ended) + len(self._timed) + max(map(len, self._waiting.values()), default=0)
         return waiting > _WAITING and not self._is_over
 
     def _start_scores(self) -> None:
@@ -250,6 +280,13 @@ class _Inputs(SyncSource):
     def case_of(self, index: int) -> EvaluationCase:
         """Return the case of an input, which has ended."""
         return self._open.pop(index)
+
+
+def _by_run(items: list[StoredItem]) -> list[list[StoredItem]]:
+    found: dict[str | None, list[StoredItem]] = {}
+    for each in items:
+        found.setdefault(each.item.run_id, []).append(each)
+    return list(found.values())
 
 
 def _inputs(store: EvaluationStore, variant: PlannedVariant) -> Iterator[tuple[EvaluationCase, Any]]:
