@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from stepflow_client import JournalError, UnsupportedByServerError
 from stepflow_client.evaluation import (
-    EvaluationItem,
     EvaluationReport,
+    FlowScore,
     Variant,
     evaluate,
     exact,
@@ -235,7 +235,6 @@ def score_of(calls: Counter[str], name: str, version: str) -> Callable[..., Any]
 def test_both_functions_have_the_same_arguments() -> None:
     one, other = (inspect.signature(each).parameters for each in (evaluate, sync_evaluate))
     assert list(one) == list(other)
-    assert EvaluationItem.__slots__
 
 
 async def test_the_times_of_items_are_those_of_their_steps(client: Any, release: str, tmp_path: Path) -> None:
@@ -254,3 +253,30 @@ async def test_the_times_of_items_are_those_of_their_steps(client: Any, release:
         assert (slow.duration, slow.scores) == (None, {})
     report = await evaluated(client, sleeping, [{"seconds": 0}], durations=False)
     assert [item.duration for item in report] == [None]
+
+
+async def test_each_run_has_labels(recorded: Any, tmp_path: Path) -> None:
+    report = await evaluated(
+        recorded, flow(tmp_path / "counted"), CASES, variants=VARIANTS, repeat=2, chunk_size=6, name="tones",
+        labels={"team": "a"},
+    )  # fmt: skip
+    runs = {item.run_id for item in report}
+    found = (await recorded.list_runs(labels={"eval": "tones", "team": "a"})).runs
+    assert {run.run_id for run in found} == runs
+    first = next(iter(report))
+    assert [run.run_id for run in (await recorded.list_runs(labels={"variant": "now", "case": "0..2"})).runs] == [
+        first.run_id
+    ]
+    entry = recorded.history.get(first.run_id)
+    assert (entry.labels["repeat"], entry.status) == ("0..1", "completed")
+
+
+async def test_a_flow_scores(client: Any, tmp_path: Path) -> None:
+    judge = {
+        "name": "judge",
+        "steps": [counted(tmp_path / "judged", "judge", {"$input": "$.output.n"}, wanted={"$input": "$.expected"})],
+        "output": {"n": {"$step": "judge"}, "of": {"$input": "$.input.n"}},
+    }
+    report = await evaluated(client, flow(tmp_path / "counted"), CASES, scores=[FlowScore(judge)])
+    assert [item.scores for item in report] == [{"judge.n": n, "judge.of": n} for n in range(8)]
+    assert executions(tmp_path / "judged") == {"judge": 8}

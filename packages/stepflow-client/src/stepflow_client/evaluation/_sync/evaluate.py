@@ -10,7 +10,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from ..._codec.requests import Variables
-from ..._data.arguments import check_flag, check_flags, check_integer, check_text
+from ..._data.arguments import check_flag, check_flags, check_integer, check_labels, check_text
 from ..._display.progress import check_progress
 from ..._rules.input_retries import RetryOn
 from ...flows.file import FlowSource, load_flow
@@ -20,6 +20,7 @@ from ..plan import plan_variants
 from ..plan import share as sharing
 from ..records import Variant
 from ..report import EvaluationReport
+from ..run_labels import RunLabels
 from ..score_calls import ScoreFunction
 from ..scorers import scorers
 from ..store import EvaluationStore, StoredItems, TemporaryFolder
@@ -104,8 +105,8 @@ def evaluate(
         retry_on: The failures after which an item is run again, as for `map`.
         on_lost: What to do with items whose run is in the journal but no longer on the server, as for `map`.
         on_cancel: What to do with the runs in flight if the call ends early, as for `map`.
-        labels: Labels of the runs, in addition to `eval` and `variant`. They need a client with a history; without
-            one, runs have no labels.
+        labels: Labels of the runs, in addition to `eval` (the name), `variant`, `case` and `repeat` (or the first and
+            the last one of the run: `3..17`). They need a client with a history; without one, runs have no labels.
         durations: Whether to read the time of each item, from the start of its first step to the end of its last, which
             takes a request for each run (servers of 0.12 and newer). None, the default: of as many as take a tenth of
             the time of the evaluation, which are all unless the flow is very fast; of all if `latency` is a score.
@@ -123,56 +124,63 @@ def evaluate(
         UnsupportedByServerError: If a journal is given and the server is older than 0.10.
     """
     check_flags(share=share, check_input=check_input, variables_from_env=variables_from_env)
-    check_progress(progress)
-    if durations is not None:
-        check_flag(durations, "durations")
-    check_integer(repeat, "repeat", least=1)
-    check_integer(max_scores, "max_scores", least=1, most=1000)
-    check_text(expected, "expected")
+    _check(repeat, max_scores, durations, progress, labels, expected)
     content = load_flow(flow)
     planned = plan_variants(content, variants, variables, overrides)
-    settings = {each.name: each.settings for each in planned}
-    flows, passed = [each.flow for each in planned], [each.variables for each in planned]
-    part, planned = sharing(planned) if share else (None, planned)
+    part, rests = sharing(planned) if share else (None, planned)
     functions = [ScoreFunction(each, client) for each in scorers(scores)]
     temporary = None if journal is not None else TemporaryFolder()
     folder = journal or (temporary.path if temporary else "")
+    called = _name(name, journal, content)
+    options = {
+        "variables_from_env": variables_from_env,
+        "check_input": check_input,
+        "chunk_size": chunk_size,
+        "max_attempts": max_attempts,
+        "retry_on": retry_on,
+        "on_lost": on_lost,
+        "on_cancel": on_cancel,
+    }
     with EvaluationStore(folder, is_new=True) as store:
         count = store.begin(
             read_cases(cases, flow, content, expected),
             repeat,
-            settings,
-            name=_name(name, journal, content),
+            {each.name: each.settings for each in planned},
+            name=called,
             flow=content.get("name"),
             shared=[] if part is None else part.steps,
             scores=[each.key for each in functions],
-            flows=flows,
+            flows=[each.flow for each in planned],
             lower_is_better=[each.scorer.name for each in functions if each.scorer.lower_is_better],
             id=None if journal is None else store.id or uuid4().hex,
         )
         Evaluator(
             client,
             store,
-            planned,
+            rests,
             part,
             functions,
             total=count * repeat,
             max_scores=max_scores,
             max_concurrency=max_concurrency,
-            labels=labels,
+            labels=RunLabels(client, called, labels),
             durations=_durations(client, durations, functions),
-            options={
-                "variables_from_env": variables_from_env,
-                "check_input": check_input,
-                "chunk_size": chunk_size,
-                "max_attempts": max_attempts,
-                "retry_on": retry_on,
-                "on_lost": on_lost,
-                "on_cancel": on_cancel,
-            },
+            options=options,
         ).run(progress)
     found = StoredItems(folder, temporary)
-    return EvaluationReport(found, **found.told(passed))
+    return EvaluationReport(found, **found.told([each.variables for each in planned]))
+
+
+def _check(repeat: Any, max_scores: Any, durations: Any, progress: Any, labels: Any, expected: Any) -> None:
+    """Check the arguments that nothing else checks before the first request."""
+    check_integer(repeat, "repeat", least=1)
+    check_integer(max_scores, "max_scores", least=1, most=1000)
+    if durations is not None:
+        check_flag(durations, "durations")
+    check_progress(progress)
+    if labels is not None:
+        check_labels(labels)
+    check_text(expected, "expected")
 
 
 def _durations(client: Any, wanted: bool | None, functions: Sequence[ScoreFunction]) -> bool | None:

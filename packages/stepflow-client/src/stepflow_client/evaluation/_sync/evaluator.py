@@ -24,6 +24,7 @@ from ...types.outcomes import Outcome
 from ..pace import SyncPace
 from ..plan import PlannedVariant, SharedPart, limits
 from ..records import EvaluationCase
+from ..run_labels import RunLabels
 from ..score_calls import ScoreFunction, SyncScoring
 from ..store import EvaluationStore, StoredItem, evaluation_item
 from ..timing import TimeBudget, with_durations
@@ -52,7 +53,7 @@ class Evaluator:
         total: Number of items of each variant.
         max_scores: Maximum number of score functions that are called at once.
         max_concurrency: Maximum number of items that are executed at once; None for no limit.
-        labels: Labels of the runs.
+        labels: The labels of the runs.
         durations: Whether to read the times of the items.
         options: More options of `map`.
     """
@@ -68,7 +69,7 @@ class Evaluator:
         total: int,
         max_scores: int,
         max_concurrency: int | None,
-        labels: Mapping[str, str] | None,
+        labels: RunLabels,
         durations: bool | None,
         options: Mapping[str, Any],
     ) -> None:
@@ -84,6 +85,7 @@ class Evaluator:
         self._options = options
         self._repeat = int(store.about("repeat"))
         self._pace = SyncPace(len(variants), _AHEAD)
+        self._by_number: dict[int, PlannedVariant] = {}
         self._times = TimeBudget(durations)
         self._ended: deque[StoredItem] = deque()
         """The items that are not stored yet."""
@@ -127,7 +129,7 @@ class Evaluator:
             variables=self._shared.variables or None,
             max_concurrency=self._max_concurrency,
             journal=self._journal("shared"),
-            labels=self._labels,
+            labels=self._labels.common,
             **self._options,
         )
         with stream as outcomes:
@@ -144,6 +146,7 @@ class Evaluator:
 
     def _start(self) -> None:
         numbers = self._store.variants
+        self._by_number = {numbers[each.name]: each for each in self._variants}
         known = {number: self._store.known(number) for number in numbers.values()}
         for function in self._functions:
             self._unscored[function.key] = self._store.unscored(function.key, known)
@@ -168,6 +171,7 @@ class Evaluator:
                 raise
         found = [self._timed.popleft() for _ in range(len(self._timed))]
         for items in _by_run([self._ended.popleft() for _ in range(len(self._ended))]):
+            self._labels.record(self._by_number[items[0].variant], [each.item for each in items])
             if items[0].item.run_id is not None and self._times.take(items, len(self._variants)):
                 self._workers.start(partial(self._read_times, items))
             else:
@@ -198,7 +202,7 @@ class Evaluator:
             inputs=inputs,
             max_concurrency=self._limits[inputs.reader],
             journal=self._journal(str(number)),
-            labels=None if self._labels is None else {**self._labels, "variant": variant.name},
+            labels=self._labels.of(variant),
             **variant.arguments,
             **options,
         )
