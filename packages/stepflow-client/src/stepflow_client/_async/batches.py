@@ -79,13 +79,14 @@ class BatchRunner:
     async def map(
         self,
         flow: FlowSource,
-        inputs: Iterable[Any] | AsyncIterable[Any],
+        inputs: Iterable[Any] | AsyncIterable[Any] | AsyncSource,
         options: BatchOptions,
         *,
         deadline: float | None,
     ) -> AsyncGenerator[Outcome, None]:
         """Run a flow on any number of inputs and yield one outcome per input."""
-        batch = Batch(options, AsyncSource(inputs), self._connection.places)
+        source = inputs if isinstance(inputs, AsyncSource) else AsyncSource(inputs)
+        batch = Batch(options, source, self._connection.places)
         try:
             # A scope holds no `yield`: it would limit what the caller does meanwhile.
             with deadline_scope(deadline):
@@ -249,9 +250,10 @@ class BatchRunner:
             results = responses.results(listed, status, reading)
         seconds = time.monotonic() - began
         errors = [located(result.error, batch.given) for result in results]
+        every = zip(chunk.indexes, chunk.keys, results, errors, range(len(results)), strict=True)
         return [
-            outcomes.Outcome(index, key, run_id, result.status, result.output, error, seconds, chunk.attempt)
-            for index, key, result, error in zip(chunk.indexes, chunk.keys, results, errors, strict=True)
+            outcomes.Outcome(index, key, run_id, each.status, each.output, error, seconds, chunk.attempt, item)
+            for index, key, each, error, item in every
         ]
 
     async def _ended(self, run: run_states.Started, count: int) -> tuple[ExecutionStatus, ListItemsResponse]:

@@ -366,6 +366,11 @@ class StepflowClient(Guiding, Picklable):
         return self._connection.url
 
     @property
+    def history(self) -> History | None:
+        """The history that records the runs of this client; None without one."""
+        return self._recorder.history
+
+    @property
     def proxy(self) -> str | None:
         """The URL of the proxy that requests go through, without its password; None if there is no proxy.
 
@@ -1940,7 +1945,7 @@ def _with_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any,
     """
     if is_flow_id(flow) or result.error is None:
         return result
-    from ..flows.evaluation import NOT_KNOWN, flow_with
+    from ..flows.interpreter import NOT_KNOWN, flow_with
     from ..flows.python_places import written_at
     from ..flows.refusals import hint_for
 

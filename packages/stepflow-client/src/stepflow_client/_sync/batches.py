@@ -80,13 +80,14 @@ class BatchRunner:
     def map(
         self,
         flow: FlowSource,
-        inputs: Iterable[Any],
+        inputs: Iterable[Any] | SyncSource,
         options: BatchOptions,
         *,
         deadline: float | None,
     ) -> Generator[Outcome, None, None]:
         """Run a flow on any number of inputs and yield one outcome per input."""
-        batch = Batch(options, SyncSource(inputs), self._connection.places)
+        source = inputs if isinstance(inputs, SyncSource) else SyncSource(inputs)
+        batch = Batch(options, source, self._connection.places)
         try:
             # A scope holds no `yield`: it would limit what the caller does meanwhile.
             with deadline_scope(deadline):
@@ -250,9 +251,10 @@ class BatchRunner:
             results = responses.results(listed, status, reading)
         seconds = time.monotonic() - began
         errors = [located(result.error, batch.given) for result in results]
+        every = zip(chunk.indexes, chunk.keys, results, errors, range(len(results)), strict=True)
         return [
-            outcomes.Outcome(index, key, run_id, result.status, result.output, error, seconds, chunk.attempt)
-            for index, key, result, error in zip(chunk.indexes, chunk.keys, results, errors, strict=True)
+            outcomes.Outcome(index, key, run_id, each.status, each.output, error, seconds, chunk.attempt, item)
+            for index, key, each, error, item in every
         ]
 
     def _ended(self, run: run_states.Started, count: int) -> tuple[ExecutionStatus, ListItemsResponse]:

@@ -144,7 +144,7 @@ def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable], *, a
         required=tuple(name for name in required if name not in declared or declared[name].is_required),
         steps={name: _reads(step.reads) for name, step in steps.by_id.items()},
         reads=_Reads(output.variables, output.steps | always),
-        names=None if any_variable else _variable_names(steps),
+        names=None if any_variable else variable_names(steps),
         components=frozenset(steps.components()),
         input_check=ValueCheck.of(flow),
         variable_checks=_variable_checks(flow),
@@ -172,7 +172,7 @@ def check_variables(
         InvalidArgumentError: If the flow has or reads variables, and one of the given names is not among them; or if a
             value does not match. The hint suggests the most similar name, or says how to fix the value.
     """
-    _check_names(_variable_names(FlowSteps(flow)), given, overrides)
+    _check_names(variable_names(FlowSteps(flow)), given, overrides)
     if check_values:
         _check_values(_variable_checks(flow), given, advice)
 
@@ -210,7 +210,7 @@ def _check_names(names: frozenset[str] | None, given: Iterable[str], overrides: 
             raise InvalidArgumentError(f"the flow has no variable {name!r}", hint=there)
 
 
-def _variable_names(steps: FlowSteps) -> frozenset[str] | None:
+def variable_names(steps: FlowSteps) -> frozenset[str] | None:
     """Return the variables that a flow declares or reads; None if it has none, or if its schema allows others.
 
     Servers pass undeclared variables on, and flows without a schema may read any.

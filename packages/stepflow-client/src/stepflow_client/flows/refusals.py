@@ -8,8 +8,8 @@ from typing import Any
 from .._base.text import cut, nearest
 from .._data.expressions import Reference, portable_path, references
 from .components import BUILTINS
-from .evaluation import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation
 from .graph import steps_by_id
+from .interpreter import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation
 from .json_schema import Mismatch, definitions_of, mismatches
 from .source import node_of
 

@@ -1,0 +1,303 @@
+# Written from _async/evaluator.py by `make generate`. Change that file instead.
+
+"""Runs the variants of an evaluation side by side, and scores the items that have ended."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ..._display.progress import progress_shown
+from ..._rules.batch_count import BatchCount
+from ..._rules.deadline import has_passed
+from ..._rules.step_times import ItemTimes
+from ..._shared.workers import SyncSource, SyncWorkers
+from ...errors import StepflowClientError
+from ...progress import ProgressOption
+from ...types.outcomes import Outcome
+from ..pace import SyncPace
+from ..plan import PlannedVariant, SharedPart, limits
+from ..records import EvaluationCase
+from ..run_labels import RunLabels
+from ..score_calls import ScoreFunction, SyncScoring
+from ..store import EvaluationStore, StoredItem, evaluation_item
+from ..timing import TimeBudget, with_durations
+
+_AHEAD = 32
+"""Maximum number of inputs that a variant may have read before another one has."""
+_TICK = 0.2
+"""Seconds between two looks at what has ended."""
+_GRACE = 5.0
+"""Seconds that the threads of the synchronous twin are given to end, before others can use the folder."""
+_STORED = 200
+"""Number of outcomes of shared steps that are stored at once."""
+_WAITING = 2_000
+"""Number of items that wait for their scores, beyond which no outcomes are read."""
+
+
+class Evaluator:
+    """Runs the variants of one evaluation.
+
+    Args:
+        client: The client.
+        store: The folder of the evaluation, which has its cases and variants.
+        variants: The variants.
+        shared: The steps that they share; None if there are none.
+        functions: The score functions.
+        total: Number of items of each variant.
+        max_scores: Maximum number of score functions that are called at once.
+        max_concurrency: Maximum number of items that are executed at once; None for no limit.
+        labels: The labels of the runs.
+        durations: Whether to read the times of the items.
+        options: More options of `map`.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        store: EvaluationStore,
+        variants: Sequence[PlannedVariant],
+        shared: SharedPart | None,
+        functions: Sequence[ScoreFunction],
+        *,
+        total: int,
+        max_scores: int,
+        max_concurrency: int | None,
+        labels: RunLabels,
+        durations: bool | None,
+        options: Mapping[str, Any],
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._variants = variants
+        self._shared = shared
+        self._functions = functions
+        self._total = total
+        self._max_concurrency = max_concurrency
+        self._limits = limits(max_concurrency, variants)
+        self._labels = labels
+        self._options = options
+        self._repeat = int(store.about("repeat"))
+        self._pace = SyncPace(len(variants), _AHEAD)
+        self._by_number: dict[int, PlannedVariant] = {}
+        self._times = TimeBudget(durations)
+        self._ended: deque[StoredItem] = deque()
+        """The items that are not stored yet."""
+        self._timed: deque[StoredItem] = deque()
+        """Those whose times have been read."""
+        self._waiting: dict[str, deque[StoredItem]] = {each.key: deque() for each in functions}
+        """The items that wait for a score, by the key of its function."""
+        self._unscored: dict[str, Iterator[list[StoredItem]]] = {}
+        """The items of earlier calls that have no score, by the key of its function."""
+        self._workers: SyncWorkers[int] = SyncWorkers()
+        self._scoring = SyncScoring(max_scores)
+        self._most_scores = max_scores
+        self._scores_running = 0
+        self._count = BatchCount(total * len(variants))
+        self._is_over = False
+
+    def run(self, progress: ProgressOption) -> None:
+        """Run what has not been run yet, and compute the scores that are missing."""
+        try:
+            with progress_shown(progress) as report:
+                report(self._count.progress())
+                self._run_shared()
+                self._start()
+                while len(self._workers):
+                    self._step()
+                    report(self._count.progress())
+                report(self._count.progress(is_over=True))
+        finally:
+            self._is_over = True
+            self._pace.stop()
+            self._scoring.close()
+            self._workers.close(grace=_GRACE)
+
+    def _run_shared(self) -> None:
+        """Run the shared steps, once for each case."""
+        if self._shared is None or self._store.has_shared():
+            return
+        stream = self._client.map(
+            self._shared.flow,
+            (case.input for case in self._store.cases()),
+            variables=self._shared.variables or None,
+            max_concurrency=self._max_concurrency,
+            journal=self._journal("shared"),
+            labels=self._labels.common,
+            **self._options,
+        )
+        with stream as outcomes:
+            found: list[Outcome] = []
+            for outcome in outcomes:
+                found.append(outcome)
+                if len(found) == _STORED:
+                    self._store.add_shared(found)
+                    found.clear()
+        self._store.add_shared(found)
+
+    def _journal(self, name: str) -> Path | None:
+        return None if self._store.id is None else self._store.journal(name)
+
+    def _start(self) -> None:
+        numbers = self._store.variants
+        self._by_number = {numbers[each.name]: each for each in self._variants}
+        known = {number: self._store.known(number) for number in numbers.values()}
+        for function in self._functions:
+            self._unscored[function.key] = self._store.unscored(function.key, known)
+        for reader, variant in enumerate(self._variants):
+            number = numbers[variant.name]
+            if len(known[number]) == self._total:
+                self._pace.leave(reader)
+                self._count.skip(self._total)
+            else:
+                inputs = _Inputs(self._store, variant, self._pace, reader, self._repeat)
+                self._workers.start(partial(self._run_variant, variant, number, inputs, known[number]))
+        self._start_scores()
+
+    def _step(self) -> None:
+        """Wait a moment for something to end, store what has ended, and start to score it."""
+        until = time.monotonic() + _TICK
+        try:
+            self._scores_running -= self._workers.finished(until)
+        except TimeoutError:
+            # Also the errors of requests.
+            if not has_passed(until):
+                raise
+        found = [self._timed.popleft() for _ in range(len(self._timed))]
+        for items in _by_run([self._ended.popleft() for _ in range(len(self._ended))]):
+            self._labels.record(self._by_number[items[0].variant], [each.item for each in items])
+            if items[0].item.run_id is not None and self._times.take(items, len(self._variants)):
+                self._workers.start(partial(self._read_times, items))
+            else:
+                found += items
+        self._store.add(found)
+        for waiting in self._waiting.values():
+            waiting.extend(each for each in found if each.item.is_success)
+        self._start_scores()
+
+    def _read_times(self, items: list[StoredItem]) -> int:
+        """Read the times of the items of a run, and return the number of score functions that have ended: none."""
+        began, run_id = time.monotonic(), items[0].item.run_id
+        times = ItemTimes(str(run_id))
+        # Without them, an item has no duration.
+        with suppress(StepflowClientError):
+            with self._client.run_events(run_id) as events:
+                for event in events:
+                    times.note(event)
+        self._timed.extend(with_durations(items, {each.index: each.seconds for each in times.found}))
+        self._times.note(time.monotonic() - began)
+        return 0
+
+    def _run_variant(self, variant: PlannedVariant, number: int, inputs: _Inputs, known: set[int]) -> int:
+        """Run a variant on the cases, and return the number of score functions that have ended: none."""
+        # The input of the rest of a flow has been checked with the shared steps.
+        options = {**self._options, "check_input": self._options["check_input"] and variant.rest is None}
+        stream = self._client.map(
+            inputs=inputs,
+            max_concurrency=self._limits[inputs.reader],
+            journal=self._journal(str(number)),
+            labels=self._labels.of(variant),
+            **variant.arguments,
+            **options,
+        )
+        with stream as outcomes:
+            for outcome in outcomes:
+                self._count.note(outcome)
+                case = inputs.case_of(outcome.index)
+                if outcome.index not in known:
+                    item = evaluation_item(case, variant.name, outcome.index % self._repeat, outcome)
+                    self._ended.append(StoredItem(number, outcome.index, item))
+                while self._is_behind():  # noqa: ASYNC110 - rarely, and in threads too
+                    time.sleep(_TICK / 10)
+                if self._is_over:
+                    break
+        return 0
+
+    def _is_behind(self) -> bool:
+        """Return whether outcomes are to wait, because too many items wait for their scores."""
+        waiting = len(self._ended) + len(self._timed) + max(map(len, self._waiting.values()), default=0)
+        return waiting > _WAITING and not self._is_over
+
+    def _start_scores(self) -> None:
+        for function in self._functions:
+            waiting, unscored = self._waiting[function.key], self._unscored[function.key]
+            while self._scores_running < self._most_scores:
+                if not waiting:
+                    waiting.extend(next(unscored, ()))
+                items = [waiting.popleft() for _ in range(min(function.slices.size, len(waiting)))]
+                if not items:
+                    break
+                self._scores_running += 1
+                self._workers.start(partial(self._score, function, items))
+
+    def _score(self, function: ScoreFunction, items: list[StoredItem]) -> int:
+        """Score some items, and return the number of score functions that have ended."""
+        call = partial(function.apply, items, self._client, self._store, lambda: not self._is_over)
+        self._scoring.run(function, call)
+        return 1
+
+
+class _Inputs(SyncSource):
+    """The inputs of a variant: each case as often as it is repeated, one after the other.
+
+    Args:
+        store: The folder of the evaluation.
+        variant: The variant.
+        pace: What keeps the variants together.
+        reader: The number of the reader, for the pace.
+        repeat: The number of repeats.
+    """
+
+    def __init__(
+        self, store: EvaluationStore, variant: PlannedVariant, pace: SyncPace, reader: int, repeat: int
+    ) -> None:
+        super().__init__(())
+        self.reader = reader
+        self._pace = pace
+        self._inputs = (each for each in _inputs(store, variant) for _ in range(repeat))
+        self._open: dict[int, EvaluationCase] = {}
+        """The cases of the inputs without an outcome, by the index of the input."""
+        self._index = 0
+
+    def take(self, most: int) -> tuple[list[Any], Exception | None]:
+        """Return the next inputs, with a maximum of `most`, once the other variants are near."""
+        count = self._pace.turn(self.reader, most)
+        if not count:
+            # An end without an error would mean that all inputs have been read.
+            return [], StepflowClientError("the evaluation has ended")
+        found = list(islice(self._inputs, count))
+        self._open.update(enumerate((case for case, _ in found), self._index))
+        self._index += len(found)
+        self.ended = len(found) < count
+        if self.ended:
+            self._pace.leave(self.reader)
+        else:
+            self._pace.moved(self.reader, count)
+        return [given for _, given in found], None
+
+    def case_of(self, index: int) -> EvaluationCase:
+        """Return the case of an input, which has ended."""
+        return self._open.pop(index)
+
+
+def _by_run(items: list[StoredItem]) -> list[list[StoredItem]]:
+    found: dict[str | None, list[StoredItem]] = {}
+    for each in items:
+        found.setdefault(each.item.run_id, []).append(each)
+    return list(found.values())
+
+
+def _inputs(store: EvaluationStore, variant: PlannedVariant) -> Iterator[tuple[EvaluationCase, Any]]:
+    """Yield the cases with the input of the flow that is run, or with the failure of a shared step."""
+    if variant.rest is None:
+        for case in store.cases():
+            yield case, case.input
+        return
+    for case, (outputs, error) in zip(store.cases(), store.shared(), strict=True):
+        yield case, variant.rest.input_of(case.input, outputs) if error is None else ValueError(error)
