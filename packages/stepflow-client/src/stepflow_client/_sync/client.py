@@ -37,10 +37,8 @@ from ..types.statuses import ExecutionStatus
 from .connection import Connection
 from .flows import FlowStore
 from .listing import RunLister
-from .recovery import RecoveryCheck
 from .runs import RunReader
 from .traced_stream import traced_stream
-from .waiting import Waiter
 
 if TYPE_CHECKING:
     import ssl
@@ -93,8 +91,10 @@ if TYPE_CHECKING:
     from .idempotency import KeyedRuns
     from .plain import PlainReader
     from .progress import ProgressReporter
+    from .recovery import RecoveryCheck
     from .rerun import Rerunner
     from .step_times import StepTimer
+    from .waiting import Waiter
 else:
     streams = lazy_module("stepflow_client._shared.streams")
     batch = lazy_module("stepflow_client._async.batch")
@@ -222,8 +222,6 @@ class SyncStepflowClient(Guiding, Picklable):
         self._exact_integers = check_flag(exact_integers, "exact_integers")
         self._runs = RunReader(self._connection)
         self._lister = RunLister(self._connection, self._recorder, lambda answer: responses.runs(answer).runs)
-        self._recovery = RecoveryCheck(self._connection, self._flows.registries)
-        self._waiter = Waiter(self._connection, self._runs, self._recovery, lambda: self._follower)
 
     # Parts that not every program uses are made, and imported, when they are first used.
 
@@ -232,6 +230,18 @@ class SyncStepflowClient(Guiding, Picklable):
         from .creation import RunCreator
 
         return RunCreator(self._connection, self._flows, self._recorder, exact_integers=self._exact_integers)
+
+    @cached_property
+    def _recovery(self) -> RecoveryCheck:
+        from .recovery import RecoveryCheck
+
+        return RecoveryCheck(self._connection, self._flows.registries)
+
+    @cached_property
+    def _waiter(self) -> Waiter:
+        from .waiting import Waiter
+
+        return Waiter(self._connection, self._runs, self._recovery, lambda: self._follower)
 
     @cached_property
     def _follower(self) -> Follower:
@@ -268,7 +278,7 @@ class SyncStepflowClient(Guiding, Picklable):
         """Reads runs and results as plain objects, without pydantic: see `stepflow_client.plain`."""
         from .plain import PlainReader
 
-        return PlainReader(self._connection, self._runs, self._waiter, self._recorder)
+        return PlainReader(self._connection, self._runs, lambda: self._waiter, self._recorder)
 
     @cached_property
     def _batches(self) -> BatchRunner:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .._codec import json_bodies, responses, run_states
@@ -14,16 +15,18 @@ from ..types.statuses import ExecutionStatus, read_status
 from .connection import Connection
 from .listing import RunLister
 from .runs import RunReader
-from .waiting import Waiter
 
 if TYPE_CHECKING:
     from ..types import FlowResult, ListItemsResponse, RunDetails
+    from .waiting import Waiter
 
 
 class PlainReader(RunLister["RunDetails | PlainRun"]):
     """Reads runs and results as plain objects: see `stepflow_client.plain`."""
 
-    def __init__(self, connection: Connection, runs: RunReader, waiter: Waiter, recorder: Recorder) -> None:
+    def __init__(
+        self, connection: Connection, runs: RunReader, waiter: Callable[[], Waiter], recorder: Recorder
+    ) -> None:
         super().__init__(connection, recorder, plain_runs)
         self._runs = runs
         self._waiter = waiter
@@ -34,7 +37,7 @@ class PlainReader(RunLister["RunDetails | PlainRun"]):
         The arguments and errors are those of the client's `get_result`.
         """
         with self._connection.traced("get_result", kind="INTERNAL") as span:
-            run, found = self._waiter.finished(run_id, wait=True, timeout=timeout, single=True, read=self._ended)
+            run, found = self._waiter().finished(run_id, wait=True, timeout=timeout, single=True, read=self._ended)
             span.note(run_id=run.run_id, run_status=run.status.value)
         self._recorder.ended(run.run_id, run.status)
         if isinstance(found, PlainResult):
