@@ -102,7 +102,8 @@ def test_a_malformed_line_fails_alone_or_stops(command: Stepflow) -> None:
     assert "2 of 4 inputs did not succeed" in done.stderr
     found = records(command)
     assert [each["status"] for each in found] == ["completed", "failed", "failed", "completed"]
-    assert found[1]["error"]["message"] == "line 3 cannot be read: Expecting value (column 7)"
+    said = 'line 3 cannot be read: text needs double quotes (column 7) (write "oops")'
+    assert found[1]["error"]["message"] == said
     stopped = command("submit", "flow.yaml", "--inputs", "in.jsonl", "--output", "b.jsonl", "--on-bad-line", "stop")
     assert stopped.code == 2
     assert "in.jsonl, line 3, cannot be read" in stopped.stderr

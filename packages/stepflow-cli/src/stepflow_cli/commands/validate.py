@@ -159,7 +159,7 @@ def _check_rules(names: Sequence[str]) -> None:
     for name in names:
         # The server's rules are spelled differently, for example unreachableStep.
         if name not in RULES and name == name.lower():
-            raise usage(f"there is no rule {name!r}", near(name, RULES, "the rules are"))
+            raise usage(f"there is no rule {name!r}", near(name, sorted(RULES), "the rules are"))
 
 
 def _fix(checked: Checked) -> Checked:

@@ -157,7 +157,7 @@ def job_options(function: Function) -> Function:
             flag_value=False,
             default=True,
             section="Input",
-            help="Also run flows with errors, and inputs that do not fit the flow's schema.",
+            help="Also run flows with errors, and inputs and variables that do not fit the flow's schemas.",
         ),
         inputs_option,
         option_in(
