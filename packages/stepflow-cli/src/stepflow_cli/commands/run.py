@@ -55,8 +55,7 @@ def command(
     output: Output,
 ) -> None:
     """FLOW is a YAML or JSON file, MODULE:FUNCTION for a flow in Python, - for standard input, or the id of a flow that
-    the server has. The input comes from an option, otherwise from JSON that is piped into the command, otherwise it is
-    null.
+    the server has. The input comes from an option, else it is the JSON piped into the command, else null.
 
     The output is printed as JSON. With -o the whole result is printed, even for failed runs.
 
