@@ -23,15 +23,17 @@ class Target:
 
     path: Path
     script: Path
+    arguments: tuple[str, ...] = ()
 
 
+CLIENT = ROOT / "packages/stepflow-client/src/stepflow_client"
 TARGETS = (
     Target(ROOT / "packages/stepflow-api/src/stepflow_api", ROOT / "scripts/generate_api.py"),
-    Target(ROOT / "packages/stepflow-client/src/stepflow_client/_sync", ROOT / "scripts/generate_sync.py"),
-    Target(
-        ROOT / "packages/stepflow-client/src/stepflow_client/authoring/builtin.py",
-        ROOT / "scripts/write_builtin_stubs.py",
+    *(
+        Target(folder / "_sync", ROOT / "scripts/generate_sync.py", (str(folder),))
+        for folder in (CLIENT, CLIENT / "evaluation")
     ),
+    Target(CLIENT / "authoring/builtin.py", ROOT / "scripts/write_builtin_stubs.py"),
     Target(ROOT / "docs/cli.md", ROOT / "scripts/write_cli_page.py"),
 )
 
@@ -58,7 +60,7 @@ def check(target: Target) -> list[str]:
     with tempfile.TemporaryDirectory() as temporary:
         # The same name in another folder: the output must not depend on the folder, which a difference would show.
         output = Path(temporary) / target.path.name
-        subprocess.run([sys.executable, str(target.script), "--output", str(output)], check=True)
+        subprocess.run([sys.executable, str(target.script), *target.arguments, "--output", str(output)], check=True)
         if output.is_file():
             return [] if target.path.read_bytes() == output.read_bytes() else [f"different: {target.path}"]
         return compare(target.path, output)

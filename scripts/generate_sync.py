@@ -1,6 +1,6 @@
 """Write the synchronous client from the asynchronous one.
 
-    python scripts/generate_sync.py [--output DIR]
+    python scripts/generate_sync.py [FOLDER [--output DIR]]
 
 unasync rewrites the code token by token; the pairs below rewrite the docstrings. ruff sorts the imports and formats the
 code. The result depends only on the source, so it can be compared byte for byte.
@@ -19,8 +19,9 @@ from pathlib import Path
 import unasync
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCE = ROOT / "packages/stepflow-client/src/stepflow_client/_async"
-TARGET = SOURCE.with_name("_sync")
+CLIENT = ROOT / "packages/stepflow-client/src/stepflow_client"
+FOLDERS = (CLIENT, CLIENT / "evaluation")
+"""The folders with a package `_async`, beside which its twin `_sync` is written."""
 BANNER = "# Written from _async/{name} by `make generate`. Change that file instead.\n\n"
 
 TOKENS = {
@@ -29,6 +30,8 @@ TOKENS = {
     "async_socket": "sockets",
     "AbstractAsyncContextManager": "AbstractContextManager",
     "AsyncCancelled": "SyncCancelled",
+    "AsyncPace": "SyncPace",
+    "AsyncScoring": "SyncScoring",
     "AsyncByteStream": "SyncByteStream",
     "AsyncBaseTransport": "BaseTransport",
     "AsyncClient": "Client",
@@ -82,6 +85,10 @@ TEXTS = {
     r"(?<!Sync)\bFlowTool(s?)\b": r"SyncFlowTool\1",
     r", or a `StepflowRuntime`\.": ".",
     r"\bawait tools\.": "tools.",
+    r"\bawait evaluate\(": "sync_evaluate(",
+    r"The asynchronous `evaluate`\. The synchronous one is written from this package by `make generate`\.": (
+        "The synchronous `evaluate`, written from the asynchronous one."
+    ),
     r"\bawaited=True\b": "awaited=False",
     r"\basyncio_detailed\b": "sync_detailed",
     r"\bThe asynchronous client\. The synchronous one is written from this package by `make generate`\.": (
@@ -99,14 +106,14 @@ TEXTS = {
 }
 
 
-def write(output: Path) -> None:
-    """Write the synchronous twin of every module to a folder, which is created anew."""
+def write(folder: Path, output: Path) -> None:
+    """Write the synchronous twin of every module of a folder to another one, which is created anew."""
     shutil.rmtree(output, ignore_errors=True)
     with tempfile.TemporaryDirectory() as temporary:
         # unasync determines its target by replacing the folder's name in the path.
         source = Path(temporary, "_async")
         target = Path(temporary, "_sync")
-        shutil.copytree(SOURCE, source, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(folder / "_async", source, ignore=shutil.ignore_patterns("__pycache__"))
         rule = unasync.Rule(f"{source}/", f"{target}/", additional_replacements=TOKENS)
         unasync.unasync_files([str(path) for path in sorted(source.rglob("*.py"))], [rule])
         for path in sorted(target.rglob("*.py")):
@@ -122,10 +129,11 @@ def write(output: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--output", type=Path, default=TARGET, metavar="DIR", help="where to write (default: the package)"
-    )
-    write(parser.parse_args().output)
+    parser.add_argument("folder", type=Path, nargs="?", metavar="FOLDER", help="the folder of `_async` (default: all)")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="where to write (default: `_sync` in FOLDER)")
+    given = parser.parse_args()
+    for folder in FOLDERS if given.folder is None else (given.folder,):
+        write(folder, given.output or folder / "_sync")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 from stepflow_client import ErrorCode, ExecutionStatus, FlowError, FlowResult, RunAccount, RunDetails, StepDetails
 from stepflow_client.flows.account import account_of, accounts_of, needs_schema
 from stepflow_client.flows.causes import NOT_KNOWN, SILENT, ItemRecord
-from stepflow_client.flows.evaluation import flow_with
+from stepflow_client.flows.interpreter import flow_with
 from stepflow_client.flows.refusals import hint_for, may_return
 from stepflow_client.types import RunItem
 from stepflow_client.types.account import StepAccount, state_text

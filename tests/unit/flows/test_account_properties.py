@@ -10,7 +10,7 @@ import pytest
 from stepflow_client import ExecutionStatus, FlowError, RunAccount, StepDetails
 from stepflow_client.flows.account import account_of
 from stepflow_client.flows.causes import NOT_KNOWN, SILENT, ItemRecord
-from stepflow_client.flows.evaluation import Evaluation, Failure
+from stepflow_client.flows.interpreter import Evaluation, Failure
 
 RUN = "00000000-0000-4000-8000-000000000001"
 INPUT = {"yes": 1, "null": None}

@@ -45,6 +45,7 @@ LAYERS = (
     "authoring",
     "flow_models",
     "drawing",
+    "evaluation",
     "testing",
 )
 TYPES_ONLY = {("errors", "types.flows"), ("errors", "types.results")}

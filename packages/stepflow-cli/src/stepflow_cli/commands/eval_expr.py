@@ -73,7 +73,7 @@ def _known(client: SyncStepflowClient, run_id: str, index: int) -> ItemCauses:
     """Return what is known of an item, for the evaluation of expressions."""
     from stepflow_client import NotFoundError, UnsupportedByServerError
     from stepflow_client.flows.causes import NOT_KNOWN, ItemCauses, ItemRecord
-    from stepflow_client.flows.evaluation import flow_with
+    from stepflow_client.flows.interpreter import flow_with
 
     if not client.server_info().capabilities["step_outputs"]:
         raise UnsupportedByServerError("servers before 0.12 do not report the outputs of steps")
@@ -112,7 +112,7 @@ def _check_steps(expression: Any, known: ItemCauses) -> None:
 @contextmanager
 def _explained(known: ItemCauses) -> Iterator[None]:
     """Convert what the evaluation raises to problems."""
-    from stepflow_client.flows.evaluation import BROKEN, Failure, NotKnownError
+    from stepflow_client.flows.interpreter import BROKEN, Failure, NotKnownError
 
     try:
         yield

@@ -85,7 +85,7 @@ def explained(target: Target, job: Job, result: FlowResult | PlainResult) -> str
         result: The result of the run.
     """
     from stepflow_client import StepflowClientError
-    from stepflow_client.flows.evaluation import flow_with
+    from stepflow_client.flows.interpreter import flow_with
     from stepflow_client.flows.refusals import hint_for, hint_of
 
     error = result.error

@@ -45,7 +45,7 @@ def alone(job: Job, values: Values) -> Job:
         Problem: If an option is about the flow's input, or about the input of the step in the flow.
     """
     from stepflow_client._data.values import merge_overrides
-    from stepflow_client.flows.evaluation import flow_with
+    from stepflow_client.flows.interpreter import flow_with
     from stepflow_client.flows.parts import flow_of_step
 
     step, changes = job.reuse.only_step or "", merge_overrides(job.overrides) or {}

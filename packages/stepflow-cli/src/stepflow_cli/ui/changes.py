@@ -57,8 +57,8 @@ class Subject:
     @cached_property
     def steps(self) -> dict[str, Any]:
         """The steps of the flow by id, with the overrides of the run."""
-        from stepflow_client.flows.evaluation import flow_with
         from stepflow_client.flows.graph import steps_by_id
+        from stepflow_client.flows.interpreter import flow_with
 
         return dict(steps_by_id(flow_with(self.stored.flow, self.given.overrides)))
 

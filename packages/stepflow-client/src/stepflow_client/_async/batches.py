@@ -248,9 +248,10 @@ class BatchRunner:
                 return make(run_id, chunk.indexes, chunk.keys, outputs, seconds, chunk.attempt)
             results = responses.results(listed, status, reading)
         seconds = time.monotonic() - began
+        every = zip(chunk.indexes, chunk.keys, results, range(len(results)), strict=True)
         return [
-            outcomes.Outcome(index, key, run_id, result.status, result.output, result.error, seconds, chunk.attempt)
-            for index, key, result in zip(chunk.indexes, chunk.keys, results, strict=True)
+            outcomes.Outcome(index, key, run_id, each.status, each.output, each.error, seconds, chunk.attempt, item)
+            for index, key, each, item in every
         ]
 
     async def _ended(self, run: run_states.Started, count: int) -> tuple[ExecutionStatus, ListItemsResponse]:

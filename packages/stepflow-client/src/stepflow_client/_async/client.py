@@ -1938,7 +1938,7 @@ def _with_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any,
     """
     if is_flow_id(flow) or result.error is None:
         return result
-    from ..flows.evaluation import NOT_KNOWN, flow_with
+    from ..flows.interpreter import NOT_KNOWN, flow_with
     from ..flows.python_places import written_at
     from ..flows.refusals import hint_for
 

@@ -62,7 +62,7 @@ class ComponentWaiter:
 
     async def _components(self, flow: FlowSource, overrides: Any) -> Set[str]:
         if overrides is not None:
-            from ..flows.evaluation import flow_with
+            from ..flows.interpreter import flow_with
 
             return FlowSteps(flow_with(await self._flows.content(flow), overrides)).components()
         if not is_flow_id(flow):

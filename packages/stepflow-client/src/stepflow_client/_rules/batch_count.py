@@ -40,6 +40,11 @@ class BatchCount:
         # An outcome from the journal is available immediately, so it must not count towards the rate.
         self.known += outcome.duration is None and outcome.run_id is not None
 
+    def skip(self, known: int) -> None:
+        """Count items that ended before counting started."""
+        self.done += known
+        self.known += known
+
     def progress(self, *, is_over: bool = False) -> Progress:
         """Return the progress of the batch."""
         total = self.done if is_over else self.expected

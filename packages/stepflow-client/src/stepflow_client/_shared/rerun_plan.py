@@ -14,8 +14,8 @@ from .._data.values import merge_overrides
 from ..errors import InvalidArgumentError
 from ..flows import rerun as rules
 from ..flows.additions import Origin
-from ..flows.evaluation import flow_with
 from ..flows.graph import steps_behind, steps_by_id
+from ..flows.interpreter import flow_with
 from ..flows.needs import check_variable_names
 from ..flows.parts import check_step, flow_until
 

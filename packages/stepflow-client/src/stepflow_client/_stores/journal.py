@@ -248,10 +248,11 @@ def _digest(kind: str, number: int, content: bytes) -> bytes:
 
 def _fields(outcome: Outcome) -> list[Any]:
     error = None if outcome.error is None else outcome.error.model_dump(mode="json")
-    return [outcome.index, outcome.key, outcome.run_id, outcome.status.value, outcome.output, error, outcome.attempts]
+    told = [outcome.index, outcome.key, outcome.run_id, outcome.status.value, outcome.output, error]
+    return [*told, outcome.attempts, outcome.item_index]
 
 
 def _outcome(fields: list[Any]) -> Outcome:
-    index, key, run_id, status, output, error, attempts = fields
+    index, key, run_id, status, output, error, attempts, item = fields
     found = None if error is None else FlowError.model_validate(error)
-    return Outcome(index, key, run_id, ExecutionStatus(status), output, found, attempts=attempts)
+    return Outcome(index, key, run_id, ExecutionStatus(status), output, found, attempts=attempts, item_index=item)

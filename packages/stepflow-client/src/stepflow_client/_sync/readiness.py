@@ -63,7 +63,7 @@ class ComponentWaiter:
 
     def _components(self, flow: FlowSource, overrides: Any) -> Set[str]:
         if overrides is not None:
-            from ..flows.evaluation import flow_with
+            from ..flows.interpreter import flow_with
 
             return FlowSteps(flow_with(self._flows.content(flow), overrides)).components()
         if not is_flow_id(flow):

@@ -23,7 +23,7 @@ from .._shared.rerun_plan import EarlierRun, RerunRequest, WantedRun, kept_of_it
 from ..errors import ConflictError, InvalidArgumentError, NotFoundError, UnsupportedByServerError
 from ..flows import rerun as rules
 from ..flows.additions import Origin, tagged
-from ..flows.evaluation import flow_with
+from ..flows.interpreter import flow_with
 from ..flows.needs import needs_of
 from ..types.reruns import RerunItem, RerunPlan, RerunResult
 from .blobs import BlobStore

@@ -10,8 +10,8 @@ from ..types import ErrorCode
 from ..types.account import FailedChild, RunAccount, StepAccount, StepState
 from ..types.statuses import ExecutionStatus
 from .causes import FAILED, FAILED_STEP, NOT_KNOWN, SILENT, ItemCauses, ItemRecord, is_bare
-from .evaluation import flow_with
 from .graph import FlowSteps
+from .interpreter import flow_with
 
 if TYPE_CHECKING:
     from ..types import RunArguments, RunDetails, RunItem, StepDetails

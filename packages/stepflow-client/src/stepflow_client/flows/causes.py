@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from ..types import ErrorCode
 from ..types.account import FailureKind
 from ..types.statuses import ExecutionStatus
-from .evaluation import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation, StepRun
 from .graph import FlowSteps
+from .interpreter import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation, StepRun
 
 if TYPE_CHECKING:
     from ..types import FlowError, StepDetails

@@ -17,9 +17,9 @@ from .._data.expressions import Path, keyword_of, references, write_path
 from ..errors import InvalidArgumentError
 from .account import account_of
 from .causes import ItemCauses, ItemRecord
-from .evaluation import BROKEN, Failure, NotKnownError, RecordedEvaluation, part_at
 from .file import FlowSource, load_flow
 from .graph import FlowSteps, inner_flow, steps_by_id
+from .interpreter import BROKEN, Failure, NotKnownError, RecordedEvaluation, part_at
 
 if TYPE_CHECKING:
     from ..types import FlowError, StepDetails

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from .._data.expressions import Reference
-from .evaluation import BROKEN, Failure, NotKnownError, RecordedEvaluation
 from .graph import FlowSteps, inner_flow, steps_within
+from .interpreter import BROKEN, Failure, NotKnownError, RecordedEvaluation
 
 __all__ = ["steps_reached"]
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .components import BUILTINS
-from .evaluation import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation
 from .graph import steps_by_id
+from .interpreter import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation
 from .json_schema import Mismatch, definitions_of, mismatches
 from .source import node_of
 

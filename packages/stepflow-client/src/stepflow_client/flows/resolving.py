@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .._data.expressions import keyword_of
-from .evaluation import BROKEN, Failure, NotKnownError, RecordedEvaluation
+from .interpreter import BROKEN, Failure, NotKnownError, RecordedEvaluation
 
 if TYPE_CHECKING:
     from .causes import ItemCauses

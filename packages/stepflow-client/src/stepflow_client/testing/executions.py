@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import NotFoundError, UnsupportedByServerError
 from ..flows.causes import ItemCauses, ItemRecord
 from ..flows.coverage import Execution
-from ..flows.evaluation import BROKEN, NOT_KNOWN, Failure, NotKnownError
 from ..flows.graph import inner_flow, steps_by_id
+from ..flows.interpreter import BROKEN, NOT_KNOWN, Failure, NotKnownError
 
 if TYPE_CHECKING:
     from .._sync.client import SyncStepflowClient

@@ -21,7 +21,7 @@ from .._base.text import near
 from .._data.arguments import check_mapping
 from ..errors import InvalidArgumentError
 from ..flows.additions import examples_of
-from ..flows.evaluation import overridden
+from ..flows.interpreter import overridden
 from .fake_flows import BUILTINS, SUB_FLOWS, blob_components, findings, floats, value_id
 from .fake_runs import FakeRun, World
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .._data.expressions import references
-from ..flows.evaluation import Failure
+from ..flows.interpreter import Failure
 from ..flows.pins import Delayed
 
 __all__ = ["BUILTINS", "SUB_FLOWS", "blob_components", "findings", "floats", "value_id"]

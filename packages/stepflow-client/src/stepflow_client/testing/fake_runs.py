@@ -15,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..flows.error_codes import WORDS
-from ..flows.evaluation import BROKEN, Evaluation, Failure, StepRun
 from ..flows.graph import FlowSteps
+from ..flows.interpreter import BROKEN, Evaluation, Failure, StepRun
 from ..flows.pins import Delayed, Fails
 from .fake_flows import floats, value_id
 from .outcomes import error_number, outcome_of

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import InvalidArgumentError
-from ..flows.evaluation import RETRIED, most_attempts
+from ..flows.interpreter import RETRIED, most_attempts
 from ..flows.pins import Delayed, Fails
 from ..types import ErrorCode, FlowError
 

@@ -41,6 +41,8 @@ class Outcome(Typed[OutputT], Shown):
     run, or whose outcome was read from a journal. If it was run more than once, the time of its last run."""
     attempts: int = 1
     """How often the input was run: more than once only with `max_attempts`. 0 for an input that could not be sent."""
+    item_index: int | None = field(default=None, compare=False)
+    """The index of the item within its run, from 0; None for an input that could not be sent."""
 
     @classmethod
     def _of_successes(
@@ -66,6 +68,7 @@ class Outcome(Typed[OutputT], Shown):
             repeat(None),
             repeat(duration),
             repeat(attempts),
+            range(len(outputs)),
         )
         for each, column in zip(fields(cls), columns, strict=True):
             deque(map(getattr(cls, each.name).__set__, made, column), maxlen=0)

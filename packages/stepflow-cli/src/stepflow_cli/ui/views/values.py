@@ -112,7 +112,7 @@ def _whole(found: ItemReport, step_id: str | None, of: str) -> Any:
 
 def _part(value: Any, path: Path) -> Any:
     from stepflow_client import NotFoundError
-    from stepflow_client.flows.evaluation import part_at
+    from stepflow_client.flows.interpreter import part_at
 
     try:
         return part_at(value, path)

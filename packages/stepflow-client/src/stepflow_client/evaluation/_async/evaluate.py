@@ -1,0 +1,166 @@
+"""Running the variants of a flow on cases, and scoring what they return."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+from uuid import uuid4
+
+from ..._codec.requests import Variables
+from ..._data.arguments import check_flags, check_integer, check_text
+from ..._display.progress import check_progress
+from ..._rules.input_retries import RetryOn
+from ...flows.file import FlowSource, load_flow
+from ...progress import ProgressOption
+from ..cases import read_cases
+from ..plan import plan_variants
+from ..records import Variant
+from ..score_calls import ScoreFunction
+from ..scorers import scorers
+from ..store import EvaluationStore
+from .evaluator import Evaluator
+
+
+async def evaluate(
+    client: Any,
+    flow: FlowSource,
+    cases: Any = None,
+    *,
+    variants: Mapping[str, Variant] | None = None,
+    scores: Any = (),
+    repeat: int = 1,
+    journal: str | os.PathLike[str] | None = None,
+    name: str | None = None,
+    expected: str = "expected",
+    variables: Variables | None = None,
+    variables_from_env: bool = False,
+    overrides: Any = None,
+    check_input: bool = True,
+    max_concurrency: int | None = None,
+    max_scores: int = 8,
+    chunk_size: int | None = None,
+    max_attempts: int | None = None,
+    retry_on: RetryOn | None = None,
+    on_lost: Literal["fail", "rerun"] = "fail",
+    on_cancel: Literal["detach", "cancel"] = "detach",
+    labels: Mapping[str, str] | None = None,
+    progress: ProgressOption = False,
+) -> EvaluationStore:
+    """Run variants of a flow on cases, score what they return, and return the report.
+
+    Each variant is run on all cases by `map`, in chunks. The variants run at the same time and read the cases together,
+    so that a server that becomes slower, or caches that become warm, favour none of them. Neither inputs nor outputs
+    fill the memory: they are in the journal, or in a temporary folder.
+
+    Example:
+        ```python
+        report = await evaluate(
+            client, "ticket.yaml", "tickets.csv",
+            variants={"now": Variant(), "formal": Variant(variables={"tone": "formal"})},
+            scores=[exact("category")], journal="eval/",
+        )
+        print(report.summary())
+        ```
+
+    Args:
+        client: The client.
+        flow: The flow, as for `run`, but not the id of a stored one.
+        cases: The path of a file, as for `read_inputs`; or a collection of `EvaluationCase`, of objects `{input,
+            expected, name}`, of rows whose field `expected` is the expected output and whose other fields are the
+            input, of other inputs, or of cases of pydantic-evals (or its `Dataset`). None, the default: the test cases
+            of the flow. A case without a name has that of the `id` or `key` of its input, else its number.
+        variants: The variants by name. None, the default: only `flow`, the flow as it is.
+        scores: A list of scores, or a mapping of them by name: built-in ones, functions of any of the parameters
+            `input`, `output`, `expected` and `item` that return a number, a bool, a label, or a mapping of these
+            (coroutine functions too), `FlowScore`, and evaluators of pydantic-evals. They are called for items that
+            completed. A score that raises is recorded like any other.
+        repeat: Number of times that each variant is run on each case. Default 1.
+        journal: The path of a folder that records the evaluation, so that the same call with the same cases continues
+            after a crash: each run and each score exactly once. Scores whose function has changed are computed again.
+            Requires a server of 0.10 or newer whose store survives as long. None, the default: nothing is kept.
+        name: The name of the evaluation, which its runs have as the label `eval`. None, the default: the name of the
+            folder or of the flow.
+        expected: The field or column of the expected output. Default `expected`.
+        variables: Values of variables for all variants, as for `run`.
+        variables_from_env: Whether to read missing variables from the environment, as for `run`. Default False.
+        overrides: Changes to steps for all variants, as for `run`.
+        check_input: Whether to check each input against the flow's input schema, as for `map`. Default True.
+        max_concurrency: Maximum number of items that are executed at once, over all variants, but at least one for
+            each. None, the default, leaves it to the server.
+        max_scores: Maximum number of score functions that are called at once; functions that are no coroutine
+            functions are called in threads. Default 8.
+        chunk_size: Maximum number of items in one run, as for `map`.
+        max_attempts: Maximum number of times that an item is run if it fails, as for `map`.
+        retry_on: The failures after which an item is run again, as for `map`.
+        on_lost: What to do with items whose run is in the journal but no longer on the server, as for `map`.
+        on_cancel: What to do with the runs in flight if the call ends early, as for `map`.
+        labels: Labels of the runs, in addition to `eval` and `variant`. They need a client with a history; without
+            one, runs have no labels.
+        progress: Whether to show the progress, or a function that is called with it, as for `map`.
+
+    Raises:
+        FlowFileError: If the file of a flow or of the cases cannot be read.
+        InvalidArgumentError: If an argument is invalid.
+        JournalError: If the folder is of other cases, or of a variant with another flow, variables or overrides, if it
+            is damaged or in use, or if it cannot be read or written.
+        InvalidFlowError: If the server refuses a flow.
+        AmbiguousRunError: If the client cannot tell whether a run was created. With a journal, making the same call
+            later finds out.
+        TransportError: If the server cannot be reached.
+        UnsupportedByServerError: If a journal is given and the server is older than 0.10.
+    """
+    check_flags(check_input=check_input, variables_from_env=variables_from_env)
+    check_progress(progress)
+    check_integer(repeat, "repeat", least=1)
+    check_integer(max_scores, "max_scores", least=1, most=1000)
+    check_text(expected, "expected")
+    content = load_flow(flow)
+    planned = plan_variants(content, variants, variables, overrides)
+    functions = [ScoreFunction(each, client) for each in scorers(scores)]
+    with _opened(journal) as store:
+        count = store.begin(
+            read_cases(cases, flow, content, expected),
+            repeat,
+            {each.name: each.settings for each in planned},
+            name=_name(name, journal, content),
+            flow=content.get("name"),
+            scores=[each.key for each in functions],
+            id=None if journal is None else store.id or uuid4().hex,
+        )
+        await Evaluator(
+            client,
+            store,
+            planned,
+            functions,
+            total=count * repeat,
+            max_scores=max_scores,
+            max_concurrency=max_concurrency,
+            labels=labels,
+            options={
+                "variables_from_env": variables_from_env,
+                "check_input": check_input,
+                "chunk_size": chunk_size,
+                "max_attempts": max_attempts,
+                "retry_on": retry_on,
+                "on_lost": on_lost,
+                "on_cancel": on_cancel,
+            },
+        ).run(progress)
+    return store
+
+
+def _opened(journal: str | os.PathLike[str] | None) -> EvaluationStore:
+    """Return the open folder of the evaluation: a temporary one if none is given."""
+    if journal is not None:
+        return EvaluationStore(journal, is_new=True)
+    temporary = TemporaryDirectory(prefix="stepflow-eval-")
+    return EvaluationStore(temporary.name, is_new=True, keep=temporary)
+
+
+def _name(given: str | None, journal: str | os.PathLike[str] | None, flow: Mapping[str, Any]) -> str:
+    if given is not None:
+        return check_text(given, "name")
+    folder = "" if journal is None else os.path.basename(os.path.abspath(os.fsdecode(journal)))
+    return folder or str(flow.get("name") or "evaluation")

@@ -1,0 +1,73 @@
+"""Scores that a flow computes: a language model as the judge, for example."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from .._data.values import encode
+from ..flows.additions import without_cases
+from ..flows.file import FlowSource, load_flow
+from .records import EvaluationItem
+
+
+class FlowScore:
+    """A score that a flow on the client's server computes from `{input, output, expected}`.
+
+    The flow returns a number, a bool or a label, or an object of several. Each item is a run of its own, under an
+    idempotency key, so that a crash executes none twice (servers of 0.10 and newer).
+
+    Example:
+        ```python
+        report = await evaluate(client, "ticket.yaml", "tickets.csv", scores=[FlowScore("judge.yaml")])
+        ```
+
+    Args:
+        flow: The flow, as for `run`. If it changes, its scores are computed again.
+        name: The name of the score. None, the default: the name of the flow, else `judge`.
+        variables: Values of the flow's variables.
+    """
+
+    def __init__(
+        self, flow: FlowSource, *, name: str | None = None, variables: Mapping[str, Any] | None = None
+    ) -> None:
+        """Read the flow.
+
+        Raises:
+            FlowFileError: If its file cannot be read.
+            InvalidArgumentError: If it is no flow.
+        """
+        self.flow = without_cases(load_flow(flow))
+        self.variables = None if variables is None else dict(variables)
+        self.name = str(name or self.flow.get("name") or "judge")
+        self.version = hashlib.sha256(encode([self.flow, self.variables])).hexdigest()[:16]
+        """A digest of the flow and the variables."""
+
+    def __repr__(self) -> str:
+        return f"FlowScore({self.name!r})"
+
+    async def output(self, item: EvaluationItem, client: Any, key: str | None) -> Any:
+        """Run the flow for an item, and return its output.
+
+        Args:
+            item: The item.
+            client: A client of either kind.
+            key: What identifies the score, for the idempotency key; None without one.
+
+        Raises:
+            ScoreFailedError: If the run failed.
+            TransportError: If the server cannot be reached.
+        """
+        given = {"input": item.input, "output": item.output, "expected": item.expected}
+        result = client.run(self.flow, given, variables=self.variables, idempotency_key=key)
+        result = await result if inspect.isawaitable(result) else result
+        if not result.is_success:
+            message = result.error.message if result.error else f"its run was {result.status.value}"
+            raise ScoreFailedError(f"{message} (run {result.run_id})")
+        return result.output
+
+
+class ScoreFailedError(Exception):
+    """The run of a score failed."""

@@ -1,0 +1,107 @@
+"""Readers of the same cases that stay together, asynchronous and blocking.
+
+Variants whose runs are at the same cases at the same time see the same server: its load and its warm caches favour none
+of them. Both versions are written by hand, like those of the sockets.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import TYPE_CHECKING
+
+from .._base.lazy import lazy_module
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    # Programs that only use the blocking version do not pay for the import.
+    asyncio = lazy_module("asyncio")
+
+
+class _Pace:
+    """How many inputs each reader has read.
+
+    Args:
+        readers: Number of readers.
+        ahead: Maximum number of inputs by which a reader may be ahead of another one.
+    """
+
+    def __init__(self, readers: int, ahead: int) -> None:
+        self._read: list[float] = [0] * readers
+        self._ahead = ahead
+        self._slowest: float = 0
+        self.is_over = False
+        """Whether the readers are to stop."""
+
+    def _may_read(self, reader: int) -> bool:
+        return self._read[reader] < self._slowest + self._ahead or self.is_over
+
+    def _moved(self, reader: int, to: float) -> bool:
+        """Set the place of a reader, and return whether others may read more."""
+        was, self._read[reader] = self._read[reader], to
+        if was > self._slowest:
+            return False
+        before, self._slowest = self._slowest, min(self._read)
+        return self._slowest > before
+
+
+class AsyncPace(_Pace):
+    """The places of readers that are tasks."""
+
+    def __init__(self, readers: int, ahead: int) -> None:
+        """Start at the beginning."""
+        super().__init__(readers, ahead)
+        self._changed = asyncio.Event()
+
+    async def turn(self, reader: int) -> bool:
+        """Wait until a reader may read another input, and return whether it is to read: the others may have stopped."""
+        while not self._may_read(reader):
+            await self._changed.wait()
+        self._move(reader, self._read[reader] + 1)
+        return not self.is_over
+
+    def leave(self, reader: int) -> None:
+        """Do not wait for a reader any more."""
+        self._move(reader, math.inf)
+
+    def stop(self) -> None:
+        """Let all readers stop."""
+        self.is_over = True
+        self._changed.set()
+
+    def _move(self, reader: int, to: float) -> None:
+        if self._moved(reader, to):
+            self._changed.set()
+            self._changed = asyncio.Event()
+
+
+class SyncPace(_Pace):
+    """The places of readers that are threads."""
+
+    def __init__(self, readers: int, ahead: int) -> None:
+        """Start at the beginning."""
+        super().__init__(readers, ahead)
+        self._changed = threading.Condition()
+
+    def turn(self, reader: int) -> bool:
+        """Wait until a reader may read another input, and return whether it is to read: the others may have stopped."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._may_read(reader))
+            self._move(reader, self._read[reader] + 1)
+        return not self.is_over
+
+    def leave(self, reader: int) -> None:
+        """Do not wait for a reader any more."""
+        with self._changed:
+            self._move(reader, math.inf)
+
+    def stop(self) -> None:
+        """Let all readers stop."""
+        with self._changed:
+            self.is_over = True
+            self._changed.notify_all()
+
+    def _move(self, reader: int, to: float) -> None:
+        if self._moved(reader, to):
+            self._changed.notify_all()

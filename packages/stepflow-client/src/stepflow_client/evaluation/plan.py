@@ -1,0 +1,74 @@
+"""What an evaluation runs: its variants with their flows and arguments. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .._codec import requests
+from .._data.arguments import check_mapping, check_text, wrong
+from .._data.values import check_json, encode, merge_overrides
+from ..errors import InvalidArgumentError
+from ..flows.additions import without_cases
+from ..flows.file import load_flow
+from .records import Variant
+
+_ONLY = {"flow": Variant()}
+"""The variants, if none are given: the flow as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedVariant:
+    """A variant with its flow and its arguments."""
+
+    name: str
+    flow: dict[str, Any]
+    """The content of the flow, without its test cases."""
+    variables: dict[str, Any]
+    overrides: dict[str, Any] | None
+    """The changes by step id."""
+
+    @property
+    def settings(self) -> str:
+        """A digest of the flow and the arguments. Secrets cannot be read from it."""
+        told = [self.flow, self.variables, self.overrides]
+        return hashlib.sha256(encode(check_json(told, "the variant", exact_integers=False))).hexdigest()
+
+
+def plan_variants(flow: Mapping[str, Any], variants: Any, variables: Any, overrides: Any) -> list[PlannedVariant]:
+    """Return the variants of an evaluation.
+
+    Args:
+        flow: The content of the flow.
+        variants: The variants by name, as the caller gave them; None for the flow as it is.
+        variables: The variables of all variants.
+        overrides: The overrides of all variants.
+
+    Raises:
+        FlowFileError: If the flow of a variant cannot be read.
+        InvalidArgumentError: If there is no variant, or if one of them is no `Variant`.
+    """
+    given = check_mapping(_ONLY if variants is None else variants, "variants")
+    if not given:
+        raise InvalidArgumentError("variants is empty", hint="leave it out to evaluate the flow as it is")
+    common = requests.run_variables(variables, exact_integers=False)
+    found = []
+    for name, each in given.items():
+        check_text(name, "the name of a variant")
+        if not isinstance(each, Variant):
+            raise wrong(f"variant {name!r}", "a Variant", each)
+        content = flow if each.flow is None else load_flow(each.flow)
+        own = requests.run_variables(each.variables, exact_integers=False)
+        changes = merge_overrides([part for part in (overrides, each.overrides) if part is not None])
+        found.append(PlannedVariant(name, without_cases(content), {**common, **own}, changes))
+    return found
+
+
+def limits(most: int | None, variants: Sequence[PlannedVariant]) -> list[int | None]:
+    """Return the `max_concurrency` of each variant: together the given one, but at least one each."""
+    if most is None:
+        return [None] * len(variants)
+    count = len(variants)
+    return [max(1, most // count + (place < most % count)) for place in range(count)]

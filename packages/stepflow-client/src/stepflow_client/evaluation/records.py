@@ -1,0 +1,80 @@
+"""The variants of an evaluation, its cases, and what is known of each case, variant and repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ..types.shown import Record
+
+if TYPE_CHECKING:
+    from ..flows.file import FlowSource
+
+__all__ = ["EvaluationCase", "EvaluationItem", "ScoreValue", "Variant"]
+
+ScoreValue: TypeAlias = float | bool | str
+"""A score: a number, true or false, or a label."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """What one of the compared variants changes. `Variant()` is the flow as it is.
+
+    Example:
+        ```python
+        variants = {"now": Variant(), "formal": Variant(variables={"tone": "formal"}), "v2": Variant(flow="v2.yaml")}
+        ```
+    """
+
+    flow: FlowSource | None = None
+    """Another flow: a path or its content. None, the default: the flow of the evaluation."""
+    variables: Mapping[str, Any] | None = None
+    """Values of variables, which replace those of the evaluation by name."""
+    overrides: Any = None
+    """Changes to steps, as for `run`."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationCase:
+    """One case of an evaluation."""
+
+    name: str
+    """The name of the case, or its number from 0."""
+    input: Any
+    expected: Any = None
+    """The expected output; None if the case has none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationItem(Record):
+    """What is known of one case, variant and repeat."""
+
+    case: str
+    """The name of the case, or its number from 0."""
+    variant: str
+    repeat: int = 0
+    """The number of the repeat, from 0."""
+    input: Any = None
+    expected: Any = None
+    """The expected output; None if the case has none."""
+    status: str = "completed"
+    """The status, as outcomes have it: `completed`, `failed` or `cancelled`, for example."""
+    output: Any = None
+    error: str | None = None
+    """The message of a failure."""
+    run_id: str | None = None
+    """The id of the run; None for an input that could not be sent."""
+    item: int | None = None
+    """The index of the item within the run, if the run has several items."""
+    duration: float | None = None
+    """Seconds from the start of the item's first step to the end of its last step. None before 0.12."""
+    scores: Mapping[str, ScoreValue] = field(default_factory=dict)
+    """The scores by name, such as `exact.category`."""
+    score_errors: Mapping[str, str] = field(default_factory=dict)
+    """The messages of scores that failed, by the name of the score."""
+
+    @property
+    def is_success(self) -> bool:
+        """True if the item completed."""
+        return self.status == "completed"

@@ -1,0 +1,121 @@
+"""Calls of score functions, in an event loop and in threads. Both versions are written by hand."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from .._base.lazy import lazy_module
+from .flow_score import FlowScore
+from .scorers import Scorer, apply_score
+from .store import EvaluationStore, Scored, StoredItem
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    # Programs that only use the blocking version do not pay for the import.
+    asyncio = lazy_module("asyncio")
+
+_SECONDS = 0.02
+"""Target duration of the calls that are made in one go. Slow functions are called one by one."""
+_MOST = 400
+
+
+class Slices:
+    """Chooses how many calls of a function are made in one go: switching threads takes longer than a fast call."""
+
+    def __init__(self) -> None:
+        """Start with a single call."""
+        self.size = 1
+
+    def note(self, count: int, seconds: float) -> None:
+        """Record how long some calls took."""
+        wanted = count * _SECONDS / max(seconds, 1e-6)
+        self.size = int(max(1, min(wanted, self.size * 4, _MOST)))
+
+
+class ScoreFunction:
+    """A score function, and how it is called.
+
+    Args:
+        scorer: The function and its name.
+        client: The client of the evaluation.
+    """
+
+    def __init__(self, scorer: Scorer, client: Any) -> None:
+        """Look at the function. It is not called."""
+        self.scorer = scorer
+        self.key = scorer.key
+        self.slices = Slices()
+        is_flow = isinstance(scorer.score, FlowScore)
+        self.is_async = inspect.iscoroutinefunction(client.run) if is_flow else scorer.is_async
+
+    async def apply(
+        self, items: Sequence[StoredItem], client: Any, store: EvaluationStore, may_go_on: Callable[[], bool]
+    ) -> None:
+        """Compute and store the scores of some items, one after the other: each score is stored once it is known."""
+        began = time.monotonic()
+        for variant, number, item in items:
+            if not may_go_on():
+                return
+            found, failed = await apply_score(self.scorer, item, client, f"{store.id} {variant} {number} {self.key}")
+            store.add_scores([Scored(variant, number, self.key, found, failed)])
+        self.slices.note(len(items), time.monotonic() - began)
+
+
+def _finished(call: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine that waits for nothing."""
+    with suppress(StopIteration):
+        call.send(None)
+        while True:
+            call.throw(TypeError("it returned something to wait for; define it with async def"))
+
+
+class AsyncScoring:
+    """Calls coroutine functions in the event loop, and others in threads, so that they do not block it.
+
+    Args:
+        at_once: Maximum number of calls at once.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        """Start no thread yet."""
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="stepflow-client-score")
+
+    async def run(self, apply: Callable[[], Coroutine[Any, Any, None]], *, is_async: bool) -> None:
+        """Run a coroutine function, which waits for something only if it is async."""
+        if is_async:
+            await apply()
+            return
+        run, loop = copy_context().run, asyncio.get_running_loop()
+        await loop.run_in_executor(self._threads, lambda: run(lambda: _finished(apply())))
+
+    def close(self) -> None:
+        """Start no more calls."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class SyncScoring:
+    """Calls functions in the current thread; each coroutine function in an event loop of its own.
+
+    Args:
+        at_once: Maximum number of calls at once.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        """Do nothing: the caller has the threads."""
+
+    def run(self, apply: Callable[[], Coroutine[Any, Any, None]], *, is_async: bool) -> None:
+        """Run a coroutine function, which waits for something only if it is async."""
+        if is_async:
+            asyncio.run(apply())
+        else:
+            _finished(apply())
+
+    def close(self) -> None:
+        """Do nothing."""

@@ -1,0 +1,190 @@
+"""How scores are called: their names, the keys by which a journal knows them again, and what they return."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .._base.text import cut
+from .._data.arguments import shown, wrong
+from ..errors import InvalidArgumentError, StepflowClientError
+from .flow_score import FlowScore, ScoreFailedError
+from .pydantic_evals import EvaluatorContext, is_evaluator
+from .score_keys import score_key
+
+if TYPE_CHECKING:
+    from .records import EvaluationItem, ScoreValue
+
+_GIVEN = ("input", "output", "expected")
+_LONGEST_LABEL = 100
+_LONGEST_MESSAGE = 1_000
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A score with its name, and how it is called."""
+
+    name: str
+    key: str
+    """Changes with the version or the source of the score: its values are then computed again."""
+    score: Any
+    """The score as it was given."""
+    call: Callable[[EvaluationItem], Any]
+    """Returns the result for an item, or an awaitable of it."""
+    is_async: bool = False
+    """Whether `call` returns an awaitable."""
+    lower_is_better: bool = False
+
+    def values(self, result: Any) -> dict[str, ScoreValue]:
+        """Return the scores in what the score returned, by name.
+
+        Raises:
+            TypeError: If it is not a score.
+            ValueError: If it is a number that is not finite, or a text that is too long for a label.
+        """
+        if result is None:
+            return {}
+        if not isinstance(result, Mapping):
+            return {self.name: _value(result)}
+        return {f"{self.name}.{key}": _value(each) for key, each in result.items() if each is not None}
+
+
+def scorers(scores: Any) -> list[Scorer]:
+    """Return scores, as `evaluate` takes them, with their names.
+
+    Args:
+        scores: A score, a list of scores, or a mapping of scores by name.
+
+    Raises:
+        InvalidArgumentError: If one is not a score, or two have the same name.
+    """
+    if isinstance(scores, Mapping):
+        named = [(name, score) for name, score in scores.items()]
+    else:
+        is_many = isinstance(scores, Iterable) and not callable(scores)
+        named = [(None, score) for score in (scores if is_many else [scores])]
+    found: list[Scorer] = []
+    for name, score in named:
+        if name is not None and (not isinstance(name, str) or not name):
+            raise wrong("scores", "a mapping with texts as keys", scores)
+        made = _scorer(score, name or _name(score, len(found)))
+        if any(each.name == made.name for each in found):
+            hint = 'give them names: scores={"first": ..., "second": ...}'
+            raise InvalidArgumentError(f"two scores are called {made.name!r}", hint=hint)
+        found.append(made)
+    return found
+
+
+def _name(score: Any, number: int) -> str:
+    if is_evaluator(score):
+        return str(score.get_default_evaluation_name())
+    score = _unwrapped(score)
+    name = getattr(score, "name", None) or getattr(score, "__name__", None)
+    if isinstance(name, str) and name != "<lambda>":
+        return name
+    return f"score{number + 1}" if name else type(score).__name__
+
+
+def _scorer(score: Any, name: str) -> Scorer:
+    function: Any
+    call: Any
+    if is_evaluator(score):
+        function, call = score.evaluate, lambda item: score.evaluate(EvaluatorContext(item))
+    elif isinstance(score, FlowScore):
+        function = call = score.output
+    elif not callable(score) or isinstance(score, type):
+        wanted = "a function of (input, output, expected), a FlowScore, or an Evaluator of pydantic-evals"
+        raise wrong("a score", wanted, score)
+    else:
+        function, call = score, _caller(score)
+    # An object may have a coroutine function as its __call__.
+    is_async = any(map(inspect.iscoroutinefunction, (_unwrapped(function), getattr(function, "__call__", None))))  # noqa: B004
+    is_lower = getattr(score, "lower_is_better", False) is True
+    return Scorer(name, f"{name} {score_key(score)}", score, call, is_async=is_async, lower_is_better=is_lower)
+
+
+def _unwrapped(function: Any) -> Any:
+    while isinstance(function, partial):
+        function = function.func
+    return function
+
+
+def _caller(score: Callable[..., Any]) -> Callable[[EvaluationItem], Any]:
+    """Return the function that calls a score with the parameters that it has."""
+    try:
+        parameters = inspect.signature(score).parameters.values()
+    except (TypeError, ValueError):
+        # Functions of C without a signature, such as some of numpy.
+        return lambda item: score(item.output)
+    kinds = inspect.Parameter
+    named = [each for each in parameters if each.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)]
+    names = [each.name for each in named if each.name in (*_GIVEN, "item")]
+    others = [each.name for each in named if each.default is each.empty and each.name not in names]
+    others += [each.name for each in parameters if each.kind is kinds.POSITIONAL_ONLY]
+    if names and not others:
+        return lambda item: score(**{name: item if name == "item" else getattr(item, name) for name in names})
+    if len(names) + len(others) == len(_GIVEN) or (
+        not names and not others and any(each.kind is kinds.VAR_POSITIONAL for each in parameters)
+    ):
+        return lambda item: score(item.input, item.output, item.expected)
+    if len(others) == 1 and not names:
+        return lambda item: score(item.output)
+    has = f"has the parameters {', '.join([*names, *others])}" if names or others else "has no parameters"
+    hint = "a score has any of the parameters input, output, expected and item"
+    raise InvalidArgumentError(f"the score {shown(score)} {has}", hint=hint)
+
+
+def _value(value: Any) -> ScoreValue:
+    """Return a score as plain data."""
+    if hasattr(value, "value") and (hasattr(value, "reason") or isinstance(value, Enum)):
+        value = value.value
+    if not isinstance(value, (bool, int, float, str)) and callable(getattr(value, "item", None)):
+        # A number of numpy, or a tensor with one element.
+        value = value.item()
+    if isinstance(value, (bool, str)):
+        if isinstance(value, str) and len(value) > _LONGEST_LABEL:
+            raise ValueError(f"a label has at most {_LONGEST_LABEL} characters, not {len(value)}: {cut(value, 60)!r}")
+        return value
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"a score is a number, true or false, or a label, not {shown(value)}") from None
+    if not math.isfinite(number):
+        raise ValueError(f"a score is a finite number, not {number}")
+    return number
+
+
+async def apply_score(
+    scorer: Scorer, item: EvaluationItem, client: Any = None, key: str | None = None
+) -> tuple[dict[str, ScoreValue], dict[str, str]]:
+    """Return the scores of a completed item by name, and the message by the name of the score if it failed.
+
+    It waits for nothing if the score is not asynchronous.
+
+    Args:
+        scorer: The score.
+        item: The item.
+        client: Runs the flow of a `FlowScore`.
+        key: The idempotency key of this run.
+
+    Raises:
+        StepflowClientError: If the flow of a `FlowScore` cannot be run.
+    """
+    try:
+        if isinstance(scorer.score, FlowScore):
+            result = await scorer.score.output(item, client, key)
+        else:
+            result = scorer.call(item)
+            result = await result if inspect.isawaitable(result) else result
+        return scorer.values(result), {}
+    except Exception as error:
+        if isinstance(scorer.score, FlowScore) and isinstance(error, StepflowClientError):
+            raise
+        # A score that fails is data.
+        kind = "" if isinstance(error, ScoreFailedError) else f"{type(error).__name__}: "
+        return {}, {scorer.name: cut(f"{kind}{error}".rstrip(": "), _LONGEST_MESSAGE)}

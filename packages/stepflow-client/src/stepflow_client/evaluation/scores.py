@@ -1,0 +1,347 @@
+"""Scores for the outputs of an evaluation: functions of the output and of what was expected.
+
+A score of your own is a function with any of the parameters `input`, `output`, `expected` and `item` (an
+`EvaluationItem`), or with one parameter of another name, which gets the output. It returns a number, true or false, a
+label (a str), a mapping of these by name, or None for no score. It may be a coroutine function. Its attribute
+`lower_is_better` tells that low values are good, its attribute `version` that it has changed although its source has
+not.
+
+Paths are those of expressions, such as `answer.items[0]`; the empty path is the whole value.
+
+Example:
+    ```python
+    scores = [exact("category"), contains("reply", "refund"), output_field("usage.cost", lower_is_better=True)]
+    ```
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Any
+
+from .._base.text import short_json
+from .._data.arguments import check_flag, check_text, wrong
+from .._data.expressions import Path, PathError, parse_path, write_path
+from ..errors import InvalidArgumentError
+from ..flows.json_schema import definitions_of, is_number, mismatches
+from ..flows.matching import equal
+from ..flows.nodes import node_of
+
+if TYPE_CHECKING:
+    from .records import EvaluationItem, ScoreValue
+
+__all__ = [
+    "Score",
+    "close",
+    "contains",
+    "exact",
+    "json_distance",
+    "latency",
+    "output_field",
+    "regex",
+    "schema_valid",
+]
+
+_MISSING = object()
+_LONGEST_COMPARED = 2_000
+"""Maximum number of characters of a text that are compared one by one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """Base of the built-in scores."""
+
+    path: Path = ()
+    """The part of the output that is scored."""
+    name: str = ""
+    version: str = "1"
+    """Changes when the score returns other values for the same output; they are then computed again."""
+    lower_is_better: bool = False
+
+    def __call__(self, input: Any, output: Any, expected: Any) -> ScoreValue | None:
+        """Return the score of an output; None if there is nothing to compare it with."""
+        raise NotImplementedError
+
+    def part(self, output: Any) -> Any:
+        """Return the scored part of an output.
+
+        Raises:
+            LookupError: If the output has no such part.
+        """
+        found = _at(output, self.path)
+        if found is _MISSING:
+            raise LookupError(f"the output has no {write_path(self.path)}: {short_json(output, 100)}")
+        return found
+
+    def wanted(self, expected: Any) -> Any:
+        """Return what is expected of the scored part; None if the case expects nothing of it.
+
+        An expected object has the part at the same path. Any other expected value is that of the part itself.
+        """
+        if not self.path or not isinstance(expected, Mapping):
+            return expected
+        found = _at(expected, self.path)
+        return None if found is _MISSING else found
+
+
+def exact(path: str = "") -> Score:
+    """Return the score that is true if a part of the output equals the expected one. `3` equals `3.0`.
+
+    Args:
+        path: The part of the output. Default: the whole output.
+    """
+    return _Exact(**_named("exact", path))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Exact(Score):
+    def __call__(self, input: Any, output: Any, expected: Any) -> bool | None:
+        wanted = self.wanted(expected)
+        # An output that lacks what is expected is a wrong one.
+        return None if wanted is None else equal(wanted, _at(output, self.path))
+
+
+def contains(path: str = "", text: str | None = None, *, ignore_case: bool = False) -> Score:
+    """Return the score that is true if a part of the output contains a text.
+
+    Args:
+        path: The part of the output: a str, or a list that has such an element. Default: the whole output.
+        text: The text. None, the default: what the case expects.
+        ignore_case: Whether upper and lower case are the same. Default False.
+    """
+    wanted = None if text is None else check_text(text, "text")
+    return _Contains(**_named("contains", path), text=wanted, ignore_case=check_flag(ignore_case, "ignore_case"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Contains(Score):
+    text: str | None
+    ignore_case: bool
+
+    def __call__(self, input: Any, output: Any, expected: Any) -> bool | None:
+        wanted = self.wanted(expected) if self.text is None else self.text
+        if wanted is None:
+            return None
+        found = _at(output, self.path)
+        if isinstance(found, str) and isinstance(wanted, str):
+            return self._folded(wanted) in self._folded(found)
+        return isinstance(found, list) and any(equal(self._folded(wanted), self._folded(each)) for each in found)
+
+    def _folded(self, value: Any) -> Any:
+        return value.casefold() if self.ignore_case and isinstance(value, str) else value
+
+
+def regex(pattern: str, path: str = "") -> Score:
+    """Return the score that is true if a pattern is found in a part of the output, as by Python's `re.search`.
+
+    Args:
+        pattern: The regular expression.
+        path: The part of the output, a str. Default: the whole output.
+    """
+    try:
+        re.compile(check_text(pattern, "pattern"))
+    except re.error as error:
+        raise InvalidArgumentError(f"pattern is no regular expression: {error}") from None
+    return _Regex(**_named("regex", path), pattern=pattern)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Regex(Score):
+    pattern: str
+
+    def __call__(self, input: Any, output: Any, expected: Any) -> bool:
+        found = _at(output, self.path)
+        return isinstance(found, str) and re.search(self.pattern, found) is not None
+
+
+def json_distance(path: str = "") -> Score:
+    """Return the score that tells how far a part of the output is from the expected one: 0 for equal, 1 for all other.
+
+    It is the mean over the plain values of both: a key that one side lacks counts 1, and a text as the part of it that
+    differs, a number as its relative difference. Lower is better.
+
+    Args:
+        path: The part of the output. Default: the whole output.
+    """
+    return _JsonDistance(**_named("json_distance", path), lower_is_better=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _JsonDistance(Score):
+    def __call__(self, input: Any, output: Any, expected: Any) -> float | None:
+        wanted = self.wanted(expected)
+        if wanted is None:
+            return None
+        distances = list(_distances(wanted, _at(output, self.path)))
+        return math.fsum(distances) / len(distances)
+
+
+def _distances(wanted: Any, found: Any) -> Iterator[float]:
+    """Yield the distance of each plain value of two values."""
+    if isinstance(wanted, Mapping) and isinstance(found, Mapping) and (wanted or found):
+        for key in dict.fromkeys([*wanted, *found]):
+            yield from _distances(wanted.get(key, _MISSING), found.get(key, _MISSING))
+    elif isinstance(wanted, list) and isinstance(found, list) and (wanted or found):
+        for index in range(max(len(wanted), len(found))):
+            pair = (each[index] if index < len(each) else _MISSING for each in (wanted, found))
+            yield from _distances(*pair)
+    elif wanted is _MISSING or found is _MISSING:
+        yield from (1.0 for _ in _leaves(found if wanted is _MISSING else wanted))
+    elif is_number(wanted) and is_number(found):
+        largest = max(abs(wanted), abs(found))
+        yield min(1.0, abs(wanted - found) / largest) if largest else 0.0
+    elif isinstance(wanted, str) and isinstance(found, str):
+        yield _text_distance(wanted, found)
+    else:
+        yield 0.0 if equal(wanted, found) else 1.0
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    if not parts:
+        yield value
+    for each in parts:
+        yield from _leaves(each)
+
+
+def _text_distance(wanted: str, found: str) -> float:
+    if wanted == found:
+        return 0.0
+    # Long texts are compared word by word: the time grows with the square of the length.
+    if max(len(wanted), len(found)) > _LONGEST_COMPARED:
+        return 1.0 - SequenceMatcher(None, wanted.split(), found.split()).ratio()
+    return 1.0 - SequenceMatcher(None, wanted, found, autojunk=False).ratio()
+
+
+def close(path: str = "", *, absolute: float = 0.0, relative: float = 0.0) -> Score:
+    """Return the score that is true if a number of the output is close to the expected one.
+
+    Args:
+        path: The part of the output, a number. Default: the whole output.
+        absolute: Largest difference. Default 0.
+        relative: Largest difference as a part of the expected number, such as 0.05. Default 0.
+    """
+    for what, value in (("absolute", absolute), ("relative", relative)):
+        if not is_number(value) or not 0 <= value < math.inf:
+            raise wrong(what, "a number of at least zero", value)
+    if not absolute and not relative:
+        raise InvalidArgumentError("close needs a tolerance", hint="close('price', absolute=0.01), or relative=0.05")
+    return _Close(**_named("close", path), absolute=absolute, relative=relative)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Close(Score):
+    absolute: float
+    relative: float
+
+    def __call__(self, input: Any, output: Any, expected: Any) -> bool | None:
+        wanted = self.wanted(expected)
+        # Cells of a CSV file without a schema are texts.
+        number = _number(wanted)
+        if wanted is None:
+            return None
+        if number is None:
+            raise ValueError(f"expected is no number: {short_json(wanted, 100)}")
+        found = _at(output, self.path)
+        return is_number(found) and abs(found - number) <= max(self.absolute, self.relative * abs(number))
+
+
+def _number(value: Any) -> float | None:
+    if is_number(value):
+        return float(value)
+    try:
+        return float(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def schema_valid(schema: Any, path: str = "") -> Score:
+    """Return the score that is true if a part of the output matches a JSON Schema.
+
+    Args:
+        schema: The schema: a mapping, or a pydantic model.
+        path: The part of the output. Default: the whole output.
+    """
+    from_model = getattr(schema, "model_json_schema", None)
+    found = from_model() if from_model is not None else schema
+    if not isinstance(found, Mapping):
+        raise wrong("schema", "a JSON Schema: a mapping, or a pydantic model", schema)
+    return _SchemaValid(**_named("schema_valid", path), schema=found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SchemaValid(Score):
+    schema: Mapping[str, Any] = field(repr=False)
+
+    def __call__(self, input: Any, output: Any, expected: Any) -> bool:
+        found = _at(output, self.path)
+        if found is _MISSING:
+            return False
+        return next(mismatches(node_of(found), self.schema, definitions_of(self.schema)), None) is None
+
+
+def latency() -> Score:
+    """Return the score that is the time of an item in seconds: from the start of its first step to the end of its last.
+
+    Servers before 0.12 do not tell it: then there is no score. Lower is better. (Reports compare the times of items
+    without this score; with it, `assert_no_regression` and thresholds can name it.)
+    """
+    return _Latency(**_named("latency", ""), lower_is_better=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Latency(Score):
+    def __call__(self, item: EvaluationItem) -> float | None:  # type: ignore[override]
+        return item.duration
+
+
+def output_field(path: str, *, name: str | None = None, lower_is_better: bool = False) -> Score:
+    """Return the score that is a field of the output: the cost, the number of tokens, the label of a classifier.
+
+    An output without the field has no score, and an error in its place.
+
+    Args:
+        path: The field: a number, true or false, or a str.
+        name: The name of the score. Default: the path.
+        lower_is_better: Whether low values are good, as of costs. Default False.
+    """
+    path_text = check_text(path, "path")
+    shown = path_text if name is None else check_text(name, "name")
+    given = {**_named("", path_text), "name": shown}
+    return _OutputField(**given, lower_is_better=check_flag(lower_is_better, "lower_is_better"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OutputField(Score):
+    def __call__(self, input: Any, output: Any, expected: Any) -> Any:
+        return self.part(output)
+
+
+def _named(kind: str, path: str) -> dict[str, Any]:
+    """Return the path and the name of a score.
+
+    Raises:
+        InvalidArgumentError: If the path is malformed.
+    """
+    if not isinstance(path, str):
+        raise wrong("path", "the path of a part of the output", path)
+    text = path.strip()
+    try:
+        parts = parse_path(text if text.startswith("$") or not text else f"$.{text}")
+    except PathError as error:
+        raise InvalidArgumentError(f"path is wrong: {path!r}: {error}", hint="write it as answer.items[0]") from None
+    return {"path": parts, "name": write_path(parts, kind)}
+
+
+def _at(value: Any, path: Path) -> Any:
+    """Return the part of a value at a path, or `_MISSING`."""
+    for part in path:
+        is_index = isinstance(value, list) and isinstance(part, int) and part < len(value)
+        if not is_index and not (isinstance(value, Mapping) and part in value):
+            return _MISSING
+        value = value[part]
+    return value

@@ -1,0 +1,369 @@
+"""The folder of an evaluation: its cases, what became of each item, and its scores.
+
+The folder has one SQLite file `evaluation.db` (WAL, mode 0600), which only one evaluation can have open, and the
+journals of the batches in `runs/`, a file for each variant. The tables of version 1:
+
+| table | a row |
+|---|---|
+| `about` | a name and a JSON value: `version`, `id`, `name`, `flow`, `repeat`, `cases` (a digest), `shared` (steps that ran once per case), `scores` (the keys of the score functions of the last call, in their order) |
+| `cases` | `number` from 0, `name`, and as JSON `input` and `expected` |
+| `variants` | `number` from 0, `name`, `settings` (a digest of flow, variables and overrides), `is_used` (by the last call) |
+| `items` | `variant`, `number` (case x repeats + repeat), `status`, `output` (JSON), `error`, `run_id`, `item`, `duration` |
+| `scores` | `variant`, `number`, `score` (the key of the score function), and as JSON `found` (values by name) and `failed` (messages by name) |
+
+Rows of items and scores are never changed. Scores of a function that has changed since have another key, so they stay
+in the file and are not read.
+"""  # noqa: E501 - a table
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from .._data.file_paths import file_path
+from .._data.values import encode
+from .._stores.sqlite import DATABASE_ERRORS, open_private
+from ..errors import JournalError
+from ..types.outcomes import Outcome
+from .records import EvaluationCase, EvaluationItem, ScoreValue
+
+VERSION = 1
+_FILE = "evaluation.db"
+_TABLES = """
+CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS cases (number INTEGER PRIMARY KEY, name TEXT NOT NULL, input TEXT, expected TEXT);
+CREATE TABLE IF NOT EXISTS variants (
+    number INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, settings TEXT NOT NULL, is_used INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS items (
+    variant INTEGER, number INTEGER, status TEXT NOT NULL, output TEXT, error TEXT, run_id TEXT, item INTEGER,
+    duration REAL, PRIMARY KEY (variant, number)
+);
+CREATE TABLE IF NOT EXISTS scores (
+    variant INTEGER, number INTEGER, score TEXT, found TEXT NOT NULL, failed TEXT NOT NULL,
+    PRIMARY KEY (variant, number, score)
+) WITHOUT ROWID;
+"""
+_ITEMS = """
+SELECT items.number, cases.name, input, expected, status, output, error, run_id, item, duration
+FROM items CROSS JOIN cases ON cases.number = items.number / ?
+WHERE items.variant = ? AND items.number > ? {condition} ORDER BY items.number LIMIT ?
+"""
+_UNSCORED = """
+AND status = 'completed' AND NOT EXISTS (
+    SELECT 1 FROM scores WHERE variant = items.variant AND number = items.number AND score = ?
+)
+"""
+_PAGE = 200
+"""Number of items that are read at once."""
+
+
+class StoredItem(NamedTuple):
+    """An item, with its place in the file."""
+
+    variant: int
+    number: int
+    item: EvaluationItem
+
+
+class Scored(NamedTuple):
+    """The scores that one function has given to one item."""
+
+    variant: int
+    number: int
+    key: str
+    found: Mapping[str, ScoreValue]
+    failed: Mapping[str, str]
+
+
+class EvaluationStore:
+    """The folder of one evaluation.
+
+    Args:
+        folder: The folder; it is created if it does not exist.
+        is_new: Whether the folder may have no evaluation. Default False.
+        keep: An object that keeps the folder from being removed.
+
+    Raises:
+        InvalidArgumentError: If the path cannot be the path of a folder.
+        JournalError: If the folder has no evaluation, if another one is using it, or if its file cannot be opened, read
+            or written.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, is_new: bool = False, keep: object = None) -> None:
+        """Open the file and lock it."""
+        self.folder = file_path(folder, "journal")
+        self._keep = keep
+        self._lock = threading.Lock()
+        if not is_new and not self.exists(self.folder):
+            raise JournalError(f"{self.folder} has no evaluation")
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self.folder / "runs").mkdir(mode=0o700, exist_ok=True)
+            self._file = open_private(self.folder / _FILE, timeout=0)
+        except (*DATABASE_ERRORS, OSError) as error:
+            raise JournalError(f"the folder {self.folder} cannot be used: {error}") from None
+        try:
+            with self._opened() as file:
+                self._prepare(file)
+            version = self.about("version", VERSION)
+            if version != VERSION:
+                raise JournalError(f"{self.folder} has version {version} of the file, and this release reads {VERSION}")
+        except BaseException:
+            self._file.close()
+            raise
+
+    @classmethod
+    def exists(cls, folder: str | os.PathLike[str]) -> bool:
+        """Return whether a folder has an evaluation."""
+        return (Path(folder) / _FILE).exists()
+
+    def _prepare(self, file: sqlite3.Connection) -> None:
+        # Whoever has opened it keeps everybody else out until it ends.
+        file.execute("PRAGMA locking_mode=EXCLUSIVE")
+        file.execute("PRAGMA journal_mode=WAL")
+        # A killed process loses nothing; after a power failure, the last items are read from the journals again.
+        file.execute("PRAGMA synchronous=NORMAL")
+        file.execute("BEGIN EXCLUSIVE")
+        file.execute("COMMIT")
+        file.executescript(_TABLES)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; others can then open it."""
+        with self._lock:
+            self._file.close()
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                yield self._file
+            except DATABASE_ERRORS as error:
+                if "locked" in str(error):
+                    raise JournalError(f"the folder {self.folder} is in use by another evaluation") from None
+                raise JournalError(f"the evaluation in {self.folder} cannot be used: {error}") from None
+
+    def _rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._opened() as file:
+            return file.execute(query, values).fetchall()
+
+    def about(self, name: str, missing: Any = None) -> Any:
+        """Return a value of the evaluation; `missing` if it was never set."""
+        found = self._rows("SELECT value FROM about WHERE name = ?", [name])
+        return json.loads(found[0][0]) if found else missing
+
+    def tell(self, **values: Any) -> None:
+        """Set values of the evaluation."""
+        rows = [(name, json.dumps(value)) for name, value in values.items()]
+        with self._opened() as file, _transaction(file):
+            file.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", rows)
+
+    def begin(self, cases: Iterable[EvaluationCase], repeat: int, variants: Mapping[str, str], **about: Any) -> int:
+        """Store what is evaluated, or check that it is what the folder has, and return the number of cases.
+
+        Args:
+            cases: The cases.
+            repeat: How often each case is run.
+            variants: The digest of the settings of each variant, by its name. Variants may be added later.
+            about: More values of the evaluation.
+
+        Raises:
+            JournalError: If the folder has other cases, another number of repeats, or a variant with other settings.
+        """
+        known = self.about("cases")
+        digest = self._store_cases(cases, is_new=known is None)
+        changed = [] if known is None else self._changed(digest, repeat, variants)
+        if changed:
+            raise JournalError(
+                f"{self.folder} is of an evaluation with other {' and '.join(changed)}",
+                hint="a changed evaluation needs a folder of its own",
+            )
+        with self._opened() as file, _transaction(file):
+            file.execute("UPDATE variants SET is_used = 0")
+            file.executemany(
+                "INSERT INTO variants VALUES ((SELECT count(*) FROM variants), ?, ?, 1) "
+                "ON CONFLICT (name) DO UPDATE SET is_used = 1",
+                variants.items(),
+            )
+        self.tell(version=VERSION, cases=digest, repeat=repeat, **about)
+        return int(self._rows("SELECT count(*) FROM cases")[0][0])
+
+    def _store_cases(self, cases: Iterable[EvaluationCase], *, is_new: bool) -> str:
+        """Store the cases if they are new, and return their digest. They are read one by one."""
+        seen = hashlib.sha256()
+
+        def rows() -> Iterator[tuple[Any, ...]]:
+            for number, each in enumerate(cases):
+                row = number, each.name, _json(each.input), _json(each.expected)
+                seen.update(json.dumps(row).encode())
+                yield row
+
+        if is_new:
+            with self._opened() as file, _transaction(file):
+                # Those of a call that was killed before it had stored all of them.
+                file.execute("DELETE FROM cases")
+                file.executemany("INSERT INTO cases VALUES (?, ?, ?, ?)", rows())
+        else:
+            deque(rows(), maxlen=0)
+        return seen.hexdigest()
+
+    def _changed(self, digest: str, repeat: int, variants: Mapping[str, str]) -> list[str]:
+        """Return what differs from the evaluation in the folder."""
+        before = dict(self._rows("SELECT name, settings FROM variants"))
+        found = ["cases"] if self.about("cases") != digest else []
+        found += ["repeats"] if self.about("repeat") != repeat else []
+        different = [name for name, settings in variants.items() if before.get(name, settings) != settings]
+        return found + ([f"flows, variables or overrides of {', '.join(map(repr, different))}"] if different else [])
+
+    @property
+    def id(self) -> str | None:
+        """What identifies the evaluation on a server; None for one that is not continued after a crash."""
+        found: str | None = self.about("id")
+        return found
+
+    @property
+    def variants(self) -> dict[str, int]:
+        """The numbers of the variants of the last call, by name."""
+        return dict(self._rows("SELECT name, number FROM variants WHERE is_used ORDER BY number"))
+
+    def journal(self, variant: int) -> Path:
+        """Return the path of the journal of a variant's runs."""
+        return self.folder / "runs" / f"{variant}.journal"
+
+    def cases(self) -> Iterator[EvaluationCase]:
+        """Yield the cases. They are read page by page, so that any number of readers need little memory."""
+        number = 0
+        while rows := self._rows("SELECT name, input, expected FROM cases WHERE number >= ? LIMIT ?", (number, _PAGE)):
+            number += len(rows)
+            for name, given, expected in rows:
+                yield EvaluationCase(name, json.loads(given), json.loads(expected))
+
+    def known(self, variant: int) -> set[int]:
+        """Return the numbers of the items of a variant that have ended."""
+        return {number for (number,) in self._rows("SELECT number FROM items WHERE variant = ?", [variant])}
+
+    def add(self, found: Collection[StoredItem]) -> None:
+        """Store items that have ended."""
+        rows = [
+            (
+                variant,
+                number,
+                each.status,
+                _json(each.output),
+                each.error,
+                each.run_id,
+                each.item,
+                each.duration,
+            )
+            for variant, number, each in found
+        ]
+        with self._opened() as file, _transaction(file):
+            file.executemany("INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def add_scores(self, scored: Iterable[Scored]) -> None:
+        """Store scores."""
+        rows = [(*each[:3], json.dumps(dict(each.found)), json.dumps(dict(each.failed))) for each in scored]
+        with self._opened() as file, _transaction(file):
+            file.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?)", rows)
+
+    def unscored(self, key: str, known: Mapping[int, set[int]]) -> Iterator[list[StoredItem]]:
+        """Yield the successful items without a score of a function, page by page, without other scores.
+
+        Args:
+            key: The key of the function.
+            known: The numbers of the items to look at, by variant.
+        """
+        for name in self.variants:
+            for page in self._pages(name, _UNSCORED, [key]):
+                yield [each for each in page if each.number in known[each.variant]]
+
+    def items(self, variant: str | None = None) -> Iterator[EvaluationItem]:
+        """Yield the items of a variant, or of all variants of the last call, by case and repeat, with their scores."""
+        keys = self.about("scores", [])
+        for name in self.variants if variant is None else [variant]:
+            for page in self._pages(name):
+                scores = self._scores(page[0].variant, page[0].number, page[-1].number, keys)
+                for each in page:
+                    found, failed = scores.get(each.number, ({}, {}))
+                    yield replace(each.item, scores=found, score_errors=failed)
+
+    def _pages(self, name: str, condition: str = "", values: Sequence[Any] = ()) -> Iterator[list[StoredItem]]:
+        variant, repeat, number = self.variants[name], int(self.about("repeat")), -1
+        query = _ITEMS.format(condition=condition)
+        while rows := self._rows(query, (repeat, variant, number, *values, _PAGE)):
+            yield [StoredItem(variant, row[0], _item(name, row[0] % repeat, row)) for row in rows]
+            number = rows[-1][0]
+
+    def _scores(
+        self, variant: int, first: int, last: int, keys: Sequence[str]
+    ) -> dict[int, tuple[dict[str, ScoreValue], dict[str, str]]]:
+        """Return the scores of some items, and the messages of those that failed, by the number of the item."""
+        query = "SELECT number, score, found, failed FROM scores WHERE variant = ? AND number BETWEEN ? AND ?"
+        order = {key: place for place, key in enumerate(keys)}
+        rows = [row for row in self._rows(query, (variant, first, last)) if row[1] in order]
+        found: dict[int, tuple[dict[str, ScoreValue], dict[str, str]]] = {}
+        for number, _, values, errors in sorted(rows, key=lambda row: order[row[1]]):
+            scores, failed = found.setdefault(number, ({}, {}))
+            scores.update(json.loads(values))
+            failed.update(json.loads(errors))
+        return found
+
+
+def evaluation_item(case: EvaluationCase, variant: str, repeat: int, outcome: Outcome) -> EvaluationItem:
+    """Return the item of an outcome."""
+    error = None if outcome.is_success else f"the run was {outcome.status.value}"
+    return EvaluationItem(
+        case=case.name,
+        variant=variant,
+        repeat=repeat,
+        input=case.input,
+        expected=case.expected,
+        status=outcome.status.value,
+        output=outcome.output,
+        error=error if outcome.error is None else outcome.error.message,
+        run_id=outcome.run_id,
+        item=outcome.item_index,
+    )
+
+
+def _item(variant: str, repeat: int, row: Sequence[Any]) -> EvaluationItem:
+    _, case, given, expected, status, output, error, run_id, item, duration = row
+    return EvaluationItem(
+        case=case,
+        variant=variant,
+        repeat=repeat,
+        input=json.loads(given),
+        expected=json.loads(expected),
+        status=status,
+        output=json.loads(output),
+        error=error,
+        run_id=run_id,
+        item=item,
+        duration=duration,
+    )
+
+
+def _json(value: Any) -> str:
+    return encode(value).decode()
+
+
+@contextmanager
+def _transaction(file: sqlite3.Connection) -> Iterator[None]:
+    file.execute("BEGIN")
+    with file:
+        yield
