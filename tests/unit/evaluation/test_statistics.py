@@ -22,8 +22,8 @@ from stepflow_client.evaluation.statistics import (
 from tests.unit.evaluation.planted import BETTER, SLOWER, planted
 
 
-def known(values: list[float], **options: tuple[float, ...]) -> Interval:
-    found = mean_interval(values, **options)
+def known(values: list[float], made_up: tuple[float, ...] = ()) -> Interval:
+    found = mean_interval(values, made_up=made_up)
     assert found is not None
     return found
 

@@ -15,7 +15,7 @@ SCORE_STYLE = """
 .ch .better{fill:var(--good)}.ch .worse{fill:var(--bad)}.ch .point{fill:var(--soft)}
 .ch .point.better{fill:var(--good)}.ch .point.worse{fill:var(--bad)}.ch .group{font-weight:600}
 """
-_LEFT, _PLOT, _RIGHT, _ROW = 130, 250, 210, 22
+_LEFT, _PLOT, _RIGHT, _ROW = 120, 250, 200, 22
 _WIDTH = _LEFT + _PLOT + _RIGHT
 _BINS = 24
 _TALL = 44

@@ -69,11 +69,6 @@ class ScoreChange(Record):
     lower_is_better: bool | None
     """Whether low values are good; None for a label."""
 
-    @property
-    def change_to_the_worse(self) -> float:
-        """How much worse the second variant is; negative if it is better."""
-        return self.difference if self.lower_is_better else -self.difference
-
 
 @dataclass(frozen=True, slots=True)
 class VariantTimes(Record):

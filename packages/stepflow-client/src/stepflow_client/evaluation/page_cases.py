@@ -197,6 +197,8 @@ def _tree(report: EvaluationReport, value: Any) -> str:
 def _side(report: EvaluationReport, item: EvaluationItem, first: EvaluationItem | None, ui_url: str | None) -> str:
     hide = report._secrets.hide
     took = "" if item.duration is None else f' <span class="soft">{fine_duration(item.duration)}</span>'
+    repeats = report._columns.repeats
+    took += f' <span class="soft">repeat 1 of {repeats}</span>' if repeats > 1 else ""
     parts = [f"<h4>{escaped(item.variant)} {status_mark(item.status)}{took}</h4>", f"<p>{_run(item, ui_url)}</p>"]
     scores = [f"{escaped(name)} <b>{escaped(hide(_score_text(value)))}</b>" for name, value in item.scores.items()]
     scores += [f"{escaped(name)}: {message(hide(text))}" for name, text in item.score_errors.items()]

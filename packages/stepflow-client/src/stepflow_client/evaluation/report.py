@@ -95,7 +95,8 @@ class EvaluationReport(ShownAsTable):
         secrets: Secrets = NO_SECRETS,
     ) -> None:
         """Read the scores and times of the items."""
-        self.name = name
+        self.name: str = name
+        """The name of the evaluation; empty if it has none."""
         self._items = items if not isinstance(items, Iterator) else list(items)
         self._lower = frozenset(lower_is_better)
         self._remarks = tuple(remarks)
