@@ -37,6 +37,7 @@ PUBLIC_MODULES = (
     "authoring",
     "drawing",
     "errors",
+    "evaluation",
     "events",
     "flow_models",
     "flows",

@@ -90,6 +90,8 @@ IS_A_QUESTION = re.compile(r"^(is|was|has)_")
 NAMED_OTHERWISE = {
     "terminated": "the name of the field in the output of /builtin/iterate",
     "inferred": "the name of the field of events, also in `-o json` and in relayed events",
+    "lower_is_better": "an attribute that functions of users have too, as scores; it reads as a statement",
+    "needs_duration": "what a score asks of an evaluation, like an option",
     "valid": "the name that `ValidationResult` had in the earlier packages",
 }
 """Public bools that are no options and have another name, with the reason."""

@@ -82,13 +82,14 @@ class BatchRunner:
     async def map(
         self,
         flow: FlowSource,
-        inputs: Iterable[Any] | AsyncIterable[Any],
+        inputs: Iterable[Any] | AsyncIterable[Any] | AsyncSource,
         options: BatchOptions,
         *,
         deadline: float | None,
     ) -> AsyncGenerator[Outcome, None]:
         """Run a flow on any number of inputs and yield one outcome per input."""
-        batch = Batch(options, AsyncSource(inputs), self._connection.places)
+        source = inputs if isinstance(inputs, AsyncSource) else AsyncSource(inputs)
+        batch = Batch(options, source, self._connection.places)
         try:
             # A scope holds no `yield`: it would limit what the caller does meanwhile.
             with deadline_scope(deadline):

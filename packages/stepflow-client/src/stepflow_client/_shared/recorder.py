@@ -42,7 +42,7 @@ class Recorder:
     def __init__(self, history: History | None, server: str) -> None:
         if history is not None and not hasattr(history, "record"):
             raise InvalidArgumentError(f"history is a History, not {type(history).__name__}", hint="History(path)")
-        self._history = history
+        self.history = history
         self._server = server
         self.is_on = history is not None
         """Whether anything is recorded."""
@@ -71,8 +71,8 @@ class Recorder:
             StepflowClientError: If the history cannot be read.
         """
         labels = self.check_labels(labels)
-        assert self._history is not None
-        found = self._history.search(labels=labels, server=same_server(self._server), limit=_MOST)
+        assert self.history is not None
+        found = self.history.search(labels=labels, server=same_server(self._server), limit=_MOST)
         return frozenset(entry.run_id for entry in found)
 
     def check_labels(self, labels: object) -> Mapping[str, str]:
@@ -82,7 +82,7 @@ class Recorder:
             InvalidArgumentError: If they are not labels, or if there is no history.
         """
         found = check_labels(labels)
-        if self._history is None:
+        if self.history is None:
             raise InvalidArgumentError("labels are kept in a history", hint="StepflowClient(history=History())")
         return found
 
@@ -105,10 +105,10 @@ class Recorder:
             flow: The content of the flow as its author wrote it, if it is known.
             origin: The run that a rerun comes from.
         """
-        if self._history is None:
+        if self.history is None:
             return
         inputs = arguments.inputs
-        self._history.record(
+        self.history.record(
             run_id,
             server=self._server,
             flow=flow if isinstance(flow, Mapping) else None,
@@ -130,7 +130,7 @@ class Recorder:
             arguments: The arguments of the batch; its inputs are not recorded.
         """
         return BatchRecorder(
-            self._history,
+            self.history,
             {
                 "server": self._server,
                 "flow": flow,
@@ -142,26 +142,26 @@ class Recorder:
 
     def recorded(self, run_id: str) -> HistoryEntry | None:
         """Return the recorded entry of a run; None without a history, or if the entry is missing or cannot be read."""
-        if self._history is None:
+        if self.history is None:
             return None
         with suppress(StepflowClientError):
-            return self._history.get(run_id)
+            return self.history.get(run_id)
         return None
 
     def kept_outputs(self, run_id: str) -> list[dict[str, Any]] | None:
         """Return the outputs of a recorded run's steps, for each item; None if the history does not have them."""
-        if self._history is None:
+        if self.history is None:
             return None
         with suppress(StepflowClientError):
-            return self._history.kept_outputs(run_id)
+            return self.history.kept_outputs(run_id)
         return None
 
     def matching(self, text: str) -> list[HistoryEntry]:
         """Return the newest entries of this server that contain a text; none without a history that can be read."""
-        if self._history is None:
+        if self.history is None:
             return []
         with suppress(StepflowClientError):
-            return self._history.search(text, server=same_server(self._server), limit=_MOST)
+            return self.history.search(text, server=same_server(self._server), limit=_MOST)
         return []
 
     def ended(self, run_id: str, status: ExecutionStatus) -> None:
@@ -172,8 +172,8 @@ class Recorder:
 
     def seen(self, run_id: str, status: ExecutionStatus) -> None:
         """Record the last known status of a run."""
-        if self._history is not None:
-            self._history.update(run_id, status=status.value)
+        if self.history is not None:
+            self.history.update(run_id, status=status.value)
 
 
 class BatchRecorder:

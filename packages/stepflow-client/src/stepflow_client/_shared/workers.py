@@ -9,6 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
 from contextvars import copy_context
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -61,8 +62,12 @@ class AsyncWorkers(Generic[Result]):
         self._tasks.discard(task)
         return task.result()
 
-    async def aclose(self) -> None:
-        """Cancel the calls that are still running, and wait until they have ended."""
+    async def aclose(self, grace: float = 0.0) -> None:
+        """Cancel the calls that are still running, and wait until they have ended.
+
+        Args:
+            grace: Seconds that threads are given to end; tasks need none.
+        """
         tasks, self._tasks = self._tasks, set()
         for task in tasks:
             task.cancel()
@@ -109,8 +114,17 @@ class SyncWorkers(Generic[Result]):
             raise error
         return result  # type: ignore[return-value]
 
-    def close(self) -> None:
-        """Do nothing: threads cannot be cancelled, so calls that are still running continue."""
+    def close(self, grace: float = 0.0) -> None:
+        """Wait until the calls that are still running have ended. Threads cannot be cancelled.
+
+        Args:
+            grace: Maximum number of seconds to wait. Default 0: they continue.
+        """
+        until = time.monotonic() + grace
+        while self._running and time.monotonic() < until:
+            with suppress(queue.Empty):
+                self._ended.get(timeout=_left(until))
+                self._running -= 1
 
 
 def _left(deadline: float | None) -> float | None:

@@ -83,13 +83,14 @@ class BatchRunner:
     def map(
         self,
         flow: FlowSource,
-        inputs: Iterable[Any],
+        inputs: Iterable[Any] | SyncSource,
         options: BatchOptions,
         *,
         deadline: float | None,
     ) -> Generator[Outcome, None, None]:
         """Run a flow on any number of inputs and yield one outcome per input."""
-        batch = Batch(options, SyncSource(inputs), self._connection.places)
+        source = inputs if isinstance(inputs, SyncSource) else SyncSource(inputs)
+        batch = Batch(options, source, self._connection.places)
         try:
             # A scope holds no `yield`: it would limit what the caller does meanwhile.
             with deadline_scope(deadline):

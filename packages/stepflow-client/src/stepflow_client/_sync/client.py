@@ -365,6 +365,11 @@ class SyncStepflowClient(Guiding, Picklable):
         return self._connection.url
 
     @property
+    def history(self) -> History | None:
+        """The history that records the runs of this client; None without one."""
+        return self._recorder.history
+
+    @property
     def proxy(self) -> str | None:
         """The URL of the proxy that requests go through, without its password; None if there is no proxy.
 

@@ -118,7 +118,7 @@ def timeline(bars: Sequence[Bar], *, whole: float | None = None) -> str:
     whole = whole or max((bar.end for bar in bars), default=0.0) or 0.001
     height = len(bars) * _ROW + 30
     role = "group" if any(bar.href for bar in bars) else "img"
-    parts = [_open(_LEFT + _WIDTH + 90, height, "timeline", role, f' data-scale="{_WIDTH / whole:.6g}"')]
+    parts = [open_chart(_LEFT + _WIDTH + 90, height, "timeline", role, f' data-scale="{_WIDTH / whole:.6g}"')]
     for time, label in ticks(whole):
         x = _LEFT + _WIDTH * time / whole
         parts.append(f'<line x1="{coordinate(x)}" y1="20" x2="{coordinate(x)}" y2="{height}"/>')
@@ -159,7 +159,7 @@ def histogram(values: Sequence[float], bins: int = 24) -> str:
     for value in values:
         counts[min(bins - 1, int((value - low) / step))] += 1
     most = max(counts)
-    parts = [_open(760, 170, "histogram of durations")]
+    parts = [open_chart(760, 170, "histogram of durations")]
     for index, count in enumerate(counts):
         tall = 120 * count / most
         begin = low + index * step
@@ -176,7 +176,8 @@ def histogram(values: Sequence[float], bins: int = 24) -> str:
     return "".join(parts) + "</svg>"
 
 
-def _open(width: int, height: int, name: str, role: str = "img", more: str = "") -> str:
+def open_chart(width: int, height: int, name: str, role: str = "img", more: str = "") -> str:
+    """Return the start of a chart of this size in pixels."""
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     return f'<svg class="ch" role="{role}" aria-label="{name}" {size}{more}><title>{name}</title>'
 

@@ -135,6 +135,16 @@ def _with_causes(items: Iterable[RunItem], steps: Iterable[StepDetails], flow: M
 
 
 def _secrets(flow: Mapping[str, Any]) -> Secrets:
+    declared, given = environment_of(flow)
+    return secrets_of(given, declared)
+
+
+def environment_of(flow: Mapping[str, Any]) -> tuple[dict[str, FlowVariable], dict[str, str]]:
+    """Return the variables that a flow declares, and the values of those that the environment has.
+
+    Args:
+        flow: The flow, as stored.
+    """
     declared = declared_schema(flow, "variables", "properties")
     variables = {
         name: FlowVariable(
@@ -150,7 +160,7 @@ def _secrets(flow: Mapping[str, Any]) -> Secrets:
         for name, each in variables.items()
         if each.env_var and each.env_var in os.environ
     }
-    return secrets_of(given, variables)
+    return variables, given
 
 
 def _hide(item: RunItem, secrets: Secrets) -> RunItem:

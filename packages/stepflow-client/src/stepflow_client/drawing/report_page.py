@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
-from .._base.text import cut, fine_duration, short_json, visible, visible_lines
+from .._base.text import fine_duration, short_json
 from .._data.arguments import check_instances
 from .._rules.failure_groups import failure_groups
 from ..types import RunArguments, RunItem, StepDetails
@@ -18,35 +18,24 @@ from .graph import flow_graph
 from .html import PAGE_STYLE, TREE_STYLE, json_tree, page
 from .layout import DrawingUnavailableError
 from .report_data import ReportData
+from .report_parts import (
+    REPORT_STYLE,
+    escaped,
+    facts_list,
+    folded,
+    message,
+    row,
+    scroll,
+    section,
+    status_mark,
+    table,
+)
 from .svg import STYLE, svg
 from .text import mermaid
-from .theme import HIDDEN_MARK, STATUS_STYLE, STATUSES
+from .theme import HIDDEN_MARK, STATUS_STYLE
 
 __all__ = ["bars_of", "latency", "report_page", "statuses_of"]
 
-_STYLE = """
-.brand{display:flex;gap:var(--space-2);align-items:center}.brand svg{flex:none;width:28px;height:28px}
-h1{margin:0;line-height:1.3}h2{margin:0 0 var(--space-3)}
-section{background:var(--surface);border:1px solid var(--line);border-radius:var(--radius-2);
-padding:var(--space-4) var(--space-5);margin:var(--space-4) 0;min-width:0}section>:last-child{margin-bottom:0}
-.facts{display:flex;flex-wrap:wrap;gap:var(--space-3) var(--space-6);margin:0}.facts div{min-width:0}
-.facts dt{color:var(--soft);font-size:var(--text-1)}.facts dd{margin:0;overflow-wrap:anywhere}
-.problem{color:var(--bad);white-space:pre-wrap;overflow-wrap:anywhere;margin:0 0 var(--space-2)}.soft{color:var(--soft)}
-.sf,.ch{background:none}code{font-family:var(--mono)}
-table{border-collapse:collapse;font-size:var(--text-2);max-width:100%;font-variant-numeric:tabular-nums}
-th,td{border-bottom:1px solid var(--line);padding:6px var(--space-4) 6px 0;text-align:left;vertical-align:top;
-overflow-wrap:break-word}tbody tr:last-child>*{border-bottom:0}td:last-child,td>div{overflow-wrap:anywhere}
-th{color:var(--soft);font-weight:500;font-size:var(--text-1);white-space:nowrap}
-td:not(.n){min-width:6em}td>div{min-width:12em;white-space:pre-wrap}
-td.n{text-align:right;white-space:nowrap}.runs>*{min-width:0}
-@media (min-width:1800px){body:has(.two){max-width:none}.two{display:grid;gap:0 var(--space-4);
-grid-template-columns:1fr 1fr}}
-@media (max-width:640px){body{padding:var(--space-3)}section{padding:var(--space-3)}}
-details.page{margin:6px 0}summary{cursor:pointer;padding:3px 0}
-pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--panel);padding:8px}
-@media print{body{max-width:none;padding:0;background:#fff;color:#000}tr,svg,section{break-inside:avoid}
-section{border:0;padding:0}svg{max-width:100%;height:auto}.two{display:block}}
-"""
 _PAGE = 100
 _MOST_BARS = 40
 _ALL_ITEMS_BYTES = 1_200_000
@@ -61,7 +50,7 @@ def report_page(reports: Sequence[ReportData]) -> str:
     reports = check_instances(reports, "reports", ReportData)
     runs = " and ".join(report.run.flow_name or report.run.run_id for report in reports)
     kind = "runs two" if len(reports) == 2 else "runs"
-    parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{_text(runs)}</h1></div>']
+    parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{escaped(runs)}</h1></div>']
     if len(reports) > 1:
         parts.append(_comparison(reports))
     parts.append(f'<div class="{kind}">')
@@ -70,77 +59,38 @@ def report_page(reports: Sequence[ReportData]) -> str:
     whole = max((bar.end for bars in charts for bar in bars), default=0.0)
     for number, (report, bars) in enumerate(zip(reports, charts, strict=True)):
         parts.append(f"<article>{''.join(_sections(report, bars, whole, number))}</article>")
-    style = PAGE_STYLE + STATUS_STYLE + STYLE + CHART_STYLE + TREE_STYLE + _STYLE
+    style = PAGE_STYLE + STATUS_STYLE + STYLE + CHART_STYLE + TREE_STYLE + REPORT_STYLE
     return page(f"Report of {runs}", "".join([*parts, "</div>"]), style)
 
 
 def _sections(report: ReportData, bars: Sequence[Bar], whole: float, number: int) -> Iterator[str]:
     """Yield the sections of a run. What went wrong is the first of them."""
-    yield _section("Run", _summary(report))
+    yield section("Run", _summary(report))
     is_batch = len(report.items) != 1
     errors = _errors(report.items) if is_batch else ""
     if errors:
-        yield _section("Errors", errors)
+        yield section("Errors", errors)
     if not is_batch:
-        yield _section("Result", _result(report))
+        yield section("Result", _result(report))
     if report.given is not None:
-        yield _section("Started with", _given(report.given, is_batch=is_batch))
+        yield section("Started with", _given(report.given, is_batch=is_batch))
     if report.flow:
-        yield _section("Graph", _scroll(_picture(report, number), "graph"))
+        yield section("Graph", scroll(_picture(report, number), "graph"))
     if bars:
         what = "Timeline" if len(report.items) < 2 else f"Timeline of the {len(bars)} slowest items"
-        yield _section(what, _scroll(timeline(bars, whole=whole), "timeline"))
+        yield section(what, scroll(timeline(bars, whole=whole), "timeline"))
     durations = latency(item_times(report.times))
     if durations:
-        yield _section("Latency of items", durations)
+        yield section("Latency of items", durations)
     if report.steps:
-        yield _section("Steps", _steps(report))
+        yield section("Steps", _steps(report))
     if is_batch:
-        yield _section("Items", _items(report.items, report.given.inputs if report.given is not None else None))
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section><h2>{title}</h2>{content}</section>"
-
-
-def _scroll(content: str, label: str) -> str:
-    return f'<div class="scroll" tabindex="0" role="group" aria-label="{label}">{content}</div>'
-
-
-def _text(value: object) -> str:
-    return escape(visible(str(value)))
-
-
-def _message(text: str) -> str:
-    """Return a text of several lines. None of them begins a line of the document."""
-    return escape(visible_lines(text)).replace("\n", "&#10;")
-
-
-def _table(heads: Sequence[str], rows: Iterator[str] | Sequence[str]) -> str:
-    head = "".join(f"<th>{each}</th>" for each in heads)
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    return _scroll(table, f"table: {heads[0]}, {heads[-1]}")
-
-
-def _facts(facts: Sequence[tuple[str, str]]) -> str:
-    pairs = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
-    return f'<dl class="facts">{pairs}</dl>'
-
-
-def _row(*cells: str) -> str:
-    """Return a row of a table. Cells that begin with a digit are right-aligned."""
-    return "<tr>" + "".join(f"<td{' class=n' if cell[:1].isdigit() else ''}>{cell}</td>" for cell in cells) + "</tr>"
-
-
-def _status(status: str, text: str = "") -> str:
-    """Return a status as shape, word and colour; `text` replaces the word."""
-    kind = f"status {status}" if status in STATUSES else "status"
-    return f'<b class="{kind}">{_text(text or status.replace("_", " "))}</b>'
+        yield section("Items", _items(report.items, report.given.inputs if report.given is not None else None))
 
 
 def _step_state(report: ReportData, step: StepDetails) -> str:
     """Return what became of a step; it looks like its status unless it was not run."""
-    return _status(step.status.value if report.was_run(step) else "not_run", report.text_of(step))
+    return status_mark(step.status.value if report.was_run(step) else "not_run", report.text_of(step))
 
 
 def _result(report: ReportData) -> str:
@@ -154,15 +104,15 @@ def _result(report: ReportData) -> str:
         notes += [f"Not known: {'; '.join(account.unknown)}"] if account.unknown else []
     if result is None:
         text = account.text if account is not None and account.kind is not None else "It has not ended."
-        content = f"<p>{_message(text)}</p>"
+        content = f"<p>{message(text)}</p>"
     elif result.error is None:
         content = json_tree(result.output, most=2_000)
     else:
         error = result.error
-        step = f"Step <code>{_text(error.step_id)}</code>: " if error.step_id else ""
-        code = f' <span class="soft">({_text(error.code.value)})</span>' if error.code else ""
-        content = f'<p class="problem">{step}{_message(error.message)}{code}</p>{_details(error.details)}'
-    return content + "".join(f'<p class="soft">{_message(note)}</p>' for note in notes)
+        step = f"Step <code>{escaped(error.step_id)}</code>: " if error.step_id else ""
+        code = f' <span class="soft">({escaped(error.code.value)})</span>' if error.code else ""
+        content = f'<p class="problem">{step}{message(error.message)}{code}</p>{_details(error.details)}'
+    return content + "".join(f'<p class="soft">{message(note)}</p>' for note in notes)
 
 
 def _details(details: object) -> str:
@@ -171,18 +121,18 @@ def _details(details: object) -> str:
 
 def _summary(report: ReportData) -> str:
     run = report.run
-    facts = [("status", _status(run.status.value)), ("flow", _text(run.flow_name or "-"))]
+    facts = [("status", status_mark(run.status.value)), ("flow", escaped(run.flow_name or "-"))]
     if len(report.items) != 1:
         counts = Counter(item.status.value for item in report.items)
-        told = ", ".join(f"{count} {_text(status)}" for status, count in counts.most_common())
+        told = ", ".join(f"{count} {escaped(status)}" for status, count in counts.most_common())
         facts.append(("items", told or "none"))
-    facts += [("created", _text(f"{run.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"))] if run.created_at else []
+    facts += [("created", escaped(f"{run.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"))] if run.created_at else []
     if run.duration is not None:
         facts.append(("took", fine_duration(run.duration)))
-    facts += [("run", f"<code>{_text(run.run_id)}</code>"), ("flow id", f"<code>{_text(run.flow_id)}</code>")]
+    facts += [("run", f"<code>{escaped(run.run_id)}</code>"), ("flow id", f"<code>{escaped(run.flow_id)}</code>")]
     if not report.times:
         facts.append(("times", "not told by this server (before 0.12), or no step has started"))
-    return _facts(facts)
+    return facts_list(facts)
 
 
 def _given(given: RunArguments, *, is_batch: bool) -> str:
@@ -196,11 +146,11 @@ def _given(given: RunArguments, *, is_batch: bool) -> str:
     rows += [("variables", json_tree(given.variables))] if given.variables else []
     rows += [("overrides", json_tree(given.overrides))] if given.overrides else []
     labels = ", ".join(f"{name}={value}" for name, value in given.labels.items())
-    rows += [("labels", _text(labels))] if labels else []
-    rows += [("note", _text(given.note))] if given.note else []
+    rows += [("labels", escaped(labels))] if labels else []
+    rows += [("note", escaped(given.note))] if given.note else []
     if given.rerun_of is not None:
-        rows.append(("rerun of", _text(given.rerun_of)))
-        rows.append(("kept", _text(", ".join(given.kept) or "no step")))
+        rows.append(("rerun of", escaped(given.rerun_of)))
+        rows.append(("kept", escaped(", ".join(given.kept) or "no step")))
     return "<table>" + "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows) + "</table>"
 
 
@@ -267,10 +217,10 @@ def _errors(items: Sequence[RunItem]) -> str:
     rows = []
     for group in failure_groups(items):
         which = ", ".join(map(str, group.indexes[:10])) + (", …" if len(group.items) > 10 else "")
-        told = f"<div>{_message(group.error.message[:1000])}</div>{_details(group.error.details)}"
-        count, step, code = str(len(group.items)), _text(group.step_id or ""), _text(group.code)
-        rows.append(_row(count, step, code, told, f"<span>{which}</span>"))
-    return _table(("count", "step", "code", "message of the first", "items"), rows) if rows else ""
+        told = f"<div>{message(group.error.message[:1000])}</div>{_details(group.error.details)}"
+        count, step, code = str(len(group.items)), escaped(group.step_id or ""), escaped(group.code)
+        rows.append(row(count, step, code, told, f"<span>{which}</span>"))
+    return table(("count", "step", "code", "message of the first", "items"), rows) if rows else ""
 
 
 def latency(times: Sequence[ItemTime]) -> str:
@@ -283,8 +233,8 @@ def latency(times: Sequence[ItemTime]) -> str:
         return ""
     seconds = sorted(item.seconds for item in times)
     parts = {"50 %": 0.5, "90 %": 0.9, "95 %": 0.95, "99 %": 0.99, "slowest": 1.0}
-    table = _table(list(parts), [_row(*(fine_duration(percentile(seconds, part)) for part in parts.values()))])
-    return table + _scroll(histogram(seconds), "histogram")
+    shown = table(list(parts), [row(*(fine_duration(percentile(seconds, part)) for part in parts.values()))])
+    return shown + scroll(histogram(seconds), "histogram")
 
 
 def _by_step(times: Sequence[StepTime]) -> dict[str, list[StepTime]]:
@@ -311,21 +261,21 @@ def _steps(report: ReportData) -> str:
             told = _counted(report, steps)
             again = sum(len(time.attempts) > 1 for time in times.get(name, ()))
             rows.append(
-                _row(_text(name), _text(steps[0].component or ""), told, str(again), *_spread(times.get(name, [])))
+                row(escaped(name), escaped(steps[0].component or ""), told, str(again), *_spread(times.get(name, [])))
             )
-        return _table(("step", "component", "status", "repeated", "median", "95 %", "slowest"), rows)
+        return table(("step", "component", "status", "repeated", "median", "95 %", "slowest"), rows)
     rows = []
     for step in report.steps:
         found = times.get(step.step_id, [])
         took = fine_duration(found[0].seconds) if found and found[0].seconds is not None else "-"
         attempts = str(len(found[0].attempts)) if found else "-"
-        value = f"<div>{_folded(step.error.message[:2000])}</div>" if step.error else json_tree(step.output)
+        value = f"<div>{folded(step.error.message[:2000])}</div>" if step.error else json_tree(step.output)
         if not report.was_run(step):
             took, attempts, value = "-", "-", ""
         rows.append(
-            _row(_text(step.step_id), _text(step.component or ""), _step_state(report, step), took, attempts, value)
+            row(escaped(step.step_id), escaped(step.component or ""), _step_state(report, step), took, attempts, value)
         )
-    return _table(("step", "component", "status", "duration", "attempts", "output or error"), rows)
+    return table(("step", "component", "status", "duration", "attempts", "output or error"), rows)
 
 
 def _spread(times: Sequence[StepTime]) -> tuple[str, ...]:
@@ -349,7 +299,7 @@ def _items(items: Sequence[RunItem], inputs: Sequence[Any] | None) -> str:
         ]
         pages.append(
             f'<details class="page"{" open" if begin == 0 else ""}><summary>{title}</summary>'
-            f"{_table(heads, rows)}</details>"
+            f"{table(heads, rows)}</details>"
         )
     return "".join(pages)
 
@@ -358,27 +308,22 @@ def _item(item: RunItem, longest: int, given: str | None) -> str:
     result = item.result
     error = result.error if result else None
     text = error.message[:longest] if error else short_json(result.output, longest) if result else ""
-    cells = [str(item.index), _status(item.status.value), _text(error.step_id or "") if error else ""]
-    cells += [f"<div>{_folded(given)}</div>"] if given is not None else []
-    return _row(*cells, f"<div>{_folded(text)}</div>")
-
-
-def _folded(text: str) -> str:
-    shown = _message(text)
-    return f"<details><summary>{_message(cut(text, 121))}</summary>{shown}</details>" if len(text) > 160 else shown
+    cells = [str(item.index), status_mark(item.status.value), escaped(error.step_id or "") if error else ""]
+    cells += [f"<div>{folded(given)}</div>"] if given is not None else []
+    return row(*cells, f"<div>{folded(text)}</div>")
 
 
 def _comparison(reports: Sequence[ReportData]) -> str:
     names = list(dict.fromkeys(step.step_id for report in reports for step in report.steps))
     rows = []
     for name in names:
-        cells = [_text(name)]
+        cells = [escaped(name)]
         for report in reports:
             told = _counted(report, [step for step in report.steps if step.step_id == name]) or "-"
             times = [time for time in report.times if time.step_id == name and report.was_run(time)]
             cells += [told, _spread(times)[0]]
-        rows.append(_row(*cells))
+        rows.append(row(*cells))
     heads = ["step"]
     for number in range(1, len(reports) + 1):
         heads += [f"run {number}", "median"]
-    return _section("Comparison of steps", _table(heads, rows))
+    return section("Comparison of steps", table(heads, rows))

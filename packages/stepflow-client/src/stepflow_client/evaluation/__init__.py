@@ -1,10 +1,60 @@
-"""Evaluation: which variant of a flow is better, and by how much."""
+"""Evaluation: which variant of a flow is better, and by how much.
+
+Example:
+    ```python
+    report = await evaluate(
+        client, "ticket.yaml", "tickets.csv",
+        variants={"now": Variant(), "formal": Variant(variables={"tone": "formal"})},
+        scores=[exact("category"), latency()],
+    )
+    print(report.summary())
+    ```
+"""
 
 from __future__ import annotations
 
 from ._async.evaluate import evaluate
 from ._sync.evaluate import evaluate as sync_evaluate
+from .comparison import (
+    Comparison,
+    EvaluationSummary,
+    ScoreChange,
+    ScoreMean,
+    TimeChange,
+    VariantTimes,
+    Verdict,
+)
 from .flow_score import FlowScore
 from .records import EvaluationCase, EvaluationItem, ScoreValue, Variant
+from .report import EvaluationReport, WorstCase
+from .score_keys import score_key
+from .scores import Score, close, contains, exact, json_distance, latency, output_field, regex, schema_valid
 
-__all__ = ["EvaluationCase", "EvaluationItem", "FlowScore", "ScoreValue", "Variant", "evaluate", "sync_evaluate"]
+__all__ = [
+    "Comparison",
+    "EvaluationCase",
+    "EvaluationItem",
+    "EvaluationReport",
+    "EvaluationSummary",
+    "FlowScore",
+    "Score",
+    "ScoreChange",
+    "ScoreMean",
+    "ScoreValue",
+    "TimeChange",
+    "Variant",
+    "VariantTimes",
+    "Verdict",
+    "WorstCase",
+    "close",
+    "contains",
+    "evaluate",
+    "exact",
+    "json_distance",
+    "latency",
+    "output_field",
+    "regex",
+    "schema_valid",
+    "score_key",
+    "sync_evaluate",
+]

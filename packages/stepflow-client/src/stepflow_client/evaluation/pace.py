@@ -34,8 +34,9 @@ class _Pace:
         self.is_over = False
         """Whether the readers are to stop."""
 
-    def _may_read(self, reader: int) -> bool:
-        return self._read[reader] < self._slowest + self._ahead or self.is_over
+    def _left(self, reader: int) -> int:
+        """Return how many inputs a reader may read now."""
+        return int(self._slowest + self._ahead - self._read[reader])
 
     def _moved(self, reader: int, to: float) -> bool:
         """Set the place of a reader, and return whether others may read more."""
@@ -54,12 +55,15 @@ class AsyncPace(_Pace):
         super().__init__(readers, ahead)
         self._changed = asyncio.Event()
 
-    async def turn(self, reader: int) -> bool:
-        """Wait until a reader may read another input, and return whether it is to read: the others may have stopped."""
-        while not self._may_read(reader):
+    async def turn(self, reader: int, most: int) -> int:
+        """Wait until a reader may read more inputs, and return how many: 0 if the readers are to stop."""
+        while self._left(reader) <= 0 and not self.is_over:
             await self._changed.wait()
-        self._move(reader, self._read[reader] + 1)
-        return not self.is_over
+        return 0 if self.is_over else min(most, self._left(reader))
+
+    def moved(self, reader: int, count: int) -> None:
+        """Record that a reader has read some inputs."""
+        self._move(reader, self._read[reader] + count)
 
     def leave(self, reader: int) -> None:
         """Do not wait for a reader any more."""
@@ -84,12 +88,16 @@ class SyncPace(_Pace):
         super().__init__(readers, ahead)
         self._changed = threading.Condition()
 
-    def turn(self, reader: int) -> bool:
-        """Wait until a reader may read another input, and return whether it is to read: the others may have stopped."""
+    def turn(self, reader: int, most: int) -> int:
+        """Wait until a reader may read more inputs, and return how many: 0 if the readers are to stop."""
         with self._changed:
-            self._changed.wait_for(lambda: self._may_read(reader))
-            self._move(reader, self._read[reader] + 1)
-        return not self.is_over
+            self._changed.wait_for(lambda: self._left(reader) > 0 or self.is_over)
+            return 0 if self.is_over else min(most, self._left(reader))
+
+    def moved(self, reader: int, count: int) -> None:
+        """Record that a reader has read some inputs."""
+        with self._changed:
+            self._move(reader, self._read[reader] + count)
 
     def leave(self, reader: int) -> None:
         """Do not wait for a reader any more."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .._base.lazy import lazy_module
 from .flow_score import FlowScore
 from .scorers import Scorer, apply_score
+from .scores import Score
 from .store import EvaluationStore, Scored, StoredItem
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class ScoreFunction:
         self.scorer = scorer
         self.key = scorer.key
         self.slices = Slices()
+        self.is_fast = isinstance(scorer.score, Score)
+        """Whether it computes only: it is called where it is, and its scores are stored together."""
         is_flow = isinstance(scorer.score, FlowScore)
         self.is_async = inspect.iscoroutinefunction(client.run) if is_flow else scorer.is_async
 
@@ -60,11 +63,16 @@ class ScoreFunction:
     ) -> None:
         """Compute and store the scores of some items, one after the other: each score is stored once it is known."""
         began = time.monotonic()
+        scored: list[Scored] = []
         for variant, number, item in items:
             if not may_go_on():
                 return
             found, failed = await apply_score(self.scorer, item, client, f"{store.id} {variant} {number} {self.key}")
-            store.add_scores([Scored(variant, number, self.key, found, failed)])
+            scored.append(Scored(variant, number, self.key, found, failed))
+            if not self.is_fast:
+                store.add_scores(scored)
+                scored.clear()
+        store.add_scores(scored)
         self.slices.note(len(items), time.monotonic() - began)
 
 
@@ -87,9 +95,9 @@ class AsyncScoring:
         """Start no thread yet."""
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="stepflow-client-score")
 
-    async def run(self, apply: Callable[[], Coroutine[Any, Any, None]], *, is_async: bool) -> None:
-        """Run a coroutine function, which waits for something only if it is async."""
-        if is_async:
+    async def run(self, function: ScoreFunction, apply: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a coroutine function, which waits for something only if the score function is async."""
+        if function.is_async or function.is_fast:
             await apply()
             return
         run, loop = copy_context().run, asyncio.get_running_loop()
@@ -110,9 +118,9 @@ class SyncScoring:
     def __init__(self, at_once: int) -> None:
         """Do nothing: the caller has the threads."""
 
-    def run(self, apply: Callable[[], Coroutine[Any, Any, None]], *, is_async: bool) -> None:
-        """Run a coroutine function, which waits for something only if it is async."""
-        if is_async:
+    def run(self, function: ScoreFunction, apply: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a coroutine function, which waits for something only if the score function is async."""
+        if function.is_async:
             asyncio.run(apply())
         else:
             _finished(apply())

@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._base.text import short_json
 from .._data.arguments import check_flag, check_text, wrong
@@ -55,6 +55,8 @@ _LONGEST_COMPARED = 2_000
 class Score:
     """Base of the built-in scores."""
 
+    needs_duration: ClassVar[bool] = False
+    """Whether the time of each item must be read first."""
     path: Path = ()
     """The part of the output that is scored."""
     name: str = ""
@@ -182,7 +184,10 @@ class _JsonDistance(Score):
 
 def _distances(wanted: Any, found: Any) -> Iterator[float]:
     """Yield the distance of each plain value of two values."""
-    if isinstance(wanted, Mapping) and isinstance(found, Mapping) and (wanted or found):
+    if is_number(wanted) and is_number(found):
+        largest = max(abs(wanted), abs(found))
+        yield min(1.0, abs(wanted - found) / largest) if largest else 0.0
+    elif isinstance(wanted, Mapping) and isinstance(found, Mapping) and (wanted or found):
         for key in dict.fromkeys([*wanted, *found]):
             yield from _distances(wanted.get(key, _MISSING), found.get(key, _MISSING))
     elif isinstance(wanted, list) and isinstance(found, list) and (wanted or found):
@@ -191,9 +196,6 @@ def _distances(wanted: Any, found: Any) -> Iterator[float]:
             yield from _distances(*pair)
     elif wanted is _MISSING or found is _MISSING:
         yield from (1.0 for _ in _leaves(found if wanted is _MISSING else wanted))
-    elif is_number(wanted) and is_number(found):
-        largest = max(abs(wanted), abs(found))
-        yield min(1.0, abs(wanted - found) / largest) if largest else 0.0
     elif isinstance(wanted, str) and isinstance(found, str):
         yield _text_distance(wanted, found)
     else:
@@ -295,6 +297,8 @@ def latency() -> Score:
 
 @dataclass(frozen=True, kw_only=True)
 class _Latency(Score):
+    needs_duration: ClassVar[bool] = True
+
     def __call__(self, item: EvaluationItem) -> float | None:  # type: ignore[override]
         return item.duration
 
@@ -340,8 +344,9 @@ def _named(kind: str, path: str) -> dict[str, Any]:
 def _at(value: Any, path: Path) -> Any:
     """Return the part of a value at a path, or `_MISSING`."""
     for part in path:
-        is_index = isinstance(value, list) and isinstance(part, int) and part < len(value)
-        if not is_index and not (isinstance(value, Mapping) and part in value):
+        try:
+            # A letter is no part of a text.
+            value = _MISSING if isinstance(value, str) else value[part]
+        except (KeyError, IndexError, TypeError):
             return _MISSING
-        value = value[part]
     return value

@@ -5,9 +5,10 @@ journals of the batches in `runs/`, a file for each variant. The tables of versi
 
 | table | a row |
 |---|---|
-| `about` | a name and a JSON value: `version`, `id`, `name`, `flow`, `repeat`, `cases` (a digest), `shared` (steps that ran once per case), `scores` (the keys of the score functions of the last call, in their order) |
+| `about` | a name and a JSON value: `version`, `id`, `name`, `flow`, `repeat`, `cases` (a digest), `shared` (steps that ran once per case), `scores` (the keys of the score functions of the last call, in their order), `lower_is_better` (the names of those of which low values are good), `flows` (of the variants) |
 | `cases` | `number` from 0, `name`, and as JSON `input` and `expected` |
 | `variants` | `number` from 0, `name`, `settings` (a digest of flow, variables and overrides), `is_used` (by the last call) |
+| `shared` | `number` of the case, `outputs` of the shared steps by step id (JSON), `error` if one of them failed |
 | `items` | `variant`, `number` (case x repeats + repeat), `status`, `output` (JSON), `error`, `run_id`, `item`, `duration` |
 | `scores` | `variant`, `number`, `score` (the key of the score function), and as JSON `found` (values by name) and `failed` (messages by name) |
 
@@ -20,8 +21,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
+import tempfile
 import threading
+import weakref
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,6 +39,7 @@ from .._stores.sqlite import DATABASE_ERRORS, open_private
 from ..errors import JournalError
 from ..types.outcomes import Outcome
 from .records import EvaluationCase, EvaluationItem, ScoreValue
+from .report_secrets import report_secrets
 
 VERSION = 1
 _FILE = "evaluation.db"
@@ -48,6 +53,7 @@ CREATE TABLE IF NOT EXISTS items (
     variant INTEGER, number INTEGER, status TEXT NOT NULL, output TEXT, error TEXT, run_id TEXT, item INTEGER,
     duration REAL, PRIMARY KEY (variant, number)
 );
+CREATE TABLE IF NOT EXISTS shared (number INTEGER PRIMARY KEY, outputs TEXT, error TEXT);
 CREATE TABLE IF NOT EXISTS scores (
     variant INTEGER, number INTEGER, score TEXT, found TEXT NOT NULL, failed TEXT NOT NULL,
     PRIMARY KEY (variant, number, score)
@@ -65,6 +71,54 @@ AND status = 'completed' AND NOT EXISTS (
 """
 _PAGE = 200
 """Number of items that are read at once."""
+
+
+class TemporaryFolder:
+    """A folder that is removed with this object."""
+
+    def __init__(self) -> None:
+        """Create the folder."""
+        self.path = tempfile.mkdtemp(prefix="stepflow-eval-")
+        # A `TemporaryDirectory` warns unless it is closed, and nobody closes a report.
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+class StoredItems:
+    """The items in the folder of an evaluation, which are read again each time.
+
+    Args:
+        folder: The folder.
+        keep: An object that is kept as long: a temporary folder, which is removed with it.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], keep: object = None) -> None:
+        """Read nothing yet."""
+        self._folder = folder
+        self._keep = keep
+
+    def __iter__(self) -> Iterator[EvaluationItem]:
+        """Yield the items."""
+        with EvaluationStore(self._folder) as store:
+            yield from store.items()
+
+    def told(self, variables: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+        """Return what a report says beside the items, by the names of its arguments.
+
+        Args:
+            variables: The values of variables that were passed to each variant. Default: they are not known.
+
+        Raises:
+            JournalError: If the folder has no evaluation, or cannot be read.
+        """
+        with EvaluationStore(self._folder) as store:
+            shared = store.about("shared", [])
+            return {
+                "name": store.about("name", ""),
+                "variants": list(store.variants),
+                "lower_is_better": store.about("lower_is_better", []),
+                "secrets": report_secrets(store.about("flows", []), variables),
+                "remarks": [f"these steps ran once for each case: {', '.join(shared)}"] if shared else [],
+            }
 
 
 class StoredItem(NamedTuple):
@@ -90,8 +144,7 @@ class EvaluationStore:
 
     Args:
         folder: The folder; it is created if it does not exist.
-        is_new: Whether the folder may have no evaluation. Default False.
-        keep: An object that keeps the folder from being removed.
+        is_new: Whether to write: the file is locked, and created if it does not exist. Default False.
 
     Raises:
         InvalidArgumentError: If the path cannot be the path of a folder.
@@ -99,22 +152,23 @@ class EvaluationStore:
             or written.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, is_new: bool = False, keep: object = None) -> None:
-        """Open the file and lock it."""
+    def __init__(self, folder: str | os.PathLike[str], *, is_new: bool = False) -> None:
+        """Open the file."""
         self.folder = file_path(folder, "journal")
-        self._keep = keep
         self._lock = threading.Lock()
+        self._cases: dict[int, list[EvaluationCase]] = {}
+        """The two pages of cases that were read last."""
         if not is_new and not self.exists(self.folder):
             raise JournalError(f"{self.folder} has no evaluation")
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self.folder / "runs").mkdir(mode=0o700, exist_ok=True)
+            (self.folder / "runs").mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = open_private(self.folder / _FILE, timeout=0)
         except (*DATABASE_ERRORS, OSError) as error:
             raise JournalError(f"the folder {self.folder} cannot be used: {error}") from None
         try:
             with self._opened() as file:
-                self._prepare(file)
+                if is_new:
+                    self._prepare(file)
             version = self.about("version", VERSION)
             if version != VERSION:
                 raise JournalError(f"{self.folder} has version {version} of the file, and this release reads {VERSION}")
@@ -187,7 +241,7 @@ class EvaluationStore:
         """
         known = self.about("cases")
         digest = self._store_cases(cases, is_new=known is None)
-        changed = [] if known is None else self._changed(digest, repeat, variants)
+        changed = [] if known is None else self._changed(variants, cases=digest, repeat=repeat, shared=about["shared"])
         if changed:
             raise JournalError(
                 f"{self.folder} is of an evaluation with other {' and '.join(changed)}",
@@ -210,7 +264,7 @@ class EvaluationStore:
         def rows() -> Iterator[tuple[Any, ...]]:
             for number, each in enumerate(cases):
                 row = number, each.name, _json(each.input), _json(each.expected)
-                seen.update(json.dumps(row).encode())
+                seen.update("\n".join(map(str, row)).encode())
                 yield row
 
         if is_new:
@@ -222,11 +276,11 @@ class EvaluationStore:
             deque(rows(), maxlen=0)
         return seen.hexdigest()
 
-    def _changed(self, digest: str, repeat: int, variants: Mapping[str, str]) -> list[str]:
+    def _changed(self, variants: Mapping[str, str], **now: Any) -> list[str]:
         """Return what differs from the evaluation in the folder."""
+        words = {"cases": "cases", "repeat": "repeats", "shared": "shared steps"}
+        found = [words[name] for name, value in now.items() if self.about(name) != value]
         before = dict(self._rows("SELECT name, settings FROM variants"))
-        found = ["cases"] if self.about("cases") != digest else []
-        found += ["repeats"] if self.about("repeat") != repeat else []
         different = [name for name, settings in variants.items() if before.get(name, settings) != settings]
         return found + ([f"flows, variables or overrides of {', '.join(map(repr, different))}"] if different else [])
 
@@ -241,21 +295,48 @@ class EvaluationStore:
         """The numbers of the variants of the last call, by name."""
         return dict(self._rows("SELECT name, number FROM variants WHERE is_used ORDER BY number"))
 
-    def journal(self, variant: int) -> Path:
-        """Return the path of the journal of a variant's runs."""
-        return self.folder / "runs" / f"{variant}.journal"
+    def journal(self, name: str) -> Path:
+        """Return the path of the journal of some runs: those of a variant, by its number, or of shared steps."""
+        return self.folder / "runs" / f"{name}.journal"
 
     def cases(self) -> Iterator[EvaluationCase]:
-        """Yield the cases. They are read page by page, so that any number of readers need little memory."""
+        """Yield the cases. They are read page by page, and several readers at about the same place share a page."""
         number = 0
-        while rows := self._rows("SELECT name, input, expected FROM cases WHERE number >= ? LIMIT ?", (number, _PAGE)):
-            number += len(rows)
-            for name, given, expected in rows:
-                yield EvaluationCase(name, json.loads(given), json.loads(expected))
+        while page := self._page(number):
+            number += len(page)
+            yield from page
+
+    def _page(self, number: int) -> list[EvaluationCase]:
+        found = self._cases.get(number)
+        if found is None:
+            rows = self._rows("SELECT name, input, expected FROM cases WHERE number >= ? LIMIT ?", (number, _PAGE))
+            found = [EvaluationCase(name, json.loads(given), json.loads(wanted)) for name, given, wanted in rows]
+            self._cases = {**dict(list(self._cases.items())[-1:]), number: found}
+        return found
 
     def known(self, variant: int) -> set[int]:
         """Return the numbers of the items of a variant that have ended."""
         return {number for (number,) in self._rows("SELECT number FROM items WHERE variant = ?", [variant])}
+
+    def add_shared(self, outcomes: Iterable[Outcome]) -> None:
+        """Store what became of the shared steps of some cases."""
+        rows = [(each.index, _json(each.output), error_of(each)) for each in outcomes]
+        with self._opened() as file, _transaction(file):
+            file.executemany("INSERT OR IGNORE INTO shared VALUES (?, ?, ?)", rows)
+
+    def has_shared(self) -> bool:
+        """Return whether the shared steps of all cases have ended."""
+        (count,) = self._rows("SELECT (SELECT count(*) FROM shared) = (SELECT count(*) FROM cases)")[0]
+        return bool(count)
+
+    def shared(self) -> Iterator[tuple[Any, str | None]]:
+        """Yield the outputs of the shared steps of each case, and the message of a failure."""
+        number = 0
+        query = "SELECT outputs, error FROM shared WHERE number >= ? ORDER BY number LIMIT ?"
+        while rows := self._rows(query, (number, _PAGE)):
+            number += len(rows)
+            for outputs, error in rows:
+                yield json.loads(outputs), error
 
     def add(self, found: Collection[StoredItem]) -> None:
         """Store items that have ended."""
@@ -324,9 +405,15 @@ class EvaluationStore:
         return found
 
 
+def error_of(outcome: Outcome) -> str | None:
+    """Return the message of an outcome that is no success."""
+    if outcome.error is not None:
+        return outcome.error.message
+    return None if outcome.is_success else f"the run was {outcome.status.value}"
+
+
 def evaluation_item(case: EvaluationCase, variant: str, repeat: int, outcome: Outcome) -> EvaluationItem:
     """Return the item of an outcome."""
-    error = None if outcome.is_success else f"the run was {outcome.status.value}"
     return EvaluationItem(
         case=case.name,
         variant=variant,
@@ -335,7 +422,7 @@ def evaluation_item(case: EvaluationCase, variant: str, repeat: int, outcome: Ou
         expected=case.expected,
         status=outcome.status.value,
         output=outcome.output,
-        error=error if outcome.error is None else outcome.error.message,
+        error=error_of(outcome),
         run_id=outcome.run_id,
         item=outcome.item_index,
     )

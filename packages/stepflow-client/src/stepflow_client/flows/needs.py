@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from ..types import FlowVariable
     from .json_schema import Mismatch
 
-__all__ = ["STEP_KEYS", "FlowNeeds", "InputCheck", "certain_reads", "check_inputs", "check_variable_names", "needs_of"]
+__all__ = [
+    "STEP_KEYS",
+    "FlowNeeds",
+    "InputCheck",
+    "certain_reads",
+    "check_inputs",
+    "check_variable_names",
+    "needs_of",
+    "variable_names",
+]
 
 STEP_KEYS = ("id", "component", "input", "onError", "mustExecute", "metadata")
 """The keys of a step. Servers silently drop other keys."""
@@ -138,7 +147,7 @@ def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable], *, a
         required=tuple(name for name in required if name not in declared or declared[name].is_required),
         steps={name: _reads(step.reads) for name, step in steps.by_id.items()},
         reads=_Reads(output.variables, output.steps | always),
-        names=None if any_variable else _variable_names(steps),
+        names=None if any_variable else variable_names(steps),
         components=frozenset(steps.components()),
         input_check=InputCheck.of(flow),
     )
@@ -151,7 +160,7 @@ def check_variable_names(flow: Mapping[str, Any], given: Iterable[str], override
         InvalidArgumentError: If the flow has or reads variables, and one of the given names is not among them. The hint
             suggests the most similar name.
     """
-    _check_names(_variable_names(FlowSteps(flow)), given, overrides)
+    _check_names(variable_names(FlowSteps(flow)), given, overrides)
 
 
 def _check_names(names: frozenset[str] | None, given: Iterable[str], overrides: Any) -> None:
@@ -165,7 +174,7 @@ def _check_names(names: frozenset[str] | None, given: Iterable[str], overrides: 
             raise InvalidArgumentError(f"the flow has no variable {name!r}", hint=there)
 
 
-def _variable_names(steps: FlowSteps) -> frozenset[str] | None:
+def variable_names(steps: FlowSteps) -> frozenset[str] | None:
     """Return the variables that a flow declares or reads; None if it has none, or if its schema allows others.
 
     Servers pass undeclared variables on, and flows without a schema may read any.

@@ -5,23 +5,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from tempfile import TemporaryDirectory
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from uuid import uuid4
 
 from ..._codec.requests import Variables
-from ..._data.arguments import check_flags, check_integer, check_text
+from ..._data.arguments import check_flag, check_flags, check_integer, check_labels, check_text
 from ..._display.progress import check_progress
 from ..._rules.input_retries import RetryOn
 from ...flows.file import FlowSource, load_flow
 from ...progress import ProgressOption
 from ..cases import read_cases
 from ..plan import plan_variants
+from ..plan import share as sharing
 from ..records import Variant
+from ..report import EvaluationReport
+from ..run_labels import RunLabels
 from ..score_calls import ScoreFunction
 from ..scorers import scorers
-from ..store import EvaluationStore
+from ..store import EvaluationStore, StoredItems, TemporaryFolder
 from .evaluator import Evaluator
 
 
@@ -34,6 +36,7 @@ def evaluate(
     scores: Any = (),
     repeat: int = 1,
     journal: str | os.PathLike[str] | None = None,
+    share: bool = False,
     name: str | None = None,
     expected: str = "expected",
     variables: Variables | None = None,
@@ -48,8 +51,9 @@ def evaluate(
     on_lost: Literal["fail", "rerun"] = "fail",
     on_cancel: Literal["detach", "cancel"] = "detach",
     labels: Mapping[str, str] | None = None,
+    durations: bool | None = None,
     progress: ProgressOption = False,
-) -> EvaluationStore:
+) -> EvaluationReport:
     """Run variants of a flow on cases, score what they return, and return the report.
 
     Each variant is run on all cases by `map`, in chunks. The variants run at the same time and read the cases together,
@@ -82,6 +86,9 @@ def evaluate(
         journal: The path of a folder that records the evaluation, so that the same call with the same cases continues
             after a crash: each run and each score exactly once. Scores whose function has changed are computed again.
             Requires a server of 0.10 or newer whose store survives as long. None, the default: nothing is kept.
+        share: Whether steps that no variant changes are run only once for each case, also if it is repeated. Only steps
+            that certainly run are shared. Variants then run without these steps: a failure of a shared step is one of
+            each variant, and times are without them. `shared` of the report names them. Default False.
         name: The name of the evaluation, which its runs have as the label `eval`. None, the default: the name of the
             folder or of the flow.
         expected: The field or column of the expected output. Default `expected`.
@@ -98,8 +105,11 @@ def evaluate(
         retry_on: The failures after which an item is run again, as for `map`.
         on_lost: What to do with items whose run is in the journal but no longer on the server, as for `map`.
         on_cancel: What to do with the runs in flight if the call ends early, as for `map`.
-        labels: Labels of the runs, in addition to `eval` and `variant`. They need a client with a history; without
-            one, runs have no labels.
+        labels: Labels of the runs, in addition to `eval` (the name), `variant`, `case` and `repeat` (or the first and
+            the last one of the run: `3..17`). They need a client with a history; without one, runs have no labels.
+        durations: Whether to read the time of each item, from the start of its first step to the end of its last, which
+            takes a request for each run (servers of 0.12 and newer). None, the default: of as many as take a tenth of
+            the time of the evaluation, which are all unless the flow is very fast; of all if `latency` is a score.
         progress: Whether to show the progress, or a function that is called with it, as for `map`.
 
     Raises:
@@ -113,52 +123,72 @@ def evaluate(
         TransportError: If the server cannot be reached.
         UnsupportedByServerError: If a journal is given and the server is older than 0.10.
     """
-    check_flags(check_input=check_input, variables_from_env=variables_from_env)
-    check_progress(progress)
-    check_integer(repeat, "repeat", least=1)
-    check_integer(max_scores, "max_scores", least=1, most=1000)
-    check_text(expected, "expected")
+    check_flags(share=share, check_input=check_input, variables_from_env=variables_from_env)
+    _check(repeat, max_scores, durations, progress, labels, expected)
     content = load_flow(flow)
     planned = plan_variants(content, variants, variables, overrides)
+    part, rests = sharing(planned) if share else (None, planned)
     functions = [ScoreFunction(each, client) for each in scorers(scores)]
-    with _opened(journal) as store:
+    temporary = None if journal is not None else TemporaryFolder()
+    folder = journal or (temporary.path if temporary else "")
+    called = _name(name, journal, content)
+    options = {
+        "variables_from_env": variables_from_env,
+        "check_input": check_input,
+        "chunk_size": chunk_size,
+        "max_attempts": max_attempts,
+        "retry_on": retry_on,
+        "on_lost": on_lost,
+        "on_cancel": on_cancel,
+    }
+    with EvaluationStore(folder, is_new=True) as store:
         count = store.begin(
             read_cases(cases, flow, content, expected),
             repeat,
             {each.name: each.settings for each in planned},
-            name=_name(name, journal, content),
+            name=called,
             flow=content.get("name"),
+            shared=[] if part is None else part.steps,
             scores=[each.key for each in functions],
+            flows=[each.flow for each in planned],
+            lower_is_better=[each.scorer.name for each in functions if each.scorer.lower_is_better],
             id=None if journal is None else store.id or uuid4().hex,
         )
         Evaluator(
             client,
             store,
-            planned,
+            rests,
+            part,
             functions,
             total=count * repeat,
             max_scores=max_scores,
             max_concurrency=max_concurrency,
-            labels=labels,
-            options={
-                "variables_from_env": variables_from_env,
-                "check_input": check_input,
-                "chunk_size": chunk_size,
-                "max_attempts": max_attempts,
-                "retry_on": retry_on,
-                "on_lost": on_lost,
-                "on_cancel": on_cancel,
-            },
+            labels=RunLabels(client, called, labels),
+            durations=_durations(client, durations, functions),
+            options=options,
         ).run(progress)
-    return store
+    found = StoredItems(folder, temporary)
+    return EvaluationReport(found, **found.told([each.variables for each in planned]))
 
 
-def _opened(journal: str | os.PathLike[str] | None) -> EvaluationStore:
-    """Return the open folder of the evaluation: a temporary one if none is given."""
-    if journal is not None:
-        return EvaluationStore(journal, is_new=True)
-    temporary = TemporaryDirectory(prefix="stepflow-eval-")
-    return EvaluationStore(temporary.name, is_new=True, keep=temporary)
+def _check(repeat: Any, max_scores: Any, durations: Any, progress: Any, labels: Any, expected: Any) -> None:
+    """Check the arguments that nothing else checks before the first request."""
+    check_integer(repeat, "repeat", least=1)
+    check_integer(max_scores, "max_scores", least=1, most=1000)
+    if durations is not None:
+        check_flag(durations, "durations")
+    check_progress(progress)
+    if labels is not None:
+        check_labels(labels)
+    check_text(expected, "expected")
+
+
+def _durations(client: Any, wanted: bool | None, functions: Sequence[ScoreFunction]) -> bool | None:
+    """Return whether the times of items are read."""
+    if wanted is not False and not (client.server_info()).capabilities["events"]:
+        return False
+    is_scored = any(getattr(each.scorer.score, "needs_duration", False) for each in functions)
+    return True if is_scored and wanted is None else wanted
 
 
 def _name(given: str | None, journal: str | os.PathLike[str] | None, flow: Mapping[str, Any]) -> str:

@@ -7,25 +7,36 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import Any, Self
+from itertools import islice
+from pathlib import Path
+from typing import Any
 
 from ..._display.progress import progress_shown
 from ..._rules.batch_count import BatchCount
 from ..._rules.deadline import has_passed
-from ..._shared.workers import SyncWorkers
+from ..._rules.step_times import ItemTimes
+from ..._shared.workers import SyncSource, SyncWorkers
 from ...errors import StepflowClientError
 from ...progress import ProgressOption
+from ...types.outcomes import Outcome
 from ..pace import SyncPace
-from ..plan import PlannedVariant, limits
+from ..plan import PlannedVariant, SharedPart, limits
 from ..records import EvaluationCase
+from ..run_labels import RunLabels
 from ..score_calls import ScoreFunction, SyncScoring
 from ..store import EvaluationStore, StoredItem, evaluation_item
+from ..timing import TimeBudget, with_durations
 
 _AHEAD = 32
 """Maximum number of inputs that a variant may have read before another one has."""
 _TICK = 0.2
 """Seconds between two looks at what has ended."""
+_GRACE = 5.0
+"""Seconds that the threads of the synchronous twin are given to end, before others can use the folder."""
+_STORED = 200
+"""Number of outcomes of shared steps that are stored at once."""
 _WAITING = 2_000
 """Number of items that wait for their scores, beyond which no outcomes are read."""
 
@@ -37,11 +48,13 @@ class Evaluator:
         client: The client.
         store: The folder of the evaluation, which has its cases and variants.
         variants: The variants.
+        shared: The steps that they share; None if there are none.
         functions: The score functions.
         total: Number of items of each variant.
         max_scores: Maximum number of score functions that are called at once.
         max_concurrency: Maximum number of items that are executed at once; None for no limit.
-        labels: Labels of the runs.
+        labels: The labels of the runs.
+        durations: Whether to read the times of the items.
         options: More options of `map`.
     """
 
@@ -50,26 +63,34 @@ class Evaluator:
         client: Any,
         store: EvaluationStore,
         variants: Sequence[PlannedVariant],
+        shared: SharedPart | None,
         functions: Sequence[ScoreFunction],
         *,
         total: int,
         max_scores: int,
         max_concurrency: int | None,
-        labels: Mapping[str, str] | None,
+        labels: RunLabels,
+        durations: bool | None,
         options: Mapping[str, Any],
     ) -> None:
         self._client = client
         self._store = store
         self._variants = variants
+        self._shared = shared
         self._functions = functions
         self._total = total
+        self._max_concurrency = max_concurrency
         self._limits = limits(max_concurrency, variants)
         self._labels = labels
         self._options = options
         self._repeat = int(store.about("repeat"))
         self._pace = SyncPace(len(variants), _AHEAD)
+        self._by_number: dict[int, PlannedVariant] = {}
+        self._times = TimeBudget(durations)
         self._ended: deque[StoredItem] = deque()
         """The items that are not stored yet."""
+        self._timed: deque[StoredItem] = deque()
+        """Those whose times have been read."""
         self._waiting: dict[str, deque[StoredItem]] = {each.key: deque() for each in functions}
         """The items that wait for a score, by the key of its function."""
         self._unscored: dict[str, Iterator[list[StoredItem]]] = {}
@@ -86,19 +107,47 @@ class Evaluator:
         try:
             with progress_shown(progress) as report:
                 report(self._count.progress())
+                self._run_shared()
                 self._start()
                 while len(self._workers):
                     self._step()
                     report(self._count.progress())
+                self._labels.end()
                 report(self._count.progress(is_over=True))
         finally:
             self._is_over = True
             self._pace.stop()
             self._scoring.close()
-            self._workers.close()
+            self._workers.close(grace=_GRACE)
+
+    def _run_shared(self) -> None:
+        """Run the shared steps, once for each case."""
+        if self._shared is None or self._store.has_shared():
+            return
+        stream = self._client.map(
+            self._shared.flow,
+            (case.input for case in self._store.cases()),
+            variables=self._shared.variables or None,
+            max_concurrency=self._max_concurrency,
+            journal=self._journal("shared"),
+            labels=self._labels.common,
+            **self._options,
+        )
+        with stream as outcomes:
+            found: list[Outcome] = []
+            for outcome in outcomes:
+                found.append(outcome)
+                if len(found) == _STORED:
+                    self._store.add_shared(found)
+                    found.clear()
+        self._store.add_shared(found)
+
+    def _journal(self, name: str) -> Path | None:
+        return None if self._store.id is None else self._store.journal(name)
 
     def _start(self) -> None:
         numbers = self._store.variants
+        self._by_number = {numbers[each.name]: each for each in self._variants}
         known = {number: self._store.known(number) for number in numbers.values()}
         for function in self._functions:
             self._unscored[function.key] = self._store.unscored(function.key, known)
@@ -108,7 +157,7 @@ class Evaluator:
                 self._pace.leave(reader)
                 self._count.skip(self._total)
             else:
-                inputs = _Inputs(self._store, self._pace, reader, self._repeat)
+                inputs = _Inputs(self._store, variant, self._pace, reader, self._repeat)
                 self._workers.start(partial(self._run_variant, variant, number, inputs, known[number]))
         self._start_scores()
 
@@ -121,23 +170,42 @@ class Evaluator:
             # Also the errors of requests.
             if not has_passed(until):
                 raise
-        found = [self._ended.popleft() for _ in range(len(self._ended))]
+        found = [self._timed.popleft() for _ in range(len(self._timed))]
+        for items in _by_run([self._ended.popleft() for _ in range(len(self._ended))]):
+            self._labels.record(self._by_number[items[0].variant], [each.item for each in items])
+            if items[0].item.run_id is not None and self._times.take(items, len(self._variants)):
+                self._workers.start(partial(self._read_times, items))
+            else:
+                found += items
         self._store.add(found)
         for waiting in self._waiting.values():
             waiting.extend(each for each in found if each.item.is_success)
         self._start_scores()
 
+    def _read_times(self, items: list[StoredItem]) -> int:
+        """Read the times of the items of a run, and return the number of score functions that have ended: none."""
+        began, run_id = time.monotonic(), items[0].item.run_id
+        times = ItemTimes(str(run_id))
+        # Without them, an item has no duration.
+        with suppress(StepflowClientError):
+            with self._client.run_events(run_id) as events:
+                for event in events:
+                    times.note(event)
+        self._timed.extend(with_durations(items, {each.index: each.seconds for each in times.found}))
+        self._times.note(time.monotonic() - began)
+        return 0
+
     def _run_variant(self, variant: PlannedVariant, number: int, inputs: _Inputs, known: set[int]) -> int:
         """Run a variant on the cases, and return the number of score functions that have ended: none."""
+        # The input of the rest of a flow has been checked with the shared steps.
+        options = {**self._options, "check_input": self._options["check_input"] and variant.rest is None}
         stream = self._client.map(
-            variant.flow,
-            inputs,
-            variables=variant.variables or None,
-            overrides=None if variant.overrides is None else {"steps": variant.overrides},
+            inputs=inputs,
             max_concurrency=self._limits[inputs.reader],
-            journal=None if self._store.id is None else self._store.journal(number),
-            labels=self._labels_of(variant),
-            **self._options,
+            journal=self._journal(str(number)),
+            labels=self._labels.of(variant),
+            **variant.arguments,
+            **options,
         )
         with stream as outcomes:
             for outcome in outcomes:
@@ -148,11 +216,13 @@ class Evaluator:
                     self._ended.append(StoredItem(number, outcome.index, item))
                 while self._is_behind():  # noqa: ASYNC110 - rarely, and in threads too
                     time.sleep(_TICK / 10)
+                if self._is_over:
+                    break
         return 0
 
     def _is_behind(self) -> bool:
         """Return whether outcomes are to wait, because too many items wait for their scores."""
-        waiting = len(self._ended) + max(map(len, self._waiting.values()), default=0)
+        waiting = len(self._ended) + len(self._timed) + max(map(len, self._waiting.values()), default=0)
         return waiting > _WAITING and not self._is_over
 
     def _start_scores(self) -> None:
@@ -170,55 +240,65 @@ class Evaluator:
     def _score(self, function: ScoreFunction, items: list[StoredItem]) -> int:
         """Score some items, and return the number of score functions that have ended."""
         call = partial(function.apply, items, self._client, self._store, lambda: not self._is_over)
-        self._scoring.run(call, is_async=function.is_async)
+        self._scoring.run(function, call)
         return 1
 
-    def _labels_of(self, variant: PlannedVariant) -> dict[str, str] | None:
-        return None if self._labels is None else {**self._labels, "variant": variant.name}
 
-
-class _Inputs:
+class _Inputs(SyncSource):
     """The inputs of a variant: each case as often as it is repeated, one after the other.
 
     Args:
         store: The folder of the evaluation.
+        variant: The variant.
         pace: What keeps the variants together.
         reader: The number of the reader, for the pace.
         repeat: The number of repeats.
     """
 
-    def __init__(self, store: EvaluationStore, pace: SyncPace, reader: int, repeat: int) -> None:
+    def __init__(
+        self, store: EvaluationStore, variant: PlannedVariant, pace: SyncPace, reader: int, repeat: int
+    ) -> None:
+        super().__init__(())
         self.reader = reader
         self._pace = pace
-        self._repeat = repeat
-        self._cases = enumerate(store.cases())
-        self._open: dict[int, list[Any]] = {}
-        """The cases without all their outcomes, by number, each with the number of outcomes to come."""
-        self._again: deque[Any] = deque()
+        self._inputs = (each for each in _inputs(store, variant) for _ in range(repeat))
+        self._open: dict[int, EvaluationCase] = {}
+        """The cases of the inputs without an outcome, by the index of the input."""
+        self._index = 0
 
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Any:
-        if not self._pace.turn(self.reader):
+    def take(self, most: int) -> tuple[list[Any], Exception | None]:
+        """Return the next inputs, with a maximum of `most`, once the other variants are near."""
+        count = self._pace.turn(self.reader, most)
+        if not count:
             # An end without an error would mean that all inputs have been read.
-            raise StepflowClientError("the evaluation has ended")
-        if not self._again:
-            found = next(self._cases, None)
-            if found is None:
-                self._pace.leave(self.reader)
-                raise StopIteration
-            number, case = found
-            self._open[number] = [case, self._repeat]
-            self._again.extend([case.input] * self._repeat)
-        return self._again.popleft()
+            return [], StepflowClientError("the evaluation has ended")
+        found = list(islice(self._inputs, count))
+        self._open.update(enumerate((case for case, _ in found), self._index))
+        self._index += len(found)
+        self.ended = len(found) < count
+        if self.ended:
+            self._pace.leave(self.reader)
+        else:
+            self._pace.moved(self.reader, count)
+        return [given for _, given in found], None
 
     def case_of(self, index: int) -> EvaluationCase:
         """Return the case of an input, which has ended."""
-        number = index // self._repeat
-        kept = self._open[number]
-        kept[1] -= 1
-        if not kept[1]:
-            del self._open[number]
-        case: EvaluationCase = kept[0]
-        return case
+        return self._open.pop(index)
+
+
+def _by_run(items: list[StoredItem]) -> list[list[StoredItem]]:
+    found: dict[str | None, list[StoredItem]] = {}
+    for each in items:
+        found.setdefault(each.item.run_id, []).append(each)
+    return list(found.values())
+
+
+def _inputs(store: EvaluationStore, variant: PlannedVariant) -> Iterator[tuple[EvaluationCase, Any]]:
+    """Yield the cases with the input of the flow that is run, or with the failure of a shared step."""
+    if variant.rest is None:
+        for case in store.cases():
+            yield case, case.input
+        return
+    for case, (outputs, error) in zip(store.cases(), store.shared(), strict=True):
+        yield case, variant.rest.input_of(case.input, outputs) if error is None else ValueError(error)

@@ -1,0 +1,124 @@
+"""Charts of scores: shares, changes with their intervals, and distributions, a row for each variant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from .._base.text import visible
+from .charts import open_chart
+from .labels import coordinate, cut
+
+SCORE_STYLE = """
+.ch .whisker{stroke:var(--text);stroke-width:1.5}.ch .track{fill:var(--quiet-soft)}.ch .zero{stroke:var(--edge)}
+.ch .better{fill:var(--good)}.ch .worse{fill:var(--bad)}.ch .point{fill:var(--soft)}
+.ch .point.better{fill:var(--good)}.ch .point.worse{fill:var(--bad)}.ch .group{font-weight:600}
+"""
+_LEFT, _PLOT, _RIGHT, _ROW = 120, 250, 200, 22
+_WIDTH = _LEFT + _PLOT + _RIGHT
+_BINS = 24
+_TALL = 44
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number of a variant, and the interval that contains the true one."""
+
+    label: str
+    value: float
+    low: float | None
+    high: float | None
+    text: str
+    """The number and the interval in words."""
+    verdict: str = ""
+    """`better` or `worse`, for the colour."""
+
+
+def share_chart(name: str, estimates: Sequence[Estimate]) -> str:
+    """Return a bar from 0 to 1 for each variant, with its interval."""
+    parts = [open_chart(_WIDTH, len(estimates) * _ROW + 4, f"shares: {escape(visible(name))}")]
+    for number, each in enumerate(estimates):
+        y = number * _ROW + 4
+        parts.append(_start(each, y))
+        parts.append(f'<rect class="track" x="{_LEFT}" y="{y}" width="{_PLOT}" height="14" rx="2"/>')
+        parts.append(f'<rect x="{_LEFT}" y="{y}" width="{coordinate(_PLOT * each.value)}" height="14" rx="2"/>')
+        parts.append(_whisker(each, y, lambda value: _LEFT + _PLOT * value))
+        parts.append(_end(each, y))
+    return "".join(parts) + "</svg>"
+
+
+def change_chart(name: str, estimates: Sequence[Estimate]) -> str:
+    """Return a point with its interval for each variant, beside a line at zero."""
+    ends = [abs(end) for each in estimates for end in (each.value, each.low, each.high) if end is not None]
+    most = max(ends, default=0.0) * 1.05 or 1.0
+    height = len(estimates) * _ROW + 4
+    parts = [open_chart(_WIDTH, height, f"changes: {escape(visible(name))}")]
+    middle = _LEFT + _PLOT / 2
+    parts.append(f'<line class="zero" x1="{middle:.0f}" y1="0" x2="{middle:.0f}" y2="{height}"/>')
+
+    def place(value: float) -> float:
+        return middle + _PLOT / 2 * value / most
+
+    for number, each in enumerate(estimates):
+        y = number * _ROW + 4
+        parts.append(_start(each, y))
+        parts.append(_whisker(each, y, place))
+        kind = f"point {each.verdict}".rstrip()
+        parts.append(f'<circle class="{kind}" cx="{coordinate(place(each.value))}" cy="{y + 7}" r="5"/>')
+        parts.append(_end(each, y))
+    return "".join(parts) + "</svg>"
+
+
+def _start(each: Estimate, y: int) -> str:
+    about = f"{each.label}: {each.text}"
+    return f'<g><title>{escape(visible(about))}</title><text y="{y + 12}">{escape(cut(each.label, 16))}</text>'
+
+
+def _end(each: Estimate, y: int) -> str:
+    return f'<text class="soft" x="{_LEFT + _PLOT + 8}" y="{y + 12}">{escape(each.text)}</text></g>'
+
+
+def _whisker(each: Estimate, y: int, place: Callable[[float], float]) -> str:
+    if each.low is None or each.high is None:
+        return ""
+    low, high = coordinate(place(each.low)), coordinate(place(each.high))
+    ends = "".join(f'<line class="whisker" x1="{x}" y1="{y + 3}" x2="{x}" y2="{y + 11}"/>' for x in (low, high))
+    return f'<line class="whisker" x1="{low}" y1="{y + 7}" x2="{high}" y2="{y + 7}"/>{ends}'
+
+
+def histograms(name: str, values: Sequence[tuple[str, Sequence[float]]], text: Callable[[float], str]) -> str:
+    """Return a histogram for each variant, one below the other, with common bins and a common scale.
+
+    Args:
+        name: What is shown.
+        values: The values of each variant.
+        text: Returns a value as text.
+    """
+    every = [value for _, each in values for value in each]
+    low, high = min(every), max(every)
+    step = (high - low) / _BINS or 1.0
+    counted = []
+    for label, each in values:
+        counts = [0] * _BINS
+        for value in each:
+            counts[min(_BINS - 1, int((value - low) / step))] += 1
+        counted.append((label, counts))
+    most = max(max(counts) for _, counts in counted) or 1
+    parts = [
+        open_chart(_LEFT + _BINS * 18 + 10, len(values) * (_TALL + 8) + 22, f"histograms: {escape(visible(name))}")
+    ]
+    for row, (label, counts) in enumerate(counted):
+        bottom = (row + 1) * (_TALL + 8)
+        parts.append(f'<text y="{bottom - 4}">{escape(cut(label, 16))}</text>')
+        parts.append(f'<line x1="{_LEFT}" y1="{bottom}" x2="{_LEFT + _BINS * 18}" y2="{bottom}"/>')
+        for index, count in enumerate(counts):
+            tall = _TALL * count / most
+            about = f"{label}: {text(low + index * step)} to {text(low + (index + 1) * step)}: {count}"
+            at = f'x="{_LEFT + index * 18}" y="{bottom - tall:.1f}" width="16" height="{tall:.1f}"'
+            parts.append(f"<g><title>{escape(visible(about))}</title><rect {at}/></g>" if count else "")
+    for index in range(0, _BINS + 1, 6):
+        anchor = ' text-anchor="end"' if index == _BINS else ""
+        at = f'x="{_LEFT + index * 18}" y="{len(values) * (_TALL + 8) + 16}"{anchor}'
+        parts.append(f'<text class="soft" {at}>{escape(text(low + index * step))}</text>')
+    return "".join(parts) + "</svg>"

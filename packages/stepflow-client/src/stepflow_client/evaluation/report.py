@@ -1,0 +1,389 @@
+"""The report of an evaluation."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from heapq import nsmallest
+from pathlib import Path
+from typing import Any
+
+from .._base.lazy import lazy_module
+from .._base.text import near, short_json
+from .._data.arguments import check_integer, check_text, wrong
+from .._data.file_paths import file_path
+from .._data.secrets import NO_SECRETS, Secrets
+from ..errors import InvalidArgumentError
+from ..types.data_frame import data_frame
+from ..types.shown import Record
+from .columns import Column, Columns
+from .comparison import (
+    FAILED,
+    Comparison,
+    EvaluationSummary,
+    ScoreChange,
+    compare_variants,
+    is_lower,
+    remarks_on,
+    score_mean,
+    variant_times,
+)
+from .records import EvaluationItem
+from .report_text import change_texts, number_text
+from .shown import ShownAsTable
+from .store import StoredItems
+
+__all__ = ["EvaluationReport", "WorstCase"]
+
+
+# They read reports.
+_page, _junit = (lazy_module(f"stepflow_client.evaluation.{name}") for name in ("page", "junit"))
+
+
+@dataclass(frozen=True, slots=True)
+class WorstCase(Record):
+    """A case in which a variant is worse than another one, or bad."""
+
+    case: str
+    score: str
+    value: float | None
+    """The score of the variant, as the mean over the repeats; None if it has none, because its items failed."""
+    before: float | None
+    """The score of the variant that it is compared with; None without one."""
+    item: EvaluationItem
+    """The worst repeat of the variant, with its run id."""
+    compared: EvaluationItem | None = None
+    """The first repeat of the variant that it is compared with."""
+
+    @property
+    def run_id(self) -> str | None:
+        """The run of the variant."""
+        return self.item.run_id
+
+
+class EvaluationReport(ShownAsTable):
+    """What an evaluation found. It keeps scores and times in memory, and reads inputs and outputs when they are needed.
+
+    Example:
+        ```python
+        report = await evaluate(client, "ticket.yaml", "tickets.csv", variants=variants, scores=[exact("category")])
+        print(report.summary())
+        report.to_html("report.html")
+        report.assert_no_regression("now", "v2", "exact.category", tolerance=0.02)
+        ```
+
+    Args:
+        items: The items; they are read several times.
+        name: The name of the evaluation.
+        variants: The names of the variants, the one to compare with first. Default: in the order of the items.
+        lower_is_better: The names of the scores of which low values are good.
+        remarks: What the evaluation has to say, such as the steps that were shared.
+        secrets: Values that pages and files do not show.
+    """
+
+    def __init__(
+        self,
+        items: Iterable[EvaluationItem],
+        *,
+        name: str = "",
+        variants: Iterable[str] = (),
+        lower_is_better: Iterable[str] = (),
+        remarks: Iterable[str] = (),
+        secrets: Secrets = NO_SECRETS,
+    ) -> None:
+        """Read the scores and times of the items."""
+        self.name: str = name
+        """The name of the evaluation; empty if it has none."""
+        self._items = items if not isinstance(items, Iterator) else list(items)
+        self._lower = frozenset(lower_is_better)
+        self._remarks = tuple(remarks)
+        self._secrets = secrets
+        self._columns = Columns(self._items, variants)
+        self._comparisons: dict[tuple[str, str], Comparison] = {}
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> EvaluationReport:
+        """Return the report of the evaluation in a folder, the `journal` of `evaluate`.
+
+        Pages of it do not show the defaults of secret variables, nor the values that the environment has for them.
+
+        Args:
+            folder: The folder.
+
+        Raises:
+            JournalError: If the folder has no evaluation, or cannot be read.
+        """
+        items = StoredItems(folder)
+        return cls(items, **items.told())
+
+    def __repr__(self) -> str:
+        variants = ", ".join(self.variants)
+        return f"<EvaluationReport {self.name or 'of an evaluation'}: {len(self._columns.cases)} cases of {variants}>"
+
+    def __iter__(self) -> Iterator[EvaluationItem]:
+        """Yield the items."""
+        return iter(self._items)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The names of the variants; the others are compared with the first."""
+        return tuple(self._columns.variants)
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """The names of the scores. A label has one for each of its values: `tone=friendly`."""
+        return tuple(self._columns.kinds)
+
+    @property
+    def cases(self) -> tuple[str, ...]:
+        """The names of the cases."""
+        return tuple(self._columns.cases)
+
+    def summary(self) -> EvaluationSummary:
+        """Return the means of all scores and the changes from the first variant to each other. `print` it."""
+        return self._summary
+
+    @cached_property
+    def _summary(self) -> EvaluationSummary:
+        columns = self._columns
+        first, *others = self.variants or ("",)
+        comparisons = [self.compare(first, each) for each in others]
+        means = (
+            score_mean(score, name, found.scores.get(score, Column()), kind)
+            for score, kind in columns.kinds.items()
+            for name, found in columns.variants.items()
+        )
+        times = (variant_times(name, found) for name, found in columns.variants.items())
+        return EvaluationSummary(
+            name=self.name,
+            cases=len(columns.cases),
+            repeats=columns.repeats,
+            variants=self.variants,
+            means=[each for each in means if each is not None],
+            times=[each for each in times if each is not None],
+            comparisons=comparisons,
+            remarks=[*self._remarks, *map(self._secrets.hide, remarks_on(columns, comparisons))],
+        )
+
+    def compare(self, before: str, after: str) -> Comparison:
+        """Return what changes from one variant to another, in pairs of the same case. `print` it.
+
+        Args:
+            before: The variant to compare with.
+            after: The variant to compare.
+
+        Raises:
+            InvalidArgumentError: If there is no such variant.
+        """
+        pair = (self._variant(before, "before"), self._variant(after, "after"))
+        if pair not in self._comparisons:
+            self._comparisons[pair] = compare_variants(self._columns, *pair, self._lower)
+        return self._comparisons[pair]
+
+    def _variant(self, name: str, what: str) -> str:
+        if check_text(name, what) not in self._columns.variants:
+            raise InvalidArgumentError(f"there is no variant {name!r}", hint=near(name, self.variants))
+        return name
+
+    def _score(self, name: str) -> str:
+        if check_text(name, "score") not in self._columns.kinds:
+            raise InvalidArgumentError(f"there is no score {name!r}", hint=near(name, self.scores))
+        return name
+
+    def assert_no_regression(
+        self, before: str, after: str, score: str, *, tolerance: float = 0.0, strict: bool = False
+    ) -> ScoreChange:
+        """Return the change of a score between two variants, after checking that it is no regression.
+
+        Args:
+            before: The variant to compare with.
+            after: The variant to compare.
+            score: The name of the score, or `failed` for the share of items that did not complete.
+            tolerance: How much worse the score may become. Default 0.
+            strict: What to do if the interval of the change contains the tolerance. False, the default, passes: it
+                fails only for a regression beyond doubt. True fails: it passes only if a regression beyond the
+                tolerance can be ruled out, which may need many cases.
+
+        Raises:
+            AssertionError: If there is a regression.
+            InvalidArgumentError: If there is no such variant or score, or if no case has it in both variants.
+        """
+        if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not tolerance >= 0:
+            raise wrong("tolerance", "a number of at least zero", tolerance)
+        comparison = self.compare(before, after)
+        try:
+            change = comparison[score if score == FAILED else self._score(score)]
+        except KeyError:
+            raise InvalidArgumentError(f"no case has {score} in both {before} and {after}") from None
+        sign = 1 if change.lower_is_better else -1
+        worse = sorted((sign * (change.low or 0.0), sign * (change.high or 0.0)))
+        is_known = change.low is not None
+        if (worse[1] if strict else worse[0]) > tolerance or (strict and not is_known):
+            raise AssertionError(self._regression_text(comparison, change, tolerance, is_clear=worse[0] > tolerance))
+        return change
+
+    def _regression_text(self, comparison: Comparison, change: ScoreChange, tolerance: float, *, is_clear: bool) -> str:
+        before, after = comparison.before, comparison.after
+        what = "is worse" if is_clear else "may be worse"
+        difference, interval = change_texts(change)
+        lines = [
+            f"{change.score}: {after} {what} than {before} by more than {tolerance:g}: "
+            f"{number_text(change.before)} -> {number_text(change.after)}, "
+            f"change {difference} (95% interval {interval})",
+            f"of {change.cases:,} cases {change.wins:,} are better, {change.ties:,} equal, {change.losses:,} worse:",
+        ]
+        if change.score != FAILED:
+            for each in self.worst(5, score=change.score, variant=after, than=before):
+                values = " -> ".join(
+                    "none" if value is None else number_text(value) for value in (each.before, each.value)
+                )
+                lines.append(f"  case {each.case}: {values}, run {each.run_id}: {short_json(each.item.output, 80)}")
+        return self._secrets.hide("\n".join(lines))
+
+    def worst(
+        self, n: int = 10, *, score: str | None = None, variant: str | None = None, than: str | None = None
+    ) -> list[WorstCase]:
+        """Return the cases in which a variant is worst, the worst first.
+
+        Args:
+            n: Maximum number of cases. Default 10.
+            score: The score. None, the default: the first one.
+            variant: The variant. None, the default: the last one.
+            than: The variant to compare with: the cases are those in which the score becomes worse. None, the default:
+                the first variant; if that is the variant itself, the cases are those with the worst scores.
+
+        Raises:
+            InvalidArgumentError: If there is no such score or variant.
+        """
+        check_integer(n, "n", least=1)
+        if not self.scores or not self.variants:
+            return []
+        name = self.scores[0] if score is None else self._score(score)
+        after = self.variants[-1] if variant is None else self._variant(variant, "variant")
+        before = self.variants[0] if than is None else self._variant(than, "than")
+        return self._worst(n, name, after, None if before == after else before)
+
+    def _worst(self, n: int, score: str, after: str, before: str | None) -> list[WorstCase]:
+        badness, value, earlier = self._badness(score, after, before)
+        found = nsmallest(n, ((-bad, case) for case, bad in badness))
+        names = list(self._columns.cases)
+        wanted = {names[case]: case for _, case in found}
+        sign = 1 if is_lower(score, self._lower) else -1
+        items: dict[tuple[str, str], EvaluationItem] = {}
+        for item in self._items:
+            if item.case in wanted and item.variant in (after, before):
+                key = (item.case, item.variant)
+                if key not in items or (
+                    item.variant == after and _rank(item, score, sign) > _rank(items[key], score, sign)
+                ):
+                    items[key] = item
+        return [
+            WorstCase(
+                case=names[case],
+                score=score,
+                value=value(case),
+                before=None if earlier is None else earlier(case),
+                item=items[names[case], after],
+                compared=None if before is None else items.get((names[case], before)),
+            )
+            for _, case in found
+            if (names[case], after) in items
+        ]
+
+    def _badness(
+        self, score: str, after: str, before: str | None
+    ) -> tuple[list[tuple[int, float]], Callable[[int], float | None], Callable[[int], float | None] | None]:
+        """Return how bad the cases are, as pairs of case and badness, and the functions that return their scores."""
+        sign = 1.0 if is_lower(score, self._lower) else -1.0
+        variants = self._columns.variants
+        value = variants[after].scores.get(score, Column()).mean
+        failed = variants[after].failures.mean
+        earlier = None if before is None else variants[before].scores.get(score, Column()).mean
+        found = []
+        for case in self._columns.cases.values():
+            now, then = value(case), None if earlier is None else earlier(case)
+            if now is None and failed(case) and (earlier is None or then is not None):
+                # There is nothing worse than no output.
+                found.append((case, math.inf))
+            elif now is not None and earlier is None:
+                found.append((case, sign * now))
+            elif now is not None and then is not None and sign * (now - then) > 0:
+                found.append((case, sign * (now - then)))
+        return found, value, earlier
+
+    def to_dicts(self, *, outputs: bool = False) -> list[dict[str, Any]]:
+        """Return the items as flat dicts: case, variant, repeat, status, times, run, and a key for each score.
+
+        Args:
+            outputs: Whether to include inputs, expected values and outputs. Default False.
+        """
+        return [_flat(item, self._secrets, outputs=outputs) for item in self._items]
+
+    def to_dataframe(self, *, outputs: bool = False) -> Any:
+        """Return the items as a data frame of pandas, or of polars if pandas is not installed; see `to_dicts`.
+
+        Raises:
+            StepflowClientError: If neither is installed.
+        """
+        return data_frame(self.to_dicts(outputs=outputs))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the summary as JSON data."""
+        return self.summary().to_dict()
+
+    def to_html(self, path: str | os.PathLike[str] | None = None, *, ui_url: str | None = None) -> str:
+        """Return the report as a page, a single file that loads no other files, and write it to a path if one is given.
+
+        Args:
+            path: The file.
+            ui_url: The address of `stepflow ui`, for links to the runs. None, the default: no links.
+        """
+        text: str = _page.report_page(self, ui_url)
+        if path is not None:
+            _write(path, text)
+        return text
+
+    def to_junit(
+        self, path: str | os.PathLike[str] | None = None, *, fail_below: Mapping[str, float] | None = None
+    ) -> str:
+        """Return the report as JUnit XML, with a suite for each variant, and write it to a path if one is given.
+
+        A case whose run failed is an error. A case with a score below its limit is a failure.
+
+        Args:
+            path: The file.
+            fail_below: The limits by the name of the score. For scores of which low values are good, a case with a
+                score above the limit is a failure.
+        """
+        text: str = _junit.junit_text(self, {self._score(name): limit for name, limit in (fail_below or {}).items()})
+        if path is not None:
+            _write(path, text)
+        return text
+
+
+_FLAT = ("case", "variant", "repeat", "status", "duration", "run_id", "item")
+"""The fields of an item that every flat dict has."""
+
+
+def _rank(item: EvaluationItem, score: str, sign: int) -> float:
+    value = item.scores.get(score)
+    return math.inf if not item.is_success else sign * float(value) if isinstance(value, (int, float)) else -math.inf
+
+
+def _flat(item: EvaluationItem, secrets: Secrets, *, outputs: bool) -> dict[str, Any]:
+    known = {
+        name: getattr(item, name) for name in ("case", "variant", "repeat", "status", "duration", "run_id", "item")
+    }
+    known["error"] = None if item.error is None else secrets.hide(item.error)
+    if outputs:
+        known |= {name: secrets.hide_in(getattr(item, name)) for name in ("input", "expected", "output")}
+    for name, value in item.scores.items():
+        known[f"score.{name}" if name in known else name] = value
+    return known
+
+
+def _write(path: str | os.PathLike[str], text: str) -> None:
+    Path(file_path(path, "path")).write_text(text, "utf-8")

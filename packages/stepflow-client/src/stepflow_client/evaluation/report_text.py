@@ -1,0 +1,131 @@
+"""Evaluations as text: numbers, intervals and tables, for terminals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from .._base.text import fine_duration, visible
+from ..drawing.labels import columns as width
+from .comparison import Comparison, EvaluationSummary, ScoreChange, ScoreMean, TimeChange
+
+_CHANGE_HEADS = ("change", "95% interval", "cases", "better", "equal", "worse", "verdict")
+
+
+def number_text(number: float, *, signed: bool = False, scale: float | None = None) -> str:
+    """Return a score as text with about three digits: 0.850, 0.0102, 12.30, 1,240.
+
+    Args:
+        number: The score.
+        signed: Whether a positive number has a sign. Default False.
+        scale: The size of the numbers that it is compared with, which decides the number of digits. Default: its own.
+    """
+    size = abs(number) if scale is None else scale
+    if 0 < size < 0.1:
+        digits = min(6, 2 - math.floor(math.log10(size)))
+    else:
+        digits = next((digits for limit, digits in ((10, 3), (100, 2), (10_000, 1)) if size < limit), 0)
+    text = f"{number:,.{digits}f}"
+    if not text.strip("-0."):
+        return text.lstrip("-")
+    return f"+{text}" if signed and number > 0 else text
+
+
+def interval_text(low: float | None, high: float | None, *, signed: bool = False, scale: float | None = None) -> str:
+    """Return an interval as text; `-` for none."""
+    if low is None or high is None:
+        return "-"
+    scale = max(abs(low), abs(high)) if scale is None else scale
+    return f"{number_text(low, signed=signed, scale=scale)} to {number_text(high, signed=signed, scale=scale)}"
+
+
+def change_texts(change: ScoreChange) -> tuple[str, str]:
+    """Return a change and its interval, with as many digits as the scores have."""
+    scale = max(abs(change.before), abs(change.after))
+    interval = interval_text(change.low, change.high, signed=True, scale=scale)
+    return number_text(change.difference, signed=True, scale=scale), interval
+
+
+def change_cells(change: ScoreChange) -> tuple[str, ...]:
+    """Return the cells of a change: itself, its interval, the cases, wins, ties and losses, and the verdict."""
+    counts = (change.cases, change.wins, change.ties, change.losses)
+    return (*change_texts(change), *map("{:,}".format, counts), change.verdict)
+
+
+def time_cells(change: TimeChange) -> tuple[str, ...]:
+    """Return the cells of a change of times."""
+    interval = "-" if change.low is None or change.high is None else f"x{change.low:.3f} to x{change.high:.3f}"
+    return (f"x{change.ratio:.3f}", interval, f"{change.cases:,}", "", "", "", change.verdict)
+
+
+def title_of(summary: EvaluationSummary) -> str:
+    """Return what was evaluated, on one line."""
+    repeats = f", {summary.repeats} times each" if summary.repeats > 1 else ""
+    variants = len(summary.variants)
+    counted = f"{summary.cases:,} case{'s' * (summary.cases != 1)}{repeats}"
+    return f"{summary.name or 'evaluation'}: {counted}, {variants} variant{'s' * (variants != 1)}"
+
+
+def summary_rows(summary: EvaluationSummary) -> Iterator[tuple[str, ...]]:
+    """Yield the heads, and a row for each score and variant, with the change from the first variant."""
+    yield ("score", "variant", "mean", "95% interval", *(_CHANGE_HEADS if summary.comparisons else ()))
+    changes = {(each.score, found.after): each for found in summary.comparisons for each in found.scores}
+    for mean in summary.means:
+        change = changes.get((mean.score, mean.variant))
+        yield (*_mean_cells(mean), *(change_cells(change) if change is not None else ("",) * len(_CHANGE_HEADS)))
+    for comparison in summary.comparisons:
+        failed = comparison.failed
+        if comparison is summary.comparisons[0]:
+            yield (failed.score, comparison.before, number_text(failed.before), "", *[""] * len(_CHANGE_HEADS))
+        yield (failed.score, comparison.after, number_text(failed.after), "", *change_cells(failed))
+    ratios = {each.after: each.time for each in summary.comparisons}
+    for times in summary.times:
+        ratio = ratios.get(times.variant)
+        cells = ("",) * len(_CHANGE_HEADS) if ratio is None else time_cells(ratio)
+        yield ("time p50", times.variant, fine_duration(times.p50), f"p95 {fine_duration(times.p95)}", *cells)
+
+
+def _mean_cells(mean: ScoreMean) -> tuple[str, ...]:
+    interval = interval_text(mean.low, mean.high, scale=abs(mean.mean))
+    return mean.score, mean.variant, number_text(mean.mean), interval
+
+
+def summary_text(summary: EvaluationSummary) -> str:
+    """Return a summary as a title, a table and remarks."""
+    lines = [title_of(summary), "", *table_lines(list(summary_rows(summary)), left=2)]
+    if summary.comparisons:
+        lines += ["", f"Changes are from {summary.variants[0]}, in pairs of the same case."]
+    return "\n".join([*lines, *summary.remarks])
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """Return a comparison as a table."""
+    return "\n".join(table_lines(list(comparison_rows(comparison)), left=1))
+
+
+def comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
+    """Yield the heads, and a row for each score."""
+    yield ("score", comparison.before, comparison.after, *_CHANGE_HEADS)
+    for each in (*comparison.scores, comparison.failed):
+        yield (each.score, number_text(each.before), number_text(each.after), *change_cells(each))
+    if comparison.time is not None:
+        yield ("time", "", "", *time_cells(comparison.time))
+
+
+def table_lines(rows: Sequence[Sequence[str]], *, left: int) -> list[str]:
+    """Return the lines of a table, whose first row has the heads; the first columns and the last one are aligned at the
+    left. Repeated names of the first column are left out."""
+    count = len(rows[0])
+    shown = [[visible(cell) for cell in row[:count]] for row in rows]
+    for above, row in zip([row[0] for row in shown], shown[1:], strict=False):
+        row[0] = "" if row[0] == above and left > 1 else row[0]
+    widths = [max(width(row[column]) for row in shown) for column in range(count)]
+    return [
+        "  ".join(
+            cell + " " * (widths[column] - width(cell))
+            if column < left or column == count - 1
+            else " " * (widths[column] - width(cell)) + cell
+            for column, cell in enumerate(row)
+        ).rstrip()
+        for row in shown
+    ]

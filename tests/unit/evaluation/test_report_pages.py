@@ -1,0 +1,100 @@
+"""The page of an evaluation, and what notebooks show of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from stepflow_client.evaluation import EvaluationReport
+
+from tests.unit.evaluation.planted import item, planted
+
+PLANTED = EvaluationReport(planted(2, 120), name="ticket <1>")
+
+
+def pair(before: Any, after: Any, **scores: tuple[Any, Any]) -> EvaluationReport:
+    """Return a report of one case."""
+    found = [{name: values[side] for name, values in scores.items()} for side in (0, 1)]
+    return EvaluationReport([item("a", "one", found[0], output=before), item("a", "two", found[1], output=after)])
+
+
+def cases(page: str) -> list[str]:
+    return re.findall(r'<details class="case".*?</summary>', page)
+
+
+def test_the_page_has_all_parts(tmp_path: Path) -> None:
+    page = PLANTED.to_html(tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text("utf-8") == page
+    assert "<title>Evaluation of ticket &lt;1&gt;</title>" in page
+    for title in ("Summary", "Scores", "Changes from now", "Distributions", "Cases"):
+        assert f"<h2>{title}</h2>" in page
+    assert 'aria-label="changes: right"' in page
+    assert 'aria-label="shares: right"' in page
+    assert 'aria-label="histograms: time"' in page
+    assert len(cases(page)) == 120
+    assert not re.search("(src|href)=", page)
+
+
+def test_the_worst_cases_come_first() -> None:
+    items = [item("good", "one", {"s": 0.0}), item("good", "two", {"s": 1.0}), item("same", "one", {"s": 1.0})]
+    items += [item("same", "two", {"s": 1.0}), item("bad", "one", {"s": 1.0}), item("bad", "two", {"s": 0.5})]
+    items += [item("gone", "one", {"s": 1.0}), item("gone", "two", {}, status="failed", error="no")]
+    found = cases(EvaluationReport(items).to_html())
+    assert [re.sub(".*<b>(.*)</b>.*", r"\1", each) for each in found] == ["gone", "bad", "same", "good"]
+    assert ["data-worse" in each for each in found] == [True, True, False, False]
+    assert 'class="values worse">s 1.000 → 0.500' in found[1]
+    assert 'class="values better">s 0.000 → 1.000' in found[3]
+
+
+def test_nothing_in_a_case_is_html() -> None:
+    evil = "</p><script>alert(1)</script>"
+    fields = {"input": {evil: evil}, "expected": evil, "output": {"a": evil}, "run_id": None}
+    items = [item(evil, evil, {evil: 0.5, "label": evil}), item(evil, "two", {evil: 0.25, "label": "x"})]
+    items += [item("b", evil, {}, status="failed", error=evil), item("b", "two", {}, status=evil)]
+    items = [each.__class__(**{**each.to_dict(), **fields, "score_errors": {evil: evil}}) for each in items]
+    report = EvaluationReport(items, name=evil, remarks=[evil])
+    for text in (report.to_html(ui_url="http://h/?<script>"), report._repr_html_()):
+        assert "script>alert" not in text.replace("&lt;script>", "")
+        assert evil not in text
+    assert '<a href="' not in report.to_html(ui_url="http://h/?<script>")
+
+
+def test_differences_of_outputs_are_marked() -> None:
+    before, after = {"text": "we are very sorry", "n": 1, "old": True}, {"text": "we are sorry", "n": 2, "new": None}
+    page = pair(before, after, s=(1, 1)).to_html()
+    assert "<code>$.text</code> we are <del>very </del>sorry" in page
+    assert "<code>$.n</code> <del>1</del> <ins>2</ins>" in page
+    assert "<code>$.old</code> <del>true</del> " in page
+    assert "<code>$.new</code> <ins>null</ins>" in page
+    assert "differences from" not in pair({"n": 1}, {"n": 1.0}, s=(1, 1)).to_html()
+
+
+def test_runs_are_links_if_the_pages_are_known() -> None:
+    items = [item("a", "one", {"s": 1.0}), item("b", "one", {"s": 1.0}, item=3)]
+    page = EvaluationReport(items).to_html(ui_url="http://localhost:7840/")
+    assert 'href="http://localhost:7840/runs/run-a-one"' in page
+    assert 'href="http://localhost:7840/runs/run-b-one/items/3"' in page
+    assert "href=" not in EvaluationReport(items).to_html()
+
+
+def test_a_page_of_many_long_cases_has_a_limit() -> None:
+    text = "word " * 2_000
+    items = (item(case, "one", {"s": case % 7}, output={"text": text, "more": [text] * 3}) for case in range(3_000))
+    page = EvaluationReport(items).to_html()
+    assert len(page) < 5_000_000
+    shown = len(cases(page))
+    assert 50 < shown < 500
+    assert f"{3_000 - shown:,} more cases are not on this page" in page
+    # The worst are on it.
+    assert all('<span class="values">s 0.000' in each for each in cases(page)[:50])
+
+
+def test_notebooks_show_tables_and_charts() -> None:
+    report = PLANTED._repr_html_()
+    assert report.count("<svg") == 4
+    assert len(report) < 95_000
+    for value in (PLANTED.summary(), PLANTED.compare("now", "slow")):
+        found = value._repr_mimebundle_()
+        assert found["text/html"].count("<table>") == 1
+        assert found["text/plain"] == str(value)

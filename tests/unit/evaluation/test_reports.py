@@ -1,0 +1,244 @@
+"""Reports of evaluations: what they count, compare, and say."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from stepflow_client import InvalidArgumentError, StepflowClientError
+from stepflow_client._data.secrets import Secrets
+from stepflow_client.evaluation import EvaluationItem, EvaluationReport
+from stepflow_client.evaluation.report_text import number_text
+
+from tests.unit.evaluation.planted import item, planted
+
+
+def report(items: Iterable[EvaluationItem], **options: Any) -> EvaluationReport:
+    return EvaluationReport(list(items), **options)
+
+
+def rows(score: str, **values: list[Any]) -> list[EvaluationItem]:
+    """Return an item for each value of each variant, case by case."""
+    return [
+        item(case, variant, {} if each is None else {score: each})
+        for variant, found in values.items()
+        for case, each in enumerate(found)
+    ]
+
+
+def failed(case: Any, variant: str) -> EvaluationItem:
+    return item(case, variant, {}, status="failed", error="no <model>")
+
+
+PLANTED = EvaluationReport(planted(1), name="ticket")
+
+
+def test_planted_changes_are_found() -> None:
+    verdicts = {each.after: each["right"].verdict for each in PLANTED.summary().comparisons}
+    assert verdicts == {"better": "better", "equal": "unclear", "slow": "unclear"}
+    times = {each.after: each.time.verdict for each in PLANTED.summary().comparisons if each.time is not None}
+    assert times == {"better": "unclear", "equal": "unclear", "slow": "worse"}
+
+
+def test_the_summary_is_a_table() -> None:
+    lines = str(PLANTED.summary()).splitlines()
+    assert lines[0] == "ticket: 500 cases, 4 variants"
+    heads = ["score", "variant", "mean", "95%", "interval", "change", "95%", "interval", "cases"]
+    assert lines[2].split() == [*heads, "better", "equal", "worse", "verdict"]
+    assert [line.split()[-1] for line in lines[4:7]] == ["better", "unclear", "unclear"]
+    assert any(line.lstrip().startswith("slow") and " x1." in line and line.endswith("worse") for line in lines)
+
+
+def test_numbers_have_as_many_digits_as_their_scores() -> None:
+    shown = [number_text(number) for number in (0, 0.8, 1, 12.345, 1234.5, 123456, 0.01234, -0.5, 1e-9)]
+    assert shown == ["0.000", "0.800", "1.000", "12.35", "1,234.5", "123,456", "0.0123", "-0.500", "0.000000"]
+    assert number_text(0.00012, signed=True, scale=0.01) == "+0.0001"
+    assert number_text(-0.00001, signed=True, scale=0.5) == "0.000"
+
+
+def test_cases_are_paired_by_their_means_over_repeats() -> None:
+    items = [item("a", "one", {"s": 1.0}), item("a", "one", {"s": 0.0}, repeat=1), item("b", "one", {"s": 1.0})]
+    items += [item("b", "two", {"s": 3.0}), item("a", "two", {"s": 1.5}), item("c", "two", {"s": 9.0})]
+    change = report(items).compare("one", "two")["s"]
+    assert (change.cases, change.wins, change.before, change.after, change.difference) == (2, 2, 0.75, 2.25, 1.5)
+    assert (change.low, change.verdict) == (None, "unclear")
+
+
+def test_low_values_may_be_good() -> None:
+    items = rows("cost.usd", one=[2.0, 2.1, 2.2] * 5, two=[1.0, 1.2, 1.1] * 5)
+    for lower, verdict, wins in ((["cost"], "better", 15), ([], "worse", 0)):
+        change = report(items, lower_is_better=lower).compare("one", "two")["cost.usd"]
+        assert (change.verdict, change.wins) == (verdict, wins)
+
+
+def test_labels_are_counted_by_value() -> None:
+    change = report(rows("tone", one=["calm"] * 30, two=["calm"] * 10 + ["rude"] * 20)).compare("one", "two")
+    assert [(each.score, each.difference, each.verdict) for each in change.scores] == [
+        ("tone=calm", pytest.approx(-2 / 3), "lower"),
+        ("tone=rude", pytest.approx(2 / 3), "higher"),
+    ]
+
+
+def test_more_than_twenty_labels_are_counted_together() -> None:
+    found = report(rows("word", one=[f"word {number}" for number in range(30)]))
+    assert len(found.scores) == 21
+    assert found.summary().means[-1].score == "word=(other labels)"
+    assert found.summary().means[-1].mean == pytest.approx(10 / 30)
+
+
+def test_failed_items_are_wrong_but_have_no_numbers() -> None:
+    items = [*rows("right", one=[True] * 6, two=[True] * 4), failed(4, "two"), failed(5, "two")]
+    items += [item(case, "one", {"quality": 0.5}, repeat=1) for case in range(6)]
+    found = report(items).compare("one", "two")
+    assert (found["right"].cases, found["right"].losses, found["right"].after) == (6, 2, pytest.approx(4 / 6))
+    assert [each.score for each in found.scores] == ["right"]
+    assert (found.failed.after, found.failed.losses) == (pytest.approx(2 / 6), 2)
+    assert "2 of 6 items of two failed: no <model>" in str(report(items).summary())
+
+
+def test_a_failed_case_of_which_nothing_is_expected_is_not_wrong() -> None:
+    items = [
+        *rows("right", one=[True, None, None, True], two=[True]),
+        item(1, "two", {}),
+        failed(2, "two"),
+        failed(3, "two"),
+    ]
+    found = report(items).compare("one", "two")["right"]
+    assert (found.cases, found.losses) == (2, 1)
+
+
+def test_what_is_left_out_is_said() -> None:
+    items = rows("s", one=[1.0] * 9 + [None], two=[1.0] * 10)
+    items[-1] = item(
+        9,
+        "two",
+        {},
+    )
+    items.append(EvaluationItem(case="0", variant="two", repeat=1, score_errors={"judge": "ValueError: no"}))
+    text = str(report(items, remarks=["steps were shared"]).summary())
+    assert "Only 10 cases: the intervals are wide" in text
+    assert "9 of 10 cases have s in both one and two" in text
+    assert "judge failed for some items (1 of two): ValueError: no" in text
+    assert "steps were shared" in text
+    assert "Times are not known: servers tell them from 0.12 on." in text
+    assert "Times are not known" not in str(PLANTED.summary())
+
+
+def test_regressions_are_asserted() -> None:
+    good = PLANTED.assert_no_regression("now", "better", "right")
+    assert good.verdict == "better"
+    PLANTED.assert_no_regression("now", "equal", "right")
+    PLANTED.assert_no_regression("now", "equal", "right", tolerance=0.05, strict=True)
+    PLANTED.assert_no_regression("better", "now", "right", tolerance=0.2)
+    with pytest.raises(
+        AssertionError, match=r"right: now is worse than better by more than 0\.01: 0\.8.*\nof 500 cases"
+    ):
+        PLANTED.assert_no_regression("better", "now", "right", tolerance=0.01)
+    with pytest.raises(AssertionError, match="equal may be worse than now"):
+        PLANTED.assert_no_regression("now", "equal", "right", strict=True)
+    with pytest.raises(AssertionError, match=r"case 1: 1\.000 -> 0\.000, run run-1-two: "):
+        report(rows("s", one=[1.0, 1.0] * 20, two=[1.0, 0.0] * 20)).assert_no_regression("one", "two", "s")
+
+
+def test_failures_and_rising_costs_are_regressions() -> None:
+    items = [*rows("cost", one=[1.0] * 30, two=[1.5 + case / 100 for case in range(20)])]
+    items += [failed(case, "two") for case in range(20, 30)]
+    found = report(items, lower_is_better=["cost"])
+    for score in ("cost", "failed"):
+        with pytest.raises(AssertionError, match=f"{score}: two is worse than one"):
+            found.assert_no_regression("one", "two", score)
+        found.assert_no_regression("two", "one", score)
+
+
+def test_the_worst_cases_have_their_runs() -> None:
+    items = rows("s", one=[1.0, 1.0, 0.5, 0.0, 1.0], two=[0.9, 0.2, 0.5, 1.0])
+    items += [failed(4, "two"), item(1, "two", {"s": 0.0}, repeat=1, output="bad")]
+    found = report(items).worst()
+    assert [(each.case, each.before, each.value) for each in found] == [
+        ("4", 1.0, None),
+        ("1", 1.0, 0.1),
+        ("0", 1.0, 0.9),
+    ]
+    assert (found[1].run_id, found[1].item.output, found[1].item.repeat) == ("run-1-two", "bad", 1)
+    assert found[1].compared is not None
+    assert found[1].compared.variant == "one"
+    alone = report(items).worst(2, variant="one", score="s")
+    assert [(each.case, each.value, each.before) for each in alone] == [("3", 0.0, None), ("2", 0.5, None)]
+
+
+def test_items_are_flat_rows_of_a_data_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = report([item("a", "one", {"s": 1.0, "case": 2.0}, output={"x": 1})])
+    row = found.to_dicts(outputs=True)[0]
+    assert (row["case"], row["s"], row["score.case"], row["output"]) == ("a", 1.0, 2.0, {"x": 1})
+    assert "output" not in found.to_dicts()[0]
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=list))
+    assert found.to_dataframe() == found.to_dicts()
+    for name in ("pandas", "polars"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(StepflowClientError, match="need pandas or polars"):
+        found.to_dataframe()
+
+
+def test_the_summary_is_json() -> None:
+    data = json.loads(json.dumps(PLANTED.to_dict()))
+    assert data["comparisons"][0]["scores"][0]["verdict"] == "better"
+    assert data["variants"] == ["now", "better", "equal", "slow"]
+
+
+def test_junit_has_a_failure_for_each_low_case() -> None:
+    items = [*rows("s", one=[1.0, 0.2]), failed(2, "one\x00"), item(3, "one", {"cost": 9}, duration=0.5)]
+    text = report(items, lower_is_better=["cost"]).to_junit(fail_below={"s": 0.5, "cost": 3})
+    suites = ElementTree.fromstring(text.partition("\n")[2])
+    assert [suite.attrib for suite in suites] == [
+        {"name": "one", "tests": "3", "failures": "2", "errors": "0"},
+        {"name": "one·", "tests": "1", "failures": "0", "errors": "1"},
+    ]
+    messages = [each.attrib["message"] for each in suites.iter() if "message" in each.attrib]
+    assert messages == ["s is 0.200, below 0.5", "cost is 9.000, above 3", "no <model>"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: PLANTED.compare("now", "other"),
+        lambda: PLANTED.worst(score="other"),
+        lambda: PLANTED.worst(0),
+        lambda: PLANTED.assert_no_regression("now", "better", "other"),
+        lambda: PLANTED.assert_no_regression("now", "better", "right", tolerance=-1),
+        lambda: PLANTED.to_junit(fail_below={"other": 1}),
+        lambda: report(rows("s", one=[1.0], two=[None])).assert_no_regression("one", "two", "s"),
+    ],
+)
+def test_what_there_is_not_is_refused(call: Any) -> None:
+    with pytest.raises(InvalidArgumentError):
+        call()
+
+
+def test_a_report_of_nothing_is_one() -> None:
+    empty = report([])
+    assert str(empty.summary()).startswith("evaluation: 0 cases, 0 variants")
+    assert empty.worst() == []
+    assert "<h1>Evaluation</h1>" in empty.to_html()
+    assert "testsuites" in empty.to_junit()
+    assert empty._repr_html_()
+
+
+def test_secrets_are_not_shown() -> None:
+    secret = "hunter22"
+    items = [item(0, "one", {"s": True}, input={"key": secret}, output=[secret], expected=secret, error=None)]
+    items += [item(1, "one", {"s": False}, output=secret), item(2, "one", {}, status="failed", error=f"bad {secret}")]
+    items += [item(case, "two", {"s": case > 3}, output=f"{secret}!") for case in range(8)]
+    items += [item(case, "one", {"s": True}) for case in range(3, 8)]
+    found = report(items, secrets=Secrets([secret]))
+    texts = [found.to_html(), found.to_junit(fail_below={"s": 0.5}), str(found.summary()), found._repr_html_()]
+    texts += [str(found.to_dicts(outputs=True))]
+    for text in texts:
+        assert secret not in text
+    with pytest.raises(AssertionError) as caught:
+        found.assert_no_regression("one", "two", "s", strict=True)
+    assert secret not in str(caught.value)

@@ -1,0 +1,255 @@
+"""Built-in scores, functions as scores, and evaluators of pydantic-evals."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import pytest
+from stepflow_client import InvalidArgumentError
+from stepflow_client.evaluation import (
+    EvaluationItem,
+    close,
+    contains,
+    exact,
+    json_distance,
+    latency,
+    output_field,
+    regex,
+    schema_valid,
+)
+from stepflow_client.evaluation.scorers import apply_score, scorers
+
+
+def item(output: Any, expected: Any = None, **fields: Any) -> EvaluationItem:
+    return EvaluationItem(case="c", variant="v", input={"text": "hello"}, output=output, expected=expected, **fields)
+
+
+def scored(score: Any, output: Any, expected: Any = None, **fields: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    (scorer,) = scorers([score])
+    return asyncio.run(apply_score(scorer, item(output, expected, **fields)))
+
+
+def value(score: Any, output: Any, expected: Any = None, **fields: Any) -> Any:
+    found, failed = scored(score, output, expected, **fields)
+    assert not failed
+    return next(iter(found.values())) if found else None
+
+
+@pytest.mark.parametrize(
+    ("score", "output", "expected", "wanted"),
+    [
+        (exact(), {"a": 1}, {"a": 1.0}, True),
+        (exact(), True, 1, False),
+        (exact("category"), {"category": "x", "more": 1}, {"category": "x"}, True),
+        (exact("category"), {"category": "x"}, "x", True),
+        (exact("category"), {"other": "x"}, "x", False),
+        (exact("category"), "no object", "x", False),
+        (exact("a.b[1]"), {"a": {"b": [0, 5]}}, {"a": {"b": [9, 5]}}, True),
+        (exact("category"), {"category": "x"}, None, None),
+        (exact("category"), {"category": "x"}, {"other": 1}, None),
+        (contains("reply"), {"reply": "a Refund of 3"}, "Refund", True),
+        (contains("reply", "refund"), {"reply": "a Refund of 3"}, None, False),
+        (contains("reply", "refund", ignore_case=True), {"reply": "a Refund of 3"}, None, True),
+        (contains("tags", "b"), {"tags": ["a", "b"]}, None, True),
+        (contains("tags"), {"tags": ["a", 3]}, {"tags": 3}, True),
+        (contains("reply"), {}, "x", False),
+        (regex("^[0-9]+$", "id"), {"id": "123"}, None, True),
+        (regex("^[0-9]+$", "id"), {"id": 123}, None, False),
+        (close("price", absolute=0.5), {"price": 10.4}, {"price": 10}, True),
+        (close("price", relative=0.01), {"price": 10.4}, {"price": 10}, False),
+        (close("price", relative=0.05), {"price": 10.4}, "10", True),
+        (close("price", absolute=1), {"price": "10"}, 10, False),
+        (close("price", absolute=1), {"price": 1}, None, None),
+        (schema_valid({"type": "object", "required": ["a"]}), {"a": 1}, None, True),
+        (schema_valid({"type": "object", "required": ["a"]}), {"b": 1}, None, False),
+        (schema_valid({"type": "integer"}, "n"), {}, None, False),
+        (output_field("usage.cost"), {"usage": {"cost": 0.25}}, None, 0.25),
+        (output_field("label"), {"label": "spam"}, None, "spam"),
+        (json_distance(), {"a": 1, "b": [1, 2]}, {"a": 1, "b": [1, 2]}, 0.0),
+        (json_distance(), {"a": 1, "b": 2}, {"a": 1}, 0.5),
+        (json_distance(), [1, 2, 3, 4], [1, 2], 0.5),
+        (json_distance(), {"n": 5}, {"n": 10}, 0.5),
+        (json_distance(), "x", {"a": 1, "b": 2}, 1.0),
+        (json_distance(), {"a": {}}, {"a": {}}, 0.0),
+        (json_distance("s"), {"s": "abcd"}, "abef", 0.5),
+    ],
+)
+def test_a_built_in_score(score: Any, output: Any, expected: Any, wanted: Any) -> None:
+    found = value(score, output, expected)
+    assert found == wanted
+    assert type(found) is type(wanted)
+
+
+def test_long_texts_are_compared_by_words() -> None:
+    words = " ".join(f"word{number}" for number in range(3_000))
+    assert value(json_distance(), words, words.replace("word7 ", "")) < 0.001
+
+
+def test_the_latency_of_an_item_is_a_score() -> None:
+    assert value(latency(), 1, duration=0.25) == 0.25
+    assert value(latency(), 1) is None
+
+
+def test_the_names_of_scores() -> None:
+    given = [exact(), exact("category"), exact("a[0].b"), regex("x", "id"), output_field("usage.cost", name="cost")]
+    assert [each.name for each in scorers(given)] == ["exact", "exact.category", "exact.a[0].b", "regex.id", "cost"]
+
+
+def test_low_values_are_good_of_times_distances_and_what_is_said_to_be() -> None:
+    def toxic(output: Any) -> float:
+        return 1.0
+
+    toxic.lower_is_better = True  # type: ignore[attr-defined]
+    given = [latency(), json_distance(), output_field("cost", lower_is_better=True), toxic, exact()]
+    assert [each.lower_is_better for each in scorers(given)] == [True, True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: exact("a[b"),
+        lambda: exact(3),  # type: ignore[arg-type]
+        lambda: contains("a", ""),
+        lambda: regex("("),
+        lambda: close("a"),
+        lambda: close("a", absolute=-1),
+        lambda: close("a", relative=math.inf),
+        lambda: schema_valid("schema.json"),
+        lambda: output_field(""),
+        lambda: scorers([exact]),
+        lambda: scorers(["exact"]),
+        lambda: scorers("exact"),
+        lambda: scorers(None),
+        lambda: scorers([exact("a"), exact("a")]),
+        lambda: scorers({"": exact()}),
+        lambda: scorers([lambda: 1]),
+        lambda: scorers([lambda first, second: 1]),
+    ],
+)
+def test_what_is_no_score_is_refused(make: Any) -> None:
+    with pytest.raises(InvalidArgumentError):
+        make()
+
+
+def test_a_function_gets_what_its_parameters_name() -> None:
+    def polite(output: Any) -> Any:
+        return output
+
+    def all_three(input: Any, output: Any, expected: Any) -> Any:
+        return f"{input['text']} {output} {expected}"
+
+    def some(expected: Any, *, item: EvaluationItem, threshold: float = 0.5) -> Any:
+        return f"{expected} {item.case} {threshold}"
+
+    def other_names(question: Any, answer: Any, truth: Any) -> Any:
+        return f"{question['text']} {answer} {truth}"
+
+    def of_any(*values: Any) -> Any:
+        return len(values)
+
+    expectations = {polite: "o", all_three: "hello o e", some: "e c 0.5", other_names: "hello o e", of_any: 3.0}
+    for function, wanted in expectations.items():
+        assert value(function, "o", "e") == wanted
+    assert value(lambda anything: anything, "o") == "o"
+    assert value(len, "four") == 4.0
+    assert value(partial(some, threshold=1), "o", "e") == "e c 1"
+
+
+def test_the_values_of_a_score() -> None:
+    class Scalar:
+        def item(self) -> float:
+            return 0.5
+
+    returned = [(1, 1.0), (True, True), ("label", "label"), (Decimal("0.5"), 0.5), (Scalar(), 0.5)]
+    for given, wanted in returned:
+        found = value(lambda output, given=given: given, 1)
+        assert found == wanted
+        assert type(found) is type(wanted)
+    assert scored(lambda output: None, 1) == ({}, {})
+    assert scored(lambda output: {"a": 1, "b": None, "c": "x"}, 1)[0] == {"score1.a": 1.0, "score1.c": "x"}
+
+
+@pytest.mark.parametrize("wrong", [[1], object(), math.nan, math.inf, 10**400, "x" * 101, {"a": [1]}])
+def test_what_is_no_value_is_the_error_of_the_score(wrong: Any) -> None:
+    found, failed = scored(lambda output: wrong, 1)
+    assert not found
+    assert list(failed) == ["score1"]
+
+
+def test_a_score_that_raises_is_data() -> None:
+    def judge(output: Any) -> float:
+        raise KeyError("no verdict")
+
+    assert scored(judge, 1) == ({}, {"judge": "KeyError: 'no verdict'"})
+    assert scored(output_field("cost"), {"price": 1})[1] == {
+        "cost": 'LookupError: the output has no $.cost: {"price": 1}'
+    }
+
+
+def test_coroutine_functions_are_scores() -> None:
+    async def judge(output: Any) -> float:
+        await asyncio.sleep(0)
+        return 0.5
+
+    class Judge:
+        async def __call__(self, output: Any) -> float:
+            return 0.25
+
+    assert value(judge, 1) == 0.5
+    assert value(Judge(), 1) == 0.25
+    given = {"a": judge, "b": Judge(), "c": partial(judge), "d": exact()}
+    assert [each.is_async for each in scorers(given)] == [True, True, True, False]
+    assert [each.name for each in scorers([judge, Judge()])] == ["judge", "Judge"]
+
+
+def test_a_mapping_names_the_scores() -> None:
+    found = scorers({"first": exact("a"), "second": exact("a")})
+    assert [each.name for each in found] == ["first", "second"]
+    assert found[0].key != found[1].key
+
+
+@dataclass
+class Reason:
+    """As `EvaluationReason` of pydantic-evals."""
+
+    value: Any
+    reason: str | None = None
+
+
+@dataclass
+class Polite:
+    """As an `Evaluator` of pydantic-evals."""
+
+    threshold: float = 0.5
+
+    def get_default_evaluation_name(self) -> str:
+        return type(self).__name__
+
+    def get_evaluator_version(self) -> str | None:
+        return None
+
+    async def evaluate_async(self, ctx: Any) -> Any:
+        return self.evaluate(ctx)
+
+    def evaluate(self, ctx: Any) -> Any:
+        return {
+            "whole": Reason(
+                [ctx.name, ctx.inputs, ctx.expected_output, ctx.output] == ["c", {"text": "hello"}, "e", "o"]
+            ),
+            "time": ctx.duration,
+            "nothing": len(ctx.attributes) + len(ctx.metrics) + (ctx.metadata is not None),
+            "threshold": self.threshold,
+        }
+
+
+def test_an_evaluator_of_pydantic_evals_is_a_score() -> None:
+    found, failed = scored(Polite(), "o", "e", duration=0.5)
+    assert not failed
+    assert found == {"Polite.whole": True, "Polite.time": 0.5, "Polite.nothing": 0.0, "Polite.threshold": 0.5}
+    assert "before 0.12" in scored(Polite(), "o", "e")[1]["Polite"]
+    assert scorers([Polite(0.5)])[0].key == scorers([Polite(0.5)])[0].key != scorers([Polite(0.6)])[0].key

@@ -1,0 +1,133 @@
+"""Intervals of means, and changes in pairs."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from statistics import NormalDist
+
+import pytest
+from stepflow_client.evaluation import EvaluationReport
+from stepflow_client.evaluation.statistics import (
+    CHANGE,
+    FEWEST,
+    SHARE,
+    Interval,
+    mean_interval,
+    paired_change,
+    quantile,
+)
+
+from tests.unit.evaluation.planted import BETTER, SLOWER, planted
+
+
+def known(values: list[float], made_up: tuple[float, ...] = ()) -> Interval:
+    found = mean_interval(values, made_up=made_up)
+    assert found is not None
+    return found
+
+
+def test_an_interval_is_about_that_of_a_normal_distribution() -> None:
+    values = [NormalDist(3, 2).inv_cdf((place + 0.5) / 400) for place in range(400)]
+    found, half = known(values), 1.96 * 2 / math.sqrt(400)
+    assert found.low == pytest.approx(3 - half, abs=0.03)
+    assert found.high == pytest.approx(3 + half, abs=0.03)
+
+
+def test_the_same_values_have_the_same_interval() -> None:
+    values = [random.Random(1).random() for _ in range(50)]
+    assert known(values) == known(values)
+    assert known(values) != known([value * 1.01 for value in values])
+
+
+def test_many_values_have_a_narrow_interval() -> None:
+    chance = random.Random(1)
+    few, many = ([chance.gauss(0, 1) for _ in range(count)] for count in (1_000, 16_000))
+    widths = [found.high - found.low for found in map(known, (few, many))]
+    assert widths[0] / widths[1] == pytest.approx(4, rel=0.15)
+
+
+def test_counted_values_have_the_interval_of_values_that_are_drawn_one_by_one() -> None:
+    values = [1.0] * 60 + [0.0] * 30 + [-1.0] * 10
+    # Values that differ a little are too many to be counted.
+    spread = [value + number * 1e-9 for number, value in enumerate(values)]
+    counted, drawn = known(values), known(spread)
+    assert counted.low == pytest.approx(drawn.low, abs=0.02)
+    assert counted.high == pytest.approx(drawn.high, abs=0.02)
+
+
+def test_far_from_zero_an_interval_is_as_accurate() -> None:
+    values = [random.Random(2).gauss(0, 1) for _ in range(40)]
+    near, far = known(values), known([value + 1e9 for value in values])
+    assert far.low - 1e9 == pytest.approx(near.low, abs=1e-3)
+
+
+def test_few_values_have_a_wide_interval_or_none() -> None:
+    assert mean_interval([1.0] * (FEWEST - 1)) is None
+    assert known([1.0] * FEWEST) == Interval(1.0, 1.0)
+    # Five right cases of five do not mean that all cases are right.
+    assert known([1.0] * FEWEST, made_up=SHARE).low < 0.7
+    assert known([1.0] * FEWEST, made_up=SHARE).high == 1.0
+    assert known([0.0] * 20, made_up=CHANGE).high > 0.1
+
+
+def test_wins_and_losses_are_counted_without_rounding_errors() -> None:
+    found = paired_change([0.1 + 0.2, 1, 1, 1, 1, 0], [0.3, 2, 0, 1, 1, 1])
+    assert (found.ups, found.downs, found.ties) == (2, 1, 3)
+    assert found.difference == pytest.approx(1 / 6)
+    same = paired_change([0.1 + 0.2] * 9, [0.3] * 9)
+    assert (same.difference, same.interval) == (0.0, Interval(0.0, 0.0))
+    assert found.direction == 0
+
+
+def test_a_quantile_lies_between_its_neighbours() -> None:
+    assert [quantile([0.0, 10.0], part) for part in (0, 0.25, 1)] == [0, 2.5, 10]
+    assert quantile([7.0], 0.95) == 7
+
+
+SHAPES: dict[str, tuple[Callable[[random.Random], float], float, tuple[float, ...], int]] = {
+    "normal": (lambda chance: chance.gauss(0.3, 1), 0.3, (), 20),
+    "skewed": (lambda chance: chance.lognormvariate(0, 1), math.exp(0.5), (), 50),
+    "sparse": (lambda chance: chance.gauss(0, 1) if chance.random() < 0.1 else 0.0, 0.0, (), 50),
+    "shares": (lambda chance: float(chance.random() < 0.9), 0.9, SHARE, 30),
+    "changes": (lambda chance: chance.choices((1.0, -1.0, 0.0), (8, 3, 89))[0], 0.05, CHANGE, 60),
+}
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("shape", SHAPES)
+def test_intervals_contain_the_truth(shape: str) -> None:
+    """An interval of 95% contains it in 95% of the repetitions, give or take three standard errors."""
+    draw, truth, made_up, count = SHAPES[shape]
+    chance = random.Random(7)
+    hits = sum(truth in known([draw(chance) for _ in range(count)], made_up=made_up) for _ in range(150))
+    assert hits >= 150 * 0.95 - 3 * math.sqrt(150 * 0.95 * 0.05)
+
+
+@pytest.mark.exhaustive
+def test_planted_changes_are_found_and_equal_variants_are_not_told_apart() -> None:
+    repetitions = 20
+    found: dict[str, list[bool]] = {}
+    for seed in range(repetitions):
+        report = EvaluationReport(planted(seed))
+        better, equal, slow = (report.compare("now", each) for each in ("better", "equal", "slow"))
+        assert slow.time is not None
+        assert equal.time is not None
+        right = better["right"]
+        assert right.low is not None
+        assert right.high is not None
+        assert slow.time.low is not None
+        assert slow.time.high is not None
+        checks = {
+            "better is found": right.verdict == "better",
+            "better contains the truth": right.low <= BETTER <= right.high,
+            "slow is found": slow.time.verdict == "worse",
+            "slow contains the truth": slow.time.low <= SLOWER <= slow.time.high,
+            "equal is unclear": equal["right"].verdict == "unclear",
+            "equal times are unclear": equal.time.verdict == "unclear",
+        }
+        for name, is_right in checks.items():
+            found.setdefault(name, []).append(is_right)
+    # Of a share of 95%, fewer than 16 of 20 are as likely as 1 in 400.
+    assert {name: sum(each) for name, each in found.items() if sum(each) < 16} == {}
