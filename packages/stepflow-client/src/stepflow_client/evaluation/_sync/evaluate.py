@@ -23,7 +23,8 @@ from ..report import EvaluationReport
 from ..run_labels import RunLabels
 from ..score_calls import ScoreFunction
 from ..scorers import scorers
-from ..store import EvaluationStore, StoredItems, TemporaryFolder
+from ..store import EvaluationStore
+from ..stored_items import StoredItems, TemporaryFolder
 from .evaluator import Evaluator
 
 
