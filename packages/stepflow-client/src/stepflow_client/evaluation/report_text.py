@@ -26,6 +26,8 @@ def number_text(number: float, *, signed: bool = False, scale: float | None = No
     else:
         digits = next((digits for limit, digits in ((10, 3), (100, 2), (10_000, 1)) if size < limit), 0)
     text = f"{number:,.{digits}f}"
+    if not text.strip("-0."):
+        return text.lstrip("-")
     return f"+{text}" if signed and number > 0 else text
 
 
