@@ -14,9 +14,9 @@ from stepflow_client.evaluation.store import (
     EvaluationStore,
     Scored,
     StoredItem,
-    TemporaryFolder,
     evaluation_item,
 )
+from stepflow_client.evaluation.stored_items import TemporaryFolder
 from stepflow_client.types.outcomes import Outcome
 
 CASES = [EvaluationCase(f"case {number}", {"n": number}, number % 2) for number in range(450)]

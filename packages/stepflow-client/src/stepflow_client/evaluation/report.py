@@ -34,7 +34,7 @@ from .comparison import (
 from .records import EvaluationItem
 from .report_text import change_texts, number_text
 from .shown import ShownAsTable
-from .store import StoredItems
+from .stored_items import StoredItems
 
 __all__ = ["EvaluationReport", "WorstCase"]
 
