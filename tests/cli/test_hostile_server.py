@@ -169,7 +169,6 @@ def offline_commands(run_id: str, failed: str, hostile: str) -> Iterator[list[st
     for form in ("table", "json", "jsonl", "yaml", "name"):
         yield ["infer", hostile, "--offline", "-o", form]
         yield ["validate", hostile, "--offline", "-o", form]
-        yield ["eval", hostile, "--score", "exact", "--worst", "1", "--url", "URL", "-o", form]
         for words in (["runs", "diff", run_id, failed], ["runs", "wait", failed], ["runs", "cancel", failed]):
             yield [*words, *(["--yes"] if words[1] == "cancel" else []), "-o", form]
         yield ["runs", "rerun", failed, "-o", form]
@@ -204,6 +203,8 @@ def commands(run_id: str, failed: str, flow_id: str, blob: str, flow: str) -> It
                 ["doctor", "--no-run"],
             ),
             *(["run", flow, "--url", "URL", "--input-json", '{"name": "x"}'], ["submit", flow]),
+            # A flow beside it has a case, whose output is printed as the worst one.
+            ["eval", flow.replace("fails", "hello"), "--url", "URL", "--score", "regex::x", "--worst", "1"],
             *(["flows", "store", flow], ["flows", "variables", flow_id]),
         ):
             yield [*words, "-o", form]

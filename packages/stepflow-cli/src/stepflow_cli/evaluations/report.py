@@ -141,7 +141,8 @@ def _rows(summary: EvaluationSummary) -> Iterator[dict[str, str]]:
     above = ""
     for cells in list(summary_rows(summary))[1:]:
         # One variant alone has no changes.
-        row = dict.fromkeys(_ROW, "") | dict(zip(_ROW, cells, strict=False))
+        row: dict[str, str] = dict.fromkeys(_ROW, "")
+        row.update(zip(_ROW, cells, strict=False))
         row["counts"] = "/".join(row[each] for each in ("better", "equal", "worse")).strip("/")
         above, row["score"] = row["score"], "" if row["score"] == above else row["score"]
         yield row
