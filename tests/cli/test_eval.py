@@ -234,6 +234,13 @@ def test_secrets_are_not_kept(stepflow: Stepflow) -> None:
         assert b"hunter" not in path.read_bytes(), path
     assert "hunter" not in done.stdout + done.stderr
 
+    # A flow that returns its secrets has them in its outputs.
+    (stepflow.folder / "ticket.yaml").write_text(yaml.safe_dump(FLOW | {"output": {"$variable": "token"}}))
+    words = ("--variant", "now:token=hunter4-zz", "--score", "regex::x", "-n", "2", "--worst", "1")
+    done = stepflow("eval", "ticket.yaml", "--cases", "tickets.csv", *words, "--output", "page.html", "-o", "json")
+    assert json.loads(done.stdout)["worst"][0]["item"]["output"] == "***"
+    assert "hunter" not in (stepflow.folder / "page.html").read_text()
+
 
 @pytest.mark.exhaustive
 @pytest.mark.usefixtures("server")
@@ -324,5 +331,6 @@ def test_a_killed_evaluation_continues(stepflow: Stepflow, server: str, newest_s
     done = stepflow(*words, "--resume")
     assert done.code == 0, done
     seen = calls.read_text().splitlines()
-    assert (len(seen), len(set(seen))) == (120, 120)
+    # A function that was called when the process was killed is called again: as many as are called at once.
+    assert len(set(seen)) == 120 <= len(seen) <= 120 + 2 * 8
     assert sum(each.items.total for each in runs()) == 120

@@ -205,9 +205,9 @@ def command(
     The exit code is 1 if a score is below --fail-below, worse than --baseline, or if all items of a variant failed.
     Failed runs and scores that raise are counted, and do not end the evaluation.
 
-    With --output FOLDER, Ctrl-C or a crash loses nothing: --resume continues, with each run and each score exactly
-    once. Scores whose function has changed are computed again. An embedded server ends with the command, so that runs
-    in flight are run again.
+    With --output FOLDER, Ctrl-C or a crash loses nothing: --resume continues, and neither runs a case nor computes a
+    score again. Scores whose function has changed are computed again. An embedded server ends with the command, so that
+    runs in flight are run again.
 
     The functions of a scores file have any of the parameters input, output, expected and item, and return a number,
     true or false, a label, or a dict of these. Functions whose names begin with _ are no scores.

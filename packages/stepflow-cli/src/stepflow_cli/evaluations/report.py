@@ -114,14 +114,14 @@ def print_report(
     elif output.format in (None, "table") and not output.fields:
         output.write(_text(report.summary(), output))
         if worst is not None:
-            output.write(_worst_text(worst, output, commands))
+            output.write(_worst_text(report, worst, output, commands))
     else:
         output.record(record_of(report, worst), REPORT, default="json")
 
 
 def record_of(report: EvaluationReport, worst: Sequence[WorstCase] | None) -> dict[str, Any]:
     """Return the report as one record."""
-    return {**report.to_dict(), "worst": [each.to_dict() for each in worst or ()]}
+    return {**report.to_dict(), "worst": report.hidden([each.to_dict() for each in worst or ()])}
 
 
 def _text(summary: EvaluationSummary, output: Output) -> str:
@@ -156,7 +156,9 @@ def _lines(texts: Iterable[str]) -> Iterator[str]:
         yield (shown if width is None else textwrap.fill(shown, max(width, 20), subsequent_indent="  ")) + "\n"
 
 
-def _worst_text(worst: Sequence[WorstCase], output: Output, commands: Mapping[str, str]) -> str:
+def _worst_text(
+    report: EvaluationReport, worst: Sequence[WorstCase], output: Output, commands: Mapping[str, str]
+) -> str:
     if not worst:
         return "\nNo case is worse.\n"
     rows = [
@@ -166,7 +168,7 @@ def _worst_text(worst: Sequence[WorstCase], output: Output, commands: Mapping[st
             "value": _number(each.value),
             "run_id": each.item.run_id,
             "item": each.item.item,
-            "output": each.item.error or json_text(each.item.output),
+            "output": report.hidden(each.item.error) or json_text(report.hidden(each.item.output)),
         }
         for each in worst
     ]

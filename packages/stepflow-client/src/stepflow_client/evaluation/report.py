@@ -348,6 +348,10 @@ class EvaluationReport(ShownAsTable):
                 found.append((case, sign * (now - then)))
         return found, value, earlier
 
+    def hidden(self, value: Any) -> Any:
+        """Return JSON data with `***` in place of the values of secret variables, as pages and files have them."""
+        return self._secrets.hide_in(value)
+
     def to_dicts(self, *, outputs: bool = False) -> list[dict[str, Any]]:
         """Return the items as flat dicts: case, variant, repeat, status, times, run, and a key for each score.
 
