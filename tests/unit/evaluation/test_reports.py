@@ -125,6 +125,8 @@ def test_what_is_left_out_is_said() -> None:
     assert "9 of 10 cases have s in both one and two" in text
     assert "judge failed for some items (1 of two): ValueError: no" in text
     assert "steps were shared" in text
+    assert "Times are not known: servers tell them from 0.12 on." in text
+    assert "Times are not known" not in str(PLANTED.summary())
 
 
 def test_regressions_are_asserted() -> None:

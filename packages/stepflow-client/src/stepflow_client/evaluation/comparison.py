@@ -226,6 +226,9 @@ def remarks_on(columns: Columns, comparisons: Sequence[Comparison]) -> Iterator[
     if count < _FEW:
         cases = f"{count} case{'s' * (count != 1)}"
         yield f"Only {cases}: the intervals are wide, and small differences cannot be found; add cases."
+    completed = any(variant.statuses["completed"] for variant in columns.variants.values())
+    if completed and not any(variant.times for variant in columns.variants.values()):
+        yield "Times are not known: servers tell them from 0.12 on."
     for name, variant in columns.variants.items():
         failed_items = variant.items - variant.statuses["completed"]
         if failed_items:
