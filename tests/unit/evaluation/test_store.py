@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stepflow_client import ExecutionStatus, FlowError, JournalError
+from stepflow_client import ExecutionStatus, FlowError, InvalidArgumentError, JournalError
 from stepflow_client.evaluation import EvaluationCase, EvaluationReport
 from stepflow_client.evaluation.store import (
     EvaluationStore,
@@ -113,6 +113,13 @@ def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
         store.tell(version=2)
     with pytest.raises(JournalError, match="version 2"):
         EvaluationStore(tmp_path / "eval")
+
+
+def test_an_evaluation_without_cases_is_refused(tmp_path: Path) -> None:
+    with EvaluationStore(tmp_path, is_new=True) as store:
+        with pytest.raises(InvalidArgumentError, match="no cases"):
+            store.begin([], 1, {"a": "settings"}, shared=[])
+        assert store.begin(CASES, 1, {"a": "settings"}, shared=[]) == 450
 
 
 def test_variants_can_be_left_out_and_come_back(tmp_path: Path) -> None:

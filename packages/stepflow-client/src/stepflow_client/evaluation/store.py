@@ -33,7 +33,7 @@ from typing import Any, NamedTuple, Self
 from .._data.file_paths import file_path
 from .._data.values import encode
 from .._stores.sqlite import DATABASE_ERRORS, open_private
-from ..errors import JournalError
+from ..errors import InvalidArgumentError, JournalError
 from ..types.outcomes import Outcome
 from .records import EvaluationCase, EvaluationItem, ScoreValue
 
@@ -210,10 +210,13 @@ class EvaluationStore:
         seen = hashlib.sha256()
 
         def rows() -> Iterator[tuple[Any, ...]]:
+            number = -1
             for number, each in enumerate(cases):
                 row = number, each.name, _json(each.input), _json(each.expected)
                 seen.update("\n".join(map(str, row)).encode())
                 yield row
+            if number < 0:
+                raise InvalidArgumentError("there are no cases to evaluate")
 
         if is_new:
             with self._opened() as file, _transaction(file):

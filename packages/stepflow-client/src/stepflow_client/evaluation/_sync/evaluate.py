@@ -10,7 +10,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from ..._codec.requests import Variables
-from ..._data.arguments import check_flag, check_flags, check_integer, check_labels, check_text
+from ..._data.arguments import check_client, check_flag, check_flags, check_integer, check_labels, check_text, wrong
 from ..._display.progress import check_progress
 from ..._rules.input_retries import RetryOn
 from ...flows.file import FlowSource, load_flow
@@ -126,6 +126,8 @@ def evaluate(
         TransportError: If the server cannot be reached.
         UnsupportedByServerError: If a journal is given and the server is older than 0.10.
     """
+    if not hasattr(check_client(client, "client", awaited=False), "map"):
+        raise wrong("client", "a SyncStepflowClient", client)
     check_flags(share=share, check_input=check_input, variables_from_env=variables_from_env)
     _check(repeat, max_scores, durations, progress, labels, expected)
     content = load_flow(flow)
