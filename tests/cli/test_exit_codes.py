@@ -50,6 +50,8 @@ OTHERS = {
     "validate": {"validate clean.yaml": 0, "validate refused.yaml": 3, "validate missing.yaml": 2},
     "infer": {"infer clean.yaml --offline": 0, "infer missing.yaml": 2},
     "test": {"test passes.yaml --url URL": 0, "test breaks.yaml --url URL": 1, "test missing.yaml": 2},
+    # test_eval.py has others.
+    "eval": {"eval hello.yaml": 0, "eval missing.yaml": 2},
     "schema": {"schema": 0},
     "codegen": {
         "codegen hello.yaml --output -": 0,

@@ -52,6 +52,16 @@ def test_a_failure(stepflow_mock, stepflow_client):
     assert stepflow_client.explain_run(failed.run_id).cause == "model"
     assert run_mocked(stepflow_client, "order.yaml", {"sku": "x"}, mocks={"model": Fails("TIMEOUT")}).is_failed
 
+def test_an_evaluation(stepflow_eval):
+    from stepflow_client.evaluation import Variant, exact
+    flow = {"output": {"tone": {"$variable": "tone"}}, "steps": []}
+    variants = {tone: Variant(variables={"tone": tone}) for tone in ("kind", "rude")}
+    cases = [{"case": number, "expected": "kind"} for number in range(9)]
+    report = stepflow_eval(flow, cases, variants=variants, scores=exact("tone"))
+    report.assert_no_regression("rude", "kind", "exact.tone")
+    with pytest.raises(AssertionError, match="rude is worse than kind"):
+        report.assert_no_regression("kind", "rude", "exact.tone")
+
 def test_in_memory(stepflow_fake_server):
     with fake_server({"/model/paid": {"text": "y"}}).sync_client() as client:
         assert client.run("order.yaml", {"sku": "tea"}).output["answer"] == "y"

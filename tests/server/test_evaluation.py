@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stepflow_client import JournalError, UnsupportedByServerError
+from stepflow_client import (
+    InvalidArgumentError,
+    JournalError,
+    StepflowClient,
+    SyncStepflowClient,
+    UnsupportedByServerError,
+)
 from stepflow_client.evaluation import (
     EvaluationReport,
     FlowScore,
@@ -230,6 +236,13 @@ def score_of(calls: Counter[str], name: str, version: str) -> Callable[..., Any]
     score.__name__ = name
     score.version = version  # type: ignore[attr-defined]
     return score
+
+
+async def test_a_client_of_the_other_kind_is_refused(worker_runtime: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="client is a SyncStepflowClient"):
+        sync_evaluate(StepflowClient(worker_runtime.url), {"steps": []}, [1])
+    with pytest.raises(InvalidArgumentError, match="client is a StepflowClient"):
+        await evaluate(SyncStepflowClient(worker_runtime.url), {"steps": []}, [1])
 
 
 def test_both_functions_have_the_same_arguments() -> None:

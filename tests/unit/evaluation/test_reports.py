@@ -13,6 +13,7 @@ import pytest
 from stepflow_client import InvalidArgumentError, StepflowClientError
 from stepflow_client._data.secrets import Secrets
 from stepflow_client.evaluation import EvaluationItem, EvaluationReport
+from stepflow_client.evaluation.report_text import number_text
 
 from tests.unit.evaluation.planted import item, planted
 
@@ -51,6 +52,13 @@ def test_the_summary_is_a_table() -> None:
     assert lines[2].split() == [*heads, "better", "equal", "worse", "verdict"]
     assert [line.split()[-1] for line in lines[4:7]] == ["better", "unclear", "unclear"]
     assert any(line.lstrip().startswith("slow") and " x1." in line and line.endswith("worse") for line in lines)
+
+
+def test_numbers_have_as_many_digits_as_their_scores() -> None:
+    shown = [number_text(number) for number in (0, 0.8, 1, 12.345, 1234.5, 123456, 0.01234, -0.5, 1e-9)]
+    assert shown == ["0.000", "0.800", "1.000", "12.35", "1,234.5", "123,456", "0.0123", "-0.500", "0.000000"]
+    assert number_text(0.00012, signed=True, scale=0.01) == "+0.0001"
+    assert number_text(-0.00001, signed=True, scale=0.5) == "0.000"
 
 
 def test_cases_are_paired_by_their_means_over_repeats() -> None:

@@ -76,6 +76,8 @@ def test_wins_and_losses_are_counted_without_rounding_errors() -> None:
     found = paired_change([0.1 + 0.2, 1, 1, 1, 1, 0], [0.3, 2, 0, 1, 1, 1])
     assert (found.ups, found.downs, found.ties) == (2, 1, 3)
     assert found.difference == pytest.approx(1 / 6)
+    same = paired_change([0.1 + 0.2] * 9, [0.3] * 9)
+    assert (same.difference, same.interval) == (0.0, Interval(0.0, 0.0))
     assert found.direction == 0
 
 

@@ -77,7 +77,7 @@ def python_flow(word: str) -> PythonFlow:
     Raises:
         Problem: If the module cannot be imported, or has no such flow.
     """
-    modules = _modules()
+    modules = project_modules()
     if modules.are_changed:
         modules.forget()
     flow: PythonFlow = modules.found.get(word) or modules.found.setdefault(word, PythonFlow(word, modules))
@@ -89,10 +89,10 @@ def python_files(word: str) -> list[str]:
     source = _parts(word)[0]
     stem = source.removesuffix(".py") if source.endswith(".py") else source.replace(".", os.sep)
     own = [path for path in (f"{stem}.py", os.path.join(stem, "__init__.py")) if os.path.isfile(path)]
-    return list(dict.fromkeys([*own, *_modules().files]))
+    return list(dict.fromkeys([*own, *project_modules().files]))
 
 
-def _modules() -> ProjectModules:
+def project_modules() -> ProjectModules:
     """Return the modules that were imported for this call of the command."""
     from .python_modules import ProjectModules
 

@@ -17,6 +17,7 @@ STATUS_STYLES = {
     "completed": "green",
     "healthy": "green",
     "ok": "green",
+    "better": "green",
     "running": "cyan",
     "paused": "yellow",
     "cancelled": "yellow",
@@ -24,6 +25,7 @@ STATUS_STYLES = {
     "failed": "red",
     "recovery_failed": "red",
     "error": "red",
+    "worse": "red",
     "fatal": "red",
 }
 """The colours of statuses on a terminal; the status is always shown as a word too."""

@@ -9,7 +9,7 @@ import click
 from .options import Decorator, limit_option, option_in
 from .parsing import FILE, Choice
 
-_FORMATS = ["jsonl", "csv", "json", "yaml", "parquet"]
+FORMATS = ["jsonl", "csv", "json", "yaml", "parquet"]
 """The formats of a batch's inputs and records."""
 RETRY_CODES = [
     "timeout",
@@ -70,13 +70,13 @@ def stream_options() -> list[Decorator]:
     return [
         option_in(
             "--input-format",
-            type=Choice(_FORMATS),
+            type=Choice(FORMATS),
             help="What --inputs holds. [default: by the file's ending; lines of JSON for -]",
             **where,
         ),
         option_in(
             "--output-format",
-            type=Choice(_FORMATS),
+            type=Choice(FORMATS),
             help="How --output is written as inputs end. [default: by the file's ending; lines of JSON for -]",
             **where,
         ),

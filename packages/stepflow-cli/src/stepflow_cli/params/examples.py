@@ -50,6 +50,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "stepflow test flows/ --case 'gra*' --diff",
         "stepflow test flows/ --coverage --junit report.xml",
     ),
+    "eval": (
+        "stepflow eval hello.yaml --score exact",
+        "stepflow eval hello.yaml --cases names.csv -O eval/",
+        "stepflow eval hello.yaml --variant v2=flows/hello.yaml",
+    ),
     "visualize": (
         "stepflow visualize hello.yaml -O hello.svg",
         "stepflow visualize hello.yaml -o mermaid",

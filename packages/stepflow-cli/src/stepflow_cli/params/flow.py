@@ -97,6 +97,12 @@ def value_options(function: Function) -> Function:
     return decorate(function)  # type: ignore[return-value]
 
 
+def setting_options(function: Function) -> Function:
+    """Add the options for variables and overrides, without an input; the command gets `values`, a `Values`."""
+    decorate = together("values", _values, *_variable_options(), *_override_options())
+    return decorate(function)  # type: ignore[return-value]
+
+
 def input_options(function: Function) -> Function:
     """Add the options for an input that belongs to no flow; the command gets `values`, a `Values`."""
 
@@ -361,7 +367,7 @@ def _alternatives(kind: str, given: dict[str, Any]) -> list[Given]:
     return [
         Given(f"--{kind}{end.replace('_', '-')}", form, given[kind + end])
         for end, form in _FORMS.items()
-        if given[kind + end] is not None
+        if given.get(kind + end) is not None
     ]
 
 
@@ -376,11 +382,11 @@ def _values(**given: Any) -> Values:
     order = given_order(click.get_current_context(), list(forms))
     return Values(
         input=_alternatives("input", given),
-        example=given["example"],
+        example=given.get("example"),
         variables=_alternatives("variables", given),
         single_variables=given["var"],
         variables_from_env=given["variables_from_env"],
         overrides=[Given(*forms[name], next(texts[name])) for name in order],
-        stdin_format=given["stdin_format"],
-        reads_stdin=not given["no_stdin"],
+        stdin_format=given.get("stdin_format"),
+        reads_stdin=not given.get("no_stdin", True),
     )

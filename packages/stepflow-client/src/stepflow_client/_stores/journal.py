@@ -175,6 +175,10 @@ class Journal:
         """Record that all inputs were read and have ended."""
         self._add("complete", True)
 
+    def has_begun(self) -> bool:
+        """Return whether a chunk has begun."""
+        return self._count > 0
+
     def has_ended(self) -> bool:
         """Return whether all inputs had ended when the batch was last run."""
         return self._find("complete") is not None

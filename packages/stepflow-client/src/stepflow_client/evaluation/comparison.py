@@ -125,7 +125,7 @@ class Comparison(ShownAsTable, Record):
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSummary(ShownAsTable, Record):
-    """The scores of all variants, and what changes from the first one to each other. `print` it."""
+    """The scores of all variants, and what changes from one to another. `print` it."""
 
     name: str
     cases: int
@@ -134,9 +134,15 @@ class EvaluationSummary(ShownAsTable, Record):
     means: Sequence[ScoreMean]
     times: Sequence[VariantTimes]
     comparisons: Sequence[Comparison]
-    """The comparison of each further variant with the first one."""
+    """The comparison of each further variant with the first one, or with its baseline."""
     remarks: Sequence[str] = field(default=())
     """What to know of these numbers: few cases, scores that failed, steps that were shared."""
+
+    @property
+    def compared_with(self) -> str:
+        """What the changes are from, as text."""
+        names = list(dict.fromkeys(each.before for each in self.comparisons))
+        return names[0] if len(names) == 1 else "the baseline of each variant"
 
     def __str__(self) -> str:
         text: str = _text.summary_text(self)

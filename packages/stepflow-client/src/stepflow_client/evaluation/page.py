@@ -44,7 +44,7 @@ def report_page(report: EvaluationReport, ui_url: str | None) -> str:
         parts.append(section("Scores", _scores(summary)))
     changes = list(change_charts(summary))
     if changes:
-        parts.append(section(f"Changes from {escaped(summary.variants[0])}", _charts(changes)))
+        parts.append(section(f"Changes from {escaped(summary.compared_with)}", _charts(changes)))
     distributions = list(distribution_charts(report, summary))
     if distributions:
         parts.append(section("Distributions", _charts(distributions)))

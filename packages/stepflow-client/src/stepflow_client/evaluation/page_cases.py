@@ -48,8 +48,8 @@ gap:2px var(--space-3);align-items:baseline;padding:5px 0}.case>summary>b{overfl
 .sides{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,260px),1fr));gap:var(--space-3);
 margin:var(--space-2) 0 var(--space-4)}
 .side{border:1px solid var(--line);border-radius:var(--radius);padding:var(--space-3);min-width:0;
-overflow-wrap:anywhere}.side h4{margin:0 0 var(--space-2);font-size:var(--text-2)}
-.side h5{margin:var(--space-3) 0 2px;font-size:var(--text-1);
+overflow-wrap:anywhere}.side h3{margin:0 0 var(--space-2);font-size:var(--text-2)}
+.side h4{margin:var(--space-3) 0 2px;font-size:var(--text-1);
 color:var(--soft);font-weight:500}.side p{margin:0 0 var(--space-1)}
 ins{text-decoration:none;background:var(--good-soft);color:var(--good)}
 del{background:var(--bad-soft);color:var(--bad)}a{color:var(--link)}
@@ -184,9 +184,9 @@ def _values(report: EvaluationReport, score: str, case: int) -> str:
 
 
 def _given(report: EvaluationReport, item: EvaluationItem) -> str:
-    parts = [f"<h4>case</h4><h5>input</h5>{_tree(report, item.input)}"]
+    parts = [f"<h3>case</h3><h4>input</h4>{_tree(report, item.input)}"]
     if item.expected is not None:
-        parts.append(f"<h5>expected</h5>{_tree(report, item.expected)}")
+        parts.append(f"<h4>expected</h4>{_tree(report, item.expected)}")
     return "".join(parts)
 
 
@@ -199,19 +199,19 @@ def _side(report: EvaluationReport, item: EvaluationItem, first: EvaluationItem 
     took = "" if item.duration is None else f' <span class="soft">{fine_duration(item.duration)}</span>'
     repeats = report._columns.repeats
     took += f' <span class="soft">repeat 1 of {repeats}</span>' if repeats > 1 else ""
-    parts = [f"<h4>{escaped(item.variant)} {status_mark(item.status)}{took}</h4>", f"<p>{_run(item, ui_url)}</p>"]
+    parts = [f"<h3>{escaped(item.variant)} {status_mark(item.status)}{took}</h3>", f"<p>{_run(item, ui_url)}</p>"]
     scores = [f"{escaped(name)} <b>{escaped(hide(_score_text(value)))}</b>" for name, value in item.scores.items()]
     scores += [f"{escaped(name)}: {message(hide(text))}" for name, text in item.score_errors.items()]
     parts += [f"<p>{each}</p>" for each in scores]
     if item.error is not None:
         parts.append(f'<p class="problem">{message(hide(item.error[:_LONGEST]))}</p>')
     if item.is_success:
-        parts.append(f"<h5>output</h5>{_tree(report, item.output)}")
+        parts.append(f"<h4>output</h4>{_tree(report, item.output)}")
     if first is not None and first.is_success and item.is_success:
         hidden = (report._secrets.hide_in(each.output) for each in (first, item))
         found = list(_differences(*hidden))
         if found:
-            parts.append(f"<h5>differences from {escaped(first.variant)}</h5>{''.join(found)}")
+            parts.append(f"<h4>differences from {escaped(first.variant)}</h4>{''.join(found)}")
     return "".join(parts)
 
 

@@ -19,6 +19,7 @@ from .._data.secrets import NO_SECRETS, Secrets
 from ..errors import InvalidArgumentError
 from ..types.data_frame import data_frame
 from ..types.shown import Record
+from .baseline import Side, join
 from .columns import Column, Columns
 from .comparison import (
     FAILED,
@@ -34,7 +35,7 @@ from .comparison import (
 from .records import EvaluationItem
 from .report_text import change_texts, number_text
 from .shown import ShownAsTable
-from .store import StoredItems
+from .stored_items import StoredItems
 
 __all__ = ["EvaluationReport", "WorstCase"]
 
@@ -79,6 +80,7 @@ class EvaluationReport(ShownAsTable):
         items: The items; they are read several times.
         name: The name of the evaluation.
         variants: The names of the variants, the one to compare with first. Default: in the order of the items.
+        baselines: The variants that others are compared with, by the names of those. Default: the first variant.
         lower_is_better: The names of the scores of which low values are good.
         remarks: What the evaluation has to say, such as the steps that were shared.
         secrets: Values that pages and files do not show.
@@ -90,6 +92,7 @@ class EvaluationReport(ShownAsTable):
         *,
         name: str = "",
         variants: Iterable[str] = (),
+        baselines: Mapping[str, str] | None = None,
         lower_is_better: Iterable[str] = (),
         remarks: Iterable[str] = (),
         secrets: Secrets = NO_SECRETS,
@@ -102,6 +105,7 @@ class EvaluationReport(ShownAsTable):
         self._remarks = tuple(remarks)
         self._secrets = secrets
         self._columns = Columns(self._items, variants)
+        self._baselines = baselines
         self._comparisons: dict[tuple[str, str], Comparison] = {}
 
     @classmethod
@@ -127,9 +131,40 @@ class EvaluationReport(ShownAsTable):
         """Yield the items."""
         return iter(self._items)
 
+    def with_baseline(self, baseline: EvaluationReport, *, name: str = "baseline") -> EvaluationReport:
+        """Return a report of this evaluation and of an earlier one, whose variants are compared with the earlier ones.
+
+        A variant is compared with the one of the same name, else with the first one of the earlier evaluation. Cases
+        are the same if they have the same name and input. `baselines` of the report has the pairs.
+
+        Args:
+            baseline: The report of the earlier evaluation.
+            name: The name of the earlier variant in the report. If there are several, it comes before their names.
+
+        Raises:
+            InvalidArgumentError: If the evaluations have no case in common, or if a variant has this name.
+        """
+        found = join(Side(self, self.variants), Side(baseline, baseline.variants), name)
+        return EvaluationReport(
+            found.items,
+            name=self.name,
+            variants=found.variants,
+            baselines=found.baselines,
+            lower_is_better=self._lower,
+            remarks=[*self._remarks, *found.remarks],
+            secrets=self._secrets,
+        )
+
+    @property
+    def baselines(self) -> dict[str, str]:
+        """The variants that others are compared with, by the names of those: the first one, without a baseline."""
+        if self._baselines is not None:
+            return dict(self._baselines)
+        return dict.fromkeys(self.variants[1:], next(iter(self.variants), ""))
+
     @property
     def variants(self) -> tuple[str, ...]:
-        """The names of the variants; the others are compared with the first."""
+        """The names of the variants; the others are compared with the first, unless there is a baseline."""
         return tuple(self._columns.variants)
 
     @property
@@ -143,14 +178,13 @@ class EvaluationReport(ShownAsTable):
         return tuple(self._columns.cases)
 
     def summary(self) -> EvaluationSummary:
-        """Return the means of all scores and the changes from the first variant to each other. `print` it."""
+        """Return the means of all scores, and the changes from the first variant or the baseline. `print` it."""
         return self._summary
 
     @cached_property
     def _summary(self) -> EvaluationSummary:
         columns = self._columns
-        first, *others = self.variants or ("",)
-        comparisons = [self.compare(first, each) for each in others]
+        comparisons = [self.compare(before, each) for each, before in self.baselines.items()]
         means = (
             score_mean(score, name, found.scores.get(score, Column()), kind)
             for score, kind in columns.kinds.items()
@@ -253,7 +287,7 @@ class EvaluationReport(ShownAsTable):
             score: The score. None, the default: the first one.
             variant: The variant. None, the default: the last one.
             than: The variant to compare with: the cases are those in which the score becomes worse. None, the default:
-                the first variant; if that is the variant itself, the cases are those with the worst scores.
+                its baseline. The variant itself, as for the first one by default: the cases with the worst scores.
 
         Raises:
             InvalidArgumentError: If there is no such score or variant.
@@ -263,7 +297,7 @@ class EvaluationReport(ShownAsTable):
             return []
         name = self.scores[0] if score is None else self._score(score)
         after = self.variants[-1] if variant is None else self._variant(variant, "variant")
-        before = self.variants[0] if than is None else self._variant(than, "than")
+        before = self.baselines.get(after, after) if than is None else self._variant(than, "than")
         return self._worst(n, name, after, None if before == after else before)
 
     def _worst(self, n: int, score: str, after: str, before: str | None) -> list[WorstCase]:
@@ -313,6 +347,10 @@ class EvaluationReport(ShownAsTable):
             elif now is not None and then is not None and sign * (now - then) > 0:
                 found.append((case, sign * (now - then)))
         return found, value, earlier
+
+    def hidden(self, value: Any) -> Any:
+        """Return JSON data with `***` in place of the values of secret variables, as pages and files have them."""
+        return self._secrets.hide_in(value)
 
     def to_dicts(self, *, outputs: bool = False) -> list[dict[str, Any]]:
         """Return the items as flat dicts: case, variant, repeat, status, times, run, and a key for each score.

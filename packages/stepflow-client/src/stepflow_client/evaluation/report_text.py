@@ -26,6 +26,8 @@ def number_text(number: float, *, signed: bool = False, scale: float | None = No
     else:
         digits = next((digits for limit, digits in ((10, 3), (100, 2), (10_000, 1)) if size < limit), 0)
     text = f"{number:,.{digits}f}"
+    if not text.strip("-0."):
+        return text.lstrip("-")
     return f"+{text}" if signed and number > 0 else text
 
 
@@ -71,9 +73,11 @@ def summary_rows(summary: EvaluationSummary) -> Iterator[tuple[str, ...]]:
     for mean in summary.means:
         change = changes.get((mean.score, mean.variant))
         yield (*_mean_cells(mean), *(change_cells(change) if change is not None else ("",) * len(_CHANGE_HEADS)))
+    before = set[str]()
     for comparison in summary.comparisons:
         failed = comparison.failed
-        if comparison is summary.comparisons[0]:
+        if comparison.before not in before:
+            before.add(comparison.before)
             yield (failed.score, comparison.before, number_text(failed.before), "", *[""] * len(_CHANGE_HEADS))
         yield (failed.score, comparison.after, number_text(failed.after), "", *change_cells(failed))
     ratios = {each.after: each.time for each in summary.comparisons}
@@ -92,7 +96,7 @@ def summary_text(summary: EvaluationSummary) -> str:
     """Return a summary as a title, a table and remarks."""
     lines = [title_of(summary), "", *table_lines(list(summary_rows(summary)), left=2)]
     if summary.comparisons:
-        lines += ["", f"Changes are from {summary.variants[0]}, in pairs of the same case."]
+        lines += ["", f"Changes are from {summary.compared_with}, in pairs of the same case."]
     return "\n".join([*lines, *summary.remarks])
 
 

@@ -23,6 +23,8 @@ class RunLabels:
         self._history = getattr(client, "history", None)
         self._server = getattr(client, "url", None)
         # Without a history, `map` refuses labels, and says why.
+        self._held: dict[str, tuple[PlannedVariant, Sequence[EvaluationItem]] | None] = {}
+        """The first run of each variant that has ended. `map` records its first run again when it creates the next."""
         self.common = None if self._history is None and more is None else {"eval": name, **(more or {})}
 
     def of(self, variant: PlannedVariant) -> dict[str, str] | None:
@@ -31,6 +33,23 @@ class RunLabels:
 
     def record(self, variant: PlannedVariant, items: Sequence[EvaluationItem]) -> None:
         """Record a run that has ended, with the cases and repeats of its items."""
+        if variant.name not in self._held:
+            self._held[variant.name] = variant, items
+            return
+        self._release(variant.name)
+        self._record(variant, items)
+
+    def end(self) -> None:
+        """Record the runs that are left; all have ended."""
+        for name in self._held:
+            self._release(name)
+
+    def _release(self, name: str) -> None:
+        held, self._held[name] = self._held[name], None
+        if held is not None:
+            self._record(*held)
+
+    def _record(self, variant: PlannedVariant, items: Sequence[EvaluationItem]) -> None:
         labels, first = self.of(variant), items[0]
         if self._history is None or labels is None or first.run_id is None:
             return

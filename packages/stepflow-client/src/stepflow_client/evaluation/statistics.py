@@ -207,16 +207,17 @@ def paired_change(
         made_up: `CHANGE` for values that come from true and false. Default: none.
         seed: The seed of the resampling.
     """
-    differences = [new - old for old, new in zip(before, after, strict=True)]
-    is_tie = [math.isclose(old, new, rel_tol=1e-9, abs_tol=1e-12) for old, new in zip(before, after, strict=True)]
-    ups = sum(each > 0 and not tie for each, tie in zip(differences, is_tie, strict=True))
-    downs = sum(each < 0 and not tie for each, tie in zip(differences, is_tie, strict=True))
+    differences = [
+        # Means over repeats may differ by their rounding.
+        0.0 if math.isclose(old, new, rel_tol=1e-9, abs_tol=1e-12) else new - old
+        for old, new in zip(before, after, strict=True)
+    ]
     return Change(
         cases=len(differences),
         before=mean(before),
         after=mean(after),
         difference=mean(differences),
         interval=mean_interval(differences, made_up=made_up, seed=seed),
-        ups=ups,
-        downs=downs,
+        ups=sum(each > 0 for each in differences),
+        downs=sum(each < 0 for each in differences),
     )

@@ -21,11 +21,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import sqlite3
-import tempfile
 import threading
-import weakref
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,10 +33,9 @@ from typing import Any, NamedTuple, Self
 from .._data.file_paths import file_path
 from .._data.values import encode
 from .._stores.sqlite import DATABASE_ERRORS, open_private
-from ..errors import JournalError
+from ..errors import InvalidArgumentError, JournalError
 from ..types.outcomes import Outcome
 from .records import EvaluationCase, EvaluationItem, ScoreValue
-from .report_secrets import report_secrets
 
 VERSION = 1
 _FILE = "evaluation.db"
@@ -71,54 +67,6 @@ AND status = 'completed' AND NOT EXISTS (
 """
 _PAGE = 200
 """Number of items that are read at once."""
-
-
-class TemporaryFolder:
-    """A folder that is removed with this object."""
-
-    def __init__(self) -> None:
-        """Create the folder."""
-        self.path = tempfile.mkdtemp(prefix="stepflow-eval-")
-        # A `TemporaryDirectory` warns unless it is closed, and nobody closes a report.
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
-
-
-class StoredItems:
-    """The items in the folder of an evaluation, which are read again each time.
-
-    Args:
-        folder: The folder.
-        keep: An object that is kept as long: a temporary folder, which is removed with it.
-    """
-
-    def __init__(self, folder: str | os.PathLike[str], keep: object = None) -> None:
-        """Read nothing yet."""
-        self._folder = folder
-        self._keep = keep
-
-    def __iter__(self) -> Iterator[EvaluationItem]:
-        """Yield the items."""
-        with EvaluationStore(self._folder) as store:
-            yield from store.items()
-
-    def told(self, variables: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
-        """Return what a report says beside the items, by the names of its arguments.
-
-        Args:
-            variables: The values of variables that were passed to each variant. Default: they are not known.
-
-        Raises:
-            JournalError: If the folder has no evaluation, or cannot be read.
-        """
-        with EvaluationStore(self._folder) as store:
-            shared = store.about("shared", [])
-            return {
-                "name": store.about("name", ""),
-                "variants": list(store.variants),
-                "lower_is_better": store.about("lower_is_better", []),
-                "secrets": report_secrets(store.about("flows", []), variables),
-                "remarks": [f"these steps ran once for each case: {', '.join(shared)}"] if shared else [],
-            }
 
 
 class StoredItem(NamedTuple):
@@ -262,10 +210,13 @@ class EvaluationStore:
         seen = hashlib.sha256()
 
         def rows() -> Iterator[tuple[Any, ...]]:
+            number = -1
             for number, each in enumerate(cases):
                 row = number, each.name, _json(each.input), _json(each.expected)
                 seen.update("\n".join(map(str, row)).encode())
                 yield row
+            if number < 0:
+                raise InvalidArgumentError("there are no cases to evaluate")
 
         if is_new:
             with self._opened() as file, _transaction(file):
@@ -341,17 +292,8 @@ class EvaluationStore:
     def add(self, found: Collection[StoredItem]) -> None:
         """Store items that have ended."""
         rows = [
-            (
-                variant,
-                number,
-                each.status,
-                _json(each.output),
-                each.error,
-                each.run_id,
-                each.item,
-                each.duration,
-            )
-            for variant, number, each in found
+            (variant, number, it.status, _json(it.output), it.error, it.run_id, it.item, it.duration)
+            for variant, number, it in found
         ]
         with self._opened() as file, _transaction(file):
             file.executemany("INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)

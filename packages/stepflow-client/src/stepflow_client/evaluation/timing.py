@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from .store import StoredItem
 
-_SHARE = 0.1
+_SHARE = 0.05
 """Share of the time of an evaluation that reading times may take. Fast flows have many events for each second."""
 
 

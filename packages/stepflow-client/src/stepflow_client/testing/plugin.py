@@ -6,7 +6,7 @@ pytest loads this module in every project that has the package installed, so it 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import pytest
 
 if TYPE_CHECKING:
     from .._sync.client import SyncStepflowClient
+    from ..evaluation import EvaluationReport
     from ..flows.cases import FlowCase, FlowTests
     from ..flows.coverage import FlowCoverage
     from ..runtime import StepflowRuntime
@@ -115,6 +116,16 @@ def stepflow_mock(stepflow_client: SyncStepflowClient) -> StepflowMock:
     from .mocks import StepflowMock
 
     return StepflowMock(stepflow_client)
+
+
+@pytest.fixture
+def stepflow_eval(stepflow_client: SyncStepflowClient) -> Callable[..., EvaluationReport]:
+    """Evaluates flows on `stepflow_runtime`: call it like `evaluate`, without the client."""
+    from functools import partial
+
+    from ..evaluation import sync_evaluate
+
+    return partial(sync_evaluate, stepflow_client)
 
 
 @pytest.fixture

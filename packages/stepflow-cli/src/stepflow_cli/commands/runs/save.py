@@ -14,6 +14,7 @@ from ...context import current_session
 from ...errors import nearest, usage
 from ...inputs.files import read_bytes, writing
 from ...inputs.flow import find_missing
+from ...inputs.values import Given, read_value
 from ...output.color import difference_line, has_color
 from ...output.messages import note
 from ...params.options import option_in, server_options
@@ -46,6 +47,13 @@ if TYPE_CHECKING:
     help="The item of a batch, counted from 0.",
 )
 @option_in(
+    "--input-json",
+    "input_json",
+    section="Case",
+    metavar="JSON",
+    help="The input of the item, if neither the history nor the server has it: of an evaluation, for example.",
+)
+@option_in(
     "--mock",
     "mocked",
     multiple=True,
@@ -64,6 +72,7 @@ def command(
     flow: str | None,
     name: str | None,
     index: int | None,
+    input_json: str | None,
     mocked: tuple[str, ...],
     replace: bool,
     dry_run: bool,
@@ -80,8 +89,9 @@ def command(
         raise usage("--as needs a name")
     if flow is not None:
         find_missing(flow)
+    given = None if input_json is None else (read_value(Given("--input-json", "json", input_json)),)
     with connect(server) as target:
-        kept = _kept(target, whole_id(target.client, run_id), index, with_steps=bool(mocked))
+        kept = _kept(target, whole_id(target.client, run_id), index, given, with_steps=bool(mocked))
         path = flow or _recorded_file(target, kept)
     case = kept.case(name or kept.name, _steps(kept, mocked))
     before = read_bytes(path)
@@ -95,7 +105,7 @@ def command(
     note(f"kept as {case['name']!r}; stepflow test {shlex.quote(path)} runs it")
 
 
-def _kept(target: Target, run_id: str, index: int | None, *, with_steps: bool) -> KeptItem:
+def _kept(target: Target, run_id: str, index: int | None, input: tuple[Any] | None, *, with_steps: bool) -> KeptItem:
     from stepflow_client import NotFoundError, UnsupportedByServerError
     from stepflow_client._rules.releases import has_step_outputs
 
@@ -113,7 +123,10 @@ def _kept(target: Target, run_id: str, index: int | None, *, with_steps: bool) -
     steps = []
     if with_steps and has_step_outputs(client.server_info(), len(items)):
         steps = client.get_run_steps(run_id, item_index=index or 0).steps
-    return kept_item(run, items, flow, client.get_run_arguments(run_id), index or 0, steps)
+    given = client.get_run_arguments(run_id)
+    if input is not None:
+        given = given.model_copy(update={"inputs": [*input] * len(items)})
+    return kept_item(run, items, flow, given, index or 0, steps)
 
 
 def _recorded_file(target: Target, kept: KeptItem) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from ..._codec.requests import Variables
-from ..._data.arguments import check_flag, check_flags, check_integer, check_labels, check_text
+from ..._data.arguments import check_client, check_flag, check_flags, check_integer, check_labels, check_text, wrong
 from ..._display.progress import check_progress
 from ..._rules.input_retries import RetryOn
 from ...flows.file import FlowSource, load_flow
@@ -21,7 +21,8 @@ from ..report import EvaluationReport
 from ..run_labels import RunLabels
 from ..score_calls import ScoreFunction
 from ..scorers import scorers
-from ..store import EvaluationStore, StoredItems, TemporaryFolder
+from ..store import EvaluationStore
+from ..stored_items import StoredItems, TemporaryFolder
 from .evaluator import Evaluator
 
 
@@ -82,7 +83,8 @@ async def evaluate(
             completed. A score that raises is recorded like any other.
         repeat: Number of times that each variant is run on each case. Default 1.
         journal: The path of a folder that records the evaluation, so that the same call with the same cases continues
-            after a crash: each run and each score exactly once. Scores whose function has changed are computed again.
+            after a crash: no run is executed again, and no score that is stored is computed again, unless its function
+            has changed. (A function that is being called during a crash is called again; a `FlowScore` is not.)
             Requires a server of 0.10 or newer whose store survives as long. None, the default: nothing is kept.
         share: Whether steps that no variant changes are run only once for each case, also if it is repeated. Only steps
             that certainly run are shared. Variants then run without these steps: a failure of a shared step is one of
@@ -106,8 +108,9 @@ async def evaluate(
         labels: Labels of the runs, in addition to `eval` (the name), `variant`, `case` and `repeat` (or the first and
             the last one of the run: `3..17`). They need a client with a history; without one, runs have no labels.
         durations: Whether to read the time of each item, from the start of its first step to the end of its last, which
-            takes a request for each run (servers of 0.12 and newer). None, the default: of as many as take a tenth of
-            the time of the evaluation, which are all unless the flow is very fast; of all if `latency` is a score.
+            takes a request for each run (servers of 0.12 and newer). None, the default: of as many as can be read in
+            a twentieth of the time of the evaluation, which are few if the flow takes milliseconds; of all if
+            `latency` is a score.
         progress: Whether to show the progress, or a function that is called with it, as for `map`.
 
     Raises:
@@ -121,6 +124,8 @@ async def evaluate(
         TransportError: If the server cannot be reached.
         UnsupportedByServerError: If a journal is given and the server is older than 0.10.
     """
+    if not hasattr(check_client(client, "client", awaited=True), "map"):
+        raise wrong("client", "a StepflowClient", client)
     check_flags(share=share, check_input=check_input, variables_from_env=variables_from_env)
     _check(repeat, max_scores, durations, progress, labels, expected)
     content = load_flow(flow)

@@ -112,6 +112,7 @@ class Evaluator:
                 while len(self._workers):
                     self._step()
                     report(self._count.progress())
+                self._labels.end()
                 report(self._count.progress(is_over=True))
         finally:
             self._is_over = True

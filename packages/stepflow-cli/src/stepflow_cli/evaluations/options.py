@@ -1,0 +1,171 @@
+"""What `stepflow eval` is asked to do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import usage
+from ..inputs.values import Values
+from .limits import Limit
+
+__all__ = ["Evaluation", "Files", "files_of", "is_folder_of_evaluation"]
+
+_KINDS = {"html": "html", "htm": "html", "xml": "junit", "json": "json", "jsonl": "cases"}
+"""What is written into a file, by its ending."""
+
+
+class Files(NamedTuple):
+    """What `--output` names: a folder, and files by what is written into them."""
+
+    folder: str | None = None
+    """The folder that keeps the evaluation."""
+    reports: Sequence[tuple[str, str]] = ()
+    """The files of the report, as pairs of the kind and the path."""
+
+
+class Evaluation(NamedTuple):
+    """The options of an evaluation."""
+
+    flow: str
+    """The flow, or the folder of an earlier evaluation."""
+    cases: str | None
+    cases_format: str | None
+    expected: str
+    limit: int | None
+    variants: Sequence[str]
+    scores: Sequence[str]
+    repeat: int
+    share: bool
+    check: bool
+    values: Values
+    max_concurrency: int | None
+    max_scores: int
+    retry: dict[str, Any]
+    """The options of `map` about items that run again."""
+    labels: dict[str, str]
+    resume: bool
+    files: Files
+    baseline: str | None
+    worst: Limit | None
+
+    @property
+    def only_shows(self) -> bool:
+        """Whether an evaluation is shown that has been made before."""
+        return is_folder_of_evaluation(self.flow)
+
+    def check_options(self) -> None:
+        """Raise if options contradict each other, or a folder cannot be used, before anything runs.
+
+        Raises:
+            Problem: If so.
+        """
+        if self.resume and self.files.folder is None:
+            raise usage("--resume needs --output FOLDER: it continues the evaluation in it")
+        if any(kind == "cases" for kind, _ in self.files.reports) and self.worst is None:
+            raise usage("a file of cases keeps the worst ones: --output FILE.jsonl needs --worst N")
+        if self.baseline is not None and not is_folder_of_evaluation(self.baseline):
+            raise usage(f"--baseline {self.baseline}: there is no evaluation in this folder", _WHERE)
+        if self.only_shows:
+            self._check_shown()
+        elif os.path.isdir(self.flow):
+            raise usage(f"{self.flow} is a folder without an evaluation", f"FLOW is a file; {_WHERE}")
+        elif self.files.folder is not None:
+            self._check_folder(self.files.folder)
+        _check_targets(self.files.reports)
+
+    def _check_shown(self) -> None:
+        given = {
+            "--cases": self.cases,
+            "--variant": self.variants,
+            "--score": self.scores,
+            "--resume": self.resume,
+            "--output FOLDER": self.files.folder,
+        }
+        for name, value in given.items():
+            if value:
+                raise usage(
+                    f"{self.flow} is an evaluation that is shown again: {name} has no use here",
+                    "to continue it, give the same command as before with --resume",
+                )
+
+    def _check_folder(self, folder: str) -> None:
+        if os.path.lexists(folder) and not os.path.isdir(folder):
+            raise usage(
+                f"--output {folder} is a file, not a folder",
+                "a file of the report ends with .html, .json, .xml (JUnit) or .jsonl (the worst cases)",
+            )
+        if is_folder_of_evaluation(folder):
+            if not _has_begun(folder):
+                _remove_unused(folder)
+            elif not self.resume:
+                raise usage(
+                    f"{folder} has an evaluation already",
+                    "--resume continues it, or computes new scores of what has run; else name another folder",
+                )
+        elif os.path.isdir(folder) and os.listdir(folder):
+            raise usage(f"{folder} is not empty, and has no evaluation", "name a new folder")
+
+
+_WHERE = "the folder of an evaluation is the one that --output has named"
+
+
+def is_folder_of_evaluation(path: str) -> bool:
+    """Return whether a folder keeps an evaluation."""
+    if not os.path.isdir(path):
+        return False
+    from stepflow_client.evaluation.store import EvaluationStore
+
+    return EvaluationStore.exists(path)
+
+
+def _has_begun(folder: str) -> bool:
+    """Return whether the evaluation in a folder has started a run; otherwise its flow or its cases were wrong."""
+    from stepflow_client._stores.journal import Journal
+    from stepflow_client.evaluation.store import EvaluationStore
+
+    with EvaluationStore(folder, is_new=True) as store:
+        if any(store.known(number) for number in store.variants.values()):
+            return True
+    for path in Path(folder, "runs").glob("*.journal"):
+        with closing(Journal(path)) as journal:
+            if journal.has_begun():
+                return True
+    return False
+
+
+def _remove_unused(folder: str) -> None:
+    """Remove the files of an evaluation that has started no run."""
+    for path in (*Path(folder).glob("evaluation.db*"), *Path(folder, "runs").glob("*.journal*")):
+        path.unlink()
+    with suppress(OSError):
+        # Unless it has files of others.
+        Path(folder, "runs").rmdir()
+
+
+def files_of(paths: Iterable[str]) -> Files:
+    """Return what the values of `--output` name.
+
+    Raises:
+        Problem: If there are two folders.
+    """
+    folders, reports = [], []
+    for path in paths:
+        ending = "" if path.endswith(("/", os.sep)) else path.lower().rpartition(".")[2]
+        if ending in _KINDS and not os.path.isdir(path):
+            reports.append((_KINDS[ending], path))
+        else:
+            folders.append(path)
+    if len(folders) > 1:
+        raise usage(f"--output names two folders: {folders[0]} and {folders[1]}")
+    return Files(next(iter(folders), None), reports)
+
+
+def _check_targets(reports: Iterable[tuple[str, str]]) -> None:
+    from ..output.view import Output
+
+    for _, path in reports:
+        Output(path=path).check()

@@ -1,0 +1,175 @@
+"""The scores that a command line names, as `--score` has them.
+
+    exact:category                a built-in score, of a part of the output
+    close:price:0.01              with what it takes besides: a tolerance, a text, a pattern, a schema
+    scores.py                     the functions of a file; scores.py:polite is one of them
+    judge.yaml                    a flow that gets {input, output, expected}
+
+`NAME=` before any of them gives it another name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from inspect import isfunction
+from types import ModuleType
+from typing import Any
+
+from ..errors import Problem, nearest, usage
+from ..inputs.files import DATA_SUFFIXES
+from ..inputs.flow import load_flow_file
+from ..inputs.python_flow import project_modules
+
+__all__ = ["BUILTIN", "read_scores"]
+
+_NAMED = re.compile(r"(?P<name>[^\W\d][\w.-]*)=(?P<rest>.+)", re.DOTALL)
+BUILTIN = {
+    "exact": "exact[:PATH]",
+    "contains": "contains[:PATH[:TEXT]]",
+    "regex": "regex:PATH:PATTERN",
+    "json_distance": "json_distance[:PATH]",
+    "close": "close:PATH:0.01 or close:PATH:5%",
+    "schema_valid": "schema_valid:PATH:FILE",
+    "latency": "latency",
+    "output_field": "output_field:PATH[:lower]",
+}
+"""The built-in scores, and how they are written."""
+
+
+def read_scores(words: Iterable[str]) -> dict[str, Any]:
+    """Return the scores by name.
+
+    Raises:
+        Problem: If a word names no score, if a file cannot be imported, or if two scores have the same name.
+        FlowFileError: If the file of a flow or of a schema cannot be read.
+    """
+    from stepflow_client.evaluation.scorers import scorers
+
+    found: dict[str, Any] = {}
+    for word in words:
+        named = _NAMED.fullmatch(word)
+        name, text = (named["name"], named["rest"]) if named is not None else ("", word)
+        listed = [(own or scorers([score])[0].name, score) for own, score in _scores(text)]
+        for own, score in listed:
+            key = f"{name}.{own}" if name and len(listed) > 1 else name or own
+            if key in found:
+                raise usage(f"two scores are called {key}", f"give one of them another name: --score NAME={text}")
+            found[key] = score
+    return found
+
+
+def _scores(text: str) -> Iterator[tuple[str, Any]]:
+    """Yield the scores that a word names; each with its name, if it does not have one itself."""
+    kind, _, rest = text.partition(":")
+    if kind in BUILTIN and not os.path.lexists(text):
+        yield "", _builtin(kind, rest, text)
+    elif text.lower().endswith(DATA_SUFFIXES):
+        yield "", _flow_score(text)
+    else:
+        source, _, name = text.rpartition(":") if ":" in text else (text, "", "")
+        yield from _of_module(source, name, text)
+
+
+def _flow_score(path: str) -> Any:
+    from stepflow_client.evaluation import FlowScore
+
+    flow = load_flow_file(path)
+    stem = os.path.basename(path).partition(".")[0]
+    return FlowScore(flow, name=None if flow.get("name") else stem)
+
+
+def _builtin(kind: str, rest: str, word: str) -> Any:
+    from stepflow_client import InvalidArgumentError
+
+    path, colon, more = rest.partition(":")
+    try:
+        made = _made(kind, path, more if colon else None)
+    except InvalidArgumentError as error:
+        raise usage(f"--score {word}: {error.message}", error.hint) from None
+    if made is None:
+        raise usage(f"--score {word}: this score is written as {BUILTIN[kind]}")
+    return made
+
+
+def _made(kind: str, path: str, more: str | None) -> Any:
+    """Return a built-in score; None if what is given besides its path does not fit."""
+    from stepflow_client.evaluation import scores
+    from stepflow_client.flows.file import load_file
+
+    match kind:
+        case "exact" | "json_distance" if more is None:
+            return getattr(scores, kind)(path)
+        case "contains":
+            return scores.contains(path, more)
+        case "regex" if more is not None:
+            return scores.regex(more, path)
+        case "close" if more is not None:
+            return _close(path, more.strip())
+        case "schema_valid" if more:
+            return scores.schema_valid(load_file(more), path)
+        case "latency" if not path and more is None:
+            return scores.latency()
+        case "output_field" if path and more in (None, "lower"):
+            return scores.output_field(path, lower_is_better=more == "lower")
+    return None
+
+
+def _close(path: str, number: str) -> Any:
+    from stepflow_client.evaluation.scores import close
+
+    try:
+        size = float(number.removesuffix("%"))
+    except ValueError:
+        return None
+    return close(path, relative=size / 100) if number.endswith("%") else close(path, absolute=size)
+
+
+def _of_module(source: str, name: str, word: str) -> Iterator[tuple[str, Any]]:
+    try:
+        module = project_modules().load(source)
+    except Problem as problem:
+        known = nearest(source, BUILTIN)
+        if known is None and not source.endswith(".py"):
+            known = f"built-in scores are {', '.join(BUILTIN)}; your own are functions in a file: --score scores.py"
+        problem.hint = known if "there is no module" in problem.message else problem.hint
+        problem.message = f"--score {word}: {problem.message}"
+        raise
+    there = _functions(module)
+    if not name:
+        if not there:
+            raise usage(
+                f"{source} has no score: it defines no public function",
+                "write a function of input, output and expected, whose name does not begin with _",
+            )
+        yield from there
+        return
+    if not hasattr(module, name):
+        names = [key for key, each in vars(module).items() if _is_own_score(each, module.__name__)]
+        raise usage(f"{source} has no score {name}", nearest(name, names) or f"it has {', '.join(names) or 'none'}")
+    yield name, getattr(module, name)
+
+
+def _functions(module: ModuleType) -> list[tuple[str, Any]]:
+    """Return the scores of a module: those that its list `scores` names, else its public functions and scores."""
+    listed = getattr(module, "scores", None)
+    if isinstance(listed, Mapping):
+        return [(str(name), each) for name, each in listed.items()]
+    if isinstance(listed, (list, tuple)):
+        return [("", each) for each in listed]
+    return [
+        ("", each)
+        for name, each in vars(module).items()
+        if not name.startswith("_") and _is_own_score(each, module.__name__)
+    ]
+
+
+def _is_own_score(value: Any, module: str) -> bool:
+    from stepflow_client.evaluation import FlowScore
+    from stepflow_client.evaluation.pydantic_evals import is_evaluator
+    from stepflow_client.evaluation.scores import Score
+
+    if isfunction(value):
+        return value.__module__ == module
+    return isinstance(value, (Score, FlowScore)) or is_evaluator(value)

@@ -1,0 +1,199 @@
+"""What the words of `--variant`, `--score`, `--fail-below` and `--worst` mean, and what is said of wrong ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stepflow_cli.context import Session
+from stepflow_cli.errors import Problem
+from stepflow_cli.evaluations.limits import Limit, Limits, read_limits, read_worst
+from stepflow_cli.evaluations.scores import read_scores
+from stepflow_cli.evaluations.variants import flow_files, read_variants
+from stepflow_client.evaluation import FlowScore
+
+FLOW: dict[str, Any] = {
+    "schemas": {"type": "object", "properties": {"variables": {"properties": {"tone": {"type": "string"}}}}},
+    "steps": [{"id": "reply", "component": "/builtin/noop", "input": {"max": 10, "tone": {"$variable": "tone"}}}],
+    "output": {"$step": "reply"},
+}
+SCORES = """
+from json import dumps
+
+
+def polite(output):
+    return True
+
+
+async def length(output):
+    return 1
+
+
+def _helper(output):
+    return 1
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "v2.yaml").write_text("name: two\nsteps: []\noutput: 1\n")
+    (tmp_path / "judge.yaml").write_text("steps: []\noutput: 1\n")
+    (tmp_path / "scores.py").write_text(SCORES)
+    with in_session():
+        yield tmp_path
+
+
+def in_session() -> Any:
+    import click
+
+    return click.Context(click.Command("eval"), obj=Session())
+
+
+def said(error: pytest.ExceptionInfo[Problem]) -> str:
+    return f"{error.value.message} | {error.value.hint}"
+
+
+def test_variants() -> None:
+    words = ["now", "formal: tone=very formal", "v2=v2.yaml", "formal:reply.input.max=50", "odd.Name-1 _:tone=a=b:c"]
+    found = read_variants(words, FLOW)
+    assert found is not None
+    assert list(found) == ["now", "formal", "v2", "odd.Name-1 _"]
+    assert (found["now"].flow, found["now"].variables, found["now"].overrides) == (None, None, None)
+    assert found["formal"].overrides == {"reply": {"value": {"input": {"max": 50}}}}
+    assert found["odd.Name-1 _"].variables == {"tone": "a=b:c"}
+    assert found["v2"].flow["name"] == "two"  # type: ignore[call-overload,index]
+    assert read_variants([], FLOW) is None
+    assert flow_files(words, "ticket.yaml")["v2"] == "v2.yaml"
+    assert flow_files(words, "ticket.yaml")["now"] == "ticket.yaml"
+
+
+FORMS = "write NAME, NAME:VARIABLE=VALUE, NAME:STEP.input.KEY=VALUE or NAME=FLOW"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["=x"], f"--variant '=x' has no name | {FORMS}"),
+        (["a:tone"], f"--variant 'a:tone' sets nothing: 'tone' has no = | {FORMS}"),
+        (["a:=1"], f"--variant 'a:=1' sets nothing: '=1' has no name before = | {FORMS}"),
+        (["a="], "--variant a= names no flow | a=FLOW is another flow, a alone the flow as it is"),
+        (["tone=formal"], "variant tone: formal is neither a flow file nor the id of a flow | "
+         "a variable is set with --variant NAME:tone=formal"),
+        (["a=v3.yaml"], "variant a: v3.yaml does not exist | None"),
+        ([f"a={'0' * 64}"], "variant a is the id of a stored flow, not a file | "
+         f"'stepflow flows get {'0' * 64} -O a.yaml' writes it to a file"),
+        (["a:rpely.input.max=1"], "the flow has no step rpely | did you mean reply?"),
+        (["a=v2.yaml", "a=judge.yaml"], "variant a has two flows: v2.yaml and judge.yaml | "
+         "give one of them another name: NAME=FLOW"),
+        (["a/b"], "--variant 'a/b': the name of a variant has letters, digits, spaces and -._, and is not 'a/b' | "
+         f"{FORMS}"),
+        (["\x1b[2J"], "--variant '\\x1b[2J': the name of a variant has letters, digits, spaces and -._, and is not "
+         f"'\\x1b[2J' | {FORMS}"),
+    ],
+)  # fmt: skip
+def test_wrong_variants(words: list[str], message: str) -> None:
+    with pytest.raises(Problem) as error:
+        read_variants(words, FLOW)
+    assert said(error) == message
+
+
+def test_scores(folder: Path) -> None:
+    (folder / "schema.json").write_text('{"type": "number"}')
+    words = ["exact:category", "price=close:price:5%", "contains:reply:refund", "regex::^a=b$", "latency"]
+    words += ["output_field:cost:lower", "valid=schema_valid::schema.json", "scores.py", "judge.yaml", "v2.yaml"]
+    words += ["nice=scores.py:polite", "scores:length"]
+    with pytest.raises(Problem) as error:
+        read_scores(words)
+    assert said(error) == "two scores are called length | give one of them another name: --score NAME=scores:length"
+    found = read_scores([*words[:-1], "mine=scores.py"])
+    assert list(found) == [
+        *("exact.category", "price", "contains.reply", "regex", "latency", "cost", "valid", "polite", "length"),
+        *("judge", "two", "nice", "mine.polite", "mine.length"),
+    ]
+    assert found["price"].relative == 0.05
+    assert found["regex"].pattern == "^a=b$"
+    assert found["cost"].lower_is_better is True
+    assert isinstance(found["judge"], FlowScore)
+    assert found["nice"]({}) is True
+
+
+def test_a_list_of_scores_is_taken_as_it_is(folder: Path) -> None:
+    (folder / "listed.py").write_text(f"{SCORES}\nscores = [_helper]\n")
+    (folder / "named.py").write_text(f"{SCORES}\nscores = {{'a': _helper, 'b': polite}}\n")
+    assert list(read_scores(["listed.py"])) == ["_helper"]
+    assert list(read_scores(["named.py"])) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("exct:category", "--score exct:category: there is no module exct | did you mean exact?"),
+        ("polite", "--score polite: there is no module polite | built-in scores are exact, contains, regex, "
+         "json_distance, close, schema_valid, latency, output_field; your own are functions in a file: "
+         "--score scores.py"),
+        ("scroes.py", "--score scroes.py: scroes.py does not exist | did you mean scores.py?"),
+        ("scores.py:poltie", "scores.py has no score poltie | did you mean polite?"),
+        ("close:price", "--score close:price: this score is written as close:PATH:0.01 or close:PATH:5% | None"),
+        ("close:price:x", "--score close:price:x: this score is written as close:PATH:0.01 or close:PATH:5% | None"),
+        ("close:price:nan", "--score close:price:nan: absolute is a number of at least zero, not nan | None"),
+        ("regex:a", "--score regex:a: this score is written as regex:PATH:PATTERN | None"),
+        ("regex:a:(", "--score regex:a:(: pattern is no regular expression: missing ), unterminated subpattern at "
+         "position 0 | None"),
+        ("latency:a", "--score latency:a: this score is written as latency | None"),
+        ("exact:a[", "--score exact:a[: path is wrong: 'a[': a [ is not closed | write it as answer.items[0]"),
+        ("output_field:cost:up", "--score output_field:cost:up: this score is written as output_field:PATH[:lower] | "
+         "None"),
+    ],
+)  # fmt: skip
+def test_wrong_scores(word: str, message: str) -> None:
+    with pytest.raises(Problem) as error:
+        read_scores([word])
+    assert said(error) == message
+
+
+def test_files_of_scores_that_cannot_be_used(folder: Path) -> None:
+    for name, text, message in (
+        ("bad.py", "def f(:\n", "--score bad.py: bad.py cannot be imported: SyntaxError: invalid syntax (bad.py:1)"),
+        ("stops.py", "1 / 0\n", "--score stops.py: stops.py cannot be imported: ZeroDivisionError: division by zero"),
+        ("empty.py", "_x = 1\n", "empty.py has no score: it defines no public function"),
+    ):
+        (folder / name).write_text(text)
+        with pytest.raises(Problem) as error:
+            read_scores([name])
+        assert error.value.message.startswith(message)
+
+
+def test_limits() -> None:
+    assert read_limits(["exact.category=0.9", "v2:failed=0.01"], "--fail-below") == [
+        Limit("exact.category", 0.9),
+        Limit("failed", 0.01, "v2"),
+    ]
+    assert read_limits(["0.02"], "--tolerance", needs_score=False) == [Limit(None, 0.02)]
+    assert (read_worst("20"), read_worst("length.kind=login=3")) == (Limit(None, 20), Limit("length.kind=login", 3))
+
+
+@pytest.mark.parametrize("word", ["exact", "exact=", "=1", "0.5", "exact=nan", "exact=inf", ":exact=1", "v2:=1"])
+def test_wrong_limits(word: str) -> None:
+    with pytest.raises(Problem, match="--fail-below"):
+        read_limits([word], "--fail-below")
+
+
+@pytest.mark.parametrize("word", ["0", "-1", "1.5", "x", "exact="])
+def test_wrong_numbers_of_worst_cases(word: str) -> None:
+    with pytest.raises(Problem, match="--worst"):
+        read_worst(word)
+
+
+def test_names_are_checked_before_anything_runs() -> None:
+    limits = Limits([Limit("length.tone", 1), Limit("failed", 0.1, "v2")], [Limit(None, 0.1)])
+    limits.check(["length"], ["now", "v2"])
+    with pytest.raises(Problem) as error:
+        limits.check(["exact.category"], ["now", "v2"])
+    assert said(error) == "--fail-below: there is no score length.tone | the scores are exact.category, failed"
+    with pytest.raises(Problem) as error:
+        limits.check(["length"], ["now", "v3"])
+    assert said(error) == "--fail-below: there is no variant v2 | the variants are now, v3"

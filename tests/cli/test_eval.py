@@ -1,0 +1,336 @@
+"""`stepflow eval`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+from stepflow_client import StepflowRuntime
+
+from tests.cli.command import STEPFLOW, Done, Stepflow, of_new_process
+from tests.cli.golden import Golden
+from tests.cli.terminal import Terminal
+
+TOPICS = ("billing", "refund", "login")
+FLOW: dict[str, Any] = {
+    "name": "ticket",
+    "schemas": {
+        "type": "object",
+        "properties": {
+            "input": {
+                "type": "object",
+                "properties": {"id": {"type": "string"}, "subject": {"type": "string"}},
+                "required": ["subject"],
+            },
+            "variables": {
+                "type": "object",
+                "properties": {
+                    "tone": {"type": "string", "default": "plain"},
+                    "token": {"type": "string", "default": "", "is_secret": True},
+                },
+            },
+        },
+    },
+    "steps": [
+        {
+            "id": "classify",
+            "component": "/builtin/noop",
+            "input": {"category": {"$input": "subject"}, "tone": {"$variable": "tone"}, "key": {"$variable": "token"}},
+        }
+    ],
+    "output": {
+        "category": {"$step": "classify", "path": "category"},
+        "tone": {"$step": "classify", "path": "tone"},
+    },
+}
+SCORES = """
+def polite(output):
+    return output["tone"] == "friendly"
+
+
+def length(output):
+    return {"tone": len(output["tone"])}
+
+
+def broken(input):
+    raise ValueError("no judge today")
+
+
+def _helper(output):
+    return 1
+"""
+
+
+@pytest.fixture(autouse=True)
+def files(stepflow: Stepflow) -> None:
+    """A flow, a second one that calls everything `billing`, 30 cases, and scores."""
+    folder = stepflow.folder
+    (folder / "ticket.yaml").write_text(yaml.safe_dump(FLOW, sort_keys=False))
+    other = json.loads(json.dumps(FLOW))
+    other["steps"][0]["input"]["category"] = "billing"
+    (folder / "v2.yaml").write_text(yaml.safe_dump(other, sort_keys=False))
+    rows = [f"T{number},{TOPICS[number % 3]},{TOPICS[number % 3]}" for number in range(30)]
+    (folder / "tickets.csv").write_text("\n".join(["id,subject,expected", *rows]) + "\n")
+    (folder / "scores.py").write_text(SCORES)
+
+
+def evaluate(stepflow: Stepflow, *more: str, **environment: str) -> Done:
+    return stepflow("eval", "ticket.yaml", "--cases", "tickets.csv", "--score", "exact:category", *more, **environment)
+
+
+def test_wrong_options(stepflow: Stepflow, golden: Golden) -> None:
+    (stepflow.folder / "full").mkdir()
+    (stepflow.folder / "full" / "notes.txt").write_text("mine")
+    others = (
+        ("--variant", "a:tnoe=x"),
+        ("--score", "exct:category"),
+        ("--fail-below", "exact=0.9"),
+        ("--output", "worst.jsonl"),
+        ("--output", "tickets.csv"),
+        ("--output", "full"),
+        ("--output", "a", "--output", "b"),
+        ("--resume",),
+        ("--baseline", "nowhere"),
+    )
+    golden(
+        *(evaluate(stepflow, *words) for words in others),
+        stepflow("eval", "full"),
+        stepflow("eval", "ticket.yaml"),
+        stepflow("eval", "ticket.yaml", "--cases", "tikets.csv"),
+    )
+
+
+@pytest.mark.usefixtures("server")
+def test_variants_are_compared_and_kept(stepflow: Stepflow) -> None:
+    words = ("--variant", "now", "--variant", "friendly:tone=friendly", "--variant", "v2=v2.yaml")
+    files = ("--output", "eval/", "--output", "page.html", "--output", "junit.xml", "--output", "report.json")
+    done = evaluate(stepflow, *words, "--score", "scores.py", *files)
+
+    assert done.code == 0, done
+    assert "eval: 30 cases, 3 variants" in done.stdout
+    assert (
+        "broken failed for some items (30 of now, 30 of friendly, 30 of v2): ValueError: no judge today" in done.stdout
+    )
+    report = json.loads((stepflow.folder / "report.json").read_text())
+    means = {(each["score"], each["variant"]): each["mean"] for each in report["means"]}
+    assert means["exact.category", "now"] == means["polite", "friendly"] == 1
+    assert means["exact.category", "v2"] == pytest.approx(1 / 3)
+    assert means["length.tone", "friendly"] == 8
+    verdicts = {
+        (each["after"], score["score"]): score["verdict"] for each in report["comparisons"] for score in each["scores"]
+    }
+    assert verdicts["v2", "exact.category"] == "worse"
+    assert verdicts["friendly", "polite"] == "better"
+    assert verdicts["friendly", "exact.category"] == "equal"
+    for page in ("page.html", "eval/report.html"):
+        assert "exact.category" in (stepflow.folder / page).read_text()
+    assert (stepflow.folder / "junit.xml").read_text().count("<testcase") == 90
+
+    shown = stepflow("eval", "eval", "-o", "json")
+    assert json.loads(shown.stdout) == report
+    assert stepflow("eval", "eval", "-o", "name").stdout == "eval\n"
+    again = evaluate(stepflow, *words, "--output", "eval")
+    assert (again.code, again.stderr.splitlines()[0]) == (2, "stepflow: eval has an evaluation already")
+
+
+@pytest.mark.usefixtures("server")
+def test_limits_decide_the_exit_code(stepflow: Stepflow) -> None:
+    assert evaluate(stepflow, "--output", "main").code == 0
+    below = evaluate(stepflow, "--variant", "v2=v2.yaml", "--fail-below", "exact.category=0.9", "--output", "now")
+    assert (below.code, below.stderr) == (1, "stepflow: exact.category of v2 is 0.3333, below 0.9\n")
+    assert stepflow("eval", "now", "--fail-below", "exact.category=0.3", "--fail-below", "failed=0").code == 0
+
+    worse = stepflow("eval", "now", "--baseline", "main")
+    assert (worse.code, worse.stderr) == (1, "stepflow: exact.category of v2 is worse than baseline: 1 -> 0.3333\n")
+    assert "Changes are from baseline" in worse.stdout
+    assert stepflow("eval", "now", "--baseline", "main", "--tolerance", "exact.category=0.9").code == 0
+    error = json.loads(stepflow("eval", "now", "--baseline", "main", "-o", "json").stderr)
+    assert (error["kind"], error["exit_code"]) == ("evaluation_failed", 1)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.usefixtures("server")
+def test_failures_are_counted_and_decide_if_nothing_completes(stepflow: Stepflow) -> None:
+    (stepflow.folder / "tickets.csv").write_text("id,expected\na,b\n")
+    done = evaluate(stepflow)
+    assert (done.code, done.stderr) == (1, "stepflow: all items of flow failed\n")
+    assert "'subject' is missing" in done.stdout
+
+    (stepflow.folder / "tickets.csv").write_text("id,subject\na,b\n")
+    done = evaluate(stepflow)
+    assert done.code == 0
+    assert done.stderr.startswith("stepflow: exact.category has no value: no case has an expected output")
+
+    (stepflow.folder / "tickets.csv").write_text("id,subject\n")
+    done = evaluate(stepflow, "--output", "eval")
+    assert (done.code, done.stderr) == (2, "stepflow: there are no cases to evaluate\n")
+    (stepflow.folder / "tickets.csv").write_text("id,subject,expected\na,b\n")
+    done = evaluate(stepflow, "--output", "eval")
+    assert (done.code, done.stderr) == (
+        2,
+        "stepflow: tickets.csv, line 2, cannot be read: it has 2 fields, the header 3\n",
+    )
+    (stepflow.folder / "tickets.csv").write_text("id,subject,expected\na,b,b\n")
+    # No run has started yet, so the folder can be used.
+    flow = (stepflow.folder / "ticket.yaml").read_text()
+    (stepflow.folder / "ticket.yaml").write_text(flow.replace("$step: classify", "$step: nobody"))
+    assert evaluate(stepflow, "--output", "eval").code == 3
+    (stepflow.folder / "ticket.yaml").write_text(flow)
+    assert evaluate(stepflow, "--output", "eval").code == 0
+    assert evaluate(stepflow, "--output", "eval").code == 2
+
+
+@pytest.mark.exhaustive
+def test_worst_cases_become_tests_and_the_next_cases(stepflow: Stepflow, server: str) -> None:
+    words = ("--variant", "now", "--variant", "v2=v2.yaml", "--url", server)
+    done = evaluate(stepflow, *words, "--worst", "2", "--output", "worst.jsonl", "--output", "eval")
+    lines = [json.loads(line) for line in (stepflow.folder / "worst.jsonl").read_text().splitlines()]
+    assert [each["name"] for each in lines] == ["T1", "T2"]
+    assert lines[0]["input"] == {"id": "T1", "subject": "refund"}
+    assert lines[0]["expected"] == "refund"
+
+    command = shlex.split(done.stdout.splitlines()[-1])
+    assert command[:3] == ["stepflow", "runs", "save"]
+    assert stepflow(*command[1:]).code == 0
+    case = yaml.safe_load((stepflow.folder / "v2.yaml").read_text())["test"]["cases"][0]
+    assert (case["name"], case["input"]) == ("T2", {"id": "T2", "subject": "login"})
+
+    again = stepflow("eval", "v2.yaml", "--cases", "worst.jsonl", "--score", "exact:category", "-o", "json")
+    (mean,) = json.loads(again.stdout)["means"]
+    assert (mean["cases"], mean["mean"]) == (2, 0)
+    assert "No case is worse." in stepflow("eval", "eval", "--worst", "exact.category=1", "--baseline", "eval").stdout
+
+
+@pytest.mark.exhaustive
+@pytest.mark.usefixtures("server")
+def test_scores_that_change_are_computed_again(stepflow: Stepflow) -> None:
+    path = stepflow.folder / "scores.py"
+    path.write_text('def ok(output):\n    print("called")\n    return True\n')
+    words = ("--score", "scores.py", "--output", "eval")
+    assert evaluate(stepflow, *words).stderr.count("called") == 30
+    assert evaluate(stepflow, *words, "--resume").stderr.count("called") == 0
+    path.write_text('def ok(output):\n    print("called")\n    return False\n')
+    done = evaluate(stepflow, *words, "--resume", "-o", "json")
+    assert done.stderr.count("called") == 30
+    means = {each["score"]: each["mean"] for each in json.loads(done.stdout)["means"]}
+    assert means == {"exact.category": 1, "ok": 0}
+
+
+@pytest.mark.usefixtures("server")
+def test_secrets_are_not_kept(stepflow: Stepflow) -> None:
+    words = ("--variant", "now:token=hunter2-zz", "--variant", "v2=v2.yaml", "--variant", "v2:token=hunter3-zz")
+    done = evaluate(stepflow, *words, "--output", "eval", "--output", "report.json", "-vv")
+    assert done.code == 0, done
+    written = [path for path in stepflow.folder.rglob("*") if path.is_file()]
+    assert stepflow.folder / "eval" / "evaluation.db" in written
+    for path in written:
+        assert b"hunter" not in path.read_bytes(), path
+    assert "hunter" not in done.stdout + done.stderr
+
+    # A flow that returns its secrets has them in its outputs.
+    (stepflow.folder / "ticket.yaml").write_text(yaml.safe_dump(FLOW | {"output": {"$variable": "token"}}))
+    words = ("--variant", "now:token=hunter4-zz", "--score", "regex::x", "-n", "2", "--worst", "1")
+    done = stepflow("eval", "ticket.yaml", "--cases", "tickets.csv", *words, "--output", "page.html", "-o", "json")
+    assert json.loads(done.stdout)["worst"][0]["item"]["output"] == "***"
+    assert "hunter" not in (stepflow.folder / "page.html").read_text()
+
+
+@pytest.mark.exhaustive
+@pytest.mark.usefixtures("server")
+def test_it_fits_terminals(stepflow: Stepflow, terminal: Callable[..., Terminal]) -> None:
+    evaluate(stepflow, "--variant", "now", "--variant", "v2=v2.yaml", "--output", "eval")
+    heads = {
+        60: "SCORE           VARIANT   MEAN  CHANGE  VERDICT",
+        80: "SCORE           VARIANT   MEAN  CHANGE  95% INTERVAL      VERDICT",
+    }
+    for width, head in heads.items():
+        shown = terminal("eval", "eval", "--worst", "1", width=width)
+        assert shown.end() == 0
+        assert head in shown.screen.splitlines()
+    assert "worse    0/10/20" in stepflow("eval", "eval").stdout
+
+
+@pytest.mark.exhaustive
+@pytest.mark.usefixtures("server")
+def test_a_flow_judges(stepflow: Stepflow) -> None:
+    judge = {
+        "steps": [
+            {"id": "judge", "component": "/builtin/noop", "input": {"$input": "$.output.category"}},
+        ],
+        "output": {"topic": {"$step": "judge"}, "note": 0.5},
+    }
+    (stepflow.folder / "judge.yaml").write_text(yaml.safe_dump(judge, sort_keys=False))
+    done = evaluate(stepflow, "--score", "opinion=judge.yaml", "-n", "6", "--repeat", "2", "-o", "json")
+    means = {each["score"]: each["mean"] for each in json.loads(done.stdout)["means"]}
+    assert means["opinion.note"] == 0.5
+    assert json.loads(done.stdout)["cases"] == 6
+    assert json.loads(done.stdout)["repeats"] == 2
+
+
+JUDGE = """
+import pathlib
+import time
+
+
+def judge(item):
+    time.sleep(0.02)
+    with open(pathlib.Path(__file__).with_name("calls.txt"), "a") as file:
+        file.write(f"{item.case} {item.variant} {item.repeat}\\n")
+    return True
+"""
+
+
+@pytest.mark.exhaustive
+def test_a_killed_evaluation_continues(stepflow: Stepflow, server: str, newest_server: StepflowRuntime) -> None:
+    flow = json.loads(json.dumps(FLOW)) | {"name": "interrupted"}
+    flow["steps"].append({"id": "wait", "component": "/builtin/sleep", "input": {"duration_ms": 100}})
+    flow["output"]["waited"] = {"$step": "wait"}
+    (stepflow.folder / "ticket.yaml").write_text(yaml.safe_dump(flow, sort_keys=False))
+    (stepflow.folder / "judge.py").write_text(JUDGE)
+    calls = stepflow.folder / "calls.txt"
+    calls.touch()
+    variants = ("--variant", "now", "--variant", "b:tone=b", "--repeat", "2", "--max-concurrency", "4")
+    words = ("eval", "ticket.yaml", "--cases", "tickets.csv", *variants, "--score", "judge.py", "--output", "eval")
+
+    def runs() -> list[Any]:
+        return [each for each in newest_server.sync_client.iter_runs() if each.flow_name == "interrupted"]
+
+    def ended(ready: Callable[[], object], number: int, *more: str) -> tuple[int, str]:
+        """Start the command, send a signal when it is ready for it, and return its exit code and messages."""
+        process = subprocess.Popen(
+            [str(STEPFLOW), *words, *more],
+            cwd=stepflow.folder,
+            env=of_new_process(stepflow.environment),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            end = time.monotonic() + 60
+            while not ready():
+                assert time.monotonic() < end
+                assert process.poll() is None
+                time.sleep(0.02)
+            process.send_signal(number)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
+        return process.returncode, said
+
+    code, said = ended(runs, signal.SIGINT)
+    assert (code, said.splitlines()[1]) == (130, "hint: the same command with --resume continues")
+    for most in (5, 30):
+        assert ended(lambda most=most: len(calls.read_text().splitlines()) > most, signal.SIGKILL, "--resume")[0] == -9
+    done = stepflow(*words, "--resume")
+    assert done.code == 0, done
+    seen = calls.read_text().splitlines()
+    # A function that was called when the process was killed is called again: as many as are called at once.
+    assert len(set(seen)) == 120 <= len(seen) <= 120 + 2 * 8
+    assert sum(each.items.total for each in runs()) == 120

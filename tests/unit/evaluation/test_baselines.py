@@ -1,0 +1,62 @@
+"""A report beside an earlier one."""
+
+from __future__ import annotations
+
+import pytest
+from stepflow_client import InvalidArgumentError
+from stepflow_client.evaluation import EvaluationItem, EvaluationReport
+
+
+def report(rates: dict[str, float], *, cases: int = 40, first: int = 0, lower: bool = False) -> EvaluationReport:
+    """Return a report of variants that are right in a share of the cases."""
+    items = [
+        EvaluationItem(
+            case=f"c{number}", variant=variant, input={"n": number}, scores={"right": number < rate * cases}, run_id="r"
+        )
+        for variant, rate in rates.items()
+        for number in range(first, cases)
+    ]
+    return EvaluationReport(items, name="now", lower_is_better=["right"] if lower else [])
+
+
+def test_variants_are_compared_with_those_of_the_same_name() -> None:
+    whole = report({"a": 0.5, "b": 1.0}).with_baseline(report({"a": 1.0, "b": 0.5}))
+    assert whole.variants == ("baseline a", "baseline b", "a", "b")
+    assert whole.baselines == {"a": "baseline a", "b": "baseline b"}
+    verdicts = {each.after: each["right"].verdict for each in whole.summary().comparisons}
+    assert verdicts == {"a": "worse", "b": "better"}
+    assert whole.summary().compared_with == "the baseline of each variant"
+    assert "Changes are from the baseline of each variant" in str(whole.summary())
+    assert [each.item.variant for each in whole.worst(3, variant="a")] == ["a"] * 3
+
+
+def test_other_variants_are_compared_with_the_first_one() -> None:
+    whole = report({"v2": 0.5}).with_baseline(report({"main": 1.0, "other": 0.1}), name="main branch")
+    assert whole.variants == ("main branch", "v2")
+    assert whole.compare("main branch", "v2")["right"].before == 1
+    assert whole.summary().compared_with == "main branch"
+
+
+def test_scores_keep_their_direction() -> None:
+    whole = report({"a": 0.5}, lower=True).with_baseline(report({"a": 1.0}))
+    assert whole.compare("baseline", "a")["right"].verdict == "better"
+
+
+def test_cases_are_the_same_if_name_and_input_are() -> None:
+    earlier = report({"a": 1.0}, first=10)
+    changed = [EvaluationItem(case="c39", variant="a", input="another", scores={"right": True})]
+    earlier = EvaluationReport([*(each for each in earlier if each.case != "c39"), *changed])
+    whole = report({"a": 1.0}).with_baseline(earlier)
+    assert whole.compare("baseline", "a")["right"].cases == 29
+    assert "The baseline lacks 11 of 40 cases" in whole.summary().remarks[0]
+    assert len(list(whole)) == 40 + 29
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    now = report({"a": 1.0}, cases=5)
+    with pytest.raises(InvalidArgumentError, match="none of these cases"):
+        now.with_baseline(report({"a": 1.0}, first=5))
+    with pytest.raises(InvalidArgumentError, match="without items"):
+        now.with_baseline(EvaluationReport([]))
+    with pytest.raises(InvalidArgumentError, match="'a', too"):
+        now.with_baseline(report({"b": 1.0}), name="a")

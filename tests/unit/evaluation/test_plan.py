@@ -1,0 +1,74 @@
+"""The variants of an evaluation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from stepflow_client import InvalidArgumentError
+from stepflow_client.evaluation import Variant
+from stepflow_client.evaluation.plan import limits, plan_variants, share
+
+FLOW: dict[str, Any] = {
+    "name": "f",
+    "test": {"cases": []},
+    "steps": [
+        {"id": "a", "component": "/x", "input": {"$input": "$"}},
+        {"id": "b", "component": "/y", "input": {"$step": "a"}},
+    ],
+    "output": {"$step": "b"},
+}
+
+
+def test_variants_add_to_what_all_have() -> None:
+    given = {
+        "now": Variant(),
+        "more": Variant(variables={"b": 3}, overrides={"a": {"component": "/z"}}),
+        "other": Variant(flow={**FLOW, "name": "g"}),
+    }
+    now, more, other = plan_variants(FLOW, given, {"a": 1, "b": 2}, {"b": {"component": "/w"}})
+    assert (now.variables, more.variables) == ({"a": 1, "b": 2}, {"a": 1, "b": 3})
+    assert more.overrides == {"b": {"value": {"component": "/w"}}, "a": {"value": {"component": "/z"}}}
+    assert "test" not in now.flow
+    assert other.flow["name"] == "g"
+    assert len({each.settings for each in (now, more, other)}) == 3
+    tested = {**FLOW, "test": {"cases": [1]}}
+    (same,) = plan_variants(tested, {"x": Variant()}, {"a": 1, "b": 2}, {"b": {"component": "/w"}})
+    assert same.settings == now.settings
+
+
+def test_without_variants_the_flow_is_evaluated_as_it_is() -> None:
+    (only,) = plan_variants(FLOW, None, None, None)
+    assert (only.name, only.variables, only.overrides) == ("flow", {}, None)
+
+
+@pytest.mark.parametrize(
+    ("variants", "said"),
+    [
+        ({}, "variants is empty"),
+        ([Variant()], "variants is a mapping"),
+        ({"a": "flow.yaml"}, "variant 'a' is a Variant"),
+        ({"": Variant()}, "name of a variant"),
+        ({"a": Variant(variables=3)}, "variables are a mapping"),  # type: ignore[arg-type]
+        ({"a": Variant(overrides=3)}, "overrides are a mapping"),
+    ],
+)
+def test_wrong_variants_are_refused(variants: Any, said: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=said):
+        plan_variants(FLOW, variants, None, None)
+
+
+@pytest.mark.parametrize(("most", "found"), [(None, [None] * 3), (7, [3, 2, 2]), (2, [1, 1, 1])])
+def test_the_limit_is_divided(most: int | None, found: list[int | None]) -> None:
+    variants = plan_variants(FLOW, dict.fromkeys("abc", Variant()), None, None)
+    assert limits(most, variants) == found
+
+
+def test_variants_without_their_shared_steps() -> None:
+    variants = plan_variants(FLOW, {"a": Variant(), "b": Variant(overrides={"b": {"component": "/z"}})}, None, None)
+    part, rests = share(variants)
+    assert part is not None
+    assert part.steps == ["a"]
+    assert [each.arguments["flow"]["steps"][0]["component"] for each in rests] == ["/y", "/z"]
+    assert [each.settings for each in rests] == [each.settings for each in variants]
+    assert share(variants[:1]) == (None, variants[:1])

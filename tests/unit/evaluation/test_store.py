@@ -1,0 +1,140 @@
+"""The folder of an evaluation."""
+
+from __future__ import annotations
+
+import gc
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stepflow_client import ExecutionStatus, FlowError, InvalidArgumentError, JournalError
+from stepflow_client.evaluation import EvaluationCase, EvaluationReport
+from stepflow_client.evaluation.store import (
+    EvaluationStore,
+    Scored,
+    StoredItem,
+    evaluation_item,
+)
+from stepflow_client.evaluation.stored_items import TemporaryFolder
+from stepflow_client.types.outcomes import Outcome
+
+CASES = [EvaluationCase(f"case {number}", {"n": number}, number % 2) for number in range(450)]
+
+
+def begun(folder: Path, *variants: str, **about: Any) -> EvaluationStore:
+    store = EvaluationStore(folder, is_new=True)
+    store.begin(CASES, 1, dict.fromkeys(variants or ("a",), "settings"), **{"shared": [], "scores": ["k"], **about})
+    return store
+
+
+def ended(number: int, variant: int = 0, name: str = "a", **more: Any) -> StoredItem:
+    given = {"status": ExecutionStatus.COMPLETED, "output": {"n": number}, **more}
+    outcome = Outcome(number, None, f"run {number}", item_index=3, **given)
+    return StoredItem(variant, number, evaluation_item(CASES[number], name, 0, outcome))
+
+
+def test_items_come_back_with_their_scores(tmp_path: Path) -> None:
+    failure = {"status": ExecutionStatus.FAILED, "output": None, "error": FlowError(message="no")}
+    with begun(tmp_path / "eval") as store:
+        store.add([ended(number) for number in range(1, 450)])
+        store.add([ended(0, **failure)])
+        store.add_scores(
+            [Scored(0, 449, "k", {"score": 0.5, "label": "x"}, {}), Scored(0, 448, "k", {}, {"score": "e"})]
+        )
+        store.add_scores([Scored(0, 447, "old", {"score": 1}, {})])
+    items = list(EvaluationReport.load(tmp_path / "eval"))
+    assert [item.case for item in items] == [case.name for case in CASES]
+    assert (items[0].status, items[0].error, items[0].output) == ("failed", "no", None)
+    assert (items[449].input, items[449].expected, items[449].output) == ({"n": 449}, 1, {"n": 449})
+    assert (items[449].run_id, items[449].item) == ("run 449", 3)
+    assert (items[449].scores, items[448].score_errors) == ({"score": 0.5, "label": "x"}, {"score": "e"})
+    assert items[447].scores == {}
+
+
+def test_items_and_scores_are_never_changed(tmp_path: Path) -> None:
+    with begun(tmp_path / "eval") as store:
+        store.add([ended(0)])
+        store.add([ended(0, output={"n": "other"})])
+        for value in (1, 2):
+            store.add_scores([Scored(0, 0, "k", {"score": value}, {})])
+        (item,) = store.items()
+    assert (item.output, item.scores) == ({"n": 0}, {"score": 1})
+
+
+def test_items_without_a_score_are_found(tmp_path: Path) -> None:
+    with begun(tmp_path / "eval", "a", "b") as store:
+        store.add([ended(number) for number in range(300)])
+        store.add([ended(0, 1, "b"), ended(1, 1, "b", status=ExecutionStatus.FAILED)])
+        store.add_scores([Scored(0, number, "k", {}, {}) for number in range(299)])
+        known = {0: store.known(0), 1: store.known(1)}
+        found = [(each.variant, each.number) for page in store.unscored("k", known) for each in page]
+        assert found == [(0, 299), (1, 0)]
+        assert sum(len(page) for page in store.unscored("k", {0: set(), 1: {0}})) == 1
+
+
+def test_only_one_evaluation_writes_to_a_folder(tmp_path: Path) -> None:
+    with begun(tmp_path / "eval"):
+        for is_new in (True, False):
+            with pytest.raises(JournalError, match="in use by another evaluation"):
+                list(EvaluationStore(tmp_path / "eval", is_new=is_new).items())
+    with begun(tmp_path / "eval") as store:
+        assert store.variants == {"a": 0}
+
+
+def test_reports_can_be_read_at_the_same_time(tmp_path: Path) -> None:
+    with begun(tmp_path / "eval") as store:
+        store.add([ended(0), ended(1)])
+    report = EvaluationReport.load(tmp_path / "eval")
+    assert [one == other for one, other in zip(report, report, strict=True)] == [True, True]
+
+
+def test_the_files_are_private(tmp_path: Path) -> None:
+    begun(tmp_path / "deep" / "eval").close()
+    assert stat.S_IMODE((tmp_path / "deep" / "eval" / "evaluation.db").stat().st_mode) == 0o600
+
+
+def test_a_folder_without_an_evaluation_has_no_report(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(JournalError, match="has no evaluation"):
+            EvaluationReport.load(folder)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("content", [b"no database at all, but text" * 99, b""])
+def test_a_damaged_file_is_an_error(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "evaluation.db").write_bytes(content)
+    with pytest.raises(JournalError):
+        EvaluationReport.load(tmp_path)
+
+
+def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
+    with begun(tmp_path / "eval") as store:
+        store.tell(version=2)
+    with pytest.raises(JournalError, match="version 2"):
+        EvaluationStore(tmp_path / "eval")
+
+
+def test_an_evaluation_without_cases_is_refused(tmp_path: Path) -> None:
+    with EvaluationStore(tmp_path, is_new=True) as store:
+        with pytest.raises(InvalidArgumentError, match="no cases"):
+            store.begin([], 1, {"a": "settings"}, shared=[])
+        assert store.begin(CASES, 1, {"a": "settings"}, shared=[]) == 450
+
+
+def test_variants_can_be_left_out_and_come_back(tmp_path: Path) -> None:
+    for variants in (("a", "b"), ("b",), ("c", "a")):
+        begun(tmp_path / "eval", *variants).close()
+        with EvaluationStore(tmp_path / "eval") as store:
+            assert set(store.variants) == set(variants)
+    with EvaluationStore(tmp_path / "eval") as store:
+        assert store.variants == {"a": 0, "c": 2}
+
+
+def test_a_temporary_folder_goes_with_its_report() -> None:
+    folder = TemporaryFolder()
+    path = Path(folder.path)
+    assert path.is_dir()
+    del folder
+    gc.collect()
+    assert not path.exists()
