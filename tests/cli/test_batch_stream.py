@@ -117,7 +117,8 @@ def test_csv_is_typed_by_the_flow(command: Stepflow) -> None:
     found = records(command)
     assert [each.get("output") for each in found] == [1, 2, None]
     assert found[0]["key"] == "é"
-    assert found[2]["error"]["message"] == "line 4 cannot be read: field n is no integer: 'x'"
+    said = "line 4 cannot be read: field n is no integer: 'x'"
+    assert found[2]["error"]["message"] == f"{said} (write one, or change the type of n in the flow's input schema)"
 
 
 def test_csv_needs_no_output_file(command: Stepflow) -> None:

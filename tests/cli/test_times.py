@@ -43,7 +43,7 @@ def test_times_are_left_as_they_are(text: str) -> None:
 def test_what_is_no_time_is_refused(stepflow: Stepflow, text: str) -> None:
     done = stepflow("runs", "list", "--since", text)
     assert done.code == 2
-    assert f"{text!r} is not a time\nhint: write 90s, 1h30m" in done.stderr
+    assert f"{text!r} is not a time\nhint: write 15m, 1h30m" in done.stderr
 
 
 @pytest.mark.parametrize(("word", "days"), [("today", 0), ("Yesterday", 1)])

@@ -93,11 +93,11 @@ def test_a_terminal_is_no_input(terminal: Callable[..., Terminal], stepflow: Ste
 @pytest.mark.parametrize(
     ("args", "message", "hint"),
     [
-        (["hello.yaml", "--input", ADA], "--input takes the name of a file, not JSON", f"--input-json '{ADA}'"),
+        (["hello.yaml", "--input", ADA], "--input takes the name of a file, not JSON", f"write --input-json '{ADA}'"),
         (
             ["hello.yaml", "--variables", ADA],
             "--variables takes the name of a file, not JSON",
-            f"--variables-json '{ADA}'",
+            f"write --variables-json '{ADA}'",
         ),
         (
             ["hello.yaml", "name=World"],

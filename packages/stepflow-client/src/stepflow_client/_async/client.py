@@ -650,7 +650,8 @@ class StepflowClient(Guiding, Picklable):
         )
         finish = partial(self._result_of, began, deadline, progress)
         if cache is None:
-            start = partial(self._start, call, self._connection.timings.creation_hold)
+            creator = self._creator if idempotency_key is None else self._keyed
+            start = partial(creator.start, call, self._connection.timings.creation_hold)
             running = partial(self._run, start, finish, on_cancel == "cancel")
         else:
             cancel = self._cancel_unwanted if on_cancel == "cancel" else None
@@ -660,9 +661,6 @@ class StepflowClient(Guiding, Picklable):
         if result.error is not None and result.older_flow_id is None:
             result = _with_hint(result, flow, input, overrides, variables)
         return result if output_type is None else typed.with_typed_output(result, output_type)
-
-    def _start(self, call: RunCall, wait: int | None) -> Awaitable[run_states.Started]:
-        return (self._creator if call.idempotency_key is None else self._keyed).start(call, wait)
 
     async def _in_scope(
         self,
@@ -804,7 +802,8 @@ class StepflowClient(Guiding, Picklable):
             idempotency_scope,
             None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components),
         )
-        start = partial(self._start, call, None)
+        creator = self._creator if idempotency_key is None else self._keyed
+        start = partial(creator.start, call, None)
         return (await self._in_scope("submit", deadline_of(timeout), start, labels)).run_id
 
     async def start_run(

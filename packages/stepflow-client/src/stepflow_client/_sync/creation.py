@@ -140,8 +140,9 @@ class RunCreator:
             annotate(flow_name=content.get("name"))
         if wait and current_deadline() is not None:
             wait = _held(wait)
-        input, variables, overrides, most = call.arguments
-        has_others = call.deduplicate or call.variables_from_env or variables is not None or overrides is not None
+        most = call.max_concurrency
+        has_others = call.deduplicate or call.variables_from_env
+        has_others = has_others or call.variables is not None or call.overrides is not None
         if most is not None:
             requests.check_concurrency(most)
         key = None if has_others else (digest, most, wait)
@@ -162,7 +163,7 @@ class RunCreator:
                 prepared = self._stored(checked, arguments, wait, key, is_single=call.deduplicate)
             else:
                 prepared = ready.prepared
-                inputs = requests.run_inputs(input, exact_integers=ready.exact_integers)
+                inputs = requests.run_inputs(call.input, exact_integers=ready.exact_integers)
                 arguments = RunArguments(inputs, {}, None, most)
             try:
                 run = self._create(prepared, arguments, run_states.started, registry)
