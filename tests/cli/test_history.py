@@ -211,7 +211,7 @@ def test_a_batch_that_streams_is_recorded(stepflow: Stepflow, server: str) -> No
     assert stepflow(*batch, "out.jsonl", "--label", "a=b").code == 0
     (run_id,) = {json.loads(line)["run_id"] for line in (stepflow.folder / "out.jsonl").read_text().splitlines()}
     (entry,) = recorded(stepflow, "--label", "a=b")
-    assert (entry["run_id"], entry["flow_name"]) == (run_id, "hello")
+    assert (entry["run_id"], entry["flow_name"], entry["status"]) == (run_id, "hello", "completed")
     shown = json.loads(stepflow("history", "show", "@last", "-o", "json").stdout)
     assert (shown["input"], shown["omitted"], shown["has_more_runs"]) == (None, ["input"], False)
     assert json.loads(stepflow("runs", "get", "@last", "-o", "json").stdout)["run_id"] == run_id
@@ -219,15 +219,16 @@ def test_a_batch_that_streams_is_recorded(stepflow: Stepflow, server: str) -> No
 
 def test_the_place_of_a_batch_of_several_runs_is_refused(stepflow: Stepflow, server: str) -> None:
     assert stepflow("run", "hello.yaml", "--input-json", '{"name": "precious"}').code == 0
-    (stepflow.folder / "inputs.jsonl").write_text('{"name": "Ada"}\n' * 100)
-    assert stepflow("run", "hello.yaml", "--inputs", "inputs.jsonl", "--output", "out.jsonl").code == 0
+    (stepflow.folder / "inputs.jsonl").write_text('{"name": "Ada"}\n' * 99 + "{}\n")
+    assert stepflow("run", "hello.yaml", "--inputs", "inputs.jsonl", "--output", "out.jsonl").code == 1
     runs = {json.loads(line)["run_id"] for line in (stepflow.folder / "out.jsonl").read_text().splitlines()}
     assert len(runs) > 1
     for words in (["cancel", "@last", "-y"], ["delete", "@last", "-y"], ["get", "@last"], ["rerun", "@1"]):
         refused = stepflow("runs", *words)
         assert (refused.code, "is a batch of several runs" in refused.stderr) == (2, True), refused
     assert json.loads(stepflow("history", "show", "@last", "-o", "json").stdout)["has_more_runs"] is True
-    assert len(recorded(stepflow)) == 2, "one entry for all runs of the batch"
+    (batch, _) = recorded(stepflow)  # one entry for all runs of the batch
+    assert batch["status"] == "failed"
 
 
 @pytest.mark.parametrize("action", ["cancel", "delete"])

@@ -105,6 +105,7 @@ class BatchRunner:
                 raise batch.failure
             if batch.journal is not None:
                 batch.journal.end()
+            batch.record.ended(batch.status)
         except (AmbiguousRunError, RunTimeoutError, ServerFaultError, TransportError) as error:
             error.hint = "; ".join(filter(None, (error.hint, options.continuation))) or None
             raise

@@ -203,6 +203,11 @@ class BatchRecorder:
                 self._first, input=None, omitted=("input",), has_more_runs=self._has_more, **self._about
             )
 
+    def ended(self, status: ExecutionStatus) -> None:
+        """Record the status of the batch, all of whose runs have ended."""
+        if self._history is not None and self._first is not None:
+            self._history.update(self._first, status=status.value)
+
 
 def _origin(origin: Origin) -> dict[str, Any]:
     return {"rerun_of": origin.run_id, "kept": tuple(origin.kept), "rerun_items": tuple(origin.items)}

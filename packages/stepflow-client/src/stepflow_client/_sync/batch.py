@@ -140,6 +140,8 @@ class Batch:
         """The outcomes of finished chunks that were not yielded yet, by chunk number."""
         self.failure: Exception | None = None
         """The exception raised while reading the inputs."""
+        self.status = ExecutionStatus.COMPLETED
+        """The status of the batch, as a server tells it: failed if an item did not succeed."""
         self.is_closed = False
         """Whether nobody waits for the outcomes any more: no run is started."""
         self._left: list[Any] = []
@@ -156,6 +158,8 @@ class Batch:
     def note(self, done: Done) -> None:
         """Record a finished chunk."""
         self.done[done.chunk.number] = done.outcomes
+        if not all(outcome.is_success for outcome in done.outcomes):
+            self.status = ExecutionStatus.FAILED
         if done.lane is not None:
             self.free.append(done.lane)
             self.sizer.note(done.chunk.count, done.seconds)

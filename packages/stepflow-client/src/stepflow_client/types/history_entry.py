@@ -25,7 +25,8 @@ class HistoryEntry(Record):
     flow_file: str | None = None
     """The absolute path of the flow's file, if the flow was a file."""
     status: str | None = None
-    """The last known status; None if it was never updated after the start."""
+    """The last known status; None if it was never updated after the start. That of a batch of several runs is
+    `completed` or `failed`, once all its outcomes were read."""
     labels: Mapping[str, str] = field(default_factory=dict)
     note: str | None = None
     omitted: tuple[str, ...] = ()
