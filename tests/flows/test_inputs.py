@@ -39,5 +39,5 @@ def test_inputs_that_fit_the_schema_are_accepted(given: Any) -> None:
 
 
 def test_the_item_of_a_batch_is_named() -> None:
-    with pytest.raises(InvalidArgumentError, match="input 1 does not fit"):
+    with pytest.raises(InvalidArgumentError, match=r"input 1 \(the first is 0\) does not fit"):
         check_inputs(_FLOW, [{"name": "x"}, 5])

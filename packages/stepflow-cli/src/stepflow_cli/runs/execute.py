@@ -122,7 +122,8 @@ def _with_values(job: Job, text: FlowText | None = None, name: str = "") -> Job:
     job = _with_input(job, values)
     if job.check and job.has_input:
         inputs = [job.input] if job.batch is None else job.batch
-        check_inputs(job.flow, inputs, advice=advice)
+        file = job.inputs or next((each.text for each in values.input if each.form == "file"), None)
+        check_inputs(job.flow, inputs, advice=advice, file=None if file == "-" else file)
     current_session().job = job
     return job
 

@@ -56,7 +56,8 @@ def parse_key(key: str, profile: str | None, profiles: Profiles) -> KeyPath:
         raise _unknown(key, key, [*KEYS, *_TOP])
     name = profile or profiles.current
     if name is None:
-        raise usage(f"{key} belongs to a profile, and none is named", f"write profiles.NAME.{key}, or add --profile")
+        hint = f"write profiles.dev.{key}, for a profile dev; 'stepflow config use dev' makes it the default"
+        raise usage(f"{key} belongs to a profile, and none is named", hint)
     return KeyPath(name, key)
 
 

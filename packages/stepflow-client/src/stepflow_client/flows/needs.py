@@ -256,7 +256,9 @@ def _listed(what: str, names: Iterable[str]) -> str | None:
     return f"{what} {', '.join(known[:10])}{', ...' if len(known) > 10 else ''}" if known else None
 
 
-def check_inputs(flow: Mapping[str, Any], inputs: Sequence[Any], *, advice: str | None = None) -> None:
+def check_inputs(
+    flow: Mapping[str, Any], inputs: Sequence[Any], *, advice: str | None = None, file: str | None = None
+) -> None:
     """Check inputs against the input schema of a flow; without one, it accepts any input.
 
     The keywords `type`, `properties`, `required`, `additionalProperties`, `items`, `enum`, `const`, `allOf`, `if` and
@@ -266,6 +268,7 @@ def check_inputs(flow: Mapping[str, Any], inputs: Sequence[Any], *, advice: str 
         flow: The flow.
         inputs: The inputs of one run.
         advice: What else to do about an input that does not match; it is added to the hint.
+        file: The name of the file that has the inputs.
 
     Raises:
         InvalidArgumentError: If an input does not match. The message names the place in the input, and the hint says
@@ -273,7 +276,7 @@ def check_inputs(flow: Mapping[str, Any], inputs: Sequence[Any], *, advice: str 
     """
     check = ValueCheck.of(flow)
     if check is not None:
-        check.all(inputs, advice)
+        check.all(inputs, advice, file)
 
 
 class ValueCheck(NamedTuple):
@@ -329,15 +332,17 @@ class ValueCheck(NamedTuple):
             # A schema that consists of itself allows nothing and forbids nothing.
             return []
 
-    def all(self, inputs: Sequence[Any], advice: str | None = None) -> None:
+    def all(self, inputs: Sequence[Any], advice: str | None = None, file: str | None = None) -> None:
         """Check all inputs of a run.
 
         Raises:
             InvalidArgumentError: If one does not match. Its hint contains the advice.
         """
+        where = "" if file is None else f" in {file}"
         for index, value in enumerate(inputs):
             try:
-                self.one(value, f"input {index}" if len(inputs) > 1 else "the input")
+                which = f"the input{where}" if len(inputs) == 1 else f"input {index}{where} (the first is 0)"
+                self.one(value, which)
             except InvalidArgumentError as error:
                 error.hint = "; ".join(filter(None, (error.hint, advice)))
                 raise
