@@ -190,8 +190,8 @@ def _reuse_options() -> list[Decorator]:
             "run",
             section="Reuse",
             help="Execute only what has changed since this run; the other steps return their earlier output. RUN is an "
-            "id or its beginning, or @last, @2 and so on, counted among the runs of this flow. Input, variables and "
-            "overrides that are not given are those of RUN.",
+            "id or its beginning, or @last, @2 and so on, counted among the runs of this flow. If no input is "
+            "given, the input, variables and overrides that are not given are those of RUN.",
         ),
         option_in(
             "--from",
