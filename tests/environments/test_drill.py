@@ -159,7 +159,8 @@ def work_the_night(desk: Desk, tickets: Path, replies: Path) -> int:
         done = subprocess.run(command, cwd=EXAMPLE, env=desk.environ, capture_output=True, text=True)
         if done.returncode == 0:
             return start
-        assert "ServerConnectionError" in done.stderr, done.stderr
+        # The server is gone, or its store is busy while it starts: either way the journal has what was done.
+        assert "with the journal" in done.stderr, done.stderr
         time.sleep(1)
     raise AssertionError(done.stderr)
 

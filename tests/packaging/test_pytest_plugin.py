@@ -101,7 +101,7 @@ def test_a_project_with_flow_tests(wheels: Path, tmp_path: Path) -> None:
         return subprocess.run(command, cwd=project, env=clean_environment(), capture_output=True, text=True)
 
     plain = call()
-    assert (plain.returncode, plain.stdout.splitlines()[-1].split(" in ")[0]) == (0, "5 passed"), plain.stdout
+    assert (plain.returncode, plain.stdout.splitlines()[-1].split(" in ")[0]) == (0, "6 passed"), plain.stdout
     whole = call("--stepflow", "order.yaml")
     assert whole.returncode == 1
     assert whole.stdout.splitlines()[-1].split(" in ")[0] == "1 failed, 1 passed, 1 skipped", whole.stdout
