@@ -83,7 +83,7 @@ FORMS = "write NAME, NAME:VARIABLE=VALUE, NAME:STEP.input.KEY=VALUE or NAME=FLOW
         (["a="], "--variant a= names no flow | a=FLOW is another flow, a alone the flow as it is"),
         (["tone=formal"], "variant tone: formal is neither a flow file nor the id of a flow | "
          "a variable is set with --variant NAME:tone=formal"),
-        (["a=v3.yaml"], "variant a: v3.yaml does not exist | None"),
+        (["a=v3.yaml"], "variant a: v3.yaml does not exist | the working folder has judge.yaml, v2.yaml"),
         ([f"a={'0' * 64}"], "variant a is the id of a stored flow, not a file | "
          f"'stepflow flows get {'0' * 64} -O a.yaml' writes it to a file"),
         (["a:rpely.input.max=1"], "the flow has no step rpely | did you mean reply?"),

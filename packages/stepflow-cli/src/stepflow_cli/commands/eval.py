@@ -12,7 +12,7 @@ from ..evaluations.limits import Limits, read_limits, read_worst
 from ..evaluations.options import Evaluation, files_of
 from ..output.view import Output
 from ..params.batch import FORMATS, retry_options
-from ..params.flow import flow_argument, setting_options
+from ..params.flow import flow_argument, no_check_option, setting_options
 from ..params.labels import label_option, labels_of
 from ..params.options import formatted_output, limit_option, option_in, server_options, together
 from ..params.parsing import FILE, Choice, Command
@@ -124,15 +124,7 @@ _what = (
         metavar="N",
         help="How many scores are computed at once. [default: 8]",
     ),
-    option_in(
-        "--no-check",
-        "check",
-        is_flag=True,
-        flag_value=False,
-        default=True,
-        section="Cases",
-        help="Also run flows with errors, and inputs that do not fit the flow's schema.",
-    ),
+    no_check_option("Cases"),
     option_in(
         "--max-concurrency",
         type=click.IntRange(1),

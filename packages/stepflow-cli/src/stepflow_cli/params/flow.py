@@ -156,15 +156,7 @@ def job_options(function: Function) -> Function:
         ),
         together("reuse", Reuse, *_reuse_options()),
         value_options,
-        option_in(
-            "--no-check",
-            "check",
-            is_flag=True,
-            flag_value=False,
-            default=True,
-            section="Input",
-            help="Also run flows with errors, and inputs and variables that do not fit the flow's schemas.",
-        ),
+        no_check_option("Input"),
         inputs_option,
         option_in(
             "--max-concurrency",
@@ -180,6 +172,19 @@ def job_options(function: Function) -> Function:
         history_options,
         own=JobOptions._fields,
     )(function)
+
+
+def no_check_option(section: str) -> Decorator:
+    """Return an option that leaves out the checks before a run; the command gets `check`."""
+    return option_in(
+        "--no-check",
+        "check",
+        is_flag=True,
+        flag_value=False,
+        default=True,
+        section=section,
+        help="Also run flows with errors, and inputs and variables that do not fit the flow's schemas.",
+    )
 
 
 def _reuse_options() -> list[Decorator]:
