@@ -8,8 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from .._data.arguments import check_instance
+from .records import EvaluationItem
+
 if TYPE_CHECKING:
-    from .records import EvaluationItem, ScoreValue
+    from .records import ScoreValue
 
 Kind: TypeAlias = Literal["number", "share", "label"]
 """What a column of scores has: numbers; true and false, of which a mean is a share; or whether a label was given."""
@@ -115,7 +118,11 @@ class Columns:
     """
 
     def __init__(self, items: Iterable[EvaluationItem], variants: Iterable[str] = ()) -> None:
-        """Read the items."""
+        """Read the items.
+
+        Raises:
+            InvalidArgumentError: If one of them is no `EvaluationItem`.
+        """
         self.variants = {name: VariantColumns() for name in variants}
         self.cases: dict[str, int] = {}
         """The numbers of the cases, from 0, by name."""
@@ -125,7 +132,7 @@ class Columns:
         self._labels: dict[str, dict[str, str]] = {}
         """What each label of a score is counted as, by the name of the score."""
         for item in items:
-            self._add(item)
+            self._add(check_instance(item, "each of items", EvaluationItem))
         self._count_labels()
         self._count_failures()
 
