@@ -10,12 +10,8 @@ from typing import Any
 import pytest
 from stepflow_client import ExecutionStatus, FlowError, InvalidArgumentError, JournalError
 from stepflow_client.evaluation import EvaluationCase, EvaluationReport
-from stepflow_client.evaluation.store import (
-    EvaluationStore,
-    Scored,
-    StoredItem,
-    evaluation_item,
-)
+from stepflow_client.evaluation.item_records import EndedItem, Scored
+from stepflow_client.evaluation.store import EvaluationStore
 from stepflow_client.evaluation.stored_items import TemporaryFolder
 from stepflow_client.types.outcomes import Outcome
 
@@ -28,10 +24,10 @@ def begun(folder: Path, *variants: str, **about: Any) -> EvaluationStore:
     return store
 
 
-def ended(number: int, variant: int = 0, name: str = "a", **more: Any) -> StoredItem:
+def ended(number: int, variant: int = 0, **more: Any) -> EndedItem:
     given = {"status": ExecutionStatus.COMPLETED, "output": {"n": number}, **more}
     outcome = Outcome(number, None, f"run {number}", item_index=3, **given)
-    return StoredItem(variant, number, evaluation_item(CASES[number], name, 0, outcome))
+    return EndedItem(variant, number, CASES[number], outcome)
 
 
 def test_items_come_back_with_their_scores(tmp_path: Path) -> None:
@@ -50,6 +46,13 @@ def test_items_come_back_with_their_scores(tmp_path: Path) -> None:
     assert (items[449].run_id, items[449].item) == ("run 449", 3)
     assert (items[449].scores, items[448].score_errors) == ({"score": 0.5, "label": "x"}, {"score": "e"})
     assert items[447].scores == {}
+    with EvaluationStore(tmp_path / "eval") as store:
+        results = list(store.results())
+    assert [(each.case, each.variant, each.repeat) for each in results] == [(item.case, "a", 0) for item in items]
+    names = ("status", "error", "duration", "scores", "score_errors")
+    assert [tuple(getattr(each, name) for name in names) for each in results] == [
+        tuple(getattr(item, name) for name in names) for item in items
+    ]
 
 
 def test_items_and_scores_are_never_changed(tmp_path: Path) -> None:
@@ -65,7 +68,7 @@ def test_items_and_scores_are_never_changed(tmp_path: Path) -> None:
 def test_items_without_a_score_are_found(tmp_path: Path) -> None:
     with begun(tmp_path / "eval", "a", "b") as store:
         store.add([ended(number) for number in range(300)])
-        store.add([ended(0, 1, "b"), ended(1, 1, "b", status=ExecutionStatus.FAILED)])
+        store.add([ended(0, 1), ended(1, 1, status=ExecutionStatus.FAILED)])
         store.add_scores([Scored(0, number, "k", {}, {}) for number in range(299)])
         known = {0: store.known(0), 1: store.known(1)}
         found = [(each.variant, each.number) for page in store.unscored("k", known) for each in page]

@@ -8,11 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from .._data.arguments import check_instance
-from .records import EvaluationItem
-
 if TYPE_CHECKING:
-    from .records import ScoreValue
+    from .item_records import ItemResult
+    from .records import EvaluationItem, ScoreValue
 
 Kind: TypeAlias = Literal["number", "share", "label"]
 """What a column of scores has: numbers; true and false, of which a mean is a share; or whether a label was given."""
@@ -117,12 +115,8 @@ class Columns:
         variants: The names of the variants, in their order. Others are added at the end.
     """
 
-    def __init__(self, items: Iterable[EvaluationItem], variants: Iterable[str] = ()) -> None:
-        """Read the items.
-
-        Raises:
-            InvalidArgumentError: If one of them is no `EvaluationItem`.
-        """
+    def __init__(self, items: Iterable[EvaluationItem | ItemResult], variants: Iterable[str] = ()) -> None:
+        """Read the items."""
         self.variants = {name: VariantColumns() for name in variants}
         self.cases: dict[str, int] = {}
         """The numbers of the cases, from 0, by name."""
@@ -132,19 +126,22 @@ class Columns:
         self._labels: dict[str, dict[str, str]] = {}
         """What each label of a score is counted as, by the name of the score."""
         for item in items:
-            self._add(check_instance(item, "each of items", EvaluationItem))
+            self._add(item)
         self._count_labels()
         self._count_failures()
 
-    def _add(self, item: EvaluationItem) -> None:
-        found = self.variants.setdefault(item.variant, VariantColumns())
+    def _add(self, item: EvaluationItem | ItemResult) -> None:
+        found = self.variants.get(item.variant)
+        if found is None:
+            found = self.variants[item.variant] = VariantColumns()
         case = self.cases.setdefault(item.case, len(self.cases))
         self.repeats = max(self.repeats, item.repeat + 1)
         found.statuses[item.status] += 1
-        if not item.is_success and not found.first_failure:
+        is_success = item.status == "completed"
+        if not is_success and not found.first_failure:
             found.first_failure = item.error or f"the item was {item.status}"
-        found.failures.add(case, 0.0 if item.is_success else 1.0)
-        if item.is_success and item.duration is not None and item.duration >= 0:
+        found.failures.add(case, 0.0 if is_success else 1.0)
+        if is_success and item.duration is not None and item.duration >= 0:
             found.times.append(item.duration)
             # A step of the fastest component takes some microseconds.
             found.log_times.add(case, math.log(max(item.duration, 1e-6)))
@@ -163,7 +160,9 @@ class Columns:
             return
         if self.kinds.get(name) != "number":
             self.kinds[name] = "share" if isinstance(value, bool) else "number"
-        found.scores.setdefault(name, Column()).add(case, float(value))
+        if name not in found.scores:
+            found.scores[name] = Column()
+        found.scores[name].add(case, float(value))
 
     def _count_labels(self) -> None:
         """Make a column of each label: the share of the labelled items of a case that have it."""

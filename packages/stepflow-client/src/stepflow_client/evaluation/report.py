@@ -27,6 +27,7 @@ from .comparison import (
     score_mean,
     variant_times,
 )
+from .item_records import ItemResult
 from .records import EvaluationItem
 from .report_text import change_texts, number_text
 from .shown import ShownAsTable
@@ -80,7 +81,7 @@ class EvaluationReport(ShownAsTable):
         if not isinstance(listed, Iterable):
             raise wrong("items", "a collection of EvaluationItem objects", items)
         self._items: Iterable[EvaluationItem] = listed
-        self._columns = Columns(listed, check_texts(variants, "variants"))
+        self._columns = Columns(_results(listed), check_texts(variants, "variants"))
         self._comparisons: dict[tuple[str, str], Comparison] = {}
 
     @classmethod
@@ -347,6 +348,12 @@ class EvaluationReport(ShownAsTable):
 
 _FLAT = ("case", "variant", "repeat", "status", "duration", "run_id", "item")
 """The fields of an item that every flat dict has."""
+
+
+def _results(items: Iterable[Any]) -> Iterator[EvaluationItem | ItemResult]:
+    if isinstance(items, StoredItems):
+        return items.results()
+    return (check_instance(each, "each of items", EvaluationItem) for each in items)
 
 
 def _flat(item: EvaluationItem, secrets: Secrets, *, outputs: bool) -> dict[str, Any]:

@@ -27,14 +27,16 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from .._data.file_paths import file_path
 from .._data.values import encode
 from .._stores.sqlite import DATABASE_ERRORS, open_private
 from ..errors import InvalidArgumentError, JournalError
 from ..types.outcomes import Outcome
+from .item_records import EndedItem, ItemResult, Scored, StoredItem, error_of
 from .records import EvaluationCase, EvaluationItem, ScoreValue
 
 VERSION = 1
@@ -65,26 +67,10 @@ AND status = 'completed' AND NOT EXISTS (
     SELECT 1 FROM scores WHERE variant = items.variant AND number = items.number AND score = ?
 )
 """
-_PAGE = 200
-"""Number of items that are read at once."""
-
-
-class StoredItem(NamedTuple):
-    """An item, with its place in the file."""
-
-    variant: int
-    number: int
-    item: EvaluationItem
-
-
-class Scored(NamedTuple):
-    """The scores that one function has given to one item."""
-
-    variant: int
-    number: int
-    key: str
-    found: Mapping[str, ScoreValue]
-    failed: Mapping[str, str]
+_PAGE, _RESULTS = 200, 2_000
+"""Number of items that are read at once, and of items without their inputs and outputs."""
+_NONE: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+"""The scores of an item that has none."""
 
 
 class EvaluationStore:
@@ -289,18 +275,23 @@ class EvaluationStore:
             for outputs, error in rows:
                 yield json.loads(outputs), error
 
-    def add(self, found: Collection[StoredItem]) -> None:
+    def add(self, found: Collection[EndedItem]) -> None:
         """Store items that have ended."""
+        if not found:
+            return
         rows = [
-            (variant, number, it.status, _json(it.output), it.error, it.run_id, it.item, it.duration)
-            for variant, number, it in found
+            (variant, number, it.status.value, _json(it.output), error_of(it), it.run_id, it.item_index, duration)
+            for variant, number, _, it, duration in found
         ]
         with self._opened() as file, _transaction(file):
             file.executemany("INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def add_scores(self, scored: Iterable[Scored]) -> None:
         """Store scores."""
-        rows = [(*each[:3], json.dumps(dict(each.found)), json.dumps(dict(each.failed))) for each in scored]
+        rows = [
+            (variant, number, key, json.dumps(found) if found else "{}", json.dumps(failed) if failed else "{}")
+            for variant, number, key, found, failed in scored
+        ]
         with self._opened() as file, _transaction(file):
             file.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?)", rows)
 
@@ -325,6 +316,20 @@ class EvaluationStore:
                     found, failed = scores.get(each.number, ({}, {}))
                     yield replace(each.item, scores=found, score_errors=failed)
 
+    def results(self) -> Iterator[ItemResult]:
+        """Yield what reports keep of the items of the variants of the last call."""
+        keys, repeat = self.about("scores", []), int(self.about("repeat"))
+        cases = [name for (name,) in self._rows("SELECT name FROM cases ORDER BY number")]
+        wanted = "SELECT number, status, error, duration FROM items"
+        query = f"{wanted} WHERE variant = ? AND number > ? ORDER BY number LIMIT ?"
+        for name, variant in self.variants.items():
+            last = -1
+            while rows := self._rows(query, (variant, last, _RESULTS)):
+                scores = self._scores(variant, rows[0][0], rows[-1][0], keys)
+                for number, *told in rows:
+                    yield ItemResult(cases[number // repeat], name, number % repeat, *told, *scores.get(number, _NONE))
+                last = rows[-1][0]
+
     def _pages(self, name: str, condition: str = "", values: Sequence[Any] = ()) -> Iterator[list[StoredItem]]:
         variant, repeat, number = self.variants[name], int(self.about("repeat")), -1
         query = _ITEMS.format(condition=condition)
@@ -342,32 +347,16 @@ class EvaluationStore:
         found: dict[int, tuple[dict[str, ScoreValue], dict[str, str]]] = {}
         for number, _, values, errors in sorted(rows, key=lambda row: order[row[1]]):
             scores, failed = found.setdefault(number, ({}, {}))
-            scores.update(json.loads(values))
-            failed.update(json.loads(errors))
+            scores.update(_scores_in(values))
+            failed.update(_scores_in(errors))
         return found
 
 
-def error_of(outcome: Outcome) -> str | None:
-    """Return the message of an outcome that is no success."""
-    if outcome.error is not None:
-        return outcome.error.message
-    return None if outcome.is_success else f"the run was {outcome.status.value}"
-
-
-def evaluation_item(case: EvaluationCase, variant: str, repeat: int, outcome: Outcome) -> EvaluationItem:
-    """Return the item of an outcome."""
-    return EvaluationItem(
-        case=case.name,
-        variant=variant,
-        repeat=repeat,
-        input=case.input,
-        expected=case.expected,
-        status=outcome.status.value,
-        output=outcome.output,
-        error=error_of(outcome),
-        run_id=outcome.run_id,
-        item=outcome.item_index,
-    )
+@lru_cache
+def _scores_in(text: str) -> dict[str, Any]:
+    """Return the scores in a text. Many items have the same ones; nobody may change what is returned."""
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def _item(variant: str, repeat: int, row: Sequence[Any]) -> EvaluationItem:

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from .item_records import ItemResult
 from .records import EvaluationItem
 from .report_secrets import report_secrets
 from .store import EvaluationStore
@@ -41,6 +42,11 @@ class StoredItems:
         """Yield the items."""
         with EvaluationStore(self._folder) as store:
             yield from store.items()
+
+    def results(self) -> Iterator[ItemResult]:
+        """Yield what a report keeps of the items, without reading their inputs and outputs."""
+        with EvaluationStore(self._folder) as store:
+            yield from store.results()
 
     def told(self, variables: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
         """Return what a report says beside the items, by the names of its arguments.

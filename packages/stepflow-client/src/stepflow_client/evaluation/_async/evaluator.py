@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -20,17 +20,18 @@ from ..._shared.workers import AsyncSource, AsyncWorkers
 from ...errors import StepflowClientError
 from ...progress import ProgressOption
 from ...types.outcomes import Outcome
+from ..item_records import EndedItem, StoredItem
 from ..pace import AsyncPace
 from ..plan import PlannedVariant, SharedPart, limits
-from ..records import EvaluationCase
+from ..records import EvaluationCase, EvaluationItem
 from ..run_labels import RunLabels
 from ..score_calls import AsyncScoring, ScoreFunction
-from ..store import EvaluationStore, StoredItem, evaluation_item
+from ..store import EvaluationStore
 from ..timing import TimeBudget, with_durations
 
 _AHEAD = 32
 """Maximum number of inputs that a variant may have read before another one has."""
-_TICK = 0.2
+_TICK = 0.05
 """Seconds between two looks at what has ended."""
 _GRACE = 5.0
 """Seconds that the threads of the synchronous twin are given to end, before others can use the folder."""
@@ -86,9 +87,9 @@ class Evaluator:
         self._pace = AsyncPace(len(variants), _AHEAD)
         self._by_number: dict[int, PlannedVariant] = {}
         self._times = TimeBudget(durations)
-        self._ended: deque[StoredItem] = deque()
+        self._ended: deque[EndedItem] = deque()
         """The items that are not stored yet."""
-        self._timed: deque[StoredItem] = deque()
+        self._timed: deque[EndedItem] = deque()
         """Those whose times have been read."""
         self._waiting: dict[str, deque[StoredItem]] = {each.key: deque() for each in functions}
         """The items that wait for a score, by the key of its function."""
@@ -99,6 +100,8 @@ class Evaluator:
         self._most_scores = max_scores
         self._scores_running = 0
         self._count = BatchCount(total * len(variants))
+        self._room = _WAITING
+        """Number of outcomes that may be read before the next step."""
         self._is_over = False
 
     async def run(self, progress: ProgressOption) -> None:
@@ -171,19 +174,26 @@ class Evaluator:
                 raise
         found = [self._timed.popleft() for _ in range(len(self._timed))]
         for items in _by_run([self._ended.popleft() for _ in range(len(self._ended))]):
-            self._labels.record(self._by_number[items[0].variant], [each.item for each in items])
-            if items[0].item.run_id is not None and self._times.take(items, len(self._variants)):
+            if self._labels.common is not None:
+                self._labels.record(self._by_number[items[0].variant], [self._item(each) for each in items])
+            if items[0].outcome.run_id is not None and self._times.take(items, len(self._variants)):
                 await self._workers.start(partial(self._read_times, items))
             else:
                 found += items
         self._store.add(found)
-        for waiting in self._waiting.values():
-            waiting.extend(each for each in found if each.item.is_success)
+        if self._waiting:
+            scored = [StoredItem(*each[:2], self._item(each)) for each in found if each.outcome.is_success]
+            for waiting in self._waiting.values():
+                waiting.extend(scored)
         await self._start_scores()
+        self._room = _WAITING - len(self._timed) - max(map(len, self._waiting.values()), default=0)
 
-    async def _read_times(self, items: list[StoredItem]) -> int:
+    def _item(self, ended: EndedItem) -> EvaluationItem:
+        return ended.item(self._by_number[ended.variant].name, self._repeat)
+
+    async def _read_times(self, items: list[EndedItem]) -> int:
         """Read the times of the items of a run, and return the number of score functions that have ended: none."""
-        began, run_id = time.monotonic(), items[0].item.run_id
+        began, run_id = time.monotonic(), items[0].outcome.run_id
         times = ItemTimes(str(run_id))
         # Without them, an item has no duration.
         with suppress(StepflowClientError):
@@ -211,18 +221,14 @@ class Evaluator:
                 self._count.note(outcome)
                 case = inputs.case_of(outcome.index)
                 if outcome.index not in known:
-                    item = evaluation_item(case, variant.name, outcome.index % self._repeat, outcome)
-                    self._ended.append(StoredItem(number, outcome.index, item))
-                while self._is_behind():  # noqa: ASYNC110 - rarely, and in threads too
+                    self._ended.append(EndedItem(number, outcome.index, case, outcome))
+                self._room -= 1
+                # Too many items wait for their scores.
+                while self._room < 0 and not self._is_over:  # noqa: ASYNC110 - rarely, and in threads too
                     await asyncio.sleep(_TICK / 10)
                 if self._is_over:
                     break
         return 0
-
-    def _is_behind(self) -> bool:
-        """Return whether outcomes are to wait, because too many items wait for their scores."""
-        waiting = len(self._ended) + len(self._timed) + max(map(len, self._waiting.values()), default=0)
-        return waiting > _WAITING and not self._is_over
 
     async def _start_scores(self) -> None:
         for function in self._functions:
@@ -286,10 +292,10 @@ class _Inputs(AsyncSource):
         return self._open.pop(index)
 
 
-def _by_run(items: list[StoredItem]) -> list[list[StoredItem]]:
-    found: dict[str | None, list[StoredItem]] = {}
+def _by_run(items: list[EndedItem]) -> list[list[EndedItem]]:
+    found: defaultdict[str | None, list[EndedItem]] = defaultdict(list)
     for each in items:
-        found.setdefault(each.item.run_id, []).append(each)
+        found[each.outcome.run_id].append(each)
     return list(found.values())
 
 
