@@ -57,7 +57,6 @@ def worst_cases(
     sign = 1.0 if is_lower(score, lower) else -1.0
     value = columns.variants[after].scores.get(score, Column()).mean
     earlier = (lambda case: None) if before is None else columns.variants[before].scores.get(score, Column()).mean
-    failed = columns.variants[after].failures.mean
 
     def badness(case: int) -> float | None:
         """Return how bad a case is; None for one that is not."""
@@ -66,7 +65,7 @@ def worst_cases(
             return None
         if now is None:
             # There is nothing worse than no output.
-            return math.inf if failed(case) else None
+            return math.inf if columns.variants[after].failures.mean(case) else None
         worse = sign * (now - (then or 0.0))
         return worse if before is None or worse > 0 else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -18,9 +18,9 @@ from ..._rules.deadline import has_passed
 from ..._rules.step_times import ItemTimes
 from ..._shared.workers import AsyncSource, AsyncWorkers
 from ...errors import StepflowClientError
-from ...progress import ProgressOption
 from ...types.outcomes import Outcome
 from ..item_records import EndedItem, StoredItem
+from ..options import EvaluationOptions
 from ..pace import AsyncPace
 from ..plan import PlannedVariant, SharedPart, limits
 from ..records import EvaluationCase, EvaluationItem
@@ -50,12 +50,10 @@ class Evaluator:
         variants: The variants.
         shared: The steps that they share; None if there are none.
         functions: The score functions.
-        total: Number of items of each variant.
-        max_scores: Maximum number of score functions that are called at once.
-        max_concurrency: Maximum number of items that are executed at once; None for no limit.
+        options: The options of the evaluation.
         labels: The labels of the runs.
         durations: Whether to read the times of the items.
-        options: More options of `map`.
+        total: Number of items of each variant.
     """
 
     def __init__(
@@ -65,13 +63,10 @@ class Evaluator:
         variants: Sequence[PlannedVariant],
         shared: SharedPart | None,
         functions: Sequence[ScoreFunction],
-        *,
-        total: int,
-        max_scores: int,
-        max_concurrency: int | None,
+        options: EvaluationOptions,
         labels: RunLabels,
         durations: bool | None,
-        options: Mapping[str, Any],
+        total: int,
     ) -> None:
         self._client = client
         self._store = store
@@ -79,11 +74,10 @@ class Evaluator:
         self._shared = shared
         self._functions = functions
         self._total = total
-        self._max_concurrency = max_concurrency
-        self._limits = limits(max_concurrency, variants)
-        self._labels = labels
         self._options = options
-        self._repeat = int(store.about("repeat"))
+        self._of_map = vars(options.of_map)
+        self._limits = limits(options.max_concurrency, variants)
+        self._labels = labels
         self._pace = AsyncPace(len(variants), _AHEAD)
         self._by_number: dict[int, PlannedVariant] = {}
         self._times = TimeBudget(durations)
@@ -96,18 +90,17 @@ class Evaluator:
         self._unscored: dict[str, Iterator[list[StoredItem]]] = {}
         """The items of earlier calls that have no score, by the key of its function."""
         self._workers: AsyncWorkers[int] = AsyncWorkers()
-        self._scoring = AsyncScoring(max_scores)
-        self._most_scores = max_scores
+        self._scoring = AsyncScoring(options.max_scores)
         self._scores_running = 0
         self._count = BatchCount(total * len(variants))
         self._room = _WAITING
         """Number of outcomes that may be read before the next step."""
         self._is_over = False
 
-    async def run(self, progress: ProgressOption) -> None:
+    async def run(self) -> None:
         """Run what has not been run yet, and compute the scores that are missing."""
         try:
-            with progress_shown(progress) as report:
+            with progress_shown(self._options.progress) as report:
                 report(self._count.progress())
                 await self._run_shared()
                 await self._start()
@@ -130,10 +123,10 @@ class Evaluator:
             self._shared.flow,
             (case.input for case in self._store.cases()),
             variables=self._shared.variables or None,
-            max_concurrency=self._max_concurrency,
+            max_concurrency=self._options.max_concurrency,
             journal=self._journal("shared"),
             labels=self._labels.common,
-            **self._options,
+            **self._of_map,
         )
         async with stream as outcomes:
             found: list[Outcome] = []
@@ -159,7 +152,7 @@ class Evaluator:
                 self._pace.leave(reader)
                 self._count.skip(self._total)
             else:
-                inputs = _Inputs(self._store, variant, self._pace, reader, self._repeat)
+                inputs = _Inputs(self._store, variant, self._pace, reader, self._options.repeat)
                 await self._workers.start(partial(self._run_variant, variant, number, inputs, known[number]))
         await self._start_scores()
 
@@ -189,7 +182,7 @@ class Evaluator:
         self._room = _WAITING - len(self._timed) - max(map(len, self._waiting.values()), default=0)
 
     def _item(self, ended: EndedItem) -> EvaluationItem:
-        return ended.item(self._by_number[ended.variant].name, self._repeat)
+        return ended.item(self._by_number[ended.variant].name, self._options.repeat)
 
     async def _read_times(self, items: list[EndedItem]) -> int:
         """Read the times of the items of a run, and return the number of score functions that have ended: none."""
@@ -207,7 +200,7 @@ class Evaluator:
     async def _run_variant(self, variant: PlannedVariant, number: int, inputs: _Inputs, known: set[int]) -> int:
         """Run a variant on the cases, and return the number of score functions that have ended: none."""
         # The input of the rest of a flow has been checked with the shared steps.
-        options = {**self._options, "check_input": self._options["check_input"] and variant.rest is None}
+        options = {**self._of_map, "check_input": self._options.of_map.check_input and variant.rest is None}
         stream = self._client.map(
             inputs=inputs,
             max_concurrency=self._limits[inputs.reader],
@@ -233,7 +226,7 @@ class Evaluator:
     async def _start_scores(self) -> None:
         for function in self._functions:
             waiting, unscored = self._waiting[function.key], self._unscored[function.key]
-            while self._scores_running < self._most_scores:
+            while self._scores_running < self._options.max_scores:
                 if not waiting:
                     waiting.extend(next(unscored, ()))
                 items = [waiting.popleft() for _ in range(min(function.slices.size, len(waiting)))]
