@@ -6,7 +6,7 @@ journals of the batches in `runs/`, a file for each variant. The tables of versi
 | table | a row |
 |---|---|
 | `about` | a name and a JSON value: `version`, `id`, `name`, `flow`, `repeat`, `cases` (a digest), `shared` (steps that ran once per case), `scores` (the keys of the score functions of the last call, in their order), `lower_is_better` (the names of those of which low values are good), `flows` (of the variants) |
-| `cases` | `number` from 0, `name`, and as JSON `input` and `expected` |
+| `cases` | `number` from 0, `name`, and `content`: the input and the expected output (JSON, a list of two) |
 | `variants` | `number` from 0, `name`, `settings` (a digest of flow, variables and overrides), `is_used` (by the last call) |
 | `shared` | `number` of the case, `outputs` of the shared steps by step id (JSON), `error` if one of them failed |
 | `items` | `variant`, `number` (case x repeats + repeat), `status`, `output` (JSON), `error`, `run_id`, `item`, `duration` |
@@ -43,7 +43,7 @@ VERSION = 1
 _FILE = "evaluation.db"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS cases (number INTEGER PRIMARY KEY, name TEXT NOT NULL, input TEXT, expected TEXT);
+CREATE TABLE IF NOT EXISTS cases (number INTEGER PRIMARY KEY, name TEXT NOT NULL, content TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS variants (
     number INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, settings TEXT NOT NULL, is_used INTEGER NOT NULL
 );
@@ -58,7 +58,7 @@ CREATE TABLE IF NOT EXISTS scores (
 ) WITHOUT ROWID;
 """
 _ITEMS = """
-SELECT items.number, cases.name, input, expected, status, output, error, run_id, item, duration
+SELECT items.number, cases.name, content, status, output, error, run_id, item, duration
 FROM items CROSS JOIN cases ON cases.number = items.number / ?
 WHERE items.variant = ? AND items.number > ? {condition} ORDER BY items.number LIMIT ?
 """
@@ -198,9 +198,9 @@ class EvaluationStore:
         def rows() -> Iterator[tuple[Any, ...]]:
             number = -1
             for number, each in enumerate(cases):
-                row = number, each.name, _json(each.input), _json(each.expected)
-                seen.update("\n".join(map(str, row)).encode())
-                yield row
+                content = encode([each.input, each.expected])
+                seen.update(b"%d %b\n%b\n" % (number, each.name.encode(), content))
+                yield number, each.name, content.decode()
             if number < 0:
                 raise InvalidArgumentError("there are no cases to evaluate")
 
@@ -208,7 +208,7 @@ class EvaluationStore:
             with self._opened() as file, _transaction(file):
                 # Those of a call that was killed before it had stored all of them.
                 file.execute("DELETE FROM cases")
-                file.executemany("INSERT INTO cases VALUES (?, ?, ?, ?)", rows())
+                file.executemany("INSERT INTO cases VALUES (?, ?, ?)", rows())
         else:
             deque(rows(), maxlen=0)
         return seen.hexdigest()
@@ -246,8 +246,8 @@ class EvaluationStore:
     def _page(self, number: int) -> list[EvaluationCase]:
         found = self._cases.get(number)
         if found is None:
-            rows = self._rows("SELECT name, input, expected FROM cases WHERE number >= ? LIMIT ?", (number, _PAGE))
-            found = [EvaluationCase(name, json.loads(given), json.loads(wanted)) for name, given, wanted in rows]
+            rows = self._rows("SELECT name, content FROM cases WHERE number >= ? LIMIT ?", (number, _PAGE))
+            found = [EvaluationCase(name, *json.loads(content)) for name, content in rows]
             self._cases = {**dict(list(self._cases.items())[-1:]), number: found}
         return found
 
@@ -360,13 +360,14 @@ def _scores_in(text: str) -> dict[str, Any]:
 
 
 def _item(variant: str, repeat: int, row: Sequence[Any]) -> EvaluationItem:
-    _, case, given, expected, status, output, error, run_id, item, duration = row
+    _, case, content, status, output, error, run_id, item, duration = row
+    given, expected = json.loads(content)
     return EvaluationItem(
         case=case,
         variant=variant,
         repeat=repeat,
-        input=json.loads(given),
-        expected=json.loads(expected),
+        input=given,
+        expected=expected,
         status=status,
         output=json.loads(output),
         error=error,
