@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import ExecutionStatus, FlowError, InvalidArgumentError, JournalError
+from stepflow_client._data.secrets import Secrets
 from stepflow_client.evaluation import EvaluationCase, EvaluationReport
 from stepflow_client.evaluation.item_records import EndedItem, Scored
 from stepflow_client.evaluation.store import EvaluationStore
@@ -141,3 +142,20 @@ def test_a_temporary_folder_goes_with_its_report() -> None:
     del folder
     gc.collect()
     assert not path.exists()
+
+
+def test_a_later_report_does_not_show_secrets(tmp_path: Path) -> None:
+    failure = {"status": ExecutionStatus.FAILED, "output": None, "error": FlowError(message="no hunter22")}
+    with begun(tmp_path / "eval") as store:
+        store.secrets = Secrets(["hunter22"])
+        store.add([ended(0, output={"key": "is hunter22"}), ended(1), ended(2, **failure)])
+        # Scores that are computed later get what the flow returned.
+        ((first, *_),) = store.unscored("k", {0: {0, 1, 2}})
+        assert first.item.output == {"key": "is hunter22"}
+    report = EvaluationReport.load(tmp_path / "eval")
+    assert [(item.output, item.error) for item in report] == [
+        ({"key": "is ***"}, None),
+        ({"n": 1}, None),
+        (None, "no ***"),
+    ]
+    assert "hunter22" not in report.to_html()

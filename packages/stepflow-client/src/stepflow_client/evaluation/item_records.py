@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ..types.outcomes import Outcome
 from .records import EvaluationCase, EvaluationItem, ScoreValue
@@ -77,3 +78,22 @@ def error_of(outcome: Outcome) -> str | None:
     if outcome.error is not None:
         return outcome.error.message
     return None if outcome.is_success else f"the run was {outcome.status.value}"
+
+
+def item_of_row(variant: str, repeat: int, row: Sequence[Any]) -> EvaluationItem:
+    """Return the item in a row of the file."""
+    _, case, content, status, output, error, run_id, item, duration = row
+    given, expected = json.loads(content)
+    return EvaluationItem(
+        case=case,
+        variant=variant,
+        repeat=repeat,
+        input=given,
+        expected=expected,
+        status=status,
+        output=json.loads(output),
+        error=error,
+        run_id=run_id,
+        item=item,
+        duration=duration,
+    )

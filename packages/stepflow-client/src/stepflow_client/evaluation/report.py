@@ -88,7 +88,8 @@ class EvaluationReport(ShownAsTable):
     def load(cls, folder: str | os.PathLike[str]) -> EvaluationReport:
         """Return the report of the evaluation in a folder, the `journal` of `evaluate`.
 
-        Pages of it do not show the defaults of secret variables, nor the values that the environment has for them.
+        Errors and outputs have `***` in place of the values of secret variables that they contained. Pages of it hide
+        the defaults of secret variables, and the values that the environment has for them, in inputs too.
 
         Args:
             folder: The folder.
@@ -96,7 +97,7 @@ class EvaluationReport(ShownAsTable):
         Raises:
             JournalError: If the folder has no evaluation, or cannot be read.
         """
-        items = StoredItems(folder)
+        items = StoredItems(folder, hidden=True)
         return cls(items, **items.told())
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ journals of the batches in `runs/`, a file for each variant. The tables of versi
 | `cases` | `number` from 0, `name`, and `content`: the input and the expected output (JSON, a list of two) |
 | `variants` | `number` from 0, `name`, `settings` (a digest of flow, variables and overrides), `is_used` (by the last call) |
 | `shared` | `number` of the case, `outputs` of the shared steps by step id (JSON), `error` if one of them failed |
-| `items` | `variant`, `number` (case x repeats + repeat), `status`, `output` (JSON), `error`, `run_id`, `item`, `duration` |
+| `items` | `variant`, `number` (case x repeats + repeat), `status`, `output` (JSON), `error`, `run_id`, `item`, `duration`, `hidden` (the output with `***` in place of secrets; NULL if it has none) |
 | `scores` | `variant`, `number`, `score` (the key of the score function), and as JSON `found` (values by name) and `failed` (messages by name) |
 
 Rows of items and scores are never changed. Scores of a function that has changed since have another key, so they stay
@@ -32,11 +32,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from .._data.file_paths import file_path
+from .._data.secrets import NO_SECRETS
 from .._data.values import encode
 from .._stores.sqlite import DATABASE_ERRORS, open_private
 from ..errors import InvalidArgumentError, JournalError
 from ..types.outcomes import Outcome
-from .item_records import EndedItem, ItemResult, Scored, StoredItem, error_of
+from .item_records import EndedItem, ItemResult, Scored, StoredItem, error_of, item_of_row
 from .records import EvaluationCase, EvaluationItem, ScoreValue
 
 VERSION = 1
@@ -49,7 +50,7 @@ CREATE TABLE IF NOT EXISTS variants (
 );
 CREATE TABLE IF NOT EXISTS items (
     variant INTEGER, number INTEGER, status TEXT NOT NULL, output TEXT, error TEXT, run_id TEXT, item INTEGER,
-    duration REAL, PRIMARY KEY (variant, number)
+    duration REAL, hidden TEXT, PRIMARY KEY (variant, number)
 );
 CREATE TABLE IF NOT EXISTS shared (number INTEGER PRIMARY KEY, outputs TEXT, error TEXT);
 CREATE TABLE IF NOT EXISTS scores (
@@ -58,7 +59,7 @@ CREATE TABLE IF NOT EXISTS scores (
 ) WITHOUT ROWID;
 """
 _ITEMS = """
-SELECT items.number, cases.name, content, status, output, error, run_id, item, duration
+SELECT items.number, cases.name, content, status, {output}, error, run_id, item, duration
 FROM items CROSS JOIN cases ON cases.number = items.number / ?
 WHERE items.variant = ? AND items.number > ? {condition} ORDER BY items.number LIMIT ?
 """
@@ -89,6 +90,8 @@ class EvaluationStore:
     def __init__(self, folder: str | os.PathLike[str], *, is_new: bool = False) -> None:
         """Open the file."""
         self.folder = file_path(folder, "journal")
+        self.secrets = NO_SECRETS
+        """Values that are hidden in what reports read later, when nobody knows them any more."""
         self._lock = threading.Lock()
         self._cases: dict[int, list[EvaluationCase]] = {}
         """The two pages of cases that were read last."""
@@ -280,11 +283,23 @@ class EvaluationStore:
         if not found:
             return
         rows = [
-            (variant, number, it.status.value, _json(it.output), error_of(it), it.run_id, it.item_index, duration)
+            (
+                *(variant, number, it.status.value, _json(it.output), self._error(it), it.run_id, it.item_index),
+                *(duration, self._hidden(it.output) if self.secrets else None),
+            )
             for variant, number, _, it, duration in found
         ]
         with self._opened() as file, _transaction(file):
-            file.executemany("INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            file.executemany("INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def _error(self, outcome: Outcome) -> str | None:
+        message = error_of(outcome)
+        return None if message is None else self.secrets.hide(message)
+
+    def _hidden(self, output: Any) -> str | None:
+        """Return an output without its secrets; None if it has none."""
+        hidden = self.secrets.hide_in(output)
+        return None if hidden == output else _json(hidden)
 
     def add_scores(self, scored: Iterable[Scored]) -> None:
         """Store scores."""
@@ -306,11 +321,16 @@ class EvaluationStore:
             for page in self._pages(name, _UNSCORED, [key]):
                 yield [each for each in page if each.number in known[each.variant]]
 
-    def items(self, variant: str | None = None) -> Iterator[EvaluationItem]:
-        """Yield the items of a variant, or of all variants of the last call, by case and repeat, with their scores."""
+    def items(self, variant: str | None = None, *, hidden: bool = False) -> Iterator[EvaluationItem]:
+        """Yield the items of a variant, or of all variants of the last call, by case and repeat, with their scores.
+
+        Args:
+            variant: The name of the variant.
+            hidden: Whether outputs have `***` in place of the secrets of the evaluation. Default False.
+        """
         keys = self.about("scores", [])
         for name in self.variants if variant is None else [variant]:
-            for page in self._pages(name):
+            for page in self._pages(name, output="coalesce(hidden, output)" if hidden else "output"):
                 scores = self._scores(page[0].variant, page[0].number, page[-1].number, keys)
                 for each in page:
                     found, failed = scores.get(each.number, ({}, {}))
@@ -330,11 +350,13 @@ class EvaluationStore:
                     yield ItemResult(cases[number // repeat], name, number % repeat, *told, *scores.get(number, _NONE))
                 last = rows[-1][0]
 
-    def _pages(self, name: str, condition: str = "", values: Sequence[Any] = ()) -> Iterator[list[StoredItem]]:
+    def _pages(
+        self, name: str, condition: str = "", values: Sequence[Any] = (), output: str = "output"
+    ) -> Iterator[list[StoredItem]]:
         variant, repeat, number = self.variants[name], int(self.about("repeat")), -1
-        query = _ITEMS.format(condition=condition)
+        query = _ITEMS.format(condition=condition, output=output)
         while rows := self._rows(query, (repeat, variant, number, *values, _PAGE)):
-            yield [StoredItem(variant, row[0], _item(name, row[0] % repeat, row)) for row in rows]
+            yield [StoredItem(variant, row[0], item_of_row(name, row[0] % repeat, row)) for row in rows]
             number = rows[-1][0]
 
     def _scores(
@@ -357,24 +379,6 @@ def _scores_in(text: str) -> dict[str, Any]:
     """Return the scores in a text. Many items have the same ones; nobody may change what is returned."""
     found: dict[str, Any] = json.loads(text)
     return found
-
-
-def _item(variant: str, repeat: int, row: Sequence[Any]) -> EvaluationItem:
-    _, case, content, status, output, error, run_id, item, duration = row
-    given, expected = json.loads(content)
-    return EvaluationItem(
-        case=case,
-        variant=variant,
-        repeat=repeat,
-        input=given,
-        expected=expected,
-        status=status,
-        output=json.loads(output),
-        error=error,
-        run_id=run_id,
-        item=item,
-        duration=duration,
-    )
 
 
 def _json(value: Any) -> str:

@@ -31,17 +31,19 @@ class StoredItems:
     Args:
         folder: The folder.
         keep: An object that is kept as long: a temporary folder, which is removed with it.
+        hidden: Whether outputs have `***` in place of the secrets of the evaluation. Default False.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], keep: object = None) -> None:
+    def __init__(self, folder: str | os.PathLike[str], keep: object = None, *, hidden: bool = False) -> None:
         """Read nothing yet."""
         self._folder = folder
         self._keep = keep
+        self._is_hidden = hidden
 
     def __iter__(self) -> Iterator[EvaluationItem]:
         """Yield the items."""
         with EvaluationStore(self._folder) as store:
-            yield from store.items()
+            yield from store.items(hidden=self._is_hidden)
 
     def results(self) -> Iterator[ItemResult]:
         """Yield what a report keeps of the items, without reading their inputs and outputs."""

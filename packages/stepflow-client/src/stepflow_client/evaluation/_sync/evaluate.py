@@ -25,6 +25,7 @@ from ..plan import plan_variants
 from ..plan import share as sharing
 from ..records import Variant
 from ..report import EvaluationReport
+from ..report_secrets import report_secrets
 from ..run_labels import RunLabels
 from ..score_calls import ScoreFunction
 from ..scorers import scorers
@@ -189,6 +190,7 @@ def _evaluated(
             lower_is_better=[each.scorer.name for each in functions if each.scorer.lower_is_better],
             id=None if journal is None else store.id or uuid4().hex,
         )
+        store.secrets = report_secrets([each.flow for each in planned], [each.variables for each in planned])
         is_timed = _durations(client, options.durations, functions)
         labelled = RunLabels(client, called, options.labels)
         total = count * options.repeat
