@@ -41,6 +41,7 @@ from stepflow_client.authoring import Flow, flow
 from stepflow_client.authoring._methods import FlowMethods
 from stepflow_client.authoring._scopes import Scope
 from stepflow_client.authoring._values import Read, Value
+from stepflow_client.evaluation import EvaluationItem, EvaluationReport
 
 from scripts.public_surface import PUBLIC_MODULES
 
@@ -128,7 +129,7 @@ RECORDS |= {"FlowTool", "SyncFlowTool"}
 """Classes whose objects only this package makes. (`handle`, `component`, `flow` and `FlowTools` make some, and are
 tried.)"""
 
-RESULTS = {"HistoryEntry", "FlowTests", "OutcomeWriter", "StepAccount", "Iterated", "ToolResult"}
+RESULTS = {"HistoryEntry", "FlowTests", "OutcomeWriter", "StepAccount", "Iterated", "ToolResult", "ScoreChange"}
 """Classes whose objects this package returns, although their classes can be called."""
 
 
@@ -338,6 +339,16 @@ def test_methods_of_histories(name: str, tmp_path: Path) -> None:
     with_runs = stepflow_client.History(tmp_path / "history.db")
     with_runs.record(given().values["run_id"], flow=FLOW)
     method = getattr(with_runs, name)
+    assert foreign(method, method) == []
+
+
+@pytest.mark.parametrize("name", methods(EvaluationReport))
+def test_methods_of_reports(name: str) -> None:
+    pairs = [(str(case), variant) for case in range(30) for variant in ("now", "next")]
+    items = [EvaluationItem(case=case, variant=variant, scores={"right": variant == "next"}) for case, variant in pairs]
+    given().values |= {"before": "now", "after": "next", "score": "right", "folder": "eval"}
+    given().values["baseline"] = EvaluationReport(items)
+    method = getattr(EvaluationReport(items), name)
     assert foreign(method, method) == []
 
 

@@ -60,3 +60,17 @@ def test_what_cannot_be_compared_is_refused() -> None:
         now.with_baseline(EvaluationReport([]))
     with pytest.raises(InvalidArgumentError, match="'a', too"):
         now.with_baseline(report({"b": 1.0}), name="a")
+
+
+def test_the_page_has_the_pairs_of_several_baselines() -> None:
+    main = report({"a": 1.0, "b": 0.0})
+    page = report({"a": 0.0, "b": 1.0}).with_baseline(main, name="main").to_html()
+    assert "1.000 → 0.000, 0.000 → 1.000" in page
+    assert 'class="values worse"' in page
+    assert 'data-worse="1"' in page
+    # As bad as its own baseline, which is no regression.
+    same = report({"a": 1.0, "b": 0.0}).with_baseline(main, name="main").to_html()
+    assert 'data-worse="1"' not in same
+    assert 'class="values worse"' not in same
+    better = report({"a": 1.0, "b": 1.0}).with_baseline(main, name="main").to_html()
+    assert 'class="values better"' in better

@@ -107,3 +107,10 @@ def test_a_flow_without_test_cases_needs_cases() -> None:
 def test_a_value_that_is_no_json_names_its_case() -> None:
     with pytest.raises(InvalidArgumentError, match="the expected output of case x"):
         read([EvaluationCase("x", 1, {1, 2})])
+
+
+def test_a_name_is_a_text_that_can_be_stored() -> None:
+    flow = {"steps": []}
+    assert [case.name for case in read_cases([EvaluationCase(7, 1)], flow, flow, "expected")] == ["7"]  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentError, match="the name of case 0"):
+        list(read_cases([EvaluationCase("\ud800", 1)], flow, flow, "expected"))

@@ -9,13 +9,10 @@ from typing import Any
 
 import pytest
 from stepflow_client import ExecutionStatus, FlowError, InvalidArgumentError, JournalError
+from stepflow_client._data.secrets import Secrets
 from stepflow_client.evaluation import EvaluationCase, EvaluationReport
-from stepflow_client.evaluation.store import (
-    EvaluationStore,
-    Scored,
-    StoredItem,
-    evaluation_item,
-)
+from stepflow_client.evaluation.item_records import EndedItem, Scored
+from stepflow_client.evaluation.store import EvaluationStore
 from stepflow_client.evaluation.stored_items import TemporaryFolder
 from stepflow_client.types.outcomes import Outcome
 
@@ -28,10 +25,10 @@ def begun(folder: Path, *variants: str, **about: Any) -> EvaluationStore:
     return store
 
 
-def ended(number: int, variant: int = 0, name: str = "a", **more: Any) -> StoredItem:
+def ended(number: int, variant: int = 0, **more: Any) -> EndedItem:
     given = {"status": ExecutionStatus.COMPLETED, "output": {"n": number}, **more}
     outcome = Outcome(number, None, f"run {number}", item_index=3, **given)
-    return StoredItem(variant, number, evaluation_item(CASES[number], name, 0, outcome))
+    return EndedItem(variant, number, CASES[number], outcome)
 
 
 def test_items_come_back_with_their_scores(tmp_path: Path) -> None:
@@ -50,6 +47,13 @@ def test_items_come_back_with_their_scores(tmp_path: Path) -> None:
     assert (items[449].run_id, items[449].item) == ("run 449", 3)
     assert (items[449].scores, items[448].score_errors) == ({"score": 0.5, "label": "x"}, {"score": "e"})
     assert items[447].scores == {}
+    with EvaluationStore(tmp_path / "eval") as store:
+        results = list(store.results())
+    assert [(each.case, each.variant, each.repeat) for each in results] == [(item.case, "a", 0) for item in items]
+    names = ("status", "error", "duration", "scores", "score_errors")
+    assert [tuple(getattr(each, name) for name in names) for each in results] == [
+        tuple(getattr(item, name) for name in names) for item in items
+    ]
 
 
 def test_items_and_scores_are_never_changed(tmp_path: Path) -> None:
@@ -65,7 +69,7 @@ def test_items_and_scores_are_never_changed(tmp_path: Path) -> None:
 def test_items_without_a_score_are_found(tmp_path: Path) -> None:
     with begun(tmp_path / "eval", "a", "b") as store:
         store.add([ended(number) for number in range(300)])
-        store.add([ended(0, 1, "b"), ended(1, 1, "b", status=ExecutionStatus.FAILED)])
+        store.add([ended(0, 1), ended(1, 1, status=ExecutionStatus.FAILED)])
         store.add_scores([Scored(0, number, "k", {}, {}) for number in range(299)])
         known = {0: store.known(0), 1: store.known(1)}
         found = [(each.variant, each.number) for page in store.unscored("k", known) for each in page]
@@ -138,3 +142,20 @@ def test_a_temporary_folder_goes_with_its_report() -> None:
     del folder
     gc.collect()
     assert not path.exists()
+
+
+def test_a_later_report_does_not_show_secrets(tmp_path: Path) -> None:
+    failure = {"status": ExecutionStatus.FAILED, "output": None, "error": FlowError(message="no hunter22")}
+    with begun(tmp_path / "eval") as store:
+        store.secrets = Secrets(["hunter22"])
+        store.add([ended(0, output={"key": "is hunter22"}), ended(1), ended(2, **failure)])
+        # Scores that are computed later get what the flow returned.
+        ((first, *_),) = store.unscored("k", {0: {0, 1, 2}})
+        assert first.item.output == {"key": "is hunter22"}
+    report = EvaluationReport.load(tmp_path / "eval")
+    assert [(item.output, item.error) for item in report] == [
+        ({"key": "is ***"}, None),
+        ({"n": 1}, None),
+        (None, "no ***"),
+    ]
+    assert "hunter22" not in report.to_html()

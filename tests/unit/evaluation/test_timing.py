@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from stepflow_client.evaluation import EvaluationItem
-from stepflow_client.evaluation.store import StoredItem
+from stepflow_client import ExecutionStatus
+from stepflow_client.evaluation import EvaluationCase
+from stepflow_client.evaluation.item_records import EndedItem
 from stepflow_client.evaluation.timing import TimeBudget, with_durations
+from stepflow_client.types.outcomes import Outcome
 
 
-def items(variant: int, *indexes: int | None) -> list[StoredItem]:
-    made = [EvaluationItem(case=str(index), variant="v", run_id="r", item=index) for index in indexes]
-    return [StoredItem(variant, place, item) for place, item in enumerate(made)]
+def items(variant: int, *indexes: int | None) -> list[EndedItem]:
+    outcomes = [Outcome(0, None, "r", ExecutionStatus.COMPLETED, item_index=index) for index in indexes]
+    return [EndedItem(variant, place, EvaluationCase("", {}), each) for place, each in enumerate(outcomes)]
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -43,4 +45,4 @@ def test_no_variant_gets_more_than_the_others() -> None:
 
 def test_times_are_those_of_the_items_of_the_run() -> None:
     found = with_durations(items(0, 4, None, 5), {4: 0.5})
-    assert [each.item.duration for each in found] == [0.5, None, None]
+    assert [each.duration for each in found] == [0.5, None, None]

@@ -29,8 +29,6 @@ from .variants import flow_files, read_variants
 if TYPE_CHECKING:
     from stepflow_client.evaluation import EvaluationReport, Variant, WorstCase
 
-__all__ = ["evaluated"]
-
 
 class Plan:
     """What is evaluated, read before a server is asked.

@@ -11,8 +11,6 @@ from ..exit_codes import ExitCode
 if TYPE_CHECKING:
     from stepflow_client.evaluation import EvaluationReport
 
-__all__ = ["Limit", "Limits", "read_limits", "read_worst"]
-
 FAILED = "failed"
 """The share of items that did not complete: every evaluation has it."""
 

@@ -12,8 +12,6 @@ from ..errors import usage
 from ..inputs.values import Values
 from .limits import Limit
 
-__all__ = ["Evaluation", "Files", "files_of", "is_folder_of_evaluation"]
-
 _KINDS = {"html": "html", "htm": "html", "xml": "junit", "json": "json", "jsonl": "cases"}
 """What is written into a file, by its ending."""
 

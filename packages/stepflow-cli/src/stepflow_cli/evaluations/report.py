@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from .options import Evaluation, Files
 
-__all__ = ["REPORT", "print_report", "worst_cases", "write_files"]
-
 _SCORES = View(
     columns=(
         Column("score", kind="words"),
@@ -216,9 +214,9 @@ def write_files(
         with writing(path):
             match kind:
                 case "html":
-                    report.to_html(path)
+                    _write(path, report.to_html())
                 case "junit":
-                    report.to_junit(path, fail_below=case_limits(report, below))
+                    _write(path, report.to_junit(fail_below=case_limits(report, below)))
                 case "json":
                     _write(path, json_text(record_of(report, worst), indent=2) + "\n")
                 case _:

@@ -22,8 +22,6 @@ from ..inputs.files import DATA_SUFFIXES
 from ..inputs.flow import load_flow_file
 from ..inputs.python_flow import project_modules
 
-__all__ = ["BUILTIN", "read_scores"]
-
 _NAMED = re.compile(r"(?P<name>[^\W\d][\w.-]*)=(?P<rest>.+)", re.DOTALL)
 BUILTIN = {
     "exact": "exact[:PATH]",

@@ -23,8 +23,6 @@ from ..inputs.values import Given, Values
 if TYPE_CHECKING:
     from stepflow_client.evaluation import Variant
 
-__all__ = ["flow_files", "read_variants"]
-
 _NAME = re.compile(r"\w[\w.\- ]*")
 _FORMS = "NAME, NAME:VARIABLE=VALUE, NAME:STEP.input.KEY=VALUE or NAME=FLOW"
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-__all__ = ["command_hint", "option_hint"]
-
 _TRACING = "the command does no tracing: an application that uses the client traces it with OpenTelemetry"
 _JUNIT = "--junit FILE writes a JUnit report, besides what is printed"
 _TWEAKS = "they are called overrides: --set STEP.input.KEY=VALUE changes one value, --overrides-json several"

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from .._data import expressions
 from .._data.yaml_writer import write_yaml
-from ..errors import FlowFileError
 from ._places import Place
 
 
@@ -28,15 +26,3 @@ def yaml_of(flow: Mapping[str, Any], places: Mapping[expressions.Path, Place]) -
         else:
             parts.append(write_yaml({key: each}))
     return "".join(parts)
-
-
-def write_flow(text: str, path: Path) -> None:
-    """Write the text of a flow to a file.
-
-    Raises:
-        FlowFileError: If the file cannot be written.
-    """
-    try:
-        path.write_text(text, "utf-8", newline="\n")
-    except OSError as error:
-        raise FlowFileError(f"{path} cannot be written: {error.strerror or error}", path=str(path)) from None

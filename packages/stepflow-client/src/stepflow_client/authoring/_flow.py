@@ -151,11 +151,10 @@ class Flow(FlowMethods[InputT, OutputT, Any], Generic[InputT, OutputT, P]):
             FlowFileError: If the file cannot be written.
             InvalidArgumentError: If the path cannot be that of a file.
         """
-        from .._data.file_paths import file_path
-        from ._files import write_flow
+        from .._data.file_paths import file_path, write_text
 
-        found = file_path(path, "path")
-        write_flow(self.to_json() if found.suffix.lower() == ".json" else self.to_yaml(), found)
+        is_json = file_path(path, "path").suffix.lower() == ".json"
+        write_text(path, self.to_json() if is_json else self.to_yaml())
 
     @property
     def sources(self) -> dict[str, Place]:

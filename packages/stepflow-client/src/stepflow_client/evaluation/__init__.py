@@ -26,9 +26,10 @@ from .comparison import (
 )
 from .flow_score import FlowScore
 from .records import EvaluationCase, EvaluationItem, ScoreValue, Variant
-from .report import EvaluationReport, WorstCase
+from .report import EvaluationReport
 from .score_keys import score_key
 from .scores import Score, close, contains, exact, json_distance, latency, output_field, regex, schema_valid
+from .worst import WorstCase
 
 __all__ = [
     "Comparison",

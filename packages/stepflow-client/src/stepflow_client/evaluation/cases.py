@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from .._data.arguments import wrong
+from .._data.arguments import check_text, wrong
 from .._data.declared import declared_schema
 from .._data.values import check_json
 from .._records.inputs import read_inputs
@@ -36,7 +36,7 @@ def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expecte
     seen = set[str]()
     for number, case in enumerate(_found(cases, flow, content, expected)):
         # Rows of different cases may have the same id.
-        name = case.name or str(number)
+        name = check_text(str(case.name), f"the name of case {number}") if case.name else str(number)
         name = f"{name} ({number})" if name in seen else name
         seen.add(name)
         given = check_json(case.input, f"the input of case {name}", exact_integers=False)

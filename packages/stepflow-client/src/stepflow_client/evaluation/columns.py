@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
+    from .item_records import ItemResult
     from .records import EvaluationItem, ScoreValue
 
 Kind: TypeAlias = Literal["number", "share", "label"]
@@ -114,7 +115,7 @@ class Columns:
         variants: The names of the variants, in their order. Others are added at the end.
     """
 
-    def __init__(self, items: Iterable[EvaluationItem], variants: Iterable[str] = ()) -> None:
+    def __init__(self, items: Iterable[EvaluationItem | ItemResult], variants: Iterable[str] = ()) -> None:
         """Read the items."""
         self.variants = {name: VariantColumns() for name in variants}
         self.cases: dict[str, int] = {}
@@ -129,15 +130,18 @@ class Columns:
         self._count_labels()
         self._count_failures()
 
-    def _add(self, item: EvaluationItem) -> None:
-        found = self.variants.setdefault(item.variant, VariantColumns())
+    def _add(self, item: EvaluationItem | ItemResult) -> None:
+        found = self.variants.get(item.variant)
+        if found is None:
+            found = self.variants[item.variant] = VariantColumns()
         case = self.cases.setdefault(item.case, len(self.cases))
         self.repeats = max(self.repeats, item.repeat + 1)
         found.statuses[item.status] += 1
-        if not item.is_success and not found.first_failure:
+        is_success = item.status == "completed"
+        if not is_success and not found.first_failure:
             found.first_failure = item.error or f"the item was {item.status}"
-        found.failures.add(case, 0.0 if item.is_success else 1.0)
-        if item.is_success and item.duration is not None and item.duration >= 0:
+        found.failures.add(case, 0.0 if is_success else 1.0)
+        if is_success and item.duration is not None and item.duration >= 0:
             found.times.append(item.duration)
             # A step of the fastest component takes some microseconds.
             found.log_times.add(case, math.log(max(item.duration, 1e-6)))
@@ -156,7 +160,9 @@ class Columns:
             return
         if self.kinds.get(name) != "number":
             self.kinds[name] = "share" if isinstance(value, bool) else "number"
-        found.scores.setdefault(name, Column()).add(case, float(value))
+        if name not in found.scores:
+            found.scores[name] = Column()
+        found.scores[name].add(case, float(value))
 
     def _count_labels(self) -> None:
         """Make a column of each label: the share of the labelled items of a case that have it."""

@@ -16,8 +16,6 @@ from .statistics import CHANGE, SHARE, Interval, mean, mean_interval, paired_cha
 if TYPE_CHECKING:
     from .statistics import Change
 
-__all__ = ["Comparison", "EvaluationSummary", "ScoreChange", "ScoreMean", "TimeChange", "VariantTimes", "Verdict"]
-
 _text = lazy_module("stepflow_client.evaluation.report_text")
 
 Verdict: TypeAlias = Literal["better", "worse", "higher", "lower", "unclear", "equal"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Mapping
 from typing import Any
 
-from .._data.values import encode
+from .._codec.requests import Variables, run_variables
+from .._data.arguments import check_text
+from .._data.values import check_json, encode
 from ..flows.additions import without_cases
 from ..flows.file import FlowSource, load_flow
 from .records import EvaluationItem
@@ -27,21 +28,19 @@ class FlowScore:
     Args:
         flow: The flow, as for `run`. If it changes, its scores are computed again.
         name: The name of the score. None, the default: the name of the flow, else `judge`.
-        variables: Values of the flow's variables.
+        variables: Values of the flow's variables, as for `run`.
     """
 
-    def __init__(
-        self, flow: FlowSource, *, name: str | None = None, variables: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, flow: FlowSource, *, name: str | None = None, variables: Variables | None = None) -> None:
         """Read the flow.
 
         Raises:
             FlowFileError: If its file cannot be read.
-            InvalidArgumentError: If it is no flow.
+            InvalidArgumentError: If it is no flow, or if another argument is invalid.
         """
-        self.flow = without_cases(load_flow(flow))
-        self.variables = None if variables is None else dict(variables)
-        self.name = str(name or self.flow.get("name") or "judge")
+        self.flow: dict[str, Any] = check_json(without_cases(load_flow(flow)), "flow", exact_integers=False)
+        self.variables = None if variables is None else run_variables(variables, exact_integers=False)
+        self.name = str(self.flow.get("name") or "judge") if name is None else check_text(name, "name")
         self.version = hashlib.sha256(encode([self.flow, self.variables])).hexdigest()[:16]
         """A digest of the flow and the variables."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from heapq import nsmallest
 from html import escape
@@ -15,7 +15,7 @@ from .._data.expressions import write_path
 from ..drawing.html import json_tree
 from ..drawing.report_parts import escaped, message, status_mark
 from ..flows.run_differences import ABSENT, changes
-from .columns import Column
+from .columns import Column, VariantColumns
 from .comparison import is_lower
 from .report_text import number_text
 
@@ -116,7 +116,7 @@ def _rest(count: int) -> str:
 
 
 def _worst_first(report: EvaluationReport) -> list[tuple[str, float]]:
-    """Return the worst cases and how bad each is: above 0 if a score is worse than that of the first variant."""
+    """Return the worst cases and how bad each is: above 0 if a score is worse than that of the baseline."""
     ranges = {score: _range(report, score) for score, kind in report._columns.kinds.items() if kind != "label"}
     found = ((-_badness(report, number, ranges), number) for number in range(len(report.cases)))
     return [(report.cases[number], -good) for good, number in nsmallest(_MOST_CASES, found)]
@@ -125,24 +125,29 @@ def _worst_first(report: EvaluationReport) -> list[tuple[str, float]]:
 def _badness(report: EvaluationReport, case: int, ranges: Mapping[str, float]) -> float:
     """Return how much worse a case has become, as a part of the range of a score; for a single variant, how bad it is.
 
-    A failure is worse than any score. That of the first variant has not become worse, but comes before other cases.
+    A failure is worse than any score. That of a baseline has not become worse, but comes before other cases.
     """
-    first, *others = report._columns.variants.values()
-    was_failed = first.failures.mean(case) or 0.0
-    found = [-0.5 if was_failed else -math.inf]
-    found += [2.0 for each in others if (each.failures.mean(case) or 0.0) > was_failed]
+    variants = report._columns.variants
+    first, pairs = variants[report.variants[0]], [(variants[a], variants[b]) for b, a in report.baselines.items()]
+    found = [-math.inf]
+    for before, after in pairs or [(first, first)]:
+        was_failed = before.failures.mean(case) or 0.0
+        found += [-0.5] if was_failed else []
+        found += [2.0] if (after.failures.mean(case) or 0.0) > was_failed else []
     for score, width in ranges.items():
         sign = 1.0 if is_lower(score, report._lower) else -1.0
-        before = first.scores.get(score, Column()).mean(case)
-        if before is None:
-            continue
-        if not others:
-            found.append(sign * before / width - _ALONE)
-        for each in others:
-            after = each.scores.get(score, Column()).mean(case)
-            if after is not None:
-                found.append(sign * (after - before) / width)
+        alone = None if pairs else first.scores.get(score, Column()).mean(case)
+        found += [] if alone is None else [sign * alone / width - _ALONE]
+        found += [sign * change / width for change in _changes_of(pairs, score, case)]
     return max(found)
+
+
+def _changes_of(pairs: Sequence[tuple[VariantColumns, VariantColumns]], score: str, case: int) -> Iterator[float]:
+    """Yield the changes of a score in one case, of the pairs of variants that both have it."""
+    for pair in pairs:
+        before, after = (each.scores.get(score, Column()).mean(case) for each in pair)
+        if before is not None and after is not None:
+            yield after - before
 
 
 def _range(report: EvaluationReport, score: str) -> float:
@@ -157,11 +162,10 @@ def _case(
     values = "".join(_values(report, score, number) for score in report.scores)
     worse = ' data-worse="1"' if is_worse else ""
     one = next(iter(items.values()), None)
-    first = items.get(report.variants[0])
     sides = [_given(report, one)] if one is not None else []
     for variant in report.variants:
         if variant in items:
-            earlier = None if variant == report.variants[0] else first
+            earlier = items.get(report.baselines.get(variant, ""))
             sides.append(_side(report, items[variant], earlier, ui_url))
     body = "".join(f'<div class="side">{side}</div>' for side in sides)
     title = f"<summary><b>{escaped(name)}</b>{values}</summary>"
@@ -170,16 +174,19 @@ def _case(
 
 def _values(report: EvaluationReport, score: str, case: int) -> str:
     """Return the values of a score in one case, of all variants; only if they differ, or of a single variant."""
-    found = [each.scores.get(score, Column()).mean(case) for each in report._columns.variants.values()]
-    if len(found) > 1 and (len(set(found)) == 1 or report._columns.kinds[score] == "label"):
+    variants = report._columns.variants
+    found = {name: each.scores.get(score, Column()).mean(case) for name, each in variants.items()}
+    if len(found) > 1 and (len(set(found.values())) == 1 or report._columns.kinds[score] == "label"):
         return ""
-    shown = " → ".join("none" if value is None else number_text(value) for value in found)
-    known = [value for value in found[1:] if value is not None]
-    kind = ""
-    if found[0] is not None and known:
-        sign = 1 if is_lower(score, report._lower) else -1
-        worst, best = (pick(sign * (value - found[0]) for value in known) for pick in (max, min))
-        kind = " worse" if worst > 0 else " better" if best < 0 else ""
+    baselines = report.baselines
+    # Variants with the same baseline are shown in a row.
+    rows = [[each, *(b for b, a in baselines.items() if a == each)] for each in dict.fromkeys(baselines.values())]
+    texts = {name: "none" if value is None else number_text(value) for name, value in found.items()}
+    shown = ", ".join(" → ".join(texts[name] for name in row) for row in rows or [list(found)])
+    sign = 1 if is_lower(score, report._lower) else -1
+    pairs = [(variants[a], variants[b]) for b, a in baselines.items()]
+    changed = [sign * change for change in _changes_of(pairs, score, case)]
+    kind = " worse" if max(changed, default=0) > 0 else " better" if min(changed, default=0) < 0 else ""
     return f'<span class="values{kind}">{escaped(score)} {shown}</span>'
 
 

@@ -11,8 +11,6 @@ from ..types.shown import Record
 if TYPE_CHECKING:
     from ..flows.file import FlowSource
 
-__all__ = ["EvaluationCase", "EvaluationItem", "ScoreValue", "Variant"]
-
 ScoreValue: TypeAlias = float | bool | str
 """A score: a number, true or false, or a label."""
 

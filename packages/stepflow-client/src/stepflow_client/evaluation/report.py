@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from heapq import nsmallest
-from pathlib import Path
 from typing import Any
 
 from .._base.lazy import lazy_module
 from .._base.text import near, short_json
-from .._data.arguments import check_integer, check_text, wrong
-from .._data.file_paths import file_path
+from .._data.arguments import check_flag, check_instance, check_integer, check_mapping, check_text, check_texts, wrong
+from .._data.file_paths import write_text
 from .._data.secrets import NO_SECRETS, Secrets
 from ..errors import InvalidArgumentError
+from ..flows.json_schema import is_number
 from ..types.data_frame import data_frame
-from ..types.shown import Record
 from .baseline import Side, join
 from .columns import Column, Columns
 from .comparison import (
@@ -27,42 +23,19 @@ from .comparison import (
     EvaluationSummary,
     ScoreChange,
     compare_variants,
-    is_lower,
     remarks_on,
     score_mean,
     variant_times,
 )
+from .item_records import ItemResult
 from .records import EvaluationItem
 from .report_text import change_texts, number_text
 from .shown import ShownAsTable
 from .stored_items import StoredItems
-
-__all__ = ["EvaluationReport", "WorstCase"]
-
+from .worst import WorstCase, worst_cases
 
 # They read reports.
 _page, _junit = (lazy_module(f"stepflow_client.evaluation.{name}") for name in ("page", "junit"))
-
-
-@dataclass(frozen=True, slots=True)
-class WorstCase(Record):
-    """A case in which a variant is worse than another one, or bad."""
-
-    case: str
-    score: str
-    value: float | None
-    """The score of the variant, as the mean over the repeats; None if it has none, because its items failed."""
-    before: float | None
-    """The score of the variant that it is compared with; None without one."""
-    item: EvaluationItem
-    """The worst repeat of the variant, with its run id."""
-    compared: EvaluationItem | None = None
-    """The first repeat of the variant that it is compared with."""
-
-    @property
-    def run_id(self) -> str | None:
-        """The run of the variant."""
-        return self.item.run_id
 
 
 class EvaluationReport(ShownAsTable):
@@ -98,21 +71,25 @@ class EvaluationReport(ShownAsTable):
         secrets: Secrets = NO_SECRETS,
     ) -> None:
         """Read the scores and times of the items."""
-        self.name: str = name
+        self.name: str = check_instance(name, "name", str)
         """The name of the evaluation; empty if it has none."""
-        self._items = items if not isinstance(items, Iterator) else list(items)
-        self._lower = frozenset(lower_is_better)
-        self._remarks = tuple(remarks)
-        self._secrets = secrets
-        self._columns = Columns(self._items, variants)
-        self._baselines = baselines
+        self._lower = frozenset(check_texts(lower_is_better, "lower_is_better"))
+        self._remarks = tuple(check_texts(remarks, "remarks"))
+        self._secrets = check_instance(secrets, "secrets", Secrets)
+        self._baselines = None if baselines is None else check_mapping(baselines, "baselines")
+        listed: Any = list(items) if isinstance(items, Iterator) else items
+        if not isinstance(listed, Iterable):
+            raise wrong("items", "a collection of EvaluationItem objects", items)
+        self._items: Iterable[EvaluationItem] = listed
+        self._columns = Columns(_results(listed), check_texts(variants, "variants"))
         self._comparisons: dict[tuple[str, str], Comparison] = {}
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> EvaluationReport:
         """Return the report of the evaluation in a folder, the `journal` of `evaluate`.
 
-        Pages of it do not show the defaults of secret variables, nor the values that the environment has for them.
+        Errors and outputs have `***` in place of the values of secret variables that they contained. Pages of it hide
+        the defaults of secret variables, and the values that the environment has for them, in inputs too.
 
         Args:
             folder: The folder.
@@ -120,7 +97,7 @@ class EvaluationReport(ShownAsTable):
         Raises:
             JournalError: If the folder has no evaluation, or cannot be read.
         """
-        items = StoredItems(folder)
+        items = StoredItems(folder, hidden=True)
         return cls(items, **items.told())
 
     def __repr__(self) -> str:
@@ -144,7 +121,8 @@ class EvaluationReport(ShownAsTable):
         Raises:
             InvalidArgumentError: If the evaluations have no case in common, or if a variant has this name.
         """
-        found = join(Side(self, self.variants), Side(baseline, baseline.variants), name)
+        check_instance(baseline, "baseline", EvaluationReport)
+        found = join(Side(self, self.variants), Side(baseline, baseline.variants), check_text(name, "name"))
         return EvaluationReport(
             found.items,
             name=self.name,
@@ -245,7 +223,8 @@ class EvaluationReport(ShownAsTable):
             AssertionError: If there is a regression.
             InvalidArgumentError: If there is no such variant or score, or if no case has it in both variants.
         """
-        if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not tolerance >= 0:
+        check_flag(strict, "strict")
+        if not is_number(tolerance) or not tolerance >= 0:
             raise wrong("tolerance", "a number of at least zero", tolerance)
         comparison = self.compare(before, after)
         try:
@@ -298,55 +277,7 @@ class EvaluationReport(ShownAsTable):
         name = self.scores[0] if score is None else self._score(score)
         after = self.variants[-1] if variant is None else self._variant(variant, "variant")
         before = self.baselines.get(after, after) if than is None else self._variant(than, "than")
-        return self._worst(n, name, after, None if before == after else before)
-
-    def _worst(self, n: int, score: str, after: str, before: str | None) -> list[WorstCase]:
-        badness, value, earlier = self._badness(score, after, before)
-        found = nsmallest(n, ((-bad, case) for case, bad in badness))
-        names = list(self._columns.cases)
-        wanted = {names[case]: case for _, case in found}
-        sign = 1 if is_lower(score, self._lower) else -1
-        items: dict[tuple[str, str], EvaluationItem] = {}
-        for item in self._items:
-            if item.case in wanted and item.variant in (after, before):
-                key = (item.case, item.variant)
-                if key not in items or (
-                    item.variant == after and _rank(item, score, sign) > _rank(items[key], score, sign)
-                ):
-                    items[key] = item
-        return [
-            WorstCase(
-                case=names[case],
-                score=score,
-                value=value(case),
-                before=None if earlier is None else earlier(case),
-                item=items[names[case], after],
-                compared=None if before is None else items.get((names[case], before)),
-            )
-            for _, case in found
-            if (names[case], after) in items
-        ]
-
-    def _badness(
-        self, score: str, after: str, before: str | None
-    ) -> tuple[list[tuple[int, float]], Callable[[int], float | None], Callable[[int], float | None] | None]:
-        """Return how bad the cases are, as pairs of case and badness, and the functions that return their scores."""
-        sign = 1.0 if is_lower(score, self._lower) else -1.0
-        variants = self._columns.variants
-        value = variants[after].scores.get(score, Column()).mean
-        failed = variants[after].failures.mean
-        earlier = None if before is None else variants[before].scores.get(score, Column()).mean
-        found = []
-        for case in self._columns.cases.values():
-            now, then = value(case), None if earlier is None else earlier(case)
-            if now is None and failed(case) and (earlier is None or then is not None):
-                # There is nothing worse than no output.
-                found.append((case, math.inf))
-            elif now is not None and earlier is None:
-                found.append((case, sign * now))
-            elif now is not None and then is not None and sign * (now - then) > 0:
-                found.append((case, sign * (now - then)))
-        return found, value, earlier
+        return worst_cases(self._items, self._columns, n, name, after, None if before == after else before, self._lower)
 
     def hidden(self, value: Any) -> Any:
         """Return JSON data with `***` in place of the values of secret variables, as pages and files have them."""
@@ -378,10 +309,15 @@ class EvaluationReport(ShownAsTable):
         Args:
             path: The file.
             ui_url: The address of `stepflow ui`, for links to the runs. None, the default: no links.
+
+        Raises:
+            FlowFileError: If the file cannot be written.
         """
+        if ui_url is not None:
+            check_text(ui_url, "ui_url")
         text: str = _page.report_page(self, ui_url)
         if path is not None:
-            _write(path, text)
+            write_text(path, text)
         return text
 
     def to_junit(
@@ -395,10 +331,19 @@ class EvaluationReport(ShownAsTable):
             path: The file.
             fail_below: The limits by the name of the score. For scores of which low values are good, a case with a
                 score above the limit is a failure.
+
+        Raises:
+            FlowFileError: If the file cannot be written.
+            InvalidArgumentError: If there is no such score, or if a limit is no number.
         """
-        text: str = _junit.junit_text(self, {self._score(name): limit for name, limit in (fail_below or {}).items()})
+        limits = {} if fail_below is None else check_mapping(fail_below, "fail_below")
+        for name, limit in limits.items():
+            self._score(name)
+            if not is_number(limit):
+                raise wrong(f"fail_below[{name!r}]", "a number", limit)
+        text: str = _junit.junit_text(self, limits)
         if path is not None:
-            _write(path, text)
+            write_text(path, text)
         return text
 
 
@@ -406,22 +351,17 @@ _FLAT = ("case", "variant", "repeat", "status", "duration", "run_id", "item")
 """The fields of an item that every flat dict has."""
 
 
-def _rank(item: EvaluationItem, score: str, sign: int) -> float:
-    value = item.scores.get(score)
-    return math.inf if not item.is_success else sign * float(value) if isinstance(value, (int, float)) else -math.inf
+def _results(items: Iterable[Any]) -> Iterator[EvaluationItem | ItemResult]:
+    if isinstance(items, StoredItems):
+        return items.results()
+    return (check_instance(each, "each of items", EvaluationItem) for each in items)
 
 
 def _flat(item: EvaluationItem, secrets: Secrets, *, outputs: bool) -> dict[str, Any]:
-    known = {
-        name: getattr(item, name) for name in ("case", "variant", "repeat", "status", "duration", "run_id", "item")
-    }
+    known = {name: getattr(item, name) for name in _FLAT}
     known["error"] = None if item.error is None else secrets.hide(item.error)
     if outputs:
         known |= {name: secrets.hide_in(getattr(item, name)) for name in ("input", "expected", "output")}
     for name, value in item.scores.items():
         known[f"score.{name}" if name in known else name] = value
     return known
-
-
-def _write(path: str | os.PathLike[str], text: str) -> None:
-    Path(file_path(path, "path")).write_text(text, "utf-8")

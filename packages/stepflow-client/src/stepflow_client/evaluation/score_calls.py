@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
 from .flow_score import FlowScore
-from .scorers import Scorer, apply_score
+from .item_records import Scored, StoredItem
+from .scorers import Scorer, apply_score, call_score
 from .scores import Score
-from .store import EvaluationStore, Scored, StoredItem
+from .store import EvaluationStore
 
 if TYPE_CHECKING:
     import asyncio
@@ -55,24 +56,22 @@ class ScoreFunction:
         self.slices = Slices()
         self.is_fast = isinstance(scorer.score, Score)
         """Whether it computes only: it is called where it is, and its scores are stored together."""
-        is_flow = isinstance(scorer.score, FlowScore)
-        self.is_async = inspect.iscoroutinefunction(client.run) if is_flow else scorer.is_async
+        self.is_flow = isinstance(scorer.score, FlowScore)
+        self.is_async = inspect.iscoroutinefunction(client.run) if self.is_flow else scorer.is_async
 
     async def apply(
         self, items: Sequence[StoredItem], client: Any, store: EvaluationStore, may_go_on: Callable[[], bool]
     ) -> None:
         """Compute and store the scores of some items, one after the other: each score is stored once it is known."""
         began = time.monotonic()
-        scored: list[Scored] = []
-        for variant, number, item in items:
+        if self.is_fast:
+            store.add_scores(Scored(*each[:2], self.key, *call_score(self.scorer, each.item)) for each in items)
+        for variant, number, item in () if self.is_fast else items:
             if not may_go_on():
                 return
-            found, failed = await apply_score(self.scorer, item, client, f"{store.id} {variant} {number} {self.key}")
-            scored.append(Scored(variant, number, self.key, found, failed))
-            if not self.is_fast:
-                store.add_scores(scored)
-                scored.clear()
-        store.add_scores(scored)
+            key = f"{store.id} {variant} {number} {self.key}" if self.is_flow else None
+            found, failed = await apply_score(self.scorer, item, client, key)
+            store.add_scores([Scored(variant, number, self.key, found, failed)])
         self.slices.note(len(items), time.monotonic() - began)
 
 

@@ -47,6 +47,8 @@ class Scorer:
             TypeError: If it is not a score.
             ValueError: If it is a number that is not finite, or a text that is too long for a label.
         """
+        if type(result) is bool:
+            return {self.name: result}
         if result is None:
             return {}
         if not isinstance(result, Mapping):
@@ -185,6 +187,18 @@ async def apply_score(
     except Exception as error:
         if isinstance(scorer.score, FlowScore) and isinstance(error, StepflowClientError):
             raise
-        # A score that fails is data.
-        kind = "" if isinstance(error, ScoreFailedError) else f"{type(error).__name__}: "
-        return {}, {scorer.name: cut(f"{kind}{error}".rstrip(": "), _LONGEST_MESSAGE)}
+        return _failed(scorer, error)
+
+
+def call_score(scorer: Scorer, item: EvaluationItem) -> tuple[dict[str, ScoreValue], dict[str, str]]:
+    """Return what `apply_score` returns, for a score that is neither asynchronous nor a flow."""
+    try:
+        return scorer.values(scorer.call(item)), {}
+    except Exception as error:
+        return _failed(scorer, error)
+
+
+def _failed(scorer: Scorer, error: Exception) -> tuple[dict[str, ScoreValue], dict[str, str]]:
+    """Return the message of a score that failed, which is data."""
+    kind = "" if isinstance(error, ScoreFailedError) else f"{type(error).__name__}: "
+    return {}, {scorer.name: cut(f"{kind}{error}".rstrip(": "), _LONGEST_MESSAGE)}

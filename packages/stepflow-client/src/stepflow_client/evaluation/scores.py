@@ -34,18 +34,6 @@ from ..flows.nodes import node_of
 if TYPE_CHECKING:
     from .records import EvaluationItem, ScoreValue
 
-__all__ = [
-    "Score",
-    "close",
-    "contains",
-    "exact",
-    "json_distance",
-    "latency",
-    "output_field",
-    "regex",
-    "schema_valid",
-]
-
 _MISSING = object()
 _LONGEST_COMPARED = 2_000
 """Maximum number of characters of a text that are compared one by one."""
@@ -63,6 +51,10 @@ class Score:
     version: str = "1"
     """Changes when the score returns other values for the same output; they are then computed again."""
     lower_is_better: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the flag, which everything else asks."""
+        check_flag(self.lower_is_better, "lower_is_better")
 
     def __call__(self, input: Any, output: Any, expected: Any) -> ScoreValue | None:
         """Return the score of an output; None if there is nothing to compare it with."""

@@ -6,10 +6,10 @@ journals of the batches in `runs/`, a file for each variant. The tables of versi
 | table | a row |
 |---|---|
 | `about` | a name and a JSON value: `version`, `id`, `name`, `flow`, `repeat`, `cases` (a digest), `shared` (steps that ran once per case), `scores` (the keys of the score functions of the last call, in their order), `lower_is_better` (the names of those of which low values are good), `flows` (of the variants) |
-| `cases` | `number` from 0, `name`, and as JSON `input` and `expected` |
+| `cases` | `number` from 0, `name`, and `content`: the input and the expected output (JSON, a list of two) |
 | `variants` | `number` from 0, `name`, `settings` (a digest of flow, variables and overrides), `is_used` (by the last call) |
 | `shared` | `number` of the case, `outputs` of the shared steps by step id (JSON), `error` if one of them failed |
-| `items` | `variant`, `number` (case x repeats + repeat), `status`, `output` (JSON), `error`, `run_id`, `item`, `duration` |
+| `items` | `variant`, `number` (case x repeats + repeat), `status`, `output` (JSON), `error`, `run_id`, `item`, `duration`, `hidden` (the output with `***` in place of secrets; NULL if it has none) |
 | `scores` | `variant`, `number`, `score` (the key of the score function), and as JSON `found` (values by name) and `failed` (messages by name) |
 
 Rows of items and scores are never changed. Scores of a function that has changed since have another key, so they stay
@@ -27,27 +27,30 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from .._data.file_paths import file_path
+from .._data.secrets import NO_SECRETS
 from .._data.values import encode
 from .._stores.sqlite import DATABASE_ERRORS, open_private
 from ..errors import InvalidArgumentError, JournalError
 from ..types.outcomes import Outcome
+from .item_records import EndedItem, ItemResult, Scored, StoredItem, error_of, item_of_row
 from .records import EvaluationCase, EvaluationItem, ScoreValue
 
 VERSION = 1
 _FILE = "evaluation.db"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS cases (number INTEGER PRIMARY KEY, name TEXT NOT NULL, input TEXT, expected TEXT);
+CREATE TABLE IF NOT EXISTS cases (number INTEGER PRIMARY KEY, name TEXT NOT NULL, content TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS variants (
     number INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, settings TEXT NOT NULL, is_used INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS items (
     variant INTEGER, number INTEGER, status TEXT NOT NULL, output TEXT, error TEXT, run_id TEXT, item INTEGER,
-    duration REAL, PRIMARY KEY (variant, number)
+    duration REAL, hidden TEXT, PRIMARY KEY (variant, number)
 );
 CREATE TABLE IF NOT EXISTS shared (number INTEGER PRIMARY KEY, outputs TEXT, error TEXT);
 CREATE TABLE IF NOT EXISTS scores (
@@ -56,7 +59,7 @@ CREATE TABLE IF NOT EXISTS scores (
 ) WITHOUT ROWID;
 """
 _ITEMS = """
-SELECT items.number, cases.name, input, expected, status, output, error, run_id, item, duration
+SELECT items.number, cases.name, content, status, {output}, error, run_id, item, duration
 FROM items CROSS JOIN cases ON cases.number = items.number / ?
 WHERE items.variant = ? AND items.number > ? {condition} ORDER BY items.number LIMIT ?
 """
@@ -65,26 +68,10 @@ AND status = 'completed' AND NOT EXISTS (
     SELECT 1 FROM scores WHERE variant = items.variant AND number = items.number AND score = ?
 )
 """
-_PAGE = 200
-"""Number of items that are read at once."""
-
-
-class StoredItem(NamedTuple):
-    """An item, with its place in the file."""
-
-    variant: int
-    number: int
-    item: EvaluationItem
-
-
-class Scored(NamedTuple):
-    """The scores that one function has given to one item."""
-
-    variant: int
-    number: int
-    key: str
-    found: Mapping[str, ScoreValue]
-    failed: Mapping[str, str]
+_PAGE, _RESULTS = 200, 2_000
+"""Number of items that are read at once, and of items without their inputs and outputs."""
+_NONE: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+"""The scores of an item that has none."""
 
 
 class EvaluationStore:
@@ -103,6 +90,8 @@ class EvaluationStore:
     def __init__(self, folder: str | os.PathLike[str], *, is_new: bool = False) -> None:
         """Open the file."""
         self.folder = file_path(folder, "journal")
+        self.secrets = NO_SECRETS
+        """Values that are hidden in what reports read later, when nobody knows them any more."""
         self._lock = threading.Lock()
         self._cases: dict[int, list[EvaluationCase]] = {}
         """The two pages of cases that were read last."""
@@ -212,9 +201,9 @@ class EvaluationStore:
         def rows() -> Iterator[tuple[Any, ...]]:
             number = -1
             for number, each in enumerate(cases):
-                row = number, each.name, _json(each.input), _json(each.expected)
-                seen.update("\n".join(map(str, row)).encode())
-                yield row
+                content = encode([each.input, each.expected])
+                seen.update(b"%d %b\n%b\n" % (number, each.name.encode(), content))
+                yield number, each.name, content.decode()
             if number < 0:
                 raise InvalidArgumentError("there are no cases to evaluate")
 
@@ -222,7 +211,7 @@ class EvaluationStore:
             with self._opened() as file, _transaction(file):
                 # Those of a call that was killed before it had stored all of them.
                 file.execute("DELETE FROM cases")
-                file.executemany("INSERT INTO cases VALUES (?, ?, ?, ?)", rows())
+                file.executemany("INSERT INTO cases VALUES (?, ?, ?)", rows())
         else:
             deque(rows(), maxlen=0)
         return seen.hexdigest()
@@ -260,8 +249,8 @@ class EvaluationStore:
     def _page(self, number: int) -> list[EvaluationCase]:
         found = self._cases.get(number)
         if found is None:
-            rows = self._rows("SELECT name, input, expected FROM cases WHERE number >= ? LIMIT ?", (number, _PAGE))
-            found = [EvaluationCase(name, json.loads(given), json.loads(wanted)) for name, given, wanted in rows]
+            rows = self._rows("SELECT name, content FROM cases WHERE number >= ? LIMIT ?", (number, _PAGE))
+            found = [EvaluationCase(name, *json.loads(content)) for name, content in rows]
             self._cases = {**dict(list(self._cases.items())[-1:]), number: found}
         return found
 
@@ -289,18 +278,35 @@ class EvaluationStore:
             for outputs, error in rows:
                 yield json.loads(outputs), error
 
-    def add(self, found: Collection[StoredItem]) -> None:
+    def add(self, found: Collection[EndedItem]) -> None:
         """Store items that have ended."""
+        if not found:
+            return
         rows = [
-            (variant, number, it.status, _json(it.output), it.error, it.run_id, it.item, it.duration)
-            for variant, number, it in found
+            (
+                *(variant, number, it.status.value, _json(it.output), self._error(it), it.run_id, it.item_index),
+                *(duration, self._hidden(it.output) if self.secrets else None),
+            )
+            for variant, number, _, it, duration in found
         ]
         with self._opened() as file, _transaction(file):
-            file.executemany("INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            file.executemany("INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def _error(self, outcome: Outcome) -> str | None:
+        message = error_of(outcome)
+        return None if message is None else self.secrets.hide(message)
+
+    def _hidden(self, output: Any) -> str | None:
+        """Return an output without its secrets; None if it has none."""
+        hidden = self.secrets.hide_in(output)
+        return None if hidden == output else _json(hidden)
 
     def add_scores(self, scored: Iterable[Scored]) -> None:
         """Store scores."""
-        rows = [(*each[:3], json.dumps(dict(each.found)), json.dumps(dict(each.failed))) for each in scored]
+        rows = [
+            (variant, number, key, json.dumps(found) if found else "{}", json.dumps(failed) if failed else "{}")
+            for variant, number, key, found, failed in scored
+        ]
         with self._opened() as file, _transaction(file):
             file.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?)", rows)
 
@@ -315,21 +321,42 @@ class EvaluationStore:
             for page in self._pages(name, _UNSCORED, [key]):
                 yield [each for each in page if each.number in known[each.variant]]
 
-    def items(self, variant: str | None = None) -> Iterator[EvaluationItem]:
-        """Yield the items of a variant, or of all variants of the last call, by case and repeat, with their scores."""
+    def items(self, variant: str | None = None, *, hidden: bool = False) -> Iterator[EvaluationItem]:
+        """Yield the items of a variant, or of all variants of the last call, by case and repeat, with their scores.
+
+        Args:
+            variant: The name of the variant.
+            hidden: Whether outputs have `***` in place of the secrets of the evaluation. Default False.
+        """
         keys = self.about("scores", [])
         for name in self.variants if variant is None else [variant]:
-            for page in self._pages(name):
+            for page in self._pages(name, output="coalesce(hidden, output)" if hidden else "output"):
                 scores = self._scores(page[0].variant, page[0].number, page[-1].number, keys)
                 for each in page:
                     found, failed = scores.get(each.number, ({}, {}))
                     yield replace(each.item, scores=found, score_errors=failed)
 
-    def _pages(self, name: str, condition: str = "", values: Sequence[Any] = ()) -> Iterator[list[StoredItem]]:
+    def results(self) -> Iterator[ItemResult]:
+        """Yield what reports keep of the items of the variants of the last call."""
+        keys, repeat = self.about("scores", []), int(self.about("repeat"))
+        cases = [name for (name,) in self._rows("SELECT name FROM cases ORDER BY number")]
+        wanted = "SELECT number, status, error, duration FROM items"
+        query = f"{wanted} WHERE variant = ? AND number > ? ORDER BY number LIMIT ?"
+        for name, variant in self.variants.items():
+            last = -1
+            while rows := self._rows(query, (variant, last, _RESULTS)):
+                scores = self._scores(variant, rows[0][0], rows[-1][0], keys)
+                for number, *told in rows:
+                    yield ItemResult(cases[number // repeat], name, number % repeat, *told, *scores.get(number, _NONE))
+                last = rows[-1][0]
+
+    def _pages(
+        self, name: str, condition: str = "", values: Sequence[Any] = (), output: str = "output"
+    ) -> Iterator[list[StoredItem]]:
         variant, repeat, number = self.variants[name], int(self.about("repeat")), -1
-        query = _ITEMS.format(condition=condition)
+        query = _ITEMS.format(condition=condition, output=output)
         while rows := self._rows(query, (repeat, variant, number, *values, _PAGE)):
-            yield [StoredItem(variant, row[0], _item(name, row[0] % repeat, row)) for row in rows]
+            yield [StoredItem(variant, row[0], item_of_row(name, row[0] % repeat, row)) for row in rows]
             number = rows[-1][0]
 
     def _scores(
@@ -342,49 +369,16 @@ class EvaluationStore:
         found: dict[int, tuple[dict[str, ScoreValue], dict[str, str]]] = {}
         for number, _, values, errors in sorted(rows, key=lambda row: order[row[1]]):
             scores, failed = found.setdefault(number, ({}, {}))
-            scores.update(json.loads(values))
-            failed.update(json.loads(errors))
+            scores.update(_scores_in(values))
+            failed.update(_scores_in(errors))
         return found
 
 
-def error_of(outcome: Outcome) -> str | None:
-    """Return the message of an outcome that is no success."""
-    if outcome.error is not None:
-        return outcome.error.message
-    return None if outcome.is_success else f"the run was {outcome.status.value}"
-
-
-def evaluation_item(case: EvaluationCase, variant: str, repeat: int, outcome: Outcome) -> EvaluationItem:
-    """Return the item of an outcome."""
-    return EvaluationItem(
-        case=case.name,
-        variant=variant,
-        repeat=repeat,
-        input=case.input,
-        expected=case.expected,
-        status=outcome.status.value,
-        output=outcome.output,
-        error=error_of(outcome),
-        run_id=outcome.run_id,
-        item=outcome.item_index,
-    )
-
-
-def _item(variant: str, repeat: int, row: Sequence[Any]) -> EvaluationItem:
-    _, case, given, expected, status, output, error, run_id, item, duration = row
-    return EvaluationItem(
-        case=case,
-        variant=variant,
-        repeat=repeat,
-        input=json.loads(given),
-        expected=json.loads(expected),
-        status=status,
-        output=json.loads(output),
-        error=error,
-        run_id=run_id,
-        item=item,
-        duration=duration,
-    )
+@lru_cache
+def _scores_in(text: str) -> dict[str, Any]:
+    """Return the scores in a text. Many items have the same ones; nobody may change what is returned."""
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def _json(value: Any) -> str:

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from .item_records import ItemResult
 from .records import EvaluationItem
 from .report_secrets import report_secrets
 from .store import EvaluationStore
@@ -30,17 +31,24 @@ class StoredItems:
     Args:
         folder: The folder.
         keep: An object that is kept as long: a temporary folder, which is removed with it.
+        hidden: Whether outputs have `***` in place of the secrets of the evaluation. Default False.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], keep: object = None) -> None:
+    def __init__(self, folder: str | os.PathLike[str], keep: object = None, *, hidden: bool = False) -> None:
         """Read nothing yet."""
         self._folder = folder
         self._keep = keep
+        self._is_hidden = hidden
 
     def __iter__(self) -> Iterator[EvaluationItem]:
         """Yield the items."""
         with EvaluationStore(self._folder) as store:
-            yield from store.items()
+            yield from store.items(hidden=self._is_hidden)
+
+    def results(self) -> Iterator[ItemResult]:
+        """Yield what a report keeps of the items, without reading their inputs and outputs."""
+        with EvaluationStore(self._folder) as store:
+            yield from store.results()
 
     def told(self, variables: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
         """Return what a report says beside the items, by the names of its arguments.

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
-from .store import StoredItem
+from .item_records import EndedItem
 
 _SHARE = 0.05
 """Share of the time of an evaluation that reading times may take. Fast flows have many events for each second."""
@@ -28,7 +27,7 @@ class TimeBudget:
         self._read: dict[int, int] = {}
         """Number of items whose times are read, by variant."""
 
-    def take(self, items: Sequence[StoredItem], variants: int) -> bool:
+    def take(self, items: Sequence[EndedItem], variants: int) -> bool:
         """Return whether to read the times of the items of a run.
 
         Args:
@@ -52,9 +51,6 @@ class TimeBudget:
         self._spent += seconds
 
 
-def with_durations(items: Sequence[StoredItem], found: dict[int, float]) -> list[StoredItem]:
+def with_durations(items: Sequence[EndedItem], found: Mapping[int | None, float]) -> list[EndedItem]:
     """Return the items of a run with their times, which are given by the index of the item within the run."""
-    return [
-        each._replace(item=replace(each.item, duration=None if each.item.item is None else found.get(each.item.item)))
-        for each in items
-    ]
+    return [each._replace(duration=found.get(each.outcome.item_index)) for each in items]

@@ -195,8 +195,14 @@ def _regex_problem(pattern: Any) -> str | None:
     return None
 
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+"""Most values are of one of these types: then nothing else has to be asked."""
+
+
 def equal(expected: Any, actual: Any) -> bool:
     """Return whether two JSON values are equal: `3` equals `3.0`, and `true` does not equal `1`."""
+    if type(expected) is type(actual) and type(expected) in _PLAIN:
+        return bool(expected == actual)
     if isinstance(expected, Mapping) and isinstance(actual, Mapping):
         same_keys = expected.keys() == actual.keys()
         return same_keys and all(equal(value, actual[key]) for key, value in expected.items())

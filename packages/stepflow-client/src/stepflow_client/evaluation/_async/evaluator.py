@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -18,19 +18,20 @@ from ..._rules.deadline import has_passed
 from ..._rules.step_times import ItemTimes
 from ..._shared.workers import AsyncSource, AsyncWorkers
 from ...errors import StepflowClientError
-from ...progress import ProgressOption
 from ...types.outcomes import Outcome
+from ..item_records import EndedItem, StoredItem
+from ..options import EvaluationOptions
 from ..pace import AsyncPace
 from ..plan import PlannedVariant, SharedPart, limits
-from ..records import EvaluationCase
+from ..records import EvaluationCase, EvaluationItem
 from ..run_labels import RunLabels
 from ..score_calls import AsyncScoring, ScoreFunction
-from ..store import EvaluationStore, StoredItem, evaluation_item
+from ..store import EvaluationStore
 from ..timing import TimeBudget, with_durations
 
 _AHEAD = 32
 """Maximum number of inputs that a variant may have read before another one has."""
-_TICK = 0.2
+_TICK = 0.05
 """Seconds between two looks at what has ended."""
 _GRACE = 5.0
 """Seconds that the threads of the synchronous twin are given to end, before others can use the folder."""
@@ -49,12 +50,10 @@ class Evaluator:
         variants: The variants.
         shared: The steps that they share; None if there are none.
         functions: The score functions.
-        total: Number of items of each variant.
-        max_scores: Maximum number of score functions that are called at once.
-        max_concurrency: Maximum number of items that are executed at once; None for no limit.
+        options: The options of the evaluation.
         labels: The labels of the runs.
         durations: Whether to read the times of the items.
-        options: More options of `map`.
+        total: Number of items of each variant.
     """
 
     def __init__(
@@ -64,13 +63,10 @@ class Evaluator:
         variants: Sequence[PlannedVariant],
         shared: SharedPart | None,
         functions: Sequence[ScoreFunction],
-        *,
-        total: int,
-        max_scores: int,
-        max_concurrency: int | None,
+        options: EvaluationOptions,
         labels: RunLabels,
         durations: bool | None,
-        options: Mapping[str, Any],
+        total: int,
     ) -> None:
         self._client = client
         self._store = store
@@ -78,33 +74,33 @@ class Evaluator:
         self._shared = shared
         self._functions = functions
         self._total = total
-        self._max_concurrency = max_concurrency
-        self._limits = limits(max_concurrency, variants)
-        self._labels = labels
         self._options = options
-        self._repeat = int(store.about("repeat"))
+        self._of_map = vars(options.of_map)
+        self._limits = limits(options.max_concurrency, variants)
+        self._labels = labels
         self._pace = AsyncPace(len(variants), _AHEAD)
         self._by_number: dict[int, PlannedVariant] = {}
         self._times = TimeBudget(durations)
-        self._ended: deque[StoredItem] = deque()
+        self._ended: deque[EndedItem] = deque()
         """The items that are not stored yet."""
-        self._timed: deque[StoredItem] = deque()
+        self._timed: deque[EndedItem] = deque()
         """Those whose times have been read."""
         self._waiting: dict[str, deque[StoredItem]] = {each.key: deque() for each in functions}
         """The items that wait for a score, by the key of its function."""
         self._unscored: dict[str, Iterator[list[StoredItem]]] = {}
         """The items of earlier calls that have no score, by the key of its function."""
         self._workers: AsyncWorkers[int] = AsyncWorkers()
-        self._scoring = AsyncScoring(max_scores)
-        self._most_scores = max_scores
+        self._scoring = AsyncScoring(options.max_scores)
         self._scores_running = 0
         self._count = BatchCount(total * len(variants))
+        self._room = _WAITING
+        """Number of outcomes that may be read before the next step."""
         self._is_over = False
 
-    async def run(self, progress: ProgressOption) -> None:
+    async def run(self) -> None:
         """Run what has not been run yet, and compute the scores that are missing."""
         try:
-            with progress_shown(progress) as report:
+            with progress_shown(self._options.progress) as report:
                 report(self._count.progress())
                 await self._run_shared()
                 await self._start()
@@ -127,10 +123,10 @@ class Evaluator:
             self._shared.flow,
             (case.input for case in self._store.cases()),
             variables=self._shared.variables or None,
-            max_concurrency=self._max_concurrency,
+            max_concurrency=self._options.max_concurrency,
             journal=self._journal("shared"),
             labels=self._labels.common,
-            **self._options,
+            **self._of_map,
         )
         async with stream as outcomes:
             found: list[Outcome] = []
@@ -156,7 +152,7 @@ class Evaluator:
                 self._pace.leave(reader)
                 self._count.skip(self._total)
             else:
-                inputs = _Inputs(self._store, variant, self._pace, reader, self._repeat)
+                inputs = _Inputs(self._store, variant, self._pace, reader, self._options.repeat)
                 await self._workers.start(partial(self._run_variant, variant, number, inputs, known[number]))
         await self._start_scores()
 
@@ -171,19 +167,26 @@ class Evaluator:
                 raise
         found = [self._timed.popleft() for _ in range(len(self._timed))]
         for items in _by_run([self._ended.popleft() for _ in range(len(self._ended))]):
-            self._labels.record(self._by_number[items[0].variant], [each.item for each in items])
-            if items[0].item.run_id is not None and self._times.take(items, len(self._variants)):
+            if self._labels.common is not None:
+                self._labels.record(self._by_number[items[0].variant], [self._item(each) for each in items])
+            if items[0].outcome.run_id is not None and self._times.take(items, len(self._variants)):
                 await self._workers.start(partial(self._read_times, items))
             else:
                 found += items
         self._store.add(found)
-        for waiting in self._waiting.values():
-            waiting.extend(each for each in found if each.item.is_success)
+        if self._waiting:
+            scored = [StoredItem(*each[:2], self._item(each)) for each in found if each.outcome.is_success]
+            for waiting in self._waiting.values():
+                waiting.extend(scored)
         await self._start_scores()
+        self._room = _WAITING - len(self._timed) - max(map(len, self._waiting.values()), default=0)
 
-    async def _read_times(self, items: list[StoredItem]) -> int:
+    def _item(self, ended: EndedItem) -> EvaluationItem:
+        return ended.item(self._by_number[ended.variant].name, self._options.repeat)
+
+    async def _read_times(self, items: list[EndedItem]) -> int:
         """Read the times of the items of a run, and return the number of score functions that have ended: none."""
-        began, run_id = time.monotonic(), items[0].item.run_id
+        began, run_id = time.monotonic(), items[0].outcome.run_id
         times = ItemTimes(str(run_id))
         # Without them, an item has no duration.
         with suppress(StepflowClientError):
@@ -197,7 +200,7 @@ class Evaluator:
     async def _run_variant(self, variant: PlannedVariant, number: int, inputs: _Inputs, known: set[int]) -> int:
         """Run a variant on the cases, and return the number of score functions that have ended: none."""
         # The input of the rest of a flow has been checked with the shared steps.
-        options = {**self._options, "check_input": self._options["check_input"] and variant.rest is None}
+        options = {**self._of_map, "check_input": self._options.of_map.check_input and variant.rest is None}
         stream = self._client.map(
             inputs=inputs,
             max_concurrency=self._limits[inputs.reader],
@@ -211,23 +214,19 @@ class Evaluator:
                 self._count.note(outcome)
                 case = inputs.case_of(outcome.index)
                 if outcome.index not in known:
-                    item = evaluation_item(case, variant.name, outcome.index % self._repeat, outcome)
-                    self._ended.append(StoredItem(number, outcome.index, item))
-                while self._is_behind():  # noqa: ASYNC110 - rarely, and in threads too
+                    self._ended.append(EndedItem(number, outcome.index, case, outcome))
+                self._room -= 1
+                # Too many items wait for their scores.
+                while self._room < 0 and not self._is_over:  # noqa: ASYNC110 - rarely, and in threads too
                     await asyncio.sleep(_TICK / 10)
                 if self._is_over:
                     break
         return 0
 
-    def _is_behind(self) -> bool:
-        """Return whether outcomes are to wait, because too many items wait for their scores."""
-        waiting = len(self._ended) + len(self._timed) + max(map(len, self._waiting.values()), default=0)
-        return waiting > _WAITING and not self._is_over
-
     async def _start_scores(self) -> None:
         for function in self._functions:
             waiting, unscored = self._waiting[function.key], self._unscored[function.key]
-            while self._scores_running < self._most_scores:
+            while self._scores_running < self._options.max_scores:
                 if not waiting:
                     waiting.extend(next(unscored, ()))
                 items = [waiting.popleft() for _ in range(min(function.slices.size, len(waiting)))]
@@ -286,10 +285,10 @@ class _Inputs(AsyncSource):
         return self._open.pop(index)
 
 
-def _by_run(items: list[StoredItem]) -> list[list[StoredItem]]:
-    found: dict[str | None, list[StoredItem]] = {}
+def _by_run(items: list[EndedItem]) -> list[list[EndedItem]]:
+    found: defaultdict[str | None, list[EndedItem]] = defaultdict(list)
     for each in items:
-        found.setdefault(each.item.run_id, []).append(each)
+        found[each.outcome.run_id].append(each)
     return list(found.values())
 
 

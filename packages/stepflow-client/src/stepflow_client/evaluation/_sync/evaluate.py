@@ -10,16 +10,22 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from ..._codec.requests import Variables
-from ..._data.arguments import check_client, check_flag, check_flags, check_integer, check_labels, check_text, wrong
-from ..._display.progress import check_progress
+from ..._data.arguments import (
+    check_client,
+    check_text,
+    wrong,
+)
+from ..._data.file_paths import file_path
 from ..._rules.input_retries import RetryOn
 from ...flows.file import FlowSource, load_flow
 from ...progress import ProgressOption
 from ..cases import read_cases
+from ..options import EvaluationOptions, MapOptions
 from ..plan import plan_variants
 from ..plan import share as sharing
 from ..records import Variant
 from ..report import EvaluationReport
+from ..report_secrets import report_secrets
 from ..run_labels import RunLabels
 from ..score_calls import ScoreFunction
 from ..scorers import scorers
@@ -126,30 +132,55 @@ def evaluate(
         TransportError: If the server cannot be reached.
         UnsupportedByServerError: If a journal is given and the server is older than 0.10.
     """
+    of_map = MapOptions(
+        variables_from_env=variables_from_env,
+        check_input=check_input,
+        chunk_size=chunk_size,
+        max_attempts=max_attempts,
+        retry_on=retry_on,
+        on_lost=on_lost,
+        on_cancel=on_cancel,
+    )
+    options = EvaluationOptions(
+        repeat=repeat,
+        share=share,
+        expected=expected,
+        max_concurrency=max_concurrency,
+        max_scores=max_scores,
+        durations=durations,
+        labels=labels,
+        progress=progress,
+        of_map=of_map,
+    )
+    options.check()
+    return _evaluated(client, flow, cases, variants, scores, journal, name, variables, overrides, options)
+
+
+def _evaluated(
+    client: Any,
+    flow: FlowSource,
+    cases: Any,
+    variants: Any,
+    scores: Any,
+    journal: str | os.PathLike[str] | None,
+    name: Any,
+    variables: Any,
+    overrides: Any,
+    options: EvaluationOptions,
+) -> EvaluationReport:
     if not hasattr(check_client(client, "client", awaited=False), "map"):
         raise wrong("client", "a SyncStepflowClient", client)
-    check_flags(share=share, check_input=check_input, variables_from_env=variables_from_env)
-    _check(repeat, max_scores, durations, progress, labels, expected)
     content = load_flow(flow)
     planned = plan_variants(content, variants, variables, overrides)
-    part, rests = sharing(planned) if share else (None, planned)
+    part, rests = sharing(planned) if options.share else (None, planned)
     functions = [ScoreFunction(each, client) for each in scorers(scores)]
-    temporary = None if journal is not None else TemporaryFolder()
-    folder = journal or (temporary.path if temporary else "")
+    temporary = TemporaryFolder() if journal is None else None
+    folder = file_path(temporary.path if temporary else journal or "", "journal")
     called = _name(name, journal, content)
-    options = {
-        "variables_from_env": variables_from_env,
-        "check_input": check_input,
-        "chunk_size": chunk_size,
-        "max_attempts": max_attempts,
-        "retry_on": retry_on,
-        "on_lost": on_lost,
-        "on_cancel": on_cancel,
-    }
     with EvaluationStore(folder, is_new=True) as store:
         count = store.begin(
-            read_cases(cases, flow, content, expected),
-            repeat,
+            read_cases(cases, flow, content, options.expected),
+            options.repeat,
             {each.name: each.settings for each in planned},
             name=called,
             flow=content.get("name"),
@@ -159,33 +190,13 @@ def evaluate(
             lower_is_better=[each.scorer.name for each in functions if each.scorer.lower_is_better],
             id=None if journal is None else store.id or uuid4().hex,
         )
-        Evaluator(
-            client,
-            store,
-            rests,
-            part,
-            functions,
-            total=count * repeat,
-            max_scores=max_scores,
-            max_concurrency=max_concurrency,
-            labels=RunLabels(client, called, labels),
-            durations=_durations(client, durations, functions),
-            options=options,
-        ).run(progress)
+        store.secrets = report_secrets([each.flow for each in planned], [each.variables for each in planned])
+        is_timed = _durations(client, options.durations, functions)
+        labelled = RunLabels(client, called, options.labels)
+        total = count * options.repeat
+        Evaluator(client, store, rests, part, functions, options, labelled, is_timed, total).run()
     found = StoredItems(folder, temporary)
     return EvaluationReport(found, **found.told([each.variables for each in planned]))
-
-
-def _check(repeat: Any, max_scores: Any, durations: Any, progress: Any, labels: Any, expected: Any) -> None:
-    """Check the arguments that nothing else checks before the first request."""
-    check_integer(repeat, "repeat", least=1)
-    check_integer(max_scores, "max_scores", least=1, most=1000)
-    if durations is not None:
-        check_flag(durations, "durations")
-    check_progress(progress)
-    if labels is not None:
-        check_labels(labels)
-    check_text(expected, "expected")
 
 
 def _durations(client: Any, wanted: bool | None, functions: Sequence[ScoreFunction]) -> bool | None:

@@ -1,0 +1,47 @@
+"""Arguments of `evaluate` are checked before the first request."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from stepflow_client import InvalidArgumentError
+from stepflow_client.evaluation import evaluate, sync_evaluate
+from stepflow_client.testing import fake_server
+
+FLOW = {"steps": [], "output": {"$input": "$"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("chunk_size", 0),
+        ("max_concurrency", 0),
+        ("max_scores", 0),
+        ("max_attempts", 0),
+        ("retry_on", 3),
+        ("on_lost", "retry"),
+        ("on_cancel", "stop"),
+        ("repeat", 0),
+        ("share", "no"),
+        ("check_input", "no"),
+        ("durations", "no"),
+        ("labels", {"a": 1}),
+        ("journal", 3),
+        ("variants", {"now": {}}),
+        ("scores", [3]),
+    ],
+)
+def test_a_wrong_argument_is_refused_before_the_first_request(name: str, value: Any) -> None:
+    server = fake_server()
+
+    async def main() -> None:
+        async with server.client() as client:
+            await evaluate(client, FLOW, [1], **{name: value})
+
+    with pytest.raises(InvalidArgumentError):
+        sync_evaluate(server.sync_client(), FLOW, [1], **{name: value})
+    with pytest.raises(InvalidArgumentError):
+        asyncio.run(main())
+    assert server.requests == []
