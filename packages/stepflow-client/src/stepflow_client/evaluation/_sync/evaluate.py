@@ -175,7 +175,8 @@ def _evaluated(
     part, rests = sharing(planned) if options.share else (None, planned)
     functions = [ScoreFunction(each, client) for each in scorers(scores)]
     temporary = TemporaryFolder() if journal is None else None
-    folder = file_path(temporary.path if temporary else journal or "", "journal")
+    given: Any = journal if temporary is None else temporary.path
+    folder = file_path(given, "journal")
     called = _name(name, journal, content)
     with EvaluationStore(folder, is_new=True) as store:
         count = store.begin(
