@@ -29,6 +29,7 @@ FLOW = {"steps": [], "output": {"$input": "$"}}
         ("durations", "no"),
         ("labels", {"a": 1}),
         ("journal", 3),
+        ("journal", 0),
         ("variants", {"now": {}}),
         ("scores", [3]),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal
 from uuid import uuid4
 
 from ..._codec.requests import Variables
@@ -173,7 +173,8 @@ async def _evaluated(
     part, rests = sharing(planned) if options.share else (None, planned)
     functions = [ScoreFunction(each, client) for each in scorers(scores)]
     temporary = TemporaryFolder() if journal is None else None
-    folder = file_path(temporary.path if temporary is not None else cast(Any, journal), "journal")
+    given: Any = journal if temporary is None else temporary.path
+    folder = file_path(given, "journal")
     called = _name(name, journal, content)
     with EvaluationStore(folder, is_new=True) as store:
         count = store.begin(
