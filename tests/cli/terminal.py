@@ -92,12 +92,13 @@ class Terminal:
         """The text on the screen now."""
         return "\n".join(line.rstrip() for line in self._screen.display).rstrip() + "\n"
 
-    def wait_for(self, text: str, seconds: float = 60) -> None:
-        """Wait until a text appears on the screen."""
+    def wait_for(self, text: str, seconds: float = 60, *, times: int = 1) -> None:
+        """Wait until a text appears on the screen, or so many times."""
         end = time.monotonic() + seconds
-        while text not in self.screen:
+        while self.screen.count(text) < times:
             assert time.monotonic() < end, f"no {text!r} within {seconds:g} s on the screen:\n{self.screen}"
-            assert self._read() or text in self.screen, f"it ended without {text!r} on the screen:\n{self.screen}"
+            is_there = self._read() or self.screen.count(text) >= times
+            assert is_there, f"it ended without {text!r} on the screen:\n{self.screen}"
 
     def send(self, text: str) -> None:
         """Type a text."""

@@ -64,12 +64,12 @@ def test_items_of_a_running_batch_are_counted(terminal: Callable[..., Terminal],
     """The server itself counts them only at the end."""
     nap = {"id": "nap", "component": "/builtin/sleep", "input": {"duration_ms": {"$input": "ms"}}}
     flow = {"name": "naps", "steps": [nap], "output": {"$step": "nap"}}
-    batches = [start(flow, [{"ms": 1}] * 30 + [{"ms": 600_000}] * 10, wait=False) for _ in range(2)]
+    for _ in range(2):
+        start(flow, [{"ms": 1}] * 30 + [{"ms": 600_000}] * 10, wait=False)
     shown = terminal("runs", "list", "--watch", "-n", "2", width=100)
-    shown.wait_for("30/40")
+    shown.wait_for("30/40", times=2)
     shown.interrupt()
     assert shown.end() == 0
-    assert len(batches) == shown.screen.count("30/40")
 
 
 def test_progress_of_all_running_runs(terminal: Callable[..., Terminal], start: Start) -> None:
