@@ -140,7 +140,7 @@ def test_a_timeline_waits_for_events_that_come_late(
     start_ui: StartUi, newest_server: StepflowRuntime, fails: str
 ) -> None:
     with FaultProxy(newest_server.url) as proxy:
-        proxy.script = lambda number: Script(delay=0.8, within=b"/events")
+        proxy.script = lambda number: Script(delay=0.3, within=b"/events")
         with start_ui(proxy.url).browser() as browser:
             assert "<title>timeline</title>" in browser.get(f"/runs/{fails}").text
 

@@ -133,7 +133,7 @@ def evaluated(asked: Evaluation, limits: Limits, server: ServerOptions, output: 
 
 
 def _note_empty(report: EvaluationReport, plan: Plan) -> None:
-    """Say which scores have no value at all, although items completed."""
+    """Print which scores have no value at all, although items completed."""
     errors = " ".join(report.summary().remarks)
     if all(report.compare(each, each).failed.after == 1 for each in report.variants):
         return

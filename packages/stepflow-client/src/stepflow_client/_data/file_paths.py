@@ -21,7 +21,8 @@ def file_path(path: str | os.PathLike[str], what: str) -> Path:
         name = os.fsencode(found)
     except (TypeError, ValueError):
         raise wrong(what, "the path of a file", path) from None
-    if b"\0" in name or name == b":memory:":
+    # An empty text would be the working folder.
+    if b"\0" in name or name == b":memory:" or not os.fspath(path):
         raise wrong(what, "the path of a file", str(path))
     return found
 

@@ -19,7 +19,6 @@ class RunLabels:
     """
 
     def __init__(self, client: Any, name: str, more: Mapping[str, str] | None) -> None:
-        """Look for the history."""
         self._history = getattr(client, "history", None)
         self._server = getattr(client, "url", None)
         # Without a history, `map` refuses labels, and says why.

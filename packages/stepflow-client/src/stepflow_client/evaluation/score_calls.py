@@ -50,7 +50,6 @@ class ScoreFunction:
     """
 
     def __init__(self, scorer: Scorer, client: Any) -> None:
-        """Look at the function. It is not called."""
         self.scorer = scorer
         self.key = scorer.key
         self.slices = Slices()
