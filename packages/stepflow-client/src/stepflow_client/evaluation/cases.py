@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .._data.arguments import check_text, wrong
 from .._data.declared import declared_schema
-from .._data.values import check_json
+from .._data.values import check_json, encode, encode_plain
 from .._records.inputs import read_inputs
 from .._rules.chunks import key_of
 from ..errors import FlowFileError, InvalidArgumentError
@@ -31,7 +31,7 @@ def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expecte
 
     Raises:
         FlowFileError: If a file cannot be read.
-        InvalidArgumentError: If the cases are none of these, or if one of them has no JSON value.
+        InvalidArgumentError: If the cases are none of these.
     """
     seen = set[str]()
     for number, case in enumerate(_found(cases, flow, content, expected)):
@@ -39,9 +39,29 @@ def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expecte
         name = check_text(str(case.name), f"the name of case {number}") if case.name else str(number)
         name = f"{name} ({number})" if name in seen else name
         seen.add(name)
-        given = check_json(case.input, f"the input of case {name}", exact_integers=False)
-        wanted = check_json(case.expected, f"the expected output of case {name}", exact_integers=False)
-        yield EvaluationCase(name, given, wanted)
+        yield EvaluationCase(name, case.input, case.expected)
+
+
+def encoded(cases: Sequence[EvaluationCase]) -> tuple[bytes, bytes]:
+    """Return the names of cases, and their inputs and expected outputs, as JSON.
+
+    Raises:
+        InvalidArgumentError: If one of them has no JSON value.
+    """
+    content = [[each.input, each.expected] for each in cases]
+    text = encode_plain(content)
+    if text is None:
+        whats = ("input", "expected output")
+        text = encode(
+            [
+                [
+                    check_json(value, f"the {what} of case {case.name}", exact_integers=False)
+                    for what, value in zip(whats, values, strict=True)
+                ]
+                for case, values in zip(cases, content, strict=True)
+            ]
+        )
+    return encode([each.name for each in cases]), text
 
 
 def _found(cases: Any, flow: FlowSource, content: Mapping[str, Any], expected: str) -> Iterator[EvaluationCase]:

@@ -18,7 +18,7 @@ from .pydantic_evals import EvaluatorContext, is_evaluator
 from .score_keys import score_key
 
 if TYPE_CHECKING:
-    from .records import EvaluationItem, ScoreValue
+    from .records import EvaluationCase, EvaluationItem, ScoreValue
 
 _GIVEN = ("input", "output", "expected")
 _LONGEST_LABEL = 100
@@ -190,10 +190,12 @@ async def apply_score(
         return _failed(scorer, error)
 
 
-def call_score(scorer: Scorer, item: EvaluationItem) -> tuple[dict[str, ScoreValue], dict[str, str]]:
-    """Return what `apply_score` returns, for a score that is neither asynchronous nor a flow."""
+def call_score(
+    scorer: Scorer, case: EvaluationCase, output: Any, duration: float | None
+) -> tuple[dict[str, ScoreValue], dict[str, str]]:
+    """Return what `apply_score` returns, for a built-in score, without making an `EvaluationItem`."""
     try:
-        return scorer.values(scorer.call(item)), {}
+        return scorer.values(scorer.score._of(case, output, duration)), {}
     except Exception as error:
         return _failed(scorer, error)
 

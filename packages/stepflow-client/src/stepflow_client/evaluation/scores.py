@@ -32,7 +32,7 @@ from ..flows.matching import equal
 from ..flows.nodes import node_of
 
 if TYPE_CHECKING:
-    from .records import EvaluationItem, ScoreValue
+    from .records import EvaluationCase, EvaluationItem, ScoreValue
 
 _MISSING = object()
 _LONGEST_COMPARED = 2_000
@@ -59,6 +59,10 @@ class Score:
     def __call__(self, input: Any, output: Any, expected: Any) -> ScoreValue | None:
         """Return the score of an output; None if there is nothing to compare it with."""
         raise NotImplementedError
+
+    def _of(self, case: EvaluationCase, output: Any, duration: float | None) -> ScoreValue | None:
+        """Return the score of an output for a case."""
+        return self(case.input, output, case.expected)
 
     def part(self, output: Any) -> Any:
         """Return the scored part of an output.
@@ -293,6 +297,9 @@ class _Latency(Score):
 
     def __call__(self, item: EvaluationItem) -> float | None:  # type: ignore[override]
         return item.duration
+
+    def _of(self, case: EvaluationCase, output: Any, duration: float | None) -> float | None:
+        return duration
 
 
 def output_field(path: str, *, name: str | None = None, lower_is_better: bool = False) -> Score:

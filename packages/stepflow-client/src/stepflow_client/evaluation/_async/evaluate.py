@@ -191,7 +191,7 @@ async def _evaluated(
         )
         store.secrets = report_secrets([each.flow for each in planned], [each.variables for each in planned])
         is_timed = await _durations(client, options.durations, functions)
-        labelled = RunLabels(client, called, options.labels)
+        labelled = RunLabels(client, called, options.repeat, options.labels)
         total = count * options.repeat
         await Evaluator(client, store, rests, part, functions, options, labelled, is_timed, total).run()
     found = StoredItems(folder, temporary)

@@ -193,7 +193,7 @@ def _evaluated(
         )
         store.secrets = report_secrets([each.flow for each in planned], [each.variables for each in planned])
         is_timed = _durations(client, options.durations, functions)
-        labelled = RunLabels(client, called, options.labels)
+        labelled = RunLabels(client, called, options.repeat, options.labels)
         total = count * options.repeat
         Evaluator(client, store, rests, part, functions, options, labelled, is_timed, total).run()
     found = StoredItems(folder, temporary)
