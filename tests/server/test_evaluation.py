@@ -293,3 +293,7 @@ async def test_a_flow_scores(client: Any, tmp_path: Path) -> None:
     report = await evaluated(client, flow(tmp_path / "counted"), CASES, scores=[FlowScore(judge)])
     assert [item.scores for item in report] == [{"judge.n": n, "judge.of": n} for n in range(8)]
     assert executions(tmp_path / "judged") == {"judge": 8}
+    # Another evaluation is judged anew.
+    report = await evaluated(client, flow(tmp_path / "counted"), CASES[::-1], scores=[FlowScore(judge)])
+    assert [item.scores["judge.of"] for item in report] == [*range(8)][::-1]
+    assert executions(tmp_path / "judged") == {"judge": 8}

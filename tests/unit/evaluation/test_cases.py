@@ -122,5 +122,14 @@ def test_cases_are_stored_as_json() -> None:
 def test_a_name_is_a_text_that_can_be_stored() -> None:
     flow = {"steps": []}
     assert [case.name for case in read_cases([EvaluationCase(7, 1)], flow, flow, "expected")] == ["7"]  # type: ignore[arg-type]
-    with pytest.raises(InvalidArgumentError, match="the name of case 0"):
-        list(read_cases([EvaluationCase("\ud800", 1)], flow, flow, "expected"))
+    with pytest.raises(InvalidArgumentError, match="the name of case"):
+        encoded([EvaluationCase("\ud800", 1)])
+
+
+def test_names_are_unique() -> None:
+    assert [case.name for case in read([{"id": "a"}, {"id": "a (2)"}, {"id": "a"}, {"id": ""}])] == [
+        "a",
+        "a (2)",
+        "a (2) (2)",
+        "3",
+    ]

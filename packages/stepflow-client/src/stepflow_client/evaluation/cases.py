@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from .._data.arguments import check_text, wrong
 from .._data.declared import declared_schema
@@ -34,12 +34,13 @@ def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expecte
         InvalidArgumentError: If the cases are none of these.
     """
     seen = set[str]()
-    for number, case in enumerate(_found(cases, flow, content, expected)):
+    for number, (given, value, wanted) in enumerate(_found(cases, flow, content, expected)):
+        name = str(number) if given is None or given == "" else str(given)
         # Rows of different cases may have the same id.
-        name = check_text(str(case.name), f"the name of case {number}") if case.name else str(number)
-        name = f"{name} ({number})" if name in seen else name
+        while name in seen:
+            name = f"{name} ({number})"
         seen.add(name)
-        yield EvaluationCase(name, case.input, case.expected)
+        yield EvaluationCase(name, value, wanted)
 
 
 def encoded(cases: Sequence[EvaluationCase]) -> tuple[bytes, bytes]:
@@ -48,23 +49,24 @@ def encoded(cases: Sequence[EvaluationCase]) -> tuple[bytes, bytes]:
     Raises:
         InvalidArgumentError: If one of them has no JSON value.
     """
-    content = [[each.input, each.expected] for each in cases]
-    text = encode_plain(content)
-    if text is None:
-        whats = ("input", "expected output")
-        text = encode(
-            [
-                [
-                    check_json(value, f"the {what} of case {case.name}", exact_integers=False)
-                    for what, value in zip(whats, values, strict=True)
-                ]
-                for case, values in zip(cases, content, strict=True)
-            ]
-        )
-    return encode([each.name for each in cases]), text
+    names, content = [each.name for each in cases], [[each.input, each.expected] for each in cases]
+    texts = encode_plain(names), encode_plain(content)
+    if texts[0] is not None and texts[1] is not None:
+        return texts[0], texts[1]
+    checked = []
+    for name, (given, wanted) in zip(names, content, strict=True):
+        check_text(name, f"the name of case {name!r}")
+        given = check_json(given, f"the input of case {name}", exact_integers=False)
+        wanted = check_json(wanted, f"the expected output of case {name}", exact_integers=False)
+        checked.append([given, wanted])
+    return encode(names), encode(checked)
 
 
-def _found(cases: Any, flow: FlowSource, content: Mapping[str, Any], expected: str) -> Iterator[EvaluationCase]:
+_Row: TypeAlias = tuple[Any, Any, Any]
+"""The name of a case, which may be missing, its input, and its expected output."""
+
+
+def _found(cases: Any, flow: FlowSource, content: Mapping[str, Any], expected: str) -> Iterator[_Row]:
     if cases is None:
         yield from _cases_of_flow(flow)
     elif isinstance(cases, (str, os.PathLike)):
@@ -78,7 +80,7 @@ def _found(cases: Any, flow: FlowSource, content: Mapping[str, Any], expected: s
         yield from _rows(listed, content, expected)
 
 
-def _cases_of_flow(flow: FlowSource) -> Iterator[EvaluationCase]:
+def _cases_of_flow(flow: FlowSource) -> Iterator[_Row]:
     text = FlowText.of(flow)
     found = tests_in(text, text.name).cases
     if not found:
@@ -87,28 +89,25 @@ def _cases_of_flow(flow: FlowSource) -> Iterator[EvaluationCase]:
         if case.fault:
             raise FlowFileError(case.fault, path=text.name, line=case.line)
         wanted = case.expected or {}
-        yield EvaluationCase(case.name, case.input, wanted.get("result"))
+        yield case.name, case.input, wanted.get("result")
 
 
-def _rows(rows: Iterable[Any], content: Mapping[str, Any], expected: str) -> Iterator[EvaluationCase]:
+def _rows(rows: Iterable[Any], content: Mapping[str, Any], expected: str) -> Iterator[_Row]:
     schema = declared_schema(content, "input")
     fields = schema.get("properties") if isinstance(schema, Mapping) else None
     # `{input, expected}` is a case, unless this is what the flow's own input looks like.
     is_flat = isinstance(fields, Mapping) and "input" in fields
+    known = _KEYS | {expected}
     for row in rows:
         if isinstance(row, EvaluationCase):
-            yield row
+            yield row.name, row.input, row.expected
+        elif isinstance(row, (dict, Mapping)):
+            if "input" in row and not is_flat and row.keys() <= known:
+                yield row.get("name", key_of(row["input"])), row["input"], row.get(expected)
+            else:
+                given = {key: value for key, value in row.items() if key != expected}
+                yield key_of(given), given, row.get(expected)
         elif hasattr(row, "inputs") and hasattr(row, "expected_output"):
-            yield EvaluationCase(getattr(row, "name", None) or "", row.inputs, row.expected_output)
-        elif not isinstance(row, Mapping):
-            yield EvaluationCase("", row)
-        elif "input" in row and row.keys() <= _KEYS | {expected} and not is_flat:
-            name = row.get("name", key_of(row["input"]))
-            yield EvaluationCase(_name(name), row["input"], row.get(expected))
+            yield getattr(row, "name", None), row.inputs, row.expected_output
         else:
-            given = {key: value for key, value in row.items() if key != expected}
-            yield EvaluationCase(_name(key_of(given)), given, row.get(expected))
-
-
-def _name(given: Any) -> str:
-    return "" if given is None else str(given)
+            yield None, row, None

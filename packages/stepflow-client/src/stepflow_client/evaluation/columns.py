@@ -201,9 +201,9 @@ class Columns:
         A case in which no variant has the score is left out, if other cases are: it expects nothing.
         """
         variants = self.variants.values()
-        ended = {
-            case for each in self.variants.values() for case in each.failures.cases if each.failures.mean(case) != 1
-        }
+        if all(each.statuses.keys() <= {"completed"} for each in variants):
+            return
+        ended = {case for each in variants for case in each.failures.cases if each.failures.mean(case) != 1}
         for name in [name for name, kind in self.kinds.items() if kind == "share"]:
             scored = {case for each in variants for case in each.scores.get(name, Column()).cases}
             for variant in variants:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..types.outcomes import Outcome
+from ..types.statuses import ExecutionStatus
 from .records import EvaluationCase, EvaluationItem, ScoreValue
 
 Found = Mapping[str, Sequence[ScoreValue | None]]
@@ -77,13 +78,15 @@ class Block:
 
 def ended_block(variant: int, cases: Sequence[EvaluationCase], outcomes: Sequence[Outcome]) -> Block:
     """Return the block of outcomes with consecutive indexes."""
+    statuses = [each.status for each in outcomes]
+    is_complete = statuses.count(ExecutionStatus.COMPLETED) == len(outcomes)
     return Block(
         variant,
         outcomes[0].index,
         cases,
-        [each.status.value for each in outcomes],
+        ["completed"] * len(outcomes) if is_complete else [each.value for each in statuses],
         [each.output for each in outcomes],
-        [None if each.is_success else error_of(each) for each in outcomes],
+        [None] * len(outcomes) if is_complete else [error_of(each) for each in outcomes],
         [each.run_id for each in outcomes],
         [each.item_index for each in outcomes],
         [None] * len(outcomes),

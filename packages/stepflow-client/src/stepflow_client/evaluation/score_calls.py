@@ -79,7 +79,8 @@ class ScoreFunction:
             if not may_go_on():
                 return
             number = block.first + place
-            key = f"{store.id} {block.variant} {number} {self.key}" if self.is_flow else None
+            # Without a journal, the key would be the same in the next evaluation.
+            key = f"{store.id} {block.variant} {number} {self.key}" if self.is_flow and store.id else None
             found, failed = await apply_score(self.scorer, item_of(block, place), client, key)
             columns = ({name: [value] for name, value in each.items()} for each in (found, failed))
             store.add_scores(Scored(block.variant, number, 1, self.key, *columns))

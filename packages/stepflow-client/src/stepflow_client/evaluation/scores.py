@@ -80,7 +80,7 @@ class Score:
 
         An expected object has the part at the same path. Any other expected value is that of the part itself.
         """
-        if not self.path or not isinstance(expected, Mapping):
+        if not self.path or not isinstance(expected, (dict, Mapping)):
             return expected
         found = _at(expected, self.path)
         return None if found is _MISSING else found

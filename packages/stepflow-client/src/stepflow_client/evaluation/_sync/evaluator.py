@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ..._rules.deadline import has_passed
 from ..._rules.step_times import ItemTimes
 from ..._shared.workers import SyncSource, SyncWorkers
 from ...errors import StepflowClientError
+from ...flows.sharing import RestOfVariant
 from ...types.outcomes import Outcome
 from ..item_records import Block, ended_block
 from ..options import EvaluationOptions
@@ -263,7 +264,9 @@ class _Inputs(SyncSource):
         super().__init__(())
         self.reader = reader
         self._pace = pace
-        self._inputs = (each for each in _inputs(store, variant) for _ in range(repeat))
+        self._cases = _repeated(store.cases(), repeat)
+        self._rests = None if variant.rest is None else _repeated(_rests(store, variant.rest), repeat)
+        """What the variant is run with instead of the inputs, if it shares steps."""
         self._open: dict[int, EvaluationCase] = {}
         """The cases of the inputs without an outcome, by the index of the input."""
         self._index = 0
@@ -274,26 +277,26 @@ class _Inputs(SyncSource):
         if not count:
             # An end without an error would mean that all inputs have been read.
             return [], StepflowClientError("the evaluation has ended")
-        found = list(islice(self._inputs, count))
-        self._open.update(enumerate((case for case, _ in found), self._index))
+        found = list(islice(self._cases, count))
+        self._open.update(enumerate(found, self._index))
         self._index += len(found)
         self.ended = len(found) < count
         if self.ended:
             self._pace.leave(self.reader)
         else:
             self._pace.moved(self.reader, count)
-        return [given for _, given in found], None
+        return [each.input for each in found] if self._rests is None else list(islice(self._rests, count)), None
 
     def cases_of(self, outcomes: Sequence[Outcome]) -> list[EvaluationCase]:
         """Return the cases of inputs that have ended."""
         return [self._open.pop(each.index) for each in outcomes]
 
 
-def _inputs(store: EvaluationStore, variant: PlannedVariant) -> Iterator[tuple[EvaluationCase, Any]]:
-    """Yield the cases with the input of the flow that is run, or with the failure of a shared step."""
-    if variant.rest is None:
-        for case in store.cases():
-            yield case, case.input
-        return
+def _repeated(each_of: Iterable[Any], repeat: int) -> Iterator[Any]:
+    return chain.from_iterable([each] * repeat for each in each_of)
+
+
+def _rests(store: EvaluationStore, rest: RestOfVariant) -> Iterator[Any]:
+    """Yield the inputs of the rest of a variant, or the failures of shared steps."""
     for case, (outputs, error) in zip(store.cases(), store.shared(), strict=True):
-        yield case, variant.rest.input_of(case.input, outputs) if error is None else ValueError(error)
+        yield rest.input_of(case.input, outputs) if error is None else ValueError(error)
