@@ -21,7 +21,8 @@ from .._http import settings as _settings
 from .._http.settings import Token
 from .._http.sockets import AsyncCancelled
 from .._rules import operations as api
-from .._rules.deadline import call_scope, deadline_of, deadline_override, deadline_scope
+from .._rules.call_scope import call_scope
+from .._rules.deadline import deadline_of, deadline_override, deadline_scope
 from .._rules.request_retries import RetryPolicy, policy_of
 from .._shared.other_names import Guiding, guiding
 from .._shared.pickling import Picklable
@@ -452,9 +453,8 @@ class StepflowClient(Guiding, Picklable):
             InvalidResponseError: If the response is not from a Stepflow server.
         """
         check_flag(include_workers, "include_workers")
-        deadline = deadline_of(timeout)
-        with deadline_scope(deadline):
-            found = await self._connection.health(timeout=timeout)
+        with call_scope(timeout):
+            found = await self._connection.health()
             health = json_bodies.build(responses.health, found, "GET /health")
             if not include_workers:
                 return health
@@ -512,7 +512,8 @@ class StepflowClient(Guiding, Picklable):
         """
         check_flag(include_schemas, "include_schemas")
         request = api.list_components(exclude_schemas=None if include_schemas else True)
-        listed = await self._connection.call(request, component_list.components, timeout=timeout)
+        with call_scope(timeout):
+            listed = await self._connection.call(request, component_list.components)
         config = self._connection.config
         return listed if config is None else component_list.with_paths(listed, config().get("routes") or {})
 
@@ -1112,7 +1113,7 @@ class StepflowClient(Guiding, Picklable):
             InvalidFlowError: If the server refuses the flow; `diagnostics` lists the reasons.
         """
         with call_scope(timeout):
-            return await self._flows.store_flow(flow, timeout=timeout)
+            return await self._flows.store_flow(flow)
 
     async def get_flow(self, flow_id: str, *, timeout: float | None = None) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases.
@@ -1130,7 +1131,8 @@ class StepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such flow.
             InvalidRequestError: If `flow_id` cannot be the id of a flow.
         """
-        return await self._flows.get_flow(flow_id, timeout=timeout)
+        with call_scope(timeout):
+            return await self._flows.get_flow(flow_id)
 
     async def delete_flow(self, flow_id: str, *, timeout: float | None = None) -> None:
         """Ask the server to delete a flow.
@@ -1141,7 +1143,8 @@ class StepflowClient(Guiding, Picklable):
             flow_id: The id of the flow.
             timeout: Seconds for the whole call, instead of the client's timeout.
         """
-        await self._flows.delete_flow(flow_id, timeout=timeout)
+        with call_scope(timeout):
+            await self._flows.delete_flow(flow_id)
 
     async def get_flow_variables(self, flow_id: str, *, timeout: float | None = None) -> FlowVariables:
         """Return the variables that a stored flow declares, as its author wrote them.
@@ -1156,7 +1159,7 @@ class StepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such flow.
         """
         with call_scope(timeout):
-            return await self._flows.get_flow_variables(flow_id, timeout=timeout)
+            return await self._flows.get_flow_variables(flow_id)
 
     async def check(
         self,
@@ -1191,7 +1194,7 @@ class StepflowClient(Guiding, Picklable):
             TransportError: If the server cannot be reached, unless `offline` is True.
         """
         with call_scope(timeout):
-            return await self._flows.check(flow, offline=offline, type_check=type_check, target=target, timeout=timeout)
+            return await self._flows.check(flow, offline=offline, type_check=type_check, target=target)
 
     async def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
         """Return the server's diagnostics of a flow, without storing it.
@@ -1207,7 +1210,7 @@ class StepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no flow with this id.
         """
         with call_scope(timeout):
-            return await self._flows.validate(flow, timeout=timeout)
+            return await self._flows.validate(flow)
 
     # Creating and reading runs
 
@@ -1263,7 +1266,6 @@ class StepflowClient(Guiding, Picklable):
                 debug,
                 max_concurrency,
                 variables_from_env=variables_from_env,
-                timeout=timeout,
             )
 
     async def get_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
@@ -1278,7 +1280,8 @@ class StepflowClient(Guiding, Picklable):
         Raises:
             NotFoundError: If the server has no such run.
         """
-        return await self._runs.get_run(run_id, timeout=timeout)
+        with call_scope(timeout):
+            return await self._runs.get_run(run_id)
 
     async def get_run_items(self, run_id: RunId, *, timeout: float | None = None) -> ListItemsResponse:
         """Return the items of a run, in the order of their inputs; the `result` of a running item is None.
@@ -1299,7 +1302,7 @@ class StepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such run.
         """
         with call_scope(timeout):
-            return await self._runs.get_run_items(run_id, timeout=timeout)
+            return await self._runs.get_run_items(run_id)
 
     async def get_run_steps(
         self,
@@ -1331,8 +1334,8 @@ class StepflowClient(Guiding, Picklable):
         """
         check_flag(include_times, "include_times")
         with call_scope(timeout):
-            listed = await self._runs.get_run_steps(run_id, item_index=item_index, timeout=timeout)
-            steps = await self._runs.with_kept(listed.run_id, listed.steps, timeout=timeout)
+            listed = await self._runs.get_run_steps(run_id, item_index=item_index)
+            steps = await self._runs.with_kept(listed.run_id, listed.steps)
             listed = listed.model_copy(update={"steps": steps})
             return await self._timer.timed(listed, timeout) if include_times else listed
 
@@ -1351,7 +1354,7 @@ class StepflowClient(Guiding, Picklable):
             NotFoundError: If neither the server nor the history has such a run.
         """
         with call_scope(timeout):
-            return await self._runs.get_run_arguments(run_id, self._recorder, timeout=timeout)
+            return await self._runs.get_run_arguments(run_id, self._recorder)
 
     async def get_run_step(
         self, run_id: RunId, step_id: str, *, item_index: int = 0, timeout: float | None = None
@@ -1368,8 +1371,8 @@ class StepflowClient(Guiding, Picklable):
             NotFoundError: If there is no such step, or if it has not started.
         """
         with call_scope(timeout):
-            step = await self._runs.get_run_step(run_id, step_id, item_index=item_index, timeout=timeout)
-            return (await self._runs.with_kept(run_id, [step], timeout=timeout))[0]
+            step = await self._runs.get_run_step(run_id, step_id, item_index=item_index)
+            return (await self._runs.with_kept(run_id, [step]))[0]
 
     async def get_run_flow(self, run_id: RunId, *, timeout: float | None = None) -> StoredFlow:
         """Return the flow of a run, without the tag that the client adds. For its examples, use `get_flow`.
@@ -1381,7 +1384,8 @@ class StepflowClient(Guiding, Picklable):
         Raises:
             NotFoundError: If the server has no such run.
         """
-        return await self._runs.get_run_flow(run_id, timeout=timeout)
+        with call_scope(timeout):
+            return await self._runs.get_run_flow(run_id)
 
     async def cancel_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Mark a run as cancelled and return it.
@@ -1403,7 +1407,7 @@ class StepflowClient(Guiding, Picklable):
             ConflictError: If the run has already ended.
         """
         with call_scope(timeout):
-            run = await self._runs.cancel_run(run_id, timeout=timeout)
+            run = await self._runs.cancel_run(run_id)
             self._recorder.seen(run.run_id, run.status)
             return run
 
@@ -1420,7 +1424,8 @@ class StepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such run.
             ConflictError: If the run has not ended.
         """
-        await self._runs.delete_run(run_id, timeout=timeout)
+        with call_scope(timeout):
+            await self._runs.delete_run(run_id)
 
     # Listing runs
 
@@ -1639,7 +1644,8 @@ class StepflowClient(Guiding, Picklable):
             InvalidArgumentError: If the value cannot be represented in JSON.
             UnsupportedByServerError: If the server has no blobs (0.9).
         """
-        return await self._blobs.store_blob(data, filename=filename, blob_type=blob_type, timeout=timeout)
+        with call_scope(timeout):
+            return await self._blobs.store_blob(data, filename=filename, blob_type=blob_type)
 
     async def get_blob(self, blob_id: str, *, timeout: float | None = None) -> BlobContent:
         """Return a blob: its `data` is the JSON value, or `bytes` for a binary blob.
@@ -1652,7 +1658,8 @@ class StepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such blob.
             UnsupportedByServerError: If the server has no blobs (0.9).
         """
-        return await self._blobs.get_blob(blob_id, timeout=timeout)
+        with call_scope(timeout):
+            return await self._blobs.get_blob(blob_id)
 
     # Running a run again
 

@@ -201,15 +201,14 @@ class RunCreator:
         max_concurrency: int | None = None,
         *,
         variables_from_env: bool = False,
-        timeout: float | None = None,
     ) -> CreateRunResponse:
         """Start a run of a stored flow and return it; it is usually still running."""
         requests.check_debug(debug)
         check_flag(variables_from_env, "variables_from_env")
         flow_id = requests.check_id(flow_id, "flow_id")
         arguments = await self.arguments(input, variables, overrides, max_concurrency)
-        arguments = await self._completed(flow_id, arguments, variables_from_env, timeout=timeout)
-        run = await self.create(flow_id, arguments, responses.created, timeout=timeout)
+        arguments = await self._completed(flow_id, arguments, variables_from_env)
+        run = await self.create(flow_id, arguments, responses.created)
         self._recorder.created(run.run_id, flow_id, arguments)
         return run
 
@@ -228,11 +227,10 @@ class RunCreator:
         variables_from_env: bool,
         *,
         check_values: bool = False,
-        timeout: float | None = None,
     ) -> RunArguments:
         """Check arguments against the flow, if this client knows it, and return them with the variables filled in."""
         if variables_from_env:
-            await self._flows.variables_of(flow_id, timeout=timeout)
+            await self._flows.variables_of(flow_id)
         needs = self._flows.needs_by_id(flow_id)
         if needs is None:
             return arguments
@@ -247,7 +245,6 @@ class RunCreator:
         declared: Mapping[str, FlowVariable] | None = None,
         output: Any = None,
         wait: int | None = None,
-        timeout: float | None = None,
         on_lost: Callable[[], object] | None = None,
     ) -> Created:
         """Create a run exactly once and return what `read` builds from the response.
@@ -256,7 +253,7 @@ class RunCreator:
         """
         prepared = self._prepare(flow_id, arguments, declared, output, wait)
         registry = self._flows.registries.current
-        return await self._create(prepared, arguments, read, registry, timeout=timeout, on_lost=on_lost)
+        return await self._create(prepared, arguments, read, registry, on_lost=on_lost)
 
     def _prepare(
         self,
@@ -275,7 +272,8 @@ class RunCreator:
             "wait": True if wait is not None else None,
             "timeoutSecs": wait,
         }
-        operation, parts = api.create_run(body={name: value for name, value in fields.items() if value is not None})
+        body = {name: value for name, value in fields.items() if value is not None}
+        operation, parts, *_ = api.create_run(body=body)
         before = encode(parts.pop("json"))[:-1] + b',"input":['
         secrets = secrets_of(arguments.variables, declared if declared is not None else self._flows.declared(flow_id))
         reading = reading_of(output if output is not None else self._flows.output(flow_id), secrets)
@@ -288,7 +286,6 @@ class RunCreator:
         read: Callable[[dict[str, Any]], Created],
         registry: RunRegistry,
         *,
-        timeout: float | None = None,
         on_lost: Callable[[], object] | None = None,
     ) -> Created:
         """Create a prepared run exactly once and return what `read` builds from the response.
@@ -309,10 +306,10 @@ class RunCreator:
         Raises:
             AmbiguousRunError: If the run cannot be identified, or if it is uncertain whether there is one.
         """
-        flow_id, (operation, parts), wait, reading = prepared
+        flow_id, (operation, parts, *_), wait, reading = prepared
         text = encode(arguments.inputs)[1:-1] if arguments.text is None else arguments.text
-        request = api.Request(operation, {**parts, "content": b"%b%b]}" % (parts["content"], text)})
-        send = partial(self._connection.call, request, read, timeout=timeout, waits=wait or 0, raw=True)
+        request = api.Request(operation, {**parts, "content": b"%b%b]}" % (parts["content"], text)}, held=wait or 0)
+        send = partial(self._connection.call, request, read)
         call = registry.begin(flow_id, has_one_clock=self._connection.spread is None)
         began, run_id = time.monotonic(), None
         try:

@@ -79,11 +79,11 @@ class FlowStore:
         # What runs of a flow need, by the flow's digest and by its id.
         self._needs: dict[bytes | str, FlowNeeds] = {}
 
-    async def store_flow(self, flow: FlowSource, *, timeout: float | None = None) -> StoreFlowResponse:
+    async def store_flow(self, flow: FlowSource) -> StoreFlowResponse:
         """Store a flow and return its id."""
         if is_flow_id(flow):
             raise InvalidArgumentError("this is the id of a stored flow, not a flow to be stored")
-        return await self._store(self.checked(flow), timeout=timeout)
+        return await self._store(self.checked(flow))
 
     def needs_of_flow(self, flow: dict[str, Any], digest: bytes) -> FlowNeeds:
         """Return what runs of a flow need. It is determined only once."""
@@ -140,14 +140,14 @@ class FlowStore:
             self._checked = {**_newest(self._checked, _MOST_CHECKED), stamp: checked}
         return checked
 
-    async def _store(self, flow: CheckedFlow, *, timeout: float | None = None) -> StoreFlowResponse:
+    async def _store(self, flow: CheckedFlow) -> StoreFlowResponse:
         copy = flow.with_examples
         # Flows that differ in their examples only are different stored flows.
         key = requests.flow_digest(copy) or flow.digest
         known = self._stored.get(key)
         if known is not None:
             return known
-        flow_id = await self.store_accepted(flow.content, copy, flow.digest, timeout=timeout)
+        flow_id = await self.store_accepted(flow.content, copy, flow.digest)
         stored = types.StoreFlowResponse(
             flow_id=flow_id, diagnostics=_validation(self._accepted.get(flow.digest, [])).diagnostics
         )
@@ -191,9 +191,7 @@ class FlowStore:
         self.registries.current.reserve(flow_id)
         return flow_id, self._know_flow(flow_id, flow)
 
-    async def store_accepted(
-        self, flow: dict[str, Any], copy: dict[str, Any], digest: bytes, *, timeout: float | None = None
-    ) -> str:
+    async def store_accepted(self, flow: dict[str, Any], copy: dict[str, Any], digest: bytes) -> str:
         """Store a copy of a flow after the server has accepted the flow, and return the id of the copy.
 
         Raises:
@@ -202,12 +200,12 @@ class FlowStore:
         blobs = (await self._connection.server()).capabilities["blobs"]
         flow_id = ""
         if not blobs or digest not in self._accepted:
-            found, flow_id = await self._post_flow(flow if blobs else copy, dry_run=blobs, timeout=timeout)
+            found, flow_id = await self._post_flow(flow if blobs else copy, dry_run=blobs)
             if any(each.get("level") in _FATAL for each in found):
                 result = _validation(found)
                 raise InvalidFlowError(_refusal(result), diagnostics=result.diagnostics)
             self._accepted = {**_newest(self._accepted), digest: found}
-        return await self._store_as_blob(copy, timeout=timeout) if blobs else flow_id
+        return await self._store_as_blob(copy) if blobs else flow_id
 
     def _know_flow(self, flow_id: str, flow: Mapping[str, Any]) -> Mapping[str, FlowVariable]:
         """Remember what runs of a flow need, and return the variables it declares."""
@@ -217,14 +215,13 @@ class FlowStore:
         self._needs = {**_newest(self._needs), flow_id: needs.needs_of(flow, declared)}
         return declared
 
-    async def _store_as_blob(self, flow: dict[str, Any], *, timeout: float | None = None) -> str:
+    async def _store_as_blob(self, flow: dict[str, Any]) -> str:
         """Store a flow as a blob, which preserves its integers. The server does not check it."""
-        request = api.store_blob(body={"data": flow, "blobType": "flow"})
-        return await self._connection.call(request, partial(run_states.flow_id, key="blobId"), timeout=timeout)
+        return await self._connection.call(
+            api.store_blob(body={"data": flow, "blobType": "flow"}), partial(run_states.flow_id, key="blobId")
+        )
 
-    async def _post_flow(
-        self, flow: dict[str, Any], *, dry_run: bool, timeout: float | None
-    ) -> tuple[list[dict[str, Any]], str]:
+    async def _post_flow(self, flow: dict[str, Any], *, dry_run: bool) -> tuple[list[dict[str, Any]], str]:
         """Have the server check a flow, and return its diagnostics, as sent by the server, and the flow's id."""
         server = await self._connection.server()
         sent = flow if server.capabilities["exact_numbers"] else requests.flow_for_dry_run(flow)
@@ -232,7 +229,6 @@ class FlowStore:
             return await self._connection.call(
                 api.store_flow(body={"flow": sent, "dryRun": dry_run}),
                 lambda answer: (_findings(answer), run_states.flow_id(answer)),
-                timeout=timeout,
             )
         except InvalidRequestError as error:
             # The server cannot parse it as a flow: return one diagnostic, in the same form as others.
@@ -246,39 +242,35 @@ class FlowStore:
         self._accepted = {}
         self._stored = {digest: stored for digest, stored in self._stored.items() if stored.flow_id != flow_id}
 
-    async def get_flow(self, flow_id: str, *, timeout: float | None = None) -> StoredFlow:
+    async def get_flow(self, flow_id: str) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases."""
-        request = api.get_flow(requests.check_id(flow_id, "flow_id"))
         read = partial(responses.flow, flow_id=flow_id)
-        return await self._connection.call(request, read, timeout=timeout)
+        return await self._connection.call(api.get_flow(requests.check_id(flow_id, "flow_id")), read)
 
-    async def content(self, flow: FlowSource, *, timeout: float | None = None) -> dict[str, Any]:
+    async def content(self, flow: FlowSource) -> dict[str, Any]:
         """Return a flow as it was given; if it is the id of a stored flow, the flow that the server returns."""
-        return (await self.get_flow(str(flow), timeout=timeout)).flow if is_flow_id(flow) else load_flow(flow)
+        return (await self.get_flow(str(flow))).flow if is_flow_id(flow) else load_flow(flow)
 
-    async def delete_flow(self, flow_id: str, *, timeout: float | None = None) -> None:
+    async def delete_flow(self, flow_id: str) -> None:
         """Ask the server to delete a flow."""
-        request = api.delete_flow(requests.check_id(flow_id, "flow_id"))
-        await self._connection.send(request, timeout=timeout)
+        await self._connection.send(api.delete_flow(requests.check_id(flow_id, "flow_id")))
         self.forget(flow_id)
 
-    async def get_flow_variables(self, flow_id: str, *, timeout: float | None = None) -> FlowVariables:
+    async def get_flow_variables(self, flow_id: str) -> FlowVariables:
         """Return the variables a stored flow declares, as its author wrote them."""
-        declared = dict(await self.variables_of(flow_id, timeout=timeout))
+        declared = dict(await self.variables_of(flow_id))
         read = partial(types.FlowVariables, flow_id=flow_id, variables=declared)
         return json_bodies.build(lambda _: read(), {}, f"GET /flows/{flow_id}")
 
-    async def variables_of(self, flow_id: str, *, timeout: float | None = None) -> Mapping[str, FlowVariable]:
+    async def variables_of(self, flow_id: str) -> Mapping[str, FlowVariable]:
         """Return the variables that a stored flow declares. The flow is requested only once."""
         declared = self._declared.get(requests.check_id(flow_id, "flow_id"))
         if declared is None:
-            stored = await self.get_flow(flow_id, timeout=timeout)
+            stored = await self.get_flow(flow_id)
             declared = self._know_flow(flow_id, stored.flow)
         return declared
 
-    async def check(
-        self, flow: FlowSource, *, offline: bool, type_check: bool, target: str | None, timeout: float | None = None
-    ) -> ValidationResult:
+    async def check(self, flow: FlowSource, *, offline: bool, type_check: bool, target: str | None) -> ValidationResult:
         """Check a flow with the offline rules of `stepflow_client.flows.check` and the components of the server."""
         from ..flows.checker import check, check_target
 
@@ -287,13 +279,13 @@ class FlowStore:
         components = None
         if not offline:
             request = api.list_components()
-            components = await self._connection.call(request, component_list.components, timeout=timeout)
+            components = await self._connection.call(request, component_list.components)
         return check(flow, components=components, type_check=type_check, target=target)
 
-    async def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
+    async def validate(self, flow: FlowSource) -> ValidationResult:
         """Have the server check a flow without storing it."""
-        sent = check_json(additions.without_cases(await self.content(flow, timeout=timeout)), "the flow")
-        found, _ = await self._post_flow(sent, dry_run=True, timeout=timeout)
+        sent = check_json(additions.without_cases(await self.content(flow)), "the flow")
+        found, _ = await self._post_flow(sent, dry_run=True)
         return _validation(found)
 
 

@@ -182,9 +182,8 @@ class Waiter:
             summary = await self._runs.summary(run_id)
             if summary is not None:
                 return summary
-        request = api.get_run(run_id, wait=bool(held) or None, timeout_secs=held or None)
-        read = partial(run_states.run_state, run_id=run_id)
-        return await self._connection.call(request, read, run_id=run_id, waits=held)
+        request = api.get_run(run_id, wait=bool(held) or None, timeout_secs=held or None)._replace(held=held)
+        return await self._connection.call(request, partial(run_states.run_state, run_id=run_id))
 
     async def finished(
         self,
@@ -254,7 +253,7 @@ class Waiter:
 
     async def ended_items(self, run_id: str, status: ExecutionStatus) -> ListItemsResponse:
         """Return the items of a run that has ended with a status."""
-        return await self._runs.explain(await self._runs.listed_items(run_id, None), status)
+        return await self._runs.explain(await self._runs.listed_items(run_id), status)
 
 
 def _check_single(run: run_states.RunState) -> None:

@@ -23,7 +23,8 @@ from .._http import settings as _settings
 from .._http.settings import Token
 from .._http.sockets import SyncCancelled
 from .._rules import operations as api
-from .._rules.deadline import call_scope, deadline_of, deadline_override, deadline_scope
+from .._rules.call_scope import call_scope
+from .._rules.deadline import deadline_of, deadline_override, deadline_scope
 from .._rules.request_retries import RetryPolicy, policy_of
 from .._shared.other_names import Guiding, guiding
 from .._shared.pickling import Picklable
@@ -455,9 +456,8 @@ class SyncStepflowClient(Guiding, Picklable):
             InvalidResponseError: If the response is not from a Stepflow server.
         """
         check_flag(include_workers, "include_workers")
-        deadline = deadline_of(timeout)
-        with deadline_scope(deadline):
-            found = self._connection.health(timeout=timeout)
+        with call_scope(timeout):
+            found = self._connection.health()
             health = json_bodies.build(responses.health, found, "GET /health")
             if not include_workers:
                 return health
@@ -515,7 +515,8 @@ class SyncStepflowClient(Guiding, Picklable):
         """
         check_flag(include_schemas, "include_schemas")
         request = api.list_components(exclude_schemas=None if include_schemas else True)
-        listed = self._connection.call(request, component_list.components, timeout=timeout)
+        with call_scope(timeout):
+            listed = self._connection.call(request, component_list.components)
         config = self._connection.config
         return listed if config is None else component_list.with_paths(listed, config().get("routes") or {})
 
@@ -1113,7 +1114,7 @@ class SyncStepflowClient(Guiding, Picklable):
             InvalidFlowError: If the server refuses the flow; `diagnostics` lists the reasons.
         """
         with call_scope(timeout):
-            return self._flows.store_flow(flow, timeout=timeout)
+            return self._flows.store_flow(flow)
 
     def get_flow(self, flow_id: str, *, timeout: float | None = None) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases.
@@ -1131,7 +1132,8 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such flow.
             InvalidRequestError: If `flow_id` cannot be the id of a flow.
         """
-        return self._flows.get_flow(flow_id, timeout=timeout)
+        with call_scope(timeout):
+            return self._flows.get_flow(flow_id)
 
     def delete_flow(self, flow_id: str, *, timeout: float | None = None) -> None:
         """Ask the server to delete a flow.
@@ -1142,7 +1144,8 @@ class SyncStepflowClient(Guiding, Picklable):
             flow_id: The id of the flow.
             timeout: Seconds for the whole call, instead of the client's timeout.
         """
-        self._flows.delete_flow(flow_id, timeout=timeout)
+        with call_scope(timeout):
+            self._flows.delete_flow(flow_id)
 
     def get_flow_variables(self, flow_id: str, *, timeout: float | None = None) -> FlowVariables:
         """Return the variables that a stored flow declares, as its author wrote them.
@@ -1157,7 +1160,7 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such flow.
         """
         with call_scope(timeout):
-            return self._flows.get_flow_variables(flow_id, timeout=timeout)
+            return self._flows.get_flow_variables(flow_id)
 
     def check(
         self,
@@ -1192,7 +1195,7 @@ class SyncStepflowClient(Guiding, Picklable):
             TransportError: If the server cannot be reached, unless `offline` is True.
         """
         with call_scope(timeout):
-            return self._flows.check(flow, offline=offline, type_check=type_check, target=target, timeout=timeout)
+            return self._flows.check(flow, offline=offline, type_check=type_check, target=target)
 
     def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
         """Return the server's diagnostics of a flow, without storing it.
@@ -1208,7 +1211,7 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no flow with this id.
         """
         with call_scope(timeout):
-            return self._flows.validate(flow, timeout=timeout)
+            return self._flows.validate(flow)
 
     # Creating and reading runs
 
@@ -1264,7 +1267,6 @@ class SyncStepflowClient(Guiding, Picklable):
                 debug,
                 max_concurrency,
                 variables_from_env=variables_from_env,
-                timeout=timeout,
             )
 
     def get_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
@@ -1279,7 +1281,8 @@ class SyncStepflowClient(Guiding, Picklable):
         Raises:
             NotFoundError: If the server has no such run.
         """
-        return self._runs.get_run(run_id, timeout=timeout)
+        with call_scope(timeout):
+            return self._runs.get_run(run_id)
 
     def get_run_items(self, run_id: RunId, *, timeout: float | None = None) -> ListItemsResponse:
         """Return the items of a run, in the order of their inputs; the `result` of a running item is None.
@@ -1300,7 +1303,7 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such run.
         """
         with call_scope(timeout):
-            return self._runs.get_run_items(run_id, timeout=timeout)
+            return self._runs.get_run_items(run_id)
 
     def get_run_steps(
         self,
@@ -1332,8 +1335,8 @@ class SyncStepflowClient(Guiding, Picklable):
         """
         check_flag(include_times, "include_times")
         with call_scope(timeout):
-            listed = self._runs.get_run_steps(run_id, item_index=item_index, timeout=timeout)
-            steps = self._runs.with_kept(listed.run_id, listed.steps, timeout=timeout)
+            listed = self._runs.get_run_steps(run_id, item_index=item_index)
+            steps = self._runs.with_kept(listed.run_id, listed.steps)
             listed = listed.model_copy(update={"steps": steps})
             return self._timer.timed(listed, timeout) if include_times else listed
 
@@ -1352,7 +1355,7 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If neither the server nor the history has such a run.
         """
         with call_scope(timeout):
-            return self._runs.get_run_arguments(run_id, self._recorder, timeout=timeout)
+            return self._runs.get_run_arguments(run_id, self._recorder)
 
     def get_run_step(
         self, run_id: RunId, step_id: str, *, item_index: int = 0, timeout: float | None = None
@@ -1369,8 +1372,8 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If there is no such step, or if it has not started.
         """
         with call_scope(timeout):
-            step = self._runs.get_run_step(run_id, step_id, item_index=item_index, timeout=timeout)
-            return (self._runs.with_kept(run_id, [step], timeout=timeout))[0]
+            step = self._runs.get_run_step(run_id, step_id, item_index=item_index)
+            return (self._runs.with_kept(run_id, [step]))[0]
 
     def get_run_flow(self, run_id: RunId, *, timeout: float | None = None) -> StoredFlow:
         """Return the flow of a run, without the tag that the client adds. For its examples, use `get_flow`.
@@ -1382,7 +1385,8 @@ class SyncStepflowClient(Guiding, Picklable):
         Raises:
             NotFoundError: If the server has no such run.
         """
-        return self._runs.get_run_flow(run_id, timeout=timeout)
+        with call_scope(timeout):
+            return self._runs.get_run_flow(run_id)
 
     def cancel_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Mark a run as cancelled and return it.
@@ -1404,7 +1408,7 @@ class SyncStepflowClient(Guiding, Picklable):
             ConflictError: If the run has already ended.
         """
         with call_scope(timeout):
-            run = self._runs.cancel_run(run_id, timeout=timeout)
+            run = self._runs.cancel_run(run_id)
             self._recorder.seen(run.run_id, run.status)
             return run
 
@@ -1421,7 +1425,8 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such run.
             ConflictError: If the run has not ended.
         """
-        self._runs.delete_run(run_id, timeout=timeout)
+        with call_scope(timeout):
+            self._runs.delete_run(run_id)
 
     # Listing runs
 
@@ -1638,7 +1643,8 @@ class SyncStepflowClient(Guiding, Picklable):
             InvalidArgumentError: If the value cannot be represented in JSON.
             UnsupportedByServerError: If the server has no blobs (0.9).
         """
-        return self._blobs.store_blob(data, filename=filename, blob_type=blob_type, timeout=timeout)
+        with call_scope(timeout):
+            return self._blobs.store_blob(data, filename=filename, blob_type=blob_type)
 
     def get_blob(self, blob_id: str, *, timeout: float | None = None) -> BlobContent:
         """Return a blob: its `data` is the JSON value, or `bytes` for a binary blob.
@@ -1651,7 +1657,8 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such blob.
             UnsupportedByServerError: If the server has no blobs (0.9).
         """
-        return self._blobs.get_blob(blob_id, timeout=timeout)
+        with call_scope(timeout):
+            return self._blobs.get_blob(blob_id)
 
     # Running a run again
 

@@ -73,7 +73,7 @@ class RunExplainer:
 
     def _item(self, run: RunDetails, index: int | None) -> RunItem:
         """Return an item: the wanted one, or the first that failed, or the first."""
-        items = failed_items.items_of(self._runs.listed_items(run.run_id, None))
+        items = failed_items.items_of(self._runs.listed_items(run.run_id))
         if index is None:
             failed = items.places(lambda status: status in (ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED))
             index = failed[0] if failed else 0

@@ -46,7 +46,7 @@ class PlainReader(RunLister["RunDetails | PlainRun"]):
 
     def _ended(self, run_id: str, status: ExecutionStatus) -> PlainResult | ListItemsResponse:
         reading = self._connection.reading(run_id)
-        told = self._runs.item_answers(run_id, None)
+        told = self._runs.item_answers(run_id)
         if len(told) == 1 and {status, read_status(told[0]["status"])} == {ExecutionStatus.COMPLETED}:
             output = json_bodies.build(
                 lambda item: reading.flow_output(item.get("output")), told[0], f"GET /runs/{run_id}"

@@ -181,9 +181,8 @@ class Waiter:
             summary = self._runs.summary(run_id)
             if summary is not None:
                 return summary
-        request = api.get_run(run_id, wait=bool(held) or None, timeout_secs=held or None)
-        read = partial(run_states.run_state, run_id=run_id)
-        return self._connection.call(request, read, run_id=run_id, waits=held)
+        request = api.get_run(run_id, wait=bool(held) or None, timeout_secs=held or None)._replace(held=held)
+        return self._connection.call(request, partial(run_states.run_state, run_id=run_id))
 
     def finished(
         self,
@@ -253,7 +252,7 @@ class Waiter:
 
     def ended_items(self, run_id: str, status: ExecutionStatus) -> ListItemsResponse:
         """Return the items of a run that has ended with a status."""
-        return self._runs.explain(self._runs.listed_items(run_id, None), status)
+        return self._runs.explain(self._runs.listed_items(run_id), status)
 
 
 def _check_single(run: run_states.RunState) -> None:
