@@ -6,25 +6,28 @@ import asyncio
 import gc
 import warnings
 from collections.abc import AsyncGenerator, Generator
+from typing import Any
 
 import pytest
 from stepflow_client import OutcomeStream, SyncOutcomeStream
+
+CHUNKS: list[list[Any]] = [[0, 1], [2]]
 
 
 class Source:
     def __init__(self) -> None:
         self.is_closed = False
 
-    def sync(self) -> Generator[int, None, None]:
+    def sync(self) -> Generator[list[Any], None, None]:
         try:
-            yield from range(3)
+            yield from CHUNKS
         finally:
             self.is_closed = True
 
-    async def asynchronous(self) -> AsyncGenerator[int, None]:
+    async def asynchronous(self) -> AsyncGenerator[list[Any], None]:
         try:
-            for number in range(3):
-                yield number
+            for chunk in CHUNKS:
+                yield chunk
         finally:
             self.is_closed = True
 
@@ -67,3 +70,16 @@ def test_a_stream_that_was_not_begun_or_is_over_is_not_told() -> None:
         assert list(SyncOutcomeStream(Source().sync())) == [0, 1, 2]
         SyncOutcomeStream(Source().sync())
         gc.collect()
+
+
+def test_outcomes_are_read_one_by_one_or_in_the_lists_in_which_they_end() -> None:
+    assert list(SyncOutcomeStream(Source().sync()).chunks()) == CHUNKS
+    stream = SyncOutcomeStream(Source().sync())
+    assert next(stream) == 0
+    assert list(stream.chunks()) == [[1], [2]]
+
+    async def read() -> tuple[Any, list[Any]]:
+        stream = OutcomeStream(Source().asynchronous())
+        return await anext(stream), [each async for each in stream.chunks()]
+
+    assert asyncio.run(read()) == (0, [[1], [2]])

@@ -77,12 +77,12 @@ class ProgressReporter:
         return run
 
     async def counted(
-        self, outcomes: AsyncGenerator[Outcome, None], inputs: Any, progress: ProgressOption, total: int | None
-    ) -> AsyncGenerator[Outcome, None]:
+        self, outcomes: AsyncGenerator[list[Outcome], None], inputs: Any, progress: ProgressOption, total: int | None
+    ) -> AsyncGenerator[list[Outcome], None]:
         """Yield the outcomes of a batch, and report how many there have been.
 
         Args:
-            outcomes: The outcomes.
+            outcomes: The outcomes, in lists.
             inputs: The inputs; their number is known if they have a length, and estimated if they are from a file.
             progress: How to report the progress.
             total: Their number, if the caller has given it.
@@ -94,15 +94,16 @@ class ProgressReporter:
         with progress_shown(progress) as report:
             report(count.progress())
             shown = time.monotonic()
-            async with aclosing(outcomes) as each_of:
-                async for outcome in each_of:
-                    count.note(outcome)
+            async with aclosing(outcomes) as chunks:
+                async for chunk in chunks:
+                    for outcome in chunk:
+                        count.note(outcome)
                     if time.monotonic() - shown >= _EVERY:
                         if file is not None:
                             count.expected = file.expected
                         report(count.progress())
                         shown = time.monotonic()
-                    yield outcome
+                    yield chunk
             report(count.progress(is_over=True))
 
     async def _follow(

@@ -111,9 +111,64 @@ class SyncEventStream(_SyncStream[RunEvent]):
 class OutcomeStream(_AsyncStream[Outcome[OutputT]], Generic[OutputT]):
     """The outcomes of a batch. Leaving an `async with` block ends the batch at once, and cancels its runs if asked."""
 
+    def __init__(self, source: AsyncGenerator[list[Outcome[OutputT]], None]) -> None:
+        self._source: Any = source
+        self._ready: Iterator[Outcome[OutputT]] = iter(())
+
+    async def __anext__(self) -> Outcome[OutputT]:
+        """Return the next outcome."""
+        self._begun = True
+        for outcome in self._ready:
+            return outcome
+        self._ready = iter(await anext(self._source))
+        return next(self._ready)
+
+    async def aclose(self) -> None:
+        """End the batch at once. Outcomes that were not yielded yet are left out."""
+        self._ready = iter(())
+        await super().aclose()
+
+    async def chunks(self) -> AsyncGenerator[list[Outcome[OutputT]], None]:
+        """Yield the outcomes in lists: those of a run together, once it has ended. This is faster than one by one.
+
+        With `ordered=True`, a list may have the outcomes of several runs.
+        """
+        self._begun = True
+        if left := list(self._ready):
+            yield left
+        async for chunk in self._source:
+            yield chunk
+
 
 class SyncOutcomeStream(_SyncStream[Outcome[OutputT]], Generic[OutputT]):
     """The outcomes of a batch. Leaving a `with` block ends the batch at once, and cancels its runs if asked."""
+
+    def __init__(self, source: Generator[list[Outcome[OutputT]], None, None]) -> None:
+        self._source: Any = source
+        self._ready: Iterator[Outcome[OutputT]] = iter(())
+
+    def __next__(self) -> Outcome[OutputT]:
+        """Return the next outcome."""
+        self._begun = True
+        for outcome in self._ready:
+            return outcome
+        self._ready = iter(next(self._source))
+        return next(self._ready)
+
+    def close(self) -> None:
+        """End the batch at once. Outcomes that were not yielded yet are left out."""
+        self._ready = iter(())
+        super().close()
+
+    def chunks(self) -> Generator[list[Outcome[OutputT]], None, None]:
+        """Yield the outcomes in lists: those of a run together, once it has ended. This is faster than one by one.
+
+        With `ordered=True`, a list may have the outcomes of several runs.
+        """
+        self._begun = True
+        if left := list(self._ready):
+            yield left
+        yield from self._source
 
 
 class RunPager(_AsyncStream[RunDetails]):

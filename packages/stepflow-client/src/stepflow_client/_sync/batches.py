@@ -84,8 +84,8 @@ class BatchRunner:
         options: BatchOptions,
         *,
         deadline: float | None,
-    ) -> Generator[Outcome, None, None]:
-        """Run a flow on any number of inputs and yield one outcome per input."""
+    ) -> Generator[list[Outcome], None, None]:
+        """Run a flow on any number of inputs and yield one outcome per input, in lists of those that ended together."""
         source = inputs if isinstance(inputs, SyncSource) else SyncSource(inputs)
         batch = Batch(options, source, self._connection.places)
         try:
@@ -100,8 +100,12 @@ class BatchRunner:
                 if not len(batch.workers):
                     break
                 batch.note(_finished(batch, deadline))
-                for outcome in batch.ready():
-                    yield outcome if options.on_error == "yield" else outcome.raise_for_failure()
+                ready = batch.ready()
+                count = len(ready) if options.on_error == "yield" else _successes(ready)
+                if count:
+                    yield ready[:count]
+                if count < len(ready):
+                    ready[count].raise_for_failure()
             if batch.failure is not None:
                 raise batch.failure
             if batch.journal is not None:
@@ -346,6 +350,11 @@ def _finished(batch: Batch, deadline: float | None) -> Done:
         if has_passed(deadline):
             raise RunTimeoutError("the batch did not end in time; its runs continue") from None
         raise
+
+
+def _successes(found: list[Outcome]) -> int:
+    """Return how many outcomes are successes before the first that is not."""
+    return next((place for place, outcome in enumerate(found) if not outcome.is_success), len(found))
 
 
 def _known(done: Done) -> Done:

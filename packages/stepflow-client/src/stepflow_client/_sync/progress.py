@@ -79,12 +79,12 @@ class ProgressReporter:
         return run
 
     def counted(
-        self, outcomes: Generator[Outcome, None], inputs: Any, progress: ProgressOption, total: int | None
-    ) -> Generator[Outcome, None, None]:
+        self, outcomes: Generator[list[Outcome], None], inputs: Any, progress: ProgressOption, total: int | None
+    ) -> Generator[list[Outcome], None, None]:
         """Yield the outcomes of a batch, and report how many there have been.
 
         Args:
-            outcomes: The outcomes.
+            outcomes: The outcomes, in lists.
             inputs: The inputs; their number is known if they have a length, and estimated if they are from a file.
             progress: How to report the progress.
             total: Their number, if the caller has given it.
@@ -96,15 +96,16 @@ class ProgressReporter:
         with progress_shown(progress) as report:
             report(count.progress())
             shown = time.monotonic()
-            with closing(outcomes) as each_of:
-                for outcome in each_of:
-                    count.note(outcome)
+            with closing(outcomes) as chunks:
+                for chunk in chunks:
+                    for outcome in chunk:
+                        count.note(outcome)
                     if time.monotonic() - shown >= _EVERY:
                         if file is not None:
                             count.expected = file.expected
                         report(count.progress())
                         shown = time.monotonic()
-                    yield outcome
+                    yield chunk
             report(count.progress(is_over=True))
 
     def _follow(self, run_id: str, report: Callable[[Progress], object], began: float, deadline: float | None) -> None:
