@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import types
 from .._base.lazy import lazy_module
-from .._codec import requests, responses, run_states
+from .._codec import responses, run_states
 from .._codec.variables import flow_variables
 from .._data.values import encode
 from .._rules import operations as api
@@ -41,7 +41,7 @@ from ..types.statuses import ExecutionStatus
 from .batch import BYTES, OLD_BYTES, Batch, BatchOptions, Done, refused
 from .connection import Connection
 from .creation import RunCreator
-from .flows import FlowStore
+from .flows import FlowStore, StoredCopy
 from .runs import RunReader
 from .waiting import Waiter
 
@@ -139,11 +139,10 @@ class BatchRunner:
         can = (await self._connection.server()).capabilities
         batch.exact = can["exact_numbers"] or not self._creator.exact_integers
         batch.ahead.most_bytes = BYTES if can["events"] else OLD_BYTES
-        arguments = await self._creator.arguments([], options.variables, options.overrides, None)
+        call = RunCall(flow, [], options.overrides, options.variables, options.variables_from_env)
+        call = call._replace(check_input=options.check_input)
         needs = self._flows.needs_of_flow(batch.flow, batch.digest)
-        batch.arguments = requests.completed(
-            arguments, needs, os.environ, options.variables_from_env, check_values=options.check_input
-        )
+        batch.arguments = call.completed(await self._creator.arguments(call), needs)
         batch.declared = flow_variables(batch.flow)
         with self._recorder.labelling(options.labels):
             batch.record = self._recorder.batch(batch.flow, batch.arguments)
@@ -287,15 +286,9 @@ class BatchRunner:
                 return run_states.Started(known, ExecutionStatus.RUNNING, [])
             self._flows.registries.current.reserve(flow_id)
             try:
-                return await self._creator.create(
-                    flow_id,
-                    arguments,
-                    run_states.started,
-                    declared=batch.declared,
-                    output=batch.flow.get("output"),
-                    wait=self._connection.timings.creation_hold,
-                    on_lost=partial(batch.lane_flows.pop, place, None),
-                )
+                copy = StoredCopy(flow_id, batch.declared, batch.flow.get("output"))
+                on_lost = partial(batch.lane_flows.pop, place, None)
+                return await self._creator.create(copy, arguments, self._connection.timings.creation_hold, on_lost)
             except NotFoundError:
                 # A server that was restarted in the meantime has lost the flow.
                 batch.lane_flows.pop(place, None)

@@ -32,7 +32,7 @@ from ..flows.additions import tagged
 from ..flows.file import is_flow_id
 from .connection import Connection
 from .creation import RunCreator
-from .flows import CheckedFlow, FlowStore
+from .flows import CheckedFlow, FlowStore, StoredCopy
 from .key_records import FoundRun, Keyed, KeyRecords
 
 if TYPE_CHECKING:
@@ -138,10 +138,10 @@ class KeyedRuns:
         annotate(flow_name=checked.content.get("name"))
         if call.check_input:
             call = call._replace(input=self._flows.fitting_input(checked, call.input))
-        given = await self._creator.arguments(*call.arguments)
+        given = await self._creator.arguments(call)
         needs = self._flows.needs_of_flow(checked.content, checked.digest)
         # Refuses what does not fit the flow.
-        requests.completed(given, needs, os.environ, call.variables_from_env, check_values=call.check_input)
+        call.completed(given, needs)
         asked = _Asked(given, call.variables_from_env)
         for again in (True, False):
             keyed = await self._stored(checked, key, scope)
@@ -262,11 +262,9 @@ class KeyedRuns:
     async def _created(self, keyed: Keyed, asked: _Asked, wait: int | None) -> run_states.Started:
         declared = flow_variables(keyed.flow)
         self._flows.registries.current.reserve(keyed.flow_id)
-        output = keyed.flow.get("output")
+        copy = StoredCopy(keyed.flow_id, declared, keyed.flow.get("output"))
         try:
-            run = await self._creator.create(
-                keyed.flow_id, asked.of(declared), run_states.started, declared=declared, output=output, wait=wait
-            )
+            run = await self._creator.create(copy, asked.of(declared), wait)
         except AmbiguousRunError as error:
             # Regardless of which call created the run: all runs of these flows belong to this key.
             oldest = await self._records.searched(keyed) if error.candidates else None

@@ -1259,15 +1259,9 @@ class SyncStepflowClient(Guiding, Picklable):
                 0.11.
         """
         with call_scope(timeout):
-            return self._creator.create_run(
-                flow_id,
-                input,
-                variables,
-                overrides,
-                debug,
-                max_concurrency,
-                variables_from_env=variables_from_env,
-            )
+            requests.check_debug(debug)
+            call = RunCall(flow_id, input, overrides, variables, variables_from_env, max_concurrency)
+            return self._creator.create_run(flow_id, call)
 
     def get_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Return the current state of a run.

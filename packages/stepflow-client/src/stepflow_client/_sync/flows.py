@@ -65,6 +65,16 @@ class CheckedFlow(NamedTuple):
         return {**self.content, "examples": check_json(self.examples, "the examples of the flow")}
 
 
+class StoredCopy(NamedTuple):
+    """A stored flow, and how responses about its runs are read."""
+
+    flow_id: str
+    declared: Mapping[str, FlowVariable] | None
+    """The variables that it declares; None if they are unknown."""
+    output: Any
+    """The `output` of the flow; None if it is unknown."""
+
+
 class FlowStore:
     """Stores flows, each only once, and remembers what their runs need."""
 
@@ -95,13 +105,9 @@ class FlowStore:
             self._needs = {**_newest(self._needs), digest: known}
         return known
 
-    def declared(self, flow_id: str) -> Mapping[str, FlowVariable] | None:
-        """Return the variables that a flow declares; None if this client does not know the flow."""
-        return self._declared.get(flow_id)
-
-    def output(self, flow_id: str) -> Any:
-        """Return the `output` of a flow; None if this client does not know the flow."""
-        return self._outputs.get(flow_id)
+    def stored(self, flow_id: str) -> StoredCopy:
+        """Return what this client knows about a stored flow."""
+        return StoredCopy(flow_id, self._declared.get(flow_id), self._outputs.get(flow_id))
 
     def needs_by_id(self, flow_id: str) -> FlowNeeds | None:
         """Return what runs of a stored flow need; None if this client does not know the flow."""
@@ -157,8 +163,8 @@ class FlowStore:
         self._know_flow(flow_id, flow.content)
         return stored
 
-    def store_to_run(self, flow: CheckedFlow, *, is_single: bool) -> tuple[str, Mapping[str, FlowVariable] | None]:
-        """Store a copy of a flow that only this client runs, and return its id and the variables it declares.
+    def store_to_run(self, flow: CheckedFlow, *, is_single: bool) -> StoredCopy:
+        """Store a copy of a flow that only this client runs, and return the copy.
 
         Args:
             flow: The flow.
@@ -166,7 +172,7 @@ class FlowStore:
         """
         content, digest, _ = flow
         if is_single:
-            return self.store_copy(content, additions.tagged(flow.with_examples, uuid4().hex), digest)
+            return self.store_copy(flow, additions.tagged(flow.with_examples, uuid4().hex))
         registry = self.registries.current
         while (known := registry.shared_flow(digest)) is None:
             is_first = registry.start_storing(digest)
@@ -178,18 +184,16 @@ class FlowStore:
                 finally:
                     if is_first:
                         registry.stop_storing(digest)
-                return flow_id, self._know_flow(flow_id, content)
+                return self._know_flow(flow_id, content)
             # Another call is storing the flow: of several concurrent calls, only the first sends it.
             time.sleep(self._connection.timings.store_poll)
-        return known, self._declared.get(known)
+        return StoredCopy(known, self._declared.get(known), content.get("output"))
 
-    def store_copy(
-        self, flow: dict[str, Any], copy: dict[str, Any], digest: bytes
-    ) -> tuple[str, Mapping[str, FlowVariable] | None]:
-        """Store a copy of a flow that only one call runs, and return its id and the variables the flow declares."""
-        flow_id = self.store_accepted(flow, copy, digest)
+    def store_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> StoredCopy:
+        """Store a copy of a flow that only one call runs, and return it."""
+        flow_id = self.store_accepted(flow.content, copy, flow.digest)
         self.registries.current.reserve(flow_id)
-        return flow_id, self._know_flow(flow_id, flow)
+        return self._know_flow(flow_id, flow.content)
 
     def store_accepted(self, flow: dict[str, Any], copy: dict[str, Any], digest: bytes) -> str:
         """Store a copy of a flow after the server has accepted the flow, and return the id of the copy.
@@ -207,13 +211,13 @@ class FlowStore:
             self._accepted = {**_newest(self._accepted), digest: found}
         return self._store_as_blob(copy) if blobs else flow_id
 
-    def _know_flow(self, flow_id: str, flow: Mapping[str, Any]) -> Mapping[str, FlowVariable]:
-        """Remember what runs of a flow need, and return the variables it declares."""
+    def _know_flow(self, flow_id: str, flow: Mapping[str, Any]) -> StoredCopy:
+        """Remember what runs of a flow need, and how they are read."""
         declared = json_bodies.build(lambda _: flow_variables(flow), {}, f"GET /flows/{flow_id}")
         self._declared = {**_newest(self._declared), flow_id: declared}
         self._outputs = {**_newest(self._outputs), flow_id: flow.get("output")}
         self._needs = {**_newest(self._needs), flow_id: needs.needs_of(flow, declared)}
-        return declared
+        return StoredCopy(flow_id, declared, flow.get("output"))
 
     def _store_as_blob(self, flow: dict[str, Any]) -> str:
         """Store a flow as a blob, which preserves its integers. The server does not check it."""
@@ -266,8 +270,7 @@ class FlowStore:
         """Return the variables that a stored flow declares. The flow is requested only once."""
         declared = self._declared.get(requests.check_id(flow_id, "flow_id"))
         if declared is None:
-            stored = self.get_flow(flow_id)
-            declared = self._know_flow(flow_id, stored.flow)
+            declared = self._know_flow(flow_id, (self.get_flow(flow_id)).flow).declared or {}
         return declared
 
     def check(self, flow: FlowSource, *, offline: bool, type_check: bool, target: str | None) -> ValidationResult:

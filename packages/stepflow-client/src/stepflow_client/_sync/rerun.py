@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import uuid4
 
 from .._base.not_given import NOT_GIVEN
-from .._codec import requests, run_states
+from .._codec import requests
 from .._codec.variables import flow_variables
 from .._data.secrets import is_hidden
 from .._rules.deadline import deadline_of, deadline_scope
@@ -20,6 +19,7 @@ from .._rules.releases import has_step_outputs
 from .._shared.gather import sync_together
 from .._shared.recorder import Recorder
 from .._shared.rerun_plan import EarlierRun, RerunRequest, WantedRun, kept_of_item, outdated_steps, wanted_run
+from .._shared.run_call import RunCall
 from ..errors import ConflictError, InvalidArgumentError, NotFoundError, UnsupportedByServerError
 from ..flows import rerun as rules
 from ..flows.additions import Origin, tagged
@@ -234,18 +234,18 @@ class Rerunner:
         flow = checked.content
         wanted = planned.wanted
         inputs = [None if wanted.inputs is None else wanted.inputs[index] for index in origin.items]
-        given = self._creator.arguments(inputs, wanted.variables, wanted.overrides, wanted.max_concurrency)
+        call = RunCall(flow, inputs, wanted.overrides, wanted.variables, variables_from_env, wanted.max_concurrency)
+        given = self._creator.arguments(call)
         copy = tagged(checked.with_examples, uuid4().hex, origin)
         sent = given._replace(overrides=rules.overrides_of_executed(given.overrides, origin.kept) or None)
         # Kept steps do not read their variables, and recorded ones may be those of an earlier version of the flow.
         needs = needs_of(copy, flow_variables(copy), any_variable=True)
         # Given ones were checked before.
-        sent = requests.completed(sent, needs, os.environ, variables_from_env, check_values=False)
-        flow_id, declared = self._flows.store_copy(flow, copy, checked.digest)
-        output = flow.get("output")
-        run = self._creator.create(flow_id, sent, run_states.started, declared=declared, output=output)
+        sent = call.completed(sent, needs)
+        stored = self._flows.store_copy(checked, copy)
+        run = self._creator.create(stored, sent, None)
         recorded = sent._replace(overrides=given.overrides)
-        self._recorder.created(run.run_id, flow_id, recorded, wanted.source, flow, origin)
+        self._recorder.created(run.run_id, stored.flow_id, recorded, wanted.source, flow, origin)
         return run.run_id
 
 
