@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,7 @@ from .._rules import operations as api
 from .._rules.creation import creation_time
 from .._rules.deadline import deadline_override, deadline_scope, has_passed
 from .._rules.request_retries import Backoff
-from .._shared.recorder import Recorder
-from .._shared.run_call import RunCall
+from .._shared.run_call import ResultCall, RunCall
 from .._shared.tracing import annotate, is_untraced, measured_chunk, run_ended
 from .._shared.workers import AsyncSource
 from ..errors import (
@@ -39,18 +38,16 @@ from ..flows.file import is_flow_id
 from ..flows.python_places import located
 from ..types.statuses import ExecutionStatus
 from .batch import BYTES, OLD_BYTES, Batch, BatchOptions, Done, refused
-from .connection import Connection
-from .creation import RunCreator
-from .flows import FlowStore, StoredCopy
-from .runs import RunReader
-from .waiting import Waiter
+from .flows import StoredCopy
 
 if TYPE_CHECKING:
     from .._rules.chunks import Chunk
     from ..flows.file import FlowSource
     from ..types import FlowResult, ListItemsResponse, outcomes
     from ..types.outcomes import Outcome
-    from .idempotency import KeyedRuns
+    from .parts import Parts
+
+    BatchInputs = Iterable[Any] | AsyncIterable[Any] | AsyncSource
 else:
     outcomes = lazy_module("stepflow_client.types.outcomes")
 
@@ -58,31 +55,17 @@ else:
 class BatchRunner:
     """Runs a flow on any number of inputs."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        flows: FlowStore,
-        creator: RunCreator,
-        runs: RunReader,
-        waiter: Waiter,
-        recorder: Recorder,
-        keyed: Callable[[], KeyedRuns],
-    ) -> None:
-        self._connection = connection
-        self._flows = flows
-        self._creator = creator
-        self._runs = runs
-        self._waiter = waiter
-        self._recorder = recorder
-        self._keyed = keyed
+    def __init__(self, parts: Parts) -> None:
+        self._connection = parts.connection
+        self._flows = parts.flows
+        self._creator = parts.creator
+        self._runs = parts.runs
+        self._waiter = parts.waiter
+        self._recorder = parts.recorder
+        self._parts = parts
 
     async def map(
-        self,
-        flow: FlowSource,
-        inputs: Iterable[Any] | AsyncIterable[Any] | AsyncSource,
-        options: BatchOptions,
-        *,
-        deadline: float | None,
+        self, flow: FlowSource, inputs: BatchInputs, options: BatchOptions, *, deadline: float | None
     ) -> AsyncGenerator[list[Outcome], None]:
         """Run a flow on any number of inputs and yield one outcome per input, in lists of those that ended together."""
         source = inputs if isinstance(inputs, AsyncSource) else AsyncSource(inputs)
@@ -263,9 +246,7 @@ class BatchRunner:
     async def _ended(self, run: run_states.Started, count: int) -> tuple[ExecutionStatus, ListItemsResponse]:
         """Wait until a run of so many items ends and return its status and items."""
         if not (run.has_ended and len(run.answers) == count):
-            ended, listed = await self._waiter.finished(
-                run.run_id, wait=True, timeout=None, single=False, read=self._waiter.ended_items
-            )
+            ended, listed = await self._waiter.finished(ResultCall(run.run_id), self._waiter.ended_items)
             return ended.status, listed
         listed = responses.items(run.run_id, run.answers, self._connection.reading(run.run_id))
         # In a completed run, every item has completed.
@@ -309,7 +290,7 @@ class BatchRunner:
             idempotency_scope=batch.options.idempotency_scope,
         )
         with self._recorder.labelling(batch.options.labels):
-            return await self._keyed().start(call, self._connection.timings.creation_hold)
+            return await self._parts.keyed.start(call, self._connection.timings.creation_hold)
 
     async def _chunk_flow(self, batch: Batch, chunk: Chunk, place: int) -> str:
         """Return the id of the copy of the flow that a chunk runs.

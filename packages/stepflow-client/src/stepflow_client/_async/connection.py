@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 from urllib.parse import urlencode
 
 from .._base.logging import logger
-from .._codec import json_bodies, status_errors
+from .._codec import component_list, json_bodies, status_errors
 from .._data.arguments import check_choice, check_integer
 from .._data.reading import Reading, Readings
 from .._data.values import decode, decode_raw, encode
@@ -62,6 +62,8 @@ if TYPE_CHECKING:
 
     import httpx
     from stepflow_api import Client
+
+    from ..types import ComponentList
 
 Answer = TypeVar("Answer")
 _Reader = Callable[[HttpRequest, HttpResponse], Answer]
@@ -195,6 +197,12 @@ class Connection:
             ) from error
         recognise(self.url, answer)
         return answer
+
+    async def components(self, *, include_schemas: bool = True) -> ComponentList:
+        """Return the components that flows may use, with their paths if the configuration of the server is known."""
+        request = api.list_components(exclude_schemas=None if include_schemas else True)
+        listed = await self.call(request, component_list.components)
+        return listed if self.config is None else component_list.with_paths(listed, self.config().get("routes") or {})
 
     def call(self, request: Request, make: Callable[[dict[str, Any]], Answer]) -> Awaitable[Answer]:
         """Send a request and return what `make` builds from the JSON object in the response.

@@ -22,7 +22,6 @@ from .._rules.creation import Call, RunRegistry, may_have_created
 from .._rules.deadline import current_deadline
 from .._rules.releases import Server
 from .._rules.timings import Timings
-from .._shared.recorder import Recorder
 from .._shared.run_call import RunCall
 from .._shared.tracing import annotate, is_untraced, run_started
 from ..errors import (
@@ -32,14 +31,14 @@ from ..errors import (
     StepflowClientError,
 )
 from ..flows.file import is_flow_id
-from .connection import Connection
-from .flows import CheckedFlow, FlowStore, StoredCopy
+from .flows import CheckedFlow, StoredCopy
 from .lost_runs import LostRunFinder, Search
 
 if TYPE_CHECKING:
     import random
 
     from ..types import CreateRunResponse
+    from .parts import Parts
 else:
     random = lazy_module("random")
 
@@ -80,18 +79,16 @@ class RunCreator:
     If a response is lost, the run is searched for. A run of another program is never mistaken for it.
 
     Args:
-        connection: The connection.
-        flows: The flows of the client.
-        recorder: Records the runs.
-        exact_integers: Whether to refuse integers that the server would change.
+        parts: The parts of the client.
     """
 
-    def __init__(self, connection: Connection, flows: FlowStore, recorder: Recorder, *, exact_integers: bool) -> None:
-        self._connection = connection
-        self._flows = flows
-        self._recorder = recorder
-        self.exact_integers = exact_integers
-        self._search = LostRunFinder(connection)
+    def __init__(self, parts: Parts) -> None:
+        self._connection = parts.connection
+        self._flows = parts.flows
+        self._recorder = parts.recorder
+        self.exact_integers = parts.exact_integers
+        """Whether to refuse integers that the server would change."""
+        self._search = LostRunFinder(self._connection)
         self._ready: Newest[_Key, _Ready] = Newest(_MOST_READY)
 
     def start(self, call: RunCall, wait: int | None) -> Awaitable[run_states.Started]:

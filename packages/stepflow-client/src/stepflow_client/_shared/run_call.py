@@ -1,4 +1,4 @@
-"""What a caller asks to run, on its way from a method of the client to the request."""
+"""What a caller asks to run, and whose results, on its way from a method of the client to the request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .._codec import requests
 
 if TYPE_CHECKING:
-    from .._codec.requests import RunArguments, Variables
+    from .._codec.requests import RunArguments, RunId, Variables
     from ..flows.file import FlowSource
     from ..flows.needs import FlowNeeds
 
@@ -43,3 +43,13 @@ class RunCall(NamedTuple):
         """Return arguments, checked against the flow and with variables from the environment: `requests.completed`."""
         environ = os.environ if self.variables_from_env else None
         return requests.completed(arguments, needs, environ, check_values=self.check_input)
+
+
+class ResultCall(NamedTuple):
+    """The arguments of a call for the results of a run, with the meaning that they have in `get_result`."""
+
+    run_id: RunId
+    wait: bool = True
+    timeout: float | None = None
+    single: bool = False
+    """Whether to refuse a batch."""

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from functools import cached_property, partial
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 from uuid import UUID
@@ -16,29 +16,26 @@ from uuid import UUID
 from .. import types
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
-from .._codec import component_list, json_bodies, requests, responses, run_states, typed
+from .._codec import json_bodies, requests, responses, run_states, typed
 from .._codec.requests import RunId, Variables
 from .._data.arguments import check_choice, check_flag, check_flags
 from .._http import settings as _settings
 from .._http.settings import Token
 from .._http.sockets import SyncCancelled
-from .._rules import operations as api
 from .._rules.call_scope import call_scope
 from .._rules.deadline import deadline_of, deadline_override, deadline_scope
 from .._rules.request_retries import RetryPolicy, policy_of
 from .._shared.other_names import Guiding, guiding
 from .._shared.pickling import Picklable
 from .._shared.recorder import Recorder
-from .._shared.run_call import RunCall
+from .._shared.run_call import ResultCall, RunCall
 from .._shared.tracing import is_untraced
 from ..errors import FlowFileError, StepflowClientError
 from ..flows.file import is_flow_id, load_flow
 from ..types.shown import show_lists
 from ..types.statuses import ExecutionStatus
 from .connection import Connection
-from .flows import FlowStore
-from .listing import RunLister
-from .runs import RunReader
+from .parts import Parts
 from .traced_stream import traced_stream
 
 if TYPE_CHECKING:
@@ -82,20 +79,8 @@ if TYPE_CHECKING:
     from ..types.comparison import RunComparison
     from ..types.reruns import RerunPlan, RerunResult
     from . import batch
-    from .batches import BatchRunner
-    from .blobs import BlobStore
-    from .caching import CachedRuns
-    from .creation import RunCreator
-    from .events import EventSource
-    from .following import Follower
     from .handle import SyncRunHandle
-    from .idempotency import KeyedRuns
     from .plain import PlainReader
-    from .progress import ProgressReporter
-    from .recovery import RecoveryCheck
-    from .rerun import Rerunner
-    from .step_times import StepTimer
-    from .waiting import Waiter
 else:
     streams = lazy_module("stepflow_client._shared.streams")
     batch = lazy_module("stepflow_client._async.batch")
@@ -209,102 +194,25 @@ class SyncStepflowClient(Guiding, Picklable):
             retry=policy_of(retry),
             max_response_bytes=max_response_bytes,
         )
-        self._key_scope = None
         if idempotency_scope is not None:
             from .._codec.idempotency import check_scope
 
-            self._key_scope = check_scope(idempotency_scope)
+            check_scope(idempotency_scope)
         self._server_logs: Callable[[int], list[LogEntry]] | None = None
         """Returns the last lines of the server's log; None unless it is the server of a runtime."""
-        self._flows = FlowStore(self._connection)
-        self._seen_components: set[str] = set()
-        """The components that were there when a run waited for them."""
         self._recorder = Recorder(history, self._connection.url)
-        self._exact_integers = check_flag(exact_integers, "exact_integers")
-        self._runs = RunReader(self._connection)
-        self._lister = RunLister(self._connection, self._recorder, lambda answer: responses.runs(answer).runs)
+        exact = check_flag(exact_integers, "exact_integers")
+        self._parts = Parts(self._connection, self._recorder, exact, idempotency_scope)
+        self._flows, self._runs = self._parts.flows, self._parts.runs
 
-    # Parts that not every program uses are made, and imported, when they are first used.
-
-    @cached_property
-    def _creator(self) -> RunCreator:
-        from .creation import RunCreator
-
-        return RunCreator(self._connection, self._flows, self._recorder, exact_integers=self._exact_integers)
-
-    @cached_property
-    def _recovery(self) -> RecoveryCheck:
-        from .recovery import RecoveryCheck
-
-        return RecoveryCheck(self._connection, self._flows.registries)
-
-    @cached_property
-    def _waiter(self) -> Waiter:
-        from .waiting import Waiter
-
-        return Waiter(self._connection, self._runs, self._recovery, lambda: self._follower)
-
-    @cached_property
-    def _follower(self) -> Follower:
-        from .following import Follower
-
-        return Follower(self._connection, self._runs, self._recovery)
-
-    @cached_property
-    def _events(self) -> EventSource:
-        from .events import EventSource
-
-        return EventSource(self._follower)
-
-    @cached_property
-    def _timer(self) -> StepTimer:
-        from .step_times import StepTimer
-
-        return StepTimer(self._connection, self._follower)
-
-    @cached_property
-    def _reporter(self) -> ProgressReporter:
-        from .progress import ProgressReporter
-
-        return ProgressReporter(self._runs, self._events, self._waiter)
-
-    @cached_property
-    def _blobs(self) -> BlobStore:
-        from .blobs import BlobStore
-
-        return BlobStore(self._connection)
-
-    @cached_property
+    @property
     def plain(self) -> PlainReader:
         """Reads runs and results as plain objects, without pydantic: see `stepflow_client.plain`."""
-        from .plain import PlainReader
-
-        return PlainReader(self._connection, self._runs, lambda: self._waiter, self._recorder)
-
-    @cached_property
-    def _batches(self) -> BatchRunner:
-        from .batches import BatchRunner
-
-        parts = (self._connection, self._flows, self._creator, self._runs, self._waiter, self._recorder)
-        return BatchRunner(*parts, keyed=lambda: self._keyed)
-
-    @cached_property
-    def _cached(self) -> CachedRuns:
-        from .caching import CachedRuns
-
-        return CachedRuns(self._connection, self._flows, self._creator)
-
-    @cached_property
-    def _keyed(self) -> KeyedRuns:
-        from .idempotency import KeyedRuns
-        from .key_records import KeyRecords
-
-        records = KeyRecords(self._flows, self._runs, self._lister, self._blobs)
-        return KeyedRuns(self._connection, self._flows, self._creator, records, self._recorder, self._key_scope)
+        return self._parts.plain
 
     def _older_flow_of(self, run_id: str) -> str | None:
         """Return the flow of a run that was found under a key, if it is of another version of the flow."""
-        return self._keyed.older_flows.get(run_id) if "_keyed" in vars(self) else None
+        return self._parts.keyed.older_flows.get(run_id) if "keyed" in vars(self._parts) else None
 
     @classmethod
     @guiding
@@ -461,7 +369,7 @@ class SyncStepflowClient(Guiding, Picklable):
             health = json_bodies.build(responses.health, found, "GET /health")
             if not include_workers:
                 return health
-            listed = self.list_components(include_schemas=False)
+            listed = self._connection.components(include_schemas=False)
         return health.model_copy(update={"failed_plugins": listed.failed_plugins})
 
     def wait_ready(self, components: str | Iterable[str] = (), *, timeout: float | None = 60.0) -> ComponentList:
@@ -489,7 +397,7 @@ class SyncStepflowClient(Guiding, Picklable):
         """
         from .readiness import wait_ready
 
-        return wait_ready(self.list_components, self.url, components, timeout)
+        return wait_ready(self._connection, components, timeout)
 
     def server_info(self, *, timeout: float | None = None) -> ServerInfo:
         """Return the server's release and capabilities. They are requested only once.
@@ -514,11 +422,8 @@ class SyncStepflowClient(Guiding, Picklable):
             A list; its `failed_plugins` are the plugins that did not respond to the server.
         """
         check_flag(include_schemas, "include_schemas")
-        request = api.list_components(exclude_schemas=None if include_schemas else True)
         with call_scope(timeout):
-            listed = self._connection.call(request, component_list.components)
-        config = self._connection.config
-        return listed if config is None else component_list.with_paths(listed, config().get("routes") or {})
+            return self._connection.components(include_schemas=include_schemas)
 
     # Running flows
 
@@ -654,12 +559,12 @@ class SyncStepflowClient(Guiding, Picklable):
         )
         finish = partial(self._result_of, began, deadline, progress)
         if cache is None:
-            creator = self._creator if idempotency_key is None else self._keyed
+            creator = self._parts.creator if idempotency_key is None else self._parts.keyed
             start = partial(creator.start, call, self._connection.timings.creation_hold)
             running = partial(self._run, start, finish, on_cancel == "cancel")
         else:
             cancel = self._cancel_unwanted if on_cancel == "cancel" else None
-            running = partial(self._cached.run, cache, call, finish=finish, cancel=cancel)
+            running = partial(self._parts.cached.run, cache, call, finish=finish, cancel=cancel)
         is_plain = deadline is None and labels is None and is_untraced()
         result = running() if is_plain else self._in_scope("run", deadline, running, labels)
         if result.error is not None and result.older_flow_id is None:
@@ -702,9 +607,9 @@ class SyncStepflowClient(Guiding, Picklable):
             if progress is False:
                 result = responses.single_result(run, self._connection.reading(run.run_id))
                 if result is None:
-                    result = self._waiter.result_of(run, deadline)
+                    result = self._parts.waiter.result_of(run, deadline)
             else:
-                result = self._reporter.result_of(run, began, deadline, progress)
+                result = self._parts.reporter.result_of(run, began, deadline, progress)
         except StepflowClientError as error:
             error.run_id = error.run_id or run.run_id
             raise
@@ -716,10 +621,9 @@ class SyncStepflowClient(Guiding, Picklable):
 
     def _readiness(self, flow: FlowSource, overrides: Any, wait_for_components: bool | float) -> Callable[[], None]:
         """Return what waits until the components of a flow are there."""
-        from .readiness import ComponentWaiter, seconds_of
+        from .readiness import seconds_of
 
-        waiter = ComponentWaiter(self._flows, self.list_components, self.url, self._seen_components)
-        return partial(waiter.wait, flow, overrides, seconds_of(wait_for_components))
+        return partial(self._parts.readiness.wait, flow, overrides, seconds_of(wait_for_components))
 
     def _cancel_unwanted(self, run_id: str) -> None:
         """Cancel a run that no call is waiting for, within the time that a cancelled call has left."""
@@ -804,7 +708,7 @@ class SyncStepflowClient(Guiding, Picklable):
             idempotency_scope,
             None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components),
         )
-        creator = self._creator if idempotency_key is None else self._keyed
+        creator = self._parts.creator if idempotency_key is None else self._parts.keyed
         start = partial(creator.start, call, None)
         return (self._in_scope("submit", deadline_of(timeout), start, labels)).run_id
 
@@ -891,7 +795,7 @@ class SyncStepflowClient(Guiding, Picklable):
             UnsupportedByServerError: If the server is older than 0.10.
         """
         with deadline_scope(deadline_of(timeout)):
-            return self._keyed.find(flow, idempotency_key, idempotency_scope)
+            return self._parts.keyed.find(flow, idempotency_key, idempotency_scope)
 
     def map(
         self,
@@ -1023,9 +927,9 @@ class SyncStepflowClient(Guiding, Picklable):
             on_lost=on_lost,
             on_cancel=on_cancel,
         )
-        outcomes = self._batches.map(flow, inputs, options, deadline=deadline_of(timeout))
+        outcomes = self._parts.batches.map(flow, inputs, options, deadline=deadline_of(timeout))
         if progress is not False:
-            outcomes = self._reporter.counted(outcomes, inputs, progress, expected)
+            outcomes = self._parts.reporter.counted(outcomes, inputs, progress, expected)
         return streams.SyncOutcomeStream(traced_stream(self._connection, "map", outcomes))
 
     def get_result(
@@ -1052,12 +956,8 @@ class SyncStepflowClient(Guiding, Picklable):
         """
         if output_type is not None:
             typed.check_output_type(output_type)
-        with self._connection.traced("get_result", kind="INTERNAL") as span:
-            run, listed = self._waiter.finished(
-                run_id, wait=wait, timeout=timeout, single=True, read=self._waiter.ended_items
-            )
-            span.note(run_id=run.run_id, run_status=run.status.value)
-        self._recorder.ended(run.run_id, run.status)
+        call = ResultCall(run_id, wait, timeout, single=True)
+        run, listed = self._parts.waiter.recorded("get_result", call, self._parts.waiter.ended_items)
         result = responses.only_result(listed, run.status, self._connection.reading(run.run_id))
         older = self._older_flow_of(run.run_id)
         result = result if older is None else result.model_copy(update={"older_flow_id": older})
@@ -1086,13 +986,7 @@ class SyncStepflowClient(Guiding, Picklable):
         """
         if output_type is not None:
             typed.check_output_type(output_type)
-        with self._connection.traced("get_results", kind="INTERNAL") as span:
-            run, listed = self._waiter.finished(
-                run_id, wait=wait, timeout=timeout, single=False, read=self._waiter.ended_items
-            )
-            span.note(run_id=run.run_id, run_status=run.status.value)
-        self._recorder.ended(run.run_id, run.status)
-        results = responses.results(listed, run.status, self._connection.reading(run.run_id))
+        results = self._parts.waiter.results(ResultCall(run_id, wait, timeout))
         return results if output_type is None else [typed.with_typed_output(each, output_type) for each in results]
 
     # Flows
@@ -1261,7 +1155,7 @@ class SyncStepflowClient(Guiding, Picklable):
         with call_scope(timeout):
             requests.check_debug(debug)
             call = RunCall(flow_id, input, overrides, variables, variables_from_env, max_concurrency)
-            return self._creator.create_run(flow_id, call)
+            return self._parts.creator.create_run(flow_id, call)
 
     def get_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Return the current state of a run.
@@ -1332,7 +1226,7 @@ class SyncStepflowClient(Guiding, Picklable):
             listed = self._runs.get_run_steps(run_id, item_index=item_index)
             steps = self._runs.with_kept(listed.run_id, listed.steps)
             listed = listed.model_copy(update={"steps": steps})
-            return self._timer.timed(listed, timeout) if include_times else listed
+            return self._parts.timer.timed(listed, timeout) if include_times else listed
 
     def get_run_arguments(self, run_id: RunId, *, timeout: float | None = None) -> RunArguments:
         """Return the arguments that a run was started with: inputs, variables and overrides, and its labels and note.
@@ -1463,7 +1357,7 @@ class SyncStepflowClient(Guiding, Picklable):
                 runs.)
         """
         with call_scope(timeout):
-            runs = self._lister.list_runs(
+            runs = self._parts.lister.list_runs(
                 status,
                 limit,
                 offset,
@@ -1509,7 +1403,7 @@ class SyncStepflowClient(Guiding, Picklable):
             labels: Return only runs that the client's `history` has with these labels, values by name.
             timeout: Seconds for each request as a whole, instead of the client's timeout.
         """
-        pages = self._lister.iter_runs(
+        pages = self._parts.lister.iter_runs(
             status,
             page_size=page_size,
             flow_name=flow_name,
@@ -1547,9 +1441,9 @@ class SyncStepflowClient(Guiding, Picklable):
         _check_progress(progress)
         with self._connection.traced("wait_run", kind="INTERNAL") as span:
             if progress is False:
-                run = self._waiter.wait_run(run_id, timeout=timeout)
+                run = self._parts.waiter.wait_run(run_id, timeout=timeout)
             else:
-                run = self._reporter.wait_run(run_id, timeout, progress)
+                run = self._parts.reporter.wait_run(run_id, timeout, progress)
             span.note(run_id=run.run_id, run_status=run.status.value)
         self._recorder.ended(run.run_id, run.status)
         return run
@@ -1608,7 +1502,7 @@ class SyncStepflowClient(Guiding, Picklable):
             UnsupportedByServerError: If the run will never end, because the server was restarted and does not resume
                 runs (0.9).
         """
-        events = self._events.run_events(
+        events = self._parts.events.run_events(
             run_id,
             after=after,
             include_results=include_results,
@@ -1638,7 +1532,7 @@ class SyncStepflowClient(Guiding, Picklable):
             UnsupportedByServerError: If the server has no blobs (0.9).
         """
         with call_scope(timeout):
-            return self._blobs.store_blob(data, filename=filename, blob_type=blob_type)
+            return self._parts.blobs.store_blob(data, filename=filename, blob_type=blob_type)
 
     def get_blob(self, blob_id: str, *, timeout: float | None = None) -> BlobContent:
         """Return a blob: its `data` is the JSON value, or `bytes` for a binary blob.
@@ -1652,16 +1546,9 @@ class SyncStepflowClient(Guiding, Picklable):
             UnsupportedByServerError: If the server has no blobs (0.9).
         """
         with call_scope(timeout):
-            return self._blobs.get_blob(blob_id)
+            return self._parts.blobs.get_blob(blob_id)
 
     # Running a run again
-
-    def _rerunner(self) -> Rerunner:
-        from .rerun import Rerunner
-
-        return Rerunner(
-            self._connection, self._flows, self._creator, self._runs, self._blobs, self._recorder, self.get_results
-        )
 
     def plan_rerun(
         self,
@@ -1704,7 +1591,7 @@ class SyncStepflowClient(Guiding, Picklable):
             inherit=inherit,
             max_concurrency=max_concurrency,
         )
-        return self._rerunner().plan(asked, timeout=timeout)
+        return self._parts.rerunner.plan(asked, timeout=timeout)
 
     def rerun(
         self,
@@ -1807,7 +1694,7 @@ class SyncStepflowClient(Guiding, Picklable):
         )
         check_flag(variables_from_env, "variables_from_env")
         with self._recorder.labelling(labels):
-            return self._rerunner().run(asked, variables_from_env=variables_from_env, timeout=timeout)
+            return self._parts.rerunner.run(asked, variables_from_env=variables_from_env, timeout=timeout)
 
     def start_rerun(
         self,
@@ -1861,7 +1748,7 @@ class SyncStepflowClient(Guiding, Picklable):
         )
         check_flag(variables_from_env, "variables_from_env")
         with self._recorder.labelling(labels):
-            run_ids = self._rerunner().start(asked, variables_from_env=variables_from_env, timeout=timeout)
+            run_ids = self._parts.rerunner.start(asked, variables_from_env=variables_from_env, timeout=timeout)
         return [self.handle(each) for each in run_ids]
 
     # Comparing runs
@@ -1906,7 +1793,8 @@ class SyncStepflowClient(Guiding, Picklable):
         """
         from .comparing import compare_runs
 
-        return compare_runs(self._connection, self._runs, self._blobs, a, b, ignore, items, timeout)
+        with deadline_scope(deadline_of(timeout)):
+            return compare_runs(self._parts, (a, b), ignore, items)
 
     def explain_run(self, run_id: RunId, *, item_index: int | None = None, timeout: float | None = None) -> RunAccount:
         """Return why an item of a run failed: the step that failed first, and the steps that did not run because of it.
@@ -1939,10 +1827,8 @@ class SyncStepflowClient(Guiding, Picklable):
             InvalidArgumentError: If the run has no such item.
             RequestTimeoutError: If the timeout expires.
         """
-        from .explaining import RunExplainer
-
-        explainer = RunExplainer(self._connection, self._runs, self._blobs, self._recorder, self.list_components)
-        return explainer.explain_run(run_id, item_index=item_index, timeout=timeout)
+        with deadline_scope(deadline_of(timeout)):
+            return self._parts.explainer.explain_run(run_id, item_index)
 
 
 def _with_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, variables: Any) -> FlowResult:
