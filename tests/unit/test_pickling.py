@@ -103,7 +103,7 @@ def test_every_setting_travels(twin: str, way: str) -> None:
     assert client.url == "https://server.example"
     assert client._connection.timeout[:2] == (1.0, 3.0)
     assert client._connection._retry._policy == RetryPolicy(max_attempts=2)
-    assert client._creator.exact_integers is False
+    assert client._parts.creator.exact_integers is False
     assert client._recorder.history.path == Path("/nowhere/history.db")
     request = sent(client)
     assert request.url == f"https://server.example/api/v1/runs/{RUN_ID}"

@@ -106,7 +106,7 @@ class JobCache:
         given = requests.run_arguments([job.input], job.variables, job.overrides, None, exact_integers=False)
         needs = needs_of(job.flow, flow_variables(job.flow))
         # The values were checked when they were read.
-        arguments = requests.completed(given, needs, os.environ, job.variables_from_env, check_values=False)
+        arguments = requests.completed(given, needs, os.environ if job.variables_from_env else None, check_values=False)
         return self._cache._file.key(job.flow_id or job.flow, arguments), arguments.variables
 
 

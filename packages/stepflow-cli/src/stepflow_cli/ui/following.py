@@ -194,9 +194,9 @@ class RunFollower:
 
         if self._progress is None:
             run = await self._client._runs.current_state(self._run_id)
-            self._progress = await self._client._reporter.begin(run)
+            self._progress = await self._client._parts.reporter.begin(run)
         status: str | None = None
-        async with aclosing(self._client._follower.follow(Asked(self._run_id, self._cursor))) as sequence:
+        async with aclosing(self._client._parts.follower.follow(Asked(self._run_id, self._cursor))) as sequence:
             async for seen in sequence:
                 if isinstance(seen, Tick):
                     if seen.run is not None:

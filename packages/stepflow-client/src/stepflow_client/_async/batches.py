@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import types
 from .._base.lazy import lazy_module
-from .._codec import requests, responses, run_states
+from .._codec import responses, run_states
 from .._codec.variables import flow_variables
 from .._data.values import encode
 from .._rules import operations as api
 from .._rules.creation import creation_time
 from .._rules.deadline import deadline_override, deadline_scope, has_passed
 from .._rules.request_retries import Backoff
-from .._shared.recorder import Recorder
-from .._shared.run_call import RunCall
+from .._shared.run_call import ResultCall, RunCall
 from .._shared.tracing import annotate, is_untraced, measured_chunk, run_ended
 from .._shared.workers import AsyncSource
 from ..errors import (
@@ -39,18 +38,16 @@ from ..flows.file import is_flow_id
 from ..flows.python_places import located
 from ..types.statuses import ExecutionStatus
 from .batch import BYTES, OLD_BYTES, Batch, BatchOptions, Done, refused
-from .connection import Connection
-from .creation import RunCreator
-from .flows import FlowStore
-from .runs import RunReader
-from .waiting import Waiter
+from .flows import StoredCopy
 
 if TYPE_CHECKING:
     from .._rules.chunks import Chunk
     from ..flows.file import FlowSource
     from ..types import FlowResult, ListItemsResponse, outcomes
     from ..types.outcomes import Outcome
-    from .idempotency import KeyedRuns
+    from .parts import Parts
+
+    BatchInputs = Iterable[Any] | AsyncIterable[Any] | AsyncSource
 else:
     outcomes = lazy_module("stepflow_client.types.outcomes")
 
@@ -58,31 +55,17 @@ else:
 class BatchRunner:
     """Runs a flow on any number of inputs."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        flows: FlowStore,
-        creator: RunCreator,
-        runs: RunReader,
-        waiter: Waiter,
-        recorder: Recorder,
-        keyed: Callable[[], KeyedRuns],
-    ) -> None:
-        self._connection = connection
-        self._flows = flows
-        self._creator = creator
-        self._runs = runs
-        self._waiter = waiter
-        self._recorder = recorder
-        self._keyed = keyed
+    def __init__(self, parts: Parts) -> None:
+        self._connection = parts.connection
+        self._flows = parts.flows
+        self._creator = parts.creator
+        self._runs = parts.runs
+        self._waiter = parts.waiter
+        self._recorder = parts.recorder
+        self._parts = parts
 
     async def map(
-        self,
-        flow: FlowSource,
-        inputs: Iterable[Any] | AsyncIterable[Any] | AsyncSource,
-        options: BatchOptions,
-        *,
-        deadline: float | None,
+        self, flow: FlowSource, inputs: BatchInputs, options: BatchOptions, *, deadline: float | None
     ) -> AsyncGenerator[list[Outcome], None]:
         """Run a flow on any number of inputs and yield one outcome per input, in lists of those that ended together."""
         source = inputs if isinstance(inputs, AsyncSource) else AsyncSource(inputs)
@@ -139,11 +122,10 @@ class BatchRunner:
         can = (await self._connection.server()).capabilities
         batch.exact = can["exact_numbers"] or not self._creator.exact_integers
         batch.ahead.most_bytes = BYTES if can["events"] else OLD_BYTES
-        arguments = await self._creator.arguments([], options.variables, options.overrides, None)
+        call = RunCall(flow, [], options.overrides, options.variables, options.variables_from_env)
+        call = call._replace(check_input=options.check_input)
         needs = self._flows.needs_of_flow(batch.flow, batch.digest)
-        batch.arguments = requests.completed(
-            arguments, needs, os.environ, options.variables_from_env, check_values=options.check_input
-        )
+        batch.arguments = call.completed(await self._creator.arguments(call), needs)
         batch.declared = flow_variables(batch.flow)
         with self._recorder.labelling(options.labels):
             batch.record = self._recorder.batch(batch.flow, batch.arguments)
@@ -264,9 +246,7 @@ class BatchRunner:
     async def _ended(self, run: run_states.Started, count: int) -> tuple[ExecutionStatus, ListItemsResponse]:
         """Wait until a run of so many items ends and return its status and items."""
         if not (run.has_ended and len(run.answers) == count):
-            ended, listed = await self._waiter.finished(
-                run.run_id, wait=True, timeout=None, single=False, read=self._waiter.ended_items
-            )
+            ended, listed = await self._waiter.finished(ResultCall(run.run_id), self._waiter.ended_items)
             return ended.status, listed
         listed = responses.items(run.run_id, run.answers, self._connection.reading(run.run_id))
         # In a completed run, every item has completed.
@@ -287,15 +267,9 @@ class BatchRunner:
                 return run_states.Started(known, ExecutionStatus.RUNNING, [])
             self._flows.registries.current.reserve(flow_id)
             try:
-                return await self._creator.create(
-                    flow_id,
-                    arguments,
-                    run_states.started,
-                    declared=batch.declared,
-                    output=batch.flow.get("output"),
-                    wait=self._connection.timings.creation_hold,
-                    on_lost=partial(batch.lane_flows.pop, place, None),
-                )
+                copy = StoredCopy(flow_id, batch.declared, batch.flow.get("output"))
+                on_lost = partial(batch.lane_flows.pop, place, None)
+                return await self._creator.create(copy, arguments, self._connection.timings.creation_hold, on_lost)
             except NotFoundError:
                 # A server that was restarted in the meantime has lost the flow.
                 batch.lane_flows.pop(place, None)
@@ -316,7 +290,7 @@ class BatchRunner:
             idempotency_scope=batch.options.idempotency_scope,
         )
         with self._recorder.labelling(batch.options.labels):
-            return await self._keyed().start(call, self._connection.timings.creation_hold)
+            return await self._parts.keyed.start(call, self._connection.timings.creation_hold)
 
     async def _chunk_flow(self, batch: Batch, chunk: Chunk, place: int) -> str:
         """Return the id of the copy of the flow that a chunk runs.

@@ -218,9 +218,10 @@ class CachedRuns:
             max_concurrency=call.max_concurrency,
             deduplicate=call.deduplicate,
             ready=call.ready,
+            source=call.flow,
         )
         # The server must not hold the request: callers that share the run need its id.
-        return await self._creator.start(sent, None, call.flow)
+        return await self._creator.start(sent, None)
 
     async def _prepare(self, cache: ResultCache, call: RunCall) -> _Prepared:
         """Read the arguments of a call and determine its key.
@@ -241,7 +242,7 @@ class CachedRuns:
         if call.check_input:
             input = self._flows.fitting_input(checked, input)
         # Servers that would change an integer refuse it when the flow is run.
-        arguments = requests.run_arguments(input, call.variables, call.overrides, None, exact_integers=False)
+        arguments = call._replace(input=input, max_concurrency=None).arguments(exact_integers=False)
         content: dict[str, Any] | str
         if isinstance(checked, str):
             content = checked
@@ -252,9 +253,7 @@ class CachedRuns:
         else:
             content, digest, _ = checked
             needs = self._flows.needs_of_flow(content, digest)
-            arguments = requests.completed(
-                arguments, needs, os.environ, call.variables_from_env, check_values=call.check_input
-            )
+            arguments = call.completed(arguments, needs)
         return _Prepared(call, content, arguments, cache._file.key(content, arguments))
 
     async def _may_keep(self, prepared: _Prepared, result: FlowResult) -> bool:

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from functools import cached_property, partial
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 from uuid import UUID
@@ -14,28 +14,26 @@ from uuid import UUID
 from .. import types
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
-from .._codec import component_list, json_bodies, requests, responses, run_states, typed
+from .._codec import json_bodies, requests, responses, run_states, typed
 from .._codec.requests import RunId, Variables
 from .._data.arguments import check_choice, check_flag, check_flags
 from .._http import settings as _settings
 from .._http.settings import Token
 from .._http.sockets import AsyncCancelled
-from .._rules import operations as api
-from .._rules.deadline import call_scope, deadline_of, deadline_override, deadline_scope
+from .._rules.call_scope import call_scope
+from .._rules.deadline import deadline_of, deadline_override, deadline_scope
 from .._rules.request_retries import RetryPolicy, policy_of
 from .._shared.other_names import Guiding, guiding
 from .._shared.pickling import Picklable
 from .._shared.recorder import Recorder
-from .._shared.run_call import RunCall
+from .._shared.run_call import ResultCall, RunCall
 from .._shared.tracing import is_untraced
 from ..errors import FlowFileError, StepflowClientError
 from ..flows.file import is_flow_id, load_flow
 from ..types.shown import show_lists
 from ..types.statuses import ExecutionStatus
 from .connection import Connection
-from .flows import FlowStore
-from .listing import RunLister
-from .runs import RunReader
+from .parts import Parts
 from .traced_stream import traced_stream
 
 if TYPE_CHECKING:
@@ -79,20 +77,8 @@ if TYPE_CHECKING:
     from ..types.comparison import RunComparison
     from ..types.reruns import RerunPlan, RerunResult
     from . import batch
-    from .batches import BatchRunner
-    from .blobs import BlobStore
-    from .caching import CachedRuns
-    from .creation import RunCreator
-    from .events import EventSource
-    from .following import Follower
     from .handle import RunHandle
-    from .idempotency import KeyedRuns
     from .plain import PlainReader
-    from .progress import ProgressReporter
-    from .recovery import RecoveryCheck
-    from .rerun import Rerunner
-    from .step_times import StepTimer
-    from .waiting import Waiter
 else:
     streams = lazy_module("stepflow_client._shared.streams")
     batch = lazy_module("stepflow_client._async.batch")
@@ -205,102 +191,25 @@ class StepflowClient(Guiding, Picklable):
             retry=policy_of(retry),
             max_response_bytes=max_response_bytes,
         )
-        self._key_scope = None
         if idempotency_scope is not None:
             from .._codec.idempotency import check_scope
 
-            self._key_scope = check_scope(idempotency_scope)
+            check_scope(idempotency_scope)
         self._server_logs: Callable[[int], list[LogEntry]] | None = None
         """Returns the last lines of the server's log; None unless it is the server of a runtime."""
-        self._flows = FlowStore(self._connection)
-        self._seen_components: set[str] = set()
-        """The components that were there when a run waited for them."""
         self._recorder = Recorder(history, self._connection.url)
-        self._exact_integers = check_flag(exact_integers, "exact_integers")
-        self._runs = RunReader(self._connection)
-        self._lister = RunLister(self._connection, self._recorder, lambda answer: responses.runs(answer).runs)
+        exact = check_flag(exact_integers, "exact_integers")
+        self._parts = Parts(self._connection, self._recorder, exact, idempotency_scope)
+        self._flows, self._runs = self._parts.flows, self._parts.runs
 
-    # Parts that not every program uses are made, and imported, when they are first used.
-
-    @cached_property
-    def _creator(self) -> RunCreator:
-        from .creation import RunCreator
-
-        return RunCreator(self._connection, self._flows, self._recorder, exact_integers=self._exact_integers)
-
-    @cached_property
-    def _recovery(self) -> RecoveryCheck:
-        from .recovery import RecoveryCheck
-
-        return RecoveryCheck(self._connection, self._flows.registries)
-
-    @cached_property
-    def _waiter(self) -> Waiter:
-        from .waiting import Waiter
-
-        return Waiter(self._connection, self._runs, self._recovery, lambda: self._follower)
-
-    @cached_property
-    def _follower(self) -> Follower:
-        from .following import Follower
-
-        return Follower(self._connection, self._runs, self._recovery)
-
-    @cached_property
-    def _events(self) -> EventSource:
-        from .events import EventSource
-
-        return EventSource(self._follower)
-
-    @cached_property
-    def _timer(self) -> StepTimer:
-        from .step_times import StepTimer
-
-        return StepTimer(self._connection, self._follower)
-
-    @cached_property
-    def _reporter(self) -> ProgressReporter:
-        from .progress import ProgressReporter
-
-        return ProgressReporter(self._runs, self._events, self._waiter)
-
-    @cached_property
-    def _blobs(self) -> BlobStore:
-        from .blobs import BlobStore
-
-        return BlobStore(self._connection)
-
-    @cached_property
+    @property
     def plain(self) -> PlainReader:
         """Reads runs and results as plain objects, without pydantic: see `stepflow_client.plain`."""
-        from .plain import PlainReader
-
-        return PlainReader(self._connection, self._runs, lambda: self._waiter, self._recorder)
-
-    @cached_property
-    def _batches(self) -> BatchRunner:
-        from .batches import BatchRunner
-
-        parts = (self._connection, self._flows, self._creator, self._runs, self._waiter, self._recorder)
-        return BatchRunner(*parts, keyed=lambda: self._keyed)
-
-    @cached_property
-    def _cached(self) -> CachedRuns:
-        from .caching import CachedRuns
-
-        return CachedRuns(self._connection, self._flows, self._creator)
-
-    @cached_property
-    def _keyed(self) -> KeyedRuns:
-        from .idempotency import KeyedRuns
-        from .key_records import KeyRecords
-
-        records = KeyRecords(self._flows, self._runs, self._lister, self._blobs)
-        return KeyedRuns(self._connection, self._flows, self._creator, records, self._recorder, self._key_scope)
+        return self._parts.plain
 
     def _older_flow_of(self, run_id: str) -> str | None:
         """Return the flow of a run that was found under a key, if it is of another version of the flow."""
-        return self._keyed.older_flows.get(run_id) if "_keyed" in vars(self) else None
+        return self._parts.keyed.older_flows.get(run_id) if "keyed" in vars(self._parts) else None
 
     @classmethod
     @guiding
@@ -452,13 +361,12 @@ class StepflowClient(Guiding, Picklable):
             InvalidResponseError: If the response is not from a Stepflow server.
         """
         check_flag(include_workers, "include_workers")
-        deadline = deadline_of(timeout)
-        with deadline_scope(deadline):
-            found = await self._connection.health(timeout=timeout)
+        with call_scope(timeout):
+            found = await self._connection.health()
             health = json_bodies.build(responses.health, found, "GET /health")
             if not include_workers:
                 return health
-            listed = await self.list_components(include_schemas=False)
+            listed = await self._connection.components(include_schemas=False)
         return health.model_copy(update={"failed_plugins": listed.failed_plugins})
 
     async def wait_ready(self, components: str | Iterable[str] = (), *, timeout: float | None = 60.0) -> ComponentList:
@@ -486,7 +394,7 @@ class StepflowClient(Guiding, Picklable):
         """
         from .readiness import wait_ready
 
-        return await wait_ready(self.list_components, self.url, components, timeout)
+        return await wait_ready(self._connection, components, timeout)
 
     async def server_info(self, *, timeout: float | None = None) -> ServerInfo:
         """Return the server's release and capabilities. They are requested only once.
@@ -511,10 +419,8 @@ class StepflowClient(Guiding, Picklable):
             A list; its `failed_plugins` are the plugins that did not respond to the server.
         """
         check_flag(include_schemas, "include_schemas")
-        request = api.list_components(exclude_schemas=None if include_schemas else True)
-        listed = await self._connection.call(request, component_list.components, timeout=timeout)
-        config = self._connection.config
-        return listed if config is None else component_list.with_paths(listed, config().get("routes") or {})
+        with call_scope(timeout):
+            return await self._connection.components(include_schemas=include_schemas)
 
     # Running flows
 
@@ -650,12 +556,12 @@ class StepflowClient(Guiding, Picklable):
         )
         finish = partial(self._result_of, began, deadline, progress)
         if cache is None:
-            creator = self._creator if idempotency_key is None else self._keyed
+            creator = self._parts.creator if idempotency_key is None else self._parts.keyed
             start = partial(creator.start, call, self._connection.timings.creation_hold)
             running = partial(self._run, start, finish, on_cancel == "cancel")
         else:
             cancel = self._cancel_unwanted if on_cancel == "cancel" else None
-            running = partial(self._cached.run, cache, call, finish=finish, cancel=cancel)
+            running = partial(self._parts.cached.run, cache, call, finish=finish, cancel=cancel)
         is_plain = deadline is None and labels is None and is_untraced()
         result = await (running() if is_plain else self._in_scope("run", deadline, running, labels))
         if result.error is not None and result.older_flow_id is None:
@@ -698,9 +604,9 @@ class StepflowClient(Guiding, Picklable):
             if progress is False:
                 result = responses.single_result(run, self._connection.reading(run.run_id))
                 if result is None:
-                    result = await self._waiter.result_of(run, deadline)
+                    result = await self._parts.waiter.result_of(run, deadline)
             else:
-                result = await self._reporter.result_of(run, began, deadline, progress)
+                result = await self._parts.reporter.result_of(run, began, deadline, progress)
         except StepflowClientError as error:
             error.run_id = error.run_id or run.run_id
             raise
@@ -714,10 +620,9 @@ class StepflowClient(Guiding, Picklable):
         self, flow: FlowSource, overrides: Any, wait_for_components: bool | float
     ) -> Callable[[], Awaitable[None]]:
         """Return what waits until the components of a flow are there."""
-        from .readiness import ComponentWaiter, seconds_of
+        from .readiness import seconds_of
 
-        waiter = ComponentWaiter(self._flows, self.list_components, self.url, self._seen_components)
-        return partial(waiter.wait, flow, overrides, seconds_of(wait_for_components))
+        return partial(self._parts.readiness.wait, flow, overrides, seconds_of(wait_for_components))
 
     async def _cancel_unwanted(self, run_id: str) -> None:
         """Cancel a run that no call is waiting for, within the time that a cancelled call has left."""
@@ -802,7 +707,7 @@ class StepflowClient(Guiding, Picklable):
             idempotency_scope,
             None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components),
         )
-        creator = self._creator if idempotency_key is None else self._keyed
+        creator = self._parts.creator if idempotency_key is None else self._parts.keyed
         start = partial(creator.start, call, None)
         return (await self._in_scope("submit", deadline_of(timeout), start, labels)).run_id
 
@@ -889,7 +794,7 @@ class StepflowClient(Guiding, Picklable):
             UnsupportedByServerError: If the server is older than 0.10.
         """
         with deadline_scope(deadline_of(timeout)):
-            return await self._keyed.find(flow, idempotency_key, idempotency_scope)
+            return await self._parts.keyed.find(flow, idempotency_key, idempotency_scope)
 
     def map(
         self,
@@ -1021,9 +926,9 @@ class StepflowClient(Guiding, Picklable):
             on_lost=on_lost,
             on_cancel=on_cancel,
         )
-        outcomes = self._batches.map(flow, inputs, options, deadline=deadline_of(timeout))
+        outcomes = self._parts.batches.map(flow, inputs, options, deadline=deadline_of(timeout))
         if progress is not False:
-            outcomes = self._reporter.counted(outcomes, inputs, progress, expected)
+            outcomes = self._parts.reporter.counted(outcomes, inputs, progress, expected)
         return streams.OutcomeStream(traced_stream(self._connection, "map", outcomes))
 
     async def get_result(
@@ -1050,12 +955,8 @@ class StepflowClient(Guiding, Picklable):
         """
         if output_type is not None:
             typed.check_output_type(output_type)
-        with self._connection.traced("get_result", kind="INTERNAL") as span:
-            run, listed = await self._waiter.finished(
-                run_id, wait=wait, timeout=timeout, single=True, read=self._waiter.ended_items
-            )
-            span.note(run_id=run.run_id, run_status=run.status.value)
-        self._recorder.ended(run.run_id, run.status)
+        call = ResultCall(run_id, wait, timeout, single=True)
+        run, listed = await self._parts.waiter.recorded("get_result", call, self._parts.waiter.ended_items)
         result = responses.only_result(listed, run.status, self._connection.reading(run.run_id))
         older = self._older_flow_of(run.run_id)
         result = result if older is None else result.model_copy(update={"older_flow_id": older})
@@ -1084,13 +985,7 @@ class StepflowClient(Guiding, Picklable):
         """
         if output_type is not None:
             typed.check_output_type(output_type)
-        with self._connection.traced("get_results", kind="INTERNAL") as span:
-            run, listed = await self._waiter.finished(
-                run_id, wait=wait, timeout=timeout, single=False, read=self._waiter.ended_items
-            )
-            span.note(run_id=run.run_id, run_status=run.status.value)
-        self._recorder.ended(run.run_id, run.status)
-        results = responses.results(listed, run.status, self._connection.reading(run.run_id))
+        results = await self._parts.waiter.results(ResultCall(run_id, wait, timeout))
         return results if output_type is None else [typed.with_typed_output(each, output_type) for each in results]
 
     # Flows
@@ -1112,7 +1007,7 @@ class StepflowClient(Guiding, Picklable):
             InvalidFlowError: If the server refuses the flow; `diagnostics` lists the reasons.
         """
         with call_scope(timeout):
-            return await self._flows.store_flow(flow, timeout=timeout)
+            return await self._flows.store_flow(flow)
 
     async def get_flow(self, flow_id: str, *, timeout: float | None = None) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases.
@@ -1130,7 +1025,8 @@ class StepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such flow.
             InvalidRequestError: If `flow_id` cannot be the id of a flow.
         """
-        return await self._flows.get_flow(flow_id, timeout=timeout)
+        with call_scope(timeout):
+            return await self._flows.get_flow(flow_id)
 
     async def delete_flow(self, flow_id: str, *, timeout: float | None = None) -> None:
         """Ask the server to delete a flow.
@@ -1141,7 +1037,8 @@ class StepflowClient(Guiding, Picklable):
             flow_id: The id of the flow.
             timeout: Seconds for the whole call, instead of the client's timeout.
         """
-        await self._flows.delete_flow(flow_id, timeout=timeout)
+        with call_scope(timeout):
+            await self._flows.delete_flow(flow_id)
 
     async def get_flow_variables(self, flow_id: str, *, timeout: float | None = None) -> FlowVariables:
         """Return the variables that a stored flow declares, as its author wrote them.
@@ -1156,7 +1053,7 @@ class StepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such flow.
         """
         with call_scope(timeout):
-            return await self._flows.get_flow_variables(flow_id, timeout=timeout)
+            return await self._flows.get_flow_variables(flow_id)
 
     async def check(
         self,
@@ -1191,7 +1088,7 @@ class StepflowClient(Guiding, Picklable):
             TransportError: If the server cannot be reached, unless `offline` is True.
         """
         with call_scope(timeout):
-            return await self._flows.check(flow, offline=offline, type_check=type_check, target=target, timeout=timeout)
+            return await self._flows.check(flow, offline=offline, type_check=type_check, target=target)
 
     async def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
         """Return the server's diagnostics of a flow, without storing it.
@@ -1207,7 +1104,7 @@ class StepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no flow with this id.
         """
         with call_scope(timeout):
-            return await self._flows.validate(flow, timeout=timeout)
+            return await self._flows.validate(flow)
 
     # Creating and reading runs
 
@@ -1255,16 +1152,9 @@ class StepflowClient(Guiding, Picklable):
                 0.11.
         """
         with call_scope(timeout):
-            return await self._creator.create_run(
-                flow_id,
-                input,
-                variables,
-                overrides,
-                debug,
-                max_concurrency,
-                variables_from_env=variables_from_env,
-                timeout=timeout,
-            )
+            requests.check_debug(debug)
+            call = RunCall(flow_id, input, overrides, variables, variables_from_env, max_concurrency)
+            return await self._parts.creator.create_run(flow_id, call)
 
     async def get_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Return the current state of a run.
@@ -1278,7 +1168,8 @@ class StepflowClient(Guiding, Picklable):
         Raises:
             NotFoundError: If the server has no such run.
         """
-        return await self._runs.get_run(run_id, timeout=timeout)
+        with call_scope(timeout):
+            return await self._runs.get_run(run_id)
 
     async def get_run_items(self, run_id: RunId, *, timeout: float | None = None) -> ListItemsResponse:
         """Return the items of a run, in the order of their inputs; the `result` of a running item is None.
@@ -1299,7 +1190,7 @@ class StepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such run.
         """
         with call_scope(timeout):
-            return await self._runs.get_run_items(run_id, timeout=timeout)
+            return await self._runs.get_run_items(run_id)
 
     async def get_run_steps(
         self,
@@ -1331,10 +1222,10 @@ class StepflowClient(Guiding, Picklable):
         """
         check_flag(include_times, "include_times")
         with call_scope(timeout):
-            listed = await self._runs.get_run_steps(run_id, item_index=item_index, timeout=timeout)
-            steps = await self._runs.with_kept(listed.run_id, listed.steps, timeout=timeout)
+            listed = await self._runs.get_run_steps(run_id, item_index=item_index)
+            steps = await self._runs.with_kept(listed.run_id, listed.steps)
             listed = listed.model_copy(update={"steps": steps})
-            return await self._timer.timed(listed, timeout) if include_times else listed
+            return await self._parts.timer.timed(listed, timeout) if include_times else listed
 
     async def get_run_arguments(self, run_id: RunId, *, timeout: float | None = None) -> RunArguments:
         """Return the arguments that a run was started with: inputs, variables and overrides, and its labels and note.
@@ -1351,7 +1242,7 @@ class StepflowClient(Guiding, Picklable):
             NotFoundError: If neither the server nor the history has such a run.
         """
         with call_scope(timeout):
-            return await self._runs.get_run_arguments(run_id, self._recorder, timeout=timeout)
+            return await self._runs.get_run_arguments(run_id, self._recorder)
 
     async def get_run_step(
         self, run_id: RunId, step_id: str, *, item_index: int = 0, timeout: float | None = None
@@ -1368,8 +1259,8 @@ class StepflowClient(Guiding, Picklable):
             NotFoundError: If there is no such step, or if it has not started.
         """
         with call_scope(timeout):
-            step = await self._runs.get_run_step(run_id, step_id, item_index=item_index, timeout=timeout)
-            return (await self._runs.with_kept(run_id, [step], timeout=timeout))[0]
+            step = await self._runs.get_run_step(run_id, step_id, item_index=item_index)
+            return (await self._runs.with_kept(run_id, [step]))[0]
 
     async def get_run_flow(self, run_id: RunId, *, timeout: float | None = None) -> StoredFlow:
         """Return the flow of a run, without the tag that the client adds. For its examples, use `get_flow`.
@@ -1381,7 +1272,8 @@ class StepflowClient(Guiding, Picklable):
         Raises:
             NotFoundError: If the server has no such run.
         """
-        return await self._runs.get_run_flow(run_id, timeout=timeout)
+        with call_scope(timeout):
+            return await self._runs.get_run_flow(run_id)
 
     async def cancel_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Mark a run as cancelled and return it.
@@ -1403,7 +1295,7 @@ class StepflowClient(Guiding, Picklable):
             ConflictError: If the run has already ended.
         """
         with call_scope(timeout):
-            run = await self._runs.cancel_run(run_id, timeout=timeout)
+            run = await self._runs.cancel_run(run_id)
             self._recorder.seen(run.run_id, run.status)
             return run
 
@@ -1420,7 +1312,8 @@ class StepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such run.
             ConflictError: If the run has not ended.
         """
-        await self._runs.delete_run(run_id, timeout=timeout)
+        with call_scope(timeout):
+            await self._runs.delete_run(run_id)
 
     # Listing runs
 
@@ -1463,7 +1356,7 @@ class StepflowClient(Guiding, Picklable):
                 runs.)
         """
         with call_scope(timeout):
-            runs = await self._lister.list_runs(
+            runs = await self._parts.lister.list_runs(
                 status,
                 limit,
                 offset,
@@ -1509,7 +1402,7 @@ class StepflowClient(Guiding, Picklable):
             labels: Return only runs that the client's `history` has with these labels, values by name.
             timeout: Seconds for each request as a whole, instead of the client's timeout.
         """
-        pages = self._lister.iter_runs(
+        pages = self._parts.lister.iter_runs(
             status,
             page_size=page_size,
             flow_name=flow_name,
@@ -1549,9 +1442,9 @@ class StepflowClient(Guiding, Picklable):
         _check_progress(progress)
         with self._connection.traced("wait_run", kind="INTERNAL") as span:
             if progress is False:
-                run = await self._waiter.wait_run(run_id, timeout=timeout)
+                run = await self._parts.waiter.wait_run(run_id, timeout=timeout)
             else:
-                run = await self._reporter.wait_run(run_id, timeout, progress)
+                run = await self._parts.reporter.wait_run(run_id, timeout, progress)
             span.note(run_id=run.run_id, run_status=run.status.value)
         self._recorder.ended(run.run_id, run.status)
         return run
@@ -1610,7 +1503,7 @@ class StepflowClient(Guiding, Picklable):
             UnsupportedByServerError: If the run will never end, because the server was restarted and does not resume
                 runs (0.9).
         """
-        events = self._events.run_events(
+        events = self._parts.events.run_events(
             run_id,
             after=after,
             include_results=include_results,
@@ -1639,7 +1532,8 @@ class StepflowClient(Guiding, Picklable):
             InvalidArgumentError: If the value cannot be represented in JSON.
             UnsupportedByServerError: If the server has no blobs (0.9).
         """
-        return await self._blobs.store_blob(data, filename=filename, blob_type=blob_type, timeout=timeout)
+        with call_scope(timeout):
+            return await self._parts.blobs.store_blob(data, filename=filename, blob_type=blob_type)
 
     async def get_blob(self, blob_id: str, *, timeout: float | None = None) -> BlobContent:
         """Return a blob: its `data` is the JSON value, or `bytes` for a binary blob.
@@ -1652,16 +1546,10 @@ class StepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such blob.
             UnsupportedByServerError: If the server has no blobs (0.9).
         """
-        return await self._blobs.get_blob(blob_id, timeout=timeout)
+        with call_scope(timeout):
+            return await self._parts.blobs.get_blob(blob_id)
 
     # Running a run again
-
-    def _rerunner(self) -> Rerunner:
-        from .rerun import Rerunner
-
-        return Rerunner(
-            self._connection, self._flows, self._creator, self._runs, self._blobs, self._recorder, self.get_results
-        )
 
     async def plan_rerun(
         self,
@@ -1704,7 +1592,7 @@ class StepflowClient(Guiding, Picklable):
             inherit=inherit,
             max_concurrency=max_concurrency,
         )
-        return await self._rerunner().plan(asked, timeout=timeout)
+        return await self._parts.rerunner.plan(asked, timeout=timeout)
 
     async def rerun(
         self,
@@ -1807,7 +1695,7 @@ class StepflowClient(Guiding, Picklable):
         )
         check_flag(variables_from_env, "variables_from_env")
         with self._recorder.labelling(labels):
-            return await self._rerunner().run(asked, variables_from_env=variables_from_env, timeout=timeout)
+            return await self._parts.rerunner.run(asked, variables_from_env=variables_from_env, timeout=timeout)
 
     async def start_rerun(
         self,
@@ -1861,7 +1749,7 @@ class StepflowClient(Guiding, Picklable):
         )
         check_flag(variables_from_env, "variables_from_env")
         with self._recorder.labelling(labels):
-            run_ids = await self._rerunner().start(asked, variables_from_env=variables_from_env, timeout=timeout)
+            run_ids = await self._parts.rerunner.start(asked, variables_from_env=variables_from_env, timeout=timeout)
         return [self.handle(each) for each in run_ids]
 
     # Comparing runs
@@ -1906,7 +1794,8 @@ class StepflowClient(Guiding, Picklable):
         """
         from .comparing import compare_runs
 
-        return await compare_runs(self._connection, self._runs, self._blobs, a, b, ignore, items, timeout)
+        with deadline_scope(deadline_of(timeout)):
+            return await compare_runs(self._parts, (a, b), ignore, items)
 
     async def explain_run(
         self, run_id: RunId, *, item_index: int | None = None, timeout: float | None = None
@@ -1941,10 +1830,8 @@ class StepflowClient(Guiding, Picklable):
             InvalidArgumentError: If the run has no such item.
             RequestTimeoutError: If the timeout expires.
         """
-        from .explaining import RunExplainer
-
-        explainer = RunExplainer(self._connection, self._runs, self._blobs, self._recorder, self.list_components)
-        return await explainer.explain_run(run_id, item_index=item_index, timeout=timeout)
+        with deadline_scope(deadline_of(timeout)):
+            return await self._parts.explainer.explain_run(run_id, item_index)
 
 
 def _with_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, variables: Any) -> FlowResult:

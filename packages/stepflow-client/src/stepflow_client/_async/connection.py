@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 from urllib.parse import urlencode
 
 from .._base.logging import logger
-from .._codec import json_bodies, status_errors
+from .._codec import component_list, json_bodies, status_errors
 from .._data.arguments import check_choice, check_integer
 from .._data.reading import Reading, Readings
 from .._data.values import decode, decode_raw, encode
@@ -36,7 +35,8 @@ from .._http.settings import (
 )
 from .._rules import operations as api
 from .._rules import timings
-from .._rules.deadline import current_deadline, earlier
+from .._rules.call_scope import current_timeouts
+from .._rules.deadline import current_deadline
 from .._rules.operations import Operation, Request
 from .._rules.releases import Server, pinned, recognise
 from .._rules.request_retries import RetryPolicy, retry_after
@@ -62,6 +62,8 @@ if TYPE_CHECKING:
 
     import httpx
     from stepflow_api import Client
+
+    from ..types import ComponentList
 
 Answer = TypeVar("Answer")
 _Reader = Callable[[HttpRequest, HttpResponse], Answer]
@@ -178,14 +180,14 @@ class Connection:
         server = self.dialect.server
         return self.readings.of(run_id, keeps_order=server is not None and server.capabilities["exact_numbers"])
 
-    async def health(self, *, timeout: float | None = None) -> dict[str, Any]:
+    async def health(self) -> dict[str, Any]:
         """Return the server's health.
 
         Raises:
             InvalidResponseError: If the response is not from a Stepflow server.
         """
         try:
-            answer = await self.call(api.health_check(), dict, timeout=timeout)
+            answer = await self.call(api.health_check(), dict)
         except (InvalidResponseError, InvalidRequestError, NotFoundError, UnsupportedByServerError) as error:
             raise InvalidResponseError(
                 f"{self.url} responds, but not like a Stepflow server: {error.message}",
@@ -196,75 +198,50 @@ class Connection:
         recognise(self.url, answer)
         return answer
 
-    def call(
-        self,
-        request: Request,
-        make: Callable[[dict[str, Any]], Answer],
-        *,
-        timeout: float | httpx.Timeout | None = None,
-        run_id: str | None = None,
-        waits: float = 0,
-        raw: bool = False,
-    ) -> Awaitable[Answer]:
+    async def components(self, *, include_schemas: bool = True) -> ComponentList:
+        """Return the components that flows may use, with their paths if the configuration of the server is known."""
+        request = api.list_components(exclude_schemas=None if include_schemas else True)
+        listed = await self.call(request, component_list.components)
+        return listed if self.config is None else component_list.with_paths(listed, self.config().get("routes") or {})
+
+    def call(self, request: Request, make: Callable[[dict[str, Any]], Answer]) -> Awaitable[Answer]:
         """Send a request and return what `make` builds from the JSON object in the response.
 
-        Args:
-            request: The request.
-            make: Converts the object to the value to return.
-            timeout: Seconds for the request as a whole, instead of the client's timeout for each phase.
-            run_id: The run concerned, for errors.
-            waits: Seconds the server was asked to hold the request; they are added to the timeout.
-            raw: Whether to leave numbers as the server sent them, because `make` restores those that it reads.
+        The timeouts are those of the `call_scope`, or else the client's.
 
         Raises:
             TransportError: If no usable response arrived.
             ApiError: If the server responded with an error.
         """
-        read = partial(self._read, make, decode_raw if raw else decode)
-        more = (request, read, timeout, run_id, waits)
-        return self._exchange(None, *more) if is_untraced() else self._traced_exchange(*more)
+        read = partial(self._read, request.operation, make)
+        return self._exchange(None, request, read) if is_untraced() else self._traced_exchange(request, read)
 
-    def send(
-        self,
-        request: Request,
-        *,
-        timeout: float | httpx.Timeout | None = None,
-        run_id: str | None = None,
-        may_be_missing: bool = False,
-    ) -> Awaitable[HttpResponse]:
+    def send(self, request: Request, *, may_be_missing: bool = False) -> Awaitable[HttpResponse]:
         """Send a request and return the response; raise on error responses.
 
         Args:
             request: The request.
-            timeout: Seconds for the request as a whole, instead of the client's timeout for each phase.
-            run_id: The run concerned, for errors.
             may_be_missing: Whether a 404 response is returned too, because it answers the caller's question.
 
         Raises:
             TransportError: If no usable response arrived.
             ApiError: If the server responded with an error.
         """
-        more = (request, _unread, timeout, run_id, 0, may_be_missing)
+        more = (request, _unread, may_be_missing)
         return self._exchange(None, *more) if is_untraced() else self._traced_exchange(*more)
 
-    async def _traced_exchange(self, request: Request, read: _Reader[Answer], *more: Any) -> Answer:
+    async def _traced_exchange(self, request: Request, read: _Reader[Answer], may_be_missing: bool = False) -> Answer:
         with self.traced(request.operation.name) as span:
-            return await self._exchange(span, request, read, *more)
+            return await self._exchange(span, request, read, may_be_missing)
 
     async def _exchange(
-        self,
-        span: Span | None,
-        request: Request,
-        read: _Reader[Answer],
-        timeout: float | httpx.Timeout | None,
-        run_id: str | None,
-        waits: float,
-        may_be_missing: bool = False,
+        self, span: Span | None, request: Request, read: _Reader[Answer], may_be_missing: bool = False
     ) -> Answer:
         """Send a request and return what `read` makes of the response; record both in the span, if there is one."""
+        run_id = request.run_id
         try:
-            limit = self.timeout if timeout is None else check_timeout(timeout, of_a_call=True)
-            sent = self.prepare(request, limit.waiting(waits) if waits else limit, run_id=run_id)
+            limit = current_timeouts() or self.timeout
+            sent = self.prepare(request, limit.waiting(request.held) if request.held else limit)
             if span is not None:
                 sent = span.sends(sent, self.url, run_id)
             started = time.monotonic()
@@ -282,7 +259,7 @@ class Connection:
                 logger.debug("%s -> %s in %.1f ms", sent, response.status, (time.monotonic() - started) * 1000)
             is_usual = response.status == 200 and response.headers.get("content-type") == "application/json"
             if not (is_usual or (may_be_missing and response.status == 404)):
-                self._refuse_errors(request.operation, sent, response, run_id)
+                self._refuse_errors(request.operation, sent, response)
             answer = read(sent, response)
             if span is not None:
                 span.returns(answer)
@@ -294,30 +271,23 @@ class Connection:
             raise
 
     def _read(
-        self,
-        make: Callable[[dict[str, Any]], Answer],
-        decode: Callable[[bytes], Any],
-        sent: HttpRequest,
-        response: HttpResponse,
+        self, asked: Operation, make: Callable[[dict[str, Any]], Answer], sent: HttpRequest, response: HttpResponse
     ) -> Answer:
         """Return what `make` builds from a response."""
+        parse = decode_raw if asked.keeps_numbers else decode
         try:
-            answer = json_bodies.build(make, json_bodies.value(response.content, sent, decode), sent)
+            answer = json_bodies.build(make, json_bodies.value(response.content, sent, parse), sent)
         except InvalidResponseError:
             # The URL may now lead to another server.
             self.dialect.forget()
             raise
-        if self.spread is not None and response.server is not None and sent.operation == api.create_run.name:
+        if self.spread is not None and response.server is not None and asked is api.create_run:
             self.spread.note(cast("_Run", answer).run_id, response.server)
         return answer
 
-    def _refuse_errors(
-        self, operation: Operation, sent: HttpRequest, response: HttpResponse, run_id: str | None
-    ) -> None:
+    def _refuse_errors(self, operation: Operation, sent: HttpRequest, response: HttpResponse) -> None:
         """Raise the error that a response represents, if any."""
-        problem = status_errors.error_for(
-            response.status, response.content_type, response.content, str(sent), run_id=run_id
-        )
+        problem = status_errors.error_for(response.status, response.content_type, response.content, str(sent))
         if problem is None:
             return
         problem.attempts = response.attempts
@@ -343,16 +313,12 @@ class Connection:
         """Return a context manager that counts a run towards its server's load while the run is waited for."""
         return _ALONE if self.spread is None else self.spread.awaiting(run_id)
 
-    def prepare(
-        self, request: Request, limit: Timeouts, *, run_id: str | None = None, is_stream: bool = False
-    ) -> HttpRequest:
+    def prepare(self, request: Request, limit: Timeouts) -> HttpRequest:
         """Return the request to send, with its headers, timeouts, size limit and deadline.
 
         Args:
             request: The request.
             limit: The timeouts; the caller's deadline may shorten them.
-            run_id: The run concerned.
-            is_stream: Whether the response may last for hours: the limit of the whole request does not apply then.
 
         Raises:
             StepflowClientError: If the client is closed.
@@ -360,11 +326,9 @@ class Connection:
         if self.closed:
             raise StepflowClientError("the client is closed", hint="make a new one")
         deadline = current_deadline()
-        if limit.whole != math.inf and not is_stream:
-            deadline = earlier(deadline, limit.whole)
         if deadline is not None:
             limit = limit.at_most(max(deadline - time.monotonic(), SHORTEST))
-        operation, parts = request
+        operation, parts = request.operation, request.parts
         params, headers = parts.get("params"), parts.get("headers")
         return HttpRequest(
             parts["method"],
@@ -376,7 +340,7 @@ class Connection:
             operation.is_idempotent,
             deadline,
             self.max_response_bytes,
-            None if self.spread is None else self.spread.home(run_id),
+            None if self.spread is None else self.spread.home(request.run_id),
             operation.name,
         )
 

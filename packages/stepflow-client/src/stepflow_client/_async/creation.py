@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._base.lazy import lazy_module
 from .._base.logging import logger
 from .._base.newest import Newest
 from .._codec import json_bodies, requests, responses, run_states
-from .._codec.requests import RunArguments, Variables
+from .._codec.requests import RunArguments
 from .._data.arguments import check_flag
 from .._data.reading import PLAIN, Reading, reading_of
 from .._data.secrets import secrets_of
@@ -23,7 +22,6 @@ from .._rules.creation import Call, RunRegistry, may_have_created
 from .._rules.deadline import current_deadline
 from .._rules.releases import Server
 from .._rules.timings import Timings
-from .._shared.recorder import Recorder
 from .._shared.run_call import RunCall
 from .._shared.tracing import annotate, is_untraced, run_started
 from ..errors import (
@@ -33,29 +31,20 @@ from ..errors import (
     StepflowClientError,
 )
 from ..flows.file import is_flow_id
-from .connection import Connection
-from .flows import CheckedFlow, FlowStore
+from .flows import CheckedFlow, StoredCopy
 from .lost_runs import LostRunFinder, Search
 
 if TYPE_CHECKING:
     import random
 
-    from ..flows.file import FlowSource
-    from ..types import CreateRunResponse, FlowVariable
+    from ..types import CreateRunResponse
+    from .parts import Parts
 else:
     random = lazy_module("random")
 
 _MAX_SENDS = 5
 _MOST_READY = 1_000
 """Maximum number of flows that are kept ready for their next run."""
-
-
-class _Run(Protocol):
-    @property
-    def run_id(self) -> str: ...
-
-
-Created = TypeVar("Created", bound=_Run)
 
 
 _Key = tuple[bytes, int | None, int | None]
@@ -71,6 +60,8 @@ class _Prepared(NamedTuple):
     wait: int | None
     reading: Reading
     """How responses about the runs are read."""
+    on_lost: Callable[[], object] | None = None
+    """Called when a response was lost."""
 
 
 class _Ready(NamedTuple):
@@ -88,27 +79,24 @@ class RunCreator:
     If a response is lost, the run is searched for. A run of another program is never mistaken for it.
 
     Args:
-        connection: The connection.
-        flows: The flows of the client.
-        recorder: Records the runs.
-        exact_integers: Whether to refuse integers that the server would change.
+        parts: The parts of the client.
     """
 
-    def __init__(self, connection: Connection, flows: FlowStore, recorder: Recorder, *, exact_integers: bool) -> None:
-        self._connection = connection
-        self._flows = flows
-        self._recorder = recorder
-        self.exact_integers = exact_integers
-        self._search = LostRunFinder(connection)
+    def __init__(self, parts: Parts) -> None:
+        self._connection = parts.connection
+        self._flows = parts.flows
+        self._recorder = parts.recorder
+        self.exact_integers = parts.exact_integers
+        """Whether to refuse integers that the server would change."""
+        self._search = LostRunFinder(self._connection)
         self._ready: Newest[_Key, _Ready] = Newest(_MOST_READY)
 
-    def start(self, call: RunCall, wait: int | None, source: Any = None) -> Awaitable[run_states.Started]:
+    def start(self, call: RunCall, wait: int | None) -> Awaitable[run_states.Started]:
         """Store a flow, create a run of it and return the server's response.
 
         Args:
             call: What to run: one input, or a list of them.
             wait: Seconds that the server may hold the request until the run ends; None for an immediate response.
-            source: The flow as the caller gave it, if that of `call` was already read from a file.
         """
         flow = call.flow
         checked = str(flow) if is_flow_id(flow) else self._flows.checked(flow)
@@ -119,21 +107,22 @@ class RunCreator:
         begin = (
             partial(self._start_stored, checked, call, wait)
             if isinstance(checked, str)
-            else partial(self._start_new, checked, call, wait, source or flow)
+            else partial(self._start_new, checked, call, wait)
         )
         return begin() if call.ready is None else _after(call.ready, begin)
 
     async def _start_stored(self, flow_id: str, call: RunCall, wait: int | None) -> run_states.Started:
-        arguments = await self._completed(
-            flow_id, await self.arguments(*call.arguments), call.variables_from_env, check_values=call.check_input
-        )
-        run = await self.create(flow_id, arguments, run_states.started, wait=_held(wait))
+        arguments = await self.arguments(call)
+        if call.variables_from_env:
+            await self._flows.variables_of(flow_id)
+        needs = self._flows.needs_by_id(flow_id)
+        if needs is not None:
+            arguments = call.completed(arguments, needs)
+        run = await self.create(self._flows.stored(flow_id), arguments, _held(wait))
         self._recorder.created(run.run_id, flow_id, arguments)
         return run
 
-    async def _start_new(
-        self, checked: CheckedFlow, call: RunCall, wait: int | None, source: FlowSource
-    ) -> run_states.Started:
+    async def _start_new(self, checked: CheckedFlow, call: RunCall, wait: int | None) -> run_states.Started:
         content, digest, _ = checked
         if not is_untraced():
             annotate(flow_name=content.get("name"))
@@ -152,20 +141,14 @@ class RunCreator:
             ready = None if key is None else self._ready.get(key)
             if ready is None or ready.server is not self._connection.dialect.server or ready.prepared.flow_id != shared:
                 needs = self._flows.needs_of_flow(content, digest)
-                arguments = requests.completed(
-                    await self.arguments(*call.arguments),
-                    needs,
-                    os.environ,
-                    call.variables_from_env,
-                    check_values=call.check_input,
-                )
+                arguments = call.completed(await self.arguments(call), needs)
                 prepared = await self._stored(checked, arguments, wait, key, is_single=call.deduplicate)
             else:
                 prepared = ready.prepared
                 inputs = requests.run_inputs(call.input, exact_integers=ready.exact_integers)
                 arguments = RunArguments(inputs, {}, None, most)
             try:
-                run = await self._create(prepared, arguments, run_states.started, registry)
+                run = await self._create(prepared, arguments, registry)
             except NotFoundError:
                 # A server that was restarted without a persistent store has lost the flow.
                 self._flows.forget(prepared.flow_id)
@@ -174,7 +157,7 @@ class RunCreator:
                     raise
             else:
                 if self._recorder.is_on:
-                    self._recorder.created(run.run_id, prepared.flow_id, arguments, source, content)
+                    self._recorder.created(run.run_id, prepared.flow_id, arguments, call.source or call.flow, content)
                 return run
         raise InvalidArgumentError("the flow cannot be stored")  # pragma: no cover - the loop returns or raises
 
@@ -182,116 +165,51 @@ class RunCreator:
         self, checked: CheckedFlow, arguments: RunArguments, wait: int | None, key: _Key | None, *, is_single: bool
     ) -> _Prepared:
         """Store a flow and return what its runs have in common, which is kept for the next run if there is a key."""
-        flow_id, declared = await self._flows.store_to_run(checked, is_single=is_single)
+        copy = await self._flows.store_to_run(checked, is_single=is_single)
         # Storing the flow may have taken some of the time.
-        prepared = self._prepare(flow_id, arguments, declared, checked.content.get("output"), _held(wait))
+        prepared = self._prepare(copy, arguments, _held(wait))
         if key is not None and prepared.wait == wait:
             server = await self._connection.server()
             exact = server.capabilities["exact_numbers"] or not self.exact_integers
             self._ready.put(key, _Ready(server, exact, prepared))
         return prepared
 
-    async def create_run(
-        self,
-        flow_id: str,
-        input: Any = None,
-        variables: Variables | None = None,
-        overrides: Any = None,
-        debug: bool = False,
-        max_concurrency: int | None = None,
-        *,
-        variables_from_env: bool = False,
-        timeout: float | None = None,
-    ) -> CreateRunResponse:
+    async def create_run(self, flow_id: str, call: RunCall) -> CreateRunResponse:
         """Start a run of a stored flow and return it; it is usually still running."""
-        requests.check_debug(debug)
-        check_flag(variables_from_env, "variables_from_env")
-        flow_id = requests.check_id(flow_id, "flow_id")
-        arguments = await self.arguments(input, variables, overrides, max_concurrency)
-        arguments = await self._completed(flow_id, arguments, variables_from_env, timeout=timeout)
-        run = await self.create(flow_id, arguments, responses.created, timeout=timeout)
-        self._recorder.created(run.run_id, flow_id, arguments)
-        return run
+        check_flag(call.variables_from_env, "variables_from_env")
+        run = await self._start_stored(requests.check_id(flow_id, "flow_id"), call, None)
+        return json_bodies.build(responses.created, {"summary": run.summary}, "POST /runs")
 
-    async def arguments(
-        self, input: Any, variables: Variables | None, overrides: Any, max_concurrency: int | None
-    ) -> RunArguments:
+    async def arguments(self, call: RunCall) -> RunArguments:
         """Check the arguments of a run and return them in the format of the request."""
         server = await self._connection.server()
-        exact = server.capabilities["exact_numbers"] or not self.exact_integers
-        return requests.run_arguments(input, variables, overrides, max_concurrency, exact_integers=exact)
-
-    async def _completed(
-        self,
-        flow_id: str,
-        arguments: RunArguments,
-        variables_from_env: bool,
-        *,
-        check_values: bool = False,
-        timeout: float | None = None,
-    ) -> RunArguments:
-        """Check arguments against the flow, if this client knows it, and return them with the variables filled in."""
-        if variables_from_env:
-            await self._flows.variables_of(flow_id, timeout=timeout)
-        needs = self._flows.needs_by_id(flow_id)
-        if needs is None:
-            return arguments
-        return requests.completed(arguments, needs, os.environ, variables_from_env, check_values=check_values)
+        return call.arguments(exact_integers=server.capabilities["exact_numbers"] or not self.exact_integers)
 
     async def create(
-        self,
-        flow_id: str,
-        arguments: RunArguments,
-        read: Callable[[dict[str, Any]], Created],
-        *,
-        declared: Mapping[str, FlowVariable] | None = None,
-        output: Any = None,
-        wait: int | None = None,
-        timeout: float | None = None,
-        on_lost: Callable[[], object] | None = None,
-    ) -> Created:
-        """Create a run exactly once and return what `read` builds from the response.
+        self, copy: StoredCopy, arguments: RunArguments, wait: int | None, on_lost: Callable[[], object] | None = None
+    ) -> run_states.Started:
+        """Create a run exactly once and return it. If a response is lost, `on_lost` is called."""
+        prepared = self._prepare(copy, arguments, wait)._replace(on_lost=on_lost)
+        return await self._create(prepared, arguments, self._flows.registries.current)
 
-        If a response is lost, `on_lost` is called.
-        """
-        prepared = self._prepare(flow_id, arguments, declared, output, wait)
-        registry = self._flows.registries.current
-        return await self._create(prepared, arguments, read, registry, timeout=timeout, on_lost=on_lost)
-
-    def _prepare(
-        self,
-        flow_id: str,
-        arguments: RunArguments,
-        declared: Mapping[str, FlowVariable] | None,
-        output: Any,
-        wait: int | None,
-    ) -> _Prepared:
+    def _prepare(self, copy: StoredCopy, arguments: RunArguments, wait: int | None) -> _Prepared:
         """Return what runs with these arguments, but other inputs, have in common."""
         fields = {
-            "flowId": flow_id,
+            "flowId": copy.flow_id,
             "overrides": {"steps": arguments.overrides} if arguments.overrides else None,
             "variables": arguments.variables or None,
             "maxConcurrency": arguments.max_concurrency,
             "wait": True if wait is not None else None,
             "timeoutSecs": wait,
         }
-        operation, parts = api.create_run(body={name: value for name, value in fields.items() if value is not None})
+        body = {name: value for name, value in fields.items() if value is not None}
+        operation, parts, *_ = api.create_run(body=body)
         before = encode(parts.pop("json"))[:-1] + b',"input":['
-        secrets = secrets_of(arguments.variables, declared if declared is not None else self._flows.declared(flow_id))
-        reading = reading_of(output if output is not None else self._flows.output(flow_id), secrets)
-        return _Prepared(flow_id, api.Request(operation, {**parts, "content": before}), wait, reading)
+        reading = reading_of(copy.output, secrets_of(arguments.variables, copy.declared))
+        return _Prepared(copy.flow_id, api.Request(operation, {**parts, "content": before}), wait, reading)
 
-    async def _create(
-        self,
-        prepared: _Prepared,
-        arguments: RunArguments,
-        read: Callable[[dict[str, Any]], Created],
-        registry: RunRegistry,
-        *,
-        timeout: float | None = None,
-        on_lost: Callable[[], object] | None = None,
-    ) -> Created:
-        """Create a prepared run exactly once and return what `read` builds from the response.
+    async def _create(self, prepared: _Prepared, arguments: RunArguments, registry: RunRegistry) -> run_states.Started:
+        """Create a prepared run exactly once and return it.
 
         If the response is lost, the run is searched for among the root runs of the flow that belong to no call of this
         client. If there is none, the request is sent again, unless the server may still be processing it. A run that
@@ -301,36 +219,32 @@ class RunCreator:
         Args:
             prepared: What was prepared.
             arguments: The arguments, of which only the inputs are used.
-            read: Reads the run from a response that has its `summary`.
             registry: The flows, runs and open calls of this process.
-            timeout: Seconds for each request, instead of the client's timeout.
-            on_lost: Called when a response was lost.
 
         Raises:
             AmbiguousRunError: If the run cannot be identified, or if it is uncertain whether there is one.
         """
-        flow_id, (operation, parts), wait, reading = prepared
+        flow_id, (operation, parts, *_), wait, reading, _ = prepared
         text = encode(arguments.inputs)[1:-1] if arguments.text is None else arguments.text
-        request = api.Request(operation, {**parts, "content": b"%b%b]}" % (parts["content"], text)})
-        send = partial(self._connection.call, request, read, timeout=timeout, waits=wait or 0, raw=True)
+        request = api.Request(operation, {**parts, "content": b"%b%b]}" % (parts["content"], text)}, held=wait or 0)
         call = registry.begin(flow_id, has_one_clock=self._connection.spread is None)
-        began, run_id = time.monotonic(), None
+        run_id = None
         try:
             while True:
-                call.is_settled, sent = False, time.monotonic()
+                call.is_settled, call.sent = False, time.monotonic()
                 call.sends += 1
                 try:
-                    created = await send()
+                    created = await self._connection.call(request, run_states.started)
                     run_id = created.run_id
                 except StepflowClientError as error:
-                    lost = Search(self._connection.timings, registry, call, began, error, sent)
-                    found = await self._found(lost, read, reading, on_lost)
+                    lost = Search(self._connection.timings, registry, call, error)
+                    found = await self._found(lost, prepared)
                     if found is None:
                         continue
                     created = found
                 call.is_settled = True
                 if not is_untraced():
-                    run_started(created.run_id, began)
+                    run_started(created.run_id, call.began)
                 if reading is not PLAIN:
                     self._connection.readings.note(created.run_id, reading)
                 return created
@@ -338,13 +252,7 @@ class RunCreator:
             # A cancelled call, for example, is not settled: no other call may take a run that it may have left behind.
             registry.end(call, is_settled=call.is_settled, run_id=run_id)
 
-    async def _found(
-        self,
-        lost: Search,
-        read: Callable[[dict[str, Any]], Created],
-        reading: Reading,
-        on_lost: Callable[[], object] | None,
-    ) -> Created | None:
+    async def _found(self, lost: Search, prepared: _Prepared) -> run_states.Started | None:
         """Return the run of a request that failed; None if there is none and the request is to be sent again.
 
         If it must not be sent again, the request's error is raised.
@@ -354,16 +262,16 @@ class RunCreator:
         try:
             if call.is_settled:
                 raise error
-            if on_lost is not None:
-                on_lost()
+            if prepared.on_lost is not None:
+                prepared.on_lost()
             found = await self._search.find(lost)
             call.is_settled = True
             if found is not None:
-                return json_bodies.build(read, {"summary": found}, "GET /runs")
+                return json_bodies.build(run_states.started, {"summary": found}, "GET /runs")
             await self._pause(call, error)
         except StepflowClientError as raised:
             # The server's error may quote the request.
-            reading.secrets.clean(raised)
+            prepared.reading.secrets.clean(raised)
             raise raised from None
         return None
 

@@ -24,12 +24,7 @@ _LONGEST_ERROR = 64 * 1024
 
 
 async def event_stream(
-    connection: Connection,
-    request: Request,
-    *,
-    silence: float,
-    run_id: str,
-    next_look: Callable[[], float] = lambda: math.inf,
+    connection: Connection, request: Request, silence: float, next_look: Callable[[], float] = lambda: math.inf
 ) -> AsyncGenerator[dict[str, Any] | None, None]:
     """Iterate over the JSON objects of a stream of server-sent events, until it ends or is silent for too long.
 
@@ -40,7 +35,6 @@ async def event_stream(
         connection: Opens the stream.
         request: The request.
         silence: Seconds without an event after which the stream is abandoned. Keep-alive comments are not events.
-        run_id: The run concerned, for errors.
         next_look: Returns the maximum number of seconds until the next None (over httpx, only the first value counts).
 
     Raises:
@@ -49,18 +43,19 @@ async def event_stream(
     """
     from .transport.httpx_bridge import unpacked
 
-    sent = connection.prepare(request, connection.timeout.reading(silence), run_id=run_id, is_stream=True)
+    sent = connection.prepare(request, connection.timeout.reading(silence))
     sent = sent._replace(headers=sent.headers | {"accept": _EVENTS, "cache-control": "no-store"})
     with connection.traced(request.operation.name, is_current=False) as span:
-        sent = span.sends(sent, connection.url, run_id)
+        sent = span.sends(sent, connection.url, request.run_id)
         try:
             async with connection.dialect.stream(sent) as stream:
                 span.note(status_code=stream.status)
                 stream.remaining = max(SHORTEST, min(silence, next_look()))
                 async with aclosing(unpacked(stream.chunks, stream.headers.get("content-encoding", ""))) as chunks:
                     if not _has_events(stream):
-                        limit = min(silence, connection.timeout.read)
-                        raise await _error_of(sent, stream, chunks, run_id, limit)
+                        problem = await _error_of(sent, stream, chunks, min(silence, connection.timeout.read))
+                        problem.run_id = request.run_id
+                        raise problem
                     decoder = EventDecoder(min(connection.timings.largest_event, connection.max_response_bytes))
                     last_event = time.monotonic()
                     async for chunk in chunks:
@@ -77,7 +72,7 @@ async def event_stream(
         except (HttpError, OSError, ValueError) as error:
             if isinstance(error, StepflowClientError):
                 raise
-            raise error_from(error, sent, connection.url_of(error), connection.proxy, run_id) from error
+            raise error_from(error, sent, connection.url_of(error), connection.proxy, request.run_id) from error
 
 
 def _has_events(stream: Stream) -> bool:
@@ -86,7 +81,7 @@ def _has_events(stream: Stream) -> bool:
 
 
 async def _error_of(
-    sent: HttpRequest, stream: Stream, chunks: AsyncIterator[bytes], run_id: str, limit: float
+    sent: HttpRequest, stream: Stream, chunks: AsyncIterator[bytes], limit: float
 ) -> StepflowClientError:
     """Return the error for a response that is not a stream of events.
 
@@ -94,7 +89,6 @@ async def _error_of(
         sent: The request.
         stream: The response.
         chunks: Its body.
-        run_id: The run concerned.
         limit: Seconds for which the body is read.
     """
     content, until = b"", time.monotonic() + limit
@@ -103,5 +97,5 @@ async def _error_of(
         if not chunk or len(content) > _LONGEST_ERROR or has_passed(until):
             break
     kind = stream.headers.get("content-type", "")
-    problem = status_errors.error_for(stream.status, kind, content, str(sent), run_id=run_id)
-    return problem or InvalidResponseError(f"{sent} did not return a stream of events", run_id=run_id)
+    problem = status_errors.error_for(stream.status, kind, content, str(sent))
+    return problem or InvalidResponseError(f"{sent} did not return a stream of events")

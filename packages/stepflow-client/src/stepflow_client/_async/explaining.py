@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._codec import failed_items, requests
-from .._rules.deadline import deadline_of, deadline_scope
+from .._rules.call_scope import call_scope
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.account import accounts_of, needs_schema
 from ..flows.components import Components, components_of, schemas_of
 from ..types import ListItemsResponse
 from ..types.statuses import ExecutionStatus
-from .blobs import BlobStore
 from .comparing import flow_of_run
-from .connection import Connection
-from .runs import RunReader
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
-    from .._shared.recorder import Recorder
-    from ..types import ComponentList, RunArguments, RunDetails, RunItem, StepDetails
+    from ..types import RunArguments, RunDetails, RunItem, StepDetails
     from ..types.account import RunAccount
+    from .parts import Parts
 
 _COMPONENTS_TIMEOUT = 5.0
 """Seconds to wait for the schemas of components; a plugin may not respond."""
@@ -31,49 +28,33 @@ class RunExplainer:
     """Explains runs.
 
     Args:
-        connection: The connection.
-        runs: Reads runs.
-        blobs: Reads flows as they were stored.
-        recorder: Reads the recorded runs.
-        list_components: Lists components, as the client's method does.
+        parts: The parts of the client.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        runs: RunReader,
-        blobs: BlobStore,
-        recorder: Recorder,
-        list_components: Callable[..., Awaitable[ComponentList]],
-    ) -> None:
-        self._connection = connection
-        self._runs = runs
-        self._blobs = blobs
-        self._recorder = recorder
-        self._list_components = list_components
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._connection = parts.connection
+        self._runs = parts.runs
 
-    async def explain_run(
-        self, run_id: RunId, *, item_index: int | None = None, timeout: float | None = None
-    ) -> RunAccount:
+    async def explain_run(self, run_id: RunId, item_index: int | None) -> RunAccount:
         """Return why an item of a run failed, and what became of its steps."""
         run_id = requests.check_run_id(run_id)
         index = requests.check_limit(item_index, "item_index")
-        with deadline_scope(deadline_of(timeout)):
-            run = await self._runs.state(run_id)
-            item = await self._item(run, index)
-            steps, has_steps = await self._steps(run, item)
-            given = await self._given(run_id)
-            flow = await self._flow(run)
-            account = accounts_of(run, [item], steps, flow, given, has_steps=has_steps)[item.index]
-            component = needs_schema(account)
-            if component is None:
-                return account
-            schemas = await self._schemas(component)
-            return accounts_of(run, [item], steps, flow, given, has_steps=has_steps, schemas=schemas)[item.index]
+        run = await self._runs.state(run_id)
+        item = await self._item(run, index)
+        steps, has_steps = await self._steps(run, item)
+        given = await self._given(run_id)
+        flow = await self._flow(run)
+        account = accounts_of(run, [item], steps, flow, given, has_steps=has_steps)[item.index]
+        component = needs_schema(account)
+        if component is None:
+            return account
+        schemas = await self._schemas(component)
+        return accounts_of(run, [item], steps, flow, given, has_steps=has_steps, schemas=schemas)[item.index]
 
     async def _item(self, run: RunDetails, index: int | None) -> RunItem:
         """Return an item: the wanted one, or the first that failed, or the first."""
-        items = failed_items.items_of(await self._runs.listed_items(run.run_id, None))
+        items = failed_items.items_of(await self._runs.listed_items(run.run_id))
         if index is None:
             failed = items.places(lambda status: status in (ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED))
             index = failed[0] if failed else 0
@@ -102,21 +83,22 @@ class RunExplainer:
 
     async def _flow(self, run: RunDetails) -> Mapping[str, Any]:
         try:
-            return (await flow_of_run(self._connection, self._runs, self._blobs, run.run_id, run.flow_id)).flow
+            return (await flow_of_run(self._parts, run)).flow
         except (NotFoundError, UnsupportedByServerError):
             # The flow of a run created by a step may not be stored.
             return {}
 
     async def _given(self, run_id: str) -> RunArguments | None:
         try:
-            return await self._runs.get_run_arguments(run_id, self._recorder)
+            return await self._runs.get_run_arguments(run_id, self._parts.recorder)
         except (NotFoundError, UnsupportedByServerError):
             return None
 
     async def _schemas(self, component: str) -> Mapping[str, Any]:
         """Return the input schema of a component, by its path, if the server reports it."""
         try:
-            listed = await self._list_components(timeout=_COMPONENTS_TIMEOUT)
+            with call_scope(_COMPONENTS_TIMEOUT):
+                listed = await self._connection.components()
         except StepflowClientError:
             # The failure to report is the run's.
             return {}

@@ -185,9 +185,8 @@ class StreamedRun:
         frames = event_stream(
             self._connection,
             request,
-            silence=contact.longest_silence,
-            run_id=run_id,
-            next_look=lambda: min(contact.look_in, asked.next_tick()),
+            contact.longest_silence,
+            lambda: min(contact.look_in, asked.next_tick()),
         )
         async with aclosing(frames):
             async for frame in frames:

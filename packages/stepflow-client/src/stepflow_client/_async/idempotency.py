@@ -17,7 +17,6 @@ from .._codec.requests import RunArguments
 from .._codec.variables import flow_variables
 from .._rules.deadline import current_deadline, has_passed
 from .._rules.releases import require
-from .._shared.recorder import Recorder
 from .._shared.run_call import RunCall
 from .._shared.tracing import annotate
 from ..errors import (
@@ -30,14 +29,13 @@ from ..errors import (
 )
 from ..flows.additions import tagged
 from ..flows.file import is_flow_id
-from .connection import Connection
-from .creation import RunCreator
-from .flows import CheckedFlow, FlowStore
+from .flows import CheckedFlow, StoredCopy
 from .key_records import FoundRun, Keyed, KeyRecords
 
 if TYPE_CHECKING:
     from ..flows.file import FlowSource
     from ..types import FlowVariable, RunDetails
+    from .parts import Parts
 
 _TAKEOVER = 2.0
 """Seconds after which a call whose run has not appeared counts as crashed, so that another call may take over."""
@@ -79,29 +77,16 @@ class KeyedRuns:
     runs of its flow, which the call has noted before it created the run.
 
     Args:
-        connection: The connection.
-        flows: The flows of the client.
-        creator: Creates the runs.
-        records: The markers of keys, and their runs.
-        recorder: Records the runs.
-        scope: The scope of the keys of calls without one; None for none.
+        parts: The parts of the client.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        flows: FlowStore,
-        creator: RunCreator,
-        records: KeyRecords,
-        recorder: Recorder,
-        scope: str | None,
-    ) -> None:
-        self._connection = connection
-        self._flows = flows
-        self._creator = creator
-        self._records = records
-        self._recorder = recorder
-        self._scope = scope
+    def __init__(self, parts: Parts) -> None:
+        self._connection = parts.connection
+        self._flows = parts.flows
+        self._creator = parts.creator
+        self._records = KeyRecords(parts.flows, parts.runs, parts.lister, parts.blobs)
+        self._recorder = parts.recorder
+        self._scope = parts.key_scope
         self.older_flows: Newest[str, str] = Newest(_MOST_OLDER)
         """The flows of the runs that were found and are of other versions, by run id."""
 
@@ -138,10 +123,10 @@ class KeyedRuns:
         annotate(flow_name=checked.content.get("name"))
         if call.check_input:
             call = call._replace(input=self._flows.fitting_input(checked, call.input))
-        given = await self._creator.arguments(*call.arguments)
+        given = await self._creator.arguments(call)
         needs = self._flows.needs_of_flow(checked.content, checked.digest)
         # Refuses what does not fit the flow.
-        requests.completed(given, needs, os.environ, call.variables_from_env, check_values=call.check_input)
+        call.completed(given, needs)
         asked = _Asked(given, call.variables_from_env)
         for again in (True, False):
             keyed = await self._stored(checked, key, scope)
@@ -262,11 +247,9 @@ class KeyedRuns:
     async def _created(self, keyed: Keyed, asked: _Asked, wait: int | None) -> run_states.Started:
         declared = flow_variables(keyed.flow)
         self._flows.registries.current.reserve(keyed.flow_id)
-        output = keyed.flow.get("output")
+        copy = StoredCopy(keyed.flow_id, declared, keyed.flow.get("output"))
         try:
-            run = await self._creator.create(
-                keyed.flow_id, asked.of(declared), run_states.started, declared=declared, output=output, wait=wait
-            )
+            run = await self._creator.create(copy, asked.of(declared), wait)
         except AmbiguousRunError as error:
             # Regardless of which call created the run: all runs of these flows belong to this key.
             oldest = await self._records.searched(keyed) if error.candidates else None

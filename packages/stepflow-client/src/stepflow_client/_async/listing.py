@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Generic, Unpack
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Unpack
 
 from .._codec import requests
 from .._data.arguments import check_flag, check_integer, check_text, wrong
 from .._rules import operations as api
+from .._rules.call_scope import call_scope
 from .._rules.listing import Run, Window, is_coarse, newest_first, second
 from ..errors import InvalidResponseError
 from ..types.statuses import ExecutionStatus, status_number
@@ -24,6 +25,20 @@ PAGE = 100
 _OVERLAP = 10
 _FEW = 50
 """Up to this number, labelled runs are requested one by one instead of listing all runs."""
+
+
+class _Wanted(NamedTuple):
+    """The runs to list."""
+
+    window: Window
+    """Their period, which the client looks for."""
+    filters: dict[str, Any]
+    """The other filters as query parameters."""
+    ids: frozenset[str] | None
+    """The ids of the runs with the wanted labels; None for any runs."""
+    timeout: float | None
+    """Seconds for each request, instead of the client's timeout."""
+    page_size: int = PAGE
 
 
 class RunLister(Generic[Run]):
@@ -44,11 +59,9 @@ class RunLister(Generic[Run]):
         """Return runs, newest first."""
         start = requests.check_limit(offset, "offset") or 0
         limit = requests.check_limit(limit, "limit")
-        timeout = filters.get("timeout")
-        window, asked = _asked(status, filters)
-        ids = self._labelled(filters)
-        if window.is_open and ids is None:
-            listed = await self._page(asked, limit, start, timeout)
+        wanted = self._wanted(status, filters)
+        if wanted.window.is_open and wanted.ids is None:
+            listed = await self._page(wanted, limit, start)
             if not is_coarse(listed):
                 return listed
             if limit is None and not start:
@@ -57,7 +70,8 @@ class RunLister(Generic[Run]):
         found: list[Run] = []
         end = None if limit is None else start + limit
         if end is None or end > start:
-            async with aclosing(self._chosen(asked, window, max(PAGE, min(end or 0, 1000)), timeout, ids)) as runs:
+            wanted = wanted._replace(page_size=max(PAGE, min(end or 0, 1000)))
+            async with aclosing(self._chosen(wanted)) as runs:
                 async for run in runs:
                     found.append(run)
                     if len(found) == end:
@@ -69,71 +83,62 @@ class RunLister(Generic[Run]):
     ) -> AsyncGenerator[Run, None]:
         """Iterate over runs, newest first, page by page."""
         check_integer(page_size, "page_size", least=2)
+        return self._chosen(self._wanted(status, filters)._replace(page_size=page_size))
+
+    def _wanted(self, status: ExecutionStatus | str | None, filters: RunFilters) -> _Wanted:
         window, asked = _asked(status, filters)
-        return self._chosen(asked, window, page_size, filters.get("timeout"), self._labelled(filters))
-
-    def _labelled(self, filters: RunFilters) -> frozenset[str] | None:
         labels = filters.get("labels")
-        return None if labels is None else self._recorder.labelled(labels)
+        ids = None if labels is None else self._recorder.labelled(labels)
+        return _Wanted(window, asked, ids, filters.get("timeout"))
 
-    async def _chosen(
-        self,
-        filters: dict[str, Any],
-        window: Window,
-        page_size: int,
-        timeout: float | None,
-        ids: frozenset[str] | None,
-    ) -> AsyncGenerator[Run, None]:
-        """Iterate over the runs of a window, newest first; only those with some ids, unless these are None."""
-        others = {name: value for name, value in filters.items() if name != "status" and value}
+    async def _chosen(self, wanted: _Wanted) -> AsyncGenerator[Run, None]:
+        """Iterate over the wanted runs, newest first."""
+        ids = wanted.ids
+        others = {name: value for name, value in wanted.filters.items() if name != "status" and value}
         if ids is not None and len(ids) <= _FEW and not others:
             for run_id in sorted(ids, reverse=True):
-                for run in await self._one(run_id, filters["status"], timeout):
-                    if run in window:
+                for run in await self._one(run_id, wanted):
+                    if run in wanted.window:
                         yield run
             return
         # Ids begin with the time of the creation, and runs are listed newest first.
         oldest = min(ids, default="~") if ids is not None else ""
-        async with aclosing(self._go_through(filters, window, page_size, timeout)) as runs:
+        async with aclosing(self._go_through(wanted)) as runs:
             async for run in runs:
                 if run.run_id < oldest:
                     return
                 if ids is None or run.run_id in ids:
                     yield run
 
-    async def _one(self, run_id: str, status: Any, timeout: float | None) -> list[Run]:
-        """Return the run with an id and a status, or nothing if the server does not have it."""
-        request = api.list_runs(root_run_id=run_id, roots_only=True, status=status, limit=1)
-        return [
-            run for run in await self._connection.call(request, self._read, timeout=timeout) if run.run_id == run_id
-        ]
+    async def _one(self, run_id: str, wanted: _Wanted) -> list[Run]:
+        """Return the run with an id and the wanted status, or nothing if the server does not have it."""
+        request = api.list_runs(root_run_id=run_id, roots_only=True, status=wanted.filters["status"], limit=1)
+        with call_scope(wanted.timeout):
+            return [run for run in await self._connection.call(request, self._read) if run.run_id == run_id]
 
-    async def _go_through(
-        self, filters: dict[str, Any], window: Window, page_size: int, timeout: float | None
-    ) -> AsyncGenerator[Run, None]:
+    async def _go_through(self, wanted: _Wanted) -> AsyncGenerator[Run, None]:
         """Iterate over the runs of a window, newest first, regardless of the server's order within a second."""
         held: list[Run] = []
-        async with aclosing(self._as_listed(filters, page_size, timeout)) as runs:
+        async with aclosing(self._as_listed(wanted)) as runs:
             async for run in runs:
                 if held and second(run) != second(held[0]):
                     for each in newest_first(held):
                         yield each
                     held = []
-                if window.is_over(run):
+                if wanted.window.is_over(run):
                     break
-                if run in window:
+                if run in wanted.window:
                     held.append(run)
         for each in newest_first(held):
             yield each
 
-    async def _as_listed(
-        self, filters: dict[str, Any], page_size: int, timeout: float | None
-    ) -> AsyncGenerator[Run, None]:
+    async def _as_listed(self, wanted: _Wanted) -> AsyncGenerator[Run, None]:
         """Iterate over runs in the server's order, each only once."""
         seen: set[str] = set()
+        page_size = wanted.page_size
         offset = fruitless = 0
         while True:
-            page = await self._page(filters, page_size, offset, timeout)
+            page = await self._page(wanted, page_size, offset)
             new = [run for run in page if run.run_id not in seen]
             fruitless = 0 if new else fruitless + 1
             if fruitless > 10 + 3 * len(seen) // page_size:
@@ -148,12 +153,13 @@ class RunLister(Generic[Run]):
                 return
             offset += page_size - min(_OVERLAP, page_size // 2)
 
-    async def _page(self, filters: dict[str, Any], limit: int | None, offset: int, timeout: float | None) -> list[Run]:
+    async def _page(self, wanted: _Wanted, limit: int | None, offset: int) -> list[Run]:
         if offset and limit is None:
             # With SQLite, an offset without a limit is ignored.
             limit = 2**31 - 1
-        request = api.list_runs(limit=limit, offset=offset or None, **filters)
-        return await self._connection.call(request, self._read, timeout=timeout)
+        request = api.list_runs(limit=limit, offset=offset or None, **wanted.filters)
+        with call_scope(wanted.timeout):
+            return await self._connection.call(request, self._read)
 
 
 def _asked(status: ExecutionStatus | str | None, filters: RunFilters) -> tuple[Window, dict[str, Any]]:

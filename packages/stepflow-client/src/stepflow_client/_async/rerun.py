@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from .._base.not_given import NOT_GIVEN
-from .._codec import requests, run_states
+from .._codec import requests
 from .._codec.variables import flow_variables
 from .._data.secrets import is_hidden
 from .._rules.deadline import deadline_of, deadline_scope
 from .._rules.releases import has_step_outputs
 from .._shared.gather import async_together
-from .._shared.recorder import Recorder
 from .._shared.rerun_plan import EarlierRun, RerunRequest, WantedRun, kept_of_item, outdated_steps, wanted_run
+from .._shared.run_call import ResultCall, RunCall
 from ..errors import ConflictError, InvalidArgumentError, NotFoundError, UnsupportedByServerError
 from ..flows import rerun as rules
 from ..flows.additions import Origin, tagged
 from ..flows.interpreter import flow_with
 from ..flows.needs import needs_of
 from ..types.reruns import RerunItem, RerunPlan, RerunResult
-from .blobs import BlobStore
 from .comparing import flow_of_run
-from .connection import Connection
-from .creation import RunCreator
-from .flows import FlowStore
-from .runs import RunReader
 
 if TYPE_CHECKING:
     from ..types import FlowResult, StepDetails
+    from .parts import Parts
 
 _AT_ONCE = 8
 """Maximum number of runs of a rerun at the same time: items that keep different outputs need separate runs."""
-
-
-class _GetResults(Protocol):
-    async def __call__(self, run_id: str, *, wait: bool = True, timeout: float | None = None) -> list[FlowResult]: ...
 
 
 class _Planned(NamedTuple):
@@ -54,32 +45,17 @@ class Rerunner:
     """Runs a run again.
 
     Args:
-        connection: The connection.
-        flows: The flows of the client.
-        creator: Creates runs.
-        runs: Reads runs.
-        blobs: Reads flows as they were stored.
-        recorder: Reads the recorded runs, and records the new ones.
-        get_results: Waits for results, as the client's method does.
+        parts: The parts of the client.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        flows: FlowStore,
-        creator: RunCreator,
-        runs: RunReader,
-        blobs: BlobStore,
-        recorder: Recorder,
-        get_results: _GetResults,
-    ) -> None:
-        self._connection = connection
-        self._flows = flows
-        self._creator = creator
-        self._runs = runs
-        self._blobs = blobs
-        self._recorder = recorder
-        self._get_results = get_results
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._connection = parts.connection
+        self._flows = parts.flows
+        self._creator = parts.creator
+        self._runs = parts.runs
+        self._recorder = parts.recorder
+        self._waiter = parts.waiter
 
     async def plan(self, asked: RerunRequest, *, timeout: float | None) -> RerunPlan:
         """Return what `run` would keep and execute, without starting it."""
@@ -160,8 +136,8 @@ class Rerunner:
         run = await self._runs.get_run(run_id)
         if not run.is_finished:
             raise ConflictError(f"run {run_id} has not ended yet: it is {run.status.value}", run_id=run_id)
-        flow = await flow_of_run(self._connection, self._runs, self._blobs, run_id, run.flow_id)
-        results = await self._get_results(run_id, wait=False)
+        flow = await flow_of_run(self._parts, run)
+        results = await self._waiter.results(ResultCall(run_id, wait=False))
         entries = cache(self._recorder.recorded)
         entry = entries(run_id)
         recorded = rules.recorded_of(entry, flow.flow if new is None else new)
@@ -217,7 +193,7 @@ class Rerunner:
         """Execute items that keep the same outputs in one run, and return their results by index."""
         run_id = await self._start(planned, _origin(planned, group), variables_from_env)
         left = None if deadline is None else max(0.001, deadline - time.monotonic())
-        results = await self._get_results(run_id, timeout=left)
+        results = await self._waiter.results(ResultCall(run_id, timeout=left))
         return {item.index: result for item, result in zip(group, results, strict=True)}
 
     async def _start(self, planned: _Planned, origin: Origin, variables_from_env: bool) -> str:
@@ -234,18 +210,18 @@ class Rerunner:
         flow = checked.content
         wanted = planned.wanted
         inputs = [None if wanted.inputs is None else wanted.inputs[index] for index in origin.items]
-        given = await self._creator.arguments(inputs, wanted.variables, wanted.overrides, wanted.max_concurrency)
+        call = RunCall(flow, inputs, wanted.overrides, wanted.variables, variables_from_env, wanted.max_concurrency)
+        given = await self._creator.arguments(call)
         copy = tagged(checked.with_examples, uuid4().hex, origin)
         sent = given._replace(overrides=rules.overrides_of_executed(given.overrides, origin.kept) or None)
         # Kept steps do not read their variables, and recorded ones may be those of an earlier version of the flow.
         needs = needs_of(copy, flow_variables(copy), any_variable=True)
         # Given ones were checked before.
-        sent = requests.completed(sent, needs, os.environ, variables_from_env, check_values=False)
-        flow_id, declared = await self._flows.store_copy(flow, copy, checked.digest)
-        output = flow.get("output")
-        run = await self._creator.create(flow_id, sent, run_states.started, declared=declared, output=output)
+        sent = call.completed(sent, needs)
+        stored = await self._flows.store_copy(checked, copy)
+        run = await self._creator.create(stored, sent, None)
         recorded = sent._replace(overrides=given.overrides)
-        self._recorder.created(run.run_id, flow_id, recorded, wanted.source, flow, origin)
+        self._recorder.created(run.run_id, stored.flow_id, recorded, wanted.source, flow, origin)
         return run.run_id
 
 

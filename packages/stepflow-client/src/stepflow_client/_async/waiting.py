@@ -22,14 +22,13 @@ from ..errors import (
     ServerConnectionError,
     StepflowClientError,
 )
-from .connection import Connection
-from .recovery import RecoveryCheck
-from .runs import RunReader
+from ..types.statuses import ExecutionStatus
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
-    from ..types import ExecutionStatus, FlowResult, ListItemsResponse, RunDetails
-    from .following import Follower
+    from .._shared.run_call import ResultCall
+    from ..types import FlowResult, ListItemsResponse, RunDetails
+    from .parts import Parts
 
 _LARGE = 200
 """For a run with more items, only the summary is requested: servers return all steps of all items with a run."""
@@ -38,25 +37,21 @@ _NOT_ENDED = "has not ended yet", "it goes on; wait_run() waits again"
 _NO_RESULT = "has ended, but its result did not come in time", "get_result() asks again"
 
 Answer = TypeVar("Answer")
+_Read = Callable[[str, ExecutionStatus], Awaitable[Answer]]
 
 
 class Waiter:
     """Waits until runs end. It survives lost connections and server restarts.
 
     Args:
-        connection: The connection.
-        runs: Reads runs.
-        recovery: Detects runs that will never end.
-        follower: Returns what follows runs that a server has given up.
+        parts: The parts of the client.
     """
 
-    def __init__(
-        self, connection: Connection, runs: RunReader, recovery: RecoveryCheck, follower: Callable[[], Follower]
-    ) -> None:
-        self._connection = connection
-        self._runs = runs
-        self._recovery = recovery
-        self._follower = follower
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._connection = parts.connection
+        self._runs = parts.runs
+        self._recovery = parts.recovery
 
     async def wait_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Wait until a run ends and return it."""
@@ -115,7 +110,7 @@ class Waiter:
         If its server has given it up, this returns once that is settled.
         """
         if is_given_up(run.status, run.running):
-            return await self._follower().settled(run, deadline)
+            return await self._parts.follower.settled(run, deadline)
         if run.is_finished:
             return run
         await self._recovery.check(run.run_id, began)
@@ -182,35 +177,37 @@ class Waiter:
             summary = await self._runs.summary(run_id)
             if summary is not None:
                 return summary
-        request = api.get_run(run_id, wait=bool(held) or None, timeout_secs=held or None)
-        read = partial(run_states.run_state, run_id=run_id)
-        return await self._connection.call(request, read, run_id=run_id, waits=held)
+        request = api.get_run(run_id, wait=bool(held) or None, timeout_secs=held or None)._replace(held=held)
+        return await self._connection.call(request, partial(run_states.run_state, run_id=run_id))
 
-    async def finished(
-        self,
-        run_id: RunId,
-        *,
-        wait: bool,
-        timeout: float | None,
-        single: bool,
-        read: Callable[[str, ExecutionStatus], Awaitable[Answer]],
-    ) -> tuple[run_states.RunState, Answer]:
+    async def results(self, call: ResultCall) -> list[FlowResult]:
+        """Return the results of a run, as the client's `get_results` does."""
+        run, listed = await self.recorded("get_results", call, self.ended_items)
+        return responses.results(listed, run.status, self._connection.reading(run.run_id))
+
+    async def recorded(self, name: str, call: ResultCall, read: _Read[Answer]) -> tuple[run_states.RunState, Answer]:
+        """Return what `finished` returns, in a span of this name, and record how the run has ended."""
+        with self._connection.traced(name, kind="INTERNAL") as span:
+            run, found = await self.finished(call, read)
+            span.note(run_id=run.run_id, run_status=run.status.value)
+        self._parts.recorder.ended(run.run_id, run.status)
+        return run, found
+
+    async def finished(self, call: ResultCall, read: _Read[Answer]) -> tuple[run_states.RunState, Answer]:
         """Return the state of a run that has ended, and what `read` returns for it.
 
         Args:
-            run_id: The run.
-            wait: Whether to wait until the run ends.
-            timeout: Seconds for the whole call; None for no limit.
-            single: Whether to refuse a batch.
-            read: Called with the run's id and status; with `wait`, it is called again if the server was unavailable.
+            call: The run, and whether to wait for it.
+            read: Called with the run's id and status; it is called again if the server was unavailable, unless the
+                call does not wait.
 
         Raises:
             RunTimeoutError: If the run has not ended.
-            InvalidArgumentError: If the run is a batch and `single` is True.
+            InvalidArgumentError: If the run is a batch, and the call is for a single result.
         """
-        run_id = requests.check_run_id(run_id)
+        run_id, wait, single = requests.check_run_id(call.run_id), call.wait, call.single
         check_flag(wait, "wait")
-        deadline = deadline_of(timeout)
+        deadline = deadline_of(call.timeout)
         with deadline_scope(deadline):
             look = partial(self._runs.current_state, run_id)
             # A caller that does not wait for the run does not wait for its server either.
@@ -254,7 +251,7 @@ class Waiter:
 
     async def ended_items(self, run_id: str, status: ExecutionStatus) -> ListItemsResponse:
         """Return the items of a run that has ended with a status."""
-        return await self._runs.explain(await self._runs.listed_items(run_id, None), status)
+        return await self._runs.explain(await self._runs.listed_items(run_id), status)
 
 
 def _check_single(run: run_states.RunState) -> None:

@@ -228,14 +228,11 @@ def environment_variables(
 
 
 def completed(
-    arguments: RunArguments,
-    needs: FlowNeeds,
-    environ: Mapping[str, str],
-    variables_from_env: bool,
-    *,
-    check_values: bool,
+    arguments: RunArguments, needs: FlowNeeds, environ: Mapping[str, str] | None, *, check_values: bool
 ) -> RunArguments:
     """Check arguments against the flow of the run, and return them with missing variables read from the environment.
+
+    Without an environment, variables that the flow requires may not be missing.
 
     Raises:
         InvalidArgumentError: If an override names something the flow does not have, a required variable is missing, or
@@ -243,9 +240,9 @@ def completed(
     """
     needs.check_overrides(arguments.overrides)
     values = arguments.variables
-    if variables_from_env:
+    if environ is not None:
         values = environment_variables(values, needs.declared, environ)
-    needs.check_variables(values, arguments.overrides, from_env=variables_from_env, check_values=check_values)
+    needs.check_variables(values, arguments.overrides, from_env=environ is not None, check_values=check_values)
     return arguments._replace(variables=values)
 
 

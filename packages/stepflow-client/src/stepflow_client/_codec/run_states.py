@@ -64,6 +64,8 @@ class Started(NamedTuple):
     """Its items, if the response contains them, for `responses.items`."""
     older_flow_id: str | None = None
     """The id of its flow, if it was found under a key and is of another flow than the given one."""
+    summary: dict[str, Any] | None = None
+    """What the server reports of the run, for `responses.created`; None if the run was not created by this call."""
 
     @property
     def has_ended(self) -> bool:
@@ -74,11 +76,10 @@ class Started(NamedTuple):
 
 
 def started(answer: dict[str, Any]) -> Started:
-    """Read a newly created run, like `responses.created`, but only the fields that are needed."""
+    """Read the fields of a newly created run that are needed to wait for its end."""
     summary = answer["summary"]
-    return Started(
-        _run_id(summary["runId"]), read_status(summary["status"]), checked_items(answer.get("results") or [])
-    )
+    items = checked_items(answer.get("results") or [])
+    return Started(_run_id(summary["runId"]), read_status(summary["status"]), items, summary=summary)
 
 
 def checked_items(answers: Any) -> list[dict[str, Any]]:

@@ -29,9 +29,7 @@ _HINTS = {
 _LONGEST_MESSAGE = 500
 
 
-def error_for(
-    status: int, content_type: str, content: bytes, asked: str, *, run_id: str | None = None
-) -> errors.StepflowClientError | None:
+def error_for(status: int, content_type: str, content: bytes, asked: str) -> errors.StepflowClientError | None:
     """Return the error that a response represents, or None if the response is usable.
 
     Args:
@@ -39,7 +37,6 @@ def error_for(
         content_type: The content type; servers before 0.12 send JSON errors as text/plain.
         content: The body.
         asked: The request, for example `GET /runs/0190...`.
-        run_id: The id of the run concerned, if any.
     """
     kind = content_type.partition(";")[0].strip().lower()
     if status < 300:
@@ -61,14 +58,14 @@ def error_for(
         )
     message, details = _what_it_says(kind, content)
     if status == 408:
-        return errors.RequestTimeoutError(message or f"{asked} returned 408", status_code=408, run_id=run_id)
+        return errors.RequestTimeoutError(message or f"{asked} returned 408", status_code=408)
     answered = f"{asked} returned {status} {_phrase(status)}".rstrip()
     kinds = _ERRORS.get(status, errors.ServerFaultError if status >= 500 else errors.InvalidRequestError)
     if message is None or kinds is errors.AuthenticationError or (status >= 500 and not isinstance(details, dict)):
         # The response may come from a proxy rather than from the server.
         message = f"{answered}: {message}" if message else answered
     hint = _HINTS.get(status)
-    return kinds(message, status_code=status, details=details, run_id=run_id, hint=hint)
+    return kinds(message, status_code=status, details=details, hint=hint)
 
 
 def _what_it_says(kind: str, content: bytes) -> tuple[str | None, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -75,14 +74,12 @@ class Unreadable(HttpError):
 
 
 class Timeouts(NamedTuple):
-    """Seconds for each phase of a request, and for the whole of it."""
+    """Seconds for each phase of a request."""
 
     connect: float = 30.0
     read: float = 30.0
     write: float = 30.0
     pool: float = 600.0
-    whole: float = math.inf
-    """Seconds for all phases of all attempts together. A server that sends single bytes slowly exceeds no phase."""
 
     def reading(self, seconds: float) -> Timeouts:
         """Return a copy with another read timeout."""
@@ -91,7 +88,7 @@ class Timeouts(NamedTuple):
     @lru_cache(maxsize=32)  # noqa: B019 - a few constants
     def waiting(self, seconds: float) -> Timeouts:
         """Return a copy for a request that the server may hold for a number of seconds."""
-        return self._replace(read=self.read + seconds, whole=self.whole + seconds)
+        return self._replace(read=self.read + seconds)
 
     def at_most(self, seconds: float) -> Timeouts:
         """Return a copy with every phase limited to a number of seconds."""
@@ -99,7 +96,7 @@ class Timeouts(NamedTuple):
 
     def as_dict(self) -> dict[str, float]:
         """Return the timeouts of the phases as a dict, in the form that httpx uses."""
-        return dict(zip(_PHASES, self, strict=False))
+        return dict(zip(_PHASES, self, strict=True))
 
 
 class HttpRequest(NamedTuple):

@@ -97,7 +97,7 @@ class Call:
             none, or if that says nothing about the run of this call.
     """
 
-    __slots__ = ("__weakref__", "_newest", "flow_id", "is_lost", "is_settled", "sends")
+    __slots__ = ("__weakref__", "_newest", "began", "flow_id", "is_lost", "is_settled", "sends", "sent")
 
     def __init__(self, flow_id: str, newest: str = "") -> None:
         self.flow_id = flow_id
@@ -108,6 +108,10 @@ class Call:
         """Whether it is known which run the call has created, if any."""
         self.sends = 0
         """Number of requests that may have created a run."""
+        self.began = time.monotonic()
+        """When the call began, by `time.monotonic()`."""
+        self.sent = self.began
+        """When the last of these requests was sent."""
 
     @property
     def floor(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,14 +23,6 @@ def deadline_of(timeout: float | None) -> float | None:
         InvalidArgumentError: If the timeout is not a positive number.
     """
     return None if timeout is None else time.monotonic() + check_seconds(timeout, "timeout")
-
-
-def earlier(deadline: float | None, seconds: float) -> float | None:
-    """Return a deadline, or the end of a number of seconds from now if that is earlier; `inf` is no limit."""
-    if seconds == math.inf:
-        return deadline
-    end = time.monotonic() + seconds
-    return end if deadline is None or end < deadline else deadline
 
 
 class deadline_scope:
@@ -60,18 +51,6 @@ class deadline_scope:
         """Restore the outer deadline."""
         if self._token is not None:
             _deadline.reset(self._token)
-
-
-def call_scope(timeout: float | None) -> deadline_scope:
-    """Return a context manager that limits a call of several requests as a whole.
-
-    Args:
-        timeout: The caller's timeout in seconds; None for no limit. An object with phases limits each request only.
-
-    Raises:
-        InvalidArgumentError: If it is a number that is not positive.
-    """
-    return deadline_scope(deadline_of(timeout) if isinstance(timeout, (int, float)) else None)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -14,37 +15,30 @@ class Request(NamedTuple):
     operation: Operation
     parts: dict[str, Any]
     """What the generated `build_request` returns."""
+    run_id: str | None = None
+    """The run concerned, for errors and for the server it belongs to."""
+    held: float = 0.0
+    """Seconds the server was asked to hold the request; they are added to the timeout."""
 
 
+@dataclass(eq=False, repr=False)
 class Operation:
-    """An operation of the API, in the format of the current server. Calling it builds a request.
+    """An operation of the API, in the format of the current server. Calling it builds a request."""
 
-    Args:
-        module: The generated module below `stepflow_api.api`, imported when it is first used.
-        is_idempotent: Whether sending the request twice has the same effect as sending it once. Storing is
-            content-addressed; cancelling and deleting end in the same state.
-        capability: The capability that the server must have, one of `ServerInfo.capabilities`; None if every server
-            has the operation.
-        needs: What needs this capability, as the beginning of an error message.
-        not_found: The meaning of a 404 response without a body; empty if there is none.
-    """
-
-    def __init__(
-        self,
-        module: str,
-        *,
-        is_idempotent: bool = True,
-        capability: str | None = None,
-        needs: str = "",
-        not_found: str = "",
-    ) -> None:
-        """Store the arguments; nothing is imported."""
-        self._module = f"stepflow_api.api.{module}"
-        self.name = module.rpartition(".")[2]
-        self.is_idempotent = is_idempotent
-        self.capability = capability
-        self.needs = needs
-        self.not_found = not_found
+    module: str
+    """The generated module below `stepflow_api.api`, imported when it is first used."""
+    is_idempotent: bool = True
+    """Whether sending the request twice has the same effect as sending it once. Storing is content-addressed;
+    cancelling and deleting end in the same state."""
+    capability: str | None = None
+    """The capability that the server must have, one of `ServerInfo.capabilities`; None if every server has the
+    operation."""
+    needs: str = ""
+    """What needs this capability, as the beginning of an error message."""
+    not_found: str = ""
+    """The meaning of a 404 response without a body; empty if there is none."""
+    keeps_numbers: bool = False
+    """Whether numbers in the response are left as sent, because its reader restores those that it reads."""
 
     def __call__(self, *arguments: Any, **named: Any) -> Request:
         """Return a request. Arguments by name that are None are left out.
@@ -54,10 +48,16 @@ class Operation:
             **named: The other parameters of the generated function; a JSON body is a dict.
         """
         given = {name: value for name, value in named.items() if value is not None}
-        return Request(self, self._generated.build_request(*arguments, **given))
+        run_id = arguments[0] if arguments and self.module.startswith("run.") else None
+        return Request(self, self._generated.build_request(*arguments, **given), run_id)
 
     def __repr__(self) -> str:
         return self.name
+
+    @cached_property
+    def name(self) -> str:
+        """The name of the operation: that of the generated module."""
+        return self.module.rpartition(".")[2]
 
     @property
     def method(self) -> str:
@@ -71,7 +71,7 @@ class Operation:
 
     @cached_property
     def _generated(self) -> Any:
-        return import_module(self._module)
+        return import_module(f"stepflow_api.api.{self.module}")
 
 
 _RUN, _FLOW, _BLOB = "the server has no such run", "the server has no such flow", "the server has no such blob"
@@ -85,14 +85,14 @@ get_flow = Operation("flow.get_flow", not_found=_FLOW)
 delete_flow = Operation("flow.delete_flow", not_found=_FLOW)
 get_flow_variables = Operation("flow.get_flow_variables", not_found=_FLOW)
 # Sent twice, it creates two runs. A server without a store loses the flow when it restarts.
-create_run = Operation("run.create_run", is_idempotent=False, not_found=_FLOW)
+create_run = Operation("run.create_run", is_idempotent=False, not_found=_FLOW, keeps_numbers=True)
 list_runs = Operation("run.list_runs", not_found=_NO_SERVER)
 get_run = Operation("run.get_run", not_found=_RUN)
 delete_run = Operation("run.delete_run", not_found=_RUN)
 cancel_run = Operation("run.cancel_run", not_found=_RUN)
 # Only before 0.12: newer servers return no items and no steps for an unknown run.
-get_run_items = Operation("run.get_run_items", not_found=_RUN)
-get_run_steps = Operation("run.get_run_steps", not_found=_RUN)
+get_run_items = Operation("run.get_run_items", not_found=_RUN, keeps_numbers=True)
+get_run_steps = Operation("run.get_run_steps", not_found=_RUN, keeps_numbers=True)
 get_run_step = Operation("run.get_run_step", not_found="there is no such step yet")
 get_run_flow = Operation("run.get_run_flow", not_found=_RUN)
 get_run_events = Operation("run.get_run_events", capability="events", needs="a stream of events", not_found=_RUN)

@@ -1,13 +1,17 @@
-"""What a caller asks to run, on its way from a method of the client to the request."""
+"""What a caller asks to run, and whose results, on its way from a method of the client to the request."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._codec import requests
+
 if TYPE_CHECKING:
-    from .._codec.requests import Variables
+    from .._codec.requests import RunArguments, RunId, Variables
     from ..flows.file import FlowSource
+    from ..flows.needs import FlowNeeds
 
 
 class RunCall(NamedTuple):
@@ -27,8 +31,25 @@ class RunCall(NamedTuple):
     """What the key belongs to; None for the scope of the client, or else the content of the flow."""
     ready: Callable[[], Any] | None = None
     """Waits until a run can be created; None to create it at once."""
+    source: FlowSource | None = None
+    """The flow as the caller gave it, if `flow` was already read from a file; None if it is `flow`."""
 
-    @property
-    def arguments(self) -> tuple[Any, Variables | None, Any, int | None]:
-        """What the request of the run is made of."""
-        return self.input, self.variables, self.overrides, self.max_concurrency
+    def arguments(self, *, exact_integers: bool) -> RunArguments:
+        """Return what the request of the run is made of, checked: see `requests.run_arguments`."""
+        given = self.input, self.variables, self.overrides, self.max_concurrency
+        return requests.run_arguments(*given, exact_integers=exact_integers)
+
+    def completed(self, arguments: RunArguments, needs: FlowNeeds) -> RunArguments:
+        """Return arguments, checked against the flow and with variables from the environment: `requests.completed`."""
+        environ = os.environ if self.variables_from_env else None
+        return requests.completed(arguments, needs, environ, check_values=self.check_input)
+
+
+class ResultCall(NamedTuple):
+    """The arguments of a call for the results of a run, with the meaning that they have in `get_result`."""
+
+    run_id: RunId
+    wait: bool = True
+    timeout: float | None = None
+    single: bool = False
+    """Whether to refuse a batch."""

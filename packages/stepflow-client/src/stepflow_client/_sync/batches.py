@@ -6,22 +6,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import types
 from .._base.lazy import lazy_module
-from .._codec import requests, responses, run_states
+from .._codec import responses, run_states
 from .._codec.variables import flow_variables
 from .._data.values import encode
 from .._rules import operations as api
 from .._rules.creation import creation_time
 from .._rules.deadline import deadline_override, deadline_scope, has_passed
 from .._rules.request_retries import Backoff
-from .._shared.recorder import Recorder
-from .._shared.run_call import RunCall
+from .._shared.run_call import ResultCall, RunCall
 from .._shared.tracing import annotate, is_untraced, measured_chunk, run_ended
 from .._shared.workers import SyncSource
 from ..errors import (
@@ -40,18 +39,16 @@ from ..flows.file import is_flow_id
 from ..flows.python_places import located
 from ..types.statuses import ExecutionStatus
 from .batch import BYTES, OLD_BYTES, Batch, BatchOptions, Done, refused
-from .connection import Connection
-from .creation import RunCreator
-from .flows import FlowStore
-from .runs import RunReader
-from .waiting import Waiter
+from .flows import StoredCopy
 
 if TYPE_CHECKING:
     from .._rules.chunks import Chunk
     from ..flows.file import FlowSource
     from ..types import FlowResult, ListItemsResponse, outcomes
     from ..types.outcomes import Outcome
-    from .idempotency import KeyedRuns
+    from .parts import Parts
+
+    BatchInputs = Iterable[Any] | SyncSource
 else:
     outcomes = lazy_module("stepflow_client.types.outcomes")
 
@@ -59,31 +56,17 @@ else:
 class BatchRunner:
     """Runs a flow on any number of inputs."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        flows: FlowStore,
-        creator: RunCreator,
-        runs: RunReader,
-        waiter: Waiter,
-        recorder: Recorder,
-        keyed: Callable[[], KeyedRuns],
-    ) -> None:
-        self._connection = connection
-        self._flows = flows
-        self._creator = creator
-        self._runs = runs
-        self._waiter = waiter
-        self._recorder = recorder
-        self._keyed = keyed
+    def __init__(self, parts: Parts) -> None:
+        self._connection = parts.connection
+        self._flows = parts.flows
+        self._creator = parts.creator
+        self._runs = parts.runs
+        self._waiter = parts.waiter
+        self._recorder = parts.recorder
+        self._parts = parts
 
     def map(
-        self,
-        flow: FlowSource,
-        inputs: Iterable[Any] | SyncSource,
-        options: BatchOptions,
-        *,
-        deadline: float | None,
+        self, flow: FlowSource, inputs: BatchInputs, options: BatchOptions, *, deadline: float | None
     ) -> Generator[list[Outcome], None, None]:
         """Run a flow on any number of inputs and yield one outcome per input, in lists of those that ended together."""
         source = inputs if isinstance(inputs, SyncSource) else SyncSource(inputs)
@@ -140,11 +123,10 @@ class BatchRunner:
         can = (self._connection.server()).capabilities
         batch.exact = can["exact_numbers"] or not self._creator.exact_integers
         batch.ahead.most_bytes = BYTES if can["events"] else OLD_BYTES
-        arguments = self._creator.arguments([], options.variables, options.overrides, None)
+        call = RunCall(flow, [], options.overrides, options.variables, options.variables_from_env)
+        call = call._replace(check_input=options.check_input)
         needs = self._flows.needs_of_flow(batch.flow, batch.digest)
-        batch.arguments = requests.completed(
-            arguments, needs, os.environ, options.variables_from_env, check_values=options.check_input
-        )
+        batch.arguments = call.completed(self._creator.arguments(call), needs)
         batch.declared = flow_variables(batch.flow)
         with self._recorder.labelling(options.labels):
             batch.record = self._recorder.batch(batch.flow, batch.arguments)
@@ -265,9 +247,7 @@ class BatchRunner:
     def _ended(self, run: run_states.Started, count: int) -> tuple[ExecutionStatus, ListItemsResponse]:
         """Wait until a run of so many items ends and return its status and items."""
         if not (run.has_ended and len(run.answers) == count):
-            ended, listed = self._waiter.finished(
-                run.run_id, wait=True, timeout=None, single=False, read=self._waiter.ended_items
-            )
+            ended, listed = self._waiter.finished(ResultCall(run.run_id), self._waiter.ended_items)
             return ended.status, listed
         listed = responses.items(run.run_id, run.answers, self._connection.reading(run.run_id))
         # In a completed run, every item has completed.
@@ -288,15 +268,9 @@ class BatchRunner:
                 return run_states.Started(known, ExecutionStatus.RUNNING, [])
             self._flows.registries.current.reserve(flow_id)
             try:
-                return self._creator.create(
-                    flow_id,
-                    arguments,
-                    run_states.started,
-                    declared=batch.declared,
-                    output=batch.flow.get("output"),
-                    wait=self._connection.timings.creation_hold,
-                    on_lost=partial(batch.lane_flows.pop, place, None),
-                )
+                copy = StoredCopy(flow_id, batch.declared, batch.flow.get("output"))
+                on_lost = partial(batch.lane_flows.pop, place, None)
+                return self._creator.create(copy, arguments, self._connection.timings.creation_hold, on_lost)
             except NotFoundError:
                 # A server that was restarted in the meantime has lost the flow.
                 batch.lane_flows.pop(place, None)
@@ -317,7 +291,7 @@ class BatchRunner:
             idempotency_scope=batch.options.idempotency_scope,
         )
         with self._recorder.labelling(batch.options.labels):
-            return self._keyed().start(call, self._connection.timings.creation_hold)
+            return self._parts.keyed.start(call, self._connection.timings.creation_hold)
 
     def _chunk_flow(self, batch: Batch, chunk: Chunk, place: int) -> str:
         """Return the id of the copy of the flow that a chunk runs.

@@ -26,9 +26,7 @@ class BlobStore:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def store_blob(
-        self, data: Any, *, filename: str | None = None, blob_type: str | None = None, timeout: float | None = None
-    ) -> StoreBlobResponse:
+    def store_blob(self, data: Any, *, filename: str | None = None, blob_type: str | None = None) -> StoreBlobResponse:
         """Store a blob and return its id, the SHA-256 of its content."""
         check_name = requests.check_header_text if isinstance(data, _BYTES) else check_text
         name = None if filename is None else check_name(filename, "filename")
@@ -44,12 +42,12 @@ class BlobStore:
             given = {"blobType": blob_type, "filename": name}
             about = {key: value for key, value in given.items() if value is not None}
             request = api.store_blob(body={"data": check_json(data, "the blob"), **about})
-        return self._connection.call(request, types.StoreBlobResponse.model_validate, timeout=timeout)
+        return self._connection.call(request, types.StoreBlobResponse.model_validate)
 
-    def get_blob(self, blob_id: str, *, timeout: float | None = None) -> BlobContent:
+    def get_blob(self, blob_id: str) -> BlobContent:
         """Return a blob: `data` is the JSON value, or `bytes` for a binary one."""
         blob_id = requests.check_id(blob_id, "blob_id")
-        return _content(blob_id, self._connection.send(_reading(blob_id), timeout=timeout))
+        return _content(blob_id, self._connection.send(_reading(blob_id)))
 
     def find_blob(self, blob_id: str) -> BlobContent | None:
         """Return a blob, or None if the server has no such blob: here that is no error, in traces and metrics too."""

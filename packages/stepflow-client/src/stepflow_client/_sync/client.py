@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from functools import cached_property, partial
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 from uuid import UUID
@@ -16,28 +16,26 @@ from uuid import UUID
 from .. import types
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
-from .._codec import component_list, json_bodies, requests, responses, run_states, typed
+from .._codec import json_bodies, requests, responses, run_states, typed
 from .._codec.requests import RunId, Variables
 from .._data.arguments import check_choice, check_flag, check_flags
 from .._http import settings as _settings
 from .._http.settings import Token
 from .._http.sockets import SyncCancelled
-from .._rules import operations as api
-from .._rules.deadline import call_scope, deadline_of, deadline_override, deadline_scope
+from .._rules.call_scope import call_scope
+from .._rules.deadline import deadline_of, deadline_override, deadline_scope
 from .._rules.request_retries import RetryPolicy, policy_of
 from .._shared.other_names import Guiding, guiding
 from .._shared.pickling import Picklable
 from .._shared.recorder import Recorder
-from .._shared.run_call import RunCall
+from .._shared.run_call import ResultCall, RunCall
 from .._shared.tracing import is_untraced
 from ..errors import FlowFileError, StepflowClientError
 from ..flows.file import is_flow_id, load_flow
 from ..types.shown import show_lists
 from ..types.statuses import ExecutionStatus
 from .connection import Connection
-from .flows import FlowStore
-from .listing import RunLister
-from .runs import RunReader
+from .parts import Parts
 from .traced_stream import traced_stream
 
 if TYPE_CHECKING:
@@ -81,20 +79,8 @@ if TYPE_CHECKING:
     from ..types.comparison import RunComparison
     from ..types.reruns import RerunPlan, RerunResult
     from . import batch
-    from .batches import BatchRunner
-    from .blobs import BlobStore
-    from .caching import CachedRuns
-    from .creation import RunCreator
-    from .events import EventSource
-    from .following import Follower
     from .handle import SyncRunHandle
-    from .idempotency import KeyedRuns
     from .plain import PlainReader
-    from .progress import ProgressReporter
-    from .recovery import RecoveryCheck
-    from .rerun import Rerunner
-    from .step_times import StepTimer
-    from .waiting import Waiter
 else:
     streams = lazy_module("stepflow_client._shared.streams")
     batch = lazy_module("stepflow_client._async.batch")
@@ -208,102 +194,25 @@ class SyncStepflowClient(Guiding, Picklable):
             retry=policy_of(retry),
             max_response_bytes=max_response_bytes,
         )
-        self._key_scope = None
         if idempotency_scope is not None:
             from .._codec.idempotency import check_scope
 
-            self._key_scope = check_scope(idempotency_scope)
+            check_scope(idempotency_scope)
         self._server_logs: Callable[[int], list[LogEntry]] | None = None
         """Returns the last lines of the server's log; None unless it is the server of a runtime."""
-        self._flows = FlowStore(self._connection)
-        self._seen_components: set[str] = set()
-        """The components that were there when a run waited for them."""
         self._recorder = Recorder(history, self._connection.url)
-        self._exact_integers = check_flag(exact_integers, "exact_integers")
-        self._runs = RunReader(self._connection)
-        self._lister = RunLister(self._connection, self._recorder, lambda answer: responses.runs(answer).runs)
+        exact = check_flag(exact_integers, "exact_integers")
+        self._parts = Parts(self._connection, self._recorder, exact, idempotency_scope)
+        self._flows, self._runs = self._parts.flows, self._parts.runs
 
-    # Parts that not every program uses are made, and imported, when they are first used.
-
-    @cached_property
-    def _creator(self) -> RunCreator:
-        from .creation import RunCreator
-
-        return RunCreator(self._connection, self._flows, self._recorder, exact_integers=self._exact_integers)
-
-    @cached_property
-    def _recovery(self) -> RecoveryCheck:
-        from .recovery import RecoveryCheck
-
-        return RecoveryCheck(self._connection, self._flows.registries)
-
-    @cached_property
-    def _waiter(self) -> Waiter:
-        from .waiting import Waiter
-
-        return Waiter(self._connection, self._runs, self._recovery, lambda: self._follower)
-
-    @cached_property
-    def _follower(self) -> Follower:
-        from .following import Follower
-
-        return Follower(self._connection, self._runs, self._recovery)
-
-    @cached_property
-    def _events(self) -> EventSource:
-        from .events import EventSource
-
-        return EventSource(self._follower)
-
-    @cached_property
-    def _timer(self) -> StepTimer:
-        from .step_times import StepTimer
-
-        return StepTimer(self._connection, self._follower)
-
-    @cached_property
-    def _reporter(self) -> ProgressReporter:
-        from .progress import ProgressReporter
-
-        return ProgressReporter(self._runs, self._events, self._waiter)
-
-    @cached_property
-    def _blobs(self) -> BlobStore:
-        from .blobs import BlobStore
-
-        return BlobStore(self._connection)
-
-    @cached_property
+    @property
     def plain(self) -> PlainReader:
         """Reads runs and results as plain objects, without pydantic: see `stepflow_client.plain`."""
-        from .plain import PlainReader
-
-        return PlainReader(self._connection, self._runs, lambda: self._waiter, self._recorder)
-
-    @cached_property
-    def _batches(self) -> BatchRunner:
-        from .batches import BatchRunner
-
-        parts = (self._connection, self._flows, self._creator, self._runs, self._waiter, self._recorder)
-        return BatchRunner(*parts, keyed=lambda: self._keyed)
-
-    @cached_property
-    def _cached(self) -> CachedRuns:
-        from .caching import CachedRuns
-
-        return CachedRuns(self._connection, self._flows, self._creator)
-
-    @cached_property
-    def _keyed(self) -> KeyedRuns:
-        from .idempotency import KeyedRuns
-        from .key_records import KeyRecords
-
-        records = KeyRecords(self._flows, self._runs, self._lister, self._blobs)
-        return KeyedRuns(self._connection, self._flows, self._creator, records, self._recorder, self._key_scope)
+        return self._parts.plain
 
     def _older_flow_of(self, run_id: str) -> str | None:
         """Return the flow of a run that was found under a key, if it is of another version of the flow."""
-        return self._keyed.older_flows.get(run_id) if "_keyed" in vars(self) else None
+        return self._parts.keyed.older_flows.get(run_id) if "keyed" in vars(self._parts) else None
 
     @classmethod
     @guiding
@@ -455,13 +364,12 @@ class SyncStepflowClient(Guiding, Picklable):
             InvalidResponseError: If the response is not from a Stepflow server.
         """
         check_flag(include_workers, "include_workers")
-        deadline = deadline_of(timeout)
-        with deadline_scope(deadline):
-            found = self._connection.health(timeout=timeout)
+        with call_scope(timeout):
+            found = self._connection.health()
             health = json_bodies.build(responses.health, found, "GET /health")
             if not include_workers:
                 return health
-            listed = self.list_components(include_schemas=False)
+            listed = self._connection.components(include_schemas=False)
         return health.model_copy(update={"failed_plugins": listed.failed_plugins})
 
     def wait_ready(self, components: str | Iterable[str] = (), *, timeout: float | None = 60.0) -> ComponentList:
@@ -489,7 +397,7 @@ class SyncStepflowClient(Guiding, Picklable):
         """
         from .readiness import wait_ready
 
-        return wait_ready(self.list_components, self.url, components, timeout)
+        return wait_ready(self._connection, components, timeout)
 
     def server_info(self, *, timeout: float | None = None) -> ServerInfo:
         """Return the server's release and capabilities. They are requested only once.
@@ -514,10 +422,8 @@ class SyncStepflowClient(Guiding, Picklable):
             A list; its `failed_plugins` are the plugins that did not respond to the server.
         """
         check_flag(include_schemas, "include_schemas")
-        request = api.list_components(exclude_schemas=None if include_schemas else True)
-        listed = self._connection.call(request, component_list.components, timeout=timeout)
-        config = self._connection.config
-        return listed if config is None else component_list.with_paths(listed, config().get("routes") or {})
+        with call_scope(timeout):
+            return self._connection.components(include_schemas=include_schemas)
 
     # Running flows
 
@@ -653,12 +559,12 @@ class SyncStepflowClient(Guiding, Picklable):
         )
         finish = partial(self._result_of, began, deadline, progress)
         if cache is None:
-            creator = self._creator if idempotency_key is None else self._keyed
+            creator = self._parts.creator if idempotency_key is None else self._parts.keyed
             start = partial(creator.start, call, self._connection.timings.creation_hold)
             running = partial(self._run, start, finish, on_cancel == "cancel")
         else:
             cancel = self._cancel_unwanted if on_cancel == "cancel" else None
-            running = partial(self._cached.run, cache, call, finish=finish, cancel=cancel)
+            running = partial(self._parts.cached.run, cache, call, finish=finish, cancel=cancel)
         is_plain = deadline is None and labels is None and is_untraced()
         result = running() if is_plain else self._in_scope("run", deadline, running, labels)
         if result.error is not None and result.older_flow_id is None:
@@ -701,9 +607,9 @@ class SyncStepflowClient(Guiding, Picklable):
             if progress is False:
                 result = responses.single_result(run, self._connection.reading(run.run_id))
                 if result is None:
-                    result = self._waiter.result_of(run, deadline)
+                    result = self._parts.waiter.result_of(run, deadline)
             else:
-                result = self._reporter.result_of(run, began, deadline, progress)
+                result = self._parts.reporter.result_of(run, began, deadline, progress)
         except StepflowClientError as error:
             error.run_id = error.run_id or run.run_id
             raise
@@ -715,10 +621,9 @@ class SyncStepflowClient(Guiding, Picklable):
 
     def _readiness(self, flow: FlowSource, overrides: Any, wait_for_components: bool | float) -> Callable[[], None]:
         """Return what waits until the components of a flow are there."""
-        from .readiness import ComponentWaiter, seconds_of
+        from .readiness import seconds_of
 
-        waiter = ComponentWaiter(self._flows, self.list_components, self.url, self._seen_components)
-        return partial(waiter.wait, flow, overrides, seconds_of(wait_for_components))
+        return partial(self._parts.readiness.wait, flow, overrides, seconds_of(wait_for_components))
 
     def _cancel_unwanted(self, run_id: str) -> None:
         """Cancel a run that no call is waiting for, within the time that a cancelled call has left."""
@@ -803,7 +708,7 @@ class SyncStepflowClient(Guiding, Picklable):
             idempotency_scope,
             None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components),
         )
-        creator = self._creator if idempotency_key is None else self._keyed
+        creator = self._parts.creator if idempotency_key is None else self._parts.keyed
         start = partial(creator.start, call, None)
         return (self._in_scope("submit", deadline_of(timeout), start, labels)).run_id
 
@@ -890,7 +795,7 @@ class SyncStepflowClient(Guiding, Picklable):
             UnsupportedByServerError: If the server is older than 0.10.
         """
         with deadline_scope(deadline_of(timeout)):
-            return self._keyed.find(flow, idempotency_key, idempotency_scope)
+            return self._parts.keyed.find(flow, idempotency_key, idempotency_scope)
 
     def map(
         self,
@@ -1022,9 +927,9 @@ class SyncStepflowClient(Guiding, Picklable):
             on_lost=on_lost,
             on_cancel=on_cancel,
         )
-        outcomes = self._batches.map(flow, inputs, options, deadline=deadline_of(timeout))
+        outcomes = self._parts.batches.map(flow, inputs, options, deadline=deadline_of(timeout))
         if progress is not False:
-            outcomes = self._reporter.counted(outcomes, inputs, progress, expected)
+            outcomes = self._parts.reporter.counted(outcomes, inputs, progress, expected)
         return streams.SyncOutcomeStream(traced_stream(self._connection, "map", outcomes))
 
     def get_result(
@@ -1051,12 +956,8 @@ class SyncStepflowClient(Guiding, Picklable):
         """
         if output_type is not None:
             typed.check_output_type(output_type)
-        with self._connection.traced("get_result", kind="INTERNAL") as span:
-            run, listed = self._waiter.finished(
-                run_id, wait=wait, timeout=timeout, single=True, read=self._waiter.ended_items
-            )
-            span.note(run_id=run.run_id, run_status=run.status.value)
-        self._recorder.ended(run.run_id, run.status)
+        call = ResultCall(run_id, wait, timeout, single=True)
+        run, listed = self._parts.waiter.recorded("get_result", call, self._parts.waiter.ended_items)
         result = responses.only_result(listed, run.status, self._connection.reading(run.run_id))
         older = self._older_flow_of(run.run_id)
         result = result if older is None else result.model_copy(update={"older_flow_id": older})
@@ -1085,13 +986,7 @@ class SyncStepflowClient(Guiding, Picklable):
         """
         if output_type is not None:
             typed.check_output_type(output_type)
-        with self._connection.traced("get_results", kind="INTERNAL") as span:
-            run, listed = self._waiter.finished(
-                run_id, wait=wait, timeout=timeout, single=False, read=self._waiter.ended_items
-            )
-            span.note(run_id=run.run_id, run_status=run.status.value)
-        self._recorder.ended(run.run_id, run.status)
-        results = responses.results(listed, run.status, self._connection.reading(run.run_id))
+        results = self._parts.waiter.results(ResultCall(run_id, wait, timeout))
         return results if output_type is None else [typed.with_typed_output(each, output_type) for each in results]
 
     # Flows
@@ -1113,7 +1008,7 @@ class SyncStepflowClient(Guiding, Picklable):
             InvalidFlowError: If the server refuses the flow; `diagnostics` lists the reasons.
         """
         with call_scope(timeout):
-            return self._flows.store_flow(flow, timeout=timeout)
+            return self._flows.store_flow(flow)
 
     def get_flow(self, flow_id: str, *, timeout: float | None = None) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases.
@@ -1131,7 +1026,8 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such flow.
             InvalidRequestError: If `flow_id` cannot be the id of a flow.
         """
-        return self._flows.get_flow(flow_id, timeout=timeout)
+        with call_scope(timeout):
+            return self._flows.get_flow(flow_id)
 
     def delete_flow(self, flow_id: str, *, timeout: float | None = None) -> None:
         """Ask the server to delete a flow.
@@ -1142,7 +1038,8 @@ class SyncStepflowClient(Guiding, Picklable):
             flow_id: The id of the flow.
             timeout: Seconds for the whole call, instead of the client's timeout.
         """
-        self._flows.delete_flow(flow_id, timeout=timeout)
+        with call_scope(timeout):
+            self._flows.delete_flow(flow_id)
 
     def get_flow_variables(self, flow_id: str, *, timeout: float | None = None) -> FlowVariables:
         """Return the variables that a stored flow declares, as its author wrote them.
@@ -1157,7 +1054,7 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such flow.
         """
         with call_scope(timeout):
-            return self._flows.get_flow_variables(flow_id, timeout=timeout)
+            return self._flows.get_flow_variables(flow_id)
 
     def check(
         self,
@@ -1192,7 +1089,7 @@ class SyncStepflowClient(Guiding, Picklable):
             TransportError: If the server cannot be reached, unless `offline` is True.
         """
         with call_scope(timeout):
-            return self._flows.check(flow, offline=offline, type_check=type_check, target=target, timeout=timeout)
+            return self._flows.check(flow, offline=offline, type_check=type_check, target=target)
 
     def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
         """Return the server's diagnostics of a flow, without storing it.
@@ -1208,7 +1105,7 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no flow with this id.
         """
         with call_scope(timeout):
-            return self._flows.validate(flow, timeout=timeout)
+            return self._flows.validate(flow)
 
     # Creating and reading runs
 
@@ -1256,16 +1153,9 @@ class SyncStepflowClient(Guiding, Picklable):
                 0.11.
         """
         with call_scope(timeout):
-            return self._creator.create_run(
-                flow_id,
-                input,
-                variables,
-                overrides,
-                debug,
-                max_concurrency,
-                variables_from_env=variables_from_env,
-                timeout=timeout,
-            )
+            requests.check_debug(debug)
+            call = RunCall(flow_id, input, overrides, variables, variables_from_env, max_concurrency)
+            return self._parts.creator.create_run(flow_id, call)
 
     def get_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Return the current state of a run.
@@ -1279,7 +1169,8 @@ class SyncStepflowClient(Guiding, Picklable):
         Raises:
             NotFoundError: If the server has no such run.
         """
-        return self._runs.get_run(run_id, timeout=timeout)
+        with call_scope(timeout):
+            return self._runs.get_run(run_id)
 
     def get_run_items(self, run_id: RunId, *, timeout: float | None = None) -> ListItemsResponse:
         """Return the items of a run, in the order of their inputs; the `result` of a running item is None.
@@ -1300,7 +1191,7 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such run.
         """
         with call_scope(timeout):
-            return self._runs.get_run_items(run_id, timeout=timeout)
+            return self._runs.get_run_items(run_id)
 
     def get_run_steps(
         self,
@@ -1332,10 +1223,10 @@ class SyncStepflowClient(Guiding, Picklable):
         """
         check_flag(include_times, "include_times")
         with call_scope(timeout):
-            listed = self._runs.get_run_steps(run_id, item_index=item_index, timeout=timeout)
-            steps = self._runs.with_kept(listed.run_id, listed.steps, timeout=timeout)
+            listed = self._runs.get_run_steps(run_id, item_index=item_index)
+            steps = self._runs.with_kept(listed.run_id, listed.steps)
             listed = listed.model_copy(update={"steps": steps})
-            return self._timer.timed(listed, timeout) if include_times else listed
+            return self._parts.timer.timed(listed, timeout) if include_times else listed
 
     def get_run_arguments(self, run_id: RunId, *, timeout: float | None = None) -> RunArguments:
         """Return the arguments that a run was started with: inputs, variables and overrides, and its labels and note.
@@ -1352,7 +1243,7 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If neither the server nor the history has such a run.
         """
         with call_scope(timeout):
-            return self._runs.get_run_arguments(run_id, self._recorder, timeout=timeout)
+            return self._runs.get_run_arguments(run_id, self._recorder)
 
     def get_run_step(
         self, run_id: RunId, step_id: str, *, item_index: int = 0, timeout: float | None = None
@@ -1369,8 +1260,8 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If there is no such step, or if it has not started.
         """
         with call_scope(timeout):
-            step = self._runs.get_run_step(run_id, step_id, item_index=item_index, timeout=timeout)
-            return (self._runs.with_kept(run_id, [step], timeout=timeout))[0]
+            step = self._runs.get_run_step(run_id, step_id, item_index=item_index)
+            return (self._runs.with_kept(run_id, [step]))[0]
 
     def get_run_flow(self, run_id: RunId, *, timeout: float | None = None) -> StoredFlow:
         """Return the flow of a run, without the tag that the client adds. For its examples, use `get_flow`.
@@ -1382,7 +1273,8 @@ class SyncStepflowClient(Guiding, Picklable):
         Raises:
             NotFoundError: If the server has no such run.
         """
-        return self._runs.get_run_flow(run_id, timeout=timeout)
+        with call_scope(timeout):
+            return self._runs.get_run_flow(run_id)
 
     def cancel_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Mark a run as cancelled and return it.
@@ -1404,7 +1296,7 @@ class SyncStepflowClient(Guiding, Picklable):
             ConflictError: If the run has already ended.
         """
         with call_scope(timeout):
-            run = self._runs.cancel_run(run_id, timeout=timeout)
+            run = self._runs.cancel_run(run_id)
             self._recorder.seen(run.run_id, run.status)
             return run
 
@@ -1421,7 +1313,8 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such run.
             ConflictError: If the run has not ended.
         """
-        self._runs.delete_run(run_id, timeout=timeout)
+        with call_scope(timeout):
+            self._runs.delete_run(run_id)
 
     # Listing runs
 
@@ -1464,7 +1357,7 @@ class SyncStepflowClient(Guiding, Picklable):
                 runs.)
         """
         with call_scope(timeout):
-            runs = self._lister.list_runs(
+            runs = self._parts.lister.list_runs(
                 status,
                 limit,
                 offset,
@@ -1510,7 +1403,7 @@ class SyncStepflowClient(Guiding, Picklable):
             labels: Return only runs that the client's `history` has with these labels, values by name.
             timeout: Seconds for each request as a whole, instead of the client's timeout.
         """
-        pages = self._lister.iter_runs(
+        pages = self._parts.lister.iter_runs(
             status,
             page_size=page_size,
             flow_name=flow_name,
@@ -1548,9 +1441,9 @@ class SyncStepflowClient(Guiding, Picklable):
         _check_progress(progress)
         with self._connection.traced("wait_run", kind="INTERNAL") as span:
             if progress is False:
-                run = self._waiter.wait_run(run_id, timeout=timeout)
+                run = self._parts.waiter.wait_run(run_id, timeout=timeout)
             else:
-                run = self._reporter.wait_run(run_id, timeout, progress)
+                run = self._parts.reporter.wait_run(run_id, timeout, progress)
             span.note(run_id=run.run_id, run_status=run.status.value)
         self._recorder.ended(run.run_id, run.status)
         return run
@@ -1609,7 +1502,7 @@ class SyncStepflowClient(Guiding, Picklable):
             UnsupportedByServerError: If the run will never end, because the server was restarted and does not resume
                 runs (0.9).
         """
-        events = self._events.run_events(
+        events = self._parts.events.run_events(
             run_id,
             after=after,
             include_results=include_results,
@@ -1638,7 +1531,8 @@ class SyncStepflowClient(Guiding, Picklable):
             InvalidArgumentError: If the value cannot be represented in JSON.
             UnsupportedByServerError: If the server has no blobs (0.9).
         """
-        return self._blobs.store_blob(data, filename=filename, blob_type=blob_type, timeout=timeout)
+        with call_scope(timeout):
+            return self._parts.blobs.store_blob(data, filename=filename, blob_type=blob_type)
 
     def get_blob(self, blob_id: str, *, timeout: float | None = None) -> BlobContent:
         """Return a blob: its `data` is the JSON value, or `bytes` for a binary blob.
@@ -1651,16 +1545,10 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such blob.
             UnsupportedByServerError: If the server has no blobs (0.9).
         """
-        return self._blobs.get_blob(blob_id, timeout=timeout)
+        with call_scope(timeout):
+            return self._parts.blobs.get_blob(blob_id)
 
     # Running a run again
-
-    def _rerunner(self) -> Rerunner:
-        from .rerun import Rerunner
-
-        return Rerunner(
-            self._connection, self._flows, self._creator, self._runs, self._blobs, self._recorder, self.get_results
-        )
 
     def plan_rerun(
         self,
@@ -1703,7 +1591,7 @@ class SyncStepflowClient(Guiding, Picklable):
             inherit=inherit,
             max_concurrency=max_concurrency,
         )
-        return self._rerunner().plan(asked, timeout=timeout)
+        return self._parts.rerunner.plan(asked, timeout=timeout)
 
     def rerun(
         self,
@@ -1806,7 +1694,7 @@ class SyncStepflowClient(Guiding, Picklable):
         )
         check_flag(variables_from_env, "variables_from_env")
         with self._recorder.labelling(labels):
-            return self._rerunner().run(asked, variables_from_env=variables_from_env, timeout=timeout)
+            return self._parts.rerunner.run(asked, variables_from_env=variables_from_env, timeout=timeout)
 
     def start_rerun(
         self,
@@ -1860,7 +1748,7 @@ class SyncStepflowClient(Guiding, Picklable):
         )
         check_flag(variables_from_env, "variables_from_env")
         with self._recorder.labelling(labels):
-            run_ids = self._rerunner().start(asked, variables_from_env=variables_from_env, timeout=timeout)
+            run_ids = self._parts.rerunner.start(asked, variables_from_env=variables_from_env, timeout=timeout)
         return [self.handle(each) for each in run_ids]
 
     # Comparing runs
@@ -1905,7 +1793,8 @@ class SyncStepflowClient(Guiding, Picklable):
         """
         from .comparing import compare_runs
 
-        return compare_runs(self._connection, self._runs, self._blobs, a, b, ignore, items, timeout)
+        with deadline_scope(deadline_of(timeout)):
+            return compare_runs(self._parts, (a, b), ignore, items)
 
     def explain_run(self, run_id: RunId, *, item_index: int | None = None, timeout: float | None = None) -> RunAccount:
         """Return why an item of a run failed: the step that failed first, and the steps that did not run because of it.
@@ -1938,10 +1827,8 @@ class SyncStepflowClient(Guiding, Picklable):
             InvalidArgumentError: If the run has no such item.
             RequestTimeoutError: If the timeout expires.
         """
-        from .explaining import RunExplainer
-
-        explainer = RunExplainer(self._connection, self._runs, self._blobs, self._recorder, self.list_components)
-        return explainer.explain_run(run_id, item_index=item_index, timeout=timeout)
+        with deadline_scope(deadline_of(timeout)):
+            return self._parts.explainer.explain_run(run_id, item_index)
 
 
 def _with_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, variables: Any) -> FlowResult:

@@ -10,43 +10,31 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._codec import requests
 from .._data.arguments import check_instances, wrong
-from .._rules.deadline import deadline_of, deadline_scope
 from .._rules.releases import has_step_outputs
 from .._shared.gather import sync_together
 from ..errors import StepflowClientError
 from ..flows.additions import Origin, as_written, origin_of
 from ..flows.run_differences import RunContent, only_item, parse_patterns, run_differences
 from ..types.comparison import RunComparison
-from .blobs import BlobStore
-from .connection import Connection
-from .runs import RunReader
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
-    from ..types import ListItemsResponse
+    from ..types import ListItemsResponse, RunDetails
+    from .parts import Parts
 
 
 def compare_runs(
-    connection: Connection,
-    runs: RunReader,
-    blobs: BlobStore,
-    a: RunId,
-    b: RunId,
-    ignore: str | Iterable[str],
-    items: tuple[int, int] | None,
-    timeout: float | None,
+    parts: Parts, run_ids: tuple[RunId, RunId], ignore: str | Iterable[str], items: tuple[int, int] | None
 ) -> RunComparison:
     """Return the differences between two runs, or between one item of each."""
     patterns = parse_patterns(ignore)
     pair = None if items is None else check_instances(items, "items", int)
     if pair is not None and len(pair) != 2:
         raise wrong("items", "two indexes: that of an item of the first run, and of one of the second run", items)
-    run_ids = [requests.check_run_id(a), requests.check_run_id(b)]
-    with deadline_scope(deadline_of(timeout)):
-        # Requested beforehand; otherwise, both concurrent calls would request it.
-        server = connection.server()
-        contents = [partial(_content, connection, runs, blobs, run_id) for run_id in run_ids]
-        one, other = sync_together(contents, 2)
+    contents = [partial(_content, parts, requests.check_run_id(run_id)) for run_id in run_ids]
+    # Requested beforehand; otherwise, both concurrent calls would request it.
+    server = parts.connection.server()
+    one, other = sync_together(contents, 2)
     if pair is not None:
         one, other = only_item(one, pair[0]), only_item(other, pair[1])
     return RunComparison(
@@ -57,11 +45,11 @@ def compare_runs(
     )
 
 
-def _content(connection: Connection, runs: RunReader, blobs: BlobStore, run_id: str) -> RunContent:
-    run = runs.get_run(run_id)
-    listed: ListItemsResponse = runs.get_run_items(run_id)
-    steps = runs.get_run_steps(run_id)
-    flow, origin = flow_of_run(connection, runs, blobs, run_id, run.flow_id)
+def _content(parts: Parts, run_id: str) -> RunContent:
+    run = parts.runs.get_run(run_id)
+    listed: ListItemsResponse = parts.runs.get_run_items(run_id)
+    steps = parts.runs.get_run_steps(run_id)
+    flow, origin = flow_of_run(parts, run)
     kept = {} if origin is None else origin.kept
     return RunContent(run, flow, list(listed.items), list(steps.steps), kept)
 
@@ -73,14 +61,14 @@ class RunFlow(NamedTuple):
     origin: Origin | None
 
 
-def flow_of_run(connection: Connection, runs: RunReader, blobs: BlobStore, run_id: str, flow_id: str) -> RunFlow:
+def flow_of_run(parts: Parts, run: RunDetails) -> RunFlow:
     """Return the flow of a run with its integers; `get_run_flow` returns it with other paths and without integers."""
     stored: Any = None
-    if (connection.server()).capabilities["blobs"]:
+    if (parts.connection.server()).capabilities["blobs"]:
         try:
-            stored = (blobs.get_blob(flow_id)).data
+            stored = (parts.blobs.get_blob(run.flow_id)).data
         except StepflowClientError:
             stored = None
     if not isinstance(stored, dict):
-        stored = runs.stored_flow(run_id)
+        stored = parts.runs.stored_flow(run.run_id)
     return RunFlow(as_written(stored), origin_of(stored))

@@ -26,12 +26,7 @@ _LONGEST_ERROR = 64 * 1024
 
 
 def event_stream(
-    connection: Connection,
-    request: Request,
-    *,
-    silence: float,
-    run_id: str,
-    next_look: Callable[[], float] = lambda: math.inf,
+    connection: Connection, request: Request, silence: float, next_look: Callable[[], float] = lambda: math.inf
 ) -> Generator[dict[str, Any] | None, None, None]:
     """Iterate over the JSON objects of a stream of server-sent events, until it ends or is silent for too long.
 
@@ -42,7 +37,6 @@ def event_stream(
         connection: Opens the stream.
         request: The request.
         silence: Seconds without an event after which the stream is abandoned. Keep-alive comments are not events.
-        run_id: The run concerned, for errors.
         next_look: Returns the maximum number of seconds until the next None (over httpx, only the first value counts).
 
     Raises:
@@ -51,18 +45,19 @@ def event_stream(
     """
     from .transport.httpx_bridge import unpacked
 
-    sent = connection.prepare(request, connection.timeout.reading(silence), run_id=run_id, is_stream=True)
+    sent = connection.prepare(request, connection.timeout.reading(silence))
     sent = sent._replace(headers=sent.headers | {"accept": _EVENTS, "cache-control": "no-store"})
     with connection.traced(request.operation.name, is_current=False) as span:
-        sent = span.sends(sent, connection.url, run_id)
+        sent = span.sends(sent, connection.url, request.run_id)
         try:
             with connection.dialect.stream(sent) as stream:
                 span.note(status_code=stream.status)
                 stream.remaining = max(SHORTEST, min(silence, next_look()))
                 with closing(unpacked(stream.chunks, stream.headers.get("content-encoding", ""))) as chunks:
                     if not _has_events(stream):
-                        limit = min(silence, connection.timeout.read)
-                        raise _error_of(sent, stream, chunks, run_id, limit)
+                        problem = _error_of(sent, stream, chunks, min(silence, connection.timeout.read))
+                        problem.run_id = request.run_id
+                        raise problem
                     decoder = EventDecoder(min(connection.timings.largest_event, connection.max_response_bytes))
                     last_event = time.monotonic()
                     for chunk in chunks:
@@ -79,7 +74,7 @@ def event_stream(
         except (HttpError, OSError, ValueError) as error:
             if isinstance(error, StepflowClientError):
                 raise
-            raise error_from(error, sent, connection.url_of(error), connection.proxy, run_id) from error
+            raise error_from(error, sent, connection.url_of(error), connection.proxy, request.run_id) from error
 
 
 def _has_events(stream: Stream) -> bool:
@@ -87,16 +82,13 @@ def _has_events(stream: Stream) -> bool:
     return stream.status == 200 and kind.strip().lower() == _EVENTS
 
 
-def _error_of(
-    sent: HttpRequest, stream: Stream, chunks: Iterator[bytes], run_id: str, limit: float
-) -> StepflowClientError:
+def _error_of(sent: HttpRequest, stream: Stream, chunks: Iterator[bytes], limit: float) -> StepflowClientError:
     """Return the error for a response that is not a stream of events.
 
     Args:
         sent: The request.
         stream: The response.
         chunks: Its body.
-        run_id: The run concerned.
         limit: Seconds for which the body is read.
     """
     content, until = b"", time.monotonic() + limit
@@ -105,5 +97,5 @@ def _error_of(
         if not chunk or len(content) > _LONGEST_ERROR or has_passed(until):
             break
     kind = stream.headers.get("content-type", "")
-    problem = status_errors.error_for(stream.status, kind, content, str(sent), run_id=run_id)
-    return problem or InvalidResponseError(f"{sent} did not return a stream of events", run_id=run_id)
+    problem = status_errors.error_for(stream.status, kind, content, str(sent))
+    return problem or InvalidResponseError(f"{sent} did not return a stream of events")

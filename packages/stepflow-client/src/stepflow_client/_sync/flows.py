@@ -65,6 +65,16 @@ class CheckedFlow(NamedTuple):
         return {**self.content, "examples": check_json(self.examples, "the examples of the flow")}
 
 
+class StoredCopy(NamedTuple):
+    """A stored flow, and how responses about its runs are read."""
+
+    flow_id: str
+    declared: Mapping[str, FlowVariable] | None
+    """The variables that it declares; None if they are unknown."""
+    output: Any
+    """The `output` of the flow; None if it is unknown."""
+
+
 class FlowStore:
     """Stores flows, each only once, and remembers what their runs need."""
 
@@ -81,11 +91,11 @@ class FlowStore:
         # What runs of a flow need, by the flow's digest and by its id.
         self._needs: dict[bytes | str, FlowNeeds] = {}
 
-    def store_flow(self, flow: FlowSource, *, timeout: float | None = None) -> StoreFlowResponse:
+    def store_flow(self, flow: FlowSource) -> StoreFlowResponse:
         """Store a flow and return its id."""
         if is_flow_id(flow):
             raise InvalidArgumentError("this is the id of a stored flow, not a flow to be stored")
-        return self._store(self.checked(flow), timeout=timeout)
+        return self._store(self.checked(flow))
 
     def needs_of_flow(self, flow: dict[str, Any], digest: bytes) -> FlowNeeds:
         """Return what runs of a flow need. It is determined only once."""
@@ -95,13 +105,9 @@ class FlowStore:
             self._needs = {**_newest(self._needs), digest: known}
         return known
 
-    def declared(self, flow_id: str) -> Mapping[str, FlowVariable] | None:
-        """Return the variables that a flow declares; None if this client does not know the flow."""
-        return self._declared.get(flow_id)
-
-    def output(self, flow_id: str) -> Any:
-        """Return the `output` of a flow; None if this client does not know the flow."""
-        return self._outputs.get(flow_id)
+    def stored(self, flow_id: str) -> StoredCopy:
+        """Return what this client knows about a stored flow."""
+        return StoredCopy(flow_id, self._declared.get(flow_id), self._outputs.get(flow_id))
 
     def needs_by_id(self, flow_id: str) -> FlowNeeds | None:
         """Return what runs of a stored flow need; None if this client does not know the flow."""
@@ -142,14 +148,14 @@ class FlowStore:
             self._checked = {**_newest(self._checked, _MOST_CHECKED), stamp: checked}
         return checked
 
-    def _store(self, flow: CheckedFlow, *, timeout: float | None = None) -> StoreFlowResponse:
+    def _store(self, flow: CheckedFlow) -> StoreFlowResponse:
         copy = flow.with_examples
         # Flows that differ in their examples only are different stored flows.
         key = requests.flow_digest(copy) or flow.digest
         known = self._stored.get(key)
         if known is not None:
             return known
-        flow_id = self.store_accepted(flow.content, copy, flow.digest, timeout=timeout)
+        flow_id = self.store_accepted(flow.content, copy, flow.digest)
         stored = types.StoreFlowResponse(
             flow_id=flow_id, diagnostics=_validation(self._accepted.get(flow.digest, [])).diagnostics
         )
@@ -157,8 +163,8 @@ class FlowStore:
         self._know_flow(flow_id, flow.content)
         return stored
 
-    def store_to_run(self, flow: CheckedFlow, *, is_single: bool) -> tuple[str, Mapping[str, FlowVariable] | None]:
-        """Store a copy of a flow that only this client runs, and return its id and the variables it declares.
+    def store_to_run(self, flow: CheckedFlow, *, is_single: bool) -> StoredCopy:
+        """Store a copy of a flow that only this client runs, and return the copy.
 
         Args:
             flow: The flow.
@@ -166,7 +172,7 @@ class FlowStore:
         """
         content, digest, _ = flow
         if is_single:
-            return self.store_copy(content, additions.tagged(flow.with_examples, uuid4().hex), digest)
+            return self.store_copy(flow, additions.tagged(flow.with_examples, uuid4().hex))
         registry = self.registries.current
         while (known := registry.shared_flow(digest)) is None:
             is_first = registry.start_storing(digest)
@@ -178,22 +184,18 @@ class FlowStore:
                 finally:
                     if is_first:
                         registry.stop_storing(digest)
-                return flow_id, self._know_flow(flow_id, content)
+                return self._know_flow(flow_id, content)
             # Another call is storing the flow: of several concurrent calls, only the first sends it.
             time.sleep(self._connection.timings.store_poll)
-        return known, self._declared.get(known)
+        return StoredCopy(known, self._declared.get(known), content.get("output"))
 
-    def store_copy(
-        self, flow: dict[str, Any], copy: dict[str, Any], digest: bytes
-    ) -> tuple[str, Mapping[str, FlowVariable] | None]:
-        """Store a copy of a flow that only one call runs, and return its id and the variables the flow declares."""
-        flow_id = self.store_accepted(flow, copy, digest)
+    def store_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> StoredCopy:
+        """Store a copy of a flow that only one call runs, and return it."""
+        flow_id = self.store_accepted(flow.content, copy, flow.digest)
         self.registries.current.reserve(flow_id)
-        return flow_id, self._know_flow(flow_id, flow)
+        return self._know_flow(flow_id, flow.content)
 
-    def store_accepted(
-        self, flow: dict[str, Any], copy: dict[str, Any], digest: bytes, *, timeout: float | None = None
-    ) -> str:
+    def store_accepted(self, flow: dict[str, Any], copy: dict[str, Any], digest: bytes) -> str:
         """Store a copy of a flow after the server has accepted the flow, and return the id of the copy.
 
         Raises:
@@ -202,29 +204,28 @@ class FlowStore:
         blobs = (self._connection.server()).capabilities["blobs"]
         flow_id = ""
         if not blobs or digest not in self._accepted:
-            found, flow_id = self._post_flow(flow if blobs else copy, dry_run=blobs, timeout=timeout)
+            found, flow_id = self._post_flow(flow if blobs else copy, dry_run=blobs)
             if any(each.get("level") in _FATAL for each in found):
                 result = _validation(found)
                 raise InvalidFlowError(_refusal(result), diagnostics=result.diagnostics)
             self._accepted = {**_newest(self._accepted), digest: found}
-        return self._store_as_blob(copy, timeout=timeout) if blobs else flow_id
+        return self._store_as_blob(copy) if blobs else flow_id
 
-    def _know_flow(self, flow_id: str, flow: Mapping[str, Any]) -> Mapping[str, FlowVariable]:
-        """Remember what runs of a flow need, and return the variables it declares."""
+    def _know_flow(self, flow_id: str, flow: Mapping[str, Any]) -> StoredCopy:
+        """Remember what runs of a flow need, and how they are read."""
         declared = json_bodies.build(lambda _: flow_variables(flow), {}, f"GET /flows/{flow_id}")
         self._declared = {**_newest(self._declared), flow_id: declared}
         self._outputs = {**_newest(self._outputs), flow_id: flow.get("output")}
         self._needs = {**_newest(self._needs), flow_id: needs.needs_of(flow, declared)}
-        return declared
+        return StoredCopy(flow_id, declared, flow.get("output"))
 
-    def _store_as_blob(self, flow: dict[str, Any], *, timeout: float | None = None) -> str:
+    def _store_as_blob(self, flow: dict[str, Any]) -> str:
         """Store a flow as a blob, which preserves its integers. The server does not check it."""
-        request = api.store_blob(body={"data": flow, "blobType": "flow"})
-        return self._connection.call(request, partial(run_states.flow_id, key="blobId"), timeout=timeout)
+        return self._connection.call(
+            api.store_blob(body={"data": flow, "blobType": "flow"}), partial(run_states.flow_id, key="blobId")
+        )
 
-    def _post_flow(
-        self, flow: dict[str, Any], *, dry_run: bool, timeout: float | None
-    ) -> tuple[list[dict[str, Any]], str]:
+    def _post_flow(self, flow: dict[str, Any], *, dry_run: bool) -> tuple[list[dict[str, Any]], str]:
         """Have the server check a flow, and return its diagnostics, as sent by the server, and the flow's id."""
         server = self._connection.server()
         sent = flow if server.capabilities["exact_numbers"] else requests.flow_for_dry_run(flow)
@@ -232,7 +233,6 @@ class FlowStore:
             return self._connection.call(
                 api.store_flow(body={"flow": sent, "dryRun": dry_run}),
                 lambda answer: (_findings(answer), run_states.flow_id(answer)),
-                timeout=timeout,
             )
         except InvalidRequestError as error:
             # The server cannot parse it as a flow: return one diagnostic, in the same form as others.
@@ -246,39 +246,34 @@ class FlowStore:
         self._accepted = {}
         self._stored = {digest: stored for digest, stored in self._stored.items() if stored.flow_id != flow_id}
 
-    def get_flow(self, flow_id: str, *, timeout: float | None = None) -> StoredFlow:
+    def get_flow(self, flow_id: str) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases."""
-        request = api.get_flow(requests.check_id(flow_id, "flow_id"))
         read = partial(responses.flow, flow_id=flow_id)
-        return self._connection.call(request, read, timeout=timeout)
+        return self._connection.call(api.get_flow(requests.check_id(flow_id, "flow_id")), read)
 
-    def content(self, flow: FlowSource, *, timeout: float | None = None) -> dict[str, Any]:
+    def content(self, flow: FlowSource) -> dict[str, Any]:
         """Return a flow as it was given; if it is the id of a stored flow, the flow that the server returns."""
-        return (self.get_flow(str(flow), timeout=timeout)).flow if is_flow_id(flow) else load_flow(flow)
+        return (self.get_flow(str(flow))).flow if is_flow_id(flow) else load_flow(flow)
 
-    def delete_flow(self, flow_id: str, *, timeout: float | None = None) -> None:
+    def delete_flow(self, flow_id: str) -> None:
         """Ask the server to delete a flow."""
-        request = api.delete_flow(requests.check_id(flow_id, "flow_id"))
-        self._connection.send(request, timeout=timeout)
+        self._connection.send(api.delete_flow(requests.check_id(flow_id, "flow_id")))
         self.forget(flow_id)
 
-    def get_flow_variables(self, flow_id: str, *, timeout: float | None = None) -> FlowVariables:
+    def get_flow_variables(self, flow_id: str) -> FlowVariables:
         """Return the variables a stored flow declares, as its author wrote them."""
-        declared = dict(self.variables_of(flow_id, timeout=timeout))
+        declared = dict(self.variables_of(flow_id))
         read = partial(types.FlowVariables, flow_id=flow_id, variables=declared)
         return json_bodies.build(lambda _: read(), {}, f"GET /flows/{flow_id}")
 
-    def variables_of(self, flow_id: str, *, timeout: float | None = None) -> Mapping[str, FlowVariable]:
+    def variables_of(self, flow_id: str) -> Mapping[str, FlowVariable]:
         """Return the variables that a stored flow declares. The flow is requested only once."""
         declared = self._declared.get(requests.check_id(flow_id, "flow_id"))
         if declared is None:
-            stored = self.get_flow(flow_id, timeout=timeout)
-            declared = self._know_flow(flow_id, stored.flow)
+            declared = self._know_flow(flow_id, (self.get_flow(flow_id)).flow).declared or {}
         return declared
 
-    def check(
-        self, flow: FlowSource, *, offline: bool, type_check: bool, target: str | None, timeout: float | None = None
-    ) -> ValidationResult:
+    def check(self, flow: FlowSource, *, offline: bool, type_check: bool, target: str | None) -> ValidationResult:
         """Check a flow with the offline rules of `stepflow_client.flows.check` and the components of the server."""
         from ..flows.checker import check, check_target
 
@@ -287,13 +282,13 @@ class FlowStore:
         components = None
         if not offline:
             request = api.list_components()
-            components = self._connection.call(request, component_list.components, timeout=timeout)
+            components = self._connection.call(request, component_list.components)
         return check(flow, components=components, type_check=type_check, target=target)
 
-    def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
+    def validate(self, flow: FlowSource) -> ValidationResult:
         """Have the server check a flow without storing it."""
-        sent = check_json(additions.without_cases(self.content(flow, timeout=timeout)), "the flow")
-        found, _ = self._post_flow(sent, dry_run=True, timeout=timeout)
+        sent = check_json(additions.without_cases(self.content(flow)), "the flow")
+        found, _ = self._post_flow(sent, dry_run=True)
         return _validation(found)
 
 

@@ -187,9 +187,8 @@ class StreamedRun:
         frames = event_stream(
             self._connection,
             request,
-            silence=contact.longest_silence,
-            run_id=run_id,
-            next_look=lambda: min(contact.look_in, asked.next_tick()),
+            contact.longest_silence,
+            lambda: min(contact.look_in, asked.next_tick()),
         )
         with closing(frames):
             for frame in frames:

@@ -88,7 +88,7 @@ class LostRunFinder:
             runs = self._connection.call(request, _summaries)
             times = [time for time in map(creation_time, runs) if time is not None]
             # A run that the call created is no older than the call. Ages are relative to the newest run of all.
-            oldest = max(times, default=0.0) - (time.monotonic() - search.began) - timings.clock_difference
+            oldest = max(times, default=0.0) - (time.monotonic() - search.call.began) - timings.clock_difference
             if len(runs) < limit or (times and min(times) < oldest):
                 flow_id = search.call.flow_id
                 recent = {run_id: run for run_id, run in runs.items() if (creation_time(run_id) or oldest) >= oldest}
@@ -112,32 +112,23 @@ class Search:
         timings: The client's timings.
         registry: The client's flows, runs and open calls.
         call: The call that sent the request.
-        began: When the call began, by `time.monotonic()`, like all times here.
-        error: How the request failed.
-        sent: When the request was sent.
+        error: How its last request failed.
     """
 
-    def __init__(
-        self,
-        timings: Timings,
-        registry: RunRegistry,
-        call: Call,
-        began: float,
-        error: StepflowClientError,
-        sent: float,
-    ) -> None:
-        self.registry, self.call, self.began, self.error = registry, call, began, error
+    def __init__(self, timings: Timings, registry: RunRegistry, call: Call, error: StepflowClientError) -> None:
+        self.registry, self.call, self.error = registry, call, error
         self.is_ours = registry.is_ours(call.flow_id)
         now, deadline = time.monotonic(), current_deadline()
         self.lost_at = now
-        """When the response was lost: by then, the server has received the request or never will."""
+        """When the response was lost, by `time.monotonic()`, like all times here: by then, the server has received the
+        request or never will."""
         end = now + timings.search_outage
         self.give_up = end if deadline is None else min(end, deadline)
         """When the search ends if the server does not respond."""
         self.last_look = max(self.give_up, now + timings.last_search)
         """The deadline of the last request. It may exceed the caller's: finding the run is worth the delay."""
         # The server may still be processing the request: search for the run for as long as the response was waited for.
-        processing = min(now - sent, timings.search_after_timeout) if may_arrive_later(error) else 0.0
+        processing = min(now - call.sent, timings.search_after_timeout) if may_arrive_later(error) else 0.0
         # The request may still be on its way to the server.
         wanted = now + max(timings.arrival_delay, processing)
         self.look_until = min(wanted, self.give_up)

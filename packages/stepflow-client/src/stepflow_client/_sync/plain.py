@@ -4,55 +4,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .._codec import json_bodies, responses, run_states
 from .._codec.summaries import UnusualError, run_fields
-from .._shared.recorder import Recorder
+from .._shared.run_call import ResultCall
 from ..plain import PlainResult, PlainRun
 from ..types.statuses import ExecutionStatus, read_status
-from .connection import Connection
 from .listing import RunLister
-from .runs import RunReader
 
 if TYPE_CHECKING:
     from ..types import FlowResult, ListItemsResponse, RunDetails
-    from .waiting import Waiter
+    from .parts import Parts
 
 
 class PlainReader(RunLister["RunDetails | PlainRun"]):
     """Reads runs and results as plain objects: see `stepflow_client.plain`."""
 
-    def __init__(
-        self, connection: Connection, runs: RunReader, waiter: Callable[[], Waiter], recorder: Recorder
-    ) -> None:
-        super().__init__(connection, recorder, plain_runs)
-        self._runs = runs
-        self._waiter = waiter
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts.connection, parts.recorder, plain_runs)
+        self._parts = parts
 
     def get_result(self, run_id: str, *, timeout: float | None = None) -> FlowResult | PlainResult:
         """Wait until a run of one item ends and return its result: a `PlainResult` if it succeeded.
 
         The arguments and errors are those of the client's `get_result`.
         """
-        with self._connection.traced("get_result", kind="INTERNAL") as span:
-            run, found = self._waiter().finished(run_id, wait=True, timeout=timeout, single=True, read=self._ended)
-            span.note(run_id=run.run_id, run_status=run.status.value)
-        self._recorder.ended(run.run_id, run.status)
+        call = ResultCall(run_id, timeout=timeout, single=True)
+        run, found = self._parts.waiter.recorded("get_result", call, self._ended)
         if isinstance(found, PlainResult):
             return found
         return responses.only_result(found, run.status, self._connection.reading(run_id))
 
     def _ended(self, run_id: str, status: ExecutionStatus) -> PlainResult | ListItemsResponse:
         reading = self._connection.reading(run_id)
-        told = self._runs.item_answers(run_id, None)
+        told = self._parts.runs.item_answers(run_id)
         if len(told) == 1 and {status, read_status(told[0]["status"])} == {ExecutionStatus.COMPLETED}:
             output = json_bodies.build(
                 lambda item: reading.flow_output(item.get("output")), told[0], f"GET /runs/{run_id}"
             )
             return PlainResult(run_id, output)
-        return self._runs.explain(responses.items(run_id, told, reading), status)
+        return self._parts.runs.explain(responses.items(run_id, told, reading), status)
 
 
 def plain_runs(answer: dict[str, Any]) -> list[RunDetails | PlainRun]:

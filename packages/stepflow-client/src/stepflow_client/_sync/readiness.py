@@ -5,16 +5,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Set
+from collections.abc import Iterable, Set
 from typing import TYPE_CHECKING, Any
 
 from .._data.arguments import check_seconds, wrong
+from .._rules.call_scope import call_scope
 from .._rules.deadline import current_deadline, deadline_of, deadline_scope
 from .._rules.request_retries import TRANSIENT_ERRORS
 from ..errors import RequestTimeoutError
 from ..flows.components import components_of, known_components, schemas_of
 from ..flows.file import is_flow_id
 from ..flows.graph import FlowSteps
+from .connection import Connection
 from .flows import FlowStore
 
 if TYPE_CHECKING:
@@ -33,19 +35,15 @@ class ComponentWaiter:
     """Waits until a server has the components of flows.
 
     Args:
+        connection: The connection.
         flows: The flows of the client.
-        list_components: Lists components, as the client's method does.
-        url: The server, for errors.
-        seen: The components that are not waited for again; those that are found are added.
     """
 
-    def __init__(
-        self, flows: FlowStore, list_components: Callable[..., ComponentList], url: str, seen: set[str]
-    ) -> None:
+    def __init__(self, connection: Connection, flows: FlowStore) -> None:
+        self._connection = connection
         self._flows = flows
-        self._list_components = list_components
-        self._url = url
-        self._seen = seen
+        self._seen: set[str] = set()
+        """The components that were there when a run waited for them; they are not waited for again."""
 
     def wait(self, flow: FlowSource, overrides: Any, seconds: float) -> None:
         """Wait until the components that a run of a flow needs are there; builtin ones always are.
@@ -58,7 +56,7 @@ class ComponentWaiter:
         needed = self._components(flow, overrides)
         missing = {path for path in needed - self._seen if path.startswith("/") and not path.startswith("/builtin/")}
         if missing:
-            wait_ready(self._list_components, self._url, sorted(missing), seconds)
+            wait_ready(self._connection, sorted(missing), seconds)
             self._seen.update(missing)
 
     def _components(self, flow: FlowSource, overrides: Any) -> Set[str]:
@@ -84,17 +82,11 @@ def seconds_of(wait_for_components: bool | float) -> float:
     return _LONGEST if wait_for_components is True else check_seconds(wait_for_components, "wait_for_components")
 
 
-def wait_ready(
-    list_components: Callable[..., ComponentList],
-    url: str,
-    components: str | Iterable[str],
-    timeout: float | None,
-) -> ComponentList:
+def wait_ready(connection: Connection, components: str | Iterable[str], timeout: float | None) -> ComponentList:
     """Wait until a server lists components, and all that are named.
 
     Args:
-        list_components: Lists components, as the client's method does.
-        url: The server, for errors.
+        connection: The connection.
         components: The paths of the components.
         timeout: Seconds for the whole call; None for no limit.
     """
@@ -109,8 +101,8 @@ def wait_ready(
         if left <= 0:
             break
         try:
-            with deadline_scope(deadline):
-                listed = list_components(include_schemas=False, timeout=min(_LOOK, left))
+            with deadline_scope(deadline), call_scope(min(_LOOK, left)):
+                listed = connection.components(include_schemas=False)
         except TRANSIENT_ERRORS as error:
             if not error.is_retryable:
                 raise
@@ -122,7 +114,7 @@ def wait_ready(
         pause = _PAUSE if deadline is None else min(_PAUSE, deadline - time.monotonic())
         time.sleep(max(0.0, pause))
     unseen = f" (waiting for {', '.join(wanted)})" if wanted else ""
-    raise RequestTimeoutError(f"{url} was not ready within {timeout:g} s: {missing or failure + unseen}")
+    raise RequestTimeoutError(f"{connection.url} was not ready within {timeout:g} s: {missing or failure + unseen}")
 
 
 def _paths(components: str | Iterable[str]) -> list[str]:

@@ -56,84 +56,74 @@ class RunReader:
         known = self._connection.reading(run_id)
         return known._replace(as_sent=True) if self._as_sent else known
 
-    def get_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
+    def get_run(self, run_id: RunId) -> RunDetails:
         """Return the current state of a run."""
         run_id = requests.check_run_id(run_id)
-        request = api.get_run(run_id)
         read = partial(responses.run, run_id=run_id)
-        return self._connection.call(request, read, timeout=timeout, run_id=run_id)
+        return self._connection.call(api.get_run(run_id), read)
 
-    def get_run_items(self, run_id: RunId, *, timeout: float | None = None) -> ListItemsResponse:
+    def get_run_items(self, run_id: RunId) -> ListItemsResponse:
         """Return the items of a run, in the order of their inputs. Items that are still running have no result."""
         run_id = requests.check_run_id(run_id)
-        listed = self.listed_items(run_id, timeout)
+        listed = self.listed_items(run_id)
         if not listed.items:
             # From 0.12 on, servers return no items for an unknown run instead of a 404.
-            self.get_run(run_id, timeout=timeout)
+            self.get_run(run_id)
         status: ExecutionStatus | None = None
         if failed_items.items_of(listed).places(run_states.is_unfinished):
-            run = self.current_state(run_id, timeout=timeout)
+            run = self.current_state(run_id)
             if run_states.is_failed(run.status):
                 # The run and its items may have ended after the items were requested.
-                listed = self.listed_items(run_id, timeout)
-                if (self.ending(run, timeout=timeout)).is_finished:
+                listed = self.listed_items(run_id)
+                if (self.ending(run)).is_finished:
                     status = run.status
-        return self.explain(listed, status, timeout=timeout)
+        return self.explain(listed, status)
 
-    def ending(
-        self, run: run_states.RunState, latest: datetime | None = None, *, timeout: float | None = None
-    ) -> Ending:
+    def ending(self, run: run_states.RunState, latest: datetime | None = None) -> Ending:
         """Return whether a run has ended, judged by its state and by the time of the last sign of life in it.
 
         Args:
             run: The state of the run.
             latest: The server's time of the last event, if events are read; otherwise the steps are requested, if
                 there are not too many.
-            timeout: Seconds for each request, instead of the client's timeout.
         """
         if not is_given_up(run.status, run.running):
             return ending_of(run.status, run.running, 0.0, math.inf)
         can = (self._connection.server()).capabilities
         if latest is None and can["events"] and run.total <= _MOST_ITEMS_FOR_STEPS:
-            steps = (self._steps_or_none(run.run_id, None, timeout)) or []
+            steps = self._steps_or_none(run.run_id) or []
             latest = max((step.updated_at for step in steps if step.updated_at is not None), default=None)
         known = responses.details(run)
         signs = [time for time in (known.created_at, known.completed_at, latest) if time is not None]
-        quiet = (self._server_time(timeout) - max(signs)).total_seconds() if signs else 0.0
+        quiet = (self._server_time() - max(signs)).total_seconds() if signs else 0.0
         # 0.9 does not look for runs that nobody executes.
         grace = self._connection.timings.lost_grace if can["recovery"] else 0.0
         return ending_of(run.status, run.running, quiet, grace)
 
-    def _server_time(self, timeout: float | None) -> datetime:
+    def _server_time(self) -> datetime:
         """Return the current time by the server's clock, with which it writes the times of runs and events."""
-        told = self._connection.health(timeout=timeout)
+        told = self._connection.health()
         return json_bodies.build(responses.health, told, "GET /health").timestamp or datetime.now(UTC)
 
-    def listed_items(self, run_id: str, timeout: float | None) -> ListItemsResponse:
+    def listed_items(self, run_id: str) -> ListItemsResponse:
         """Return the items of a run as the server reports them."""
-        told = self.item_answers(run_id, timeout)
+        told = self.item_answers(run_id)
         return responses.items(run_id, told, self.reading(run_id))
 
-    def item_answers(self, run_id: str, timeout: float | None) -> list[dict[str, Any]]:
+    def item_answers(self, run_id: str) -> list[dict[str, Any]]:
         """Return the server's data about the items of a run, for `responses.items`."""
         return self._connection.call(
             api.get_run_items(run_id),
             lambda answer: run_states.checked_items(answer["results"]),
-            timeout=timeout,
-            run_id=run_id,
-            raw=True,
         )
 
-    def explain(
-        self, listed: ListItemsResponse, status: ExecutionStatus | None, *, timeout: float | None = None
-    ) -> ListItemsResponse:
+    def explain(self, listed: ListItemsResponse, status: ExecutionStatus | None) -> ListItemsResponse:
         """Add details that items do not have themselves: why they failed, or that the server lost them.
 
         Args:
             listed: The items.
             status: The run's status if it has ended or is lost; it may be None if it is not, or if all items have
                 ended.
-            timeout: Seconds for each request, instead of the client's timeout.
         """
         items = failed_items.items_of(listed)
         failed = items.places(run_states.is_failed)
@@ -142,37 +132,37 @@ class RunReader:
             return listed
         can = (self._connection.server()).capabilities
         if failed:
-            listed = self._explain_failed(listed, failed, can, timeout)
+            listed = self._explain_failed(listed, failed, can)
         # With 0.9, runs are not lost in this way: it does not resume them, and reports them as running forever.
         if lost and status is not None and can["recovery"]:
             # Before 0.12, servers report which steps have started only if the run ends by itself.
-            started = self._steps_by_item(listed, lost, can, timeout) if can["events"] else {}
+            started = self._steps_by_item(listed, lost, can) if can["events"] else {}
             listed = failed_items.with_lost_items(listed, status, started)
         return listed
 
     def _explain_failed(
-        self, listed: ListItemsResponse, failed: list[int], can: Mapping[str, bool], timeout: float | None
+        self, listed: ListItemsResponse, failed: list[int], can: Mapping[str, bool]
     ) -> ListItemsResponse:
         """Add the step that failed first, and its error, to failed items."""
         if len(listed.items) > 1 and not can["step_of_item"]:
             return listed
         if len(listed.items) > _MOST_ITEMS_FOR_STEPS:
             failed = failed[:_MOST_ITEMS_ASKED]
-        steps = self._steps_by_item(listed, failed, can, timeout)
+        steps = self._steps_by_item(listed, failed, can)
         flow: Mapping[str, Any] = {}
         if steps and failed_items.needs_flow(listed, failed, steps):
-            flow = self._flow_or_none(listed.run_id, timeout)
+            flow = self._flow_or_none(listed.run_id)
         return failed_items.with_failed_steps(listed, failed, steps, flow)
 
-    def _flow_or_none(self, run_id: str, timeout: float | None) -> Mapping[str, Any]:
+    def _flow_or_none(self, run_id: str) -> Mapping[str, Any]:
         """Return the flow of a run; an empty one if it cannot be read, since it only adds details."""
         try:
-            return (self.get_run_flow(run_id, timeout=timeout)).flow
+            return (self.get_run_flow(run_id)).flow
         except StepflowClientError:
             return {}
 
     def _steps_by_item(
-        self, listed: ListItemsResponse, places: list[int], can: Mapping[str, bool], timeout: float | None
+        self, listed: ListItemsResponse, places: list[int], can: Mapping[str, bool]
     ) -> dict[int, list[StepDetails]]:
         """Return the started steps of items, as far as the server reports them; in a large run, only of some.
 
@@ -183,10 +173,10 @@ class RunReader:
         indexes = [listed.items[place].index for place in (places[:_MOST_ITEMS_ASKED] if is_large else places)]
         # With the steps of the whole run, these servers would return the outputs of all items: request single items.
         if is_large and can["step_outputs"]:
-            ask = [partial(self._steps_or_none, run_id, index, timeout) for index in indexes]
+            ask = [partial(self._steps_or_none, run_id, index) for index in indexes]
             found = sync_together(ask, _AT_ONCE)
             return {index: steps for index, steps in zip(indexes, found, strict=True) if steps is not None}
-        steps = self._steps_or_none(run_id, None, timeout)
+        steps = self._steps_or_none(run_id)
         if steps is None:
             return {}
         by_item: dict[int, list[StepDetails]] = {index: [] for index in indexes}
@@ -195,34 +185,29 @@ class RunReader:
                 by_item[step.item_index].append(step)
         return by_item
 
-    def _steps_or_none(self, run_id: str, item_index: int | None, timeout: float | None) -> list[StepDetails] | None:
+    def _steps_or_none(self, run_id: str, item_index: int | None = None) -> list[StepDetails] | None:
         try:
-            return (self._listed_steps(run_id, item_index, timeout)).steps
+            return (self._listed_steps(run_id, item_index)).steps
         except StepflowClientError:
             return None
 
-    def _listed_steps(self, run_id: str, item_index: int | None, timeout: float | None) -> ListStepsResponse:
+    def _listed_steps(self, run_id: str, item_index: int | None) -> ListStepsResponse:
         return self._connection.call(
             api.get_run_steps(run_id, item_index=item_index),
             lambda answer: responses.steps(run_id, answer["steps"], self.reading(run_id)),
-            timeout=timeout,
-            run_id=run_id,
-            raw=True,
         )
 
-    def get_run_steps(
-        self, run_id: RunId, *, item_index: int | None = None, timeout: float | None = None
-    ) -> ListStepsResponse:
+    def get_run_steps(self, run_id: RunId, *, item_index: int | None = None) -> ListStepsResponse:
         """Return the steps of a run that were started, by item, then in the order of the flow."""
         run_id = requests.check_run_id(run_id)
         index = requests.check_limit(item_index, "item_index")
-        listed = self._listed_steps(run_id, index, timeout)
+        listed = self._listed_steps(run_id, index)
         if not listed.steps:
             # From 0.12 on, servers return no steps for an unknown run instead of a 404.
-            self.get_run(run_id, timeout=timeout)
+            self.get_run(run_id)
         return listed
 
-    def with_kept(self, run_id: RunId, steps: list[StepDetails], *, timeout: float | None = None) -> list[StepDetails]:
+    def with_kept(self, run_id: RunId, steps: list[StepDetails]) -> list[StepDetails]:
         """Return the steps of a run; those that a rerun keeps are marked, and have the component of the author's flow.
 
         Args:
@@ -232,35 +217,32 @@ class RunReader:
         """
         if all(step.component != pins.PIN_COMPONENT for step in steps):
             return steps
-        kept = additions.kept_components(self._stored_flow_if_any(requests.check_run_id(run_id), timeout))
+        kept = additions.kept_components(self._stored_flow_if_any(requests.check_run_id(run_id)))
         return [
             step.model_copy(update={"component": kept[step.step_id], "is_kept": True}) if step.step_id in kept else step
             for step in steps
         ]
 
-    def get_run_arguments(self, run_id: RunId, recorder: Recorder, *, timeout: float | None = None) -> RunArguments:
+    def get_run_arguments(self, run_id: RunId, recorder: Recorder) -> RunArguments:
         """Return the arguments a run was started with: from the server if it reports them, otherwise as recorded."""
         run_id = requests.check_run_id(run_id)
         entry = recorder.recorded(run_id)
         try:
-            given = self._given(run_id, timeout)
+            given = self._given(run_id)
         except NotFoundError:
             if entry is None:
                 raise
             given = {}
-        origin = additions.origin_of(self._stored_flow_if_any(run_id, timeout)) if entry is None else None
+        origin = additions.origin_of(self._stored_flow_if_any(run_id)) if entry is None else None
         return responses.arguments(run_id, given, entry, origin)
 
-    def _given(self, run_id: str, timeout: float | None) -> dict[str, Any]:
+    def _given(self, run_id: str) -> dict[str, Any]:
         if not (self._connection.server()).needs_translation:
-            self.current_state(run_id, timeout=timeout)
+            self.current_state(run_id)
             return {}
-        request = api.get_run(run_id)
-        return self._connection.call(request, run_states.given, timeout=timeout, run_id=run_id)
+        return self._connection.call(api.get_run(run_id), run_states.given)
 
-    def get_run_step(
-        self, run_id: RunId, step_id: str, *, item_index: int = 0, timeout: float | None = None
-    ) -> StepDetails:
+    def get_run_step(self, run_id: RunId, step_id: str, *, item_index: int = 0) -> StepDetails:
         """Return one step of one item."""
         run_id = requests.check_run_id(run_id)
         request = api.get_run_step(
@@ -271,68 +253,60 @@ class RunReader:
         return self._connection.call(
             request,
             lambda answer: responses.asked_step(answer["step"], step_id, item_index, self.reading(run_id)),
-            timeout=timeout,
-            run_id=run_id,
         )
 
-    def get_run_flow(self, run_id: RunId, *, timeout: float | None = None) -> StoredFlow:
+    def get_run_flow(self, run_id: RunId) -> StoredFlow:
         """Return the flow of a run, without the tag of the client that runs it. `get_flow` returns its examples."""
         run_id = requests.check_run_id(run_id)
-        request = api.get_run_flow(run_id)
-        return self._connection.call(request, responses.flow, timeout=timeout, run_id=run_id)
+        return self._connection.call(api.get_run_flow(run_id), responses.flow)
 
-    def stored_flow(self, run_id: str, *, timeout: float | None = None) -> dict[str, Any]:
+    def stored_flow(self, run_id: str) -> dict[str, Any]:
         """Return the flow of a run with what the client that runs it has added."""
-        request = api.get_run_flow(run_id)
-        return self._connection.call(request, run_states.stored_flow, timeout=timeout, run_id=run_id)
+        return self._connection.call(api.get_run_flow(run_id), run_states.stored_flow)
 
-    def _stored_flow_if_any(self, run_id: str, timeout: float | None) -> dict[str, Any]:
+    def _stored_flow_if_any(self, run_id: str) -> dict[str, Any]:
         """Return the flow of a run as stored; an empty one for a run created by a step, whose flow may not be."""
         try:
-            return self.stored_flow(run_id, timeout=timeout)
+            return self.stored_flow(run_id)
         except (NotFoundError, UnsupportedByServerError):
             return {}
 
-    def cancel_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
+    def cancel_run(self, run_id: RunId) -> RunDetails:
         """Mark a run as cancelled and return it."""
         run_id = requests.check_run_id(run_id)
-        now = self.state(run_id, timeout=timeout)
+        now = self.state(run_id)
         if now.is_finished:
             raise ConflictError(
                 f"run {run_id} is already {now.status.value}", status_code=409, run_id=run_id, details=now
             )
-        request = api.cancel_run(run_id)
         try:
-            read = partial(responses.run, run_id=run_id)
-            return self._connection.call(request, read, timeout=timeout, run_id=run_id)
+            return self._connection.call(api.cancel_run(run_id), partial(responses.run, run_id=run_id))
         except ConflictError as error:
             # Servers before 0.12 refuse to cancel a cancelled run, even if a lost first attempt cancelled it.
-            now = self.state(run_id, timeout=timeout)
+            now = self.state(run_id)
             if len(error.attempts) > 1 and now.status is ExecutionStatus.CANCELLED:
                 return now
             raise
 
-    def state(self, run_id: str, *, timeout: float | None = None) -> RunDetails:
+    def state(self, run_id: str) -> RunDetails:
         """Return the current state of a run, without its steps if possible: many items have many steps."""
-        return responses.details(self.current_state(run_id, timeout=timeout))
+        return responses.details(self.current_state(run_id))
 
-    def current_state(self, run_id: str, *, timeout: float | None = None) -> run_states.RunState:
+    def current_state(self, run_id: str) -> run_states.RunState:
         """Return the part of a run's current state that the client itself needs."""
-        known = self.summary(run_id, timeout=timeout)
+        known = self.summary(run_id)
         if known is not None:
             return known
-        request = api.get_run(run_id)
         read = partial(run_states.run_state, run_id=run_id)
-        return self._connection.call(request, read, timeout=timeout, run_id=run_id)
+        return self._connection.call(api.get_run(run_id), read)
 
-    def summary(self, run_id: str, *, timeout: float | None = None) -> run_states.RunState | None:
+    def summary(self, run_id: str) -> run_states.RunState | None:
         """Return the state of a root run without its steps; None for a sub-run or an unknown run."""
-        request = api.list_runs(root_run_id=run_id, roots_only=True, limit=1)
-        listed = self._connection.call(request, run_states.run_states, run_id=run_id, timeout=timeout)
+        request = api.list_runs(root_run_id=run_id, roots_only=True, limit=1)._replace(run_id=run_id)
+        listed = self._connection.call(request, run_states.run_states)
         return next((run for run in listed if run.run_id == run_id), None)
 
-    def delete_run(self, run_id: RunId, *, timeout: float | None = None) -> None:
+    def delete_run(self, run_id: RunId) -> None:
         """Ask the server to delete a finished run."""
         run_id = requests.check_run_id(run_id)
-        request = api.delete_run(run_id)
-        self._connection.send(request, timeout=timeout, run_id=run_id)
+        self._connection.send(api.delete_run(run_id))

@@ -56,6 +56,6 @@ def gather(client: SyncStepflowClient, run_id: RunId) -> RunReport:
         steps = list(client.get_run_steps(run_id))
     except UnsupportedByServerError:
         steps = []
-    times = client._timer.times(run.run_id, steps).found
+    times = client._parts.timer.times(run.run_id, steps).found
     items, steps = masked(flow, client.get_run_items(run_id), steps)
     return RunReport(run, items, steps, shown, times, masked_arguments(flow, client.get_run_arguments(run_id)))

@@ -1,0 +1,50 @@
+"""The timeout of one call: for all its requests together, and for each of them."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+from typing import TYPE_CHECKING
+
+from .._http.messages import Timeouts
+from .._http.settings import check_timeout
+from .deadline import deadline_of, deadline_scope
+
+if TYPE_CHECKING:
+    import httpx
+
+_timeouts: ContextVar[Timeouts | None] = ContextVar("stepflow_timeouts", default=None)
+
+
+current_timeouts = _timeouts.get
+"""Returns the timeouts that requests have instead of those of their client; None if the caller has set none."""
+
+
+class call_scope(deadline_scope):
+    """A context manager that limits a call, of one request or several, as a whole.
+
+    Args:
+        timeout: Seconds for the whole call, instead of the client's timeout for each phase of a request; None changes
+            nothing. An object with phases limits each request only.
+
+    Raises:
+        InvalidArgumentError: If it is invalid, as for `check_timeout`.
+    """
+
+    __slots__ = ("_outer", "_timeouts")
+
+    def __init__(self, timeout: float | httpx.Timeout | None) -> None:
+        self._timeouts = None if timeout is None else check_timeout(timeout, of_a_call=True)
+        self._outer: Token[Timeouts | None] | None = None
+        super().__init__(deadline_of(timeout) if isinstance(timeout, (int, float)) else None)
+
+    def __enter__(self) -> None:
+        """Set the deadline, unless an outer one is earlier, and the timeouts of requests."""
+        super().__enter__()
+        if self._timeouts is not None:
+            self._outer = _timeouts.set(self._timeouts)
+
+    def __exit__(self, *exception: object) -> None:
+        """Restore the outer deadline and timeouts."""
+        super().__exit__()
+        if self._outer is not None:
+            _timeouts.reset(self._outer)
