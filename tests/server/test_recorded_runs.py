@@ -131,6 +131,9 @@ async def test_rerun_takes_over_what_is_recorded(recorded: Any, history: History
     quoted = await recorded.run(flow, {"n": SECRET}, variables={"key": SECRET, "city": "Oslo"})
     with pytest.raises(InvalidArgumentError, match="history does not have"):
         await recorded.rerun(quoted.run_id, variables={"key": SECRET})
+    url = await recorded.run(flow, "https://me:pa55@host", variables={"key": SECRET, "city": "Oslo"})
+    with pytest.raises(InvalidArgumentError, match="history does not have"):
+        await recorded.rerun(url.run_id, variables={"key": SECRET})
 
 
 async def test_rerun_takes_over_overrides_below_given_ones(recorded: Any) -> None:

@@ -60,6 +60,18 @@ async def test_only_what_has_changed_is_executed(recorded: Any, release: str, tm
         assert list(again.plan.outdated) == []
 
 
+async def test_an_input_in_which_secrets_are_hidden_is_compared(recorded: Any, release: str, tmp_path: Path) -> None:
+    if not readable(release):
+        return
+    file = tmp_path / "counted"
+    run_id = await run(recorded, four(file), {"n": "*** of https://me:pa55@host"})
+    executions(file)
+    for text, executed in (("*** of https://me:other@host", ""), ("*** of https://me:pa55@elsewhere", "acd")):
+        again = await recorded.rerun(run_id, input={"n": text}, only_changed=True)
+        assert executions(file) == dict.fromkeys(executed, 1), text
+        assert list(again.plan.items[0].executed) == list(executed)
+
+
 async def test_an_override_is_kept_while_it_is_given(recorded: Any, release: str, tmp_path: Path) -> None:
     if not readable(release):
         pytest.skip("the outputs of steps cannot be read")

@@ -110,6 +110,8 @@ def test_no_secret_is_in_the_file(path: Path) -> None:
     assert first is not None
     assert first.variables == {"key": "***", "pin": "***", "login": "***", "city": "Rome"}
     assert first.server == "http://localhost:7837"
+    # A mark stays: the rest is not what the run was started with.
+    assert first.input == {"copy": "Bearer ***", "url": "https://***@example.com/x"}
 
 
 def test_cleared_runs_are_overwritten(path: Path) -> None:

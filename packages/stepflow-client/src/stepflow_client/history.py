@@ -150,7 +150,7 @@ class History(SharedFile):
         """Record that a run was started. Errors are logged once, as a warning.
 
         The values of variables that the flow declares with `is_secret: true` are not stored, nor are users and
-        passwords in URLs. If the flow is not given, all variables count as secret.
+        passwords in URLs: `***` takes their place. If the flow is not given, all variables count as secret.
 
         Args:
             run_id: The run; an existing record of it is replaced.

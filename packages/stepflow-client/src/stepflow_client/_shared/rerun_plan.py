@@ -196,7 +196,7 @@ def _reading_changes(earlier: EarlierRun, wanted: WantedRun, index: int, *, caut
     """Return the steps of an item that read another input, or other variables, than when they were executed."""
     after: dict[str, Any] = {} if wanted.inputs is None else {"input": wanted.inputs[index]}
     if wanted.given or earlier.recorded.variables is not None:
-        after["variables"] = wanted.variables
+        after["variables"] = {**earlier.recorded.hidden, **wanted.variables}
     return rules.steps_reading_changes(wanted.effective, index, after, earlier.source, cautious=cautious)
 
 

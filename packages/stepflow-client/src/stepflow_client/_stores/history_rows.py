@@ -61,8 +61,9 @@ def row_of(run_id: str, kept: Mapping[str, Any]) -> tuple[Any, ...]:
     too_large = {name for name, text in texts.items() if text is not None and len(text) > _LARGEST}
     omitted = [name for name in FIELDS if name in too_large or name in kept["omitted"]]
     texts |= dict.fromkeys(omitted)
-    plain = [None if kept[name] is None else _bare(str(kept[name])) for name in ("server", "flow_id", "flow_file")]
-    note = None if kept["note"] is None else _bare(str(kept["note"]))
+    plain = [None if kept[name] is None else str(kept[name]) for name in ("server", "flow_id", "flow_file")]
+    plain = [None if each is None else _PASSWORD_IN_URL.sub("", each) for each in plain]
+    note = None if kept["note"] is None else _masked(str(kept["note"]))
     row = (
         *(run_id, time.time(), *plain, None, _encoded(kept["labels"]), note, json.dumps(omitted), *texts.values()),
         *(kept["rerun_of"], json.dumps(kept["kept"]), json.dumps(kept["rerun_items"]), int(kept["has_more_runs"])),
@@ -85,17 +86,20 @@ def annotated(row: tuple[Any, ...], note: str | None, labels: Mapping[str, str])
     changed = list(row[:-1])
     changed[_LABELS] = _encoded(known | labels)
     if note is not None:
-        changed[_LABELS + 1] = _bare(note)
+        changed[_LABELS + 1] = _masked(note)
     return (*changed, _checksum(tuple(changed)))
 
 
 def _encoded(value: Any) -> str:
-    return _bare(json.dumps(value, ensure_ascii=False))
+    return _masked(json.dumps(value, ensure_ascii=False))
 
 
-def _bare(text: str) -> str:
-    """Return a text without the users and passwords of the URLs in it."""
-    return _PASSWORD_IN_URL.sub("", text)
+def _masked(text: str) -> str:
+    """Return a text with the users and passwords of the URLs in it hidden.
+
+    They leave a mark: without one, a rerun would take the rest for what the run was started with.
+    """
+    return _PASSWORD_IN_URL.sub(f"{HIDDEN}@", text)
 
 
 def decoded(text: bytes) -> str:

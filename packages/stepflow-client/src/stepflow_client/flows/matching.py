@@ -30,6 +30,7 @@ from typing import Any
 from .._base.text import nearest, short_json
 from .._data.arguments import check_text
 from .._data.expressions import write_path
+from .._data.secrets import HIDDEN, is_hidden
 from .._data.values import check_json
 from ..errors import InvalidArgumentError
 from .json_schema import JSON_TYPES, is_json_type, is_number
@@ -211,6 +212,33 @@ def equal(expected: Any, actual: Any) -> bool:
     if is_number(expected) and is_number(actual):
         return bool(expected == actual)
     return type(expected) is type(actual) and bool(expected == actual)
+
+
+def may_equal(hidden: Any, value: Any) -> bool:
+    """Return whether a JSON value may be equal to one in which secrets have been replaced by `***`."""
+    if not is_hidden(hidden):
+        return equal(hidden, value)
+    if isinstance(hidden, str):
+        return hidden == HIDDEN or (isinstance(value, str) and _may_be_text(hidden, value))
+    if isinstance(hidden, Mapping) and isinstance(value, Mapping):
+        # An object that contains secrets as keys may have lost some of them: equal keys are one.
+        has_keys = all(key in value or is_hidden(key) for key in hidden) and len(hidden) <= len(value)
+        return has_keys and all(may_equal(each, value[key]) for key, each in hidden.items() if key in value)
+    are_lists = isinstance(hidden, list) and isinstance(value, list)
+    return are_lists and len(hidden) == len(value) and all(map(may_equal, hidden, value))
+
+
+def _may_be_text(hidden: str, text: str) -> bool:
+    first, *between, last = hidden.split(HIDDEN)
+    place, end = len(first), len(text) - len(last)
+    if not (text.startswith(first) and text.endswith(last)):
+        return False
+    for part in between:
+        place = text.find(part, place, max(place, end))
+        if place < 0:
+            return False
+        place += len(part)
+    return place <= end
 
 
 def _counted(values: list[Any]) -> str:
