@@ -8,7 +8,8 @@ import click
 import pytest
 from click.testing import CliRunner
 from stepflow_cli.params.parsing import Command
-from stepflow_cli.params.times import seconds_option, time_of
+from stepflow_cli.params.sections import option
+from stepflow_cli.params.times import SECONDS, time_of
 
 from tests.cli.command import Stepflow
 
@@ -59,7 +60,7 @@ def test_a_day_begins_at_midnight_here(word: str, days: int) -> None:
 )
 def test_a_timeout_may_have_a_unit(text: str, seconds: float) -> None:
     @click.command(cls=Command)
-    @seconds_option("--timeout", "How long.")
+    @option("--timeout SECONDS", "How long.", type=SECONDS)
     def command(timeout: float | None) -> None:
         click.echo(timeout)
 

@@ -12,7 +12,8 @@ from ..errors import problem_of, usage
 from ..inputs.files import DATA_SUFFIXES, read_bytes, writing
 from ..output.view import Column, Output, View
 from ..params.options import file_output_options, output_options, server_options
-from ..params.parsing import FILE, Choice, LazyGroup
+from ..params.parsing import LazyGroup
+from ..params.sections import FILE, Choice, option
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 from ..stdio import read_stdin_bytes, telling_of_lost_output
@@ -30,14 +31,14 @@ _STORED = View(
 
 @command.command("put")
 @click.argument("file", metavar="FILE|-", type=FILE)
-@click.option(
+@option(
     "--type",
-    "blob_type",
-    type=Choice(["data", "flow", "binary"]),
-    help="data: a JSON value; flow: a flow, which the server does not check; binary: bytes. [default: data for .json, "
+    "data: a JSON value; flow: a flow, which the server does not check; binary: bytes. [default: data for .json, "
     ".yaml and .yml, else binary]",
+    to="blob_type",
+    type=Choice(["data", "flow", "binary"]),
 )
-@click.option("--filename", metavar="NAME", help="The file name to store with it. [default: FILE's]")
+@option("--filename NAME", "The file name to store with it. [default: FILE's]")
 @server_options(default="server")
 @output_options
 def _put(

@@ -11,30 +11,28 @@ from ..exit_codes import ExitCode
 from ..inputs.flow import project_flows, project_of
 from ..output.generated import GeneratedFile
 from ..params.flow import NO_FLOW, flows_argument
-from ..params.options import check_option, file_option, option_in, server_options
-from ..params.parsing import FILE, Command
+from ..params.options import check_option, file_option, server_options
+from ..params.parsing import Command
+from ..params.sections import FILE, Section
 from ..server.connect import connect, listed_components
 from ..settings.server_choice import ServerOptions
+
+_COMPONENTS = Section("Components")
 
 
 @click.command("codegen", cls=Command)
 @flows_argument(of_project=True, is_needed=False)
-@option_in("--components", is_flag=True, section="Components", help="Write functions for components, not for flows.")
-@option_in(
-    "--from",
-    "locked",
+@_COMPONENTS.option("--components", "Write functions for components, not for flows.")
+@_COMPONENTS.option(
+    "--from FILE",
+    "The file that 'components lock' wrote. [default: components in stepflow.toml, unless an option names a server]",
+    to="locked",
     type=FILE,
-    section="Components",
-    metavar="FILE",
-    help="The file that 'components lock' wrote. [default: components in stepflow.toml, unless an option names a "
-    "server]",
 )
-@option_in(
-    "--only",
+@_COMPONENTS.option(
+    "--only GLOB",
+    "Components by path, such as '/shop/*'; repeatable. [default: all but the builtin ones]",
     multiple=True,
-    section="Components",
-    metavar="GLOB",
-    help="Components by path, such as '/shop/*'; repeatable. [default: all but the builtin ones]",
 )
 @server_options(default="embedded", reads_project=True)
 @file_option("Write the module to this file, - for standard output; it finds the flows from there.")

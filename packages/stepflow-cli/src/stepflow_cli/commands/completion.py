@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from ..completion.shells import SHELLS, VARIABLE
-from ..params.parsing import Choice, Command
+from ..params.parsing import Command
+from ..params.sections import Choice
 
 
 @click.command("completion", cls=Command)

@@ -27,6 +27,7 @@ from ..params.options import (
     wait_options,
 )
 from ..params.parsing import LazyGroup
+from ..params.sections import option
 from ..runs.wait import Wait
 from ..server.connect import connect, listed_components
 from ..settings.server_choice import ServerOptions
@@ -44,15 +45,15 @@ _COMPONENTS = View(
 
 
 @command.command("list")
-@click.option(
+@option(
     "--schemas/--no-schemas",
+    "Also print their schemas. [default: --schemas for json, jsonl and yaml, else --no-schemas]",
     default=None,
-    help="Also print their schemas. [default: --schemas for json, jsonl and yaml, else --no-schemas]",
 )
-@click.option(
+@option(
     "--hide-unreachable/--no-hide-unreachable",
+    "Leave out components that no route leads to, where routes are known. [default: --hide-unreachable]",
     default=True,
-    help="Leave out components that no route leads to, where routes are known. [default: --hide-unreachable]",
 )
 @server_options(default="embedded", reads_project=True)
 @formatted_output(pretty="table")

@@ -14,6 +14,7 @@ from ..output.messages import note
 from ..output.view import Column, Output, View
 from ..params.options import changed_profile_option, output_options, server_options
 from ..params.parsing import LazyGroup
+from ..params.sections import option
 from ..settings.server_choice import ServerOptions, Setting
 
 command = LazyGroup(
@@ -41,7 +42,7 @@ _SETTINGS = View(columns=(Column("name"), Column("value"), Column("origin")), na
 
 
 @command.command("list")
-@click.option("--show-origin", is_flag=True, help="Also show where each value comes from.")
+@option("--show-origin", "Also show where each value comes from.")
 @server_options(default="server")
 @output_options
 def _list(show_origin: bool, server: ServerOptions, output: Output) -> None:

@@ -16,8 +16,9 @@ from ..output.generated import GeneratedFile
 from ..output.messages import note
 from ..output.safety import json_escaped
 from ..params.flow import flow_argument
-from ..params.options import check_option, components_option, file_option, option_in
-from ..params.parsing import Choice, Command
+from ..params.options import check_option, components_option, file_option
+from ..params.parsing import Command
+from ..params.sections import OUTPUT, Choice
 
 _FORMATS = ("yaml", "json", "python")
 _ENDINGS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".py": "python"}
@@ -25,12 +26,8 @@ _ENDINGS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".py": "python"}
 
 @click.command("convert", cls=Command)
 @flow_argument
-@option_in(
-    "--to",
-    "form",
-    type=Choice(_FORMATS),
-    section="Output",
-    help="yaml, json or python. [default: by the ending of --output, else yaml]",
+@OUTPUT.option(
+    "--to", "yaml, json or python. [default: by the ending of --output, else yaml]", to="form", type=Choice(_FORMATS)
 )
 @components_option
 @file_option("Write the flow to this file, - for standard output.")

@@ -13,6 +13,7 @@ from ..exit_codes import ExitCode
 from ..output.view import Column, Output, View
 from ..params.options import output_options, server_options
 from ..params.parsing import Command
+from ..params.sections import option
 from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _TABLE = View(columns=(Column("check"), Column("status", kind="status"), Column(
 
 
 @click.command("doctor", cls=Command)
-@click.option("--no-run", is_flag=True, help="Create no run; the event stream is not measured then.")
+@option("--no-run", "Create no run; the event stream is not measured then.")
 @server_options(default="server")
 @output_options
 def command(no_run: bool, server: ServerOptions, output: Output) -> None:

@@ -14,7 +14,8 @@ from ..output.columns import check_known
 from ..output.view import Column, Output, View
 from ..params.options import file_output_options, server_options
 from ..params.parsing import Command
-from ..params.run_ids import run_id_option
+from ..params.run_ids import RUN_ID
+from ..params.sections import option
 from ..runs.find import whole_id
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
@@ -31,8 +32,8 @@ _VALUE = View((Column("run_id", kind="id"), Column("index", kind="number"), Colu
 
 @click.command("eval-expr", cls=Command)
 @click.argument("expression", metavar="EXPRESSION")
-@run_id_option("--run", help="The run: its id, the beginning of its id, or @last, @2 and so on. [default: @last]")
-@click.option("--item", type=click.IntRange(min=0), metavar="N", help="The item, counted from 0. [default: 0]")
+@option("--run RUN", "The run: its id, the beginning of its id, or @last, @2 and so on. [default: @last]", type=RUN_ID)
+@option("--item N", "The item, counted from 0. [default: 0]", type=click.IntRange(min=0))
 @server_options(default="server")
 @file_output_options
 def command(expression: str, run: str | None, item: int | None, server: ServerOptions, output: Output) -> None:

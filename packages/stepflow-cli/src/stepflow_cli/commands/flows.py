@@ -21,7 +21,8 @@ from ..params.options import (
     watch_option,
 )
 from ..params.parsing import LazyGroup
-from ..params.times import time_option
+from ..params.sections import option
+from ..params.times import TIME
 from ..runs.bulk import deletion_status, note_what_is_kept
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
@@ -47,7 +48,7 @@ _FLOW = View(
 
 
 @command.command("list")
-@time_option("--since", "Only flows that ran then or later: 2026-11-25, or 1h for an hour ago.")
+@option("--since TIME", "Only flows that ran then or later: 2026-11-25, or 1h for an hour ago.", type=TIME)
 @limit_option("flows", default=_LIMIT)
 @server_options(default="server")
 @watch_option
@@ -149,7 +150,7 @@ _EXAMPLES = View(columns=(Column("name"), Column("description"), Column("input")
 
 @command.command("get")
 @flow_argument
-@click.option("--examples", is_flag=True, help="Print the examples, and the inputs of the test cases, instead.")
+@option("--examples", "Print the examples, and the inputs of the test cases, instead.")
 @server_options(default="server")
 @file_output_options
 def _get(flow: str, examples: bool, server: ServerOptions, output: Output) -> None:

@@ -7,9 +7,10 @@ import click
 from ..errors import Problem
 from ..exit_codes import ExitCode
 from ..output.view import Column, Output, View, rfc3339
-from ..params.options import option_in, output_options, server_options
+from ..params.options import output_options, server_options
 from ..params.parsing import Command
-from ..params.times import duration_option
+from ..params.sections import WAITING
+from ..params.times import DURATION
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
@@ -31,16 +32,16 @@ _HEALTH = View(
 
 
 @click.command("health", cls=Command)
-@option_in(
-    "--component",
-    "components",
+@WAITING.option(
+    "--component PATH",
+    "A component that has to be there, such as /python/summarize; repeatable.",
+    to="components",
     multiple=True,
-    metavar="PATH",
-    section="Waiting",
-    help="A component that has to be there, such as /python/summarize; repeatable.",
 )
-@duration_option(
-    "--wait", "How long to wait for the server, and its components: 90s or 5m. [default: not at all]", section="Waiting"
+@WAITING.option(
+    "--wait TIME",
+    "How long to wait for the server, and its components: 90s or 5m. [default: not at all]",
+    type=DURATION,
 )
 @server_options(default="server")
 @output_options

@@ -9,11 +9,11 @@ import click
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
 from ..output.view import Column, Output, View
-from ..params.labels import label_option, labels_of
-from ..params.options import Confirm, Function, confirm_option, limit_option, output_options, together
+from ..params.options import Confirm, confirm_option, label_option, limit_option, output_options, together
 from ..params.parsing import LazyGroup
 from ..params.runs import recorded_run_argument, status_option
-from ..params.times import duration_option
+from ..params.sections import option
+from ..params.times import DURATION
 from ..records.history import ENTRY_IN_FULL, entry_record, print_entries
 from ..runs.find import place_of
 
@@ -36,19 +36,18 @@ command = LazyGroup(
 _LIMIT = 30
 
 
-def _filters(function: Function) -> Function:
-    """Add --label, --status and --limit; the command gets `filters`, for `print_entries`."""
+def _filter(limit: int | None, **given: Any) -> dict[str, Any]:
+    return {"limit": limit or _LIMIT, **given}
 
-    def build(labels: tuple[str, ...], status: tuple[str, ...], limit: int | None) -> dict[str, Any]:
-        return {"labels": labels_of(labels), "status": status, "limit": limit or _LIMIT}
 
-    return together(  # type: ignore[return-value]
-        "filters",
-        build,
-        label_option("Only runs that have this label; repeatable."),
-        status_option("runs"),
-        limit_option("runs", default=_LIMIT),
-    )(function)
+_filters = together(
+    "filters",
+    _filter,
+    label_option("Only runs that have this label; repeatable."),
+    status_option("runs"),
+    limit_option("runs", default=_LIMIT),
+)
+"""Adds --label, --status and --limit; the command gets `filters`, for `print_entries`."""
 
 
 @command.command("list")
@@ -104,7 +103,9 @@ _CLEARED = View(columns=(Column("removed", kind="number"), Column("file")), name
 
 
 @command.command("clear")
-@duration_option("--max-age", "How old a run may be that is kept: 90s, 15m, 1h or 2d. [default: none is kept]")
+@option(
+    "--max-age TIME", "How old a run may be that is kept: 90s, 15m, 1h or 2d. [default: none is kept]", type=DURATION
+)
 @confirm_option
 @output_options
 def _clear(max_age: float | None, confirm: Confirm, output: Output) -> None:

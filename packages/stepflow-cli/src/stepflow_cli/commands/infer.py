@@ -17,10 +17,10 @@ from ..params.options import (
     file_option,
     formatted_output,
     offline_option,
-    option_in,
     server_options,
 )
 from ..params.parsing import Command
+from ..params.sections import OUTPUT, option
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
@@ -32,7 +32,7 @@ _BESIDE = os.path.join(os.devnull, "")
 @flow_argument
 @offline_option
 @components_option
-@click.option("--strict", is_flag=True, help="Outputs without a type are errors, not warnings.")
+@option("--strict", "Outputs without a type are errors, not warnings.")
 @file_option(
     "Write the flow with the schemas that it lacks to this file, - for standard output; without a name to "
     "FLOW.inferred.yaml. Comments and layout stay.",
@@ -41,7 +41,7 @@ _BESIDE = os.path.join(os.devnull, "")
     is_flag=False,
     flag_value=_BESIDE,
 )
-@option_in("--show-step-inputs", is_flag=True, section="Output", help="Show what steps are given, and what they take.")
+@OUTPUT.option("--show-step-inputs", "Show what steps are given, and what they take.")
 @server_options(default="embedded")
 @formatted_output()
 def command(

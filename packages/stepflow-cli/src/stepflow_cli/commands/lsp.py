@@ -7,12 +7,13 @@ import click
 from ..errors import check_extra
 from ..params.options import components_option
 from ..params.parsing import Command
+from ..params.sections import option
 
 
 @click.command("lsp", cls=Command)
 @components_option
-@click.option("--type-check", is_flag=True, help="Follow types from step to step, and report what does not fit.")
-@click.option("--stdio", is_flag=True, hidden=True, help="Accepted because editors add it; there is no other way.")
+@option("--type-check", "Follow types from step to step, and report what does not fit.")
+@option("--stdio", "Accepted because editors add it; there is no other way.", hidden=True)
 def command(components: str | None, type_check: bool, stdio: bool) -> None:
     """Editors start this command and talk to it over standard input and output: docs/guides/editors.md shows how.
 

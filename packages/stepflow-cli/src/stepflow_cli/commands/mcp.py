@@ -12,74 +12,58 @@ from ..errors import check_extra, usage
 from ..inputs.values import Given, Values
 from ..mcp.hosts import HOSTS, entry
 from ..output.messages import note
-from ..params.options import host_option, option_in, server_options
-from ..params.parsing import FILE, Choice, LazyGroup
+from ..params.options import host_option, server_options
+from ..params.parsing import LazyGroup
+from ..params.sections import FILE, Choice, Section, option
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
 command = LazyGroup("mcp")
 _SECONDS = click.FloatRange(0, min_open=True)
 
+_AGENTS, _FLOWS, _HTTP = map(Section, ("Agents", "Flows", "HTTP"))
+
 
 @command.command("serve")
 @click.argument("flows", nargs=-1, required=True, metavar="FLOW|DIR...", shell_complete=complete_flow_files)
 @server_options(default="server")
-@option_in("--variables", type=FILE, section="Flows", metavar="FILE", help="Values of the flows' variables, as a file.")
-@option_in(
-    "--var",
-    multiple=True,
-    section="Flows",
-    metavar="NAME=VALUE",
-    help="The value of a variable of the flows; agents cannot set any; repeatable.",
+@_FLOWS.option("--variables FILE", "Values of the flows' variables, as a file.", type=FILE)
+@_FLOWS.option(
+    "--var NAME=VALUE", "The value of a variable of the flows; agents cannot set any; repeatable.", multiple=True
 )
-@option_in(
-    "--read-only",
+@_FLOWS.option(
+    "--read-only FLOW",
+    "A flow, by its file or its tool, that changes nothing: hosts may call it without asking; repeatable.",
     multiple=True,
-    section="Flows",
-    metavar="FLOW",
-    help="A flow, by its file or its tool, that changes nothing: hosts may call it without asking; repeatable.",
 )
-@option_in(
-    "--tools",
+@_AGENTS.option(
+    "--tools GROUPS",
+    "The tools beside the flows, separated by commas: runs, diagnose, author, or single tools. [default: runs]",
     default="runs",
-    section="Agents",
-    metavar="GROUPS",
-    help="The tools beside the flows, separated by commas: runs, diagnose, author, or single tools. [default: runs]",
 )
-@option_in("--all-runs", is_flag=True, section="Agents", help="Let agents see and cancel all runs of the server.")
-@option_in(
-    "--max-wait",
+@_AGENTS.option("--all-runs", "Let agents see and cancel all runs of the server.")
+@_AGENTS.option(
+    "--max-wait SECONDS",
+    "How long a call waits for its run, before it is answered with the run's id. [default: 50]",
     type=_SECONDS,
     default=50.0,
-    section="Agents",
-    metavar="SECONDS",
-    help="How long a call waits for its run, before it is answered with the run's id. [default: 50]",
 )
-@option_in(
-    "--max-runs",
+@_AGENTS.option(
+    "--max-runs N",
+    "Maximum number of runs that agents have going on at once. [default: 20]",
     type=click.IntRange(1),
     default=20,
-    section="Agents",
-    metavar="N",
-    help="Maximum number of runs that agents have going on at once. [default: 20]",
 )
-@option_in(
-    "--max-rate",
-    type=_SECONDS,
-    default=20.0,
-    section="Agents",
-    metavar="N",
-    help="Maximum number of calls a second, on average. [default: 20]",
+@_AGENTS.option(
+    "--max-rate N", "Maximum number of calls a second, on average. [default: 20]", type=_SECONDS, default=20.0
 )
-@option_in(
-    "--http",
-    "port",
+@_HTTP.option(
+    "--http PORT",
+    "Serve over HTTP on this port, 0 for a free one, instead of standard input and output.",
+    to="port",
     type=click.IntRange(0, 65_535),
-    section="HTTP",
-    metavar="PORT",
-    help="Serve over HTTP on this port, 0 for a free one, instead of standard input and output.",
 )
-@host_option("HTTP")
+@host_option(_HTTP)
 def _serve(
     flows: tuple[str, ...],
     server: ServerOptions,
@@ -131,8 +115,8 @@ def _serve(
 
 @command.command("config", context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, required=True, metavar="FLOW|DIR...", type=click.UNPROCESSED)
-@click.option("--client", "host", type=Choice(list(HOSTS)), required=True, metavar="NAME", help=f"{', '.join(HOSTS)}.")
-@click.option("--name", default="stepflow", metavar="TEXT", help="What the host calls the server. [default: stepflow]")
+@option("--client NAME", f"{', '.join(HOSTS)}.", to="host", type=Choice(list(HOSTS)), required=True)
+@option("--name TEXT", "What the host calls the server. [default: stepflow]", default="stepflow")
 @click.pass_context
 def _config(ctx: click.Context, arguments: tuple[str, ...], host: str, name: str) -> None:
     """Print what a host of agents needs in its configuration to start 'stepflow mcp serve'.

@@ -12,7 +12,8 @@ from ..errors import usage
 from ..inputs.files import writing
 from ..output.messages import note
 from ..output.safety import printable
-from ..params.parsing import Choice, Command
+from ..params.parsing import Command
+from ..params.sections import Choice, option
 
 _TEMPLATES = Path(__file__).parents[1] / "flow_templates"
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
@@ -20,12 +21,11 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 @click.command("new", cls=Command)
 @click.argument("flow", metavar="FLOW", type=click.Path(path_type=Path))
-@click.option(
-    "--template",
+@option(
+    "--template NAME",
+    "What to start from: plain, map or worker. [default: plain]",
     type=Choice(["plain", "map", "worker"]),
     default="plain",
-    metavar="NAME",
-    help="What to start from: plain, map or worker. [default: plain]",
 )
 def command(flow: Path, template: str) -> None:
     """FLOW is the file to write; without an ending, .yaml is added. It has a schema, and a test case that passes. The

@@ -9,29 +9,17 @@ import click
 from ..errors import usage
 from ..output.view import Output
 from ..params.flow import cache_options, detach_option, job_options, rounds_option
-from ..params.options import file_output_options, option_in, server_options, wait_options
+from ..params.options import file_output_options, server_options, wait_options
 from ..params.parsing import Command
+from ..params.sections import WAITING
 from ..runs.job import Caching, JobOptions
 from ..runs.wait import Wait
 from ..settings.server_choice import ServerOptions
 
 _RUN_ID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _MAIN = (
-    "--input",
-    "--input-json",
-    "--inputs",
-    "--var",
-    "--set",
-    "--reuse",
-    "--from",
-    "--step",
-    "--url",
-    "--config",
-    "--watch",
-    "--output",
-    "--format",
-    "--detach",
-    "--timeout",
+    "--input --input-json --inputs --var --set --reuse --from --step --url --config --watch --output "
+    "--format --detach --timeout"
 )
 
 
@@ -41,7 +29,7 @@ _MAIN = (
 @server_options(default="embedded", reads_project=True)
 @rounds_option
 @detach_option
-@option_in("--ui", "pages", is_flag=True, section="Waiting", help="Open the page of the run until Ctrl-C.")
+@WAITING.option("--ui", "Open the page of the run until Ctrl-C.", to="pages")
 @wait_options
 @file_output_options
 def command(

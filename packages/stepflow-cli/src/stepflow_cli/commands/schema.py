@@ -13,7 +13,8 @@ from ..inputs.flow import project_of
 from ..output.messages import note
 from ..output.view import write_document
 from ..params.options import components_option, file_option, server_options
-from ..params.parsing import Choice, Command
+from ..params.parsing import Command
+from ..params.sections import Choice
 from ..server.connect import connect, listed_components
 from ..settings.server_choice import ServerOptions
 

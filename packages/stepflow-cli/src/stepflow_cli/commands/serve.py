@@ -17,9 +17,10 @@ from ..exit_codes import ExitCode
 from ..output.messages import note, noting_warnings, waiting
 from ..output.safety import printable_lines
 from ..output.view import Column, Output, View
-from ..params.options import option_in, output_options, port_option
-from ..params.parsing import FILE, Command
-from ..params.times import seconds_option
+from ..params.options import output_options, port_option
+from ..params.parsing import Command
+from ..params.sections import FILE, SERVER
+from ..params.times import SECONDS
 from ..settings.server_choice import DEFAULT_PORT
 from ..signals import STOP, stop_signals
 
@@ -31,46 +32,29 @@ _IN_USE = ("address already in use", "address in use", "os error 98", "os error 
 
 
 @click.command("serve", cls=Command)
-@port_option(DEFAULT_PORT, "Server")
-@option_in(
-    "--all-interfaces",
-    is_flag=True,
-    section="Server",
-    help="Let other machines reach the port, without authentication.",
-)
-@option_in(
-    "--config",
+@port_option(DEFAULT_PORT, SERVER)
+@SERVER.option("--all-interfaces", "Let other machines reach the port, without authentication.")
+@SERVER.option(
+    "--config FILE",
+    "The server's configuration. [default: stepflow-config.yml in the working folder, else the builtin components]",
     type=FILE,
-    section="Server",
-    metavar="FILE",
-    help="The server's configuration. [default: stepflow-config.yml in the working folder, else the builtin "
-    "components]",
 )
-@seconds_option(
-    "--worker-timeout",
+@SERVER.option(
+    "--worker-timeout SECONDS",
     "How long to wait for workers that connect by themselves. [default: not at all]",
-    section="Server",
+    type=SECONDS,
 )
-@option_in(
-    "--restart",
+@SERVER.option(
+    "--restart WHEN",
+    "Start a server that ends by itself again, on the same port: never, on-failure or always. [default: never]",
     type=click.Choice(["never", "on-failure", "always"]),
     default="never",
-    section="Server",
-    metavar="WHEN",
-    help="Start a server that ends by itself again, on the same port: never, on-failure or always. [default: never]",
 )
-@option_in(
-    "--otlp-endpoint",
-    section="Server",
-    metavar="URL",
-    help="The OpenTelemetry collector for traces of the server and its workers, such as http://localhost:4317.",
+@SERVER.option(
+    "--otlp-endpoint URL",
+    "The OpenTelemetry collector for traces of the server and its workers, such as http://localhost:4317.",
 )
-@option_in(
-    "--allow-load-file",
-    is_flag=True,
-    section="Server",
-    help="Let flows read any file that the server can read, where it has no configuration.",
-)
+@SERVER.option("--allow-load-file", "Let flows read any file that the server can read, where it has no configuration.")
 @output_options
 def command(
     port: int,

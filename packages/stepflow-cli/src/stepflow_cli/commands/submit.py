@@ -12,20 +12,7 @@ from ..runs.job import JobOptions
 from ..runs.wait import Wait
 from ..settings.server_choice import ServerOptions
 
-_MAIN = (
-    "--input",
-    "--input-json",
-    "--inputs",
-    "--var",
-    "--set",
-    "--idempotency-key",
-    "--label",
-    "--url",
-    "--output",
-    "--format",
-    "--detach",
-    "--timeout",
-)
+_MAIN = "--input --input-json --inputs --var --set --idempotency-key --label --url --output --format --detach --timeout"
 
 
 @click.command("submit", cls=Command, main_options=_MAIN)

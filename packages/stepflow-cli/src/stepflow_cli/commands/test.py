@@ -16,8 +16,9 @@ from ..inputs.flow import project_flows
 from ..output.messages import note
 from ..output.view import Output
 from ..params.flow import rounds_option
-from ..params.options import formatted_output, option_in, server_options, time_limit_option
-from ..params.parsing import FILE, Command
+from ..params.options import formatted_output, server_options, time_limit_option
+from ..params.parsing import Command
+from ..params.sections import FILE, OUTPUT, Section
 from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -27,87 +28,52 @@ if TYPE_CHECKING:
     from ..flow_tests.clients import TestClients
     from ..flow_tests.execute import FileResults, Settings
 
+_CASES, _FILES = map(Section, ("Cases", "Files"))
+
 
 @click.command("test", cls=Command)
 @click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=complete_flow_files)
-@option_in("--case", "patterns", multiple=True, section="Cases", metavar="GLOB", help="Cases by name; repeatable.")
-@option_in("--tag", "tags", multiple=True, section="Cases", metavar="TAG", help="Cases with this tag; repeatable.")
-@option_in(
-    "-k",
-    "expression",
-    section="Cases",
-    metavar="TEXT",
-    help="Cases with this text in their name or in a tag; with and, or, not and parentheses: 'tea and not slow'.",
+@_CASES.option("--case GLOB", "Cases by name; repeatable.", to="patterns", multiple=True)
+@_CASES.option("--tag TAG", "Cases with this tag; repeatable.", to="tags", multiple=True)
+@_CASES.option(
+    "-k TEXT",
+    "Cases with this text in their name or in a tag; with and, or, not and parentheses: 'tea and not slow'.",
+    to="expression",
 )
-@option_in(
-    "--touching",
-    "touched",
+@_CASES.option(
+    "--touching NAME",
+    "Cases that may execute this step, or a step with this component, such as /shop/price; repeatable.",
+    to="touched",
     multiple=True,
-    section="Cases",
-    metavar="NAME",
-    help="Cases that may execute this step, or a step with this component, such as /shop/price; repeatable.",
 )
-@option_in(
-    "--last-failed",
-    "--lf",
-    "last_failed",
-    is_flag=True,
-    section="Cases",
-    help="Cases that failed when they were last run; all if there are none.",
+@_CASES.option(
+    "--last-failed, --lf", "Cases that failed when they were last run; all if there are none.", to="last_failed"
 )
-@option_in("--repeat", type=click.IntRange(1), default=1, section="Cases", metavar="N", help="Run each case N times.")
-@option_in("-x", "--fail-fast", is_flag=True, section="Cases", help="Start no further file after a failed case.")
-@option_in(
-    "--jobs",
-    type=click.IntRange(1),
-    default=4,
-    section="Cases",
-    metavar="N",
-    help="How many files are run at once. [default: 4]",
+@_CASES.option("--repeat N", "Run each case N times.", type=click.IntRange(1), default=1)
+@_CASES.option("-x, --fail-fast", "Start no further file after a failed case.")
+@_CASES.option("--jobs N", "How many files are run at once. [default: 4]", type=click.IntRange(1), default=4)
+@time_limit_option("How long the cases of one file may take. [default: no limit]", _CASES)
+@_FILES.option("--update", "Write actual outputs into the files as expected ones.", is_risky=True)
+@_FILES.option("--record FILE", "Write the outcomes of steps into this file.", type=FILE)
+@_FILES.option(
+    "--record-step GLOB", "Steps to record, by id; repeatable. [default: all]", to="record_steps", multiple=True
 )
-@time_limit_option("How long the cases of one file may take. [default: no limit]", "Cases")
-@option_in(
-    "--update",
-    is_flag=True,
-    section="Files",
-    is_risky=True,
-    help="Write actual outputs into the files as expected ones.",
-)
-@option_in("--record", type=FILE, section="Files", metavar="FILE", help="Write the outcomes of steps into this file.")
-@option_in(
-    "--record-step",
-    "record_steps",
-    multiple=True,
-    section="Files",
-    metavar="GLOB",
-    help="Steps to record, by id; repeatable. [default: all]",
-)
-@option_in(
-    "--replay",
-    type=FILE,
-    section="Files",
-    metavar="FILE",
-    help="Take the outcomes of steps from this file instead of executing them.",
-)
-@option_in(
+@_FILES.option("--replay FILE", "Take the outcomes of steps from this file instead of executing them.", type=FILE)
+@OUTPUT.option(
     "--coverage",
-    is_flag=True,
-    section="Output",
-    help="Show which steps and branches of the flows no case reaches; with -o, print a record for each of them. Each "
+    "Show which steps and branches of the flows no case reaches; with -o, print a record for each of them. Each "
     "case is then a run of its own.",
 )
-@option_in(
-    "--fail-under",
-    "least",
+@OUTPUT.option(
+    "--fail-under PERCENT",
+    "Fail if the cases reach fewer of the steps and branches; implies --coverage.",
+    to="least",
     type=click.FloatRange(0, 100),
-    section="Output",
-    metavar="PERCENT",
-    help="Fail if the cases reach fewer of the steps and branches; implies --coverage.",
 )
-@option_in("--junit", type=FILE, section="Files", metavar="FILE", help="Write a JUnit XML report.")
+@_FILES.option("--junit FILE", "Write a JUnit XML report.", type=FILE)
 @server_options(default="embedded", reads_project=True)
 @rounds_option
-@option_in("--diff", is_flag=True, section="Output", help="Show failed cases as a diff of expected and actual output.")
+@OUTPUT.option("--diff", "Show failed cases as a diff of expected and actual output.")
 @formatted_output(github="github")
 def command(
     paths: tuple[str, ...],

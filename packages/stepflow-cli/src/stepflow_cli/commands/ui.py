@@ -5,29 +5,30 @@ from __future__ import annotations
 import click
 
 from ..errors import check_extra
-from ..params.options import host_option, option_in, port_option, server_options
+from ..params.options import host_option, port_option, server_options
 from ..params.parsing import Command
-from ..params.run_ids import run_id_option
+from ..params.run_ids import RUN_ID
+from ..params.sections import Section
 from ..runs.find import whole_id
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 from ..ui.serving import EXTRA, Pages, serve_pages
 
+_PAGES = Section("Pages")
+
 
 @click.command("ui", cls=Command)
 @server_options(default="server")
-@port_option(0, "Pages")
-@host_option("Pages")
-@option_in(
-    "--flows",
-    "folder",
+@port_option(0, _PAGES)
+@host_option(_PAGES)
+@_PAGES.option(
+    "--flows DIR",
+    "The folder of your flow files: runs are kept as tests in them.",
+    to="folder",
     type=click.Path(exists=True, file_okay=False),
-    section="Pages",
-    metavar="DIR",
-    help="The folder of your flow files: runs are kept as tests in them.",
 )
-@run_id_option("--open", "run", help="Open the page of this run.", section="Pages")
-@option_in("--no-open", is_flag=True, section="Pages", help="Print the link only; start no browser.")
+@_PAGES.option("--open RUN", "Open the page of this run.", to="run", type=RUN_ID)
+@_PAGES.option("--no-open", "Print the link only; start no browser.")
 def command(server: ServerOptions, port: int, host: str, folder: str | None, run: str | None, no_open: bool) -> None:
     """Pages that start, follow, cancel and repeat runs, served from this machine until Ctrl-C. They load nothing from
     the network and are readable without JavaScript; with it they follow what happens on the server.

@@ -16,7 +16,8 @@ from ..output.safety import printable
 from ..output.view import Output
 from ..params.flow import flows_argument, rounds_option
 from ..params.options import components_option, formatted_output, offline_option, server_options
-from ..params.parsing import Choice, Command, Option
+from ..params.parsing import Command
+from ..params.sections import Choice, option
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
@@ -30,24 +31,17 @@ _LEVELS = ("fatal", "error", "warning")
 @flows_argument(of_project=True)
 @offline_option
 @components_option
-@click.option("--type-check", is_flag=True, help="Follow types from step to step, and report what does not fit.")
-@click.option("--target", metavar="RELEASE", help="Leave out what only other releases refuse, for example 0.13.")
-@click.option("--select", multiple=True, metavar="RULE,...", help="Report only these rules; repeatable.")
-@click.option("--ignore", multiple=True, metavar="RULE,...", help="Leave these rules out; repeatable.")
-@click.option(
-    "--fail-on",
+@option("--type-check", "Follow types from step to step, and report what does not fit.")
+@option("--target RELEASE", "Leave out what only other releases refuse, for example 0.13.")
+@option("--select RULE,...", "Report only these rules; repeatable.", multiple=True)
+@option("--ignore RULE,...", "Leave these rules out; repeatable.", multiple=True)
+@option(
+    "--fail-on LEVEL",
+    "The lowest level that makes a flow invalid: fatal, error or warning. [default: error]",
     type=Choice(_LEVELS),
-    metavar="LEVEL",
-    help="The lowest level that makes a flow invalid: fatal, error or warning. [default: error]",
 )
-@click.option("--strict", is_flag=True, help="A flow with warnings is invalid too: --fail-on warning.")
-@click.option(
-    "--fix",
-    cls=Option,
-    is_risky=True,
-    is_flag=True,
-    help="Correct the files where it is clear what is meant; all else stays as it is.",
-)
+@option("--strict", "A flow with warnings is invalid too: --fail-on warning.")
+@option("--fix", "Correct the files where it is clear what is meant; all else stays as it is.", is_risky=True)
 @server_options(default="embedded")
 @rounds_option
 @formatted_output(sarif="sarif", github="github")

@@ -11,8 +11,9 @@ from ..errors import usage
 from ..output.messages import note
 from ..output.view import Output, open_in_browser, write_document
 from ..params.flow import flow_argument
-from ..params.options import file_option, format_option, option_in
+from ..params.options import file_option, format_option
 from ..params.parsing import Command
+from ..params.sections import OUTPUT
 
 _FORMATS = ("svg", "png", "html", "text", "dot", "mermaid")
 _ENDINGS = {
@@ -34,9 +35,9 @@ _ENDINGS = {
     f"Output format: {', '.join(_FORMATS)}. [default: by the ending of --output; text on a terminal, else svg]",
 )
 @file_option("Write the picture to this file, - for standard output.")
-@option_in("--open", "show", is_flag=True, section="Output", help="Show the file in the browser; needs --output.")
-@option_in("--no-servers", is_flag=True, section="Output", help="Without the colours and the legend of plugins.")
-@option_in("--no-details", is_flag=True, section="Output", help="Steps by name only, without component and marks.")
+@OUTPUT.option("--open", "Show the file in the browser; needs --output.", to="show")
+@OUTPUT.option("--no-servers", "Without the colours and the legend of plugins.")
+@OUTPUT.option("--no-details", "Steps by name only, without component and marks.")
 def command(flow: str, format: str | None, output: str | None, show: bool, no_servers: bool, no_details: bool) -> None:
     """FLOW is a YAML or JSON file, or - for standard input. Steps that never run are pale, steps that always run have a
     bold frame, conditional branches are dashed with their condition, alternatives of $coalesce are numbered, and flows

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
-from .options import Decorator, limit_option, option_in
-from .parsing import FILE, Choice
+from .options import limit_option
+from .sections import BATCH, FILE, Choice
 
 FORMATS = ["jsonl", "csv", "json", "yaml", "parquet"]
 """The formats of a batch's inputs and records."""
@@ -27,92 +25,61 @@ RETRY_CODES = [
 ]
 """The error codes of runs. Listed here, as the client's enumeration takes long to import."""
 
-inputs_option = option_in(
-    "--inputs",
-    type=FILE,
-    section="Batch",
-    metavar="FILE",
-    help="Many inputs: lines of JSON (.jsonl, or -; empty lines are skipped), CSV, Parquet, or a list in a YAML or "
+inputs_option = BATCH.option(
+    "--inputs FILE",
+    "Many inputs: lines of JSON (.jsonl, or -; empty lines are skipped), CSV, Parquet, or a list in a YAML or "
     "JSON file.",
+    type=FILE,
 )
 """Adds --inputs; the command gets `inputs`, the file's name or None."""
 
+retry_options = (
+    BATCH.option(
+        "--retry N",
+        "Run inputs again within the batch, up to N times, after failures that may pass: a timeout, a missing "
+        "worker, a run lost before it started. All their steps run again. [default: 0]",
+        to="retries",
+        type=click.IntRange(min=0),
+    ),
+    BATCH.option(
+        "--retry-on CODE",
+        "With --retry: run inputs with this error code again, and no others; repeatable. The codes are those "
+        "of the records.",
+        to="codes",
+        multiple=True,
+        type=Choice(RETRY_CODES),
+    ),
+)
+"""The options of a `Retry`."""
 
-def retry_options() -> list[Decorator]:
-    """Return the options of a `Retry`."""
-    where: dict[str, Any] = {"section": "Batch"}
-    return [
-        option_in(
-            "--retry",
-            "retries",
-            type=click.IntRange(min=0),
-            metavar="N",
-            help="Run inputs again within the batch, up to N times, after failures that may pass: a timeout, a missing "
-            "worker, a run lost before it started. All their steps run again. [default: 0]",
-            **where,
-        ),
-        option_in(
-            "--retry-on",
-            "codes",
-            multiple=True,
-            type=Choice(RETRY_CODES),
-            metavar="CODE",
-            help="With --retry: run inputs with this error code again, and no others; repeatable. The codes are those "
-            "of the records.",
-            **where,
-        ),
-    ]
-
-
-def stream_options() -> list[Decorator]:
-    """Return the options of batches that stream."""
-    where: dict[str, Any] = {"section": "Batch"}
-    return [
-        option_in(
-            "--input-format",
-            type=Choice(FORMATS),
-            help="What --inputs holds. [default: by the file's ending; lines of JSON for -]",
-            **where,
-        ),
-        option_in(
-            "--output-format",
-            type=Choice(FORMATS),
-            help="How --output is written as inputs end. [default: by the file's ending; lines of JSON for -]",
-            **where,
-        ),
-        option_in(
-            "--resume",
-            is_flag=True,
-            help="Continue an interrupted batch, from the journal beside --output FILE.",
-            **where,
-        ),
-        option_in(
-            "--retry-failed",
-            is_flag=True,
-            help="Run the failed inputs of --output FILE again, and replace their records.",
-            **where,
-        ),
-        option_in("--skip", type=click.IntRange(min=0), default=0, metavar="N", help="Leave out the first N.", **where),
-        limit_option("inputs", **where),
-        option_in(
-            "--sample",
-            type=click.IntRange(min=1),
-            metavar="N",
-            help="Run N randomly chosen inputs, of those that --skip and --limit leave.",
-            **where,
-        ),
-        option_in(
-            "--seed",
-            type=int,
-            metavar="N",
-            help="Seed of the random choice: the same inputs and seed give the same sample. [default: 0]",
-            **where,
-        ),
-        option_in(
-            "--on-bad-line",
-            type=Choice(["fail", "stop"]),
-            default=None,
-            help="A malformed line is a failed input, or ends the batch. [default: fail]",
-            **where,
-        ),
-    ]
+stream_options = (
+    BATCH.option(
+        "--input-format",
+        "What --inputs holds. [default: by the file's ending; lines of JSON for -]",
+        type=Choice(FORMATS),
+    ),
+    BATCH.option(
+        "--output-format",
+        "How --output is written as inputs end. [default: by the file's ending; lines of JSON for -]",
+        type=Choice(FORMATS),
+    ),
+    BATCH.option("--resume", "Continue an interrupted batch, from the journal beside --output FILE."),
+    BATCH.option("--retry-failed", "Run the failed inputs of --output FILE again, and replace their records."),
+    BATCH.option("--skip N", "Leave out the first N.", type=click.IntRange(min=0), default=0),
+    limit_option("inputs", section=BATCH),
+    BATCH.option(
+        "--sample N",
+        "Run N randomly chosen inputs, of those that --skip and --limit leave.",
+        type=click.IntRange(min=1),
+    ),
+    BATCH.option(
+        "--seed N", "Seed of the random choice: the same inputs and seed give the same sample. [default: 0]", type=int
+    ),
+    BATCH.option(
+        "--on-bad-line",
+        "A malformed line is a failed input, or ends the batch. [default: fail]",
+        type=Choice(["fail", "stop"]),
+        default=None,
+    ),
+)
+"""The options of batches that stream."""

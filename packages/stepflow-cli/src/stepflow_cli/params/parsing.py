@@ -14,47 +14,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..context import Session
-from ..errors import nearest, usage
+from ..errors import usage
+from .sections import FILE, Choice, Option
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-FILE = click.Path(readable=False)
-"""A file name, which the shell completes. The code that opens the file reports its errors."""
-
 _ORDER = "stepflow_cli.order"
 _WHOLE = "stepflow_cli.whole_help"
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-
-
-class Choice(click.Choice[str]):
-    """One of several words, in any case. The error for a misspelt word suggests the nearest one."""
-
-    def __init__(self, choices: Sequence[str]) -> None:
-        super().__init__(choices, case_sensitive=False)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the matching word."""
-        try:
-            return super().convert(value, param, ctx)
-        except click.BadParameter as error:
-            error.hint = nearest(str(value), self.choices)  # type: ignore[attr-defined]
-            error.value = str(value).lower()  # type: ignore[attr-defined]
-            raise
-
-
-class Option(click.Option):
-    """An option that `--help` lists under a heading.
-
-    Args:
-        section: The heading.
-        is_risky: Whether it changes or deletes what is there. It is then never suggested for an unknown option.
-    """
-
-    def __init__(self, *args: Any, section: str = "Options", is_risky: bool = False, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.section = section
-        self.is_risky = is_risky
 
 
 def session_options() -> list[click.Parameter]:
@@ -112,13 +80,14 @@ class Command(click.Command):
     """A command that also takes the session's options and records the order of its options.
 
     Args:
-        main_options: The options that `--help` shows, if it is to show only some; `--help-all` then shows all of them.
+        main_options: The options that `--help` shows if it is to show only some, with blanks between;
+            `--help-all` then shows all of them.
     """
 
-    def __init__(self, *args: Any, main_options: Sequence[str] = (), **kwargs: Any) -> None:
+    def __init__(self, *args: Any, main_options: str = "", **kwargs: Any) -> None:
         kwargs.setdefault("context_settings", _SETTINGS)
         super().__init__(*args, **kwargs)
-        self.main_options = main_options
+        self.main_options = main_options.split()
         if main_options:
             self.params.append(_help_all_option())
         self.params.extend(session_options())

@@ -1,10 +1,9 @@
-"""The form of run ids on a command line, and options that take one."""
+"""The form of run ids on a command line."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
@@ -12,30 +11,26 @@ import click
 from ..completion.candidates import complete_run_ids
 from ..errors import usage
 from ..runs.find import is_beginning
-from .parsing import Option
+from .sections import TextType
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def run_id_option(*names: str, help: str, section: str = "Options") -> Callable[[Function], Function]:
-    """Return an option whose value is a run id or the beginning of one."""
-    return click.option(
-        *names,
-        cls=Option,
-        section=section,
-        metavar="RUN",
-        callback=id_or_beginning,
-        shell_complete=complete_run_ids,
-        help=help,
-    )
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
-def id_or_beginning(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """Return a run id as servers write it, its beginning, or `@N`. A callback of click."""
-    if value is None or ctx.resilient_parsing:
-        return value
-    # Where a single run is expected, - is not standard input but the last run, as in `cd -`.
-    return "@last" if value == "-" else checked_id(value)
+class _RunId(TextType):
+    """A run id as servers write it, its beginning, or `@N`."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the id."""
+        # Where a single run is expected, - is not standard input but the last run, as in `cd -`.
+        return "@last" if value == "-" else checked_id(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the newest runs of the server."""
+        return complete_run_ids(ctx, param, incomplete)
+
+
+RUN_ID = _RunId()
 
 
 def checked_id(text: str, where: str = "") -> str:

@@ -6,76 +6,32 @@ or `@1` is the newest, `@2` the one before. Commands pass the value to `runs.ids
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from ..completion.candidates import complete_recorded_runs, complete_run_ids
-from ..errors import usage
 from ..records.runs import STATUSES
 from ..stdio import read_stdin
-from .parsing import Choice, Option
-from .run_ids import checked_id, id_or_beginning
+from .options import together
+from .run_ids import RUN_ID, checked_id
+from .sections import Choice, Decorator, option
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def run_argument(function: Function) -> Function:
-    """Add RUN; the command gets `run_id`: an id as servers write it, its beginning, or `@N`."""
-    decorate = click.argument("run_id", metavar="RUN", callback=id_or_beginning, shell_complete=complete_run_ids)
-    return decorate(function)
+run_argument = click.argument("run_id", metavar="RUN", type=RUN_ID)
+"""Adds RUN; the command gets `run_id`: an id as servers write it, its beginning, or `@N`."""
+recorded_run_argument = click.argument("run_id", metavar="RUN", type=RUN_ID, shell_complete=complete_recorded_runs)
+"""Adds RUN like `run_argument`; the shell completes it with runs of the history."""
 
 
-def recorded_run_argument(function: Function) -> Function:
-    """Add RUN like `run_argument`; the shell completes it with runs of the history."""
-    decorate = click.argument("run_id", metavar="RUN", callback=id_or_beginning, shell_complete=complete_recorded_runs)
-    return decorate(function)
-
-
-def two_runs_argument(function: Function) -> Function:
-    """Add A and B; the command gets `a` and `b`, in the form of `run_argument`."""
-    for name in ("b", "a"):
-        decorate = click.argument(name, metavar=name.upper(), callback=id_or_beginning, shell_complete=complete_run_ids)
-        function = decorate(function)
-    return function
-
-
-def item_pair_option(function: Function) -> Function:
-    """Add `--item N[:M]`; the command gets `items`: the index of an item in A, and of one in B."""
-    decorate = click.option(
-        "--item",
-        "items",
-        metavar="N[:M]",
-        callback=_item_pair,
-        help="Compare only item N of A with item M of B, counted from 0. [default of M: N]",
-    )
-    return decorate(function)
-
-
-def _item_pair(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
-    if value is None:
-        return None
-    one, _, other = value.partition(":")
-    if not (one.isdecimal() and (other or one).isdecimal()):
-        raise usage(f"--item {value}: an item is given as its index, such as 7, or as a pair of them, such as 7:0")
-    return int(one), int(other or one)
-
-
-def runs_argument(function: Function) -> Function:
-    """Add RUN...; the command gets `runs`, for `read_run_ids`."""
-    decorate = click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run_ids)
-    return decorate(function)
-
-
-def status_option(what: str) -> Callable[[Function], Function]:
+def status_option(what: str) -> Decorator:
     """Return a decorator that adds -s/--status; the command gets `status`, the given words.
 
     Args:
         what: The objects that have the status, for the help.
     """
     text = f"Only {what} of this status, or of these, with commas between: {', '.join(STATUSES)}."
-    return click.option("-s", "--status", cls=Option, type=_Statuses(STATUSES), metavar="STATUS", help=text, default="")
+    return option("-s, --status STATUS", text, type=_Statuses(STATUSES), default="")
 
 
 class _Statuses(Choice):
@@ -98,14 +54,9 @@ class _Statuses(Choice):
         return found
 
 
-def read_run_ids(given: Sequence[str]) -> list[str]:
-    """Return the given ids in their order, without duplicates; `-` stands for the ids on standard input.
-
-    Raises:
-        Problem: If one is not a run id.
-    """
+def _run_ids(runs: Sequence[str]) -> list[str]:
     ids: list[str] = []
-    for each in given:
+    for each in runs:
         if each != "-":
             ids.append(checked_id(each))
             continue
@@ -113,6 +64,12 @@ def read_run_ids(given: Sequence[str]) -> list[str]:
             if line.strip():
                 ids.append(checked_id(line.strip(), f"standard input, line {number}: "))
     return list(dict.fromkeys(ids))
+
+
+runs_argument = together(
+    "ids", _run_ids, click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run_ids)
+)
+"""Adds RUN...; the command gets `ids`, without duplicates. For `-`, they are read from standard input."""
 
 
 def runs_text(ids: Sequence[str]) -> str:

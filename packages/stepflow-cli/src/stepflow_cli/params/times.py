@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import click
 
 from ..errors import usage
-from .parsing import Option
+from .sections import TextType
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _PART = re.compile(
@@ -64,40 +62,36 @@ def _day(before: int | None) -> str:
     return datetime.combine(now.date() - timedelta(days=before), datetime.min.time()).astimezone().isoformat()
 
 
-def time_option(name: str, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that adds an option for a point in time; the command gets it in ISO 8601, or None."""
-
-    def read(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-        return None if value is None else time_of(value)
-
-    return click.option(name, cls=Option, metavar="TIME", callback=read, help=help)
+class _Time(TextType):
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the time in ISO 8601."""
+        return time_of(value)
 
 
-def duration_option(name: str, help: str, **more: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that adds an option for a duration with its unit; the command gets seconds, or None."""
-
-    def read(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-        span = span_of(value) if value is not None else None
-        if value is not None and not span:
-            raise usage(f"{param.opts[0]} is a time such as 90s, 15m, 1h, 2d or 1h30m, not {value}")
-        return span.total_seconds() if span is not None else None
-
-    return click.option(name, cls=Option, metavar="TIME", callback=read, help=help, **more)
+class _Duration(TextType):
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds."""
+        span = span_of(value)
+        if not span:
+            raise usage(f"{_name(param)} is a time such as 90s, 15m, 1h, 2d or 1h30m, not {value}")
+        return span.total_seconds()
 
 
-def seconds_option(name: str, help: str, **more: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that adds an option for a number of seconds above zero, or a duration with its unit.
-
-    The command gets seconds, or None.
-    """
-
-    def read(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-        seconds = None if value is None else _seconds(value)
-        if seconds is not None and not 0 < seconds < 1e9:
-            raise usage(f"{param.opts[0]} is a positive number of seconds, or a time such as 15m or 1h30m, not {value}")
+class _Seconds(TextType):
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds."""
+        seconds = _seconds(value)
+        if not 0 < seconds < 1e9:
+            raise usage(f"{_name(param)} is a positive number of seconds, or a time such as 15m or 1h30m, not {value}")
         return seconds
 
-    return click.option(name, cls=Option, metavar="SECONDS", callback=read, help=help, **more)
+
+TIME, DURATION, SECONDS = _Time(), _Duration(), _Seconds()
+"""A point in time, as ISO 8601; seconds, from a duration with its unit; seconds, from such a duration or a number."""
+
+
+def _name(param: click.Parameter | None) -> str:
+    return param.opts[0] if param is not None else "the value"
 
 
 def _seconds(text: str) -> float:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ...errors import usage
 from ...exit_codes import ExitCode
 from ...output.messages import note
 from ...output.view import Output
 from ...params.options import output_options, server_options
 from ...params.parsing import Command
-from ...params.runs import item_pair_option, two_runs_argument
+from ...params.run_ids import RUN_ID
+from ...params.sections import TextType, option
 from ...records.runs import DIFFERENCE, difference_records, duration_text
 from ...runs.find import whole_id
 from ...server.connect import connect
@@ -21,13 +23,26 @@ if TYPE_CHECKING:
     from stepflow_client import RunComparison
 
 
+class _ItemPair(TextType):
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Return the index of an item in A, and of one in B."""
+        one, _, other = value.partition(":")
+        if not (one.isdecimal() and (other or one).isdecimal()):
+            raise usage(f"--item {value}: an item is given as its index, such as 7, or as a pair of them, such as 7:0")
+        return int(one), int(other or one)
+
+
 @click.command("diff", cls=Command)
-@two_runs_argument
-@click.option(
-    "--ignore", multiple=True, metavar="PATH", help="Leave out a path and all below it; * is any key. Repeatable."
+@click.argument("a", metavar="A", type=RUN_ID)
+@click.argument("b", metavar="B", type=RUN_ID)
+@option("--ignore PATH", "Leave out a path and all below it; * is any key. Repeatable.", multiple=True)
+@option(
+    "--item N[:M]",
+    "Compare only item N of A with item M of B, counted from 0. [default of M: N]",
+    to="items",
+    type=_ItemPair(),
 )
-@item_pair_option
-@click.option("--all", "every", is_flag=True, help="Also differences that only repeat one of a step they read.")
+@option("--all", "Also differences that only repeat one of a step they read.", to="every")
 @server_options(default="server")
 @output_options
 def command(

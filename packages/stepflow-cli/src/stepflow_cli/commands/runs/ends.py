@@ -13,7 +13,7 @@ from ...output.messages import note
 from ...output.view import Column, Output, View
 from ...params.options import Confirm, confirm_option, output_options, server_options
 from ...params.parsing import Command
-from ...params.runs import read_run_ids, runs_argument, runs_text
+from ...params.runs import runs_argument, runs_text
 from ...records.runs import RUN, run_record
 from ...runs.accounts import account_of_run
 from ...runs.bulk import deletion_status, for_each_run, note_what_is_kept, print_done, raise_worst
@@ -30,13 +30,12 @@ if TYPE_CHECKING:
 @confirm_option
 @server_options(default="server")
 @output_options
-def cancel_command(runs: tuple[str, ...], confirm: Confirm, server: ServerOptions, output: Output) -> None:
+def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, output: Output) -> None:
     """RUN may be - for ids on standard input, one a line.
 
     On released servers (0.9 to 0.13) this stops nothing: the running step ends, later steps still start, and at the end
     the status may turn to completed or failed. A run that has ended is not changed; the exit code is then 1.
     """
-    ids = read_run_ids(runs)
     problems: list[Problem] = []
     with connect(server) as target:
         ids = whole_ids(target.client, ids, says=True)
@@ -74,13 +73,12 @@ _DELETION = View(columns=(Column("run_id", kind="id"), Column("status", kind="st
 @confirm_option
 @server_options(default="server")
 @output_options
-def delete_command(runs: tuple[str, ...], confirm: Confirm, server: ServerOptions, output: Output) -> None:
+def delete_command(ids: list[str], confirm: Confirm, server: ServerOptions, output: Output) -> None:
     """RUN may be - for ids on standard input, one a line.
 
     Released servers (0.9 to 0.13) accept this but delete nothing. The command therefore checks afterwards: the status
     is 'deleted' if the run is gone, and 'kept' if it still exists.
     """
-    ids = read_run_ids(runs)
     problems: list[Problem] = []
     with connect(server) as target:
         ids = whole_ids(target.client, ids, says=True)

@@ -16,9 +16,10 @@ from ...output.color import is_terminal
 from ...output.tables import local_time
 from ...output.view import Output
 from ...params.options import output_options, server_options
-from ...params.parsing import Choice, Command
+from ...params.parsing import Command
 from ...params.runs import run_argument
-from ...params.times import seconds_option
+from ...params.sections import Choice, option
+from ...params.times import SECONDS
 from ...records.runs import EVENT, event_record
 from ...runs.events import EventReader
 from ...runs.find import whole_id
@@ -66,22 +67,18 @@ class _Asked:
 
 @click.command("events", cls=Command)
 @run_argument
-@click.option("--after", metavar="CURSOR", help="Only what came after this event, or from this number on.")
-@click.option(
-    "--type",
-    "types",
-    type=Choice(TYPES),
-    multiple=True,
-    metavar="TYPE",
-    help=f"Only these; repeatable: {', '.join(TYPES)}.",
-)
-@click.option("--include-results", is_flag=True, help="With the outputs of the steps.")
-@click.option(
+@option("--after CURSOR", "Only what came after this event, or from this number on.")
+@option("--type TYPE", f"Only these; repeatable: {', '.join(TYPES)}.", to="types", type=Choice(TYPES), multiple=True)
+@option("--include-results", "With the outputs of the steps.")
+@option(
     "--include-sub-runs",
-    is_flag=True,
-    help="With the events of runs that steps create. Servers give wrong step ids there: for right ones name that run.",
+    "With the events of runs that steps create. Servers give wrong step ids there: for right ones name that run.",
 )
-@seconds_option("--heartbeat", "A heartbeat after so many seconds without an event, for what relays the events.")
+@option(
+    "--heartbeat SECONDS",
+    "A heartbeat after so many seconds without an event, for what relays the events.",
+    type=SECONDS,
+)
 @server_options(default="server")
 @output_options
 def command(

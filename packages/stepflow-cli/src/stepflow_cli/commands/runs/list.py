@@ -13,12 +13,12 @@ from ...errors import usage
 from ...output.color import is_terminal
 from ...output.messages import note
 from ...output.view import Output
-from ...params.labels import label_option, labels_of
-from ...params.options import limit_option, output_options, server_options, watch_option
+from ...params.options import label_option, limit_option, output_options, server_options, watch_option
 from ...params.parsing import Command
-from ...params.run_ids import run_id_option
+from ...params.run_ids import RUN_ID
 from ...params.runs import status_option
-from ...params.times import time_option
+from ...params.sections import option
+from ...params.times import TIME
 from ...records.runs import RUN, WATCHED_RUN, run_record
 from ...runs.find import whole_id
 from ...server.connect import connect
@@ -33,15 +33,15 @@ _LIMIT = 30
 
 @click.command("list", cls=Command)
 @status_option("runs")
-@click.option("--flow-name", metavar="NAME", help="Only runs of flows of this name.")
-@run_id_option("--root", help="Only this run and the runs below it.")
-@run_id_option("--parent", help="Only runs that a step of this run created.")
-@click.option("--roots-only", is_flag=True, help="Leave out runs that steps created.")
+@option("--flow-name NAME", "Only runs of flows of this name.")
+@option("--root RUN", "Only this run and the runs below it.", type=RUN_ID)
+@option("--parent RUN", "Only runs that a step of this run created.", type=RUN_ID)
+@option("--roots-only", "Leave out runs that steps created.")
 @label_option("Only runs that the history of this machine has with this label; repeatable.")
-@time_option("--since", "Only runs created then or later: 2026-11-25, or 1h for an hour ago.")
-@time_option("--until", "Only runs created before then; without a time zone it is local time.")
+@option("--since TIME", "Only runs created then or later: 2026-11-25, or 1h for an hour ago.", type=TIME)
+@option("--until TIME", "Only runs created before then; without a time zone it is local time.", type=TIME)
 @limit_option("runs", default=_LIMIT)
-@click.option("--all", "everything", is_flag=True, help="All runs; with jsonl and name each is printed as it comes.")
+@option("--all", "All runs; with jsonl and name each is printed as it comes.", to="everything")
 @server_options(default="server")
 @watch_option
 @output_options
@@ -76,7 +76,7 @@ def command(
         "roots_only": given["roots_only"] or None,
         "since": given["since"],
         "until": given["until"],
-        "labels": labels_of(given["labels"]) or None,
+        "labels": given["labels"] or None,
     }
     limit = shown_runs = limit or _LIMIT
     with connect(server) as target:

@@ -15,8 +15,9 @@ from ...output.messages import note
 from ...output.tables import local_time
 from ...output.view import Column, Output, View
 from ...params.options import limit_option, output_options
-from ...params.parsing import Choice, Command
+from ...params.parsing import Command
 from ...params.runs import recorded_run_argument
+from ...params.sections import Choice, option
 from ...runs.find import is_whole, recorded_id
 from ...server.logs import LEVELS, KeptLine, lines_of_run, runs_beginning_with
 from ...settings.history import history_setting
@@ -30,15 +31,14 @@ _LINE = View(
 
 @click.command("logs", cls=Command)
 @recorded_run_argument
-@click.option(
-    "--level",
+@option(
+    "--level LEVEL",
+    "Only this level or above: info, warn, error. [default: info]",
     type=Choice(LEVELS),
     default=LEVELS[0],
-    metavar="LEVEL",
-    help="Only this level or above: info, warn, error. [default: info]",
 )
 @limit_option("lines, the last ones")
-@click.option("--all", "everything", is_flag=True, help="With lines that name only other runs.")
+@option("--all", "With lines that name only other runs.", to="everything")
 @output_options
 def command(run_id: str, level: str, limit: int | None, everything: bool, output: Output) -> None:
     """This works for runs on servers that the command has started on this machine: 'serve', or an embedded one. It

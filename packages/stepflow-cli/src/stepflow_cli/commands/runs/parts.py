@@ -14,6 +14,7 @@ from ...output.view import Output
 from ...params.options import file_output_options, output_options, server_options, timeout_option
 from ...params.parsing import Command
 from ...params.runs import run_argument, status_option
+from ...params.sections import option
 from ...records.results import print_result, print_results
 from ...records.runs import ITEM, STATUSES, STEP, TIMED_STEP, explained_record, item_record, run_view, step_record
 from ...runs.accounts import account_of_run, accounts_of_steps
@@ -66,7 +67,7 @@ _FAILED = ("failed", "recovery_failed")
 @click.command("items", cls=Command)
 @run_argument
 @status_option("items")
-@click.option("--failed", is_flag=True, help="Only items that failed.")
+@option("--failed", "Only items that failed.")
 @server_options(default="server")
 @output_options
 def items_command(run_id: str, status: tuple[str, ...], failed: bool, server: ServerOptions, output: Output) -> None:
@@ -90,14 +91,11 @@ def _chosen(items: Iterator[RunItem], wanted: tuple[str, ...], *, all_of_them: b
 
 @click.command("steps", cls=Command)
 @run_argument
-@click.option("--item", type=click.IntRange(min=0), metavar="N", help="Only steps of this item, counted from 0.")
-@click.option(
-    "--step",
-    metavar="ID",
-    shell_complete=complete_steps_of_run,
-    help="Only this step; of the first item, unless --item names another.",
+@option("--item N", "Only steps of this item, counted from 0.", type=click.IntRange(min=0))
+@option(
+    "--step ID", "Only this step; of the first item, unless --item names another.", shell_complete=complete_steps_of_run
 )
-@click.option("--include-times", is_flag=True, help="Add start, duration and attempts, from the run's events.")
+@option("--include-times", "Add start, duration and attempts, from the run's events.")
 @server_options(default="server")
 @output_options
 def steps_command(
@@ -128,8 +126,8 @@ def steps_command(
 
 @click.command("result", cls=Command)
 @run_argument
-@click.option("--item", type=click.IntRange(min=0), metavar="N", help="Only the result of this item, counted from 0.")
-@click.option("--no-wait", is_flag=True, help="Do not wait for the run: exit code 5 if it has not ended.")
+@option("--item N", "Only the result of this item, counted from 0.", type=click.IntRange(min=0))
+@option("--no-wait", "Do not wait for the run: exit code 5 if it has not ended.")
 @timeout_option
 @server_options(default="server")
 @file_output_options

@@ -6,9 +6,10 @@ import click
 
 from ...errors import usage
 from ...output.view import Output, open_in_browser, write_document
-from ...params.options import file_option, option_in, server_options
+from ...params.options import file_option, server_options
 from ...params.parsing import Command
-from ...params.runs import read_run_ids, runs_argument
+from ...params.runs import runs_argument
+from ...params.sections import OUTPUT
 from ...runs.find import whole_ids
 from ...server.connect import connect
 from ...settings.server_choice import ServerOptions
@@ -18,8 +19,8 @@ from ...settings.server_choice import ServerOptions
 @runs_argument
 @server_options(default="server")
 @file_option("Write the page to this file, - for standard output.")
-@option_in("--open", "show", is_flag=True, section="Output", help="Show the file in the browser; needs --output.")
-def command(runs: tuple[str, ...], server: ServerOptions, output: str | None, show: bool) -> None:
+@OUTPUT.option("--open", "Show the file in the browser; needs --output.", to="show")
+def command(ids: list[str], server: ServerOptions, output: str | None, show: bool) -> None:
     """The page has the flow's graph coloured by status, a timeline, the steps, the errors in groups, and outputs that
     fold. For a batch it also has the latency of the items. Pass two runs to compare them. An unfinished run shows its
     current state.
@@ -33,7 +34,6 @@ def command(runs: tuple[str, ...], server: ServerOptions, output: str | None, sh
     if show and output in (None, "-"):
         raise usage("--open shows a file", "name it with -O FILE")
     Output(path=output).check()
-    ids = read_run_ids(runs)
     from stepflow_client.drawing import gather, report_page
 
     with connect(server) as target:

@@ -15,9 +15,10 @@ from ...output.messages import waiting
 from ...output.view import Output
 from ...params.batch import inputs_option
 from ...params.flow import history_options, value_options
-from ...params.options import file_output_options, option_in, server_options, timeout_option
+from ...params.options import file_output_options, server_options, timeout_option
 from ...params.parsing import Command
 from ...params.runs import run_argument
+from ...params.sections import Section
 from ...records.results import print_result, print_results
 from ...runs.find import whole_id
 from ...runs.reuse import print_plan, say_plan
@@ -29,6 +30,8 @@ from ...settings.server_choice import ServerOptions
 if TYPE_CHECKING:
     from stepflow_client import RerunResult
 
+_RERUN = Section("Rerun")
+
 
 @dataclass(frozen=True)
 class _Asked:
@@ -39,42 +42,22 @@ class _Asked:
     variables_from_env: bool
 
 
-_MAIN = (
-    "--from",
-    "--failed",
-    "--only-missing",
-    "--flow",
-    "--dry-run",
-    "--input-json",
-    "--var",
-    "--set",
-    "--timeout",
-    "--url",
-    "--format",
-)
+_MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --set --timeout --url --format"
 
 
 @click.command("rerun", cls=Command, main_options=_MAIN)
 @run_argument
-@option_in("--from", "from_step", section="Rerun", metavar="STEP", help="Execute this step and all that depend on it.")
-@option_in("--failed", is_flag=True, section="Rerun", help="Only the items that did not succeed.")
-@option_in(
-    "--item",
-    "items",
-    type=click.IntRange(min=0),
-    multiple=True,
-    section="Rerun",
-    metavar="N",
-    help="Only this item, counted from 0; repeatable.",
+@_RERUN.option("--from STEP", "Execute this step and all that depend on it.", to="from_step")
+@_RERUN.option("--failed", "Only the items that did not succeed.")
+@_RERUN.option(
+    "--item N", "Only this item, counted from 0; repeatable.", to="items", type=click.IntRange(min=0), multiple=True
 )
-@option_in("--only-missing", is_flag=True, section="Rerun", help="Only steps that did not complete, or are new.")
-@option_in("--only-changed", is_flag=True, section="Rerun", help="Only steps that would not give the same again.")
-@option_in("--step", "only_step", section="Rerun", metavar="STEP", help="Execute this step alone.")
-@option_in(
-    "--flow", section="Rerun", metavar="FILE", shell_complete=complete_flow_files, help="A changed flow, or its id."
-)
-@option_in("--force", is_flag=True, section="Rerun", is_risky=True, help="Keep steps though they have changed.")
-@option_in("--dry-run", is_flag=True, section="Rerun", help="Run nothing: print what would be kept and executed.")
+@_RERUN.option("--only-missing", "Only steps that did not complete, or are new.")
+@_RERUN.option("--only-changed", "Only steps that would not give the same again.")
+@_RERUN.option("--step STEP", "Execute this step alone.", to="only_step")
+@_RERUN.option("--flow FILE", "A changed flow, or its id.", shell_complete=complete_flow_files)
+@_RERUN.option("--force", "Keep steps though they have changed.", is_risky=True)
+@_RERUN.option("--dry-run", "Run nothing: print what would be kept and executed.")
 @inputs_option
 @value_options
 @history_options

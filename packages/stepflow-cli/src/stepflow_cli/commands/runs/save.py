@@ -17,9 +17,10 @@ from ...inputs.flow import find_missing
 from ...inputs.values import Given, read_value
 from ...output.color import difference_line, has_color
 from ...output.messages import note
-from ...params.options import option_in, server_options
+from ...params.options import server_options
 from ...params.parsing import Command
 from ...params.runs import run_argument
+from ...params.sections import OUTPUT, Section
 from ...runs.find import whole_id
 from ...server.connect import Target, connect
 from ...settings.server_choice import ServerOptions
@@ -27,45 +28,27 @@ from ...settings.server_choice import ServerOptions
 if TYPE_CHECKING:
     from ...flow_tests.kept import KeptItem
 
+_CASE = Section("Case")
+
 
 @click.command("save", cls=Command)
 @run_argument
 @click.argument("flow", required=False, metavar="[FLOW]", shell_complete=complete_flow_files)
-@option_in(
-    "--as",
-    "name",
-    section="Case",
-    metavar="NAME",
-    help="The name of the case. [default: 'works as in' or 'fails as in', and the run]",
+@_CASE.option("--as NAME", "The name of the case. [default: 'works as in' or 'fails as in', and the run]", to="name")
+@_CASE.option("--item N", "The item of a batch, counted from 0.", to="index", type=click.IntRange(min=0))
+@_CASE.option(
+    "--input-json JSON",
+    "The input of the item, if neither the history nor the server has it: of an evaluation, for example.",
 )
-@option_in(
-    "--item",
-    "index",
-    type=click.IntRange(min=0),
-    section="Case",
-    metavar="N",
-    help="The item of a batch, counted from 0.",
-)
-@option_in(
-    "--input-json",
-    "input_json",
-    section="Case",
-    metavar="JSON",
-    help="The input of the item, if neither the history nor the server has it: of an evaluation, for example.",
-)
-@option_in(
-    "--mock",
-    "mocked",
+@_CASE.option(
+    "--mock STEP",
+    "Keep the outcome of this step as a mock, so that the test does not execute it; repeatable, '*' is all.",
+    to="mocked",
     multiple=True,
-    section="Case",
-    metavar="STEP",
     shell_complete=complete_steps_of_run,
-    help="Keep the outcome of this step as a mock, so that the test does not execute it; repeatable, '*' is all.",
 )
-@option_in(
-    "--replace", is_flag=True, section="Case", is_risky=True, help="Change the case of this name if there is one."
-)
-@option_in("--dry-run", is_flag=True, section="Output", help="Write nothing: only show the change.")
+@_CASE.option("--replace", "Change the case of this name if there is one.", is_risky=True)
+@OUTPUT.option("--dry-run", "Write nothing: only show the change.")
 @server_options(default="server")
 def command(
     run_id: str,

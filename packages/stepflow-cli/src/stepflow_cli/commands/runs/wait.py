@@ -13,7 +13,7 @@ from ...exit_codes import ExitCode
 from ...output.view import Output
 from ...params.options import output_options, server_options, timeout_option
 from ...params.parsing import Command
-from ...params.runs import read_run_ids, runs_argument
+from ...params.runs import runs_argument
 from ...records.results import cancelled_run
 from ...records.runs import RUN, run_record
 from ...runs.bulk import for_each_run, print_done, raise_worst
@@ -34,13 +34,12 @@ _ONE_LOOK = 5.0
 @timeout_option
 @server_options(default="server")
 @output_options
-def command(runs: tuple[str, ...], wait: Wait, server: ServerOptions, output: Output) -> None:
+def command(ids: list[str], wait: Wait, server: ServerOptions, output: Output) -> None:
     """RUN may be - for ids on standard input, one a line.
 
     The exit code is 0 if all completed. Otherwise it is 5 if one did not end in time, else 1 if one failed, else 6: one
     was cancelled. Ctrl-C and --timeout only end the wait.
     """
-    ids = read_run_ids(runs)
     problems: list[Problem] = []
     with connect(server) as target:
         # Check first that the server can be reached: otherwise there is nothing to return to.

@@ -1,0 +1,91 @@
+"""Options, written as the help shows them: `OUTPUT.option("-O, --output FILE", "The file to write.", type=FILE)`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+import click
+
+from ..errors import nearest
+
+FILE = click.Path(readable=False)
+"""A file name, which the shell completes. The code that opens the file reports its errors."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Decorator(Protocol):
+    """Adds parameters to a command."""
+
+    def __call__(self, function: Function, /) -> Function:
+        """Return the command with the parameters."""
+
+
+class TextType(click.ParamType):  # type: ignore[type-arg]  # The first releases of click 8 have no type arguments.
+    """What a command reads from a text. Subclasses have `convert`."""
+
+    name = "text"
+
+
+class Choice(click.Choice[str]):
+    """One of several words, in any case. The error for a misspelt word suggests the nearest one."""
+
+    def __init__(self, choices: Sequence[str]) -> None:
+        super().__init__(choices, case_sensitive=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the matching word."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            error.hint = nearest(str(value), self.choices)  # type: ignore[attr-defined]
+            error.value = str(value).lower()  # type: ignore[attr-defined]
+            raise
+
+
+class Option(click.Option):
+    """An option that `--help` lists under a heading.
+
+    Args:
+        section: The heading.
+        is_risky: Whether it changes or deletes what is there. It is then never suggested for an unknown option.
+    """
+
+    def __init__(self, *args: Any, section: str = "Options", is_risky: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.section = section
+        self.is_risky = is_risky
+
+
+class Section:
+    """A heading of `--help`."""
+
+    def __init__(self, heading: str) -> None:
+        self._heading = heading
+
+    def option(self, usage: str, help: str, to: str | None = None, **settings: Any) -> Decorator:
+        """Return a decorator that adds an option under this heading.
+
+        Args:
+            usage: Its spellings and what stands for its value, such as `-O, --output FILE`. It is a flag if nothing
+                stands for the value, and no `type` is given.
+            help: The description.
+            to: The argument of the command; by default, it is called like the first long spelling.
+            **settings: Further arguments of `Option`.
+        """
+        *names, last = usage.split(", ")
+        name, _, value = last.partition(" ")
+        names += [name, to] if to else [name]
+        if value:
+            settings["metavar"] = value
+        elif "type" not in settings:
+            settings["is_flag"] = True
+        return click.option(*names, cls=Option, section=self._heading, help=help, **settings)
+
+
+OPTIONS = Section("Options")
+option = OPTIONS.option
+FLOW, INPUT, VARIABLES, REUSE, CACHE, BATCH = map(Section, ("Flow", "Input", "Variables", "Reuse", "Cache", "Batch"))
+OVERRIDES = Section("Overrides (repeatable; later ones take precedence)")
+HISTORY, WAITING, SERVER, OUTPUT = map(Section, ("History", "Waiting", "Server", "Output"))
