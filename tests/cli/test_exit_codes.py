@@ -1,6 +1,8 @@
-"""The exit code of every command, for every output format and every end of a run, is the documented one.
+"""The exit code of every command is the documented one: for every end of a run, and in every output format.
 
-The commands and their formats come from the command line's own definition, so that a new one must be listed here.
+The commands and their formats come from the command line's own definition, so that a new one must be listed here. Each
+command is tried with every end in its first format, and with one end in each other format; all commands together try
+each format with each end.
 """
 
 from __future__ import annotations
@@ -10,8 +12,9 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -82,7 +85,7 @@ OTHERS = {
     "config list": {"config list": 0},
     "config get": {"config get url": 0, "config get no-such": 2},
     "config set": {"config set profiles.a.url http://a": 0, "config set no-such 1": 2},
-    "config unset": {"config unset profiles.a": 0, "config unset profiles.a.url": 2},
+    "config unset": {"config unset profiles.a": 0, "config unset profiles.b.url": 2},
     "config use": {"config use a": 0, "config use nobody": 2},
     "components list": {"components list": 0, "components list --url http://127.0.0.1:9": 4},
     "components lock": {"components lock -O -": 0, "components lock --check -O no.json": 1},
@@ -129,6 +132,15 @@ ELSEWHERE = {
 """Commands that do not end by themselves or need another server, and the tests of their exit codes."""
 
 FORMATS = {name: formats(command) or (None,) for name, command in commands()}
+
+
+def _tried(name: str, form: str | None, cases: Iterable[str]) -> list[str]:
+    """Return the cases of a command that are tried in a format: all in the first one, and one in each other format."""
+    listed = [*cases]
+    number = FORMATS[name].index(form)
+    return [listed[([*FORMATS].index(name) + number) % len(listed)]] if number else listed
+
+
 PASSES = """
 steps: [{id: a, component: /builtin/noop, input: {$input: "$"}}]
 output: {$step: a}
@@ -141,6 +153,14 @@ def test_every_command_is_listed_once() -> None:
     assert sorted(listed) == sorted(FORMATS)
     for where in ELSEWHERE.values():
         assert (Path(__file__).parent / where).exists()
+
+
+@pytest.mark.parametrize("codes", [AS_THE_RUN, AS_THE_REQUEST], ids=["as-the-run", "as-the-request"])
+def test_every_format_meets_every_end(codes: dict[str, int]) -> None:
+    names = [name for name, (_, each) in OF_RUNS.items() if each is codes]
+    names += STARTING if codes is AS_THE_RUN else []
+    tried = {(form, end) for name in names for form in FORMATS[name] for end in _tried(name, form, ENDS)}
+    assert {*product(FORMATS["run"], ENDS)} <= tried
 
 
 def test_every_code_is_in_the_manual() -> None:
@@ -225,9 +245,8 @@ def _cancelling(server: StepflowRuntime, name: str, is_wanted: bool) -> Iterator
 @pytest.mark.parametrize(("name", "form"), [(name, form) for name in OF_RUNS for form in FORMATS[name]])
 def test_a_command_about_a_run(stepflow: Stepflow, runs: Flows, name: str, form: str | None) -> None:
     line, codes = OF_RUNS[name]
-    for end, code in codes.items():
-        if code is None:
-            continue
+    for end in _tried(name, form, [end for end, code in codes.items() if code is not None]):
+        code = codes[end]
         done = stepflow(*_words(line, form, RUN=runs(end), SECONDS="0.3" if end == "timeout" else "50"))
         assert (end, done.code) == (end, code), done
         if codes is AS_THE_RUN:
@@ -241,7 +260,8 @@ def test_a_command_that_executes_a_run(
     stepflow: Stepflow, newest_server: StepflowRuntime, runs: Flows, name: str, form: str | None
 ) -> None:
     known = {"success": ("hello.yaml", '{"name": "Ada"}'), "failed": ("fails.yaml", '{"nam": "Ada"}')}
-    for end, code in AS_THE_RUN.items():
+    for end in _tried(name, form, ENDS):
+        code = AS_THE_RUN[end]
         flow, value = known.get(end, (_long(stepflow), "null"))
         given = ["--input-json", value]
         values = {"FLOW": flow, "SECONDS": "0.5" if end == "timeout" else "50"}
@@ -259,20 +279,24 @@ def test_a_command_that_executes_a_run(
 
 
 @pytest.mark.parametrize(("name", "form"), [(name, form) for name in OTHERS for form in FORMATS[name]])
-def test_another_command(stepflow: Stepflow, server: str, runs: Flows, name: str, form: str | None) -> None:
+def test_another_command(
+    stepflow: Stepflow, newest_server: StepflowRuntime, server: str, runs: Flows, name: str, form: str | None
+) -> None:
     for each, expected in (("passes", "1"), ("breaks", "2")):
         (stepflow.folder / f"{each}.yaml").write_text(PASSES.replace("EXPECTED", expected))
     if name.startswith("config"):
         stepflow("config", "set", "profiles.a.url", server)
     values = {"URL": server}
     wanted = " ".join(OTHERS[name])
-    for word, line in (("FLOW_ID", "flows store hello.yaml -o name"), ("BLOB", "blobs put hello.yaml -o name")):
-        if word in wanted:
-            values[word] = stepflow(*line.split()).stdout.strip()
+    client = newest_server.sync_client
+    if "FLOW_ID" in wanted:
+        values["FLOW_ID"] = client.store_flow(stepflow.folder / "hello.yaml").flow_id
+    if "BLOB" in wanted:
+        values["BLOB"] = client.store_blob({"a": 1}).blob_id
     for word, end in (("SUCCESS", "success"), ("FAILED", "failed"), ("RUNNING", "timeout")):
         if word in wanted:
             values[word] = runs(end)
-    for line, code in OTHERS[name].items():
+    for line in _tried(name, form, OTHERS[name]):
         done = stepflow(*_words(line, form, **values))
-        assert done.code == code, done
+        assert done.code == OTHERS[name][line], done
         assert "Traceback" not in done.stderr
