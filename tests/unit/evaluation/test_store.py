@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +125,15 @@ def test_a_damaged_file_is_an_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "evaluation.db").write_bytes(content)
     with pytest.raises(JournalError):
         EvaluationReport.load(tmp_path)
+
+
+def test_a_damaged_row_is_an_error(tmp_path: Path) -> None:
+    with begun(tmp_path / "eval") as store:
+        store.add([ended(0)])
+    with closing(sqlite3.connect(tmp_path / "eval" / "evaluation.db", isolation_level=None)) as file:
+        file.execute("UPDATE items SET told = '{'")
+    with pytest.raises(JournalError, match="damaged"):
+        EvaluationReport.load(tmp_path / "eval")
 
 
 def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:

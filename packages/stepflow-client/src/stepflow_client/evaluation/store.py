@@ -148,7 +148,7 @@ class EvaluationStore:
     def about(self, name: str, missing: Any = None) -> Any:
         """Return a value of the evaluation; `missing` if it was never set."""
         found = self._rows("SELECT value FROM about WHERE name = ?", [name])
-        return json.loads(found[0][0]) if found else missing
+        return _parsed(found[0][0]) if found else missing
 
     def tell(self, **values: Any) -> None:
         """Set values of the evaluation."""
@@ -249,7 +249,7 @@ class EvaluationStore:
                 return first, found
         query = "SELECT number, names, content FROM cases WHERE number <= ? ORDER BY number DESC LIMIT 1"
         ((first, names, content),) = self._rows(query, [number])
-        given = zip(json.loads(names), json.loads(content), strict=True)
+        given = zip(_parsed(names), _parsed(content), strict=True)
         page = first, [EvaluationCase(name, *each) for name, each in given]
         self._cases = [*self._cases[-1:], page]
         return page
@@ -286,7 +286,7 @@ class EvaluationStore:
         while rows := self._rows(query, (number, _PAGE)):
             number += len(rows)
             for outputs, error in rows:
-                yield json.loads(outputs), error
+                yield _parsed(outputs), error
 
     def add(self, blocks: Collection[Block]) -> None:
         """Store items that have ended."""
@@ -309,7 +309,7 @@ class EvaluationStore:
 
     def add_scores(self, scored: Scored) -> None:
         """Store scores."""
-        columns = (_json({name: _packed(values) for name, values in each.items()}) for each in scored[-2:])
+        columns = (json.dumps({name: _packed(values) for name, values in each.items()}) for each in scored[-2:])
         with self._opened() as file:
             query = "INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?, ?)"
             file.execute(query, (scored.variant, scored.key, scored.number, scored.count, *columns))
@@ -337,7 +337,7 @@ class EvaluationStore:
         columns = _columns(told, count)
         statuses, errors, run_ids, indexes, durations = (columns[name] for name in _TOLD)
         cases = self._cases_of(first, count)
-        return Block(variant, first, cases, statuses, json.loads(values), errors, run_ids, indexes, durations)
+        return Block(variant, first, cases, statuses, _parsed(values), errors, run_ids, indexes, durations)
 
     def items(self, variant: str | None = None, *, hidden: bool = False) -> Iterator[EvaluationItem]:
         """Yield the items of a variant, or of all variants of the last call, by case and repeat, with their scores.
@@ -362,9 +362,7 @@ class EvaluationStore:
     def results(self) -> Iterator[Results]:
         """Yield what reports keep of the items of the variants of the last call."""
         keys, repeat = self.about("scores", []), int(self.about("repeat"))
-        cases = [
-            name for (names,) in self._rows("SELECT names FROM cases ORDER BY number") for name in json.loads(names)
-        ]
+        cases = [name for (names,) in self._rows("SELECT names FROM cases ORDER BY number") for name in _parsed(names)]
         for name, variant in self.variants.items():
             query = "SELECT number, count, told FROM items WHERE variant = ? ORDER BY number"
             for number, count, told in self._rows(query, [variant]):
@@ -395,6 +393,13 @@ _TOLD = ("status", "error", "run_id", "item", "duration")
 """The names of what is stored of an item beside its output."""
 
 
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise JournalError(f"a row of the evaluation is damaged: {error}") from None
+
+
 def _packed(values: Sequence[Any]) -> Sequence[Any]:
     """Return a column, with one value if all are the same."""
     return values[:1] if values.count(values[0]) == len(values) else values
@@ -402,7 +407,7 @@ def _packed(values: Sequence[Any]) -> Sequence[Any]:
 
 def _columns(text: str, count: int) -> _Columns:
     """Return columns with a value for each of so many items."""
-    found: _Columns = json.loads(text)
+    found: _Columns = _parsed(text)
     return {name: values * count if len(values) == 1 else values for name, values in found.items()}
 
 
