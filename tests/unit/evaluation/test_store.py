@@ -89,7 +89,7 @@ def test_items_without_a_score_are_found(tmp_path: Path) -> None:
         assert known == {0: {0: 100, 100: 200}, 1: {0: 1, 1: 1}}
         found = [(block.variant, block.first, places) for block, places in store.unscored("k", known)]
         assert found == [(0, 100, [198]), (1, 0, [0])]
-        assert len(list(store.unscored("k", {0: [], 1: [0]}))) == 1
+        assert len(list(store.unscored("k", {0: {}, 1: {0: 1}}))) == 1
 
 
 def test_only_one_evaluation_writes_to_a_folder(tmp_path: Path) -> None:
