@@ -126,7 +126,7 @@ def test_a_name_is_a_text_that_can_be_stored() -> None:
         encoded([EvaluationCase("\ud800", 1)])
 
 
-def test_names_are_unique() -> None:
+def test_a_name_that_is_made_unique_is_no_name_of_another_case() -> None:
     assert [case.name for case in read([{"id": "a"}, {"id": "a (2)"}, {"id": "a"}, {"id": ""}])] == [
         "a",
         "a (2)",

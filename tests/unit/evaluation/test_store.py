@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +89,7 @@ def test_items_without_a_score_are_found(tmp_path: Path) -> None:
         assert known == {0: {0: 100, 100: 200}, 1: {0: 1, 1: 1}}
         found = [(block.variant, block.first, places) for block, places in store.unscored("k", known)]
         assert found == [(0, 100, [198]), (1, 0, [0])]
-        assert len(list(store.unscored("k", {0: [], 1: [0]}))) == 1
+        assert len(list(store.unscored("k", {0: {}, 1: {0: 1}}))) == 1
 
 
 def test_only_one_evaluation_writes_to_a_folder(tmp_path: Path) -> None:
@@ -123,6 +125,15 @@ def test_a_damaged_file_is_an_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "evaluation.db").write_bytes(content)
     with pytest.raises(JournalError):
         EvaluationReport.load(tmp_path)
+
+
+def test_a_damaged_row_is_an_error(tmp_path: Path) -> None:
+    with begun(tmp_path / "eval") as store:
+        store.add([ended(0)])
+    with closing(sqlite3.connect(tmp_path / "eval" / "evaluation.db", isolation_level=None)) as file:
+        file.execute("UPDATE items SET told = '{'")
+    with pytest.raises(JournalError, match="damaged"):
+        EvaluationReport.load(tmp_path / "eval")
 
 
 def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:

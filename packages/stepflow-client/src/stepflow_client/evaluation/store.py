@@ -1,21 +1,8 @@
 """The folder of an evaluation: its cases, what became of each item, and its scores.
 
 The folder has one SQLite file `evaluation.db` (WAL, mode 0600), which only one evaluation can have open, and the
-journals of the batches in `runs/`, a file for each variant. The tables of version 1:
-
-| table | a row |
-|---|---|
-| `about` | a name and a JSON value: `version`, `id`, `name`, `flow`, `repeat`, `cases` (a digest), `count` (of cases), `shared` (steps that ran once per case), `scores` (the keys of the score functions of the last call, in their order), `lower_is_better` (the names of those of which low values are good), `flows` (of the variants) |
-| `cases` | some cases: `number` of the first one, from 0, and as JSON a list of `names` and `content`: of lists of the input and the expected output |
-| `variants` | `number` from 0, `name`, `settings` (a digest of flow, variables and overrides), `is_used` (by the last call) |
-| `shared` | `number` of the case, `outputs` of the shared steps by step id (JSON), `error` if one of them failed |
-| `items` | items that ended together: `variant`, `number` of the first one (case x repeats + repeat), `count`, and as JSON a list of the `outputs`, `hidden` (the same with `***` in place of secrets; NULL if they have none), and `told`: an object of the columns `status`, `error`, `run_id`, `item`, `duration` |
-| `scores` | `variant`, `score` (the key of the score function), `number` of the first item, `count`, and as JSON `found` (columns of values by name) and `failed` (columns of messages by name) |
-
-A column is a list with a value for each item, or with one value if all are the same. In `found` and `failed`, null means
-that the item has none. Rows of items and scores are never changed. Scores of a function that has changed since have
-another key, so they stay in the file and are not read.
-"""  # noqa: E501 - a table
+journals of the batches in `runs/`, a file for each variant.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +16,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 from .._data.file_paths import file_path
 from .._data.secrets import NO_SECRETS
-from .._data.values import encode
 from .._rules.chunks import ReadAhead
 from .._stores.sqlite import DATABASE_ERRORS, open_private
 from ..errors import InvalidArgumentError, JournalError
@@ -41,25 +27,9 @@ from ..types.outcomes import Outcome
 from .cases import encoded
 from .item_records import Block, Results, Scored, error_of
 from .records import EvaluationCase, EvaluationItem
+from .tables import TABLES, TOLD, VERSION, Columns, columns, json_of, packed, parsed
 
-VERSION = 1
 _FILE = "evaluation.db"
-_TABLES = """
-CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS cases (number INTEGER PRIMARY KEY, names TEXT NOT NULL, content TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS variants (
-    number INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, settings TEXT NOT NULL, is_used INTEGER NOT NULL
-);
-CREATE TABLE IF NOT EXISTS items (
-    variant INTEGER, number INTEGER, count INTEGER NOT NULL, told TEXT NOT NULL, outputs TEXT NOT NULL, hidden TEXT,
-    PRIMARY KEY (variant, number)
-);
-CREATE TABLE IF NOT EXISTS shared (number INTEGER PRIMARY KEY, outputs TEXT, error TEXT);
-CREATE TABLE IF NOT EXISTS scores (
-    variant INTEGER, score TEXT, number INTEGER, count INTEGER NOT NULL, found TEXT NOT NULL, failed TEXT NOT NULL,
-    PRIMARY KEY (variant, score, number)
-) WITHOUT ROWID;
-"""
 _MOST_BYTES = 8 << 20
 """Maximum size of the cases that are stored together, unless they become larger all at once."""
 _PAGE = 200
@@ -118,7 +88,7 @@ class EvaluationStore:
         file.execute("PRAGMA synchronous=NORMAL")
         file.execute("BEGIN EXCLUSIVE")
         file.execute("COMMIT")
-        file.executescript(_TABLES)
+        file.executescript(TABLES)
 
     def __enter__(self) -> Self:
         return self
@@ -148,7 +118,7 @@ class EvaluationStore:
     def about(self, name: str, missing: Any = None) -> Any:
         """Return a value of the evaluation; `missing` if it was never set."""
         found = self._rows("SELECT value FROM about WHERE name = ?", [name])
-        return json.loads(found[0][0]) if found else missing
+        return parsed(found[0][0]) if found else missing
 
     def tell(self, **values: Any) -> None:
         """Set values of the evaluation."""
@@ -249,7 +219,7 @@ class EvaluationStore:
                 return first, found
         query = "SELECT number, names, content FROM cases WHERE number <= ? ORDER BY number DESC LIMIT 1"
         ((first, names, content),) = self._rows(query, [number])
-        given = zip(json.loads(names), json.loads(content), strict=True)
+        given = zip(parsed(names), parsed(content), strict=True)
         page = first, [EvaluationCase(name, *each) for name, each in given]
         self._cases = [*self._cases[-1:], page]
         return page
@@ -271,7 +241,7 @@ class EvaluationStore:
 
     def add_shared(self, outcomes: Iterable[Outcome]) -> None:
         """Store what became of the shared steps of some cases."""
-        rows = [(each.index, _json(each.output), error_of(each)) for each in outcomes]
+        rows = [(each.index, json_of(each.output), error_of(each)) for each in outcomes]
         with self._opened() as file, _transaction(file):
             file.executemany("INSERT OR IGNORE INTO shared VALUES (?, ?, ?)", rows)
 
@@ -286,12 +256,12 @@ class EvaluationStore:
         while rows := self._rows(query, (number, _PAGE)):
             number += len(rows)
             for outputs, error in rows:
-                yield json.loads(outputs), error
+                yield parsed(outputs), error
 
     def add(self, blocks: Collection[Block]) -> None:
         """Store items that have ended."""
         rows = [
-            (it.variant, it.first, len(it), self._told(it), _json(it.outputs), self._hidden(it.outputs))
+            (it.variant, it.first, len(it), self._told(it), json_of(it.outputs), self._hidden(it.outputs))
             for it in blocks
         ]
         with self._opened() as file, _transaction(file):
@@ -299,34 +269,36 @@ class EvaluationStore:
 
     def _told(self, block: Block) -> str:
         errors = block.errors if not any(block.errors) else self.secrets.hide_in(block.errors)
-        columns = (block.statuses, errors, block.run_ids, block.indexes, block.durations)
-        return _json(dict(zip(_TOLD, map(_packed, columns), strict=True)))
+        told = (block.statuses, errors, block.run_ids, block.indexes, block.durations)
+        return json_of(dict(zip(TOLD, map(packed, told), strict=True)))
 
     def _hidden(self, outputs: list[Any]) -> str | None:
         """Return outputs without their secrets; None if they have none."""
         hidden = self.secrets.hide_in(outputs) if self.secrets else outputs
-        return None if hidden == outputs else _json(hidden)
+        return None if hidden == outputs else json_of(hidden)
 
     def add_scores(self, scored: Scored) -> None:
         """Store scores."""
-        columns = (_json({name: _packed(values) for name, values in each.items()}) for each in scored[-2:])
+        texts = (json.dumps({name: packed(values) for name, values in each.items()}) for each in scored[-2:])
         with self._opened() as file:
             query = "INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?, ?)"
-            file.execute(query, (scored.variant, scored.key, scored.number, scored.count, *columns))
+            file.execute(query, (scored.variant, scored.key, scored.number, scored.count, *texts))
 
-    def unscored(self, key: str, known: Mapping[int, Iterable[int]]) -> Iterator[tuple[Block, list[int]]]:
+    def unscored(self, key: str, known: Mapping[int, Mapping[int, int]]) -> Iterator[tuple[Block, list[int]]]:
         """Yield blocks that have successful items without a score of a function, with the places of these.
 
         Args:
             key: The key of the function.
-            known: The numbers of the first items of the blocks to look at, by variant.
+            known: The blocks to look at, by variant: the number of the first item and how many there are.
         """
         query = "SELECT number, count FROM scores WHERE variant = ? AND score = ?"
         for variant in self.variants.values():
             scored = {
                 each for number, count in self._rows(query, (variant, key)) for each in range(number, number + count)
             }
-            for first in known[variant]:
+            for first, several in known[variant].items():
+                if scored.issuperset(range(first, first + several)):
+                    continue
                 block = self._block(variant, first)
                 if places := [place for place in block.successes if first + place not in scored]:
                     yield block, places
@@ -334,10 +306,10 @@ class EvaluationStore:
     def _block(self, variant: int, first: int, outputs: str = "outputs") -> Block:
         query = f"SELECT count, told, {outputs} FROM items WHERE variant = ? AND number = ?"  # noqa: S608
         ((count, told, values),) = self._rows(query, (variant, first))
-        columns = _columns(told, count)
-        statuses, errors, run_ids, indexes, durations = (columns[name] for name in _TOLD)
+        found = columns(told, count)
+        statuses, errors, run_ids, indexes, durations = (found[name] for name in TOLD)
         cases = self._cases_of(first, count)
-        return Block(variant, first, cases, statuses, json.loads(values), errors, run_ids, indexes, durations)
+        return Block(variant, first, cases, statuses, parsed(values), errors, run_ids, indexes, durations)
 
     def items(self, variant: str | None = None, *, hidden: bool = False) -> Iterator[EvaluationItem]:
         """Yield the items of a variant, or of all variants of the last call, by case and repeat, with their scores.
@@ -351,63 +323,41 @@ class EvaluationStore:
         for name in numbers if variant is None else [variant]:
             for first in self.known(numbers[name]):
                 block = self._block(numbers[name], first, "coalesce(hidden, outputs)" if hidden else "outputs")
-                columns = self._scores(numbers[name], first, len(block), keys)
+                scored = self._scores(numbers[name], first, len(block), keys)
                 for place in range(len(block)):
                     scores, failed = (
                         {name: values[place] for name, values in each.items() if values[place] is not None}
-                        for each in columns
+                        for each in scored
                     )
                     yield block.item(place, name, repeat, scores=scores, score_errors=failed)
 
     def results(self) -> Iterator[Results]:
         """Yield what reports keep of the items of the variants of the last call."""
         keys, repeat = self.about("scores", []), int(self.about("repeat"))
-        cases = [
-            name for (names,) in self._rows("SELECT names FROM cases ORDER BY number") for name in json.loads(names)
-        ]
+        cases = [name for (names,) in self._rows("SELECT names FROM cases ORDER BY number") for name in parsed(names)]
         for name, variant in self.variants.items():
             query = "SELECT number, count, told FROM items WHERE variant = ? ORDER BY number"
             for number, count, told in self._rows(query, [variant]):
-                columns = _columns(told, count)
+                found = columns(told, count)
                 names = [cases[each // repeat] for each in range(number, number + count)]
-                about = (columns[each] for each in ("status", "error", "duration"))
+                about = (found[each] for each in ("status", "error", "duration"))
                 yield Results(
                     name, names, min(repeat, number + count), *about, *self._scores(variant, number, count, keys)
                 )
 
-    def _scores(self, variant: int, first: int, count: int, keys: Sequence[str]) -> tuple[_Columns, _Columns]:
+    def _scores(self, variant: int, first: int, count: int, keys: Sequence[str]) -> tuple[Columns, Columns]:
         """Return the scores of the items of a block, and the messages of those that failed."""
         query = (
             "SELECT number, count, found, failed FROM scores WHERE variant = ? AND score = ? AND number BETWEEN ? AND ?"
         )
-        columns: tuple[_Columns, _Columns] = ({}, {})
+        found: tuple[Columns, Columns] = ({}, {})
         for key in keys:
             for number, several, *texts in self._rows(query, (variant, key, first, first + count - 1)):
-                for column, text in zip(columns, texts, strict=True):
-                    for name, values in _columns(text, several).items():
+                for named, text in zip(found, texts, strict=True):
+                    for name, values in columns(text, several).items():
                         place = number - first
-                        column.setdefault(name, [None] * count)[place : place + several] = values
-        return columns
-
-
-_Columns: TypeAlias = dict[str, list[Any]]
-_TOLD = ("status", "error", "run_id", "item", "duration")
-"""The names of what is stored of an item beside its output."""
-
-
-def _packed(values: Sequence[Any]) -> Sequence[Any]:
-    """Return a column, with one value if all are the same."""
-    return values[:1] if values.count(values[0]) == len(values) else values
-
-
-def _columns(text: str, count: int) -> _Columns:
-    """Return columns with a value for each of so many items."""
-    found: _Columns = json.loads(text)
-    return {name: values * count if len(values) == 1 else values for name, values in found.items()}
-
-
-def _json(value: Any) -> str:
-    return encode(value).decode()
+                        named.setdefault(name, [None] * count)[place : place + several] = values
+        return found
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from ..._rules.batch_count import BatchCount
 from ..._rules.deadline import has_passed
 from ..._rules.step_times import ItemTimes
 from ..._shared.workers import AsyncSource, AsyncWorkers
-from ...errors import StepflowClientError
+from ...errors import JournalError, StepflowClientError
 from ...flows.sharing import RestOfVariant
 from ...types.outcomes import Outcome
 from ..item_records import Block, ended_block
@@ -146,9 +146,18 @@ class Evaluator:
                 self._pace.leave(reader)
                 self._count.skip(self._total)
             else:
+                self._check_journal(number, known[number])
                 inputs = _Inputs(self._store, variant, self._pace, reader, self._options.repeat)
                 await self._workers.start(partial(self._run_variant, variant, number, inputs, known[number]))
         await self._start_scores()
+
+    def _check_journal(self, number: int, known: Mapping[int, int]) -> None:
+        journal = self._journal(str(number))
+        if known and journal is not None and not journal.exists():
+            raise JournalError(
+                f"{journal} is missing, without which the evaluation cannot be continued",
+                hint="restore it, or evaluate in a new folder",
+            )
 
     async def _step(self) -> None:
         """Wait a moment for something to end, store what has ended, and start to score it."""
