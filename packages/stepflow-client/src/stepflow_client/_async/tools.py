@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike, fsdecode
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from .._codec.flow_tools import (
     FlowToolSpec,
@@ -35,24 +35,25 @@ if TYPE_CHECKING:
 _NEXT = "Its result can be read with its id later."
 
 
+class _Defaults(NamedTuple):
+    """What all runs of the tools have, as for `FlowTools`."""
+
+    variables: Mapping[str, Any]
+    max_wait: float | None
+    labels: Mapping[str, str] | None
+
+
 class FlowTool:
     """A flow as a tool of a model; `FlowTools` makes them."""
 
-    def __init__(
-        self,
-        client: Any,
-        spec: FlowToolSpec,
-        variables: Mapping[str, Any],
-        max_wait: float | None,
-        labels: Mapping[str, str] | None,
-    ) -> None:
+    def __init__(self, client: Any, spec: FlowToolSpec, defaults: _Defaults) -> None:
         """Store the parts."""
         self._client = client
         self._spec = spec
-        self._variables = spec.variables_of(variables)
-        self._secrets = spec.secrets(variables)
-        self._max_wait = max_wait
-        self._labels = labels
+        self._variables = spec.variables_of(defaults.variables)
+        self._secrets = spec.secrets(defaults.variables)
+        self._max_wait = defaults.max_wait
+        self._labels = defaults.labels
 
     @property
     def name(self) -> str:
@@ -189,6 +190,7 @@ class FlowTools(Sequence[FlowTool]):
         given = {} if variables is None else check_mapping(variables, "variables")
         limit = None if max_wait is None else check_seconds(max_wait, "max_wait")
         own_labels = None if labels is None else check_labels(labels)
+        defaults = _Defaults(given, limit, own_labels)
         check_client(client, "client", awaited=True)
         self.client = client
         """The client that runs the flows."""
@@ -198,7 +200,7 @@ class FlowTools(Sequence[FlowTool]):
             source = fsdecode(flow) if isinstance(flow, (str, PathLike)) else None
             wanted = tool_name({"name": name} if name is not None else loaded, source)
             spec = tool_spec(loaded, unique_name(wanted, self._tools))
-            self._tools[spec.name] = FlowTool(client, spec, given, limit, own_labels)
+            self._tools[spec.name] = FlowTool(client, spec, defaults)
 
     @overload
     def __getitem__(self, index: int | str) -> FlowTool: ...

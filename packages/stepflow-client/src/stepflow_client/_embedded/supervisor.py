@@ -284,7 +284,7 @@ class Supervisor:
         self._end_process()
         if exit_code is None:
             name = "" if worker is None else f"{worker_name(worker.pid, self.logs, self._workers.queues)} "
-            return self._error(f"{name}{loss}", None, ServerStartTimeoutError, entries)
+            return self._error(f"{name}{loss}", None, entries)
         failure = self._error(f"The server did not start (exit code {exit_code})", exit_code)
         # If the server starts no workers, its stderr contains only its own output.
         own = () if self._workers.started else ("stderr",)
@@ -322,13 +322,9 @@ class Supervisor:
         except Exception:
             _log(logging.ERROR, "The on_crash callback failed", exc_info=True)
 
-    def _error(
-        self,
-        message: str,
-        exit_code: int | None,
-        kind: type[ServerStartError] = ServerStartError,
-        of_worker: list[LogEntry] | None = None,
-    ) -> ServerStartError:
+    def _error(self, message: str, exit_code: int | None, of_worker: list[LogEntry] | None = None) -> ServerStartError:
+        """Return the error of a start or of a loss; without an exit code, the server was not ready in time."""
+        kind = ServerStartTimeoutError if exit_code is None else ServerStartError
         entries = self.logs.tail() if of_worker is None else of_worker
         reason = failure_reason(entries) if of_worker is None else worker_words(entries)
         tail = [str(entry) for entry in entries[-_TAIL_ENTRIES:]]
