@@ -23,7 +23,7 @@ from stepflow_client._embedded.config import (
     workers_of,
 )
 from stepflow_client._embedded.plan import RestartPolicy
-from stepflow_client._embedded.process import server_environment
+from stepflow_client._embedded.process import inherited_environment, server_environment
 from stepflow_client.errors import FlowFileError, InvalidArgumentError, ServerNotInstalledError, ServerStartError
 from stepflow_client.runtime import StepflowRuntime
 
@@ -344,10 +344,10 @@ def test_the_import_is_light() -> None:
 def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OWN", "1")
     monkeypatch.setenv("STEPFLOW_CONFIG", "/other.yml")
-    inherited = server_environment({"MORE": "2"}, True, "t")
+    inherited = server_environment({**inherited_environment(), "MORE": "2"}, "t")
     assert (inherited["OWN"], inherited["MORE"], inherited["STEPFLOW_RUNTIME_TOKEN"]) == ("1", "2", "t")
     assert "STEPFLOW_CONFIG" not in inherited
-    assert server_environment({"MORE": "2"}, False, "t") == {
+    assert server_environment({"MORE": "2"}, "t") == {
         "MORE": "2",
         "STEPFLOW_COMPONENT_STDERR": "verbose",
         "STEPFLOW_RUNTIME_TOKEN": "t",
@@ -357,7 +357,7 @@ def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_variables_of_a_client_stay_here(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TOKEN", "URL", "VAR_KEY", "SECRET", "NAMED", "LOG_LEVEL", "OTLP_ENDPOINT"):
         monkeypatch.setenv(f"STEPFLOW_{name}", name)
-    environment = server_environment({"STEPFLOW_GIVEN": "1"}, True, "t", referred={"STEPFLOW_NAMED"})
+    environment = server_environment({**inherited_environment({"STEPFLOW_NAMED"}), "STEPFLOW_GIVEN": "1"}, "t")
     assert {name: value for name, value in environment.items() if name.startswith("STEPFLOW_")} == {
         "STEPFLOW_GIVEN": "1",
         "STEPFLOW_NAMED": "NAMED",
@@ -369,9 +369,9 @@ def test_variables_of_a_client_stay_here(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_name_that_is_given_goes_before_the_runtimes() -> None:
-    assert server_environment({}, False, "t", orchestrator_id="a")["STEPFLOW_ORCHESTRATOR_ID"] == "a"
+    assert server_environment({}, "t", orchestrator_id="a")["STEPFLOW_ORCHESTRATOR_ID"] == "a"
     given = {"STEPFLOW_ORCHESTRATOR_ID": "b"}
-    assert server_environment(given, False, "t", orchestrator_id="a")["STEPFLOW_ORCHESTRATOR_ID"] == "b"
+    assert server_environment(given, "t", orchestrator_id="a")["STEPFLOW_ORCHESTRATOR_ID"] == "b"
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from .config import REFUSED_ROUTE, ServerConfig, recovery_warning, starts_proces
 from .log_pump import LogStore
 from .orchestrator import OrchestratorName, claim_name
 from .plan import LaunchPlan
-from .process import ServerProcess, server_environment
+from .process import ProcessPlan, ServerProcess, inherited_environment, server_environment
 from .readiness import NotReadyError, ReadinessTimeouts, wait_until_ready
 from .workers import EndedWorker, watch_workers, worker_name
 
@@ -173,23 +173,21 @@ class Supervisor:
     def _spawn(self) -> ServerProcess:
         plan = self._plan
         assert self._name is not None
-        environment = server_environment(
-            plan.env, plan.inherit_env, self._token, self.config.variables(), self._name.name
-        )
-        return ServerProcess(
+        inherited = inherited_environment(self.config.variables()) if plan.inherit_env else {}
+        start = ProcessPlan(
             [
                 str(plan.binary),
                 *("--port", str(self.port or 0)),
                 *self.config.arguments(),
                 *plan.log_config.arguments(self.logs.level(self._starts_processes)),
             ],
-            environment,
+            server_environment({**inherited, **plan.env}, self._token, self._name.name),
             self.config.stdin(),
-            self.logs,
             plan.log_config.max_line_length,
             () if self._name.lock is None else (self._name.lock,),
             loopback=not plan.all_interfaces,
         )
+        return ServerProcess(start, self.logs)
 
     def _start_next(self) -> ServerStartError | None:
         """Start the next process, unless `stop` was called before.

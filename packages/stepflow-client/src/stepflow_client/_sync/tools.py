@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike, fsdecode
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .._codec.flow_tools import (
     FlowToolSpec,
@@ -37,25 +37,17 @@ if TYPE_CHECKING:
 _NEXT = "Its result can be read with its id later."
 
 
-class _Defaults(NamedTuple):
-    """What all runs of the tools have, as for `SyncFlowTools`."""
-
-    variables: Mapping[str, Any]
-    max_wait: float | None
-    labels: Mapping[str, str] | None
-
-
 class SyncFlowTool:
     """A flow as a tool of a model; `SyncFlowTools` makes them."""
 
-    def __init__(self, client: Any, spec: FlowToolSpec, defaults: _Defaults) -> None:
-        """Store the parts."""
-        self._client = client
+    def __init__(self, tools: SyncFlowTools, spec: FlowToolSpec) -> None:
+        """Store the specification, and what all runs of the tools have."""
+        self._client = tools.client
         self._spec = spec
-        self._variables = spec.variables_of(defaults.variables)
-        self._secrets = spec.secrets(defaults.variables)
-        self._max_wait = defaults.max_wait
-        self._labels = defaults.labels
+        self._variables = spec.variables_of(tools._variables)
+        self._secrets = spec.secrets(tools._variables)
+        self._max_wait = tools._max_wait
+        self._labels = tools._labels
 
     @property
     def name(self) -> str:
@@ -189,10 +181,9 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         labels: Mapping[str, str] | None = None,
     ) -> None:
         """Read the flows. No request is sent."""
-        given = {} if variables is None else check_mapping(variables, "variables")
-        limit = None if max_wait is None else check_seconds(max_wait, "max_wait")
-        own_labels = None if labels is None else check_labels(labels)
-        defaults = _Defaults(given, limit, own_labels)
+        self._variables = {} if variables is None else check_mapping(variables, "variables")
+        self._max_wait = None if max_wait is None else check_seconds(max_wait, "max_wait")
+        self._labels = None if labels is None else check_labels(labels)
         check_client(client, "client", awaited=False)
         self.client = client
         """The client that runs the flows."""
@@ -202,7 +193,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
             source = fsdecode(flow) if isinstance(flow, (str, PathLike)) else None
             wanted = tool_name({"name": name} if name is not None else loaded, source)
             spec = tool_spec(loaded, unique_name(wanted, self._tools))
-            self._tools[spec.name] = SyncFlowTool(client, spec, defaults)
+            self._tools[spec.name] = SyncFlowTool(self, spec)
 
     @overload
     def __getitem__(self, index: int | str) -> SyncFlowTool: ...
