@@ -131,12 +131,12 @@ def test_credentials_travel(twin: str, way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_what_a_client_has_made_for_its_own_use_does_not_travel(twin: str, way: str) -> None:
     client = CLIENTS[twin](URL)
-    parts = ("_blobs", "_keyed", "_batches", "_events", "_reporter", "_timer", "_cached", "plain")
-    made = {name: getattr(client, name) for name in parts}
+    parts = ("blobs", "keyed", "batches", "events", "reporter", "timer", "cached", "plain")
+    made = {name: getattr(client._parts, name) for name in parts}
     again = WAYS[way](client)
     assert again.url == client.url
     # A copy that shared them would send through the connections of the first.
-    assert all(getattr(again, name) is not part for name, part in made.items())
+    assert all(getattr(again._parts, name) is not part for name, part in made.items())
 
 
 @pytest.mark.parametrize("twin", TWINS)

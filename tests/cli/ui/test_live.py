@@ -230,7 +230,7 @@ async def test_a_follower_keeps_a_few_numbers_per_item() -> None:
 
     class Client:
         def __init__(self) -> None:
-            self._runs = self._reporter = self._follower = self
+            self._runs = self._parts = self.reporter = self.follower = self
 
         async def current_state(self, run_id: str) -> str:
             return run_id

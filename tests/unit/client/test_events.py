@@ -16,11 +16,17 @@ from typing import Any, Self
 
 import httpx
 import pytest
-from stepflow_client import InvalidArgumentError, InvalidResponseError, StepflowClient, StepflowClientError
+from stepflow_client import (
+    AuthenticationError,
+    InvalidArgumentError,
+    InvalidResponseError,
+    StepflowClient,
+    StepflowClientError,
+)
 from stepflow_client import SyncStepflowClient as SyncClient
 
 from tests.timings import set_timings
-from tests.unit.both_twins import HEALTH, RUN_ID, SUMMARY, TWINS, call
+from tests.unit.both_twins import HEALTH, RUN_ID, SUMMARY, TWINS, Server, ask, call
 
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -254,6 +260,16 @@ def test_arguments_are_checked_at_the_call(run_id: str, options: dict[str, Any])
     for client in (StepflowClient("http://server"), SyncClient("http://server")):
         with pytest.raises(InvalidArgumentError):
             client.run_events(run_id, **options)
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("status", [200, 403])
+def test_the_error_of_a_refused_stream_names_the_run(twin: str, status: int) -> None:
+    server = Server()
+    server.answers[f"GET /runs/{RUN_ID}/events"] = httpx.Response(status, json={"message": "no"})
+    with pytest.raises((AuthenticationError, InvalidResponseError)) as caught:
+        ask(twin, server, lambda client: client.run_events(RUN_ID))
+    assert caught.value.run_id == RUN_ID
 
 
 # What is no event

@@ -14,9 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stepflow_client._embedded.config import Workers, builtin_config, prepare_config, store_path, workers_of
+from stepflow_client._embedded.config import (
+    Workers,
+    builtin_config,
+    default_config,
+    given_config,
+    store_path,
+    workers_of,
+)
 from stepflow_client._embedded.plan import RestartPolicy
-from stepflow_client._embedded.process import server_environment
+from stepflow_client._embedded.process import inherited_environment, server_environment
 from stepflow_client.errors import FlowFileError, InvalidArgumentError, ServerNotInstalledError, ServerStartError
 from stepflow_client.runtime import StepflowRuntime
 
@@ -34,7 +41,7 @@ from stepflow_client.runtime import StepflowRuntime
 def test_the_default_config_suits_the_release(
     installed: tuple[int, int] | None, prefixes: bool, fallback: dict[str, Any] | None
 ) -> None:
-    config = prepare_config(None, None, installed)
+    config = default_config(installed)
     assert config.load() == builtin_config(prefixes)
     assert config.fallback == fallback
     assert config.arguments() == ["--config-stdin"]
@@ -53,7 +60,7 @@ def test_the_default_config_suits_the_release(
     ],
 )
 def test_the_routes_of_the_default_config(allowed: bool, older: dict[str, Any], newer: dict[str, Any]) -> None:
-    config = prepare_config(None, None, None, allowed)
+    config = default_config(None, allowed)
     assert config.document is not None
     assert config.fallback is not None
     assert (config.document["routes"], config.fallback["routes"]) == (older, newer)
@@ -72,7 +79,7 @@ def test_a_file_is_passed_by_its_absolute_path(
 ) -> None:
     (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
-    config = prepare_config(name, None, None)
+    config = given_config(name, None)
     assert config.arguments() == ["--config", str(tmp_path / name)]
     assert config.stdin() is None
     assert config.load() == {"plugins": {}, "routes": {}}
@@ -95,13 +102,13 @@ def piped(path: Path, text: str) -> Iterator[Path]:
 
 def test_a_pipe_is_read_once_and_handed_over_on_stdin(tmp_path: Path) -> None:
     with piped(tmp_path / "c.yml", CONFIG) as path:
-        config = prepare_config(path, None, None)
+        config = given_config(path, None)
     assert config.arguments() == ["--config-stdin"]
     assert json.loads(config.stdin() or b"") == config.load() == PARSED
     reading, writing = os.pipe()
     os.write(writing, b'{"plugins": {}, "routes": {"/${NAME}": []}}')
     os.close(writing)
-    config = prepare_config(f"/dev/fd/{reading}", None, None)
+    config = given_config(f"/dev/fd/{reading}", None)
     os.close(reading)
     assert config.load() == {"plugins": {}, "routes": {"/${NAME}": []}}
     assert config.variables() == {"NAME"}
@@ -110,7 +117,7 @@ def test_a_pipe_is_read_once_and_handed_over_on_stdin(tmp_path: Path) -> None:
 def test_a_descriptor_of_a_regular_file_is_read_here_because_the_server_does_not_have_it(tmp_path: Path) -> None:
     (tmp_path / "c.yml").write_text(CONFIG)
     with open(tmp_path / "c.yml") as file:
-        config = prepare_config(f"/dev/fd/{file.fileno()}", None, None)
+        config = given_config(f"/dev/fd/{file.fileno()}", None)
     assert (config.path, config.load()) == (None, PARSED)
 
 
@@ -180,7 +187,7 @@ def test_a_config_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_a_config_that_is_no_mapping(tmp_path: Path, text: str, line: int | None) -> None:
     (tmp_path / "c.yml").write_text(text)
     with pytest.raises(FlowFileError) as caught:
-        prepare_config(tmp_path / "c.yml", None, None).load()
+        given_config(tmp_path / "c.yml", None).load()
     assert caught.value.line == line
 
 
@@ -204,7 +211,7 @@ routes: {/shop: [{plugin: shop}]}
 
 def test_a_config_that_only_servers_read_is_no_reason_to_refuse_it(tmp_path: Path) -> None:
     (tmp_path / "c.yml").write_text(MOCK)
-    config = prepare_config(tmp_path / "c.yml", None, None)
+    config = given_config(tmp_path / "c.yml", None)
     read = config.view()
     behaviors = read["plugins"]["shop"]["components"]["/price"]["behaviors"]
     assert list(behaviors) == ['{"sku": "tea"}', '{"sku": [1]}', "2"]
@@ -217,7 +224,7 @@ def test_a_config_that_only_servers_read_is_no_reason_to_refuse_it(tmp_path: Pat
 @pytest.mark.parametrize("content", [b"a: [1\nb: }", b"- 1", b"", b"\xff\xfe", b"[" * 5_000, b"a: 1\n---\nb: 2"])
 def test_a_config_that_cannot_be_read_here_is_for_the_server_to_refuse(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "c.yml").write_bytes(content)
-    config = prepare_config(tmp_path / "c.yml", None, None)
+    config = given_config(tmp_path / "c.yml", None)
     assert config.view() == {}
     assert workers_of(config.view()) == Workers(frozenset(), frozenset())
 
@@ -253,7 +260,7 @@ def test_where_a_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store
 
 def test_a_dict_is_copied() -> None:
     given = {"plugins": {"a": {"type": "builtin"}}}
-    config = prepare_config(None, given, None)
+    config = given_config(None, given)
     given["plugins"]["a"]["type"] = "mock"
     config.load()["plugins"].clear()
     assert config.load() == {"plugins": {"a": {"type": "builtin"}}}
@@ -337,10 +344,10 @@ def test_the_import_is_light() -> None:
 def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OWN", "1")
     monkeypatch.setenv("STEPFLOW_CONFIG", "/other.yml")
-    inherited = server_environment({"MORE": "2"}, True, "t")
+    inherited = server_environment({**inherited_environment(), "MORE": "2"}, "t")
     assert (inherited["OWN"], inherited["MORE"], inherited["STEPFLOW_RUNTIME_TOKEN"]) == ("1", "2", "t")
     assert "STEPFLOW_CONFIG" not in inherited
-    assert server_environment({"MORE": "2"}, False, "t") == {
+    assert server_environment({"MORE": "2"}, "t") == {
         "MORE": "2",
         "STEPFLOW_COMPONENT_STDERR": "verbose",
         "STEPFLOW_RUNTIME_TOKEN": "t",
@@ -350,7 +357,7 @@ def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_variables_of_a_client_stay_here(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TOKEN", "URL", "VAR_KEY", "SECRET", "NAMED", "LOG_LEVEL", "OTLP_ENDPOINT"):
         monkeypatch.setenv(f"STEPFLOW_{name}", name)
-    environment = server_environment({"STEPFLOW_GIVEN": "1"}, True, "t", referred={"STEPFLOW_NAMED"})
+    environment = server_environment({**inherited_environment({"STEPFLOW_NAMED"}), "STEPFLOW_GIVEN": "1"}, "t")
     assert {name: value for name, value in environment.items() if name.startswith("STEPFLOW_")} == {
         "STEPFLOW_GIVEN": "1",
         "STEPFLOW_NAMED": "NAMED",
@@ -362,9 +369,9 @@ def test_variables_of_a_client_stay_here(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_name_that_is_given_goes_before_the_runtimes() -> None:
-    assert server_environment({}, False, "t", orchestrator_id="a")["STEPFLOW_ORCHESTRATOR_ID"] == "a"
+    assert server_environment({}, "t", orchestrator_id="a")["STEPFLOW_ORCHESTRATOR_ID"] == "a"
     given = {"STEPFLOW_ORCHESTRATOR_ID": "b"}
-    assert server_environment(given, False, "t", orchestrator_id="a")["STEPFLOW_ORCHESTRATOR_ID"] == "b"
+    assert server_environment(given, "t", orchestrator_id="a")["STEPFLOW_ORCHESTRATOR_ID"] == "b"
 
 
 @pytest.mark.parametrize(

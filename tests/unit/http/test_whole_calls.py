@@ -30,12 +30,13 @@ STREAMS = {"map", "run_events"}
 class Limited:
     """A client whose methods are called with a timeout."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, seconds: float = LIMIT) -> None:
         self._client = client
+        self._seconds = seconds
 
     def __getattr__(self, name: str) -> Any:
         def limited(*args: Any, **options: Any) -> Any:
-            return getattr(self._client, name)(*args, **{**options, "timeout": LIMIT})
+            return getattr(self._client, name)(*args, **{**options, "timeout": self._seconds})
 
         return limited
 

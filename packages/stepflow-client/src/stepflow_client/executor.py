@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, Unpack, runtime_checkable
 
-from ._codec.requests import RunId, Variables
+from ._codec.requests import RunId
+from ._shared.options import RunOptions, SubmitOptions
 from .flows.file import FlowSource
-from .progress import ProgressOption
-from .result_cache import ResultCache
 from .types import ComponentInfo, FlowResult, ValidationResult
 
 __all__ = ["StepflowExecutor"]
@@ -39,44 +37,13 @@ class StepflowExecutor(Protocol, metaclass=_LooksOnly):
         ...
 
     async def run(
-        self,
-        flow: FlowSource,
-        input: Any = None,
-        overrides: Any = None,
-        *,
-        variables: Variables | None = None,
-        variables_from_env: bool = False,
-        max_concurrency: int | None = None,
-        timeout: float | None = None,
-        deduplicate: bool = False,
-        idempotency_key: str | None = None,
-        idempotency_scope: str | None = None,
-        wait_for_components: bool | float = False,
-        on_cancel: Literal["detach", "cancel"] = "detach",
-        check_input: bool = True,
-        progress: ProgressOption = False,
-        cache: ResultCache | None = None,
-        labels: Mapping[str, str] | None = None,
+        self, flow: FlowSource, input: Any = None, overrides: Any = None, **options: Unpack[RunOptions]
     ) -> FlowResult:
         """Run a flow on one input and return its result. The options are those of `StepflowClient.run`."""
         ...
 
     async def submit(
-        self,
-        flow: FlowSource,
-        input: Any = None,
-        overrides: Any = None,
-        *,
-        variables: Variables | None = None,
-        variables_from_env: bool = False,
-        max_concurrency: int | None = None,
-        timeout: float | None = None,
-        deduplicate: bool = False,
-        idempotency_key: str | None = None,
-        idempotency_scope: str | None = None,
-        wait_for_components: bool | float = False,
-        check_input: bool = True,
-        labels: Mapping[str, str] | None = None,
+        self, flow: FlowSource, input: Any = None, overrides: Any = None, **options: Unpack[SubmitOptions]
     ) -> str:
         """Start a flow and return the id of its run. The options are those of `StepflowClient.submit`."""
         ...

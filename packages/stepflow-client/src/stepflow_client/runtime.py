@@ -9,7 +9,6 @@ import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from ._data.arguments import (
@@ -22,7 +21,7 @@ from ._data.arguments import (
     wrong,
 )
 from ._embedded.binary import find_binary
-from ._embedded.config import ConfigSource, prepare_config
+from ._embedded.config import ConfigSource, default_config, given_config
 from ._embedded.executor import EmbeddedExecutor
 from ._embedded.plan import CrashCallback, LaunchPlan, RestartPolicy, two_arguments
 from ._embedded.supervisor import Supervisor
@@ -160,13 +159,18 @@ class StepflowRuntime(EmbeddedExecutor):
         if otlp_endpoint is not None:
             variables = {**telemetry_environment(otlp_endpoint), **variables}
         if config is not None or config_path is not None:
+            if allow_load_file:
+                raise InvalidArgumentError(
+                    "allow_load_file is for the default configuration",
+                    hint="the routes of one's own say what can be used",
+                )
             # A configuration that is a pipe must be written within the time.
             with deadline_scope(deadline_of(startup_timeout)):
-                prepared = prepare_config(config_path, config, None, allow_load_file)
+                prepared = given_config(config_path, config)
             binary = find_binary()
         else:
             binary = find_binary()
-            prepared = prepare_config(None, None, binary.release, allow_load_file)
+            prepared = default_config(binary.release, allow_load_file)
         plan = LaunchPlan(
             binary=binary.path,
             config=prepared,
@@ -315,9 +319,7 @@ class StepflowRuntime(EmbeddedExecutor):
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Stop the server."""
         self.stop()
 
@@ -330,9 +332,7 @@ class StepflowRuntime(EmbeddedExecutor):
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         """Stop the server."""
         await self.aclose()
 
@@ -353,12 +353,7 @@ class StepflowRuntime(EmbeddedExecutor):
         return f"<StepflowRuntime {state}>"
 
 
-def _check(
-    port: int | None,
-    env: Mapping[str, str] | None,
-    max_restarts: int,
-    startup_timeout: float,
-) -> None:
+def _check(port: int | None, env: Mapping[str, str] | None, max_restarts: int, startup_timeout: float) -> None:
     if port is not None:
         check_integer(port, "port", least=1, most=65_535)
     if env is not None:

@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import types
@@ -32,6 +31,11 @@ from .flows import FlowStore
 if TYPE_CHECKING:
     from ..types import FlowResult
 
+    Finish = Callable[[run_states.Started], Awaitable[FlowResult]]
+    """Waits for a run that was created, and returns its result."""
+    Cancel = Callable[[str], Awaitable[object]]
+    """Cancels a run."""
+
 _TURN, _LONGEST_TURN = 0.005, 0.1
 """Seconds between checks whether another caller has the result: the first pause, and the longest; pauses double."""
 
@@ -40,32 +44,17 @@ class _SharedCall:
     """A call for the result of a key. The result is in the cache, another call is getting it, or this call gets it.
 
     Args:
-        cache: The cache.
-        key: The key.
-        owner: The client; its calls also share errors.
-        execute: Waits for the shared run, if it was created; otherwise creates it and records its id.
-        may_keep: Returns whether a successful result may be stored in the cache file.
-        cancel: Called with a run that no caller waits for any more; None lets it continue.
+        runs: Creates the run.
+        prepared: The call.
     """
 
-    def __init__(
-        self,
-        cache: ResultCache,
-        key: str,
-        owner: object,
-        *,
-        execute: Callable[[SharedRun], Awaitable[FlowResult]],
-        may_keep: Callable[[FlowResult], Awaitable[bool]],
-        cancel: Callable[[str], Awaitable[object]] | None,
-    ) -> None:
-        self._path = cache.path
-        self._file = cache._file
-        self._key = key
-        self._owner = owner
-        self._execute = execute
-        self._cancel = cancel
-        self._may_keep = may_keep
-        self._since = time.time() if cache.refresh else 0.0
+    def __init__(self, runs: CachedRuns, prepared: _Prepared) -> None:
+        self._runs = runs
+        self._prepared = prepared
+        self._path = prepared.cache.path
+        self._file = prepared.cache._file
+        self._owner = runs.owner
+        self._since = time.time() if prepared.cache.refresh else 0.0
 
     async def result(self) -> FlowResult:
         """Return the result.
@@ -78,13 +67,13 @@ class _SharedCall:
             found = self._found()
             if found is not None:
                 return found
-            with joined(self._path, self._key) as shared:
+            with joined(self._path, self._prepared.key) as shared:
                 try:
                     result = await self._of(shared)
                 except AsyncCancelled:
                     left = shared.abandoned(self._owner)
-                    if self._cancel is not None and left is not None:
-                        await self._cancel(left)
+                    if self._prepared.cancel is not None and left is not None:
+                        await self._prepared.cancel(left)
                     raise
             if result is not None:
                 return result
@@ -125,13 +114,18 @@ class _SharedCall:
         found = self._found()
         if found is not None:
             return found
-        result = await self._execute(shared)
-        if result.is_success and await self._may_keep(result):
-            self._file.keep(self._key, result.run_id, result.output)
+        if shared.run_id is None:
+            run = await self._runs.create(self._prepared)
+            shared.created(run.run_id)
+        else:
+            run = run_states.Started(shared.run_id, ExecutionStatus.RUNNING, [])
+        result = await self._prepared.finish(run)
+        if result.is_success and await self._runs.may_keep(self._prepared, result):
+            self._file.keep(self._prepared.key, result.run_id, result.output)
         return result
 
     def _found(self) -> FlowResult | None:
-        found = self._file.find(self._key, since=self._since)
+        found = self._file.find(self._prepared.key, since=self._since)
         return None if found is None else _cached(found)
 
     async def _pause(self, seconds: float, shared: SharedRun) -> float:
@@ -158,8 +152,13 @@ class _Prepared(NamedTuple):
     content: dict[str, Any] | str
     """The content of its flow, or the id of a stored one."""
     arguments: RunArguments
+    cache: ResultCache
     key: str
     """The key in the cache."""
+    finish: Finish
+    """Waits for a run that was created."""
+    cancel: Cancel | None
+    """Called with a run that no caller waits for any more; None lets it continue."""
 
 
 class CachedRuns:
@@ -172,18 +171,12 @@ class CachedRuns:
     """
 
     def __init__(self, connection: Connection, flows: FlowStore, creator: RunCreator) -> None:
-        self._connection = connection
+        self.owner = connection
+        """Identifies the client; its calls also share errors."""
         self._flows = flows
         self._creator = creator
 
-    async def run(
-        self,
-        cache: ResultCache,
-        call: RunCall,
-        *,
-        finish: Callable[[run_states.Started], Awaitable[FlowResult]],
-        cancel: Callable[[str], Awaitable[object]] | None,
-    ) -> FlowResult:
+    async def run(self, cache: ResultCache, call: RunCall, finish: Finish, cancel: Cancel | None) -> FlowResult:
         """Return the result of a flow, from the cache or from a run that all callers share.
 
         Args:
@@ -195,20 +188,9 @@ class CachedRuns:
         Raises:
             StepflowClientError: As for `StepflowClient.run`.
         """
-        prepared = await self._prepare(cache, call)
+        return await _SharedCall(self, await self._prepare(cache, call, finish, cancel)).result()
 
-        async def execute(shared: SharedRun) -> FlowResult:
-            if shared.run_id is not None:
-                return await finish(run_states.Started(shared.run_id, ExecutionStatus.RUNNING, []))
-            run = await self._created(prepared)
-            shared.created(run.run_id)
-            return await finish(run)
-
-        may_keep = partial(self._may_keep, prepared)
-        shared = _SharedCall(cache, prepared.key, self._connection, execute=execute, may_keep=may_keep, cancel=cancel)
-        return await shared.result()
-
-    async def _created(self, prepared: _Prepared) -> run_states.Started:
+    async def create(self, prepared: _Prepared) -> run_states.Started:
         call, arguments = prepared.call, prepared.arguments
         sent = RunCall(
             prepared.content,
@@ -223,7 +205,7 @@ class CachedRuns:
         # The server must not hold the request: callers that share the run need its id.
         return await self._creator.start(sent, None)
 
-    async def _prepare(self, cache: ResultCache, call: RunCall) -> _Prepared:
+    async def _prepare(self, cache: ResultCache, call: RunCall, finish: Finish, cancel: Cancel | None) -> _Prepared:
         """Read the arguments of a call and determine its key.
 
         Raises:
@@ -254,9 +236,10 @@ class CachedRuns:
             content, digest, _ = checked
             needs = self._flows.needs_of_flow(content, digest)
             arguments = call.completed(arguments, needs)
-        return _Prepared(call, content, arguments, cache._file.key(content, arguments))
+        key = cache._file.key(content, arguments)
+        return _Prepared(call, content, arguments, cache, key, finish, cancel)
 
-    async def _may_keep(self, prepared: _Prepared, result: FlowResult) -> bool:
+    async def may_keep(self, prepared: _Prepared, result: FlowResult) -> bool:
         """Return whether a result may be cached: its output must not quote a secret variable."""
         flow = prepared.content
         try:

@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 from uuid import UUID
 
@@ -35,6 +34,7 @@ from ..types.statuses import ExecutionStatus
 from .connection import Connection
 from .parts import Parts
 from .traced_stream import traced_stream
+from .transport.assembly import ConnectionSettings
 
 if TYPE_CHECKING:
     import ssl
@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from ..types.comparison import RunComparison
     from ..types.reruns import RerunPlan, RerunResult
     from . import batch
+    from .caching import Finish
     from .handle import RunHandle
     from .plain import PlainReader
 else:
@@ -86,6 +87,8 @@ else:
 _UNLABELLED: AbstractContextManager[None] = nullcontext()
 
 Run = TypeVar("Run", "run_states.Started", "FlowResult[Any]")
+_Start = Callable[[], Awaitable[run_states.Started]]
+"""Creates a run."""
 
 
 class StepflowClient(Guiding, Picklable):
@@ -176,7 +179,7 @@ class StepflowClient(Guiding, Picklable):
         # First of all: every local name is an argument still.
         self._keep_arguments(StepflowClient, locals())
         show_lists()
-        self._connection = Connection(
+        settings = ConnectionSettings(
             base_url,
             timeout=timeout,
             headers=headers,
@@ -186,11 +189,12 @@ class StepflowClient(Guiding, Picklable):
             proxy=proxy,
             limits=limits,
             transport=transport,
-            server=server_release,
+            server_release=server_release,
             strategy=strategy,
             retry=policy_of(retry),
             max_response_bytes=max_response_bytes,
         )
+        self._connection = Connection(settings)
         if idempotency_scope is not None:
             from .._codec.idempotency import check_scope
 
@@ -335,9 +339,7 @@ class StepflowClient(Guiding, Picklable):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -554,14 +556,14 @@ class StepflowClient(Guiding, Picklable):
             idempotency_scope,
             None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components),
         )
-        finish = partial(self._result_of, began, deadline, progress)
+        finish = partial(self._result_of, began, progress)
         if cache is None:
             creator = self._parts.creator if idempotency_key is None else self._parts.keyed
             start = partial(creator.start, call, self._connection.timings.creation_hold)
             running = partial(self._run, start, finish, on_cancel == "cancel")
         else:
             cancel = self._cancel_unwanted if on_cancel == "cancel" else None
-            running = partial(self._parts.cached.run, cache, call, finish=finish, cancel=cancel)
+            running = partial(self._parts.cached.run, cache, call, finish, cancel)
         is_plain = deadline is None and labels is None and is_untraced()
         result = await (running() if is_plain else self._in_scope("run", deadline, running, labels))
         if result.error is not None and result.older_flow_id is None:
@@ -569,11 +571,7 @@ class StepflowClient(Guiding, Picklable):
         return result if output_type is None else typed.with_typed_output(result, output_type)
 
     async def _in_scope(
-        self,
-        name: str,
-        deadline: float | None,
-        call: Callable[[], Awaitable[Run]],
-        labels: Mapping[str, str] | None,
+        self, name: str, deadline: float | None, call: Callable[[], Awaitable[Run]], labels: Mapping[str, str] | None
     ) -> Run:
         """Make a call with its labels, within its deadline and its span; calls that have none do without."""
         labelling = _UNLABELLED if labels is None else self._recorder.labelling(labels)
@@ -582,12 +580,7 @@ class StepflowClient(Guiding, Picklable):
             span.note(run_id=started.run_id, run_status=started.status.value if name == "run" else None)
             return started
 
-    async def _run(
-        self,
-        start: Callable[[], Awaitable[run_states.Started]],
-        finish: Callable[[run_states.Started], Awaitable[FlowResult]],
-        cancels: bool,
-    ) -> FlowResult:
+    async def _run(self, start: _Start, finish: Finish, cancels: bool) -> FlowResult:
         """Start a run and return its result; if the caller is cancelled, cancel the run if `cancels` is True."""
         run = await start()
         try:
@@ -597,16 +590,14 @@ class StepflowClient(Guiding, Picklable):
                 await self._cancel_unwanted(run.run_id)
             raise
 
-    async def _result_of(
-        self, began: float, deadline: float | None, progress: ProgressOption, run: run_states.Started
-    ) -> FlowResult:
+    async def _result_of(self, began: float, progress: ProgressOption, run: run_states.Started) -> FlowResult:
         try:
             if progress is False:
                 result = responses.single_result(run, self._connection.reading(run.run_id))
                 if result is None:
-                    result = await self._parts.waiter.result_of(run, deadline)
+                    result = await self._parts.waiter.result_of(run)
             else:
-                result = await self._parts.reporter.result_of(run, began, deadline, progress)
+                result = await self._parts.reporter.result_of(run, began, progress)
         except StepflowClientError as error:
             error.run_id = error.run_id or run.run_id
             raise
@@ -1591,6 +1582,7 @@ class StepflowClient(Guiding, Picklable):
             items=items,
             inherit=inherit,
             max_concurrency=max_concurrency,
+            variables_from_env=True,
         )
         return await self._parts.rerunner.plan(asked, timeout=timeout)
 
@@ -1692,10 +1684,10 @@ class StepflowClient(Guiding, Picklable):
             items=items,
             inherit=inherit,
             max_concurrency=max_concurrency,
+            variables_from_env=variables_from_env,
         )
-        check_flag(variables_from_env, "variables_from_env")
         with self._recorder.labelling(labels):
-            return await self._parts.rerunner.run(asked, variables_from_env=variables_from_env, timeout=timeout)
+            return await self._parts.rerunner.run(asked, timeout=timeout)
 
     async def start_rerun(
         self,
@@ -1746,10 +1738,10 @@ class StepflowClient(Guiding, Picklable):
             items=items,
             inherit=inherit,
             max_concurrency=max_concurrency,
+            variables_from_env=variables_from_env,
         )
-        check_flag(variables_from_env, "variables_from_env")
         with self._recorder.labelling(labels):
-            run_ids = await self._parts.rerunner.start(asked, variables_from_env=variables_from_env, timeout=timeout)
+            run_ids = await self._parts.rerunner.start(asked, timeout=timeout)
         return [self.handle(each) for each in run_ids]
 
     # Comparing runs

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 from urllib.parse import urlencode
 
 from .._base.logging import logger
@@ -26,7 +26,6 @@ from .._http.messages import (
 from .._http.proxies import check_proxy, environment_proxy, shown_proxy
 from .._http.settings import (
     API_PATH,
-    Token,
     check_auth,
     check_headers,
     check_timeout,
@@ -39,11 +38,11 @@ from .._rules.call_scope import current_timeouts
 from .._rules.deadline import current_deadline
 from .._rules.operations import Operation, Request
 from .._rules.releases import Server, pinned, recognise
-from .._rules.request_retries import RetryPolicy, retry_after
+from .._rules.request_retries import retry_after
 from .._rules.spread import Spread
 from .._rules.transport_errors import error_from
+from .._shared.tracing import Kind, is_untraced, operation
 from .._shared.tracing import Operation as Span
-from .._shared.tracing import is_untraced, operation
 from ..errors import (
     ApiError,
     InvalidRequestError,
@@ -52,15 +51,12 @@ from ..errors import (
     StepflowClientError,
     UnsupportedByServerError,
 )
-from .transport.assembly import sender_to, signing
+from .transport.assembly import ConnectionSettings, sender_to, signing
 from .transport.dialect import Dialect
 from .transport.failover import Failover
 from .transport.retry import Retry
 
 if TYPE_CHECKING:
-    import ssl
-
-    import httpx
     from stepflow_api import Client
 
     from ..types import ComponentList
@@ -78,32 +74,18 @@ class _Run(Protocol):
 class Connection:
     """Sends the operations of a client. Nothing is opened before the first request."""
 
-    def __init__(
-        self,
-        base_url: str | httpx.URL | Sequence[str | httpx.URL],
-        *,
-        timeout: float | httpx.Timeout,
-        headers: Mapping[str, str] | None,
-        auth: httpx.Auth | Token | tuple[str, str] | None,
-        verify: bool | str | ssl.SSLContext,
-        cert: str | tuple[str, ...] | None,
-        proxy: str | httpx.URL | httpx.Proxy | None,
-        limits: httpx.Limits | None,
-        transport: httpx.AsyncBaseTransport | None,
-        server: str | None,
-        retry: RetryPolicy,
-        max_response_bytes: int,
-        strategy: str,
-    ) -> None:
-        roots = parse_urls(base_url)
+    def __init__(self, settings: ConnectionSettings) -> None:
+        roots = parse_urls(settings.base_url)
+        strategy = settings.strategy
         is_spread = check_choice(strategy, "strategy", ("failover", "spread")) == "spread" and len(roots) > 1
         root = roots[0]
-        credentials = check_auth(auth)
+        credentials = check_auth(settings.auth)
         self.root = root
         self.url = str(root)
         self._urls = [str(each) for each in roots]
-        self.timeout = check_timeout(timeout)
-        self.max_response_bytes = check_integer(max_response_bytes, "max_response_bytes", least=1, most=sys.maxsize)
+        self.timeout = check_timeout(settings.timeout)
+        largest = settings.max_response_bytes
+        self.max_response_bytes = check_integer(largest, "max_response_bytes", least=1, most=sys.maxsize)
         self.is_shared = len(roots) > 1
         """Whether there are several servers, so that a run may belong to another server than the one requested."""
         self.spread = Spread(len(roots)) if is_spread else None
@@ -119,21 +101,22 @@ class Connection:
         """Whether a server has ever responded to an operation of this client."""
         self.headers = {"accept": "*/*", "user-agent": "stepflow-client"}
         """The headers of each request. A request that adds some has a dict of its own."""
-        self.headers |= {name.lower(): value for name, value in (check_headers(headers) or {}).items()}
-        known = None if server is None else pinned(self.url, server)
-        proxy = check_proxy(proxy)
+        self.headers |= {name.lower(): value for name, value in (check_headers(settings.headers) or {}).items()}
+        release = settings.server_release
+        known = None if release is None else pinned(self.url, release)
+        settings = settings._replace(proxy=check_proxy(settings.proxy))
         # Credentials in a URL are sent only to its server; they are not part of its text.
         header = static_authorization(credentials or (root.user if len(roots) == 1 else None))
         if header is not None:
             self.headers["authorization"] = header
         self._with_headers = lru_cache(maxsize=8)(partial(_with_headers, self.headers))
-        senders = [sender_to(each, verify, cert, proxy, limits, transport) for each in roots]
+        senders = [sender_to(each, settings) for each in roots]
         if header is None:
             senders = [signing(sender, credentials, each) for sender, each in zip(senders, roots, strict=True)]
-        self.proxy = None if transport is not None else shown_proxy(proxy or environment_proxy(root))
+        self.proxy = None if settings.transport is not None else shown_proxy(settings.proxy or environment_proxy(root))
         """The URL of the proxy for the (first) server, without its password; None if there is none."""
         sender = senders[0] if len(senders) == 1 else Failover(senders, self.spread)
-        self._retry = Retry(sender, retry)
+        self._retry = Retry(sender, settings.retry)
         self.dialect = Dialect(self._retry, self.url, known)
         self.readings = Readings()
         self._api: Client | None = None
@@ -305,9 +288,9 @@ class Connection:
         number = getattr(error, "server", None)
         return self.url if number is None else self._urls[number]
 
-    def traced(self, name: str, *, kind: Literal["CLIENT", "INTERNAL"] = "CLIENT", is_current: bool = True) -> Span:
-        """Return a context manager that traces and measures an operation. See `_tracing.operation`."""
-        return operation(name, None if self.is_shared else self.root, kind=kind, is_current=is_current)
+    def traced(self, name: str, *, kind: Kind = "CLIENT", is_current: bool = True) -> Span:
+        """Return a context manager that traces and measures an operation. See `tracing.operation`."""
+        return operation(name, None if self.is_shared else self.root, kind, is_current)
 
     def awaiting(self, run_id: str) -> AbstractContextManager[None]:
         """Return a context manager that counts a run towards its server's load while the run is waited for."""

@@ -7,12 +7,13 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from .._base.lazy import lazy_module
 from .._codec import requests
 from .._data.arguments import check_flag, check_seconds
 from .._rules.cursor import Cursor
+from .._rules.deadline import deadline_of
 from .._shared.tracing import annotate, is_untraced, run_ended
 from ..errors import RunTimeoutError
 from .following import Follower
@@ -21,6 +22,7 @@ from .following_state import Asked, Tick
 if TYPE_CHECKING:
     from .. import events
     from .._codec.requests import RunId
+    from .._shared.options import EventOptions
     from ..events import RunEvent
 else:
     events = lazy_module("stepflow_client.events")
@@ -33,25 +35,19 @@ class EventSource:
         self._follower = follower
 
     def run_events(
-        self,
-        run_id: RunId,
-        *,
-        after: str | int | None = None,
-        include_results: bool = False,
-        include_sub_runs: bool = False,
-        heartbeat: float | None = None,
-        timeout: float | None = None,
-        deadline: float | None = None,
+        self, run_id: RunId, deadline: float | None = None, **options: Unpack[EventOptions]
     ) -> AsyncGenerator[RunEvent, None]:
         """Return an iterator over the events of a run, from its beginning or from a cursor, until the run ends.
 
         When the deadline, by `time.monotonic()`, has passed, a heartbeat is due immediately.
         """
         run_id = requests.check_run_id(run_id)
+        after, include_sub_runs = options.get("after"), options.get("include_sub_runs", False)
         Cursor.check(after, "s" if include_sub_runs else "e")
-        flags = check_flag(include_results, "include_results"), check_flag(include_sub_runs, "include_sub_runs")
+        include_results = check_flag(options.get("include_results", False), "include_results")
+        flags = include_results, check_flag(include_sub_runs, "include_sub_runs")
+        heartbeat, until = options.get("heartbeat"), deadline_of(options.get("timeout")) or math.inf
         seconds = math.inf if heartbeat is None else check_seconds(heartbeat, "heartbeat")
-        until = math.inf if timeout is None else time.monotonic() + check_seconds(timeout, "timeout")
         timer = _HeartbeatTimer(seconds, min(until, math.inf if deadline is None else deadline))
         return self._events(Asked(run_id, after, *flags, timer.left), timer, until)
 

@@ -16,6 +16,7 @@ from .._base.logging import logger
 from .._codec import responses, run_states
 from .._rules import inference
 from .._rules.cursor import Cursor
+from .._rules.deadline import current_deadline
 from .._rules.ending import is_given_up
 from .._rules.request_retries import TRANSIENT_ERRORS, Backoff
 from ..errors import UnsupportedByServerError
@@ -54,16 +55,13 @@ class Follower:
             async for seen in sequence:
                 yield seen
 
-    async def settled(self, run: run_states.RunState, deadline: float | None) -> run_states.RunState | None:
+    async def settled(self, run: run_states.RunState) -> run_states.RunState | None:
         """Follow a run that its server has given up, and return its state once it has ended or is lost.
 
-        Args:
-            run: The state of the run.
-            deadline: When to stop, by `time.monotonic()`; None for no limit.
-
         Returns:
-            None if the run may still be executed.
+            None if the run may still be executed at the caller's deadline.
         """
+        deadline = current_deadline()
         limit = math.inf if deadline is None else deadline
         asked = Asked(run.run_id, next_tick=lambda: limit - time.monotonic())
         logger.info("run %s is marked as failed while its items are running; following it", run.run_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
@@ -17,6 +17,7 @@ from .._codec.requests import RunArguments
 from .._codec.variables import flow_variables
 from .._rules.deadline import current_deadline, has_passed
 from .._rules.releases import require
+from .._shared.recorder import CreatedRun
 from .._shared.run_call import RunCall
 from .._shared.tracing import annotate
 from ..errors import (
@@ -50,15 +51,14 @@ _TURN = 0.01
 class _Asked(NamedTuple):
     """What a call asks for."""
 
+    call: RunCall
     given: RunArguments
     """The arguments as they were given."""
-    from_env: bool
-    """Whether missing variables are read from the environment."""
 
     def of(self, declared: Mapping[str, FlowVariable]) -> RunArguments:
         """Return the arguments of a run of a flow that declares these variables."""
         values = self.given.variables
-        if self.from_env:
+        if self.call.variables_from_env:
             values = requests.environment_variables(values, declared, os.environ)
         return self.given._replace(variables=values)
 
@@ -127,7 +127,7 @@ class KeyedRuns:
         needs = self._flows.needs_of_flow(checked.content, checked.digest)
         # Refuses what does not fit the flow.
         call.completed(given, needs)
-        asked = _Asked(given, call.variables_from_env)
+        asked = _Asked(call, given)
         for again in (True, False):
             keyed = await self._stored(checked, key, scope)
             registry = self._flows.registries.current
@@ -139,7 +139,7 @@ class KeyedRuns:
                     raise RequestTimeoutError(f"{other} when the time was over")
                 await asyncio.sleep(_TURN)
             try:
-                run = await self._found_or_created(keyed, asked, wait, call.ready)
+                run = await self._found_or_created(keyed, asked, wait)
             except NotFoundError:
                 # A server that was restarted without a persistent store has lost the flow.
                 self._flows.forget(keyed.flow_id)
@@ -147,7 +147,7 @@ class KeyedRuns:
                     raise
             else:
                 annotate(run_id=run.run_id)
-                await self._recorded_in_history(keyed, run, asked, call.flow)
+                await self._recorded_in_history(keyed, run, asked)
                 return run
             finally:
                 registry.stop_storing(turn)
@@ -171,9 +171,7 @@ class KeyedRuns:
         flow_id = await self._flows.store_accepted(content, tagged(content, tag_of(key, scope)), digest)
         return Keyed(key, scope, content, flow_id)
 
-    async def _recorded_in_history(
-        self, keyed: Keyed, run: run_states.Started, asked: _Asked, source: FlowSource
-    ) -> None:
+    async def _recorded_in_history(self, keyed: Keyed, run: run_states.Started, asked: _Asked) -> None:
         """Record a run in the history, with its own flow, and log if that is not the flow of the call."""
         older = run.older_flow_id
         self.older_flows.pop(run.run_id, None)
@@ -185,19 +183,17 @@ class KeyedRuns:
             return
         if older is None:
             arguments = asked.of(flow_variables(keyed.flow))
-            self._recorder.created(run.run_id, keyed.flow_id, arguments, source, keyed.flow)
+            self._recorder.created(CreatedRun(run.run_id, keyed.flow_id, arguments, asked.call.flow, keyed.flow))
             return
         # The run exists, whatever may be read of its flow.
         with suppress(StepflowClientError):
             flow = (await self._flows.get_flow(older)).flow
-            self._recorder.created(run.run_id, older, asked.of(flow_variables(flow)), flow=flow)
+            self._recorder.created(CreatedRun(run.run_id, older, asked.of(flow_variables(flow)), flow=flow))
 
-    async def _found_or_created(
-        self, keyed: Keyed, asked: _Asked, wait: int | None, ready: Callable[[], Awaitable[object]] | None
-    ) -> run_states.Started:
+    async def _found_or_created(self, keyed: Keyed, asked: _Asked, wait: int | None) -> run_states.Started:
         found = await self._records.found(keyed)
-        if found is None and ready is not None:
-            await ready()
+        if found is None and asked.call.ready is not None:
+            await asked.call.ready()
         turn = 0
         while found is None:
             began = time.monotonic()

@@ -12,7 +12,7 @@ from .._codec import requests, responses, run_states
 from .._display.progress import progress_shown
 from .._records.inputs import InputStream
 from .._rules.batch_count import BatchCount
-from .._rules.deadline import deadline_of, deadline_scope, has_passed
+from .._rules.deadline import current_deadline, deadline_of, deadline_scope, has_passed
 from .._rules.ending import is_given_up
 from .._rules.run_progress import RunProgress
 from ..errors import NotFoundError, StepflowClientError, UnsupportedByServerError
@@ -42,21 +42,18 @@ class ProgressReporter:
         self._events = events
         self._waiter = waiter
 
-    async def result_of(
-        self, run: run_states.Started, began: float, deadline: float | None, progress: ProgressOption
-    ) -> FlowResult:
+    async def result_of(self, run: run_states.Started, began: float, progress: ProgressOption) -> FlowResult:
         """Wait until a run of one item that was just created ends, and return its result.
 
         Args:
             run: The run.
             began: When the call began, by `time.monotonic()`.
-            deadline: The deadline of the call, by `time.monotonic()`; None for no limit.
             progress: How to report the progress.
         """
         with progress_shown(progress) as report:
             if not run.has_ended:
-                await self._follow(run.run_id, report, began, deadline)
-            result = await self._waiter.result_of(run, deadline)
+                await self._follow(run.run_id, report, began)
+            result = await self._waiter.result_of(run)
             completed = int(result.is_success)
             seconds = time.monotonic() - began
             report(Progress(run.run_id, result.status.value, 1, completed, 1 - completed, duration=seconds))
@@ -65,12 +62,10 @@ class ProgressReporter:
     async def wait_run(self, run_id: RunId, timeout: float | None, progress: ProgressOption) -> RunDetails:
         """Wait until a run ends and return it."""
         run_id = requests.check_run_id(run_id)
-        deadline = deadline_of(timeout)
         began = time.monotonic()
-        with deadline_scope(deadline), progress_shown(progress) as report:
-            await self._follow(run_id, report, began, deadline)
-            left = None if deadline is None else max(0.001, deadline - time.monotonic())
-            run = await self._waiter.wait_run(run_id, timeout=left)
+        with deadline_scope(deadline_of(timeout)), progress_shown(progress) as report:
+            await self._follow(run_id, report, began)
+            run = await self._waiter.wait_run(run_id)
             total, completed = run.items.total, run.items.completed
             seconds = time.monotonic() - began
             report(Progress(run_id, run.status.value, total, completed, total - completed, duration=seconds))
@@ -106,10 +101,8 @@ class ProgressReporter:
                     yield chunk
             report(count.progress(is_over=True))
 
-    async def _follow(
-        self, run_id: str, report: Callable[[Progress], object], began: float, deadline: float | None
-    ) -> None:
-        """Report the progress of a run until it has ended or the deadline has passed.
+    async def _follow(self, run_id: str, report: Callable[[Progress], object], began: float) -> None:
+        """Report the progress of a run until it has ended or the caller's deadline has passed.
 
         Errors of the run or its server are not raised here: waiting for the run raises them. Errors of `report` are
         passed on.
@@ -118,19 +111,18 @@ class ProgressReporter:
             run_id: The run.
             report: Called immediately, then every half second, and after events.
             began: When waiting for the run began, by `time.monotonic()`.
-            deadline: The deadline, by the same clock; None for no limit.
         """
-        async with aclosing(self._states(run_id, began, deadline)) as states:
+        async with aclosing(self._states(run_id, began)) as states:
             async for progress in states:
                 report(progress)
 
-    async def _states(self, run_id: str, began: float, deadline: float | None) -> AsyncGenerator[Progress, None]:
+    async def _states(self, run_id: str, began: float) -> AsyncGenerator[Progress, None]:
         try:
             run = await self._runs.current_state(run_id)
             if run.is_finished and not is_given_up(run.status, run.running):
                 return
             seen = await self.begin(run)
-            async with aclosing(self._told(seen, began, deadline)) as told:
+            async with aclosing(self._told(seen, began)) as told:
                 async for progress in told:
                     yield progress
         except StepflowClientError as error:
@@ -141,8 +133,8 @@ class ProgressReporter:
         created_at = responses.details(run).created_at
         return RunProgress(run.run_id, await self._outline(run.run_id), total=run.total, created_at=created_at)
 
-    async def _told(self, seen: RunProgress, began: float, deadline: float | None) -> AsyncGenerator[Progress, None]:
-        shown = time.monotonic()
+    async def _told(self, seen: RunProgress, began: float) -> AsyncGenerator[Progress, None]:
+        shown, deadline = time.monotonic(), current_deadline()
         yield seen.progress(shown - began)
         followed = self._events.run_events(seen.run_id, heartbeat=_UPDATE, deadline=deadline)
         async with aclosing(followed) as events:

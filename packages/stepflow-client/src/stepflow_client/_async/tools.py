@@ -38,21 +38,14 @@ _NEXT = "Its result can be read with its id later."
 class FlowTool:
     """A flow as a tool of a model; `FlowTools` makes them."""
 
-    def __init__(
-        self,
-        client: Any,
-        spec: FlowToolSpec,
-        variables: Mapping[str, Any],
-        max_wait: float | None,
-        labels: Mapping[str, str] | None,
-    ) -> None:
-        """Store the parts."""
-        self._client = client
+    def __init__(self, tools: FlowTools, spec: FlowToolSpec) -> None:
+        """Store the specification, and what all runs of the tools have."""
+        self._client = tools.client
         self._spec = spec
-        self._variables = spec.variables_of(variables)
-        self._secrets = spec.secrets(variables)
-        self._max_wait = max_wait
-        self._labels = labels
+        self._variables = spec.variables_of(tools._variables)
+        self._secrets = spec.secrets(tools._variables)
+        self._max_wait = tools._max_wait
+        self._labels = tools._labels
 
     @property
     def name(self) -> str:
@@ -186,9 +179,9 @@ class FlowTools(Sequence[FlowTool]):
         labels: Mapping[str, str] | None = None,
     ) -> None:
         """Read the flows. No request is sent."""
-        given = {} if variables is None else check_mapping(variables, "variables")
-        limit = None if max_wait is None else check_seconds(max_wait, "max_wait")
-        own_labels = None if labels is None else check_labels(labels)
+        self._variables = {} if variables is None else check_mapping(variables, "variables")
+        self._max_wait = None if max_wait is None else check_seconds(max_wait, "max_wait")
+        self._labels = None if labels is None else check_labels(labels)
         check_client(client, "client", awaited=True)
         self.client = client
         """The client that runs the flows."""
@@ -198,7 +191,7 @@ class FlowTools(Sequence[FlowTool]):
             source = fsdecode(flow) if isinstance(flow, (str, PathLike)) else None
             wanted = tool_name({"name": name} if name is not None else loaded, source)
             spec = tool_spec(loaded, unique_name(wanted, self._tools))
-            self._tools[spec.name] = FlowTool(client, spec, given, limit, own_labels)
+            self._tools[spec.name] = FlowTool(self, spec)
 
     @overload
     def __getitem__(self, index: int | str) -> FlowTool: ...

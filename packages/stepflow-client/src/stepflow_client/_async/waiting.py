@@ -12,7 +12,7 @@ from .._base.logging import logger
 from .._codec import requests, responses, run_states
 from .._data.arguments import check_flag
 from .._rules import operations as api
-from .._rules.deadline import deadline_of, deadline_scope, has_passed
+from .._rules.deadline import current_deadline, deadline_of, deadline_scope, has_passed
 from .._rules.ending import is_given_up
 from .._rules.request_retries import TRANSIENT_ERRORS, Backoff
 from ..errors import (
@@ -56,22 +56,22 @@ class Waiter:
     async def wait_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Wait until a run ends and return it."""
         run_id = requests.check_run_id(run_id)
-        deadline = deadline_of(timeout)
-        with deadline_scope(deadline):
-            return responses.details(await self.wait(run_id, deadline))
+        with deadline_scope(deadline_of(timeout)):
+            return responses.details(await self.wait(run_id))
 
-    async def wait(self, run_id: str, deadline: float | None, *, total: int | None = None) -> run_states.RunState:
+    async def wait(self, run_id: str, total: int | None = None) -> run_states.RunState:
+        """Wait until a run ends, or the caller's deadline, and return its state; `total` is the number of its items."""
         with self._connection.awaiting(run_id):
-            return await self._wait(run_id, deadline, total)
+            return await self._wait(run_id, total)
 
-    async def _wait(self, run_id: str, deadline: float | None, total: int | None) -> run_states.RunState:
+    async def _wait(self, run_id: str, total: int | None) -> run_states.RunState:
         if total is None:
             # First without waiting: if asked to wait for an unknown run, 0.10 and 0.11 respond with 500 instead of 404.
-            first = await self._retry_until(partial(self._runs.current_state, run_id), run_id, deadline)
+            first = await self._retry_until(partial(self._runs.current_state, run_id), run_id)
             if first.is_finished and not is_given_up(first.status, first.running):
                 return first
             total = first.total
-        began = time.monotonic()
+        began, deadline = time.monotonic(), current_deadline()
         timings = self._connection.timings
         longest = timings.longest_shared_hold if self._connection.is_shared else timings.longest_hold
         pause, asked, last_contact, lost = timings.wait_first_pause, 0.0, began, False
@@ -80,10 +80,10 @@ class Waiter:
             remaining = longest if deadline is None else deadline - started
             held = 0 if total > _LARGE else requests.wait_seconds(remaining, longest)
             try:
-                ended = await self._ended(await self._look(run_id, held, total), began, deadline)
+                ended = await self._ended(await self._look(run_id, held, total), began)
             except TRANSIENT_ERRORS as error:
                 # The run continues, or the server resumes it after a restart.
-                self._raise_if_hopeless(error, run_id, deadline, last_contact)
+                self._raise_if_hopeless(error, run_id, last_contact)
                 if not (lost or has_passed(deadline)):
                     lost = True
                     logger.warning("run %s: %s; asking again", run_id, error.message)
@@ -102,21 +102,19 @@ class Waiter:
                 # The delay in noticing the end is at most a tenth of the time waited.
                 pause = min(max(pause, 0.1 * (now - began)), timings.wait_longest_pause)
 
-    async def _ended(
-        self, run: run_states.RunState, began: float, deadline: float | None
-    ) -> run_states.RunState | None:
+    async def _ended(self, run: run_states.RunState, began: float) -> run_states.RunState | None:
         """Return the state of a run that has ended or is lost; None if it has not, or may still be executed.
 
         If its server has given it up, this returns once that is settled.
         """
         if is_given_up(run.status, run.running):
-            return await self._parts.follower.settled(run, deadline)
+            return await self._parts.follower.settled(run)
         if run.is_finished:
             return run
         await self._recovery.check(run.run_id, began)
         return None
 
-    async def result_of(self, run: run_states.Started, deadline: float | None) -> FlowResult:
+    async def result_of(self, run: run_states.Started) -> FlowResult:
         """Wait until a run of one item that was just created ends, and return its result."""
         if run.answers and run.has_ended:
             reading = self._connection.reading(run.run_id)
@@ -124,23 +122,20 @@ class Waiter:
             return responses.only_result(listed, run.status, reading)
         status = run.status
         if not run.has_ended:
-            status = (await self.wait(run.run_id, deadline, total=1)).status
-        listed = await self.items_of_ended(run.run_id, status, deadline)
+            status = (await self.wait(run.run_id, total=1)).status
+        listed = await self.items_of_ended(run.run_id, status)
         return responses.only_result(listed, status, self._connection.reading(run.run_id))
 
     async def _retry_until(
-        self,
-        ask: Callable[[], Awaitable[Answer]],
-        run_id: str,
-        deadline: float | None,
-        late: tuple[str, str] = _NOT_ENDED,
+        self, ask: Callable[[], Awaitable[Answer]], run_id: str, late: tuple[str, str] = _NOT_ENDED
     ) -> Answer:
         """Repeat a request until there is a response, even if the server is unavailable for a while.
+
+        It is repeated until the caller's deadline; without one, for two minutes.
 
         Args:
             ask: Sends the request; it may be called several times.
             run_id: The run concerned.
-            deadline: The deadline, by `time.monotonic()`; None for two minutes.
             late: The state of the run, for the message, and the hint of the error if there is no response in time.
 
         Raises:
@@ -149,7 +144,7 @@ class Waiter:
         """
         timings = self._connection.timings
         backoff = Backoff(timings.wait_first_pause, timings.wait_longest_pause)
-        last_contact, lost = time.monotonic(), False
+        last_contact, deadline, lost = time.monotonic(), current_deadline(), False
         while True:
             try:
                 return await ask()
@@ -157,7 +152,7 @@ class Waiter:
                 if deadline is None and not self._connection.has_answered:
                     # The server was never reachable.
                     raise
-                self._raise_if_hopeless(error, run_id, deadline, last_contact)
+                self._raise_if_hopeless(error, run_id, last_contact)
                 wanted = max(backoff.next(), self._asked_pause(error))
                 left = wanted if deadline is None else max(0.0, deadline - time.monotonic())
                 if left <= wanted and deadline is not None:
@@ -207,36 +202,35 @@ class Waiter:
         """
         run_id, wait, single = requests.check_run_id(call.run_id), call.wait, call.single
         check_flag(wait, "wait")
-        deadline = deadline_of(call.timeout)
-        with deadline_scope(deadline):
+        with deadline_scope(deadline_of(call.timeout)):
             look = partial(self._runs.current_state, run_id)
             # A caller that does not wait for the run does not wait for its server either.
-            run = await self._retry_until(look, run_id, deadline) if wait else await look()
+            run = await self._retry_until(look, run_id) if wait else await look()
             if single:
                 _check_single(run)
             if not wait and not (await self._runs.ending(run)).is_finished:
                 raise _timed_out(run_id)
             if not run.is_finished or is_given_up(run.status, run.running):
-                run = await self.wait(run_id, deadline, total=run.total)
+                run = await self.wait(run_id, total=run.total)
                 if single:
                     _check_single(run)
             if wait:
                 end = partial(read, run_id, run.status)
-                return run, await self._retry_until(end, run_id, deadline, _NO_RESULT)
+                return run, await self._retry_until(end, run_id, _NO_RESULT)
             return run, await read(run_id, run.status)
 
-    def _raise_if_hopeless(
-        self, error: StepflowClientError, run_id: str, deadline: float | None, last_contact: float
-    ) -> None:
+    def _raise_if_hopeless(self, error: StepflowClientError, run_id: str, last_contact: float) -> None:
         """Raise an error, unless it is transient and waiting for the run can continue.
+
+        Without a deadline of the caller, the time since the last response is limited.
 
         Args:
             error: The error raised instead of a response.
             run_id: The run.
-            deadline: The deadline; None to limit the time since the last response instead.
             last_contact: When the server last responded, by `time.monotonic()`.
         """
-        is_over = deadline is None and time.monotonic() - last_contact > self._connection.timings.wait_outage
+        outage = time.monotonic() - last_contact
+        is_over = current_deadline() is None and outage > self._connection.timings.wait_outage
         if not error.is_retryable or is_over or self._connection.closed:
             error.run_id = run_id
             raise error
@@ -246,8 +240,8 @@ class Waiter:
         asked = error.retry_after if isinstance(error, ApiError) else None
         return min(asked or 0.0, self._connection.timings.wait_outage / 2)
 
-    async def items_of_ended(self, run_id: str, status: ExecutionStatus, deadline: float | None) -> ListItemsResponse:
-        return await self._retry_until(partial(self.ended_items, run_id, status), run_id, deadline, _NO_RESULT)
+    async def items_of_ended(self, run_id: str, status: ExecutionStatus) -> ListItemsResponse:
+        return await self._retry_until(partial(self.ended_items, run_id, status), run_id, _NO_RESULT)
 
     async def ended_items(self, run_id: str, status: ExecutionStatus) -> ListItemsResponse:
         """Return the items of a run that has ended with a status."""

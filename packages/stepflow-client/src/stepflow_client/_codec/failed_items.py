@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..types import ErrorCode, ExecutionStatus, FlowError, FlowResult, ListItemsResponse, RunItem, RunItems, StepDetails
+
+StepsByItem: TypeAlias = Mapping[int, Sequence[StepDetails]]
+"""The steps of items, by the index of the item."""
 
 FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
 """The message of an item that says only which step failed."""
@@ -18,7 +21,7 @@ def items_of(listed: ListItemsResponse) -> RunItems:
     return items if isinstance(items, RunItems) else RunItems(items)
 
 
-def needs_flow(listed: ListItemsResponse, places: Iterable[int], steps: Mapping[int, Sequence[StepDetails]]) -> bool:
+def needs_flow(listed: ListItemsResponse, places: Iterable[int], steps: StepsByItem) -> bool:
     """Return whether the flow is needed to tell which step failed first: if several did, or one with another error."""
     items = items_of(listed)
     for place in places:
@@ -30,10 +33,7 @@ def needs_flow(listed: ListItemsResponse, places: Iterable[int], steps: Mapping[
 
 
 def with_failed_steps(
-    listed: ListItemsResponse,
-    places: Iterable[int],
-    steps: Mapping[int, Sequence[StepDetails]],
-    flow: Mapping[str, Any],
+    listed: ListItemsResponse, places: Iterable[int], steps: StepsByItem, flow: Mapping[str, Any]
 ) -> ListItemsResponse:
     """Add the step that failed first to failed items, and its error: an item itself often reports only that one failed.
 
@@ -72,9 +72,7 @@ def _is_same(a: FlowError | None, b: FlowError) -> bool:
     return a is not None and (a.message, a.code) == (b.message, b.code)
 
 
-def with_lost_items(
-    listed: ListItemsResponse, status: ExecutionStatus, started: Mapping[int, Sequence[StepDetails]]
-) -> ListItemsResponse:
+def with_lost_items(listed: ListItemsResponse, status: ExecutionStatus, started: StepsByItem) -> ListItemsResponse:
     """Add an error to the items of a lost run that have not ended.
 
     Args:

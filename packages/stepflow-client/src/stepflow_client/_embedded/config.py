@@ -85,15 +85,8 @@ class ServerConfig:
         return frozenset(_VARIABLE.findall(text))
 
 
-def prepare_config(
-    config_path: str | Path | None,
-    config: ConfigSource | None,
-    release: tuple[int, int] | None,
-    allow_load_file: bool = False,
-) -> ServerConfig:
-    """Check the given configuration and return it; without one, return the default configuration.
-
-    The default configuration has the builtin components under `/builtin`.
+def given_config(config_path: str | Path | None, config: ConfigSource | None) -> ServerConfig:
+    """Check the given configuration, of which there is at least one, and return it.
 
     Raises:
         InvalidArgumentError: If more than one is given, or an argument has the wrong type.
@@ -101,14 +94,14 @@ def prepare_config(
     """
     if config_path is not None and config is not None:
         raise InvalidArgumentError("give config_path or config, not both")
-    if allow_load_file and (config_path is not None or config is not None):
-        raise InvalidArgumentError(
-            "allow_load_file is for the default configuration", hint="the routes of one's own say what can be used"
-        )
     if config_path is not None:
         return _of_file(config_path)
-    if config is not None:
-        return ServerConfig(document=_checked(config))
+    assert config is not None
+    return ServerConfig(document=_checked(config))
+
+
+def default_config(release: tuple[int, int] | None, allow_load_file: bool = False) -> ServerConfig:
+    """Return the default configuration of a release: the builtin components under `/builtin`."""
     older, newer = (builtin_config(prefixes, allow_load_file) for prefixes in (False, True))
     if release is None:
         return ServerConfig(document=older, fallback=newer)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from ..logs import RawLine, Stream, parse_port
 from .log_pump import LogPump, LogStore
@@ -36,28 +36,28 @@ _SERVER_VARIABLES = frozenset(
 _POLL_SECONDS = 0.005
 
 
-def server_environment(
-    env: Mapping[str, str],
-    inherit: bool,
-    token: str,
-    referred: Collection[str] = (),
-    orchestrator_id: str | None = None,
-) -> dict[str, str]:
+def inherited_environment(referred: Collection[str] = ()) -> dict[str, str]:
+    """Return the variables of this process that a server gets: all except those of the client.
+
+    Args:
+        referred: Names of variables that the configuration refers to.
+    """
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_PREFIX) or name in _SERVER_VARIABLES or name in referred
+    }
+
+
+def server_environment(env: Mapping[str, str], token: str, orchestrator_id: str | None = None) -> dict[str, str]:
     """Return the environment of the server, which its workers inherit.
 
     Args:
         env: Variables set for the server.
-        inherit: Whether the server also gets the variables of this process, except those of the client.
         token: The token that identifies the processes of the server.
-        referred: Names of variables that the configuration refers to.
         orchestrator_id: The name of the server, unless a variable sets another one.
     """
-    inherited = {
-        name: value
-        for name, value in (os.environ.items() if inherit else ())
-        if not name.startswith(_PREFIX) or name in _SERVER_VARIABLES or name in referred
-    }
-    environment = {**inherited, **env}
+    environment = {**env}
     for name in _CONTRADICTING:
         environment.pop(name, None)
     if orchestrator_id is not None:
@@ -69,48 +69,46 @@ def server_environment(
     return environment
 
 
+class ProcessPlan(NamedTuple):
+    """How the process of a server is started."""
+
+    command: Sequence[str]
+    """The binary and its arguments."""
+    env: Mapping[str, str]
+    stdin: bytes | None
+    """The bytes for its stdin; None for none."""
+    max_line_length: int
+    """Longer lines that it writes are truncated."""
+    keeps: Sequence[int]
+    """File descriptors that it inherits."""
+    loopback: bool
+    """Whether to close its port to other machines, if the system supports it."""
+
+
 class ServerProcess:
     """A running server and the pump that reads its pipes."""
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        env: Mapping[str, str],
-        stdin: bytes | None,
-        logs: LogStore,
-        max_line_length: int,
-        keeps: Sequence[int] = (),
-        loopback: bool = False,
-    ) -> None:
-        """Start the server.
-
-        Args:
-            command: The binary and its arguments.
-            env: The environment of the process.
-            stdin: The bytes for its stdin; None for none.
-            logs: The store for the lines it writes.
-            max_line_length: Longer lines are truncated.
-            keeps: File descriptors that the process inherits.
-            loopback: Whether to close its port to other machines, if the system supports it.
+    def __init__(self, plan: ProcessPlan, logs: LogStore) -> None:
+        """Start the server, and write its lines to a store.
 
         Raises:
             OSError: If the binary cannot be executed.
         """
-        self._loopback = loopback
+        self._loopback = plan.loopback
         self._confined: frozenset[int] = frozenset()
         self._logs = logs
         self.port: int | None = None
         self.port_known = threading.Event()
         logs.new_process()
-        with _input(stdin) as source:
+        with _input(plan.stdin) as source:
             self._popen = subprocess.Popen(
-                command,
-                env=env,
+                plan.command,
+                env=plan.env,
                 stdin=source,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
-                pass_fds=keeps,
+                pass_fds=plan.keeps,
                 # A separate session, so that Ctrl-C in a terminal reaches Python only.
                 start_new_session=True,
             )
@@ -119,7 +117,7 @@ class ServerProcess:
         pipes: dict[Stream, IO[bytes]] = {"stdout": self._popen.stdout, "stderr": self._popen.stderr}
         try:
             self.leader = _identify(self.pid)
-            self._pump = LogPump(pipes, max_line_length, self._accept)
+            self._pump = LogPump(pipes, plan.max_line_length, self._accept)
         except BaseException:
             self._popen.kill()
             self._popen.communicate()

@@ -25,7 +25,7 @@ from .config import REFUSED_ROUTE, ServerConfig, recovery_warning, starts_proces
 from .log_pump import LogStore
 from .orchestrator import OrchestratorName, claim_name
 from .plan import LaunchPlan
-from .process import ServerProcess, server_environment
+from .process import ProcessPlan, ServerProcess, inherited_environment, server_environment
 from .readiness import NotReadyError, ReadinessTimeouts, wait_until_ready
 from .workers import EndedWorker, watch_workers, worker_name
 
@@ -173,23 +173,21 @@ class Supervisor:
     def _spawn(self) -> ServerProcess:
         plan = self._plan
         assert self._name is not None
-        environment = server_environment(
-            plan.env, plan.inherit_env, self._token, self.config.variables(), self._name.name
-        )
-        return ServerProcess(
+        inherited = inherited_environment(self.config.variables()) if plan.inherit_env else {}
+        start = ProcessPlan(
             [
                 str(plan.binary),
                 *("--port", str(self.port or 0)),
                 *self.config.arguments(),
                 *plan.log_config.arguments(self.logs.level(self._starts_processes)),
             ],
-            environment,
+            server_environment({**inherited, **plan.env}, self._token, self._name.name),
             self.config.stdin(),
-            self.logs,
             plan.log_config.max_line_length,
             () if self._name.lock is None else (self._name.lock,),
             loopback=not plan.all_interfaces,
         )
+        return ServerProcess(start, self.logs)
 
     def _start_next(self) -> ServerStartError | None:
         """Start the next process, unless `stop` was called before.
@@ -284,7 +282,7 @@ class Supervisor:
         self._end_process()
         if exit_code is None:
             name = "" if worker is None else f"{worker_name(worker.pid, self.logs, self._workers.queues)} "
-            return self._error(f"{name}{loss}", None, ServerStartTimeoutError, entries)
+            return self._error(f"{name}{loss}", None, entries)
         failure = self._error(f"The server did not start (exit code {exit_code})", exit_code)
         # If the server starts no workers, its stderr contains only its own output.
         own = () if self._workers.started else ("stderr",)
@@ -322,13 +320,9 @@ class Supervisor:
         except Exception:
             _log(logging.ERROR, "The on_crash callback failed", exc_info=True)
 
-    def _error(
-        self,
-        message: str,
-        exit_code: int | None,
-        kind: type[ServerStartError] = ServerStartError,
-        of_worker: list[LogEntry] | None = None,
-    ) -> ServerStartError:
+    def _error(self, message: str, exit_code: int | None, of_worker: list[LogEntry] | None = None) -> ServerStartError:
+        """Return the error of a start or of a loss; without an exit code, the server was not ready in time."""
+        kind = ServerStartTimeoutError if exit_code is None else ServerStartError
         entries = self.logs.tail() if of_worker is None else of_worker
         reason = failure_reason(entries) if of_worker is None else worker_words(entries)
         tail = [str(entry) for entry in entries[-_TAIL_ENTRIES:]]

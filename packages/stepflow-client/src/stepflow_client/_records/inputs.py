@@ -9,7 +9,6 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from io import TextIOWrapper
-from types import TracebackType
 from typing import IO, Any, Literal, Self
 
 from .._data.arguments import check_choice, wrong
@@ -109,9 +108,7 @@ class InputStream(Iterator[Any]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _opened(self, source: Any, form: InputFormat, schema: Mapping[str, Any]) -> Any:

@@ -1,10 +1,10 @@
-"""When a request is retried. Pure: (policy, request, outcome, attempt, time) -> seconds to wait, or stop."""
+"""When a request is retried. Pure: (policy, attempt, time) -> seconds to wait, or stop."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._base.lazy import lazy_module
 from .._data.arguments import check_integer, wrong
@@ -111,33 +111,35 @@ class Budget:
         return True
 
 
-def delay_before_retry(
-    policy: RetryPolicy,
-    *,
-    idempotent: bool,
-    outcome: HttpError | HttpResponse,
-    attempt: int,
-    time_left: float,
-    now: datetime | None = None,
-) -> float | None:
+class Attempt(NamedTuple):
+    """An attempt of a request that has failed."""
+
+    number: int
+    """Its number, from 1."""
+    outcome: HttpError | HttpResponse
+    idempotent: bool
+    """Whether sending the request twice has the same effect as sending it once."""
+    time_left: float
+    """Seconds left until the caller's deadline."""
+
+
+def delay_before_retry(policy: RetryPolicy, failed: Attempt, now: datetime | None = None) -> float | None:
     """Return the seconds to wait before a request is retried, or None if it must not be retried.
 
     Args:
         policy: The retry policy.
-        idempotent: Whether sending the request twice has the same effect as sending it once.
-        outcome: The error or response of the attempt.
-        attempt: The number of the attempt, from 1.
-        time_left: Seconds left until the caller's deadline.
+        failed: The attempt.
         now: The current time, for a `Retry-After` that is a date.
     """
-    if attempt >= policy.max_attempts or not _is_transient(outcome):
+    outcome = failed.outcome
+    if failed.number >= policy.max_attempts or not _is_transient(outcome):
         return None
-    if not idempotent and not was_not_processed(outcome):
+    if not failed.idempotent and not was_not_processed(outcome):
         return None
-    delay = random.uniform(0, min(policy.max_delay, policy.first_delay * 2 ** (attempt - 1)))
+    delay = random.uniform(0, min(policy.max_delay, policy.first_delay * 2 ** (failed.number - 1)))
     if isinstance(outcome, HttpResponse):
         delay = max(delay, retry_after(outcome, now) or 0.0)
-    return delay if delay < time_left else None
+    return delay if delay < failed.time_left else None
 
 
 def was_not_processed(outcome: BaseException | HttpResponse | None) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._data.arguments import check_labels
 from ..errors import InvalidArgumentError, StepflowClientError
@@ -24,6 +24,20 @@ _MOST = 100_000
 """Maximum number of labelled runs that are looked for."""
 _labels: ContextVar[Mapping[str, str] | None] = ContextVar("stepflow_labels", default=None)
 """The labels of the runs that the current call creates."""
+
+
+class CreatedRun(NamedTuple):
+    """A run that was created, and what it was created of."""
+
+    run_id: str
+    flow_id: str
+    arguments: RunArguments
+    source: Any = None
+    """The flow as passed by the caller. If it is a path, the path is recorded."""
+    flow: Any = None
+    """The content of the flow as its author wrote it, if it is known."""
+    origin: Origin | None = None
+    """The run that a rerun comes from."""
 
 
 class Recorder:
@@ -86,40 +100,23 @@ class Recorder:
             raise InvalidArgumentError("labels are kept in a history", hint="StepflowClient(history=History())")
         return found
 
-    def created(
-        self,
-        run_id: str,
-        flow_id: str,
-        arguments: RunArguments,
-        source: Any = None,
-        flow: Any = None,
-        origin: Origin | None = None,
-    ) -> None:
-        """Record a run that was created.
-
-        Args:
-            run_id: The id of the run.
-            flow_id: The id of the flow.
-            arguments: The arguments of the run.
-            source: The flow as passed by the caller. If it is a path, the path is recorded.
-            flow: The content of the flow as its author wrote it, if it is known.
-            origin: The run that a rerun comes from.
-        """
+    def created(self, run: CreatedRun) -> None:
+        """Record a run that was created."""
         if self.history is None:
             return
-        inputs = arguments.inputs
+        inputs, flow, source = run.arguments.inputs, run.flow, run.source
         self.history.record(
-            run_id,
+            run.run_id,
             server=self._server,
             flow=flow if isinstance(flow, Mapping) else None,
-            flow_id=flow_id,
+            flow_id=run.flow_id,
             flow_file=source if flow is not None and isinstance(source, (str, PathLike)) else None,
             # In the form that `submit` accepts: an input that is itself a list stays inside a list.
             input=inputs[0] if len(inputs) == 1 and not isinstance(inputs[0], list) else inputs,
-            variables=arguments.variables or None,
-            overrides=arguments.overrides,
+            variables=run.arguments.variables or None,
+            overrides=run.arguments.overrides,
             labels=_labels.get(),
-            **({} if origin is None else _origin(origin)),
+            **({} if run.origin is None else _origin(run.origin)),
         )
 
     def batch(self, flow: Mapping[str, Any], arguments: RunArguments) -> BatchRecorder:

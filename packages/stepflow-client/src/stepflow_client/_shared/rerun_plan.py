@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -49,13 +49,14 @@ class RerunRequest:
     items: Sequence[int] | None = None
     inherit: Collection[str] = INHERITED
     max_concurrency: int | None = None
+    variables_from_env: bool = False
 
     def __post_init__(self) -> None:
         """Check the flags, and that they do not exclude each other."""
         for each in check_texts(self.inherit, "inherit"):
             check_choice(each, "inherit", INHERITED)
         flags = {name: getattr(self, name) for name in ("failed", "only_missing", "only_changed", "force")}
-        check_flags(**flags)
+        check_flags(**flags, variables_from_env=self.variables_from_env)
         if self.only_changed and self.force:
             raise InvalidArgumentError("only_changed executes what has changed, and force keeps it: give one of them")
         others = [name for name, is_set in flags.items() if is_set] + ["from_step"] * (self.from_step is not None)
@@ -102,6 +103,8 @@ class EarlierRun(NamedTuple):
 class WantedRun(NamedTuple):
     """The run that is asked for."""
 
+    asked: RerunRequest
+    earlier: EarlierRun
     flow: Mapping[str, Any]
     given: dict[str, Any]
     """The variables that were given."""
@@ -116,6 +119,8 @@ class WantedRun(NamedTuple):
     max_concurrency: int | None
     source: Any
     """The flow as the caller gave it, or its recorded file; None for one step of a flow."""
+    changed: Set[str] = frozenset()
+    """The steps that have changed since the earlier run."""
 
 
 def wanted_run(asked: RerunRequest, earlier: EarlierRun, flow: Mapping[str, Any]) -> WantedRun:
@@ -136,6 +141,8 @@ def wanted_run(asked: RerunRequest, earlier: EarlierRun, flow: Mapping[str, Any]
         flow, overrides = flow_until(flow, asked.only_step, overrides)
         flow["steps"] = [{key: each[key] for key in each if key != "mustExecute"} for each in flow["steps"]]
     return WantedRun(
+        asked=asked,
+        earlier=earlier,
         flow=flow,
         given=given,
         variables={**(recorded.variables or {}), **given},
@@ -168,19 +175,13 @@ def _inputs(earlier: EarlierRun, given: Any) -> dict[int, Any] | None:
     return dict(enumerate(given))
 
 
-def kept_of_item(
-    asked: RerunRequest,
-    earlier: EarlierRun,
-    wanted: WantedRun,
-    changed: set[str],
-    index: int,
-    steps: Sequence[StepDetails],
-) -> dict[str, Any]:
+def kept_of_item(wanted: WantedRun, index: int, steps: Sequence[StepDetails]) -> dict[str, Any]:
     """Return the outputs of the steps of an item that are kept, by step id.
 
     Raises:
         InvalidArgumentError: If one step is to run alone, and the output of a step that it reads is unknown.
     """
+    asked, earlier = wanted.asked, wanted.earlier
     pinned: Mapping[str, Any] = {} if earlier.origin is None else earlier.origin.kept
     if earlier.outputs is not None:
         pinned = earlier.outputs[index]
@@ -188,24 +189,23 @@ def kept_of_item(
         return rules.inputs_of_step(wanted.effective, asked.only_step, steps, pinned, earlier.run_id)
     again = set() if asked.from_step is None else {asked.from_step}
     if asked.only_changed:
-        again |= changed | _reading_changes(earlier, wanted, index, cautious=True)
+        again |= wanted.changed | _reading_changes(wanted, index, cautious=True)
     return rules.kept_outputs(wanted.effective, steps, pinned, again)
 
 
-def _reading_changes(earlier: EarlierRun, wanted: WantedRun, index: int, *, cautious: bool = False) -> set[str]:
+def _reading_changes(wanted: WantedRun, index: int, *, cautious: bool = False) -> set[str]:
     """Return the steps of an item that read another input, or other variables, than when they were executed."""
+    earlier = wanted.earlier
     after: dict[str, Any] = {} if wanted.inputs is None else {"input": wanted.inputs[index]}
     if wanted.given or earlier.recorded.variables is not None:
         after["variables"] = {**earlier.recorded.hidden, **wanted.variables}
     return rules.steps_reading_changes(wanted.effective, index, after, earlier.source, cautious=cautious)
 
 
-def outdated_steps(
-    old: Mapping[str, Any], earlier: EarlierRun, wanted: WantedRun, items: Sequence[RerunItem]
-) -> list[str]:
+def outdated_steps(wanted: WantedRun, items: Sequence[RerunItem]) -> list[str]:
     """Return the kept steps whose outputs are not those that an execution of the whole flow would give."""
-    changed, found = rules.changed_steps(old, wanted.effective), set[str]()
+    found = set[str]()
     for item in items:
-        behind = steps_behind(wanted.effective, changed | _reading_changes(earlier, wanted, item.index))
+        behind = steps_behind(wanted.effective, wanted.changed | _reading_changes(wanted, item.index))
         found |= behind & item.kept.keys()
     return [step for step in steps_by_id(wanted.flow) if step in found]

@@ -83,24 +83,21 @@ class Operation:
         """Record attributes by the keys of `_NAMES`. Values that are neither strings nor integers are ignored."""
 
 
+Kind = Literal["CLIENT", "INTERNAL"]
+"""CLIENT for a request, INTERNAL for an operation that sends several requests."""
+
 _ALONE = nullcontext()
 _NOTHING = Operation()
 _innermost: ContextVar[_Traced | None] = ContextVar("stepflow_operation", default=None)
 
 
-def operation(
-    name: str,
-    server: ServerUrl | None,
-    *,
-    kind: Literal["CLIENT", "INTERNAL"] = "CLIENT",
-    is_current: bool = True,
-) -> Operation:
+def operation(name: str, server: ServerUrl | None, kind: Kind, is_current: bool) -> Operation:
     """Return a context manager that wraps an operation in a span and measures it.
 
     Args:
         name: The operation's name, for example `create_run`.
         server: The server that receives the request; None if it may be one of several.
-        kind: CLIENT for a request, INTERNAL for an operation that sends several requests.
+        kind: The kind of the span.
         is_current: Whether spans created in the block become children of this one. Use False if a generator yields
             inside the block: otherwise the span would also be current in the code that iterates over the generator. It
             can use `Operation.current` between two yields.
@@ -182,9 +179,7 @@ def _in_flight(instruments: _Instruments, inputs: int) -> Iterator[None]:
 class _Traced(Operation):
     __slots__ = ("_attributes", "_context", "_is_current", "_kind", "_name", "_span", "_started", "_tokens", "resends")
 
-    def __init__(
-        self, name: str, server: ServerUrl | None, kind: Literal["CLIENT", "INTERNAL"], is_current: bool
-    ) -> None:
+    def __init__(self, name: str, server: ServerUrl | None, kind: Kind, is_current: bool) -> None:
         self._name, self._kind, self._is_current = name, kind, is_current
         self._attributes: dict[str, Any] = {_NAMES["operation"]: name}
         if server is not None:

@@ -23,6 +23,7 @@ from .._rules.creation import Call, RunRegistry, may_have_created
 from .._rules.deadline import current_deadline
 from .._rules.releases import Server
 from .._rules.timings import Timings
+from .._shared.recorder import CreatedRun
 from .._shared.run_call import RunCall
 from .._shared.tracing import annotate, is_untraced, run_started
 from ..errors import (
@@ -120,7 +121,7 @@ class RunCreator:
         if needs is not None:
             arguments = call.completed(arguments, needs)
         run = self.create(self._flows.stored(flow_id), arguments, _held(wait))
-        self._recorder.created(run.run_id, flow_id, arguments)
+        self._recorder.created(CreatedRun(run.run_id, flow_id, arguments))
         return run
 
     def _start_new(self, checked: CheckedFlow, call: RunCall, wait: int | None) -> run_states.Started:
@@ -158,7 +159,9 @@ class RunCreator:
                     raise
             else:
                 if self._recorder.is_on:
-                    self._recorder.created(run.run_id, prepared.flow_id, arguments, call.source or call.flow, content)
+                    self._recorder.created(
+                        CreatedRun(run.run_id, prepared.flow_id, arguments, call.source or call.flow, content)
+                    )
                 return run
         raise InvalidArgumentError("the flow cannot be stored")  # pragma: no cover - the loop returns or raises
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
@@ -18,6 +18,7 @@ from .._codec.requests import RunArguments
 from .._codec.variables import flow_variables
 from .._rules.deadline import current_deadline, has_passed
 from .._rules.releases import require
+from .._shared.recorder import CreatedRun
 from .._shared.run_call import RunCall
 from .._shared.tracing import annotate
 from ..errors import (
@@ -51,15 +52,14 @@ _TURN = 0.01
 class _Asked(NamedTuple):
     """What a call asks for."""
 
+    call: RunCall
     given: RunArguments
     """The arguments as they were given."""
-    from_env: bool
-    """Whether missing variables are read from the environment."""
 
     def of(self, declared: Mapping[str, FlowVariable]) -> RunArguments:
         """Return the arguments of a run of a flow that declares these variables."""
         values = self.given.variables
-        if self.from_env:
+        if self.call.variables_from_env:
             values = requests.environment_variables(values, declared, os.environ)
         return self.given._replace(variables=values)
 
@@ -128,7 +128,7 @@ class KeyedRuns:
         needs = self._flows.needs_of_flow(checked.content, checked.digest)
         # Refuses what does not fit the flow.
         call.completed(given, needs)
-        asked = _Asked(given, call.variables_from_env)
+        asked = _Asked(call, given)
         for again in (True, False):
             keyed = self._stored(checked, key, scope)
             registry = self._flows.registries.current
@@ -140,7 +140,7 @@ class KeyedRuns:
                     raise RequestTimeoutError(f"{other} when the time was over")
                 time.sleep(_TURN)
             try:
-                run = self._found_or_created(keyed, asked, wait, call.ready)
+                run = self._found_or_created(keyed, asked, wait)
             except NotFoundError:
                 # A server that was restarted without a persistent store has lost the flow.
                 self._flows.forget(keyed.flow_id)
@@ -148,7 +148,7 @@ class KeyedRuns:
                     raise
             else:
                 annotate(run_id=run.run_id)
-                self._recorded_in_history(keyed, run, asked, call.flow)
+                self._recorded_in_history(keyed, run, asked)
                 return run
             finally:
                 registry.stop_storing(turn)
@@ -172,7 +172,7 @@ class KeyedRuns:
         flow_id = self._flows.store_accepted(content, tagged(content, tag_of(key, scope)), digest)
         return Keyed(key, scope, content, flow_id)
 
-    def _recorded_in_history(self, keyed: Keyed, run: run_states.Started, asked: _Asked, source: FlowSource) -> None:
+    def _recorded_in_history(self, keyed: Keyed, run: run_states.Started, asked: _Asked) -> None:
         """Record a run in the history, with its own flow, and log if that is not the flow of the call."""
         older = run.older_flow_id
         self.older_flows.pop(run.run_id, None)
@@ -184,19 +184,17 @@ class KeyedRuns:
             return
         if older is None:
             arguments = asked.of(flow_variables(keyed.flow))
-            self._recorder.created(run.run_id, keyed.flow_id, arguments, source, keyed.flow)
+            self._recorder.created(CreatedRun(run.run_id, keyed.flow_id, arguments, asked.call.flow, keyed.flow))
             return
         # The run exists, whatever may be read of its flow.
         with suppress(StepflowClientError):
             flow = (self._flows.get_flow(older)).flow
-            self._recorder.created(run.run_id, older, asked.of(flow_variables(flow)), flow=flow)
+            self._recorder.created(CreatedRun(run.run_id, older, asked.of(flow_variables(flow)), flow=flow))
 
-    def _found_or_created(
-        self, keyed: Keyed, asked: _Asked, wait: int | None, ready: Callable[[], object] | None
-    ) -> run_states.Started:
+    def _found_or_created(self, keyed: Keyed, asked: _Asked, wait: int | None) -> run_states.Started:
         found = self._records.found(keyed)
-        if found is None and ready is not None:
-            ready()
+        if found is None and asked.call.ready is not None:
+            asked.call.ready()
         turn = 0
         while found is None:
             began = time.monotonic()

@@ -14,7 +14,7 @@ from .._codec import requests, responses, run_states
 from .._display.progress import progress_shown
 from .._records.inputs import InputStream
 from .._rules.batch_count import BatchCount
-from .._rules.deadline import deadline_of, deadline_scope, has_passed
+from .._rules.deadline import current_deadline, deadline_of, deadline_scope, has_passed
 from .._rules.ending import is_given_up
 from .._rules.run_progress import RunProgress
 from ..errors import NotFoundError, StepflowClientError, UnsupportedByServerError
@@ -44,21 +44,18 @@ class ProgressReporter:
         self._events = events
         self._waiter = waiter
 
-    def result_of(
-        self, run: run_states.Started, began: float, deadline: float | None, progress: ProgressOption
-    ) -> FlowResult:
+    def result_of(self, run: run_states.Started, began: float, progress: ProgressOption) -> FlowResult:
         """Wait until a run of one item that was just created ends, and return its result.
 
         Args:
             run: The run.
             began: When the call began, by `time.monotonic()`.
-            deadline: The deadline of the call, by `time.monotonic()`; None for no limit.
             progress: How to report the progress.
         """
         with progress_shown(progress) as report:
             if not run.has_ended:
-                self._follow(run.run_id, report, began, deadline)
-            result = self._waiter.result_of(run, deadline)
+                self._follow(run.run_id, report, began)
+            result = self._waiter.result_of(run)
             completed = int(result.is_success)
             seconds = time.monotonic() - began
             report(Progress(run.run_id, result.status.value, 1, completed, 1 - completed, duration=seconds))
@@ -67,12 +64,10 @@ class ProgressReporter:
     def wait_run(self, run_id: RunId, timeout: float | None, progress: ProgressOption) -> RunDetails:
         """Wait until a run ends and return it."""
         run_id = requests.check_run_id(run_id)
-        deadline = deadline_of(timeout)
         began = time.monotonic()
-        with deadline_scope(deadline), progress_shown(progress) as report:
-            self._follow(run_id, report, began, deadline)
-            left = None if deadline is None else max(0.001, deadline - time.monotonic())
-            run = self._waiter.wait_run(run_id, timeout=left)
+        with deadline_scope(deadline_of(timeout)), progress_shown(progress) as report:
+            self._follow(run_id, report, began)
+            run = self._waiter.wait_run(run_id)
             total, completed = run.items.total, run.items.completed
             seconds = time.monotonic() - began
             report(Progress(run_id, run.status.value, total, completed, total - completed, duration=seconds))
@@ -108,8 +103,8 @@ class ProgressReporter:
                     yield chunk
             report(count.progress(is_over=True))
 
-    def _follow(self, run_id: str, report: Callable[[Progress], object], began: float, deadline: float | None) -> None:
-        """Report the progress of a run until it has ended or the deadline has passed.
+    def _follow(self, run_id: str, report: Callable[[Progress], object], began: float) -> None:
+        """Report the progress of a run until it has ended or the caller's deadline has passed.
 
         Errors of the run or its server are not raised here: waiting for the run raises them. Errors of `report` are
         passed on.
@@ -118,19 +113,18 @@ class ProgressReporter:
             run_id: The run.
             report: Called immediately, then every half second, and after events.
             began: When waiting for the run began, by `time.monotonic()`.
-            deadline: The deadline, by the same clock; None for no limit.
         """
-        with closing(self._states(run_id, began, deadline)) as states:
+        with closing(self._states(run_id, began)) as states:
             for progress in states:
                 report(progress)
 
-    def _states(self, run_id: str, began: float, deadline: float | None) -> Generator[Progress, None, None]:
+    def _states(self, run_id: str, began: float) -> Generator[Progress, None, None]:
         try:
             run = self._runs.current_state(run_id)
             if run.is_finished and not is_given_up(run.status, run.running):
                 return
             seen = self.begin(run)
-            with closing(self._told(seen, began, deadline)) as told:
+            with closing(self._told(seen, began)) as told:
                 for progress in told:
                     yield progress
         except StepflowClientError as error:
@@ -141,8 +135,8 @@ class ProgressReporter:
         created_at = responses.details(run).created_at
         return RunProgress(run.run_id, self._outline(run.run_id), total=run.total, created_at=created_at)
 
-    def _told(self, seen: RunProgress, began: float, deadline: float | None) -> Generator[Progress, None, None]:
-        shown = time.monotonic()
+    def _told(self, seen: RunProgress, began: float) -> Generator[Progress, None, None]:
+        shown, deadline = time.monotonic(), current_deadline()
         yield seen.progress(shown - began)
         followed = self._events.run_events(seen.run_id, heartbeat=_UPDATE, deadline=deadline)
         with closing(followed) as events:

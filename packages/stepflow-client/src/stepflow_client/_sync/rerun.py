@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +16,7 @@ from .._data.secrets import is_hidden
 from .._rules.deadline import deadline_of, deadline_scope
 from .._rules.releases import has_step_outputs
 from .._shared.gather import sync_together
+from .._shared.recorder import CreatedRun
 from .._shared.rerun_plan import EarlierRun, RerunRequest, WantedRun, kept_of_item, outdated_steps, wanted_run
 from .._shared.run_call import ResultCall, RunCall
 from ..errors import ConflictError, InvalidArgumentError, NotFoundError, UnsupportedByServerError
@@ -39,7 +39,6 @@ class _Planned(NamedTuple):
     """A plan, and the data needed to execute it."""
 
     plan: RerunPlan
-    earlier: EarlierRun
     wanted: WantedRun
 
 
@@ -62,36 +61,29 @@ class Rerunner:
     def plan(self, asked: RerunRequest, *, timeout: float | None) -> RerunPlan:
         """Return what `run` would keep and execute, without starting it."""
         with deadline_scope(deadline_of(timeout)):
-            return (self._planned(asked, variables_from_env=True)).plan
+            return (self._planned(asked)).plan
 
-    def run(self, asked: RerunRequest, *, variables_from_env: bool, timeout: float | None) -> RerunResult:
+    def run(self, asked: RerunRequest, *, timeout: float | None) -> RerunResult:
         """Run a finished run again, reusing outputs of its steps, and return all results."""
-        deadline = deadline_of(timeout)
-        with deadline_scope(deadline):
-            planned = self._ready(asked, variables_from_env=variables_from_env)
+        with deadline_scope(deadline_of(timeout)):
+            planned = self._ready(asked)
             plan = planned.plan
-            calls = [
-                partial(self._run_group, planned, group, deadline, variables_from_env=variables_from_env)
-                for group in plan.groups
-            ]
-            results = dict(enumerate(planned.earlier.results))
+            calls = [partial(self._run_group, planned, group) for group in plan.groups]
+            results = dict(enumerate(planned.wanted.earlier.results))
             for found in sync_together(calls, _AT_ONCE):
                 results |= found
             return RerunResult(plan=plan, results=[results[index] for index in range(plan.total)])
 
-    def start(self, asked: RerunRequest, *, variables_from_env: bool, timeout: float | None) -> list[str]:
+    def start(self, asked: RerunRequest, *, timeout: float | None) -> list[str]:
         """Start the runs of a rerun, and return their ids without waiting for them to end."""
         with deadline_scope(deadline_of(timeout)):
-            planned = self._ready(asked, variables_from_env=variables_from_env)
-            calls = [
-                partial(self._start, planned, _origin(planned, group), variables_from_env)
-                for group in planned.plan.groups
-            ]
+            planned = self._ready(asked)
+            calls = [partial(self._start, planned, group) for group in planned.plan.groups]
             return list(sync_together(calls, _AT_ONCE))
 
-    def _ready(self, asked: RerunRequest, *, variables_from_env: bool) -> _Planned:
+    def _ready(self, asked: RerunRequest) -> _Planned:
         """Return a plan that can be executed."""
-        planned = self._planned(asked, variables_from_env=variables_from_env)
+        planned = self._planned(asked)
         items = planned.plan.items
         if items and planned.wanted.inputs is None and rules.needs_input(planned.wanted.effective, items):
             raise InvalidArgumentError(
@@ -102,7 +94,7 @@ class Rerunner:
             )
         return planned
 
-    def _planned(self, asked: RerunRequest, *, variables_from_env: bool) -> _Planned:
+    def _planned(self, asked: RerunRequest) -> _Planned:
         rules.check_items(asked.items)
         new = None if asked.flow is None else self._flows.content(asked.flow)
         run_id = requests.check_run_id(asked.run_id)
@@ -118,10 +110,11 @@ class Rerunner:
         earlier = earlier._replace(recorded=recorded)
         wanted = wanted_run(asked, earlier, earlier.flow if new is None else new)
         flow = wanted.effective
-        items = self._items(asked, earlier, wanted, rules.changed_steps(old, flow))
+        wanted = wanted._replace(changed=rules.changed_steps(old, flow))
+        items = self._items(wanted)
         if not (asked.force or asked.only_step is not None):
             rules.check_kept(old, flow, asked.overrides, items)
-        if not variables_from_env:
+        if not asked.variables_from_env:
             rules.check_recorded_variables(flow, items, recorded, wanted.given)
         plan = RerunPlan(
             run_id=earlier.run_id,
@@ -130,9 +123,9 @@ class Rerunner:
             total=earlier.total,
             unknown=rules.unknown_of(flow, items, asked.variables, asked.overrides, recorded),
             recorded=rules.taken_from(recorded, flow, items, wanted.given, has_input=asked.input is not NOT_GIVEN),
-            outdated=outdated_steps(old, earlier, wanted, items),
+            outdated=outdated_steps(wanted, items),
         )
-        return _Planned(plan, earlier, wanted)
+        return _Planned(plan, wanted)
 
     def _earlier(self, run_id: str, new: Mapping[str, Any] | None) -> EarlierRun:
         run = self._runs.get_run(run_id)
@@ -159,8 +152,9 @@ class Rerunner:
         source = partial(rules.executed_in, entries, run_id)
         return EarlierRun(run_id, entry.flow, entry.flow, None, len(outputs), (), recorded, source, outputs)
 
-    def _items(self, asked: RerunRequest, earlier: EarlierRun, wanted: WantedRun, changed: set[str]) -> list[RerunItem]:
-        """Return the items to run again, each with what is kept of it; `changed` has the steps that have changed."""
+    def _items(self, wanted: WantedRun) -> list[RerunItem]:
+        """Return the items to run again, each with what is kept of it."""
+        asked, earlier = wanted.asked, wanted.earlier
         chosen = rules.chosen_items(asked.items, earlier.total, earlier.run_id)
         indexes = [index for index in chosen if not (asked.failed and earlier.results[index].is_success)]
         is_known = earlier.outputs is not None
@@ -173,10 +167,7 @@ class Rerunner:
             )
         keeps = asked.keeps and readable and bool(indexes)
         steps = self._steps_of_items(earlier.run_id, indexes) if keeps and not is_known else {}
-        kept = {
-            index: kept_of_item(asked, earlier, wanted, changed, index, steps.get(index, ())) if keeps else {}
-            for index in indexes
-        }
+        kept = {index: kept_of_item(wanted, index, steps.get(index, ())) if keeps else {} for index in indexes}
         return [RerunItem(index, kept[index], rules.executed_steps(wanted.effective, kept[index])) for index in indexes]
 
     def _steps_of_items(self, run_id: str, indexes: Sequence[int]) -> dict[int, list[StepDetails]]:
@@ -187,30 +178,28 @@ class Rerunner:
                 found[step.item_index].append(step)
         return found
 
-    def _run_group(
-        self, planned: _Planned, group: Sequence[RerunItem], deadline: float | None, *, variables_from_env: bool
-    ) -> dict[int, FlowResult]:
+    def _run_group(self, planned: _Planned, group: Sequence[RerunItem]) -> dict[int, FlowResult]:
         """Execute items that keep the same outputs in one run, and return their results by index."""
-        run_id = self._start(planned, _origin(planned, group), variables_from_env)
-        left = None if deadline is None else max(0.001, deadline - time.monotonic())
-        results = self._waiter.results(ResultCall(run_id, timeout=left))
+        run_id = self._start(planned, group)
+        results = self._waiter.results(ResultCall(run_id))
         return {item.index: result for item, result in zip(group, results, strict=True)}
 
-    def _start(self, planned: _Planned, origin: Origin, variables_from_env: bool) -> str:
+    def _start(self, planned: _Planned, group: Sequence[RerunItem]) -> str:
         """Start a run of a copy of the flow in which the kept steps are pinned, and return its id.
 
         The run is recorded with what the caller gave, which includes overrides of kept steps: if those are executed
         later, by a rerun of this run, they are executed with them.
         """
         with self._connection.traced("submit", kind="INTERNAL"):
-            return self._created(planned, origin, variables_from_env)
+            return self._created(planned, Origin(planned.plan.run_id, group[0].kept, [it.index for it in group]))
 
-    def _created(self, planned: _Planned, origin: Origin, variables_from_env: bool) -> str:
+    def _created(self, planned: _Planned, origin: Origin) -> str:
         checked = self._flows.checked(planned.plan.flow)
         flow = checked.content
         wanted = planned.wanted
         inputs = [None if wanted.inputs is None else wanted.inputs[index] for index in origin.items]
-        call = RunCall(flow, inputs, wanted.overrides, wanted.variables, variables_from_env, wanted.max_concurrency)
+        from_env = wanted.asked.variables_from_env
+        call = RunCall(flow, inputs, wanted.overrides, wanted.variables, from_env, wanted.max_concurrency)
         given = self._creator.arguments(call)
         copy = tagged(checked.with_examples, uuid4().hex, origin)
         sent = given._replace(overrides=rules.overrides_of_executed(given.overrides, origin.kept) or None)
@@ -221,9 +210,5 @@ class Rerunner:
         stored = self._flows.store_copy(checked, copy)
         run = self._creator.create(stored, sent, None)
         recorded = sent._replace(overrides=given.overrides)
-        self._recorder.created(run.run_id, stored.flow_id, recorded, wanted.source, flow, origin)
+        self._recorder.created(CreatedRun(run.run_id, stored.flow_id, recorded, wanted.source, flow, origin))
         return run.run_id
-
-
-def _origin(planned: _Planned, group: Sequence[RerunItem]) -> Origin:
-    return Origin(planned.plan.run_id, group[0].kept, [item.index for item in group])

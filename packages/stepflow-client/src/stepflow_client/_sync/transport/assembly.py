@@ -16,8 +16,12 @@ from .pool import Pool
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Mapping, Sequence
 
     import httpx
+
+    from ..._http.settings import Token as BearerToken
+    from ..._rules.request_retries import RetryPolicy
 
 
 class Limits(NamedTuple):
@@ -28,17 +32,29 @@ class Limits(NamedTuple):
     keepalive_expiry: float | None = 30.0
 
 
-def sender_to(
-    root: ServerUrl,
-    verify: bool | str | ssl.SSLContext,
-    cert: str | tuple[str, ...] | None,
-    proxy: str | httpx.URL | httpx.Proxy | None,
-    limits: httpx.Limits | None,
-    transport: httpx.BaseTransport | None,
-) -> Transport:
+class ConnectionSettings(NamedTuple):
+    """The settings of a client's connection, with the meaning that they have in `SyncStepflowClient`."""
+
+    base_url: str | httpx.URL | Sequence[str | httpx.URL]
+    timeout: float | httpx.Timeout
+    headers: Mapping[str, str] | None
+    auth: httpx.Auth | BearerToken | tuple[str, str] | None
+    verify: bool | str | ssl.SSLContext
+    cert: str | tuple[str, ...] | None
+    proxy: str | httpx.URL | httpx.Proxy | None
+    limits: httpx.Limits | None
+    transport: httpx.BaseTransport | None
+    server_release: str | None
+    strategy: str
+    retry: RetryPolicy
+    max_response_bytes: int
+
+
+def sender_to(root: ServerUrl, settings: ConnectionSettings) -> Transport:
     """Return the transport to a server: our own pool, or an httpx transport if one is given or a proxy is used."""
-    tls = ssl_context(root, verify, cert)
-    via = proxy or environment_proxy(root)
+    limits, transport = settings.limits, settings.transport
+    tls = ssl_context(root, settings.verify, settings.cert)
+    via = settings.proxy or environment_proxy(root)
     if transport is None and via is None:
         return Pool(root, tls, Limits() if limits is None else check_limits(limits))
     import httpx
@@ -50,7 +66,7 @@ def sender_to(
         try:
             if isinstance(via, str) and via.startswith("https:"):
                 # The certificate of an https proxy is verified like a server's.
-                via = httpx.Proxy(via, ssl_context=ssl_context(root._replace(scheme="https"), verify, None))
+                via = httpx.Proxy(via, ssl_context=ssl_context(root._replace(scheme="https"), settings.verify, None))
             transport = LocalTransport(verify=tls or False, proxy=via, limits=bounds)
         except (TypeError, ValueError, AttributeError, ImportError, httpx.InvalidURL) as error:
             raise InvalidArgumentError(f"the proxy cannot be used: {error}") from None

@@ -8,7 +8,7 @@ import time
 
 from ..._base.logging import logger
 from ..._http.messages import HttpError, HttpRequest, HttpResponse
-from ..._rules.request_retries import Budget, RetryPolicy, delay_before_retry, describe, was_unreachable
+from ..._rules.request_retries import Attempt, Budget, RetryPolicy, delay_before_retry, describe, was_unreachable
 from ..._shared.tracing import resent
 from .base import Middleware, Transport
 
@@ -46,13 +46,8 @@ class Retry(Middleware):
                 if was_unreachable(error):
                     self.last_unreachable_at = time.monotonic()
             attempts.append(describe(outcome))
-            delay = delay_before_retry(
-                self._policy,
-                idempotent=request.idempotent,
-                outcome=outcome,
-                attempt=len(attempts),
-                time_left=request.remaining(request.timeout.read - (time.monotonic() - started)),
-            )
+            left = request.remaining(request.timeout.read - (time.monotonic() - started))
+            delay = delay_before_retry(self._policy, Attempt(len(attempts), outcome, request.idempotent, left))
             if delay is None or not self._budget.spend():
                 break
             logger.info("%s: %s; sent again in %.2f s", request, attempts[-1], delay)

@@ -1,0 +1,78 @@
+"""The timeout of a call applies to each of its requests."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import pytest
+from stepflow_client import ConflictError, InvalidArgumentError, StepflowClient
+from stepflow_client._http.messages import Timeouts
+from stepflow_client._rules.call_scope import call_scope, current_timeouts
+from stepflow_client._rules.deadline import current_deadline
+
+from tests.unit.both_twins import CALLS, TWINS, Server, ask
+from tests.unit.http.test_whole_calls import Limited
+
+CLIENT, CALL = 1.0, 500.0
+"""Seconds: the timeout of the client, and the longer one of the call."""
+LIMITED = sorted(
+    name for name in CALLS if "instead of the client's timeout" in (getattr(StepflowClient, name).__doc__ or "")
+)
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("name", LIMITED)
+def test_every_request_of_a_call_has_its_timeout(twin: str, name: str) -> None:
+    server = Server()
+    # The run has ended: it cannot be cancelled.
+    with suppress(ConflictError):
+        ask(twin, server, lambda client: CALLS[name](Limited(client, CALL)), timeout=CLIENT)
+    assert server.requests
+    assert {asked: seconds for asked, seconds in _read_timeouts(server).items() if seconds < CALL / 2} == {}
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_so_has_what_a_call_asks_besides(twin: str) -> None:
+    server = Server()
+    ask(twin, server, lambda client: client.health_check(include_workers=True, timeout=CALL), timeout=CLIENT)
+    assert {asked for asked, seconds in _read_timeouts(server).items() if seconds > CALL / 2} == {
+        "GET /health",
+        "GET /components",
+    }
+
+
+def _read_timeouts(server: Server) -> dict[str, float]:
+    times = [request.extensions["timeout"]["read"] for request in server.requests]
+    return dict(zip(server.asked, times, strict=True))
+
+
+def test_an_inner_call_has_its_own_timeout_within_the_deadline_of_the_outer_one() -> None:
+    assert current_timeouts() is None
+    with call_scope(100):
+        assert current_timeouts() == Timeouts(100, 100, 100, 100)
+        outer = current_deadline()
+        with call_scope(200):
+            assert current_timeouts() == Timeouts(200, 200, 200, 200)
+            assert current_deadline() == outer
+        with call_scope(None):
+            assert current_timeouts() == Timeouts(100, 100, 100, 100)
+        with call_scope(50):
+            assert (current_deadline() or 0) < time.monotonic() + 51
+        assert current_deadline() == outer
+    assert (current_timeouts(), current_deadline()) == (None, None)
+
+
+def test_phases_limit_requests_only() -> None:
+    with call_scope(httpx.Timeout(5, read=10)):
+        assert current_timeouts() == Timeouts(5, 10, 5, 5)
+        assert current_deadline() is None
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "soon", True])
+def test_an_invalid_timeout_is_refused(timeout: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="timeout"):
+        call_scope(timeout)
+    assert current_timeouts() is None
