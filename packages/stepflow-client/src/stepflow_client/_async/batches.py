@@ -142,7 +142,7 @@ class BatchRunner:
         )
         batch.declared = flow_variables(batch.flow)
         with self._recorder.labelling(options.labels):
-            batch.record = self._recorder.batch(batch.flow, batch.arguments)
+            batch.record = self._recorder.batch(batch.flow, batch.arguments, flow)
         if options.check_input:
             batch.input_check = needs.input_check
 
@@ -161,6 +161,8 @@ class BatchRunner:
             "check_input": batch.options.check_input,
         }
         batch.tag = batch.journal.begin({name: _digest(encode(value)) for name, value in given.items()})
+        if (first := batch.journal.first_run()) is not None:
+            batch.record.resumed(first)
         # By the server's clock, every run of the batch is newer than this.
         newest = await self._connection.call(api.list_runs(roots_only=True, limit=1), _flows)
         since = batch.journal.since(max((creation_time(run_id) or 0.0 for run_id in newest), default=0.0))
@@ -230,8 +232,8 @@ class BatchRunner:
             if batch.journal is not None:
                 batch.journal.created(chunk.number, run.run_id)
         run_id = batch.in_flight[chunk.number] = run.run_id
-        if chunk.idempotency_key is None:
-            batch.record.created(run_id)
+        if chunk.idempotency_key is None and batch.record.created(run_id) and batch.journal is not None:
+            batch.journal.first_run(run_id)
         try:
             status, listed = await self._ended(run, len(chunk.values))
             if not is_untraced():
