@@ -40,6 +40,22 @@ async def test_runs_are_recorded_with_their_end(recorded: Any, history: History,
     assert (third.status, third.input, third.flow_id) == ("completed", [[1, 2]], first.flow_id)
 
 
+@pytest.mark.parametrize("look", ["get_run", "events"])
+async def test_an_end_that_was_only_looked_at_is_recorded(
+    recorded: Any, client: Any, history: History, look: str
+) -> None:
+    run_id = await recorded.submit(one_step(FAIL))
+    await client.wait_run(run_id)
+    history.update(run_id, status="cancelled")  # as after a cancellation, which stops nothing
+    if look == "get_run":
+        await recorded.get_run(run_id)
+    else:
+        assert [event async for event in recorded.run_events(run_id)][-1].type == "run_completed"
+    entry = history.get(run_id)
+    assert entry is not None
+    assert entry.status == "failed"
+
+
 async def test_what_a_run_was_started_with(recorded: Any, client: Any, release: str, history: History) -> None:
     flow = one_step(ECHO, {"n": 0, "given": {"$input": "n"}}, name=unique("given"))
     changes = {"only": {"input": {"n": 9}}}

@@ -250,7 +250,7 @@ class StepflowClient(Guiding, Picklable):
     def _events(self) -> EventSource:
         from .events import EventSource
 
-        return EventSource(self._follower)
+        return EventSource(self._follower, self._recorder)
 
     @cached_property
     def _timer(self) -> StepTimer:
@@ -1278,7 +1278,10 @@ class StepflowClient(Guiding, Picklable):
         Raises:
             NotFoundError: If the server has no such run.
         """
-        return await self._runs.get_run(run_id, timeout=timeout)
+        run = await self._runs.get_run(run_id, timeout=timeout)
+        if run.is_finished:
+            self._recorder.seen(run.run_id, run.status)
+        return run
 
     async def get_run_items(self, run_id: RunId, *, timeout: float | None = None) -> ListItemsResponse:
         """Return the items of a run, in the order of their inputs; the `result` of a running item is None.

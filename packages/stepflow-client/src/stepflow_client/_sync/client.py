@@ -253,7 +253,7 @@ class SyncStepflowClient(Guiding, Picklable):
     def _events(self) -> EventSource:
         from .events import EventSource
 
-        return EventSource(self._follower)
+        return EventSource(self._follower, self._recorder)
 
     @cached_property
     def _timer(self) -> StepTimer:
@@ -1279,7 +1279,10 @@ class SyncStepflowClient(Guiding, Picklable):
         Raises:
             NotFoundError: If the server has no such run.
         """
-        return self._runs.get_run(run_id, timeout=timeout)
+        run = self._runs.get_run(run_id, timeout=timeout)
+        if run.is_finished:
+            self._recorder.seen(run.run_id, run.status)
+        return run
 
     def get_run_items(self, run_id: RunId, *, timeout: float | None = None) -> ListItemsResponse:
         """Return the items of a run, in the order of their inputs; the `result` of a running item is None.
