@@ -213,6 +213,8 @@ class History(SharedFile):
             check_text(value, f"labels[{name!r}]")
         if note is not None:
             check_text(note, "note")
+        if note is None and not given:
+            return
         with self._warning("annotate a run"), self._opened() as connection:
             # The row must not change between the two statements.
             connection.execute("BEGIN IMMEDIATE")

@@ -122,6 +122,12 @@ class CommandHistory:
             about["note"] = said.get("note", given.get("note"))
             self._history.record(run_id, **about)
 
+    def annotate(self, run_id: str, note: str | None = None, *, labels: Mapping[str, str] | None = None) -> None:
+        """Add labels and a note to a recorded run, and those of the command line."""
+        if self._about is not None and self._history is not None:
+            named = {**(labels or {}), **(self._about["labels"] or {})}
+            self._history.annotate(run_id, self._about["note"] or note, labels=named)
+
     def update(self, run_id: str, *, status: str) -> None:
         """Set the last known status of a run, if it is recorded."""
         if self._history is not None and self._history.path.exists():

@@ -236,7 +236,9 @@ class BatchRunner:
             batch.journal.first_run(run_id)
         try:
             status, listed = await self._ended(run, len(chunk.values))
-            if not is_untraced():
+            if chunk.idempotency_key is not None:
+                self._recorder.ended(run_id, status)
+            elif not is_untraced():
                 run_ended(run_id, status)
         except NotFoundError as error:
             if batch.options.on_lost == "rerun" and chunk.run_id is not None:
@@ -314,7 +316,7 @@ class BatchRunner:
             idempotency_scope=batch.options.idempotency_scope,
         )
         with self._recorder.labelling(batch.options.labels):
-            return await self._keyed().start(call, self._connection.timings.creation_hold)
+            return await self._keyed().start(call, self._connection.timings.creation_hold, batch.given)
 
     async def _chunk_flow(self, batch: Batch, chunk: Chunk, place: int) -> str:
         """Return the id of the copy of the flow that a chunk runs.

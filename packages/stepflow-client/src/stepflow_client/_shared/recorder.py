@@ -122,6 +122,11 @@ class Recorder:
             **({} if origin is None else _origin(origin)),
         )
 
+    def found(self, run_id: str) -> None:
+        """Add the labels of the current call to a recorded run that it has found instead of creating one."""
+        if self.history is not None:
+            self.history.annotate(run_id, labels=_labels.get())
+
     def batch(self, flow: Mapping[str, Any], arguments: RunArguments, source: Any) -> BatchRecorder:
         """Return a recorder of a batch whose inputs are split into several runs.
 
