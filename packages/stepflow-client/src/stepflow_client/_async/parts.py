@@ -85,7 +85,7 @@ class Parts:
         """Reads the events of runs."""
         from .events import EventSource
 
-        return EventSource(self.follower)
+        return EventSource(self.follower, self.recorder)
 
     @cached_property
     def timer(self) -> StepTimer:

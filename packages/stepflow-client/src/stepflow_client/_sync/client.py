@@ -1161,7 +1161,10 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such run.
         """
         with call_scope(timeout):
-            return self._runs.get_run(run_id)
+            run = self._runs.get_run(run_id)
+        if run.is_finished:
+            self._recorder.seen(run.run_id, run.status)
+        return run
 
     def get_run_items(self, run_id: RunId, *, timeout: float | None = None) -> ListItemsResponse:
         """Return the items of a run, in the order of their inputs; the `result` of a running item is None.

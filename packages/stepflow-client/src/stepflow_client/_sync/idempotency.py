@@ -110,12 +110,13 @@ class KeyedRuns:
         is_used = self._records.is_used(keyed.subject, 0)
         return self._records.searched(keyed) if is_used else None
 
-    def start(self, call: RunCall, wait: int | None) -> run_states.Started:
+    def start(self, call: RunCall, wait: int | None, source: FlowSource | None = None) -> run_states.Started:
         """Return the run that exists under the key of a call, or create it.
 
         Args:
             call: What to run. It waits until it is ready only if no run exists.
             wait: Seconds that the server may hold the request until the run ends; None for an immediate response.
+            source: The flow as the caller gave it, if that of `call` was already read from a file.
         """
         key = call.idempotency_key
         assert key is not None
@@ -148,7 +149,7 @@ class KeyedRuns:
                     raise
             else:
                 annotate(run_id=run.run_id)
-                self._recorded_in_history(keyed, run, asked)
+                self._recorded_in_history(keyed, run, asked, source or call.flow)
                 return run
             finally:
                 registry.stop_storing(turn)
@@ -172,19 +173,22 @@ class KeyedRuns:
         flow_id = self._flows.store_accepted(content, tagged(content, tag_of(key, scope)), digest)
         return Keyed(key, scope, content, flow_id)
 
-    def _recorded_in_history(self, keyed: Keyed, run: run_states.Started, asked: _Asked) -> None:
+    def _recorded_in_history(self, keyed: Keyed, run: run_states.Started, asked: _Asked, source: FlowSource) -> None:
         """Record a run in the history, with its own flow, and log if that is not the flow of the call."""
         older = run.older_flow_id
         self.older_flows.pop(run.run_id, None)
         if older is not None:
             self.older_flows.put(run.run_id, older)
             logger.info("run %s under the idempotency key %r is of another flow: %s", run.run_id, keyed.key, older)
-        # Whichever call has created it: this client's user has started it, with these arguments.
-        if not self._recorder.is_on or self._recorder.recorded(run.run_id) is not None:
+        if not self._recorder.is_on:
             return
+        if self._recorder.recorded(run.run_id) is not None:
+            self._recorder.found(run.run_id)
+            return
+        # Whichever call has created it: this client's user has started it, with these arguments.
         if older is None:
             arguments = asked.of(flow_variables(keyed.flow))
-            self._recorder.created(CreatedRun(run.run_id, keyed.flow_id, arguments, asked.call.flow, keyed.flow))
+            self._recorder.created(CreatedRun(run.run_id, keyed.flow_id, arguments, source, keyed.flow))
             return
         # The run exists, whatever may be read of its flow.
         with suppress(StepflowClientError):
