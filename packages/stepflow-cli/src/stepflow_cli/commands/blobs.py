@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
+from stepflow_client import InvalidRequestError, NotFoundError
 
 from ..errors import problem_of, usage
 from ..inputs.files import DATA_SUFFIXES, read_bytes, writing
@@ -120,8 +121,6 @@ def _get(blob_id: str, server: ServerOptions, output: Output) -> None:
 
 def _blob(client: SyncStepflowClient, blob_id: str) -> BlobContent:
     """Return the blob. Servers respond without a message if it does not exist, so one is added here."""
-    from stepflow_client import InvalidRequestError, NotFoundError
-
     try:
         return client.get_blob(blob_id)
     except NotFoundError as error:

@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
+from stepflow_client._base.text import near
 
 from .._version import VERSION
 from ..context import current_session
 from ..errors import Problem, problem_of, usage
+from ..inputs.python_flow import is_python_flow
 from ..output.messages import note, show
 from ..output.safety import printable
 from ..output.view import Output
@@ -147,7 +149,6 @@ def _names(values: Sequence[str]) -> list[str]:
 
 
 def _check_rules(names: Sequence[str]) -> None:
-    from stepflow_client._base.text import near
     from stepflow_client.flows.findings import RULES
 
     for name in names:
@@ -160,7 +161,6 @@ def _fix(checked: Checked) -> Checked:
     """Correct a file, and return its findings after that."""
     from stepflow_client.flows.edit.corrections import corrected
 
-    from ..inputs.python_flow import is_python_flow
     from ..validation.checks import find
 
     if checked.flow is None:

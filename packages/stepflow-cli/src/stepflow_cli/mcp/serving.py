@@ -17,6 +17,7 @@ from ..inputs.values import Values
 from ..output.color import is_terminal
 from ..output.messages import note
 from ..server.connect import Target
+from ..server.listening import listen
 from ..settings.history import history_setting
 from .bounds import Bounds
 from .catalog import Catalog
@@ -127,8 +128,6 @@ def serve_http(target: Target, service: Service, host: str, port: int) -> None:
     Raises:
         Problem: If the port cannot be used.
     """
-    from ..server.listening import listen
-
     with listen(host, port) as listening, target.history.recording():
         catalog = prepared(service)
         from .http import serve_listening

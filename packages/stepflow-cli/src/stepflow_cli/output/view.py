@@ -23,6 +23,7 @@ from ..errors import Problem, printable, usage
 from ..exit_codes import ExitCode
 from ..inputs.files import writing
 from ..stdio import telling_of_lost_output
+from . import color as colors
 from .columns import Column, View, select
 from .safety import is_safe, json_escaped
 
@@ -158,7 +159,6 @@ class Output(NamedTuple):
                     yield "\t".join(printable(str(name)) for name in names) + "\n"
 
     def _table(self, records: Sequence[Record], view: View, *, vertical: bool = False) -> str:
-        from . import color as colors
         from . import tables
 
         if self.fields:

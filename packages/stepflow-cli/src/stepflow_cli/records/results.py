@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client import RunFailedError
+
 from ..errors import Problem
 from ..exit_codes import ExitCode
 from ..output.messages import note
@@ -78,8 +80,6 @@ def failure(result: FlowResult | PlainResult) -> Problem | None:
     """Return the problem for an unsuccessful result; None for a successful one."""
     if result.is_success:
         return None
-    from stepflow_client import RunFailedError
-
     try:
         result.raise_for_failure()
     except RunFailedError as error:

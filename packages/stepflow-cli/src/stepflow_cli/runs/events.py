@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from stepflow_client import StepflowClientError
 from stepflow_client._rules.run_progress import RunProgress
 from stepflow_client.progress import Progress
 
@@ -224,8 +225,6 @@ def _is_followed(record: Mapping[str, Any]) -> bool:
 
 
 def _read(followed: _Followed) -> None:
-    from stepflow_client import StepflowClientError
-
     # The list itself tells whether the server is there; what was counted stays until the run has ended.
     with suppress(StepflowClientError):
         for _ in range(_READS):

@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from stepflow_client import NotFoundError, RunTimeoutError, StepflowClientError
 from stepflow_client._rules.run_progress import FlowOutline, RunProgress, StepProgress
 
 from ..errors import Problem
@@ -101,8 +102,6 @@ class Watch:
 
     def _check(self, deadline: float | None) -> None:
         if deadline is not None and time.monotonic() > deadline and not self.progress.is_over:
-            from stepflow_client import RunTimeoutError
-
             raise RunTimeoutError(f"run {self.run.run_id} has not ended yet", run_id=self.run.run_id)
 
     def _finish(self) -> None:
@@ -126,8 +125,6 @@ class Watch:
 
     def _note_not_run(self) -> None:
         """Record which steps were not run, if the server tells."""
-        from stepflow_client import StepflowClientError
-
         with suppress(StepflowClientError):
             steps = self._target.client.get_run_steps(self.run.run_id).steps
             for (item, _), account in accounts_of_steps(self._target.client, self.run.run_id, steps).items():
@@ -140,8 +137,6 @@ class Watch:
             step.not_run[item] = account.because_of
 
     def _step_ids(self) -> list[str]:
-        from stepflow_client import NotFoundError
-
         try:
             return step_ids(self._target.client.get_run_flow(self.run.run_id).flow)
         except NotFoundError:
@@ -149,8 +144,6 @@ class Watch:
             return []
 
     def _kept_steps(self) -> list[str]:
-        from stepflow_client import NotFoundError
-
         try:
             return self._target.client.get_run_arguments(self.run.run_id).kept
         except NotFoundError:
@@ -165,8 +158,6 @@ class Watch:
         """Request why a step failed; only once per step, because a batch may have very many items."""
         if event.type != "step_completed" or getattr(event, "status", None) != "failed":
             return None
-        from stepflow_client import StepflowClientError
-
         run = self.progress.of(event)
         step = run.step_of(event)
         item = getattr(event, "item_index", 0)
@@ -195,8 +186,6 @@ class Watch:
 
     def _flow_of(self, run_id: str, item: int) -> FlowOutline:
         # Flows of sub-runs may not be stored, so their runs are requested.
-        from stepflow_client import StepflowClientError
-
         if len(self.progress.sub_runs) > _MOST_FLOWS:
             return None, {}
         try:

@@ -17,6 +17,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
+from stepflow_client import StepflowClientError
+from stepflow_client.drawing.charts import CHART_STYLE
+from stepflow_client.drawing.html import TREE_STYLE
+from stepflow_client.drawing.svg import STYLE
+from stepflow_client.drawing.theme import MARK, STATUS_STYLE, THEME_STYLE
 
 from ..server.asgi import serve_application
 from ..server.listening import Addresses
@@ -95,8 +100,6 @@ _ROUTES = [
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    from stepflow_client import StepflowClientError
-
     assert isinstance(error, StepflowClientError)
     return site_of(request).failure(request, error)
 
@@ -126,8 +129,6 @@ def application(
         stopping: Set when streams are to end.
         port: The port that the application listens on.
     """
-    from stepflow_client import StepflowClientError
-
     forms = FormTokens()
 
     @asynccontextmanager
@@ -166,11 +167,6 @@ def application(
 
 
 def _files() -> dict[str, tuple[bytes, str]]:
-    from stepflow_client.drawing.charts import CHART_STYLE
-    from stepflow_client.drawing.html import TREE_STYLE
-    from stepflow_client.drawing.svg import STYLE
-    from stepflow_client.drawing.theme import MARK, STATUS_STYLE, THEME_STYLE
-
     found = {path.name: (path.read_bytes(), _TYPES[path.suffix]) for path in _STATIC.iterdir() if path.suffix in _TYPES}
     # One request for the styles of the list of runs, and one for those of other pages. `base.css` is first, because the
     # others change what it says.

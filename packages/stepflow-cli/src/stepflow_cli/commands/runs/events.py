@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
+from stepflow_client import StepflowClientError, TransportError
 
 from ...errors import Problem, printable, problem_of
 from ...exit_codes import ExitCode
@@ -110,8 +111,6 @@ def command(
 
 
 def _events(target: Target, asked: _Asked) -> Iterator[RunEvent]:
-    from stepflow_client import StepflowClientError, TransportError
-
     cursor = asked.after
     try:
         with EventReader(target.another_client, asked.run_id, **asked.options()) as reader:
