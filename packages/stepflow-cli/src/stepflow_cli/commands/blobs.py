@@ -42,13 +42,7 @@ _STORED = View(
 @option("--filename NAME", "The file name to store with it. [default: FILE's]")
 @server_options(default="server")
 @output_options
-def _put(
-    file: str,
-    blob_type: str | None,
-    filename: str | None,
-    server: ServerOptions,
-    output: Output,
-) -> None:
+def _put(file: str, blob_type: str | None, filename: str | None, server: ServerOptions, output: Output) -> None:
     """Store a file, or a JSON value, on a server and print its id.
 
     A .json, .yaml or .yml file is stored as a JSON value, with its numbers unchanged. Other files, and standard input

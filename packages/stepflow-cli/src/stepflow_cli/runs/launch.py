@@ -16,7 +16,7 @@ from ..ui.serving import EXTRA, Pages, serve_pages
 from .caching import open_cache
 from .dry_run import dry_run as print_request
 from .execute import naming, prepare, print_cached, run_job, start
-from .job import Caching, Job, JobOptions
+from .job import Caching, Job, JobOptions, Launch
 from .wait import Wait, hinting_return
 
 if TYPE_CHECKING:
@@ -26,33 +26,15 @@ if TYPE_CHECKING:
     from .stream import Stream
 
 _RUN = View(columns=(Column("run_id", kind="id"),))
-_NO_CACHE = Caching()
 
 
-def launch(
-    given: JobOptions,
-    server: ServerOptions,
-    wait: Wait,
-    output: Output,
-    *,
-    detach: bool,
-    caching: Caching = _NO_CACHE,
-    pages: bool = False,
-) -> None:
+def launch(asked: Launch) -> None:
     """Run what the command line asks for.
-
-    Args:
-        given: The flow and its arguments.
-        server: The server options.
-        wait: How to wait for the run.
-        output: Where to print the result, or the id.
-        detach: Whether to return as soon as the run is created.
-        caching: The cache options.
-        pages: Whether to serve the page of the run until Ctrl-C.
 
     Raises:
         Problem: If options contradict each other, or not everything succeeded.
     """
+    given, server, detach, wait, output, caching, _, pages = asked
     stream = None
     given.retry.check(given, detach=detach)
     if pages:

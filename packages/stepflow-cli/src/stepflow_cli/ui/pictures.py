@@ -33,10 +33,7 @@ _ORDER = (
 
 
 def timeline_of(
-    report: RunReport,
-    urls: ItemUrls | None = None,
-    shown: Container[str] | None = None,
-    selected: str | None = None,
+    report: RunReport, urls: ItemUrls | None = None, shown: Container[str] | None = None, selected: str | None = None
 ) -> str:
     """Return the timeline of a report as SVG; empty if no step has times.
 
