@@ -10,7 +10,6 @@ from stepflow_client._base.text import without_password
 
 from ..completion.candidates import complete_config_keys, complete_profiles, complete_settings
 from ..errors import Problem, nearest, printable, usage
-from ..exit_codes import ExitCode
 from ..output.messages import note
 from ..output.view import Column, Output, View
 from ..params.options import changed_profile_option, output_options, server_options
@@ -130,7 +129,7 @@ def _without_password(key: str, value: Any) -> Any:
 
 def _not_set(key: str, file: str | None = None) -> Problem:
     where = f" in {file}" if file else ""
-    return Problem(f"{key} is not set{where}", kind="not_set", exit_code=ExitCode.FAILED)
+    return Problem(f"{key} is not set{where}", kind="not_set")
 
 
 _CHANGED = View(columns=(Column("name"), Column("value"), Column("file")), name="name")

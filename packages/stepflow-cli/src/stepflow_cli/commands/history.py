@@ -8,7 +8,6 @@ import click
 from stepflow_client._base.text import duration_text
 
 from ..errors import Problem, usage
-from ..exit_codes import ExitCode
 from ..output.view import Column, Output, View
 from ..params.options import Confirm, confirm_option, label_option, limit_option, output_options, together
 from ..params.parsing import LazyGroup
@@ -82,7 +81,7 @@ def _show(run_id: str, output: Output) -> None:
         raise usage(f"several recorded run ids begin with {run_id}", "give more of it")
     if not found:
         hint = "'stepflow history list' shows what is recorded"
-        raise Problem(f"the history has no run {run_id}", kind="not_found", exit_code=ExitCode.FAILED, hint=hint)
+        raise Problem(f"the history has no run {run_id}", kind="not_found", hint=hint)
     output.record(entry_record(found[0], full=True), ENTRY_IN_FULL)
 
 

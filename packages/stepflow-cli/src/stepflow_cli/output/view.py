@@ -20,7 +20,6 @@ from typing import Any, NamedTuple, TextIO
 
 from ..context import current_session
 from ..errors import Problem, printable, usage
-from ..exit_codes import ExitCode
 from ..inputs.files import writing
 from ..stdio import telling_of_lost_output
 from . import color as colors
@@ -257,4 +256,4 @@ def open_in_browser(path: str) -> None:
 
     if not webbrowser.open(Path(path).resolve().as_uri()):
         hint = f"open {path} yourself"
-        raise Problem("no browser could be started", kind="no_browser", exit_code=ExitCode.FAILED, hint=hint)
+        raise Problem("no browser could be started", kind="no_browser", hint=hint)

@@ -129,7 +129,7 @@ def print_results(run_ids: Sequence[str], results: list[FlowResult], output: Out
         run_id = runs.pop() if len(runs) == 1 else None
         where = "" if run_id is None else f" in run {run_id}"
         message = f"{len(failed)} of {len(results)} inputs did not succeed{where}"
-        raise Problem(message, kind="run_failed", exit_code=ExitCode.FAILED, run_id=run_id)
+        raise Problem(message, kind="run_failed", run_id=run_id)
 
 
 def _batch_records(results: list[FlowResult]) -> Iterator[dict[str, Any]]:

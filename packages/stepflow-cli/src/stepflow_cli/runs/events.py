@@ -6,7 +6,6 @@ import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from stepflow_client import StepflowClientError
@@ -48,9 +47,7 @@ class EventReader:
         threading.Thread(target=self._read, name="stepflow-events", daemon=True).start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End the thread."""
         self._closed.set()
         self._client.close()
@@ -176,9 +173,7 @@ class RunningRuns:
         """Return itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop following."""
         self._keep(set())
 

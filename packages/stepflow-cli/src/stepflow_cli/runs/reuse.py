@@ -13,7 +13,6 @@ from stepflow_client._codec.variables import flow_variables
 from stepflow_client._data.secrets import quotes_secret
 
 from ..errors import Problem, usage
-from ..exit_codes import ExitCode
 from ..inputs.values import Values
 from ..output.messages import note
 from ..output.view import Column, Output, View
@@ -89,7 +88,6 @@ def with_earlier_run(target: Target, job: Job) -> Job:
     raise Problem(
         f"the history has no run {text} of this flow" + ("" if target.runtime else f" on {target.client.url}"),
         kind="not_found",
-        exit_code=ExitCode.FAILED,
         hint="run the whole flow first, or give the step its input" if reuse.only_step else None,
     )
 

@@ -12,7 +12,6 @@ from stepflow_client import NotFoundError, RunTimeoutError, StepflowClientError
 from stepflow_client._rules.run_progress import FlowOutline, RunProgress, StepProgress
 
 from ..errors import Problem
-from ..exit_codes import ExitCode
 from ..inputs.flow import step_ids
 from ..records.results import cancelled_run, failure
 from ..server.connect import Target
@@ -209,7 +208,7 @@ def failure_of(target: Target, run: RunDetails) -> Problem | None:
     said = f"{failed} of {run.items.total} items of run {run.run_id} failed"
     if run.items.total <= _MOST_ITEMS:
         said += _first_failure(target, run)
-    return Problem(said, kind="run_failed", exit_code=ExitCode.FAILED, run_id=run.run_id)
+    return Problem(said, kind="run_failed", run_id=run.run_id)
 
 
 def _first_failure(target: Target, run: RunDetails) -> str:

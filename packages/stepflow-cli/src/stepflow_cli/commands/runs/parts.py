@@ -9,7 +9,6 @@ import click
 
 from ...completion.candidates import complete_steps_of_run
 from ...errors import Problem, usage
-from ...exit_codes import ExitCode
 from ...output.view import Output
 from ...params.options import file_output_options, output_options, server_options, timeout_option
 from ...params.parsing import Command
@@ -165,4 +164,4 @@ def _of_item(results: list[FlowResult], item: int, run_id: str) -> FlowResult:
         return results[item]
     has = f"it has {len(results)} item{'s' * (len(results) != 1)}, counted from 0"
     message = f"run {run_id} has no item {item}"
-    raise Problem(message, kind="not_found", exit_code=ExitCode.FAILED, run_id=run_id, hint=has)
+    raise Problem(message, kind="not_found", run_id=run_id, hint=has)

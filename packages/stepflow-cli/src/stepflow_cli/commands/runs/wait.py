@@ -107,7 +107,7 @@ def _failure(target: Target, record: dict[str, Any]) -> list[Problem]:
         return [cancelled_run(run_id)]
     words = "failed" if status == "failed" else f"is {status}"
     hint = f"'{target.return_command('runs result', run_id)}' tells why"
-    return [Problem(f"run {run_id} {words}", kind="run_failed", exit_code=ExitCode.FAILED, run_id=run_id, hint=hint)]
+    return [Problem(f"run {run_id} {words}", kind="run_failed", run_id=run_id, hint=hint)]
 
 
 def _late(target: Target, late: list[str], ids: list[str]) -> Problem:
