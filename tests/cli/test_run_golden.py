@@ -227,5 +227,7 @@ def test_options_of_the_log_go_before_the_environment(stepflow: Stepflow) -> Non
     for environment in ({"STEPFLOW_LOG": "debug"}, {"STEPFLOW_LOG_LEVEL": "debug"}):
         lines = [line for line in stepflow(*run, "-vv", **environment).stderr.splitlines() if "POST /flows" in line]
         assert len(lines) == 1, environment
+    # Other commands import the client earlier.
+    assert stepflow("runs", "list", STEPFLOW_LOG="debug").stderr.count("GET /runs") == 1
     stepflow(*run, STEPFLOW_LOG_LEVEL="debug", STEPFLOW_LOG_FILE="here.txt")
     assert "DEBUG stepflow.client" in (stepflow.folder / "here.txt").read_text()

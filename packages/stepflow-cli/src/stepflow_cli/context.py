@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import click
 
@@ -17,6 +18,8 @@ class Session:
     """How often -v was given."""
     log_level: str | None = None
     log_file: str | None = None
+    log_variable: str = field(default_factory=partial(os.environ.pop, "STEPFLOW_LOG", ""))
+    """STEPFLOW_LOG, which is removed: the client, which is imported later, would log too, without escaping anything."""
     color: str = "auto"
     """auto, always or never."""
     json_errors: bool = False
@@ -42,12 +45,8 @@ class Session:
     def start_logging(self) -> None:
         """Enable the loggers of the client and of an embedded server, if the command line asks for it."""
         level = self.log_level or ("debug" if self.verbosity > 1 else "info" if self.verbosity else None)
-        level = level or _level_of(os.environ.get("STEPFLOW_LOG", ""))
-        if level is None and self.log_file is None:
-            return
-        # Otherwise the client, which is imported later, would log too, without escaping anything.
-        os.environ.pop("STEPFLOW_LOG", None)
-        if level == "off":
+        level = level or _level_of(self.log_variable)
+        if level == "off" or (level is None and self.log_file is None):
             return
         import logging
 

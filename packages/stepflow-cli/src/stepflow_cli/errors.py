@@ -47,7 +47,7 @@ class Problem(Exception):
     Args:
         message: One sentence, without a full stop.
         kind: What failed, as a word for programs.
-        exit_code: The command's exit code.
+        exit_code: The command's exit code. Default: 1.
         run_id: The run concerned, if any.
         hint: What to do about it.
     """
@@ -57,7 +57,7 @@ class Problem(Exception):
         message: str,
         *,
         kind: str,
-        exit_code: ExitCode,
+        exit_code: ExitCode = ExitCode.FAILED,
         run_id: str | None = None,
         hint: str | None = None,
     ) -> None:
@@ -101,7 +101,6 @@ def check_extra(what: str, extra: str, *packages: str) -> None:
         raise Problem(
             f"{what} needs the extra stepflow-cli[{extra}], which is not installed",
             kind="not_installed",
-            exit_code=ExitCode.FAILED,
             hint=f"pip install 'stepflow-cli[{extra}]'",
         )
 
@@ -137,7 +136,6 @@ def problem_of(error: BaseException, *, hint: str | None = None) -> Problem:
     return Problem(
         f"an unexpected {type(error).__name__}: {words}" if words else f"an unexpected {type(error).__name__}",
         kind="internal",
-        exit_code=ExitCode.FAILED,
         hint="-vv shows the traceback",
     )
 

@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepflow_client._base.text import without_password
+from stepflow_client._http.tls import certificate_problem
 
 from ..errors import Problem
+from ..inputs.config import recovery_warning_of
+from ..inputs.flow import find_config
 from ..settings.profiles import Profiles, load
 from ..settings.server_choice import Settings
 from ..settings.urls import environment_proxy, split_url
@@ -86,9 +89,6 @@ def configuration() -> tuple[Check, Profiles | None]:
 
 def server_configuration() -> Iterator[Check]:
     """Check the configuration of an embedded server in the working folder, if there is one."""
-    from ..inputs.config import recovery_warning_of
-    from ..inputs.flow import find_config
-
     try:
         path = find_config()
     except Problem as problem:
@@ -261,8 +261,6 @@ def _certificate(host: str, port: int, profile: Profile | None) -> Check:
 
 def _refused(problem: ssl.SSLCertVerificationError, host: str, port: int) -> Check:
     """Return what is wrong with a certificate."""
-    from stepflow_client._http.tls import certificate_problem
-
     said, hint = certificate_problem(problem, host)
     hint = hint or "if you trust it, name it: ca_file in a profile, or SSL_CERT_FILE in the environment"
     return error("certificate", f"the certificate of {host}:{port} {said}", hint, exit_code=4)

@@ -8,12 +8,16 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from stepflow_client import AuthenticationError, StepflowClientError
+from stepflow_client._rules.releases import release_number
+
 from ..settings.server_choice import Settings
 from . import Check, error, ok, skipped, warning
+from .network import speaks_tls
 
 if TYPE_CHECKING:
     import psutil
-    from stepflow_client import StepflowClientError, SyncStepflowClient
+    from stepflow_client import SyncStepflowClient
     from stepflow_client.types import HealthResponse, ServerInfo
 
 _OLDEST, _NEWEST = (0, 9), (0, 13)
@@ -33,8 +37,6 @@ def server_checks(client: SyncStepflowClient, settings: Settings, *, unmeasured:
         settings: The settings that name the server.
         unmeasured: Why no run is created to measure the stream of events; None measures it.
     """
-    from stepflow_client import AuthenticationError, StepflowClientError
-
     try:
         before = time.time()
         health = client.health_check(timeout=_TIMEOUT)
@@ -70,8 +72,6 @@ def server_checks(client: SyncStepflowClient, settings: Settings, *, unmeasured:
 
 
 def _no_server(problem: StepflowClientError, url: str) -> Check:
-    from .network import speaks_tls
-
     hint = problem.hint or "is this the URL of a Stepflow server?"
     if url.startswith("http://") and speaks_tls(url):
         hint = f"it speaks TLS: write https{url.removeprefix('http')}"
@@ -105,8 +105,6 @@ def _release(info: ServerInfo) -> Check:
     if info.release is None:
         message = f"it does not report its release, and its commit {info.commit or '-'} is unknown"
         return warning("release", f"{message}; treated as {info.dialect}", "upgrade stepflow-cli if it is newer")
-    from stepflow_client._rules.releases import release_number
-
     found = release_number(info.release)
     if found is None or found > _NEWEST:
         newest = ".".join(map(str, _NEWEST))
@@ -139,8 +137,6 @@ def _clock(health: HealthResponse, before: float, after: float) -> Check:
 
 def _events(client: SyncStepflowClient, info: ServerInfo) -> Check:
     """Check whether something delays events: with a run that sleeps, and the arrival time of its first event."""
-    from stepflow_client import StepflowClientError
-
     if not info.capabilities.get("events"):
         return ok("events", "this release has no event stream; commands poll runs instead")
     steps = [{"id": "sleeping", "component": "/builtin/sleep", "input": {"duration_ms": int(_SLEEP * 1000)}}]
@@ -174,8 +170,6 @@ _HINT = "start it, or look into its log; a run that needs it waits for about 30 
 
 def workers(client: SyncStepflowClient) -> Check:
     """Check that each plugin of the server has a worker."""
-    from stepflow_client import StepflowClientError
-
     try:
         listed = client.list_components(include_schemas=False, timeout=_ALL_WORKERS)
     except StepflowClientError as problem:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+from stepflow_client.flows.components import BUILTINS
+
 from ..errors import usage
 from ..output.messages import note
 from .stubs import Stub, Stubs
@@ -71,8 +73,6 @@ def _stub(record: Mapping[str, Any]) -> Stub:
 
 def _detailed(stub: Stub) -> Stub:
     """Return a builtin component with the schemas of this package, which say more than those that servers send."""
-    from stepflow_client.flows.components import BUILTINS
-
     if stub.path not in BUILTINS:
         return stub
     known = zip(BUILTINS[stub.path], (stub.input_schema, stub.output_schema), strict=True)
@@ -97,6 +97,4 @@ def _described(schema: Mapping[str, Any], sent: Any) -> dict[str, Any]:
 
 def builtin_stubs() -> dict[str, Stub]:
     """Return the builtin components by their paths, without those whose sub-flows are functions."""
-    from stepflow_client.flows.components import BUILTINS
-
     return {path: Stub(path, None, *schemas) for path, schemas in BUILTINS.items()}

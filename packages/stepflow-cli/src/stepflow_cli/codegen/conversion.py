@@ -9,6 +9,11 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from stepflow_client import StepflowClientError
+from stepflow_client._data.expressions import write_path
+from stepflow_client.flows.checker import find_in
+from stepflow_client.flows.checks.shape import check_shape, check_step_shape
+from stepflow_client.flows.findings import Findings
+from stepflow_client.flows.source import FlowText, node_of
 
 from ..errors import usage
 from .canonical import canonical
@@ -69,10 +74,6 @@ def convert_flow(flow: Mapping[str, Any], title: str, components: Mapping[str, S
 
 def _check_shape(flow: Mapping[str, Any]) -> None:
     """Raise if a part of a flow has the wrong type, or lacks a key."""
-    from stepflow_client.flows.checks.shape import check_shape, check_step_shape
-    from stepflow_client.flows.findings import Findings
-    from stepflow_client.flows.source import node_of
-
     found, root = Findings(), node_of(flow)
     check_shape(root, found)
     for step in getattr(root.get("steps"), "elements", ()):
@@ -111,10 +112,7 @@ def _other_schemas(flow: Mapping[str, Any], made: Mapping[str, Any]) -> set[str]
 
 def _differences(flow: Mapping[str, Any], made: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """Return where two flows differ: in what servers read, and in what they ignore."""
-    from stepflow_client._data.expressions import write_path
-    from stepflow_client.flows.checker import find_in
     from stepflow_client.flows.run_differences import ABSENT, changes
-    from stepflow_client.flows.source import FlowText
 
     unread = {each.path for each in find_in(FlowText.of(flow)) if each.rule in ("unknown-key", "ignored-key")}
     differences, ignored = [], []

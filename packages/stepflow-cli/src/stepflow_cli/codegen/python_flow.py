@@ -46,12 +46,7 @@ class FlowModule:
     """
 
     def __init__(
-        self,
-        flow: Mapping[str, Any],
-        title: str,
-        components: Mapping[str, Stub],
-        untyped: set[str],
-        explicit: set[str],
+        self, flow: Mapping[str, Any], title: str, components: Mapping[str, Stub], untyped: set[str], explicit: set[str]
     ) -> None:
         self._flow, self._title, self._components = flow, title, components
         self._untyped, self._explicit = untyped, explicit

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
+from stepflow_client import InvalidRequestError, NotFoundError
 
 from ..errors import problem_of, usage
 from ..inputs.files import DATA_SUFFIXES, read_bytes, writing
@@ -41,13 +42,7 @@ _STORED = View(
 @option("--filename NAME", "The file name to store with it. [default: FILE's]")
 @server_options(default="server")
 @output_options
-def _put(
-    file: str,
-    blob_type: str | None,
-    filename: str | None,
-    server: ServerOptions,
-    output: Output,
-) -> None:
+def _put(file: str, blob_type: str | None, filename: str | None, server: ServerOptions, output: Output) -> None:
     """Store a file, or a JSON value, on a server and print its id.
 
     A .json, .yaml or .yml file is stored as a JSON value, with its numbers unchanged. Other files, and standard input
@@ -120,8 +115,6 @@ def _get(blob_id: str, server: ServerOptions, output: Output) -> None:
 
 def _blob(client: SyncStepflowClient, blob_id: str) -> BlobContent:
     """Return the blob. Servers respond without a message if it does not exist, so one is added here."""
-    from stepflow_client import InvalidRequestError, NotFoundError
-
     try:
         return client.get_blob(blob_id)
     except NotFoundError as error:

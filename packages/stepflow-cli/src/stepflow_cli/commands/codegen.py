@@ -7,7 +7,6 @@ import shlex
 import click
 
 from ..errors import Problem, usage
-from ..exit_codes import ExitCode
 from ..inputs.flow import project_flows, project_of
 from ..output.generated import GeneratedFile
 from ..params.flow import NO_FLOW, flows_argument
@@ -103,7 +102,6 @@ def _components(flows: list[str], locked: str | None, only: tuple[str, ...], ser
         raise Problem(
             f"the plugin {failed.plugin} could not be asked for its components: {failed.error}",
             kind="incomplete",
-            exit_code=ExitCode.FAILED,
             hint="nothing was written",
         )
     is_routed = target.runtime is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..completion.shells import SHELLS, VARIABLE
+from ..main import cli
 from ..params.parsing import Command
 from ..params.sections import Choice
 
@@ -30,6 +31,4 @@ def command(shell: str) -> None:
     It completes commands, options, flow files, the steps, examples and variables of the flow on the line, runs of the
     server, profiles and settings.
     """
-    from ..main import cli
-
     click.echo(SHELLS[shell](cli, {}, "stepflow", VARIABLE).source())

@@ -11,7 +11,6 @@ import click
 
 from ..completion.candidates import complete_components
 from ..errors import Problem, usage
-from ..exit_codes import ExitCode
 from ..inputs.flow import project_of
 from ..inputs.values import Values
 from ..output.messages import note
@@ -114,7 +113,6 @@ def _lock(server: ServerOptions, output: str | None, check: bool) -> None:
         raise Problem(
             f"the plugin {failed.plugin} could not be asked for its components: {failed.error}",
             kind="incomplete",
-            exit_code=ExitCode.FAILED,
             hint="nothing was written; 'stepflow components list' shows the others",
         )
     if check:
@@ -133,9 +131,7 @@ def _compare(path: str, records: Sequence[Mapping[str, Any]]) -> None:
     from ..validation.checks import saved_components
 
     if not Path(path).exists():
-        raise Problem(
-            f"{path} does not exist", kind="outdated", exit_code=ExitCode.FAILED, hint="without --check it is written"
-        )
+        raise Problem(f"{path} does not exist", kind="outdated", hint="without --check it is written")
     before, now = _by_name(saved_components(path)), _by_name(records)
     keys = {name: _differing(before[name], now[name]) for name in sorted(now.keys() & before.keys())}
     found = {
@@ -146,10 +142,7 @@ def _compare(path: str, records: Sequence[Mapping[str, Any]]) -> None:
     said = "; ".join(f"{word}: {', '.join(names)}" for word, names in found.items() if names)
     if said:
         raise Problem(
-            f"{path} is not what the server has: {said}",
-            kind="outdated",
-            exit_code=ExitCode.FAILED,
-            hint="without --check it is written again",
+            f"{path} is not what the server has: {said}", kind="outdated", hint="without --check it is written again"
         )
     note(f"{path} is up to date")
 

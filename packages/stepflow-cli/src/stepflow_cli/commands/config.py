@@ -6,15 +6,16 @@ import os
 from typing import Any
 
 import click
+from stepflow_client._base.text import without_password
 
 from ..completion.candidates import complete_config_keys, complete_profiles, complete_settings
 from ..errors import Problem, nearest, printable, usage
-from ..exit_codes import ExitCode
 from ..output.messages import note
 from ..output.view import Column, Output, View
 from ..params.options import changed_profile_option, output_options, server_options
 from ..params.parsing import LazyGroup
 from ..params.sections import option
+from ..settings.profiles import load
 from ..settings.server_choice import ServerOptions, Setting
 
 command = LazyGroup(
@@ -108,7 +109,6 @@ def _in_effect(key: str, server: ServerOptions) -> tuple[Any, str]:
 
 def _of_file(key: str, server: ServerOptions) -> tuple[Any, str]:
     from ..settings.edit import parse_key
-    from ..settings.profiles import load
 
     profiles = load()
     path = parse_key(key, None, profiles)
@@ -124,14 +124,12 @@ def _of_file(key: str, server: ServerOptions) -> tuple[Any, str]:
 
 
 def _without_password(key: str, value: Any) -> Any:
-    from stepflow_client._base.text import without_password
-
     return without_password(value) if key in ("url", "proxy") and isinstance(value, str) else value
 
 
 def _not_set(key: str, file: str | None = None) -> Problem:
     where = f" in {file}" if file else ""
-    return Problem(f"{key} is not set{where}", kind="not_set", exit_code=ExitCode.FAILED)
+    return Problem(f"{key} is not set{where}", kind="not_set")
 
 
 _CHANGED = View(columns=(Column("name"), Column("value"), Column("file")), name="name")
@@ -155,7 +153,6 @@ def _set(key: str, value: str, profile: str | None, output: Output) -> None:
     cannot read, token_command a command that prints it. Comments in the file are kept.
     """
     from ..settings.edit import parse_key, set_value
-    from ..settings.profiles import load
 
     profiles = load()
     path = parse_key(key, profile, profiles)
@@ -178,7 +175,6 @@ def _unset(key: str, profile: str | None, output: Output) -> None:
     set'. If the current profile is removed, there is no current one.
     """
     from ..settings.edit import parse_key, unset_value
-    from ..settings.profiles import load
 
     profiles = load()
     path = parse_key(key, profile, profiles)
@@ -199,7 +195,6 @@ def _use(name: str, output: Output) -> None:
     From then on commands use its server, unless a flag, STEPFLOW_URL or STEPFLOW_PROFILE names another one.
     """
     from ..settings.edit import use_profile
-    from ..settings.profiles import load
 
     profiles = load()
     name = use_profile(name, profiles)

@@ -10,11 +10,13 @@ import click
 from ..context import current_session
 from ..errors import Problem, problem_of
 from ..exit_codes import ExitCode
+from ..output.messages import waiting
 from ..output.view import Column, Output, View
 from ..params.options import output_options, server_options
 from ..params.parsing import Command
 from ..params.sections import option
-from ..settings.server_choice import ServerOptions
+from ..server.connect import connect
+from ..settings.server_choice import ServerOptions, resolve
 
 if TYPE_CHECKING:
     from ..checks import Check
@@ -47,7 +49,6 @@ def command(no_run: bool, server: ServerOptions, output: Output) -> None:
 
     The exit code is 0 if no check fails, 4 if there is no server or it rejects the credentials, else 1.
     """
-    from ..output.messages import waiting
     from ..settings.display import home_as_tilde
 
     with waiting("running the checks") as spinner:
@@ -70,7 +71,6 @@ def _found(message: str, hint: str | None) -> str:
 
 def _checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
     from ..checks import error, network
-    from ..settings.server_choice import resolve
 
     yield from network.versions()
     configuration, profiles = network.configuration()
@@ -93,7 +93,6 @@ def _checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
 def _server_checks(server: ServerOptions, settings: Settings, *, measure: bool) -> Iterator[Check]:
     from ..checks import error, network, warning
     from ..checks.server import server_checks
-    from ..server.connect import connect
 
     if not settings.is_embedded:
         proxy, proxy_url = network.proxy(settings)

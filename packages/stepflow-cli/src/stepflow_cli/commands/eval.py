@@ -27,8 +27,6 @@ _MAIN = (
 )
 
 
-_GIVEN = ("paths", *(name for name in Evaluation._fields if name != "files"))
-
 _CASES, _JUDGEMENT, _SCORES, _VARIANTS = map(Section, ("Cases", "Judgement", "Scores", "Variants"))
 
 
@@ -115,7 +113,7 @@ _results = (
 
 
 @click.command("eval", cls=Command, main_options=_MAIN)
-@together("asked", _evaluation, *_cases, *_what, *_results, own=_GIVEN)
+@together("asked", _evaluation, *_cases, *_what, *_results)
 @_JUDGEMENT.option(
     "--fail-below SCORE=NUMBER",
     "Fail if the mean of a score is below this; above it, if low values are good: failed=0.01. Repeatable; "

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import Problem, nearest, usage
-from ..exit_codes import ExitCode
 from ..output.columns import check_known
 from ..output.view import Column, Output, View
 from ..params.options import file_output_options, server_options
@@ -121,14 +120,13 @@ def _explained(known: ItemCauses) -> Iterator[None]:
         message = f"{failure.message}{error}" if failure.step is not None else failure.message
         if failure.code == _NOT_RUN:
             message = f"{message}: the run did not need it"
-        raise Problem(f"the expression fails: {message}", kind="expression", exit_code=ExitCode.FAILED) from None
+        raise Problem(f"the expression fails: {message}", kind="expression") from None
     except NotKnownError as error:
         hint = "the history has what 'stepflow run' and clients with history=True started"
         is_step = str(error).startswith("step ")
         raise Problem(
             f"the value depends on {error}, which {'has not ended' if is_step else 'is not known'}",
             kind="expression",
-            exit_code=ExitCode.FAILED,
             hint=None if is_step else hint,
         ) from None
     except BROKEN as error:

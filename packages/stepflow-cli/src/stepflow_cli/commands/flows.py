@@ -7,8 +7,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
+from stepflow_client import InvalidFlowError
+from stepflow_client._data.declared import declared_variables
+from stepflow_client._data.secrets import flow_secrets, hidden_flow
 
 from ..context import current_session
+from ..inputs.flow import load_flow_file, load_flow_or_id
 from ..output.view import Column, Output, View, rfc3339
 from ..params.flow import flow_argument, flows_argument
 from ..params.options import (
@@ -112,9 +116,6 @@ def _store(flows: list[str], server: ServerOptions, output: Output) -> None:
     Diagnostics are printed on standard error. If the server refuses a flow, the others are still stored, and the exit
     code is 3.
     """
-    from stepflow_client import InvalidFlowError
-
-    from ..inputs.flow import load_flow_file
     from ..records.diagnostics import InvalidFlow, called, diagnostic_records
 
     contents = [(flow, load_flow_file(flow)) for flow in flows]
@@ -173,8 +174,6 @@ def _get(flow: str, examples: bool, server: ServerOptions, output: Output) -> No
 
 def _content(flow: str, server: ServerOptions) -> tuple[dict[str, Any], str | None]:
     """Return a flow, and its id if it is stored on a server."""
-    from ..inputs.flow import load_flow_or_id
-
     loaded = load_flow_or_id(flow)
     if isinstance(loaded, dict):
         return loaded, None
@@ -238,9 +237,6 @@ def _variables(flow: str, server: ServerOptions, output: Output) -> None:
 
     With --variables-from-env, 'run' reads a variable that has no ENV_VAR from STEPFLOW_VAR_<NAME>.
     """
-    from stepflow_client._data.declared import declared_variables
-    from stepflow_client._data.secrets import flow_secrets, hidden_flow
-
     content, _ = _content(flow, server)
     # Also the secret parts of defaults that are objects.
     hide = flow_secrets(content).hide_in

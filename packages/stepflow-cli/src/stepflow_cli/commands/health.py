@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from ..errors import Problem
-from ..exit_codes import ExitCode
 from ..output.view import Column, Output, View, rfc3339
 from ..params.options import output_options, server_options
 from ..params.parsing import Command
@@ -69,4 +68,4 @@ def command(components: tuple[str, ...], wait: float | None, server: ServerOptio
         _HEALTH,
     )
     if health.status != "healthy":
-        raise Problem(f"the server is {health.status}", kind="unhealthy", exit_code=ExitCode.FAILED)
+        raise Problem(f"the server is {health.status}", kind="unhealthy")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from stepflow_client._base.text import duration_text
 
 from ..errors import Problem, usage
-from ..exit_codes import ExitCode
 from ..output.view import Column, Output, View
 from ..params.options import Confirm, confirm_option, label_option, limit_option, output_options, together
 from ..params.parsing import LazyGroup
@@ -16,6 +16,7 @@ from ..params.sections import option
 from ..params.times import DURATION
 from ..records.history import ENTRY_IN_FULL, entry_record, print_entries
 from ..runs.find import place_of
+from ..settings.history import open_history
 
 command = LazyGroup(
     "history",
@@ -71,8 +72,6 @@ def _show(run_id: str, output: Output) -> None:
     asked. Values of secret variables are never recorded and shown as ***; with -o json or -o yaml the flow is shown
     too.
     """
-    from ..settings.history import open_history
-
     history = open_history()
     if run_id.startswith("@"):
         found = history.search(limit=1, offset=place_of(run_id))
@@ -82,7 +81,7 @@ def _show(run_id: str, output: Output) -> None:
         raise usage(f"several recorded run ids begin with {run_id}", "give more of it")
     if not found:
         hint = "'stepflow history list' shows what is recorded"
-        raise Problem(f"the history has no run {run_id}", kind="not_found", exit_code=ExitCode.FAILED, hint=hint)
+        raise Problem(f"the history has no run {run_id}", kind="not_found", hint=hint)
     output.record(entry_record(found[0], full=True), ENTRY_IN_FULL)
 
 
@@ -114,10 +113,7 @@ def _clear(max_age: float | None, confirm: Confirm, output: Output) -> None:
     Their data in the file is overwritten. The logs that 'runs logs' prints are removed too, even if their server is
     still running. Servers are not asked, and keep their runs.
     """
-    from stepflow_client._base.text import duration_text
-
     from ..server.logs import clear_logs
-    from ..settings.history import open_history
 
     age = max_age or 0.0
     which = "all recorded runs" if not age else f"the runs recorded more than {duration_text(age)} ago"

@@ -10,6 +10,8 @@ import click
 
 from ..context import current_session
 from ..errors import printable, usage
+from ..inputs.flow import flow_content, project_of
+from ..inputs.python_flow import is_python_flow, python_flow
 from ..output.view import Output, write_document
 from ..params.flow import flow_argument
 from ..params.options import (
@@ -65,8 +67,6 @@ def command(
     from stepflow_client.flows.source import FlowText
     from stepflow_client.flows.types.inferred import infer_in
 
-    from ..inputs.flow import flow_content, project_of
-    from ..inputs.python_flow import is_python_flow, python_flow
     from ..records.diagnostics import finding_record
     from ..validation.checks import CheckOptions
 
@@ -88,8 +88,6 @@ def command(
 
 def _target(flow: str, written: str | None) -> str | None:
     """Return the file to write; None if there is none."""
-    from ..inputs.python_flow import is_python_flow, python_flow
-
     if written != _BESIDE:
         return written
     if flow == "-":

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..completion.candidates import complete_flow_files
 from ..errors import check_extra, usage
 from ..inputs.values import Given, Values
+from ..mcp.bounds import Bounds
 from ..mcp.hosts import HOSTS, entry
 from ..output.messages import note
-from ..params.options import host_option, server_options
+from ..params.options import host_option, server_options, together
 from ..params.parsing import LazyGroup
 from ..params.sections import FILE, Choice, Section, option
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
+
+if TYPE_CHECKING:
+    from ..mcp.serving import Service
 
 command = LazyGroup("mcp")
 _SECONDS = click.FloatRange(0, min_open=True)
@@ -24,38 +30,73 @@ _SECONDS = click.FloatRange(0, min_open=True)
 _AGENTS, _FLOWS, _HTTP = map(Section, ("Agents", "Flows", "HTTP"))
 
 
+def _values(variables: str | None, var: Sequence[str]) -> Values:
+    if variables == "-":
+        raise usage("--variables - would read what the agent sends", "name a file")
+    given = [Given("--variables", "file", variables)] if variables is not None else []
+    return Values(variables=given, single_variables=var)
+
+
+def _service(tools: str, **given: Any) -> Service:
+    check_extra("'stepflow mcp serve'", "mcp", "mcp", "mcp_types")
+    from ..mcp.serving import Service
+
+    service = Service(tools=[name for each in tools.split(",") if (name := each.strip())], **given)
+    service.check()
+    return service
+
+
 @command.command("serve")
-@click.argument("flows", nargs=-1, required=True, metavar="FLOW|DIR...", shell_complete=complete_flow_files)
 @server_options(default="server")
-@_FLOWS.option("--variables FILE", "Values of the flows' variables, as a file.", type=FILE)
-@_FLOWS.option(
-    "--var NAME=VALUE", "The value of a variable of the flows; agents cannot set any; repeatable.", multiple=True
-)
-@_FLOWS.option(
-    "--read-only FLOW",
-    "A flow, by its file or its tool, that changes nothing: hosts may call it without asking; repeatable.",
-    multiple=True,
-)
-@_AGENTS.option(
-    "--tools GROUPS",
-    "The tools beside the flows, separated by commas: runs, diagnose, author, or single tools. [default: runs]",
-    default="runs",
-)
-@_AGENTS.option("--all-runs", "Let agents see and cancel all runs of the server.")
-@_AGENTS.option(
-    "--max-wait SECONDS",
-    "How long a call waits for its run, before it is answered with the run's id. [default: 50]",
-    type=_SECONDS,
-    default=50.0,
-)
-@_AGENTS.option(
-    "--max-runs N",
-    "Maximum number of runs that agents have going on at once. [default: 20]",
-    type=click.IntRange(1),
-    default=20,
-)
-@_AGENTS.option(
-    "--max-rate N", "Maximum number of calls a second, on average. [default: 20]", type=_SECONDS, default=20.0
+@together(
+    "service",
+    _service,
+    click.argument("flows", nargs=-1, required=True, metavar="FLOW|DIR...", shell_complete=complete_flow_files),
+    together(
+        "values",
+        _values,
+        _FLOWS.option("--variables FILE", "Values of the flows' variables, as a file.", type=FILE),
+        _FLOWS.option(
+            "--var NAME=VALUE",
+            "The value of a variable of the flows; agents cannot set any; repeatable.",
+            multiple=True,
+        ),
+    ),
+    _FLOWS.option(
+        "--read-only FLOW",
+        "A flow, by its file or its tool, that changes nothing: hosts may call it without asking; repeatable.",
+        multiple=True,
+    ),
+    _AGENTS.option(
+        "--tools GROUPS",
+        "The tools beside the flows, separated by commas: runs, diagnose, author, or single tools. [default: runs]",
+        default="runs",
+    ),
+    _AGENTS.option("--all-runs", "Let agents see and cancel all runs of the server."),
+    together(
+        "bounds",
+        Bounds,
+        _AGENTS.option(
+            "--max-wait SECONDS",
+            "How long a call waits for its run, before it is answered with the run's id. [default: 50]",
+            type=_SECONDS,
+            default=50.0,
+        ),
+        _AGENTS.option(
+            "--max-runs N",
+            "Maximum number of runs that agents have going on at once. [default: 20]",
+            to="runs",
+            type=click.IntRange(1),
+            default=20,
+        ),
+        _AGENTS.option(
+            "--max-rate N",
+            "Maximum number of calls a second, on average. [default: 20]",
+            to="rate",
+            type=_SECONDS,
+            default=20.0,
+        ),
+    ),
 )
 @_HTTP.option(
     "--http PORT",
@@ -64,20 +105,7 @@ _AGENTS, _FLOWS, _HTTP = map(Section, ("Agents", "Flows", "HTTP"))
     type=click.IntRange(0, 65_535),
 )
 @host_option(_HTTP)
-def _serve(
-    flows: tuple[str, ...],
-    server: ServerOptions,
-    variables: str | None,
-    var: tuple[str, ...],
-    read_only: tuple[str, ...],
-    tools: str,
-    all_runs: bool,
-    max_wait: float,
-    max_runs: int,
-    max_rate: float,
-    port: int | None,
-    host: str,
-) -> None:
+def _serve(service: Service, server: ServerOptions, port: int | None, host: str) -> None:
     """Serve flows as tools of agents, over the Model Context Protocol.
 
     Hosts start this command and talk to it over standard input and output; 'stepflow mcp config' prints what a host
@@ -90,22 +118,8 @@ def _serve(
 
     Needs the extra stepflow-cli[mcp].
     """
-    from ..mcp.bounds import Bounds
-    from ..mcp.serving import Service, serve_http, serve_stdio
+    from ..mcp.serving import serve_http, serve_stdio
 
-    check_extra("'stepflow mcp serve'", "mcp", "mcp", "mcp_types")
-    if variables == "-":
-        raise usage("--variables - would read what the agent sends", "name a file")
-    given = [Given("--variables", "file", variables)] if variables is not None else []
-    service = Service(
-        flows,
-        Values(variables=given, single_variables=var),
-        read_only,
-        [name for each in tools.split(",") if (name := each.strip())],
-        all_runs,
-        Bounds(max_runs, max_rate, max_wait),
-    )
-    service.check()
     with connect(server) as target:
         if port is None:
             serve_stdio(target, service)

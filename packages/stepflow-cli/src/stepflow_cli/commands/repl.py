@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from .._version import VERSION
 from ..context import current_session
 from ..params.options import server_options
 from ..params.parsing import Command
@@ -27,7 +28,6 @@ def command(server: ServerOptions) -> int:
     Without a terminal, all lines of standard input are run, even after one fails; the exit code is that of the last one
     that failed, or 0.
     """
-    from .._version import VERSION
     from ..repl.shell import KeptServer, Shell
 
     with KeptServer(server) as kept:

@@ -7,14 +7,11 @@ import re
 import click
 
 from ..errors import usage
-from ..output.view import Output
 from ..params.flow import cache_options, detach_option, job_options, rounds_option
-from ..params.options import file_output_options, server_options, wait_options
+from ..params.options import file_output_options, server_options, together, wait_options
 from ..params.parsing import Command
 from ..params.sections import WAITING
-from ..runs.job import Caching, JobOptions
-from ..runs.wait import Wait
-from ..settings.server_choice import ServerOptions
+from ..runs.job import Launch
 
 _RUN_ID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _MAIN = (
@@ -24,24 +21,19 @@ _MAIN = (
 
 
 @click.command("run", cls=Command, main_options=_MAIN)
-@job_options
-@cache_options
-@server_options(default="embedded", reads_project=True)
-@rounds_option
-@detach_option
-@WAITING.option("--ui", "Open the page of the run until Ctrl-C.", to="pages")
-@wait_options
-@file_output_options
-def command(
-    given: JobOptions,
-    caching: Caching,
-    server: ServerOptions,
-    watch: bool,
-    detach: bool,
-    pages: bool,
-    wait: Wait,
-    output: Output,
-) -> None:
+@together(
+    "asked",
+    Launch,
+    job_options,
+    cache_options,
+    server_options(default="embedded", reads_project=True),
+    rounds_option,
+    detach_option,
+    WAITING.option("--ui", "Open the page of the run until Ctrl-C.", to="pages"),
+    wait_options,
+    file_output_options,
+)
+def command(asked: Launch) -> None:
     """FLOW is a YAML or JSON file, MODULE:FUNCTION for a flow in Python, - for standard input, or the id of a flow that
     the server has. The input comes from an option, else it is the JSON piped into the command, else null.
 
@@ -66,21 +58,22 @@ def command(
     """
     from ..runs.launch import launch
 
-    if not watch:
-        launch(given, server, wait, output, detach=detach, caching=caching, pages=pages)
+    if not asked.watch:
+        launch(asked)
         return
     from ..server.lasting import LastingServer
     from ..watching.rounds import check_watchable, watch_files
     from ..watching.sources import files_of_run
 
-    if detach or pages:
-        raise usage(f"--watch and --{'detach' if detach else 'ui'} exclude each other")
+    given, server = asked.given, asked.server
+    if asked.detach or asked.pages:
+        raise usage(f"--watch and --{'detach' if asked.detach else 'ui'} exclude each other")
     check_watchable([given.flow, given.inputs or "", *given.values.files])
     given = given._replace(values=given.values._replace(reads_stdin=False))
     with LastingServer(server, given.flow) as lasting:
 
         def once() -> None:
             with lasting.round() as options:
-                launch(given, options, wait, output, detach=False, caching=caching)
+                launch(asked._replace(given=given, server=options))
 
         watch_files(once, lambda: files_of_run(given, server), noise=_RUN_ID)

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import click
 
-from ..output.view import Output
 from ..params.flow import detach_option, job_options
-from ..params.options import file_output_options, server_options, wait_options
+from ..params.options import file_output_options, server_options, together, wait_options
 from ..params.parsing import Command
-from ..runs.job import JobOptions
-from ..runs.wait import Wait
-from ..settings.server_choice import ServerOptions
+from ..runs.job import Launch
 
 _MAIN = "--input --input-json --inputs --var --set --idempotency-key --label --url --output --format --detach --timeout"
 
 
 @click.command("submit", cls=Command, main_options=_MAIN)
-@job_options
-@server_options(default="server")
-@detach_option
-@wait_options
-@file_output_options
-def command(
-    given: JobOptions,
-    server: ServerOptions,
-    detach: bool,
-    wait: Wait,
-    output: Output,
-) -> None:
+@together(
+    "asked", Launch, job_options, server_options(default="server"), detach_option, wait_options, file_output_options
+)
+def command(asked: Launch) -> None:
     """Like 'run', but on a server that continues the run when this command ends: Ctrl-C and --timeout only end the
     wait.
 
@@ -36,4 +25,4 @@ def command(
     """
     from ..runs.launch import launch
 
-    launch(given, server, wait, output, detach=detach)
+    launch(asked)

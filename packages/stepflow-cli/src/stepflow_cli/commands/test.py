@@ -11,7 +11,6 @@ import click
 
 from ..completion.candidates import complete_flow_files
 from ..errors import Problem, printable, usage
-from ..exit_codes import ExitCode
 from ..inputs.flow import project_flows
 from ..output.messages import note
 from ..output.view import Output
@@ -289,4 +288,4 @@ def _judge(done: list[FileResults], updated: Set[tuple[str, str]]) -> None:
     if all(each.verdict == "error" for each in failed):
         hint = None
     ran = f"{len(failed)} of {len(every)} test cases failed"
-    raise Problem(ran, kind="test_failed", exit_code=ExitCode.FAILED, hint=hint)
+    raise Problem(ran, kind="test_failed", hint=hint)

@@ -7,15 +7,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
+from stepflow_client._base.text import near
 
 from .._version import VERSION
 from ..context import current_session
 from ..errors import Problem, problem_of, usage
+from ..inputs.python_flow import is_python_flow
 from ..output.messages import note, show
 from ..output.safety import printable
 from ..output.view import Output
 from ..params.flow import flows_argument, rounds_option
-from ..params.options import components_option, formatted_output, offline_option, server_options
+from ..params.options import components_option, formatted_output, offline_option, server_options, together
 from ..params.parsing import Command
 from ..params.sections import Choice, option
 from ..server.connect import connect
@@ -27,20 +29,32 @@ if TYPE_CHECKING:
 _LEVELS = ("fatal", "error", "warning")
 
 
+def _rules(
+    fail_on: str | None, strict: bool, select: Sequence[str], ignore: Sequence[str], **more: Any
+) -> dict[str, Any]:
+    """Return what `CheckOptions` takes."""
+    level = "warning" if strict else fail_on
+    return {"fail_on": level, "select": _names(select), "ignore": _names(ignore), **more}
+
+
 @click.command("validate", cls=Command)
 @flows_argument(of_project=True)
 @offline_option
-@components_option
-@option("--type-check", "Follow types from step to step, and report what does not fit.")
-@option("--target RELEASE", "Leave out what only other releases refuse, for example 0.13.")
-@option("--select RULE,...", "Report only these rules; repeatable.", multiple=True)
-@option("--ignore RULE,...", "Leave these rules out; repeatable.", multiple=True)
-@option(
-    "--fail-on LEVEL",
-    "The lowest level that makes a flow invalid: fatal, error or warning. [default: error]",
-    type=Choice(_LEVELS),
+@together(
+    "rules",
+    _rules,
+    components_option,
+    option("--type-check", "Follow types from step to step, and report what does not fit."),
+    option("--target RELEASE", "Leave out what only other releases refuse, for example 0.13."),
+    option("--select RULE,...", "Report only these rules; repeatable.", multiple=True),
+    option("--ignore RULE,...", "Leave these rules out; repeatable.", multiple=True),
+    option(
+        "--fail-on LEVEL",
+        "The lowest level that makes a flow invalid: fatal, error or warning. [default: error]",
+        type=Choice(_LEVELS),
+    ),
+    option("--strict", "A flow with warnings is invalid too: --fail-on warning."),
 )
-@option("--strict", "A flow with warnings is invalid too: --fail-on warning.")
 @option("--fix", "Correct the files where it is clear what is meant; all else stays as it is.", is_risky=True)
 @server_options(default="embedded")
 @rounds_option
@@ -48,13 +62,7 @@ _LEVELS = ("fatal", "error", "warning")
 def command(
     flows: list[str],
     offline: bool,
-    components: str | None,
-    type_check: bool,
-    target: str | None,
-    select: tuple[str, ...],
-    ignore: tuple[str, ...],
-    fail_on: str | None,
-    strict: bool,
+    rules: dict[str, Any],
     fix: bool,
     server: ServerOptions,
     watch: bool,
@@ -73,15 +81,7 @@ def command(
     """
     from ..validation.checks import CheckOptions
 
-    options = CheckOptions(
-        components,
-        reads_components=offline or not server.is_named,
-        type_check=type_check,
-        target=target,
-        select=_names(select),
-        ignore=_names(ignore),
-        fail_on="warning" if strict else fail_on,
-    )
+    options = CheckOptions(reads_components=offline or not server.is_named, **rules)
     if not watch:
         _validate(flows, options, output, None if offline else server, fix=fix)
         return
@@ -147,7 +147,6 @@ def _names(values: Sequence[str]) -> list[str]:
 
 
 def _check_rules(names: Sequence[str]) -> None:
-    from stepflow_client._base.text import near
     from stepflow_client.flows.findings import RULES
 
     for name in names:
@@ -160,7 +159,6 @@ def _fix(checked: Checked) -> Checked:
     """Correct a file, and return its findings after that."""
     from stepflow_client.flows.edit.corrections import corrected
 
-    from ..inputs.python_flow import is_python_flow
     from ..validation.checks import find
 
     if checked.flow is None:
@@ -226,11 +224,7 @@ def _print(records: list[Mapping[str, Any]], output: Output, flows: int) -> None
 
 
 def _judge(
-    found: Mapping[str, Sequence[Mapping[str, Any]]],
-    lowest: Mapping[str, str],
-    failure: Problem | None,
-    *,
-    tell: bool,
+    found: Mapping[str, Sequence[Mapping[str, Any]]], lowest: Mapping[str, str], failure: Problem | None, *, tell: bool
 ) -> None:
     """Print which flows are valid; fail if one is not, or if the server could not be queried."""
     from ..records.diagnostics import InvalidFlow, called, counted

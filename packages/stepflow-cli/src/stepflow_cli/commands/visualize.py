@@ -8,6 +8,7 @@ from pathlib import PurePath
 import click
 
 from ..errors import usage
+from ..inputs.flow import load_flow_file
 from ..output.messages import note
 from ..output.view import Output, open_in_browser, write_document
 from ..params.flow import flow_argument
@@ -70,8 +71,6 @@ def _format_of(output: str | None) -> str:
 def _flow(path: str) -> dict[str, object]:
     """Load a flow; a document that is something else has nothing to draw."""
     from stepflow_client.flows.checks.shape import no_flow
-
-    from ..inputs.flow import load_flow_file
 
     flow = load_flow_file(path)
     reason = no_flow(flow)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import Problem, nearest, usage
-from ..exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from stepflow_client.evaluation import EvaluationReport
@@ -107,7 +106,7 @@ class Limits(NamedTuple):
         found = [*self._too_low(report, variants), *self._regressions(report, baselines)]
         found += [f"all items of {each} failed" for each in variants if report.compare(each, each).failed.after == 1]
         if found:
-            raise Problem("; ".join(found), kind="evaluation_failed", exit_code=ExitCode.FAILED)
+            raise Problem("; ".join(found), kind="evaluation_failed")
 
     def _too_low(self, report: EvaluationReport, variants: Sequence[str]) -> Iterator[str]:
         for limit in self.below:

@@ -7,8 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stepflow_client.flows.folders import flow_files
+from stepflow_client.testing import collect_tests, select_cases, touching
+
 from ..errors import nearest, usage
 from ..inputs.flow import find_missing
+from ..inputs.python_flow import is_python_flow, python_flow
 from ..output.messages import note
 from .last_failed import failed_cases
 
@@ -51,7 +55,6 @@ class Choice:
             Problem: If it cannot; the hint suggests the most similar name.
         """
         from stepflow_client.flows.selection import names_of
-        from stepflow_client.testing import select_cases
 
         every = [case for tests in files for case in tests.cases]
         for pattern in self.patterns:
@@ -71,8 +74,6 @@ class Choice:
 
     def of(self, tests: FlowTests) -> list[FlowCase]:
         """Return the cases of a flow that meet the conditions, except for `last_failed`."""
-        from stepflow_client.testing import select_cases, touching
-
         cases = touching(tests, self.touching) if self.touching else tests.cases
         return select_cases(cases, self.patterns, self.tags, expression=self.expression)
 
@@ -123,10 +124,6 @@ def _only(file: FileCases, is_chosen: Callable[[str], bool]) -> list[FlowCase]:
 
 def _tests_in(path: str) -> Iterator[FlowTests]:
     from stepflow_client.flows.cases import tests_in
-    from stepflow_client.flows.folders import flow_files
-    from stepflow_client.testing import collect_tests
-
-    from ..inputs.python_flow import is_python_flow, python_flow
 
     if is_python_flow(path):
         yield tests_in(python_flow(path).text, path)

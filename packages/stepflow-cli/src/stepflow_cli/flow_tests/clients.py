@@ -7,14 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stepflow_client import LogConfig
+from stepflow_client.testing import Servers, TestConfig, config_of
+
 from ..context import current_session
+from ..inputs.config import note_repeated_keys
 from ..output.messages import note
 from ..server.connect import connect, kept_server
 from ..settings.server_choice import ServerOptions, resolve
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
-    from stepflow_client.testing import FlowTests, Servers
+    from stepflow_client.testing import FlowTests
 
 
 class TestClients:
@@ -55,8 +59,6 @@ class TestClients:
         Raises:
             StepflowClientError: If its embedded server does not start.
         """
-        from stepflow_client.testing import config_of
-
         if self._server is not None or self._servers is None:
             assert self._server is not None
             return self._server
@@ -93,11 +95,6 @@ def open_clients(server: ServerOptions) -> Iterator[TestClients]:
         with connect(server) as target:
             yield TestClients(target.client)
         return
-    from stepflow_client import LogConfig
-    from stepflow_client.testing import Servers, TestConfig
-
-    from ..inputs.config import note_repeated_keys
-
     level = current_session().server_log_level
     log_config = LogConfig(level="warn") if level is None else LogConfig(level=level)  # type: ignore[arg-type]
     with Servers(log_config) as servers:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..errors import Problem, printable
-from ..exit_codes import ExitCode
 from ..output.tables import Column, View
 from .execute import FileResults
 
@@ -74,6 +73,5 @@ def judge_coverage(done: Sequence[FileResults], least: float) -> None:
         f"the cases reach {sum(part.is_reached for part in parts)} of {len(parts)} steps and branches, "
         f"{percent_text(percent)}, less than {least:g} %",
         kind="low_coverage",
-        exit_code=ExitCode.FAILED,
         hint=hint,
     )

@@ -9,14 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client import StepflowClientError
+from stepflow_client.testing import CaseResult, FlowCoverage, expectation_of, read_tests, run_cases, update_expected
+
 from ..errors import usage
 from ..inputs.files import read_bytes, writing
+from ..inputs.python_flow import is_python_flow
 from ..output.messages import waiting
 from .choice import FileCases
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
-    from stepflow_client.testing import CaseResult, FlowCoverage, FlowPart, Recording
+    from stepflow_client.testing import FlowPart, Recording
 
     from .clients import TestClients
 
@@ -84,8 +88,6 @@ def run_files(plan: Sequence[FileCases], clients: TestClients, settings: Setting
 
 
 def _coverage_of(file: FileCases) -> FlowCoverage:
-    from stepflow_client.testing import FlowCoverage
-
     return FlowCoverage(file.tests.flow)
 
 
@@ -96,9 +98,6 @@ def _run_file(
     coverage: FlowCoverage | None,
     on_progress: Callable[[int], object] | None,
 ) -> list[CaseResult]:
-    from stepflow_client import StepflowClientError
-    from stepflow_client.testing import CaseResult, run_cases
-
     if all(case.fault for case in file.cases):
         return [CaseResult(case, "error", message=case.fault) for case in file.cases]
     try:
@@ -134,10 +133,6 @@ def update_file(done: FileResults) -> list[str]:
         Problem: If the file cannot be written, or has changed since it was read.
         FlowFileError: If an expected output cannot be replaced separately.
     """
-    from stepflow_client.testing import read_tests, update_expected
-
-    from ..inputs.python_flow import is_python_flow
-
     changed = {
         each.case.index: expected_of(done, each)
         for each in done.results
@@ -159,8 +154,6 @@ def update_file(done: FileResults) -> list[str]:
 
 def expected_of(done: FileResults, each: CaseResult) -> dict[str, Any]:
     """Return the expected output that `--update` writes for a case that was run."""
-    from stepflow_client.testing import expectation_of
-
     assert each.result is not None
     given = (each.case.input, each.case.mocks, done.file.tests.flow)
     return expectation_of(each.result, each.case.expected, given=given)

@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from difflib import unified_diff
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client import InvalidArgumentError, NotFoundError
+from stepflow_client._data.secrets import is_hidden
+from stepflow_client.flows.additions import without_cases
+from stepflow_client.flows.graph import steps_by_id
+
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, RunArguments, RunDetails, RunItem, StepDetails
 
@@ -30,8 +35,6 @@ class KeptItem:
     @property
     def is_hidden(self) -> bool:
         """Whether a secret was replaced by `***`."""
-        from stepflow_client._data.secrets import is_hidden
-
         error = self.result.error
         told = [error.message, error.details] if error is not None else []
         return is_hidden([self.input, self.result.output, *told])
@@ -82,7 +85,6 @@ def kept_item(
         NotFoundError: If the run has no such item.
         InvalidArgumentError: If the item has not ended, or its input is not known.
     """
-    from stepflow_client import InvalidArgumentError, NotFoundError
     from stepflow_client.drawing.report_data import masked, masked_arguments
     from stepflow_client.flows.account import accounts_of
     from stepflow_client.testing.outcomes import flow_result
@@ -111,8 +113,6 @@ def changed_lines(before: bytes, after: bytes) -> tuple[str, ...]:
 
 def likeness(written: Mapping[str, Any], flow: Mapping[str, Any]) -> int:
     """Return how likely a flow was made from the one in a file: 0 (another flow) to 4 (the same)."""
-    from stepflow_client.flows.additions import without_cases
-    from stepflow_client.flows.graph import steps_by_id
     from stepflow_client.flows.matching import equal
 
     from ..codegen.canonical import canonical

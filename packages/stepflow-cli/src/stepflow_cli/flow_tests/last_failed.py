@@ -13,6 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stepflow_client import StepflowClientError
+from stepflow_client._stores.folders import user_folder
+
 if TYPE_CHECKING:
     from stepflow_client.testing import CaseResult, FlowTests
 
@@ -50,9 +53,6 @@ def _keep(flow: Path, failed: Iterable[str]) -> None:
 
 
 def _file_of(flow: Path) -> Path:
-    from stepflow_client import StepflowClientError
-    from stepflow_client._stores.folders import user_folder
-
     try:
         folder = user_folder("cache")
     except StepflowClientError as error:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+from stepflow_client.testing import failure_text
+
 from ..errors import printable
 from ..inputs.files import writing
 from ..output.tables import Column, View
@@ -32,8 +34,6 @@ CASES = View(
 
 def case_records(done: FileResults) -> list[dict[str, Any]]:
     """Return a record for each case of a file and each of its runs."""
-    from stepflow_client.testing import failure_text
-
     return [
         {
             "file": done.file.name,
@@ -55,8 +55,6 @@ def case_records(done: FileResults) -> list[dict[str, Any]]:
 
 def file_lines(done: FileResults, *, diff: bool) -> list[str]:
     """Return the text about a file: one line, followed by the cases that need attention."""
-    from stepflow_client.testing import failure_text
-
     if not done.results:
         return [f"{done.file.name}: not run"] if done.file.cases else []
     counts = _counted(Counter(each.verdict for each in done.results))

@@ -8,6 +8,8 @@ from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client import FlowFileError
+
 from ..errors import usage
 from ..stdio import read_stdin_bytes
 from .files import read_bytes
@@ -46,8 +48,6 @@ def all_inputs(path: str, stdin_format: str | None, flow: Mapping[str, Any] | No
     Raises:
         Problem, FlowFileError: If it cannot be read; an error in a line gives its number.
     """
-    from stepflow_client import FlowFileError
-
     try:
         with read_inputs(path, stdin_format if path == "-" else None, flow, is_whole=True) as inputs:
             return list(inputs)

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client._base.near_files import near_file, nearest_file
+from stepflow_client._data.declared import declared_schema
+
 from ..errors import nearest, usage
 from ..stdio import read_stdin, read_stdin_bytes
 from .python_flow import is_python_flow, python_flow
@@ -52,8 +55,6 @@ def find_missing(path: str) -> None:
         Problem: If it does not; the hint suggests the nearest name in its folder.
     """
     if not os.path.lexists(path):
-        from stepflow_client._base.near_files import near_file
-
         file, colons, case = path.partition("::")
         hint = f"cases are chosen by an option: {file} --case {case}" if colons else near_file(path)
         raise usage(f"{path} does not exist", hint)
@@ -103,8 +104,6 @@ def load_flow_or_id(name: str) -> dict[str, Any] | str:
     if is_flow_id(name):
         return name
     if name != "-" and not Path(name).suffix and not os.path.lexists(name) and not is_python_flow(name):
-        from stepflow_client._base.near_files import nearest_file
-
         ids = "an id has 64 hexadecimal digits; 'stepflow flows list' shows those of recent runs"
         hint = nearest_file(name) or ids
         raise usage(f"{name} is neither a flow file nor the id of a flow", hint)
@@ -130,8 +129,6 @@ def step_ids(flow: Mapping[str, Any]) -> list[str]:
 
 def required_inputs(flow: Mapping[str, Any]) -> list[str]:
     """Return the names of the input's fields that a flow's schema requires without giving a default."""
-    from stepflow_client._data.declared import declared_schema
-
     schema = declared_schema(flow, "input")
     if not isinstance(schema, Mapping) or not isinstance(schema.get("required"), list):
         return []

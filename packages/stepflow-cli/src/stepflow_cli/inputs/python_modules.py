@@ -11,6 +11,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from stepflow_client import StepflowClientError
+from stepflow_client._base.near_files import near_file
+
 from ..errors import nearest, printable, usage
 from .files import Signature, signature
 
@@ -56,8 +59,6 @@ class ProjectModules:
         """
         is_file = source.lower().endswith(".py")
         if is_file and not os.path.isfile(source):
-            from stepflow_client._base.near_files import near_file
-
             raise usage(f"{source} does not exist", near_file(source))
         folder, name = _place_of(Path(os.path.abspath(source))) if is_file else (Path.cwd(), source)
         if str(folder) not in sys.path:
@@ -98,8 +99,6 @@ class ProjectModules:
             Problem: If it raises.
         """
         import traceback
-
-        from stepflow_client import StepflowClientError
 
         try:
             with redirect_stdout(sys.stderr):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 from lsprotocol import types
-from stepflow_client._data.expressions import keyword_of
+from stepflow_client._data.expressions import keyword_of, portable_path
 from stepflow_client.flows.cursor import spot_at
 from stepflow_client.flows.json_schema import fields_of, resolved
 from stepflow_client.flows.names import Mention, mention_at, of_same
 from stepflow_client.flows.types.expressions import read, variable_type
-from stepflow_client.flows.types.model import Type
+from stepflow_client.flows.types.model import Type, behind, is_unknown
 from stepflow_client.flows.types.text import type_text
 
 from .analysis import Analysis
@@ -83,9 +83,6 @@ def _of_value(place: Place) -> list[str]:
 
 def _input_type(place: Place, found: Type) -> Type:
     """Return the type of an input; of a flow without a schema, what its steps want."""
-    from stepflow_client._data.expressions import portable_path
-    from stepflow_client.flows.types.model import behind, is_unknown
-
     parts = portable_path(place.node.value)
     return behind(place.input, parts).type if is_unknown(found) and parts is not None else found
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-from stepflow_client import StepflowClientError
+from stepflow_client import StepflowClientError, SyncStepflowClient
 from stepflow_client.flows.known_steps import KnownSteps
 from stepflow_client.flows.source import FlowText
 
@@ -17,9 +16,6 @@ from ..settings.history import CommandHistory
 from ..settings.server_choice import ServerOptions, Settings, resolve
 from ..validation.checks import Checked, ask_server, check_components
 from .analysis import Analysis
-
-if TYPE_CHECKING:
-    from stepflow_client import SyncStepflowClient
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +58,6 @@ class ServerChecks:
 
     @contextmanager
     def _connected(self, settings: Settings) -> Iterator[Target]:
-        from stepflow_client import SyncStepflowClient
-
         arguments = client_settings(settings)
         with SyncStepflowClient.from_env(**arguments) as client:
             self._open.add(client)

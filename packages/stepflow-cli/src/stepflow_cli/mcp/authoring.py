@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client import FlowFileError, InvalidArgumentError
+from stepflow_client._base.text import json_text, near, visible
+from stepflow_client.flows.file import parse_yaml
+
 if TYPE_CHECKING:
     from stepflow_client.tools import ToolResult
 
@@ -18,9 +22,6 @@ def _parsed(call: Call) -> dict[str, Any]:
     Raises:
         FlowFileError: If it is neither YAML nor JSON, or no mapping.
     """
-    from stepflow_client import FlowFileError
-    from stepflow_client.flows.file import parse_yaml
-
     flow = parse_yaml(call.arguments["flow"], "the flow")
     if not isinstance(flow, dict):
         raise FlowFileError("the flow is not a mapping")
@@ -29,7 +30,6 @@ def _parsed(call: Call) -> dict[str, Any]:
 
 async def validate_flow(call: Call) -> ToolResult:
     """Check a flow."""
-    from stepflow_client._base.text import visible
     from stepflow_client.tools import ToolResult
 
     flow = _parsed(call)
@@ -46,8 +46,6 @@ async def validate_flow(call: Call) -> ToolResult:
 
 async def list_components(call: Call) -> ToolResult:
     """List components, or show one."""
-    from stepflow_client import InvalidArgumentError
-    from stepflow_client._base.text import json_text, near, visible
     from stepflow_client.tools import ToolResult
 
     wanted = call.arguments.get("component")

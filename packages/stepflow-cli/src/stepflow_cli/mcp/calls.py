@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client import InvalidArgumentError
+from stepflow_client._codec.flow_tools import tool_result, unfinished
+from stepflow_client._codec.requests import check_run_id
+
 from .runs import AgentRuns, Report
 
 if TYPE_CHECKING:
@@ -35,9 +39,6 @@ class Call:
         Raises:
             InvalidArgumentError: If it is none that agents have started.
         """
-        from stepflow_client import InvalidArgumentError
-        from stepflow_client._codec.requests import check_run_id
-
         run_id = check_run_id(self.arguments["run_id"])
         if not self.runs.owns(run_id):
             raise InvalidArgumentError(
@@ -48,8 +49,6 @@ class Call:
 
     async def outcome(self, run_id: str, seconds: float) -> ToolResult:
         """Wait for a run, and return what is known of it then."""
-        from stepflow_client._codec.flow_tools import tool_result, unfinished
-
         result = await self.runs.result(run_id, seconds, self.report)
         if result is None:
             return unfinished(run_id, next_step(run_id))

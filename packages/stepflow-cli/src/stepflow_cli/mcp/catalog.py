@@ -7,6 +7,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client import FlowFileError, InvalidArgumentError
+from stepflow_client._data.values import check_json
+from stepflow_client.flows.folders import flow_files
+
 from ..errors import Problem, usage
 from ..inputs.flow import load_flow_file
 from ..inputs.values import Values
@@ -83,8 +87,6 @@ class Catalog:
         return is_changed
 
     def _paths(self) -> Iterator[str]:
-        from stepflow_client.flows.folders import flow_files
-
         for source in self._sources:
             if os.path.isdir(source):
                 yield from map(str, flow_files(source))
@@ -92,9 +94,6 @@ class Catalog:
                 yield source
 
     def _flow(self, path: str) -> dict[str, Any] | None:
-        from stepflow_client import FlowFileError, InvalidArgumentError
-        from stepflow_client._data.values import check_json
-
         version = _version(path)
         known = self._read.get(path)
         if known is None or known[0] != version:

@@ -6,10 +6,16 @@ import asyncio
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client import InvalidArgumentError
+from stepflow_client._base.text import cut, short_json, visible, visible_lines
+from stepflow_client.drawing import gather
+from stepflow_client.tools import ToolResult
+
+from ..server.logs import lines_of_run
+
 if TYPE_CHECKING:
     from stepflow_client import RunAccount
     from stepflow_client.drawing import RunReport
-    from stepflow_client.tools import ToolResult
 
     from .calls import Call
 
@@ -20,9 +26,6 @@ _LONGEST_LINE = 300
 
 async def diagnose(call: Call) -> ToolResult:
     """Explain why a run failed."""
-    from stepflow_client._base.text import visible_lines
-    from stepflow_client.tools import ToolResult
-
     run_id = call.run_id()
     account = await call.runs.client.explain_run(run_id, item_index=call.arguments.get("item"))
     report, lines = await asyncio.to_thread(_read, call, run_id)
@@ -34,17 +37,11 @@ async def diagnose(call: Call) -> ToolResult:
 
 
 def _read(call: Call, run_id: str) -> tuple[RunReport, list[str]]:
-    from stepflow_client.drawing import gather
-
-    from ..server.logs import lines_of_run
-
     lines = [f"{line.time} {line.level} {line.message}" for line in lines_of_run(run_id)]
     return gather(call.reader, run_id), lines
 
 
 def _lines(account: RunAccount, report: RunReport, log: list[str]) -> Iterator[str]:
-    from stepflow_client._base.text import cut, short_json, visible
-
     yield f"Run {account.run_id}: {visible(account.text)}"
     cause = account.step(account.cause) if account.cause else None
     if cause is not None:
@@ -70,8 +67,6 @@ def _lines(account: RunAccount, report: RunReport, log: list[str]) -> Iterator[s
 
 async def rerun(call: Call) -> ToolResult:
     """Start a run again, and wait for it."""
-    from stepflow_client import InvalidArgumentError
-
     run_id = call.run_id()
     options: dict[str, Any] = {key: call.arguments[key] for key in ("from_step", "overrides") if key in call.arguments}
     name = call.runs.tool_of(run_id) or ""

@@ -17,6 +17,8 @@ from mcp_types import (
     PromptMessage,
     TextContent,
 )
+from stepflow_client._base.text import json_text, visible
+from stepflow_client.flows.additions import examples_of
 
 from .catalog import Catalog
 
@@ -44,9 +46,6 @@ class Prompts:
 
     def _all(self) -> Iterator[tuple[str, str | None, str]]:
         """Yield the name, the description and the text of each prompt."""
-        from stepflow_client._base.text import visible
-        from stepflow_client.flows.additions import examples_of
-
         for spec in self._catalog.tools.values():
             for example in examples_of(spec.flow):
                 said = example.get("description")
@@ -54,8 +53,6 @@ class Prompts:
                 yield name, visible(said) if said else None, self._text(spec, example["input"])
 
     def _text(self, spec: FlowToolSpec, given: Any) -> str:
-        from stepflow_client._base.text import json_text
-
         arguments = json.loads(json_text({"input": given} if spec.is_wrapped else given))
         for each in self._catalog.secrets:
             arguments = each.hide_in(arguments)

@@ -19,6 +19,11 @@ from mcp_types import (
     ResourceTemplate,
     TextResourceContents,
 )
+from stepflow_client import StepflowClientError
+from stepflow_client._base.text import json_text, visible
+from stepflow_client._codec.requests import check_run_id
+from stepflow_client._data.secrets import hidden_flow
+from stepflow_client.drawing import gather
 
 from .answers import output_uri
 from .catalog import Catalog
@@ -54,9 +59,6 @@ class Resources:
 
     async def list(self, _: Any, params: PaginatedRequestParams | None) -> ListResourcesResult:
         """List the flows, and the newest runs of agents."""
-        from stepflow_client import StepflowClientError
-        from stepflow_client._base.text import visible
-
         found = [
             Resource(name=spec.name, uri=f"stepflow://flows/{spec.name}", description=spec.description, mime_type=_JSON)
             for spec in self._catalog.tools.values()
@@ -87,8 +89,6 @@ class Resources:
 
     async def read(self, _: Any, params: ReadResourceRequestParams) -> ReadResourceResult:
         """Return the content of a resource."""
-        from stepflow_client import StepflowClientError
-
         uri = str(params.uri)
         found = _URI.fullmatch(uri)
         if found is None:
@@ -106,17 +106,11 @@ class Resources:
         return ReadResourceResult(contents=[content])
 
     def _flow(self, name: str) -> str:
-        from stepflow_client._base.text import json_text
-        from stepflow_client._data.secrets import hidden_flow
-
         if name not in self._catalog.tools:
             raise MCPError(INVALID_PARAMS, "there is no such flow")
         return json_text(hidden_flow(self._catalog.tools[name].flow))
 
     async def _of_run(self, run_id: str, item: int, part: str | None, query: str) -> tuple[str, str, str | None]:
-        from stepflow_client._base.text import json_text
-        from stepflow_client._codec.requests import check_run_id
-
         run_id = check_run_id(run_id)
         if not self._runs.owns(run_id):
             raise MCPError(INVALID_PARAMS, "there is no such run of an agent")
@@ -133,8 +127,6 @@ class Resources:
         return text[offset:end], _JSON, output_uri(run_id, item, end) if end < len(text) else None
 
     def _report(self, run_id: str) -> str:
-        from stepflow_client.drawing import gather
-
         html = gather(self._reader, run_id).html()
         for each in self._catalog.secrets:
             html = each.hide(html)

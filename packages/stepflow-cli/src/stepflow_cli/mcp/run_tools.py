@@ -6,6 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client import InvalidArgumentError, RunTimeoutError
+from stepflow_client._base.text import json_text, visible
+from stepflow_client._codec.flow_tools import tool_result, tool_spec, unfinished
+from stepflow_client.tools import ToolResult
+
 from . import authoring, diagnosis
 from .calls import Call, next_step
 from .runs import AgentRuns
@@ -13,7 +18,6 @@ from .runs import AgentRuns
 if TYPE_CHECKING:
     from stepflow_client import RunDetails
     from stepflow_client._codec.flow_tools import FlowToolSpec
-    from stepflow_client.tools import ToolResult
 
     from .catalog import Catalog
 
@@ -42,8 +46,6 @@ class RunTool:
 
     def spec(self) -> FlowToolSpec:
         """Return the schema and the check of the arguments, which are those of a flow with the same input."""
-        from stepflow_client._codec.flow_tools import tool_spec
-
         fields = {"properties": self.properties, "required": list(self.required)}
         schema = {"type": "object", **fields, "additionalProperties": False}
         return tool_spec({"description": self.description, "schemas": {"properties": {"input": schema}}}, self.name)
@@ -62,8 +64,6 @@ async def _get_run(call: Call) -> ToolResult:
 
 
 def _state(run: RunDetails) -> ToolResult:
-    from stepflow_client._codec.flow_tools import unfinished
-
     counts = f" {run.items.completed + run.items.failed} of {run.items.total} items have ended."
     return unfinished(run.run_id, next_step(run.run_id) + (counts if run.items.total > 1 else ""), run.status.value)
 
@@ -79,10 +79,6 @@ async def output_text(runs: AgentRuns, catalog: Catalog, run_id: str, item: int)
         InvalidArgumentError: If the run has no such item.
         RunTimeoutError: If it has not ended.
     """
-    from stepflow_client import InvalidArgumentError
-    from stepflow_client._base.text import json_text
-    from stepflow_client._codec.flow_tools import tool_result
-
     results = await runs.client.get_results(run_id, wait=False)
     if item >= len(results):
         raise InvalidArgumentError(f"run {run_id} has {len(results)} items, none with the index {item}")
@@ -92,8 +88,6 @@ async def output_text(runs: AgentRuns, catalog: Catalog, run_id: str, item: int)
 
 def page(run_id: str, item: int, text: str, offset: int) -> ToolResult:
     """Return a part of an output."""
-    from stepflow_client.tools import ToolResult
-
     end = offset + PAGE
     words = f"Output of item {item} of run {run_id}, characters {offset:,} to {min(end, len(text)):,} of {len(text):,}"
     more = f"\nCall get_run with offset {end} for more." if end < len(text) else ""
@@ -106,8 +100,6 @@ async def _wait_run(call: Call) -> ToolResult:
     run = await call.runs.client.get_run(run_id)
     if run.items.total == 1:
         return await call.outcome(run_id, seconds)
-    from stepflow_client import RunTimeoutError
-
     try:
         run = await call.runs.client.wait_run(run_id, timeout=seconds)
     except RunTimeoutError:
@@ -116,8 +108,6 @@ async def _wait_run(call: Call) -> ToolResult:
 
 
 async def _cancel_run(call: Call) -> ToolResult:
-    from stepflow_client.tools import ToolResult
-
     run_id = call.run_id()
     run = await call.runs.client.cancel_run(run_id)
     account = await call.runs.client.explain_run(run_id)
@@ -129,9 +119,6 @@ async def _cancel_run(call: Call) -> ToolResult:
 
 
 async def _list_runs(call: Call) -> ToolResult:
-    from stepflow_client._base.text import visible
-    from stepflow_client.tools import ToolResult
-
     filters: dict[str, Any] = {} if call.runs.all_runs else {"labels": {"via": "mcp"}}
     status = call.arguments.get("status")
     found = (await call.runs.client.list_runs(status, call.arguments.get("limit", 20), roots_only=True, **filters)).runs

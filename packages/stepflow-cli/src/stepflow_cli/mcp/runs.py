@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client import RunTimeoutError, StepflowClientError
+
 from ..settings.history import CommandHistory
 from .bounds import Bounds
 
@@ -83,8 +85,6 @@ class AgentRuns:
         Raises:
             StepflowClientError: If the run cannot be started.
         """
-        from stepflow_client import StepflowClientError
-
         started = next((self._requests[name] for name in names if name in self._requests), None)
         if started is None:
             started = Started(asyncio.ensure_future(self._created(create)), names)
@@ -130,8 +130,6 @@ class AgentRuns:
         starting = sum(not each.creation.done() for each in requests.values())
         if len(self._going_on) + starting < self.bounds.runs:
             return True
-        from stepflow_client import StepflowClientError
-
         for run_id in list(self._going_on):
             with suppress(StepflowClientError):
                 if (await self.client.get_run(run_id)).is_finished:
@@ -147,8 +145,6 @@ class AgentRuns:
             task.add_done_callback(self._cancelling.discard)
 
     async def _cancelled(self, started: Started) -> None:
-        from stepflow_client import StepflowClientError
-
         with suppress(StepflowClientError):
             await self.client.cancel_run(await asyncio.shield(started.creation))
 
@@ -163,8 +159,6 @@ class AgentRuns:
         Raises:
             StepflowClientError: If the run cannot be read.
         """
-        from stepflow_client import RunTimeoutError
-
         handle = self.client.handle(run_id)
         try:
             if seconds <= 0:

@@ -14,6 +14,9 @@ import mcp_types as types
 from mcp.server.lowlevel.server import NotificationOptions, Server
 from mcp.server.models import InitializationOptions
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
+from stepflow_client import InvalidArgumentError, RateLimitError, StepflowClientError
+from stepflow_client._base.text import cut, visible
+from stepflow_client._codec.flow_tools import refusal, tool_result, unfinished, unknown_tool
 
 from .._version import VERSION
 from ..output.messages import note
@@ -173,9 +176,6 @@ class AgentServer:
         )
 
     async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> Any:
-        from stepflow_client import StepflowClientError
-        from stepflow_client._codec.flow_tools import refusal
-
         try:
             self._check_bounds(params)
             return await self._called(ctx, params)
@@ -183,8 +183,6 @@ class AgentServer:
             return answer(refusal(error, self._catalog.secrets))
 
     def _check_bounds(self, params: types.CallToolRequestParams) -> None:
-        from stepflow_client import InvalidArgumentError, RateLimitError
-
         seconds = self._rate.take()
         if seconds:
             raise RateLimitError(f"too many calls: wait {seconds:.1f} seconds", hint="call one tool at a time")
@@ -196,9 +194,6 @@ class AgentServer:
             )
 
     async def _called(self, ctx: Context, params: types.CallToolRequestParams) -> Any:
-        from stepflow_client import InvalidArgumentError
-        from stepflow_client._codec.flow_tools import unknown_tool
-
         call = self._call(ctx, params)
         if params.name in self._tools:
             tool, spec = self._tools[params.name]
@@ -233,8 +228,6 @@ class AgentServer:
         )
 
     async def _start(self, spec: FlowToolSpec, call: Call, params: types.CallToolRequestParams) -> str:
-        from stepflow_client import RateLimitError
-
         given = spec.input_of(params.arguments)
         key = next((name[2] for name in call.names if name[0] == IDEMPOTENCY_META), None)
         if not self._runs.is_known(call.names) and not await self._runs.has_room():
@@ -258,8 +251,6 @@ class AgentServer:
         return await self._runs.start(call.names, create)
 
     async def _outcome(self, call: Call, run_id: str, seconds: float, spec: FlowToolSpec) -> ToolResult:
-        from stepflow_client._codec.flow_tools import tool_result, unfinished
-
         result = await self._runs.result(run_id, seconds, call.report)
         if result is None:
             return unfinished(run_id, next_step(run_id))
@@ -300,8 +291,6 @@ def _agent_of(ctx: Context) -> str:
 
 
 def _text(text: str) -> str:
-    from stepflow_client._base.text import cut, visible
-
     return visible(cut(text, _LONGEST_LABEL)) or "unknown"
 
 
@@ -320,7 +309,5 @@ class _Reporter:
         words = f"at {', '.join(progress.running_steps)}" if progress.running_steps else progress.status
         if done <= self._last and words == self._words:
             return
-        from stepflow_client._base.text import visible
-
         self._last, self._words = max(done, self._last + 0.001), words
         await self._ctx.session.report_progress(self._last, total, visible(words))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import secrets
@@ -17,6 +18,7 @@ from ..inputs.values import Values
 from ..output.color import is_terminal
 from ..output.messages import note
 from ..server.connect import Target
+from ..server.listening import Addresses, listen
 from ..settings.history import history_setting
 from .bounds import Bounds
 from .catalog import Catalog
@@ -106,8 +108,6 @@ def prepared(service: Service) -> Catalog:
 
 def serve_stdio(target: Target, service: Service) -> None:
     """Serve one agent over standard input and output, until it closes them, or until SIGINT, SIGTERM or SIGHUP."""
-    import asyncio
-
     catalog = prepared(service)
     if is_terminal(sys.stdin):
         note("waiting for an agent on standard input; 'stepflow mcp config' prints what its host needs")
@@ -127,19 +127,22 @@ def serve_http(target: Target, service: Service, host: str, port: int) -> None:
     Raises:
         Problem: If the port cannot be used.
     """
-    from ..server.listening import listen
-
     with listen(host, port) as listening, target.history.recording():
         catalog = prepared(service)
-        from .http import serve_listening
+        from ..server.asgi import serve_application
+        from .http import PATH, application
 
+        addresses = Addresses.of(listening, host)
         token = os.environ.get(TOKEN_VARIABLE) or secrets.token_urlsafe(32)
         is_new = TOKEN_VARIABLE not in os.environ
 
-        def tell(url: str) -> None:
+        def tell() -> None:
+            name = f"[{host}]" if ":" in host else host
+            url = f"http://{name}:{addresses.port}{PATH}"
             if not current_session().quiet:
                 print(f"Tools for agents at {url}; Ctrl-C stops them.", file=sys.stderr)
             said = f"Authorization: Bearer {token}" if is_new else f"The token is that of {TOKEN_VARIABLE}."
             print(said, file=sys.stderr, flush=True)
 
-        serve_listening(listening, lambda: agent_server(target, service, catalog), token, host, tell)
+        app = application(lambda: agent_server(target, service, catalog), addresses, token)
+        serve_application(app, listening, asyncio.Event(), tell)

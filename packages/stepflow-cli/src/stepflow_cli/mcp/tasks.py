@@ -10,6 +10,8 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, MISSING_REQUIRED_CLIENT_CAPABILITY, RequestParams
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import Field
+from stepflow_client import ConflictError, StepflowClientError
+from stepflow_client._codec.flow_tools import tool_result
 
 from .answers import answer
 from .catalog import Catalog
@@ -61,8 +63,6 @@ class Tasks:
         return {"resultType": "task", **_task(await self._runs.client.get_run(run_id))}
 
     async def _get(self, ctx: Context, params: TaskParams) -> dict[str, Any]:
-        from stepflow_client._codec.flow_tools import tool_result
-
         run = await self._run(ctx, params)
         task = _task(run)
         if task["status"] == "completed":
@@ -75,8 +75,6 @@ class Tasks:
         return task
 
     async def _cancel(self, ctx: Context, params: TaskParams) -> dict[str, Any]:
-        from stepflow_client import ConflictError
-
         run = await self._run(ctx, params)
         # If it has ended, a cancellation need not have an effect.
         with suppress(ConflictError):
@@ -89,8 +87,6 @@ class Tasks:
         return {}
 
     async def _run(self, ctx: Context, params: TaskParams) -> RunDetails:
-        from stepflow_client import StepflowClientError
-
         if not self.are_known(ctx):
             needed: dict[str, Any] = {"requiredCapabilities": {"extensions": {TASKS: {}}}}
             raise MCPError(MISSING_REQUIRED_CLIENT_CAPABILITY, "the client does not declare tasks", needed)

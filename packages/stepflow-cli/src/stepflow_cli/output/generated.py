@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import Problem, usage
-from ..exit_codes import ExitCode
 from .messages import note
 from .view import Output, write_document
 
@@ -50,4 +49,4 @@ class GeneratedFile:
             note(f"{file} is up to date")
             return
         said = "is not what would be written" if file.exists() else "does not exist"
-        raise Problem(f"{file} {said}", kind="outdated", exit_code=ExitCode.FAILED, hint=f"write it again: {again}")
+        raise Problem(f"{file} {said}", kind="outdated", hint=f"write it again: {again}")

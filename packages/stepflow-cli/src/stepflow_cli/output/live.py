@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from stepflow_client import TransportError
+
 from ..context import current_session
 from ..errors import usage
 from ..signals import TERMINATION
@@ -132,8 +134,6 @@ def watch_records(fetch: Callable[[], Sequence[Mapping[str, Any]]], view: View, 
         view: The structure of the records.
         output: Which fields to show, and how.
     """
-    from stepflow_client import TransportError
-
     with suppress(KeyboardInterrupt):
         records, away = fetch(), False
 

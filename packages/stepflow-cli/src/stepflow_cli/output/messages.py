@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
+from stepflow_client._base.logging import listening, logger_of
 
 from ..context import current_session
 from ..errors import Problem, printable
@@ -153,8 +154,6 @@ def reporting_outages() -> Iterator[None]:
         reporters = session.reporters
         (reporters[-1] if reporters else _on_standard_error)(f"stepflow: {printable(warning)}")
 
-    from stepflow_client._base.logging import listening
-
     with listening(report):
         yield
 
@@ -182,8 +181,6 @@ def noting_warnings(part: str) -> Iterator[None]:
         part: The name of the part's logger, without `stepflow.`.
     """
     import logging
-
-    from stepflow_client._base.logging import logger_of
 
     class Notes(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

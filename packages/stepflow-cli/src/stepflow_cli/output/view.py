@@ -20,9 +20,9 @@ from typing import Any, NamedTuple, TextIO
 
 from ..context import current_session
 from ..errors import Problem, printable, usage
-from ..exit_codes import ExitCode
 from ..inputs.files import writing
 from ..stdio import telling_of_lost_output
+from . import color as colors
 from .columns import Column, View, select
 from .safety import is_safe, json_escaped
 
@@ -158,7 +158,6 @@ class Output(NamedTuple):
                     yield "\t".join(printable(str(name)) for name in names) + "\n"
 
     def _table(self, records: Sequence[Record], view: View, *, vertical: bool = False) -> str:
-        from . import color as colors
         from . import tables
 
         if self.fields:
@@ -257,4 +256,4 @@ def open_in_browser(path: str) -> None:
 
     if not webbrowser.open(Path(path).resolve().as_uri()):
         hint = f"open {path} yourself"
-        raise Problem("no browser could be started", kind="no_browser", exit_code=ExitCode.FAILED, hint=hint)
+        raise Problem("no browser could be started", kind="no_browser", hint=hint)

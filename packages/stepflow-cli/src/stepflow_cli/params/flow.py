@@ -268,7 +268,6 @@ job_options = together(
     together("retry", Retry, *retry_options),
     together("streaming", dict, *stream_options),
     history_options,
-    own=JobOptions._fields,
 )
 """Adds the options of commands that run a flow, except the cache's; the command gets `given`, a `JobOptions`."""
 

@@ -30,33 +30,44 @@ from .sections import FILE, OPTIONS, OUTPUT, SERVER, WAITING, Choice, Decorator,
 from .times import SECONDS
 
 
-def together(
-    argument: str, build: Callable[..., Any], *decorators: Decorator, own: Sequence[str] | None = None
-) -> Decorator:
+class _Together:
+    """Adds parameters to a command, and passes it one argument for all of them."""
+
+    def __init__(self, argument: str, build: Callable[..., Any], decorators: Sequence[Decorator]) -> None:
+        self.argument = argument
+        self._build, self._decorators = build, decorators
+        self._names = [name for each in decorators for name in _arguments_of(each)]
+
+    def __call__(self, function: Function) -> Function:
+        """Return the command with the parameters."""
+
+        @functools.wraps(function)
+        def call(**values: Any) -> Any:
+            values[self.argument] = self._build(**{name: values.pop(name) for name in self._names})
+            return function(**values)
+
+        decorated: Any = call
+        for each in reversed(self._decorators):
+            decorated = each(decorated)
+        return decorated  # type: ignore[no-any-return]
+
+
+def together(argument: str, build: Callable[..., Any], *decorators: Decorator) -> Decorator:
     """Return a decorator that adds parameters and passes the command the result of `build` with their values.
 
     Args:
         argument: The argument of the command.
         build: Receives the values by name.
-        decorators: Add the parameters.
-        own: The names of the values, if decorators among them pass other ones than their parameters.
+        decorators: Add the parameters. They may be of this kind themselves.
     """
-
-    def decorate(function: Function) -> Function:
-        @functools.wraps(function)
-        def call(**values: Any) -> Any:
-            values[argument] = build(**{name: values.pop(name) for name in names})
-            return function(**values)
-
-        return _decorated(call, decorators)  # type: ignore[return-value]
-
-    params = click.command()(_decorated(lambda: None, decorators)).params
-    names = own or [parameter.name or "" for parameter in params]
-    return decorate
+    return _Together(argument, build, decorators)
 
 
-def _decorated(function: Callable[..., Any], decorators: Sequence[Decorator]) -> Callable[..., Any]:
-    return functools.reduce(lambda inner, decorator: decorator(inner), reversed(decorators), function)
+def _arguments_of(decorator: Decorator) -> list[str]:
+    """Return the arguments that a decorator passes."""
+    if isinstance(decorator, _Together):
+        return [decorator.argument]
+    return [parameter.name or "" for parameter in click.command()(decorator(lambda: None)).params]
 
 
 _CONFIG = {False: "", True: "config in stepflow.toml, else "}

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client._data.declared import declared_variables
+from stepflow_client.flows.additions import examples_of
+
 from ..errors import usage
 from ..inputs.flow import case_names, in_reading_order, step_ids
 from ..output.view import Column, Output, View
@@ -49,8 +52,6 @@ def print_flow(flow: Mapping[str, Any], output: Output, flow_id: str | None) -> 
 
 def example_records(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the examples and the inputs of the test cases of a flow."""
-    from stepflow_client.flows.additions import examples_of
-
     return [
         {"name": each["name"], "description": each.get("description"), "input": each["input"]}
         for each in examples_of(flow)
@@ -58,8 +59,6 @@ def example_records(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _outline(flow: Mapping[str, Any], flow_id: str | None) -> dict[str, Any]:
-    from stepflow_client._data.declared import declared_variables
-
     return {
         "flow_id": flow_id,
         "name": flow.get("name"),

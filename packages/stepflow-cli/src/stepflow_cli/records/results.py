@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client import RunFailedError
+
 from ..errors import Problem
 from ..exit_codes import ExitCode
 from ..output.messages import note
@@ -78,8 +80,6 @@ def failure(result: FlowResult | PlainResult) -> Problem | None:
     """Return the problem for an unsuccessful result; None for a successful one."""
     if result.is_success:
         return None
-    from stepflow_client import RunFailedError
-
     try:
         result.raise_for_failure()
     except RunFailedError as error:
@@ -129,7 +129,7 @@ def print_results(run_ids: Sequence[str], results: list[FlowResult], output: Out
         run_id = runs.pop() if len(runs) == 1 else None
         where = "" if run_id is None else f" in run {run_id}"
         message = f"{len(failed)} of {len(results)} inputs did not succeed{where}"
-        raise Problem(message, kind="run_failed", exit_code=ExitCode.FAILED, run_id=run_id)
+        raise Problem(message, kind="run_failed", run_id=run_id)
 
 
 def _batch_records(results: list[FlowResult]) -> Iterator[dict[str, Any]]:

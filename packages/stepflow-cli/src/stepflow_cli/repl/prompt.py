@@ -16,6 +16,9 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion, Path
 from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.output import create_output
+from stepflow_client._stores.folders import user_folder
+
+from ..inputs.flow import load_flow_file, step_ids
 
 if TYPE_CHECKING:
     import click
@@ -44,8 +47,6 @@ def make_prompt(group: click.Group, context: Session) -> Callable[[], str]:
 
 
 def _history() -> History:
-    from stepflow_client._stores.folders import user_folder
-
     path = user_folder("state") / "repl_history"
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -98,8 +99,6 @@ class _Completer(Completer):
 
     def _steps(self, text: str) -> Iterable[Completion]:
         """Return the steps of the current flow, within an expression that names one."""
-        from ..inputs.flow import load_flow_file, step_ids
-
         named = re.search(r"\$step\W*([\w.-]*)$", text)
         if named is None or self._session.flow is None:
             return

@@ -9,8 +9,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import click
 
@@ -19,15 +18,14 @@ from ..context import Session
 from ..errors import nearest, problem_of, usage, wants_json
 from ..exit_codes import ExitCode
 from ..inputs.flow import load_flow_or_id
+from ..main import call, cli
 from ..output.messages import show
 from ..output.view import Column, Output, View
 from ..params.options import output_options
 from ..params.parsing import Command, LazyGroup, session_options
+from ..runs.execute import Job
 from ..server.connect import Target, connect, keep
 from ..settings.server_choice import ServerOptions
-
-if TYPE_CHECKING:
-    from ..runs.execute import Job
 
 
 class KeptServer:
@@ -46,9 +44,7 @@ class KeptServer:
         self._stack.enter_context(keep(self.target))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop the server if it is an embedded one."""
         self._stack.close()
 
@@ -72,8 +68,6 @@ class Shell:
     """All commands, on one server."""
 
     def __init__(self, server: KeptServer, session: Session) -> None:
-        from ..main import cli
-
         self.server = server
         self.session = session
         self.group = ReplGroup(cli, self)
@@ -105,9 +99,6 @@ class Shell:
 
     def call(self, args: list[str]) -> int:
         """Run the words of a line and return the exit code."""
-        from ..main import call
-        from ..runs.execute import Job
-
         if not args:
             return ExitCode.OK
         session = dataclasses.replace(self.session, json_errors=wants_json(args), job=None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client import NotFoundError, StepflowClientError, UnsupportedByServerError
+
 from ..errors import nearest
 from ..inputs.python_flow import is_python_flow, python_flow
 
@@ -40,8 +42,6 @@ def accounts_of_steps(
 
 def flow_of(client: SyncStepflowClient, run_id: str) -> Mapping[str, Any]:
     """Return the flow of a run; an empty one if the server does not have it."""
-    from stepflow_client import NotFoundError, UnsupportedByServerError
-
     try:
         return client.get_run_flow(run_id).flow
     except (NotFoundError, UnsupportedByServerError):
@@ -73,7 +73,6 @@ def explained(target: Target, job: Job, result: FlowResult | PlainResult) -> str
         job: The job of the run. A stored flow that was not read gives no hint.
         result: The result of the run.
     """
-    from stepflow_client import StepflowClientError
     from stepflow_client.flows.interpreter import flow_with
     from stepflow_client.flows.refusals import hint_for, hint_of
 

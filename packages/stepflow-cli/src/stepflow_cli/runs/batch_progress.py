@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from stepflow_client._rules.batch_count import BatchCount
 
 from ..errors import Problem
-from ..exit_codes import ExitCode
 from ..output.messages import Spinner, note
 from ..records.runs import duration_text
 
@@ -104,4 +103,4 @@ class BatchProgress(BatchCount):
             note(f"  {count} x {code}: {message}")
         if self.failed:
             message = f"{self.failed} of {self.done} inputs did not succeed"
-            raise Problem(message, kind="run_failed", exit_code=ExitCode.FAILED)
+            raise Problem(message, kind="run_failed")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from stepflow_client import ApiError, NotFoundError
+
 from ..context import current_session
 from ..errors import Problem, problem_of
 from ..exit_codes import ExitCode
@@ -28,8 +30,6 @@ def for_each_run(ids: Sequence[str], act: Callable[[str], Answer], problems: lis
         act: The function.
         problems: Receives the server's refusals.
     """
-    from stepflow_client import ApiError
-
     for run_id in ids:
         try:
             answer = act(run_id)
@@ -73,8 +73,6 @@ def deletion_status(look: Callable[[], object]) -> str:
     Args:
         look: Requests the object from the server.
     """
-    from stepflow_client import NotFoundError
-
     try:
         look()
     except NotFoundError:

@@ -10,6 +10,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client._base.text import without_password
+from stepflow_client._codec import requests
+from stepflow_client._codec.variables import flow_variables
+from stepflow_client._data.secrets import quotes_secret
+from stepflow_client._embedded.config import is_read_once
+from stepflow_client.flows.needs import needs_of
+from stepflow_client.plain import PlainResult
 
 from ..errors import usage
 from ..inputs.flow import config_of
@@ -20,7 +26,6 @@ from ..settings.server_choice import ServerOptions, resolve
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, ResultCache
     from stepflow_client._stores.results import CachedResult
-    from stepflow_client.plain import PlainResult
 
     from .job import Caching, Job
 
@@ -51,8 +56,6 @@ def _place(server: ServerOptions, flow: str) -> str:
     settings = resolve(server)
     if not settings.is_embedded:
         return f"server {without_password(str(settings.url.value))}"
-    from stepflow_client._embedded.config import is_read_once
-
     config, _ = config_of(server, flow)
     if config is not None and is_read_once(config):
         raise usage("--cache needs a configuration that can be read twice, to tell servers apart", "save it as a file")
@@ -99,10 +102,6 @@ class JobCache:
 
     def _key(self, job: Job) -> tuple[str, dict[str, Any]]:
         """Return the key of a job and the variables that it runs with."""
-        from stepflow_client._codec import requests
-        from stepflow_client._codec.variables import flow_variables
-        from stepflow_client.flows.needs import needs_of
-
         given = requests.run_arguments([job.input], job.variables, job.overrides, None, exact_integers=False)
         needs = needs_of(job.flow, flow_variables(job.flow))
         # The values were checked when they were read.
@@ -116,13 +115,8 @@ def tell(result: FlowResult | PlainResult) -> None:
 
 
 def _plain(found: CachedResult) -> PlainResult:
-    from stepflow_client.plain import PlainResult
-
     return PlainResult(found.run_id, found.output, cached_at=datetime.fromtimestamp(found.created, UTC))
 
 
 def _may_keep(job: Job, variables: dict[str, Any], result: FlowResult | PlainResult) -> bool:
-    from stepflow_client._codec.variables import flow_variables
-    from stepflow_client._data.secrets import quotes_secret
-
     return not quotes_secret(result.output, variables, flow_variables(job.flow), job.flow)

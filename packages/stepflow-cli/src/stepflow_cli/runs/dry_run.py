@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from stepflow_client._data.declared import declared_schema
+
 from ..context import current_session
 from ..output.messages import note, waiting
 from ..output.view import Column, Output, View
+from ..records.diagnostics import InvalidFlow, called, counted, diagnostic_records, print_diagnostics
 from ..server.connect import Target
 from .caching import JobCache
 from .execute import Job, completed
@@ -36,8 +39,6 @@ def dry_run(target: Target, job: Job, output: Output, flow: str, cache: JobCache
     Raises:
         Problem: If the server would reject the flow, or the run would probably fail.
     """
-    from ..records.diagnostics import InvalidFlow, called, counted, diagnostic_records, print_diagnostics
-
     with waiting("validating"):
         job = completed(target, job)
         diagnostics = diagnostic_records(flow, target.client.validate(job.flow).diagnostics)
@@ -60,7 +61,6 @@ def dry_run(target: Target, job: Job, output: Output, flow: str, cache: JobCache
 
 
 def _request(target: Target, job: Job, flow: str) -> dict[str, Any]:
-    from stepflow_client._data.declared import declared_schema
     from stepflow_client._data.secrets import secrets_of
     from stepflow_client.drawing.report_data import environment_of
 

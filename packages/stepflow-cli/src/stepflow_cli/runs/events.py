@@ -6,9 +6,9 @@ import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from stepflow_client import StepflowClientError
 from stepflow_client._rules.run_progress import RunProgress
 from stepflow_client.progress import Progress
 
@@ -47,9 +47,7 @@ class EventReader:
         threading.Thread(target=self._read, name="stepflow-events", daemon=True).start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End the thread."""
         self._closed.set()
         self._client.close()
@@ -175,9 +173,7 @@ class RunningRuns:
         """Return itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop following."""
         self._keep(set())
 
@@ -224,8 +220,6 @@ def _is_followed(record: Mapping[str, Any]) -> bool:
 
 
 def _read(followed: _Followed) -> None:
-    from stepflow_client import StepflowClientError
-
     # The list itself tells whether the server is there; what was counted stays until the run has ended.
     with suppress(StepflowClientError):
         for _ in range(_READS):

@@ -9,6 +9,14 @@ from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client import InvalidFlowError, NotFoundError, StepflowClientError
+from stepflow_client._codec.requests import environment_variables
+from stepflow_client._codec.variables import flow_variables
+from stepflow_client.flows.file import is_flow_id
+from stepflow_client.flows.graph import FlowSteps
+from stepflow_client.flows.needs import check_inputs, check_variables
+from stepflow_client.flows.parts import flow_until
+
 from ..context import current_session
 from ..errors import Problem, problem_of, usage
 from ..exit_codes import ExitCode
@@ -21,7 +29,9 @@ from ..output.view import Output
 from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
 from ..server.connect import Target
 from ..settings.history import require_history
+from ..validation.before_run import check_before_run, read_flow_text
 from .accounts import explained, written_in_python
+from .caching import tell
 from .job import Job, JobOptions
 from .live import shown_while_waiting
 from .reuse import alone, keep_outputs, part_of, rerun_batch, started, with_earlier_run
@@ -47,8 +57,6 @@ def prepare(given: JobOptions, *, is_stream: bool = False) -> Job:
     Raises:
         Problem, FlowFileError: If the flow or a value is wrong.
     """
-    from stepflow_client.flows.file import is_flow_id
-
     flow, values, inputs = given.flow, given.values, given.inputs
     values.check(flow=flow, inputs=inputs)
     about = {name: value for name, value in given.about.items() if value}
@@ -72,8 +80,6 @@ def prepare(given: JobOptions, *, is_stream: bool = False) -> Job:
         about["flow_file"] = flow
     text = None
     if given.check and not is_stored:
-        from ..validation.before_run import read_flow_text
-
         text = read_flow_text(flow)
     job = Job(
         flow={} if is_stored else load_flow_file(flow) if text is None else dict(text.unplaced.root.value),
@@ -103,8 +109,6 @@ def _with_values(job: Job, text: FlowText | None = None, name: str = "") -> Job:
         text: The text of the flow, if it is to be checked.
         name: The name of the flow on the command line.
     """
-    from stepflow_client.flows.needs import check_inputs, check_variables
-
     values = job.unread
     assert values is not None
     job = job._replace(unread=None, overrides=values.read_overrides(job.flow))
@@ -113,8 +117,6 @@ def _with_values(job: Job, text: FlowText | None = None, name: str = "") -> Job:
     if job.up_to is not None:
         job = _cut(job, job.up_to)
     if text is not None:
-        from ..validation.before_run import check_before_run
-
         only, is_part = job.reuse.only_step, job.up_to is not None or job.reuse.only_step is not None
         check_before_run(text, name, job.flow if only is None else part_of(job), changed=changed, is_part=is_part)
     advice = "--no-check runs it all the same"
@@ -133,9 +135,6 @@ def _all_variables(job: Job) -> dict[str, Any]:
     given = job.variables or {}
     if not job.variables_from_env:
         return given
-    from stepflow_client._codec.requests import environment_variables
-    from stepflow_client._codec.variables import flow_variables
-
     return environment_variables(given, flow_variables(job.flow), os.environ)
 
 
@@ -159,8 +158,6 @@ def _cut(job: Job, up_to: str) -> Job:
     Raises:
         InvalidArgumentError: If the flow has no such step.
     """
-    from stepflow_client.flows.parts import flow_until
-
     flow, overrides = flow_until(job.flow, up_to, job.overrides)
     return job._replace(flow=flow, flow_id=None, overrides=None if overrides is None else [overrides])
 
@@ -175,8 +172,6 @@ def completed(target: Target, job: Job) -> Job:
 
 
 def _read(target: Target, job: Job) -> Job:
-    from stepflow_client import NotFoundError
-
     if job.unread is None or job.flow_id is None:
         return job
     try:
@@ -193,9 +188,6 @@ def start(target: Target, job: Job) -> str:
     Raises:
         Problem: If the request is interrupted (then it is unknown whether the run exists), or the steps form a cycle.
     """
-    from stepflow_client import InvalidFlowError
-    from stepflow_client.flows.graph import FlowSteps
-
     try:
         with waiting("submitting"):
             job = completed(target, job)
@@ -243,8 +235,6 @@ def _submitted(target: Target, job: Job) -> str:
 @contextmanager
 def naming(target: Target, run_id: str) -> Iterator[None]:
     """Add the run's id, and how to get its result, to failures of the block."""
-    from stepflow_client import StepflowClientError
-
     try:
         yield
         # Errors in writing the last output appear only now.
@@ -264,8 +254,6 @@ def naming(target: Target, run_id: str) -> Iterator[None]:
 
 def print_cached(cache: JobCache, job: Job, output: Output) -> bool:
     """Print the cached result of a job, and return whether there is one."""
-    from .caching import tell
-
     check_known(output.fields, RESULT)
     result = cache.find(job)
     if result is None:

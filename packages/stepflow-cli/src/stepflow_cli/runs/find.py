@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ..errors import Problem, usage
-from ..exit_codes import ExitCode
 from ..output.messages import note
 from ..output.view import rfc3339
 from ..settings.history import history_setting, open_history
@@ -64,7 +63,7 @@ def whole_id(client: SyncStepflowClient, text: str) -> str:
         return found[0]
     if not found:
         message = f"no run's id begins with {text}"
-        raise Problem(message, kind="not_found", exit_code=ExitCode.FAILED, hint="'stepflow runs list' shows them")
+        raise Problem(message, kind="not_found", hint="'stepflow runs list' shows them")
     more = " ..." if len(found) > _CANDIDATES else ""
     raise usage(f"several run ids begin with {text}", f"it may be {', '.join(found[:_CANDIDATES])}{more}")
 
@@ -116,10 +115,7 @@ def _recorded(text: str, url: str | None) -> HistoryEntry:
     if entries:
         return entries[0]
     raise Problem(
-        f"the history has no run {text}" + ("" if url is None else f" of {url}"),
-        kind="not_found",
-        exit_code=ExitCode.FAILED,
-        hint=_why_none(url),
+        f"the history has no run {text}" + ("" if url is None else f" of {url}"), kind="not_found", hint=_why_none(url)
     )
 
 

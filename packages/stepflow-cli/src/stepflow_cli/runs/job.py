@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 from ..errors import usage
 from ..inputs.values import Values
+from ..output.view import Output
+from ..settings.server_choice import ServerOptions
+from .wait import Wait
 
 
 class Retry(NamedTuple):
@@ -181,3 +184,20 @@ class Caching(NamedTuple):
             raise usage("--cache is for one input, and --inputs gives a batch")
         if job.idempotency_key is not None:
             raise usage("--cache and --idempotency-key exclude each other: a cached result is of a run without the key")
+
+
+class Launch(NamedTuple):
+    """What to run, and how."""
+
+    given: JobOptions
+    server: ServerOptions
+    detach: bool
+    """Whether to return as soon as the run is created."""
+    wait: Wait
+    output: Output
+    """Where to print the result, or the id."""
+    caching: Caching = Caching()
+    watch: bool = False
+    """Whether to run again when a file changes."""
+    pages: bool = False
+    """Whether to serve the page of the run until Ctrl-C."""

@@ -12,8 +12,11 @@ from ..output.view import Column, Output, View
 from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
 from ..server.connect import Target, connect
 from ..settings.server_choice import ServerOptions
+from ..ui.serving import EXTRA, Pages, serve_pages
+from .caching import open_cache
+from .dry_run import dry_run as print_request
 from .execute import naming, prepare, print_cached, run_job, start
-from .job import Caching, Job, JobOptions
+from .job import Caching, Job, JobOptions, Launch
 from .wait import Wait, hinting_return
 
 if TYPE_CHECKING:
@@ -23,33 +26,15 @@ if TYPE_CHECKING:
     from .stream import Stream
 
 _RUN = View(columns=(Column("run_id", kind="id"),))
-_NO_CACHE = Caching()
 
 
-def launch(
-    given: JobOptions,
-    server: ServerOptions,
-    wait: Wait,
-    output: Output,
-    *,
-    detach: bool,
-    caching: Caching = _NO_CACHE,
-    pages: bool = False,
-) -> None:
+def launch(asked: Launch) -> None:
     """Run what the command line asks for.
-
-    Args:
-        given: The flow and its arguments.
-        server: The server options.
-        wait: How to wait for the run.
-        output: Where to print the result, or the id.
-        detach: Whether to return as soon as the run is created.
-        caching: The cache options.
-        pages: Whether to serve the page of the run until Ctrl-C.
 
     Raises:
         Problem: If options contradict each other, or not everything succeeded.
     """
+    given, server, detach, wait, output, caching, _, pages = asked
     stream = None
     given.retry.check(given, detach=detach)
     if pages:
@@ -66,15 +51,11 @@ def launch(
     caching.check(job)
     cache = None
     if caching.is_on:
-        from .caching import open_cache
-
         cache = open_cache(caching, server, given.flow)
         if not given.dry_run and print_cached(cache, job, output):
             return
     with connect(server, flow=given.flow) as target:
         if given.dry_run:
-            from .dry_run import dry_run as print_request
-
             print_request(target, job, output, given.flow, cache)
         elif detach:
             _start(target, job, output)
@@ -96,8 +77,6 @@ def _check_pages(given: JobOptions, *, detach: bool, is_cached: bool) -> None:
     for name, is_given in others.items():
         if is_given:
             raise usage(f"--ui and {name} exclude each other: it opens the page of one run")
-    from ..ui.serving import EXTRA
-
     check_extra("--ui", "ui", *EXTRA)
 
 
@@ -122,8 +101,6 @@ def _start(target: Target, job: Job, output: Output) -> None:
 def _serve(target: Target, job: Job, wait: Wait, output: Output) -> None:
     """Start the run, serve its page until Ctrl-C, and print the result when the run ends."""
     from concurrent.futures import Future
-
-    from ..ui.serving import Pages, serve_pages
 
     check_known(output.fields, RESULT if job.batch is None else BATCH_RESULT)
     run_id = start(target, job)

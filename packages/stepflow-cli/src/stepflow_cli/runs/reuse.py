@@ -8,8 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client import StepflowClientError
+from stepflow_client._codec.variables import flow_variables
+from stepflow_client._data.secrets import quotes_secret
+
 from ..errors import Problem, usage
-from ..exit_codes import ExitCode
 from ..inputs.values import Values
 from ..output.messages import note
 from ..output.view import Column, Output, View
@@ -85,7 +88,6 @@ def with_earlier_run(target: Target, job: Job) -> Job:
     raise Problem(
         f"the history has no run {text} of this flow" + ("" if target.runtime else f" on {target.client.url}"),
         kind="not_found",
-        exit_code=ExitCode.FAILED,
         hint="run the whole flow first, or give the step its input" if reuse.only_step else None,
     )
 
@@ -187,10 +189,6 @@ def keep_outputs(target: Target, job: Job, run_id: str, results: Sequence[FlowRe
     """
     if target.runtime is None or len(results) > _MOST_ITEMS or not target.history.is_on:
         return
-    from stepflow_client import StepflowClientError
-    from stepflow_client._codec.variables import flow_variables
-    from stepflow_client._data.secrets import quotes_secret
-
     kept = _kept_before(target, run_id, len(results))
     with suppress(StepflowClientError):
         if not target.client.server_info().capabilities["step_outputs"]:
@@ -227,7 +225,6 @@ def _environment(job: Job) -> dict[str, Any]:
     if not job.variables_from_env:
         return {}
     from stepflow_client._codec.requests import environment_variables
-    from stepflow_client._codec.variables import flow_variables
 
     return environment_variables({}, flow_variables(job.flow), os.environ)
 

@@ -8,10 +8,10 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from stepflow_client import NotFoundError, RunTimeoutError, StepflowClientError
 from stepflow_client._rules.run_progress import FlowOutline, RunProgress, StepProgress
 
 from ..errors import Problem
-from ..exit_codes import ExitCode
 from ..inputs.flow import step_ids
 from ..records.results import cancelled_run, failure
 from ..server.connect import Target
@@ -101,8 +101,6 @@ class Watch:
 
     def _check(self, deadline: float | None) -> None:
         if deadline is not None and time.monotonic() > deadline and not self.progress.is_over:
-            from stepflow_client import RunTimeoutError
-
             raise RunTimeoutError(f"run {self.run.run_id} has not ended yet", run_id=self.run.run_id)
 
     def _finish(self) -> None:
@@ -126,8 +124,6 @@ class Watch:
 
     def _note_not_run(self) -> None:
         """Record which steps were not run, if the server tells."""
-        from stepflow_client import StepflowClientError
-
         with suppress(StepflowClientError):
             steps = self._target.client.get_run_steps(self.run.run_id).steps
             for (item, _), account in accounts_of_steps(self._target.client, self.run.run_id, steps).items():
@@ -140,8 +136,6 @@ class Watch:
             step.not_run[item] = account.because_of
 
     def _step_ids(self) -> list[str]:
-        from stepflow_client import NotFoundError
-
         try:
             return step_ids(self._target.client.get_run_flow(self.run.run_id).flow)
         except NotFoundError:
@@ -149,8 +143,6 @@ class Watch:
             return []
 
     def _kept_steps(self) -> list[str]:
-        from stepflow_client import NotFoundError
-
         try:
             return self._target.client.get_run_arguments(self.run.run_id).kept
         except NotFoundError:
@@ -165,8 +157,6 @@ class Watch:
         """Request why a step failed; only once per step, because a batch may have very many items."""
         if event.type != "step_completed" or getattr(event, "status", None) != "failed":
             return None
-        from stepflow_client import StepflowClientError
-
         run = self.progress.of(event)
         step = run.step_of(event)
         item = getattr(event, "item_index", 0)
@@ -195,8 +185,6 @@ class Watch:
 
     def _flow_of(self, run_id: str, item: int) -> FlowOutline:
         # Flows of sub-runs may not be stored, so their runs are requested.
-        from stepflow_client import StepflowClientError
-
         if len(self.progress.sub_runs) > _MOST_FLOWS:
             return None, {}
         try:
@@ -220,7 +208,7 @@ def failure_of(target: Target, run: RunDetails) -> Problem | None:
     said = f"{failed} of {run.items.total} items of run {run.run_id} failed"
     if run.items.total <= _MOST_ITEMS:
         said += _first_failure(target, run)
-    return Problem(said, kind="run_failed", exit_code=ExitCode.FAILED, run_id=run.run_id)
+    return Problem(said, kind="run_failed", run_id=run.run_id)
 
 
 def _first_failure(target: Target, run: RunDetails) -> str:

@@ -10,9 +10,11 @@ from contextlib import ExitStack, contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stepflow_client import EmbeddedServerError, ServerStartError, StepflowClientError
+
 from ..context import Session, current_session
 from ..errors import problem_of
-from ..output.messages import note, waiting
+from ..output.messages import note, reporting_outages, waiting
 from ..settings.history import CommandHistory
 from ..settings.server_choice import DEFAULT_PORT, DEFAULT_URL, ServerOptions, Settings, resolve
 
@@ -100,8 +102,6 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
         return
     from stepflow_client import ServerConnectionError, SyncStepflowClient
 
-    from ..output.messages import reporting_outages
-
     arguments, history = client_settings(settings), CommandHistory()
     # Searching for pydantic plugins reads the metadata of every installed package; none are used here. (No process is
     # started that could inherit this variable.)
@@ -135,8 +135,6 @@ def kept_server(server: ServerOptions, session: Session | None = None) -> Target
 
 @contextmanager
 def _told_of_its_end(target: Target) -> Iterator[None]:
-    from stepflow_client import EmbeddedServerError, StepflowClientError
-
     try:
         yield
     except StepflowClientError as error:
@@ -148,8 +146,6 @@ def _told_of_its_end(target: Target) -> Iterator[None]:
 @contextmanager
 def _naming_config(config: str | None) -> Iterator[None]:
     """Add the configuration file to the error of a server that does not start; the user may not have named the file."""
-    from stepflow_client import ServerStartError
-
     try:
         yield
     except ServerStartError as error:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from urllib.parse import urlsplit
 
 from ..errors import Problem, usage
-from ..exit_codes import ExitCode
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -42,12 +42,17 @@ def _not_listening(error: OSError, host: str, port: int) -> Problem:
     if error.errno in (errno.EADDRINUSE, errno.EACCES):
         what = "in use" if error.errno == errno.EADDRINUSE else "not allowed for this user"
         return Problem(
-            f"port {port} is {what}",
-            kind="port_in_use",
-            exit_code=ExitCode.FAILED,
-            hint="choose another one with --port, or 0 for a free one",
+            f"port {port} is {what}", kind="port_in_use", hint="choose another one with --port, or 0 for a free one"
         )
     return usage(f"cannot listen on {host}: {error.strerror or error}", "--host takes an address of this machine")
+
+
+def heads_of(headers: Iterable[tuple[bytes, bytes]]) -> defaultdict[str, list[str]]:
+    """Return the values of each header of a request, by its name in lower case."""
+    heads: defaultdict[str, list[str]] = defaultdict(list)
+    for name, value in headers:
+        heads[name.decode("latin-1").lower()].append(value.decode("latin-1"))
+    return heads
 
 
 class Addresses:
@@ -64,9 +69,25 @@ class Addresses:
     """
 
     def __init__(self, port: int, names: Collection[str] = (), *, is_exposed: bool = False) -> None:
-        self._port = port
+        self.port = port
         self._names = {"localhost", *(name.lower() for name in names)}
-        self._is_exposed = is_exposed
+        self.is_exposed = is_exposed
+
+    @classmethod
+    def of(cls, listening: socket.socket, host: str) -> Addresses:
+        """Return those of a listening socket, which was opened for a host."""
+        address, port = listening.getsockname()[:2]
+        is_exposed = not ipaddress.ip_address(address).is_loopback
+        return cls(port, {host, socket.gethostname()} if is_exposed else {host}, is_exposed=is_exposed)
+
+    def refusal(self, hosts: list[str], origins: list[str]) -> str | None:
+        """Return why a request with these `Host` and `Origin` headers is refused; None if it is not."""
+        host = hosts[0] if len(hosts) == 1 else ""
+        if not self.accepts_host(host):
+            return "This server is not at the address that was asked for."
+        if len(origins) > 1 or not self.accepts_origin(origins[0] if origins else None, host):
+            return "Pages of other origins are not served."
+        return None
 
     def accepts_host(self, host: str | None) -> bool:
         """Return whether a request with this `Host` is addressed to this server."""
@@ -77,13 +98,13 @@ class Addresses:
             port = parts.port or 80
         except ValueError:
             return False
-        if port != self._port or not parts.hostname:
+        if port != self.port or not parts.hostname:
             return False
         try:
             address = ipaddress.ip_address(parts.hostname)
         except ValueError:
             return parts.hostname in self._names
-        return self._is_exposed or address.is_loopback
+        return self.is_exposed or address.is_loopback
 
     def accepts_origin(self, origin: str | None, host: str) -> bool:
         """Return whether a request with this `Origin`, or with none, may come from a page of this server."""

@@ -18,6 +18,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client import StepflowClientError
+
 from ..errors import Problem
 from ..output.messages import note
 from ..output.view import rfc3339
@@ -53,7 +55,6 @@ class KeptLine:
 @contextmanager
 def keeping_logs() -> Iterator[None]:
     """Keep the log of embedded servers in the block, unless the history is off."""
-    from stepflow_client import StepflowClientError
     from stepflow_client._embedded.log_pump import passing_lines
 
     with ExitStack() as stack:

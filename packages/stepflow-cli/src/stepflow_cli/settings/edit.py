@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import nearest, usage
+from ..inputs.values import read_scalar
 from .profiles import KEYS, Profiles, check_profile
 from .target import check_target
 
@@ -160,8 +161,6 @@ def _check(path: KeyPath, table: Mapping[str, Any], profiles: Profiles) -> None:
 
 def _value(key: str, text: str) -> Any:
     """Return the value that a text stands for, for a key."""
-    from ..inputs.values import read_scalar
-
     if key in ("timeout", "verify") or (key == "token_command" and text.lstrip().startswith("[")):
         return read_scalar(text)
     return text

@@ -23,6 +23,10 @@ import stat
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stepflow_client import FlowFileError
+from stepflow_client._data.toml_reader import parse_toml
+from stepflow_client._stores.folders import user_folder
+
 from ..errors import Problem, nearest, usage
 from ..exit_codes import ExitCode
 
@@ -145,8 +149,6 @@ def config_path() -> Path:
     named = os.environ.get(CONFIG_VARIABLE)
     if named:
         return Path(named).expanduser().absolute()
-    from stepflow_client._stores.folders import user_folder
-
     try:
         return user_folder("config") / "config.toml"
     except Exception as error:
@@ -169,9 +171,6 @@ def load(path: Path | None = None) -> Profiles:
         return Profiles(path)
     except OSError as error:
         raise usage(f"{path} cannot be read: {error.strerror}") from None
-    from stepflow_client import FlowFileError
-    from stepflow_client._data.toml_reader import parse_toml
-
     try:
         content = parse_toml(text, str(path))
     except FlowFileError as error:

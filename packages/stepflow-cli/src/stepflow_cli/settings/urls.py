@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from stepflow_client import StepflowClientError, SyncStepflowClient
 from stepflow_client._base.text import without_password
 
 
@@ -48,8 +49,6 @@ def environment_proxy(url: str) -> EnvironmentProxy | None:
     variable = next((name for name in names if os.environ.get(name)), None)
     if variable is None:
         return None
-    from stepflow_client import StepflowClientError, SyncStepflowClient
-
     try:
         with SyncStepflowClient(url) as client:
             proxy = client.proxy

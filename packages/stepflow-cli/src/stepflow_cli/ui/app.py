@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -17,8 +17,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
+from stepflow_client import StepflowClientError
+from stepflow_client.drawing.charts import CHART_STYLE
+from stepflow_client.drawing.html import TREE_STYLE
+from stepflow_client.drawing.svg import STYLE
+from stepflow_client.drawing.theme import MARK, STATUS_STYLE, THEME_STYLE
 
-from ..server.asgi import serve_application
 from ..server.listening import Addresses
 from ..settings.history import CommandHistory
 from .finding import Finder
@@ -95,8 +99,6 @@ _ROUTES = [
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    from stepflow_client import StepflowClientError
-
     assert isinstance(error, StepflowClientError)
     return site_of(request).failure(request, error)
 
@@ -105,39 +107,33 @@ async def _missing(request: Request, error: Exception) -> Response:
     return site_of(request).page(request, "missing", 404)
 
 
-def application(
-    client: Callable[[], StepflowClient],
-    *,
-    history: CommandHistory,
-    folder: FlowFolder | None = None,
-    addresses: Addresses,
-    sessions: Sessions,
-    stopping: asyncio.Event,
-    port: int,
-) -> ASGIApp:
-    """Return the ASGI application.
+class Served(NamedTuple):
+    """What the pages are about, and who may use them."""
 
-    Args:
-        client: Creates the client of the server to show; the client is closed when the application ends.
-        history: The history that this client records its runs in.
-        folder: The folder of flow files; None for none.
-        addresses: The accepted hosts and origins.
-        sessions: The sessions.
-        stopping: Set when streams are to end.
-        port: The port that the application listens on.
-    """
-    from stepflow_client import StepflowClientError
+    client: Callable[[], StepflowClient]
+    """Creates the client of the server to show; the client is closed when the application ends."""
+    history: CommandHistory
+    """The history that this client records its runs in."""
+    folder: FlowFolder | None
+    """The folder of flow files; None for none."""
+    addresses: Addresses
+    sessions: Sessions
+    stopping: asyncio.Event
+    """Set when streams are to end."""
 
+
+def application(served: Served) -> ASGIApp:
+    """Return the ASGI application."""
     forms = FormTokens()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with client() as opened:
+        async with served.client() as opened:
             health = Health(opened)
             followers = Followers(opened, health)
             lists = (Listings(opened), Finder(opened))
             app.state.site = Site(
-                opened, environment(), forms, followers, health, *lists, history=history, flows=folder
+                opened, environment(), forms, followers, health, *lists, history=served.history, flows=served.folder
             )
             # The first picture takes a second, so it is drawn before a run is opened.
             warming = asyncio.create_task(run_in_threadpool(flow_picture, _SMALL_FLOW))
@@ -152,7 +148,7 @@ def application(
         lifespan=lifespan,
         exception_handlers={StepflowClientError: _failed, 404: _missing},
     )
-    app.state.files, app.state.stopping = _files(), stopping
+    app.state.files, app.state.stopping = _files(), served.stopping
     # The length of a compressed page reveals nothing of its form tokens (BREACH): they are new on each page, and the
     # cookie of a session is not sent with requests that other sites start. Event streams are not compressed.
     small = GZipMiddleware(app, minimum_size=1_000, compresslevel=4)
@@ -162,15 +158,10 @@ def application(
         is_value = scope["type"] == "http" and scope["path"].endswith("/output.json")
         await (app if is_value else small)(scope, receive, send)
 
-    return Guard(compressed, addresses=addresses, sessions=sessions, forms=forms, port=port)
+    return Guard(compressed, served.addresses, served.sessions, forms)
 
 
 def _files() -> dict[str, tuple[bytes, str]]:
-    from stepflow_client.drawing.charts import CHART_STYLE
-    from stepflow_client.drawing.html import TREE_STYLE
-    from stepflow_client.drawing.svg import STYLE
-    from stepflow_client.drawing.theme import MARK, STATUS_STYLE, THEME_STYLE
-
     found = {path.name: (path.read_bytes(), _TYPES[path.suffix]) for path in _STATIC.iterdir() if path.suffix in _TYPES}
     # One request for the styles of the list of runs, and one for those of other pages. `base.css` is first, because the
     # others change what it says.
@@ -186,40 +177,3 @@ def link(host: str, port: int, token: str, run_id: str | None = None) -> str:
     """Return the URL that opens the pages: the list of runs, or the page of a run."""
     name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)  # noqa: S104
     return f"http://{f'[{name}]' if ':' in name else name}:{port}/?token={token}{f'&run={run_id}' if run_id else ''}"
-
-
-def serve(
-    listening: socket.socket,
-    client: Callable[[], StepflowClient],
-    *,
-    history: CommandHistory,
-    folder: FlowFolder | None = None,
-    host: str,
-    is_exposed: bool,
-    tell: Callable[[str], None],
-) -> None:
-    """Serve the pages until SIGINT, SIGTERM or SIGHUP.
-
-    Args:
-        listening: The listening socket; it is closed at the end.
-        client: Creates the client of the Stepflow server.
-        history: The history that this client records its runs in.
-        folder: The folder of flow files; None for none.
-        host: The host given to listen on.
-        is_exposed: Whether other machines can reach the pages.
-        tell: Called with each token that opens the pages; the first call is made when the pages are available.
-    """
-    port = listening.getsockname()[1]
-    names = {host, socket.gethostname()} if is_exposed else {host}
-    stopping = asyncio.Event()
-    sessions = Sessions(tell)
-    app = application(
-        client,
-        history=history,
-        folder=folder,
-        addresses=Addresses(port, names, is_exposed=is_exposed),
-        sessions=sessions,
-        stopping=stopping,
-        port=port,
-    )
-    serve_application(app, listening, stopping, lambda: tell(sessions.token))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from stepflow_client import StepflowClientError
+
 from .site import Site
 
 if TYPE_CHECKING:
@@ -74,8 +76,6 @@ def _reruns(site: Site, run_id: str, index: int) -> list[HistoryEntry]:
 
 
 async def _read(site: Site, run_id: str, index: int) -> Attempt:
-    from stepflow_client import StepflowClientError
-
     attempt = Attempt(run_id, index, f"/runs/{run_id}", "unknown", is_shown=False)
     try:
         run = await site.client.get_run(run_id)

@@ -7,6 +7,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client import InvalidArgumentError
+from stepflow_client._data.merge_patch import merge_patch, merged
+from stepflow_client._data.secrets import is_hidden
+from stepflow_client.flows.graph import steps_by_id
+from stepflow_client.flows.interpreter import flow_with
+from stepflow_client.flows.needs import check_inputs
+
 from .field_texts import json_text, text_value
 from .forms import Field, FormError, emptied, filled, refilled, showing, texts_of, value_of
 
@@ -57,9 +64,6 @@ class Subject:
     @cached_property
     def steps(self) -> dict[str, Any]:
         """The steps of the flow by id, with the overrides of the run."""
-        from stepflow_client.flows.graph import steps_by_id
-        from stepflow_client.flows.interpreter import flow_with
-
         return dict(steps_by_id(flow_with(self.stored.flow, self.given.overrides)))
 
     @property
@@ -133,9 +137,6 @@ def rerun_arguments(subject: Subject, form: Mapping[str, str]) -> dict[str, Any]
     Raises:
         ChangeError: If a value is wrong.
     """
-    from stepflow_client import InvalidArgumentError
-    from stepflow_client.flows.needs import check_inputs
-
     shown = form_of_sent(subject, form)
     arguments: dict[str, Any] = {"items": subject.indexes}
     start = form.get("start", ALL)
@@ -177,8 +178,6 @@ def _inputs(subject: Subject, form: Mapping[str, str]) -> list[Any] | None:
     _refuse_hidden(entered)
     if subject.group is None:
         return [entered if index == subject.index else each for index, each in enumerate(known)]
-    from stepflow_client._data.merge_patch import merge_patch, merged
-
     # The items have different inputs: only what was changed in the shown one changes in all of them.
     patch = merge_patch(subject.input, entered)
     return [merged(each, patch) if index in subject.indexes else each for index, each in enumerate(known)]
@@ -192,8 +191,6 @@ def _entered(fields: Sequence[Field], form: Mapping[str, str]) -> Any:
 
 
 def _refuse_hidden(value: Any) -> None:
-    from stepflow_client._data.secrets import is_hidden
-
     if is_hidden(value):
         raise ValueError("*** stands for a secret value: write the value itself")
 
@@ -216,8 +213,6 @@ def _overrides(subject: Subject, form: Mapping[str, str]) -> list[Any]:
 
 
 def _step_override(subject: Subject, form: Mapping[str, str]) -> list[Any]:
-    from stepflow_client._data.merge_patch import merge_patch
-
     if subject.step not in subject.steps:
         return []
     before, after = subject.step_input, text_value(form.get("step_input", ""))

@@ -9,6 +9,10 @@ from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from stepflow_client import FlowFileError
+from stepflow_client.flows.edit.text import json_text as written
+from stepflow_client.flows.file import parse_json, parse_yaml
+
 FORMATS = ("date", "date-time", "email", "uri")
 """The formats that have a kind of field of their own."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -153,8 +157,6 @@ _READERS = {"date": _date, "date-time": _date_time, "email": _email, "uri": _uri
 
 def json_text(value: Any) -> str:
     """Return a value as JSON to edit: nothing in it is invisible. Empty for null."""
-    from stepflow_client.flows.edit.text import json_text as written
-
     return "" if value is None else written(value, "  ")
 
 
@@ -164,9 +166,6 @@ def json_value(text: str) -> Any:
     Raises:
         ValueError: If it is not JSON.
     """
-    from stepflow_client import FlowFileError
-    from stepflow_client.flows.file import parse_json
-
     try:
         return parse_json(text, "the value")
     except FlowFileError as error:
@@ -179,9 +178,6 @@ def text_value(text: str) -> Any:
     Raises:
         ValueError: If it is neither.
     """
-    from stepflow_client import FlowFileError
-    from stepflow_client.flows.file import parse_yaml
-
     if not text.strip():
         return None
     if text.lstrip()[0] in '{["':

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
+from stepflow_client import StepflowClientError
+from stepflow_client._rules.failure_groups import failure_groups
+from stepflow_client.drawing.report_data import masked
+from stepflow_client.flows.graph import steps_by_id
 
 from ..runs.find import created_between, is_beginning
 
@@ -100,8 +104,6 @@ class Finder:
 
     async def _components(self, runs: Iterable[RunDetails]) -> dict[str, set[str]]:
         """Return the components of the newest flows, by flow id."""
-        from stepflow_client.flows.graph import steps_by_id
-
         flow_ids = list(dict.fromkeys(run.flow_id for run in runs))[:_MOST_FLOWS]
         flows = dict(zip(flow_ids, await _each(self._flow, flow_ids), strict=True))
         return {
@@ -111,8 +113,6 @@ class Finder:
         }
 
     async def _flow(self, flow_id: str) -> Mapping[str, Any]:
-        from stepflow_client import StepflowClientError
-
         if flow_id not in self._flows:
             try:
                 self._flows[flow_id] = (await self._client.get_flow(flow_id)).flow
@@ -131,10 +131,6 @@ class Finder:
 
     async def _error_text(self, run: RunDetails) -> str:
         """Return the errors of a run without secret values, each on lines of its own."""
-        from stepflow_client import StepflowClientError
-        from stepflow_client._rules.failure_groups import failure_groups
-        from stepflow_client.drawing.report_data import masked
-
         if run.run_id not in self._errors:
             if run.items.total > _MOST_ITEMS:
                 return ""

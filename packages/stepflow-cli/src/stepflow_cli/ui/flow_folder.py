@@ -9,6 +9,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from stepflow_client import StepflowClientError
+from stepflow_client.flows.file import load_flow
+from stepflow_client.flows.folders import flow_files
+
+from ..flow_tests.kept import likeness
+
 _MOST_FILES = 2_000
 _MOST_BYTES = 2 * 2**20
 _Version = tuple[int, int]
@@ -41,8 +47,6 @@ class FlowFolder:
 
     def files(self) -> list[FlowFile]:
         """Return the flows, in the order of their names. Files that have not changed are not read again."""
-        from stepflow_client.flows.folders import flow_files
-
         found = [self._file(path) for path in islice(flow_files(self.root), _MOST_FILES)]
         return [each for each in found if each is not None]
 
@@ -91,9 +95,6 @@ class FlowFolder:
         return known[1]
 
     def _loaded(self, path: Path) -> FlowFile | None:
-        from stepflow_client import StepflowClientError
-        from stepflow_client.flows.file import load_flow
-
         try:
             return FlowFile(path.relative_to(self.root).as_posix(), path, load_flow(str(path)))
         except StepflowClientError:
@@ -103,7 +104,5 @@ class FlowFolder:
 
 def _likeness(file: FlowFile, flow: Mapping[str, Any], recorded: str | None) -> int:
     """Return how likely a flow comes from a file; 0 if it does not."""
-    from ..flow_tests.kept import likeness
-
     found = likeness(file.flow, flow)
     return found + (10 if found and recorded is not None and Path(recorded) == file.path else 0)

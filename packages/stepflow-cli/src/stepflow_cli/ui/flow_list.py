@@ -9,6 +9,8 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
+from stepflow_client import StepflowClientError
+from stepflow_client._shared.recorder import same_server
 
 from ..settings.history import CommandHistory
 from .flow_folder import FlowFile, FlowFolder
@@ -127,9 +129,6 @@ def _by_flow(runs: Iterable[RunDetails]) -> dict[str, ListedFlow]:
 
 def _recorded(history: CommandHistory, url: str) -> list[str]:
     """Return the names of the flows in the history that were run on this server, newest first."""
-    from stepflow_client import StepflowClientError
-    from stepflow_client._shared.recorder import same_server
-
     try:
         entries = history.search(server=same_server(url), limit=_MOST_RECORDED)
     except StepflowClientError:

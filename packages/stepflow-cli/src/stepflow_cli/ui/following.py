@@ -9,6 +9,10 @@ from contextlib import aclosing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from stepflow_client import StepflowClientError, TransportError
+from stepflow_client._async.following_state import Asked, Tick
+from stepflow_client._rules.step_times import ItemTimes, StepTimes
+
 from .states import item_codes
 
 if TYPE_CHECKING:
@@ -46,8 +50,6 @@ class Health:
 
     async def is_up(self) -> bool:
         """Return whether the server responded, now or up to a second ago."""
-        from stepflow_client import StepflowClientError
-
         async with self._lock:
             if time.monotonic() - self._asked > _HEALTH_SECONDS:
                 try:
@@ -73,8 +75,6 @@ class RunFollower:
     """
 
     def __init__(self, client: StepflowClient, run_id: str, health: Health) -> None:
-        from stepflow_client._rules.step_times import ItemTimes, StepTimes
-
         self._client = client
         self._run_id = run_id
         self._health = health
@@ -172,8 +172,6 @@ class RunFollower:
             await self._task
 
     async def _follow(self) -> None:
-        from stepflow_client import StepflowClientError, TransportError
-
         while True:
             try:
                 await self._read()
@@ -190,8 +188,6 @@ class RunFollower:
             return
 
     async def _read(self) -> None:
-        from stepflow_client._async.following_state import Asked, Tick
-
         if self._progress is None:
             run = await self._client._runs.current_state(self._run_id)
             self._progress = await self._client._parts.reporter.begin(run)

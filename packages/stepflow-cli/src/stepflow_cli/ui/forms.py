@@ -9,6 +9,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from stepflow_client._data.expressions import parse_path
+from stepflow_client.flows.json_schema import fields_of as properties_of
+from stepflow_client.flows.json_schema import mismatches, resolved
+from stepflow_client.flows.source import node_of
+
 from .field_texts import FORMATS, attributes_of, hint_of, input_type, read_text, shown_text, text_of
 
 _MOST_FIELDS = 100
@@ -103,8 +108,6 @@ class _Making:
     left: list[int]
 
     def resolved(self, schema: Any) -> Mapping[str, Any]:
-        from stepflow_client.flows.json_schema import resolved
-
         found = resolved(schema, self.definitions)
         return found if isinstance(found, Mapping) else {}
 
@@ -112,8 +115,6 @@ class _Making:
         self, schema: Mapping[str, Any], prefix: str, depth: int, secret: Sequence[str] = ()
     ) -> tuple[Field, ...]:
         """Return the fields of an object; none if there are too many."""
-        from stepflow_client.flows.json_schema import fields_of as properties_of
-
         properties, required = properties_of(schema)
         if not 0 < len(properties) <= self.left[0]:
             return ()
@@ -248,10 +249,6 @@ def _is_entered(field: Field, form: Mapping[str, str]) -> bool:
 
 def _checked(field: Field, value: Mapping[str, Any]) -> Field:
     """Return a field with the first place where its value does not match the schema, as `run` checks it."""
-    from stepflow_client._data.expressions import parse_path
-    from stepflow_client.flows.json_schema import mismatches
-    from stepflow_client.flows.source import node_of
-
     if field.key not in value or field.kind == "secret":
         return field
     for wrong in mismatches(node_of(value[field.key]), field.schema, field.definitions):

@@ -8,6 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
+from stepflow_client._data.expressions import write_path as write
+
 if TYPE_CHECKING:
     from stepflow_client._data.expressions import Path
 
@@ -106,6 +108,4 @@ def _query(**values: str | int | None) -> str:
 
 def write_path(path: Path) -> str:
     """Return a path as text."""
-    from stepflow_client._data.expressions import write_path as write
-
     return write(path)

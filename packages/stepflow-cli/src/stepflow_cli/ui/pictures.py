@@ -9,6 +9,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
+from stepflow_client import StepflowClientError
+from stepflow_client.drawing.charts import timeline
+from stepflow_client.drawing.folding import LEAST, fold
+from stepflow_client.drawing.graph import flow_graph
+from stepflow_client.drawing.layout import lay_out
+from stepflow_client.drawing.report_page import bars_of, statuses_of
+from stepflow_client.drawing.svg import svg
 
 from .item_urls import ItemUrls
 
@@ -26,10 +33,7 @@ _ORDER = (
 
 
 def timeline_of(
-    report: RunReport,
-    urls: ItemUrls | None = None,
-    shown: Container[str] | None = None,
-    selected: str | None = None,
+    report: RunReport, urls: ItemUrls | None = None, shown: Container[str] | None = None, selected: str | None = None
 ) -> str:
     """Return the timeline of a report as SVG; empty if no step has times.
 
@@ -39,9 +43,6 @@ def timeline_of(
         shown: The steps to show. Default all; of a batch, its slowest items.
         selected: The step whose bar is the current link. Default none.
     """
-    from stepflow_client.drawing.charts import timeline
-    from stepflow_client.drawing.report_page import bars_of
-
     is_live = not report.run.is_finished
     now = datetime.now(UTC)
     bars = bars_of(report, until=now if is_live else None)
@@ -81,8 +82,6 @@ def item_picture(report: RunReport, urls: ItemUrls, selected: str | None) -> Pic
 
     Equal steps are one box, and so is the flow inside a step of a large flow, unless the URLs are those of all steps.
     """
-    from stepflow_client.drawing.report_page import statuses_of
-
     if not report.flow.get("steps"):
         return Picture("")
     folded, layout = _prepared(report.flow, is_whole=urls.shows_all)
@@ -121,8 +120,6 @@ class _Looks:
 
 def picture_of(report: RunReport) -> str:
     """Return the graph of a report as SVG, coloured by its statuses; empty if it cannot be drawn."""
-    from stepflow_client.drawing.report_page import statuses_of
-
     return flow_picture(report.flow, statuses_of(report))
 
 
@@ -143,11 +140,6 @@ def _prepared(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, 
 
     The layout is None if the graph cannot be drawn. Several threads may ask at the same time.
     """
-    from stepflow_client import StepflowClientError
-    from stepflow_client.drawing.folding import LEAST, fold
-    from stepflow_client.drawing.graph import flow_graph
-    from stepflow_client.drawing.layout import lay_out
-
     key = (repr(flow), is_whole)
     found = _PREPARED.pop(key, None)
     if found is None:
@@ -167,8 +159,6 @@ def _prepared(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, 
 
 
 def _drawn(folded: FoldedGraph, layout: Layout | None, looks: _Looks) -> str:
-    from stepflow_client.drawing.svg import svg
-
     if layout is None:
         return ""
     # `svg` escapes its values.

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client import NotFoundError, UnsupportedByServerError
+from stepflow_client.flows.graph import inner_flow, steps_by_id
+
 from .item_urls import ItemUrls
 from .site import Site
 
@@ -16,8 +19,6 @@ _MOST_SUB_RUNS = 100
 
 async def sub_runs_of(site: Site, run: RunDetails) -> list[RunDetails]:
     """Return the runs that steps of a run created, at most 100, oldest first."""
-    from stepflow_client import UnsupportedByServerError
-
     try:
         found = await site.client.list_runs(None, _MOST_SUB_RUNS, parent_run_id=run.run_id)
     except UnsupportedByServerError:
@@ -27,8 +28,6 @@ async def sub_runs_of(site: Site, run: RunDetails) -> list[RunDetails]:
 
 async def creator_url(site: Site, run: RunDetails) -> tuple[str, str] | None:
     """Return the URL of the step that created a sub-run, and its id; None if it is not known."""
-    from stepflow_client import NotFoundError, UnsupportedByServerError
-
     if run.parent_run_id is None:
         return None
     try:
@@ -55,8 +54,6 @@ def creator_of(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[StepDet
         flow: The flow of the run that it belongs to.
         steps: The steps of that run.
     """
-    from stepflow_client.flows.graph import inner_flow, steps_by_id
-
     for each in steps:
         if isinstance(each.output, Mapping) and each.output.get("run_id") == run.run_id:
             return each.step_id

@@ -11,14 +11,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
+from stepflow_client import NotFoundError, UnsupportedByServerError
+from stepflow_client._base.collector import collector_paused
+from stepflow_client._data.reading import PLAIN
+from stepflow_client.drawing import RunReport
+from stepflow_client.drawing.report_data import masked, masked_arguments
 
+from ..server.logs import lines_of_run
 from .relations import sub_runs_of
 from .site import Site
 
 if TYPE_CHECKING:
     from stepflow_client import RunAccount, RunArguments, RunDetails, RunItem, StepDetails, StoredFlow
     from stepflow_client._data.reading import Reading
-    from stepflow_client.drawing import RunReport
     from stepflow_client.drawing.charts import StepTime
 
     from ..server.logs import KeptLine
@@ -50,8 +55,6 @@ class ItemReport:
 
     def reading_of(self, step_id: str | None, of: str) -> Reading:
         """Return how the `input` or `output` of a step is read; that of the flow if there is no step."""
-        from stepflow_client._data.reading import PLAIN
-
         if step_id is not None:
             return self.reading.of_step
         # The input of the flow is not what the server sent.
@@ -106,8 +109,6 @@ async def _read(site: Site, run: RunDetails, index: int, stored: StoredFlow | No
 @contextmanager
 def _no_collection() -> Iterator[None]:
     """Keep the garbage collector from traversing a large output, once in each generation; all of it stays in use."""
-    from stepflow_client._base.collector import collector_paused
-
     with collector_paused():
         yield
         if gc.get_count()[0] > _MANY_OBJECTS:
@@ -117,15 +118,11 @@ def _no_collection() -> Iterator[None]:
 
 
 def _lines_of(run_id: str) -> list[KeptLine]:
-    from ..server.logs import lines_of_run
-
     return lines_of_run(run_id)
 
 
 async def flow_of(site: Site, run: RunDetails) -> StoredFlow | None:
     """Return the flow of a run; None if the server does not have it."""
-    from stepflow_client import NotFoundError, UnsupportedByServerError
-
     try:
         return await site.client.get_run_flow(run.run_id)
     except (NotFoundError, UnsupportedByServerError):
@@ -134,8 +131,6 @@ async def flow_of(site: Site, run: RunDetails) -> StoredFlow | None:
 
 async def given_of(site: Site, run: RunDetails, stored: StoredFlow | None) -> RunArguments:
     """Return a run's arguments without secret values."""
-    from stepflow_client.drawing.report_data import masked_arguments
-
     return masked_arguments(stored.flow if stored else {}, await site.arguments(run.run_id))
 
 
@@ -146,8 +141,6 @@ async def steps_of(
 
     With `as_sent`, their outputs are as the server sent them.
     """
-    from stepflow_client import NotFoundError, UnsupportedByServerError
-
     runs = site.runs if as_sent else site.client._runs
     try:
         listed = await runs.get_run_steps(run.run_id, item_index=index)
@@ -167,9 +160,6 @@ async def report_of(
     is_timed: bool = True,
 ) -> RunReport:
     """Return what to show of a run, without secret values."""
-    from stepflow_client.drawing import RunReport
-    from stepflow_client.drawing.report_data import masked
-
     items, steps = masked(stored.flow if stored else {}, items, steps)
     times = []
     if is_timed and steps and (await site.client.server_info()).capabilities.get("events"):

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..server.listening import Addresses
+from ..server.listening import Addresses, heads_of
 from .form_bodies import MAX_BODY_BYTES, MalformedFormError, read_form
 
 CHECK = "/flows/check"
@@ -54,15 +54,15 @@ class Guard:
         addresses: The accepted hosts and origins.
         sessions: The sessions.
         forms: The form tokens.
-        port: Part of the cookie's name, because browsers send cookies to all ports of a host.
     """
 
-    def __init__(self, app: ASGIApp, *, addresses: Addresses, sessions: Sessions, forms: FormTokens, port: int) -> None:
+    def __init__(self, app: ASGIApp, addresses: Addresses, sessions: Sessions, forms: FormTokens) -> None:
         self._app = app
         self._addresses = addresses
         self._sessions = sessions
         self._forms = forms
-        self._cookie = f"stepflow_ui_{port}"
+        # Browsers send cookies to all ports of a host.
+        self._cookie = f"stepflow_ui_{addresses.port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request or reject it."""
@@ -83,24 +83,19 @@ class Guard:
         await (refusal or self._app)(scope, receive, send_with_headers)
 
     async def _refusal(self, scope: Scope, receive: Receive) -> Response | None:
-        heads: dict[str, list[str]] = {}
-        for name, value in scope["headers"]:
-            heads.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
-        hosts, origins = heads.get("host", []), heads.get("origin", [])
-        host = hosts[0] if len(hosts) == 1 else ""
-        if not self._addresses.accepts_host(host):
-            return _refuse(403, "This server is not at the address that was asked for.")
-        if len(origins) > 1 or not self._addresses.accepts_origin(origins[0] if origins else None, host):
-            return _refuse(403, "Pages of other origins are not served.")
+        heads = heads_of(scope["headers"])
+        refusal = self._addresses.refusal(heads["host"], heads["origin"])
+        if refusal is not None:
+            return _refuse(403, refusal)
         method, path = scope["method"], scope["path"]
         if method not in ("GET", "HEAD", "POST"):
             return _refuse(405, "Only GET and POST are served.")
-        if method == "POST" and "cross-site" in heads.get("sec-fetch-site", []):
+        if method == "POST" and "cross-site" in heads["sec-fetch-site"]:
             return _refuse(403, "Pages of other origins are not served.")
         if path.startswith("/static/"):
             return None if method != "POST" else _refuse(405, "Files are only read.")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if path == "/" else {}
-        session = self._session(heads.get("cookie", []))
+        session = self._session(heads["cookie"])
         if "token" in query and method == "GET" and session is None:
             return self._begin(query["token"], first_path(query))
         if session is None:
@@ -135,7 +130,7 @@ class Guard:
         if body is None:
             return _refuse(413, f"A form may have up to {MAX_BODY_BYTES // 2**20} MiB.")
         try:
-            form: Any = read_form(heads.get("content-type", [""])[0], body)
+            form: Any = read_form(next(iter(heads["content-type"]), ""), body)
         except MalformedFormError:
             return _refuse(400, "The form cannot be read.")
         path = scope["path"]

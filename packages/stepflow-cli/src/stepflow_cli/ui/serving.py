@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..context import current_session
 from ..server.connect import Target
-from ..server.listening import listen
+from ..server.listening import Addresses, listen
 
 if TYPE_CHECKING:
     import socket
@@ -45,23 +46,22 @@ def serve_pages(target: Target, pages: Pages, run_id: str | None = None) -> None
 
 
 def _serve(target: Target, listening: socket.socket, pages: Pages, run_id: str | None) -> None:
-    from ipaddress import ip_address
-
-    from .app import link, serve
+    from ..server.asgi import serve_application
+    from .app import Served, application, link
     from .flow_folder import FlowFolder
+    from .security import Sessions
 
-    address, port = listening.getsockname()[:2]
-    is_exposed = not ip_address(address).is_loopback
+    addresses = Addresses.of(listening, pages.host)
     is_quiet = current_session().quiet
     told: list[str] = []
 
     def tell(token: str) -> None:
-        url = link(pages.host, port, token, run_id)
+        url = link(pages.host, addresses.port, token, run_id)
         if told:
             print(f"Another browser: {url}", file=sys.stderr, flush=True)
             return
         told.append(token)
-        where = "this machine only" if not is_exposed else "other machines too, unencrypted"
+        where = "other machines too, unencrypted" if addresses.is_exposed else "this machine only"
         if not is_quiet:
             print(f"Pages about {target.client.url}, for {where}; Ctrl-C stops them.", file=sys.stderr)
         print(url, file=sys.stderr, flush=True)
@@ -71,12 +71,7 @@ def _serve(target: Target, listening: socket.socket, pages: Pages, run_id: str |
             if not webbrowser.open(url):
                 print("No browser could be started: open the link yourself.", file=sys.stderr, flush=True)
 
-    serve(
-        listening,
-        target.async_client,
-        history=target.history,
-        folder=FlowFolder(pages.folder) if pages.folder is not None else None,
-        host=pages.host,
-        is_exposed=is_exposed,
-        tell=tell,
-    )
+    folder = FlowFolder(pages.folder) if pages.folder is not None else None
+    sessions, stopping = Sessions(tell), asyncio.Event()
+    app = application(Served(target.async_client, target.history, folder, addresses, sessions, stopping))
+    serve_application(app, listening, stopping, lambda: tell(sessions.token))

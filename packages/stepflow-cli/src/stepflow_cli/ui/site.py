@@ -13,6 +13,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
+from stepflow_client import InvalidArgumentError, NotFoundError, StepflowClientError, TransportError
+from stepflow_client._async.runs import RunReader
+from stepflow_client._base.text import fine_duration, short_json, visible, visible_lines
+from stepflow_client._codec.requests import check_run_id
+from stepflow_client.drawing.html import json_tree
+from stepflow_client.drawing.labels import cut
+from stepflow_client.drawing.theme import HIDDEN_MARK, STATUSES
 
 from ..output.tables import short_ids
 from ..settings.history import CommandHistory
@@ -23,8 +30,7 @@ from .listing import Listings
 from .security import FormTokens
 
 if TYPE_CHECKING:
-    from stepflow_client import RunArguments, RunDetails, StepflowClient, StepflowClientError, StoredFlow
-    from stepflow_client._async.runs import RunReader
+    from stepflow_client import RunArguments, RunDetails, StepflowClient, StoredFlow
     from stepflow_client.history import HistoryEntry
 
 _MOST_INPUTS = 1_000
@@ -80,8 +86,6 @@ class Site:
 
     def failure(self, request: Request, error: StepflowClientError) -> HTMLResponse:
         """Return a page with the reason why a request to the server failed."""
-        from stepflow_client import InvalidArgumentError, NotFoundError, TransportError
-
         kinds = {NotFoundError: 404, InvalidArgumentError: 400}
         status = next((code for kind, code in kinds.items() if isinstance(error, kind)), 502)
         is_away = isinstance(error, TransportError)
@@ -92,14 +96,10 @@ class Site:
     def runs(self) -> RunReader:
         """Reads items and steps with outputs as the server sent them: to put all of a large one in order takes longer
         than to parse it."""
-        from stepflow_client._async.runs import RunReader
-
         return RunReader(self.client._connection, as_sent=True)
 
     async def run(self, run_id: str) -> RunDetails:
         """Return a run, without the steps that a server sends with it: those of 10,000 items take it a second."""
-        from stepflow_client._codec.requests import check_run_id
-
         return await self.client._runs.state(check_run_id(run_id))
 
     async def arguments(self, run_id: str) -> RunArguments:
@@ -115,8 +115,6 @@ class Site:
 
         Servers from 0.12 on return them in a different order each time, except in the blob of the flow.
         """
-        from stepflow_client import StepflowClientError
-
         if not (await self.client.server_info()).capabilities.get("blobs"):
             return stored
         try:
@@ -133,8 +131,6 @@ class Site:
 
     def reruns_of(self, run_id: str, most: int) -> list[HistoryEntry]:
         """Return the recorded reruns of a run; none if the history cannot be read."""
-        from stepflow_client import StepflowClientError
-
         try:
             return self.history.search(rerun_of=run_id, limit=most)
         except StepflowClientError:
@@ -166,11 +162,6 @@ def site_of(request: Request) -> Site:
 
 def environment() -> Environment:
     """Return the template environment. It escapes all values, and shows control and bidirectional characters as `·`."""
-    from stepflow_client._base.text import fine_duration, short_json, visible
-    from stepflow_client.drawing.html import json_tree
-    from stepflow_client.drawing.labels import cut
-    from stepflow_client.drawing.theme import HIDDEN_MARK, STATUSES
-
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -194,8 +185,6 @@ def environment() -> Environment:
 
 
 def _lines(value: object) -> str:
-    from stepflow_client._base.text import visible_lines
-
     return visible_lines(str(value))
 
 

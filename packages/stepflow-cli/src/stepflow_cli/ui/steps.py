@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from stepflow_client.flows.graph import FlowSteps
+
 from .relations import creator_of
 from .reports import ItemReport
 
@@ -74,8 +76,6 @@ def rows_of(found: ItemReport, selected: str | None, *, shows_all: bool) -> tupl
 
 def selected_step(found: ItemReport, step_id: str) -> SelectedStep | None:
     """Return what is known of a step; None if the item has no such step."""
-    from stepflow_client.flows.graph import FlowSteps
-
     account = found.account
     told = account.step(step_id) if account is not None else None
     if account is None or told is None:

@@ -12,12 +12,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
+from stepflow_client import StepflowClientError
+from stepflow_client._stores.folders import user_folder
+from stepflow_client.flows.checker import find_in
+from stepflow_client.flows.file import load_flow
 
 from .._version import VERSION
 from ..context import current_session
 from ..errors import usage
 from ..inputs.flow import flow_text, project_of, step_ids
 from ..inputs.python_flow import is_python_flow
+from ..records.diagnostics import InvalidFlow, called, counted, finding_record, source_text
 from ..settings.target import target_setting
 
 if TYPE_CHECKING:
@@ -38,8 +43,6 @@ def read_flow_text(name: str) -> FlowText:
     Raises:
         Problem, FlowFileError: If it cannot be read, or is not a mapping.
     """
-    from stepflow_client.flows.file import load_flow
-
     text = flow_text(name)
     if not isinstance(text.unplaced.root.value, dict):
         if name == "-":
@@ -71,8 +74,6 @@ def check_before_run(
     digest, remembered = _digest(text, name, target), _remembered()
     if digest in remembered:
         return
-    from stepflow_client.flows.checker import find_in
-
     kept = {*step_ids(run)} - {*changed}
     flow = text.unplaced.root.value
     every = find_in(text.unplaced, target=target)
@@ -80,8 +81,6 @@ def check_before_run(
         _remember(digest, remembered)
     if not any(_blocking(every, flow, kept, is_part=is_part)):
         return
-    from ..records.diagnostics import InvalidFlow, called, counted, finding_record, source_text
-
     chosen, ignored = project.rules.select, project.rules.ignore
     found = [
         each
@@ -133,16 +132,12 @@ def _digest(text: FlowText, name: str, target: str | None) -> str:
 
 def _remembered() -> list[str]:
     """Return the digests of texts without errors, the newest last."""
-    from stepflow_client import StepflowClientError
-
     with suppress(OSError, UnicodeError, StepflowClientError):
         return _memory().read_text("utf-8").split()
     return []
 
 
 def _remember(digest: str, remembered: list[str]) -> None:
-    from stepflow_client import StepflowClientError
-
     # Two commands that write at once forget a digest at worst.
     with suppress(OSError, StepflowClientError):
         _memory().parent.mkdir(parents=True, exist_ok=True)
@@ -150,6 +145,4 @@ def _remember(digest: str, remembered: list[str]) -> None:
 
 
 def _memory() -> Path:
-    from stepflow_client._stores.folders import user_folder
-
     return user_folder("cache") / "checked"

@@ -7,9 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client import ServerConnectionError, StepflowClientError
+from stepflow_client.flows.checker import excerpt_of, find_in
+from stepflow_client.flows.components import components_of
+from stepflow_client.flows.file import is_flow_id, load_file
+from stepflow_client.flows.findings import locate
+from stepflow_client.flows.folders import flow_files as files_in
+from stepflow_client.flows.project import existing_file
+
 from ..errors import usage
 from ..inputs.flow import flow_text, project_of
 from ..output.messages import note
+from ..records.diagnostics import diagnostic_records
 from ..server.connect import listed_components
 from ..settings.target import target_setting
 
@@ -113,8 +122,6 @@ class CheckOptions:
         """
         path = self.components
         if path is None and self.reads_components and project.components is not None:
-            from stepflow_client.flows.project import existing_file
-
             path = str(existing_file(project, "components", project.components))
         if path is not None and path not in self._read:
             self._read[path] = read_components(path)
@@ -151,8 +158,6 @@ def flow_files(names: Sequence[str]) -> list[str]:
     Raises:
         Problem: If a folder contains none.
     """
-    from stepflow_client.flows.folders import flow_files as files_in
-
     found: list[str] = []
     for name in names:
         if not os.path.isdir(name):
@@ -171,8 +176,6 @@ def check_flow(name: str, rules: Rules) -> Checked:
     Raises:
         Problem, FlowFileError: If the file cannot be read.
     """
-    from stepflow_client.flows.file import is_flow_id
-
     if is_flow_id(name):
         return Checked(name, rules)
     flow = flow_text(name)
@@ -181,8 +184,6 @@ def check_flow(name: str, rules: Rules) -> Checked:
 
 def find(flow: FlowText, rules: Rules) -> list[Finding]:
     """Return the findings of the offline checks."""
-    from stepflow_client.flows.checker import find_in
-
     return find_in(flow, rules.components, type_check=rules.type_check, target=rules.target)
 
 
@@ -203,9 +204,6 @@ def components_of_server(target: Target) -> Any:
     Raises:
         ServerConnectionError: If the server cannot be reached.
     """
-    from stepflow_client import ServerConnectionError, StepflowClientError
-    from stepflow_client.flows.components import components_of
-
     try:
         listed = listed_components(target, timeout=_LISTING)
     except ServerConnectionError:
@@ -220,11 +218,6 @@ def components_of_server(target: Target) -> Any:
 
 def ask_server(checked: Checked, client: SyncStepflowClient) -> None:
     """Add the server's findings that the offline checks do not have."""
-    from stepflow_client.flows.checker import excerpt_of
-    from stepflow_client.flows.findings import locate
-
-    from ..records.diagnostics import diagnostic_records
-
     if not checked.is_readable:
         return
     flow = checked.flow
@@ -262,8 +255,6 @@ def read_components(path: str) -> Any:
         Problem: If the file contains no components.
         FlowFileError: If it cannot be read.
     """
-    from stepflow_client.flows.components import components_of
-
     return components_of(saved_components(path))
 
 
@@ -274,8 +265,6 @@ def saved_components(path: str) -> list[dict[str, Any]]:
         Problem: If the file contains no components.
         FlowFileError: If it cannot be read.
     """
-    from stepflow_client.flows.file import load_file
-
     listed = load_file(path)
     listed = listed.get("components") if isinstance(listed, dict) else listed
     if not isinstance(listed, list) or not all(isinstance(each, dict) and "name" in each for each in listed):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from stepflow_client.flows.file import is_flow_id
+
 from ..inputs.flow import config_of, project_of
 from ..inputs.python_flow import is_python_flow, python_files
 from ..runs.job import JobOptions
@@ -21,8 +23,6 @@ def files_of_flow(flow: str, server: ServerOptions | None = None) -> Iterator[st
     Raises:
         Problem, FlowFileError: If the settings of the project are wrong.
     """
-    from stepflow_client.flows.file import is_flow_id
-
     if is_python_flow(flow):
         yield from python_files(flow)
     elif not is_flow_id(flow):

@@ -94,11 +94,7 @@ class Drawing:
 
 
 def draw(
-    flow: FlowSource,
-    *,
-    statuses: Mapping[str, str] | None = None,
-    servers: bool = True,
-    details: bool = True,
+    flow: FlowSource, *, statuses: Mapping[str, str] | None = None, servers: bool = True, details: bool = True
 ) -> Drawing:
     """Return a drawing of a flow. Values of secret variables in the flow are replaced by `***`.
 

@@ -114,10 +114,7 @@ def chosen_items(items: Iterable[int] | None, total: int, run_id: str) -> list[i
 
 
 def kept_outputs(
-    flow: Mapping[str, Any],
-    steps: Iterable[StepDetails],
-    pinned: Mapping[str, Any],
-    again: Iterable[str],
+    flow: Mapping[str, Any], steps: Iterable[StepDetails], pinned: Mapping[str, Any], again: Iterable[str]
 ) -> dict[str, Any]:
     """Return the outputs of the steps of an item that are kept, by step id.
 
@@ -234,12 +231,7 @@ def needs_input(flow: Mapping[str, Any], items: Sequence[RerunItem]) -> bool:
 
 
 def taken_from(
-    recorded: Recorded,
-    flow: Mapping[str, Any],
-    items: Sequence[RerunItem],
-    given: Iterable[str],
-    *,
-    has_input: bool,
+    recorded: Recorded, flow: Mapping[str, Any], items: Sequence[RerunItem], given: Iterable[str], *, has_input: bool
 ) -> list[str]:
     """Return which recorded arguments (`input`, `variables`, `overrides`) are used; `given` names the new variables."""
     if not items:

@@ -18,11 +18,7 @@ _Matches = Callable[[FlowCase], bool]
 
 
 def select_cases(
-    cases: Iterable[FlowCase],
-    patterns: Sequence[str] = (),
-    tags: Sequence[str] = (),
-    *,
-    expression: str | None = None,
+    cases: Iterable[FlowCase], patterns: Sequence[str] = (), tags: Sequence[str] = (), *, expression: str | None = None
 ) -> list[FlowCase]:
     """Return the cases that match all of these conditions.
 

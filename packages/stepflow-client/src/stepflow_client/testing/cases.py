@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from .._base.text import short_json
 from .._data.arguments import check_flag, check_function, check_instance, check_instances, check_integer
 from ..errors import RunTimeoutError, StepflowClientError, UnsupportedByServerError
-from ..flows.cases import FlowCase, FlowTests
+from ..flows.cases import FlowCase, FlowTests, judge
 from ..flows.coverage import FlowCoverage
 from ..flows.graph import steps_by_id
 from ..flows.matching import Difference
+from .executions import Executions
+from .mocked_flow import NO_MOCK, MockedFlow, MockedRun
+from .mocks import finder
 from .outcomes import flow_result, of_flow_result
 from .recordings import Recording
 
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
 
     from .._sync.client import SyncStepflowClient
     from ..types import FlowResult
-    from .mocked_flow import MockedRun
 
 
 class StepRecord(NamedTuple):
@@ -109,8 +111,8 @@ def run_cases(
     every = [(case, attempt) for attempt in range(1, repeat + 1) for case in cases]
     wanted = [each for each in every if not each[0].fault]
     check_function(on_progress, "on_progress")
-    reading = _Reading(record, include_times, coverage, on_progress)
-    done = iter(_run_wanted(client, tests, wanted, replay, reading, timeout))
+    running = _Running(client, tests, replay, record, include_times, coverage, on_progress, timeout)
+    done = iter(running.results(wanted))
     return [
         CaseResult(case, "error", message=case.fault, attempt=attempt) if case.fault else next(done)
         for case, attempt in every
@@ -120,215 +122,172 @@ def run_cases(
 _Wanted = tuple["FlowCase", int]
 
 
-class _Reading(NamedTuple):
-    """What to read about the steps of a case."""
+@dataclass(frozen=True)
+class _Running:
+    """Runs cases of a flow, and reads what is asked for of their steps."""
 
-    record: Callable[[str], bool] | None = None
-    times: bool = False
-    coverage: FlowCoverage | None = None
-    on_progress: Callable[[int], object] | None = None
+    client: SyncStepflowClient
+    tests: FlowTests
+    replay: Recording | None
+    record: Callable[[str], bool] | None
+    times: bool
+    coverage: FlowCoverage | None
+    on_progress: Callable[[int], object] | None
+    timeout: float | None
 
-    def told(self, count: int) -> None:
+    def results(self, wanted: Sequence[_Wanted]) -> list[CaseResult]:
+        """Run cases, those without mocked steps as one batch."""
+        alone = {case.index for case, _ in wanted if self._is_alone(case)}
+        batch = self._run_batch([each for each in wanted if each[0].index not in alone])
+        done, results, ended = iter(batch), list[CaseResult](), len(batch)
+        for each in wanted:
+            if each[0].index in alone:
+                results.append(self._run_alone(each))
+                ended += 1
+                self._report(ended)
+            else:
+                results.append(next(done))
+        return results
+
+    def _is_alone(self, case: FlowCase) -> bool:
+        is_replayed = self.replay is not None and bool(self.replay.steps(self.tests.path, case.name))
+        return bool(case.mocks) or is_replayed or self.coverage is not None
+
+    def _report(self, count: int) -> None:
         """Report how many runs of cases have ended."""
         if self.on_progress is not None:
             self.on_progress(count)
 
-
-def _run_wanted(
-    client: SyncStepflowClient,
-    tests: FlowTests,
-    wanted: Sequence[_Wanted],
-    replay: Recording | None,
-    reading: _Reading,
-    timeout: float | None,
-) -> list[CaseResult]:
-    """Run cases, those without mocked steps as one batch."""
-    recorded = set[int]()
-    if replay is not None:
-        recorded = {case.index for case, _ in wanted if replay.steps(tests.path, case.name)}
-    alone = {case.index for case, _ in wanted if case.mocks or case.index in recorded or reading.coverage is not None}
-    together = [each for each in wanted if each[0].index not in alone]
-    batch = _run_batch(client, tests, together, reading, timeout)
-    done, results, ended = iter(batch), list[CaseResult](), len(batch)
-    for each in wanted:
-        if each[0].index in alone:
-            results.append(_run_alone(client, tests, each, replay, reading, timeout))
-            ended += 1
-            reading.told(ended)
-        else:
-            results.append(next(done))
-    return results
-
-
-def _run_batch(
-    client: SyncStepflowClient,
-    tests: FlowTests,
-    wanted: Sequence[_Wanted],
-    reading: _Reading,
-    timeout: float | None,
-) -> list[CaseResult]:
-    if not wanted:
-        return []
-    started = time.monotonic()
-    try:
-        inputs = [case.input for case, _ in wanted]
-        # A case may say what a flow does with a wrong input.
-        run_id = client.submit(tests.flow, inputs, timeout=timeout, check_input=False)
-        left = None if timeout is None else max(0.001, started + timeout - time.monotonic())
-        if reading.on_progress is not None:
-            client.wait_run(run_id, timeout=left, progress=lambda now: reading.told(now.done))
-            left = None
-        results = client.get_results(run_id, timeout=left)
-        seconds = time.monotonic() - started
-        steps = _read_steps(client, run_id, reading, len(wanted), seconds)
-        records = [
-            _records(client, tests, case, outcomes, reading.record)
-            for (case, _), (outcomes, _) in zip(wanted, steps, strict=True)
+    def _run_batch(self, wanted: Sequence[_Wanted]) -> list[CaseResult]:
+        if not wanted:
+            return []
+        started = time.monotonic()
+        try:
+            inputs = [case.input for case, _ in wanted]
+            # A case may say what a flow does with a wrong input.
+            run_id = self.client.submit(self.tests.flow, inputs, timeout=self.timeout, check_input=False)
+            left = None if self.timeout is None else max(0.001, started + self.timeout - time.monotonic())
+            if self.on_progress is not None:
+                self.client.wait_run(run_id, timeout=left, progress=lambda now: self._report(now.done))
+                left = None
+            results = self.client.get_results(run_id, timeout=left)
+            seconds = time.monotonic() - started
+            steps = self._read_steps(run_id, len(wanted), seconds)
+            records = [self._records(case, outcomes) for (case, _), (outcomes, _) in zip(wanted, steps, strict=True)]
+        except StepflowClientError as error:
+            seconds = time.monotonic() - started
+            told = self._told(error)
+            return [CaseResult(case, "error", message=told, attempt=each, duration=seconds) for case, each in wanted]
+        return [
+            _judged(each, result, took, recorded)
+            for each, result, (_, took), recorded in zip(wanted, results, steps, records, strict=True)
         ]
-    except StepflowClientError as error:
-        seconds = time.monotonic() - started
-        told = _told(error, timeout)
-        return [CaseResult(case, "error", message=told, attempt=each, duration=seconds) for case, each in wanted]
-    return [
-        _judged(each, result, took, recorded)
-        for each, result, (_, took), recorded in zip(wanted, results, steps, records, strict=True)
-    ]
+
+    def _run_alone(self, wanted: _Wanted) -> CaseResult:
+        """Run a case with mocked steps. Its time includes the runs that compute the inputs of these steps."""
+        case, attempt = wanted
+        started = time.monotonic()
+        try:
+            find = finder(self.tests.flow, self._mocks(case))
+            flow = MockedFlow(self.client, find, self.timeout, check_input=False)
+            result = flow.run(self.tests.flow, case.input)
+            seconds = time.monotonic() - started
+            ((outcomes, _),) = replace(self, times=False)._read_steps(result.run_id, 1, seconds)
+            steps = self._records(case, outcomes)
+            unused = self._unused_mocks(case, flow.runs)
+        except StepflowClientError as error:
+            seconds = time.monotonic() - started
+            return CaseResult(case, "error", message=self._told(error), attempt=attempt, duration=seconds)
+        done = _judged(wanted, result, seconds, steps)
+        if not unused or done.is_failed:
+            return done
+        message = f"the mock of {', '.join(unused)} was not used: the run needed no such step"
+        return replace(done, verdict="error", message=message)
+
+    def _unused_mocks(self, case: FlowCase, runs: Sequence[MockedRun]) -> list[str]:
+        """Return the steps with a mock that the run did not need, and add to the coverage what it has reached."""
+        if not case.mocks and self.coverage is None:
+            return []
+        used: set[str] = set()
+        for done in Executions(self.client, self.tests.flow).of(runs, with_created=self.coverage is not None):
+            # A step that is not told may be used.
+            used |= {step.step_id for step in done.steps} if done.has_steps else {*done.mocked}
+            if self.coverage is not None:
+                self.coverage.add(case.name, done)
+        return [step_id for step_id in case.mocks if step_id not in used]
+
+    def _mocks(self, case: FlowCase) -> dict[str, Any]:
+        """Return the mocks of a case by step id: those of the case itself, and recorded outcomes."""
+        found: dict[str, Any] = {}
+        if self.replay is not None:
+            path = self.tests.path
+            for step_id in self.replay.steps(path, case.name) & {*self.tests.step_ids}:
+                found[step_id] = partial(self.replay.outcome, path, case.name, step_id)
+        return found | {step_id: of_flow_result(value) for step_id, value in case.mocks.items()}
+
+    def _told(self, error: StepflowClientError) -> str:
+        if isinstance(error, RunTimeoutError) and self.timeout is not None:
+            return f"run {error.run_id} had not ended after {self.timeout:g} s; on a server of its own it goes on"
+        return error.message if error.hint is None else f"{error.message} ({error.hint})"
+
+    def _read_steps(self, run_id: str, count: int, seconds: float) -> list[tuple[dict[str, Mapping[str, Any]], float]]:
+        """Return, item by item, the outcomes of the steps, if they are recorded, and the duration; servers from 0.12 on
+        return both.
+
+        An item whose steps have no times gets the duration of the batch, `seconds`. Results do not depend on times: if
+        only these are requested and cannot be read, all items get it.
+        """
+        outcomes: list[dict[str, Mapping[str, Any]]] = [{} for _ in range(count)]
+        times: list[list[datetime]] = [[] for _ in range(count)]
+        if self.record is None and not self.times:
+            return [({}, seconds)] * count
+        capabilities = self.client.server_info().capabilities
+        if self.record is None and not capabilities["events"]:
+            return [({}, seconds)] * count
+        if not capabilities["step_outputs"]:
+            raise UnsupportedByServerError(
+                "recording needs a server of 0.12 or newer: older ones do not return outputs"
+            )
+        try:
+            steps = self.client.get_run_steps(run_id, include_times=self.times)
+        except StepflowClientError:
+            if self.record is not None:
+                raise
+            return [({}, seconds)] * count
+        for step in steps:
+            if step.item_index >= count:
+                continue
+            if self.record is not None and (step.status == "completed" or step.error is not None):
+                outcomes[step.item_index][step.step_id] = flow_result(step.output, step.error)
+            times[step.item_index] += [each for each in (step.started_at, step.completed_at) if each is not None]
+        spans = [(max(each) - min(each)).total_seconds() if each else seconds for each in times]
+        return list(zip(outcomes, spans, strict=True))
+
+    def _records(self, case: FlowCase, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, StepRecord]:
+        """Return the inputs and outcomes of the steps to record.
+
+        Servers do not tell the inputs of steps. They are computed by runs in which all steps that were executed have
+        the outcomes that they had, so nothing is executed again. A step whose input cannot be computed was not
+        executed.
+        """
+        mocked = MockedFlow(self.client, lambda step: NO_MOCK, None)
+        records: dict[str, StepRecord] = {}
+        known: dict[str, Any] = {}
+        if self.record is None:
+            return records
+        for step_id, step in steps_by_id(self.tests.flow).items():
+            given = mocked.input_of(self.tests.flow, step, case.input, known) if step_id in outcomes else None
+            if given is not None and given.is_success:
+                known[step_id] = of_flow_result(outcomes[step_id])
+                if self.record(step_id) and step_id not in case.mocks:
+                    records[step_id] = StepRecord(given.output, outcomes[step_id])
+        return records
 
 
 def _judged(wanted: _Wanted, result: FlowResult, seconds: float, steps: Mapping[str, StepRecord]) -> CaseResult:
-    from ..flows.cases import judge
-
     case, attempt = wanted
     verdict, differences = judge(case, result)
     return CaseResult(case, verdict, differences, result, "", attempt, seconds, steps)
-
-
-def _run_alone(
-    client: SyncStepflowClient,
-    tests: FlowTests,
-    wanted: _Wanted,
-    replay: Recording | None,
-    reading: _Reading,
-    timeout: float | None,
-) -> CaseResult:
-    """Run a case with mocked steps. Its time includes the runs that compute the inputs of these steps."""
-    from .mocks import mocked_flow
-
-    case, attempt = wanted
-    started = time.monotonic()
-    try:
-        flow = mocked_flow(client, tests.flow, _mocks(case, tests, replay), timeout, check_input=False)
-        result = flow.run(tests.flow, case.input)
-        seconds = time.monotonic() - started
-        ((outcomes, _),) = _read_steps(client, result.run_id, reading._replace(times=False), 1, seconds)
-        steps = _records(client, tests, case, outcomes, reading.record)
-        unused = _unused_mocks(client, tests, case, flow.runs, reading.coverage)
-    except StepflowClientError as error:
-        seconds = time.monotonic() - started
-        return CaseResult(case, "error", message=_told(error, timeout), attempt=attempt, duration=seconds)
-    done = _judged(wanted, result, seconds, steps)
-    if not unused or done.is_failed:
-        return done
-    message = f"the mock of {', '.join(unused)} was not used: the run needed no such step"
-    return replace(done, verdict="error", message=message)
-
-
-def _unused_mocks(
-    client: SyncStepflowClient,
-    tests: FlowTests,
-    case: FlowCase,
-    runs: Sequence[MockedRun],
-    coverage: FlowCoverage | None,
-) -> list[str]:
-    """Return the steps with a mock in a case that its run did not need, and add to the coverage what it has reached."""
-    from .executions import Executions
-
-    if not case.mocks and coverage is None:
-        return []
-    used: set[str] = set()
-    for done in Executions(client, tests.flow).of(runs, with_created=coverage is not None):
-        # A step that is not told may be used.
-        used |= {step.step_id for step in done.steps} if done.has_steps else {*done.mocked}
-        if coverage is not None:
-            coverage.add(case.name, done)
-    return [step_id for step_id in case.mocks if step_id not in used]
-
-
-def _mocks(case: FlowCase, tests: FlowTests, replay: Recording | None) -> dict[str, Any]:
-    """Return the mocks of a case by step id: those of the case itself, and recorded outcomes."""
-    recorded = replay.steps(tests.path, case.name) & {*tests.step_ids} if replay is not None else set()
-    found: dict[str, Any] = {
-        step_id: partial(replay.outcome, tests.path, case.name, step_id) for step_id in recorded if replay is not None
-    }
-    return found | {step_id: of_flow_result(value) for step_id, value in case.mocks.items()}
-
-
-def _told(error: StepflowClientError, timeout: float | None) -> str:
-    if isinstance(error, RunTimeoutError) and timeout is not None:
-        return f"run {error.run_id} had not ended after {timeout:g} s; on a server of its own it goes on"
-    return error.message if error.hint is None else f"{error.message} ({error.hint})"
-
-
-def _read_steps(
-    client: SyncStepflowClient, run_id: str, reading: _Reading, count: int, seconds: float
-) -> list[tuple[dict[str, Mapping[str, Any]], float]]:
-    """Return, item by item, the outcomes of the steps, if they are recorded, and the duration; servers from 0.12 on
-    return both.
-
-    An item whose steps have no times gets the duration of the batch, `seconds`. Results do not depend on times: if only
-    these are requested and cannot be read, all items get it.
-    """
-    outcomes: list[dict[str, Mapping[str, Any]]] = [{} for _ in range(count)]
-    times: list[list[datetime]] = [[] for _ in range(count)]
-    if reading.record is None and not reading.times:
-        return [({}, seconds)] * count
-    capabilities = client.server_info().capabilities
-    if reading.record is None and not capabilities["events"]:
-        return [({}, seconds)] * count
-    if not capabilities["step_outputs"]:
-        raise UnsupportedByServerError("recording needs a server of 0.12 or newer: older ones do not return outputs")
-    try:
-        steps = client.get_run_steps(run_id, include_times=reading.times)
-    except StepflowClientError:
-        if reading.record is not None:
-            raise
-        return [({}, seconds)] * count
-    for step in steps:
-        if step.item_index >= count:
-            continue
-        if reading.record is not None and (step.status == "completed" or step.error is not None):
-            outcomes[step.item_index][step.step_id] = flow_result(step.output, step.error)
-        times[step.item_index] += [each for each in (step.started_at, step.completed_at) if each is not None]
-    spans = [(max(each) - min(each)).total_seconds() if each else seconds for each in times]
-    return list(zip(outcomes, spans, strict=True))
-
-
-def _records(
-    client: SyncStepflowClient,
-    tests: FlowTests,
-    case: FlowCase,
-    outcomes: Mapping[str, Mapping[str, Any]],
-    record: Callable[[str], bool] | None,
-) -> dict[str, StepRecord]:
-    """Return the inputs and outcomes of the steps to record.
-
-    Servers do not tell the inputs of steps. They are computed by runs in which all steps that were executed have the
-    outcomes that they had, so nothing is executed again. A step whose input cannot be computed was not executed.
-    """
-    from .mocked_flow import NO_MOCK, MockedFlow
-
-    mocked = MockedFlow(client, lambda step: NO_MOCK, None)
-    records: dict[str, StepRecord] = {}
-    known: dict[str, Any] = {}
-    if record is None:
-        return records
-    for step_id, step in steps_by_id(tests.flow).items():
-        given = mocked.input_of(tests.flow, step, case.input, known) if step_id in outcomes else None
-        if given is not None and given.is_success:
-            known[step_id] = of_flow_result(outcomes[step_id])
-            if record(step_id) and step_id not in case.mocks:
-                records[step_id] = StepRecord(given.output, outcomes[step_id])
-    return records
 
 
 def failure_text(done: CaseResult, *, limit: int = 20) -> str:

@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -169,14 +170,8 @@ class FakeServer:
     # Flows and blobs
 
     def _health(self, request: httpx.Request) -> httpx.Response:
-        build = {
-            "gitVersion": "dd82fa7",
-            "dirty": False,
-            "rustcVersion": "",
-            "profile": "",
-            "features": [],
-            "target": "",
-        }
+        unknown = dict.fromkeys(("rustcVersion", "profile", "target"), "")
+        build = {"gitVersion": "dd82fa7", "dirty": False, "features": [], **unknown}
         return httpx.Response(200, json={"status": "healthy", "timestamp": self._world.now(), "build": build})
 
     def _list_components(self, request: httpx.Request) -> httpx.Response:
@@ -312,22 +307,17 @@ class FakeServer:
         return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=stream)
 
 
+@dataclass
 class _Events(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """The events of a run, as a stream that ends with the run.
+    """The events of a run, as a stream that ends with the run."""
 
-    Args:
-        lock: The lock of the server.
-        run: The run.
-        since: The number of the first event.
-        includes_results: Whether completed steps have their outputs.
-        includes_sub_runs: Whether the events of sub-runs are included.
-    """
-
-    def __init__(
-        self, lock: RLock, run: FakeRun, since: int, *, includes_results: bool, includes_sub_runs: bool
-    ) -> None:
-        self._lock, self._run, self._next = lock, run, since
-        self._includes_results, self._includes_sub_runs = includes_results, includes_sub_runs
+    lock: RLock
+    run: FakeRun
+    since: int
+    """The number of the next event."""
+    includes_results: bool
+    """Whether completed steps have their outputs."""
+    includes_sub_runs: bool
 
     def __iter__(self) -> Iterator[bytes]:
         for chunk in self._chunks():
@@ -347,8 +337,8 @@ class _Events(httpx.SyncByteStream, httpx.AsyncByteStream):
         """Yield the events, and None to wait for more."""
         silent_since = time.monotonic()
         while True:
-            with self._lock:
-                text, is_over = self._new(), self._run.is_over
+            with self.lock:
+                text, is_over = self._new(), self.run.is_over
             if text:
                 yield text.encode()
             if is_over:
@@ -359,12 +349,12 @@ class _Events(httpx.SyncByteStream, httpx.AsyncByteStream):
             yield None
 
     def _new(self) -> str:
-        new, self._next = self._run.journal[self._next :], len(self._run.journal)
+        new, self.since = self.run.journal[self.since :], len(self.run.journal)
         frames = []
         for owner, event in new:
-            if owner is self._run or (self._includes_sub_runs and owner.is_within(self._run)):
+            if owner is self.run or (self.includes_sub_runs and owner.is_within(self.run)):
                 kind, content = next(iter(event["event"].items()))
-                is_shown = self._includes_results
+                is_shown = self.includes_results
                 shown = content if is_shown else {key: each for key, each in content.items() if key != "result"}
                 frames.append(f"data: {json.dumps({**event, 'event': {kind: shown}})}\n\n")
         return "".join(frames)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
     from .._sync.client import SyncStepflowClient
     from ..types import FlowResult
 
+Data = Mapping[str, Any]
+"""A flow, a step, or values by name."""
 NO_MOCK: Any = object()
 """In place of the mock of a step that has none."""
 
 
-def _steps(flow: Any) -> list[Mapping[str, Any]]:
+def _steps(flow: Any) -> list[Data]:
     steps = flow.get("steps") if isinstance(flow, Mapping) else None
     return [step for step in steps if isinstance(step, Mapping)] if isinstance(steps, list) else []
 
@@ -41,46 +44,22 @@ class MockedRun(NamedTuple):
     """Those of them whose mock is a failure."""
 
 
+@dataclass
 class MockedFlow:
-    """Runs flows whose steps, and the steps of whose sub-flows, may have mocks.
+    """Runs flows whose steps, and the steps of whose sub-flows, may have mocks."""
 
-    Args:
-        client: A client of the server.
-        find: A function that returns the mock of a step, or `NO_MOCK`.
-        timeout: Seconds for each run; None for no limit.
-        check_input: Whether to refuse input that does not match a flow's input schema.
-    """
+    client: SyncStepflowClient
+    find: Callable[[Data], Mock]
+    """Returns the mock of a step, or `NO_MOCK`."""
+    timeout: float | None
+    """Seconds for each run; None for no limit."""
+    check_input: bool = True
+    """Whether to refuse input that does not match a flow's input schema."""
+    runs: list[MockedRun] = field(default_factory=list)
+    """The runs of flows, in the order in which they ended. Those that compute the input of a step are left out."""
 
-    def __init__(
-        self,
-        client: SyncStepflowClient,
-        find: Callable[[Mapping[str, Any]], Mock],
-        timeout: float | None,
-        *,
-        check_input: bool = True,
-    ) -> None:
-        self._client = client
-        self._find = find
-        self._timeout = timeout
-        self._check_input = check_input
-        self.runs: list[MockedRun] = []
-        """The runs of flows, in the order in which they ended. Those that compute the input of a step are left out."""
-
-    def run(
-        self,
-        flow: Mapping[str, Any],
-        input: Any,
-        variables: Mapping[str, Any] | None = None,
-        within: tuple[str, ...] = (),
-    ) -> FlowResult:
-        """Run a flow and return its result.
-
-        Args:
-            flow: The flow.
-            input: Its input.
-            variables: The values of its variables.
-            within: The ids of the steps whose flow it is.
-        """
+    def run(self, flow: Data, input: Any, variables: Data | None = None, within: tuple[str, ...] = ()) -> FlowResult:
+        """Run a flow, which is that of the steps with the ids `within`, and return its result."""
         outcomes: dict[str, Any] = {}
         for step in _steps(flow):
             mock = self._mock_of(step, within)
@@ -98,17 +77,10 @@ class MockedFlow:
         self.runs.append(MockedRun(within, input, result, mocked, failing))
         return result
 
-    def _has_mock(self, step: Mapping[str, Any]) -> bool:
-        return self._find(step) is not NO_MOCK
+    def _has_mock(self, step: Data) -> bool:
+        return self.find(step) is not NO_MOCK
 
-    def input_of(
-        self,
-        flow: Mapping[str, Any],
-        step: Mapping[str, Any],
-        input: Any,
-        outcomes: Mapping[str, Any],
-        variables: Mapping[str, Any] | None = None,
-    ) -> FlowResult:
+    def input_of(self, flow: Data, step: Data, input: Any, outcomes: Data, variables: Data | None = None) -> FlowResult:
         """Return a result whose output is the input of a step; a failed one if the input cannot be computed.
 
         Of the steps before it, those that it needs run, except for those with a known outcome.
@@ -122,23 +94,15 @@ class MockedFlow:
         at_once = {name: _at_once(each) for name, each in outcomes.items()}
         return self._pinned(probe, input, at_once, variables)
 
-    def _pinned(
-        self,
-        flow: Mapping[str, Any],
-        input: Any,
-        outcomes: Mapping[str, Any],
-        variables: Mapping[str, Any] | None,
-    ) -> FlowResult:
+    def _pinned(self, flow: Data, input: Any, outcomes: Data, variables: Data | None) -> FlowResult:
         ids = [step.get("id") for step in _steps(flow)]
         known = {step_id: outcome for step_id, outcome in outcomes.items() if step_id in ids}
         sent, overrides = self._pins(flow, known)
         # One item, even if it is a list.
-        how: dict[str, Any] = {"variables": variables, "check_input": self._check_input, "timeout": self._timeout}
-        return self._client.run(sent, [input], overrides, **how)
+        how: dict[str, Any] = {"variables": variables, "check_input": self.check_input, "timeout": self.timeout}
+        return self.client.run(sent, [input], overrides, **how)
 
-    def _pins(
-        self, flow: Mapping[str, Any], outcomes: Mapping[str, Any]
-    ) -> tuple[Mapping[str, Any], dict[str, Any] | None]:
+    def _pins(self, flow: Data, outcomes: Data) -> tuple[Data, dict[str, Any] | None]:
         """Return the flow and the overrides with which these steps have these outcomes."""
         if not outcomes:
             return flow, None
@@ -153,12 +117,12 @@ class MockedFlow:
     @cached_property
     def _has_noop(self) -> bool:
         """Whether the server has a component that returns its input, as 0.13 does."""
-        listed = self._client.list_components(include_schemas=False)
+        listed = self.client.list_components(include_schemas=False)
         return any(each.name in ("noop", "builtin/noop") for each in listed)
 
-    def _mock_of(self, step: Mapping[str, Any], within: tuple[str, ...]) -> Mock:
+    def _mock_of(self, step: Data, within: tuple[str, ...]) -> Mock:
         """Return the mock of a step; of one whose sub-flow has mocked steps, a function that runs the sub-flow."""
-        found = self._find(step)
+        found = self.find(step)
         inner = inner_flow(step) if found is NO_MOCK else None
         if inner is None or not any(map(self._has_mock, steps_within(inner.flow))):
             return found
@@ -176,7 +140,7 @@ class MockedFlow:
 _RunOne = Callable[[Any], "FlowResult"]
 
 
-def _mapped(run: _RunOne, given: Mapping[str, Any]) -> Any:
+def _mapped(run: _RunOne, given: Data) -> Any:
     """Return the outcome of `/builtin/map`; None if it refuses its input. Failed elements do not fail the step."""
     if not isinstance(given.get("items"), list):
         return None
@@ -185,7 +149,7 @@ def _mapped(run: _RunOne, given: Mapping[str, Any]) -> Any:
     return {"results": results, "successful": len(results) - failed, "failed": failed}
 
 
-def _iterated(run: _RunOne, given: Mapping[str, Any]) -> Any:
+def _iterated(run: _RunOne, given: Data) -> Any:
     """Return the outcome of `/builtin/iterate`; None if it refuses its input. A turn that fails ends it."""
     limit = given.get("max_iterations")
     limit = 1000 if limit is None else limit

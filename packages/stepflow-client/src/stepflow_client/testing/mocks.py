@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._base.text import near
@@ -65,18 +65,11 @@ def run_mocked(
     check_instance(client, "client", SyncStepflowClient)
     content = load_flow(flow)
     check_flag(check_input, "check_input")
-    return mocked_flow(client, content, mocks, timeout, check_input=check_input).run(content, input, variables)
+    return MockedFlow(client, finder(content, mocks), timeout, check_input).run(content, input, variables)
 
 
-def mocked_flow(
-    client: SyncStepflowClient,
-    flow: Mapping[str, Any],
-    mocks: Mapping[str, Mock],
-    timeout: float | None,
-    *,
-    check_input: bool,
-) -> MockedFlow:
-    """Return what runs a flow with these mocks.
+def finder(flow: Mapping[str, Any], mocks: Mapping[str, Mock]) -> Callable[[Mapping[str, Any]], Mock]:
+    """Return what finds the mock of a step of a flow.
 
     Raises:
         InvalidArgumentError: If the flow has no step with one of their ids.
@@ -87,7 +80,7 @@ def mocked_flow(
             raise InvalidArgumentError(
                 f"the flow has no step {step_id!r} to mock", hint=near(step_id, known, "its steps")
             )
-    return MockedFlow(client, lambda step: mocks.get(str(step.get("id")), NO_MOCK), timeout, check_input=check_input)
+    return lambda step: mocks.get(str(step.get("id")), NO_MOCK)
 
 
 class StepflowMock:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
+from stepflow_client import StepflowClientError
 
 from ...errors import Problem
 from ...output.messages import note
@@ -53,8 +54,6 @@ def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
 
 def _may_be_executing(target: Target, cancelled: Sequence[RunDetails]) -> list[str]:
     """Return the steps of a single cancelled run that may still be executing, as far as the server tells."""
-    from stepflow_client import StepflowClientError
-
     if len(cancelled) != 1:
         return []
     try:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
+from stepflow_client import StepflowClientError, TransportError
 
 from ...errors import Problem, printable, problem_of
 from ...exit_codes import ExitCode
 from ...output.color import is_terminal
 from ...output.tables import local_time
 from ...output.view import Output
-from ...params.options import output_options, server_options
+from ...params.options import output_options, server_options, together
 from ...params.parsing import Command
 from ...params.runs import run_argument
 from ...params.sections import Choice, option
@@ -66,31 +67,28 @@ class _Asked:
 
 
 @click.command("events", cls=Command)
-@run_argument
-@option("--after CURSOR", "Only what came after this event, or from this number on.")
-@option("--type TYPE", f"Only these; repeatable: {', '.join(TYPES)}.", to="types", type=Choice(TYPES), multiple=True)
-@option("--include-results", "With the outputs of the steps.")
-@option(
-    "--include-sub-runs",
-    "With the events of runs that steps create. Servers give wrong step ids there: for right ones name that run.",
-)
-@option(
-    "--heartbeat SECONDS",
-    "A heartbeat after so many seconds without an event, for what relays the events.",
-    type=SECONDS,
+@together(
+    "asked",
+    _Asked,
+    run_argument,
+    option("--after CURSOR", "Only what came after this event, or from this number on."),
+    option(
+        "--type TYPE", f"Only these; repeatable: {', '.join(TYPES)}.", to="types", type=Choice(TYPES), multiple=True
+    ),
+    option("--include-results", "With the outputs of the steps."),
+    option(
+        "--include-sub-runs",
+        "With the events of runs that steps create. Servers give wrong step ids there: for right ones name that run.",
+    ),
+    option(
+        "--heartbeat SECONDS",
+        "A heartbeat after so many seconds without an event, for what relays the events.",
+        type=SECONDS,
+    ),
 )
 @server_options(default="server")
 @output_options
-def command(
-    run_id: str,
-    after: str | None,
-    types: tuple[str, ...],
-    include_results: bool,
-    include_sub_runs: bool,
-    heartbeat: float | None,
-    server: ServerOptions,
-    output: Output,
-) -> None:
+def command(asked: _Asked, server: ServerOptions, output: Output) -> None:
     """Prints readable lines on a terminal, elsewhere lines of JSON. Each event comes exactly once, even if the
     connection breaks; --after with the cursor of an event continues after it.
 
@@ -98,20 +96,17 @@ def command(
     0.12 have no events: they are inferred from the state of the run, and those of steps come at the end.
     """
     with connect(server) as target:
-        run_id = whole_id(target.client, run_id)
-        asked = _Asked(run_id, after, include_results, include_sub_runs, heartbeat, types)
+        asked = replace(asked, run_id=whole_id(target.client, asked.run_id))
         events = _events(target, asked)
         form = output.format or ("table" if is_terminal(sys.stdout) else None)
         if form == "table" and not output.fields:
             output.write_all((_line(event, asked) for event in events), flush=True)
         else:
-            records = (event_record(event, with_output=include_results) for event in events)
+            records = (event_record(event, with_output=asked.include_results) for event in events)
             output.records(records, EVENT, default="jsonl", flush=True)
 
 
 def _events(target: Target, asked: _Asked) -> Iterator[RunEvent]:
-    from stepflow_client import StepflowClientError, TransportError
-
     cursor = asked.after
     try:
         with EventReader(target.another_client, asked.run_id, **asked.options()) as reader:

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from ...errors import Problem, printable, usage
-from ...exit_codes import ExitCode
 from ...output.color import is_terminal
 from ...output.messages import note
 from ...output.tables import local_time
@@ -81,7 +80,7 @@ def _nothing(run_id: str) -> Problem:
             "kept are logs of servers that this command started, such as 'stepflow serve'; without workers, it only "
             "writes warnings and errors unless it is started with --log-level info"
         )
-    return Problem(f"no log is kept of run {run_id}", kind="not_found", exit_code=ExitCode.FAILED, hint=hint)
+    return Problem(f"no log is kept of run {run_id}", kind="not_found", hint=hint)
 
 
 def _fields(line: KeptLine) -> dict[str, Any]:

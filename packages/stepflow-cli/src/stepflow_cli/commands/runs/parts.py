@@ -9,7 +9,6 @@ import click
 
 from ...completion.candidates import complete_steps_of_run
 from ...errors import Problem, usage
-from ...exit_codes import ExitCode
 from ...output.view import Output
 from ...params.options import file_output_options, output_options, server_options, timeout_option
 from ...params.parsing import Command
@@ -132,12 +131,7 @@ def steps_command(
 @server_options(default="server")
 @file_output_options
 def result_command(
-    run_id: str,
-    item: int | None,
-    no_wait: bool,
-    wait: Wait,
-    server: ServerOptions,
-    output: Output,
+    run_id: str, item: int | None, no_wait: bool, wait: Wait, server: ServerOptions, output: Output
 ) -> None:
     """For a run of one item it prints what 'run' prints: only the output; with -o the whole result, even for failed
     runs. For a batch it prints what 'run --inputs' prints: a line of JSON for each item, in the order of the inputs.
@@ -170,4 +164,4 @@ def _of_item(results: list[FlowResult], item: int, run_id: str) -> FlowResult:
         return results[item]
     has = f"it has {len(results)} item{'s' * (len(results) != 1)}, counted from 0"
     message = f"run {run_id} has no item {item}"
-    raise Problem(message, kind="not_found", exit_code=ExitCode.FAILED, run_id=run_id, hint=has)
+    raise Problem(message, kind="not_found", run_id=run_id, hint=has)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -15,7 +14,7 @@ from ...output.messages import waiting
 from ...output.view import Output
 from ...params.batch import inputs_option
 from ...params.flow import history_options, value_options
-from ...params.options import file_output_options, server_options, timeout_option
+from ...params.options import file_output_options, server_options, timeout_option, together
 from ...params.parsing import Command
 from ...params.runs import run_argument
 from ...params.sections import Section
@@ -33,55 +32,70 @@ if TYPE_CHECKING:
 _RERUN = Section("Rerun")
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What to run again, with the arguments in the client's form."""
+class _Asked(NamedTuple):
+    """What to run again."""
 
     run_id: str
     chosen: dict[str, Any]
-    variables_from_env: bool
+    """Options of the client's `rerun`, with the flow as it is given."""
+    dry_run: bool
+    inputs: str | None
+    values: Values
+    about: dict[str, Any]
+    """The labels and the note."""
+
+    def arguments(self, target: Target, flow: dict[str, Any] | str | None) -> dict[str, Any]:
+        """Return the arguments of the client's `rerun`, with the values, which depend on the flow."""
+        chosen = self.chosen | {"flow": flow, "items": self.chosen["items"] or None}
+        if flow is None:
+            flow = target.client.get_run_flow(self.run_id).flow
+        elif isinstance(flow, str):
+            flow = target.client.get_flow(flow).flow
+        values = self.values
+        chosen |= {"overrides": values.read_overrides(flow), "variables": values.read_variables(flow)}
+        if self.inputs is not None:
+            chosen["input"] = all_inputs(self.inputs, values.stdin_format, flow)
+        elif values.input or values.example is not None or values.stdin_format:
+            # A single input that is a list would be taken for a batch.
+            chosen["input"] = [values.read_input(flow)]
+        return chosen
 
 
 _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --set --timeout --url --format"
 
 
 @click.command("rerun", cls=Command, main_options=_MAIN)
-@run_argument
-@_RERUN.option("--from STEP", "Execute this step and all that depend on it.", to="from_step")
-@_RERUN.option("--failed", "Only the items that did not succeed.")
-@_RERUN.option(
-    "--item N", "Only this item, counted from 0; repeatable.", to="items", type=click.IntRange(min=0), multiple=True
+@together(
+    "asked",
+    _Asked,
+    run_argument,
+    together(
+        "chosen",
+        dict,
+        _RERUN.option("--from STEP", "Execute this step and all that depend on it.", to="from_step"),
+        _RERUN.option("--failed", "Only the items that did not succeed."),
+        _RERUN.option(
+            "--item N",
+            "Only this item, counted from 0; repeatable.",
+            to="items",
+            type=click.IntRange(min=0),
+            multiple=True,
+        ),
+        _RERUN.option("--only-missing", "Only steps that did not complete, or are new."),
+        _RERUN.option("--only-changed", "Only steps that would not give the same again."),
+        _RERUN.option("--step STEP", "Execute this step alone.", to="only_step"),
+        _RERUN.option("--flow FILE", "A changed flow, or its id.", shell_complete=complete_flow_files),
+        _RERUN.option("--force", "Keep steps though they have changed.", is_risky=True),
+    ),
+    _RERUN.option("--dry-run", "Run nothing: print what would be kept and executed."),
+    inputs_option,
+    value_options,
+    history_options,
 )
-@_RERUN.option("--only-missing", "Only steps that did not complete, or are new.")
-@_RERUN.option("--only-changed", "Only steps that would not give the same again.")
-@_RERUN.option("--step STEP", "Execute this step alone.", to="only_step")
-@_RERUN.option("--flow FILE", "A changed flow, or its id.", shell_complete=complete_flow_files)
-@_RERUN.option("--force", "Keep steps though they have changed.", is_risky=True)
-@_RERUN.option("--dry-run", "Run nothing: print what would be kept and executed.")
-@inputs_option
-@value_options
-@history_options
 @timeout_option
 @server_options(default="server")
 @file_output_options
-def command(
-    run_id: str,
-    from_step: str | None,
-    failed: bool,
-    items: tuple[int, ...],
-    only_missing: bool,
-    only_changed: bool,
-    only_step: str | None,
-    flow: str | None,
-    force: bool,
-    dry_run: bool,
-    inputs: str | None,
-    values: Values,
-    about: dict[str, Any],
-    wait: Wait,
-    server: ServerOptions,
-    output: Output,
-) -> None:
+def command(asked: _Asked, wait: Wait, server: ServerOptions, output: Output) -> None:
     """Kept steps are not executed: they return their earlier output. Without --from, --failed or --only-missing
     everything is executed. --failed alone keeps the completed steps of the failed items.
 
@@ -94,48 +108,30 @@ def command(
 
     It prints what 'run' prints; for a batch, a line for each item of the earlier run, including kept ones.
     """
-    values.check(flow=flow or "", inputs=inputs)
-    about = {name: value for name, value in about.items() if value}
+    given = asked.chosen["flow"]
+    asked.values.check(flow=given or "", inputs=asked.inputs)
+    about = {name: value for name, value in asked.about.items() if value}
     if about:
         require_history()
-    changed = None if flow is None else load_flow_or_id(flow)
-    chosen: dict[str, Any] = {"from_step": from_step, "failed": failed, "only_missing": only_missing, "flow": changed}
-    chosen |= {"force": force, "items": items or None, "only_changed": only_changed, "only_step": only_step}
+    changed = None if given is None else load_flow_or_id(given)
     with connect(server) as target:
-        run_id = whole_id(target.client, run_id)
-        asked = _asked(target, run_id, chosen, values, inputs)
-        plan = target.client.plan_rerun(run_id, **asked.chosen)
-        if dry_run:
+        asked = asked._replace(run_id=whole_id(target.client, asked.run_id))
+        arguments = asked.arguments(target, changed)
+        plan = target.client.plan_rerun(asked.run_id, **arguments)
+        if asked.dry_run:
             print_plan(plan, output)
             return
         say_plan(plan)
         with target.history.recording(**about):
-            again = _rerun(target, asked, wait)
+            again = _rerun(target, asked, arguments, wait)
         _print(again, output)
 
 
-def _asked(target: Target, run_id: str, chosen: dict[str, Any], values: Values, inputs: str | None) -> _Asked:
-    """Read the values, which depend on the flow."""
-    flow = chosen["flow"]
-    if flow is None:
-        flow = target.client.get_run_flow(run_id).flow
-    elif isinstance(flow, str):
-        flow = target.client.get_flow(flow).flow
-    chosen = chosen | {"overrides": values.read_overrides(flow), "variables": values.read_variables(flow)}
-    if inputs is not None:
-        chosen["input"] = all_inputs(inputs, values.stdin_format, flow)
-    elif values.input or values.example is not None or values.stdin_format:
-        # A single input that is a list would be taken for a batch.
-        chosen["input"] = [values.read_input(flow)]
-    return _Asked(run_id, chosen, values.variables_from_env)
-
-
-def _rerun(target: Target, asked: _Asked, wait: Wait) -> RerunResult:
+def _rerun(target: Target, asked: _Asked, arguments: dict[str, Any], wait: Wait) -> RerunResult:
     again = target.return_command("runs list --limit", "5")
     with hinting_return(target, asked.run_id, wait, again), waiting(f"running {asked.run_id} again"):
-        return target.client.rerun(
-            asked.run_id, timeout=wait.timeout, variables_from_env=asked.variables_from_env, **asked.chosen
-        )
+        from_env = asked.values.variables_from_env
+        return target.client.rerun(asked.run_id, timeout=wait.timeout, variables_from_env=from_env, **arguments)
 
 
 def _print(again: RerunResult, output: Output) -> None:

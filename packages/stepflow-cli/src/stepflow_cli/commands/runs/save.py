@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+from stepflow_client import InvalidArgumentError, NotFoundError, UnsupportedByServerError
 
 from ...completion.candidates import complete_flow_files, complete_steps_of_run
 from ...context import current_session
@@ -89,7 +90,6 @@ def command(
 
 
 def _kept(target: Target, run_id: str, index: int | None, input: tuple[Any] | None, *, with_steps: bool) -> KeptItem:
-    from stepflow_client import NotFoundError, UnsupportedByServerError
     from stepflow_client._rules.releases import has_step_outputs
 
     from ...flow_tests.kept import kept_item
@@ -146,7 +146,6 @@ def _steps(kept: KeptItem, mocked: Sequence[str]) -> list[str]:
 
 
 def _added(before: bytes, case: dict[str, Any], path: str, *, replace: bool) -> bytes:
-    from stepflow_client import InvalidArgumentError
     from stepflow_client.flows.edit.added_case import add_case
 
     try:

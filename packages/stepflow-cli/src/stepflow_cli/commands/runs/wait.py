@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
+from stepflow_client import RunTimeoutError
+from stepflow_client._rules.ending import is_given_up
 
 from ...errors import Problem
 from ...exit_codes import ExitCode
@@ -51,9 +53,6 @@ def command(ids: list[str], wait: Wait, server: ServerOptions, output: Output) -
 
 def _ended(target: Target, ids: list[str], wait: Wait, problems: list[Problem]) -> Iterator[dict[str, Any]]:
     """Yield the runs that end in time, in the given order. Failures and late runs are added to `problems`."""
-    from stepflow_client import RunTimeoutError
-    from stepflow_client._rules.ending import is_given_up
-
     late: list[str] = []
     deadline = None if wait.timeout is None else time.monotonic() + wait.timeout
 
@@ -108,7 +107,7 @@ def _failure(target: Target, record: dict[str, Any]) -> list[Problem]:
         return [cancelled_run(run_id)]
     words = "failed" if status == "failed" else f"is {status}"
     hint = f"'{target.return_command('runs result', run_id)}' tells why"
-    return [Problem(f"run {run_id} {words}", kind="run_failed", exit_code=ExitCode.FAILED, run_id=run_id, hint=hint)]
+    return [Problem(f"run {run_id} {words}", kind="run_failed", run_id=run_id, hint=hint)]
 
 
 def _late(target: Target, late: list[str], ids: list[str]) -> Problem:

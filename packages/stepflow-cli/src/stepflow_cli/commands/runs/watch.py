@@ -10,7 +10,7 @@ import click
 
 from ...errors import printable
 from ...output.color import is_terminal
-from ...output.messages import waiting
+from ...output.messages import reported_by, waiting
 from ...output.view import Output, View
 from ...params.options import output_options, server_options, wait_options
 from ...params.parsing import Command
@@ -107,7 +107,6 @@ def _lines(watch: Watch, wait: Wait, output: Output) -> None:
 
 def _tree(watch: Watch, wait: Wait) -> None:
     from ...output.live import live_picture
-    from ...output.messages import reported_by
     from ...runs.tree import tree_of
 
     def draw(height: int | None) -> Tree:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from stepflow_client import NotFoundError
 
 from ..site import Site, site_of
 
@@ -59,8 +60,6 @@ def shown_rerun(site: Site, run_id: str, run_ids: Sequence[str]) -> Response:
 
 async def rerun_page(request: Request) -> Response:
     """Show the runs of a rerun."""
-    from stepflow_client import NotFoundError
-
     site, key = site_of(request), request.path_params["key"]
     again = site.reruns.get(key)
     if again is None:

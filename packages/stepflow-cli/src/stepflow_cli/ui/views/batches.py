@@ -11,6 +11,8 @@ from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
+from stepflow_client._rules.failure_groups import failure_groups
+from stepflow_client.drawing.report_page import latency
 
 from ..listing import PAGE
 from ..pictures import picture_of, timeline_of
@@ -115,14 +117,10 @@ def _chosen(request: Request, codes: bytes, groups: list[FailureGroup]) -> _Chos
 
 
 def _groups_of(report: RunReport) -> list[FailureGroup]:
-    from stepflow_client._rules.failure_groups import failure_groups
-
     return failure_groups(report.items)
 
 
 def _durations_of(times: Sequence[ItemTime]) -> str:
-    from stepflow_client.drawing.report_page import latency
-
     # `latency` has only numbers.
     return Markup(latency(times))  # noqa: S704
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from stepflow_client import NotFoundError, StepflowClientError
+from stepflow_client._rules.failure_groups import failure_groups
+from stepflow_client.drawing.report_data import masked_arguments
 
 from ..changes import ChangeError, ChangeForm, Subject, form_of_run, form_of_sent, rerun_arguments
 from ..security import form_fields
@@ -33,8 +36,6 @@ async def change_page(request: Request) -> Response:
 
 async def change(request: Request) -> Response:
     """Show what a change would run, or run it: `do` is `plan`, `try` (on one item) or `run`."""
-    from stepflow_client import StepflowClientError
-
     site, form = site_of(request), form_fields(request)
     subject = await _subject(site, request.path_params["run_id"], form)
     tried = form.get("tried", "") if form.get("tried") in site.trials else ""
@@ -67,10 +68,6 @@ def _with_secrets(subject: Subject, form: Mapping[str, str], earlier: Mapping[st
 
 
 async def _subject(site: Site, run_id: str, place: Mapping[str, str]) -> Subject:
-    from stepflow_client import NotFoundError
-    from stepflow_client._rules.failure_groups import failure_groups
-    from stepflow_client.drawing.report_data import masked_arguments
-
     run = await site.client.get_run(run_id)
     items = list(await site.client.get_run_items(run.run_id))
     stored = await site.in_order(await site.client.get_run_flow(run.run_id))

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from stepflow_client import InvalidArgumentError, RunDifference
+from stepflow_client._data.expressions import write_path
+from stepflow_client.drawing.report_data import masked_differences
+from stepflow_client.flows.run_differences import ABSENT, changes
 
 from ..attempts import path_of
 from ..reports import flow_of, given_of, report_of, steps_of
 from ..site import Site, site_of
 
 if TYPE_CHECKING:
-    from stepflow_client import RunArguments, RunComparison, RunDetails, RunDifference, RunItem
+    from stepflow_client import RunArguments, RunComparison, RunDetails, RunItem
     from stepflow_client.drawing import RunReport
 
 _MOST_STEPS = 500
@@ -58,8 +62,6 @@ class Side:
 
 async def compare_page(request: Request) -> Response:
     """Show the differences of two runs, or of an item of each."""
-    from stepflow_client import InvalidArgumentError
-
     site, one = site_of(request), request.path_params["run_id"]
     other = request.query_params.get("with", "")
     if not other:
@@ -82,8 +84,6 @@ async def compare_page(request: Request) -> Response:
 
 async def _without_secrets(site: Site, compared: RunComparison) -> RunComparison:
     """Return a comparison without the secrets of both flows, including those from the environment."""
-    from stepflow_client.drawing.report_data import masked_differences
-
     found = list(compared.every_difference)
     for run in (compared.a, compared.b):
         stored = await flow_of(site, run)
@@ -158,10 +158,6 @@ def _show_batches(request: Request, site: Site, compared: RunComparison) -> Resp
 
 def _differences(before: Any, after: Any) -> list[RunDifference]:
     """Return where two values differ, as `compare_runs` does for outputs."""
-    from stepflow_client import RunDifference
-    from stepflow_client._data.expressions import write_path
-    from stepflow_client.flows.run_differences import ABSENT, changes
-
     return [
         RunDifference(
             path=write_path(each.path) if each.path else "$",

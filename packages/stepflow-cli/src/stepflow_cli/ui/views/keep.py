@@ -10,6 +10,10 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from stepflow_client import NotFoundError, StepflowClientError
+from stepflow_client._data.yaml_writer import write_yaml
+from stepflow_client.flows.edit.added_case import add_case
+from stepflow_client.flows.file import read_file
 
 from ...flow_tests.kept import KeptItem, changed_lines, kept_item
 from ..flow_folder import FlowFile
@@ -75,8 +79,6 @@ async def keep(request: Request) -> Response:
 
 
 async def _kept(site: Site, run_id: str, place: Mapping[str, str]) -> Kept:
-    from stepflow_client import NotFoundError
-
     run = await site.client.get_run(run_id)
     items = list(await site.client.get_run_items(run.run_id))
     text = place.get("item") or "0"
@@ -94,11 +96,6 @@ async def _kept(site: Site, run_id: str, place: Mapping[str, str]) -> Kept:
 
 
 def _draft(kept: Kept, asked: Mapping[str, str]) -> Draft:
-    from stepflow_client import StepflowClientError
-    from stepflow_client._data.yaml_writer import write_yaml
-    from stepflow_client.flows.edit.added_case import add_case
-    from stepflow_client.flows.file import read_file
-
     name = asked.get("name", "").strip() or kept.item.name
     try:
         case = kept.item.case(name)

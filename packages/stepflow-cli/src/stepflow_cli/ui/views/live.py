@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from stepflow_client import StepflowClientError
 
 from ..reports import MOST_DRAWN_ITEMS
 from ..site import Site, site_of
@@ -203,8 +204,6 @@ def _stream(request: Request, watched: Watched) -> Response:
 
 
 async def _messages(site: Site, watched: Watched, stopping: asyncio.Event) -> AsyncIterator[str]:
-    from stepflow_client import StepflowClientError
-
     was_up: bool | None = None
     quiet = 0
     yield "retry: 1000\n\n"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
+from stepflow_client import NotFoundError
 
 from ..attempts import attempts_of
 from ..item_urls import ItemUrls
@@ -69,8 +70,6 @@ async def found_item(site: Site, run: RunDetails, index: int) -> ItemReport:
     Raises:
         NotFoundError: If the run has no such item.
     """
-    from stepflow_client import NotFoundError
-
     found = await read_item(site, run, index, await flow_of(site, run))
     if found is None:
         raise NotFoundError(f"run {run.run_id} has no item {index}", status_code=404)
@@ -107,8 +106,6 @@ async def _show(request: Request, site: Site, run: RunDetails, index: int, step_
 
 
 def _selected(found: ItemReport, step_id: str | None) -> SelectedStep | None:
-    from stepflow_client import NotFoundError
-
     if step_id is None:
         return None
     step = selected_step(found, step_id)

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from stepflow_client import InvalidArgumentError, NotFoundError
 
+from ...output.tables import short_ids
 from ..finding import Found
 from ..listing import PAGE
 from ..security import first_path
@@ -53,10 +55,6 @@ def numbers_of(progress: Progress) -> dict[str, Any]:
 
 async def list_page(request: Request) -> Response:
     """Show runs, newest first."""
-    from stepflow_client import InvalidArgumentError
-
-    from ...output.tables import short_ids
-
     site, filters, page = site_of(request), filters_of(request), number_of(request, "page")
     wrong = ""
     found = Found()
@@ -90,8 +88,6 @@ async def list_page(request: Request) -> Response:
 async def whole_id(request: Request) -> Response:
     """Redirect from the beginning of a run id to the run, or to the runs that it may be."""
     from urllib.parse import quote, urlencode
-
-    from stepflow_client import NotFoundError
 
     beginning, rest = request.path_params["beginning"], request.path_params.get("rest")
     found = await site_of(request).finder.beginning_with(beginning)

@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
+from stepflow_client import StepflowClientError
+from stepflow_client.flows.checker import find_in
+from stepflow_client.flows.file import parse_yaml
+from stepflow_client.flows.needs import check_inputs
+from stepflow_client.flows.source import FlowText
 
 from ..field_texts import text_value
 from ..forms import FormError, refilled, value_of
@@ -23,9 +28,6 @@ _MOST_FINDINGS = 50
 
 async def start(request: Request) -> Response:
     """Start a flow with the values that were filled in."""
-    from stepflow_client import StepflowClientError
-    from stepflow_client.flows.needs import check_inputs
-
     site, form = site_of(request), form_fields(request)
     stored = await site.in_order(await site.client.get_flow(request.path_params["flow_id"]))
     inputs, variables = form_of(stored)
@@ -72,9 +74,6 @@ async def new_page(request: Request) -> Response:
 
 async def store(request: Request) -> Response:
     """Store a flow that was pasted or uploaded, and show it with its form."""
-    from stepflow_client import StepflowClientError
-    from stepflow_client.flows.file import parse_yaml
-
     site, form = site_of(request), form_fields(request)
     text = form.get("file", "") if form.get("file", "").strip() else form.get("text", "")
     try:
@@ -95,10 +94,6 @@ async def check_flow(request: Request) -> Response:
 
 
 def _findings(text: str) -> list[dict[str, Any]]:
-    from stepflow_client import StepflowClientError
-    from stepflow_client.flows.checker import find_in
-    from stepflow_client.flows.source import FlowText
-
     try:
         found = find_in(FlowText(text.replace("\r\n", "\n"), "the flow"))
     except StepflowClientError as error:

@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from stepflow_client import InvalidArgumentError, NotFoundError
+from stepflow_client._data.expressions import PathError, parse_path
+from stepflow_client._data.values import encode
+from stepflow_client.flows.interpreter import part_at
 
 from ..item_urls import ItemUrls, write_path
 from ..reports import ItemReport
@@ -75,9 +79,6 @@ async def output_json(request: Request) -> Response:
 
 
 async def _value(request: Request) -> Value:
-    from stepflow_client import InvalidArgumentError
-    from stepflow_client._data.expressions import PathError, parse_path
-
     site, query = site_of(request), request.query_params
     run = await site.run(request.path_params["run_id"])
     found = await found_item(site, run, item_of(request))
@@ -92,8 +93,6 @@ async def _value(request: Request) -> Value:
 
 
 def _whole(found: ItemReport, step_id: str | None, of: str) -> Any:
-    from stepflow_client import NotFoundError
-
     report, index = found.report, found.item.index
     if of == "input" and step_id is not None:
         return report.input_of(index, step_id).value
@@ -111,9 +110,6 @@ def _whole(found: ItemReport, step_id: str | None, of: str) -> Any:
 
 
 def _part(value: Any, path: Path) -> Any:
-    from stepflow_client import NotFoundError
-    from stepflow_client.flows.interpreter import part_at
-
     try:
         return part_at(value, path)
     except LookupError:
@@ -160,7 +156,6 @@ _CHUNK = 1_000_000
 
 def _encoded(value: Any, reading: Reading) -> Iterator[bytes]:
     """Yield a value as JSON in chunks; the entries of the two outer levels are encoded one by one."""
-    from stepflow_client._data.values import encode
 
     def text(value: Any) -> bytes:
         try:
