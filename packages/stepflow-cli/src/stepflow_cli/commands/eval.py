@@ -62,14 +62,14 @@ _cases = (
         type=FILE,
         section="Cases",
         metavar="FILE",
-        help="The cases: CSV, lines of JSON (.jsonl, or -), Parquet, or a list in a YAML or JSON file. The column or "
+        help="The cases: CSV, JSON lines (.jsonl, or -), Parquet, or a list in a YAML or JSON file. The column or "
         "key 'expected' is the expected output, the others are the input. [default: the test cases of the flow]",
     ),
     option_in(
         "--cases-format",
         type=Choice(FORMATS),
         section="Cases",
-        help="What --cases holds. [default: by the file's ending; lines of JSON for -]",
+        help="What --cases holds. [default: by the file extension; JSON lines for -]",
     ),
     option_in(
         "--expected",

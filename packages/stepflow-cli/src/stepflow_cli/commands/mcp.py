@@ -1,4 +1,4 @@
-"""`stepflow mcp`: flows as tools of agents."""
+"""`stepflow mcp`: flows as tools for agents."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _SECONDS = click.FloatRange(0, min_open=True)
     default=50.0,
     section="Agents",
     metavar="SECONDS",
-    help="How long a call waits for its run, before it is answered with the run's id. [default: 50]",
+    help="How long a call waits for its run, before it returns the run's id. [default: 50]",
 )
 @option_in(
     "--max-runs",
@@ -61,7 +61,7 @@ _SECONDS = click.FloatRange(0, min_open=True)
     default=20,
     section="Agents",
     metavar="N",
-    help="Maximum number of runs that agents have going on at once. [default: 20]",
+    help="Maximum number of unfinished runs of agents. [default: 20]",
 )
 @option_in(
     "--max-rate",
@@ -94,15 +94,15 @@ def _serve(
     port: int | None,
     host: str,
 ) -> None:
-    """Serve flows as tools of agents, over the Model Context Protocol.
+    """Serve flows as tools for agents, over the Model Context Protocol.
 
     Hosts start this command and talk to it over standard input and output; 'stepflow mcp config' prints what a host
     needs. With --http, agents send the token that is printed, or that of STEPFLOW_MCP_TOKEN.
 
     Each flow is a tool, with the schemas of the flow. Runs stay on the server when a call takes too long, a connection
-    breaks or this command ends: their results can be read with the id in the answer. Runs that agents start are in the
-    history, with the labels via=mcp, agent, session and tool. Files that change are read again. Values of secret
-    variables are *** in all answers.
+    breaks or this command ends: their results can be read with the id in the response. Runs that agents start are in
+    the history, with the labels via=mcp, agent, session and tool. Files that change are read again. Values of secret
+    variables are *** in all responses.
 
     Needs the extra stepflow-cli[mcp].
     """
@@ -135,10 +135,10 @@ def _serve(
 @click.option("--name", default="stepflow", metavar="TEXT", help="What the host calls the server. [default: stepflow]")
 @click.pass_context
 def _config(ctx: click.Context, arguments: tuple[str, ...], host: str, name: str) -> None:
-    """Print what a host of agents needs in its configuration to start 'stepflow mcp serve'.
+    """Print the configuration with which a host of agents starts 'stepflow mcp serve'.
 
     All options of 'mcp serve' can be given; they become part of it. Files are named by their absolute paths. The file
-    that the entry belongs into is printed on standard error.
+    that the entry belongs in is printed on standard error.
     """
     # A misspelt option should not first be noticed by the host.
     _serve.make_context("serve", list(arguments), ctx.parent)

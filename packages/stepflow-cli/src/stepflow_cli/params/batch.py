@@ -32,7 +32,7 @@ inputs_option = option_in(
     type=FILE,
     section="Batch",
     metavar="FILE",
-    help="Many inputs: lines of JSON (.jsonl, or -; empty lines are skipped), CSV, Parquet, or a list in a YAML or "
+    help="Many inputs: JSON lines (.jsonl, or -; empty lines are skipped), CSV, Parquet, or a list in a YAML or "
     "JSON file.",
 )
 """Adds --inputs; the command gets `inputs`, the file's name or None."""
@@ -71,13 +71,13 @@ def stream_options() -> list[Decorator]:
         option_in(
             "--input-format",
             type=Choice(FORMATS),
-            help="What --inputs holds. [default: by the file's ending; lines of JSON for -]",
+            help="What --inputs holds. [default: by the file extension; JSON lines for -]",
             **where,
         ),
         option_in(
             "--output-format",
             type=Choice(FORMATS),
-            help="How --output is written as inputs end. [default: by the file's ending; lines of JSON for -]",
+            help="How --output is written as inputs end. [default: by the file extension; JSON lines for -]",
             **where,
         ),
         option_in(

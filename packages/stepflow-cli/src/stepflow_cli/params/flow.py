@@ -131,7 +131,7 @@ def job_options(function: Function) -> Function:
             metavar="KEY",
             help="Create one run for this key, such as the id of a document. If the flow has a run under it, return "
             "that one. For a changed flow, the key is another one unless it has a scope. Needs a server of 0.10 or "
-            "newer with a store that lasts.",
+            "newer with a persistent store.",
             **flow,
         ),
         option_in(
@@ -248,8 +248,8 @@ def cache_options(function: Function) -> Function:
         option_in(
             "--cache",
             is_flag=True,
-            help="Print the kept result of an earlier run with the same flow, input, variables, overrides and server. "
-            "If there is none, keep the result of this run, if it succeeds.",
+            help="Print the cached result of an earlier run with the same flow, input, variables, overrides and "
+            "server. If there is none, keep the result of this run, if it succeeds.",
             **where,
         ),
         duration_option("--max-age", "How old the result may be: 90s, 15m, 1h or 2d. [default: 7d]", **where),
@@ -296,8 +296,7 @@ def _input_options(*, has_flow: bool = True) -> list[Decorator]:
         option_in(
             "--stdin-format",
             type=Choice(["json", "yaml"]),
-            help="What standard input holds. [default: json where no option names it; yaml, or JSON, for -; lines of "
-            "JSON for --inputs -]",
+            help="The format of standard input. [default: JSON; YAML or JSON with -; JSON lines with --inputs -]",
             **where,
         ),
         option_in(

@@ -255,7 +255,7 @@ offline_option = click.option(
     "--offline",
     cls=Option,
     is_flag=True,
-    help="Ask no server: known are the builtin components, and those of --components or of the project.",
+    help="Do not use a server: the components are the builtin ones, and those of --components or of the project.",
 )
 """Adds --offline; the command gets `offline`."""
 

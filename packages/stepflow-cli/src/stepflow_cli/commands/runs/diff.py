@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     "--ignore", multiple=True, metavar="PATH", help="Leave out a path and all below it; * is any key. Repeatable."
 )
 @item_pair_option
-@click.option("--all", "every", is_flag=True, help="Also differences that only repeat one of a step they read.")
+@click.option("--all", "every", is_flag=True, help="Also show differences that repeat one of an earlier step.")
 @server_options(default="server")
 @output_options
 def command(

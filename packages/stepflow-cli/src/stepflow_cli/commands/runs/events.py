@@ -66,7 +66,7 @@ class _Asked:
 
 @click.command("events", cls=Command)
 @run_argument
-@click.option("--after", metavar="CURSOR", help="Only what came after this event, or from this number on.")
+@click.option("--after", metavar="CURSOR", help="Only events after this one, or from this number on.")
 @click.option(
     "--type",
     "types",
@@ -75,13 +75,14 @@ class _Asked:
     metavar="TYPE",
     help=f"Only these; repeatable: {', '.join(TYPES)}.",
 )
-@click.option("--include-results", is_flag=True, help="With the outputs of the steps.")
+@click.option("--include-results", is_flag=True, help="Include the outputs of the steps.")
 @click.option(
     "--include-sub-runs",
     is_flag=True,
-    help="With the events of runs that steps create. Servers give wrong step ids there: for right ones name that run.",
+    help="Include the events of runs that steps create. Their step ids are wrong on the server; pass that run's id for"
+    " correct ones.",
 )
-@seconds_option("--heartbeat", "A heartbeat after so many seconds without an event, for what relays the events.")
+@seconds_option("--heartbeat", "Print a heartbeat after this many seconds without an event.")
 @server_options(default="server")
 @output_options
 def command(
@@ -94,7 +95,7 @@ def command(
     server: ServerOptions,
     output: Output,
 ) -> None:
-    """Prints readable lines on a terminal, elsewhere lines of JSON. Each event comes exactly once, even if the
+    """Prints readable lines on a terminal, elsewhere JSON lines. Each event comes exactly once, even if the
     connection breaks; --after with the cursor of an event continues after it.
 
     The output ends only with the run, because servers do not mark the latest event of a running run. Servers before

@@ -41,7 +41,7 @@ _LIMIT = 30
 @time_option("--since", "Only runs created then or later: 2026-11-25, or 1h for an hour ago.")
 @time_option("--until", "Only runs created before then; without a time zone it is local time.")
 @limit_option("runs", default=_LIMIT)
-@click.option("--all", "everything", is_flag=True, help="All runs; with jsonl and name each is printed as it comes.")
+@click.option("--all", "everything", is_flag=True, help="All runs; with jsonl and name each is printed as it arrives.")
 @server_options(default="server")
 @watch_option
 @output_options

@@ -38,7 +38,7 @@ _LINE = View(
     help="Only this level or above: info, warn, error. [default: info]",
 )
 @limit_option("lines, the last ones")
-@click.option("--all", "everything", is_flag=True, help="With lines that name only other runs.")
+@click.option("--all", "everything", is_flag=True, help="Include lines that name only other runs.")
 @output_options
 def command(run_id: str, level: str, limit: int | None, everything: bool, output: Output) -> None:
     """This works for runs on servers that the command has started on this machine: 'serve', or an embedded one. It

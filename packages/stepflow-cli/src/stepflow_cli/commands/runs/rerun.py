@@ -68,12 +68,17 @@ _MAIN = (
     help="Only this item, counted from 0; repeatable.",
 )
 @option_in("--only-missing", is_flag=True, section="Rerun", help="Only steps that did not complete, or are new.")
-@option_in("--only-changed", is_flag=True, section="Rerun", help="Only steps that would not give the same again.")
+@option_in(
+    "--only-changed",
+    is_flag=True,
+    section="Rerun",
+    help="Only steps that are new, or whose definition, input or variables have changed.",
+)
 @option_in("--step", "only_step", section="Rerun", metavar="STEP", help="Execute this step alone.")
 @option_in(
     "--flow", section="Rerun", metavar="FILE", shell_complete=complete_flow_files, help="A changed flow, or its id."
 )
-@option_in("--force", is_flag=True, section="Rerun", is_risky=True, help="Keep steps though they have changed.")
+@option_in("--force", is_flag=True, section="Rerun", is_risky=True, help="Keep steps even if they have changed.")
 @option_in("--dry-run", is_flag=True, section="Rerun", help="Run nothing: print what would be kept and executed.")
 @inputs_option
 @value_options
