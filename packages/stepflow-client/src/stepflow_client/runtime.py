@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
@@ -83,7 +83,7 @@ class StepflowRuntime(EmbeddedExecutor):
     @guiding
     def start(
         cls,
-        config_path: str | Path | None = None,
+        config_path: str | os.PathLike[str] | None = None,
         *,
         config: ConfigSource | None = None,
         port: int | None = None,

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
-from uuid import UUID
 
 from .. import types
 from .._base.lazy import lazy_module
@@ -1431,8 +1430,8 @@ class StepflowClient(Guiding, Picklable):
         offset: int | None = None,
         *,
         flow_name: str | None = None,
-        root_run_id: str | UUID | None = None,
-        parent_run_id: str | UUID | None = None,
+        root_run_id: RunId | None = None,
+        parent_run_id: RunId | None = None,
         roots_only: bool | None = None,
         since: datetime | str | None = None,
         until: datetime | str | None = None,
@@ -1484,8 +1483,8 @@ class StepflowClient(Guiding, Picklable):
         *,
         page_size: int = 100,
         flow_name: str | None = None,
-        root_run_id: str | UUID | None = None,
-        parent_run_id: str | UUID | None = None,
+        root_run_id: RunId | None = None,
+        parent_run_id: RunId | None = None,
         roots_only: bool | None = None,
         since: datetime | str | None = None,
         until: datetime | str | None = None,
@@ -1761,7 +1760,7 @@ class StepflowClient(Guiding, Picklable):
                 that step is executed too. Default False.
             only_step: Execute this step alone, with the earlier outputs of the steps that it reads; its output is the
                 output of the new run. Excludes the options above. To give the step an input of its own, run
-                `stepflow_client.flows.flow_of_step(flow, step)`.
+                `stepflow_client.flows.flow_of_step(flow, step_id)`.
             input: The input of the earlier run; for a batch, the list of all its inputs. It can be omitted if no
                 executed step reads it, or if it is recorded.
             variables: Values of the flow's variables, as for `run`.

@@ -15,6 +15,7 @@ from .listing import RunLister
 from .runs import RunReader
 
 if TYPE_CHECKING:
+    from .._codec.requests import RunId
     from ..types import FlowResult, ListItemsResponse, RunDetails
     from .waiting import Waiter
 
@@ -29,7 +30,7 @@ class PlainReader(RunLister["RunDetails | PlainRun"]):
         self._runs = runs
         self._waiter = waiter
 
-    async def get_result(self, run_id: str, *, timeout: float | None = None) -> FlowResult | PlainResult:
+    async def get_result(self, run_id: RunId, *, timeout: float | None = None) -> FlowResult | PlainResult:
         """Wait until a run of one item ends and return its result: a `PlainResult` if it succeeded.
 
         The arguments and errors are those of the client's `get_result`.
@@ -42,7 +43,7 @@ class PlainReader(RunLister["RunDetails | PlainRun"]):
         self._recorder.ended(run.run_id, run.status)
         if isinstance(found, PlainResult):
             return found
-        return responses.only_result(found, run.status, self._connection.reading(run_id))
+        return responses.only_result(found, run.status, self._connection.reading(run.run_id))
 
     async def _ended(self, run_id: str, status: ExecutionStatus) -> PlainResult | ListItemsResponse:
         reading = self._connection.reading(run_id)

@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
-from uuid import UUID
 
 from .. import types
 from .._base.lazy import lazy_module
@@ -89,7 +88,7 @@ if TYPE_CHECKING:
     from .following import Follower
     from .handle import SyncRunHandle
     from .idempotency import KeyedRuns
-    from .plain import PlainReader
+    from .plain import SyncPlainReader
     from .progress import ProgressReporter
     from .recovery import RecoveryCheck
     from .rerun import Rerunner
@@ -274,11 +273,11 @@ class SyncStepflowClient(Guiding, Picklable):
         return BlobStore(self._connection)
 
     @cached_property
-    def plain(self) -> PlainReader:
+    def plain(self) -> SyncPlainReader:
         """Reads runs and results as plain objects, without pydantic: see `stepflow_client.plain`."""
-        from .plain import PlainReader
+        from .plain import SyncPlainReader
 
-        return PlainReader(self._connection, self._runs, lambda: self._waiter, self._recorder)
+        return SyncPlainReader(self._connection, self._runs, lambda: self._waiter, self._recorder)
 
     @cached_property
     def _batches(self) -> BatchRunner:
@@ -1432,8 +1431,8 @@ class SyncStepflowClient(Guiding, Picklable):
         offset: int | None = None,
         *,
         flow_name: str | None = None,
-        root_run_id: str | UUID | None = None,
-        parent_run_id: str | UUID | None = None,
+        root_run_id: RunId | None = None,
+        parent_run_id: RunId | None = None,
         roots_only: bool | None = None,
         since: datetime | str | None = None,
         until: datetime | str | None = None,
@@ -1485,8 +1484,8 @@ class SyncStepflowClient(Guiding, Picklable):
         *,
         page_size: int = 100,
         flow_name: str | None = None,
-        root_run_id: str | UUID | None = None,
-        parent_run_id: str | UUID | None = None,
+        root_run_id: RunId | None = None,
+        parent_run_id: RunId | None = None,
         roots_only: bool | None = None,
         since: datetime | str | None = None,
         until: datetime | str | None = None,
@@ -1760,7 +1759,7 @@ class SyncStepflowClient(Guiding, Picklable):
                 that step is executed too. Default False.
             only_step: Execute this step alone, with the earlier outputs of the steps that it reads; its output is the
                 output of the new run. Excludes the options above. To give the step an input of its own, run
-                `stepflow_client.flows.flow_of_step(flow, step)`.
+                `stepflow_client.flows.flow_of_step(flow, step_id)`.
             input: The input of the earlier run; for a batch, the list of all its inputs. It can be omitted if no
                 executed step reads it, or if it is recorded.
             variables: Values of the flow's variables, as for `run`.

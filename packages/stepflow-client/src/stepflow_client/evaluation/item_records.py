@@ -37,7 +37,7 @@ class EndedItem(NamedTuple):
             output=outcome.output,
             error=error_of(outcome),
             run_id=outcome.run_id,
-            item=outcome.item_index,
+            item_index=outcome.item_index,
             duration=self.duration,
         )
 
@@ -94,6 +94,6 @@ def item_of_row(variant: str, repeat: int, row: Sequence[Any]) -> EvaluationItem
         output=json.loads(output),
         error=error,
         run_id=run_id,
-        item=item,
+        item_index=item,
         duration=duration,
     )

@@ -52,7 +52,7 @@ class RunLabels:
         labels, first = self.of(variant), items[0]
         if self._history is None or labels is None or first.run_id is None:
             return
-        last = max(items, key=lambda item: item.item or 0)
+        last = max(items, key=lambda item: item.item_index or 0)
         labels["case"] = _range(first.case, last.case)
         labels["repeat"] = _range(*(f(item.repeat for item in items) for f in (min, max)))
         given = variant.arguments

@@ -15,6 +15,7 @@ from ..flows.cases import FlowCase, FlowTests
 from ..flows.coverage import FlowCoverage
 from ..flows.graph import steps_by_id
 from ..flows.matching import Difference
+from ..types.shown import Record
 from .outcomes import flow_result, of_flow_result
 from .recordings import Recording
 
@@ -35,7 +36,7 @@ class StepRecord(NamedTuple):
 
 
 @dataclass(frozen=True)
-class CaseResult:
+class CaseResult(Record):
     """The result of a test case."""
 
     case: FlowCase
@@ -250,7 +251,7 @@ def _unused_mocks(
         # A step that is not told may be used.
         used |= {step.step_id for step in done.steps} if done.has_steps else {*done.mocked}
         if coverage is not None:
-            coverage.add(case.name, done)
+            coverage._add(case.name, done)
     return [step_id for step_id in case.mocks if step_id not in used]
 
 

@@ -12,6 +12,7 @@ from ..flows.pins import Delayed, Fails, pin_overrides, pinned_flow
 from .outcomes import Mock, flow_result, needs_input, of_flow_result, settled
 
 if TYPE_CHECKING:
+    from .._codec.requests import Variables
     from .._sync.client import SyncStepflowClient
     from ..types import FlowResult
 
@@ -70,7 +71,7 @@ class MockedFlow:
         self,
         flow: Mapping[str, Any],
         input: Any,
-        variables: Mapping[str, Any] | None = None,
+        variables: Variables | None = None,
         within: tuple[str, ...] = (),
     ) -> FlowResult:
         """Run a flow and return its result.
@@ -107,7 +108,7 @@ class MockedFlow:
         step: Mapping[str, Any],
         input: Any,
         outcomes: Mapping[str, Any],
-        variables: Mapping[str, Any] | None = None,
+        variables: Variables | None = None,
     ) -> FlowResult:
         """Return a result whose output is the input of a step; a failed one if the input cannot be computed.
 
@@ -127,7 +128,7 @@ class MockedFlow:
         flow: Mapping[str, Any],
         input: Any,
         outcomes: Mapping[str, Any],
-        variables: Mapping[str, Any] | None,
+        variables: Variables | None,
     ) -> FlowResult:
         ids = [step.get("id") for step in _steps(flow)]
         known = {step_id: outcome for step_id, outcome in outcomes.items() if step_id in ids}

@@ -193,7 +193,7 @@ class Evaluator:
             async with self._client.run_events(run_id) as events:
                 async for event in events:
                     times.note(event)
-        self._timed.extend(with_durations(items, {each.index: each.seconds for each in times.found}))
+        self._timed.extend(with_durations(items, {each.index: each.duration for each in times.found}))
         self._times.note(time.monotonic() - began)
         return 0
 
