@@ -105,7 +105,7 @@ def public_members(found: Any) -> dict[str, Any]:
 
 def _object_lines(name: str, found: Any) -> Iterator[str]:
     if found.is_function:
-        yield f"{name}{_signature(found)}{_deprecations(found)}"
+        yield f"{'async ' if 'async' in found.labels else ''}{name}{_signature(found)}{_deprecations(found)}"
     elif found.is_class:
         yield f"class {name}({', '.join(str(base) for base in found.bases)}){_deprecations(found)}"
         for member, target in public_members(found).items():

@@ -50,7 +50,7 @@ class StepflowRuntime(EmbeddedExecutor):
         with StepflowRuntime.start() as runtime:  # the builtin components only
             result = runtime.sync_client.run("workflow.yaml", {"name": "World"})
 
-    A runtime is an executor, as `StepflowClient` is. For all other methods of a client, use `client` and `sync_client`.
+    A runtime has the methods of `StepflowClient`; `client` and `sync_client` are clients of its server.
 
     No server or worker outlives the Python process, however it ends: normally, by a signal, or by kill -9 (then within
     5 s). In a fork of the process the runtime can be used but not stopped.

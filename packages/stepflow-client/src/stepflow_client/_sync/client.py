@@ -24,7 +24,7 @@ from .._http.sockets import SyncCancelled
 from .._rules import operations as api
 from .._rules.deadline import call_scope, deadline_of, deadline_override, deadline_scope
 from .._rules.request_retries import RetryPolicy, policy_of
-from .._shared.other_names import Guiding, guiding
+from .._shared.other_names import Guiding, guiding, refuse_unknown
 from .._shared.pickling import Picklable
 from .._shared.recorder import Recorder
 from .._shared.run_call import RunCall
@@ -836,6 +836,9 @@ class SyncStepflowClient(Guiding, Picklable):
         Raises:
             StepflowClientError: The same errors as `submit` raises.
         """
+        from .._shared.options import OPTIONS_OF
+
+        refuse_unknown(options, ("flow", "input", "output_type", *OPTIONS_OF["submit"]))
         if output_type is not None:
             typed.check_output_type(output_type)
         return self.handle(self.submit(flow, input, overrides, **options), output_type)._of(flow)

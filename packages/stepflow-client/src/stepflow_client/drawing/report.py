@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .._base.lazy import lazy_module
 from .._data.arguments import check_instance
 from .._rules.deadline import call_scope
 from ..errors import NotFoundError, UnsupportedByServerError
 from .report_data import ReportData, masked, masked_arguments
-from .report_page import report_page
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
     from .._sync.client import SyncStepflowClient
+
+# It reads reports.
+_page = lazy_module("stepflow_client.drawing.report_page")
 
 
 class RunReport(ReportData):
@@ -24,7 +27,8 @@ class RunReport(ReportData):
 
     def html(self) -> str:
         """Return the report as a page: a single file without scripts that loads no other files."""
-        return report_page([self])
+        page: str = _page.report_page([self])
+        return page
 
 
 def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | None = None) -> RunReport:

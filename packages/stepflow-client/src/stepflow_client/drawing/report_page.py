@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._base.text import fine_duration, short_json
 from .._data.arguments import check_instances
@@ -17,6 +17,7 @@ from .folding import worst
 from .graph import flow_graph
 from .html import PAGE_STYLE, TREE_STYLE, json_tree, page
 from .layout import DrawingUnavailableError
+from .report import RunReport
 from .report_data import ReportData
 from .report_parts import (
     REPORT_STYLE,
@@ -34,9 +35,6 @@ from .svg import STYLE, svg
 from .text import mermaid
 from .theme import HIDDEN_MARK, STATUS_STYLE
 
-if TYPE_CHECKING:
-    from .report import RunReport
-
 __all__ = ["report_page"]
 
 _PAGE = 100
@@ -50,8 +48,6 @@ def report_page(reports: Sequence[RunReport]) -> str:
     Args:
         reports: One or more runs.
     """
-    from .report import RunReport
-
     reports = check_instances(reports, "reports", RunReport)
     runs = " and ".join(report.run.flow_name or report.run.run_id for report in reports)
     kind = "runs two" if len(reports) == 2 else "runs"
