@@ -45,6 +45,7 @@ TOKENS = {
     "RunHandle": "SyncRunHandle",
     "EventResponse": "SyncEventResponse",
     "EventStream": "SyncEventStream",
+    "PlainReader": "SyncPlainReader",
     "OutcomeStream": "SyncOutcomeStream",
     "RunPager": "SyncRunPager",
     "FlowTool": "SyncFlowTool",

@@ -51,6 +51,14 @@ PUBLIC_MODULES = (
     "web",
 )
 """The modules whose names in `__all__` are public besides those of the package itself."""
+MADE_HERE = frozenset(
+    {
+        *("EventStream", "OutcomeStream", "RunPager", "SyncEventStream", "SyncOutcomeStream", "SyncRunPager"),
+        *("RunHandle", "SyncRunHandle", "PlainReader", "SyncPlainReader", "InputStream", "OutcomeWriter"),
+        *("StepflowRuntime", "Drawing", "RunItems", "PlainResult", "PlainRun", "FlowTool", "SyncFlowTool", "Component"),
+    }
+)
+"""Classes whose objects only this package makes: their constructors are private."""
 METHODS = ("get", "put", "post", "delete", "patch")
 DEPRECATED = "  # deprecated"
 """Marks a line whose name is deprecated; followed by a colon and their names, arguments that are."""
@@ -59,13 +67,22 @@ DEPRECATED = "  # deprecated"
 @cache
 def client_lines(sources: Path = SOURCES) -> list[str]:
     """Return a line for each public name of stepflow_client and its public modules, and for each member of classes."""
+    return [line for name, found in public_objects(sources).items() for line in _object_lines(name, found)]
+
+
+@cache
+def public_objects(sources: Path = SOURCES) -> dict[str, Any]:
+    """Return the public functions, classes and values of stepflow_client and its public modules, by their names."""
     package = griffe.load("stepflow_client", search_paths=[str(sources)], resolve_aliases=True)
-    lines: list[str] = []
+    objects: dict[str, Any] = {}
     known: set[str] = set()
     waiting = [("", package), *((f"{module}.", package[module]) for module in PUBLIC_MODULES)]
     for prefix, where in waiting:
         for name in sorted(str(each).strip("'\"") for each in where.exports or []):
             found = where[name].final_target if where[name].is_alias else where[name]
+            if found.is_module and name in (found.exports or []):
+                # A function in the module of its name.
+                found = found[name]
             if found.path in known:
                 continue
             known.add(found.path)
@@ -73,19 +90,26 @@ def client_lines(sources: Path = SOURCES) -> list[str]:
                 # A module that is exported like a name: `authoring.on_error`.
                 waiting.append((f"{prefix}{name}.", found))
             else:
-                lines += _object_lines(f"{prefix}{name}", found)
-    return lines
+                objects[f"{prefix}{name}"] = found
+    return objects
+
+
+def public_members(found: Any) -> dict[str, Any]:
+    """Return the public members of a class by name, with its constructor unless only this package makes its objects."""
+    names = sorted(name for name in found.all_members if not name.startswith("_") and name != "model_config")
+    if "__init__" in found.all_members and found.name not in MADE_HERE:
+        names.insert(0, "__init__")
+    members = {name: found.all_members[name] for name in names}
+    return {name: each.final_target if each.is_alias else each for name, each in members.items()}
 
 
 def _object_lines(name: str, found: Any) -> Iterator[str]:
     if found.is_function:
-        yield f"{name}{_signature(found)}{_deprecations(found)}"
+        yield f"{'async ' if 'async' in found.labels else ''}{name}{_signature(found)}{_deprecations(found)}"
     elif found.is_class:
         yield f"class {name}({', '.join(str(base) for base in found.bases)}){_deprecations(found)}"
-        for member in sorted(found.all_members):
-            if member == "__init__" or not (member.startswith("_") or member == "model_config"):
-                target = found.all_members[member]
-                yield from _member_lines(f"{name}.{member}", target.final_target if target.is_alias else target)
+        for member, target in public_members(found).items():
+            yield from _member_lines(f"{name}.{member}", target)
     else:
         yield f"{name} = {found.value if found.value is not None else found.annotation}"
 
@@ -143,6 +167,8 @@ def _signature(function: Any) -> str:
     parts: list[str] = []
     marked = False
     for parameter in function.parameters:
+        if parameter.name.startswith("_"):
+            continue
         kind = str(parameter.kind.value)
         if kind == "keyword-only" and not marked:
             parts, marked = [*parts, "*"], True

@@ -43,8 +43,8 @@ def test_one_nested_value_is_the_only_difference(stepflow: Stepflow, pair: tuple
             "kind": "changed",
             "a": 80,
             "b": 81,
-            "item": 0,
-            "step": "a",
+            "item_index": 0,
+            "step_id": "a",
             "origin": None,
         }
     ]

@@ -97,7 +97,7 @@ def test_mutated_flows_break_nothing() -> None:
             inferred = infer_in(FlowText(text, "flow.yaml"), _COMPONENTS)
         except FlowFileError:
             continue
-        assert {each.rule for each in inferred.findings if each.rule in TYPE_RULES} == {
+        assert {each.rule for each in inferred._findings if each.rule in TYPE_RULES} == {
             each.rule for each in found if each.rule in TYPE_RULES
         }
         for schema in (inferred.input, inferred.output, *(step.output for step in inferred.steps)):
@@ -114,7 +114,7 @@ def test_odd_flows_and_odd_schemas_break_nothing(number: int) -> None:
         known = [{**each, "input_schema": schemas[each["path"]]} for each in _LISTED]
         inferred = infer(flow, components=known)
         found = check(flow, components=known, type_check=True).diagnostics
-        types = {(each.rule, each.path) for each in inferred.findings if each.rule in TYPE_RULES}
+        types = {(each.rule, each.path) for each in inferred._findings if each.rule in TYPE_RULES}
         assert types == {(each.rule, each.path) for each in found if each.rule in TYPE_RULES}
 
 
@@ -277,7 +277,7 @@ def _types_after(given: Any, output: Any, **more: Any) -> tuple[str, list[str]]:
     """Return the type of an output behind a step that gives its input back, and what is found."""
     flow = {"steps": [{"id": "a", "component": "/builtin/noop", "input": given, **more}], "output": output}
     inferred = infer({"name": "f", "description": "d", **flow})
-    return inferred.summary["output"], [f"{each.level}: {each.message}" for each in inferred.findings]
+    return inferred.summary["output"], [f"{each.level}: {each.message}" for each in inferred._findings]
 
 
 def test_paths_into_what_a_step_gives() -> None:

@@ -277,7 +277,7 @@ async def test_the_times_of_items_are_those_of_their_steps(client: Any, release:
         assert slow.scores == {"latency": slow.duration}
     else:
         assert (slow.duration, slow.scores) == (None, {})
-    report = await evaluated(client, sleeping, [{"seconds": 0}], durations=False)
+    report = await evaluated(client, sleeping, [{"seconds": 0}], include_durations=False)
     assert [item.duration for item in report] == [None]
 
 

@@ -6,7 +6,9 @@ Their tests make results, diagnostics and components by hand, and look at the cl
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
+import pickle
 from datetime import datetime
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -32,7 +34,7 @@ from stepflow_client import (
     SyncStepflowClient,
     ValidationResult,
 )
-from stepflow_client._shared.other_names import METHODS, SETTINGS
+from stepflow_client._shared.other_names import ARGUMENTS, METHODS, METHODS_OF_RUNS, SETTINGS
 
 from tests.unit.both_twins import FLOW, RUN_ID, URL, Server
 
@@ -206,7 +208,10 @@ def test_the_names_are_typed() -> None:
 # Names of other clients
 
 
-@pytest.mark.parametrize("name", ["AsyncStepflowClient", "StepflowError", "StepflowSyncClient", "RunStatus"])
+CLASSES = ["APIError", "AsyncClient", "AsyncStepflowClient", "RetryConfig", "RunStatus", "StepflowError", "SyncClient"]
+
+
+@pytest.mark.parametrize("name", CLASSES)
 def test_a_class_of_another_client_is_answered_with_ours(name: str) -> None:
     with pytest.raises(ImportError, match=f"stepflow_client has no {name}; use ") as caught:
         exec(f"from stepflow_client import {name}")
@@ -241,8 +246,32 @@ def test_methods_of_another_client_are_answered_with_ours(kind: Any) -> None:
         with pytest.raises(AttributeError, match=f"has no attribute '{name}'; use ") as caught:
             getattr(client, name)
         assert ours in str(caught.value)
-        assert hasattr(kind, ours) or ours.startswith(("Stepflow", "list_runs "))
+        assert hasattr(kind, ours) or ours.startswith(("Stepflow", "list_runs ", "handle(run_id)."))
     with pytest.raises(AttributeError, match="did you mean 'get_run_steps'"):
         client.get_run_stpes  # noqa: B018
     with pytest.raises(AttributeError, match=r"has no attribute '_private'$"):
         client._private  # noqa: B018
+
+
+def test_names_of_handles_of_other_clients_are_answered_with_ours() -> None:
+    client = SyncStepflowClient(URL)
+    for handle in (client.handle(RUN_ID), StepflowClient(URL).handle(RUN_ID)):
+        for name, ours in METHODS_OF_RUNS.items():
+            assert not hasattr(type(handle), name)
+            with pytest.raises(AttributeError, match=f"has no attribute '{name}'; use {ours}$"):
+                getattr(handle, name)
+            assert hasattr(handle, ours)
+        with pytest.raises(AttributeError, match="did you mean 'details'"):
+            handle.detials  # noqa: B018
+        assert repr(copy.copy(handle)) == repr(pickle.loads(pickle.dumps(handle))) == repr(handle)
+
+
+def test_arguments_of_a_started_run_are_answered_with_ours() -> None:
+    client = SyncStepflowClient(URL, transport=httpx.MockTransport(Server()))
+    known = inspect.signature(client.submit).parameters.keys() | {"output_type"}
+    for name, ours in ARGUMENTS.items():
+        wanted = f"there is no argument '{name}'; use {ours}=" if ours in known else f"there is no argument '{name}'"
+        with pytest.raises(TypeError, match=wanted):
+            client.start_run(FLOW, **{name: 1})  # type: ignore[misc]
+    with pytest.raises(TypeError, match=r"no argument 'timout' \(did you mean 'timeout'\?\)"):
+        client.start_run(FLOW, timout=1)  # type: ignore[call-arg]

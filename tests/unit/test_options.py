@@ -53,3 +53,18 @@ def test_the_runtime_has_every_method_of_its_client() -> None:
         assert inspect.iscoroutinefunction(ours) is inspect.iscoroutinefunction(theirs), name
         if name not in OTHERWISE:
             assert ours.__module__ == EmbeddedExecutor.__module__ or ours.__wrapped__ is theirs, name
+
+
+@pytest.mark.parametrize(
+    ("name", "positional"),
+    [
+        ("run", ["flow", "input", "overrides"]),
+        ("submit", ["flow", "input", "overrides"]),
+        ("start_run", ["flow", "input", "overrides"]),
+        # Overrides that are given by position would be taken as variables.
+        ("create_run", ["flow_id", "input"]),
+    ],
+)
+def test_what_is_given_by_position_is_the_same_in_all_methods(name: str, positional: list[str]) -> None:
+    found = inspect.signature(getattr(StepflowClient, name)).parameters.values()
+    assert [each.name for each in found if each.kind is each.POSITIONAL_OR_KEYWORD] == ["self", *positional]

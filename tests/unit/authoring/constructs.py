@@ -367,7 +367,7 @@ def an_inline_default(given: Any, *, tone: Any = variable(required=False)) -> An
 
 @added
 @flow
-def a_secret(given: Any, *, key: str = variable(env="API_KEY", secret=True, description="The key.")) -> Any:
+def a_secret(given: Any, *, key: str = variable(env_var="API_KEY", secret=True, description="The key.")) -> Any:
     return builtin.create_messages(user_prompt=key).messages[0].role
 
 

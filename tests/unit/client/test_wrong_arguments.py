@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import io
 import logging
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -24,12 +25,16 @@ from unittest.mock import create_autospec
 
 import pytest
 import stepflow_client
+from pydantic import BaseModel
 from stepflow_client import (
     AuthoringError,
+    ExecutionStatus,
     InvalidArgumentError,
     StepflowClient,
     StepflowClientError,
     StepflowRuntime,
+    drawing,
+    evaluation,
     testing,
     tools,
     web,
@@ -42,8 +47,10 @@ from stepflow_client.authoring._methods import FlowMethods
 from stepflow_client.authoring._scopes import Scope
 from stepflow_client.authoring._values import Read, Value
 from stepflow_client.evaluation import EvaluationItem, EvaluationReport
+from stepflow_client.flow_models import TypedFlow
+from stepflow_client.flows import infer
 
-from scripts.public_surface import PUBLIC_MODULES
+from scripts.public_surface import MADE_HERE, PUBLIC_MODULES
 
 FLOW = {
     "name": "wrong",
@@ -124,11 +131,6 @@ VALUES: dict[str, Callable[[], Any]] = {
 }
 FEW = ("object", "negative", "surrogate", "list", "deep", "unprintable")
 """The kinds for the asynchronous twin, whose source the other one is written from."""
-RECORDS = {"PlainResult", "PlainRun", "RunHandle", "RunItems", "ComponentList", "SyncRunHandle", "Component", "Flow"}
-RECORDS |= {"FlowTool", "SyncFlowTool"}
-"""Classes whose objects only this package makes. (`handle`, `component`, `flow` and `FlowTools` make some, and are
-tried.)"""
-
 RESULTS = {"HistoryEntry", "FlowTests", "OutcomeWriter", "StepAccount", "Iterated", "ToolResult", "ScoreChange"}
 """Classes whose objects this package returns, although their classes can be called."""
 
@@ -137,8 +139,7 @@ def is_record(member: Any) -> bool:
     """Return whether only this package makes objects of a class, or its values are checked by Python itself."""
     if not isinstance(member, type):
         return False
-    is_stream = member.__name__.endswith(("Stream", "Pager"))
-    return member.__name__ in RECORDS or is_stream or issubclass(member, (Enum, Exception, dict))
+    return member.__name__ in MADE_HERE | {"ComponentList", "Flow"} or issubclass(member, (Enum, Exception, dict))
 
 
 @cache
@@ -201,7 +202,7 @@ def functions() -> dict[str, Any]:
             member = getattr(home, name)
             if inspect.isroutine(member) or (inspect.isclass(member) and not is_record(member)):
                 found.setdefault(name, member)
-    for name in ("SyncStepflowClient", "StepflowRuntime", "StepflowExecutor"):
+    for name in ("SyncStepflowClient", "StepflowExecutor"):
         del found[name]
     found["from_env"] = StepflowClient.from_env
     found["StepflowRuntime.start"] = StepflowRuntime.start
@@ -328,28 +329,97 @@ def test_the_client_of_tools_is_of_their_kind() -> None:
                 kind(value, FLOW)
 
 
-@pytest.mark.parametrize("name", methods(testing.StepflowMock))
-def test_methods_of_mocks(name: str) -> None:
-    method = getattr(testing.StepflowMock(given().client), name)
-    assert foreign(method, method) == []
+def recorded() -> stepflow_client.History:
+    history = stepflow_client.History("history.db")
+    history.record(given().values["run_id"], flow=FLOW)
+    return history
 
 
-@pytest.mark.parametrize("name", methods(stepflow_client.History))
-def test_methods_of_histories(name: str, tmp_path: Path) -> None:
-    with_runs = stepflow_client.History(tmp_path / "history.db")
-    with_runs.record(given().values["run_id"], flow=FLOW)
-    method = getattr(with_runs, name)
-    assert foreign(method, method) == []
-
-
-@pytest.mark.parametrize("name", methods(EvaluationReport))
-def test_methods_of_reports(name: str) -> None:
+def evaluated() -> EvaluationReport:
     pairs = [(str(case), variant) for case in range(30) for variant in ("now", "next")]
-    items = [EvaluationItem(case=case, variant=variant, scores={"right": variant == "next"}) for case, variant in pairs]
-    given().values |= {"before": "now", "after": "next", "score": "right", "folder": "eval"}
-    given().values["baseline"] = EvaluationReport(items)
-    method = getattr(EvaluationReport(items), name)
-    assert foreign(method, method) == []
+    return EvaluationReport(
+        [EvaluationItem(case=case, variant=variant, scores={"right": variant == "next"}) for case, variant in pairs]
+    )
+
+
+OBJECTS: dict[str, Callable[[], Any]] = {
+    "drawing.Drawing": lambda: drawing.draw(FLOW),
+    "drawing.RunReport": lambda: drawing.gather(given().client, given().values["run_id"]),
+    "evaluation.EvaluationReport": evaluated,
+    "evaluation.Score": evaluation.exact,
+    "testing.FakeServer": testing.fake_server,
+    "testing.Recording": lambda: testing.Recording("recording.json"),
+    "testing.Servers": testing.Servers,
+    "testing.StepflowMock": lambda: testing.StepflowMock(given().client),
+    "History": recorded,
+    "LogConfig": stepflow_client.LogConfig,
+    "OutcomeWriter": lambda: stepflow_client.write_outcomes(io.StringIO(), format="jsonl"),
+    "ResultCache": lambda: stepflow_client.ResultCache("cache.db"),
+    "RunAccount": lambda: stepflow_client.RunAccount(given().values["run_id"], 0, ExecutionStatus.COMPLETED),
+    "SyncPlainReader": lambda: given().client.plain,
+    "flow_models.TypedFlow": lambda: TypedFlow(FLOW),
+    "flows.InferredFlow": lambda: infer(FLOW),
+}
+"""Objects of the classes whose methods have arguments, by the names of their classes, besides clients and handles."""
+ELSEWHERE = {
+    "StepflowClient",
+    "SyncStepflowClient",
+    "RunHandle",
+    "SyncRunHandle",
+    "tools.FlowTool",
+    "tools.FlowTools",
+    "tools.SyncFlowTool",
+    "tools.SyncFlowTools",
+    "authoring.Flow",
+    # Its methods are those of the client, which it starts a server for; and the protocol has no code.
+    "StepflowRuntime",
+    "StepflowExecutor",
+    # The source of `SyncPlainReader`.
+    "PlainReader",
+}
+"""Classes with tests of their own."""
+
+
+def class_of(name: str) -> Any:
+    module, _, member = name.rpartition(".")
+    return getattr(import_module(f"stepflow_client.{module}".rstrip(".")), member)
+
+
+def with_arguments(kind: Any) -> list[str]:
+    return [
+        name for name in methods(kind) if name not in ("index", "count") and len(parameters(getattr(kind, name))) > 1
+    ]
+
+
+def test_all_classes_are_tried() -> None:
+    public = {}
+    # The shortest name of a class that several modules export is the last one.
+    for module in (*reversed(PUBLIC_MODULES), ""):
+        home = import_module(f"stepflow_client.{module}".rstrip("."))
+        kinds = [(name, getattr(home, name)) for name in home.__all__]
+        public |= {kind: f"{module}.{name}".lstrip(".") for name, kind in kinds if isinstance(kind, type)}
+    others = (BaseModel, Exception, dict, list, str, tuple)
+    tried = {name for kind, name in public.items() if not issubclass(kind, others) and with_arguments(kind)}
+    assert tried == OBJECTS.keys() | ELSEWHERE
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind in OBJECTS for name in with_arguments(class_of(kind))]
+)
+def test_methods_of_objects(kind: str, name: str) -> None:
+    given().values |= {
+        "variant": "next",
+        "baseline": "now",
+        "score": "right",
+        "folder": "eval",
+        "case": "one",
+        "outcome": {},
+    }
+    given().values |= {"index": 0, "step": given().client.get_run_steps(given().values["run_id"])[0]}
+    method = getattr(OBJECTS[kind](), name)
+    if name == "with_baseline":
+        given().values["baseline"] = evaluated()
+    assert foreign(lambda **arguments: used(method(**arguments)), method) == []
 
 
 @pytest.mark.parametrize("name", [each for each in methods(Flow) if each not in methods(FlowMethods)])

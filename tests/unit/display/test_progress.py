@@ -15,7 +15,9 @@ from stepflow_client.testing import fake_server
 
 from tests.unit.both_twins import FLOW, RUN_ID, SUMMARY, Server, ask, call
 
-RUN = Progress("01900000-0000-7000-8000-000000000001", steps=4, ended_steps=1, running_steps=("a", "b"), duration=12.0)
+RUN = Progress(
+    "01900000-0000-7000-8000-000000000001", steps=4, finished_steps=1, running_steps=("a", "b"), duration=12.0
+)
 BATCH = Progress(None, total=2000, completed=1200, failed=3, duration=12.0)
 END = Progress("01900000-0000-7000-8000-000000000001", "completed", completed=1, duration=12.0)
 

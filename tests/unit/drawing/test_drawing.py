@@ -59,7 +59,7 @@ def test_svg_has_every_node_and_edge() -> None:
     drawing = draw(FLOW, statuses={"b": "failed"})
     root = ElementTree.fromstring(drawing.svg())
     groups = [group.get("class", "") for group in root.iter("{http://www.w3.org/2000/svg}g")]
-    assert sum(name.startswith("sf-node") for name in groups) == len(drawing.graph.nodes) == 5
+    assert sum(name.startswith("sf-node") for name in groups) == len(drawing._graph.nodes) == 5
     assert sum(name.startswith("sf-edge") for name in groups) == len(drawing.graph.edges) == 4
     assert sum("sf-is-failed" in name for name in groups) == 1
     assert "script" not in {element.tag.rpartition("}")[2] for element in root.iter()}
@@ -96,9 +96,9 @@ def test_png() -> None:
 
 def test_flags() -> None:
     assert "/y/c" in draw(FLOW).svg()
-    assert "/y/c" not in draw(FLOW, details=False).svg().replace("component: /y/c", "")
+    assert "/y/c" not in draw(FLOW, include_details=False).svg().replace("component: /y/c", "")
     assert "sf-legend sf-p" in draw(FLOW).svg()
-    assert "sf-legend sf-p" not in draw(FLOW, servers=False).svg()
+    assert "sf-legend sf-p" not in draw(FLOW, include_servers=False).svg()
 
 
 def test_secrets_are_hidden() -> None:
@@ -164,7 +164,7 @@ def test_an_outline_says_what_a_step_reads_and_runs() -> None:
         "  output",
         "    reads input.formal (if), each.results[0] (input.formal)",
     ]
-    assert to_text(flow, details=False).splitlines()[1] == "  each"
+    assert to_text(flow, include_details=False).splitlines()[1] == "  each"
 
 
 def report(count: int = 1) -> RunReport:
@@ -293,8 +293,8 @@ def test_times_from_events() -> None:
 
     events = [event(StepStartedEvent, 0), event(StepStartedEvent, 2, attempt=2), event(StepCompletedEvent, 5, status=3)]
     (step,) = step_times(events, "r")
-    assert (len(step.attempts), step.seconds, step.status) == (2, 5.0, "failed")
-    assert [item.seconds for item in item_times([step])] == [5.0]
+    assert (len(step.attempts), step.duration, step.status) == (2, 5.0, "failed")
+    assert [item.duration for item in item_times([step])] == [5.0]
     assert step_times(events, "another") == []
 
 

@@ -26,7 +26,7 @@ FLOW = {"steps": [], "output": {"$input": "$"}}
         ("repeat", 0),
         ("share", "no"),
         ("check_input", "no"),
-        ("durations", "no"),
+        ("include_durations", "no"),
         ("labels", {"a": 1}),
         ("journal", 3),
         ("journal", 0),

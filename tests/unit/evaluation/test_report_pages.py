@@ -97,7 +97,7 @@ def test_all_repeats_are_shown_and_equal_ones_together() -> None:
 
 
 def test_runs_are_links_if_the_pages_are_known() -> None:
-    items = [item("a", "one", {"s": 1.0}), item("b", "one", {"s": 1.0}, item=3)]
+    items = [item("a", "one", {"s": 1.0}), item("b", "one", {"s": 1.0}, item_index=3)]
     page = EvaluationReport(items).to_html(ui_url="http://localhost:7840/")
     assert 'href="http://localhost:7840/runs/run-a-one"' in page
     assert 'href="http://localhost:7840/runs/run-b-one/items/3"' in page

@@ -171,7 +171,7 @@ def test_the_worst_cases_have_their_runs() -> None:
 
 def test_items_are_flat_rows_of_a_data_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     found = report([item("a", "one", {"s": 1.0, "case": 2.0}, output={"x": 1})])
-    row = found.to_dicts(outputs=True)[0]
+    row = found.to_dicts(include_outputs=True)[0]
     assert (row["case"], row["s"], row["score.case"], row["output"]) == ("a", 1.0, 2.0, {"x": 1})
     assert "output" not in found.to_dicts()[0]
     monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=list))
@@ -232,9 +232,9 @@ def test_secrets_are_not_shown() -> None:
     items += [item(1, "one", {"s": False}, output=secret), item(2, "one", {}, status="failed", error=f"bad {secret}")]
     items += [item(case, "two", {"s": case > 3}, output=f"{secret}!") for case in range(8)]
     items += [item(case, "one", {"s": True}) for case in range(3, 8)]
-    found = report(items, secrets=Secrets([secret]))
+    found = report(items)._hiding(Secrets([secret]))
     texts = [found.to_html(), found.to_junit(fail_below={"s": 0.5}), str(found.summary()), found._repr_html_()]
-    texts += [str(found.to_dicts(outputs=True))]
+    texts += [str(found.to_dicts(include_outputs=True))]
     for text in texts:
         assert secret not in text
     with pytest.raises(AssertionError) as caught:

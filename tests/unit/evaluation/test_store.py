@@ -52,7 +52,7 @@ def test_items_come_back_with_their_scores(tmp_path: Path) -> None:
     assert [item.case for item in items] == [case.name for case in CASES]
     assert (items[0].status, items[0].error, items[0].output) == ("failed", "no", None)
     assert (items[449].input, items[449].expected, items[449].output) == ({"n": 449}, 1, {"n": 449})
-    assert (items[449].run_id, items[449].item) == ("run", 3)
+    assert (items[449].run_id, items[449].item_index) == ("run", 3)
     assert (items[449].scores, items[448].score_errors) == ({"score": 0.5, "label": "x"}, {"score": "e"})
     assert items[447].scores == {}
     assert [items[number].scores for number in range(299, 303)] == [{}, {"score": 2}, {"score": 2}, {}]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from stepflow_client._rules.request_retries import Backoff
+from stepflow_client import InvalidArgumentError, RetryPolicy
+from stepflow_client._rules.request_retries import Backoff, policy_of
 
 
 def test_each_pause_is_longer_until_the_longest() -> None:
@@ -23,3 +24,10 @@ def test_with_jitter_a_pause_is_between_half_of_it_and_all_of_it(monkeypatch: py
         pauses = [backoff.next() for backoff in many]
         assert all(whole / 2 <= pause <= whole for pause in pauses)
         assert len(set(pauses)) > 100
+
+
+def test_a_number_is_that_of_the_retries() -> None:
+    assert (policy_of(3).max_attempts, policy_of(0).max_attempts, policy_of(None)) == (4, 1, RetryPolicy())
+    for wrong in (-1, True, "3"):
+        with pytest.raises(InvalidArgumentError, match="retry is a RetryPolicy or a number of retries, not "):
+            policy_of(wrong)  # type: ignore[arg-type]

@@ -19,14 +19,25 @@ from ._base.lazy import lazy_names
 if TYPE_CHECKING:
     from ._async.client import StepflowClient
     from ._async.handle import RunHandle
-    from ._codec.requests import Variables
+    from ._async.plain import PlainReader
+    from ._codec.requests import RunId, Variables
     from ._records.inputs import InputStream, read_inputs
     from ._records.outcomes import OutcomeWriter, write_outcomes
+    from ._rules.input_retries import RetryOn
     from ._rules.request_retries import RetryPolicy
-    from ._shared.options import ClientOptions, MapOptions, RunOptions, SubmitOptions
+    from ._shared.options import (
+        ClientOptions,
+        EventOptions,
+        MapOptions,
+        RerunOptions,
+        RunFilters,
+        RunOptions,
+        SubmitOptions,
+    )
     from ._shared.streams import EventStream, OutcomeStream, RunPager, SyncEventStream, SyncOutcomeStream, SyncRunPager
     from ._sync.client import SyncStepflowClient
     from ._sync.handle import SyncRunHandle
+    from ._sync.plain import SyncPlainReader
     from .errors import (
         AmbiguousRunError,
         ApiError,
@@ -115,21 +126,23 @@ if os.environ.get("STEPFLOW_LOG"):
 __all__ = [
     "AmbiguousRunError", "ApiError", "AuthenticationError", "AuthoringError", "BlobContent", "ClientOptions",
     "ComponentInfo", "ComponentList", "ConflictError", "CreateRunResponse", "Diagnostic", "DiagnosticLevel",
-    "EmbeddedServerError", "ErrorCode", "EventStream", "ExecutionStatus", "FailedChild", "FlowError", "FlowFileError",
-    "FlowFileNotFoundError", "FlowResult", "FlowSource", "FlowVariables", "HealthResponse", "HeartbeatEvent",
-    "History", "IdempotencyConflictError", "InputStream", "InvalidArgumentError", "InvalidFlowError",
-    "InvalidRequestError", "InvalidResponseError", "JournalError", "ListItemsResponse", "ListRunsResponse",
-    "ListStepsResponse", "LogConfig", "LogEntry", "MapOptions", "NotFoundError", "Outcome", "OutcomeStream",
-    "OutcomeWriter", "OutputTypeError", "Progress", "ProgressOption", "RateLimitError", "RequestTimeoutError",
-    "RerunItem", "RerunPlan", "RerunResult", "RestartPolicy", "ResultCache", "RetryPolicy", "RunAccount",
-    "RunArguments", "RunComparison", "RunCompletedEvent", "RunCreatedEvent", "RunDetails", "RunDifference", "RunEvent",
-    "RunFailedError", "RunHandle", "RunItem", "RunOptions", "RunPager", "RunTimeoutError", "ServerConnectionError",
-    "ServerFaultError", "ServerInfo", "ServerNotInstalledError", "ServerStartError", "ServerStartTimeoutError",
-    "StepAccount", "StepCompletedEvent", "StepDetails", "StepReadyEvent", "StepStartedEvent", "StepflowClient",
-    "StepflowClientError", "StepflowExecutor", "StepflowRuntime", "StepsNeededEvent", "StoreBlobResponse",
-    "StoreFlowResponse", "StoredFlow", "SubRunCreatedEvent", "SubmitOptions", "SyncEventStream", "SyncOutcomeStream",
-    "SyncRunHandle", "SyncRunPager", "SyncStepflowClient", "TransportError", "UnknownEvent",
-    "UnsupportedByServerError", "ValidationResult", "Variables", "read_inputs", "write_outcomes",
+    "EmbeddedServerError", "ErrorCode", "EventOptions", "EventStream", "ExecutionStatus", "FailedChild",
+    "FlowError", "FlowFileError", "FlowFileNotFoundError", "FlowResult", "FlowSource", "FlowVariables",
+    "HealthResponse", "HeartbeatEvent", "History", "IdempotencyConflictError", "InputStream",
+    "InvalidArgumentError", "InvalidFlowError", "InvalidRequestError", "InvalidResponseError", "JournalError",
+    "ListItemsResponse", "ListRunsResponse", "ListStepsResponse", "LogConfig", "LogEntry", "MapOptions",
+    "NotFoundError", "Outcome", "OutcomeStream", "OutcomeWriter", "OutputTypeError", "PlainReader", "Progress",
+    "ProgressOption", "RateLimitError", "RequestTimeoutError", "RerunItem", "RerunOptions", "RerunPlan",
+    "RerunResult", "RestartPolicy", "ResultCache", "RetryOn", "RetryPolicy", "RunAccount", "RunArguments",
+    "RunComparison", "RunCompletedEvent", "RunCreatedEvent", "RunDetails", "RunDifference", "RunEvent",
+    "RunFailedError", "RunFilters", "RunHandle", "RunId", "RunItem", "RunOptions", "RunPager", "RunTimeoutError",
+    "ServerConnectionError", "ServerFaultError", "ServerInfo", "ServerNotInstalledError", "ServerStartError",
+    "ServerStartTimeoutError", "StepAccount", "StepCompletedEvent", "StepDetails", "StepReadyEvent",
+    "StepStartedEvent", "StepflowClient", "StepflowClientError", "StepflowExecutor", "StepflowRuntime",
+    "StepsNeededEvent", "StoreBlobResponse", "StoreFlowResponse", "StoredFlow", "SubRunCreatedEvent",
+    "SubmitOptions", "SyncEventStream", "SyncOutcomeStream", "SyncPlainReader", "SyncRunHandle", "SyncRunPager",
+    "SyncStepflowClient", "TransportError", "UnknownEvent", "UnsupportedByServerError", "ValidationResult",
+    "Variables", "read_inputs", "write_outcomes",
 ]  # fmt: skip
 
 # Each name is imported when it is first used: a program that needs the client does not pay for the runtime.
@@ -138,16 +151,21 @@ _find, _names = lazy_names(
     {
         "_async.client": ["StepflowClient"],
         "_async.handle": ["RunHandle"],
-        "_codec.requests": ["Variables"],
+        "_async.plain": ["PlainReader"],
+        "_codec.requests": ["RunId", "Variables"],
         "_records.inputs": ["InputStream", "read_inputs"],
         "_records.outcomes": ["OutcomeWriter", "write_outcomes"],
+        "_rules.input_retries": ["RetryOn"],
         "_rules.request_retries": ["RetryPolicy"],
-        "_shared.options": ["ClientOptions", "MapOptions", "RunOptions", "SubmitOptions"],
+        "_shared.options": [
+            "ClientOptions", "EventOptions", "MapOptions", "RerunOptions", "RunFilters", "RunOptions", "SubmitOptions",
+        ],
         "_shared.streams": [
             "EventStream", "OutcomeStream", "RunPager", "SyncEventStream", "SyncOutcomeStream", "SyncRunPager",
         ],
         "_sync.client": ["SyncStepflowClient"],
         "_sync.handle": ["SyncRunHandle"],
+        "_sync.plain": ["SyncPlainReader"],
         "errors": [
             "AmbiguousRunError", "ApiError", "AuthenticationError", "AuthoringError", "ConflictError",
             "EmbeddedServerError", "FlowFileError", "FlowFileNotFoundError", "IdempotencyConflictError",
@@ -180,16 +198,32 @@ _find, _names = lazy_names(
         "types.reruns": ["RerunItem", "RerunPlan", "RerunResult"],
     },
     others={
+        "APIError": "ApiError",
         "AsyncClient": "StepflowClient",
+        "AsyncStepflow": "StepflowClient",
         "AsyncStepflowClient": "StepflowClient",
+        "Cache": "ResultCache",
         "Client": "SyncStepflowClient, or StepflowClient with await",
         "FlowBuilder": "stepflow_py's; `run` accepts its flows",
+        "FlowHandle": "RunHandle",
+        "HTTPError": "ApiError",
+        "HTTPStatusError": "ApiError",
+        "NotFound": "NotFoundError",
+        "Retry": "RetryPolicy",
+        "RetryConfig": "RetryPolicy",
         "RunResult": "FlowResult",
         "RunStatus": "ExecutionStatus",
+        "Runtime": "StepflowRuntime",
+        "Stepflow": "SyncStepflowClient, or StepflowClient with await",
+        "StepflowAPIError": "ApiError",
+        "StepflowApiError": "ApiError",
+        "StepflowAsyncClient": "StepflowClient",
         "StepflowClientException": "StepflowClientError",
         "StepflowError": "StepflowClientError",
         "StepflowException": "StepflowClientError",
         "StepflowSyncClient": "SyncStepflowClient",
+        "SyncClient": "SyncStepflowClient",
+        "WorkflowHandle": "RunHandle",
     },
 )  # fmt: skip
 

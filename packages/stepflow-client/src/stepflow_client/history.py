@@ -45,7 +45,9 @@ from ._stores.history_rows import (
 from ._stores.sqlite import SharedFile
 
 if TYPE_CHECKING:
+    from ._codec.requests import RunId
     from .types.history_entry import HistoryEntry
+    from .types.statuses import ExecutionStatus
 
 __all__ = ["History", "HistoryEntry", "default_path"]
 
@@ -130,7 +132,7 @@ class History(SharedFile):
 
     def record(
         self,
-        run_id: str | UUID,
+        run_id: RunId,
         *,
         server: str | None = None,
         flow: Mapping[str, Any] | None = None,
@@ -141,7 +143,7 @@ class History(SharedFile):
         overrides: Any = None,
         labels: Mapping[str, str] | None = None,
         note: str | None = None,
-        rerun_of: str | None = None,
+        rerun_of: RunId | None = None,
         kept: Sequence[str] = (),
         rerun_items: Sequence[int] = (),
         has_more_runs: bool = False,
@@ -169,34 +171,36 @@ class History(SharedFile):
             has_more_runs: Whether the run is the first of several runs of a batch.
             omitted: Names of the fields that are unknown: `flow`, `input`, `variables`, `overrides`.
         """
+        wanted, earlier = _id_of(run_id), None if rerun_of is None else _id_of(rerun_of, "rerun_of")
         values = {"flow": flow, "input": input, "variables": variables, "overrides": overrides}
         about: dict[str, Any] = {"server": server, "flow_id": flow_id, "note": note}
         check_flag(has_more_runs, "has_more_runs")
         items = check_instances(rerun_items, "rerun_items", int)
-        added = {"rerun_of": rerun_of, "kept": check_texts(kept, "kept"), "rerun_items": items}
+        added = {"rerun_of": earlier, "kept": check_texts(kept, "kept"), "rerun_items": items}
         with self._warning("record a run"):
             about["labels"] = {str(name): str(value) for name, value in (labels or {}).items()}
             about["flow_file"] = None if flow_file is None else str(Path(flow_file).absolute())
             about = without_secrets(values | about, flow, variables)
-            row = row_of(str(run_id), about | added | {"has_more_runs": has_more_runs, "omitted": omitted})
+            row = row_of(wanted, about | added | {"has_more_runs": has_more_runs, "omitted": omitted})
             with self._opened() as connection:
                 marks = ", ".join("?" * len(row))
                 cursor = connection.execute(f"INSERT OR REPLACE INTO runs ({COLUMNS}) VALUES ({marks})", row)  # noqa: S608
                 if (cursor.lastrowid or 0) % min(_PRUNE_EVERY, max(1, self._max_runs // 10)) == 0:
                     self._prune(connection)
 
-    def update(self, run_id: str | UUID, *, status: str) -> None:
+    def update(self, run_id: RunId, *, status: ExecutionStatus | str) -> None:
         """Set the last known status of a run, if the run is recorded. Errors are logged once, as a warning.
 
         Args:
             run_id: The run.
             status: One of the values of `ExecutionStatus`. Any other is read as None.
         """
+        wanted = _id_of(run_id)
         with self._warning("update a run"), self._opened() as connection:
             change = "UPDATE runs SET status = ?1 WHERE run_id = ?2 AND status IS NOT ?1"
-            connection.execute(change, (str(status), str(run_id)))
+            connection.execute(change, (str(status), wanted))
 
-    def annotate(self, run_id: str | UUID, note: str | None = None, *, labels: Mapping[str, str] | None = None) -> None:
+    def annotate(self, run_id: RunId, note: str | None = None, *, labels: Mapping[str, str] | None = None) -> None:
         """Set the note of a recorded run, or add labels to it. Errors of the file are logged once, as a warning.
 
         Args:
@@ -207,7 +211,7 @@ class History(SharedFile):
         Raises:
             InvalidArgumentError: If an argument is invalid.
         """
-        wanted = str(run_id) if isinstance(run_id, UUID) else check_text(run_id, "run_id")
+        wanted = _id_of(run_id)
         given = {} if labels is None else dict(check_mapping(labels, "labels"))
         for name, value in given.items():
             check_text(value, f"labels[{name!r}]")
@@ -228,7 +232,7 @@ class History(SharedFile):
             finally:
                 connection.execute("COMMIT")
 
-    def keep_outputs(self, run_id: str | UUID, outputs: Sequence[Mapping[str, Any]], *, server: str = "") -> None:
+    def keep_outputs(self, run_id: RunId, outputs: Sequence[Mapping[str, Any]], *, server: str = "") -> None:
         """Keep the outputs of a run's steps, for reruns when its server is gone, as an embedded one is.
 
         The caller leaves out what must not be written: outputs that contain secrets. The outputs of the newest 20 runs
@@ -239,17 +243,18 @@ class History(SharedFile):
             outputs: For each item, the outputs of the steps that have completed, by step id.
             server: What else the outputs depend on, for example a digest of the server's configuration. Default "".
         """
+        wanted = _id_of(run_id)
         with self._warning("keep the outputs of a run"):
             content = json.dumps([dict(each) for each in outputs], ensure_ascii=False)
             if len(content) > _LARGEST_OUTPUTS:
                 return
             with self._opened() as connection:
                 insert = "INSERT OR REPLACE INTO outputs (run_id, server, content) VALUES (?, ?, ?)"
-                connection.execute(insert, [str(run_id), check_text(server, "server"), content])
+                connection.execute(insert, [wanted, check_text(server, "server"), content])
                 oldest = "SELECT number FROM outputs ORDER BY number DESC LIMIT 1 OFFSET ?"
                 connection.execute(f"DELETE FROM outputs WHERE number <= ({oldest})", [_MOST_OUTPUTS])  # noqa: S608
 
-    def kept_outputs(self, run_id: str | UUID, *, server: str | None = None) -> list[dict[str, Any]] | None:
+    def kept_outputs(self, run_id: RunId, *, server: str | None = None) -> list[dict[str, Any]] | None:
         """Return what `keep_outputs` has kept of a run; None if there is nothing that can be read.
 
         Args:
@@ -259,7 +264,7 @@ class History(SharedFile):
         Raises:
             StepflowClientError: If the file cannot be read.
         """
-        wanted = str(run_id) if isinstance(run_id, UUID) else check_text(run_id, "run_id")
+        wanted = _id_of(run_id)
         if not self.path.exists():
             return None
         with self._raising("read"), self._opened() as connection:
@@ -267,13 +272,13 @@ class History(SharedFile):
             row = connection.execute(query, [wanted, server]).fetchone()
         return None if row is None else outputs_of(row[0])
 
-    def get(self, run_id: str | UUID) -> HistoryEntry | None:
+    def get(self, run_id: RunId) -> HistoryEntry | None:
         """Return the record of a run, or None if the run is not recorded. A damaged record is reported once.
 
         Raises:
             StepflowClientError: If the file cannot be read.
         """
-        wanted = str(run_id) if isinstance(run_id, UUID) else check_text(run_id, "run_id")
+        wanted = _id_of(run_id)
         entries = self._entries(f"SELECT {COLUMNS} FROM runs WHERE run_id = ?", [wanted])  # noqa: S608
         return next((entry for entry in entries if entry.run_id == wanted), None)
 
@@ -282,10 +287,10 @@ class History(SharedFile):
         text: str | None = None,
         *,
         labels: Mapping[str, str] | None = None,
-        status: str | None = None,
+        status: ExecutionStatus | str | None = None,
         server: str | Collection[str] | None = None,
-        run_id: str | None = None,
-        rerun_of: str | None = None,
+        run_id: RunId | None = None,
+        rerun_of: RunId | None = None,
         flow_file: str | os.PathLike[str] | None = None,
         limit: int = 20,
         offset: int = 0,
@@ -301,8 +306,8 @@ class History(SharedFile):
             labels: Labels that the run has, with these values.
             status: The last known status.
             server: The URL of the run's server, or several URLs, one of which is that of the server.
-            run_id: The beginning of the run's id.
-            rerun_of: The id of the run that the runs are reruns of.
+            run_id: The run, or the beginning of its id.
+            rerun_of: The run that the runs are reruns of.
             flow_file: The file of the run's flow.
             limit: Maximum number of runs. Default 20.
             offset: Number of matching runs to skip, from the newest on. Default 0.
@@ -330,10 +335,11 @@ class History(SharedFile):
             values += servers
         if run_id is not None:
             conditions.append("substr(run_id, 1, ?) = ?")
-            values += [len(check_text(run_id, "run_id")), run_id]
+            wanted = _id_of(run_id)
+            values += [len(wanted), wanted]
         if rerun_of is not None:
             conditions.append("rerun_of = ?")
-            values.append(check_text(rerun_of, "rerun_of"))
+            values.append(_id_of(rerun_of, "rerun_of"))
         if flow_file is not None:
             conditions.append("flow_file = ?")
             values.append(str(Path(file_path(flow_file, "flow_file")).absolute()))
@@ -388,3 +394,9 @@ class History(SharedFile):
         connection.execute("DELETE FROM runs WHERE created < ?", [time.time() - self._max_age])
         newest = "SELECT number FROM runs ORDER BY number DESC LIMIT 1 OFFSET ?"
         connection.execute(f"DELETE FROM runs WHERE number <= ({newest})", [self._max_runs])  # noqa: S608
+
+
+def _id_of(run_id: RunId, what: str = "run_id") -> str:
+    """Return the id of a run, or its beginning, as a text."""
+    found = run_id if isinstance(run_id, (str, UUID)) else getattr(run_id, "run_id", run_id)
+    return check_text(str(found) if isinstance(found, UUID) else found, what)

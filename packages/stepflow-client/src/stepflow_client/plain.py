@@ -30,13 +30,19 @@ class PlainResult:
 
     status = ExecutionStatus.COMPLETED
     error = None
-    is_success, is_failed, is_cancelled = True, False, False
+    is_success: bool = True
+    is_failed: bool = False
+    is_cancelled: bool = False
 
     def __init__(self, run_id: str, output: Any, cached_at: datetime | None = None) -> None:
         """Store the arguments."""
         self.run_id = run_id
         self.output = output
         self.cached_at = cached_at
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields of `FlowResult` by name, with the status as a plain string."""
+        return {"run_id": self.run_id, "status": self.status.value, "output": self.output, "error": None}
 
     def unwrap(self) -> Any:
         """Return the output."""
@@ -67,6 +73,6 @@ class PlainRun:
         """True if the status is final."""
         return self.status.is_finished
 
-    def model_dump(self, *, mode: str = "json") -> dict[str, Any]:
-        """Return the fields by name, with the status as a string."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by name. The status is a plain string, times are datetimes."""
         return {**self._fields, "status": self.status.value}

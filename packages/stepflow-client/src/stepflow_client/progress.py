@@ -36,7 +36,7 @@ class Progress(Record):
     """Number of ended items that are from the journal of an earlier call of `map`."""
     steps: int | None = None
     """Number of steps, for a run of one item; None if it is not known."""
-    ended_steps: int = 0
+    finished_steps: int = 0
     """Number of steps that have ended, for a run of one item."""
     running_steps: tuple[str, ...] = ()
     """The ids of the steps that are running, of any item."""
@@ -58,7 +58,7 @@ class Progress(Record):
         """The completed fraction, from 0 to 1: of the steps for a single item, else of the items. None if unknown."""
         if self.is_finished:
             return 1.0
-        done, total = (self.ended_steps, self.steps) if self.total == 1 else (self.done, self.total)
+        done, total = (self.finished_steps, self.steps) if self.total == 1 else (self.done, self.total)
         return min(1.0, done / total) if total else None
 
     @property
@@ -81,7 +81,7 @@ class Progress(Record):
             return f"{self.status}: {said}" if self.is_finished else said
         if self.is_finished:
             return f"{self.status} after {duration_text(self.duration)}"
-        parts = [] if self.steps is None else [f"{self.ended_steps}/{self.steps} steps"]
+        parts = [] if self.steps is None else [f"{self.finished_steps}/{self.steps} steps"]
         parts += [f"at {', '.join(self.running_steps)}"] if self.running_steps else []
         return ", ".join([*parts, duration_text(self.duration)])
 

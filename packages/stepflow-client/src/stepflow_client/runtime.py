@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from ._data.arguments import (
@@ -49,7 +49,7 @@ class StepflowRuntime(EmbeddedExecutor):
         with StepflowRuntime.start() as runtime:  # the builtin components only
             result = runtime.sync_client.run("workflow.yaml", {"name": "World"})
 
-    A runtime is an executor, as `StepflowClient` is. For all other methods of a client, use `client` and `sync_client`.
+    A runtime has the methods of `StepflowClient`; `client` and `sync_client` are clients of its server.
 
     No server or worker outlives the Python process, however it ends: normally, by a signal, or by kill -9 (then within
     5 s). In a fork of the process the runtime can be used but not stopped.
@@ -82,7 +82,7 @@ class StepflowRuntime(EmbeddedExecutor):
     @guiding
     def start(
         cls,
-        config_path: str | Path | None = None,
+        config_path: str | os.PathLike[str] | None = None,
         *,
         config: ConfigSource | None = None,
         port: int | None = None,

@@ -172,7 +172,7 @@ class FlowModule:
             read = self._variable_types.get(key, {})
             kind = self._with_schema(self._types.text(read), plain_name(key, "variable"), of_type or None)
             kind = kind if name == key else f"Annotated[{kind}, Name({quoted(key)})]"
-            words = {"default": "default", "description": "description", "env_var": "env", "is_secret": "secret"}
+            words = {"default": "default", "description": "description", "env_var": "env_var", "is_secret": "secret"}
             given = [(words[word], data(schema[word])) for word in words if word in schema]
             found.append(f"{name}: {kind}{written(call('variable', given), ' = ') if given else ''}")
         return ["*", *found] if found else []

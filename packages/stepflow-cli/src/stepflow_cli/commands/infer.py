@@ -78,7 +78,7 @@ def command(
     if known is None and not offline:
         known = _ask(server, flow)
     inferred = infer_in(text, known, strict=strict)
-    records = [{"flow": flow, **finding_record(flow, each)} for each in inferred.findings]
+    records = [{"flow": flow, **finding_record(flow, each)} for each in inferred._findings]
     if path is not None:
         write_document(inferred.annotated(content, source), path)
     if path != "-":

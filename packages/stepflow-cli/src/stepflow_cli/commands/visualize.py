@@ -83,8 +83,8 @@ def _document(flow: dict[str, object], form: str, *, servers: bool, details: boo
     from stepflow_client.drawing import draw, to_dot, to_mermaid, to_text
 
     if write := {"text": to_text, "dot": to_dot, "mermaid": to_mermaid}.get(form):
-        return write(flow, details=details).encode()
-    drawing = draw(flow, servers=servers, details=details)
+        return write(flow, include_details=details).encode()
+    drawing = draw(flow, include_servers=servers, include_details=details)
     if form == "png":
         return drawing.png()
     return (drawing.html() if form == "html" else drawing.svg()).encode()

@@ -63,7 +63,7 @@ _WORST = View(
         Column("before", kind="number", optional=True),
         Column("value", title="NOW", kind="number"),
         Column("run_id", kind="id"),
-        Column("item", kind="number"),
+        Column("item_index", kind="number"),
         Column("output", optional=True),
     ),
     name="run_id",
@@ -73,7 +73,7 @@ _LONGEST_INPUT = 500
 REPORT = View(
     columns=(Column("name"), Column("cases"), Column("repeats"), Column("variants")),
     name="name",
-    fields=("means", "times", "comparisons", "remarks", "worst"),
+    fields=("means", "durations", "comparisons", "remarks", "worst"),
 )
 """The report as one record."""
 
@@ -165,7 +165,7 @@ def _worst_text(
             "before": _number(each.before),
             "value": _number(each.value),
             "run_id": each.item.run_id,
-            "item": each.item.item,
+            "item_index": each.item.item_index,
             "output": report.hidden(each.item.error) or json_text(report.hidden(each.item.output)),
         }
         for each in worst
@@ -190,7 +190,7 @@ def commands_for(target: Target, worst: Sequence[WorstCase] | None, asked: Evalu
     for each in worst or ():
         given, flow = json.dumps(each.item.input, ensure_ascii=False), flows.get(each.item.variant, asked.flow)
         if each.item.run_id is not None and len(given) <= _LONGEST_INPUT and flow != "-":
-            item = "" if each.item.item is None else f" --item {each.item.item}"
+            item = "" if each.item.item_index is None else f" --item {each.item.item_index}"
             words = f"{target.return_command('runs save', each.item.run_id)}{item} {shlex.quote(flow)}"
             found[each.case] = f"{words} --as {shlex.quote(each.case)} --input-json {shlex.quote(given)}"
     return found

@@ -304,7 +304,7 @@ class _Reporter:
 
     async def report(self, progress: Progress) -> None:
         """Send a report, if it says something new."""
-        done = float(progress.ended_steps if progress.total == 1 else progress.done)
+        done = float(progress.finished_steps if progress.total == 1 else progress.done)
         total = progress.steps if progress.total == 1 else progress.total
         words = f"at {', '.join(progress.running_steps)}" if progress.running_steps else progress.status
         if done <= self._last and words == self._words:

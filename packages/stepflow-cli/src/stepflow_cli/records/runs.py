@@ -160,7 +160,7 @@ TIMED_STEP = STEP._replace(
 
 def run_record(run: RunDetails | PlainRun) -> dict[str, Any]:
     """Return a run as a record. `duration` is in seconds; for a running run, it is the time so far."""
-    record = run.model_dump(mode="json")
+    record = run.to_dict()
     end = run.completed_at or (None if run.is_finished else datetime.now(UTC))
     known = run.created_at is not None and end is not None
     # The clocks of two machines may differ.
@@ -258,7 +258,7 @@ def event_record(event: RunEvent, *, with_output: bool = False) -> dict[str, Any
 DIFFERENCE = View(
     columns=(Column("path"), Column("kind"), Column("a", show=short_json), Column("b", show=short_json)),
     name="path",
-    fields=("item", "step", "origin"),
+    fields=("item_index", "step_id", "origin"),
     open_fields=("a", "b"),
 )
 """One difference between two runs."""

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iter
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
-from uuid import UUID
 
 from .. import types
 from .._base.lazy import lazy_module
@@ -22,7 +21,7 @@ from .._http.sockets import AsyncCancelled
 from .._rules.call_scope import call_scope
 from .._rules.deadline import deadline_of, deadline_override, deadline_scope
 from .._rules.request_retries import RetryPolicy, policy_of
-from .._shared.other_names import Guiding, guiding
+from .._shared.other_names import Guiding, guiding, refuse_unknown
 from .._shared.pickling import Picklable
 from .._shared.recorder import Recorder
 from .._shared.run_call import ResultCall, RunCall
@@ -732,6 +731,9 @@ class StepflowClient(Guiding, Picklable):
         Raises:
             StepflowClientError: The same errors as `submit` raises.
         """
+        from .._shared.options import OPTIONS_OF
+
+        refuse_unknown(options, ("flow", "input", "output_type", *OPTIONS_OF["submit"]))
         if output_type is not None:
             typed.check_output_type(output_type)
         return self.handle(await self.submit(flow, input, overrides, **options), output_type)._of(flow)
@@ -1318,8 +1320,8 @@ class StepflowClient(Guiding, Picklable):
         offset: int | None = None,
         *,
         flow_name: str | None = None,
-        root_run_id: str | UUID | None = None,
-        parent_run_id: str | UUID | None = None,
+        root_run_id: RunId | None = None,
+        parent_run_id: RunId | None = None,
         roots_only: bool | None = None,
         since: datetime | str | None = None,
         until: datetime | str | None = None,
@@ -1371,8 +1373,8 @@ class StepflowClient(Guiding, Picklable):
         *,
         page_size: int = 100,
         flow_name: str | None = None,
-        root_run_id: str | UUID | None = None,
-        parent_run_id: str | UUID | None = None,
+        root_run_id: RunId | None = None,
+        parent_run_id: RunId | None = None,
         roots_only: bool | None = None,
         since: datetime | str | None = None,
         until: datetime | str | None = None,
@@ -1644,7 +1646,7 @@ class StepflowClient(Guiding, Picklable):
                 that step is executed too. Default False.
             only_step: Execute this step alone, with the earlier outputs of the steps that it reads; its output is the
                 output of the new run. Excludes the options above. To give the step an input of its own, run
-                `stepflow_client.flows.flow_of_step(flow, step)`.
+                `stepflow_client.flows.flow_of_step(flow, step_id)`.
             input: The input of the earlier run; for a batch, the list of all its inputs. It can be omitted if no
                 executed step reads it, or if it is recorded.
             variables: Values of the flow's variables, as for `run`.

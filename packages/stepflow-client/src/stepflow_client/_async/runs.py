@@ -68,7 +68,7 @@ class RunReader:
             # From 0.12 on, servers return no items for an unknown run instead of a 404.
             await self.get_run(run_id)
         status: ExecutionStatus | None = None
-        if failed_items.items_of(listed).places(run_states.is_unfinished):
+        if failed_items.items_of(listed)._places(run_states.is_unfinished):
             run = await self.current_state(run_id)
             if run_states.is_failed(run.status):
                 # The run and its items may have ended after the items were requested.
@@ -124,8 +124,8 @@ class RunReader:
                 ended.
         """
         items = failed_items.items_of(listed)
-        failed = items.places(run_states.is_failed)
-        lost = items.places(run_states.is_unfinished) if status is not None and run_states.is_failed(status) else []
+        failed = items._places(run_states.is_failed)
+        lost = items._places(run_states.is_unfinished) if status is not None and run_states.is_failed(status) else []
         if not failed and not lost:
             return listed
         can = (await self._connection.server()).capabilities

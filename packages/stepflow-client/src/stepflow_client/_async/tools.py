@@ -16,6 +16,7 @@ from .._codec.flow_tools import (
     unique_name,
     unknown_tool,
 )
+from .._codec.requests import Variables, run_variables
 from .._data.arguments import (
     check_choice,
     check_client,
@@ -85,6 +86,7 @@ class FlowTool:
         *,
         idempotency_key: str | None = None,
         labels: Mapping[str, str] | None = None,
+        timeout: float | None = None,
     ) -> RunHandle[Any]:
         """Check the arguments of a call, start the flow and return a handle of its run.
 
@@ -92,6 +94,7 @@ class FlowTool:
             arguments: The arguments: an object, or its JSON text. None for none.
             idempotency_key: A key for the run, as for `StepflowClient.run`.
             labels: Labels of the run, in addition to those of the tools.
+            timeout: Seconds for the whole call, as for `StepflowClient.start_run`. None, the default: no limit.
 
         Raises:
             InvalidArgumentError: If the arguments do not match the schema; nothing was sent. The message says so in a
@@ -99,7 +102,7 @@ class FlowTool:
             StepflowClientError: As `StepflowClient.start_run` raises them.
         """
         given, options = self._prepared(arguments, idempotency_key, labels)
-        handle: RunHandle[Any] = await self._client.start_run(self._spec.flow, [given], **options)
+        handle: RunHandle[Any] = await self._client.start_run(self._spec.flow, [given], timeout=timeout, **options)
         return handle
 
     def _prepared(self, arguments: Any, idempotency_key: str | None, labels: Any) -> tuple[Any, dict[str, Any]]:
@@ -174,12 +177,12 @@ class FlowTools(Sequence[FlowTool]):
         client: Any,
         flows: FlowSource | Iterable[FlowSource] | Mapping[str, FlowSource],
         *,
-        variables: Mapping[str, Any] | None = None,
+        variables: Variables | None = None,
         max_wait: float | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> None:
         """Read the flows. No request is sent."""
-        self._variables = {} if variables is None else check_mapping(variables, "variables")
+        self._variables = run_variables(variables, exact_integers=False)
         self._max_wait = None if max_wait is None else check_seconds(max_wait, "max_wait")
         self._labels = None if labels is None else check_labels(labels)
         check_client(client, "client", awaited=True)

@@ -61,7 +61,7 @@ def with_failed_steps(
         elif cause.kind == "output" or (flow and error.step_id not in {step.step_id for step in found}):
             # The name is of a step in a sub-flow, or of a step that only happened to fail too.
             explained[place] = _with_error(item, error.model_copy(update={"step_id": None}))
-    return listed.model_copy(update={"items": items.replaced(explained)})
+    return listed.model_copy(update={"items": items._replaced(explained)})
 
 
 def _error_of(item: RunItem) -> FlowError | None:
@@ -82,11 +82,11 @@ def with_lost_items(listed: ListItemsResponse, status: ExecutionStatus, started:
     """
     items = items_of(listed)
     lost: dict[int, RunItem] = {}
-    for place in items.places(lambda status: not status.is_finished):
+    for place in items._places(lambda status: not status.is_finished):
         item = items[place]
         result = FlowResult(run_id=listed.run_id, status=status, error=_lost(started.get(item.index)))
         lost[place] = item.model_copy(update={"status": status, "result": result})
-    return listed.model_copy(update={"items": items.replaced(lost)})
+    return listed.model_copy(update={"items": items._replaced(lost)})
 
 
 def _lost(started: Sequence[StepDetails] | None) -> FlowError:

@@ -218,7 +218,7 @@ def results(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading
         reading: How its responses are read.
     """
     run_id = listed.run_id
-    entries = listed.items.entries if isinstance(listed.items, RunItems) else listed.items
+    entries = listed.items._entries if isinstance(listed.items, RunItems) else listed.items
 
     def read(entry: Any) -> FlowResult:
         result = entry.result if isinstance(entry, RunItem) else _result(run_id, entry, reading)
@@ -236,7 +236,7 @@ _COMPLETED = frozenset({2, "completed"})
 
 def completed_outputs(listed: ListItemsResponse, reading: Reading = PLAIN) -> list[Any] | None:
     """Return the output of each item of a run if all of them have completed; otherwise None. No models are built."""
-    entries: Sequence[Any] = listed.items.entries if isinstance(listed.items, RunItems) else listed.items
+    entries: Sequence[Any] = listed.items._entries if isinstance(listed.items, RunItems) else listed.items
     if not all(type(entry) is dict and entry["status"] in _COMPLETED for entry in entries):
         return None
     with collector_paused() if len(entries) > _MANY else nullcontext():

@@ -85,7 +85,7 @@ class ServerConfig:
         return frozenset(_VARIABLE.findall(text))
 
 
-def given_config(config_path: str | Path | None, config: ConfigSource | None) -> ServerConfig:
+def given_config(config_path: str | os.PathLike[str] | None, config: ConfigSource | None) -> ServerConfig:
     """Check the given configuration, of which there is at least one, and return it.
 
     Raises:
@@ -108,7 +108,7 @@ def default_config(release: tuple[int, int] | None, allow_load_file: bool = Fals
     return ServerConfig(document=newer if release >= _FIRST_WITH_PREFIXES else older)
 
 
-def is_read_once(path: str | Path) -> bool:
+def is_read_once(path: str | os.PathLike[str]) -> bool:
     """Return whether a path is that of a pipe, a device or a descriptor, whose content may be read only once."""
     if Path(path).parts[:2] in (("/", "dev"), ("/", "proc")):
         # `/dev/fd/3` of this process is not that of the server, even if it is a regular file.
@@ -116,9 +116,9 @@ def is_read_once(path: str | Path) -> bool:
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
-def _of_file(given: str | Path) -> ServerConfig:
-    if not isinstance(given, str | Path):
-        raise InvalidArgumentError(f"config_path is a str or a Path, not {type(given).__name__}")
+def _of_file(given: str | os.PathLike[str]) -> ServerConfig:
+    if not isinstance(given, (str, os.PathLike)):
+        raise InvalidArgumentError(f"config_path is a path, not {type(given).__name__}")
     try:
         # Workers are started in the folder of the file, which the server determines wrongly from a relative path.
         path = file_path(given, "config_path").expanduser().absolute()

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import IO, Any, Literal, Self
 
-from .._data.arguments import check_choice, wrong
+from .._data.arguments import check_choice, check_mapping, wrong
 from .._data.yaml_writer import write_yaml
 from ..errors import FlowFileError, InvalidArgumentError
 from ..types.outcomes import Outcome
@@ -47,9 +47,14 @@ class OutcomeWriter:
 
         Raises:
             FlowFileError: If the file cannot be written.
+            InvalidArgumentError: If it is neither.
         """
+        record = outcome.to_dict() if isinstance(outcome, Outcome) else check_mapping(outcome, "outcome")
         with _writing(self._name):
-            self._lines.write(outcome.to_dict() if isinstance(outcome, Outcome) else outcome)
+            try:
+                self._lines.write(record)
+            except (KeyError, RecursionError, TypeError, ValueError):
+                raise wrong("outcome", "an Outcome, or a record of one", outcome) from None
 
     def close(self) -> None:
         """Complete the file, and close it unless it was given open.

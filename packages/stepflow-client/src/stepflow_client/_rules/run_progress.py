@@ -200,7 +200,7 @@ class RunProgress:
             completed=completed,
             failed=failed,
             steps=(len(self._needed) or len(self._step_ids) or None) if self.total == 1 else None,
-            ended_steps=sum(bool(step.ended) for step in steps) if self.total == 1 else 0,
+            finished_steps=sum(bool(step.ended) for step in steps) if self.total == 1 else 0,
             running_steps=tuple(step.step_id for step in self.steps if step.running),
             duration=seconds,
         )

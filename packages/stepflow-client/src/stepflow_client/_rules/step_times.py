@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ..types.shown import Record
+
 if TYPE_CHECKING:
     from ..events import RunEvent
     from ..types import StepDetails
 
 
 @dataclass(slots=True)
-class StepTime:
+class StepTime(Record):
     """The times at which one step of one item ran."""
 
     item_index: int
@@ -24,7 +26,7 @@ class StepTime:
     status: str = "running"
 
     @property
-    def seconds(self) -> float | None:
+    def duration(self) -> float | None:
         """Seconds from the first attempt to the end; None while the step is running."""
         return (self.end - self.attempts[0]).total_seconds() if self.end and self.attempts else None
 
@@ -38,8 +40,8 @@ class ItemTime:
     end: datetime
 
     @property
-    def seconds(self) -> float:
-        """The duration in seconds."""
+    def duration(self) -> float:
+        """Seconds from the start to the end."""
         return (self.end - self.start).total_seconds()
 
 
@@ -136,7 +138,7 @@ class StepTimes:
         has_ended = step.status.is_finished and time.end is not None
         changes: dict[str, Any] = {"started_at": time.attempts[0], "attempts": len(time.attempts)}
         if has_ended:
-            changes |= {"completed_at": time.end, "duration": time.seconds}
+            changes |= {"completed_at": time.end, "duration": time.duration}
         return step.model_copy(update=changes)
 
 

@@ -8,11 +8,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
     from os import PathLike
-    from uuid import UUID
 
     import typing_extensions
 
-    from .._codec.requests import Variables
+    from .._codec.requests import RunId, Variables
     from .._rules.input_retries import RetryOn
     from ..flows.file import FlowSource
     from ..progress import ProgressOption
@@ -124,8 +123,8 @@ class RunFilters(TypedDict, total=False):
     """The filters of `StepflowClient.list_runs` and `iter_runs`, and their timeout; see there for their meaning."""
 
     flow_name: str | None
-    root_run_id: str | UUID | None
-    parent_run_id: str | UUID | None
+    root_run_id: RunId | None
+    parent_run_id: RunId | None
     roots_only: bool | None
     since: datetime | str | None
     until: datetime | str | None

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
-from uuid import UUID
 
 from .. import types
 from .._base.lazy import lazy_module
@@ -24,7 +23,7 @@ from .._http.sockets import SyncCancelled
 from .._rules.call_scope import call_scope
 from .._rules.deadline import deadline_of, deadline_override, deadline_scope
 from .._rules.request_retries import RetryPolicy, policy_of
-from .._shared.other_names import Guiding, guiding
+from .._shared.other_names import Guiding, guiding, refuse_unknown
 from .._shared.pickling import Picklable
 from .._shared.recorder import Recorder
 from .._shared.run_call import ResultCall, RunCall
@@ -81,7 +80,7 @@ if TYPE_CHECKING:
     from . import batch
     from .caching import Finish
     from .handle import SyncRunHandle
-    from .plain import PlainReader
+    from .plain import SyncPlainReader
 else:
     streams = lazy_module("stepflow_client._shared.streams")
     batch = lazy_module("stepflow_client._async.batch")
@@ -210,7 +209,7 @@ class SyncStepflowClient(Guiding, Picklable):
         self._flows, self._runs = self._parts.flows, self._parts.runs
 
     @property
-    def plain(self) -> PlainReader:
+    def plain(self) -> SyncPlainReader:
         """Reads runs and results as plain objects, without pydantic: see `stepflow_client.plain`."""
         return self._parts.plain
 
@@ -733,6 +732,9 @@ class SyncStepflowClient(Guiding, Picklable):
         Raises:
             StepflowClientError: The same errors as `submit` raises.
         """
+        from .._shared.options import OPTIONS_OF
+
+        refuse_unknown(options, ("flow", "input", "output_type", *OPTIONS_OF["submit"]))
         if output_type is not None:
             typed.check_output_type(output_type)
         return self.handle(self.submit(flow, input, overrides, **options), output_type)._of(flow)
@@ -1319,8 +1321,8 @@ class SyncStepflowClient(Guiding, Picklable):
         offset: int | None = None,
         *,
         flow_name: str | None = None,
-        root_run_id: str | UUID | None = None,
-        parent_run_id: str | UUID | None = None,
+        root_run_id: RunId | None = None,
+        parent_run_id: RunId | None = None,
         roots_only: bool | None = None,
         since: datetime | str | None = None,
         until: datetime | str | None = None,
@@ -1372,8 +1374,8 @@ class SyncStepflowClient(Guiding, Picklable):
         *,
         page_size: int = 100,
         flow_name: str | None = None,
-        root_run_id: str | UUID | None = None,
-        parent_run_id: str | UUID | None = None,
+        root_run_id: RunId | None = None,
+        parent_run_id: RunId | None = None,
         roots_only: bool | None = None,
         since: datetime | str | None = None,
         until: datetime | str | None = None,
@@ -1643,7 +1645,7 @@ class SyncStepflowClient(Guiding, Picklable):
                 that step is executed too. Default False.
             only_step: Execute this step alone, with the earlier outputs of the steps that it reads; its output is the
                 output of the new run. Excludes the options above. To give the step an input of its own, run
-                `stepflow_client.flows.flow_of_step(flow, step)`.
+                `stepflow_client.flows.flow_of_step(flow, step_id)`.
             input: The input of the earlier run; for a batch, the list of all its inputs. It can be omitted if no
                 executed step reads it, or if it is recorded.
             variables: Values of the flow's variables, as for `run`.

@@ -58,7 +58,7 @@ class RunExplainer:
         """Return an item: the wanted one, or the first that failed, or the first."""
         items = failed_items.items_of(self._runs.listed_items(run.run_id))
         if index is None:
-            failed = items.places(lambda status: status in (ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED))
+            failed = items._places(lambda status: status in (ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED))
             index = failed[0] if failed else 0
         if index >= len(items):
             raise InvalidArgumentError(f"run {run.run_id} has {len(items)} items, none with the index {index}")

@@ -11,6 +11,7 @@ from .._codec import typed
 from .._codec.requests import check_run_id
 from .._data.arguments import check_integer
 from .._rules.deadline import deadline_of, deadline_scope
+from .._shared.other_names import METHODS_OF_RUNS, Guiding
 from ..errors import UnsupportedByServerError
 from ..flows.python_places import located
 from ..types.results import OutputT
@@ -32,7 +33,7 @@ _LATE = 0.5
 """Seconds for which a log without a line of the run is read again."""
 
 
-class SyncRunHandle(Shown, Generic[OutputT]):
+class SyncRunHandle(Guiding, Shown, Generic[OutputT]):
     """A run: what `start_run` returns, and `handle` for a run that exists. Creating one sends no request.
 
     Example:
@@ -52,6 +53,8 @@ class SyncRunHandle(Shown, Generic[OutputT]):
         run_id: The run.
         output_type: The type of its output, as for `run`; None for plain JSON.
     """
+
+    _OTHER_NAMES = METHODS_OF_RUNS
 
     def __init__(self, client: Any, run_id: Any, output_type: Any = None) -> None:
         """Store the parts, and check the id and the type."""

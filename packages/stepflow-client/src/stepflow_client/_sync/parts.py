@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .explaining import RunExplainer
     from .following import Follower
     from .idempotency import KeyedRuns
-    from .plain import PlainReader
+    from .plain import SyncPlainReader
     from .progress import ProgressReporter
     from .readiness import ComponentWaiter
     from .recovery import RecoveryCheck
@@ -111,11 +111,11 @@ class Parts:
         return BlobStore(self.connection)
 
     @cached_property
-    def plain(self) -> PlainReader:
+    def plain(self) -> SyncPlainReader:
         """Reads runs and results as plain objects."""
-        from .plain import PlainReader
+        from .plain import SyncPlainReader
 
-        return PlainReader(self)
+        return SyncPlainReader(self)
 
     @cached_property
     def batches(self) -> BatchRunner:

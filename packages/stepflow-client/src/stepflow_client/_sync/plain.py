@@ -14,18 +14,19 @@ from ..types.statuses import ExecutionStatus, read_status
 from .listing import RunLister
 
 if TYPE_CHECKING:
+    from .._codec.requests import RunId
     from ..types import FlowResult, ListItemsResponse, RunDetails
     from .parts import Parts
 
 
-class PlainReader(RunLister["RunDetails | PlainRun"]):
+class SyncPlainReader(RunLister["RunDetails | PlainRun"]):
     """Reads runs and results as plain objects: see `stepflow_client.plain`."""
 
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts.connection, parts.recorder, plain_runs)
         self._parts = parts
 
-    def get_result(self, run_id: str, *, timeout: float | None = None) -> FlowResult | PlainResult:
+    def get_result(self, run_id: RunId, *, timeout: float | None = None) -> FlowResult | PlainResult:
         """Wait until a run of one item ends and return its result: a `PlainResult` if it succeeded.
 
         The arguments and errors are those of the client's `get_result`.
@@ -34,7 +35,7 @@ class PlainReader(RunLister["RunDetails | PlainRun"]):
         run, found = self._parts.waiter.recorded("get_result", call, self._ended)
         if isinstance(found, PlainResult):
             return found
-        return responses.only_result(found, run.status, self._connection.reading(run_id))
+        return responses.only_result(found, run.status, self._connection.reading(run.run_id))
 
     def _ended(self, run_id: str, status: ExecutionStatus) -> PlainResult | ListItemsResponse:
         reading = self._connection.reading(run_id)

@@ -18,6 +18,7 @@ from .._codec.flow_tools import (
     unique_name,
     unknown_tool,
 )
+from .._codec.requests import Variables, run_variables
 from .._data.arguments import (
     check_choice,
     check_client,
@@ -87,6 +88,7 @@ class SyncFlowTool:
         *,
         idempotency_key: str | None = None,
         labels: Mapping[str, str] | None = None,
+        timeout: float | None = None,
     ) -> SyncRunHandle[Any]:
         """Check the arguments of a call, start the flow and return a handle of its run.
 
@@ -94,6 +96,7 @@ class SyncFlowTool:
             arguments: The arguments: an object, or its JSON text. None for none.
             idempotency_key: A key for the run, as for `SyncStepflowClient.run`.
             labels: Labels of the run, in addition to those of the tools.
+            timeout: Seconds for the whole call, as for `SyncStepflowClient.start_run`. None, the default: no limit.
 
         Raises:
             InvalidArgumentError: If the arguments do not match the schema; nothing was sent. The message says so in a
@@ -101,7 +104,7 @@ class SyncFlowTool:
             StepflowClientError: As `SyncStepflowClient.start_run` raises them.
         """
         given, options = self._prepared(arguments, idempotency_key, labels)
-        handle: SyncRunHandle[Any] = self._client.start_run(self._spec.flow, [given], **options)
+        handle: SyncRunHandle[Any] = self._client.start_run(self._spec.flow, [given], timeout=timeout, **options)
         return handle
 
     def _prepared(self, arguments: Any, idempotency_key: str | None, labels: Any) -> tuple[Any, dict[str, Any]]:
@@ -176,12 +179,12 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         client: Any,
         flows: FlowSource | Iterable[FlowSource] | Mapping[str, FlowSource],
         *,
-        variables: Mapping[str, Any] | None = None,
+        variables: Variables | None = None,
         max_wait: float | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> None:
         """Read the flows. No request is sent."""
-        self._variables = {} if variables is None else check_mapping(variables, "variables")
+        self._variables = run_variables(variables, exact_integers=False)
         self._max_wait = None if max_wait is None else check_seconds(max_wait, "max_wait")
         self._labels = None if labels is None else check_labels(labels)
         check_client(client, "client", awaited=False)

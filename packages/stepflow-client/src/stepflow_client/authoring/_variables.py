@@ -18,12 +18,12 @@ class Variable:
         self,
         default: Any = NOT_GIVEN,
         description: str | None = None,
-        env: str | None = None,
+        env_var: str | None = None,
         secret: bool = False,
         required: bool = True,
     ) -> None:
         """Use `variable` instead."""
-        self.default, self.description, self.env, self.secret = default, description, env, secret
+        self.default, self.description, self.env_var, self.secret = default, description, env_var, secret
         self.is_required = required and default is NOT_GIVEN
         """Whether each run must set it."""
 
@@ -44,24 +44,24 @@ class Variable:
             found["description"] = self.description
         if self.has_default:
             found["default"] = data_of(self.default, "the default of a variable")
-        if self.env is not None:
-            found["env_var"] = self.env
+        if self.env_var is not None:
+            found["env_var"] = self.env_var
         if self.secret:
             found["is_secret"] = True
         return found
 
 
 @overload
-def variable(*, default: T, description: str | None = None, env: str | None = None, secret: bool = False) -> T: ...
+def variable(*, default: T, description: str | None = None, env_var: str | None = None, secret: bool = False) -> T: ...
 @overload
 def variable(
-    *, description: str | None = None, env: str | None = None, secret: bool = False, required: bool = True
+    *, description: str | None = None, env_var: str | None = None, secret: bool = False, required: bool = True
 ) -> Any: ...
 def variable(
     *,
     default: Any = NOT_GIVEN,
     description: str | None = None,
-    env: str | None = None,
+    env_var: str | None = None,
     secret: bool = False,
     required: bool = True,
 ) -> Any:
@@ -71,22 +71,22 @@ def variable(
         ```python
         @flow
         def greet(
-            given: Person, *, tone: str = variable(default="friendly"), key: str = variable(env="KEY", secret=True)
+            given: Person, *, tone: str = variable(default="friendly"), key: str = variable(env_var="KEY", secret=True)
         ) -> str: ...
         ```
 
     Args:
         default: Its value in runs that do not set it.
         description: What it is for.
-        env: The environment variable that `variables_from_env=True` and `--variables-from-env` take it from.
+        env_var: The environment variable that `variables_from_env=True` and `--variables-from-env` take it from.
         secret: Whether to hide its value wherever this package shows or stores it.
         required: Whether each run must set it, if it has no default. With False, read it with `if_unset`.
 
     Raises:
         InvalidArgumentError: If an argument has the wrong type.
     """
-    for name, value in (("description", description), ("env", env)):
+    for name, value in (("description", description), ("env_var", env_var)):
         if value is not None:
             arguments.check_text(value, name)
     arguments.check_flags(secret=secret, required=required)
-    return Variable(default, description, env, secret, required)
+    return Variable(default, description, env_var, secret, required)

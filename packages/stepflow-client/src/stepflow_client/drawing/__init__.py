@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 from html import escape
 
 from .._base.text import visible
-from .._data.arguments import check_flag, check_flags, check_mapping
+from .._data.arguments import check_flag, check_flags, check_integer, check_mapping
 from .._data.secrets import hidden_flow
 from .._data.values import check_json
 from ..flows.file import FlowSource, load_flow
+from ..flows.resolving import ResolvedInput
 from . import text
+from .charts import StepTime
 from .graph import FlowGraph, flow_graph
 from .html import PAGE_STYLE, page
 from .layout import DrawingUnavailableError
@@ -27,8 +29,8 @@ from .report_page import report_page
 from .svg import STYLE, svg
 
 __all__ = [
-    "Drawing", "DrawingUnavailableError", "RunReport", "draw", "gather", "report_page", "to_dot", "to_mermaid",
-    "to_text",
+    "Drawing", "DrawingUnavailableError", "ResolvedInput", "RunReport", "StepTime", "draw", "gather", "report_page",
+    "to_dot", "to_mermaid", "to_text",
 ]  # fmt: skip
 
 
@@ -36,20 +38,26 @@ __all__ = [
 class Drawing:
     """A drawing of a flow. Notebooks display it."""
 
-    graph: FlowGraph
+    _graph: FlowGraph
     statuses: Mapping[str, str] = field(default_factory=dict)
     """The status of nodes, by node id."""
-    servers: bool = True
+    include_servers: bool = True
     """Whether plugins have colours and a legend. Default True."""
-    details: bool = True
+    include_details: bool = True
     """Whether steps show their component and marks. Default True."""
 
     def __post_init__(self) -> None:
         """Check the flags."""
-        check_flags(servers=self.servers, details=self.details)
+        check_flags(include_servers=self.include_servers, include_details=self.include_details)
 
     def _svg(self, *, style: bool) -> str:
-        return svg(self.graph, statuses=self.statuses, servers=self.servers, details=self.details, style=style)
+        return svg(
+            self._graph,
+            statuses=self.statuses,
+            servers=self.include_servers,
+            details=self.include_details,
+            style=style,
+        )
 
     def svg(self) -> str:
         """Return the drawing as SVG text.
@@ -65,7 +73,7 @@ class Drawing:
         Raises:
             DrawingUnavailableError: If the extra `stepflow-client[draw]` is not installed.
         """
-        name = self.graph.name or "flow"
+        name = self._graph.name or "flow"
         body = f'<h1>{escape(visible(name))}</h1><div class="scroll">{self._svg(style=False)}</div>'
         return page(name, body, PAGE_STYLE + STYLE)
 
@@ -73,28 +81,33 @@ class Drawing:
         """Return the drawing as PNG, in the colours of the light theme.
 
         Args:
-            scale: Pixels for each pixel of the SVG. Default 2.
+            scale: Pixels for each pixel of the SVG, up to 16. Default 2.
 
         Raises:
             DrawingUnavailableError: If the extra `stepflow-client[draw]` is not installed.
         """
         from .svg import png
 
+        check_integer(scale, "scale", least=1, most=16)
         return png(self.svg(), scale)
 
     def __repr__(self) -> str:
-        nodes, edges = len(self.graph.nodes), len(self.graph.edges)
-        return f"<Drawing of {self.graph.name or 'a flow'}: {nodes} nodes, {edges} edges>"
+        nodes, edges = len(self._graph.nodes), len(self._graph.edges)
+        return f"<Drawing of {self._graph.name or 'a flow'}: {nodes} nodes, {edges} edges>"
 
     def _repr_html_(self) -> str | None:
         try:
             return self.svg()
         except DrawingUnavailableError:
-            return f"<pre>{escape(text.mermaid(self.graph))}</pre>"
+            return f"<pre>{escape(text.mermaid(self._graph))}</pre>"
 
 
 def draw(
-    flow: FlowSource, *, statuses: Mapping[str, str] | None = None, servers: bool = True, details: bool = True
+    flow: FlowSource,
+    *,
+    statuses: Mapping[str, str] | None = None,
+    include_servers: bool = True,
+    include_details: bool = True,
 ) -> Drawing:
     """Return a drawing of a flow. Values of secret variables in the flow are replaced by `***`.
 
@@ -102,33 +115,33 @@ def draw(
         flow: The path of a file, or the flow itself.
         statuses: The status of steps, by step id: `completed`, `failed`, `running`, `cancelled`,
             `not_run` (drawn dashed and grey) or `not_needed` (pale).
-        servers: Whether plugins have colours and a legend. Default True.
-        details: Whether steps show their component and marks. Default True.
+        include_servers: Whether plugins have colours and a legend. Default True.
+        include_details: Whether steps show their component and marks. Default True.
 
     Raises:
         FlowFileError: If the file cannot be read.
         InvalidArgumentError: If `flow` is not a flow.
     """
     shown = {} if statuses is None else check_mapping(statuses, "statuses")
-    return Drawing(_graph(flow), shown, servers, details)
+    return Drawing(_graph(flow), shown, include_servers, include_details)
 
 
-def to_dot(flow: FlowSource, *, details: bool = True) -> str:
+def to_dot(flow: FlowSource, *, include_details: bool = True) -> str:
     """Return a flow's graph in DOT, the language of Graphviz; see `draw`."""
-    check_flag(details, "details")
-    return text.dot(_graph(flow), details=details)
+    check_flag(include_details, "include_details")
+    return text.dot(_graph(flow), details=include_details)
 
 
-def to_mermaid(flow: FlowSource, *, details: bool = True) -> str:
+def to_mermaid(flow: FlowSource, *, include_details: bool = True) -> str:
     """Return a flow's graph as a Mermaid flowchart; see `draw`."""
-    check_flag(details, "details")
-    return text.mermaid(_graph(flow), details=details)
+    check_flag(include_details, "include_details")
+    return text.mermaid(_graph(flow), details=include_details)
 
 
-def to_text(flow: FlowSource, *, details: bool = True) -> str:
+def to_text(flow: FlowSource, *, include_details: bool = True) -> str:
     """Return a flow as indented lines, for people: each step, what it reads and the flow that it runs; see `draw`."""
-    check_flag(details, "details")
-    return text.outline(_graph(flow), details=details)
+    check_flag(include_details, "include_details")
+    return text.outline(_graph(flow), details=include_details)
 
 
 def _graph(flow: FlowSource) -> FlowGraph:

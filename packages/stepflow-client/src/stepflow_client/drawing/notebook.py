@@ -193,7 +193,7 @@ def _(report: ReportData) -> str:
     rows += [("cause", text) for text, _ in Counter(causes).most_common(5)]
     if report.flow:
         graph = draw(report.flow, statuses=statuses_of(report))._repr_html_() or ""
-    took = {(time.item_index, time.step_id): time.seconds for time in report.times if report.was_run(time)}
+    took = {(time.item_index, time.step_id): time.duration for time in report.times if report.was_run(time)}
     steps = [
         _ReportedStep(
             step.step_id,
@@ -204,7 +204,7 @@ def _(report: ReportData) -> str:
             step.error,
         )
         if report.was_run(step)
-        else _ReportedStep(step.step_id, step.item_index, report.text_of(step))
+        else _ReportedStep(step.step_id, step.item_index, report._text_of(step))
         for step in report.steps
     ]
     columns = ("step_id", "status", "duration", "output", "error.message")

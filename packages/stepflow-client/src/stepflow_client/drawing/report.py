@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .._base.lazy import lazy_module
 from .._data.arguments import check_instance
+from .._rules.call_scope import call_scope
 from ..errors import NotFoundError, UnsupportedByServerError
 from .report_data import ReportData, masked, masked_arguments
-from .report_page import report_page
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
     from .._sync.client import SyncStepflowClient
+
+# It reads reports.
+_page = lazy_module("stepflow_client.drawing.report_page")
 
 
 class RunReport(ReportData):
@@ -23,10 +27,11 @@ class RunReport(ReportData):
 
     def html(self) -> str:
         """Return the report as a page: a single file without scripts that loads no other files."""
-        return report_page([self])
+        page: str = _page.report_page([self])
+        return page
 
 
-def gather(client: SyncStepflowClient, run_id: RunId) -> RunReport:
+def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | None = None) -> RunReport:
     """Return the data that a server has on a run. A run that has not ended is reported in its current state.
 
     Secret values are the defaults of the flow's secret variables, the values of the environment variables that the flow
@@ -37,13 +42,21 @@ def gather(client: SyncStepflowClient, run_id: RunId) -> RunReport:
     Args:
         client: A client of the server.
         run_id: The run.
+        timeout: Seconds for the whole call. None, the default: no limit.
 
     Raises:
         NotFoundError: If the server has no such run.
+        RequestTimeoutError: If the timeout expires.
     """
     from .._sync.client import SyncStepflowClient
 
-    run = check_instance(client, "client", SyncStepflowClient).get_run(run_id)
+    check_instance(client, "client", SyncStepflowClient)
+    with call_scope(timeout):
+        return _gathered(client, run_id)
+
+
+def _gathered(client: SyncStepflowClient, run_id: RunId) -> RunReport:
+    run = client.get_run(run_id)
     try:
         stored = client.get_run_flow(run_id)
     except (NotFoundError, UnsupportedByServerError):

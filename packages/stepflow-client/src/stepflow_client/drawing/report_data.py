@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .._codec import failed_items
 from .._codec.requests import environment_variables
 from .._codec.variables import flow_variables
+from .._data.arguments import check_integer, check_text, wrong
 from .._data.secrets import Secrets, secrets_of
 from ..errors import InvalidArgumentError
 from ..flows.account import accounts_of, records_of
@@ -52,14 +53,21 @@ class ReportData(Shown):
         """The account of each step, by item index and step id."""
         return {(index, step.step_id): step for index, each in self.accounts.items() for step in each.steps}
 
-    def input_of(self, index: int, step_id: str) -> ResolvedInput:
-        """Return the input of a step of an item, with its references resolved as far as that is known."""
-        if index not in self._evaluations:
-            items = [item for item in self.items if item.index == index]
+    def input_of(self, item_index: int, step_id: str) -> ResolvedInput:
+        """Return the input of a step of an item, with its references resolved as far as that is known.
+
+        Raises:
+            InvalidArgumentError: If the run has no such item.
+        """
+        check_text(step_id, "step_id")
+        if check_integer(item_index, "item_index", least=0) not in self._evaluations:
+            items = [item for item in self.items if item.index == item_index]
+            if not items:
+                raise InvalidArgumentError(f"the run has no item {item_index}")
             known = {"has_steps": bool(self.steps), "is_masked": True}
             records = records_of(self.run, items, self.steps, self.flow, self.given, **known)
-            self._evaluations[index] = ItemCauses(records[index])
-        return resolved_input(self._evaluations[index], step_id)
+            self._evaluations[item_index] = ItemCauses(records[item_index])
+        return resolved_input(self._evaluations[item_index], step_id)
 
     @cached_property
     def _evaluations(self) -> dict[int, ItemCauses]:
@@ -67,10 +75,12 @@ class ReportData(Shown):
 
     def was_run(self, step: StepDetails | StepTime) -> bool:
         """Return whether a listed step was run. If a step that it reads failed, servers only list it as failed."""
+        if not isinstance(step, (StepDetails, StepTime)):
+            raise wrong("step", "one of the report's steps", step)
         account = self.step_accounts.get((step.item_index, step.step_id))
         return account is None or account.state != "not_run"
 
-    def text_of(self, step: StepDetails) -> str:
+    def _text_of(self, step: StepDetails) -> str:
         """Return what became of a step, in words."""
         account = self.step_accounts.get((step.item_index, step.step_id))
         # A state that is not known is shown as the server's status.

@@ -17,6 +17,7 @@ from .folding import worst
 from .graph import flow_graph
 from .html import PAGE_STYLE, TREE_STYLE, json_tree, page
 from .layout import DrawingUnavailableError
+from .report import RunReport
 from .report_data import ReportData
 from .report_parts import (
     REPORT_STYLE,
@@ -41,13 +42,13 @@ _MOST_BARS = 40
 _ALL_ITEMS_BYTES = 1_200_000
 
 
-def report_page(reports: Sequence[ReportData]) -> str:
+def report_page(reports: Sequence[RunReport]) -> str:
     """Return one page about runs. Two runs are shown side by side, with a comparison of their steps above them.
 
     Args:
         reports: One or more runs.
     """
-    reports = check_instances(reports, "reports", ReportData)
+    reports = check_instances(reports, "reports", RunReport)
     runs = " and ".join(report.run.flow_name or report.run.run_id for report in reports)
     kind = "runs two" if len(reports) == 2 else "runs"
     parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{escaped(runs)}</h1></div>']
@@ -90,7 +91,7 @@ def _sections(report: ReportData, bars: Sequence[Bar], whole: float, number: int
 
 def _step_state(report: ReportData, step: StepDetails) -> str:
     """Return what became of a step; it looks like its status unless it was not run."""
-    return status_mark(step.status.value if report.was_run(step) else "not_run", report.text_of(step))
+    return status_mark(step.status.value if report.was_run(step) else "not_run", report._text_of(step))
 
 
 def _result(report: ReportData) -> str:
@@ -191,7 +192,7 @@ def bars_of(report: ReportData, *, until: datetime | None = None) -> list[Bar]:
     last = max(last, until) if until is not None else last
     if len(report.items) > 1:
         status = {item.index: item.status.value for item in report.items}
-        slowest = sorted(item_times(started), key=lambda item: -item.seconds)[:_MOST_BARS]
+        slowest = sorted(item_times(started), key=lambda item: -item.duration)[:_MOST_BARS]
         return [
             Bar(
                 f"item {item.index}",
@@ -231,7 +232,7 @@ def latency(times: Sequence[ItemTime]) -> str:
     """
     if len(times) < 2:
         return ""
-    seconds = sorted(item.seconds for item in times)
+    seconds = sorted(item.duration for item in times)
     parts = {"50 %": 0.5, "90 %": 0.9, "95 %": 0.95, "99 %": 0.99, "slowest": 1.0}
     shown = table(list(parts), [row(*(fine_duration(percentile(seconds, part)) for part in parts.values()))])
     return shown + scroll(histogram(seconds), "histogram")
@@ -267,7 +268,7 @@ def _steps(report: ReportData) -> str:
     rows = []
     for step in report.steps:
         found = times.get(step.step_id, [])
-        took = fine_duration(found[0].seconds) if found and found[0].seconds is not None else "-"
+        took = fine_duration(found[0].duration) if found and found[0].duration is not None else "-"
         attempts = str(len(found[0].attempts)) if found else "-"
         value = f"<div>{folded(step.error.message[:2000])}</div>" if step.error else json_tree(step.output)
         if not report.was_run(step):
@@ -279,7 +280,7 @@ def _steps(report: ReportData) -> str:
 
 
 def _spread(times: Sequence[StepTime]) -> tuple[str, ...]:
-    seconds = sorted(time.seconds for time in times if time.seconds is not None)
+    seconds = sorted(time.duration for time in times if time.duration is not None)
     return tuple(fine_duration(percentile(seconds, part)) for part in (0.5, 0.95, 1.0)) if seconds else ("-", "-", "-")
 
 

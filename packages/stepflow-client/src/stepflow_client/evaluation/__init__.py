@@ -17,11 +17,11 @@ from ._async.evaluate import evaluate
 from ._sync.evaluate import evaluate as sync_evaluate
 from .comparison import (
     Comparison,
+    DurationChange,
     EvaluationSummary,
     ScoreChange,
     ScoreMean,
-    TimeChange,
-    VariantTimes,
+    VariantDurations,
     Verdict,
 )
 from .flow_score import FlowScore
@@ -33,6 +33,7 @@ from .worst import WorstCase
 
 __all__ = [
     "Comparison",
+    "DurationChange",
     "EvaluationCase",
     "EvaluationItem",
     "EvaluationReport",
@@ -42,9 +43,8 @@ __all__ = [
     "ScoreChange",
     "ScoreMean",
     "ScoreValue",
-    "TimeChange",
     "Variant",
-    "VariantTimes",
+    "VariantDurations",
     "Verdict",
     "WorstCase",
     "close",

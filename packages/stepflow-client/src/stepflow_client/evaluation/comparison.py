@@ -69,7 +69,7 @@ class ScoreChange(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class VariantTimes(Record):
+class VariantDurations(Record):
     """The times of the completed items of a variant, in seconds."""
 
     variant: str
@@ -81,7 +81,7 @@ class VariantTimes(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class TimeChange(Record):
+class DurationChange(Record):
     """How many times as long the items of the second variant take, in pairs of the same case."""
 
     ratio: float
@@ -106,7 +106,7 @@ class Comparison(ShownAsTable, Record):
     """The change of each score."""
     failed: ScoreChange
     """The change of the share of items that did not complete."""
-    time: TimeChange | None
+    duration: DurationChange | None
     """The change of the times; None if the server does not tell them (before 0.12)."""
 
     def __getitem__(self, score: str) -> ScoreChange:
@@ -130,7 +130,7 @@ class EvaluationSummary(ShownAsTable, Record):
     repeats: int
     variants: Sequence[str]
     means: Sequence[ScoreMean]
-    times: Sequence[VariantTimes]
+    durations: Sequence[VariantDurations]
     comparisons: Sequence[Comparison]
     """The comparison of each further variant with the first one, or with its baseline."""
     remarks: Sequence[str] = field(default=())
@@ -206,22 +206,22 @@ def _verdict(change: Change, good: int, words: tuple[Verdict, Verdict]) -> Verdi
     return "unclear" if not good else words[0] if good > 0 else words[1]
 
 
-def _time_change(before: VariantColumns, after: VariantColumns) -> TimeChange | None:
+def _time_change(before: VariantColumns, after: VariantColumns) -> DurationChange | None:
     pairs = paired(before.log_times, after.log_times)
     if not pairs.cases:
         return None
     change = paired_change(pairs.before, pairs.after)
     low, high = (None if end is None else math.exp(end) for end in _ends(change.interval))
     verdict = _verdict(change, -change.direction, ("better", "worse"))
-    return TimeChange(math.exp(change.difference), low, high, change.cases, verdict)
+    return DurationChange(math.exp(change.difference), low, high, change.cases, verdict)
 
 
-def variant_times(name: str, variant: VariantColumns) -> VariantTimes | None:
+def variant_durations(name: str, variant: VariantColumns) -> VariantDurations | None:
     """Return the times of a variant; None if they are not known."""
     if not variant.times:
         return None
     seconds = sorted(variant.times)
-    return VariantTimes(name, len(seconds), quantile(seconds, 0.5), quantile(seconds, 0.95))
+    return VariantDurations(name, len(seconds), quantile(seconds, 0.5), quantile(seconds, 0.95))
 
 
 def remarks_on(columns: Columns, comparisons: Sequence[Comparison]) -> Iterator[str]:

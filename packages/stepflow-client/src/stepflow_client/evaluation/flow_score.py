@@ -49,7 +49,7 @@ class FlowScore:
     def __repr__(self) -> str:
         return f"FlowScore({self.name!r})"
 
-    async def output(self, item: EvaluationItem, client: Any, key: str | None) -> Any:
+    async def _output(self, item: EvaluationItem, client: Any, key: str | None) -> Any:
         """Run the flow for an item, and return its output.
 
         Args:

@@ -70,7 +70,7 @@ class Block:
             output=self.outputs[place],
             error=self.errors[place],
             run_id=self.run_ids[place],
-            item=self.indexes[place],
+            item_index=self.indexes[place],
             duration=self.durations[place],
             **more,
         )

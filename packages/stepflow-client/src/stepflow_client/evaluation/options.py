@@ -48,7 +48,7 @@ class EvaluationOptions:
     expected: str
     max_concurrency: int | None
     max_scores: int
-    durations: bool | None
+    include_durations: bool | None
     labels: Mapping[str, str] | None
     progress: ProgressOption
     of_map: MapOptions
@@ -65,8 +65,8 @@ class EvaluationOptions:
         check_text(self.expected, "expected")
         check_concurrency(self.max_concurrency)
         check_integer(self.max_scores, "max_scores", least=1, most=1000)
-        if self.durations is not None:
-            check_flag(self.durations, "durations")
+        if self.include_durations is not None:
+            check_flag(self.include_durations, "include_durations")
         if self.labels is not None:
             check_labels(self.labels)
         check_progress(self.progress)

@@ -40,7 +40,7 @@ def report_page(report: EvaluationReport, ui_url: str | None) -> str:
     summary = report.summary()
     title = f"Evaluation of {summary.name}" if summary.name else "Evaluation"
     parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{escaped(title)}</h1></div>', section("Summary", _about(summary))]
-    if summary.means or summary.times:
+    if summary.means or summary.durations:
         parts.append(section("Scores", _scores(summary)))
     changes = list(change_charts(summary))
     if changes:
@@ -96,7 +96,7 @@ def change_charts(summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
             if each.score == score
         ]
         yield score, change_chart(score, estimates)
-    times = [(found.after, found.time) for found in summary.comparisons if found.time is not None]
+    times = [(found.after, found.duration) for found in summary.comparisons if found.duration is not None]
     if times:
         yield (
             "time, as a ratio",

@@ -114,7 +114,7 @@ def _rest(count: int) -> str:
     button = '<button class="more" type="button" hidden>more</button>'
     if count <= 0:
         return button
-    hint = "<code>to_dicts(outputs=True)</code> of the report has all of them"
+    hint = "<code>to_dicts(include_outputs=True)</code> of the report has all of them"
     return f'{button}<p class="soft">{count:,} more cases are not on this page, the best ones; {hint}.</p>'
 
 
@@ -296,10 +296,10 @@ def _score_text(value: object) -> str:
 def _run(item: EvaluationItem, ui_url: str | None) -> str:
     if item.run_id is None:
         return ""
-    what = f"run {item.run_id}" + ("" if item.item is None else f" item {item.item}")
+    what = f"run {item.run_id}" + ("" if item.item_index is None else f" item {item.item_index}")
     if ui_url is None:
         return f'<span class="soft">{escaped(what)}</span>'
-    path = f"/runs/{item.run_id}" + ("" if item.item is None else f"/items/{item.item}")
+    path = f"/runs/{item.run_id}" + ("" if item.item_index is None else f"/items/{item.item_index}")
     return f'<a href="{escape(ui_url.rstrip("/") + path)}">{escaped(what)}</a>'
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ..types.shown import Record
 
 if TYPE_CHECKING:
+    from .._codec.requests import Variables
     from ..flows.file import FlowSource
 
 ScoreValue: TypeAlias = float | bool | str
@@ -27,14 +28,14 @@ class Variant:
 
     flow: FlowSource | None = None
     """Another flow: a path or its content. None, the default: the flow of the evaluation."""
-    variables: Mapping[str, Any] | None = None
+    variables: Variables | None = None
     """Values of variables, which replace those of the evaluation by name."""
     overrides: Any = None
     """Changes to steps, as for `run`."""
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluationCase:
+class EvaluationCase(Record):
     """One case of an evaluation."""
 
     name: str
@@ -63,7 +64,7 @@ class EvaluationItem(Record):
     """The message of a failure."""
     run_id: str | None = None
     """The id of the run; None for an input that could not be sent."""
-    item: int | None = None
+    item_index: int | None = None
     """The index of the item within the run, if the run has several items."""
     duration: float | None = None
     """Seconds from the start of the item's first step to the end of its last step. None before 0.12."""

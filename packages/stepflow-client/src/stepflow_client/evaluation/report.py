@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -25,7 +25,7 @@ from .comparison import (
     compare_variants,
     remarks_on,
     score_mean,
-    variant_times,
+    variant_durations,
 )
 from .item_records import Results
 from .records import EvaluationItem
@@ -56,7 +56,6 @@ class EvaluationReport(ShownAsTable):
         baselines: The variants that others are compared with, by the names of those. Default: the first variant.
         lower_is_better: The names of the scores of which low values are good.
         remarks: What the evaluation has to say, such as the steps that were shared.
-        secrets: Values that pages and files do not show.
     """
 
     def __init__(
@@ -68,14 +67,13 @@ class EvaluationReport(ShownAsTable):
         baselines: Mapping[str, str] | None = None,
         lower_is_better: Iterable[str] = (),
         remarks: Iterable[str] = (),
-        secrets: Secrets = NO_SECRETS,
     ) -> None:
         """Read the scores and times of the items."""
         self.name: str = check_instance(name, "name", str)
         """The name of the evaluation; empty if it has none."""
         self._lower = frozenset(check_texts(lower_is_better, "lower_is_better"))
         self._remarks = tuple(check_texts(remarks, "remarks"))
-        self._secrets = check_instance(secrets, "secrets", Secrets)
+        self._secrets = NO_SECRETS
         self._baselines = None if baselines is None else check_mapping(baselines, "baselines")
         listed: Any = list(items) if isinstance(items, Iterator) else items
         if not isinstance(listed, Iterable):
@@ -97,8 +95,18 @@ class EvaluationReport(ShownAsTable):
         Raises:
             JournalError: If the folder has no evaluation, or cannot be read.
         """
-        items = StoredItems(folder, hidden=True)
-        return cls(items, **items.told())
+        return cls._of_stored(StoredItems(folder, hidden=True))
+
+    @classmethod
+    def _of_stored(cls, items: StoredItems, variables: Sequence[Mapping[str, Any]] = ()) -> EvaluationReport:
+        """Return the report of the items in a folder. Pages and files of it do not show its secrets."""
+        told = items.told(variables)
+        secrets = told.pop("secrets")
+        return cls(items, **told)._hiding(secrets)
+
+    def _hiding(self, secrets: Secrets) -> EvaluationReport:
+        self._secrets = secrets
+        return self
 
     def __repr__(self) -> str:
         variants = ", ".join(self.variants)
@@ -130,8 +138,7 @@ class EvaluationReport(ShownAsTable):
             baselines=found.baselines,
             lower_is_better=self._lower,
             remarks=[*self._remarks, *found.remarks],
-            secrets=self._secrets,
-        )
+        )._hiding(self._secrets)
 
     @property
     def baselines(self) -> dict[str, str]:
@@ -168,29 +175,29 @@ class EvaluationReport(ShownAsTable):
             for score, kind in columns.kinds.items()
             for name, found in columns.variants.items()
         )
-        times = (variant_times(name, found) for name, found in columns.variants.items())
+        durations = (variant_durations(name, found) for name, found in columns.variants.items())
         return EvaluationSummary(
             name=self.name,
             cases=len(columns.cases),
             repeats=columns.repeats,
             variants=self.variants,
             means=[each for each in means if each is not None],
-            times=[each for each in times if each is not None],
+            durations=[each for each in durations if each is not None],
             comparisons=comparisons,
             remarks=[*self._remarks, *map(self._secrets.hide, remarks_on(columns, comparisons))],
         )
 
-    def compare(self, before: str, after: str) -> Comparison:
+    def compare(self, baseline: str, variant: str) -> Comparison:
         """Return what changes from one variant to another, in pairs of the same case. `print` it.
 
         Args:
-            before: The variant to compare with.
-            after: The variant to compare.
+            baseline: The variant to compare with.
+            variant: The variant to compare.
 
         Raises:
             InvalidArgumentError: If there is no such variant.
         """
-        pair = (self._variant(before, "before"), self._variant(after, "after"))
+        pair = (self._variant(baseline, "baseline"), self._variant(variant, "variant"))
         if pair not in self._comparisons:
             self._comparisons[pair] = compare_variants(self._columns, *pair, self._lower)
         return self._comparisons[pair]
@@ -206,13 +213,13 @@ class EvaluationReport(ShownAsTable):
         return name
 
     def assert_no_regression(
-        self, before: str, after: str, score: str, *, tolerance: float = 0.0, strict: bool = False
+        self, baseline: str, variant: str, score: str, *, tolerance: float = 0.0, strict: bool = False
     ) -> ScoreChange:
         """Return the change of a score between two variants, after checking that it is no regression.
 
         Args:
-            before: The variant to compare with.
-            after: The variant to compare.
+            baseline: The variant to compare with.
+            variant: The variant to compare.
             score: The name of the score, or `failed` for the share of items that did not complete.
             tolerance: How much worse the score may become. Default 0.
             strict: What to do if the interval of the change contains the tolerance. False, the default, passes: it
@@ -226,11 +233,11 @@ class EvaluationReport(ShownAsTable):
         check_flag(strict, "strict")
         if not is_number(tolerance) or not tolerance >= 0:
             raise wrong("tolerance", "a number of at least zero", tolerance)
-        comparison = self.compare(before, after)
+        comparison = self.compare(baseline, variant)
         try:
             change = comparison[score if score == FAILED else self._score(score)]
         except KeyError:
-            raise InvalidArgumentError(f"no case has {score} in both {before} and {after}") from None
+            raise InvalidArgumentError(f"no case has {score} in both {baseline} and {variant}") from None
         sign = 1 if change.lower_is_better else -1
         worse = sorted((sign * (change.low or 0.0), sign * (change.high or 0.0)))
         is_known = change.low is not None
@@ -249,7 +256,7 @@ class EvaluationReport(ShownAsTable):
             f"of {change.cases:,} cases {change.wins:,} are better, {change.ties:,} equal, {change.losses:,} worse:",
         ]
         if change.score != FAILED:
-            for each in self.worst(5, score=change.score, variant=after, than=before):
+            for each in self.worst(5, score=change.score, variant=after, baseline=before):
                 values = " -> ".join(
                     "none" if value is None else number_text(value) for value in (each.before, each.value)
                 )
@@ -257,47 +264,50 @@ class EvaluationReport(ShownAsTable):
         return self._secrets.hide("\n".join(lines))
 
     def worst(
-        self, n: int = 10, *, score: str | None = None, variant: str | None = None, than: str | None = None
+        self, limit: int = 10, *, score: str | None = None, variant: str | None = None, baseline: str | None = None
     ) -> list[WorstCase]:
         """Return the cases in which a variant is worst, the worst first.
 
         Args:
-            n: Maximum number of cases. Default 10.
+            limit: Maximum number of cases. Default 10.
             score: The score. None, the default: the first one.
             variant: The variant. None, the default: the last one.
-            than: The variant to compare with: the cases are those in which the score becomes worse. None, the default:
-                its baseline. The variant itself, as for the first one by default: the cases with the worst scores.
+            baseline: The variant to compare with: the cases are those in which the score becomes worse. None, the
+                default: its baseline. The variant itself, as for the first one by default: the cases with the worst
+                scores.
 
         Raises:
             InvalidArgumentError: If there is no such score or variant.
         """
-        check_integer(n, "n", least=1)
+        check_integer(limit, "limit", least=1)
         if not self.scores or not self.variants:
             return []
         name = self.scores[0] if score is None else self._score(score)
         after = self.variants[-1] if variant is None else self._variant(variant, "variant")
-        before = self.baselines.get(after, after) if than is None else self._variant(than, "than")
-        return worst_cases(self._items, self._columns, n, name, after, None if before == after else before, self._lower)
+        before = self.baselines.get(after, after) if baseline is None else self._variant(baseline, "baseline")
+        return worst_cases(
+            self._items, self._columns, limit, name, after, None if before == after else before, self._lower
+        )
 
     def hidden(self, value: Any) -> Any:
         """Return JSON data with `***` in place of the values of secret variables, as pages and files have them."""
         return self._secrets.hide_in(value)
 
-    def to_dicts(self, *, outputs: bool = False) -> list[dict[str, Any]]:
+    def to_dicts(self, *, include_outputs: bool = False) -> list[dict[str, Any]]:
         """Return the items as flat dicts: case, variant, repeat, status, times, run, and a key for each score.
 
         Args:
-            outputs: Whether to include inputs, expected values and outputs. Default False.
+            include_outputs: Whether to include inputs, expected values and outputs. Default False.
         """
-        return [_flat(item, self._secrets, outputs=outputs) for item in self._items]
+        return [_flat(item, self._secrets, include_outputs=include_outputs) for item in self._items]
 
-    def to_dataframe(self, *, outputs: bool = False) -> Any:
+    def to_dataframe(self, *, include_outputs: bool = False) -> Any:
         """Return the items as a data frame of pandas, or of polars if pandas is not installed; see `to_dicts`.
 
         Raises:
             StepflowClientError: If neither is installed.
         """
-        return data_frame(self.to_dicts(outputs=outputs))
+        return data_frame(self.to_dicts(include_outputs=include_outputs))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as JSON data."""
@@ -347,7 +357,7 @@ class EvaluationReport(ShownAsTable):
         return text
 
 
-_FLAT = ("case", "variant", "repeat", "status", "duration", "run_id", "item")
+_FLAT = ("case", "variant", "repeat", "status", "duration", "run_id", "item_index")
 """The fields of an item that every flat dict has."""
 
 
@@ -357,10 +367,10 @@ def _results(items: Iterable[Any]) -> Iterator[Results]:
     return (Results.of(check_instance(each, "each of items", EvaluationItem)) for each in items)
 
 
-def _flat(item: EvaluationItem, secrets: Secrets, *, outputs: bool) -> dict[str, Any]:
+def _flat(item: EvaluationItem, secrets: Secrets, *, include_outputs: bool) -> dict[str, Any]:
     known = {name: getattr(item, name) for name in _FLAT}
     known["error"] = None if item.error is None else secrets.hide(item.error)
-    if outputs:
+    if include_outputs:
         known |= {name: secrets.hide_in(getattr(item, name)) for name in ("input", "expected", "output")}
     for name, value in item.scores.items():
         known[f"score.{name}" if name in known else name] = value

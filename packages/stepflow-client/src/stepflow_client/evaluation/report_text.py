@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from .._base.text import fine_duration, visible
 from ..drawing.labels import columns as width
-from .comparison import Comparison, EvaluationSummary, ScoreChange, ScoreMean, TimeChange
+from .comparison import Comparison, DurationChange, EvaluationSummary, ScoreChange, ScoreMean
 
 _CHANGE_HEADS = ("change", "95% interval", "cases", "better", "equal", "worse", "verdict")
 
@@ -52,7 +52,7 @@ def change_cells(change: ScoreChange) -> tuple[str, ...]:
     return (*change_texts(change), *map("{:,}".format, counts), change.verdict)
 
 
-def time_cells(change: TimeChange) -> tuple[str, ...]:
+def time_cells(change: DurationChange) -> tuple[str, ...]:
     """Return the cells of a change of times."""
     interval = "-" if change.low is None or change.high is None else f"x{change.low:.3f} to x{change.high:.3f}"
     return (f"x{change.ratio:.3f}", interval, f"{change.cases:,}", "", "", "", change.verdict)
@@ -80,8 +80,8 @@ def summary_rows(summary: EvaluationSummary) -> Iterator[tuple[str, ...]]:
             before.add(comparison.before)
             yield (failed.score, comparison.before, number_text(failed.before), "", *[""] * len(_CHANGE_HEADS))
         yield (failed.score, comparison.after, number_text(failed.after), "", *change_cells(failed))
-    ratios = {each.after: each.time for each in summary.comparisons}
-    for times in summary.times:
+    ratios = {each.after: each.duration for each in summary.comparisons}
+    for times in summary.durations:
         ratio = ratios.get(times.variant)
         cells = ("",) * len(_CHANGE_HEADS) if ratio is None else time_cells(ratio)
         yield ("time p50", times.variant, fine_duration(times.p50), f"p95 {fine_duration(times.p95)}", *cells)
@@ -110,8 +110,8 @@ def comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
     yield ("score", comparison.before, comparison.after, *_CHANGE_HEADS)
     for each in (*comparison.scores, comparison.failed):
         yield (each.score, number_text(each.before), number_text(each.after), *change_cells(each))
-    if comparison.time is not None:
-        yield ("time", "", "", *time_cells(comparison.time))
+    if comparison.duration is not None:
+        yield ("time", "", "", *time_cells(comparison.duration))
 
 
 def table_lines(rows: Sequence[Sequence[str]], *, left: int) -> list[str]:

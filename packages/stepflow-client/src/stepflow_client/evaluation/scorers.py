@@ -103,7 +103,7 @@ def _scorer(score: Any, name: str) -> Scorer:
     if is_evaluator(score):
         function, call = score.evaluate, lambda item: score.evaluate(EvaluatorContext(item))
     elif isinstance(score, FlowScore):
-        function = call = score.output
+        function = call = score._output
     elif not callable(score) or isinstance(score, type):
         wanted = "a function of (input, output, expected), a FlowScore, or an Evaluator of pydantic-evals"
         raise wrong("a score", wanted, score)
@@ -187,7 +187,7 @@ async def apply_score(
     """
     try:
         if isinstance(scorer.score, FlowScore):
-            result = await scorer.score.output(item, client, key)
+            result = await scorer.score._output(item, client, key)
         else:
             result = scorer.call(item)
             result = await result if inspect.isawaitable(result) else result

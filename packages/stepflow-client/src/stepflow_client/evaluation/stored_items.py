@@ -51,7 +51,7 @@ class StoredItems:
             yield from store.results()
 
     def told(self, variables: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
-        """Return what a report says beside the items, by the names of its arguments.
+        """Return what a report says beside the items, by the names of its arguments, and its secrets.
 
         Args:
             variables: The values of variables that were passed to each variant. Default: they are not known.

@@ -14,6 +14,7 @@ from .._data.expressions import parse_path
 from .._data.file_paths import file_path
 from ..errors import FlowFileError
 from ..types import ErrorCode, FlowError, FlowResult
+from ..types.shown import Record
 from .additions import without_cases
 from .checks.shape import check_shape
 from .error_codes import WORDS, code_word
@@ -24,7 +25,7 @@ from .source import FlowText, Node
 
 
 @dataclass(frozen=True)
-class FlowCase:
+class FlowCase(Record):
     """One test case of a flow."""
 
     name: str

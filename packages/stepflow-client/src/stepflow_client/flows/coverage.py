@@ -12,9 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from .._data.arguments import check_instance, check_text
 from .._data.expressions import Path, keyword_of, references, write_path
 from ..errors import InvalidArgumentError
+from ..types.shown import Record
 from .account import account_of
 from .causes import ItemCauses, ItemRecord
 from .file import FlowSource, load_flow
@@ -32,7 +32,7 @@ _KEYS_OF_CHOICES = ("$if", "$coalesce", "then", "else")
 
 
 @dataclass(frozen=True)
-class FlowPart:
+class FlowPart(Record):
     """A step, or a branch in one or in the output."""
 
     steps: tuple[str, ...]
@@ -121,15 +121,13 @@ class FlowCoverage:
         """The parts, in the order of the flow: each step, then its branches; the output is last."""
         return [each.result for each in self._seen.values()]
 
-    def add(self, case: str, execution: Execution) -> None:
+    def _add(self, case: str, execution: Execution) -> None:
         """Add what an execution has reached.
 
         Args:
             case: The name of the case.
             execution: The execution of the flow, or of a flow in its steps.
         """
-        check_text(case, "case")
-        check_instance(execution, "execution", Execution)
         flow, within = self._flows[execution.within], execution.within
         if not execution.has_steps:
             for (steps, branch), seen in self._seen.items():

@@ -33,6 +33,7 @@ from .._data.expressions import write_path
 from .._data.secrets import HIDDEN, is_hidden
 from .._data.values import check_json
 from ..errors import InvalidArgumentError
+from ..types.shown import Record
 from .json_schema import JSON_TYPES, is_json_type, is_number
 
 MATCHERS = ("$any", "$contains", "$range", "$regex", "$type", "$equals")
@@ -45,7 +46,7 @@ _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Difference:
+class Difference(Record):
     """One place where a value differs from the expected one."""
 
     path: str

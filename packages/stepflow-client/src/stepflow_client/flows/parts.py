@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from os import PathLike
 from typing import Any
 
 from .._base.text import nearest_hint
@@ -12,7 +11,7 @@ from .._data.declared import declared_schema
 from .._data.expressions import references
 from .._data.values import merge_overrides
 from ..errors import InvalidArgumentError
-from .file import load_flow
+from .file import FlowSource, load_flow
 from .graph import FlowSteps, reachable, steps_by_id
 
 
@@ -54,7 +53,7 @@ def flow_until(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tup
     return cut, left or None
 
 
-def flow_of_step(flow: str | PathLike[str] | Mapping[str, Any], step: str) -> dict[str, Any]:
+def flow_of_step(flow: FlowSource, step_id: str) -> dict[str, Any]:
     """Return a flow that executes one step alone, with the flow's input as the input of the step.
 
     Its output is the output of the step. What the input of the step is in the given flow is not evaluated. Its name
@@ -66,17 +65,17 @@ def flow_of_step(flow: str | PathLike[str] | Mapping[str, Any], step: str) -> di
         ```
 
     Args:
-        flow: A flow, or its file.
-        step: The id of the step.
+        flow: A flow, or the path of its file.
+        step_id: The id of the step.
 
     Raises:
         FlowFileError: If the file cannot be read.
         InvalidArgumentError: If the flow has no such step.
     """
     content = flow if isinstance(flow, Mapping) else load_flow(flow)
-    check_step(content, step)
-    alone = {**steps_by_id(content)[step], "input": {"$input": "$"}}
+    check_step(content, step_id)
+    alone = {**steps_by_id(content)[step_id], "input": {"$input": "$"}}
     # The flow's schemas describe other inputs and outputs.
     kept = {key: content[key] for key in ("description", "version", "metadata") if key in content}
-    named = {"name": f"{content['name']}/{step}"} if isinstance(content.get("name"), str) else {}
-    return {**named, **kept, "steps": [alone], "output": {"$step": step}}
+    named = {"name": f"{content['name']}/{step_id}"} if isinstance(content.get("name"), str) else {}
+    return {**named, **kept, "steps": [alone], "output": {"$step": step_id}}

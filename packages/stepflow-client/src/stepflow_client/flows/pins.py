@@ -69,8 +69,8 @@ class Delayed:
     """The outcome of a step that takes some time: an output, or `Fails`."""
 
     outcome: Any
-    seconds: float
-    """Duration of the step in seconds."""
+    delay: float
+    """Seconds that the step takes."""
 
 
 def mocked_failure(message: str) -> tuple[str, str] | None:
@@ -131,7 +131,7 @@ def pinned_flow(flow: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str
 def _pinned_step(step: Mapping[str, Any], output: Any) -> dict[str, Any]:
     """Return a step that fails, and then, unless the failure is wanted, returns the output as its default."""
     kept = {key: step[key] for key in ("id", "mustExecute", "metadata") if key in step}
-    outcome, seconds = (output.outcome, output.seconds) if isinstance(output, Delayed) else (output, 0.0)
+    outcome, seconds = (output.outcome, output.delay) if isinstance(output, Delayed) else (output, 0.0)
     if isinstance(outcome, Fails):
         handling = {"onError": step["onError"]} if "onError" in step and outcome.error_code != _NOT_CAUGHT else {}
         return {**kept, "component": _FAILING, "input": _failing_input(outcome, seconds), **handling}

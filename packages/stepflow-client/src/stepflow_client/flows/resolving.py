@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .._data.expressions import keyword_of
+from ..types.shown import Record
 from .interpreter import BROKEN, Failure, NotKnownError, RecordedEvaluation
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class ResolvedInput:
+class ResolvedInput(Record):
     """The input of a step, as far as it is known."""
 
     value: Any

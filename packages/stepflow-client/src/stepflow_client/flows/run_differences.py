@@ -121,7 +121,7 @@ def _of_item(
     for change in differing:
         inside = change.path[depth:]
         step = str(inside[1]) if len(inside) > 1 and inside[0] == "steps" else None
-        made = replace(shown.difference(change), item=index, step=step)
+        made = replace(shown.difference(change), item_index=index, step_id=step)
         if inside[-1:] == ("status",) and len(inside) in (1, 3):
             yield made
             continue

@@ -15,6 +15,7 @@ from ..flows.cases import FlowCase, FlowTests, judge
 from ..flows.coverage import FlowCoverage
 from ..flows.graph import steps_by_id
 from ..flows.matching import Difference
+from ..types.shown import Record
 from .executions import Executions
 from .mocked_flow import NO_MOCK, MockedFlow, MockedRun
 from .mocks import finder
@@ -37,7 +38,7 @@ class StepRecord(NamedTuple):
 
 
 @dataclass(frozen=True)
-class CaseResult:
+class CaseResult(Record):
     """The result of a test case."""
 
     case: FlowCase
@@ -213,7 +214,7 @@ class _Running:
             # A step that is not told may be used.
             used |= {step.step_id for step in done.steps} if done.has_steps else {*done.mocked}
             if self.coverage is not None:
-                self.coverage.add(case.name, done)
+                self.coverage._add(case.name, done)
         return [step_id for step_id in case.mocks if step_id not in used]
 
     def _mocks(self, case: FlowCase) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ class TestConfig:
         return "the builtin components" if self.inline is None else f"test.config in {self.folder}"
 
 
-def config_of(tests: FlowTests, given: str | Path | None = None) -> TestConfig:
+def config_of(tests: FlowTests, given: str | os.PathLike[str] | None = None) -> TestConfig:
     """Return the configuration for the tests of a flow. The first one that exists is used:
 
     1. `given`, for example from `--config`;

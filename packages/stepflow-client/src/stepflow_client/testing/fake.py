@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from .._base.text import near
-from .._data.arguments import check_mapping
+from .._data.arguments import check_mapping, check_seconds
 from ..errors import InvalidArgumentError
 from ..flows.additions import examples_of
 from ..flows.interpreter import overridden
@@ -139,16 +139,15 @@ class FakeServer:
             self._world.held -= {*components} or {*self._world.held}
             self._world.advance()
 
-    def advance(self, seconds: float) -> None:
+    def advance(self, duration: float) -> None:
         """Move the server's clock forward. Runs whose `Delayed` components have then ended go on.
 
         Args:
-            seconds: Seconds from 0 on.
+            duration: Seconds from 0 on.
         """
-        if seconds < 0:
-            raise InvalidArgumentError(f"the clock goes forward only: seconds is not {seconds}")
+        passed = check_seconds(duration, "duration", zero=True)
         with self._lock:
-            self._world.clock += seconds
+            self._world.clock += passed
             self._world.advance()
 
     # Requests

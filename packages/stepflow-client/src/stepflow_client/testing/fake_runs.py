@@ -73,7 +73,7 @@ class World:
             return failure
         except Exception as error:
             return Failure(3, str(error) or type(error).__name__, is_own=True)
-        return Delayed(value, outcome.seconds) if isinstance(outcome, Delayed) else value
+        return Delayed(value, outcome.delay) if isinstance(outcome, Delayed) else value
 
 
 class FakeRun:
@@ -275,7 +275,7 @@ class _Item(Evaluation):
             if path in world.held or "*" in world.held:
                 raise Held
             outcome = self._sub_run(attempt, path, given) if path in _SUB_FLOWS else world.call(path, given)
-            seconds = outcome.seconds if isinstance(outcome, Delayed) else 0.0
+            seconds = outcome.delay if isinstance(outcome, Delayed) else 0.0
             outcome = outcome.outcome if isinstance(outcome, Delayed) else outcome
             self._outcomes[attempt] = (outcome, world.clock + seconds)
         outcome, due = self._outcomes[attempt]

@@ -13,6 +13,7 @@ from ..flows.pins import Delayed, Fails, pin_overrides, pinned_flow
 from .outcomes import Mock, flow_result, needs_input, of_flow_result, settled
 
 if TYPE_CHECKING:
+    from .._codec.requests import Variables
     from .._sync.client import SyncStepflowClient
     from ..types import FlowResult
 
@@ -58,7 +59,9 @@ class MockedFlow:
     runs: list[MockedRun] = field(default_factory=list)
     """The runs of flows, in the order in which they ended. Those that compute the input of a step are left out."""
 
-    def run(self, flow: Data, input: Any, variables: Data | None = None, within: tuple[str, ...] = ()) -> FlowResult:
+    def run(
+        self, flow: Data, input: Any, variables: Variables | None = None, within: tuple[str, ...] = ()
+    ) -> FlowResult:
         """Run a flow, which is that of the steps with the ids `within`, and return its result."""
         outcomes: dict[str, Any] = {}
         for step in _steps(flow):
@@ -80,7 +83,9 @@ class MockedFlow:
     def _has_mock(self, step: Data) -> bool:
         return self.find(step) is not NO_MOCK
 
-    def input_of(self, flow: Data, step: Data, input: Any, outcomes: Data, variables: Data | None = None) -> FlowResult:
+    def input_of(
+        self, flow: Data, step: Data, input: Any, outcomes: Data, variables: Variables | None = None
+    ) -> FlowResult:
         """Return a result whose output is the input of a step; a failed one if the input cannot be computed.
 
         Of the steps before it, those that it needs run, except for those with a known outcome.
@@ -94,7 +99,7 @@ class MockedFlow:
         at_once = {name: _at_once(each) for name, each in outcomes.items()}
         return self._pinned(probe, input, at_once, variables)
 
-    def _pinned(self, flow: Data, input: Any, outcomes: Data, variables: Data | None) -> FlowResult:
+    def _pinned(self, flow: Data, input: Any, outcomes: Data, variables: Variables | None) -> FlowResult:
         ids = [step.get("id") for step in _steps(flow)]
         known = {step_id: outcome for step_id, outcome in outcomes.items() if step_id in ids}
         sent, overrides = self._pins(flow, known)

@@ -15,6 +15,7 @@ from .mocked_flow import NO_MOCK, MockedFlow
 from .outcomes import Mock, needs_input, outcome_of
 
 if TYPE_CHECKING:
+    from .._codec.requests import Variables
     from .._sync.client import SyncStepflowClient
     from ..types import ErrorCode, FlowResult
 
@@ -25,7 +26,7 @@ def run_mocked(
     input: Any = None,
     *,
     mocks: Mapping[str, Mock],
-    variables: Mapping[str, Any] | None = None,
+    variables: Variables | None = None,
     check_input: bool = True,
     timeout: float | None = None,
 ) -> FlowResult:
@@ -156,7 +157,7 @@ class StepflowMock:
         flow: FlowSource,
         input: Any = None,
         *,
-        variables: Mapping[str, Any] | None = None,
+        variables: Variables | None = None,
         timeout: float | None = None,
     ) -> FlowResult:
         """Run a flow with the mocks for its steps, and return its result. See `run_mocked`.

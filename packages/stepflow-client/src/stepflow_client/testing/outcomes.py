@@ -58,7 +58,7 @@ def settled(mock: Mock, given: Any, step: Mapping[str, Any]) -> Any:
     for _ in range(most_attempts(step)):
         outcome = outcome_of(mock, given)
         if isinstance(outcome, Delayed):
-            outcome, seconds = outcome.outcome, seconds + outcome.seconds
+            outcome, seconds = outcome.outcome, seconds + outcome.delay
         if not isinstance(outcome, Fails) or error_number(outcome.error_code) not in RETRIED:
             break
     return Delayed(outcome, seconds) if seconds else outcome

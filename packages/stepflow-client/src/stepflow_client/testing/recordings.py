@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from .._base.text import short_json
-from .._data.arguments import check_mapping, wrong
+from .._data.arguments import check_mapping, check_text, wrong
 from .._data.file_paths import file_path
+from .._data.values import check_json
 from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.file import load_file
 from .outcomes import of_flow_result
@@ -25,7 +26,7 @@ class Recording:
     Flows are identified by their path relative to the folder of the recording, inputs by a digest.
     """
 
-    def __init__(self, path: str | Path, flows: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], flows: Mapping[str, Any] | None = None) -> None:
         """Start an empty recording that can be saved to a file."""
         self.path = file_path(path, "path")
         known = {} if flows is None else check_mapping(flows, "flows")
@@ -37,7 +38,7 @@ class Recording:
         }
 
     @classmethod
-    def load(cls, path: str | Path) -> Recording:
+    def load(cls, path: str | os.PathLike[str]) -> Recording:
         """Return the recording in a file.
 
         Raises:
@@ -55,30 +56,33 @@ class Recording:
             raise FlowFileError(message, path=str(path))
         return cls(path, flows)
 
-    def steps(self, flow: Path, case: str) -> set[str]:
+    def steps(self, flow: str | os.PathLike[str], case: str) -> set[str]:
         """Return the ids of the steps of a case that have recorded outcomes."""
-        return {*self._flows.get(self._name(flow), {}).get(case, {})}
+        return {*self._case(flow, case)}
 
-    def outcome(self, flow: Path, case: str, step_id: str, given: Any) -> Any:
+    def outcome(self, flow: str | os.PathLike[str], case: str, step_id: str, given: Any) -> Any:
         """Return the outcome of a step for an input: its output, or `Fails`.
 
         Raises:
             InvalidArgumentError: If none is recorded.
         """
-        found = self._flows.get(self._name(flow), {}).get(case, {}).get(step_id, {}).get(_digest(given))
+        found = self._case(flow, case).get(check_text(step_id, "step_id"), {}).get(_digest(given))
         if found is None:
             message = f"{self.path} has no outcome of step {step_id!r} for the input {short_json(given, 200)}"
             raise InvalidArgumentError(message, hint=f"record the case {case!r} again with stepflow test --record")
         return of_flow_result(found)
 
-    def add(self, flow: Path, case: str, step_id: str, given: Any, outcome: Mapping[str, Any]) -> None:
+    def add(
+        self, flow: str | os.PathLike[str], case: str, step_id: str, given: Any, outcome: Mapping[str, Any]
+    ) -> None:
         """Store the outcome of a step for an input, as a flow result, replacing an earlier one for the same input."""
-        steps = self._flows.setdefault(self._name(flow), {}).setdefault(case, {})
-        steps.setdefault(step_id, {})[_digest(given)] = dict(outcome)
+        steps = self._flows.setdefault(self._name(flow), {}).setdefault(check_text(case, "case"), {})
+        recorded = dict(check_mapping(outcome, "outcome"))
+        steps.setdefault(check_text(step_id, "step_id"), {})[_digest(given)] = recorded
 
-    def forget(self, flow: Path, case: str, step_id: str) -> None:
+    def forget(self, flow: str | os.PathLike[str], case: str, step_id: str) -> None:
         """Remove the outcomes of a step."""
-        self._flows.get(self._name(flow), {}).get(case, {}).pop(step_id, None)
+        self._case(flow, case).pop(check_text(step_id, "step_id"), None)
 
     def save(self) -> None:
         """Write the file: sorted JSON, so that a later recording differs only where inputs or outcomes do.
@@ -95,12 +99,17 @@ class Recording:
         except OSError as error:
             raise FlowFileError(f"{self.path} cannot be written: {error.strerror}", path=str(self.path)) from None
 
-    def _name(self, flow: Path) -> str:
-        return Path(os.path.relpath(flow.resolve(), self.path.resolve().parent)).as_posix()
+    def _case(self, flow: str | os.PathLike[str], case: str) -> dict[str, dict[str, Any]]:
+        """Return the recorded outcomes of a case, by step and input."""
+        return self._flows.get(self._name(flow), {}).get(check_text(case, "case"), {})
+
+    def _name(self, flow: str | os.PathLike[str]) -> str:
+        return Path(os.path.relpath(file_path(flow, "flow").resolve(), self.path.resolve().parent)).as_posix()
 
 
 def _digest(given: Any) -> str:
     """Return a digest of an input that does not depend on the order of keys."""
+    given = check_json(given, "given", exact_integers=False)
     return hashlib.sha256(json.dumps(given, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

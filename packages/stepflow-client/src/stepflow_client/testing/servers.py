@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._data.arguments import check_instance
 from .configs import TestConfig
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Servers:
             ServerStartError: If the server does not start.
             ServerNotInstalledError: If no server is installed.
         """
+        check_instance(config, "config", TestConfig)
         with self._lock:
             known = self._started.get(config.key)
             mine = known is None

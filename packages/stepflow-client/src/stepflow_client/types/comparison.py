@@ -31,16 +31,16 @@ class RunDifference(Record):
     """The value in the first run, any JSON value; None for `added`."""
     b: Any
     """The value in the second run, any JSON value; None for `removed`."""
-    item: int | None = None
+    item_index: int | None = None
     """The index of the item, from 0; None for a difference between the runs as a whole."""
-    step: str | None = None
+    step_id: str | None = None
     """The id of the step whose status, output or error differs."""
     origin: str | None = None
     """The path of the difference that this one repeats: a step whose output is read here has the same two values."""
 
 
 @dataclass(frozen=True, slots=True)
-class RunComparison(Shown):
+class RunComparison(Record, Shown):
     """Two runs and their differences."""
 
     a: RunDetails

@@ -123,16 +123,11 @@ class RunItems(Records, Sequence[RunItem]):
     """
 
     def __init__(self, entries: Iterable[Any], read: Callable[[Any], RunItem] | None = None) -> None:
-        """Store the entries without reading them."""
+        """Store the entries, each of which is replaced by its item when that is first accessed."""
         self._entries = list(entries)
         self._read = read
 
-    @property
-    def entries(self) -> Sequence[Any]:
-        """The items that have been accessed, and the unread entries of the others."""
-        return self._entries
-
-    def places(self, wanted: Callable[[ExecutionStatus], bool]) -> list[int]:
+    def _places(self, wanted: Callable[[ExecutionStatus], bool]) -> list[int]:
         """Return the positions of items with a wanted status, without reading the items that have not been accessed."""
         return [
             place
@@ -140,7 +135,7 @@ class RunItems(Records, Sequence[RunItem]):
             if wanted(entry.status if isinstance(entry, RunItem) else read_status(entry["status"]))
         ]
 
-    def replaced(self, items: Mapping[int, RunItem]) -> RunItems:
+    def _replaced(self, items: Mapping[int, RunItem]) -> RunItems:
         """Return a copy with other items at some positions."""
         changed = RunItems(self._entries, self._read)
         for place, item in items.items():

@@ -38,7 +38,9 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields by name. Statuses and codes are plain strings, times are datetimes, objects are dicts."""
-        return {each.name: plain_data(getattr(self, each.name)) for each in fields(cast("Any", self))}
+        return {
+            each.name: plain_data(getattr(self, each.name)) for each in fields(cast("Any", self)) if each.name[0] != "_"
+        }
 
 
 def show_lists() -> None:

@@ -56,7 +56,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails, items: Seque
         has_events=(await site.client.server_info()).capabilities.get("events"),
         groups=groups[:_MOST_GROUPS],
         group_count=len(groups),
-        seconds={each.index: each.seconds for each in times},
+        seconds={each.index: each.duration for each in times},
         durations=_durations_of(times) if is_finished else "",
         children=_failed_children(report) if steps else {},
         **_table_of(request, report.items, codes, groups, is_finished=is_finished),

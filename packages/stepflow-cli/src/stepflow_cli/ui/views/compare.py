@@ -52,7 +52,7 @@ class Side:
         if account is not None and account.is_kept:
             return None
         times = (each for each in self.report.times if (each.item_index, each.step_id) == (self.index, step_id))
-        return next((each.seconds for each in times if self.report.was_run(each)), None)
+        return next((each.duration for each in times if self.report.was_run(each)), None)
 
     def step(self, step_id: str) -> Any:
         """Return a step as it is listed; None if it is not."""
@@ -115,11 +115,11 @@ def _show(request: Request, site: Site, compared: RunComparison, sides: list[Sid
     by_step: dict[str, list[RunDifference]] = {}
     rest = []
     for each in compared.every_difference:
-        if each.step is not None and each.path.endswith(".status"):
+        if each.step_id is not None and each.path.endswith(".status"):
             # The states are in the headings.
-            by_step.setdefault(each.step, [])
-        elif each.step is not None:
-            by_step.setdefault(each.step, []).append(each)
+            by_step.setdefault(each.step_id, [])
+        elif each.step_id is not None:
+            by_step.setdefault(each.step_id, []).append(each)
         else:
             rest.append(each)
     steps = list(dict.fromkeys(step_id for each in (after, before) for _, step_id in each.report.step_accounts))
@@ -145,14 +145,14 @@ def _show(request: Request, site: Site, compared: RunComparison, sides: list[Sid
 def _show_batches(request: Request, site: Site, compared: RunComparison) -> Response:
     items: dict[int, list[RunDifference]] = {}
     for each in compared.differences:
-        if each.item is not None:
-            items.setdefault(each.item, []).append(each)
+        if each.item_index is not None:
+            items.setdefault(each.item_index, []).append(each)
     return site.page(
         request,
         "compare",
         compared=compared,
         batch=list(items.items())[:_MOST_STEPS],
-        rest=[each for each in compared.differences if each.item is None],
+        rest=[each for each in compared.differences if each.item_index is None],
     )
 
 

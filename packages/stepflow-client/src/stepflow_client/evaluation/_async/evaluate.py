@@ -57,7 +57,7 @@ async def evaluate(
     on_lost: Literal["fail", "rerun"] = "fail",
     on_cancel: Literal["detach", "cancel"] = "detach",
     labels: Mapping[str, str] | None = None,
-    durations: bool | None = None,
+    include_durations: bool | None = None,
     progress: ProgressOption = False,
 ) -> EvaluationReport:
     """Run variants of a flow on cases, score what they return, and return the report.
@@ -95,7 +95,7 @@ async def evaluate(
             Requires a server of 0.10 or newer whose store survives as long. None, the default: nothing is kept.
         share: Whether steps that no variant changes are run only once for each case, also if it is repeated. Only steps
             that certainly run are shared. Variants then run without these steps: a failure of a shared step is one of
-            each variant, and times are without them. `shared` of the report names them. Default False.
+            each variant, and times are without them. The remarks of the report name them. Default False.
         name: The name of the evaluation, which its runs have as the label `eval`. None, the default: the name of the
             folder or of the flow.
         expected: The field or column of the expected output. Default `expected`.
@@ -114,10 +114,10 @@ async def evaluate(
         on_cancel: What to do with the runs in flight if the call ends early, as for `map`.
         labels: Labels of the runs, in addition to `eval` (the name), `variant`, `case` and `repeat` (or the first and
             the last one of the run: `3..17`). They need a client with a history; without one, runs have no labels.
-        durations: Whether to read the time of each item, from the start of its first step to the end of its last, which
-            takes a request for each run (servers of 0.12 and newer). None, the default: of as many as can be read in
-            a twentieth of the time of the evaluation, which are few if the flow takes milliseconds; of all if
-            `latency` is a score.
+        include_durations: Whether to read the time of each item, from the start of its first step to the end of its
+            last, which takes a request for each run (servers of 0.12 and newer). None, the default: of as many as can
+            be read in a twentieth of the time of the evaluation, which are few if the flow takes milliseconds; of all
+            if `latency` is a score.
         progress: Whether to show the progress, or a function that is called with it, as for `map`.
 
     Raises:
@@ -146,7 +146,7 @@ async def evaluate(
         expected=expected,
         max_concurrency=max_concurrency,
         max_scores=max_scores,
-        durations=durations,
+        include_durations=include_durations,
         labels=labels,
         progress=progress,
         of_map=of_map,
@@ -197,12 +197,12 @@ async def _evaluated(
             id=None if journal is None else store.id or uuid4().hex,
         )
         store.secrets = report_secrets([each.flow for each in planned], [each.variables for each in planned])
-        is_timed = await _durations(client, options.durations, functions)
+        is_timed = await _durations(client, options.include_durations, functions)
         labelled = RunLabels(client, called, options.repeat, options.labels)
         total = count * options.repeat
         await Evaluator(client, store, rests, part, functions, options, labelled, is_timed, total).run()
     found = StoredItems(folder, temporary)
-    return EvaluationReport(found, **found.told([each.variables for each in planned]))
+    return EvaluationReport._of_stored(found, [each.variables for each in planned])
 
 
 async def _durations(client: Any, wanted: bool | None, functions: Sequence[ScoreFunction]) -> bool | None:

@@ -23,7 +23,7 @@ from .text import Edit, addition, block_text, changed_file, flow_text, json_text
 
 def expectation_of(
     result: FlowResult,
-    before: Mapping[str, Any] | None = None,
+    expected: Mapping[str, Any] | None = None,
     *,
     given: Sequence[Any] = (),
     at: datetime | None = None,
@@ -35,12 +35,12 @@ def expectation_of(
 
     Args:
         result: The result.
-        before: The previous expected output. None, the default: there is none.
+        expected: The previous expected output. None, the default: there is none.
         given: What the run was given, such as its input and its flow: texts in these values are the same in each run,
             and are not replaced by matchers. Default: nothing.
         at: When the run was executed. None, the default, is now.
     """
-    before = {} if before is None else check_mapping(before, "before")
+    before = {} if expected is None else check_mapping(expected, "expected")
     check_instance(result, "result", FlowResult)
     if not isinstance(given, (list, tuple)):
         raise wrong("given", "a list of JSON values", given)

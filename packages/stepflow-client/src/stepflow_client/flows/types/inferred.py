@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..._data.arguments import check_flag
+from ..._data.arguments import check_flag, check_instance, check_text
 from ...errors import FlowFileError
+from ...types.shown import Record
 from ..checker import find_in, result_of
 from ..components import Catalogue, Components, components_of
 from ..edit.schemas import add_schemas
@@ -26,7 +27,7 @@ _RULES = TYPE_RULES | {"unknown-input", "unknown-output-path", "variable-path"}
 
 
 @dataclass(frozen=True)
-class InferredStep:
+class InferredStep(Record):
     """The types of one step, as JSON Schemas; `{}` if a type is unknown."""
 
     id: str
@@ -46,7 +47,7 @@ class InferredStep:
 
 
 @dataclass(frozen=True)
-class InferredFlow:
+class InferredFlow(Record):
     """The types of a flow, as JSON Schemas; `{}` if a type is unknown."""
 
     input: dict[str, Any]
@@ -54,17 +55,16 @@ class InferredFlow:
     output: dict[str, Any]
     """The type of the output expression."""
     steps: list[InferredStep]
-    findings: Sequence[Finding] = ()
-    """The type errors and warnings, as plain objects."""
     missing: dict[str, Any] = field(default_factory=dict)
     """The known schemas that the flow does not declare: `input`, `output`, `steps`."""
     summary: dict[str, str] = field(default_factory=dict)
     """`input` and `output` as one readable line each."""
+    _findings: Sequence[Finding] = field(default=(), repr=False)
 
     @property
     def result(self) -> ValidationResult:
         """The findings in the form that `check` returns."""
-        return result_of(self.findings)
+        return result_of(self._findings)
 
     def annotated(self, content: bytes, source: str) -> bytes:
         """Return the content of the flow's file with the missing schemas added; the rest is unchanged.
@@ -75,8 +75,9 @@ class InferredFlow:
 
         Raises:
             FlowFileError: If the schemas cannot be added without other changes.
+            InvalidArgumentError: If an argument has the wrong type.
         """
-        return add_schemas(content, self.missing, source)
+        return add_schemas(check_instance(content, "content", bytes), self.missing, check_text(source, "source"))
 
 
 def infer(flow: FlowSource, *, components: Any = None, strict: bool = False) -> InferredFlow:
@@ -120,7 +121,7 @@ def infer_in(flow: FlowText, components: Components | None = None, *, strict: bo
         input=schema_of(given),
         output=schema_of(types.output),
         steps=[_step(each) for each in types.steps.values()],
-        findings=[each for each in found if each.rule in _RULES or each.level == "fatal"],
+        _findings=[each for each in found if each.rule in _RULES or each.level == "fatal"],
         missing=_missing(types, given),
         summary={"input": type_text(given), "output": type_text(types.output)},
     )

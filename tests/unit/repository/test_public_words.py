@@ -1,0 +1,318 @@
+"""A word has one meaning in all public modules and in the command: the rules of docs/stability.md, "One meaning"."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import griffe
+
+from scripts import public_surface
+
+PAGE = (Path(__file__).parents[3] / "docs" / "stability.md").read_text("utf-8")
+
+
+class Argument(NamedTuple):
+    """An argument of a public function or method."""
+
+    of: str
+    name: str
+    annotation: str
+
+    @property
+    def place(self) -> str:
+        return f"{self.of}({self.name}=)"
+
+
+@cache
+def functions() -> dict[str, Any]:
+    """Return the public functions and methods by name, as griffe reads them."""
+    found = {}
+    for name, each in public_surface.public_objects().items():
+        if each.is_function:
+            found[name] = each
+        elif each.is_class:
+            members = public_surface.public_members(each).items()
+            found |= {f"{name}.{member}": of for member, of in members if of.is_function}
+    return found
+
+
+@cache
+def arguments() -> tuple[Argument, ...]:
+    """Return the arguments of all public functions and methods, and the options that forwarders pass on."""
+    found = [
+        Argument(name, each.name, str(each.annotation or ""))
+        for name, function in functions().items()
+        for each in function.parameters
+        if not each.name.startswith("_")
+    ]
+    found += [
+        Argument(name, member, str(each.annotation))
+        for name, of in classes().items()
+        if name.endswith(("Options", "Filters"))
+        for member, each in public_surface.public_members(of).items()
+        if each.is_attribute
+    ]
+    return tuple(found)
+
+
+@cache
+def classes() -> dict[str, Any]:
+    return {name: each for name, each in public_surface.public_objects().items() if each.is_class}
+
+
+@cache
+def attributes() -> tuple[Argument, ...]:
+    """Return the public attributes of all public classes."""
+    return tuple(
+        Argument(name, member, str(each.annotation or ""))
+        for name, of in classes().items()
+        for member, each in public_surface.public_members(of).items()
+        if each.is_attribute
+    )
+
+
+def is_a(kind: str, annotation: str) -> bool:
+    return re.search(rf"(?<![\w.]){kind}\b", annotation) is not None
+
+
+class Rule(NamedTuple):
+    """Names that are not used for a kind of value, as another name has this meaning."""
+
+    names: str
+    kind: str
+    """What the annotation contains; empty for any."""
+    right: str
+
+
+WORDS = (
+    Rule(r"seconds|durations?_seconds|elapsed|took|time", "float", "duration, delay"),
+    Rule(r"left|eta|time_left", "float", "remaining"),
+    Rule(r"ttl|older_than|expire\w*|max_days", "", "max_age"),
+    Rule(r"(is|was|has)_(final|over|done|ended)|final|over|ended_\w+", "", "is_finished, finished_..."),
+    Rule(r"to_record|as_dict|asdict|model_dump|dict|json", "", "to_dict"),
+    Rule(r"times|durations|schemas|(in|out)puts|details|results|steps|workers|servers|sub_runs", "bool", "include_..."),
+    Rule(r"n|count|most|top|max_results", "int", "limit"),
+    Rule(r"step|step_name", "str", "step_id"),
+    Rule(r"item|index_of_item", "int", "item_index"),
+    Rule(r"env|environ|environment", "str", "env_var"),
+    Rule(r"before|after|from|to", "datetime", "since, until"),
+    Rule(r"check|validate|lint", "bool", "check_input"),
+)
+BY_ARGUMENT = (
+    Rule(r"cursor|from_cursor|last_cursor", "str", "after"),
+    Rule(r"since|until", "int", "after"),
+    Rule(r"\w*path|\w*file|folder", "Path", "a path as str | os.PathLike[str]"),
+    Rule(r"before|than|compared_with|against", "str", "baseline, until"),
+    Rule(r"server", r"tuple|int", "server_release"),
+    Rule(r"release|server_version", "", "server_release, target"),
+    Rule(r"key", "str", "idempotency_key"),
+)
+"""Rules for arguments alone."""
+ALLOWED = {
+    "Outcome.key": "what identifies an input in the journal of a batch",
+    "StepflowRuntime.start(env=)": "the variables of a process, as for `subprocess`",
+    "authoring.item(key=)": "the key of an object, or the index of a list",
+    "authoring.each(step=)": "`step=` names the step that is made, in each function that makes one",
+    "authoring.iterate(step=)": "`step=` names the step that is made, in each function that makes one",
+    "evaluation.ScoreChange.before": "the means of the baseline and of the variant",
+    "testing.Servers(env=)": "the variables of a process, as for `subprocess`",
+}
+"""Names that break a rule, with the reason."""
+
+
+def test_a_word_has_one_meaning() -> None:
+    found = {}
+    given = [each for each in arguments() if not each.of.endswith("__init__")]
+    for places, rules in (([*given, *attributes()], WORDS), (given, BY_ARGUMENT)):
+        for each, rule in product(places, rules):
+            if re.fullmatch(rule.names, each.name) and is_a(rule.kind, each.annotation):
+                place = each.place if each in given else f"{each.of}.{each.name}"
+                found[place] = rule.right
+    for name in functions():
+        rights = [rule.right for rule in WORDS if not rule.kind and re.fullmatch(rule.names, name.rpartition(".")[2])]
+        found |= dict.fromkeys([name] * bool(rights), *rights)
+    assert {place: right for place, right in found.items() if place not in ALLOWED} == {}
+    assert found.keys() == ALLOWED.keys()
+
+
+KINDS = {
+    "variables": "Variables(T)?",
+    "flow": "FlowSource",
+    "labels": "Mapping",
+    "progress": "ProgressOption",
+    r"(\w+_)?run_id": "RunId",
+    "idempotency_key": r"str|Callable",
+    r"\w*timeout|max_age|duration|delay": "float",
+    r"is_\w+|include_\w+|check_input": "bool",
+    "status": r"ExecutionStatus \| str",
+}
+"""The kinds of the arguments of a name."""
+OTHER_KINDS = {
+    "History.record(flow=)": "the content of the flow",
+    "History.record(variables=)": "the values themselves",
+    "authoring.Flow.variables(variables=)": "the keyword arguments of the flow's function",
+    "authoring.Flow.result(run_id=)": "annotated by its overloads",
+    "flow_models.TypedFlow.result(run_id=)": "annotated by its overloads",
+    "testing.pinned_flow(flow=)": "the content of the flow",
+    **dict.fromkeys((f"testing.Recording.{each}(flow=)" for each in ("add", "forget", "outcome", "steps")), "a path"),
+}
+"""Arguments of another kind, with the reason."""
+
+
+def test_arguments_of_a_name_take_the_same() -> None:
+    found = {
+        each.place
+        for each, (name, kind) in product(arguments(), KINDS.items())
+        if re.fullmatch(name, each.name) and not is_a(kind, each.annotation) and not each.of.endswith("__init__")
+    }
+    assert found == OTHER_KINDS.keys()
+
+
+ENUMS = r"ExecutionStatus|ErrorCode|RestartPolicy|DiagnosticLevel"
+
+
+def test_texts_are_accepted_where_an_enumeration_is() -> None:
+    given = [each for each in arguments() if is_a(ENUMS, each.annotation) and not each.of.endswith("__init__")]
+    assert len(given) > 10
+    assert [each.place for each in given if not is_a("str", each.annotation)] == []
+
+
+WITHOUT_TIMEOUT = {
+    "StepflowExecutor.list_components": "the least that executors have",
+    "StepflowExecutor.validate": "the least that executors have",
+    "StepflowRuntime.await_ready": "`startup_timeout` of the runtime",
+    "evaluation.evaluate": "an evaluation with a journal may be stopped at any time, and goes on with the same call",
+    "read_inputs": "no request",
+    "tools.FlowTool.call": "`max_wait`, after which the result says that the run goes on",
+    "tools.FlowTools.call": "`max_wait`, after which the result says that the run goes on",
+    "web.sse_events": "as long as the browser's connection",
+    **dict.fromkeys(("RunHandle.logs", "SyncRunHandle.logs"), "no request"),
+}
+"""Functions that send requests, or look so, and have no timeout, with the reason."""
+
+
+def test_timeout_is_that_of_the_whole_call() -> None:
+    found = set()
+    for name, function in functions().items():
+        named = {each.name: str(each.annotation) for each in function.parameters}
+        sends = "async" in function.labels or "client" in named or re.search("Stream|Pager", str(function.returns))
+        is_forwarder = any(
+            each.startswith(("Unpack[", "Any")) for key, each in named.items() if key in ("options", "filters")
+        )
+        if sends and "timeout" not in named and not is_forwarder and not name.endswith((".__init__", "close")):
+            found.add(name.replace("sync_", "").replace("Sync", ""))
+    assert found == {each.replace("Sync", "") for each in WITHOUT_TIMEOUT}
+
+
+WITHOUT_DICT = {
+    **dict.fromkeys(
+        ("authoring.ItemResult", "authoring.Iterated", "authoring.MapOutput"), "values in a flow in Python"
+    ),
+    **dict.fromkeys(("testing.Delayed", "testing.Fails", "testing.FlowTests", "testing.TestConfig"), "an argument"),
+    **dict.fromkeys(("LogConfig", "RetryPolicy", "evaluation.Variant", "flow_models.TypedFlow"), "an argument"),
+    **dict.fromkeys(("drawing.Drawing", "drawing.RunReport", "evaluation.Score"), "it has methods of its own"),
+    **dict.fromkeys(("web.EventResponse", "web.Problem", "web.SyncEventResponse"), "the parts of a response over HTTP"),
+}
+"""Dataclasses without `to_dict`, with the reason."""
+
+
+def test_results_are_dicts_by_one_name() -> None:
+    of_data = {name: each for name, each in classes().items() if "dataclass" in each.labels or "run_id" in each.members}
+    of_data = {name: each for name, each in of_data.items() if not name.endswith(("Options", "Error", "Handle"))}
+    assert len(of_data) > 30
+    assert {name for name, each in of_data.items() if "to_dict" not in each.all_members} == WITHOUT_DICT.keys()
+
+
+def classes_in(expression: Any, package: Any) -> Iterator[Any]:
+    """Yield the classes of the package that an annotation names, by way of type aliases too."""
+    parts = expression.iterate(flat=True) if isinstance(expression, griffe.Expr) else ()
+    for each in parts:
+        path = each.canonical_path.removeprefix("stepflow_client.") if isinstance(each, griffe.ExprName) else ""
+        try:
+            found = package[path] if path and path != each.canonical_path else None
+        except KeyError:
+            # A part of a type variable: `P.args`.
+            continue
+        found = found.final_target if found is not None and found.is_alias else found
+        if found is not None and found.is_class:
+            yield found
+        elif found is not None and found.is_attribute:
+            yield from classes_in(found.value, package)
+
+
+def annotations() -> Iterator[tuple[str, Any]]:
+    """Yield the annotations of all public arguments, results and attributes."""
+    for name, of in functions().items():
+        yield name, of.returns
+        yield from ((name, each.annotation) for each in of.parameters if not each.name.startswith("_"))
+    for name, of in classes().items():
+        members = public_surface.public_members(of).items()
+        yield from ((f"{name}.{member}", each.annotation) for member, each in members if each.is_attribute)
+
+
+def test_signatures_name_public_classes_only() -> None:
+    public = public_surface.public_objects()
+    package = public["StepflowClient"].package
+    annotated = list(annotations())
+    assert len(annotated) > 2_000
+    paths = {each.path for each in public.values()}
+    found = defaultdict(set)
+    for name, annotation in annotated:
+        for each in classes_in(annotation, package):
+            # What has the methods of a protocol is of no class of ours.
+            if each.path not in paths and "Protocol" not in map(str, each.bases):
+                found[each.path].add(name)
+    assert found == {}
+
+
+OPTIONS = {
+    "--ttl": "--max-age",
+    "--older-than": "--max-age",
+    "--before": "--until",
+    "--cursor": "--after",
+    "--seconds": "--timeout, or a value with a unit",
+    "--times": "--include-times",
+    "--results": "--include-results",
+    "--sub-runs": "--include-sub-runs",
+    "--server-version": "--target",
+    "--env-variables": "--variables-from-env",
+    "--wait-timeout": "--timeout",
+    "--count": "--limit",
+    "--max-results": "--limit",
+    "--out": "--output",
+    "--file": "--output",
+    "--output-file": "--output",
+    "--step-id": "--step",
+    "--item-index": "--item",
+    "--no-wait": "--detach",
+    "--background": "--detach",
+}
+"""Options that no command has, and those that have their meaning."""
+
+
+def test_an_option_has_one_name() -> None:
+    found = set()
+    for command, _, names in (line.partition(" -") for line in public_surface.command_lines()):
+        found |= {(command, each) for each in f"-{names}".split(" ")[0].split("/") if each in OPTIONS}
+    # It waits for nothing: it prints what is there.
+    assert found == {("stepflow runs result", "--no-wait")}
+
+
+def test_the_page_lists_the_public_modules_and_its_words_exist() -> None:
+    listed = re.search(r"and of its modules (.*?), with their", PAGE, re.DOTALL)
+    assert listed is not None
+    assert sorted(re.findall(r"`(\w+)`", listed[1])) == sorted(public_surface.PUBLIC_MODULES)
+    table = PAGE.partition("| word | meaning |")[2].partition("\n\n")[0]
+    rows = [line.split("|")[1] for line in table.splitlines()[2:]]
+    words = [re.findall(r"`(\w+)[=(.`]", row) for row in rows]
+    assert all(words)
+    assert len(rows) == len({*map(str, words)})
+    known = {each.name for each in (*arguments(), *attributes())} | {name.rpartition(".")[2] for name in functions()}
+    missing = {word for row in words for word in row if not any(each.startswith(word) for each in known)}
+    assert missing == set()
