@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -210,6 +212,17 @@ class TestFolders:
             await call(**given | change)
         assert len(list(EvaluationReport.load(folder))) == 24
 
+    async def test_a_folder_without_its_journals_is_not_continued(self, client: Any, tmp_path: Path) -> None:
+        folder = tmp_path / "eval"
+        call = partial(evaluated, client, flow(tmp_path / "counted"), CASES, journal=folder, chunk_size=2)
+        await call()
+        # As if the call had been killed.
+        with closing(sqlite3.connect(folder / "evaluation.db", isolation_level=None)) as file:
+            file.execute("DELETE FROM items WHERE number > 3")
+        (folder / "runs" / "0.journal").unlink()
+        with pytest.raises(JournalError, match=r"0\.journal is missing"):
+            await call()
+
     async def test_an_interrupted_call_is_continued(self, client: Any, tmp_path: Path) -> None:
         file, folder, calls = tmp_path / "counted", tmp_path / "eval", Counter[str]()
 
@@ -292,4 +305,8 @@ async def test_a_flow_scores(client: Any, tmp_path: Path) -> None:
     }
     report = await evaluated(client, flow(tmp_path / "counted"), CASES, scores=[FlowScore(judge)])
     assert [item.scores for item in report] == [{"judge.n": n, "judge.of": n} for n in range(8)]
+    assert executions(tmp_path / "judged") == {"judge": 8}
+    # Another evaluation is judged anew.
+    report = await evaluated(client, flow(tmp_path / "counted"), CASES[::-1], scores=[FlowScore(judge)])
+    assert [item.scores["judge.of"] for item in report] == [*range(8)][::-1]
     assert executions(tmp_path / "judged") == {"judge": 8}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError, StepflowClient, SyncStepflowClient
+from stepflow_client._data.arguments import check_client
 from stepflow_client._shared.options import OPTIONS_OF
 from stepflow_client._shared.views import merged
 
@@ -53,6 +54,7 @@ def test_a_view_is_a_client_with_the_same_connections(kind: Any) -> None:
     assert view._connection is client._connection
     assert view._parts is client._parts
     assert repr(view) == repr(client)
+    assert check_client(view, "client", awaited=kind is StepflowClient) is view
     again = pickle.loads(pickle.dumps(view))
     assert again.url == client.url
     assert again._options == {"timeout": 3}

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from stepflow_client import InvalidArgumentError
+from stepflow_client import InvalidArgumentError, ResultCache
 from stepflow_client.evaluation import evaluate, sync_evaluate
 from stepflow_client.testing import fake_server
 
@@ -45,4 +45,12 @@ def test_a_wrong_argument_is_refused_before_the_first_request(name: str, value: 
         sync_evaluate(server.sync_client(), FLOW, [1], **{name: value})
     with pytest.raises(InvalidArgumentError):
         asyncio.run(main())
+    assert server.requests == []
+
+
+def test_a_client_with_options_of_its_own_is_refused() -> None:
+    server = fake_server()
+    with pytest.raises(InvalidArgumentError, match="takes no client of with_options") as caught:
+        sync_evaluate(server.sync_client().with_options(cache=ResultCache()), FLOW, [1])
+    assert "journal=" in str(caught.value.hint)
     assert server.requests == []

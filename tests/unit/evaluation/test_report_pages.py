@@ -70,6 +70,32 @@ def test_differences_of_outputs_are_marked() -> None:
     assert "differences from" not in pair({"n": 1}, {"n": 1.0}, s=(1, 1)).to_html()
 
 
+def test_all_repeats_are_shown_and_equal_ones_together() -> None:
+    items = [
+        item(
+            "a",
+            "one",
+            {"s": number % 2, "ok": number != 3, "tone": "calm"},
+            output={"n": f"out {number % 2}"},
+            repeat=number,
+        )
+        for number in range(3)
+    ]
+    items += [item("a", "one", {}, status="failed", error="no answer", repeat=3, duration=0.5)]
+    items += [item("b", "one", {"s": 1}, output="same", repeat=number, duration=1 + number) for number in range(4)]
+    page = EvaluationReport(items).to_html()
+    spread = "4 repeats, 1 failed, s 0.000 to 1.000, ok 3 of 3, tone 3 x calm, 500ms"
+    assert f'<p class="soft">{spread}</p>' in page
+    assert re.findall(r'<details class="repeat"( open|)><summary>([^<]*)', page) == [
+        (" open", "repeat 1, 3 "),
+        ("", "repeat 2 "),
+        ("", "repeat 4 "),
+    ]
+    assert page.count("out 0") == page.count("out 1") == page.count('<p class="problem">no answer') == 1
+    assert '<p class="soft">4 repeats, s 1.000, 1.00s to 4.00s</p>' in page
+    assert page.count("same") == 1
+
+
 def test_runs_are_links_if_the_pages_are_known() -> None:
     items = [item("a", "one", {"s": 1.0}), item("b", "one", {"s": 1.0}, item=3)]
     page = EvaluationReport(items).to_html(ui_url="http://localhost:7840/")

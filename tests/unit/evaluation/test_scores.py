@@ -13,6 +13,7 @@ import pytest
 from stepflow_client import InvalidArgumentError
 from stepflow_client.evaluation import (
     EvaluationItem,
+    FlowScore,
     close,
     contains,
     exact,
@@ -174,7 +175,9 @@ def test_the_values_of_a_score() -> None:
     assert scored(lambda output: {"a": 1, "b": None, "c": "x"}, 1)[0] == {"score1.a": 1.0, "score1.c": "x"}
 
 
-@pytest.mark.parametrize("wrong", [[1], object(), math.nan, math.inf, 10**400, "x" * 101, {"a": [1]}])
+@pytest.mark.parametrize(
+    "wrong", [[1], object(), math.nan, math.inf, 10**400, "x" * 101, {"a": [1]}, "\ud800", {"\ud800": 1}]
+)
 def test_what_is_no_value_is_the_error_of_the_score(wrong: Any) -> None:
     found, failed = scored(lambda output: wrong, 1)
     assert not found
@@ -189,6 +192,20 @@ def test_a_score_that_raises_is_data() -> None:
     assert scored(output_field("cost"), {"price": 1})[1] == {
         "cost": 'LookupError: the output has no $.cost: {"price": 1}'
     }
+
+
+def test_a_message_can_be_stored() -> None:
+    def judge(output: Any) -> float:
+        raise ValueError("half a pair: \ud800")
+
+    assert scored(judge, 1) == ({}, {"judge": "ValueError: half a pair: \\ud800"})
+
+
+def test_an_output_that_does_not_fit_a_judge_is_an_error_of_its_score() -> None:
+    schema = {"type": "object", "properties": {"output": {"type": "string"}}}
+    judge = FlowScore({"name": "judge", "schemas": {"properties": {"input": schema}}, "steps": []})
+    said = "the input does not fit the flow's schema: the schema wants string, this is integer (at $.output)"
+    assert scored(judge, 1) == ({}, {"judge": said})
 
 
 def test_coroutine_functions_are_scores() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,12 @@ import pytest
 from stepflow_client import ExecutionStatus, FlowError, InvalidArgumentError, JournalError
 from stepflow_client._data.secrets import Secrets
 from stepflow_client.evaluation import EvaluationCase, EvaluationReport
-from stepflow_client.evaluation.item_records import EndedItem, Scored
+from stepflow_client.evaluation.item_records import Block, Scored, ended_block
 from stepflow_client.evaluation.store import EvaluationStore
 from stepflow_client.evaluation.stored_items import TemporaryFolder
 from stepflow_client.types.outcomes import Outcome
 
+COMPLETED = ExecutionStatus.COMPLETED
 CASES = [EvaluationCase(f"case {number}", {"n": number}, number % 2) for number in range(450)]
 
 
@@ -25,35 +28,45 @@ def begun(folder: Path, *variants: str, **about: Any) -> EvaluationStore:
     return store
 
 
-def ended(number: int, variant: int = 0, **more: Any) -> EndedItem:
-    given = {"status": ExecutionStatus.COMPLETED, "output": {"n": number}, **more}
-    outcome = Outcome(number, None, f"run {number}", item_index=3, **given)
-    return EndedItem(variant, number, CASES[number], outcome)
+def ended(*numbers: int, variant: int = 0, **more: Any) -> Block:
+    outcomes = [
+        Outcome(number, None, "run", item_index=3, **{"status": COMPLETED, "output": {"n": number}, **more})
+        for number in numbers
+    ]
+    return ended_block(variant, [CASES[number] for number in numbers], outcomes)
+
+
+def scored(number: int, *values: Any, key: str = "k") -> Scored:
+    return Scored(0, number, len(values), key, {"score": values}, {})
 
 
 def test_items_come_back_with_their_scores(tmp_path: Path) -> None:
     failure = {"status": ExecutionStatus.FAILED, "output": None, "error": FlowError(message="no")}
     with begun(tmp_path / "eval") as store:
-        store.add([ended(number) for number in range(1, 450)])
+        store.add([ended(*range(201, 450)), ended(*range(1, 201))])
         store.add([ended(0, **failure)])
-        store.add_scores(
-            [Scored(0, 449, "k", {"score": 0.5, "label": "x"}, {}), Scored(0, 448, "k", {}, {"score": "e"})]
-        )
-        store.add_scores([Scored(0, 447, "old", {"score": 1}, {})])
+        store.add_scores(Scored(0, 448, 2, "k", {"score": [None, 0.5], "label": [None, "x"]}, {"score": ["e", None]}))
+        store.add_scores(scored(447, 1, key="old"))
+        store.add_scores(scored(300, 2, 2))
     items = list(EvaluationReport.load(tmp_path / "eval"))
     assert [item.case for item in items] == [case.name for case in CASES]
     assert (items[0].status, items[0].error, items[0].output) == ("failed", "no", None)
     assert (items[449].input, items[449].expected, items[449].output) == ({"n": 449}, 1, {"n": 449})
-    assert (items[449].run_id, items[449].item) == ("run 449", 3)
+    assert (items[449].run_id, items[449].item) == ("run", 3)
     assert (items[449].scores, items[448].score_errors) == ({"score": 0.5, "label": "x"}, {"score": "e"})
     assert items[447].scores == {}
-    with EvaluationStore(tmp_path / "eval") as store:
-        results = list(store.results())
-    assert [(each.case, each.variant, each.repeat) for each in results] == [(item.case, "a", 0) for item in items]
-    names = ("status", "error", "duration", "scores", "score_errors")
-    assert [tuple(getattr(each, name) for name in names) for each in results] == [
-        tuple(getattr(item, name) for name in names) for item in items
-    ]
+    assert [items[number].scores for number in range(299, 303)] == [{}, {"score": 2}, {"score": 2}, {}]
+
+
+def test_what_a_report_reads_is_what_its_items_say(tmp_path: Path) -> None:
+    with begun(tmp_path / "eval", "a", "b") as store:
+        store.add([ended(*range(450)), ended(0, 1, 2, variant=1, status=ExecutionStatus.FAILED)])
+        store.add_scores(Scored(0, 3, 2, "k", {"score": [1.5, 2], "tone": ["x", None]}, {"other": [None, "e"]}))
+        store.add_scores(scored(5, True, None))
+    report = EvaluationReport.load(tmp_path / "eval")
+    again = EvaluationReport(list(report), variants=report.variants)
+    assert again.summary() == report.summary()
+    assert report.summary().to_dict()["variants"] == ["a", "b"]
 
 
 def test_items_and_scores_are_never_changed(tmp_path: Path) -> None:
@@ -61,20 +74,22 @@ def test_items_and_scores_are_never_changed(tmp_path: Path) -> None:
         store.add([ended(0)])
         store.add([ended(0, output={"n": "other"})])
         for value in (1, 2):
-            store.add_scores([Scored(0, 0, "k", {"score": value}, {})])
+            store.add_scores(scored(0, value))
         (item,) = store.items()
     assert (item.output, item.scores) == ({"n": 0}, {"score": 1})
 
 
 def test_items_without_a_score_are_found(tmp_path: Path) -> None:
     with begun(tmp_path / "eval", "a", "b") as store:
-        store.add([ended(number) for number in range(300)])
-        store.add([ended(0, 1), ended(1, 1, status=ExecutionStatus.FAILED)])
-        store.add_scores([Scored(0, number, "k", {}, {}) for number in range(299)])
+        store.add([ended(*range(100)), ended(*range(100, 300))])
+        store.add([ended(0, variant=1), ended(1, variant=1, status=ExecutionStatus.FAILED)])
+        store.add_scores(scored(0, *[None] * 298))
+        store.add_scores(scored(299, None))
         known = {0: store.known(0), 1: store.known(1)}
-        found = [(each.variant, each.number) for page in store.unscored("k", known) for each in page]
-        assert found == [(0, 299), (1, 0)]
-        assert sum(len(page) for page in store.unscored("k", {0: set(), 1: {0}})) == 1
+        assert known == {0: {0: 100, 100: 200}, 1: {0: 1, 1: 1}}
+        found = [(block.variant, block.first, places) for block, places in store.unscored("k", known)]
+        assert found == [(0, 100, [198]), (1, 0, [0])]
+        assert len(list(store.unscored("k", {0: {}, 1: {0: 1}}))) == 1
 
 
 def test_only_one_evaluation_writes_to_a_folder(tmp_path: Path) -> None:
@@ -88,7 +103,7 @@ def test_only_one_evaluation_writes_to_a_folder(tmp_path: Path) -> None:
 
 def test_reports_can_be_read_at_the_same_time(tmp_path: Path) -> None:
     with begun(tmp_path / "eval") as store:
-        store.add([ended(0), ended(1)])
+        store.add([ended(0, 1)])
     report = EvaluationReport.load(tmp_path / "eval")
     assert [one == other for one, other in zip(report, report, strict=True)] == [True, True]
 
@@ -110,6 +125,15 @@ def test_a_damaged_file_is_an_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "evaluation.db").write_bytes(content)
     with pytest.raises(JournalError):
         EvaluationReport.load(tmp_path)
+
+
+def test_a_damaged_row_is_an_error(tmp_path: Path) -> None:
+    with begun(tmp_path / "eval") as store:
+        store.add([ended(0)])
+    with closing(sqlite3.connect(tmp_path / "eval" / "evaluation.db", isolation_level=None)) as file:
+        file.execute("UPDATE items SET told = '{'")
+    with pytest.raises(JournalError, match="damaged"):
+        EvaluationReport.load(tmp_path / "eval")
 
 
 def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
@@ -150,8 +174,8 @@ def test_a_later_report_does_not_show_secrets(tmp_path: Path) -> None:
         store.secrets = Secrets(["hunter22"])
         store.add([ended(0, output={"key": "is hunter22"}), ended(1), ended(2, **failure)])
         # Scores that are computed later get what the flow returned.
-        ((first, *_),) = store.unscored("k", {0: {0, 1, 2}})
-        assert first.item.output == {"key": "is hunter22"}
+        first, _ = next(store.unscored("k", {0: store.known(0)}))
+        assert first.outputs == [{"key": "is hunter22"}]
     report = EvaluationReport.load(tmp_path / "eval")
     assert [(item.output, item.error) for item in report] == [
         ({"key": "is ***"}, None),

@@ -80,10 +80,8 @@ def ordered(value: Any, like: Any = None) -> Any:
     if kind is float:
         return _whole(value)
     if kind is dict:
-        shape = None if like is None else _object(like)
-        if not shape:
-            return _in_order(value, sorted(value))
-        return {key: ordered(value[key], shape.get(key)) for key in _keys(value, shape)}
+        shape = _object(like)
+        return _in_order(value, _keys(value, shape) if shape else sorted(value), shape)
     if kind is list:
         if isinstance(like, list) and len(like) == len(value):
             return [ordered(each, shape) for each, shape in zip(value, like, strict=True)]
@@ -119,24 +117,25 @@ def fixes_order(like: Any) -> bool:
 
 def all_ordered(values: list[Any], like: Any = None) -> list[Any]:
     """Return the decoded outputs of a flow, each like `ordered`. Optimised for outputs that have the same keys."""
-    if fixes_order(like):
+    if isinstance(like, list):
         return [ordered(value, like) for value in values]
+    shape = _object(like)
     keys: list[str] = []
     names: frozenset[str] = frozenset()
     found = []
     for value in values:
         if type(value) is dict:
             if value.keys() != names:
-                keys = sorted(value)
+                keys = _keys(value, shape)
                 names = frozenset(keys)
-            found.append(_in_order(value, keys))
+            found.append(_in_order(value, keys, shape))
         else:
             found.append(ordered(value) if type(value) in _MAY_CHANGE else value)
     return found
 
 
-def _in_order(value: dict[str, Any], keys: list[str]) -> dict[str, Any]:
-    """Return a decoded object with its keys in the given order. The keys of nested objects are sorted."""
+def _in_order(value: dict[str, Any], keys: list[str], shape: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a decoded object with its keys in the given order, and what it contains in the order of a shape."""
     found = {}
     for key in keys:
         each = value[key]
@@ -144,10 +143,8 @@ def _in_order(value: dict[str, Any], keys: list[str]) -> dict[str, Any]:
         if kind is float:
             # Most numbers are small whole ones, written as floats by the server.
             each = int(each) if 0.0 < each < 1e15 and each.is_integer() else _whole(each)
-        elif kind is list:
-            each = [ordered(one) if type(one) in _MAY_CHANGE else one for one in each]
-        elif kind is dict:
-            each = _in_order(each, sorted(each))
+        elif kind is list or kind is dict:
+            each = ordered(each, shape.get(key))
         found[key] = each
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, TypeVar
@@ -64,7 +65,11 @@ def _passing(base: Any, name: str, known: frozenset[str]) -> Callable[..., Any]:
         options = {each: value for each, value in self._options.items() if each in known}
         return method(self, *arguments, **merged(options, given))
 
-    return passing
+    async def awaiting(self: Any, *arguments: Any, **given: Any) -> Any:
+        return await passing(self, *arguments, **given)
+
+    # What distinguishes clients by their coroutine functions takes views, too.
+    return awaiting if inspect.iscoroutinefunction(method) else passing
 
 
 def _again(base: Any, state: Any, options: ClientOptions) -> Any:

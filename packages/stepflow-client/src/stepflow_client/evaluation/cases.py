@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from .._data.arguments import check_text, wrong
 from .._data.declared import declared_schema
-from .._data.values import check_json
+from .._data.values import check_json, encode, encode_plain
 from .._records.inputs import read_inputs
 from .._rules.chunks import key_of
 from ..errors import FlowFileError, InvalidArgumentError
@@ -31,20 +31,42 @@ def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expecte
 
     Raises:
         FlowFileError: If a file cannot be read.
-        InvalidArgumentError: If the cases are none of these, or if one of them has no JSON value.
+        InvalidArgumentError: If the cases are none of these.
     """
     seen = set[str]()
-    for number, case in enumerate(_found(cases, flow, content, expected)):
+    for number, (given, value, wanted) in enumerate(_found(cases, flow, content, expected)):
+        name = str(number) if given is None or given == "" else str(given)
         # Rows of different cases may have the same id.
-        name = check_text(str(case.name), f"the name of case {number}") if case.name else str(number)
-        name = f"{name} ({number})" if name in seen else name
+        while name in seen:
+            name = f"{name} ({number})"
         seen.add(name)
-        given = check_json(case.input, f"the input of case {name}", exact_integers=False)
-        wanted = check_json(case.expected, f"the expected output of case {name}", exact_integers=False)
-        yield EvaluationCase(name, given, wanted)
+        yield EvaluationCase(name, value, wanted)
 
 
-def _found(cases: Any, flow: FlowSource, content: Mapping[str, Any], expected: str) -> Iterator[EvaluationCase]:
+def encoded(cases: Sequence[EvaluationCase]) -> tuple[bytes, bytes]:
+    """Return the names of cases, and their inputs and expected outputs, as JSON.
+
+    Raises:
+        InvalidArgumentError: If one of them has no JSON value.
+    """
+    names, content = [each.name for each in cases], [[each.input, each.expected] for each in cases]
+    texts = encode_plain(names), encode_plain(content)
+    if texts[0] is not None and texts[1] is not None:
+        return texts[0], texts[1]
+    checked = []
+    for name, (given, wanted) in zip(names, content, strict=True):
+        check_text(name, f"the name of case {name!r}")
+        given = check_json(given, f"the input of case {name}", exact_integers=False)
+        wanted = check_json(wanted, f"the expected output of case {name}", exact_integers=False)
+        checked.append([given, wanted])
+    return encode(names), encode(checked)
+
+
+_Row: TypeAlias = tuple[Any, Any, Any]
+"""The name of a case, which may be missing, its input, and its expected output."""
+
+
+def _found(cases: Any, flow: FlowSource, content: Mapping[str, Any], expected: str) -> Iterator[_Row]:
     if cases is None:
         yield from _cases_of_flow(flow)
     elif isinstance(cases, (str, os.PathLike)):
@@ -58,7 +80,7 @@ def _found(cases: Any, flow: FlowSource, content: Mapping[str, Any], expected: s
         yield from _rows(listed, content, expected)
 
 
-def _cases_of_flow(flow: FlowSource) -> Iterator[EvaluationCase]:
+def _cases_of_flow(flow: FlowSource) -> Iterator[_Row]:
     text = FlowText.of(flow)
     found = tests_in(text, text.name).cases
     if not found:
@@ -67,28 +89,25 @@ def _cases_of_flow(flow: FlowSource) -> Iterator[EvaluationCase]:
         if case.fault:
             raise FlowFileError(case.fault, path=text.name, line=case.line)
         wanted = case.expected or {}
-        yield EvaluationCase(case.name, case.input, wanted.get("result"))
+        yield case.name, case.input, wanted.get("result")
 
 
-def _rows(rows: Iterable[Any], content: Mapping[str, Any], expected: str) -> Iterator[EvaluationCase]:
+def _rows(rows: Iterable[Any], content: Mapping[str, Any], expected: str) -> Iterator[_Row]:
     schema = declared_schema(content, "input")
     fields = schema.get("properties") if isinstance(schema, Mapping) else None
     # `{input, expected}` is a case, unless this is what the flow's own input looks like.
     is_flat = isinstance(fields, Mapping) and "input" in fields
+    known = _KEYS | {expected}
     for row in rows:
         if isinstance(row, EvaluationCase):
-            yield row
+            yield row.name, row.input, row.expected
+        elif isinstance(row, (dict, Mapping)):
+            if "input" in row and not is_flat and row.keys() <= known:
+                yield row.get("name", key_of(row["input"])), row["input"], row.get(expected)
+            else:
+                given = {key: value for key, value in row.items() if key != expected}
+                yield key_of(given), given, row.get(expected)
         elif hasattr(row, "inputs") and hasattr(row, "expected_output"):
-            yield EvaluationCase(getattr(row, "name", None) or "", row.inputs, row.expected_output)
-        elif not isinstance(row, Mapping):
-            yield EvaluationCase("", row)
-        elif "input" in row and row.keys() <= _KEYS | {expected} and not is_flat:
-            name = row.get("name", key_of(row["input"]))
-            yield EvaluationCase(_name(name), row["input"], row.get(expected))
+            yield getattr(row, "name", None), row.inputs, row.expected_output
         else:
-            given = {key: value for key, value in row.items() if key != expected}
-            yield EvaluationCase(_name(key_of(given)), given, row.get(expected))
-
-
-def _name(given: Any) -> str:
-    return "" if given is None else str(given)
+            yield None, row, None

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from .item_records import ItemResult
-    from .records import EvaluationItem, ScoreValue
+    from .item_records import Results
+    from .records import ScoreValue
 
 Kind: TypeAlias = Literal["number", "share", "label"]
 """What a column of scores has: numbers; true and false, of which a mean is a share; or whether a label was given."""
@@ -32,12 +32,22 @@ class Column:
 
     def add(self, case: int, value: float, count: int = 1) -> None:
         """Add a number, or the sum of several."""
-        if case >= len(self._sums):
-            more = case + 1 - len(self._sums)
-            self._sums.extend([0.0] * more)
-            self._counts.extend([0] * more)
+        self._reach(case)
         self._sums[case] += value
         self._counts[case] += count
+
+    def extend(self, cases: Sequence[int], values: Iterable[float]) -> None:
+        """Add a number for each of some cases."""
+        self._reach(max(cases))
+        for case, value in zip(cases, values, strict=True):
+            self._sums[case] += value
+            self._counts[case] += 1
+
+    def _reach(self, case: int) -> None:
+        more = case + 1 - len(self._sums)
+        if more > 0:
+            self._sums.extend([0.0] * more)
+            self._counts.extend([0] * more)
 
     def has(self, case: int) -> bool:
         """Return whether a case has a number."""
@@ -111,11 +121,11 @@ class Columns:
     """The columns of all variants.
 
     Args:
-        items: The items, in any order. They are read once.
+        items: The items, in any order.
         variants: The names of the variants, in their order. Others are added at the end.
     """
 
-    def __init__(self, items: Iterable[EvaluationItem | ItemResult], variants: Iterable[str] = ()) -> None:
+    def __init__(self, items: Iterable[Results], variants: Iterable[str] = ()) -> None:
         """Read the items."""
         self.variants = {name: VariantColumns() for name in variants}
         self.cases: dict[str, int] = {}
@@ -125,44 +135,53 @@ class Columns:
         """What each column of scores has, by its name."""
         self._labels: dict[str, dict[str, str]] = {}
         """What each label of a score is counted as, by the name of the score."""
-        for item in items:
-            self._add(item)
+        for some in items:
+            self._add(some)
         self._count_labels()
         self._count_failures()
 
-    def _add(self, item: EvaluationItem | ItemResult) -> None:
-        found = self.variants.get(item.variant)
+    def _add(self, some: Results) -> None:
+        found = self.variants.get(some.variant)
         if found is None:
-            found = self.variants[item.variant] = VariantColumns()
-        case = self.cases.setdefault(item.case, len(self.cases))
-        self.repeats = max(self.repeats, item.repeat + 1)
-        found.statuses[item.status] += 1
-        is_success = item.status == "completed"
-        if not is_success and not found.first_failure:
-            found.first_failure = item.error or f"the item was {item.status}"
-        found.failures.add(case, 0.0 if is_success else 1.0)
-        if is_success and item.duration is not None and item.duration >= 0:
-            found.times.append(item.duration)
-            # A step of the fastest component takes some microseconds.
-            found.log_times.add(case, math.log(max(item.duration, 1e-6)))
-        for name, value in item.scores.items():
-            self._add_score(found, case, name, value)
-        for name, message in item.score_errors.items():
-            found.errors[name] += 1
-            found.first_errors.setdefault(name, message)
+            found = self.variants[some.variant] = VariantColumns()
+        cases = [self.cases.setdefault(name, len(self.cases)) for name in some.cases]
+        self.repeats = max(self.repeats, some.repeats)
+        found.statuses.update(some.statuses)
+        failed = [status != "completed" for status in some.statuses]
+        if not found.first_failure and True in failed:
+            place = failed.index(True)
+            found.first_failure = some.errors[place] or f"the item was {some.statuses[place]}"
+        found.failures.extend(cases, failed)
+        for case, has_failed, seconds in zip(cases, failed, some.durations, strict=True):
+            if not has_failed and seconds is not None and seconds >= 0:
+                found.times.append(seconds)
+                # A step of the fastest component takes some microseconds.
+                found.log_times.add(case, math.log(max(seconds, 1e-6)))
+        for name, values in some.scores.items():
+            self._add_scores(found, cases, name, values)
+        for name, messages in some.score_errors.items():
+            said = [each for each in messages if each is not None]
+            found.errors[name] += len(said)
+            found.first_errors.setdefault(name, said[0])
 
-    def _add_score(self, found: VariantColumns, case: int, name: str, value: ScoreValue) -> None:
-        if isinstance(value, str):
-            known = self._labels.setdefault(name, {})
-            label = known.setdefault(value, value if len(known) < _MOST_LABELS else OTHER_LABELS)
-            found.labelled.setdefault(name, Column()).add(case, 0.0)
-            found.labels.setdefault((name, label), Column()).add(case, 1.0)
-            return
-        if self.kinds.get(name) != "number":
-            self.kinds[name] = "share" if isinstance(value, bool) else "number"
-        if name not in found.scores:
-            found.scores[name] = Column()
-        found.scores[name].add(case, float(value))
+    def _add_scores(
+        self, found: VariantColumns, cases: Sequence[int], name: str, values: Sequence[ScoreValue | None]
+    ) -> None:
+        numbers: list[float] = []
+        scored: list[int] = []
+        for case, value in zip(cases, values, strict=True):
+            if isinstance(value, str):
+                known = self._labels.setdefault(name, {})
+                label = known.setdefault(value, value if len(known) < _MOST_LABELS else OTHER_LABELS)
+                found.labelled.setdefault(name, Column()).add(case, 0.0)
+                found.labels.setdefault((name, label), Column()).add(case, 1.0)
+            elif value is not None:
+                scored.append(case)
+                numbers.append(value)
+        if scored:
+            is_share = self.kinds.get(name) != "number" and all(isinstance(each, bool) for each in numbers)
+            self.kinds[name] = "share" if is_share else "number"
+            found.scores.setdefault(name, Column()).extend(scored, numbers)
 
     def _count_labels(self) -> None:
         """Make a column of each label: the share of the labelled items of a case that have it."""
@@ -182,9 +201,9 @@ class Columns:
         A case in which no variant has the score is left out, if other cases are: it expects nothing.
         """
         variants = self.variants.values()
-        ended = {
-            case for each in self.variants.values() for case in each.failures.cases if each.failures.mean(case) != 1
-        }
+        if all(each.statuses.keys() <= {"completed"} for each in variants):
+            return
+        ended = {case for each in variants for case in each.failures.cases if each.failures.mean(case) != 1}
         for name in [name for name, kind in self.kinds.items() if kind == "share"]:
             scored = {case for each in variants for case in each.scores.get(name, Column()).cases}
             for variant in variants:

@@ -9,8 +9,10 @@ from typing import Any
 from .._codec.requests import Variables, run_variables
 from .._data.arguments import check_text
 from .._data.values import check_json, encode
+from ..errors import InvalidArgumentError
 from ..flows.additions import without_cases
 from ..flows.file import FlowSource, load_flow
+from ..flows.needs import ValueCheck
 from .records import EvaluationItem
 
 
@@ -56,10 +58,17 @@ class FlowScore:
             key: What identifies the score, for the idempotency key; None without one.
 
         Raises:
-            ScoreFailedError: If the run failed.
+            InvalidArgumentError: If a variable is missing or invalid.
+            ScoreFailedError: If the run failed, or if the item does not fit the input schema of the flow.
             TransportError: If the server cannot be reached.
         """
         given = {"input": item.input, "output": item.output, "expected": item.expected}
+        check = ValueCheck.of(self.flow)
+        if check is not None:
+            try:
+                check.one(given)
+            except InvalidArgumentError as error:
+                raise ScoreFailedError(error.message) from None
         result = client.run(self.flow, given, variables=self.variables, idempotency_key=key)
         result = await result if inspect.isawaitable(result) else result
         if not result.is_success:
@@ -69,4 +78,4 @@ class FlowScore:
 
 
 class ScoreFailedError(Exception):
-    """The run of a score failed."""
+    """The flow of a score failed, or cannot be run for an item."""

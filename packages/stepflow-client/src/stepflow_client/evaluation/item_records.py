@@ -1,76 +1,96 @@
-"""Items on their way into the folder of an evaluation, and out of it."""
+"""Items on their way into the folder of an evaluation, and out of it: many at once, as columns."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..types.outcomes import Outcome
+from ..types.statuses import ExecutionStatus
 from .records import EvaluationCase, EvaluationItem, ScoreValue
 
+Found = Mapping[str, Sequence[ScoreValue | None]]
+"""Scores by name: a value for each item, None for an item without it."""
+Failed = Mapping[str, Sequence[str | None]]
+"""Messages of scores that failed, by the name of the score."""
 
-class EndedItem(NamedTuple):
-    """An item that has ended. Most are stored without ever becoming an `EvaluationItem`."""
+
+@dataclass(slots=True)
+class Block:
+    """Items of a variant that ended together, with consecutive numbers. Most never become `EvaluationItem` objects."""
 
     variant: int
-    number: int
-    case: EvaluationCase
-    outcome: Outcome
-    duration: float | None = None
+    first: int
+    """The number of the first item."""
+    cases: Sequence[EvaluationCase]
+    """The case of each item."""
+    statuses: list[str]
+    outputs: list[Any]
+    errors: list[str | None]
+    run_ids: list[str | None]
+    indexes: list[int | None]
+    """The index of each item within its run."""
+    durations: list[float | None]
 
-    def item(self, variant: str, repeat: int) -> EvaluationItem:
-        """Return the item.
+    def __len__(self) -> int:
+        return len(self.statuses)
+
+    @property
+    def successes(self) -> list[int]:
+        """The places of the items that completed."""
+        return [place for place, status in enumerate(self.statuses) if status == "completed"]
+
+    @property
+    def runs(self) -> dict[str, list[int]]:
+        """The places of the items of each run. If items were run again, there are several."""
+        found: dict[str, list[int]] = {}
+        for place, run_id in enumerate(self.run_ids):
+            if run_id is not None:
+                found.setdefault(run_id, []).append(place)
+        return found
+
+    def item(self, place: int, variant: str, repeat: int, **more: Any) -> EvaluationItem:
+        """Return an item.
 
         Args:
+            place: Its place.
             variant: The name of the variant.
             repeat: The number of repeats of each case.
+            more: More fields of the item.
         """
-        outcome = self.outcome
+        case = self.cases[place]
         return EvaluationItem(
-            case=self.case.name,
+            case=case.name,
             variant=variant,
-            repeat=self.number % repeat,
-            input=self.case.input,
-            expected=self.case.expected,
-            status=outcome.status.value,
-            output=outcome.output,
-            error=error_of(outcome),
-            run_id=outcome.run_id,
-            item=outcome.item_index,
-            duration=self.duration,
+            repeat=(self.first + place) % repeat,
+            input=case.input,
+            expected=case.expected,
+            status=self.statuses[place],
+            output=self.outputs[place],
+            error=self.errors[place],
+            run_id=self.run_ids[place],
+            item=self.indexes[place],
+            duration=self.durations[place],
+            **more,
         )
 
 
-class StoredItem(NamedTuple):
-    """An item, with its place in the file."""
-
-    variant: int
-    number: int
-    item: EvaluationItem
-
-
-class ItemResult(NamedTuple):
-    """What a report keeps of an item: neither input nor output."""
-
-    case: str
-    variant: str
-    repeat: int
-    status: str
-    error: str | None
-    duration: float | None
-    scores: Mapping[str, ScoreValue]
-    score_errors: Mapping[str, str]
-
-
-class Scored(NamedTuple):
-    """The scores that one function has given to one item."""
-
-    variant: int
-    number: int
-    key: str
-    found: Mapping[str, ScoreValue]
-    failed: Mapping[str, str]
+def ended_block(variant: int, cases: Sequence[EvaluationCase], outcomes: Sequence[Outcome]) -> Block:
+    """Return the block of outcomes with consecutive indexes."""
+    statuses = [each.status for each in outcomes]
+    is_complete = statuses.count(ExecutionStatus.COMPLETED) == len(outcomes)
+    return Block(
+        variant,
+        outcomes[0].index,
+        cases,
+        ["completed"] * len(outcomes) if is_complete else [each.value for each in statuses],
+        [each.output for each in outcomes],
+        [None] * len(outcomes) if is_complete else [error_of(each) for each in outcomes],
+        [each.run_id for each in outcomes],
+        [each.item_index for each in outcomes],
+        [None] * len(outcomes),
+    )
 
 
 def error_of(outcome: Outcome) -> str | None:
@@ -80,20 +100,36 @@ def error_of(outcome: Outcome) -> str | None:
     return None if outcome.is_success else f"the run was {outcome.status.value}"
 
 
-def item_of_row(variant: str, repeat: int, row: Sequence[Any]) -> EvaluationItem:
-    """Return the item in a row of the file."""
-    _, case, content, status, output, error, run_id, item, duration = row
-    given, expected = json.loads(content)
-    return EvaluationItem(
-        case=case,
-        variant=variant,
-        repeat=repeat,
-        input=given,
-        expected=expected,
-        status=status,
-        output=json.loads(output),
-        error=error,
-        run_id=run_id,
-        item=item,
-        duration=duration,
-    )
+class Results(NamedTuple):
+    """What a report keeps of some items of a variant: neither inputs nor outputs."""
+
+    variant: str
+    cases: Sequence[str]
+    """The name of the case of each item."""
+    repeats: int
+    """Largest number of repeats of a case."""
+    statuses: Sequence[str]
+    errors: Sequence[str | None]
+    durations: Sequence[float | None]
+    scores: Found
+    score_errors: Failed
+
+    @classmethod
+    def of(cls, item: EvaluationItem) -> Results:
+        """Return those of an item."""
+        scores = {name: [value] for name, value in item.scores.items()}
+        failed = {name: [message] for name, message in item.score_errors.items()}
+        told = [item.status], [item.error], [item.duration]
+        return cls(item.variant, [item.case], item.repeat + 1, *told, scores, failed)
+
+
+class Scored(NamedTuple):
+    """The scores that one function has given to consecutive items."""
+
+    variant: int
+    number: int
+    """The number of the first item."""
+    count: int
+    key: str
+    found: Found
+    failed: Failed

@@ -24,7 +24,7 @@ class _Pace:
 
     Args:
         readers: Number of readers.
-        ahead: Maximum number of inputs by which a reader may be ahead of another one.
+        ahead: Maximum number of inputs by which a reader may be ahead of another one, unless a run has more inputs.
     """
 
     def __init__(self, readers: int, ahead: int) -> None:
@@ -34,9 +34,10 @@ class _Pace:
         self.is_over = False
         """Whether the readers are to stop."""
 
-    def _left(self, reader: int) -> int:
-        """Return how many inputs a reader may read now."""
-        return int(self._slowest + self._ahead - self._read[reader])
+    def _left(self, reader: int, most: int) -> int:
+        """Return how many of `most` inputs, which are those of one run, a reader may read now."""
+        # A run has no more inputs than are executed within a second.
+        return int(min(most, self._slowest + max(self._ahead, most) - self._read[reader]))
 
     def _moved(self, reader: int, to: float) -> bool:
         """Set the place of a reader, and return whether others may read more."""
@@ -57,9 +58,9 @@ class AsyncPace(_Pace):
 
     async def turn(self, reader: int, most: int) -> int:
         """Wait until a reader may read more inputs, and return how many: 0 if the readers are to stop."""
-        while self._left(reader) <= 0 and not self.is_over:
+        while self._left(reader, most) <= 0 and not self.is_over:
             await self._changed.wait()
-        return 0 if self.is_over else min(most, self._left(reader))
+        return 0 if self.is_over else self._left(reader, most)
 
     def moved(self, reader: int, count: int) -> None:
         """Record that a reader has read some inputs."""
@@ -91,8 +92,8 @@ class SyncPace(_Pace):
     def turn(self, reader: int, most: int) -> int:
         """Wait until a reader may read more inputs, and return how many: 0 if the readers are to stop."""
         with self._changed:
-            self._changed.wait_for(lambda: self._left(reader) > 0 or self.is_over)
-            return 0 if self.is_over else min(most, self._left(reader))
+            self._changed.wait_for(lambda: self._left(reader, most) > 0 or self.is_over)
+            return 0 if self.is_over else self._left(reader, most)
 
     def moved(self, reader: int, count: int) -> None:
         """Record that a reader has read some inputs."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from heapq import nsmallest
 from html import escape
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from .._base.text import fine_duration, short_json, visible_lines
@@ -49,6 +52,7 @@ gap:2px var(--space-3);align-items:baseline;padding:5px 0}.case>summary>b{overfl
 margin:var(--space-2) 0 var(--space-4)}
 .side{border:1px solid var(--line);border-radius:var(--radius);padding:var(--space-3);min-width:0;
 overflow-wrap:anywhere}.side h3{margin:0 0 var(--space-2);font-size:var(--text-2)}
+.repeat{border-top:1px solid var(--line);padding:4px 0}.repeat>summary{padding:3px 0;font-size:var(--text-2)}
 .side h4{margin:var(--space-3) 0 2px;font-size:var(--text-1);
 color:var(--soft);font-weight:500}.side p{margin:0 0 var(--space-1)}
 ins{text-decoration:none;background:var(--good-soft);color:var(--good)}
@@ -85,11 +89,10 @@ def cases_section(report: EvaluationReport, ui_url: str | None) -> str:
     """Return the cases, the worst first, up to a total size."""
     order = _worst_first(report)
     wanted = dict.fromkeys(case for case, _ in order)
-    items: dict[str, dict[str, EvaluationItem]] = {case: {} for case in wanted}
+    items: dict[str, dict[str, list[EvaluationItem]]] = {case: {} for case in wanted}
     for item in report:
         if item.case in items:
-            # The first repeat stands for the others.
-            items[item.case].setdefault(item.variant, item)
+            items[item.case].setdefault(item.variant, []).append(item)
     shown: list[str] = []
     size = 0
     for case, badness in order:
@@ -156,17 +159,21 @@ def _range(report: EvaluationReport, score: str) -> float:
 
 
 def _case(
-    report: EvaluationReport, name: str, items: Mapping[str, EvaluationItem], ui_url: str | None, *, is_worse: bool
+    report: EvaluationReport,
+    name: str,
+    items: Mapping[str, Sequence[EvaluationItem]],
+    ui_url: str | None,
+    *,
+    is_worse: bool,
 ) -> str:
     number = report._columns.cases[name]
     values = "".join(_values(report, score, number) for score in report.scores)
     worse = ' data-worse="1"' if is_worse else ""
-    one = next(iter(items.values()), None)
-    sides = [_given(report, one)] if one is not None else []
+    sides = [_given(report, each[0]) for each in islice(items.values(), 1)]
     for variant in report.variants:
         if variant in items:
-            earlier = items.get(report.baselines.get(variant, ""))
-            sides.append(_side(report, items[variant], earlier, ui_url))
+            first, *_ = items.get(report.baselines.get(variant, ""), [None])
+            sides.append(_side(report, items[variant], first, ui_url))
     body = "".join(f'<div class="side">{side}</div>' for side in sides)
     title = f"<summary><b>{escaped(name)}</b>{values}</summary>"
     return f'<details class="case"{worse}>{title}<div class="sides">{body}</div></details>'
@@ -201,12 +208,70 @@ def _tree(report: EvaluationReport, value: Any) -> str:
     return json_tree(report._secrets.hide_in(value), most=60, longest=_LONGEST)
 
 
-def _side(report: EvaluationReport, item: EvaluationItem, first: EvaluationItem | None, ui_url: str | None) -> str:
+def _side(
+    report: EvaluationReport, items: Sequence[EvaluationItem], first: EvaluationItem | None, ui_url: str | None
+) -> str:
+    """Return the repeats of a case with one variant: those with the same output and scores together.
+
+    Args:
+        report: The report.
+        items: The repeats.
+        first: The first repeat with the variant that this one is compared with.
+        ui_url: The address of the pages of runs.
+    """
     hide = report._secrets.hide
-    took = "" if item.duration is None else f' <span class="soft">{fine_duration(item.duration)}</span>'
-    repeats = report._columns.repeats
-    took += f' <span class="soft">repeat 1 of {repeats}</span>' if repeats > 1 else ""
-    parts = [f"<h3>{escaped(item.variant)} {status_mark(item.status)}{took}</h3>", f"<p>{_run(item, ui_url)}</p>"]
+    groups: dict[str, list[EvaluationItem]] = {}
+    for item in items:
+        told = [item.status, item.output, item.error, item.scores, item.score_errors]
+        groups.setdefault(json.dumps(told, default=repr), []).append(item)
+    mark = status_mark(items[0].status) if len(groups) == 1 else ""
+    spread = f'<p class="soft">{escaped(hide(", ".join(_spread(items))))}</p>' if len(items) > 1 else ""
+    head = f"<h3>{escaped(items[0].variant)} {mark}</h3>{spread}"
+    bodies = [_body(report, group, first, ui_url) for group in groups.values()]
+    if len(groups) == 1:
+        return head + bodies[0]
+    shown = [head]
+    for group, body in zip(groups.values(), bodies, strict=True):
+        which = f"repeat {', '.join(str(each.repeat + 1) for each in group)}"
+        title = f"{which} {status_mark(group[0].status)}"
+        shown.append(
+            f'<details class="repeat"{"" if len(shown) > 1 else " open"}><summary>{title}</summary>{body}</details>'
+        )
+    return "".join(shown)
+
+
+def _spread(items: Sequence[EvaluationItem]) -> Iterator[str]:
+    """Yield how the repeats of a case differ."""
+    yield f"{len(items)} repeats"
+    failed = sum(not each.is_success for each in items)
+    if failed:
+        yield f"{failed} failed"
+    for name in dict.fromkeys(name for each in items for name in each.scores):
+        values = [each.scores[name] for each in items if name in each.scores]
+        if any(isinstance(each, str) for each in values):
+            counts = Counter(map(_score_text, values)).most_common()
+            yield f"{name} {' and '.join(f'{count} x {label}' for label, count in counts)}"
+        elif all(isinstance(each, bool) for each in values):
+            yield f"{name} {sum(map(bool, values))} of {len(values)}"
+        else:
+            yield f"{name} {_ends(sorted(map(float, values)), number_text)}"
+    times = sorted(each.duration for each in items if each.duration is not None)
+    if times:
+        yield _ends(times, fine_duration)
+
+
+def _ends(values: Sequence[float], text: Callable[[float], str]) -> str:
+    low, high = text(values[0]), text(values[-1])
+    return low if low == high else f"{low} to {high}"
+
+
+def _body(
+    report: EvaluationReport, items: Sequence[EvaluationItem], first: EvaluationItem | None, ui_url: str | None
+) -> str:
+    """Return what repeats with the same output and scores have in common, and their runs."""
+    hide, item = report._secrets.hide, items[0]
+    took = [f' <span class="soft">{fine_duration(each.duration)}</span>' if each.duration else "" for each in items]
+    parts = [f"<p>{_run(each, ui_url)}{time}</p>" for each, time in zip(items, took, strict=True)]
     scores = [f"{escaped(name)} <b>{escaped(hide(_score_text(value)))}</b>" for name, value in item.scores.items()]
     scores += [f"{escaped(name)}: {message(hide(text))}" for name, text in item.score_errors.items()]
     parts += [f"<p>{each}</p>" for each in scores]

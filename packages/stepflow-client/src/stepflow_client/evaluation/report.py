@@ -27,7 +27,7 @@ from .comparison import (
     score_mean,
     variant_times,
 )
-from .item_records import ItemResult
+from .item_records import Results
 from .records import EvaluationItem
 from .report_text import change_texts, number_text
 from .shown import ShownAsTable
@@ -351,10 +351,10 @@ _FLAT = ("case", "variant", "repeat", "status", "duration", "run_id", "item")
 """The fields of an item that every flat dict has."""
 
 
-def _results(items: Iterable[Any]) -> Iterator[EvaluationItem | ItemResult]:
+def _results(items: Iterable[Any]) -> Iterator[Results]:
     if isinstance(items, StoredItems):
         return items.results()
-    return (check_instance(each, "each of items", EvaluationItem) for each in items)
+    return (Results.of(check_instance(each, "each of items", EvaluationItem)) for each in items)
 
 
 def _flat(item: EvaluationItem, secrets: Secrets, *, outputs: bool) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from .item_records import Block
 from .plan import PlannedVariant
-from .records import EvaluationItem
 
 
 class RunLabels:
@@ -15,28 +15,30 @@ class RunLabels:
     Args:
         client: The client; without a history, it has no labels.
         name: The name of the evaluation.
+        repeat: The number of repeats of each case.
         more: Labels that the caller adds.
     """
 
-    def __init__(self, client: Any, name: str, more: Mapping[str, str] | None) -> None:
+    def __init__(self, client: Any, name: str, repeat: int, more: Mapping[str, str] | None) -> None:
         self._history = getattr(client, "history", None)
         self._server = getattr(client, "url", None)
+        self._repeat = repeat
         # Without a history, `map` refuses labels, and says why.
-        self._held: dict[str, tuple[PlannedVariant, Sequence[EvaluationItem]] | None] = {}
-        """The first run of each variant that has ended. `map` records its first run again when it creates the next."""
+        self._held: dict[str, tuple[PlannedVariant, Block] | None] = {}
+        """The first block of each variant. `map` records its first run again when it creates the next."""
         self.common = None if self._history is None and more is None else {"eval": name, **(more or {})}
 
     def of(self, variant: PlannedVariant) -> dict[str, str] | None:
         """Return the labels of the batch of a variant."""
         return None if self.common is None else {**self.common, "variant": variant.name}
 
-    def record(self, variant: PlannedVariant, items: Sequence[EvaluationItem]) -> None:
-        """Record a run that has ended, with the cases and repeats of its items."""
+    def record(self, variant: PlannedVariant, block: Block) -> None:
+        """Record the run of a block that has ended, with the cases and repeats of its items."""
         if variant.name not in self._held:
-            self._held[variant.name] = variant, items
+            self._held[variant.name] = variant, block
             return
         self._release(variant.name)
-        self._record(variant, items)
+        self._record(variant, block)
 
     def end(self) -> None:
         """Record the runs that are left; all have ended."""
@@ -48,25 +50,26 @@ class RunLabels:
         if held is not None:
             self._record(*held)
 
-    def _record(self, variant: PlannedVariant, items: Sequence[EvaluationItem]) -> None:
-        labels, first = self.of(variant), items[0]
-        if self._history is None or labels is None or first.run_id is None:
+    def _record(self, variant: PlannedVariant, block: Block) -> None:
+        labels = self.of(variant)
+        if self._history is None or labels is None:
             return
-        last = max(items, key=lambda item: item.item or 0)
-        labels["case"] = _range(first.case, last.case)
-        labels["repeat"] = _range(*(f(item.repeat for item in items) for f in (min, max)))
         given = variant.arguments
-        self._history.record(
-            first.run_id,
-            server=self._server,
-            flow=given["flow"],
-            variables=given["variables"],
-            overrides=given.get("overrides"),
-            omitted=("input",),
-            labels=labels,
-        )
-        has_failed = not all(item.is_success for item in items)
-        self._history.update(first.run_id, status=first.status if not has_failed else "failed")
+        for run_id, places in block.runs.items():
+            repeats = [(block.first + place) % self._repeat for place in places]
+            labels["case"] = _range(block.cases[places[0]].name, block.cases[places[-1]].name)
+            labels["repeat"] = _range(min(repeats), max(repeats))
+            self._history.record(
+                run_id,
+                server=self._server,
+                flow=given["flow"],
+                variables=given["variables"],
+                overrides=given.get("overrides"),
+                omitted=("input",),
+                labels=dict(labels),
+            )
+            has_failed = any(block.statuses[place] != "completed" for place in places)
+            self._history.update(run_id, status="failed" if has_failed else "completed")
 
 
 def _range(first: object, last: object) -> str:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
 from .flow_score import FlowScore
-from .item_records import Scored, StoredItem
+from .item_records import Block, Scored
+from .records import EvaluationItem
 from .scorers import Scorer, apply_score, call_score
 from .scores import Score
 from .store import EvaluationStore
@@ -59,19 +60,44 @@ class ScoreFunction:
         self.is_async = inspect.iscoroutinefunction(client.run) if self.is_flow else scorer.is_async
 
     async def apply(
-        self, items: Sequence[StoredItem], client: Any, store: EvaluationStore, may_go_on: Callable[[], bool]
+        self,
+        block: Block,
+        places: Sequence[int],
+        item_of: Callable[[Block, int], EvaluationItem],
+        client: Any,
+        store: EvaluationStore,
+        may_go_on: Callable[[], bool],
     ) -> None:
-        """Compute and store the scores of some items, one after the other: each score is stored once it is known."""
+        """Compute and store the scores of some items of a block, one after the other.
+
+        Each score is stored once it is known, so that a crash repeats no other. Built-in ones are stored together.
+        """
         began = time.monotonic()
         if self.is_fast:
-            store.add_scores(Scored(*each[:2], self.key, *call_score(self.scorer, each.item)) for each in items)
-        for variant, number, item in () if self.is_fast else items:
+            store.add_scores(self._together(block, places))
+        for place in () if self.is_fast else places:
             if not may_go_on():
                 return
-            key = f"{store.id} {variant} {number} {self.key}" if self.is_flow else None
-            found, failed = await apply_score(self.scorer, item, client, key)
-            store.add_scores([Scored(variant, number, self.key, found, failed)])
-        self.slices.note(len(items), time.monotonic() - began)
+            number = block.first + place
+            # Without a journal, the key would be the same in the next evaluation.
+            key = f"{store.id} {block.variant} {number} {self.key}" if self.is_flow and store.id else None
+            found, failed = await apply_score(self.scorer, item_of(block, place), client, key)
+            columns = ({name: [value] for name, value in each.items()} for each in (found, failed))
+            store.add_scores(Scored(block.variant, number, 1, self.key, *columns))
+        self.slices.note(len(places), time.monotonic() - began)
+
+    def _together(self, block: Block, places: Sequence[int]) -> Scored:
+        """Return the scores of a built-in function."""
+        first, count = places[0], places[-1] - places[0] + 1
+        columns: tuple[dict[str, list[Any]], dict[str, list[Any]]] = ({}, {})
+        for place in places:
+            told = call_score(self.scorer, block.cases[place], block.outputs[place], block.durations[place])
+            for column, values in zip(columns, told, strict=True):
+                for name, value in values.items():
+                    if name not in column:
+                        column[name] = [None] * count
+                    column[name][place - first] = value
+        return Scored(block.variant, block.first + first, count, self.key, *columns)
 
 
 def _finished(call: Coroutine[Any, Any, None]) -> None:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.text import cut
 from .._data.arguments import shown, wrong
+from .._data.values import check_json
 from ..errors import InvalidArgumentError, StepflowClientError
 from .flow_score import FlowScore, ScoreFailedError
 from .pydantic_evals import EvaluatorContext, is_evaluator
 from .score_keys import score_key
 
 if TYPE_CHECKING:
-    from .records import EvaluationItem, ScoreValue
+    from .records import EvaluationCase, EvaluationItem, ScoreValue
 
 _GIVEN = ("input", "output", "expected")
 _LONGEST_LABEL = 100
@@ -53,7 +54,11 @@ class Scorer:
             return {}
         if not isinstance(result, Mapping):
             return {self.name: _value(result)}
-        return {f"{self.name}.{key}": _value(each) for key, each in result.items() if each is not None}
+        return {
+            f"{self.name}.{check_json(str(key), 'a name')}": _value(each)
+            for key, each in result.items()
+            if each is not None
+        }
 
 
 def scorers(scores: Any) -> list[Scorer]:
@@ -148,9 +153,12 @@ def _value(value: Any) -> ScoreValue:
     if not isinstance(value, (bool, int, float, str)) and callable(getattr(value, "item", None)):
         # A number of numpy, or a tensor with one element.
         value = value.item()
-    if isinstance(value, (bool, str)):
-        if isinstance(value, str) and len(value) > _LONGEST_LABEL:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        if len(value) > _LONGEST_LABEL:
             raise ValueError(f"a label has at most {_LONGEST_LABEL} characters, not {len(value)}: {cut(value, 60)!r}")
+        check_json(value, "a label")
         return value
     try:
         number = float(value)
@@ -190,10 +198,12 @@ async def apply_score(
         return _failed(scorer, error)
 
 
-def call_score(scorer: Scorer, item: EvaluationItem) -> tuple[dict[str, ScoreValue], dict[str, str]]:
-    """Return what `apply_score` returns, for a score that is neither asynchronous nor a flow."""
+def call_score(
+    scorer: Scorer, case: EvaluationCase, output: Any, duration: float | None
+) -> tuple[dict[str, ScoreValue], dict[str, str]]:
+    """Return what `apply_score` returns, for a built-in score, without making an `EvaluationItem`."""
     try:
-        return scorer.values(scorer.call(item)), {}
+        return scorer.values(scorer.score._of(case, output, duration)), {}
     except Exception as error:
         return _failed(scorer, error)
 
@@ -201,4 +211,5 @@ def call_score(scorer: Scorer, item: EvaluationItem) -> tuple[dict[str, ScoreVal
 def _failed(scorer: Scorer, error: Exception) -> tuple[dict[str, ScoreValue], dict[str, str]]:
     """Return the message of a score that failed, which is data."""
     kind = "" if isinstance(error, ScoreFailedError) else f"{type(error).__name__}: "
-    return {}, {scorer.name: cut(f"{kind}{error}".rstrip(": "), _LONGEST_MESSAGE)}
+    text = cut(f"{kind}{error}".rstrip(": "), _LONGEST_MESSAGE)
+    return {}, {scorer.name: text.encode(errors="backslashreplace").decode()}

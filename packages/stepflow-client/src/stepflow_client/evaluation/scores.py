@@ -32,7 +32,7 @@ from ..flows.matching import equal
 from ..flows.nodes import node_of
 
 if TYPE_CHECKING:
-    from .records import EvaluationItem, ScoreValue
+    from .records import EvaluationCase, EvaluationItem, ScoreValue
 
 _MISSING = object()
 _LONGEST_COMPARED = 2_000
@@ -60,6 +60,10 @@ class Score:
         """Return the score of an output; None if there is nothing to compare it with."""
         raise NotImplementedError
 
+    def _of(self, case: EvaluationCase, output: Any, duration: float | None) -> ScoreValue | None:
+        """Return the score of an output for a case."""
+        return self(case.input, output, case.expected)
+
     def part(self, output: Any) -> Any:
         """Return the scored part of an output.
 
@@ -76,7 +80,7 @@ class Score:
 
         An expected object has the part at the same path. Any other expected value is that of the part itself.
         """
-        if not self.path or not isinstance(expected, Mapping):
+        if not self.path or not isinstance(expected, (dict, Mapping)):
             return expected
         found = _at(expected, self.path)
         return None if found is _MISSING else found
@@ -293,6 +297,9 @@ class _Latency(Score):
 
     def __call__(self, item: EvaluationItem) -> float | None:  # type: ignore[override]
         return item.duration
+
+    def _of(self, case: EvaluationCase, output: Any, duration: float | None) -> float | None:
+        return duration
 
 
 def output_field(path: str, *, name: str | None = None, lower_is_better: bool = False) -> Score:

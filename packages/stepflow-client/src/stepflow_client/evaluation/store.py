@@ -1,20 +1,8 @@
 """The folder of an evaluation: its cases, what became of each item, and its scores.
 
 The folder has one SQLite file `evaluation.db` (WAL, mode 0600), which only one evaluation can have open, and the
-journals of the batches in `runs/`, a file for each variant. The tables of version 1:
-
-| table | a row |
-|---|---|
-| `about` | a name and a JSON value: `version`, `id`, `name`, `flow`, `repeat`, `cases` (a digest), `shared` (steps that ran once per case), `scores` (the keys of the score functions of the last call, in their order), `lower_is_better` (the names of those of which low values are good), `flows` (of the variants) |
-| `cases` | `number` from 0, `name`, and `content`: the input and the expected output (JSON, a list of two) |
-| `variants` | `number` from 0, `name`, `settings` (a digest of flow, variables and overrides), `is_used` (by the last call) |
-| `shared` | `number` of the case, `outputs` of the shared steps by step id (JSON), `error` if one of them failed |
-| `items` | `variant`, `number` (case x repeats + repeat), `status`, `output` (JSON), `error`, `run_id`, `item`, `duration`, `hidden` (the output with `***` in place of secrets; NULL if it has none) |
-| `scores` | `variant`, `number`, `score` (the key of the score function), and as JSON `found` (values by name) and `failed` (messages by name) |
-
-Rows of items and scores are never changed. Scores of a function that has changed since have another key, so they stay
-in the file and are not read.
-"""  # noqa: E501 - a table
+journals of the batches in `runs/`, a file for each variant.
+"""
 
 from __future__ import annotations
 
@@ -26,52 +14,26 @@ import threading
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
 from .._data.file_paths import file_path
 from .._data.secrets import NO_SECRETS
-from .._data.values import encode
+from .._rules.chunks import ReadAhead
 from .._stores.sqlite import DATABASE_ERRORS, open_private
 from ..errors import InvalidArgumentError, JournalError
 from ..types.outcomes import Outcome
-from .item_records import EndedItem, ItemResult, Scored, StoredItem, error_of, item_of_row
-from .records import EvaluationCase, EvaluationItem, ScoreValue
+from .cases import encoded
+from .item_records import Block, Results, Scored, error_of
+from .records import EvaluationCase, EvaluationItem
+from .tables import TABLES, TOLD, VERSION, Columns, columns, json_of, packed, parsed
 
-VERSION = 1
 _FILE = "evaluation.db"
-_TABLES = """
-CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS cases (number INTEGER PRIMARY KEY, name TEXT NOT NULL, content TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS variants (
-    number INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, settings TEXT NOT NULL, is_used INTEGER NOT NULL
-);
-CREATE TABLE IF NOT EXISTS items (
-    variant INTEGER, number INTEGER, status TEXT NOT NULL, output TEXT, error TEXT, run_id TEXT, item INTEGER,
-    duration REAL, hidden TEXT, PRIMARY KEY (variant, number)
-);
-CREATE TABLE IF NOT EXISTS shared (number INTEGER PRIMARY KEY, outputs TEXT, error TEXT);
-CREATE TABLE IF NOT EXISTS scores (
-    variant INTEGER, number INTEGER, score TEXT, found TEXT NOT NULL, failed TEXT NOT NULL,
-    PRIMARY KEY (variant, number, score)
-) WITHOUT ROWID;
-"""
-_ITEMS = """
-SELECT items.number, cases.name, content, status, {output}, error, run_id, item, duration
-FROM items CROSS JOIN cases ON cases.number = items.number / ?
-WHERE items.variant = ? AND items.number > ? {condition} ORDER BY items.number LIMIT ?
-"""
-_UNSCORED = """
-AND status = 'completed' AND NOT EXISTS (
-    SELECT 1 FROM scores WHERE variant = items.variant AND number = items.number AND score = ?
-)
-"""
-_PAGE, _RESULTS = 200, 2_000
-"""Number of items that are read at once, and of items without their inputs and outputs."""
-_NONE: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
-"""The scores of an item that has none."""
+_MOST_BYTES = 8 << 20
+"""Maximum size of the cases that are stored together, unless they become larger all at once."""
+_PAGE = 200
+"""Number of cases whose shared steps are read at once."""
 
 
 class EvaluationStore:
@@ -93,8 +55,8 @@ class EvaluationStore:
         self.secrets = NO_SECRETS
         """Values that are hidden in what reports read later, when nobody knows them any more."""
         self._lock = threading.Lock()
-        self._cases: dict[int, list[EvaluationCase]] = {}
-        """The two pages of cases that were read last."""
+        self._cases: list[tuple[int, list[EvaluationCase]]] = []
+        """The cases that were read last, together with the number of the first one."""
         if not is_new and not self.exists(self.folder):
             raise JournalError(f"{self.folder} has no evaluation")
         try:
@@ -126,7 +88,7 @@ class EvaluationStore:
         file.execute("PRAGMA synchronous=NORMAL")
         file.execute("BEGIN EXCLUSIVE")
         file.execute("COMMIT")
-        file.executescript(_TABLES)
+        file.executescript(TABLES)
 
     def __enter__(self) -> Self:
         return self
@@ -156,7 +118,7 @@ class EvaluationStore:
     def about(self, name: str, missing: Any = None) -> Any:
         """Return a value of the evaluation; `missing` if it was never set."""
         found = self._rows("SELECT value FROM about WHERE name = ?", [name])
-        return json.loads(found[0][0]) if found else missing
+        return parsed(found[0][0]) if found else missing
 
     def tell(self, **values: Any) -> None:
         """Set values of the evaluation."""
@@ -177,7 +139,7 @@ class EvaluationStore:
             JournalError: If the folder has other cases, another number of repeats, or a variant with other settings.
         """
         known = self.about("cases")
-        digest = self._store_cases(cases, is_new=known is None)
+        digest, count = self._store_cases(cases, is_new=known is None)
         changed = [] if known is None else self._changed(variants, cases=digest, repeat=repeat, shared=about["shared"])
         if changed:
             raise JournalError(
@@ -191,21 +153,22 @@ class EvaluationStore:
                 "ON CONFLICT (name) DO UPDATE SET is_used = 1",
                 variants.items(),
             )
-        self.tell(version=VERSION, cases=digest, repeat=repeat, **about)
-        return int(self._rows("SELECT count(*) FROM cases")[0][0])
+        self.tell(version=VERSION, cases=digest, count=count, repeat=repeat, **about)
+        return count
 
-    def _store_cases(self, cases: Iterable[EvaluationCase], *, is_new: bool) -> str:
-        """Store the cases if they are new, and return their digest. They are read one by one."""
-        seen = hashlib.sha256()
+    def _store_cases(self, cases: Iterable[EvaluationCase], *, is_new: bool) -> tuple[str, int]:
+        """Store the cases if they are new, and return their digest and number. They are read some at a time."""
+        seen, count = hashlib.sha256(), 0
 
-        def rows() -> Iterator[tuple[Any, ...]]:
-            number = -1
-            for number, each in enumerate(cases):
-                content = encode([each.input, each.expected])
-                seen.update(b"%d %b\n%b\n" % (number, each.name.encode(), content))
-                yield number, each.name, content.decode()
-            if number < 0:
-                raise InvalidArgumentError("there are no cases to evaluate")
+        def rows() -> Iterator[tuple[int, str, str]]:
+            nonlocal count
+            left, size = iter(cases), ReadAhead(_MOST_BYTES)
+            while some := list(islice(left, size.count)):
+                names, content = encoded(some)
+                seen.update(b"%b\n%b\n" % (names, content))
+                yield count, names.decode(), content.decode()
+                count += len(some)
+                size.note(len(some), len(content))
 
         if is_new:
             with self._opened() as file, _transaction(file):
@@ -214,7 +177,9 @@ class EvaluationStore:
                 file.executemany("INSERT INTO cases VALUES (?, ?, ?)", rows())
         else:
             deque(rows(), maxlen=0)
-        return seen.hexdigest()
+        if not count:
+            raise InvalidArgumentError("there are no cases to evaluate")
+        return seen.hexdigest(), count
 
     def _changed(self, variants: Mapping[str, str], **now: Any) -> list[str]:
         """Return what differs from the evaluation in the folder."""
@@ -240,34 +205,49 @@ class EvaluationStore:
         return self.folder / "runs" / f"{name}.journal"
 
     def cases(self) -> Iterator[EvaluationCase]:
-        """Yield the cases. They are read page by page, and several readers at about the same place share a page."""
-        number = 0
-        while page := self._page(number):
-            number += len(page)
-            yield from page
+        """Yield the cases. They are read some at a time, and several readers at about the same place share them."""
+        number, count = 0, self.about("count")
+        while number < count:
+            first, found = self._page(number)
+            yield from found
+            number = first + len(found)
 
-    def _page(self, number: int) -> list[EvaluationCase]:
-        found = self._cases.get(number)
-        if found is None:
-            rows = self._rows("SELECT name, content FROM cases WHERE number >= ? LIMIT ?", (number, _PAGE))
-            found = [EvaluationCase(name, *json.loads(content)) for name, content in rows]
-            self._cases = {**dict(list(self._cases.items())[-1:]), number: found}
+    def _page(self, number: int) -> tuple[int, list[EvaluationCase]]:
+        """Return the cases that are stored together with one, and the number of the first of them."""
+        for first, found in self._cases:
+            if first <= number < first + len(found):
+                return first, found
+        query = "SELECT number, names, content FROM cases WHERE number <= ? ORDER BY number DESC LIMIT 1"
+        ((first, names, content),) = self._rows(query, [number])
+        given = zip(parsed(names), parsed(content), strict=True)
+        page = first, [EvaluationCase(name, *each) for name, each in given]
+        self._cases = [*self._cases[-1:], page]
+        return page
+
+    def _cases_of(self, number: int, count: int) -> list[EvaluationCase]:
+        """Return the cases of items."""
+        repeat, first = int(self.about("repeat")), 0
+        page: list[EvaluationCase] = []
+        found = []
+        for each in range(number, number + count):
+            if not first <= each // repeat < first + len(page):
+                first, page = self._page(each // repeat)
+            found.append(page[each // repeat - first])
         return found
 
-    def known(self, variant: int) -> set[int]:
-        """Return the numbers of the items of a variant that have ended."""
-        return {number for (number,) in self._rows("SELECT number FROM items WHERE variant = ?", [variant])}
+    def known(self, variant: int) -> dict[int, int]:
+        """Return which items of a variant have ended: how many from each first number on."""
+        return dict(self._rows("SELECT number, count FROM items WHERE variant = ? ORDER BY number", [variant]))
 
     def add_shared(self, outcomes: Iterable[Outcome]) -> None:
         """Store what became of the shared steps of some cases."""
-        rows = [(each.index, _json(each.output), error_of(each)) for each in outcomes]
+        rows = [(each.index, json_of(each.output), error_of(each)) for each in outcomes]
         with self._opened() as file, _transaction(file):
             file.executemany("INSERT OR IGNORE INTO shared VALUES (?, ?, ?)", rows)
 
     def has_shared(self) -> bool:
         """Return whether the shared steps of all cases have ended."""
-        (count,) = self._rows("SELECT (SELECT count(*) FROM shared) = (SELECT count(*) FROM cases)")[0]
-        return bool(count)
+        return bool(self._rows("SELECT count(*) FROM shared")[0][0] == self.about("count"))
 
     def shared(self) -> Iterator[tuple[Any, str | None]]:
         """Yield the outputs of the shared steps of each case, and the message of a failure."""
@@ -276,50 +256,60 @@ class EvaluationStore:
         while rows := self._rows(query, (number, _PAGE)):
             number += len(rows)
             for outputs, error in rows:
-                yield json.loads(outputs), error
+                yield parsed(outputs), error
 
-    def add(self, found: Collection[EndedItem]) -> None:
+    def add(self, blocks: Collection[Block]) -> None:
         """Store items that have ended."""
-        if not found:
-            return
         rows = [
-            (
-                *(variant, number, it.status.value, _json(it.output), self._error(it), it.run_id, it.item_index),
-                *(duration, self._hidden(it.output) if self.secrets else None),
-            )
-            for variant, number, _, it, duration in found
+            (it.variant, it.first, len(it), self._told(it), json_of(it.outputs), self._hidden(it.outputs))
+            for it in blocks
         ]
         with self._opened() as file, _transaction(file):
-            file.executemany("INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            file.executemany("INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?, ?)", rows)
 
-    def _error(self, outcome: Outcome) -> str | None:
-        message = error_of(outcome)
-        return None if message is None else self.secrets.hide(message)
+    def _told(self, block: Block) -> str:
+        errors = block.errors if not any(block.errors) else self.secrets.hide_in(block.errors)
+        told = (block.statuses, errors, block.run_ids, block.indexes, block.durations)
+        return json_of(dict(zip(TOLD, map(packed, told), strict=True)))
 
-    def _hidden(self, output: Any) -> str | None:
-        """Return an output without its secrets; None if it has none."""
-        hidden = self.secrets.hide_in(output)
-        return None if hidden == output else _json(hidden)
+    def _hidden(self, outputs: list[Any]) -> str | None:
+        """Return outputs without their secrets; None if they have none."""
+        hidden = self.secrets.hide_in(outputs) if self.secrets else outputs
+        return None if hidden == outputs else json_of(hidden)
 
-    def add_scores(self, scored: Iterable[Scored]) -> None:
+    def add_scores(self, scored: Scored) -> None:
         """Store scores."""
-        rows = [
-            (variant, number, key, json.dumps(found) if found else "{}", json.dumps(failed) if failed else "{}")
-            for variant, number, key, found, failed in scored
-        ]
-        with self._opened() as file, _transaction(file):
-            file.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?)", rows)
+        texts = (json.dumps({name: packed(values) for name, values in each.items()}) for each in scored[-2:])
+        with self._opened() as file:
+            query = "INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?, ?)"
+            file.execute(query, (scored.variant, scored.key, scored.number, scored.count, *texts))
 
-    def unscored(self, key: str, known: Mapping[int, set[int]]) -> Iterator[list[StoredItem]]:
-        """Yield the successful items without a score of a function, page by page, without other scores.
+    def unscored(self, key: str, known: Mapping[int, Mapping[int, int]]) -> Iterator[tuple[Block, list[int]]]:
+        """Yield blocks that have successful items without a score of a function, with the places of these.
 
         Args:
             key: The key of the function.
-            known: The numbers of the items to look at, by variant.
+            known: The blocks to look at, by variant: the number of the first item and how many there are.
         """
-        for name in self.variants:
-            for page in self._pages(name, _UNSCORED, [key]):
-                yield [each for each in page if each.number in known[each.variant]]
+        query = "SELECT number, count FROM scores WHERE variant = ? AND score = ?"
+        for variant in self.variants.values():
+            scored = {
+                each for number, count in self._rows(query, (variant, key)) for each in range(number, number + count)
+            }
+            for first, several in known[variant].items():
+                if scored.issuperset(range(first, first + several)):
+                    continue
+                block = self._block(variant, first)
+                if places := [place for place in block.successes if first + place not in scored]:
+                    yield block, places
+
+    def _block(self, variant: int, first: int, outputs: str = "outputs") -> Block:
+        query = f"SELECT count, told, {outputs} FROM items WHERE variant = ? AND number = ?"  # noqa: S608
+        ((count, told, values),) = self._rows(query, (variant, first))
+        found = columns(told, count)
+        statuses, errors, run_ids, indexes, durations = (found[name] for name in TOLD)
+        cases = self._cases_of(first, count)
+        return Block(variant, first, cases, statuses, parsed(values), errors, run_ids, indexes, durations)
 
     def items(self, variant: str | None = None, *, hidden: bool = False) -> Iterator[EvaluationItem]:
         """Yield the items of a variant, or of all variants of the last call, by case and repeat, with their scores.
@@ -328,61 +318,46 @@ class EvaluationStore:
             variant: The name of the variant.
             hidden: Whether outputs have `***` in place of the secrets of the evaluation. Default False.
         """
-        keys = self.about("scores", [])
-        for name in self.variants if variant is None else [variant]:
-            for page in self._pages(name, output="coalesce(hidden, output)" if hidden else "output"):
-                scores = self._scores(page[0].variant, page[0].number, page[-1].number, keys)
-                for each in page:
-                    found, failed = scores.get(each.number, ({}, {}))
-                    yield replace(each.item, scores=found, score_errors=failed)
+        keys, repeat = self.about("scores", []), int(self.about("repeat"))
+        numbers = self.variants
+        for name in numbers if variant is None else [variant]:
+            for first in self.known(numbers[name]):
+                block = self._block(numbers[name], first, "coalesce(hidden, outputs)" if hidden else "outputs")
+                scored = self._scores(numbers[name], first, len(block), keys)
+                for place in range(len(block)):
+                    scores, failed = (
+                        {name: values[place] for name, values in each.items() if values[place] is not None}
+                        for each in scored
+                    )
+                    yield block.item(place, name, repeat, scores=scores, score_errors=failed)
 
-    def results(self) -> Iterator[ItemResult]:
+    def results(self) -> Iterator[Results]:
         """Yield what reports keep of the items of the variants of the last call."""
         keys, repeat = self.about("scores", []), int(self.about("repeat"))
-        cases = [name for (name,) in self._rows("SELECT name FROM cases ORDER BY number")]
-        wanted = "SELECT number, status, error, duration FROM items"
-        query = f"{wanted} WHERE variant = ? AND number > ? ORDER BY number LIMIT ?"
+        cases = [name for (names,) in self._rows("SELECT names FROM cases ORDER BY number") for name in parsed(names)]
         for name, variant in self.variants.items():
-            last = -1
-            while rows := self._rows(query, (variant, last, _RESULTS)):
-                scores = self._scores(variant, rows[0][0], rows[-1][0], keys)
-                for number, *told in rows:
-                    yield ItemResult(cases[number // repeat], name, number % repeat, *told, *scores.get(number, _NONE))
-                last = rows[-1][0]
+            query = "SELECT number, count, told FROM items WHERE variant = ? ORDER BY number"
+            for number, count, told in self._rows(query, [variant]):
+                found = columns(told, count)
+                names = [cases[each // repeat] for each in range(number, number + count)]
+                about = (found[each] for each in ("status", "error", "duration"))
+                yield Results(
+                    name, names, min(repeat, number + count), *about, *self._scores(variant, number, count, keys)
+                )
 
-    def _pages(
-        self, name: str, condition: str = "", values: Sequence[Any] = (), output: str = "output"
-    ) -> Iterator[list[StoredItem]]:
-        variant, repeat, number = self.variants[name], int(self.about("repeat")), -1
-        query = _ITEMS.format(condition=condition, output=output)
-        while rows := self._rows(query, (repeat, variant, number, *values, _PAGE)):
-            yield [StoredItem(variant, row[0], item_of_row(name, row[0] % repeat, row)) for row in rows]
-            number = rows[-1][0]
-
-    def _scores(
-        self, variant: int, first: int, last: int, keys: Sequence[str]
-    ) -> dict[int, tuple[dict[str, ScoreValue], dict[str, str]]]:
-        """Return the scores of some items, and the messages of those that failed, by the number of the item."""
-        query = "SELECT number, score, found, failed FROM scores WHERE variant = ? AND number BETWEEN ? AND ?"
-        order = {key: place for place, key in enumerate(keys)}
-        rows = [row for row in self._rows(query, (variant, first, last)) if row[1] in order]
-        found: dict[int, tuple[dict[str, ScoreValue], dict[str, str]]] = {}
-        for number, _, values, errors in sorted(rows, key=lambda row: order[row[1]]):
-            scores, failed = found.setdefault(number, ({}, {}))
-            scores.update(_scores_in(values))
-            failed.update(_scores_in(errors))
+    def _scores(self, variant: int, first: int, count: int, keys: Sequence[str]) -> tuple[Columns, Columns]:
+        """Return the scores of the items of a block, and the messages of those that failed."""
+        query = (
+            "SELECT number, count, found, failed FROM scores WHERE variant = ? AND score = ? AND number BETWEEN ? AND ?"
+        )
+        found: tuple[Columns, Columns] = ({}, {})
+        for key in keys:
+            for number, several, *texts in self._rows(query, (variant, key, first, first + count - 1)):
+                for named, text in zip(found, texts, strict=True):
+                    for name, values in columns(text, several).items():
+                        place = number - first
+                        named.setdefault(name, [None] * count)[place : place + several] = values
         return found
-
-
-@lru_cache
-def _scores_in(text: str) -> dict[str, Any]:
-    """Return the scores in a text. Many items have the same ones; nobody may change what is returned."""
-    found: dict[str, Any] = json.loads(text)
-    return found
-
-
-def _json(value: Any) -> str:
-    return encode(value).decode()
 
 
 @contextmanager

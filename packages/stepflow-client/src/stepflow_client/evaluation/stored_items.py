@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .item_records import ItemResult
+from .item_records import Results
 from .records import EvaluationItem
 from .report_secrets import report_secrets
 from .store import EvaluationStore
@@ -45,7 +45,7 @@ class StoredItems:
         with EvaluationStore(self._folder) as store:
             yield from store.items(hidden=self._is_hidden)
 
-    def results(self) -> Iterator[ItemResult]:
+    def results(self) -> Iterator[Results]:
         """Yield what a report keeps of the items, without reading their inputs and outputs."""
         with EvaluationStore(self._folder) as store:
             yield from store.results()

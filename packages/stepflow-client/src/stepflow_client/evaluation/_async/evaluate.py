@@ -15,6 +15,7 @@ from ..._data.arguments import (
 )
 from ..._data.file_paths import file_path
 from ..._rules.input_retries import RetryOn
+from ...errors import InvalidArgumentError
 from ...flows.file import FlowSource, load_flow
 from ...progress import ProgressOption
 from ..cases import read_cases
@@ -168,6 +169,12 @@ async def _evaluated(
 ) -> EvaluationReport:
     if not hasattr(check_client(client, "client", awaited=True), "map"):
         raise wrong("client", "a StepflowClient", client)
+    if getattr(client, "_options", None):
+        raise InvalidArgumentError(
+            "an evaluation takes no client of with_options()",
+            hint="pass the client itself: variables=, max_attempts=, labels= and others are arguments of evaluate, and "
+            "with journal= no case and no score is executed again, as with a cache",
+        )
     content = load_flow(flow)
     planned = plan_variants(content, variants, variables, overrides)
     part, rests = sharing(planned) if options.share else (None, planned)
@@ -191,7 +198,7 @@ async def _evaluated(
         )
         store.secrets = report_secrets([each.flow for each in planned], [each.variables for each in planned])
         is_timed = await _durations(client, options.durations, functions)
-        labelled = RunLabels(client, called, options.labels)
+        labelled = RunLabels(client, called, options.repeat, options.labels)
         total = count * options.repeat
         await Evaluator(client, store, rests, part, functions, options, labelled, is_timed, total).run()
     found = StoredItems(folder, temporary)

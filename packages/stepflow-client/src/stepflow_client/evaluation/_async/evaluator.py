@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from ..._rules.batch_count import BatchCount
 from ..._rules.deadline import has_passed
 from ..._rules.step_times import ItemTimes
 from ..._shared.workers import AsyncSource, AsyncWorkers
-from ...errors import StepflowClientError
+from ...errors import JournalError, StepflowClientError
+from ...flows.sharing import RestOfVariant
 from ...types.outcomes import Outcome
-from ..item_records import EndedItem, StoredItem
+from ..item_records import Block, ended_block
 from ..options import EvaluationOptions
 from ..pace import AsyncPace
 from ..plan import PlannedVariant, SharedPart, limits
@@ -27,7 +28,7 @@ from ..records import EvaluationCase, EvaluationItem
 from ..run_labels import RunLabels
 from ..score_calls import AsyncScoring, ScoreFunction
 from ..store import EvaluationStore
-from ..timing import TimeBudget, with_durations
+from ..timing import TimeBudget
 
 _AHEAD = 32
 """Maximum number of inputs that a variant may have read before another one has."""
@@ -35,8 +36,6 @@ _TICK = 0.05
 """Seconds between two looks at what has ended."""
 _GRACE = 5.0
 """Seconds that the threads of the synchronous twin are given to end, before others can use the folder."""
-_STORED = 200
-"""Number of outcomes of shared steps that are stored at once."""
 _WAITING = 2_000
 """Number of items that wait for their scores, beyond which no outcomes are read."""
 
@@ -81,13 +80,13 @@ class Evaluator:
         self._pace = AsyncPace(len(variants), _AHEAD)
         self._by_number: dict[int, PlannedVariant] = {}
         self._times = TimeBudget(durations)
-        self._ended: deque[EndedItem] = deque()
+        self._ended: deque[Block] = deque()
         """The items that are not stored yet."""
-        self._timed: deque[EndedItem] = deque()
+        self._timed: deque[Block] = deque()
         """Those whose times have been read."""
-        self._waiting: dict[str, deque[StoredItem]] = {each.key: deque() for each in functions}
-        """The items that wait for a score, by the key of its function."""
-        self._unscored: dict[str, Iterator[list[StoredItem]]] = {}
+        self._waiting: dict[str, deque[tuple[Block, list[int]]]] = {each.key: deque() for each in functions}
+        """The items that wait for a score: blocks with the places of the items, by the key of the function."""
+        self._unscored: dict[str, Iterator[tuple[Block, list[int]]]] = {}
         """The items of earlier calls that have no score, by the key of its function."""
         self._workers: AsyncWorkers[int] = AsyncWorkers()
         self._scoring = AsyncScoring(options.max_scores)
@@ -129,13 +128,8 @@ class Evaluator:
             **self._of_map,
         )
         async with stream as outcomes:
-            found: list[Outcome] = []
-            async for outcome in outcomes:
-                found.append(outcome)
-                if len(found) == _STORED:
-                    self._store.add_shared(found)
-                    found.clear()
-        self._store.add_shared(found)
+            async for chunk in outcomes.chunks():
+                self._store.add_shared(chunk)
 
     def _journal(self, name: str) -> Path | None:
         return None if self._store.id is None else self._store.journal(name)
@@ -148,13 +142,22 @@ class Evaluator:
             self._unscored[function.key] = self._store.unscored(function.key, known)
         for reader, variant in enumerate(self._variants):
             number = numbers[variant.name]
-            if len(known[number]) == self._total:
+            if sum(known[number].values()) == self._total:
                 self._pace.leave(reader)
                 self._count.skip(self._total)
             else:
+                self._check_journal(number, known[number])
                 inputs = _Inputs(self._store, variant, self._pace, reader, self._options.repeat)
                 await self._workers.start(partial(self._run_variant, variant, number, inputs, known[number]))
         await self._start_scores()
+
+    def _check_journal(self, number: int, known: Mapping[int, int]) -> None:
+        journal = self._journal(str(number))
+        if known and journal is not None and not journal.exists():
+            raise JournalError(
+                f"{journal} is missing, without which the evaluation cannot be continued",
+                hint="restore it, or evaluate in a new folder",
+            )
 
     async def _step(self) -> None:
         """Wait a moment for something to end, store what has ended, and start to score it."""
@@ -166,38 +169,44 @@ class Evaluator:
             if not has_passed(until):
                 raise
         found = [self._timed.popleft() for _ in range(len(self._timed))]
-        for items in _by_run([self._ended.popleft() for _ in range(len(self._ended))]):
+        for block in [self._ended.popleft() for _ in range(len(self._ended))]:
             if self._labels.common is not None:
-                self._labels.record(self._by_number[items[0].variant], [self._item(each) for each in items])
-            if items[0].outcome.run_id is not None and self._times.take(items, len(self._variants)):
-                await self._workers.start(partial(self._read_times, items))
+                self._labels.record(self._by_number[block.variant], block)
+            if self._times.take(block.variant, len(block), len(self._variants)):
+                await self._workers.start(partial(self._read_times, block))
             else:
-                found += items
-        self._store.add(found)
-        if self._waiting:
-            scored = [StoredItem(*each[:2], self._item(each)) for each in found if each.outcome.is_success]
-            for waiting in self._waiting.values():
-                waiting.extend(scored)
+                found.append(block)
+        if found:
+            self._store.add(found)
+        for waiting in self._waiting.values():
+            waiting.extend((block, places) for block in found if (places := block.successes))
         await self._start_scores()
-        self._room = _WAITING - len(self._timed) - max(map(len, self._waiting.values()), default=0)
+        left = [sum(len(places) for _, places in waiting) for waiting in self._waiting.values()]
+        self._room = _WAITING - sum(map(len, self._timed)) - max(left, default=0)
 
-    def _item(self, ended: EndedItem) -> EvaluationItem:
-        return ended.item(self._by_number[ended.variant].name, self._options.repeat)
+    def _item(self, block: Block, place: int) -> EvaluationItem:
+        return block.item(place, self._by_number[block.variant].name, self._options.repeat)
 
-    async def _read_times(self, items: list[EndedItem]) -> int:
-        """Read the times of the items of a run, and return the number of score functions that have ended: none."""
-        began, run_id = time.monotonic(), items[0].outcome.run_id
-        times = ItemTimes(str(run_id))
-        # Without them, an item has no duration.
-        with suppress(StepflowClientError):
-            async with self._client.run_events(run_id) as events:
-                async for event in events:
-                    times.note(event)
-        self._timed.extend(with_durations(items, {each.index: each.seconds for each in times.found}))
+    async def _read_times(self, block: Block) -> int:
+        """Read the times of the items of a block, and return the number of score functions that have ended: none."""
+        began = time.monotonic()
+        for run_id, places in block.runs.items():
+            times = ItemTimes(run_id)
+            # Without them, an item has no duration.
+            with suppress(StepflowClientError):
+                async with self._client.run_events(run_id) as events:
+                    async for event in events:
+                        times.note(event)
+            found = {each.index: each.seconds for each in times.found}
+            for place in places:
+                block.durations[place] = found.get(block.indexes[place])
+        self._timed.append(block)
         self._times.note(time.monotonic() - began)
         return 0
 
-    async def _run_variant(self, variant: PlannedVariant, number: int, inputs: _Inputs, known: set[int]) -> int:
+    async def _run_variant(
+        self, variant: PlannedVariant, number: int, inputs: _Inputs, known: Mapping[int, int]
+    ) -> int:
         """Run a variant on the cases, and return the number of score functions that have ended: none."""
         # The input of the rest of a flow has been checked with the shared steps.
         options = {**self._of_map, "check_input": self._options.of_map.check_input and variant.rest is None}
@@ -210,12 +219,14 @@ class Evaluator:
             **options,
         )
         async with stream as outcomes:
-            async for outcome in outcomes:
-                self._count.note(outcome)
-                case = inputs.case_of(outcome.index)
-                if outcome.index not in known:
-                    self._ended.append(EndedItem(number, outcome.index, case, outcome))
-                self._room -= 1
+            async for chunk in outcomes.chunks():
+                for outcome in chunk:
+                    self._count.note(outcome)
+                cases = inputs.cases_of(chunk)
+                # The journal has the same chunks.
+                if chunk[0].index not in known:
+                    self._ended.append(ended_block(number, cases, chunk))
+                self._room -= len(chunk)
                 # Too many items wait for their scores.
                 while self._room < 0 and not self._is_over:  # noqa: ASYNC110 - rarely, and in threads too
                     await asyncio.sleep(_TICK / 10)
@@ -228,16 +239,20 @@ class Evaluator:
             waiting, unscored = self._waiting[function.key], self._unscored[function.key]
             while self._scores_running < self._options.max_scores:
                 if not waiting:
-                    waiting.extend(next(unscored, ()))
-                items = [waiting.popleft() for _ in range(min(function.slices.size, len(waiting)))]
-                if not items:
+                    waiting.extend(islice(unscored, 1))
+                if not waiting:
                     break
+                block, places = waiting.popleft()
+                some, left = places[: function.slices.size], places[function.slices.size :]
+                if left:
+                    waiting.appendleft((block, left))
                 self._scores_running += 1
-                await self._workers.start(partial(self._score, function, items))
+                await self._workers.start(partial(self._score, function, block, some))
 
-    async def _score(self, function: ScoreFunction, items: list[StoredItem]) -> int:
-        """Score some items, and return the number of score functions that have ended."""
-        call = partial(function.apply, items, self._client, self._store, lambda: not self._is_over)
+    async def _score(self, function: ScoreFunction, block: Block, places: list[int]) -> int:
+        """Score some items of a block, and return the number of score functions that have ended."""
+        about = (self._item, self._client, self._store, lambda: not self._is_over)
+        call = partial(function.apply, block, places, *about)
         await self._scoring.run(function, call)
         return 1
 
@@ -259,7 +274,9 @@ class _Inputs(AsyncSource):
         super().__init__(())
         self.reader = reader
         self._pace = pace
-        self._inputs = (each for each in _inputs(store, variant) for _ in range(repeat))
+        self._cases = _repeated(store.cases(), repeat)
+        self._rests = None if variant.rest is None else _repeated(_rests(store, variant.rest), repeat)
+        """What the variant is run with instead of the inputs, if it shares steps."""
         self._open: dict[int, EvaluationCase] = {}
         """The cases of the inputs without an outcome, by the index of the input."""
         self._index = 0
@@ -270,33 +287,26 @@ class _Inputs(AsyncSource):
         if not count:
             # An end without an error would mean that all inputs have been read.
             return [], StepflowClientError("the evaluation has ended")
-        found = list(islice(self._inputs, count))
-        self._open.update(enumerate((case for case, _ in found), self._index))
+        found = list(islice(self._cases, count))
+        self._open.update(enumerate(found, self._index))
         self._index += len(found)
         self.ended = len(found) < count
         if self.ended:
             self._pace.leave(self.reader)
         else:
             self._pace.moved(self.reader, count)
-        return [given for _, given in found], None
+        return [each.input for each in found] if self._rests is None else list(islice(self._rests, count)), None
 
-    def case_of(self, index: int) -> EvaluationCase:
-        """Return the case of an input, which has ended."""
-        return self._open.pop(index)
-
-
-def _by_run(items: list[EndedItem]) -> list[list[EndedItem]]:
-    found: defaultdict[str | None, list[EndedItem]] = defaultdict(list)
-    for each in items:
-        found[each.outcome.run_id].append(each)
-    return list(found.values())
+    def cases_of(self, outcomes: Sequence[Outcome]) -> list[EvaluationCase]:
+        """Return the cases of inputs that have ended."""
+        return [self._open.pop(each.index) for each in outcomes]
 
 
-def _inputs(store: EvaluationStore, variant: PlannedVariant) -> Iterator[tuple[EvaluationCase, Any]]:
-    """Yield the cases with the input of the flow that is run, or with the failure of a shared step."""
-    if variant.rest is None:
-        for case in store.cases():
-            yield case, case.input
-        return
+def _repeated(each_of: Iterable[Any], repeat: int) -> Iterator[Any]:
+    return chain.from_iterable([each] * repeat for each in each_of)
+
+
+def _rests(store: EvaluationStore, rest: RestOfVariant) -> Iterator[Any]:
+    """Yield the inputs of the rest of a variant, or the failures of shared steps."""
     for case, (outputs, error) in zip(store.cases(), store.shared(), strict=True):
-        yield case, variant.rest.input_of(case.input, outputs) if error is None else ValueError(error)
+        yield rest.input_of(case.input, outputs) if error is None else ValueError(error)
