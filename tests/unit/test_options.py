@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from stepflow_client import MapOptions, RunOptions, StepflowClient, StepflowExecutor, StepflowRuntime, SubmitOptions
@@ -12,8 +12,14 @@ from stepflow_client._shared.options import EventOptions, RerunOptions, RunFilte
 
 
 def keywords(method: Any) -> set[str]:
+    """Return the names of the keywords of a method: also those of `**options: Unpack[...]`."""
     found = inspect.signature(method).parameters.values()
-    return {each.name for each in found if each.kind is inspect.Parameter.KEYWORD_ONLY}
+    names = {each.name for each in found if each.kind is inspect.Parameter.KEYWORD_ONLY}
+    for each in found:
+        if each.kind is inspect.Parameter.VAR_KEYWORD:
+            (options,) = get_args(get_type_hints(method)[each.name])
+            names |= options.__annotations__.keys()
+    return names
 
 
 @pytest.mark.parametrize(
