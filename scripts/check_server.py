@@ -134,7 +134,7 @@ def page(outcomes: dict[str, dict[str, int | str]]) -> str:
     """Return docs/servers.md."""
     known = sorted({*releases.RELEASES, *outcomes}, key=releases.number)
     lines = [
-        "# Servers",
+        "# Server releases",
         "",
         "One client works with every released Stepflow server (package `stepflow-orchestrator`). This page says what",
         "differs between the releases, and what no release does.",

@@ -1,7 +1,7 @@
 """Write docs/cli.md: python scripts/write_cli_page.py [--output FILE]
 
 The page consists of scripts/pages/cli.md, the help of every command, and the table of scripts/pages/cli.upstream.toml.
-It is an error if a counterpart in that table does not exist.
+Options that many commands share are shown once. It is an error if a counterpart in that table does not exist.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "cli.md"
 NOTES, UPSTREAM = (ROOT / "scripts" / "pages" / name for name in ("cli.md", "cli.upstream.toml"))
 WIDTH = 100
+SHARED_BY = 20
+"""The number of commands from which a section of options is shown once."""
 
 Upstream = dict[str, dict[str, dict[str, Any]]]
 """The replacement for each flag of a command: `ours` and `why`."""
@@ -59,16 +62,28 @@ def walk(path: str, command: click.Command, parent: click.Context | None = None)
 
 
 def help_texts(commands: dict[str, click.Context]) -> Iterator[str]:
-    """Yield the section of every command."""
+    """Yield the sections of options that many commands share, and the section of every command."""
+    helps = {path: whole_help(context).split("\n\n") for path, context in commands.items()}
+    counted = Counter(part for parts in helps.values() for part in parts)
+    shared = [part for part, count in counted.items() if count >= SHARED_BY]
+    yield f"## Shared options\n\nMany commands have these:\n\n{_text(shared)}\n"
     yield "## Commands\n"
-    for path, context in commands.items():
-        yield f"### {path}\n\n```text\n{whole_help(context)}\n```\n"
+    for path, parts in helps.items():
+        yield f"### {path}\n\n{_text([part for part in parts if part not in shared])}\n"
+        titles = [part.partition(":")[0] for part in parts if part in shared]
+        if named := [title for title in titles if title != "Options"]:  # that is --help
+            yield f"[Shared options](#shared-options): {', '.join(named)}.\n"
+
+
+def _text(parts: list[str]) -> str:
+    return "```text\n" + "\n\n".join(parts) + "\n```"
 
 
 def counterparts(upstream: Upstream, commands: dict[str, click.Context]) -> tuple[list[str], list[str]]:
     """Return the lines of the table of upstream's flags, and the counterparts that do not exist."""
     lines = [
         "## Coming from the upstream command\n",
+        "Flags that are not listed are the same.\n",
         "| upstream | flag | here | what differs |",
         "|---|---|---|---|",
     ]
@@ -78,8 +93,9 @@ def counterparts(upstream: Upstream, commands: dict[str, click.Context]) -> tupl
             ours = entry.get("ours")
             if ours is not None and not exists(ours, commands):
                 unknown.append(ours)
-            here = f"`{ours}`" if ours else "no"
-            lines.append(f"| {command} | `{flag}` | {here} | {entry.get('why', '')} |")
+            if ours != f"{command} {flag}" or "why" in entry:
+                here = f"`{ours}`" if ours else "no"
+                lines.append(f"| {command} | `{flag}` | {here} | {entry.get('why', '')} |")
     return lines, unknown
 
 

@@ -27,11 +27,11 @@ def pages(nav: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
 
 
 def first_sentence(page: Path) -> str:
-    """Return the first sentence of a page; empty if it begins with a table, a list or code."""
+    """Return the first sentence of a page; empty if it begins with a table, a list, a picture or code."""
     beginning = re.split(r"^(?:## |```|\||1\. )", page.read_text("utf-8"), maxsplit=1, flags=re.M)[0]
     for paragraph in beginning.split("\n\n"):
         text = " ".join(paragraph.split())
-        if text and text[0].isalnum():
+        if text and (text[0].isalnum() or text[0] in "`["):
             sentence = re.split(r"(?<=[.:]) (?=[A-Z])", text)[0].rstrip(":.") + "."
             return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", sentence)
     return ""

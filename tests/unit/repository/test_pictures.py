@@ -20,7 +20,7 @@ def test_the_page_shows_pictures_that_exist_and_says_what_is_on_them() -> None:
     shown = re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", (DOCS / "ui.md").read_text("utf-8"))
     assert len(shown) >= 8
     for text, path in shown:
-        assert (DOCS / path).is_file(), path
+        assert (DOCS / path.partition("#")[0]).is_file(), path
         assert len(text) > 40, path
 
 

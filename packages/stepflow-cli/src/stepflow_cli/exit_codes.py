@@ -53,7 +53,7 @@ class ExitCode(IntEnum):
     def help_text() -> str:
         """Return the list of exit codes for `--help`."""
         return (
-            "Exit codes: 0 success; 1 the run failed, or the server refused; 2 wrong usage, a missing file, malformed "
-            "input; 3 the flow is invalid; 4 no server, or not authorised; 5 timed out (a run on a server goes on); "
+            "Exit codes: 0 success; 1 the run failed, or the server refused; 2 usage error, missing file, malformed "
+            "input; 3 the flow is invalid; 4 no server, or not authorised; 5 timed out (a run on a server continues); "
             "6 cancelled; 7 a run may or may not have been created; 130 interrupted."
         )

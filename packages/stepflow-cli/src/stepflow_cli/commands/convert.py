@@ -34,7 +34,7 @@ _ENDINGS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".py": "python"}
 @check_option
 def command(flow: str, form: str | None, components: str | None, output: str | None, check: bool) -> None:
     """FLOW is a YAML or JSON file, - for standard input, or MODULE:FUNCTION for a flow in Python. The same flow gives
-    the same file. Nothing is run, and no server is asked.
+    the same file. Nothing is run, and no server is needed.
 
     YAML of a flow in Python has a comment at each step that names its line. Comments of a YAML file are not kept.
 

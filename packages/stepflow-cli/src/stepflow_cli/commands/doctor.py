@@ -39,7 +39,7 @@ def command(no_run: bool, server: ServerOptions, output: Output) -> None:
     \b
       this machine   versions, stepflow on PATH, profiles, the configuration
                      in the working folder, whether a server can start
-      the way        the server and the setting that names it, proxies,
+      connection     the server and the setting that names it, proxies,
                      the server's name, port and certificate
       the server     release, authorisation, clock, missing workers,
                      whether something buffers its event stream

@@ -45,13 +45,13 @@ _cases = (
     flow_argument,
     _CASES.option(
         "--cases FILE",
-        "The cases: CSV, lines of JSON (.jsonl, or -), Parquet, or a list in a YAML or JSON file. The column or "
-        "key 'expected' is the expected output, the others are the input. [default: the test cases of the flow]",
+        "The cases: CSV, JSON lines (.jsonl, or -), Parquet, or a list in a YAML or JSON file. The column or key "
+        "'expected' is the expected output, the others are the input. [default: the test cases of the flow]",
         type=FILE,
     ),
     _CASES.option(
         "--cases-format",
-        "What --cases holds. [default: by the file's ending; lines of JSON for -]",
+        "What --cases holds. [default: by the file extension; JSON lines for -]",
         type=Choice(FORMATS),
     ),
     _CASES.option(

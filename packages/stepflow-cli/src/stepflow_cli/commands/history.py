@@ -57,7 +57,7 @@ _filters = together(
 def _list(filters: dict[str, object], output: Output) -> None:
     """List the recorded runs, newest first.
 
-    STATUS is the last one that a command on this machine has seen; - means that none has asked since the start.
+    STATUS is the last one that a command on this machine has seen, or - if none has.
     """
     print_entries(filters, output)
 
@@ -69,7 +69,7 @@ def _show(run_id: str, output: Output) -> None:
     """Show a recorded run: its input, variables, overrides and flow.
 
     RUN is an id, the beginning of one, or @last, @2 and so on: the newest recorded runs of all servers. No server is
-    asked. Values of secret variables are never recorded and shown as ***; with -o json or -o yaml the flow is shown
+    needed. Values of secret variables are never recorded and shown as ***; with -o json or -o yaml the flow is shown
     too.
     """
     history = open_history()

@@ -1,4 +1,4 @@
-"""`stepflow mcp`: flows as tools of agents."""
+"""`stepflow mcp`: flows as tools for agents."""
 
 from __future__ import annotations
 
@@ -78,13 +78,13 @@ def _service(tools: str, **given: Any) -> Service:
         Bounds,
         _AGENTS.option(
             "--max-wait SECONDS",
-            "How long a call waits for its run, before it is answered with the run's id. [default: 50]",
+            "How long a call waits for its run, before it returns the run's id. [default: 50]",
             type=_SECONDS,
             default=50.0,
         ),
         _AGENTS.option(
             "--max-runs N",
-            "Maximum number of runs that agents have going on at once. [default: 20]",
+            "Maximum number of unfinished runs of agents. [default: 20]",
             to="runs",
             type=click.IntRange(1),
             default=20,
@@ -106,15 +106,15 @@ def _service(tools: str, **given: Any) -> Service:
 )
 @host_option(_HTTP)
 def _serve(service: Service, server: ServerOptions, port: int | None, host: str) -> None:
-    """Serve flows as tools of agents, over the Model Context Protocol.
+    """Serve flows as tools for agents, over the Model Context Protocol.
 
     Hosts start this command and talk to it over standard input and output; 'stepflow mcp config' prints what a host
     needs. With --http, agents send the token that is printed, or that of STEPFLOW_MCP_TOKEN.
 
     Each flow is a tool, with the schemas of the flow. Runs stay on the server when a call takes too long, a connection
-    breaks or this command ends: their results can be read with the id in the answer. Runs that agents start are in the
-    history, with the labels via=mcp, agent, session and tool. Files that change are read again. Values of secret
-    variables are *** in all answers.
+    breaks or this command ends: their results can be read with the id in the response. Runs that agents start are in
+    the history, with the labels via=mcp, agent, session and tool. Files that change are read again. Values of secret
+    variables are *** in all responses.
 
     Needs the extra stepflow-cli[mcp].
     """
@@ -133,10 +133,10 @@ def _serve(service: Service, server: ServerOptions, port: int | None, host: str)
 @option("--name TEXT", "What the host calls the server. [default: stepflow]", default="stepflow")
 @click.pass_context
 def _config(ctx: click.Context, arguments: tuple[str, ...], host: str, name: str) -> None:
-    """Print what a host of agents needs in its configuration to start 'stepflow mcp serve'.
+    """Print the configuration with which a host of agents starts 'stepflow mcp serve'.
 
     All options of 'mcp serve' can be given; they become part of it. Files are named by their absolute paths. The file
-    that the entry belongs into is printed on standard error.
+    that the entry belongs in is printed on standard error.
     """
     # A misspelt option should not first be noticed by the host.
     _serve.make_context("serve", list(arguments), ctx.parent)

@@ -46,7 +46,7 @@ def command(asked: Launch) -> None:
 
     The run is recorded in the history of this user: see 'stepflow history --help'.
 
-    With --cache, a result that is there is printed without asking the server, and nothing is recorded.
+    With --cache, a cached result is printed without a server, and nothing is recorded.
 
     With --watch, an embedded server stays up, and is restarted when its configuration changes; standard input is not
     read.

@@ -36,7 +36,7 @@ def command(server: ServerOptions, port: int, host: str, folder: str | None, run
     The link has a token, which is good for one browser: it is exchanged for a cookie. When it is used, the link for
     another browser is printed. Credentials for the Stepflow server stay in this command.
 
-    Runs that the pages start are recorded in the history, which also tells the input of a run; see 'stepflow history'.
+    Runs that the pages start are recorded in the history, which also has the input of a run; see 'stepflow history'.
 
     Needs the extra stepflow-cli[ui]; graphs need stepflow-cli[draw] too.
     """

@@ -74,10 +74,10 @@ def command(
 
     A flow with a fatal error is refused by servers; one with other errors is accepted, but will likely fail. Both are
     invalid (exit code 3); warnings are allowed. With --strict, outputs without a type that --type-check finds make a
-    flow invalid too. A comment # stepflow: ignore[RULE] in a line suppresses a rule there. What the options leave open,
-    the flow's project says, in stepflow.toml or pyproject.toml: components, target, and in the table validate select,
-    ignore, fail-on and type-check. STEPFLOW_TARGET, or 'stepflow config set target', is the --target of all commands
-    that check flows.
+    flow invalid too. A comment # stepflow: ignore[RULE] in a line suppresses a rule there. Defaults come from the
+    flow's project, in stepflow.toml or pyproject.toml: components, target, and in the table validate select, ignore,
+    fail-on and type-check. STEPFLOW_TARGET, or 'stepflow config set target', is the --target of all commands that check
+    flows.
     """
     from ..validation.checks import CheckOptions
 

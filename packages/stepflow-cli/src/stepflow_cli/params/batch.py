@@ -27,8 +27,7 @@ RETRY_CODES = [
 
 inputs_option = BATCH.option(
     "--inputs FILE",
-    "Many inputs: lines of JSON (.jsonl, or -; empty lines are skipped), CSV, Parquet, or a list in a YAML or "
-    "JSON file.",
+    "Many inputs: JSON lines (.jsonl, or -; empty lines are skipped), CSV, Parquet, or a list in a YAML or JSON file.",
     type=FILE,
 )
 """Adds --inputs; the command gets `inputs`, the file's name or None."""
@@ -55,12 +54,12 @@ retry_options = (
 stream_options = (
     BATCH.option(
         "--input-format",
-        "What --inputs holds. [default: by the file's ending; lines of JSON for -]",
+        "What --inputs holds. [default: by the file extension; JSON lines for -]",
         type=Choice(FORMATS),
     ),
     BATCH.option(
         "--output-format",
-        "How --output is written as inputs end. [default: by the file's ending; lines of JSON for -]",
+        "How --output is written as inputs end. [default: by the file extension; JSON lines for -]",
         type=Choice(FORMATS),
     ),
     BATCH.option("--resume", "Continue an interrupted batch, from the journal beside --output FILE."),

@@ -200,7 +200,8 @@ components_option = option(
 )
 """Adds --components FILE; the command gets `components`, the file's name or None."""
 offline_option = option(
-    "--offline", "Ask no server: known are the builtin components, and those of --components or of the project."
+    "--offline",
+    "Do not use a server: the components are the builtin ones, and those of --components or of the project.",
 )
 """Adds --offline; the command gets `offline`."""
 

@@ -6,10 +6,10 @@ from ...params.parsing import LazyGroup
 
 _COMMANDS = {
     "list": "List runs, newest first.",
-    "get": "Show a run as it stands now.",
+    "get": "Show the current state of a run.",
     "wait": "Wait for runs to end, and show how they ended.",
     "watch": "Show the steps of a run live, until it ends.",
-    "events": "Print the events of a run as they come, until it ends.",
+    "events": "Stream the events of a run until it ends.",
     "logs": "Print what the server and its workers wrote while a run was executed.",
     "items": "List the items of a run, in the order of their inputs: their output, or why they failed.",
     "steps": "List the steps of a run that were started, by item, then in the order of the flow.",

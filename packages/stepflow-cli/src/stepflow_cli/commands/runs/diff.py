@@ -42,7 +42,7 @@ class _ItemPair(TextType):
     to="items",
     type=_ItemPair(),
 )
-@option("--all", "Also differences that only repeat one of a step they read.", to="every")
+@option("--all", "Also show differences that repeat one of an earlier step.", to="every")
 @server_options(default="server")
 @output_options
 def command(

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @server_options(default="server")
 @output_options
 def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, output: Output) -> None:
-    """RUN may be - for ids on standard input, one a line.
+    """RUN may be - for ids on standard input, one per line.
 
     On released servers (0.9 to 0.13) this stops nothing: the running step ends, later steps still start, and at the end
     the status may turn to completed or failed. A run that has ended is not changed; the exit code is then 1.
@@ -73,7 +73,7 @@ _DELETION = View(columns=(Column("run_id", kind="id"), Column("status", kind="st
 @server_options(default="server")
 @output_options
 def delete_command(ids: list[str], confirm: Confirm, server: ServerOptions, output: Output) -> None:
-    """RUN may be - for ids on standard input, one a line.
+    """RUN may be - for ids on standard input, one per line.
 
     Released servers (0.9 to 0.13) accept this but delete nothing. The command therefore checks afterwards: the status
     is 'deleted' if the run is gone, and 'kept' if it still exists.

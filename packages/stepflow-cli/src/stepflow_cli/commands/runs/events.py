@@ -71,25 +71,26 @@ class _Asked:
     "asked",
     _Asked,
     run_argument,
-    option("--after CURSOR", "Only what came after this event, or from this number on."),
+    option("--after CURSOR", "Only events after this one, or from this number on."),
     option(
         "--type TYPE", f"Only these; repeatable: {', '.join(TYPES)}.", to="types", type=Choice(TYPES), multiple=True
     ),
-    option("--include-results", "With the outputs of the steps."),
+    option("--include-results", "Include the outputs of the steps."),
     option(
         "--include-sub-runs",
-        "With the events of runs that steps create. Servers give wrong step ids there: for right ones name that run.",
+        "Include the events of runs that steps create. Their step ids are wrong on the server; pass that run's id "
+        "for correct ones.",
     ),
     option(
         "--heartbeat SECONDS",
-        "A heartbeat after so many seconds without an event, for what relays the events.",
+        "Print a heartbeat after this many seconds without an event.",
         type=SECONDS,
     ),
 )
 @server_options(default="server")
 @output_options
 def command(asked: _Asked, server: ServerOptions, output: Output) -> None:
-    """Prints readable lines on a terminal, elsewhere lines of JSON. Each event comes exactly once, even if the
+    """Prints readable lines on a terminal, elsewhere JSON lines. Each event comes exactly once, even if the
     connection breaks; --after with the cursor of an event continues after it.
 
     The output ends only with the run, because servers do not mark the latest event of a running run. Servers before

@@ -41,7 +41,7 @@ _LIMIT = 30
 @option("--since TIME", "Only runs created then or later: 2026-11-25, or 1h for an hour ago.", type=TIME)
 @option("--until TIME", "Only runs created before then; without a time zone it is local time.", type=TIME)
 @limit_option("runs", default=_LIMIT)
-@option("--all", "All runs; with jsonl and name each is printed as it comes.", to="everything")
+@option("--all", "All runs; with jsonl and name each is printed as it arrives.", to="everything")
 @server_options(default="server")
 @watch_option
 @output_options

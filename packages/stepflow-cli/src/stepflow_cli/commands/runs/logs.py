@@ -37,7 +37,7 @@ _LINE = View(
     default=LEVELS[0],
 )
 @limit_option("lines, the last ones")
-@option("--all", "With lines that name only other runs.", to="everything")
+@option("--all", "Include lines that name only other runs.", to="everything")
 @output_options
 def command(run_id: str, level: str, limit: int | None, everything: bool, output: Output) -> None:
     """This works for runs on servers that the command has started on this machine: 'serve', or an embedded one. It

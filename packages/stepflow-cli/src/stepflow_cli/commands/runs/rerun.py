@@ -82,10 +82,12 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
             multiple=True,
         ),
         _RERUN.option("--only-missing", "Only steps that did not complete, or are new."),
-        _RERUN.option("--only-changed", "Only steps that would not give the same again."),
+        _RERUN.option(
+            "--only-changed", "Only steps that are new, or whose definition, input or variables have changed."
+        ),
         _RERUN.option("--step STEP", "Execute this step alone.", to="only_step"),
         _RERUN.option("--flow FILE", "A changed flow, or its id.", shell_complete=complete_flow_files),
-        _RERUN.option("--force", "Keep steps though they have changed.", is_risky=True),
+        _RERUN.option("--force", "Keep steps even if they have changed.", is_risky=True),
     ),
     _RERUN.option("--dry-run", "Run nothing: print what would be kept and executed."),
     inputs_option,

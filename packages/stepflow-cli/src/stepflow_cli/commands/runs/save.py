@@ -67,7 +67,7 @@ def command(
     The change of the file is printed; comments and layout stay.
 
     Input, variables and overrides come from the history, where the run was started on this machine; servers before 0.12
-    tell input and overrides themselves. Known values of secret variables are ***.
+    return input and overrides. Known values of secret variables are ***.
     """
     if name is not None and not name.strip():
         raise usage("--as needs a name")

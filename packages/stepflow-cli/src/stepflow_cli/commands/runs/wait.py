@@ -37,7 +37,7 @@ _ONE_LOOK = 5.0
 @server_options(default="server")
 @output_options
 def command(ids: list[str], wait: Wait, server: ServerOptions, output: Output) -> None:
-    """RUN may be - for ids on standard input, one a line.
+    """RUN may be - for ids on standard input, one per line.
 
     The exit code is 0 if all completed. Otherwise it is 5 if one did not end in time, else 1 if one failed, else 6: one
     was cancelled. Ctrl-C and --timeout only end the wait.
