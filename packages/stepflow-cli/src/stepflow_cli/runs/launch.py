@@ -13,6 +13,7 @@ from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
 from ..server.connect import Target, connect
 from ..settings.server_choice import ServerOptions
 from ..ui.serving import EXTRA, Pages, serve_pages
+from .accounts import hint_of_batch
 from .caching import open_cache
 from .dry_run import dry_run as print_request
 from .execute import naming, prepare, print_cached, run_job, start
@@ -122,7 +123,7 @@ def _print_later(printed: Future[None], target: Target, job: Job, run_id: str, o
         if job.batch is None:
             print_result(results[0], output)
         else:
-            print_results([run_id], results, output)
+            print_results([run_id], results, output, hint_of_batch(job, results))
         sys.stdout.flush()
     except BaseException as error:
         # The exit code tells it.
