@@ -45,9 +45,8 @@ _cases = (
     flow_argument,
     _CASES.option(
         "--cases FILE",
-        "The cases: CSV, JSON lines (.jsonl, or -), Parquet, or a list in a YAML or JSON file. The "
-        "column or key 'expected' is the expected output, the others are the input. [default: the "
-        "test cases of the flow]",
+        "The cases: CSV, JSON lines (.jsonl, or -), Parquet, or a list in a YAML or JSON file. The column or key "
+        "'expected' is the expected output, the others are the input. [default: the test cases of the flow]",
         type=FILE,
     ),
     _CASES.option(

@@ -236,9 +236,9 @@ job_options = together(
     FLOW.option("--dry-run", "Run nothing: validate the flow, and print what would be sent, without secrets."),
     FLOW.option(
         "--idempotency-key KEY",
-        "Create one run for this key, such as the id of a document. If the flow has a run under it, "
-        "return that one. For a changed flow, the key is another one unless it has a scope. Needs a "
-        "server of 0.10 or newer with a persistent store.",
+        "Create one run for this key, such as the id of a document. If the flow has a run under it, return that "
+        "one. For a changed flow, the key is another one unless it has a scope. Needs a server of 0.10 or newer "
+        "with a persistent store.",
     ),
     FLOW.option(
         "--idempotency-scope NAME",
@@ -287,8 +287,8 @@ cache_options = together(
     Caching,
     CACHE.option(
         "--cache",
-        "Print the cached result of an earlier run with the same flow, input, variables, overrides "
-        "and server. If there is none, keep the result of this run, if it succeeds.",
+        "Print the cached result of an earlier run with the same flow, input, variables, overrides and server. If "
+        "there is none, keep the result of this run, if it succeeds.",
         to="is_on",
     ),
     CACHE.option("--max-age TIME", "How old the result may be: 90s, 15m, 1h or 2d. [default: 7d]", type=DURATION),

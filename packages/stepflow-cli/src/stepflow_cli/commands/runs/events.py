@@ -78,8 +78,8 @@ class _Asked:
     option("--include-results", "Include the outputs of the steps."),
     option(
         "--include-sub-runs",
-        "Include the events of runs that steps create. Their step ids are wrong on the server; pass "
-        "that run's id for correct ones.",
+        "Include the events of runs that steps create. Their step ids are wrong on the server; pass that run's id "
+        "for correct ones.",
     ),
     option(
         "--heartbeat SECONDS",
