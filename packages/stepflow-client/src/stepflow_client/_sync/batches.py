@@ -294,7 +294,7 @@ class BatchRunner:
                     run_states.started,
                     declared=batch.declared,
                     output=batch.flow.get("output"),
-                    wait=self._connection.timings.creation_hold,
+                    wait=self._connection.timings.creation_hold_of(batch.options.on_cancel),
                     on_lost=partial(batch.lane_flows.pop, place, None),
                 )
             except NotFoundError:
@@ -317,7 +317,8 @@ class BatchRunner:
             idempotency_scope=batch.options.idempotency_scope,
         )
         with self._recorder.labelling(batch.options.labels):
-            return self._keyed().start(call, self._connection.timings.creation_hold, batch.given)
+            hold = self._connection.timings.creation_hold_of(batch.options.on_cancel)
+            return self._keyed().start(call, hold, batch.given)
 
     def _chunk_flow(self, batch: Batch, chunk: Chunk, place: int) -> str:
         """Return the id of the copy of the flow that a chunk runs.
