@@ -272,7 +272,8 @@ class BatchRunner:
             try:
                 copy = StoredCopy(flow_id, batch.declared, batch.flow.get("output"))
                 on_lost = partial(batch.lane_flows.pop, place, None)
-                return await self._creator.create(copy, arguments, self._connection.timings.creation_hold, on_lost)
+                hold = self._connection.timings.creation_hold_of(batch.options.on_cancel)
+                return await self._creator.create(copy, arguments, hold, on_lost)
             except NotFoundError:
                 # A server that was restarted in the meantime has lost the flow.
                 batch.lane_flows.pop(place, None)
@@ -293,7 +294,8 @@ class BatchRunner:
             idempotency_scope=batch.options.idempotency_scope,
         )
         with self._recorder.labelling(batch.options.labels):
-            return await self._parts.keyed.start(call, self._connection.timings.creation_hold, batch.given)
+            hold = self._connection.timings.creation_hold_of(batch.options.on_cancel)
+            return await self._parts.keyed.start(call, hold, batch.given)
 
     async def _chunk_flow(self, batch: Batch, chunk: Chunk, place: int) -> str:
         """Return the id of the copy of the flow that a chunk runs.
