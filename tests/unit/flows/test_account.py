@@ -9,7 +9,7 @@ from stepflow_client import ErrorCode, ExecutionStatus, FlowError, FlowResult, R
 from stepflow_client.flows.account import account_of, accounts_of, needs_schema
 from stepflow_client.flows.causes import NOT_KNOWN, SILENT, ItemRecord
 from stepflow_client.flows.interpreter import flow_with
-from stepflow_client.flows.refusals import hint_for, may_return
+from stepflow_client.flows.refusals import FailureHints, may_return
 from stepflow_client.types import RunItem
 from stepflow_client.types.account import StepAccount, state_text
 
@@ -33,6 +33,10 @@ def explained(content: Any, message: str | None, *steps: StepDetails, **more: An
     error = None if message is None else FlowError(message=message, code=more.pop("code", None), step_id=named)
     status = more.pop("status", ExecutionStatus.COMPLETED if error is None else ExecutionStatus.FAILED)
     return account_of(RUN, 0, ItemRecord(content, status, error, steps, **more))
+
+
+def hint_of(content: Any, step_id: str, given: Any, variables: Any) -> str | None:
+    return FailureHints(content, variables).of(FlowError(message="it failed", step_id=step_id), given)
 
 
 def s(name: str, path: str | None = None) -> dict[str, Any]:
@@ -229,24 +233,24 @@ def test_the_field_that_a_component_refuses() -> None:
     assert "schema of its input" in account.hint
     assert explained(content, 'step "a" failed', step("a", message='step "a" failed')).hint is None
     literal = flow(s("a"), ("a", {"user_prompt": 5}), a={"component": MESSAGES})
-    assert str(hint_for(literal, "a", NOT_KNOWN, NOT_KNOWN)).endswith("a check of the flow finds this before a run")
-    assert hint_for(content, "a", {"name": "x"}, {}) is None
-    assert hint_for(content, "other", {"name": 5}, {}) is None
+    assert str(hint_of(literal, "a", NOT_KNOWN, NOT_KNOWN)).endswith("a check of the flow finds this before a run")
+    assert hint_of(content, "a", {"name": "x"}, {}) is None
+    assert hint_of(content, "other", {"name": 5}, {}) is None
 
 
 def test_the_field_of_the_input_that_is_missing() -> None:
     content = flow(s("a"), ("a", {"user_prompt": {"$input": "name"}, "else": {"$input": "$.other.deep"}}))
     given = {"nam": "x", "other": {}}
     hint = "the flow reads name of its input, which has nam, other; write name instead of nam"
-    assert hint_for(content, "a", given, {}) == hint
+    assert hint_of(content, "a", given, {}) == hint
     failed = step("a", message="Input path $.name not found")
     assert explained(content, "Input path $.name not found", failed, input=given).hint == hint
-    assert hint_for(content, "a", {}, {}) == "the flow reads name of its input, which is empty; add name: ..."
+    assert hint_of(content, "a", {}, {}) == "the flow reads name of its input, which is empty; add name: ..."
     # Values inside of a field are not looked at.
-    assert hint_for(content, "a", {"name": "x", "other": {}}, {}) is None
-    assert hint_for(content, "a", [], {}) is None
+    assert hint_of(content, "a", {"name": "x", "other": {}}, {}) is None
+    assert hint_of(content, "a", [], {}) is None
     optional = flow(s("a"), ("a", {"$coalesce": [1, {"$input": "name"}]}))
-    assert hint_for(optional, "a", {}, {}) is None
+    assert hint_of(optional, "a", {}, {}) is None
 
 
 def test_a_worker_that_is_silent_may_have_too_large_an_output() -> None:
@@ -269,7 +273,7 @@ def test_the_schema_of_another_component_is_asked_for_only_if_the_error_says_not
 def test_a_hint_does_not_show_the_refused_value() -> None:
     given = {"data": 1, "blob_type": {"$variable": "kind"}}
     content = flow(s("a"), ("a", given), a={"component": "/builtin/put_blob"})
-    hint = str(hint_for(content, "a", {}, {"kind": "hunter2"}))
+    hint = str(hint_of(content, "a", {}, {"kind": "hunter2"}))
     assert "the value is none of the allowed values (at $.blob_type)" in hint
     assert "hunter2" not in hint
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from stepflow_client._base.text import without_password
 
 from ..errors import Problem
+from ..server.advice import with_origin
 from ..settings.profiles import Profiles, load
 from ..settings.server_choice import Settings
 from ..settings.urls import environment_proxy, split_url
@@ -159,6 +160,8 @@ _SOON = 14 * 86_400.0
 
 def network_checks(settings: Settings, proxy: str | None) -> Iterator[Check]:
     """Check the server's name, port and certificate, or the name and port of its proxy."""
+    from stepflow_client._rules import server_advice
+
     url = str(settings.url.value)
     try:
         scheme, host, port = split_url(proxy or url)
@@ -169,7 +172,8 @@ def network_checks(settings: Settings, proxy: str | None) -> Iterator[Check]:
     yield named
     if named.status == "error":
         return
-    reached = _port(host, port, "the proxy" if proxy else "the server")
+    hint = "start the proxy, or correct its URL" if proxy else with_origin(server_advice.refused(url), settings)
+    reached = _port(host, port, hint)
     yield reached
     if reached.status == "error" or scheme != "https":
         return
@@ -185,22 +189,21 @@ def _name(host: str, port: int) -> Check:
         found = {str(each[4][0]) for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
-        hint = "is it spelled right, and does it need a VPN?"
+        hint = "correct the name, or connect to the network or VPN that knows it"
         return error("name", f"{host} is not known: {reason[:1].lower()}{reason[1:]}", hint, exit_code=4)
     return ok("name", f"{host} is {', '.join(sorted(found))}")
 
 
-def _port(host: str, port: int, what: str) -> Check:
+def _port(host: str, port: int, hint: str | None) -> Check:
     started = time.monotonic()
     try:
         with socket.create_connection((host, port), timeout=_TIMEOUT):
             return ok("port", f"{host}:{port} accepts connections, after {_milliseconds(started)}")
     except TimeoutError:
-        hint = "is a firewall in the way?"
+        hint = "it may be down, or a firewall or VPN in the way"
         return error("port", f"{host}:{port} does not accept a connection within {_TIMEOUT:g} s", hint, exit_code=4)
     except OSError as problem:
         reason = (problem.strerror or str(problem)).lower()
-        hint = f"is {what} running, and is {port} its port?"
         return error("port", f"{host}:{port} cannot be reached: {reason}", hint, exit_code=4)
 
 
@@ -246,7 +249,7 @@ def _certificate(host: str, port: int, profile: Profile | None) -> Check:
     except ssl.SSLCertVerificationError as problem:
         return _refused(problem, host, port)
     except ssl.SSLError as problem:
-        hint = "does it speak http only? Then write http:// in its URL"
+        hint = "if it speaks http only, write http:// in its URL"
         return error("certificate", f"{host}:{port} does not speak TLS: {problem.reason}", hint, exit_code=4)
     except OSError as problem:
         return error("certificate", f"the connection broke while TLS began: {problem}", exit_code=4)

@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from ..server.advice import with_origin
 from ..settings.server_choice import Settings
 from . import Check, error, ok, skipped, warning
 
@@ -44,7 +45,7 @@ def server_checks(client: SyncStepflowClient, settings: Settings, *, unmeasured:
         yield _refused(problem, settings)
         return
     except StepflowClientError as problem:
-        yield _no_server(problem, client.url)
+        yield _no_server(problem, client.url, settings)
         return
     yield ok("stepflow", f"{client.url} is a Stepflow server, and {health.status}")
     yield _release(info)
@@ -56,7 +57,7 @@ def server_checks(client: SyncStepflowClient, settings: Settings, *, unmeasured:
     except StepflowClientError as problem:
         yield error("authorisation", f"runs cannot be listed: {problem.message}", problem.hint)
         return
-    credentials = _credentials(settings)
+    credentials = settings.credentials
     yield ok("authorisation", f"accepted, with {credentials}" if credentials else "no credentials are needed")
     yield _clock(health, before, after)
     found = workers(client)
@@ -69,10 +70,12 @@ def server_checks(client: SyncStepflowClient, settings: Settings, *, unmeasured:
         yield skipped("events", f"not measured, {unmeasured}") if unmeasured else _events(client, info)
 
 
-def _no_server(problem: StepflowClientError, url: str) -> Check:
+def _no_server(problem: StepflowClientError, url: str, settings: Settings) -> Check:
+    from stepflow_client._rules.server_advice import ANOTHER_SERVICE
+
     from .network import speaks_tls
 
-    hint = problem.hint or "is this the URL of a Stepflow server?"
+    hint = with_origin(problem.hint or ANOTHER_SERVICE, settings)
     if url.startswith("http://") and speaks_tls(url):
         hint = f"it speaks TLS: write https{url.removeprefix('http')}"
     return error("stepflow", problem.message, hint, exit_code=4)
@@ -82,7 +85,7 @@ def _refused(problem: StepflowClientError, settings: Settings) -> Check:
     if problem.status_code == 407:
         hint = "write the proxy's user and password into its URL"
         return error("authorisation", "the proxy requires credentials (407)", hint, exit_code=4)
-    credentials = _credentials(settings)
+    credentials = settings.credentials
     if credentials is None:
         hint = "set STEPFLOW_TOKEN, or token_env, token_file or token_command in a profile"
         message = f"the server requires credentials ({problem.status_code}), and there are none"
@@ -90,15 +93,6 @@ def _refused(problem: StepflowClientError, settings: Settings) -> Check:
         hint = "are they for this server, and have they not expired?"
         message = f"the server rejects {credentials} ({problem.status_code})"
     return error("authorisation", message, hint, exit_code=4)
-
-
-def _credentials(settings: Settings) -> str | None:
-    """Return the kind of credentials that are sent, never the credentials themselves; None for none."""
-    token = next((each for each in settings.settings if each.name == "token"), None)
-    if token is not None and token.value is not None:
-        where = token.origin if token.value == "environment" else f"{token.origin} ({token.value})"
-        return f"the token of {where}"
-    return "the user and password in the URL" if "@" in str(settings.url.value) else None
 
 
 def _release(info: ServerInfo) -> Check:

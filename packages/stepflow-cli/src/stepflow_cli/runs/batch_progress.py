@@ -51,6 +51,7 @@ class BatchProgress(BatchCount):
     def __init__(self) -> None:
         super().__init__()
         self._failures: Counter[tuple[str, str]] = Counter()
+        self._hint: str | None = None
         self._latencies = Latencies()
         self._shown = time.monotonic()
 
@@ -63,6 +64,7 @@ class BatchProgress(BatchCount):
             return
         error: dict[str, Any] = outcome.to_dict()["error"]
         group = (str(error["code"] or outcome.status.value), error["message"])
+        self._hint = self._hint or (outcome.error.hint if outcome.error is not None else None)
         # Limit the memory used if many messages differ.
         if group in self._failures or len(self._failures) < 1000:
             self._failures[group] += 1
@@ -104,4 +106,4 @@ class BatchProgress(BatchCount):
             note(f"  {count} x {code}: {message}")
         if self.failed:
             message = f"{self.failed} of {self.done} inputs did not succeed"
-            raise Problem(message, kind="run_failed", exit_code=ExitCode.FAILED)
+            raise Problem(message, kind="run_failed", exit_code=ExitCode.FAILED, hint=self._hint)

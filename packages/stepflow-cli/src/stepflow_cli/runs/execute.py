@@ -21,7 +21,7 @@ from ..output.view import Output
 from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
 from ..server.connect import Target
 from ..settings.history import require_history
-from .accounts import explained, written_in_python
+from .accounts import explained, hint_of_batch, written_in_python
 from .job import Job, JobOptions
 from .live import shown_while_waiting
 from .reuse import alone, keep_outputs, part_of, rerun_batch, started, with_earlier_run
@@ -326,14 +326,15 @@ def _run_batch(target: Target, job: Job, wait: Wait, output: Output) -> None:
     if job.reuse.is_asked:
         with target.history.recording(flow=job.flow, **job.about):
             again = rerun_batch(target, job, wait.timeout)
-        print_results(again.run_ids, list(again.results), output)
+        results = list(again.results)
+        print_results(again.run_ids, results, output, hint_of_batch(job, results))
         return
     run_id = start(target, job)
     with naming(target, run_id):
         with hinting_return(target, run_id, wait), shown_while_waiting(target, run_id):
             results = target.client.get_results(run_id, timeout=wait.timeout)
         keep_outputs(target, job, run_id, results)
-        print_results([run_id], results, output)
+        print_results([run_id], results, output, hint_of_batch(job, results))
 
 
 def _run_attempts(target: Target, job: Job, wait: Wait, output: Output) -> None:
@@ -355,4 +356,4 @@ def _run_attempts(target: Target, job: Job, wait: Wait, output: Output) -> None:
         with target.history.recording(flow=job.flow, **job.about), closing(outcomes):
             results = [outcome.result for outcome in outcomes]
     run_ids = list(dict.fromkeys(result.run_id for result in results if result.run_id))
-    print_results(run_ids, results, output)
+    print_results(run_ids, results, output, hint_of_batch(job, results))

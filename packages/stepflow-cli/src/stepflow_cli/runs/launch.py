@@ -12,6 +12,7 @@ from ..output.view import Column, Output, View
 from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
 from ..server.connect import Target, connect
 from ..settings.server_choice import ServerOptions
+from .accounts import hint_of_batch
 from .execute import naming, prepare, print_cached, run_job, start
 from .job import Caching, Job, JobOptions
 from .wait import Wait, hinting_return
@@ -145,7 +146,7 @@ def _print_later(printed: Future[None], target: Target, job: Job, run_id: str, o
         if job.batch is None:
             print_result(results[0], output)
         else:
-            print_results([run_id], results, output)
+            print_results([run_id], results, output, hint_of_batch(job, results))
         sys.stdout.flush()
     except BaseException as error:
         # The exit code tells it.

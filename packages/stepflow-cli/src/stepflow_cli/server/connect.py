@@ -19,9 +19,6 @@ from ..settings.server_choice import DEFAULT_PORT, DEFAULT_URL, ServerOptions, S
 if TYPE_CHECKING:
     from stepflow_client import ComponentList, StepflowClient, StepflowRuntime, SyncStepflowClient
 
-_NO_SERVER = "start one with 'stepflow serve', name one with --url or STEPFLOW_URL, or add --local for an embedded one"
-_NO_LASTING_SERVER = "start one with 'stepflow serve', or name one with --url or STEPFLOW_URL"
-
 
 class Target(NamedTuple):
     """The server that a command uses."""
@@ -98,7 +95,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
         with _embedded(server, settings, flow) as target:
             yield target
         return
-    from stepflow_client import ServerConnectionError, SyncStepflowClient
+    from stepflow_client import AuthenticationError, SyncStepflowClient, TransportError
 
     from ..output.messages import reporting_outages
 
@@ -109,11 +106,11 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
     with reporting_outages(), SyncStepflowClient.from_env(**arguments, history=history.for_client) as client:
         try:
             yield Target(client, settings, history, arguments=arguments)
-        except ServerConnectionError as error:
-            # If the run was found before, the hint to start a server would be wrong.
-            nobody = settings.url.origin == "default" and not (error.run_id and error.was_sent)
-            hint = _NO_SERVER if server.may_end else _NO_LASTING_SERVER
-            raise problem_of(error, hint=hint if nobody else None) from error
+        except (TransportError, AuthenticationError) as error:
+            from .advice import hint_for
+
+            error.hint = hint_for(error, server, settings)
+            raise
 
 
 @contextmanager

@@ -64,6 +64,15 @@ class Settings(NamedTuple):
         """Whether the command starts its own server."""
         return self.url.value is None
 
+    @property
+    def credentials(self) -> str | None:
+        """The kind of credentials that are sent, never the credentials themselves; None for none."""
+        token = next((each for each in self.settings if each.name == "token"), None)
+        if token is not None and token.value is not None:
+            where = token.origin if token.value == "environment" else f"{token.origin} ({token.value})"
+            return f"the token of {where}"
+        return "the user and password in the URL" if "@" in str(self.url.value) else None
+
 
 def resolve(
     options: ServerOptions, *, profiles: Profiles | None = None, environ: Mapping[str, str] | None = None

@@ -1835,11 +1835,11 @@ def _with_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any,
         return result
     from ..flows.interpreter import NOT_KNOWN, flow_with
     from ..flows.python_places import written_at
-    from ..flows.refusals import hint_for
+    from ..flows.refusals import FailureHints
 
     given = {} if variables is None else dict(variables) if isinstance(variables, Mapping) else NOT_KNOWN
     try:
-        hint = hint_for(flow_with(load_flow(flow), overrides), result.error.step_id, input, given)
+        hint = FailureHints(flow_with(load_flow(flow), overrides), given).of(result.error, input)
     except FlowFileError:
         # The file is gone; the failure to report is the run's.
         return result

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 from urllib.parse import urlencode
 
 from .._base.logging import logger
+from .._base.text import duration_text
 from .._codec import component_list, json_bodies, status_errors
 from .._data.arguments import check_choice, check_integer
 from .._data.reading import Reading, Readings
@@ -45,11 +46,9 @@ from .._shared.tracing import Kind, is_untraced, operation
 from .._shared.tracing import Operation as Span
 from ..errors import (
     ApiError,
-    InvalidRequestError,
     InvalidResponseError,
     NotFoundError,
     StepflowClientError,
-    UnsupportedByServerError,
 )
 from .transport.assembly import ConnectionSettings, sender_to, signing
 from .transport.dialect import Dialect
@@ -169,15 +168,7 @@ class Connection:
         Raises:
             InvalidResponseError: If the response is not from a Stepflow server.
         """
-        try:
-            answer = await self.call(api.health_check(), dict)
-        except (InvalidResponseError, InvalidRequestError, NotFoundError, UnsupportedByServerError) as error:
-            raise InvalidResponseError(
-                f"{self.url} responds, but not like a Stepflow server: {error.message}",
-                status_code=error.status_code,
-                details=error.details,
-                hint="is this the URL of a Stepflow server?",
-            ) from error
+        answer = await self.call(api.health_check(), dict)
         recognise(self.url, answer)
         return answer
 
@@ -276,6 +267,8 @@ class Connection:
         problem.attempts = response.attempts
         if isinstance(problem, ApiError):
             problem.retry_after = retry_after(response)
+            if problem.retry_after and response.status in (429, 503):
+                problem.hint = f"try again in {duration_text(problem.retry_after)}"
             if response.status == 404 and problem.details is None:
                 # The response does not say what is missing.
                 problem.hint = operation.not_found or None

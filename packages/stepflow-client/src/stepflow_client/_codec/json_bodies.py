@@ -10,6 +10,7 @@ from .. import errors
 from .._base.collector import collector_paused
 from .._base.text import cut
 from .._data.values import decode
+from .._rules.server_advice import ANOTHER_SERVICE
 from .status_errors import one_line
 
 Answer = TypeVar("Answer")
@@ -57,7 +58,7 @@ def _not_json(content: bytes, asked: object) -> errors.InvalidResponseError:
     start = cut(start, 80)
     return errors.InvalidResponseError(
         f"{asked} returned something other than a JSON object: {start}",
-        hint="is this the URL of a Stepflow server?",
+        hint=ANOTHER_SERVICE,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import errors
 from .._base.text import cut
+from .._rules.server_advice import ANOTHER_SERVICE, PROXY
 
 _ERRORS: dict[int, type[errors.ApiError]] = {
     401: errors.AuthenticationError,
@@ -21,10 +22,17 @@ _ERRORS: dict[int, type[errors.ApiError]] = {
     412: errors.ConflictError,
     429: errors.RateLimitError,
 }
+_CREDENTIALS = "give one by STEPFLOW_TOKEN, or by auth= in Python"
 _HINTS = {
-    401: "is there a token, and is it for this server?",
-    403: "do the credentials allow this?",
-    407: "the URL of the proxy takes its user and password",
+    401: f"the token is missing, has expired or is for another server: {_CREDENTIALS}",
+    403: f"the credentials do not allow this, or a proxy refuses it: {_CREDENTIALS}",
+    407: "write the user and password into the proxy's URL: http://USER:PASSWORD@HOST:PORT",
+    413: "the server, or a proxy in front of it, limits the size of requests; blobs hold large values",
+    429: "send fewer requests at once, or wait",
+    500: "the server's log has the reason",
+    502: PROXY,
+    503: PROXY,
+    504: PROXY,
 }
 _LONGEST_MESSAGE = 500
 
@@ -47,24 +55,25 @@ def error_for(status: int, content_type: str, content: bytes, asked: str) -> err
             return errors.InvalidResponseError(
                 f"{asked} returned a web page",
                 status_code=status,
-                hint="is this the URL of a Stepflow server?",
+                hint=ANOTHER_SERVICE,
             )
         if status == 206:
             return errors.InvalidResponseError(f"{asked} returned a part of a response", status_code=status)
         return None
     if status < 400:
         return errors.InvalidResponseError(
-            f"{asked} returned a redirect ({status})", status_code=status, hint="use the URL it leads to"
+            f"{asked} returned a redirect ({status})", status_code=status, hint="use the address that it leads to"
         )
     message, details = _what_it_says(kind, content)
     if status == 408:
         return errors.RequestTimeoutError(message or f"{asked} returned 408", status_code=408)
     answered = f"{asked} returned {status} {_phrase(status)}".rstrip()
     kinds = _ERRORS.get(status, errors.ServerFaultError if status >= 500 else errors.InvalidRequestError)
-    if message is None or kinds is errors.AuthenticationError or (status >= 500 and not isinstance(details, dict)):
-        # The response may come from a proxy rather than from the server.
+    # Otherwise the response may come from a proxy.
+    is_by_server = isinstance(details, dict) and message is not None
+    if message is None or kinds is errors.AuthenticationError or (status >= 500 and not is_by_server):
         message = f"{answered}: {message}" if message else answered
-    hint = _HINTS.get(status)
+    hint = None if status >= 500 and is_by_server else _HINTS.get(status)
     return kinds(message, status_code=status, details=details, hint=hint)
 
 

@@ -16,6 +16,8 @@ _LONGEST_TARGET = 65_536
 _MOST_KNOWN = 8
 MOST_BYTES = 1024**3
 """Default maximum size of the body of a response in bytes."""
+TLS_RESPONSE = "its response is TLS"
+"""What `NotHttp` says of a server that responds to http with TLS."""
 SHORTEST = 0.001
 """Minimum seconds for a phase, even if the deadline has passed: data that has already arrived is still read."""
 

@@ -7,7 +7,8 @@ from typing import NamedTuple, NoReturn
 
 import httptools
 
-from .messages import ConnectionBroken, HttpError, NotHttp, TooLarge
+from .._base.text import visible
+from .messages import TLS_RESPONSE, ConnectionBroken, HttpError, NotHttp, TooLarge
 
 _SMALL = 4096
 """Size in bytes below which a piece of a body is joined with the next one."""
@@ -19,6 +20,8 @@ MOST_FIELDS = 256
 """Maximum number of headers and trailers of a response, including those of its interim responses."""
 MOST_INTERIM = 32
 """Maximum number of interim responses (1xx) before a response."""
+_SHOWN = 40
+"""Maximum number of bytes that a message quotes of what is no response."""
 _MOST_HEADS, _LONGEST_KNOWN = 256, 1024
 """Maximum number of heads that are remembered, and their maximum size in bytes."""
 
@@ -166,7 +169,7 @@ class ResponseReader:
                 return
             if isinstance(error, httptools.HttpParserUpgrade):
                 raise NotHttp("it changes to another protocol unasked") from None
-            raise NotHttp(f"not an HTTP/1.1 response: {error}") from None
+            raise NotHttp(f"not an HTTP/1.1 response: {error}" if self.status else _not_http(data, error)) from None
         if not self.complete:
             self._check(len(data), size, pieces)
 
@@ -262,3 +265,12 @@ class ResponseReader:
 
 def _number(length: str) -> int:
     return int(length) if length.isdecimal() and len(length) < 20 else 0
+
+
+def _not_http(data: bytes, error: httptools.HttpParserError) -> str:
+    """Return what is wrong with data that is not the beginning of a response."""
+    if data.startswith(b"\x15\x03"):
+        return TLS_RESPONSE
+    if data.startswith(b"HTTP/"):
+        return f"not an HTTP/1.1 response: {error}"
+    return f"its response begins with '{visible(data[:_SHOWN].decode('latin-1').strip())}'"

@@ -212,4 +212,7 @@ def reason(error: BaseException) -> str:
         return error.reason.replace("_", " ").lower()
     if isinstance(error, socket.gaierror):
         return "its name cannot be resolved"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.errno:
+        # Event loops replace the system's words by their own.
+        return os.strerror(error.errno).lower()
+    return str(error) or type(error).__name__

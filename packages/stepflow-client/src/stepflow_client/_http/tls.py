@@ -17,7 +17,7 @@ else:
     # Not needed for plain http servers.
     ssl = lazy_module("ssl")
 
-_TRUST = "if you trust it, name its CA certificate: verify= or SSL_CERT_FILE"
+_TRUST = "if you trust it, name its CA certificate: SSL_CERT_FILE, verify= in Python or ca_file in a profile"
 _OTHER_NAME = ("is not valid for {host}", "use a host name that it is valid for")
 _REFUSALS: dict[int, tuple[str, str | None]] = {
     # By OpenSSL's error number; without a hint if the caller has to declare the certificate as trusted.
@@ -133,13 +133,16 @@ def refusal(error: BaseException) -> tuple[str, str] | None:
     Args:
         error: The error of the connection; its causes are examined too.
     """
-    for each in _causes(error):
+    for each in causes(error):
         if isinstance(each, ssl.SSLCertVerificationError):
             said, hint = certificate_problem(each)
             return f"its certificate {said}", hint or _TRUST
         # The server refused the client's certificate: its alert gives the reason.
         if isinstance(each, ssl.SSLError) and "ALERT" in (each.reason or "") and "CERTIFICATE" in (each.reason or ""):
-            return f"it refuses the certificate of the client: {_words(each)}", "cert= takes the client's certificate"
+            return (
+                f"it refuses the certificate of the client: {_words(each)}",
+                "give the client a certificate: cert= in Python, cert_file and key_file in a profile",
+            )
     return None
 
 
@@ -147,7 +150,8 @@ def _words(error: ssl.SSLError) -> str:
     return (error.reason or "").replace("_", " ").lower()
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception, its cause, the cause of that, and so on."""
     known: Sequence[BaseException] = []
     following: BaseException | None = error
     while following is not None and following not in known:

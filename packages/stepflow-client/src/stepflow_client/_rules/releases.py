@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._data.arguments import wrong
 from ..errors import InvalidResponseError, UnsupportedByServerError
+from .server_advice import ANOTHER_SERVICE
 
 if TYPE_CHECKING:
     from ..types import ServerInfo
@@ -66,9 +67,7 @@ def recognise(url: str, health: Mapping[str, Any]) -> Server:
     if isinstance(built, Mapping):
         commit = _printable(str(built.get("gitVersion") or "")) or None
         return _info(url, _CURRENT, release=_COMMITS.get(commit or ""), commit=commit)
-    raise InvalidResponseError(
-        f"{url} responds, but not like a Stepflow server", hint="is this the URL of a Stepflow server?"
-    )
+    raise InvalidResponseError(f"{url} responds, but not like a Stepflow server", hint=ANOTHER_SERVICE)
 
 
 def _printable(text: str) -> str:

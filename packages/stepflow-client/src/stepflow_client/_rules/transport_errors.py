@@ -24,6 +24,7 @@ from ..errors import (
     ServerConnectionError,
     TransportError,
 )
+from . import server_advice
 from .request_retries import was_not_processed
 
 
@@ -54,22 +55,23 @@ def _error_from(
     limit = asked.timeout
     match error:
         case PoolTimeout():
-            return RequestTimeoutError(f"{asked} waited {limit.pool:.3g} s for a free connection", run_id=run_id)
+            message = f"{asked} waited {limit.pool:.3g} s for a free connection"
+            return RequestTimeoutError(message, hint="limits= allows more connections", run_id=run_id)
         case NameTimeout():
             message = f"the name of {url} was not resolved within {limit.connect:.3g} s"
-            return ServerConnectionError(message, hint="does the name server respond?", run_id=run_id)
+            return ServerConnectionError(message, hint=server_advice.NO_NAME_SERVER, run_id=run_id)
         case ConnectTimeout():
             message = f"{url} did not accept a connection within {limit.connect:.3g} s"
-            return ServerConnectionError(message, run_id=run_id)
+            return ServerConnectionError(message, hint=server_advice.NO_RESPONSE, run_id=run_id)
         case ConnectFailed():
             through = f" through the proxy {proxy}" if proxy else ""
-            reason, hint = refusal(error) or (reason, _hint(error, proxy))
+            reason, hint = refusal(error) or (reason, server_advice.unreachable(error, url, proxy))
             message = f"{url} cannot be reached{through}: {reason}"
             return ServerConnectionError(message, hint=hint, run_id=run_id)
         case ReadTimeout() | WriteTimeout():
             seconds = limit.write if isinstance(error, WriteTimeout) else limit.read
             message = f"{asked} got no response from {url} within {seconds:.3g} s"
-            return RequestTimeoutError(message, run_id=run_id)
+            return RequestTimeoutError(message, hint=server_advice.SLOW, run_id=run_id)
         case CannotSend():
             return InvalidArgumentError(f"{asked} cannot be sent: {reason}", run_id=run_id)
         case TooLarge():
@@ -77,26 +79,11 @@ def _error_from(
             return InvalidResponseError(message, hint="the client takes max_response_bytes=", run_id=run_id)
         case NotHttp():
             message = f"{url} does not speak HTTP: {reason}"
-            return InvalidResponseError(message, hint="is this the URL of a Stepflow server?", run_id=run_id)
+            return InvalidResponseError(message, hint=server_advice.not_http(reason, url), run_id=run_id)
         case Unreadable():
             return InvalidResponseError(f"the response to {asked} cannot be read: {reason}", run_id=run_id)
         case HttpError() | OSError():
-            said, advice = refusal(error) or (reason, None)
+            said, advice = refusal(error) or (reason, server_advice.broken(reason, url))
             return ServerConnectionError(f"the connection to {url} broke: {said}", hint=advice, run_id=run_id)
         case _:
             return InvalidResponseError(f"the response to {asked} cannot be read: {reason}", run_id=run_id)
-
-
-def _hint(error: BaseException | None, proxy: str | None) -> str:
-    """Return a hint at the possible cause of a failed connection."""
-    if proxy:
-        return "is the proxy right? NO_PROXY names servers that are asked directly"
-    words = ""
-    while error is not None:
-        words += f"{error} ".lower()
-        error = error.__cause__
-    if "wrong version number" in words or "record layer" in words:
-        return "does the server speak http, and not https?"
-    if "cannot be resolved" in words or "name or service not known" in words:
-        return "is the name right?"
-    return "is the server running?"

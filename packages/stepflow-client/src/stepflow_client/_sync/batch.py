@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from uuid import uuid4
 
@@ -22,12 +23,14 @@ from .._rules.input_retries import RetryOn, RetryRule
 from .._shared.recorder import BatchRecorder
 from .._shared.workers import SyncSource, SyncWorkers
 from ..errors import InvalidArgumentError, JournalError
+from ..flows.python_places import located
 from ..types.statuses import ExecutionStatus
 
 if TYPE_CHECKING:
     from .._rules.chunks import Chunk
     from .._stores.journal import Journal
     from ..flows.needs import ValueCheck
+    from ..flows.refusals import FailureHints
     from ..types import FlowVariable, outcomes
     from ..types.outcomes import Outcome
 else:
@@ -172,6 +175,25 @@ class Batch:
             ready += self.done.pop(number)
             self._next = max(self._next, number + 1)
         return self._typed(ready)
+
+    def hinted(self, error: types.FlowError | None, given: Any) -> types.FlowError | None:
+        """Return the error of an input with what to change, and where its step is written in Python, if that is known.
+
+        Args:
+            error: The error; None for an input that succeeded.
+            given: The input.
+        """
+        if error is None:
+            return None
+        hint = error.hint or self._hints.of(error, given)
+        return located(error.model_copy(update={"hint": hint}) if hint != error.hint else error, self.given)
+
+    @cached_property
+    def _hints(self) -> FailureHints:
+        from ..flows.interpreter import flow_with
+        from ..flows.refusals import FailureHints
+
+        return FailureHints(flow_with(self.flow, {"steps": self.arguments.overrides or {}}), self.arguments.variables)
 
     def _typed(self, found: list[Outcome]) -> list[Outcome]:
         output_type = self.options.output_type

@@ -36,7 +36,6 @@ from ..errors import (
 )
 from ..flows.additions import tagged
 from ..flows.file import is_flow_id
-from ..flows.python_places import located
 from ..types.statuses import ExecutionStatus
 from .batch import BYTES, OLD_BYTES, Batch, BatchOptions, Done, refused
 from .flows import StoredCopy
@@ -237,7 +236,7 @@ class BatchRunner:
                 return make(run_id, chunk.indexes, chunk.keys, outputs, seconds, chunk.attempt)
             results = responses.results(listed, status, reading)
         seconds = time.monotonic() - began
-        errors = [located(result.error, batch.given) for result in results]
+        errors = [batch.hinted(result.error, given) for result, given in zip(results, chunk.values, strict=True)]
         every = zip(chunk.indexes, chunk.keys, results, errors, range(len(results)), strict=True)
         return [
             outcomes.Outcome(index, key, run_id, each.status, each.output, error, seconds, chunk.attempt, item)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from .._base.text import cut, nearest
 from .._data.expressions import Reference, portable_path, references
@@ -12,6 +13,9 @@ from .graph import steps_by_id
 from .interpreter import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation
 from .json_schema import Mismatch, definitions_of, mismatches
 from .source import node_of
+
+if TYPE_CHECKING:
+    from ..types.results import FlowError
 
 _LONGEST = 80
 
@@ -57,23 +61,41 @@ def refusal(flow: Mapping[str, Any], step: Mapping[str, Any], given: Any, schema
     return f"{what}; if the flow declares a schema of its input, inputs are checked before a run"
 
 
-def hint_for(flow: Mapping[str, Any], step_id: str | None, input: Any, variables: Any) -> str | None:
-    """Return which field of its input the component of a failed step refuses, as far as no other step determines it.
+class FailureHints:
+    """Says what to change after runs of a flow have failed, as far as the flow, its input and the error tell.
 
-    If the input of the run lacks a field that the step reads, this is returned instead. The flow has the overrides of
-    the run.
+    Args:
+        flow: The flow, with the overrides of the runs.
+        variables: The variables of the runs; `NOT_KNOWN` if they are not known.
     """
-    step = steps_by_id(flow).get(step_id or "")
-    if step is None:
-        return None
-    missing = missing_field(references(step.get("input")), input)
-    if missing is not None:
-        return "; ".join(missing)
-    try:
-        given = RecordedEvaluation(flow, input, variables, {}, is_over=False).value(step.get("input"))
-    except (Failure, NotKnownError, *BROKEN):
-        return None
-    return refusal(flow, step, given, {})
+
+    def __init__(self, flow: Mapping[str, Any], variables: Any) -> None:
+        self._flow = flow
+        self._variables = variables
+
+    def of(self, error: FlowError, input: Any) -> str | None:
+        """Return the hint for an error of a run with an input; None for none.
+
+        It is what the message of the server may mean, or which field of the input the failed step reads and does not
+        find, or which field of its own input its component refuses, as far as no other step determines that.
+        """
+        said = hint_of(error.message)
+        step = self._steps.get(error.step_id or "")
+        if said is not None or step is None:
+            return said
+        missing = missing_field(references(step.get("input")), input)
+        if missing is not None:
+            return "; ".join(missing)
+        try:
+            evaluation = RecordedEvaluation(self._flow, input, self._variables, {}, is_over=False)
+            given = evaluation.value(step.get("input"))
+        except (Failure, NotKnownError, *BROKEN):
+            return None
+        return refusal(self._flow, step, given, {})
+
+    @cached_property
+    def _steps(self) -> dict[str, Mapping[str, Any]]:
+        return steps_by_id(self._flow)
 
 
 def missing_field(reads: Iterable[Reference], input: Any) -> tuple[str, str] | None:

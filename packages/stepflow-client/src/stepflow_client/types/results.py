@@ -71,8 +71,8 @@ class FlowError(Model):
     details: Any = None
     """Other data from the server, such as the raw code, or the stack of causes from servers before 0.11."""
     hint: str | None = Field(default=None, exclude=True, repr=False)
-    """What to change, if that is known: which field of its input the component refuses, and the line of the step in a
-    flow that is written in Python.
+    """What to change, if that is known: which field of its input the flow misses or the component refuses, and the line
+    of the step in a flow that is written in Python. Results of `run` and outcomes of `map` have it.
 
     It is not included in the result of `model_dump`.
     """

@@ -12,6 +12,7 @@ from ..._data.values import decode, encode
 from ..._http.messages import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, HttpResponse
 from ..._rules import dialect, old_responses, operations, releases
 from ..._rules.request_retries import is_transient_status
+from ..._rules.server_advice import not_stepflow
 from ...errors import InvalidResponseError
 from .base import Middleware, Transport
 
@@ -52,7 +53,9 @@ class Dialect(Middleware):
 
     def _send(self, request: HttpRequest) -> HttpResponse:
         if request.operation == operations.health_check.name:
-            return (self._health(request))[0]
+            response, server = self._health(request)
+            self._check_refusal(response, server)
+            return response
         server = self.server
         if server is None:
             refusal, server = self._recognise(request)
@@ -103,18 +106,15 @@ class Dialect(Middleware):
                 raise
             # Whatever happened to the health request, the request itself was not sent.
             raise _not_sent(str(error), error.attempts) from error
-        if server is not None:
-            return response, server
-        if response.status in _UNAUTHORISED or (request.idempotent and is_transient_status(response.status)):
-            return response, None
-        if is_transient_status(response.status):
+        self._check_refusal(response, server)
+        if server is None and not request.idempotent and is_transient_status(response.status):
             raise _not_sent(f"it returned {response.status}", response.attempts)
-        about = f"{response.status}, {response.content_type or 'no content type'}"
-        raise InvalidResponseError(
-            f"{self.url} responds, but not like a Stepflow server ({about})",
-            status_code=response.status,
-            hint="is this the URL of a Stepflow server?",
-        )
+        return response, server
+
+    def _check_refusal(self, response: HttpResponse, server: Server | None) -> None:
+        """Raise unless a Stepflow server sent the response to the health request, or one may be behind its sender."""
+        if server is None and response.status not in _UNAUTHORISED and not is_transient_status(response.status):
+            raise not_stepflow(self.url, response.status, response.headers, response.content)
 
     def _translated(self, server: Server, request: HttpRequest) -> HttpResponse:
         body = (

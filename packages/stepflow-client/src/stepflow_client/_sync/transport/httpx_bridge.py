@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import partial
@@ -254,6 +255,9 @@ _SLOWEST = 16_384
 """The slowest upload that is allowed for, in bytes per second."""
 
 
+_ERRNO = re.compile(r"^\[Errno -?\d+\] ")
+
+
 @contextmanager
 def _mapped_errors() -> Iterator[None]:
     """Convert all errors of a transport to ours: httpx's errors, and those that escape from it or from other code."""
@@ -263,7 +267,7 @@ def _mapped_errors() -> Iterator[None]:
         # Assertions come from tests that have their own transport.
         raise
     except Exception as error:
-        shown = str(error) or type(error).__name__
+        shown = _ERRNO.sub("", str(error)) or type(error).__name__
         if not isinstance(error, (httpx.HTTPError, OSError)):
             shown = f"{type(error).__name__}: {error}"
         raise _mapped_error(error)(shown) from error

@@ -1,0 +1,127 @@
+"""What to do about a server that cannot be reached, or about another service at its URL. Pure.
+
+The hints say "the URL"; the command replaces these words by the origin of the URL, such as a profile.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from errno import ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH
+from urllib.parse import urlsplit
+
+from .._http.messages import TLS_RESPONSE
+from .._http.proxies import is_loopback
+from .._http.settings import API_PATH, parse_url
+from .._http.tls import causes
+from ..errors import InvalidResponseError
+
+ANOTHER_SERVICE = "another service is at this address: correct the host, port or path of the URL"
+NO_RESPONSE = "the host may be down, or a firewall or VPN in the way; otherwise correct the URL"
+NO_NAME_SERVER = "the name server does not respond: check the network or VPN of this machine"
+SLOW = "the server may be overloaded; timeout= in Python, or STEPFLOW_TIMEOUT, waits longer"
+PROXY = "a proxy responds like this if the server behind it does not: look whether that runs, then try again"
+_SERVE_PORT = 7837
+_NO_ROUTE = frozenset({EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH})
+_NO_TLS = re.compile("wrong version number|record layer|packet length too long|http request")
+_RETURNED = re.compile(r"\bit returned 5\d\d\b")
+"""What the client says of the response to its health request, if the request itself was not sent for it."""
+_WANTS_TLS = re.compile(rb"plain HTTP|HTTP request to an HTTPS", re.IGNORECASE)
+"""What nginx, Apache, Go and others say to http on a port for https."""
+
+
+def unreachable(error: BaseException, url: str, proxy: str | None) -> str:
+    """Return the hint for a connection that could not be opened.
+
+    Args:
+        error: The error of the connection; its causes are examined too.
+        url: The server's URL.
+        proxy: The URL of the proxy in use; None if there is none.
+    """
+    host = parse_url(url).host
+    if proxy:
+        return f"correct the proxy's URL, or set NO_PROXY={host} to connect without it"
+    found = list(causes(error))
+    words = " ".join(map(str, found)).lower()
+    if _RETURNED.search(words):
+        return PROXY
+    codes = {getattr(each, "errno", None) for each in found}
+    if _NO_TLS.search(words):
+        return f"the server speaks http: write {_with_scheme(url, 'http')}"
+    if "cannot be resolved" in words or "name or service not known" in words:
+        return f"no host is called {host} here: correct the URL, or connect to the network or VPN that knows it"
+    if codes & _NO_ROUTE:
+        return f"there is no route to {host}: check the network or VPN of this machine, or correct the URL"
+    return refused(url) if ECONNREFUSED in codes else NO_RESPONSE
+
+
+def refused(url: str) -> str:
+    """Return the hint for a refused connection: how to start a server there, if it is this machine."""
+    root = parse_url(url)
+    if root.scheme == "http" and not root.path and is_loopback(root.host):
+        port = "" if root.port == _SERVE_PORT else f" --port {root.port}"
+        return f"nothing listens on port {root.port}: 'stepflow serve{port}' starts a server there, or correct the URL"
+    return f"nothing listens on port {root.port} of {root.host}: start the server, or correct the URL"
+
+
+def not_http(reason: str, url: str) -> str:
+    """Return the hint for a response that is not HTTP.
+
+    Args:
+        reason: What it is.
+        url: The server's URL.
+    """
+    return f"the server speaks https: write {_with_scheme(url, 'https')}" if reason == TLS_RESPONSE else ANOTHER_SERVICE
+
+
+def broken(reason: str, url: str) -> str | None:
+    """Return the hint for a connection that broke; None if the response had begun.
+
+    Args:
+        reason: Why it broke.
+        url: The server's URL.
+    """
+    if not reason.endswith("without a response"):
+        return None
+    secure = f"; if it speaks https, write {_with_scheme(url, 'https')}" if url.startswith("http://") else ""
+    return f"look whether the server runs{secure}"
+
+
+def not_stepflow(url: str, status: int, headers: Mapping[str, str], content: bytes) -> InvalidResponseError:
+    """Return the error for a response to the health request that no Stepflow server sends.
+
+    Args:
+        url: The server's URL.
+        status: The status of the response.
+        headers: Its headers, with names in lower case.
+        content: Its body.
+    """
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    said, hint = f"({status}, {kind or 'no content type'})", ANOTHER_SERVICE
+    path = urlsplit(url).path
+    leads_to = headers.get("location", "")
+    if 300 <= status < 400 and leads_to:
+        said = f"({status}, it redirects to {_shown(leads_to)})"
+        hint = _redirected(url, leads_to)
+    elif status == 400 and url.startswith("http://") and _WANTS_TLS.search(content):
+        hint = f"the server speaks https: write {_with_scheme(url, 'https')}"
+    elif path and kind == "application/grpc":
+        # Servers of 0.12 and newer respond like this to a path that they do not know.
+        hint = f"a Stepflow server has no path unless a proxy adds one: write {url.removesuffix(path)}"
+    return InvalidResponseError(f"{url} responds, but not like a Stepflow server {said}", status_code=status, hint=hint)
+
+
+def _redirected(url: str, leads_to: str) -> str:
+    target = urlsplit(leads_to)
+    if target.netloc and target.path == f"{urlsplit(url).path}{API_PATH}/health":
+        return f"write {_shown(leads_to).removesuffix(f'{API_PATH}/health')}"
+    return "a login page or another service is at this address: correct the URL, or give the token that a proxy needs"
+
+
+def _shown(location: str) -> str:
+    # A query may hold secrets.
+    return location.partition("?")[0][:200]
+
+
+def _with_scheme(url: str, scheme: str) -> str:
+    return f"{scheme}://{url.partition('://')[2]}"

@@ -1,0 +1,96 @@
+"""What errors say to do about a server that cannot be reached, or about another service at its URL."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+from stepflow_client import InvalidResponseError, ServerConnectionError, StepflowClientError
+from stepflow_client._http.messages import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, NotHttp
+from stepflow_client._http.reader import ResponseReader
+from stepflow_client._rules.server_advice import not_stepflow
+from stepflow_client._rules.transport_errors import error_from
+
+HERE, REMOTE = "http://127.0.0.1:9", "http://server.example:81"
+
+
+def caused(words: str, cause: BaseException | None = None) -> ConnectFailed:
+    error = ConnectFailed(words)
+    error.__cause__ = cause
+    return error
+
+
+def system(code: int) -> ConnectFailed:
+    return caused("it failed", OSError(code, os.strerror(code)))
+
+
+@pytest.mark.parametrize(
+    ("url", "error", "hint"),
+    [
+        (HERE, system(errno.ECONNREFUSED), "'stepflow serve --port 9' starts a server there"),
+        ("http://localhost:7837", system(errno.ECONNREFUSED), "'stepflow serve' starts a server there"),
+        ("http://[::1]:9", system(errno.ECONNREFUSED), "'stepflow serve --port 9' starts a server there"),
+        (REMOTE, system(errno.ECONNREFUSED), "nothing listens on port 81 of server.example: start the server"),
+        ("https://127.0.0.1:9", system(errno.ECONNREFUSED), "nothing listens on port 9 of 127.0.0.1"),
+        ("http://127.0.0.1:9/base", system(errno.ECONNREFUSED), "nothing listens on port 9 of 127.0.0.1"),
+        (REMOTE, system(errno.EHOSTUNREACH), "there is no route to server.example"),
+        (REMOTE, caused("its name cannot be resolved"), "no host is called server.example here: correct the URL"),
+        ("https://a:9/base", caused("wrong version number"), "the server speaks http: write http://a:9/base"),
+        (REMOTE, caused("it returned 502"), "a proxy responds like this"),
+        (REMOTE, ConnectionBroken("the server disconnected without a response"), "write https://server.example:81"),
+        (REMOTE, ConnectionBroken("the server disconnected in the middle of the response"), ""),
+        (REMOTE, NotHttp("its response begins with 'SSH-2.0'"), "another service is at this address"),
+    ],
+)
+def test_hints(url: str, error: HttpError, hint: str) -> None:
+    found = error_from(error, HttpRequest("GET", "/runs"), url, None, None)
+    assert hint in (found.hint or "")
+    assert bool(found.hint) is bool(hint)
+
+
+def test_a_proxy() -> None:
+    found = error_from(system(errno.ECONNREFUSED), HttpRequest("GET", "/runs"), REMOTE, "http://proxy:3128", None)
+    assert isinstance(found, ServerConnectionError)
+    assert found.hint == "correct the proxy's URL, or set NO_PROXY=server.example to connect without it"
+
+
+@pytest.mark.parametrize(
+    ("data", "words", "hint"),
+    [
+        (b"\x15\x03\x03\x00\x02\x02\x46", "its response is TLS", "the server speaks https: write https://server.exam"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "its response begins with 'SSH-2.0-OpenSSH_9.2'", "another service"),
+        (b"\x1b[2J" + b"x" * 99, "its response begins with '·[2Jxxx", "another service"),
+        (b"HTTP/1.1 abc\r\n", "not an HTTP/1.1 response: ", "another service"),
+    ],
+)
+def test_other_protocols(data: bytes, words: str, hint: str) -> None:
+    with pytest.raises(NotHttp) as raised:
+        ResponseReader().feed(data)
+    found = error_from(raised.value, HttpRequest("GET", "/runs"), REMOTE, None, None)
+    assert isinstance(found, InvalidResponseError)
+    assert words in found.message
+    assert hint in str(found)
+    assert len(found.message) < 120
+
+
+HTML = {"content-type": "text/html; charset=utf-8"}
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "headers", "content", "words"),
+    [
+        (REMOTE, 404, HTML, b"", ["(404, text/html)", "another service is at this address"]),
+        (REMOTE, 301, {"location": "https://server.example/api/v1/health"}, b"", ["write https://server.example"]),
+        (REMOTE, 302, {"location": "/login?token=secret"}, b"", ["it redirects to /login)", "a login page"]),
+        (REMOTE, 302, {}, b"", ["(302, no content type)", "another service"]),
+        (REMOTE, 400, HTML, b"The plain HTTP request was sent to HTTPS port", ["write https://server.example:81"]),
+        (f"{REMOTE}/runs", 200, {"content-type": "application/grpc"}, b"", ["has no path", f"write {REMOTE}"]),
+    ],
+)
+def test_other_services(url: str, status: int, headers: dict[str, str], content: bytes, words: list[str]) -> None:
+    found = not_stepflow(url, status, headers, content)
+    assert isinstance(found, StepflowClientError)
+    assert found.status_code == status
+    assert [each for each in words if each not in str(found)] == []
+    assert "secret" not in str(found)
