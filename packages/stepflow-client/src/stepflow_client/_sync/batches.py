@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -45,7 +45,10 @@ if TYPE_CHECKING:
     from ..flows.file import FlowSource
     from ..types import FlowResult, ListItemsResponse, outcomes
     from ..types.outcomes import Outcome
-    from .parts import Parts
+    from .core import Core
+    from .creation import RunCreator
+    from .idempotency import KeyedRuns
+    from .waiting import Waiter
 
     BatchInputs = Iterable[Any] | SyncSource
 else:
@@ -55,14 +58,14 @@ else:
 class BatchRunner:
     """Runs a flow on any number of inputs."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._connection = parts.connection
-        self._flows = parts.flows
-        self._creator = parts.creator
-        self._runs = parts.runs
-        self._waiter = parts.waiter
-        self._recorder = parts.recorder
-        self._parts = parts
+    def __init__(self, core: Core, creator: RunCreator, waiter: Waiter, keyed: Callable[[], KeyedRuns]) -> None:
+        self._connection = core.connection
+        self._flows = core.flows
+        self._creator = creator
+        self._runs = core.runs
+        self._waiter = waiter
+        self._recorder = core.recorder
+        self._keyed = keyed
 
     def map(
         self, flow: FlowSource, inputs: BatchInputs, options: BatchOptions, *, deadline: float | None
@@ -290,7 +293,7 @@ class BatchRunner:
             idempotency_scope=batch.options.idempotency_scope,
         )
         with self._recorder.labelling(batch.options.labels):
-            return self._parts.keyed.start(call, self._connection.timings.creation_hold)
+            return self._keyed().start(call, self._connection.timings.creation_hold)
 
     def _chunk_flow(self, batch: Batch, chunk: Chunk, place: int) -> str:
         """Return the id of the copy of the flow that a chunk runs.

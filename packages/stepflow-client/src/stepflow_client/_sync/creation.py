@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import random
 
     from ..types import CreateRunResponse
-    from .parts import Parts
+    from .core import Core
 else:
     random = lazy_module("random")
 
@@ -81,14 +81,14 @@ class RunCreator:
     If a response is lost, the run is searched for. A run of another program is never mistaken for it.
 
     Args:
-        parts: The parts of the client.
+        core: What the parts of the client are made of.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self._connection = parts.connection
-        self._flows = parts.flows
-        self._recorder = parts.recorder
-        self.exact_integers = parts.exact_integers
+    def __init__(self, core: Core) -> None:
+        self._connection = core.connection
+        self._flows = core.flows
+        self._recorder = core.recorder
+        self.exact_integers = core.exact_integers
         """Whether to refuse integers that the server would change."""
         self._search = LostRunFinder(self._connection)
         self._ready: Newest[_Key, _Ready] = Newest(_MOST_READY)
