@@ -124,8 +124,8 @@ class BatchRunner:
         can = (await self._connection.server()).capabilities
         batch.exact = can["exact_numbers"] or not self._creator.exact_integers
         batch.ahead.most_bytes = BYTES if can["events"] else OLD_BYTES
-        call = RunCall(flow, [], options.overrides, options.variables, options.variables_from_env)
-        call = call._replace(check_input=options.check_input)
+        from_env, check = options.variables_from_env, options.check_input
+        call = RunCall(flow, [], options.overrides, options.variables, from_env, check_input=check)
         needs = self._flows.needs_of_flow(batch.flow, batch.digest)
         batch.arguments = call.completed(await self._creator.arguments(call), needs)
         batch.declared = flow_variables(batch.flow)

@@ -206,10 +206,10 @@ class RunCreator:
             "timeoutSecs": wait,
         }
         body = {name: value for name, value in fields.items() if value is not None}
-        operation, parts, *_ = api.create_run(body=body)
-        before = encode(parts.pop("json"))[:-1] + b',"input":['
+        request = api.create_run(body=body)
+        request.parts["content"] = encode(request.parts.pop("json"))[:-1] + b',"input":['
         reading = reading_of(copy.output, secrets_of(arguments.variables, copy.declared))
-        return _Prepared(copy.flow_id, api.Request(operation, {**parts, "content": before}), wait, reading)
+        return _Prepared(copy.flow_id, request, wait, reading)
 
     async def _create(self, prepared: _Prepared, arguments: RunArguments, registry: RunRegistry) -> run_states.Started:
         """Create a prepared run exactly once and return it.
@@ -227,10 +227,11 @@ class RunCreator:
         Raises:
             AmbiguousRunError: If the run cannot be identified, or if it is uncertain whether there is one.
         """
-        flow_id, (operation, parts, *_), wait, reading, _ = prepared
+        parts, reading = prepared.request.parts, prepared.reading
         text = encode(arguments.inputs)[1:-1] if arguments.text is None else arguments.text
-        request = api.Request(operation, {**parts, "content": b"%b%b]}" % (parts["content"], text)}, held=wait or 0)
-        call = registry.begin(flow_id, has_one_clock=self._connection.spread is None)
+        parts = {**parts, "content": b"%b%b]}" % (parts["content"], text)}
+        request = api.Request(prepared.request.operation, parts, held=prepared.wait or 0)
+        call = registry.begin(prepared.flow_id, has_one_clock=self._connection.spread is None)
         run_id = None
         try:
             while True:
