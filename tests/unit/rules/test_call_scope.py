@@ -66,7 +66,8 @@ def test_an_inner_call_has_its_own_timeout_within_the_deadline_of_the_outer_one(
 
 
 def test_phases_limit_requests_only() -> None:
-    with call_scope(httpx.Timeout(5, read=10)):
+    phases: Any = httpx.Timeout(5, read=10)
+    with call_scope(phases):
         assert current_timeouts() == Timeouts(5, 10, 5, 5)
         assert current_deadline() is None
 

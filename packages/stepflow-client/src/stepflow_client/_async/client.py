@@ -31,6 +31,7 @@ from ..flows.file import is_flow_id, load_flow
 from ..types.shown import show_lists
 from ..types.statuses import ExecutionStatus
 from .connection import Connection
+from .core import Core
 from .parts import Parts
 from .traced_stream import traced_stream
 from .transport.assembly import ConnectionSettings
@@ -202,8 +203,9 @@ class StepflowClient(Guiding, Picklable):
         """Returns the last lines of the server's log; None unless it is the server of a runtime."""
         self._recorder = Recorder(history, self._connection.url)
         exact = check_flag(exact_integers, "exact_integers")
-        self._parts = Parts(self._connection, self._recorder, exact, idempotency_scope)
-        self._flows, self._runs = self._parts.flows, self._parts.runs
+        self._core = Core(self._connection, self._recorder, exact, idempotency_scope)
+        self._parts = Parts(self._core)
+        self._flows, self._runs = self._core.flows, self._core.runs
 
     @property
     def plain(self) -> PlainReader:
@@ -1353,7 +1355,7 @@ class StepflowClient(Guiding, Picklable):
                 runs.)
         """
         with call_scope(timeout):
-            runs = await self._parts.lister.list_runs(
+            runs = await self._core.lister.list_runs(
                 status,
                 limit,
                 offset,
@@ -1399,7 +1401,7 @@ class StepflowClient(Guiding, Picklable):
             labels: Return only runs that the client's `history` has with these labels, values by name.
             timeout: Seconds for each request as a whole, instead of the client's timeout.
         """
-        pages = self._parts.lister.iter_runs(
+        pages = self._core.lister.iter_runs(
             status,
             page_size=page_size,
             flow_name=flow_name,
@@ -1530,7 +1532,7 @@ class StepflowClient(Guiding, Picklable):
             UnsupportedByServerError: If the server has no blobs (0.9).
         """
         with call_scope(timeout):
-            return await self._parts.blobs.store_blob(data, filename=filename, blob_type=blob_type)
+            return await self._core.blobs.store_blob(data, filename=filename, blob_type=blob_type)
 
     async def get_blob(self, blob_id: str, *, timeout: float | None = None) -> BlobContent:
         """Return a blob: its `data` is the JSON value, or `bytes` for a binary blob.
@@ -1544,7 +1546,7 @@ class StepflowClient(Guiding, Picklable):
             UnsupportedByServerError: If the server has no blobs (0.9).
         """
         with call_scope(timeout):
-            return await self._parts.blobs.get_blob(blob_id)
+            return await self._core.blobs.get_blob(blob_id)
 
     # Running a run again
 
@@ -1793,7 +1795,7 @@ class StepflowClient(Guiding, Picklable):
         from .comparing import compare_runs
 
         with deadline_scope(deadline_of(timeout)):
-            return await compare_runs(self._parts, (a, b), ignore, items)
+            return await compare_runs(self._core, (a, b), ignore, items)
 
     async def explain_run(
         self, run_id: RunId, *, item_index: int | None = None, timeout: float | None = None

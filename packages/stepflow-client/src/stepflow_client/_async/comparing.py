@@ -18,20 +18,20 @@ from ..types.comparison import RunComparison
 if TYPE_CHECKING:
     from .._codec.requests import RunId
     from ..types import ListItemsResponse, RunDetails
-    from .parts import Parts
+    from .core import Core
 
 
 async def compare_runs(
-    parts: Parts, run_ids: tuple[RunId, RunId], ignore: str | Iterable[str], items: tuple[int, int] | None
+    core: Core, run_ids: tuple[RunId, RunId], ignore: str | Iterable[str], items: tuple[int, int] | None
 ) -> RunComparison:
     """Return the differences between two runs, or between one item of each."""
     patterns = parse_patterns(ignore)
     pair = None if items is None else check_instances(items, "items", int)
     if pair is not None and len(pair) != 2:
         raise wrong("items", "two indexes: that of an item of the first run, and of one of the second run", items)
-    contents = [partial(_content, parts, requests.check_run_id(run_id)) for run_id in run_ids]
+    contents = [partial(_content, core, requests.check_run_id(run_id)) for run_id in run_ids]
     # Requested beforehand; otherwise, both concurrent calls would request it.
-    server = await parts.connection.server()
+    server = await core.connection.server()
     one, other = await async_together(contents, 2)
     if pair is not None:
         one, other = only_item(one, pair[0]), only_item(other, pair[1])
@@ -43,11 +43,11 @@ async def compare_runs(
     )
 
 
-async def _content(parts: Parts, run_id: str) -> RunContent:
-    run = await parts.runs.get_run(run_id)
-    listed: ListItemsResponse = await parts.runs.get_run_items(run_id)
-    steps = await parts.runs.get_run_steps(run_id)
-    flow, origin = await flow_of_run(parts, run)
+async def _content(core: Core, run_id: str) -> RunContent:
+    run = await core.runs.get_run(run_id)
+    listed: ListItemsResponse = await core.runs.get_run_items(run_id)
+    steps = await core.runs.get_run_steps(run_id)
+    flow, origin = await flow_of_run(core, run)
     kept = {} if origin is None else origin.kept
     return RunContent(run, flow, list(listed.items), list(steps.steps), kept)
 
@@ -59,14 +59,14 @@ class RunFlow(NamedTuple):
     origin: Origin | None
 
 
-async def flow_of_run(parts: Parts, run: RunDetails) -> RunFlow:
+async def flow_of_run(core: Core, run: RunDetails) -> RunFlow:
     """Return the flow of a run with its integers; `get_run_flow` returns it with other paths and without integers."""
     stored: Any = None
-    if (await parts.connection.server()).capabilities["blobs"]:
+    if (await core.connection.server()).capabilities["blobs"]:
         try:
-            stored = (await parts.blobs.get_blob(run.flow_id)).data
+            stored = (await core.blobs.get_blob(run.flow_id)).data
         except StepflowClientError:
             stored = None
     if not isinstance(stored, dict):
-        stored = await parts.runs.stored_flow(run.run_id)
+        stored = await core.runs.stored_flow(run.run_id)
     return RunFlow(as_written(stored), origin_of(stored))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .._codec.requests import RunId
     from ..types import RunArguments, RunDetails, RunItem, StepDetails
     from ..types.account import RunAccount
-    from .parts import Parts
+    from .core import Core
 
 _COMPONENTS_TIMEOUT = 5.0
 """Seconds to wait for the schemas of components; a plugin may not respond."""
@@ -28,13 +28,13 @@ class RunExplainer:
     """Explains runs.
 
     Args:
-        parts: The parts of the client.
+        core: What the parts of the client are made of.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._connection = parts.connection
-        self._runs = parts.runs
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._connection = core.connection
+        self._runs = core.runs
 
     async def explain_run(self, run_id: RunId, item_index: int | None) -> RunAccount:
         """Return why an item of a run failed, and what became of its steps."""
@@ -83,14 +83,14 @@ class RunExplainer:
 
     async def _flow(self, run: RunDetails) -> Mapping[str, Any]:
         try:
-            return (await flow_of_run(self._parts, run)).flow
+            return (await flow_of_run(self._core, run)).flow
         except (NotFoundError, UnsupportedByServerError):
             # The flow of a run created by a step may not be stored.
             return {}
 
     async def _given(self, run_id: str) -> RunArguments | None:
         try:
-            return await self._runs.get_run_arguments(run_id, self._parts.recorder)
+            return await self._runs.get_run_arguments(run_id, self._core.recorder)
         except (NotFoundError, UnsupportedByServerError):
             return None
 

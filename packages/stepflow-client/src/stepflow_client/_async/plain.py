@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .._codec import json_bodies, responses, run_states
@@ -14,15 +15,17 @@ from .listing import RunLister
 if TYPE_CHECKING:
     from .._codec.requests import RunId
     from ..types import FlowResult, ListItemsResponse, RunDetails
-    from .parts import Parts
+    from .core import Core
+    from .waiting import Waiter
 
 
 class PlainReader(RunLister["RunDetails | PlainRun"]):
     """Reads runs and results as plain objects: see `stepflow_client.plain`."""
 
-    def __init__(self, parts: Parts) -> None:
-        super().__init__(parts.connection, parts.recorder, plain_runs)
-        self._parts = parts
+    def __init__(self, core: Core, waiter: Callable[[], Waiter]) -> None:
+        super().__init__(core.connection, core.recorder, plain_runs)
+        self._runs = core.runs
+        self._waiter = waiter
 
     async def get_result(self, run_id: RunId, *, timeout: float | None = None) -> FlowResult | PlainResult:
         """Wait until a run of one item ends and return its result: a `PlainResult` if it succeeded.
@@ -30,20 +33,20 @@ class PlainReader(RunLister["RunDetails | PlainRun"]):
         The arguments and errors are those of the client's `get_result`.
         """
         call = ResultCall(run_id, timeout=timeout, single=True)
-        run, found = await self._parts.waiter.recorded("get_result", call, self._ended)
+        run, found = await self._waiter().recorded("get_result", call, self._ended)
         if isinstance(found, PlainResult):
             return found
         return responses.only_result(found, run.status, self._connection.reading(run.run_id))
 
     async def _ended(self, run_id: str, status: ExecutionStatus) -> PlainResult | ListItemsResponse:
         reading = self._connection.reading(run_id)
-        told = await self._parts.runs.item_answers(run_id)
+        told = await self._runs.item_answers(run_id)
         if len(told) == 1 and {status, read_status(told[0]["status"])} == {ExecutionStatus.COMPLETED}:
             output = json_bodies.build(
                 lambda item: reading.flow_output(item.get("output")), told[0], f"GET /runs/{run_id}"
             )
             return PlainResult(run_id, output)
-        return await self._parts.runs.explain(responses.items(run_id, told, reading), status)
+        return await self._runs.explain(responses.items(run_id, told, reading), status)
 
 
 def plain_runs(answer: dict[str, Any]) -> list[RunDetails | PlainRun]:

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from .._codec.requests import RunId
     from .._shared.run_call import ResultCall
     from ..types import FlowResult, ListItemsResponse, RunDetails
-    from .parts import Parts
+    from .core import Core
+    from .following import Follower
+    from .recovery import RecoveryCheck
 
 _LARGE = 200
 """For a run with more items, only the summary is requested: servers return all steps of all items with a run."""
@@ -44,14 +46,17 @@ class Waiter:
     """Waits until runs end. It survives lost connections and server restarts.
 
     Args:
-        parts: The parts of the client.
+        core: What the parts of the client are made of.
+        recovery: Detects runs that will never end.
+        follower: Returns what follows runs that a server has given up.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._connection = parts.connection
-        self._runs = parts.runs
-        self._recovery = parts.recovery
+    def __init__(self, core: Core, recovery: RecoveryCheck, follower: Callable[[], Follower]) -> None:
+        self._connection = core.connection
+        self._runs = core.runs
+        self._recovery = recovery
+        self._recorder = core.recorder
+        self._follower = follower
 
     async def wait_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Wait until a run ends and return it."""
@@ -108,7 +113,7 @@ class Waiter:
         If its server has given it up, this returns once that is settled.
         """
         if is_given_up(run.status, run.running):
-            return await self._parts.follower.settled(run)
+            return await self._follower().settled(run)
         if run.is_finished:
             return run
         await self._recovery.check(run.run_id, began)
@@ -185,7 +190,7 @@ class Waiter:
         with self._connection.traced(name, kind="INTERNAL") as span:
             run, found = await self.finished(call, read)
             span.note(run_id=run.run_id, run_status=run.status.value)
-        self._parts.recorder.ended(run.run_id, run.status)
+        self._recorder.ended(run.run_id, run.status)
         return run, found
 
     async def finished(self, call: ResultCall, read: _Read[Answer]) -> tuple[run_states.RunState, Answer]:

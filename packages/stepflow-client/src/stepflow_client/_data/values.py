@@ -80,7 +80,8 @@ def ordered(value: Any, like: Any = None) -> Any:
     if kind is float:
         return _whole(value)
     if kind is dict:
-        shape = _object(like)
+        # As `_object`, without another call.
+        shape = {} if like is None else _object(like)
         return _in_order(value, _keys(value, shape) if shape else sorted(value), shape)
     if kind is list:
         if isinstance(like, list) and len(like) == len(value):

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING
 
 from .._http.messages import Timeouts
 from .._http.settings import check_timeout
 from .deadline import deadline_of, deadline_scope
-
-if TYPE_CHECKING:
-    import httpx
 
 _timeouts: ContextVar[Timeouts | None] = ContextVar("stepflow_timeouts", default=None)
 
@@ -32,7 +28,7 @@ class call_scope(deadline_scope):
 
     __slots__ = ("_outer", "_timeouts")
 
-    def __init__(self, timeout: float | httpx.Timeout | None) -> None:
+    def __init__(self, timeout: float | None) -> None:
         self._timeouts = None if timeout is None else check_timeout(timeout, of_a_call=True)
         self._outer: Token[Timeouts | None] | None = None
         super().__init__(deadline_of(timeout) if isinstance(timeout, (int, float)) else None)

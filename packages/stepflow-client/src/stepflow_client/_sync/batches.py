@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -45,7 +45,10 @@ if TYPE_CHECKING:
     from ..flows.file import FlowSource
     from ..types import FlowResult, ListItemsResponse, outcomes
     from ..types.outcomes import Outcome
-    from .parts import Parts
+    from .core import Core
+    from .creation import RunCreator
+    from .idempotency import KeyedRuns
+    from .waiting import Waiter
 
     BatchInputs = Iterable[Any] | SyncSource
 else:
@@ -55,14 +58,14 @@ else:
 class BatchRunner:
     """Runs a flow on any number of inputs."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._connection = parts.connection
-        self._flows = parts.flows
-        self._creator = parts.creator
-        self._runs = parts.runs
-        self._waiter = parts.waiter
-        self._recorder = parts.recorder
-        self._parts = parts
+    def __init__(self, core: Core, creator: RunCreator, waiter: Waiter, keyed: Callable[[], KeyedRuns]) -> None:
+        self._connection = core.connection
+        self._flows = core.flows
+        self._creator = creator
+        self._runs = core.runs
+        self._waiter = waiter
+        self._recorder = core.recorder
+        self._keyed = keyed
 
     def map(
         self, flow: FlowSource, inputs: BatchInputs, options: BatchOptions, *, deadline: float | None
@@ -122,8 +125,8 @@ class BatchRunner:
         can = (self._connection.server()).capabilities
         batch.exact = can["exact_numbers"] or not self._creator.exact_integers
         batch.ahead.most_bytes = BYTES if can["events"] else OLD_BYTES
-        call = RunCall(flow, [], options.overrides, options.variables, options.variables_from_env)
-        call = call._replace(check_input=options.check_input)
+        from_env, check = options.variables_from_env, options.check_input
+        call = RunCall(flow, [], options.overrides, options.variables, from_env, check_input=check)
         needs = self._flows.needs_of_flow(batch.flow, batch.digest)
         batch.arguments = call.completed(self._creator.arguments(call), needs)
         batch.declared = flow_variables(batch.flow)
@@ -296,7 +299,7 @@ class BatchRunner:
         )
         with self._recorder.labelling(batch.options.labels):
             hold = self._connection.timings.creation_hold_of(batch.options.on_cancel)
-            return self._parts.keyed.start(call, hold, batch.given)
+            return self._keyed().start(call, hold, batch.given)
 
     def _chunk_flow(self, batch: Batch, chunk: Chunk, place: int) -> str:
         """Return the id of the copy of the flow that a chunk runs.

@@ -20,20 +20,20 @@ from ..types.comparison import RunComparison
 if TYPE_CHECKING:
     from .._codec.requests import RunId
     from ..types import ListItemsResponse, RunDetails
-    from .parts import Parts
+    from .core import Core
 
 
 def compare_runs(
-    parts: Parts, run_ids: tuple[RunId, RunId], ignore: str | Iterable[str], items: tuple[int, int] | None
+    core: Core, run_ids: tuple[RunId, RunId], ignore: str | Iterable[str], items: tuple[int, int] | None
 ) -> RunComparison:
     """Return the differences between two runs, or between one item of each."""
     patterns = parse_patterns(ignore)
     pair = None if items is None else check_instances(items, "items", int)
     if pair is not None and len(pair) != 2:
         raise wrong("items", "two indexes: that of an item of the first run, and of one of the second run", items)
-    contents = [partial(_content, parts, requests.check_run_id(run_id)) for run_id in run_ids]
+    contents = [partial(_content, core, requests.check_run_id(run_id)) for run_id in run_ids]
     # Requested beforehand; otherwise, both concurrent calls would request it.
-    server = parts.connection.server()
+    server = core.connection.server()
     one, other = sync_together(contents, 2)
     if pair is not None:
         one, other = only_item(one, pair[0]), only_item(other, pair[1])
@@ -45,11 +45,11 @@ def compare_runs(
     )
 
 
-def _content(parts: Parts, run_id: str) -> RunContent:
-    run = parts.runs.get_run(run_id)
-    listed: ListItemsResponse = parts.runs.get_run_items(run_id)
-    steps = parts.runs.get_run_steps(run_id)
-    flow, origin = flow_of_run(parts, run)
+def _content(core: Core, run_id: str) -> RunContent:
+    run = core.runs.get_run(run_id)
+    listed: ListItemsResponse = core.runs.get_run_items(run_id)
+    steps = core.runs.get_run_steps(run_id)
+    flow, origin = flow_of_run(core, run)
     kept = {} if origin is None else origin.kept
     return RunContent(run, flow, list(listed.items), list(steps.steps), kept)
 
@@ -61,14 +61,14 @@ class RunFlow(NamedTuple):
     origin: Origin | None
 
 
-def flow_of_run(parts: Parts, run: RunDetails) -> RunFlow:
+def flow_of_run(core: Core, run: RunDetails) -> RunFlow:
     """Return the flow of a run with its integers; `get_run_flow` returns it with other paths and without integers."""
     stored: Any = None
-    if (parts.connection.server()).capabilities["blobs"]:
+    if (core.connection.server()).capabilities["blobs"]:
         try:
-            stored = (parts.blobs.get_blob(run.flow_id)).data
+            stored = (core.blobs.get_blob(run.flow_id)).data
         except StepflowClientError:
             stored = None
     if not isinstance(stored, dict):
-        stored = parts.runs.stored_flow(run.run_id)
+        stored = core.runs.stored_flow(run.run_id)
     return RunFlow(as_written(stored), origin_of(stored))

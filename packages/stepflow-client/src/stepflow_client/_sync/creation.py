@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import random
 
     from ..types import CreateRunResponse
-    from .parts import Parts
+    from .core import Core
 else:
     random = lazy_module("random")
 
@@ -81,14 +81,14 @@ class RunCreator:
     If a response is lost, the run is searched for. A run of another program is never mistaken for it.
 
     Args:
-        parts: The parts of the client.
+        core: What the parts of the client are made of.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self._connection = parts.connection
-        self._flows = parts.flows
-        self._recorder = parts.recorder
-        self.exact_integers = parts.exact_integers
+    def __init__(self, core: Core) -> None:
+        self._connection = core.connection
+        self._flows = core.flows
+        self._recorder = core.recorder
+        self.exact_integers = core.exact_integers
         """Whether to refuse integers that the server would change."""
         self._search = LostRunFinder(self._connection)
         self._ready: Newest[_Key, _Ready] = Newest(_MOST_READY)
@@ -207,10 +207,10 @@ class RunCreator:
             "timeoutSecs": wait,
         }
         body = {name: value for name, value in fields.items() if value is not None}
-        operation, parts, *_ = api.create_run(body=body)
-        before = encode(parts.pop("json"))[:-1] + b',"input":['
+        request = api.create_run(body=body)
+        request.parts["content"] = encode(request.parts.pop("json"))[:-1] + b',"input":['
         reading = reading_of(copy.output, secrets_of(arguments.variables, copy.declared))
-        return _Prepared(copy.flow_id, api.Request(operation, {**parts, "content": before}), wait, reading)
+        return _Prepared(copy.flow_id, request, wait, reading)
 
     def _create(self, prepared: _Prepared, arguments: RunArguments, registry: RunRegistry) -> run_states.Started:
         """Create a prepared run exactly once and return it.
@@ -228,10 +228,11 @@ class RunCreator:
         Raises:
             AmbiguousRunError: If the run cannot be identified, or if it is uncertain whether there is one.
         """
-        flow_id, (operation, parts, *_), wait, reading, _ = prepared
+        parts, reading = prepared.request.parts, prepared.reading
         text = encode(arguments.inputs)[1:-1] if arguments.text is None else arguments.text
-        request = api.Request(operation, {**parts, "content": b"%b%b]}" % (parts["content"], text)}, held=wait or 0)
-        call = registry.begin(flow_id, has_one_clock=self._connection.spread is None)
+        parts = {**parts, "content": b"%b%b]}" % (parts["content"], text)}
+        request = api.Request(prepared.request.operation, parts, held=prepared.wait or 0)
+        call = registry.begin(prepared.flow_id, has_one_clock=self._connection.spread is None)
         run_id = None
         try:
             while True:

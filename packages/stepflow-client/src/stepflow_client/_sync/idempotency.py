@@ -37,7 +37,8 @@ from .key_records import FoundRun, Keyed, KeyRecords
 if TYPE_CHECKING:
     from ..flows.file import FlowSource
     from ..types import FlowVariable, RunDetails
-    from .parts import Parts
+    from .core import Core
+    from .creation import RunCreator
 
 _TAKEOVER = 2.0
 """Seconds after which a call whose run has not appeared counts as crashed, so that another call may take over."""
@@ -78,16 +79,17 @@ class KeyedRuns:
     runs of its flow, which the call has noted before it created the run.
 
     Args:
-        parts: The parts of the client.
+        core: What the parts of the client are made of.
+        creator: Creates the runs.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self._connection = parts.connection
-        self._flows = parts.flows
-        self._creator = parts.creator
-        self._records = KeyRecords(parts.flows, parts.runs, parts.lister, parts.blobs)
-        self._recorder = parts.recorder
-        self._scope = parts.key_scope
+    def __init__(self, core: Core, creator: RunCreator) -> None:
+        self._connection = core.connection
+        self._flows = core.flows
+        self._creator = creator
+        self._records = KeyRecords(core.flows, core.runs, core.lister, core.blobs)
+        self._recorder = core.recorder
+        self._scope = core.key_scope
         self.older_flows: Newest[str, str] = Newest(_MOST_OLDER)
         """The flows of the runs that were found and are of other versions, by run id."""
 

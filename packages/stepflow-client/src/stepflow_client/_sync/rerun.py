@@ -29,7 +29,9 @@ from .comparing import flow_of_run
 
 if TYPE_CHECKING:
     from ..types import FlowResult, StepDetails
-    from .parts import Parts
+    from .core import Core
+    from .creation import RunCreator
+    from .waiting import Waiter
 
 _AT_ONCE = 8
 """Maximum number of runs of a rerun at the same time: items that keep different outputs need separate runs."""
@@ -46,17 +48,19 @@ class Rerunner:
     """Runs a run again.
 
     Args:
-        parts: The parts of the client.
+        core: What the parts of the client are made of.
+        creator: Creates the runs.
+        waiter: Waits for them.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._connection = parts.connection
-        self._flows = parts.flows
-        self._creator = parts.creator
-        self._runs = parts.runs
-        self._recorder = parts.recorder
-        self._waiter = parts.waiter
+    def __init__(self, core: Core, creator: RunCreator, waiter: Waiter) -> None:
+        self._core = core
+        self._connection = core.connection
+        self._flows = core.flows
+        self._creator = creator
+        self._runs = core.runs
+        self._recorder = core.recorder
+        self._waiter = waiter
 
     def plan(self, asked: RerunRequest, *, timeout: float | None) -> RerunPlan:
         """Return what `run` would keep and execute, without starting it."""
@@ -131,7 +135,7 @@ class Rerunner:
         run = self._runs.get_run(run_id)
         if not run.is_finished:
             raise ConflictError(f"run {run_id} has not ended yet: it is {run.status.value}", run_id=run_id)
-        flow = flow_of_run(self._parts, run)
+        flow = flow_of_run(self._core, run)
         results = self._waiter.results(ResultCall(run_id, wait=False))
         entries = cache(self._recorder.recorded)
         entry = entries(run_id)

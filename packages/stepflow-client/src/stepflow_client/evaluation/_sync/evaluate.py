@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
 from ..._codec.requests import Variables
@@ -32,7 +32,7 @@ from ..score_calls import ScoreFunction
 from ..scorers import scorers
 from ..store import EvaluationStore
 from ..stored_items import StoredItems, TemporaryFolder
-from .evaluator import Evaluator
+from .evaluator import Evaluation, Evaluator
 
 
 def evaluate(
@@ -154,21 +154,25 @@ def evaluate(
         of_map=of_map,
     )
     options.check()
-    return _evaluated(client, flow, cases, variants, scores, journal, name, variables, overrides, options)
+    call = _Call(flow, cases, variants, scores, journal, name, variables, overrides, options)
+    return _evaluated(client, call)
 
 
-def _evaluated(
-    client: Any,
-    flow: FlowSource,
-    cases: Any,
-    variants: Any,
-    scores: Any,
-    journal: str | os.PathLike[str] | None,
-    name: Any,
-    variables: Any,
-    overrides: Any,
-    options: EvaluationOptions,
-) -> EvaluationReport:
+class _Call(NamedTuple):
+    """The arguments of `evaluate`."""
+
+    flow: FlowSource
+    cases: Any
+    variants: Any
+    scores: Any
+    journal: str | os.PathLike[str] | None
+    name: Any
+    variables: Any
+    overrides: Any
+    options: EvaluationOptions
+
+
+def _evaluated(client: Any, call: _Call) -> EvaluationReport:
     if not hasattr(check_client(client, "client", awaited=False), "map"):
         raise wrong("client", "a SyncStepflowClient", client)
     if getattr(client, "_options", None):
@@ -177,17 +181,18 @@ def _evaluated(
             hint="pass the client itself: variables=, max_attempts=, labels= and others are arguments of evaluate, and "
             "with journal= no case and no score is executed again, as with a cache",
         )
+    flow, journal, options = call.flow, call.journal, call.options
     content = load_flow(flow)
-    planned = plan_variants(content, variants, variables, overrides)
+    planned = plan_variants(content, call.variants, call.variables, call.overrides)
     part, rests = sharing(planned) if options.share else (None, planned)
-    functions = [ScoreFunction(each, client) for each in scorers(scores)]
+    functions = [ScoreFunction(each, client) for each in scorers(call.scores)]
     temporary = TemporaryFolder() if journal is None else None
     given: Any = journal if temporary is None else temporary.path
     folder = file_path(given, "journal")
-    called = _name(name, journal, content)
+    called = _name(call.name, journal, content)
     with EvaluationStore(folder, is_new=True) as store:
         count = store.begin(
-            read_cases(cases, flow, content, options.expected),
+            read_cases(call.cases, flow, content, options.expected),
             options.repeat,
             {each.name: each.settings for each in planned},
             name=called,
@@ -202,7 +207,8 @@ def _evaluated(
         is_timed = _durations(client, options.include_durations, functions)
         labelled = RunLabels(client, called, options.repeat, options.labels)
         total = count * options.repeat
-        Evaluator(client, store, rests, part, functions, options, labelled, is_timed, total).run()
+        evaluation = Evaluation(client, store, rests, part, functions, options, labelled, is_timed, total)
+        Evaluator(evaluation).run()
     found = StoredItems(folder, temporary)
     return EvaluationReport._of_stored(found, [each.variables for each in planned])
 

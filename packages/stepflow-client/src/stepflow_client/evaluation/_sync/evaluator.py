@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..._display.progress import progress_shown
 from ..._rules.batch_count import BatchCount
@@ -41,46 +41,42 @@ _WAITING = 2_000
 """Number of items that wait for their scores, beyond which no outcomes are read."""
 
 
+class Evaluation(NamedTuple):
+    """What one evaluation runs and scores."""
+
+    client: Any
+    store: EvaluationStore
+    """The folder of the evaluation, which has its cases and variants."""
+    variants: Sequence[PlannedVariant]
+    shared: SharedPart | None
+    """The steps that the variants share; None if there are none."""
+    functions: Sequence[ScoreFunction]
+    options: EvaluationOptions
+    labels: RunLabels
+    durations: bool | None
+    """Whether to read the times of the items."""
+    total: int
+    """Number of items of each variant."""
+
+
 class Evaluator:
-    """Runs the variants of one evaluation.
+    """Runs the variants of one evaluation."""
 
-    Args:
-        client: The client.
-        store: The folder of the evaluation, which has its cases and variants.
-        variants: The variants.
-        shared: The steps that they share; None if there are none.
-        functions: The score functions.
-        options: The options of the evaluation.
-        labels: The labels of the runs.
-        durations: Whether to read the times of the items.
-        total: Number of items of each variant.
-    """
-
-    def __init__(
-        self,
-        client: Any,
-        store: EvaluationStore,
-        variants: Sequence[PlannedVariant],
-        shared: SharedPart | None,
-        functions: Sequence[ScoreFunction],
-        options: EvaluationOptions,
-        labels: RunLabels,
-        durations: bool | None,
-        total: int,
-    ) -> None:
-        self._client = client
-        self._store = store
-        self._variants = variants
-        self._shared = shared
+    def __init__(self, evaluation: Evaluation) -> None:
+        functions, options = evaluation.functions, evaluation.options
+        self._client = evaluation.client
+        self._store = evaluation.store
+        self._variants = evaluation.variants
+        self._shared = evaluation.shared
         self._functions = functions
-        self._total = total
+        self._total = evaluation.total
         self._options = options
         self._of_map = vars(options.of_map)
-        self._limits = limits(options.max_concurrency, variants)
-        self._labels = labels
-        self._pace = SyncPace(len(variants), _AHEAD)
+        self._limits = limits(options.max_concurrency, self._variants)
+        self._labels = evaluation.labels
+        self._pace = SyncPace(len(self._variants), _AHEAD)
         self._by_number: dict[int, PlannedVariant] = {}
-        self._times = TimeBudget(durations)
+        self._times = TimeBudget(evaluation.durations)
         self._ended: deque[Block] = deque()
         """The items that are not stored yet."""
         self._timed: deque[Block] = deque()
@@ -92,7 +88,7 @@ class Evaluator:
         self._workers: SyncWorkers[int] = SyncWorkers()
         self._scoring = SyncScoring(options.max_scores)
         self._scores_running = 0
-        self._count = BatchCount(total * len(variants))
+        self._count = BatchCount(self._total * len(self._variants))
         self._room = _WAITING
         """Number of outcomes that may be read before the next step."""
         self._is_over = False

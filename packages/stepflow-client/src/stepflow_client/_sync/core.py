@@ -1,0 +1,46 @@
+# Written from _async/core.py by `make generate`. Change that file instead.
+
+"""What the parts of a client are made of."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from .._codec import responses
+from .._shared.recorder import Recorder
+from .connection import Connection
+from .flows import FlowStore
+from .listing import RunLister
+from .runs import RunReader
+
+if TYPE_CHECKING:
+    from ..types import RunDetails
+    from .blobs import BlobStore
+
+
+class Core:
+    """What the parts of one client are made of.
+
+    Args:
+        connection: The connection.
+        recorder: Records the runs.
+        exact_integers: Whether to refuse integers that the server would change.
+        key_scope: The scope of the idempotency keys of calls without one; None for none.
+    """
+
+    def __init__(self, connection: Connection, recorder: Recorder, exact_integers: bool, key_scope: str | None) -> None:
+        self.connection = connection
+        self.recorder = recorder
+        self.exact_integers = exact_integers
+        self.key_scope = key_scope
+        self.flows = FlowStore(connection)
+        self.runs = RunReader(connection)
+        self.lister: RunLister[RunDetails] = RunLister(connection, recorder, lambda told: responses.runs(told).runs)
+
+    @cached_property
+    def blobs(self) -> BlobStore:
+        """Stores and reads blobs."""
+        from .blobs import BlobStore
+
+        return BlobStore(self.connection)
