@@ -24,7 +24,7 @@ from .html import PAGE_STYLE, page
 from .layout import DrawingUnavailableError
 from .report import RunReport, gather
 from .report_page import report_page
-from .svg import STYLE, svg
+from .svg import STYLE, Look, svg
 
 __all__ = [
     "Drawing", "DrawingUnavailableError", "RunReport", "draw", "gather", "report_page", "to_dot", "to_mermaid",
@@ -49,7 +49,7 @@ class Drawing:
         check_flags(servers=self.servers, details=self.details)
 
     def _svg(self, *, style: bool) -> str:
-        return svg(self.graph, statuses=self.statuses, servers=self.servers, details=self.details, style=style)
+        return svg(self.graph, Look(self.statuses, self.servers, self.details, style))
 
     def svg(self) -> str:
         """Return the drawing as SVG text.
