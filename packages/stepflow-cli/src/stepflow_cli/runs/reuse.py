@@ -15,7 +15,7 @@ from stepflow_client._data.secrets import quotes_secret
 from ..errors import Problem, usage
 from ..inputs.values import Values
 from ..output.messages import note
-from ..output.view import Column, Output, View
+from ..output.view import Output, View, columns
 from ..server.connect import Target
 from ..settings.history import open_history
 from .find import is_whole, place_of, whole_id
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stepflow_client.history import HistoryEntry
     from stepflow_client.plain import PlainResult
 
-_PLAN = View(columns=(Column("index", kind="number"), Column("kept"), Column("executed")))
+_PLAN = View(columns=columns("index:number", "kept", "executed"))
 _MOST_RUNS = 200
 """Number of runs of a flow that are looked through for one whose steps are known."""
 _MOST_ITEMS = 100
