@@ -6,7 +6,7 @@ from typing import Any
 
 from stepflow_client.drawing.folding import fold, worst
 from stepflow_client.drawing.graph import flow_graph
-from stepflow_client.drawing.svg import svg
+from stepflow_client.drawing.svg import Look, svg
 
 
 def step(name: str, *reads: str, component: str = "/builtin/noop") -> dict[str, Any]:
@@ -31,7 +31,7 @@ def test_branches_of_a_fan_out_are_one_box_for_each_of_their_steps() -> None:
     assert folded.box_of("b7") == "b0"
     states = {"begin": "completed", "a3": "failed", "b3": "not_run", "b4": "completed"}
     assert folded.states(states) == {"begin": "completed", "a0": "failed", "b0": "not_run"}
-    assert "20 equal steps" in svg(folded.graph, links={"a0": "/runs/x/steps/a3"})
+    assert "20 equal steps" in svg(folded.graph, Look(links={"a0": "/runs/x/steps/a3"}))
 
 
 def test_steps_that_differ_keep_their_boxes() -> None:
@@ -50,7 +50,7 @@ def test_a_nested_flow_is_a_mark_of_its_step() -> None:
     folded = fold(flow_graph(flow))
     assert [(node.label, node.inside) for node in folded.graph.nodes] == [("each", 2), ("output", 0)]
     assert not folded.graph.sub_flows
-    assert "runs a flow of 2 steps" in svg(folded.graph)
+    assert "runs a flow of 2 steps" in svg(folded.graph, Look())
     assert "leaf" in labels(flow, nested=False)
 
 
@@ -62,7 +62,7 @@ def test_the_worst_state() -> None:
 
 def test_boxes_are_links_and_tell_of_failed_children() -> None:
     flow = {"steps": [step('a"<b')], "output": {"$step": 'a"<b'}}
-    picture = svg(flow_graph(flow), links={'a"<b': "/x?a=1&b=2"}, failed_children={'a"<b': 3})
+    picture = svg(flow_graph(flow), Look(links={'a"<b': "/x?a=1&b=2"}, failed_children={'a"<b': 3}))
     assert '<a class="sf-node sf-step" href="/x?a=1&amp;b=2" data-step="a&quot;&lt;b"' in picture
     assert "3 failed in sub-runs" in picture
     assert "3✗" in picture

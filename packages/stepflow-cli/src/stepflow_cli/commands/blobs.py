@@ -11,7 +11,7 @@ from stepflow_client import InvalidRequestError, NotFoundError
 
 from ..errors import problem_of, usage
 from ..inputs.files import DATA_SUFFIXES, read_bytes, writing
-from ..output.view import Column, Output, View
+from ..output.view import Output, View, columns
 from ..params.options import file_output_options, output_options, server_options
 from ..params.parsing import LazyGroup
 from ..params.sections import FILE, Choice, option
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
 command = LazyGroup("blobs")
 
-_STORED = View(
-    columns=(Column("blob_id", kind="id"), Column("blob_type", title="TYPE"), Column("filename")), name="blob_id"
-)
+_STORED = View(columns=columns("blob_id:id", "blob_type=TYPE", "filename"), name="blob_id")
 
 
 @command.command("put")
@@ -80,12 +78,7 @@ def _read(file: str, kind: str) -> Any:
 
 
 _BLOB = View(
-    columns=(
-        Column("blob_id", kind="id"),
-        Column("blob_type", title="TYPE"),
-        Column("filename"),
-        Column("size", kind="number"),
-    ),
+    columns=columns("blob_id:id", "blob_type=TYPE", "filename", "size:number"),
     name="blob_id",
     fields=("data", "base64"),
 )

@@ -15,7 +15,7 @@ from ..inputs.flow import project_of
 from ..inputs.values import Values
 from ..output.messages import note
 from ..output.safety import json_escaped
-from ..output.view import Column, Output, View, write_document
+from ..output.view import Output, View, columns, write_document
 from ..params.flow import input_options
 from ..params.options import (
     check_option,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 command = LazyGroup("components")
 
 _COMPONENTS = View(
-    columns=(Column("name", kind="id"), Column("path", kind="id"), Column("plugin"), Column("description")),
+    columns=columns("name:id", "path:id", "plugin", "description"),
     name="name",
     fields=("input_schema", "output_schema"),
 )

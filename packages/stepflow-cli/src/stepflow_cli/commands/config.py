@@ -11,7 +11,7 @@ from stepflow_client._base.text import without_password
 from ..completion.candidates import complete_config_keys, complete_profiles, complete_settings
 from ..errors import Problem, nearest, printable, usage
 from ..output.messages import note
-from ..output.view import Column, Output, View
+from ..output.view import Output, View, columns
 from ..params.options import changed_profile_option, output_options, server_options
 from ..params.parsing import LazyGroup
 from ..params.sections import option
@@ -39,7 +39,7 @@ command = LazyGroup(
     """,
 )
 
-_SETTINGS = View(columns=(Column("name"), Column("value"), Column("origin")), name="name", folds=True)
+_SETTINGS = View(columns=columns("name", "value", "origin"), name="name", folds=True)
 
 
 @command.command("list")
@@ -69,7 +69,7 @@ def _list(show_origin: bool, server: ServerOptions, output: Output) -> None:
         note("run, validate, components and repl start an embedded server, as none is named")
 
 
-_SETTING = View(columns=(Column("name"), Column("value"), Column("origin")), name="name")
+_SETTING = View(columns=columns("name", "value", "origin"), name="name")
 
 
 @command.command("get")
@@ -132,7 +132,7 @@ def _not_set(key: str, file: str | None = None) -> Problem:
     return Problem(f"{key} is not set{where}", kind="not_set")
 
 
-_CHANGED = View(columns=(Column("name"), Column("value"), Column("file")), name="name")
+_CHANGED = View(columns=columns("name", "value", "file"), name="name")
 
 
 @command.command("set")
@@ -161,7 +161,7 @@ def _set(key: str, value: str, profile: str | None, output: Output) -> None:
         output.record({"name": str(path), "value": stored, "file": str(profiles.path)}, _CHANGED)
 
 
-_REMOVED = View(columns=(Column("name"), Column("file")), name="name")
+_REMOVED = View(columns=columns("name", "file"), name="name")
 
 
 @command.command("unset")
@@ -183,7 +183,7 @@ def _unset(key: str, profile: str | None, output: Output) -> None:
         output.record({"name": str(path), "file": str(profiles.path)}, _REMOVED)
 
 
-_USED = View(columns=(Column("profile"), Column("url"), Column("file")), name="profile")
+_USED = View(columns=columns("profile", "url", "file"), name="profile")
 
 
 @command.command("use")

@@ -11,7 +11,7 @@ from ..context import current_session
 from ..errors import Problem, problem_of
 from ..exit_codes import ExitCode
 from ..output.messages import waiting
-from ..output.view import Column, Output, View
+from ..output.view import Output, View, columns
 from ..params.options import output_options, server_options
 from ..params.parsing import Command
 from ..params.sections import option
@@ -22,10 +22,8 @@ if TYPE_CHECKING:
     from ..checks import Check
     from ..settings.server_choice import Settings
 
-_CHECKS = View(
-    columns=(Column("check"), Column("status", kind="status"), Column("message")), name="check", fields=("hint",)
-)
-_TABLE = View(columns=(Column("check"), Column("status", kind="status"), Column("found")), folds=True)
+_CHECKS = View(columns=columns("check", "status:status", "message"), name="check", fields=("hint",))
+_TABLE = View(columns=columns("check", "status:status", "found"), folds=True)
 """The table for people; `found` combines the message and the hint."""
 
 

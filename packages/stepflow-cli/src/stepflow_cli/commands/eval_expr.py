@@ -10,7 +10,7 @@ import click
 
 from ..errors import Problem, nearest, usage
 from ..output.columns import check_known, json_cell
-from ..output.view import Column, Output, View
+from ..output.view import Column, Output, View, columns
 from ..params.options import file_output_options, server_options
 from ..params.parsing import Command
 from ..params.run_ids import RUN_ID
@@ -27,7 +27,7 @@ _NOT_RUN = 9
 """The code of the failure to read a step that was not executed."""
 
 _VALUE = View(
-    (Column("run_id", kind="id"), Column("index", kind="number"), Column("value", show=json_cell)),
+    (*columns("run_id:id", "index:number"), Column("value", show=json_cell)),
     open_fields=("value",),
 )
 

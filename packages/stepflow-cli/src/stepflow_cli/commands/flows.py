@@ -13,7 +13,7 @@ from stepflow_client._data.secrets import flow_secrets, hidden_flow
 
 from ..context import current_session
 from ..inputs.flow import load_flow_file, load_flow_or_id
-from ..output.view import Column, Output, View, rfc3339
+from ..output.view import Output, View, columns, rfc3339
 from ..params.flow import flow_argument, flows_argument
 from ..params.options import (
     Confirm,
@@ -39,13 +39,7 @@ command = LazyGroup("flows")
 _LIMIT, _RUNS = 30, 1000
 
 _FLOW = View(
-    columns=(
-        Column("name"),
-        Column("flow_id"),
-        Column("runs", kind="number"),
-        Column("last_run", kind="time"),
-        Column("last_status", title="STATUS", kind="status"),
-    ),
+    columns=columns("name", "flow_id", "runs:number", "last_run:time", "last_status:status=STATUS"),
     name="flow_id",
     fields=("last_run_id",),
 )
@@ -96,11 +90,7 @@ def _flows(client: SyncStepflowClient, since: str | None) -> list[dict[str, Any]
     return list(found.values())
 
 
-_STORED = View(
-    columns=(Column("flow"), Column("flow_id", kind="id"), Column("name")),
-    name="flow_id",
-    fields=("diagnostics",),
-)
+_STORED = View(columns=columns("flow", "flow_id:id", "name"), name="flow_id", fields=("diagnostics",))
 
 
 @command.command("store")
@@ -146,7 +136,7 @@ def _printed(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-_EXAMPLES = View(columns=(Column("name"), Column("description"), Column("input")), name="name")
+_EXAMPLES = View(columns=columns("name", "description", "input"), name="name")
 
 
 @command.command("get")
@@ -181,7 +171,7 @@ def _content(flow: str, server: ServerOptions) -> tuple[dict[str, Any], str | No
         return target.client.get_flow(loaded).flow, loaded
 
 
-_DELETED = View(columns=(Column("flow_id", kind="id"), Column("status", kind="status")), name="flow_id", folds=True)
+_DELETED = View(columns=columns("flow_id:id", "status:status"), name="flow_id", folds=True)
 
 
 @command.command("delete")
@@ -210,15 +200,7 @@ def _delete(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOptions, 
 
 
 _VARIABLES = View(
-    columns=(
-        Column("name"),
-        Column("required", kind="status"),
-        Column("default"),
-        Column("type"),
-        Column("env_var"),
-        Column("is_secret", title="SECRET", kind="status"),
-        Column("description"),
-    ),
+    columns=columns("name", "required:status", "default", "type", "env_var", "is_secret:status=SECRET", "description"),
     name="name",
     fields=("value_schema",),
     folds=True,

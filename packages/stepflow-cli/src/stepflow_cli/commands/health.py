@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..errors import Problem
-from ..output.view import Column, Output, View, rfc3339
+from ..output.view import Output, View, columns, rfc3339
 from ..params.options import output_options, server_options
 from ..params.parsing import Command
 from ..params.sections import WAITING
@@ -17,14 +17,7 @@ _LOOK = 10.0
 """Seconds for one look at the components without --wait. From 0.12 on, it takes 5 s for each worker that is away."""
 
 _HEALTH = View(
-    columns=(
-        Column("url"),
-        Column("status", kind="status"),
-        Column("release"),
-        Column("commit"),
-        Column("time", kind="time"),
-        Column("capabilities"),
-    ),
+    columns=columns("url", "status:status", "release", "commit", "time:time", "capabilities"),
     name="url",
     fields=("dialect",),
 )

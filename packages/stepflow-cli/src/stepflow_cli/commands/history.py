@@ -8,7 +8,7 @@ import click
 from stepflow_client._base.text import duration_text
 
 from ..errors import Problem, usage
-from ..output.view import Column, Output, View
+from ..output.view import Output, View, columns
 from ..params.options import Confirm, confirm_option, label_option, limit_option, output_options, together
 from ..params.parsing import LazyGroup
 from ..params.runs import recorded_run_argument, status_option
@@ -98,7 +98,7 @@ def _search(text: str, filters: dict[str, object], output: Output) -> None:
     print_entries(filters | {"text": text}, output)
 
 
-_CLEARED = View(columns=(Column("removed", kind="number"), Column("file")), name="removed")
+_CLEARED = View(columns=columns("removed:number", "file"), name="removed")
 
 
 @command.command("clear")

@@ -16,7 +16,7 @@ from ..errors import Problem, usage
 from ..exit_codes import ExitCode
 from ..output.messages import note, noting_warnings, waiting
 from ..output.safety import printable_lines
-from ..output.view import Column, Output, View
+from ..output.view import Output, View, columns
 from ..params.options import output_options, port_option
 from ..params.parsing import Command
 from ..params.sections import FILE, SERVER
@@ -27,7 +27,7 @@ from ..signals import STOP, stop_signals
 if TYPE_CHECKING:
     from stepflow_client import ServerStartError, StepflowRuntime
 
-_SERVER = View(columns=(Column("url"), Column("pid", kind="number")), name="url")
+_SERVER = View(columns=columns("url", "pid:number"), name="url")
 _IN_USE = ("address already in use", "address in use", "os error 98", "os error 48")
 
 

@@ -253,7 +253,8 @@ def _judge(
 
 def _verdicts(found: Mapping[str, Sequence[Mapping[str, Any]]], invalid: Sequence[str]) -> str:
     """Return the verdicts on several flows as a table, with the number of diagnostics of each level."""
-    from ..output.tables import Column, View, plain
+    from ..output.columns import Column, View, columns
+    from ..output.tables import plain
     from ..records.diagnostics import called
 
     rows = [
@@ -262,4 +263,4 @@ def _verdicts(found: Mapping[str, Sequence[Mapping[str, Any]]], invalid: Sequenc
         for flow, records in found.items()
     ]
     counts = (Column(level, kind="number") for level in _LEVELS)
-    return plain(rows, View((Column("flow"), Column("verdict"), *counts))) if rows else ""
+    return plain(rows, View((*columns("flow", "verdict"), *counts))) if rows else ""

@@ -16,7 +16,7 @@ import click
 from ..errors import printable
 from ..inputs.files import writing
 from ..output.color import is_terminal
-from ..output.columns import Column, View
+from ..output.columns import Column, View, columns
 from ..output.view import Output, json_text
 from ..server.connect import Target
 from .limits import Limit
@@ -29,10 +29,7 @@ if TYPE_CHECKING:
 
 _SCORES = View(
     columns=(
-        Column("score", kind="words"),
-        Column("variant", kind="words"),
-        Column("mean", kind="number"),
-        Column("change", kind="number"),
+        *columns("score:words", "variant:words", "mean:number", "change:number"),
         Column("change_interval", title="95% INTERVAL", kind="words", optional=True),
         Column("verdict", kind="status"),
         Column("counts", title="BETTER/EQUAL/WORSE", kind="words", optional=True),
@@ -61,9 +58,7 @@ _WORST = View(
     columns=(
         Column("case"),
         Column("before", kind="number", optional=True),
-        Column("value", title="NOW", kind="number"),
-        Column("run_id", kind="id"),
-        Column("item_index", kind="number"),
+        *columns("value:number=NOW", "run_id:id", "item_index:number"),
         Column("output", optional=True),
     ),
     name="run_id",
@@ -71,7 +66,7 @@ _WORST = View(
 _LONGEST_INPUT = 500
 """Maximum number of characters of an input in a command that is printed."""
 REPORT = View(
-    columns=(Column("name"), Column("cases"), Column("repeats"), Column("variants")),
+    columns=columns("name", "cases", "repeats", "variants"),
     name="name",
     fields=("means", "durations", "comparisons", "remarks", "worst"),
 )

@@ -6,17 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..errors import Problem, printable
-from ..output.tables import Column, View
+from ..output.columns import Column, View, columns
 from .execute import FileResults
 
 PARTS = View(
-    columns=(
-        Column("file"),
-        Column("line", kind="number"),
-        Column("part"),
-        Column("state", kind="status"),
-        Column("cases", optional=True),
-    ),
+    columns=(*columns("file", "line:number", "part", "state:status"), Column("cases", optional=True)),
     fields=("step", "branch"),
     name="part",
 )

@@ -12,7 +12,7 @@ from stepflow_client.testing import failure_text
 
 from ..errors import printable
 from ..inputs.files import writing
-from ..output.tables import Column, View
+from ..output.columns import Column, View, columns
 from ..output.view import yaml_text
 from .execute import FileResults, expected_of
 
@@ -20,13 +20,7 @@ if TYPE_CHECKING:
     from stepflow_client.testing import CaseResult
 
 CASES = View(
-    columns=(
-        Column("file"),
-        Column("case"),
-        Column("verdict", kind="status"),
-        Column("duration", kind="number"),
-        Column("message", optional=True),
-    ),
+    columns=(*columns("file", "case", "verdict:status", "duration:number"), Column("message", optional=True)),
     fields=("line", "attempt", "run_id", "output", "differences"),
     name="case",
 )

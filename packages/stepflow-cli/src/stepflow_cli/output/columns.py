@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from ..errors import nearest, usage
+
+Kind = Literal["text", "words", "id", "status", "time", "number"]
 
 
 def json_cell(value: Any) -> str:
@@ -24,7 +26,7 @@ class Column(NamedTuple):
     """The dotted name of the field."""
     title: str = ""
     """The heading. By default the last part of the field's name."""
-    kind: Literal["text", "words", "id", "status", "time", "number"] = "text"
+    kind: Kind = "text"
     """A status is coloured, a time is shown as local time and as an age, and a number is aligned to the right. Texts
     are cut if the terminal is narrow, words only if there is nothing else to shorten."""
     show: Callable[[Any], str] | None = None
@@ -38,6 +40,16 @@ class Column(NamedTuple):
     def heading(self) -> str:
         """The heading above the column."""
         return self.title or self.field.rpartition(".")[2].replace("_", " ").upper()
+
+
+def columns(*written: str) -> tuple[Column, ...]:
+    """Return columns that are written as `field`, `field:kind`, `field=TITLE` or `field:kind=TITLE`."""
+    found = []
+    for each in written:
+        name, _, title = each.partition("=")
+        field, _, kind = name.partition(":")
+        found.append(Column(field, title, cast("Kind", kind or "text")))
+    return tuple(found)
 
 
 class View(NamedTuple):

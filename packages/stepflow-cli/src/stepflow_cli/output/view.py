@@ -23,10 +23,10 @@ from ..errors import Problem, printable, usage
 from ..inputs.files import writing
 from ..stdio import telling_of_lost_output
 from . import color as colors
-from .columns import Column, View, select
+from .columns import Column, View, columns, select
 from .safety import is_safe, json_escaped
 
-__all__ = ["Column", "View"]
+__all__ = ["Column", "View", "columns"]
 
 FORMATS = ("table", "json", "jsonl", "yaml", "name")
 

@@ -10,19 +10,13 @@ import click
 
 from ..errors import Problem, printable
 from ..exit_codes import ExitCode
-from ..output.view import Column, View
+from ..output.view import View, columns
 
 if TYPE_CHECKING:
     from stepflow_client import Diagnostic
 
 DIAGNOSTICS = View(
-    columns=(
-        Column("flow"),
-        Column("level", kind="status"),
-        Column("path"),
-        Column("message"),
-        Column("kind"),
-    ),
+    columns=columns("flow", "level:status", "path", "message", "kind"),
     name="kind",
     folds=True,
     fields=("flow", "code", "data", "is_experimental", "rule", "file", "line", "column", "excerpt", "hint"),

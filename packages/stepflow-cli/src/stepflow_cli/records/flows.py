@@ -10,20 +10,13 @@ from stepflow_client.flows.additions import examples_of
 
 from ..errors import usage
 from ..inputs.flow import case_names, in_reading_order, step_ids
-from ..output.view import Column, Output, View
+from ..output.view import Column, Output, View, columns
 
 if TYPE_CHECKING:
     from stepflow_client.flows import InferredFlow, InferredStep
 
 _FLOW = View(
-    columns=(
-        Column("flow_id", kind="id"),
-        Column("name"),
-        Column("description"),
-        Column("steps"),
-        Column("variables"),
-        Column("examples"),
-    ),
+    columns=columns("flow_id:id", "name", "description", "steps", "variables", "examples"),
     name="flow_id",
     fields=("version", "schemas", "output", "test", "metadata"),
     open_fields=("schemas", "output", "test", "metadata"),
@@ -70,7 +63,7 @@ def _outline(flow: Mapping[str, Any], flow_id: str | None) -> dict[str, Any]:
 
 
 _TYPES = View(
-    columns=(Column("part"), Column("name"), Column("component"), Column("type")),
+    columns=columns("part", "name", "component", "type"),
     name="name",
     folds=True,
     fields=("schema", "source", "line", "input", "input.type", "input.schema", "takes", "takes.type", "takes.schema"),

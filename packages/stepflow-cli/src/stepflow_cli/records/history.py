@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..output.columns import json_cell
-from ..output.view import Column, Output, View, rfc3339
+from ..output.view import Column, Output, View, columns, rfc3339
 
 if TYPE_CHECKING:
     from stepflow_client.history import HistoryEntry
@@ -27,8 +27,8 @@ _VALUES = ("input", "variables", "overrides", "flow")
 
 ENTRY = View(
     columns=(
-        *(Column("run_id", kind="id"), Column("status", kind="status"), Column("flow_name", title="FLOW")),
-        *(Column("created_at", title="CREATED", kind="time"), Column("labels", show=_labels_text, optional=True)),
+        *columns("run_id:id", "status:status", "flow_name=FLOW", "created_at:time=CREATED"),
+        Column("labels", show=_labels_text, optional=True),
         Column("note", optional=True),
     ),
     fields=("server", "flow_id", "flow_file"),
@@ -38,9 +38,12 @@ ENTRY = View(
 
 ENTRY_IN_FULL = View(
     columns=(
-        *(Column("run_id", kind="id"), Column("status", kind="status"), Column("created_at", kind="time")),
-        *(Column("server"), Column("flow_name", title="FLOW"), Column("flow_id", kind="id"), Column("flow_file")),
-        *(_LABELS, Column("note"), Column("rerun_of", kind="id"), Column("kept", show=_names)),
+        *columns(
+            "run_id:id", "status:status", "created_at:time", "server", "flow_name=FLOW", "flow_id:id", "flow_file"
+        ),
+        _LABELS,
+        *columns("note", "rerun_of:id"),
+        Column("kept", show=_names),
         *(Column(name, show=json_cell) for name in _VALUES[:-1]),
         Column("omitted", show=_names),
     ),

@@ -11,7 +11,7 @@ from stepflow_client import RunFailedError
 from ..errors import Problem
 from ..exit_codes import ExitCode
 from ..output.messages import note
-from ..output.view import Column, Output, View, rfc3339
+from ..output.view import Output, View, columns, rfc3339
 from .runs import OUTPUT, VALUES
 
 if TYPE_CHECKING:
@@ -21,24 +21,14 @@ if TYPE_CHECKING:
 _ERROR = ("error", "error.code", "error.step_id", "error.details")
 
 RESULT = View(
-    columns=(
-        Column("run_id", kind="id"),
-        Column("status", kind="status"),
-        OUTPUT,
-        Column("error.message", title="ERROR"),
-    ),
+    columns=(*columns("run_id:id", "status:status"), OUTPUT, *columns("error.message=ERROR")),
     fields=(*_ERROR, "cached_at"),
     open_fields=VALUES,
 )
 """The result of a run with one input; `cached_at` is present if it is from the cache."""
 
 BATCH_RESULT = View(
-    columns=(
-        Column("index", kind="number"),
-        Column("status", kind="status"),
-        OUTPUT,
-        Column("error.message", title="ERROR"),
-    ),
+    columns=(*columns("index:number", "status:status"), OUTPUT, *columns("error.message=ERROR")),
     fields=_ERROR,
     open_fields=VALUES,
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from stepflow_client._base.text import duration_text, fine_duration, short_json
 
 from ..output.columns import json_cell
-from ..output.view import Column, View, rfc3339
+from ..output.view import Column, View, columns, rfc3339
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, RunAccount, RunDetails, RunDifference, RunItem, StepAccount, StepDetails
@@ -56,9 +56,9 @@ WATCHED_RUN = View(
 
 RUN_IN_FULL = View(
     columns=(
-        *(_ID, _STATUS, _FLOW, Column("flow_id", kind="id"), _ITEMS),
-        *(Column("created_at", kind="time"), Column("completed_at", kind="time"), _DURATION),
-        *(Column("root_run_id", kind="id"), Column("parent_run_id", kind="id"), Column("orchestrator_id")),
+        *(_ID, _STATUS, _FLOW, *columns("flow_id:id"), _ITEMS),
+        *(*columns("created_at:time", "completed_at:time"), _DURATION),
+        *columns("root_run_id:id", "parent_run_id:id", "orchestrator_id"),
     ),
     fields=(*_COUNTS, "account"),
 )
@@ -111,7 +111,7 @@ VALUES = ("output", "error.details")
 OUTPUT = Column("output", show=json_cell)
 
 ITEM = View(
-    columns=(Column("index", kind="number"), _STATUS, OUTPUT, Column("error.message", title="ERROR")),
+    columns=(*columns("index:number"), _STATUS, OUTPUT, *columns("error.message=ERROR")),
     name="index",
     fields=("completed_at", *_ERROR),
     open_fields=VALUES,
@@ -135,8 +135,10 @@ def _step_error(record: Mapping[str, Any]) -> str:
 
 STEP = View(
     columns=(
-        *(Column("item_index", title="ITEM", kind="number"), Column("step_id", title="STEP")),
-        *(_STATUS._replace(row=_step_status), Column("component"), OUTPUT),
+        *columns("item_index:number=ITEM", "step_id=STEP"),
+        _STATUS._replace(row=_step_status),
+        *columns("component"),
+        OUTPUT,
         Column("error.message", title="ERROR", row=_step_error),
     ),
     name="step_id",
@@ -232,11 +234,7 @@ def step_record(step: StepDetails, account: StepAccount | None, *, times: bool =
 
 
 EVENT = View(
-    columns=(
-        *(Column("cursor"), Column("timestamp", title="TIME", kind="time"), Column("type")),
-        *(Column("item_index", title="ITEM", kind="number"), Column("step_id", title="STEP")),
-        Column("status", kind="status"),
-    ),
+    columns=columns("cursor", "timestamp:time=TIME", "type", "item_index:number=ITEM", "step_id=STEP", "status:status"),
     name="cursor",
     fields=("run_id", "sequence_number", "inferred", "step_index", "attempt", "output", "flow_id", "item_count"),
     open_fields=VALUES,
@@ -258,7 +256,7 @@ def event_record(event: RunEvent, *, with_output: bool = False) -> dict[str, Any
 
 
 DIFFERENCE = View(
-    columns=(Column("path"), Column("kind"), Column("a", show=short_json), Column("b", show=short_json)),
+    columns=(*columns("path", "kind"), Column("a", show=short_json), Column("b", show=short_json)),
     name="path",
     fields=("item_index", "step_id", "origin"),
     open_fields=("a", "b"),

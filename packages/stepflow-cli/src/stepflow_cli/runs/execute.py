@@ -216,10 +216,7 @@ def _submitted(target: Target, job: Job) -> str:
         job.flow_id or job.flow,
         # A single input that is a list would be taken for a batch.
         [job.input] if job.batch is None else job.batch,
-        job.overrides,
-        variables=job.variables,
-        variables_from_env=job.variables_from_env,
-        max_concurrency=job.max_concurrency,
+        **job.arguments,
         idempotency_key=job.idempotency_key,
         idempotency_scope=job.idempotency_scope,
         wait_for_components=job.wait_for_components,
@@ -332,13 +329,10 @@ def _run_attempts(target: Target, job: Job, wait: Wait, output: Output) -> None:
             job.flow,
             job.batch or [],
             ordered=True,
-            max_concurrency=job.max_concurrency,
-            variables=job.variables,
-            variables_from_env=job.variables_from_env,
-            overrides=job.overrides,
             check_input=False,
             on_cancel=wait.on_interrupt,
             timeout=wait.timeout,
+            **job.arguments,
             **job.retry.options,
         )
         with target.history.recording(flow=job.flow, **job.about), closing(outcomes):

@@ -133,6 +133,12 @@ class Job(NamedTuple):
     about: Mapping[str, Any] = {}
     """Further data for the history: the flow's file, labels and a note."""
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the client's methods that start runs, except for the input."""
+        names = ("overrides", "variables", "variables_from_env", "max_concurrency")
+        return {name: getattr(self, name) for name in names}
+
 
 class JobOptions(NamedTuple):
     """The options of commands that run a flow."""

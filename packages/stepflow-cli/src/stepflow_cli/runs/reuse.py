@@ -15,7 +15,7 @@ from stepflow_client._data.secrets import quotes_secret
 from ..errors import Problem, usage
 from ..inputs.values import Values
 from ..output.messages import note
-from ..output.view import Column, Output, View
+from ..output.view import Output, View, columns
 from ..server.connect import Target
 from ..settings.history import open_history
 from .find import is_whole, place_of, whole_id
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stepflow_client.history import HistoryEntry
     from stepflow_client.plain import PlainResult
 
-_PLAN = View(columns=(Column("index", kind="number"), Column("kept"), Column("executed")))
+_PLAN = View(columns=columns("index:number", "kept", "executed"))
 _MOST_RUNS = 200
 """Number of runs of a flow that are looked through for one whose steps are known."""
 _MOST_ITEMS = 100
@@ -138,8 +138,7 @@ def _is_named(entry: HistoryEntry, name: str) -> bool:
 def arguments_of(job: Job) -> dict[str, Any]:
     """Return the arguments with which the client runs the earlier run again."""
     reuse = job.reuse
-    given: dict[str, Any] = {"flow": job.flow, "overrides": job.overrides, "variables": job.variables}
-    given["max_concurrency"] = job.max_concurrency
+    given = {"flow": job.flow, **job.arguments}
     if job.has_input:
         # The command says all of its run: what another run changed is not taken over.
         given["inherit"] = ()
@@ -155,7 +154,7 @@ def arguments_of(job: Job) -> dict[str, Any]:
 def plan_of(target: Target, job: Job) -> RerunPlan:
     """Return which steps a job takes from an earlier run, and which it executes."""
     arguments = arguments_of(job)
-    del arguments["max_concurrency"]
+    del arguments["max_concurrency"], arguments["variables_from_env"]
     return target.client.plan_rerun(job.reuse.run or "", **arguments)
 
 
@@ -168,18 +167,14 @@ def started(target: Target, job: Job) -> str:
             "--inputs gives the inputs of a batch",
         )
     say_plan(plan)
-    (handle,) = target.client.start_rerun(
-        job.reuse.run or "", variables_from_env=job.variables_from_env, **arguments_of(job)
-    )
+    (handle,) = target.client.start_rerun(job.reuse.run or "", **arguments_of(job))
     return handle.run_id
 
 
 def rerun_batch(target: Target, job: Job, timeout: float | None) -> RerunResult:
     """Run a batch that takes outputs from an earlier one: it may consist of several runs."""
     say_plan(plan_of(target, job))
-    return target.client.rerun(
-        job.reuse.run or "", variables_from_env=job.variables_from_env, timeout=timeout, **arguments_of(job)
-    )
+    return target.client.rerun(job.reuse.run or "", timeout=timeout, **arguments_of(job))
 
 
 def keep_outputs(target: Target, job: Job, run_id: str, results: Sequence[FlowResult | PlainResult]) -> None:

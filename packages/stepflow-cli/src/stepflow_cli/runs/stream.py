@@ -40,15 +40,16 @@ class Stream:
     """The file of the records; `-` is standard output, for which there is no journal."""
     form: OutcomeFormat
     """The format of the records."""
-    input_format: str | None = None
-    resume: bool = False
-    retry_failed: bool = False
-    limit: int | None = None
-    skip: int = 0
-    sample: int | None = None
-    seed: int = 0
-    stops: bool = False
-    """Whether a malformed line ends the batch."""
+    input_format: str | None
+    output_format: str | None
+    resume: bool
+    retry_failed: bool
+    limit: int | None
+    skip: int
+    sample: int | None
+    seed: int | None
+    on_bad_line: str | None
+    """`stop` if a malformed line ends the batch."""
 
     @property
     def journal(self) -> str | None:
@@ -112,19 +113,8 @@ def stream_of(options: JobOptions, output: Output, wait: Wait) -> Stream | None:
         return None
     if streaming["seed"] is not None and streaming["sample"] is None:
         raise usage("--seed needs --sample")
-    stream = Stream(
-        inputs,
-        output.path or "-",
-        _output_format(output.path, streaming["output_format"]),
-        streaming["input_format"],
-        streaming["resume"],
-        streaming["retry_failed"],
-        streaming["limit"],
-        streaming["skip"],
-        streaming["sample"],
-        streaming["seed"] or 0,
-        streaming["on_bad_line"] == "stop",
-    )
+    form = _output_format(output.path, streaming["output_format"])
+    stream = Stream(inputs, output.path or "-", form, **streaming)
     stream.check()
     return stream
 
@@ -154,7 +144,7 @@ def run_stream(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
     run = _Run(target, completed(target, job), stream, wait, journal)
     chosen = part_of(run.inputs(), stream.skip, stream.limit)
     if stream.sample is not None:
-        chosen = sample_of(chosen, stream.sample, stream.seed)
+        chosen = sample_of(chosen, stream.sample, stream.seed or 0)
     try:
         with write_outcomes(_target(stream.output), format=stream.form) as file:
             run.write_all(chosen, file)
@@ -261,7 +251,8 @@ class _Run:
         """Yield all inputs of the file with their positions, as they are needed."""
         stream = self._stream
         try:
-            with read_inputs(stream.inputs, stream.input_format, self._job.flow, stops=stream.stops) as self._inputs:
+            stops = stream.on_bad_line == "stop"
+            with read_inputs(stream.inputs, stream.input_format, self._job.flow, stops=stops) as self._inputs:
                 yield from enumerate(self._inputs)
         except FlowFileError as error:
             raise usage(error.message, without_option(error.hint, "--on-bad-line fail goes on")) from None
@@ -278,11 +269,8 @@ class _Run:
         outcomes = target.client.map(
             job.flow,
             self._values(chosen),
-            max_concurrency=job.max_concurrency,
-            variables=job.variables,
-            variables_from_env=job.variables_from_env,
-            overrides=job.overrides,
             check_input=job.check,
+            **job.arguments,
             **job.retry.options,
             journal=self._journal,
             # The runs of an embedded server end with it; runs in a persistent store are taken over.

@@ -32,7 +32,7 @@ from .listing import Listings
 from .pictures import flow_picture
 from .security import CHECK, FormTokens, Guard, Sessions
 from .site import Site, environment, site_of
-from .views import actions, change, compare, flows, keep, live, report, run, runs, start, values
+from .views import actions, change, compare, flows, keep, live, run, runs, start, values
 
 if TYPE_CHECKING:
     from stepflow_client import StepflowClient
@@ -76,7 +76,7 @@ _ROUTES = [
     Route("/runs/{run_id}/flow", run.run_flow_page),
     Route("/runs/{run_id}/cancel", actions.cancel, methods=["POST"]),
     Route("/runs/{run_id}/rerun", actions.rerun, methods=["POST"]),
-    Route("/runs/{run_id}/report.html", report.report_file),
+    Route("/runs/{run_id}/report.html", run.report_file),
     Route("/runs/{run_id}/change", change.change_page),
     Route("/runs/{run_id}/change", change.change, methods=["POST"]),
     Route("/runs/{run_id}/compare", compare.compare_page),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from stepflow_client.drawing.folding import LEAST, fold
 from stepflow_client.drawing.graph import flow_graph
 from stepflow_client.drawing.layout import lay_out
 from stepflow_client.drawing.report_page import bars_of, statuses_of
-from stepflow_client.drawing.svg import svg
+from stepflow_client.drawing.svg import Look, svg
 
 from .item_urls import ItemUrls
 
@@ -97,8 +97,9 @@ def item_picture(report: RunReport, urls: ItemUrls, selected: str | None) -> Pic
     account = next(iter(report.accounts.values()), None)
     failed = {step.step_id: len(step.failed_children) for step in (account.steps if account else ())}
     box = folded.box_of(selected) if selected else ""
-    looks = _Looks(boxes, links, {name: count for name, count in failed.items() if count}, box)
-    return Picture(_drawn(folded, layout, looks), folded.hidden, box)
+    children = {name: count for name, count in failed.items() if count}
+    look = Look(boxes, style=False, links=links, failed_children=children, selected=box)
+    return Picture(_drawn(folded, layout, look), folded.hidden, box)
 
 
 def _step_of(members: Sequence[str], states: Mapping[str, str], state: str | None) -> str:
@@ -108,14 +109,6 @@ def _step_of(members: Sequence[str], states: Mapping[str, str], state: str | Non
     """
     found = next((each for each in members if states.get(each) == state), members[0])
     return found.partition("\x00")[0]
-
-
-@dataclass(frozen=True)
-class _Looks:
-    statuses: Mapping[str, str] = field(default_factory=dict)
-    links: Mapping[str, str] = field(default_factory=dict)
-    failed_children: Mapping[str, int] = field(default_factory=dict)
-    selected: str = ""
 
 
 def picture_of(report: RunReport) -> str:
@@ -128,7 +121,7 @@ def flow_picture(flow: Mapping[str, Any], statuses: Mapping[str, str] | None = N
     if not flow.get("steps"):
         return ""
     folded, layout = _prepared(flow, is_whole=False)
-    return _drawn(folded, layout, _Looks(folded.states(statuses or {})))
+    return _drawn(folded, layout, Look(folded.states(statuses or {}), style=False))
 
 
 _PREPARED: OrderedDict[tuple[str, bool], tuple[FoldedGraph, Layout | None]] = OrderedDict()
@@ -158,21 +151,9 @@ def _prepared(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, 
     return found
 
 
-def _drawn(folded: FoldedGraph, layout: Layout | None, looks: _Looks) -> str:
-    if layout is None:
-        return ""
+def _drawn(folded: FoldedGraph, layout: Layout | None, look: Look) -> str:
     # `svg` escapes its values.
-    return Markup(  # noqa: S704
-        svg(
-            folded.graph,
-            style=False,
-            layout=layout,
-            statuses=looks.statuses,
-            links=looks.links,
-            failed_children=looks.failed_children,
-            selected=looks.selected,
-        )
-    )
+    return Markup(svg(folded.graph, look, layout)) if layout is not None else ""  # noqa: S704
 
 
 def flow_lines(flow: Mapping[str, Any]) -> list[str]:

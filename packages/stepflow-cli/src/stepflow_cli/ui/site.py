@@ -160,6 +160,12 @@ def site_of(request: Request) -> Site:
     return site
 
 
+def index_in(query: Mapping[str, str], name: str) -> int | None:
+    """Return a number from 0 on in a query or a form; None if it is missing or no such number."""
+    text = query.get(name, "")
+    return int(text) if text.isdecimal() and len(text) < 8 else None
+
+
 def environment() -> Environment:
     """Return the template environment. It escapes all values, and shows control and bidirectional characters as `·`."""
     templates = Environment(

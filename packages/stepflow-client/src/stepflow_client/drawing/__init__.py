@@ -26,7 +26,7 @@ from .html import PAGE_STYLE, page
 from .layout import DrawingUnavailableError
 from .report import RunReport, gather
 from .report_page import report_page
-from .svg import STYLE, svg
+from .svg import STYLE, Look, svg
 
 __all__ = [
     "Drawing", "DrawingUnavailableError", "ResolvedInput", "RunReport", "StepTime", "draw", "gather", "report_page",
@@ -51,13 +51,7 @@ class Drawing:
         check_flags(include_servers=self.include_servers, include_details=self.include_details)
 
     def _svg(self, *, style: bool) -> str:
-        return svg(
-            self._graph,
-            statuses=self.statuses,
-            servers=self.include_servers,
-            details=self.include_details,
-            style=style,
-        )
+        return svg(self._graph, Look(self.statuses, self.include_servers, self.include_details, style))
 
     def svg(self) -> str:
         """Return the drawing as SVG text.

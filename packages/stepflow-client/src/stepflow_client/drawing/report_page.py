@@ -31,7 +31,7 @@ from .report_parts import (
     status_mark,
     table,
 )
-from .svg import STYLE, svg
+from .svg import STYLE, Look, svg
 from .text import mermaid
 from .theme import HIDDEN_MARK, STATUS_STYLE
 
@@ -159,7 +159,7 @@ def _picture(report: ReportData, number: int) -> str:
     graph = flow_graph(report.flow)
     statuses = statuses_of(report)
     try:
-        return svg(graph, statuses=statuses, style=False, name=f"run{number}")
+        return svg(graph, Look(statuses, style=False, name=f"run{number}"))
     except DrawingUnavailableError:
         hint = (
             "Pictures need <code>pip install 'stepflow-client[draw]'</code>; this is the graph in Mermaid's language."

@@ -65,85 +65,60 @@ STYLE = (
 _MARKS = {"completed": "✓", "failed": "✗", "running": "▶", "cancelled": "■", "not_run": "–"}
 
 
-def svg(
-    graph: FlowGraph,
-    *,
-    statuses: Mapping[str, str] | None = None,
-    servers: bool = True,
-    details: bool = True,
-    style: bool = True,
-    name: str = "flow",
-    layout: Layout | None = None,
-    links: Mapping[str, str] | None = None,
-    failed_children: Mapping[str, int] | None = None,
-    selected: str = "",
-) -> str:
-    """Return the picture of a graph as SVG text.
+class Look(NamedTuple):
+    """How a graph is shown."""
 
-    Args:
-        graph: The graph.
-        statuses: The status of nodes, by node id: `completed`, `failed`, `running`, `cancelled`, `not_run` or
-            `not_needed`.
-        servers: Whether plugins have colours and a legend.
-        details: Whether boxes show the component and the marks of a step.
-        style: Whether the picture includes its style. If not, the page must contain `STYLE`.
-        name: A name that is unique in the page.
-        layout: The layout of the graph, if it is known already.
-        links: URLs of nodes, by node id. Default none.
-        failed_children: Number of failed items of the sub-runs of completed steps, by node id. Default none.
-        selected: The id of the node whose link is the current one. Default none.
+    statuses: Mapping[str, str] = {}
+    """The status of nodes, by node id: `completed`, `failed`, `running`, `cancelled`, `not_run` or `not_needed`."""
+    servers: bool = True
+    """Whether plugins have colours and a legend."""
+    details: bool = True
+    """Whether boxes show the component and the marks of a step."""
+    style: bool = True
+    """Whether the picture includes its style. If not, the page must contain `STYLE`."""
+    name: str = "flow"
+    """A name that is unique in the page."""
+    links: Mapping[str, str] = {}
+    """URLs of nodes, by node id."""
+    failed_children: Mapping[str, int] = {}
+    """Number of failed items of the sub-runs of completed steps, by node id."""
+    selected: str = ""
+    """The id of the node whose link is the current one."""
+
+
+def svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
+    """Return the picture of a graph as SVG text, with the layout of the graph, if it is known already.
 
     Raises:
         DrawingUnavailableError: If the extra `stepflow-client[draw]` is not installed.
     """
-    found = layout or lay_out(graph, details=details)
-    about = _About(statuses or {}, links or {}, failed_children or {}, selected)
-    return "".join(_parts(graph, found, about, servers, details, style, name))
+    return "".join(_parts(graph, look, layout or lay_out(graph, details=look.details)))
 
 
-class _About(NamedTuple):
-    """What is shown of nodes beside their definition, by node id."""
-
-    statuses: Mapping[str, str]
-    links: Mapping[str, str]
-    failed_children: Mapping[str, int]
-    selected: str
-
-
-def _parts(
-    graph: FlowGraph,
-    layout: Layout,
-    about: _About,
-    servers: bool,
-    details: bool,
-    style: bool,
-    name: str,
-) -> Iterator[str]:
-    plugins = {plugin: index % len(_COLOURS) for index, plugin in enumerate(graph.plugins)} if servers else {}
+def _parts(graph: FlowGraph, look: Look, layout: Layout) -> Iterator[str]:
+    plugins = {plugin: index % len(_COLOURS) for index, plugin in enumerate(graph.plugins)} if look.servers else {}
     height = layout.height + (len(plugins) * LINE + 12 if plugins else 0)
     width = max(layout.width, *(columns(cut(plugin)) * COLUMN + 50 for plugin in plugins), 120.0)
     yield (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="sf" role="{"group" if about.links else "img"}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="sf" role="{"group" if look.links else "img"}" '
         f'aria-label="{_text(graph.name or "flow")}" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.1f} {height:.1f}"><title>{_text(graph.name or "flow")}</title>'
     )
-    if style:
+    if look.style:
         yield f"<style>{STYLE}</style>"
     yield (
-        f'<defs><marker id="{name}-arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
+        f'<defs><marker id="{look.name}-arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
         'orient="auto" markerUnits="userSpaceOnUse"><path marker-end="none" d="M0 0L8 4L0 8z"/></marker></defs>'
     )
     for sub in graph.sub_flows:
         if sub.id in layout.sub_flows:
             yield _sub_flow(sub, layout.sub_flows[sub.id])
-    yield f'<g marker-end="url(#{name}-arrow)">'
+    yield f'<g marker-end="url(#{look.name}-arrow)">'
     for edge, route in zip(graph.edges, layout.edges, strict=True):
         yield _edge(edge, route)
     yield "</g>"
-    shapes = _Shapes(name)
-    nodes = [
-        _node(node, layout.nodes[node.id], plugins.get(node.plugin), about, details, shapes) for node in graph.nodes
-    ]
+    shapes = _Shapes(look.name)
+    nodes = [_node(node, layout.nodes[node.id], plugins.get(node.plugin), look, shapes) for node in graph.nodes]
     yield f"<defs>{shapes.text()}</defs>"
     yield from nodes
     for index, (plugin, colour) in enumerate(plugins.items()):
@@ -221,18 +196,18 @@ class _Shapes:
         return "".join(f'<g id="{self._name}-{number}">{shape}</g>' for shape, number in self._known.items())
 
 
-def _node(node: GraphNode, box: Box, plugin: int | None, about: _About, details: bool, shapes: _Shapes) -> str:
-    status, href = about.statuses.get(node.id, ""), about.links.get(node.id, "")
-    children = about.failed_children.get(node.id, 0)
+def _node(node: GraphNode, box: Box, plugin: int | None, look: Look, shapes: _Shapes) -> str:
+    status, href = look.statuses.get(node.id, ""), look.links.get(node.id, "")
+    children = look.failed_children.get(node.id, 0)
     classes = ["sf-node", f"sf-{node.kind}"]
     classes += [f"sf-is-{status}"] if status in _MARKS or status == "not_needed" else []
     classes += ["sf-unneeded"] if not node.is_needed else []
     classes += ["sf-must"] if node.must_execute else []
-    lines = node_lines(node, details)
+    lines = node_lines(node, look.details)
     words = [status.replace("_", " ")] if status else []
     words += [f"{children} failed in sub-runs"] if children else []
     link = f' href="{escape(href)}" data-step="{_text(node.id)}"' if href else ""
-    link += ' aria-current="true"' if href and node.id == about.selected else ""
+    link += ' aria-current="true"' if href and node.id == look.selected else ""
     tag = "a" if href else "g"
     place = f"translate({coordinate(box.x + box.width / 2)} {coordinate(box.y + box.height / 2)})"
     parts = [f'<{tag} class="{" ".join(classes)}"{link} transform="{place}">', _title(*node_title(node, lines), *words)]

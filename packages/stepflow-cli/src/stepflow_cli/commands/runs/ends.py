@@ -11,7 +11,7 @@ from stepflow_client import StepflowClientError
 
 from ...errors import Problem
 from ...output.messages import note
-from ...output.view import Column, Output, View
+from ...output.view import Output, View, columns
 from ...params.options import Confirm, confirm_option, output_options, server_options
 from ...params.parsing import Command
 from ...params.runs import runs_argument, runs_text
@@ -64,7 +64,7 @@ def _may_be_executing(target: Target, cancelled: Sequence[RunDetails]) -> list[s
     return [] if account is None else account.may_be_executing
 
 
-_DELETION = View(columns=(Column("run_id", kind="id"), Column("status", kind="status")))
+_DELETION = View(columns=columns("run_id:id", "status:status"))
 
 
 @click.command("delete", cls=Command)

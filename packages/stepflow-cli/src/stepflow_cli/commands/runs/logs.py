@@ -12,7 +12,7 @@ from ...errors import Problem, printable, usage
 from ...output.color import is_terminal
 from ...output.messages import note
 from ...output.tables import local_time
-from ...output.view import Column, Output, View
+from ...output.view import Output, View, columns
 from ...params.options import limit_option, output_options
 from ...params.parsing import Command
 from ...params.runs import recorded_run_argument
@@ -21,11 +21,7 @@ from ...runs.find import is_whole, recorded_id
 from ...server.logs import LEVELS, KeptLine, lines_of_run, runs_beginning_with
 from ...settings.history import history_setting
 
-_LINE = View(
-    columns=(Column("time"), Column("level", kind="status"), Column("message"), Column("times", kind="number")),
-    fields=("target",),
-    name="message",
-)
+_LINE = View(columns=columns("time", "level:status", "message", "times:number"), fields=("target",), name="message")
 
 
 @click.command("logs", cls=Command)

@@ -14,7 +14,7 @@ from stepflow_client.flows.run_differences import ABSENT, changes
 
 from ..attempts import path_of
 from ..reports import flow_of, given_of, report_of, steps_of
-from ..site import Site, site_of
+from ..site import Site, index_in, site_of
 
 if TYPE_CHECKING:
     from stepflow_client import RunArguments, RunComparison, RunDetails, RunItem
@@ -66,7 +66,7 @@ async def compare_page(request: Request) -> Response:
     other = request.query_params.get("with", "")
     if not other:
         return RedirectResponse(f"/runs/{one}", status_code=303)
-    mine, theirs = (_index(request, name) for name in ("item", "with_item"))
+    mine, theirs = (index_in(request.query_params, name) for name in ("item", "with_item"))
     runs = [await site.client.get_run(each) for each in (other, one)]
     if mine is None and all(run.items.total == 1 for run in runs):
         mine = 0
@@ -89,11 +89,6 @@ async def _without_secrets(site: Site, compared: RunComparison) -> RunComparison
         stored = await flow_of(site, run)
         found = masked_differences(stored.flow, found) if stored is not None else found
     return replace(compared, every_difference=found)
-
-
-def _index(request: Request, name: str) -> int | None:
-    text = request.query_params.get(name, "")
-    return int(text) if text.isdecimal() and len(text) < 8 else None
 
 
 async def _side(site: Site, run: RunDetails, index: int) -> Side | None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from stepflow_client import NotFoundError
 
 from ..attempts import attempts_of
 from ..item_urls import ItemUrls
 from ..pictures import flow_lines, item_picture, timeline_of
 from ..relations import creator_url
-from ..reports import ItemReport, flow_of, read_item
-from ..site import Site, site_of
+from ..reports import ItemReport, flow_of, given_of, read_item, report_of, steps_of
+from ..site import Site, index_in, site_of
 from ..steps import SelectedStep, default_step, rows_of, selected_step
 from .batches import show_batch
 
@@ -60,8 +61,20 @@ async def run_flow_page(request: Request) -> Response:
 
 def item_of(request: Request) -> int:
     """Return the item that the URL names; the first one by default."""
-    text = request.query_params.get("item", "")
-    return int(text) if text.isdecimal() and len(text) < 8 else 0
+    return index_in(request.query_params, "item") or 0
+
+
+async def report_file(request: Request) -> Response:
+    """Return the report of a run for download: one file that loads no others, without secret values."""
+    site = site_of(request)
+    run = await site.client.get_run(request.path_params["run_id"])
+    stored = await flow_of(site, run)
+    items = list(await site.client.get_run_items(run.run_id))
+    report = await report_of(site, run, items, await steps_of(site, run), stored)
+    report = replace(report, given=await given_of(site, run, stored))
+    # The id is a UUID: nothing in it needs quotes.
+    headers = {"content-disposition": f'attachment; filename="report-{run.run_id}.html"'}
+    return HTMLResponse(await run_in_threadpool(report.html), headers=headers)
 
 
 async def found_item(site: Site, run: RunDetails, index: int) -> ItemReport:

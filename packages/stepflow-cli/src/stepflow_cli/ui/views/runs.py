@@ -12,7 +12,7 @@ from ...output.tables import short_ids
 from ..finding import Found
 from ..listing import PAGE
 from ..security import first_path
-from ..site import Site, site_of
+from ..site import Site, index_in, site_of
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails
@@ -36,8 +36,7 @@ def filters_of(request: Request) -> dict[str, str]:
 
 def number_of(request: Request, name: str, least: int = 1) -> int:
     """Return a number from the URL; the least one if it is missing or invalid."""
-    text = request.query_params.get(name, "")
-    return max(least, int(text)) if text.isdecimal() and len(text) < 8 else least
+    return max(least, index_in(request.query_params, name) or least)
 
 
 async def progress_of(site: Site, runs: list[RunDetails]) -> dict[str, Progress]:
