@@ -82,7 +82,7 @@ FAULTS_OF_OLDER := $(addprefix tests/server/faults/,test_storms.py test_event_st
 
 test-all: test-older test-httpx test-older-faults ## Run the server tests on every older server, and over plain httpx
 
-# The slowest release takes longest, and others wait for it: `make --jobs=2` runs the next of the three meanwhile.
+# The slowest release takes longest, and others wait for it: `make --jobs=2` runs the next target meanwhile.
 test-older: $(ENV)
 	$(RUN_TESTS) --dist loadgroup $(SUITE) tests/server/test_command.py --servers older
 
@@ -98,10 +98,13 @@ test-faults: $(ENV) ## Run the tests that cut connections and kill servers
 
 UNIT_ON_SOCKETS := tests/unit/http tests/unit/transport/test_httpx_bridge.py
 
-# The callers of the races send by blocking calls: their requests do not reach the event loop.
+# What is the same in any event loop: the callers of the races send by blocking calls, and the others test what is made
+# of responses that have arrived.
+ON_ANY_LOOP := $(addprefix --ignore tests/server/,test_idempotency_races.py test_labels.py test_recorded_runs.py \
+  test_rerun.py test_reuse.py test_run_accounts.py test_step_times.py test_tools.py test_typed_outputs.py)
+
 test-uvloop: $(ENV) ## Run the server and fault tests of the async client in uvloop's event loop
-	$(RUN_TESTS) --dist worksteal $(UNIT_ON_SOCKETS) tests/server --ignore tests/server/test_idempotency_races.py \
-	  --loop uvloop -m "not exhaustive"
+	$(RUN_TESTS) --dist worksteal $(UNIT_ON_SOCKETS) tests/server $(ON_ANY_LOOP) --loop uvloop -m "not exhaustive"
 
 PAGES := .build/pages
 AXE := .build/axe

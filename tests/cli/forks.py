@@ -241,6 +241,8 @@ class _Server:
         if _read_at_start(environment) == _read_at_start(os.environ):
             if _DRAWING & {*args} and "--help" not in args:
                 _compile_layout()
+            if "codegen" in args and "--help" not in args:
+                _import_generator()
             # A command that ends at once must be known before its end is handled.
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
             command = os.fork()
@@ -334,6 +336,14 @@ def _compile_layout() -> None:
     render("digraph {}")
 
 
+@cache
+def _import_generator() -> None:
+    """Import what generates models, once for all forks."""
+    from stepflow_cli.codegen.models import write_models
+
+    write_models({"Model": {"type": "object", "properties": {"a": {"type": "string", "minLength": 1}}}}, [])
+
+
 def _import_all() -> None:
     import stepflow_api
     import stepflow_cli
@@ -344,7 +354,8 @@ def _import_all() -> None:
             if not module.name.endswith(("__main__", ".watchdog", ".regenerate")):
                 importlib.import_module(module.name)
     # What their functions import.
-    for name in ("tomllib", "encodings.utf_8_sig", "click._textwrap"):
+    names = ("tomllib", "tomlkit", "psutil", "stringprep", "encodings.idna", "encodings.utf_8_sig", "click._textwrap")
+    for name in names:
         importlib.import_module(name)
 
 

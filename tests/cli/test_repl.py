@@ -19,12 +19,6 @@ TAB, CTRL_D, UP = "\t", "\x04", "\x1b[A"
 PROMPT = "stepflow> "
 
 
-@pytest.fixture(autouse=True)
-def newest(stepflow: Stepflow) -> None:
-    """The embedded server of these tests is the newest."""
-    stepflow.environment["STEPFLOW_SERVER_BINARY"] = str(releases.binary(releases.NEWEST))
-
-
 @pytest.fixture
 def prompt(terminal: Callable[..., Terminal]) -> Terminal:
     """A repl at its prompt, with an embedded server."""

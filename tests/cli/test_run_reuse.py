@@ -45,7 +45,6 @@ def write(stepflow: Stepflow, content: dict[str, Any]) -> None:
 def embedded(three: Stepflow) -> Stepflow:
     """The same, with embedded servers, each of which ends with its command."""
     three.environment.pop("STEPFLOW_URL", None)
-    three.environment["STEPFLOW_SERVER_BINARY"] = str(releases.binary(releases.NEWEST))
     return three
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import pytest
 
-from tests import releases
 from tests.cli.command import FORKED, Stepflow, forked
 from tests.cli.ui.process import read_link
 
@@ -33,12 +32,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     started = []
 
     def run(value: Any, *args: str) -> subprocess.Popen[str]:
-        environment = {
-            **forked(),
-            "HOME": str(tmp_path),
-            "BROWSER": "true",
-            "STEPFLOW_SERVER_BINARY": str(releases.binary(releases.NEWEST)),
-        }
+        environment = {**forked(), "HOME": str(tmp_path), "BROWSER": "true"}
         command = [str(FORKED), "run", "flow.yaml", "--ui", "--input-json", json.dumps(value), *args]
         process = subprocess.Popen(
             command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

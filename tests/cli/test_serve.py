@@ -26,7 +26,6 @@ Serve = Callable[..., "subprocess.Popen[str]"]
 @pytest.fixture
 def serve(stepflow: Stepflow) -> Iterator[Serve]:
     """What starts `stepflow serve` without a terminal; whatever is left of it in the end is killed."""
-    stepflow.environment["STEPFLOW_SERVER_BINARY"] = str(releases.binary(releases.NEWEST))
     started: list[subprocess.Popen[str]] = []
 
     def start(*args: str, program: Path = FORKED) -> subprocess.Popen[str]:

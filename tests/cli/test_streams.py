@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from tests import releases
 from tests.cli.command import Stepflow
 
 FULL = "stepflow: standard output cannot be written: No space left on device\n"
@@ -88,7 +87,6 @@ end
 
 
 def test_a_configuration_may_come_through_a_pipe(stepflow: Stepflow) -> None:
-    stepflow.environment["STEPFLOW_SERVER_BINARY"] = str(releases.binary(releases.NEWEST))
     for config in (f"<({CONFIG})", f"/dev/stdin < <({CONFIG})"):
         done = stepflow.shell(f'stepflow run hello.yaml --input-json \'{{"name": "Ada"}}\' --config {config}')
         assert (done.code, json.loads(done.stdout)) == (0, {"hello": "Ada"}), done
@@ -109,7 +107,6 @@ def test_a_configuration_may_come_through_a_pipe(stepflow: Stepflow) -> None:
     ],
 )
 def test_a_deleted_working_folder_is_told(stepflow: Stepflow, args: str, message: str) -> None:
-    stepflow.environment["STEPFLOW_SERVER_BINARY"] = str(releases.binary(releases.NEWEST))
     line = args.replace("FLOWS", str(stepflow.folder))
     done = stepflow.shell(f"mkdir gone && cd gone && rmdir ../gone && stepflow {line}")
     assert done.code == (4 if message.startswith("the server") else 2), done

@@ -193,27 +193,24 @@ def dead_workers(url: str) -> Iterator[str]:
         return
     import psutil
 
-    server = _listener(parts.port)
-    if server is None:
-        return
-    with suppress(psutil.Error, OSError):
-        for child in server.children():
-            if child.status() == psutil.STATUS_ZOMBIE and (end := _end_of(child.pid)) is not None:
-                yield f"worker {child.pid} {end}"
+    # Processes that have ended are few; to list the connections of each server takes longer than all the rest.
+    for child in psutil.process_iter(["status", "ppid"]):
+        if child.info["status"] != psutil.STATUS_ZOMBIE or not _listens(child.info["ppid"], parts.port):
+            continue
+        if (end := _end_of(child.pid)) is not None:
+            yield f"worker {child.pid} {end}"
 
 
-def _listener(port: int) -> psutil.Process | None:
-    """Return the Stepflow server that listens on a local port, if it belongs to this user."""
+def _listens(pid: int, port: int) -> bool:
+    """Return whether a process is a Stepflow server of this user that listens on a local port."""
     import psutil
 
-    for process in psutil.process_iter(["name"]):
-        # Listing the connections of all processes takes long; those of a server are few.
-        if not str(process.info["name"]).startswith("stepflow"):
-            continue
-        with suppress(psutil.Error, OSError):
-            if any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in _connections(process)):
-                return process
-    return None
+    with suppress(psutil.Error, OSError):
+        process = psutil.Process(pid)
+        return process.name().startswith("stepflow") and any(
+            each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in _connections(process)
+        )
+    return False
 
 
 def _connections(process: psutil.Process) -> list[Any]:

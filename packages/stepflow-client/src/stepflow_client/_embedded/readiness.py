@@ -78,7 +78,7 @@ class _Wait:
         self._process = process
         self._deadline = time.monotonic() + seconds
         self._cancelled = cancelled
-        self._next_check = 0.0
+        self._next_check = time.monotonic() + _WORKER_CHECK_SECONDS
 
     def until(self, condition: Callable[[], bool], late: str) -> None:
         while True:
