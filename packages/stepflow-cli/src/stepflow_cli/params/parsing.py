@@ -339,6 +339,11 @@ class LazyGroup(click.Group):
         _format_examples(ctx, formatter)
         super().format_help_text(ctx, formatter)
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, then the options: most readers of the page look for a command."""
+        self.format_commands(ctx, formatter)
+        click.Command.format_options(self, ctx, formatter)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands under their headings, aligned in the same columns."""
         summaries = self.summaries
