@@ -60,7 +60,7 @@ def test_svg_has_every_node_and_edge() -> None:
     root = ElementTree.fromstring(drawing.svg())
     groups = [group.get("class", "") for group in root.iter("{http://www.w3.org/2000/svg}g")]
     assert sum(name.startswith("sf-node") for name in groups) == len(drawing._graph.nodes) == 5
-    assert sum(name.startswith("sf-edge") for name in groups) == len(drawing.graph.edges) == 4
+    assert sum(name.startswith("sf-edge") for name in groups) == len(drawing._graph.edges) == 4
     assert sum("sf-is-failed" in name for name in groups) == 1
     assert "script" not in {element.tag.rpartition("}")[2] for element in root.iter()}
 
@@ -68,7 +68,7 @@ def test_svg_has_every_node_and_edge() -> None:
 def test_each_edge_leads_from_its_source_to_its_target() -> None:
     from stepflow_client.drawing.layout import lay_out
 
-    graph = draw(FLOW).graph
+    graph = draw(FLOW)._graph
     layout = lay_out(graph)
     for edge, route in zip(graph.edges, layout.edges, strict=True):
         for node, (x, y) in ((edge.source, route.curves[0][0]), (edge.target, route.curves[-1][-1])):

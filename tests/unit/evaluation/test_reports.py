@@ -41,7 +41,7 @@ PLANTED = EvaluationReport(planted(1), name="ticket")
 def test_planted_changes_are_found() -> None:
     verdicts = {each.after: each["right"].verdict for each in PLANTED.summary().comparisons}
     assert verdicts == {"better": "better", "equal": "unclear", "slow": "unclear"}
-    times = {each.after: each.time.verdict for each in PLANTED.summary().comparisons if each.time is not None}
+    times = {each.after: each.duration.verdict for each in PLANTED.summary().comparisons if each.duration is not None}
     assert times == {"better": "unclear", "equal": "unclear", "slow": "worse"}
 
 

@@ -112,20 +112,20 @@ def test_planted_changes_are_found_and_equal_variants_are_not_told_apart() -> No
     for seed in range(repetitions):
         report = EvaluationReport(planted(seed))
         better, equal, slow = (report.compare("now", each) for each in ("better", "equal", "slow"))
-        assert slow.time is not None
-        assert equal.time is not None
+        assert slow.duration is not None
+        assert equal.duration is not None
         right = better["right"]
         assert right.low is not None
         assert right.high is not None
-        assert slow.time.low is not None
-        assert slow.time.high is not None
+        assert slow.duration.low is not None
+        assert slow.duration.high is not None
         checks = {
             "better is found": right.verdict == "better",
             "better contains the truth": right.low <= BETTER <= right.high,
-            "slow is found": slow.time.verdict == "worse",
-            "slow contains the truth": slow.time.low <= SLOWER <= slow.time.high,
+            "slow is found": slow.duration.verdict == "worse",
+            "slow contains the truth": slow.duration.low <= SLOWER <= slow.duration.high,
             "equal is unclear": equal["right"].verdict == "unclear",
-            "equal times are unclear": equal.time.verdict == "unclear",
+            "equal times are unclear": equal.duration.verdict == "unclear",
         }
         for name, is_right in checks.items():
             found.setdefault(name, []).append(is_right)

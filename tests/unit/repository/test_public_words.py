@@ -115,13 +115,10 @@ BY_ARGUMENT = (
 )
 """Rules for arguments alone."""
 ALLOWED = {
-    "Outcome.key": "what identifies an input in the journal of a batch",
     "StepflowRuntime.start(env=)": "the variables of a process, as for `subprocess`",
     "authoring.item(key=)": "the key of an object, or the index of a list",
     "authoring.each(step=)": "`step=` names the step that is made, in each function that makes one",
     "authoring.iterate(step=)": "`step=` names the step that is made, in each function that makes one",
-    "evaluation.ScoreChange.before": "the means of the baseline and of the variant",
-    "testing.Servers(env=)": "the variables of a process, as for `subprocess`",
 }
 """Names that break a rule, with the reason."""
 

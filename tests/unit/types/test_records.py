@@ -25,7 +25,7 @@ OBJECTS: list[tuple[Any, dict[str, Any]]] = [
     (HistoryEntry("r", NOW, kept=("a",), input=[{"n": 1}]), {"created_at": NOW, "kept": ["a"], "input": [{"n": 1}]}),
     (PLAN, {"items": [{"index": 0, "kept": {"a": [1, {"b": [2]}]}, "executed": ["c"]}], "flow": {"steps": []}}),
     (RerunResult(PLAN, [RESULT]), {"plan": PLAN.to_dict(), "results": [RESULT.to_dict()]}),
-    (RunDifference("$", "added", None, {"n": 1}), {"path": "$", "kind": "added", "b": {"n": 1}, "item": None}),
+    (RunDifference("$", "added", None, {"n": 1}), {"path": "$", "kind": "added", "b": {"n": 1}, "item_index": None}),
     (
         StepAccount("a", "failed", status=ExecutionStatus.FAILED, failed_children=[FailedChild(1, "m")]),
         {"status": "failed", "failed_children": [{"index": 1, "message": "m", "step_id": None}]},
