@@ -183,6 +183,7 @@ def test_texts_are_accepted_where_an_enumeration_is() -> None:
 WITHOUT_TIMEOUT = {
     "StepflowExecutor.list_components": "the least that executors have",
     "StepflowExecutor.validate": "the least that executors have",
+    "OutcomeStream.chunks": "`timeout=` of `map`",
     "StepflowRuntime.await_ready": "`startup_timeout` of the runtime",
     "evaluation.evaluate": "an evaluation with a journal may be stopped at any time, and goes on with the same call",
     "read_inputs": "no request",
