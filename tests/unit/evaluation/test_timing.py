@@ -24,6 +24,13 @@ def test_one_run_at_a_time_while_there_is_time() -> None:
     assert not budget.take(0, 1, 1)
 
 
+def test_the_other_variants_get_times_although_it_is_late() -> None:
+    budget = TimeBudget(None)
+    assert [budget.take(variant, 2, 2) for variant in (0, 0, 1, 1)] == [True, False, True, False]
+    budget.note(1e9)
+    assert not budget.take(0, 1, 2)
+
+
 def test_no_variant_gets_more_than_the_others() -> None:
     budget, found = TimeBudget(None), []
     for variant in (0, 0, 1, 0, 0, 1):

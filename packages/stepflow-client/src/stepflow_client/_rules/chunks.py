@@ -134,6 +134,6 @@ def key_of(value: Any) -> str | int | None:
     if isinstance(value, dict):
         for name in ("id", "key"):
             found = value.get(name)
-            if found is not None and isinstance(found, (str, int)) and not isinstance(found, bool):
+            if type(found) is str or (isinstance(found, (str, int)) and not isinstance(found, bool)):
                 return found
     return None

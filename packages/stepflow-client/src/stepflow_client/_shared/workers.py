@@ -54,9 +54,14 @@ class AsyncWorkers(Generic[Result]):
         Raises:
             TimeoutError: If none ends until the deadline, by `time.monotonic()`.
         """
-        done, _ = await asyncio.wait(self._tasks, timeout=_left(deadline), return_when=asyncio.FIRST_COMPLETED)
-        if not done:
-            raise TimeoutError
+        done: set[asyncio.Task[Result]] = set()
+        left = _left(deadline)
+        while not done:
+            done, _ = await asyncio.wait(self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if not done and left == 0:
+                raise TimeoutError
+            # uvloop counts milliseconds, and wakes up before the deadline.
+            left = _left(deadline)
         task = done.pop()
         self._tasks.discard(task)
         return task.result()

@@ -129,7 +129,8 @@ class Scored(NamedTuple):
     variant: int
     number: int
     """The number of the first item."""
-    count: int
+    length: int
+    """Number of items."""
     key: str
     found: Found
     failed: Failed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
@@ -82,8 +82,9 @@ class ScoreFunction:
             # Without a journal, the key would be the same in the next evaluation.
             key = f"{store.id} {block.variant} {number} {self.key}" if self.is_flow and store.id else None
             found, failed = await apply_score(self.scorer, item_of(block, place), client, key)
-            columns = ({name: [value] for name, value in each.items()} for each in (found, failed))
-            store.add_scores(Scored(block.variant, number, 1, self.key, *columns))
+            values = {name: [value] for name, value in found.items()}
+            messages = {name: [message] for name, message in failed.items()}
+            store.add_scores(Scored(block.variant, number, 1, self.key, values, messages))
         self.slices.note(len(places), time.monotonic() - began)
 
     def _together(self, block: Block, places: Sequence[int]) -> Scored:
@@ -91,7 +92,9 @@ class ScoreFunction:
         first, count = places[0], places[-1] - places[0] + 1
         columns: tuple[dict[str, list[Any]], dict[str, list[Any]]] = ({}, {})
         for place in places:
-            told = call_score(self.scorer, block.cases[place], block.outputs[place], block.durations[place])
+            told: Iterable[Mapping[str, Any]] = call_score(
+                self.scorer, block.cases[place], block.outputs[place], block.durations[place]
+            )
             for column, values in zip(columns, told, strict=True):
                 for name, value in values.items():
                     if name not in column:

@@ -282,7 +282,7 @@ class EvaluationStore:
         texts = (json.dumps({name: packed(values) for name, values in each.items()}) for each in scored[-2:])
         with self._opened() as file:
             query = "INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?, ?)"
-            file.execute(query, (scored.variant, scored.key, scored.number, scored.count, *texts))
+            file.execute(query, (scored.variant, scored.key, scored.number, scored.length, *texts))
 
     def unscored(self, key: str, known: Mapping[int, Mapping[int, int]]) -> Iterator[tuple[Block, list[int]]]:
         """Yield blocks that have successful items without a score of a function, with the places of these.
@@ -340,10 +340,10 @@ class EvaluationStore:
             for number, count, told in self._rows(query, [variant]):
                 found = columns(told, count)
                 names = [cases[each // repeat] for each in range(number, number + count)]
-                about = (found[each] for each in ("status", "error", "duration"))
-                yield Results(
-                    name, names, min(repeat, number + count), *about, *self._scores(variant, number, count, keys)
-                )
+                statuses, errors, durations = (found[each] for each in ("status", "error", "duration"))
+                scores, failed = self._scores(variant, number, count, keys)
+                repeats = min(repeat, number + count)
+                yield Results(name, names, repeats, statuses, errors, durations, scores, failed)
 
     def _scores(self, variant: int, first: int, count: int, keys: Sequence[str]) -> tuple[Columns, Columns]:
         """Return the scores of the items of a block, and the messages of those that failed."""

@@ -35,10 +35,13 @@ class TimeBudget:
         if self._wanted is not None:
             return self._wanted
         others = min(self._read.values(), default=0) if len(self._read) == variants else 0
+        own = self._read.get(variant, 0)
         is_late = self._open or self._spent > (time.monotonic() - self._began) * _SHARE
-        if is_late or self._read.get(variant, 0) > others:
+        # The times of one variant alone say nothing.
+        is_behind = own < max(self._read.values(), default=0)
+        if not is_behind and (is_late or own > others):
             return False
-        self._read[variant] = self._read.get(variant, 0) + count
+        self._read[variant] = own + count
         self._open += 1
         return True
 

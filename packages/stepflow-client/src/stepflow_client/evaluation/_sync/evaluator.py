@@ -194,7 +194,7 @@ class Evaluator:
                 with self._client.run_events(run_id) as events:
                     for event in events:
                         times.note(event)
-            found = {each.index: each.seconds for each in times.found}
+            found: dict[int | None, float] = {each.index: each.seconds for each in times.found}
             for place in places:
                 block.durations[place] = found.get(block.indexes[place])
         self._timed.append(block)
