@@ -162,7 +162,8 @@ def test_what_an_output_lacks_is_null_in_every_format(form: str, stepflow: Stepf
 @pytest.mark.parametrize("flag", ["--url", "--profile", "--config"])
 def test_an_empty_flag_is_not_left_out(flag: str, stepflow: Stepflow) -> None:
     done = stepflow("run", "echo.yaml", flag, "")
-    assert (done.code, done.stderr) == (2, f"stepflow: {flag} is empty\n")
+    hint = "leave it out, or set the shell variable that it is given"
+    assert (done.code, done.stderr) == (2, f"stepflow: {flag} is empty\nhint: {hint}\n")
 
 
 @pytest.mark.parametrize("command", ["run", "submit"])

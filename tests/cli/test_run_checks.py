@@ -137,7 +137,7 @@ def test_a_flow_that_reads_its_input_needs_one(command: str, stepflow: Stepflow)
     done = stepflow(command, "reads.yaml", *NOWHERE)
     said = (
         "stepflow: the flow reads sku, size of its input, and none is given\n"
-        'hint: give --input-json \'{"sku": "...", "size": "..."}\', --input FILE\n'
+        'hint: give --input-json \'{"sku": "...", "size": "..."}\' or --input FILE\n'
     )
     assert (done.code, done.stderr) == (2, said)
     for given in (("--input-json", "null"), ("--input-json", "{}")):

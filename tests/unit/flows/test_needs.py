@@ -94,7 +94,7 @@ def test_the_hint_has_the_nearest_name() -> None:
         ({"kee": 1, "tone": 1}, "did you mean 'kee'?"),
         ({"tone": 1}, "the environment, which has API_KEY, was not asked for it"),
         ({"key": 1, "tones": 1}, "did you mean 'tones'?"),
-        ({"key": 1}, None),
+        ({"key": 1}, "add tone to the variables"),
     ):
         with pytest.raises(InvalidArgumentError) as caught:
             found.check_variables(given, None)

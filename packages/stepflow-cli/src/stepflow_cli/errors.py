@@ -36,6 +36,10 @@ _BETTER = (
 ARGUMENTS = {
     "RUN": "RUN is an id of 'stepflow runs list' or its beginning, or @last",
     "BLOB_ID": "'stepflow blobs put FILE' stores a blob and prints its id",
+    "KEY": "'stepflow config list' shows the settings",
+    "VALUE": "VALUE is the new value of the setting; 'stepflow config unset KEY' removes one",
+    "PATH": "PATH is a component, as 'stepflow components list' names them",
+    "FILE|-": "FILE is a file, - is standard input",
     "FLOW": "FLOW is a YAML or JSON file; 'stepflow new FILE' writes one",
 }
 """What a missing argument is, by its name in the help."""

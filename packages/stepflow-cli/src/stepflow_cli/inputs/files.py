@@ -142,7 +142,8 @@ def or_yaml(hint: str | None, text: str, yaml: str) -> str | None:
         is_yaml = isinstance(parse_yaml(text), (dict, list))
     except FlowFileError:
         is_yaml = False
-    if not is_yaml:
+    # With a backslash before its quotes, JSON is another mapping in YAML.
+    if not is_yaml or text.lstrip().startswith('{\\"'):
         return hint
     # What looks like JSON may be meant as such.
     return f"{hint}; {yaml}" if hint and text.lstrip()[:1] in ("{", "[") else yaml

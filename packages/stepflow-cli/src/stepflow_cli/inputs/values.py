@@ -63,6 +63,8 @@ class Values(NamedTuple):
         named += ["--example"] * (self.example is not None) + ["--inputs"] * (inputs is not None)
         if len(named) > 1:
             raise usage(f"{' and '.join(dict.fromkeys(named))} are mutually exclusive", "give one input")
+        if inputs is not None and inputs.lstrip()[:1] in ("{", "[") and not os.path.lexists(inputs):
+            raise usage("--inputs takes the name of a file, not JSON", "write a value on each line of a .jsonl file")
         if len(self.variables) > 1:
             raise usage("--variables, --variables-json and --variables-yaml are mutually exclusive")
         given = [*self.input, *self.variables, *self.overrides]
@@ -151,6 +153,7 @@ def read_value(given: Given, stdin_format: str | None = None) -> Any:
     Raises:
         FlowFileError: If it cannot be read.
     """
+    from stepflow_client import FlowFileError
     from stepflow_client.flows.file import load_file, parse_json, parse_yaml
 
     if given.form == "json":
@@ -160,7 +163,18 @@ def read_value(given: Given, stdin_format: str | None = None) -> Any:
     if given.text == "-":
         parse = parse_json if stdin_format == "json" else parse_yaml
         return parse(read_stdin(), "standard input")
-    return load_file(given.text)
+    if given.option == "--input" and given.text.lower().endswith((".csv", ".parquet")):
+        raise usage(f"{given.text} is a file of many inputs, and --input takes one", _inputs_hint(given.text))
+    try:
+        return load_file(given.text)
+    except FlowFileError as error:
+        if given.option == "--input" and given.text.lower().endswith((".jsonl", ".ndjson")):
+            error.hint = _inputs_hint(given.text)
+        raise
+
+
+def _inputs_hint(path: str) -> str:
+    return f"--inputs {shlex.quote(path)} runs the flow on each input in it"
 
 
 def _read_json(text: str, option: str) -> Any:
@@ -179,12 +193,15 @@ def _read_json(text: str, option: str) -> Any:
         if os.path.isfile(file):
             error.hint = f"{option.removesuffix('-json')} {shlex.quote(file)} reads the file"
         elif pair is not None:
-            error.hint = (
-                f"write {option} {shlex.quote(json.dumps({pair[1]: read_scalar(pair[2])}, ensure_ascii=False))}"
-            )
+            error.hint = f"write {_as_json(option, pair)}"
         else:
             error.hint = or_yaml(error.hint, text, f"{option.removesuffix('json')}yaml reads it as it is")
         raise
+
+
+def _as_json(option: str, pair: re.Match[str]) -> str:
+    """Return an option with the object that `name=value` means."""
+    return f"{option} {shlex.quote(json.dumps({pair[1]: read_scalar(pair[2])}, ensure_ascii=False))}"
 
 
 def read_scalar(text: str) -> Any:
@@ -223,8 +240,10 @@ def _utf_8(text: str) -> str:
 def _ways_to_give(flow: Mapping[str, Any], required: Sequence[str]) -> str:
     sample = json.dumps(dict.fromkeys(required, "..."), ensure_ascii=False)
     names = case_names(flow)
-    example = f", or --example NAME: {', '.join(names)}" if names else ""
-    return f"give --input-json {shlex.quote(sample)}, --input FILE{example}"
+    ways = f"--input-json {shlex.quote(sample)}"
+    return (
+        f"give {ways}, --input FILE, or --example NAME: {', '.join(names)}" if names else f"give {ways} or --input FILE"
+    )
 
 
 def _input_fields(flow: Mapping[str, Any]) -> list[str]:
@@ -242,11 +261,16 @@ def _check_file(given: Given) -> None:
     Raises:
         Problem: If so; the hint gives the option to use.
     """
-    if given.form == "file" and given.text.lstrip()[:1] in ("{", "[") and not os.path.lexists(given.text):
+    if given.form != "file" or os.path.lexists(given.text):
+        return
+    pair = re.fullmatch(r"(\w+)=(.*)", given.text)
+    if given.text.lstrip()[:1] in ("{", "["):
         raise usage(
             f"{given.option} takes the name of a file, not JSON",
             f"write {given.option}-json {shlex.quote(given.text)}",
         )
+    if pair is not None and given.option == "--input":
+        raise usage(f"--input takes the name of a file, not {given.text}", f"write {_as_json('--input-json', pair)}")
 
 
 def _split(text: str, option: str, form: str) -> tuple[str, str]:

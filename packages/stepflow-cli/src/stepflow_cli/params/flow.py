@@ -71,7 +71,7 @@ def flows_argument(*, of_project: bool, is_needed: bool = True) -> Decorator:
         if named or not is_needed:
             return named
         if not of_project:
-            raise usage(NO_FLOW)
+            raise usage(NO_FLOW, ARGUMENTS["FLOW"])
         return project_flows(NO_FLOW)
 
     metavar = "[FLOW]..." if of_project or not is_needed else "FLOW..."

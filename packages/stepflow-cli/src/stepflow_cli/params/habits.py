@@ -5,7 +5,10 @@ They do not work: the hint of the error names what does.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import json
+import re
+import shlex
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 _TRACING = "the command does no tracing: an application that uses the client traces it with OpenTelemetry"
 _JUNIT = "--junit FILE writes a JUnit report, besides what is printed"
@@ -17,6 +20,7 @@ _DETACH = "--detach prints the id of the run and does not wait"
 _CONCURRENCY = "--max-concurrency N limits how many steps run at once"
 _URL = "--url URL names the server"
 _WATCH = "'stepflow runs watch RUN' follows a run until it ends"
+_MANY = "name the runs, or pipe their ids: 'stepflow runs list --status running -o name' prints those of running ones"
 _RUNS = ("run", "submit", "rerun")
 
 
@@ -45,6 +49,7 @@ _OPTIONS: Mapping[str, str] = {
 """Options of any command."""
 
 _OPTIONS_OF: Mapping[tuple[str, str], str] = {
+    **{(command, "--all"): _MANY for command in ("cancel", "delete")},
     ("events", "--since"): "--after CURSOR gives what came after an event; 'stepflow runs list' has --since TIME",
     **{("test", option): _JOBS for option in ("--max-concurrent", "--parallel", "-n", "-j")},
     **{("test", option): _JUNIT for option in ("--output", "-O", "--format junit", "--report", "--xml")},
@@ -87,17 +92,33 @@ _LOGIN = "'stepflow config set profiles.NAME.token_env VARIABLE' says which vari
 _SECRETS = "secrets are variables of a flow: 'stepflow run FLOW --variables-from-env' takes them from the environment"
 _CONFIG = "'stepflow config list' shows the settings, 'stepflow doctor' what does not work"
 _COMPONENTS = "'stepflow components list' lists the components of a server, 'stepflow health' its workers"
+_RESULT = "'stepflow runs result RUN' prints the output of a run, 'stepflow runs items RUN' those of a batch"
+_SCHEDULE = "no command schedules runs: cron, or a CI system, calls 'stepflow run'"
+_AGENTS = "'stepflow mcp config FLOW' prints what an agent's host needs, 'stepflow mcp serve FLOW' is what it starts"
+_FILE = "'stepflow config set KEY VALUE' writes the file, 'stepflow config list' shows its name and its settings"
+_WHY = "'stepflow runs get RUN' says why a run failed, 'stepflow runs steps RUN' lists its steps"
+_SCHEMAS = "'stepflow components list -o json' has the schemas of components"
+_BLOBS = "servers list no blobs: the outputs of runs hold their ids"
+_BATCH = "stepflow run FLOW --inputs FILE.jsonl runs a batch"
 _FORMAT = "'stepflow validate --fix FLOW' corrects a flow, 'stepflow convert' writes it in another format"
 
 _COMMANDS: Mapping[str, str] = {
-    "run-batch": "stepflow run FLOW --inputs FILE.jsonl runs a batch",
+    **_each("run-batch batch map foreach", _BATCH),
     "submit-batch": "stepflow submit FLOW --inputs FILE.jsonl runs a batch",
-    "batch": "stepflow run FLOW --inputs FILE.jsonl runs a batch",
+    "compare": "'stepflow runs diff RUN RUN' compares two runs, 'stepflow eval FLOW' variants of a flow",
+    "flow": "'stepflow flows --help' lists what can be done with flows",
+    "find": "'stepflow history search TEXT' searches the runs that were started from this machine",
+    "pull": "'stepflow flows get FLOW' prints a flow of a server",
+    "build": "flows are not built: 'stepflow validate FLOW' checks one",
+    **_each("bash zsh fish", "'stepflow completion SHELL' prints the completion script of a shell"),
+    **_each("docs man", "'stepflow help COMMAND' shows the help of a command"),
+    **_each("output outputs", _RESULT),
+    **_each("schedule cron trigger", _SCHEDULE),
     **_each("get show describe inspect cat", _SHOW),
-    **_each("ps ls list top jobs", _LIST),
+    **_each("ps ls list top jobs queue", _LIST),
     **_each("delete rm remove", _DELETE),
     **_each("apply deploy push upload publish register", _STORE),
-    **_each("exec execute invoke launch", _RUN),
+    **_each("exec execute invoke launch run-flow", _RUN),
     **_each("start up dev daemon", f"{_SERVE}. {_RUN}"),
     **_each("stop down kill abort", f"{_CANCEL}. Ctrl-C ends 'stepflow serve'"),
     **_each("init create add generate scaffold", _NEW),
@@ -108,15 +129,13 @@ _COMMANDS: Mapping[str, str] = {
     **_each("profile profiles context contexts", _PROFILE),
     **_each("login logout auth", _LOGIN),
     **_each("secret secrets", _SECRETS),
-    **_each("env info about settings", _CONFIG),
-    **_each("plugins plugin workers nodes", _COMPONENTS),
+    **_each("env info about settings url", _CONFIG),
+    **_each("plugins plugin worker workers nodes", _COMPONENTS),
     **_each("format fmt", _FORMAT),
     **_each("lint check verify", "'stepflow validate FLOW' checks a flow"),
     **_each("graph draw plot render diagram", "'stepflow visualize FLOW' draws a flow"),
     **_each("tail follow attach", _WATCH),
-    **_each(
-        "trace explain why", "'stepflow runs get RUN' says why a run failed, 'stepflow runs steps RUN' lists its steps"
-    ),
+    **_each("trace explain why", _WHY),
     **_each("shell console", "'stepflow repl' runs commands at a prompt"),
     **_each("export", "'stepflow runs report RUN' writes a run down, 'stepflow convert FLOW' a flow in another format"),
     **_each("import", _STORE),
@@ -124,7 +143,16 @@ _COMMANDS: Mapping[str, str] = {
     **{f"runs {word}": hint for word, hint in _each("tail follow attach", _WATCH).items()},
     **{f"runs {word}": hint for word, hint in _each("retry resume replay restart", _RERUN).items()},
     **{f"runs {word}": hint for word, hint in _each("start create new add run", _RUN).items()},
-    **{f"runs {word}": "'stepflow runs get RUN' shows a run" for word in ("inspect", "status")},
+    **{f"runs {word}": "'stepflow runs get RUN' shows a run" for word in ("inspect", "status", "info")},
+    **{f"runs {word}": "'stepflow runs list' lists runs" for word in ("ps", "top", "jobs")},
+    **{f"runs {word}": hint for word, hint in _each("output outputs", _RESULT).items()},
+    **{f"runs {word}": hint for word, hint in _each("trace explain why", _WHY).items()},
+    **{f"runs {word}": "'stepflow runs report RUN' has the graph of a run" for word in ("graph", "draw", "visualize")},
+    **{f"blobs {word}": _BLOBS for word in ("list", "ls")},
+    **{f"components {word}": _SCHEMAS for word in ("get", "show", "describe", "inspect")},
+    **{f"config {word}": _FILE for word in ("init", "edit", "path", "create")},
+    **{f"history {word}": "'stepflow history clear' removes recorded runs" for word in ("rm", "delete", "remove")},
+    **{f"mcp {word}": hint for word, hint in _each("start run install add list", _AGENTS).items()},
     **{f"flows {word}": hint for word, hint in _each("push upload create add apply register deploy", _STORE).items()},
     **{f"flows {word}": hint for word, hint in _each("run execute start", _RUN).items()},
 }
@@ -154,3 +182,35 @@ def option_hint(command: str, options: Iterable[str], known: Collection[str]) ->
         if found is not None and (first in known or not first.startswith("-")):
             return found
     return None
+
+
+_FILES = (".json", ".yaml", ".yml")
+_BATCHES = (".jsonl", ".ndjson", ".csv", ".parquet")
+
+
+def extra_hint(extra: str, args: Sequence[str]) -> str | None:
+    """Return where words belong that were given as arguments, to a command that runs a flow; None if that is unknown.
+
+    Args:
+        extra: The words.
+        args: All words of the command.
+    """
+    name, equals, value = extra.partition("=")
+    if equals and re.fullmatch(r"[^\s={}\[\]]+", name):
+        given = shlex.quote(json.dumps({name: value}, ensure_ascii=False))
+        return f"an input is --input-json {given}, a variable is --var {shlex.quote(extra)}"
+    if any(each[:1] in "{[" and not _is_json(each) for each in args if each):
+        return "put the JSON into single quotes, so that the shell leaves it as it is: --input-json '{...}'"
+    if extra[:1] in ("{", "["):
+        return f"an input is --input-json {shlex.quote(extra)}"
+    if extra.lower().endswith(_BATCHES):
+        return f"a file of many inputs is --inputs {shlex.quote(extra)}"
+    return f"an input is --input {shlex.quote(extra)}" if extra.lower().endswith(_FILES) else None
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from importlib import import_module
@@ -125,9 +123,10 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments and record the order of the options, which click discards."""
+        given = list(args)
         try:
             if not ctx.resilient_parsing:
-                _, _, ctx.meta[_ORDER] = self.make_parser(ctx).parse_args(args=list(args))
+                _, _, ctx.meta[_ORDER] = self.make_parser(ctx).parse_args(args=list(given))
             return super().parse_args(ctx, args)
         except click.BadOptionUsage as error:
             if error.option_name == "--json":
@@ -140,13 +139,14 @@ class Command(click.Command):
             error.ctx = error.ctx or ctx
             raise
         except click.UsageError as error:
-            pair = re.search(r"unexpected extra argument \(([^\s=]+)=(\S*)\)", error.message)
-            if pair is None or not any(param.name == "var" for param in self.params):
+            from .habits import extra_hint
+
+            extra = re.search(r"unexpected extra arguments? \((.*)\)", error.message, re.DOTALL)
+            is_of_run = any(param.name == "var" for param in self.params)
+            hint = extra_hint(extra[1], given) if extra is not None and is_of_run else None
+            if hint is None:
                 raise
-            name, value = pair.groups()
-            given = shlex.quote(json.dumps({name: value}, ensure_ascii=False))
-            hint = f"an input is --input-json {given}, a variable is --var {shlex.quote(f'{name}={value}')}"
-            raise usage(f"got unexpected extra argument ({name}={value})", hint) from None
+            raise usage(error.message[:1].lower() + error.message[1:], hint) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command with logging set up."""
@@ -338,6 +338,11 @@ class LazyGroup(click.Group):
         """Write the examples, then the description."""
         _format_examples(ctx, formatter)
         super().format_help_text(ctx, formatter)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, then the options: most readers of the page look for a command."""
+        self.format_commands(ctx, formatter)
+        click.Command.format_options(self, ctx, formatter)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands under their headings, aligned in the same columns."""

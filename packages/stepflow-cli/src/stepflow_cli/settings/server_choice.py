@@ -125,7 +125,7 @@ def _check(options: ServerOptions, environ: Mapping[str, str]) -> None:
     for flag, value in (("--url", options.url), ("--profile", options.profile), ("--config", options.config)):
         if value is not None and not value.strip():
             # Most likely a shell variable that is not set; the command must not run on another server because of that.
-            raise usage(f"{flag} is empty")
+            raise usage(f"{flag} is empty", "leave it out, or set the shell variable that it is given")
     local = "--local" if options.local else "--config" if options.config is not None else None
     named = "--url" if options.url else "--profile" if options.profile else None
     if local and named:

@@ -20,6 +20,8 @@ def near_file(path: str) -> str:
     Args:
         path: The path of the file; one without an ending is taken for YAML or JSON.
     """
+    if "://" in path:
+        return "only files are read: download it, and name the file"
     folder = Path(path).parent
     if not folder.is_dir():
         return f"there is no folder {folder}"

@@ -93,6 +93,12 @@ def _unexpected(text: str, at: int, message: str) -> JsonFault:
         return _at(text, at, "a name is followed by a colon", 'write "name": value')
     if "','" in message:
         return _no_comma(text, at)
+    if sign == "\\":
+        return _at(
+            text, at, "a backslash stands before the quote", 'write " alone; the shell did not remove the backslash'
+        )
+    if text[at:].startswith(("'{", "'[", "'\"")):
+        return _at(text, at, "the single quotes are part of the text", "remove them; the shell did not")
     if sign == "'":
         found = re.match(r"'((?:[^'\\\n]|\\.)*)'", text[at:])
         hint = f"write {json.dumps(cut(found[1], _LONGEST), ensure_ascii=False)}" if found else 'write " instead of it'

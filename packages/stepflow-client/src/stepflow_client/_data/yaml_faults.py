@@ -99,6 +99,8 @@ def _first_character(around: _Around) -> YamlFault | None:
     if not around.next.strip():
         return None
     rest = _COMMENT.sub("", around.text[around.mark.index :].partition("\n")[0]).strip()
+    if rest.startswith("```"):
+        return YamlFault("a Markdown fence begins here", "remove the lines that begin with ```")
     return YamlFault(
         f"text cannot begin with {around.next}", f"put it in quotes: {json.dumps(rest, ensure_ascii=False)}"
     )

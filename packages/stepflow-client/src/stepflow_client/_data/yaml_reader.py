@@ -103,7 +103,9 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
     except yaml.MarkedYAMLError as error:
         raise _refusal(source, "is not YAML", explained(text, error, _Loader)) from None
     except yaml.reader.ReaderError as error:
-        raise FlowFileError(f"{source} is not YAML: {error.reason} (position {error.position})", path=source) from None
+        wrong = FlowFileError(f"{source} is not YAML: {error.reason} (position {error.position})", path=source)
+        wrong.hint = "remove the character, or name a text file"
+        raise wrong from None
     except UnicodeEncodeError as error:
         reason = "half of a surrogate pair is not a character"
         raise FlowFileError(f"{source} is not YAML: {reason} (position {error.start})", path=source) from None
@@ -212,7 +214,10 @@ class YamlReader:
     def key(self, node: yaml.Node) -> str:
         """Return a key as it is written: `200` and `true` are the keys '200' and 'true'."""
         if not isinstance(node, yaml.ScalarNode):
-            self.fail(node, "a key must be a string, not a list or a mapping", "put text with { } or [ ] in quotes")
+            hint = "put text with { } or [ ] in quotes"
+            if isinstance(node, yaml.MappingNode):
+                hint += "; flows have no {{ }}: write {$input: name} or {$step: id}"
+            self.fail(node, "a key must be a string, not a list or a mapping", hint)
         if node.tag not in _SCALARS:
             self.refuse_tag(node)
         key: str = node.value

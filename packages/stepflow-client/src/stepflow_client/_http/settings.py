@@ -103,6 +103,8 @@ def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
     text = str(url).strip()
     if not text:
         raise InvalidArgumentError("the server's URL is empty")
+    if text.isdecimal():
+        raise InvalidArgumentError(f"{text!r} is not a URL, but perhaps a port", hint=f"write http://localhost:{text}")
     if "://" not in text:
         text = "http://" + text.removeprefix("//")
     shown = repr(_without_password(text))

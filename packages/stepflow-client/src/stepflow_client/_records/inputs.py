@@ -262,7 +262,9 @@ def _json_lines(file: Iterable[str]) -> Iterator[tuple[int, Any]]:
                 yield number, ValueError("it is not UTF-8 text")
             except json.JSONDecodeError as error:
                 fault = explained(error)
-                yield number, _BadLine(f"{fault.reason} (column {fault.column})", fault.hint)
+                is_open = fault.reason in ("this { is not closed", "this [ is not closed")
+                hint = "each line holds a whole value; a list of values is a .json file" if is_open else fault.hint
+                yield number, _BadLine(f"{fault.reason} (column {fault.column})", hint)
             except ValueError as error:
                 yield number, error
             except RecursionError:
@@ -289,6 +291,9 @@ def _csv_lines(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[tuple
             continue
         if fields is None:
             fields = cells
+            if (wrong := _wrong_header(cells)) is not None:
+                yield lines.line_num, wrong
+                return
         elif len(cells) != len(fields):
             reason = f"it has {len(cells)} fields, the header {len(fields)}"
             yield lines.line_num, _BadLine(reason, "a field that holds a comma is in double quotes")
@@ -300,6 +305,18 @@ def _csv_lines(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[tuple
                 )
             except ValueError as error:
                 yield lines.line_num, error
+
+
+def _wrong_header(cells: list[str]) -> _BadLine | None:
+    """Return why a line is not the header of a CSV file; None if it may be one."""
+    try:
+        cells[0].encode()
+    except UnicodeEncodeError:
+        return _BadLine("it is not UTF-8 text", "save the file as UTF-8")
+    sign = next((name for each, name in ((";", "semicolons"), ("\t", "tabs")) if each in cells[0]), None)
+    if sign is None or len(cells) > 1:
+        return None
+    return _BadLine(f"its fields are separated by {sign}", "separate them by commas")
 
 
 def _types(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ NO_RESPONSE = "the host may be down, or a firewall or VPN in the way; otherwise 
 NO_NAME_SERVER = "the name server does not respond: check the network or VPN of this machine"
 SLOW = "the server may be overloaded; timeout= in Python, or STEPFLOW_TIMEOUT, waits longer"
 PROXY = "a proxy responds like this if the server behind it does not: look whether that runs, then try again"
-_SERVE_PORT = 7837
+_SERVE_PORT, _DEFAULT_PORT = 7837, 80
 _NO_ROUTE = frozenset({EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH})
 _NO_TLS = re.compile("wrong version number|record layer|packet length too long|http request")
 _RETURNED = re.compile(r"\bit returned 5\d\d\b")
@@ -59,6 +59,8 @@ def refused(url: str) -> str:
     """Return the hint for a refused connection: how to start a server there, if it is this machine."""
     root = parse_url(url)
     if root.scheme == "http" and not root.path and is_loopback(root.host):
+        if root.port == _DEFAULT_PORT:
+            return f"nothing listens on port 80: servers of 'stepflow serve' are at http://{root.host}:{_SERVE_PORT}"
         port = "" if root.port == _SERVE_PORT else f" --port {root.port}"
         return f"nothing listens on port {root.port}: 'stepflow serve{port}' starts a server there, or correct the URL"
     return f"nothing listens on port {root.port} of {root.host}: start the server, or correct the URL"
@@ -105,8 +107,8 @@ def not_stepflow(url: str, status: int, headers: Mapping[str, str], content: byt
         hint = _redirected(url, leads_to)
     elif status == 400 and url.startswith("http://") and _WANTS_TLS.search(content):
         hint = f"the server speaks https: write {_with_scheme(url, 'https')}"
-    elif path and kind == "application/grpc":
-        # Servers of 0.12 and newer respond like this to a path that they do not know.
+    elif path and (kind == "application/grpc" or status == 404):
+        # The first is the response of 0.12 and newer to a path that they do not know.
         hint = f"a Stepflow server has no path unless a proxy adds one: write {url.removesuffix(path)}"
     return InvalidResponseError(f"{url} responds, but not like a Stepflow server {said}", status_code=status, hint=hint)
 

@@ -171,7 +171,7 @@ class SharedFile:
             yield
         except Exception as error:
             # Whatever the cause, the run continues: a full disk, a file of another program, a value that is not JSON.
-            self._report(what, error)
+            self._report(what, getattr(error, "strerror", None) or error)
 
     def _report(self, what: str, why: object) -> None:
         """Report that something failed, unless something was reported before."""

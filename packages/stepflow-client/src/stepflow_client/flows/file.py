@@ -12,6 +12,7 @@ import re
 import select
 import stat
 import time
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -120,7 +121,8 @@ def text_of(content: bytes, name: str) -> str:
         wrong = FlowFileError(
             f"{name} is not UTF-8 text (byte {error.start})", path=name, line=len(before), column=len(before[-1]) + 1
         )
-        wrong.hint = "save it as UTF-8"
+        is_utf_16 = content.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
+        wrong.hint = "it is UTF-16 text: save it as UTF-8" if is_utf_16 else "save it as UTF-8"
         raise wrong from None
 
 

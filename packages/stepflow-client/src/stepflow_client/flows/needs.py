@@ -120,12 +120,12 @@ class FlowNeeds(NamedTuple):
         run = reachable(self.reads.steps, needs)
         return self.reads.variables.union(*(self.steps[name].variables for name in needs if name in run))
 
-    def _variable_hint(self, name: str, given: Mapping[str, Any], from_env: bool) -> str | None:
+    def _variable_hint(self, name: str, given: Mapping[str, Any], from_env: bool) -> str:
         known = {*self.required, *self.declared}
         near = nearest_hint(name, [each for each in given if each not in known])
         source = self.declared[name].env_var if name in self.declared else None
         if near or not source:
-            return near
+            return near or f"add {name} to the variables"
         return f"{source} is not set" if from_env else f"the environment, which has {source}, was not asked for it"
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.text import cut, nearest
 from .._data.expressions import Reference, portable_path, references
+from ..types.statuses import NO_ROUTE
 from .components import BUILTINS
 from .graph import steps_by_id
 from .interpreter import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation
@@ -83,6 +84,8 @@ class FailureHints:
         step = self._steps.get(error.step_id or "")
         if said is not None or step is None:
             return said
+        if error.message.startswith(NO_ROUTE):
+            return _unknown_builtin(str(step.get("component")))
         missing = missing_field(references(step.get("input")), input)
         if missing is not None:
             return "; ".join(missing)
@@ -96,6 +99,14 @@ class FailureHints:
     @cached_property
     def _steps(self) -> dict[str, Mapping[str, Any]]:
         return steps_by_id(self._flow)
+
+
+def _unknown_builtin(component: str) -> str | None:
+    """Return the hint for a misspelt builtin component; None if it may be one of a worker."""
+    if not component.startswith("/builtin/") or component in BUILTINS:
+        return None
+    found = nearest(component, BUILTINS)
+    return None if found is None else f"there is no component {component}; did you mean {found}?"
 
 
 def missing_field(reads: Iterable[Reference], input: Any) -> tuple[str, str] | None:

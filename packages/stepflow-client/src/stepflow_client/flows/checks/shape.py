@@ -110,6 +110,18 @@ def _listed(node: Node | None) -> Sequence[Node]:
     return node.elements if node is not None else ()
 
 
+_OTHER_FILES = {
+    "on jobs": "a GitHub Actions workflow",
+    "apiVersion kind": "a Kubernetes manifest",
+    "services": "a Docker Compose file",
+    "nodes connections": "an n8n workflow",
+    "graphs dependencies": "a LangGraph configuration",
+    "openapi paths": "an OpenAPI description",
+    "plugins routes": "the configuration of a server",
+}
+"""Files of other tools, by keys that they have."""
+
+
 def no_flow(document: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return why a document is no flow, though servers make an empty flow of it, and a hint; None if it may be one."""
     if not document or any(key in _FLOW and key not in _NAMES for key in document):
@@ -121,7 +133,11 @@ def no_flow(document: Mapping[str, Any]) -> tuple[str, str] | None:
     if not unknown or any(_meant(key, _FLOW) or _plain(key) in _EARLIER for key in unknown if key not in _COMMON):
         return None
     shown = ", ".join(map(repr, unknown[:4]))
-    return f"this is no flow: it has {shown}, but neither steps nor output", FLOW_HINT
+    what = next((name for keys, name in _OTHER_FILES.items() if document.keys() >= {*keys.split()}), None)
+    return (
+        f"this is {f'{what}, not a flow' if what else 'no flow'}: it has {shown}, but neither steps nor output",
+        FLOW_HINT,
+    )
 
 
 def _meant(key: str, known: Mapping[str, str]) -> str | None:
