@@ -7,6 +7,7 @@ import os
 
 import pytest
 from stepflow_client import InvalidResponseError, ServerConnectionError, StepflowClientError
+from stepflow_client._codec.status_errors import error_for
 from stepflow_client._http.messages import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, NotHttp
 from stepflow_client._http.reader import ResponseReader
 from stepflow_client._rules.server_advice import not_stepflow
@@ -81,6 +82,7 @@ HTML = {"content-type": "text/html; charset=utf-8"}
     ("url", "status", "headers", "content", "words"),
     [
         (REMOTE, 404, HTML, b"", ["(404, text/html)", "another service is at this address"]),
+        (f"{REMOTE}/api/v1/runs", 404, {}, b"", [f"write {REMOTE}"]),
         (REMOTE, 301, {"location": "https://server.example/api/v1/health"}, b"", ["write https://server.example"]),
         (REMOTE, 302, {"location": "/login?token=secret"}, b"", ["it redirects to /login)", "a login page"]),
         (REMOTE, 302, {}, b"", ["(302, no content type)", "another service"]),
@@ -94,3 +96,24 @@ def test_other_services(url: str, status: int, headers: dict[str, str], content:
     assert found.status_code == status
     assert [each for each in words if each not in str(found)] == []
     assert "secret" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("status", "asked", "content", "hint"),
+    [
+        (401, "GET /runs", b"", "the token is missing, has expired or is for another server"),
+        (403, "GET /runs", b"", "the credentials do not allow this"),
+        (407, "GET /runs", b"", "into the proxy's URL"),
+        (413, "POST /flows", b"<html>", "limits the size of requests"),
+        (500, "GET /runs", b"<html>", "the server's log"),
+        (502, "GET /runs", b"<html>", "a proxy responds like this"),
+        (503, "GET /runs", b'{"message": "the store is away"}', None),
+        (400, "GET /flows/abc", b'{"message": "invalid flow_id format"}', "64 hexadecimal digits"),
+        (400, "POST /flows", b'{"message": "no steps"}', None),
+    ],
+)
+def test_error_statuses(status: int, asked: str, content: bytes, hint: str | None) -> None:
+    kind = "text/html" if content.startswith(b"<") else "application/json"
+    found = error_for(status, kind, content, asked)
+    assert found is not None
+    assert found.hint is None if hint is None else hint in str(found.hint)

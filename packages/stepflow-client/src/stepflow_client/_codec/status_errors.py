@@ -6,6 +6,7 @@ Servers before 0.12 send other formats; their responses are translated first.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from .. import errors
@@ -34,6 +35,8 @@ _HINTS = {
     503: PROXY,
     504: PROXY,
 }
+_BY_CONTENT = re.compile(r"/(flows|blobs)/[^/]+$")
+"""Requests that name a flow or a blob; servers refuse them only for a wrong id."""
 _LONGEST_MESSAGE = 500
 
 
@@ -74,6 +77,8 @@ def error_for(status: int, content_type: str, content: bytes, asked: str) -> err
     if message is None or kinds is errors.AuthenticationError or (status >= 500 and not is_by_server):
         message = f"{answered}: {message}" if message else answered
     hint = None if status >= 500 and is_by_server else _HINTS.get(status)
+    if status == 400 and _BY_CONTENT.search(asked):
+        hint = "the id of a flow or blob has 64 hexadecimal digits"
     return kinds(message, status_code=status, details=details, hint=hint)
 
 

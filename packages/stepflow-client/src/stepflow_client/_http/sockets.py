@@ -208,6 +208,8 @@ def _selects(descriptor: int) -> bool:
 
 
 def reason(error: BaseException) -> str:
+    if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+        return "it does not speak TLS"
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.replace("_", " ").lower()
     if isinstance(error, socket.gaierror):

@@ -107,8 +107,8 @@ def not_stepflow(url: str, status: int, headers: Mapping[str, str], content: byt
         hint = _redirected(url, leads_to)
     elif status == 400 and url.startswith("http://") and _WANTS_TLS.search(content):
         hint = f"the server speaks https: write {_with_scheme(url, 'https')}"
-    elif path and kind == "application/grpc":
-        # Servers of 0.12 and newer respond like this to a path that they do not know.
+    elif path and (kind == "application/grpc" or status == 404):
+        # The first is the response of 0.12 and newer to a path that they do not know.
         hint = f"a Stepflow server has no path unless a proxy adds one: write {url.removesuffix(path)}"
     return InvalidResponseError(f"{url} responds, but not like a Stepflow server {said}", status_code=status, hint=hint)
 
