@@ -17,7 +17,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from stepflow_client import InvalidArgumentError, StepflowClient, StepflowClientError, SyncStepflowClient
+from stepflow_client import (
+    ExecutionStatus,
+    InvalidArgumentError,
+    StepflowClient,
+    StepflowClientError,
+    SyncStepflowClient,
+)
 from stepflow_client.history import History, default_path
 
 SECRET = "hunter2-wolpertinger"
@@ -239,3 +245,19 @@ def test_limits_are_positive() -> None:
 def test_a_path_is_no_history(client: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="history is a History, not str"):
         client("http://localhost:1", history="history.db")
+
+
+def test_a_run_is_an_id_or_an_object_with_one(tmp_path: Path) -> None:
+    history, run_id, later = History(tmp_path / "history.db"), str(uuid4()), uuid4()
+    handle = SyncStepflowClient().handle(run_id)
+    history.record(handle, flow={"name": "f"})
+    history.record(later, rerun_of=handle)
+    history.update(handle, status=ExecutionStatus.FAILED)
+    history.annotate(handle, "note", labels={"a": "b"})
+    history.keep_outputs(handle, [{"a": 1}])
+    entry = history.get(handle)
+    assert entry is not None
+    assert (entry.run_id, entry.status, entry.note, entry.labels) == (run_id, "failed", "note", {"a": "b"})
+    assert history.kept_outputs(entry) == [{"a": 1}]
+    assert [each.run_id for each in history.search(run_id=entry, status=ExecutionStatus.FAILED)] == [run_id]
+    assert [each.run_id for each in history.search(rerun_of=handle)] == [str(later)]

@@ -21,6 +21,7 @@ from uuid import UUID
 from ._base.lazy import lazy_names
 from ._data.arguments import (
     check_flag,
+    check_instance,
     check_instances,
     check_integer,
     check_mapping,
@@ -243,14 +244,14 @@ class History(SharedFile):
             outputs: For each item, the outputs of the steps that have completed, by step id.
             server: What else the outputs depend on, for example a digest of the server's configuration. Default "".
         """
-        wanted = _id_of(run_id)
+        wanted, of = _id_of(run_id), check_instance(server, "server", str)
         with self._warning("keep the outputs of a run"):
             content = json.dumps([dict(each) for each in outputs], ensure_ascii=False)
             if len(content) > _LARGEST_OUTPUTS:
                 return
             with self._opened() as connection:
                 insert = "INSERT OR REPLACE INTO outputs (run_id, server, content) VALUES (?, ?, ?)"
-                connection.execute(insert, [wanted, check_text(server, "server"), content])
+                connection.execute(insert, [wanted, of, content])
                 oldest = "SELECT number FROM outputs ORDER BY number DESC LIMIT 1 OFFSET ?"
                 connection.execute(f"DELETE FROM outputs WHERE number <= ({oldest})", [_MOST_OUTPUTS])  # noqa: S608
 
@@ -280,7 +281,7 @@ class History(SharedFile):
         """
         wanted = _id_of(run_id)
         entries = self._entries(f"SELECT {COLUMNS} FROM runs WHERE run_id = ?", [wanted])  # noqa: S608
-        return next((entry for entry in entries if entry.run_id == wanted), None)
+        return next((each for each in entries if each.run_id == wanted), None)
 
     def search(
         self,
