@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,30 +47,32 @@ def test_files_keep_every_byte(path: Path) -> None:
     assert again.annotated(changed, str(path)) == changed
 
 
+_LAYOUTS: dict[str, Callable[[Any], str]] = {
+    "json": json.dumps,
+    "json with tabs": lambda flow: json.dumps(flow, indent="\t") + "\n",
+    "indented json": lambda flow: json.dumps(flow, indent=2) + "\n",
+    "yaml": lambda flow: yaml.safe_dump(flow, sort_keys=False),
+    "yaml in braces": lambda flow: yaml.safe_dump(flow, sort_keys=False, default_flow_style=True, width=60),
+}
+
+
 @pytest.mark.parametrize("index", range(len(VALID)))
-@pytest.mark.parametrize("form", ["json", "indented json", "json with tabs", "yaml", "yaml in braces"])
-def test_each_layout(index: int, form: str) -> None:
+def test_each_layout(index: int) -> None:
     flow = VALID[index][0]
-    write: dict[str, Any] = {
-        "json": json.dumps,
-        "json with tabs": lambda flow: json.dumps(flow, indent="\t") + "\n",
-        "indented json": lambda flow: json.dumps(flow, indent=2) + "\n",
-        "yaml": lambda flow: yaml.safe_dump(flow, sort_keys=False),
-        "yaml in braces": lambda flow: yaml.safe_dump(flow, sort_keys=False, default_flow_style=True, width=60),
-    }
-    source = "flow.json" if "json" in form else "flow.yaml"
-    text = write[form](flow)
-    inferred = infer_in(FlowText(text, source))
-    changed = inferred.annotated(text.encode(), source).decode()
-    whole = (parse_json if source == "flow.json" else parse_yaml)(changed, source)
-    assert _is_within(text, changed)
-    assert form != "json with tabs" or not re.search(r"^\t* ", changed, re.MULTILINE)
-    assert {key: value for key, value in whole.items() if key != "schemas"} == {
-        key: value for key, value in flow.items() if key != "schemas"
-    }
-    for name, schema in inferred.missing.items():
-        found = whole["schemas"]["properties"][name]
-        assert found == schema or name == "steps"
+    for form, write in _LAYOUTS.items():
+        source = "flow.json" if "json" in form else "flow.yaml"
+        text = write(flow)
+        inferred = infer_in(FlowText(text, source))
+        changed = inferred.annotated(text.encode(), source).decode()
+        whole = (parse_json if source == "flow.json" else parse_yaml)(changed, source)
+        assert _is_within(text, changed), form
+        assert form != "json with tabs" or not re.search(r"^\t* ", changed, re.MULTILINE)
+        assert {key: value for key, value in whole.items() if key != "schemas"} == {
+            key: value for key, value in flow.items() if key != "schemas"
+        }, form
+        for name, schema in inferred.missing.items():
+            found = whole["schemas"]["properties"][name]
+            assert found == schema or name == "steps", form
 
 
 _ODD = """\
