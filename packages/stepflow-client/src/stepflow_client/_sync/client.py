@@ -586,7 +586,7 @@ class SyncStepflowClient(Guiding, Picklable):
                 fails. True waits up to 60 s; a number sets the seconds. `timeout` applies too. The components that this
                 client has seen are not waited for again. Default False.
             on_cancel: What to do with the run on a KeyboardInterrupt:
-                `detach`, the default, leaves it running; `cancel` marks it as cancelled if its id is known by then, which
+                `detach`, the default, leaves it running; `cancel` marks it as cancelled if its id is known by then, as
                 it is from its creation on (0.10 and newer).
             check_input: Whether to check the input and the variables against the flow's schemas, and refuse what does
                 not match, before anything is sent. Servers check neither. For a flow given by its id, this applies if
