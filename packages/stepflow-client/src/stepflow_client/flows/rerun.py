@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .._data.arguments import check_instances, check_integer
 from .._data.declared import declared_variables
 from .._data.expressions import Reference, portable_path, references
-from .._data.secrets import is_hidden
+from .._data.secrets import HIDDEN, hidden_mark, is_hidden
 from .._data.values import merge_overrides
 from ..errors import InvalidArgumentError
 from .graph import FlowSteps, steps_behind, steps_by_id
@@ -57,18 +57,18 @@ def recorded_of(entry: HistoryEntry | None, flow: Mapping[str, Any]) -> Recorded
     """
     if entry is None:
         return Recorded()
-    given = entry.variables or {}
-    hidden = {name: value for name, value in given.items() if is_hidden(value)}
+    given, mark = entry.variables or {}, hidden_mark(entry.flow)
+    hidden = {name: value for name, value in given.items() if is_hidden(value, mark)}
     steps = steps_by_id(flow)
     changes = {step: change for step, change in (merge_overrides(entry.overrides) or {}).items() if step in steps}
     return Recorded(
-        has_input="input" not in entry.omitted and not is_hidden(entry.input),
+        has_input="input" not in entry.omitted and not is_hidden(entry.input, mark),
         input=entry.input,
         variables=None
         if "variables" in entry.omitted
         else {name: value for name, value in given.items() if name not in hidden},
         hidden=hidden,
-        overrides=None if "overrides" in entry.omitted or is_hidden(changes) else changes,
+        overrides=None if "overrides" in entry.omitted or is_hidden(changes, mark) else changes,
         flow_file=entry.flow_file,
     )
 
@@ -282,7 +282,9 @@ def steps_reading_changes(
         executed = source(index, name)
         if executed is None and not cautious:
             continue
-        if _differ({} if executed is None else _computed_from(*executed), after, reads, cautious=cautious):
+        before = {} if executed is None else _computed_from(*executed)
+        mark = HIDDEN if executed is None else hidden_mark(executed[0].flow)
+        if _differ(before, after, reads, mark, cautious=cautious):
             found.add(name)
     return found
 
@@ -333,15 +335,25 @@ def _defaults(flow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _differ(
-    before: Mapping[str, Any], after: Mapping[str, Any], reads: Mapping[str, set[str | None]], *, cautious: bool
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    reads: Mapping[str, set[str | None]],
+    mark: str,
+    *,
+    cautious: bool,
 ) -> bool:
-    """Return whether a part that is read differs. Secrets, which the history hides, are not compared."""
+    """Return whether a part that is read differs. Secrets, for which the history has a mark, are not compared.
+
+    With `cautious`, an input in which secrets are hidden counts as another one.
+    """
     for what in after:
         if what not in before and reads[what] and cautious:
             return True
         for root in reads[what] if what in before else ():
             old, new = _part(before[what], root), _part(after[what], root)
-            if not may_equal(old, new):
+            # The author may have changed a secret in an input that is given again.
+            is_unknown = cautious and what == "input" and is_hidden(old, mark)
+            if is_unknown or not may_equal(old, new, mark):
                 return True
     return False
 
