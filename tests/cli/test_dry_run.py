@@ -31,6 +31,14 @@ def test_nothing_runs_and_secrets_are_masked(stepflow: Stepflow, server: str, co
     assert stepflow("runs", "list", "--all", "-o", "name").stdout == before
 
 
+def test_what_repeats_a_secret_is_masked(stepflow: Stepflow, server: str) -> None:
+    stepflow.environment["STEPFLOW_VAR_API_KEY"] = "from-general"
+    given = ["--input-json", '{"a": "from-general, shown"}', "--var", "region=mars-7", "--var", "version=of-mars-7"]
+    done = stepflow("run", "clean.yaml", *given, "--variables-from-env", "--dry-run", "-o", "json")
+    shown = json.loads(done.stdout)
+    assert (shown["input"], shown["variables"]) == ({"a": "***, shown"}, {"region": "***", "version": "of-***"})
+
+
 def test_of_a_batch_the_inputs_are_counted(stepflow: Stepflow, server: str) -> None:
     done = stepflow(
         "run", "hello.yaml", "--inputs", "-", "--dry-run", "--json", "inputs,flow", stdin='{"name": 1}\n' * 3

@@ -217,6 +217,25 @@ def test_a_batch_that_streams_is_recorded(stepflow: Stepflow, server: str) -> No
     assert json.loads(stepflow("runs", "get", "@last", "-o", "json").stdout)["run_id"] == run_id
 
 
+def test_a_batch_that_goes_on_stays_one_entry(stepflow: Stepflow, server: str) -> None:
+    inputs = stepflow.folder / "inputs.jsonl"
+    inputs.write_text('{"name": "Ada"}\n')
+    batch = ("run", "hello.yaml", "--inputs", "inputs.jsonl", "--output", "out.jsonl")
+    assert stepflow(*batch, "--label", "a=b", "--note", "first").code == 0
+    assert stepflow("run", "hello.yaml", "--input-json", '{"name": "other"}').code == 0
+    inputs.write_text('{"name": "Ada"}\n{"name": "Grace"}\n')
+    for labels in ({"c": "d"}, {}):
+        said = [f"--label={name}={value}" for name, value in labels.items()]
+        assert stepflow(*batch, "--resume", *said).code == 0
+        entry, other = recorded(stepflow)
+        assert other["labels"] == {}
+        shown = json.loads(stepflow("history", "show", "@last", "-o", "json").stdout)
+        assert (entry["labels"], shown["note"], shown["has_more_runs"]) == ({"a": "b", "c": "d"}, "first", True)
+        assert (entry["status"], shown["flow_file"]) == ("completed", str(stepflow.folder / "hello.yaml"))
+    first = json.loads((stepflow.folder / "out.jsonl").read_text().splitlines()[0])
+    assert entry["run_id"] == first["run_id"]
+
+
 def test_the_place_of_a_batch_of_several_runs_is_refused(stepflow: Stepflow, server: str) -> None:
     assert stepflow("run", "hello.yaml", "--input-json", '{"name": "precious"}').code == 0
     (stepflow.folder / "inputs.jsonl").write_text('{"name": "Ada"}\n' * 99 + "{}\n")

@@ -7,6 +7,7 @@ import os
 
 import pytest
 import yaml
+from stepflow_cli.flow_tests.kept import likeness
 
 from tests.cli.command import Done, Stepflow
 from tests.cli.golden import Golden
@@ -50,6 +51,16 @@ def test_a_run_becomes_a_case(stepflow: Stepflow, flow: str, golden: Golden) -> 
     shown.append(stepflow("runs", "save", "@last", flow, "--as", "greets", "--replace"))
     assert file.read_bytes() == kept
     golden(*shown)
+
+
+def test_mocks_of_all_steps_are_those_that_the_test_needs(stepflow: Stepflow, flow: str) -> None:
+    saved = stepflow("runs", "save", "@last", "--as", "all", "--mock", "*")
+    assert (saved.code, "no mock" in saved.stderr) == (0, False)
+    assert stepflow("test", flow).code == 0
+    named = stepflow("runs", "save", "@last", "--as", "named", "--mock", "greet", "--mock", "note", "--mock", "*")
+    assert "no mock of greet: only mocked steps read it" in named.stderr
+    for case in yaml.safe_load((stepflow.folder / flow).read_text())["test"]["cases"]:
+        assert case["mocks"] == {"note": {"outcome": "success", "result": {"name": "Ann"}}}
 
 
 def test_the_history_names_the_file_and_the_run_the_case(stepflow: Stepflow, flow: str) -> None:
@@ -132,3 +143,15 @@ def test_what_cannot_be_saved(stepflow: Stepflow, flow: str, start: Start) -> No
     if os.geteuid():
         (stepflow.folder / flow).chmod(0o444)
         assert stepflow("runs", "save", "@last", flow).code == 2
+
+
+def test_the_flow_of_a_run_is_compared_in_the_form_that_servers_return() -> None:
+    step = {"id": "a", "component": "/x/y", "input": {"n": 1, "who": {"$input": "name"}}}
+    written = {"name": "f", "schemas": {"properties": {"input": {}}}, "steps": [step], "test": {"cases": []}}
+    stored = {**step, "input": {"n": 1.0, "who": {"$input": "$.name"}}}
+    flow = {"name": "f", "schemas": {"type": "object", "properties": {"input": {}}}, "steps": [stored], "output": None}
+    assert likeness(written, flow) == 4
+    assert likeness(written, {**flow, "steps": [{**stored, "input": {"n": 2}}]}) == 3
+    assert likeness(written, {**flow, "steps": [{**stored, "id": "b"}]}) == 2
+    assert likeness({**written, "steps": [step, "no step"]}, flow) == 3
+    assert likeness({**written, "steps": 5}, {**flow, "name": "g"}) == 0

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Callable
 
 import pytest
+from stepflow_cli.output.columns import json_cell
 from stepflow_cli.output.tables import Column, View, cell_width, cut, for_terminal
 
 from tests.cli.command import Stepflow
@@ -76,6 +77,18 @@ def test_widths(monkeypatch: pytest.MonkeyPatch) -> None:
         assert lines[1].count("…") == 2
         assert lines[1].endswith("7")
     assert (cut("日本語", 6), cut("日本語", 5), cut("abc", 2)) == ("日本語", "日本…", "a…")
+
+
+def test_data_are_json_but_for_texts() -> None:
+    """Flags of ours are words and lists of names; data of users keep their types."""
+    cells = {"Ada": "Ada", "": '""', "  ": '"  "', None: "-", False: "false", 1.5: "1.5"}
+    assert [json_cell(value) for value in cells] == list(cells.values())
+    assert [json_cell(value) for value in ([], ["a"], {"ok": True, "no": False})] == [
+        *("[]", '["a"]', '{"ok": true, "no": false}')
+    ]
+    view = View((Column("run_id"),), open_fields=("output",))
+    named = view.only(["output", "output.ok", "outputs"]).columns
+    assert [column.show for column in named] == [json_cell, json_cell, None]
 
 
 def test_what_is_no_regular_file_is_not_replaced(stepflow: Stepflow) -> None:

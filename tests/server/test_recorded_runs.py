@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stepflow_client import InvalidArgumentError, NotFoundError
+from stepflow_client import InvalidArgumentError, NotFoundError, UnsupportedByServerError
 from stepflow_client.history import History
 
 from tests.differences import has
@@ -38,6 +38,22 @@ async def test_runs_are_recorded_with_their_end(recorded: Any, history: History,
     third = history.get(by_id.run_id)
     assert third is not None
     assert (third.status, third.input, third.flow_id) == ("completed", [[1, 2]], first.flow_id)
+
+
+@pytest.mark.parametrize("look", ["get_run", "events"])
+async def test_an_end_that_was_only_looked_at_is_recorded(
+    recorded: Any, client: Any, history: History, look: str
+) -> None:
+    run_id = await recorded.submit(one_step(FAIL))
+    await client.wait_run(run_id)
+    history.update(run_id, status="cancelled")  # as after a cancellation, which stops nothing
+    if look == "get_run":
+        await recorded.get_run(run_id)
+    else:
+        assert [event async for event in recorded.run_events(run_id)][-1].type == "run_completed"
+    entry = history.get(run_id)
+    assert entry is not None
+    assert entry.status == "failed"
 
 
 async def test_what_a_run_was_started_with(recorded: Any, client: Any, release: str, history: History) -> None:
@@ -77,6 +93,23 @@ async def test_a_run_under_a_key_that_another_client_has_created_is_recorded(
     await recorded.run(flow, {"n": 1}, idempotency_key="both", timeout=60)
     assert history.get(here.run_id).note == "mine", "it was recorded before"
     assert (await recorded.rerun(here.run_id, timeout=60)).result.output == here.output
+
+
+async def test_a_batch_of_keys_is_recorded_run_by_run(
+    recorded: Any, release: str, history: History, tmp_path: Path
+) -> None:
+    if not has(release, "blobs"):
+        with pytest.raises(UnsupportedByServerError):
+            await recorded.run(one_step(ECHO), 1, idempotency_key="k")
+        return
+    file = tmp_path / "flow.json"
+    file.write_text(json.dumps(one_step(ECHO, name=unique("keyed"))))
+    for labels in ({"a": "1"}, {"b": "2"}):
+        options = {"idempotency_key": str, "labels": labels}
+        ended = [outcome.run_id async for outcome in recorded.map(file, [1, 2, 1], **options)]
+    entries = history.search(labels={"a": "1", "b": "2"})
+    assert {entry.run_id for entry in entries} == set(ended)
+    assert [(entry.status, entry.flow_file) for entry in entries] == [("completed", str(file))] * 2
 
 
 async def test_a_run_that_nobody_knows(recorded: Any, history: History) -> None:
@@ -131,6 +164,9 @@ async def test_rerun_takes_over_what_is_recorded(recorded: Any, history: History
     quoted = await recorded.run(flow, {"n": SECRET}, variables={"key": SECRET, "city": "Oslo"})
     with pytest.raises(InvalidArgumentError, match="history does not have"):
         await recorded.rerun(quoted.run_id, variables={"key": SECRET})
+    url = await recorded.run(flow, "https://me:pa55@host", variables={"key": SECRET, "city": "Oslo"})
+    with pytest.raises(InvalidArgumentError, match="history does not have"):
+        await recorded.rerun(url.run_id, variables={"key": SECRET})
 
 
 async def test_rerun_takes_over_overrides_below_given_ones(recorded: Any) -> None:

@@ -60,6 +60,23 @@ async def test_only_what_has_changed_is_executed(recorded: Any, release: str, tm
         assert list(again.plan.outdated) == []
 
 
+async def test_a_hidden_input_is_not_taken_for_another(recorded: Any, release: str, tmp_path: Path) -> None:
+    if not readable(release):
+        return
+    file = tmp_path / "counted"
+    run_id = await run(recorded, four(file), {"n": "*** of https://me:pa55@host"})
+    executions(file)
+    for text in ("*** of https://me:other@host", "*x* of https://me:pa55@host"):
+        again = await recorded.rerun(run_id, input={"n": text}, only_changed=True)
+        assert (again.result.output, executions(file)) == (["warm", text], dict.fromkeys("acd", 1))
+    # Without secret variables, nothing else was hidden.
+    starred = await run(recorded, four(file), {"n": "*** 1"})
+    assert (await recorded.rerun(starred)).result.output == ["warm", "*** 1"]
+    for text, executed in (("*** 1", []), ("*** 2", ["a", "c", "d"])):
+        again = await recorded.rerun(starred, input={"n": text}, only_changed=True)
+        assert (again.result.output, again.plan.items[0].executed) == (["warm", text], executed)
+
+
 async def test_an_override_is_kept_while_it_is_given(recorded: Any, release: str, tmp_path: Path) -> None:
     if not readable(release):
         pytest.skip("the outputs of steps cannot be read")

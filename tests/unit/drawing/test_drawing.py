@@ -234,6 +234,17 @@ def test_report_says_that_the_input_is_not_known() -> None:
     assert "<th>input</th>" not in fewer.html().partition("<h2>Items</h2>")[2]
 
 
+def test_secrets_from_the_environment_are_masked_however_runs_read_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPFLOW_VAR_KEY", "hunter2-lynx")
+    monkeypatch.setenv("STEPFLOW_VAR_LOGIN", '{"user": "ada", "word": "opensesame"}')
+    monkeypatch.setenv("STEPFLOW_VAR_PIN", "no number")
+    word = {"type": "object", "properties": {"word": {"is_secret": True}}}
+    declared = {"key": {"type": "string", "is_secret": True}, "login": word, "pin": {"type": "number"}}
+    flow = {"schemas": {"properties": {"variables": {"properties": declared}}}, "steps": []}
+    given = RunArguments(run_id="r", inputs=["hunter2-lynx of ada: opensesame"])
+    assert masked_arguments(flow, given).inputs == ["*** of ada: ***"]
+
+
 @pytest.mark.parametrize("count", [1, 3, 250])
 def test_report_shows_hostile_text_as_text(count: int) -> None:
     page = report(count).html()

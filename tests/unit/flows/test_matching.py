@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError
-from stepflow_client.flows.matching import check_expected, compare
+from stepflow_client._data.secrets import HIDDEN_IN_URL
+from stepflow_client.flows.matching import check_expected, compare, may_equal
 
 
 @pytest.mark.parametrize(
@@ -75,3 +76,30 @@ def test_a_malformed_matcher_is_an_error(expected: Any, words: str) -> None:
         check_expected(expected)
     assert words in caught.value.message
     assert "$equals" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "same", "other"),
+    [
+        ("***", 7, None),
+        ("a *** b", "a secret b", "a secret c"),
+        ("*** a *** b ***", "x a y b z", "x b y a z"),
+        ("ab***ba", "abba", "aba"),
+        ("a***b***c", "a1b2c", "a1c2b"),
+        ({"a": "x***", "b": 1}, {"a": "xy", "b": 1.0}, {"a": "xy", "b": 2}),
+        ({"a***": 1, "b": 2}, {"a1": 1, "b": 2}, {"a1": 1}),
+        (["***", 1], [[2], 1], [1]),
+        ({"a": 1}, {"a": 1.0}, {"a": 1, "b": 1}),
+    ],
+)
+def test_what_may_be_a_value_with_hidden_secrets(hidden: Any, same: Any, other: Any) -> None:
+    assert may_equal(hidden, same)
+    assert may_equal(hidden, hidden)
+    assert other is None or not may_equal(hidden, other)
+
+
+def test_with_another_mark_the_usual_one_is_data() -> None:
+    assert may_equal("*** of ://***@h", "*** of ://me:word@h", HIDDEN_IN_URL)
+    assert not may_equal("*** of ://***@h", "x of ://me:word@h", HIDDEN_IN_URL)
+    assert not may_equal("***", "x", HIDDEN_IN_URL)
+    assert not may_equal(["://***@h"], ["://h"], HIDDEN_IN_URL)

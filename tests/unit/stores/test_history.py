@@ -99,7 +99,7 @@ def test_no_secret_is_in_the_file(path: Path) -> None:
     history = History(path)
     history.record(
         "1", server=f"http://user:{SECRET}@localhost:7837", flow=FLOW, note=f"with {SECRET}", labels={"key": SECRET},
-        input={"copy": f"Bearer {SECRET}", "url": "https://me:pa55word@example.com/x"}, overrides={"a": SECRET},
+        input={"copy": f"Bearer {SECRET}, default-of-the-key", "url": "https://me:pa55word@example.com/x"}, overrides={"a": SECRET},
         variables={"key": SECRET, "pin": 7, "login": {"password": "sesame-open"}, "city": "Rome"},
     )  # fmt: skip
     history.record("2", flow_id="ab", variables={"anything": SECRET})
@@ -110,6 +110,8 @@ def test_no_secret_is_in_the_file(path: Path) -> None:
     assert first is not None
     assert first.variables == {"key": "***", "pin": "***", "login": "***", "city": "Rome"}
     assert first.server == "http://localhost:7837"
+    # A mark stays: the rest is not what the run was started with.
+    assert first.input == {"copy": "Bearer ***, ***", "url": "https://***@example.com/x"}
 
 
 def test_cleared_runs_are_overwritten(path: Path) -> None:

@@ -95,10 +95,10 @@ def test_the_generated_client_raises_httpx_errors(
 
 
 class Slow:
-    """A server whose run does not end, and that notes a cancel."""
+    """A server whose run does not end, and that notes a cancel, and whether it may hold a creation until the end."""
 
     def __init__(self) -> None:
-        self.cancelled = False
+        self.cancelled = self.may_hold = False
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix("/api/v1")
@@ -107,17 +107,24 @@ class Slow:
         if path == "/flows":
             return httpx.Response(200, json={"flowId": "f", "stored": False})
         self.cancelled = self.cancelled or path.endswith("/cancel")
+        if (request.method, path) == ("POST", "/runs"):
+            self.may_hold = "wait" in json.loads(request.content)
         summary = {"runId": RUN, "flowId": "f", "status": 1, "items": {"total": 1}}
         return httpx.Response(200, json={"summary": summary, "results": [], "runs": []})
 
 
+@pytest.mark.parametrize("method", ["run", "map"])
 @pytest.mark.parametrize(("on_cancel", "cancelled"), [("cancel", True), ("detach", False)])
-def test_a_cancelled_task_cancels_the_run_only_if_told_to(on_cancel: Any, cancelled: bool) -> None:
+def test_a_cancelled_task_cancels_the_run_only_if_told_to(method: str, on_cancel: Any, cancelled: bool) -> None:
     server = Slow()
+
+    async def mapped(client: StepflowClient) -> list[Any]:
+        return [outcome async for outcome in client.map({"steps": []}, [1], on_cancel=on_cancel)]
 
     async def give_up() -> None:
         async with StepflowClient(**settings(transport=httpx.MockTransport(server))) as client:
-            running = asyncio.ensure_future(client.run({"steps": []}, 1, on_cancel=on_cancel))
+            called = client.run({"steps": []}, 1, on_cancel=on_cancel) if method == "run" else mapped(client)
+            running = asyncio.ensure_future(called)
             await asyncio.sleep(0.2)
             running.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -125,6 +132,8 @@ def test_a_cancelled_task_cancels_the_run_only_if_told_to(on_cancel: Any, cancel
 
     asyncio.run(give_up())
     assert server.cancelled is cancelled
+    # Its id must be known early: a run whose creation is being held cannot be cancelled.
+    assert server.may_hold is not cancelled
 
 
 @pytest.mark.parametrize("broken", [httpx.ConnectError, httpx.ReadError])

@@ -150,7 +150,7 @@ class History(SharedFile):
         """Record that a run was started. Errors are logged once, as a warning.
 
         The values of variables that the flow declares with `is_secret: true` are not stored, nor are users and
-        passwords in URLs. If the flow is not given, all variables count as secret.
+        passwords in URLs: `***` takes their place. If the flow is not given, all variables count as secret.
 
         Args:
             run_id: The run; an existing record of it is replaced.
@@ -193,7 +193,8 @@ class History(SharedFile):
             status: One of the values of `ExecutionStatus`. Any other is read as None.
         """
         with self._warning("update a run"), self._opened() as connection:
-            connection.execute("UPDATE runs SET status = ? WHERE run_id = ?", (str(status), str(run_id)))
+            change = "UPDATE runs SET status = ?1 WHERE run_id = ?2 AND status IS NOT ?1"
+            connection.execute(change, (str(status), str(run_id)))
 
     def annotate(self, run_id: str | UUID, note: str | None = None, *, labels: Mapping[str, str] | None = None) -> None:
         """Set the note of a recorded run, or add labels to it. Errors of the file are logged once, as a warning.
@@ -212,6 +213,8 @@ class History(SharedFile):
             check_text(value, f"labels[{name!r}]")
         if note is not None:
             check_text(note, "note")
+        if note is None and not given:
+            return
         with self._warning("annotate a run"), self._opened() as connection:
             # The row must not change between the two statements.
             connection.execute("BEGIN IMMEDIATE")

@@ -13,8 +13,8 @@ _OPTIONAL = ("onError", "mustExecute", "metadata", "input")
 def canonical(flow: Mapping[str, Any]) -> dict[str, Any]:
     """Return a flow without what is the same as if it were not there, and with paths in one spelling."""
     found = {key: each for key, each in flow.items() if each not in (None, [], {})}
-    if "steps" in found:
-        found["steps"] = [_step(each) for each in found["steps"]]
+    if isinstance(found.get("steps"), list):
+        found["steps"] = [_step(each) if isinstance(each, Mapping) else each for each in found["steps"]]
     if "output" in found:
         found["output"] = _expression(found["output"])
     schemas = _schemas(found.pop("schemas", {}))

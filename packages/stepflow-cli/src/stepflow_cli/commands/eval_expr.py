@@ -10,7 +10,7 @@ import click
 
 from ..errors import Problem, nearest, usage
 from ..exit_codes import ExitCode
-from ..output.columns import check_known
+from ..output.columns import check_known, json_cell
 from ..output.view import Column, Output, View
 from ..params.options import file_output_options, server_options
 from ..params.parsing import Command
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 _NOT_RUN = 9
 """The code of the failure to read a step that was not executed."""
 
-_VALUE = View((Column("run_id", kind="id"), Column("index", kind="number"), Column("value")), open_fields=("value",))
+_VALUE = View(
+    (Column("run_id", kind="id"), Column("index", kind="number"), Column("value", show=json_cell)),
+    open_fields=("value",),
+)
 
 
 @click.command("eval-expr", cls=Command)

@@ -113,8 +113,12 @@ def likeness(written: Mapping[str, Any], flow: Mapping[str, Any]) -> int:
     """Return how likely a flow was made from the one in a file: 0 (another flow) to 4 (the same)."""
     from stepflow_client.flows.additions import without_cases
     from stepflow_client.flows.graph import steps_by_id
+    from stepflow_client.flows.matching import equal
 
-    if without_cases(written) == without_cases(flow):
+    from ..codegen.canonical import canonical
+
+    # Some servers return a flow as they have read it.
+    if equal(canonical(without_cases(written)), canonical(without_cases(flow))):
         return 4
     if flow.get("name") and written.get("name") == flow["name"]:
         return 3 if [*steps_by_id(written)] == [*steps_by_id(flow)] else 2

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from ..errors import nearest, usage
+
+
+def json_cell(value: Any) -> str:
+    """Return a JSON value as the text of a cell: as JSON, but strings without quotes; `-` for null."""
+    if value is None:
+        return "-"
+    is_plain = isinstance(value, str) and value.strip()
+    return str(value) if is_plain else json.dumps(value, ensure_ascii=False)
 
 
 class Column(NamedTuple):
@@ -54,8 +63,12 @@ class View(NamedTuple):
         """Return a view with these fields as its columns."""
         # Requested fields are never left out.
         known = {column.field: column._replace(optional=False) for column in self.columns}
-        columns = tuple(known.get(name) or Column(name, title=name.upper()) for name in fields)
+        columns = tuple(known.get(name) or self._column(name) for name in fields)
         return View(columns, self.name, folds=self.folds, open_fields=self.open_fields)
+
+    def _column(self, name: str) -> Column:
+        is_open = any(name == each or name.startswith(f"{each}.") for each in self.open_fields)
+        return Column(name, title=name.upper(), show=json_cell if is_open else None)
 
 
 _MISSING = object()

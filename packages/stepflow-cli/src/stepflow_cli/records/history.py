@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..output.columns import json_cell
 from ..output.view import Column, Output, View, rfc3339
 
 if TYPE_CHECKING:
@@ -16,10 +16,6 @@ def _labels_text(labels: object) -> str:
     if not isinstance(labels, Mapping) or not labels:
         return "-"
     return " ".join(f"{name}={value}" for name, value in labels.items())
-
-
-def _json(value: object) -> str:
-    return "-" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _names(names: object) -> str:
@@ -45,7 +41,7 @@ ENTRY_IN_FULL = View(
         *(Column("run_id", kind="id"), Column("status", kind="status"), Column("created_at", kind="time")),
         *(Column("server"), Column("flow_name", title="FLOW"), Column("flow_id", kind="id"), Column("flow_file")),
         *(_LABELS, Column("note"), Column("rerun_of", kind="id"), Column("kept", show=_names)),
-        *(Column(name, show=_json) for name in _VALUES[:-1]),
+        *(Column(name, show=json_cell) for name in _VALUES[:-1]),
         Column("omitted", show=_names),
     ),
     fields=("flow", "rerun_items", "has_more_runs"),

@@ -10,7 +10,7 @@ from ..errors import Problem
 from ..exit_codes import ExitCode
 from ..output.messages import note
 from ..output.view import Column, Output, View, rfc3339
-from .runs import VALUES
+from .runs import OUTPUT, VALUES
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult
@@ -22,7 +22,7 @@ RESULT = View(
     columns=(
         Column("run_id", kind="id"),
         Column("status", kind="status"),
-        Column("output"),
+        OUTPUT,
         Column("error.message", title="ERROR"),
     ),
     fields=(*_ERROR, "cached_at"),
@@ -34,7 +34,7 @@ BATCH_RESULT = View(
     columns=(
         Column("index", kind="number"),
         Column("status", kind="status"),
-        Column("output"),
+        OUTPUT,
         Column("error.message", title="ERROR"),
     ),
     fields=_ERROR,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client._base.text import duration_text, fine_duration, short_json
 
+from ..output.columns import json_cell
 from ..output.view import Column, View, rfc3339
 
 if TYPE_CHECKING:
@@ -107,9 +108,10 @@ def run_view(account: RunAccount | None) -> View:
 _ERROR = ("error", "error.code", "error.step_id", "error.details")
 VALUES = ("output", "error.details")
 """Fields whose contents come from users and servers."""
+OUTPUT = Column("output", show=json_cell)
 
 ITEM = View(
-    columns=(Column("index", kind="number"), _STATUS, Column("output"), Column("error.message", title="ERROR")),
+    columns=(Column("index", kind="number"), _STATUS, OUTPUT, Column("error.message", title="ERROR")),
     name="index",
     fields=("completed_at", *_ERROR),
     open_fields=VALUES,
@@ -134,7 +136,7 @@ def _step_error(record: Mapping[str, Any]) -> str:
 STEP = View(
     columns=(
         *(Column("item_index", title="ITEM", kind="number"), Column("step_id", title="STEP")),
-        *(_STATUS._replace(row=_step_status), Column("component"), Column("output")),
+        *(_STATUS._replace(row=_step_status), Column("component"), OUTPUT),
         Column("error.message", title="ERROR", row=_step_error),
     ),
     name="step_id",

@@ -61,15 +61,20 @@ def dry_run(target: Target, job: Job, output: Output, flow: str, cache: JobCache
 
 def _request(target: Target, job: Job, flow: str) -> dict[str, Any]:
     from stepflow_client._data.declared import declared_schema
+    from stepflow_client._data.secrets import secrets_of
+    from stepflow_client.drawing.report_data import environment_of
 
+    declared, environment = environment_of(job.flow)
+    # Inputs and overrides may repeat the values of secret variables.
+    hide = secrets_of({**environment, **(job.variables or {})}, declared).hide_in
     return {
         "server": "embedded" if target.runtime is not None else target.client.url,
         "flow": job.flow_id or flow,
-        "input": None if job.batch is not None else _masked(job.input, declared_schema(job.flow, "input")),
+        "input": None if job.batch is not None else hide(_masked(job.input, declared_schema(job.flow, "input"))),
         "inputs": None if job.batch is None else len(job.batch),
-        "variables": _masked(job.variables, declared_schema(job.flow, "variables")),
+        "variables": hide(_masked(job.variables, declared_schema(job.flow, "variables"))),
         "variables_from_env": job.variables_from_env,
-        "overrides": job.overrides,
+        "overrides": hide(job.overrides),
         "max_concurrency": job.max_concurrency,
     }
 

@@ -116,7 +116,17 @@ class CommandHistory:
         """Record a run that was created, with the labels and note of the command line."""
         if self._about is not None and self._history is not None:
             said = {name: value for name, value in self._about.items() if value is not None}
-            self._history.record(run_id, **(said | {k: v for k, v in given.items() if v is not None}))
+            about = said | {name: value for name, value in given.items() if value is not None}
+            # A batch that goes on has those of its first record, too.
+            about["labels"] = {**(given.get("labels") or {}), **said.get("labels", {})}
+            about["note"] = said.get("note", given.get("note"))
+            self._history.record(run_id, **about)
+
+    def annotate(self, run_id: str, note: str | None = None, *, labels: Mapping[str, str] | None = None) -> None:
+        """Add labels and a note to a recorded run, and those of the command line."""
+        if self._about is not None and self._history is not None:
+            named = {**(labels or {}), **(self._about["labels"] or {})}
+            self._history.annotate(run_id, self._about["note"] or note, labels=named)
 
     def update(self, run_id: str, *, status: str) -> None:
         """Set the last known status of a run, if it is recorded."""

@@ -130,7 +130,7 @@ class BatchRunner:
         batch.arguments = call.completed(await self._creator.arguments(call), needs)
         batch.declared = flow_variables(batch.flow)
         with self._recorder.labelling(options.labels):
-            batch.record = self._recorder.batch(batch.flow, batch.arguments)
+            batch.record = self._recorder.batch(batch.flow, batch.arguments, flow)
         if options.check_input:
             batch.input_check = needs.input_check
 
@@ -149,6 +149,8 @@ class BatchRunner:
             "check_input": batch.options.check_input,
         }
         batch.tag = batch.journal.begin({name: _digest(encode(value)) for name, value in given.items()})
+        if (first := batch.journal.first_run()) is not None:
+            batch.record.resumed(first)
         # By the server's clock, every run of the batch is newer than this.
         newest = await self._connection.call(api.list_runs(roots_only=True, limit=1), _flows)
         since = batch.journal.since(max((creation_time(run_id) or 0.0 for run_id in newest), default=0.0))
@@ -218,11 +220,13 @@ class BatchRunner:
             if batch.journal is not None:
                 batch.journal.created(chunk.number, run.run_id)
         run_id = batch.in_flight[chunk.number] = run.run_id
-        if chunk.idempotency_key is None:
-            batch.record.created(run_id)
+        if chunk.idempotency_key is None and batch.record.created(run_id) and batch.journal is not None:
+            batch.journal.first_run(run_id)
         try:
             status, listed = await self._ended(run, len(chunk.values))
-            if not is_untraced():
+            if chunk.idempotency_key is not None:
+                self._recorder.ended(run_id, status)
+            elif not is_untraced():
                 run_ended(run_id, status)
         except NotFoundError as error:
             if batch.options.on_lost == "rerun" and chunk.run_id is not None:
@@ -270,8 +274,9 @@ class BatchRunner:
             self._flows.registries.current.reserve(flow_id)
             try:
                 copy = StoredCopy(flow_id, batch.declared, batch.flow.get("output"))
+                hold = self._connection.timings.creation_hold_of(batch.options.on_cancel)
                 on_lost = partial(batch.lane_flows.pop, place, None)
-                return await self._creator.create(copy, arguments, self._connection.timings.creation_hold, on_lost)
+                return await self._creator.create(copy, arguments, hold, on_lost)
             except NotFoundError:
                 # A server that was restarted in the meantime has lost the flow.
                 batch.lane_flows.pop(place, None)
@@ -290,9 +295,11 @@ class BatchRunner:
             max_concurrency=batch.lanes[place],
             idempotency_key=chunk.idempotency_key,
             idempotency_scope=batch.options.idempotency_scope,
+            source=batch.given,
         )
         with self._recorder.labelling(batch.options.labels):
-            return await self._keyed().start(call, self._connection.timings.creation_hold)
+            hold = self._connection.timings.creation_hold_of(batch.options.on_cancel)
+            return await self._keyed().start(call, hold)
 
     async def _chunk_flow(self, batch: Batch, chunk: Chunk, place: int) -> str:
         """Return the id of the copy of the flow that a chunk runs.

@@ -180,12 +180,15 @@ class KeyedRuns:
         if older is not None:
             self.older_flows.put(run.run_id, older)
             logger.info("run %s under the idempotency key %r is of another flow: %s", run.run_id, keyed.key, older)
-        # Whichever call has created it: this client's user has started it, with these arguments.
-        if not self._recorder.is_on or self._recorder.recorded(run.run_id) is not None:
+        if not self._recorder.is_on:
             return
+        if self._recorder.recorded(run.run_id) is not None:
+            self._recorder.found(run.run_id)
+            return
+        # Whichever call has created it: this client's user has started it, with these arguments.
         if older is None:
             arguments = asked.of(flow_variables(keyed.flow))
-            self._recorder.created(CreatedRun(run.run_id, keyed.flow_id, arguments, asked.call.flow, keyed.flow))
+            self._recorder.created(CreatedRun(run.run_id, keyed.flow_id, arguments, asked.call.given_flow, keyed.flow))
             return
         # The run exists, whatever may be read of its flow.
         with suppress(StepflowClientError):

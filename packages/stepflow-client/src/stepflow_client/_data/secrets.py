@@ -15,6 +15,8 @@ from urllib.parse import quote
 from .declared import declared_schema
 
 HIDDEN = "***"
+HIDDEN_IN_URL = f"://{HIDDEN}@"
+"""A URL whose user and password are hidden."""
 _SHORT = 4
 """Texts with fewer characters are hidden only as whole words, because they occur inside many words."""
 _LONGEST_CUT = 1_000
@@ -111,13 +113,29 @@ class Secrets:
 NO_SECRETS = Secrets()
 
 
-def is_hidden(value: Any) -> bool:
-    """Return whether a JSON value contains hidden secrets, that is, `***`."""
+def is_hidden(value: Any, mark: str = HIDDEN) -> bool:
+    """Return whether a JSON value contains hidden secrets, that is, `***`, or another mark that stands for them."""
     if isinstance(value, str):
-        return HIDDEN in value
+        return mark in value
     if isinstance(value, Mapping):
-        return any(is_hidden(each) for pair in value.items() for each in pair)
-    return isinstance(value, (list, tuple)) and any(map(is_hidden, value))
+        return any(is_hidden(each, mark) for pair in value.items() for each in pair)
+    return isinstance(value, (list, tuple)) and any(is_hidden(each, mark) for each in value)
+
+
+def hidden_mark(flow: Mapping[str, Any] | None) -> str:
+    """Return the text that stands for secrets in what the history has of a run of a flow; None for an unknown flow.
+
+    Without secret variables, `***` itself is data: only URLs have hidden parts.
+    """
+    has_secrets = flow is None or any(map(holds_secret, _declarations(flow)[1].values()))
+    return HIDDEN if has_secrets else HIDDEN_IN_URL
+
+
+def holds_secret(schema: Any) -> bool:
+    """Return whether the schema of a variable, or a part of it, is declared secret."""
+    if isinstance(schema, Mapping):
+        return schema.get("is_secret") is True or any(holds_secret(each) for each in schema.values())
+    return isinstance(schema, list) and any(holds_secret(each) for each in schema)
 
 
 def secrets_of(variables: Mapping[str, Any], declared: Mapping[str, _Declared] | None) -> Secrets:

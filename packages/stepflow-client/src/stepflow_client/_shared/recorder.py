@@ -119,18 +119,25 @@ class Recorder:
             **({} if run.origin is None else _origin(run.origin)),
         )
 
-    def batch(self, flow: Mapping[str, Any], arguments: RunArguments) -> BatchRecorder:
+    def found(self, run_id: str) -> None:
+        """Add the labels of the current call to a recorded run that it has found instead of creating one."""
+        if self.history is not None:
+            self.history.annotate(run_id, labels=_labels.get())
+
+    def batch(self, flow: Mapping[str, Any], arguments: RunArguments, source: Any) -> BatchRecorder:
         """Return a recorder of a batch whose inputs are split into several runs.
 
         Args:
             flow: The content of the flow.
             arguments: The arguments of the batch; its inputs are not recorded.
+            source: The flow as passed by the caller. If it is a path, the path is recorded.
         """
         return BatchRecorder(
             self.history,
             {
                 "server": self._server,
                 "flow": flow,
+                "flow_file": source if isinstance(source, (str, PathLike)) else None,
                 "variables": arguments.variables or None,
                 "overrides": arguments.overrides,
                 "labels": _labels.get(),
@@ -188,17 +195,30 @@ class BatchRecorder:
         self._has_more = False
         self._lock = threading.Lock()
 
-    def created(self, run_id: str) -> None:
-        """Record a run of the batch that was created, or that goes on after a crash."""
+    def resumed(self, run_id: str) -> None:
+        """Record the batch again, as one that goes on. Its first run is known from its journal."""
+        self._first = run_id
+        self._record(run_id)
+
+    def created(self, run_id: str) -> bool:
+        """Record a run of the batch that was created, or that goes on after a crash. Return whether it is the first."""
+        with self._lock:
+            is_first = self._first is None
+            if is_first or not (self._has_more or run_id == self._first):
+                self._first, self._has_more = self._first or run_id, not is_first
+                self._record(self._first)
+            return is_first
+
+    def _record(self, run_id: str) -> None:
+        """Record the batch, and keep what an earlier record has: whoever continues a batch need not label it again."""
         if self._history is None:
             return
-        with self._lock:
-            if self._has_more or run_id == self._first:
-                return
-            self._first, self._has_more = self._first or run_id, self._first is not None
-            self._history.record(
-                self._first, input=None, omitted=("input",), has_more_runs=self._has_more, **self._about
-            )
+        about, has_more = dict(self._about), self._has_more
+        with suppress(StepflowClientError):
+            if (known := self._history.get(run_id)) is not None:
+                about |= {"labels": {**known.labels, **(about["labels"] or {})}, "note": known.note}
+                has_more |= known.has_more_runs
+        self._history.record(run_id, input=None, omitted=("input",), has_more_runs=has_more, **about)
 
     def ended(self, status: ExecutionStatus) -> None:
         """Record the status of the batch, all of whose runs have ended."""

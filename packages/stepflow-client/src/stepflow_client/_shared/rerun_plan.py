@@ -198,7 +198,7 @@ def _reading_changes(wanted: WantedRun, index: int, *, cautious: bool = False) -
     earlier = wanted.earlier
     after: dict[str, Any] = {} if wanted.inputs is None else {"input": wanted.inputs[index]}
     if wanted.given or earlier.recorded.variables is not None:
-        after["variables"] = wanted.variables
+        after["variables"] = {**earlier.recorded.hidden, **wanted.variables}
     return rules.steps_reading_changes(wanted.effective, index, after, earlier.source, cautious=cautious)
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from .._data.declared import declared_schema
-from .._data.secrets import HIDDEN, Secrets, hidden_flow
+from .._data.secrets import HIDDEN, HIDDEN_IN_URL, Secrets, flow_secrets, hidden_flow, holds_secret
 from ..types.statuses import ExecutionStatus
 
 _LARGEST = 1_000_000
@@ -38,21 +38,15 @@ def without_secrets(
     """Return the values to record, with each secret replaced by `***`."""
     properties = declared_schema(flow, "variables", "properties")
     declared = properties if isinstance(properties, Mapping) else {}
-    names = {name for name in variables or {} if flow is None or _holds_secret(declared.get(name))}
+    names = {name for name in variables or {} if flow is None or holds_secret(declared.get(name))}
     found = Secrets([each for name, each in (variables or {}).items() if name in names], words=False)
     hidden: dict[str, Any] = found.hide_in(kept | {"flow": None if flow is None else hidden_flow(flow)})
     if variables is not None:
         hidden["variables"] = {
             name: HIDDEN if name in names else found.hide_in(each) for name, each in variables.items()
         }
-    return hidden
-
-
-def _holds_secret(schema: Any) -> bool:
-    """Return whether the schema of a variable, or a part of it, is declared secret."""
-    if isinstance(schema, Mapping):
-        return schema.get("is_secret") is True or any(_holds_secret(each) for each in schema.values())
-    return isinstance(schema, list) and any(_holds_secret(each) for each in schema)
+    # Defaults in the flow are secret too.
+    return hidden if flow is None else flow_secrets(flow).hide_in(hidden)
 
 
 def row_of(run_id: str, kept: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -61,8 +55,9 @@ def row_of(run_id: str, kept: Mapping[str, Any]) -> tuple[Any, ...]:
     too_large = {name for name, text in texts.items() if text is not None and len(text) > _LARGEST}
     omitted = [name for name in FIELDS if name in too_large or name in kept["omitted"]]
     texts |= dict.fromkeys(omitted)
-    plain = [None if kept[name] is None else _bare(str(kept[name])) for name in ("server", "flow_id", "flow_file")]
-    note = None if kept["note"] is None else _bare(str(kept["note"]))
+    plain = [None if kept[name] is None else str(kept[name]) for name in ("server", "flow_id", "flow_file")]
+    plain = [None if each is None else _PASSWORD_IN_URL.sub("", each) for each in plain]
+    note = None if kept["note"] is None else _masked(str(kept["note"]))
     row = (
         *(run_id, time.time(), *plain, None, _encoded(kept["labels"]), note, json.dumps(omitted), *texts.values()),
         *(kept["rerun_of"], json.dumps(kept["kept"]), json.dumps(kept["rerun_items"]), int(kept["has_more_runs"])),
@@ -85,17 +80,20 @@ def annotated(row: tuple[Any, ...], note: str | None, labels: Mapping[str, str])
     changed = list(row[:-1])
     changed[_LABELS] = _encoded(known | labels)
     if note is not None:
-        changed[_LABELS + 1] = _bare(note)
+        changed[_LABELS + 1] = _masked(note)
     return (*changed, _checksum(tuple(changed)))
 
 
 def _encoded(value: Any) -> str:
-    return _bare(json.dumps(value, ensure_ascii=False))
+    return _masked(json.dumps(value, ensure_ascii=False))
 
 
-def _bare(text: str) -> str:
-    """Return a text without the users and passwords of the URLs in it."""
-    return _PASSWORD_IN_URL.sub("", text)
+def _masked(text: str) -> str:
+    """Return a text with the users and passwords of the URLs in it hidden.
+
+    They leave a mark: without one, a rerun would take the rest for what the run was started with.
+    """
+    return _PASSWORD_IN_URL.sub(HIDDEN_IN_URL.removeprefix("://"), text)
 
 
 def decoded(text: bytes) -> str:

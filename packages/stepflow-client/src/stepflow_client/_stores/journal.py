@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS entry (
 ) WITHOUT ROWID
 """
 _INSERT = "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?)"
-_Kind = Literal["batch", "since", "complete", "begun", "repeated", "created", "ended"]
+_Kind = Literal["batch", "since", "first", "complete", "begun", "repeated", "created", "ended"]
 _OF_BATCH = 0
 """The number of entries about the whole batch; entries about a chunk have the chunk's number."""
 _RESUME = "the batch goes on from its last entry when it is started again with this journal"
@@ -170,6 +170,14 @@ class Journal:
             self._add("since", time)
             return time
         return float(known)
+
+    def first_run(self, run_id: str | None = None) -> str | None:
+        """Store the first run of the batch, by which the history knows it, if it is given; return the stored one."""
+        if run_id is not None:
+            self._add("first", run_id)
+            return run_id
+        known = self._find("first")
+        return None if known is None else str(known)
 
     def end(self) -> None:
         """Record that all inputs were read and have ended."""

@@ -496,7 +496,8 @@ class SyncStepflowClient(Guiding, Picklable):
                 fails. True waits up to 60 s; a number sets the seconds. `timeout` applies too. The components that this
                 client has seen are not waited for again. Default False.
             on_cancel: What to do with the run on a KeyboardInterrupt:
-                `detach`, the default, leaves it running; `cancel` marks it as cancelled if its id is known by then.
+                `detach`, the default, leaves it running; `cancel` marks it as cancelled if its id is known by then, as
+                it is from its creation on (0.10 and newer).
             check_input: Whether to check the input and the variables against the flow's schemas, and refuse what does
                 not match, before anything is sent. Servers check neither. For a flow given by its id, this applies if
                 the client knows the flow: if it has stored it, or read its variables. Default True.
@@ -564,7 +565,10 @@ class SyncStepflowClient(Guiding, Picklable):
         finish = partial(self._result_of, began, progress)
         if cache is None:
             creator = self._parts.creator if idempotency_key is None else self._parts.keyed
-            start = partial(creator.start, call, self._connection.timings.creation_hold)
+            timings = self._connection.timings
+            # What is usual costs no call.
+            hold = timings.creation_hold if on_cancel == "detach" else timings.creation_hold_of(on_cancel)
+            start = partial(creator.start, call, hold)
             running = partial(self._run, start, finish, on_cancel == "cancel")
         else:
             cancel = self._cancel_unwanted if on_cancel == "cancel" else None
@@ -1163,7 +1167,10 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such run.
         """
         with call_scope(timeout):
-            return self._runs.get_run(run_id)
+            run = self._runs.get_run(run_id)
+        if run.is_finished:
+            self._recorder.seen(run.run_id, run.status)
+        return run
 
     def get_run_items(self, run_id: RunId, *, timeout: float | None = None) -> ListItemsResponse:
         """Return the items of a run, in the order of their inputs; the `result` of a running item is None.

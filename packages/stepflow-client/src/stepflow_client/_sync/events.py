@@ -16,7 +16,7 @@ from .._codec import requests
 from .._data.arguments import check_flag, check_seconds
 from .._rules.cursor import Cursor
 from .._rules.deadline import deadline_of
-from .._shared.tracing import annotate, is_untraced, run_ended
+from .._shared.tracing import annotate
 from ..errors import RunTimeoutError
 from .following import Follower
 from .following_state import Asked, Tick
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .. import events
     from .._codec.requests import RunId
     from .._shared.options import EventOptions
+    from .._shared.recorder import Recorder
     from ..events import RunEvent
 else:
     events = lazy_module("stepflow_client.events")
@@ -33,8 +34,9 @@ else:
 class EventSource:
     """Reads the events of runs."""
 
-    def __init__(self, follower: Follower) -> None:
+    def __init__(self, follower: Follower, recorder: Recorder) -> None:
         self._follower = follower
+        self._recorder = recorder
 
     def run_events(
         self, run_id: RunId, deadline: float | None = None, **options: Unpack[EventOptions]
@@ -59,9 +61,9 @@ class EventSource:
                 if time.monotonic() >= until:
                     raise RunTimeoutError(f"run {asked.run_id} did not end in time; it continues", run_id=asked.run_id)
                 if not isinstance(seen, Tick):
-                    if seen.type == "run_completed" and seen.run_id == asked.run_id and not is_untraced():
+                    if seen.type == "run_completed" and seen.run_id == asked.run_id:
                         annotate(run_status=seen.status.value)
-                        run_ended(seen.run_id, seen.status)
+                        self._recorder.ended(seen.run_id, seen.status)
                     yield seen
                 elif timer.left() <= 0:
                     yield _heartbeat(asked.run_id, seen.position)

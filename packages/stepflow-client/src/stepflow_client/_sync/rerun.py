@@ -12,7 +12,6 @@ from uuid import uuid4
 from .._base.not_given import NOT_GIVEN
 from .._codec import requests
 from .._codec.variables import flow_variables
-from .._data.secrets import is_hidden
 from .._rules.deadline import deadline_of, deadline_scope
 from .._rules.releases import has_step_outputs
 from .._shared.gather import sync_together
@@ -143,14 +142,14 @@ class Rerunner:
         source = partial(rules.executed_in, entries, run_id)
         # Before 0.10, servers give back another form of what the author wrote.
         is_written = new is not None and entry is not None and isinstance(entry.flow, Mapping)
-        written = entry.flow if is_written and entry is not None and not is_hidden(entry.flow) else flow.flow
+        written = entry.flow if is_written and entry is not None and not rules.hides_secrets(entry.flow) else flow.flow
         return EarlierRun(run_id, flow.flow, written, flow.origin, len(results), results, recorded, source)
 
     def _recorded(self, run_id: str, new: Mapping[str, Any] | None) -> EarlierRun | None:
         """Return a run that the server does not have, from the history; None if the history lacks outputs of it."""
         entries = cache(self._recorder.recorded)
         entry, outputs = entries(run_id), self._recorder.kept_outputs(run_id)
-        if entry is None or outputs is None or entry.flow is None or (new is None and is_hidden(entry.flow)):
+        if entry is None or outputs is None or entry.flow is None or (new is None and rules.hides_secrets(entry.flow)):
             return None
         recorded = rules.recorded_of(entry, entry.flow if new is None else new)
         source = partial(rules.executed_in, entries, run_id)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .._codec import failed_items
-from .._data.declared import declared_schema
+from .._codec.requests import environment_variables
+from .._codec.variables import flow_variables
 from .._data.secrets import Secrets, secrets_of
+from ..errors import InvalidArgumentError
 from ..flows.account import accounts_of, records_of
 from ..flows.causes import ItemCauses
 from ..flows.resolving import ResolvedInput, resolved_input
@@ -137,27 +140,18 @@ def _secrets(flow: Mapping[str, Any]) -> Secrets:
     return secrets_of(given, declared)
 
 
-def environment_of(flow: Mapping[str, Any]) -> tuple[dict[str, FlowVariable], dict[str, str]]:
+def environment_of(flow: Mapping[str, Any]) -> tuple[dict[str, FlowVariable], dict[str, Any]]:
     """Return the variables that a flow declares, and the values of those that the environment has.
 
     Args:
         flow: The flow, as stored.
     """
-    declared = declared_schema(flow, "variables", "properties")
-    variables = {
-        name: FlowVariable(
-            is_secret=each.get("is_secret") is True,
-            env_var=each["env_var"] if isinstance(each.get("env_var"), str) else None,
-            value_schema=dict(each),
-        )
-        for name, each in (declared.items() if isinstance(declared, Mapping) else ())
-        if isinstance(each, Mapping)
-    }
-    given = {
-        name: os.environ[each.env_var]
-        for name, each in variables.items()
-        if each.env_var and each.env_var in os.environ
-    }
+    variables = flow_variables(flow)
+    given: dict[str, Any] = {}
+    for name, each in variables.items():
+        # A value that no run accepts was never sent.
+        with suppress(InvalidArgumentError):
+            given |= environment_variables({}, {name: each}, os.environ)
     return variables, given
 
 

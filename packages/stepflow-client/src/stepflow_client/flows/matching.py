@@ -30,6 +30,7 @@ from typing import Any
 from .._base.text import nearest, short_json
 from .._data.arguments import check_text
 from .._data.expressions import write_path
+from .._data.secrets import HIDDEN, is_hidden
 from .._data.values import check_json
 from ..errors import InvalidArgumentError
 from .json_schema import JSON_TYPES, is_json_type, is_number
@@ -211,6 +212,42 @@ def equal(expected: Any, actual: Any) -> bool:
     if is_number(expected) and is_number(actual):
         return bool(expected == actual)
     return type(expected) is type(actual) and bool(expected == actual)
+
+
+def may_equal(hidden: Any, value: Any, mark: str = HIDDEN) -> bool:
+    """Return whether a JSON value may be equal to one in which secrets have been replaced by `***`.
+
+    Args:
+        hidden: The value with hidden secrets.
+        value: The other value.
+        mark: The text by which secrets are known: `***`, or more, with what is around it.
+    """
+    if not is_hidden(hidden, mark):
+        return equal(hidden, value)
+    if isinstance(hidden, str):
+        return hidden == mark == HIDDEN or (isinstance(value, str) and _may_be_text(hidden, value, mark))
+    if isinstance(hidden, Mapping) and isinstance(value, Mapping):
+        # An object that contains secrets as keys may have lost some of them: equal keys are one.
+        has_keys = all(key in value or is_hidden(key, mark) for key in hidden) and len(hidden) <= len(value)
+        return has_keys and all(may_equal(each, value[key], mark) for key, each in hidden.items() if key in value)
+    if not (isinstance(hidden, list) and isinstance(value, list) and len(hidden) == len(value)):
+        return False
+    return all(may_equal(old, new, mark) for old, new in zip(hidden, value, strict=True))
+
+
+def _may_be_text(hidden: str, text: str, mark: str) -> bool:
+    before, after = mark.split(HIDDEN)
+    first, *between, last = (f"{after}{part}{before}" for part in hidden.split(mark))
+    first, last = first.removeprefix(after), last.removesuffix(before)
+    place, end = len(first), len(text) - len(last)
+    if not (text.startswith(first) and text.endswith(last)):
+        return False
+    for part in between:
+        place = text.find(part, place, max(place, end))
+        if place < 0:
+            return False
+        place += len(part)
+    return place <= end
 
 
 def _counted(values: list[Any]) -> str:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from .._data.arguments import check_instances, check_integer
 from .._data.declared import declared_variables
 from .._data.expressions import Reference, portable_path, references
-from .._data.secrets import is_hidden
+from .._data.secrets import HIDDEN, hidden_mark, is_hidden
 from .._data.values import merge_overrides
 from ..errors import InvalidArgumentError
 from .graph import FlowSteps, steps_behind, steps_by_id
-from .matching import equal
+from .matching import equal, may_equal
 
 if TYPE_CHECKING:
     from ..types import StepDetails
@@ -31,8 +31,8 @@ class Recorded:
     input: Any = None
     variables: Mapping[str, Any] | None = None
     """The variables; None if they are unknown."""
-    hidden: frozenset[str] = field(default=frozenset())
-    """Names of secret variables that were given. Their values are not stored anywhere."""
+    hidden: Mapping[str, Any] = field(default_factory=dict)
+    """The variables that were given and contain secrets, which are hidden. They are not stored anywhere."""
     overrides: Mapping[str, Any] | None = None
     """The overrides; None if they are unknown."""
     flow_file: str | None = None
@@ -44,7 +44,7 @@ class Recorded:
             has_input=self.has_input and "input" in inherit,
             input=self.input,
             variables=self.variables if "variables" in inherit else {},
-            hidden=self.hidden if "variables" in inherit else frozenset(),
+            hidden=self.hidden if "variables" in inherit else {},
             overrides=self.overrides if "overrides" in inherit else {},
             flow_file=self.flow_file,
         )
@@ -57,18 +57,18 @@ def recorded_of(entry: HistoryEntry | None, flow: Mapping[str, Any]) -> Recorded
     """
     if entry is None:
         return Recorded()
-    given = entry.variables or {}
-    hidden = frozenset(name for name, value in given.items() if is_hidden(value))
+    given, mark = entry.variables or {}, hidden_mark(entry.flow)
+    hidden = {name: value for name, value in given.items() if is_hidden(value, mark)}
     steps = steps_by_id(flow)
     changes = {step: change for step, change in (merge_overrides(entry.overrides) or {}).items() if step in steps}
     return Recorded(
-        has_input="input" not in entry.omitted and not is_hidden(entry.input),
+        has_input="input" not in entry.omitted and not is_hidden(entry.input, mark),
         input=entry.input,
         variables=None
         if "variables" in entry.omitted
         else {name: value for name, value in given.items() if name not in hidden},
         hidden=hidden,
-        overrides=None if "overrides" in entry.omitted or is_hidden(changes) else changes,
+        overrides=None if "overrides" in entry.omitted or is_hidden(changes, mark) else changes,
         flow_file=entry.flow_file,
     )
 
@@ -82,7 +82,7 @@ def check_recorded_variables(
         InvalidArgumentError: If one of them is missing.
     """
     read = {each.variable for each in _read(flow, items, "variable")}
-    missing = sorted((recorded.hidden & read) - set(given))
+    missing = sorted((recorded.hidden.keys() & read) - set(given))
     if missing:
         names = ", ".join(map(repr, missing))
         raise InvalidArgumentError(
@@ -290,7 +290,9 @@ def steps_reading_changes(
         executed = source(index, name)
         if executed is None and not cautious:
             continue
-        if _differ({} if executed is None else _computed_from(*executed), after, reads, cautious=cautious):
+        before = {} if executed is None else _computed_from(*executed)
+        mark = HIDDEN if executed is None else hidden_mark(executed[0].flow)
+        if _differ(before, after, reads, mark, cautious=cautious):
             found.add(name)
     return found
 
@@ -341,15 +343,25 @@ def _defaults(flow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _differ(
-    before: Mapping[str, Any], after: Mapping[str, Any], reads: Mapping[str, set[str | None]], *, cautious: bool
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    reads: Mapping[str, set[str | None]],
+    mark: str,
+    *,
+    cautious: bool,
 ) -> bool:
-    """Return whether a part that is read differs. What the history hides cannot be compared."""
+    """Return whether a part that is read differs. Secrets, for which the history has a mark, are not compared.
+
+    With `cautious`, an input in which secrets are hidden counts as another one.
+    """
     for what in after:
         if what not in before and reads[what] and cautious:
             return True
         for root in reads[what] if what in before else ():
             old, new = _part(before[what], root), _part(after[what], root)
-            if not is_hidden(old) and not equal(old, new):
+            # The author may have changed a secret in an input that is given again.
+            is_unknown = cautious and what == "input" and is_hidden(old, mark)
+            if is_unknown or not may_equal(old, new, mark):
                 return True
     return False
 

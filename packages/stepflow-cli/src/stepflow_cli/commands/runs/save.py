@@ -138,12 +138,12 @@ def _recorded_file(target: Target, kept: KeptItem) -> str:
 
 
 def _steps(kept: KeptItem, mocked: Sequence[str]) -> list[str]:
-    """Return the steps to mock.
+    """Return the steps to mock, without those that only other mocked steps read: a test does not need them.
 
     Raises:
         Problem: If the outcome of one is not known.
     """
-    from stepflow_client.flows.graph import steps_by_id
+    from stepflow_client.flows.graph import FlowSteps, steps_by_id
 
     ids = [*steps_by_id(kept.flow)]
     known = [each for each in ids if each in kept.outcomes]
@@ -154,7 +154,12 @@ def _steps(kept: KeptItem, mocked: Sequence[str]) -> list[str]:
             what = "steps" if step_id == "*" else f"step {step_id}"
             hint = "it did not run, or the server does not tell: from 0.9 to 0.11, only 0.9 does, and not of batches"
             raise usage(f"the run has no outcome of {what} to mock", hint)
-    return [each for each in known if each in mocked or "*" in mocked]
+    chosen = [each for each in known if each in mocked or "*" in mocked]
+    needed = FlowSteps(kept.flow).needed(unread=chosen)
+    left_out = [each for each in chosen if each in mocked and each not in needed]
+    if left_out:
+        note(f"no mock of {', '.join(left_out)}: only mocked steps read it")
+    return [each for each in chosen if each in needed]
 
 
 def _added(before: bytes, case: dict[str, Any], path: str, *, replace: bool) -> bytes:
