@@ -105,7 +105,8 @@ def test_no_secret_is_in_the_file(path: Path) -> None:
     history = History(path)
     history.record(
         "1", server=f"http://user:{SECRET}@localhost:7837", flow=FLOW, note=f"with {SECRET}", labels={"key": SECRET},
-        input={"copy": f"Bearer {SECRET}, default-of-the-key", "url": "https://me:pa55word@example.com/x"}, overrides={"a": SECRET},
+        input={"copy": f"Bearer {SECRET}, default-of-the-key", "url": "https://me:pa55word@example.com/x"},
+        overrides={"a": SECRET},
         variables={"key": SECRET, "pin": 7, "login": {"password": "sesame-open"}, "city": "Rome"},
     )  # fmt: skip
     history.record("2", flow_id="ab", variables={"anything": SECRET})

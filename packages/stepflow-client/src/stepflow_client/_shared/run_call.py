@@ -34,6 +34,11 @@ class RunCall(NamedTuple):
     source: FlowSource | None = None
     """The flow as the caller gave it, if `flow` was already read from a file; None if it is `flow`."""
 
+    @property
+    def given_flow(self) -> FlowSource:
+        """The flow as the caller gave it."""
+        return self.flow if self.source is None else self.source
+
     def arguments(self, *, exact_integers: bool) -> RunArguments:
         """Return what the request of the run is made of, checked: see `requests.run_arguments`."""
         given = self.input, self.variables, self.overrides, self.max_concurrency

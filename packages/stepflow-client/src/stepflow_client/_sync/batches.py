@@ -275,8 +275,8 @@ class BatchRunner:
             self._flows.registries.current.reserve(flow_id)
             try:
                 copy = StoredCopy(flow_id, batch.declared, batch.flow.get("output"))
-                on_lost = partial(batch.lane_flows.pop, place, None)
                 hold = self._connection.timings.creation_hold_of(batch.options.on_cancel)
+                on_lost = partial(batch.lane_flows.pop, place, None)
                 return self._creator.create(copy, arguments, hold, on_lost)
             except NotFoundError:
                 # A server that was restarted in the meantime has lost the flow.
@@ -296,10 +296,11 @@ class BatchRunner:
             max_concurrency=batch.lanes[place],
             idempotency_key=chunk.idempotency_key,
             idempotency_scope=batch.options.idempotency_scope,
+            source=batch.given,
         )
         with self._recorder.labelling(batch.options.labels):
             hold = self._connection.timings.creation_hold_of(batch.options.on_cancel)
-            return self._keyed().start(call, hold, batch.given)
+            return self._keyed().start(call, hold)
 
     def _chunk_flow(self, batch: Batch, chunk: Chunk, place: int) -> str:
         """Return the id of the copy of the flow that a chunk runs.

@@ -564,7 +564,10 @@ class SyncStepflowClient(Guiding, Picklable):
         finish = partial(self._result_of, began, progress)
         if cache is None:
             creator = self._parts.creator if idempotency_key is None else self._parts.keyed
-            start = partial(creator.start, call, self._connection.timings.creation_hold_of(on_cancel))
+            timings = self._connection.timings
+            # What is usual costs no call.
+            hold = timings.creation_hold if on_cancel == "detach" else timings.creation_hold_of(on_cancel)
+            start = partial(creator.start, call, hold)
             running = partial(self._run, start, finish, on_cancel == "cancel")
         else:
             cancel = self._cancel_unwanted if on_cancel == "cancel" else None

@@ -160,7 +160,7 @@ class RunCreator:
             else:
                 if self._recorder.is_on:
                     self._recorder.created(
-                        CreatedRun(run.run_id, prepared.flow_id, arguments, call.source or call.flow, content)
+                        CreatedRun(run.run_id, prepared.flow_id, arguments, call.given_flow, content)
                     )
                 return run
         raise InvalidArgumentError("the flow cannot be stored")  # pragma: no cover - the loop returns or raises

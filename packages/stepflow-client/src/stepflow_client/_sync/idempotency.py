@@ -112,13 +112,12 @@ class KeyedRuns:
         is_used = self._records.is_used(keyed.subject, 0)
         return self._records.searched(keyed) if is_used else None
 
-    def start(self, call: RunCall, wait: int | None, source: FlowSource | None = None) -> run_states.Started:
+    def start(self, call: RunCall, wait: int | None) -> run_states.Started:
         """Return the run that exists under the key of a call, or create it.
 
         Args:
             call: What to run. It waits until it is ready only if no run exists.
             wait: Seconds that the server may hold the request until the run ends; None for an immediate response.
-            source: The flow as the caller gave it, if that of `call` was already read from a file.
         """
         key = call.idempotency_key
         assert key is not None
@@ -151,7 +150,7 @@ class KeyedRuns:
                     raise
             else:
                 annotate(run_id=run.run_id)
-                self._recorded_in_history(keyed, run, asked, source or call.flow)
+                self._recorded_in_history(keyed, run, asked)
                 return run
             finally:
                 registry.stop_storing(turn)
@@ -190,7 +189,7 @@ class KeyedRuns:
         # Whichever call has created it: this client's user has started it, with these arguments.
         if older is None:
             arguments = asked.of(flow_variables(keyed.flow))
-            self._recorder.created(CreatedRun(run.run_id, keyed.flow_id, arguments, source, keyed.flow))
+            self._recorder.created(CreatedRun(run.run_id, keyed.flow_id, arguments, asked.call.given_flow, keyed.flow))
             return
         # The run exists, whatever may be read of its flow.
         with suppress(StepflowClientError):

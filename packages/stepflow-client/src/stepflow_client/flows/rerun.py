@@ -73,6 +73,11 @@ def recorded_of(entry: HistoryEntry | None, flow: Mapping[str, Any]) -> Recorded
     )
 
 
+def hides_secrets(flow: Mapping[str, Any]) -> bool:
+    """Return whether parts of a recorded flow are hidden."""
+    return is_hidden(flow, hidden_mark(flow))
+
+
 def check_recorded_variables(
     flow: Mapping[str, Any], items: Sequence[RerunItem], recorded: Recorded, given: Iterable[str]
 ) -> None:
