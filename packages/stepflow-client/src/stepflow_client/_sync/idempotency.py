@@ -174,7 +174,7 @@ class KeyedRuns:
         flow_id = self._flows.store_accepted(content, tagged(content, tag_of(key, scope)), digest)
         return Keyed(key, scope, content, flow_id)
 
-    def _recorded_in_history(self, keyed: Keyed, run: run_states.Started, asked: _Asked, source: FlowSource) -> None:
+    def _recorded_in_history(self, keyed: Keyed, run: run_states.Started, asked: _Asked) -> None:
         """Record a run in the history, with its own flow, and log if that is not the flow of the call."""
         older = run.older_flow_id
         self.older_flows.pop(run.run_id, None)
