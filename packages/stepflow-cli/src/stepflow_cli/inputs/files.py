@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from stepflow_client import FlowFileError
-
 from ..errors import usage
 from ..output.messages import note
 from ..stdio import read_stdin
@@ -37,6 +35,7 @@ def read_bytes(path: str) -> bytes:
     Raises:
         Problem: If it cannot be read or is larger.
     """
+    from stepflow_client import FlowFileError
     from stepflow_client.flows.file import read_file
 
     try:
@@ -51,6 +50,7 @@ def read_text(path: str) -> str:
     Raises:
         Problem: If it cannot be read.
     """
+    from stepflow_client import FlowFileError
     from stepflow_client.flows.file import text_of
 
     try:
@@ -109,6 +109,7 @@ def read_piped(stdin_format: str | None = None) -> tuple[Any] | None:
     Raises:
         Problem: If it cannot be parsed; the hint gives the options that read YAML, or that ignore standard input.
     """
+    from stepflow_client import FlowFileError
     from stepflow_client.flows.file import parse_json, parse_yaml
 
     if not is_piped():
@@ -134,6 +135,7 @@ def or_yaml(hint: str | None, text: str, yaml: str) -> str | None:
         text: The text.
         yaml: How to give it as YAML, if it is a mapping or a list in YAML.
     """
+    from stepflow_client import FlowFileError
     from stepflow_client.flows.file import parse_yaml
 
     try:

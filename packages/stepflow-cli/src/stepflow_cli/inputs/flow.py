@@ -10,9 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client._base.near_files import near_file, nearest_file
-from stepflow_client._data.declared import declared_schema
-
 from ..errors import nearest, usage
 from ..stdio import read_stdin, read_stdin_bytes
 from .python_flow import is_python_flow, python_flow
@@ -54,6 +51,8 @@ def find_missing(path: str) -> None:
     Raises:
         Problem: If it does not; the hint suggests the nearest name in its folder.
     """
+    from stepflow_client._base.near_files import near_file
+
     if not os.path.lexists(path):
         file, colons, case = path.partition("::")
         hint = f"cases are chosen by an option: {file} --case {case}" if colons else near_file(path)
@@ -99,6 +98,7 @@ def load_flow_or_id(name: str) -> dict[str, Any] | str:
     Raises:
         Problem, FlowFileError: As for `load_flow_file`.
     """
+    from stepflow_client._base.near_files import nearest_file
     from stepflow_client.flows.file import is_flow_id
 
     if is_flow_id(name):
@@ -129,6 +129,8 @@ def step_ids(flow: Mapping[str, Any]) -> list[str]:
 
 def required_inputs(flow: Mapping[str, Any]) -> list[str]:
     """Return the names of the input's fields that a flow's schema requires without giving a default."""
+    from stepflow_client._data.declared import declared_schema
+
     schema = declared_schema(flow, "input")
     if not isinstance(schema, Mapping) or not isinstance(schema.get("required"), list):
         return []

@@ -13,8 +13,6 @@ from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client._data.objects import is_data_object
-
 from ..context import current_session
 from ..errors import nearest, usage
 from .files import DATA_SUFFIXES
@@ -122,6 +120,8 @@ def _value(module: ModuleType, source: str, name: str) -> Any:
 
 def _is_flow(value: object) -> bool:
     """Return whether a value is a mapping, a builder, or an object that converts to a mapping."""
+    from stepflow_client._data.objects import is_data_object
+
     if isinstance(value, (type, ModuleType)):
         return False
     is_built = any(callable(getattr(type(value), name, None)) for name in ("build", "to_dict"))

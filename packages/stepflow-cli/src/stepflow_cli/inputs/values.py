@@ -10,9 +10,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
-from stepflow_client import FlowFileError
-from stepflow_client._data.declared import declared_variables
-
 from ..errors import nearest, usage
 from ..stdio import read_stdin
 from .files import or_yaml, read_piped
@@ -186,6 +183,7 @@ def _read_json(text: str, option: str) -> Any:
     Raises:
         FlowFileError: If it is no JSON; the hint also gives the option that reads what was given, if there is one.
     """
+    from stepflow_client import FlowFileError
     from stepflow_client.flows.file import parse_json
 
     try:
@@ -212,6 +210,7 @@ def read_scalar(text: str) -> Any:
     Text is kept unchanged, including surrounding whitespace and anything that YAML would read as a comment, anchor or
     tag.
     """
+    from stepflow_client import FlowFileError
     from stepflow_client.flows.file import parse_json, parse_yaml
 
     text = _utf_8(text)
@@ -351,4 +350,6 @@ def _check_overrides(given: Given, overrides: Mapping[str, Any], flow: Mapping[s
 
 def _text_variables(flow: Mapping[str, Any]) -> set[str]:
     """Return the variables that the flow declares as text, so that `--var version=1.10` is not read as a number."""
+    from stepflow_client._data.declared import declared_variables
+
     return {name for name, each in declared_variables(flow).items() if each["value_schema"].get("type") == "string"}

@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
-from stepflow_client._base.logging import listening, logger_of
 
 from ..context import current_session
 from ..errors import Problem, printable
@@ -145,6 +144,8 @@ def _on_standard_error(text: str) -> None:
 @contextmanager
 def reporting_outages() -> Iterator[None]:
     """Print outages within the block, unless JSON or quiet output was requested, or the log contains them."""
+    from stepflow_client._base.logging import listening
+
     session = current_session()
     if session.json_errors or session.quiet or _are_logged():
         yield
@@ -181,6 +182,8 @@ def noting_warnings(part: str) -> Iterator[None]:
         part: The name of the part's logger, without `stepflow.`.
     """
     import logging
+
+    from stepflow_client._base.logging import logger_of
 
     class Notes(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal, NamedTuple, TypeVar
 
-from stepflow_client import RunTimeoutError, StepflowClientError, TransportError
-
 from ..errors import Problem, problem_of
 from ..exit_codes import ExitCode
 from ..output.color import is_terminal
@@ -60,6 +58,8 @@ def with_views(problem: Problem, target: Target, run_id: str) -> Problem:
 @contextmanager
 def hinting_return(target: Target, run_id: str, wait: Wait, again: str | None = None) -> Iterator[None]:
     """Report how to return to a run if the block ends before the run does; arguments and errors as in `wait_for`."""
+    from stepflow_client import RunTimeoutError, TransportError
+
     again = None if target.ends_with_command else again or target.return_command("runs watch", run_id)
     try:
         yield
@@ -74,6 +74,8 @@ def hinting_return(target: Target, run_id: str, wait: Wait, again: str | None = 
 
 
 def _interrupted(target: Target, run_id: str, wait: Wait, again: str | None) -> Problem:
+    from stepflow_client import StepflowClientError
+
     if target.ends_with_command:
         said = f"interrupted; run {run_id} ends with the embedded server"
     elif wait.on_interrupt == "cancel":

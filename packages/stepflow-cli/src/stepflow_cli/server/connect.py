@@ -10,8 +10,6 @@ from contextlib import ExitStack, contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stepflow_client import EmbeddedServerError, ServerStartError, StepflowClientError
-
 from ..context import Session, current_session
 from ..errors import problem_of
 from ..output.messages import note, reporting_outages, waiting
@@ -132,6 +130,8 @@ def kept_server(server: ServerOptions, session: Session | None = None) -> Target
 
 @contextmanager
 def _told_of_its_end(target: Target) -> Iterator[None]:
+    from stepflow_client import EmbeddedServerError, StepflowClientError
+
     try:
         yield
     except StepflowClientError as error:
@@ -143,6 +143,8 @@ def _told_of_its_end(target: Target) -> Iterator[None]:
 @contextmanager
 def _naming_config(config: str | None) -> Iterator[None]:
     """Add the configuration file to the error of a server that does not start; the user may not have named the file."""
+    from stepflow_client import ServerStartError
+
     try:
         yield
     except ServerStartError as error:

@@ -129,22 +129,18 @@ def _set_history(text: str, profiles: Profiles) -> bool:
     words = {"on": True, "true": True, "off": False, "false": False}
     if text.lower() not in words:
         raise usage(f"history is on or off, not {text!r}")
-
-    def edit(document: Any) -> None:
-        document["history"] = words[text.lower()]
-
-    _change(profiles.path, edit)
+    _set_top("history", words[text.lower()], profiles)
     return words[text.lower()]
 
 
 def _set_target(text: str, profiles: Profiles) -> str:
     check_target(text, "target")
-
-    def edit(document: Any) -> None:
-        document["target"] = text
-
-    _change(profiles.path, edit)
+    _set_top("target", text, profiles)
     return text
+
+
+def _set_top(key: str, value: Any, profiles: Profiles) -> None:
+    _change(profiles.path, lambda document: document.update({key: value}))
 
 
 def _check(path: KeyPath, table: Mapping[str, Any], profiles: Profiles) -> None:
@@ -210,11 +206,7 @@ def use_profile(name: str, profiles: Profiles) -> str:
         Problem: If there is none of this name or it is wrong.
     """
     profiles.get(name)
-
-    def edit(document: Any) -> None:
-        document["current"] = name
-
-    _change(profiles.path, edit)
+    _set_top("current", name, profiles)
     return name
 
 

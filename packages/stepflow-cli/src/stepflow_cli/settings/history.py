@@ -12,8 +12,6 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from stepflow_client import StepflowClientError
-
 from ..errors import Problem, usage
 from ..output.messages import note as warn
 from .profiles import Profiles, load
@@ -150,6 +148,8 @@ class CommandHistory:
 
     def get(self, run_id: str) -> HistoryEntry | None:
         """Return a run, or None if it is not recorded or the history cannot be read."""
+        from stepflow_client import StepflowClientError
+
         with suppress(StepflowClientError):
             return None if self._history is None else self._history.get(run_id)
         return None

@@ -23,10 +23,6 @@ import stat
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stepflow_client import FlowFileError
-from stepflow_client._data.toml_reader import parse_toml
-from stepflow_client._stores.folders import user_folder
-
 from ..errors import Problem, nearest, usage
 from ..exit_codes import ExitCode
 
@@ -146,6 +142,8 @@ def config_path() -> Path:
     """
     from pathlib import Path
 
+    from stepflow_client._stores.folders import user_folder
+
     named = os.environ.get(CONFIG_VARIABLE)
     if named:
         return Path(named).expanduser().absolute()
@@ -164,6 +162,9 @@ def load(path: Path | None = None) -> Profiles:
     Raises:
         Problem: If it cannot be read, or is not TOML of the expected form.
     """
+    from stepflow_client import FlowFileError
+    from stepflow_client._data.toml_reader import parse_toml
+
     path = path or config_path()
     try:
         text = path.read_bytes()
