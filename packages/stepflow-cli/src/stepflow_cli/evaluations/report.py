@@ -63,7 +63,7 @@ _WORST = View(
         Column("before", kind="number", optional=True),
         Column("value", title="NOW", kind="number"),
         Column("run_id", kind="id"),
-        Column("item_index", kind="number"),
+        Column("item_index", title="ITEM", kind="number"),
         Column("output", optional=True),
     ),
     name="run_id",
