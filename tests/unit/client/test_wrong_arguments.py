@@ -452,14 +452,10 @@ def accepted(call: Callable[..., Any], of: Any) -> list[str]:
     return found
 
 
-def test_a_flag_is_true_or_false(tmp_path: Path) -> None:
+def test_a_flag_is_true_or_false() -> None:
     client, handle = given().client, given().client.handle(given().values["run_id"])
-    history = stepflow_client.History(tmp_path / "history.db")
-    of_objects = {
-        f"{type(each).__name__}.{name}": getattr(each, name)
-        for each in (client, handle, history)
-        for name in methods(type(each))
-    }
+    made = (client, handle, *(make() for make in OBJECTS.values()))
+    of_objects = {f"{type(each).__name__}.{name}": getattr(each, name) for each in made for name in methods(type(each))}
     of_objects["sync_sse_events"] = partial(web.sync_sse_events, handle)
     of_objects["sse_events"] = partial(web.sse_events, StepflowClient().handle(handle.run_id))
     tried = {name: each for name, each in (functions() | of_objects).items() if flags(each) and name not in RESULTS}

@@ -58,7 +58,7 @@ _WORST = View(
     columns=(
         Column("case"),
         Column("before", kind="number", optional=True),
-        *columns("value:number=NOW", "run_id:id", "item_index:number"),
+        *columns("value:number=NOW", "run_id:id", "item_index:number=ITEM"),
         Column("output", optional=True),
     ),
     name="run_id",

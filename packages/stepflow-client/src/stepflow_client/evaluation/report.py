@@ -299,6 +299,7 @@ class EvaluationReport(ShownAsTable):
         Args:
             include_outputs: Whether to include inputs, expected values and outputs. Default False.
         """
+        check_flag(include_outputs, "include_outputs")
         return [_flat(item, self._secrets, include_outputs=include_outputs) for item in self._items]
 
     def to_dataframe(self, *, include_outputs: bool = False) -> Any:
