@@ -168,11 +168,12 @@ class Recorder:
             return self.history.search(text, server=same_server(self._server), limit=_MOST)
         return []
 
-    def ended(self, run_id: str, status: ExecutionStatus) -> None:
-        """Record the status of a run that has ended."""
+    def ended(self, run_id: str, status: ExecutionStatus, *, is_part: bool = False) -> None:
+        """Record the status of a run that has ended; that of a part of a batch is only counted."""
         if not is_untraced():
             run_ended(run_id, status)
-        self.seen(run_id, status)
+        if not is_part:
+            self.seen(run_id, status)
 
     def seen(self, run_id: str, status: ExecutionStatus) -> None:
         """Record the last known status of a run."""

@@ -21,7 +21,7 @@ from .._rules.creation import creation_time
 from .._rules.deadline import deadline_override, deadline_scope, has_passed
 from .._rules.request_retries import Backoff
 from .._shared.run_call import ResultCall, RunCall
-from .._shared.tracing import annotate, is_untraced, measured_chunk, run_ended
+from .._shared.tracing import annotate, measured_chunk
 from .._shared.workers import SyncSource
 from ..errors import (
     AmbiguousRunError,
@@ -225,10 +225,7 @@ class BatchRunner:
             batch.journal.first_run(run_id)
         try:
             status, listed = self._ended(run, len(chunk.values))
-            if chunk.idempotency_key is not None:
-                self._recorder.ended(run_id, status)
-            elif not is_untraced():
-                run_ended(run_id, status)
+            self._recorder.ended(run_id, status, is_part=chunk.idempotency_key is None)
         except NotFoundError as error:
             if batch.options.on_lost == "rerun" and chunk.run_id is not None:
                 chunk.run_id = None
