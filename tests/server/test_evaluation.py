@@ -101,8 +101,8 @@ async def test_the_item_is_found_in_its_run(client: Any, tmp_path: Path) -> None
     report = await evaluated(client, flow(tmp_path / "counted"), CASES, chunk_size=3)
     for item in report:
         assert item.run_id is not None
-        assert item.item is not None
-        assert (await client.get_run_items(item.run_id)).items[item.item].result.output == item.output
+        assert item.item_index is not None
+        assert (await client.get_run_items(item.run_id)).items[item.item_index].result.output == item.output
 
 
 async def test_failures_and_scores_that_raise_are_data(client: Any, tmp_path: Path) -> None:

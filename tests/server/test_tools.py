@@ -140,7 +140,7 @@ def test_the_tools_are_a_sequence_with_the_formats_of_apis(tmp_path: Path) -> No
         told = tools.call("order_tea", {"item": "tea", "count": 1})
         assert told.is_error
         assert "localhost:9" in told.text
-        for wrong in ({"max_wait": -1}, {"variables": "x"}):
+        for wrong in ({"max_wait": -1}, {"variables": 3}):
             with pytest.raises(InvalidArgumentError):
                 SyncFlowTools(client, [FLOW], **wrong)  # type: ignore[arg-type]
         with pytest.raises(InvalidArgumentError):

@@ -165,7 +165,8 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         client: A `SyncStepflowClient`.
         flows: A flow, or several: paths or flows, as for `SyncStepflowClient.run`; or a mapping of the tools' names to
             them. Without such a name, a tool is called after its flow, or else after its file.
-        variables: Values of the flows' variables. A flow gets those that it has; models cannot set any.
+        variables: Values of the flows' variables, as for `SyncStepflowClient.run`. A flow gets those that it has; models
+            cannot set any.
         max_wait: Seconds that a call waits for its run to end. None, the default, sets no limit.
         labels: Labels of all runs, as for `SyncStepflowClient.run`, which requires a client with a `history`.
 
