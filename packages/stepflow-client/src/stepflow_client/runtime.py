@@ -21,7 +21,7 @@ from ._data.arguments import (
     wrong,
 )
 from ._embedded.binary import find_binary
-from ._embedded.config import ConfigSource, default_config, given_config
+from ._embedded.config import ConfigSource, default_config, given_config, refuse_load_file
 from ._embedded.executor import EmbeddedExecutor
 from ._embedded.plan import CrashCallback, LaunchPlan, RestartPolicy, two_arguments
 from ._embedded.supervisor import Supervisor
@@ -159,11 +159,7 @@ class StepflowRuntime(EmbeddedExecutor):
         if otlp_endpoint is not None:
             variables = {**telemetry_environment(otlp_endpoint), **variables}
         if config is not None or config_path is not None:
-            if allow_load_file:
-                raise InvalidArgumentError(
-                    "allow_load_file is for the default configuration",
-                    hint="the routes of one's own say what can be used",
-                )
+            refuse_load_file(allow_load_file)
             # A configuration that is a pipe must be written within the time.
             with deadline_scope(deadline_of(startup_timeout)):
                 prepared = given_config(config_path, config)

@@ -561,9 +561,8 @@ class StepflowClient(Guiding, Picklable):
         finish = partial(self._result_of, began, progress)
         if cache is None:
             creator = self._parts.creator if idempotency_key is None else self._parts.keyed
-            timings = self._connection.timings
-            # What is usual costs no call.
-            hold = timings.creation_hold if on_cancel == "detach" else timings.creation_hold_of(on_cancel)
+            # As `creation_hold_of`, without a call.
+            hold = None if on_cancel == "cancel" else self._connection.timings.creation_hold
             start = partial(creator.start, call, hold)
             running = partial(self._run, start, finish, on_cancel == "cancel")
         else:

@@ -75,8 +75,8 @@ class Connection:
 
     def __init__(self, settings: ConnectionSettings) -> None:
         roots = parse_urls(settings.base_url)
-        strategy = settings.strategy
-        is_spread = check_choice(strategy, "strategy", ("failover", "spread")) == "spread" and len(roots) > 1
+        strategy = check_choice(settings.strategy, "strategy", ("failover", "spread"))
+        is_spread = strategy == "spread" and len(roots) > 1
         root = roots[0]
         credentials = check_auth(settings.auth)
         self.root = root
@@ -101,8 +101,7 @@ class Connection:
         self.headers = {"accept": "*/*", "user-agent": "stepflow-client"}
         """The headers of each request. A request that adds some has a dict of its own."""
         self.headers |= {name.lower(): value for name, value in (check_headers(settings.headers) or {}).items()}
-        release = settings.server_release
-        known = None if release is None else pinned(self.url, release)
+        known = None if settings.server_release is None else pinned(self.url, settings.server_release)
         settings = settings._replace(proxy=check_proxy(settings.proxy))
         # Credentials in a URL are sent only to its server; they are not part of its text.
         header = static_authorization(credentials or (root.user if len(roots) == 1 else None))

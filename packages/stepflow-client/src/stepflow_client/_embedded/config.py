@@ -100,6 +100,18 @@ def given_config(config_path: str | os.PathLike[str] | None, config: ConfigSourc
     return ServerConfig(document=_checked(config))
 
 
+def refuse_load_file(allow_load_file: bool) -> None:
+    """Refuse the option of the default configuration, because there is another one.
+
+    Raises:
+        InvalidArgumentError: If the option is set.
+    """
+    if allow_load_file:
+        raise InvalidArgumentError(
+            "allow_load_file is for the default configuration", hint="the routes of one's own say what can be used"
+        )
+
+
 def default_config(release: tuple[int, int] | None, allow_load_file: bool = False) -> ServerConfig:
     """Return the default configuration of a release: the builtin components under `/builtin`."""
     older, newer = (builtin_config(prefixes, allow_load_file) for prefixes in (False, True))
