@@ -20,6 +20,7 @@ class Decorator(Protocol):
 
     def __call__(self, function: Function, /) -> Function:
         """Return the command with the parameters."""
+        ...
 
 
 class TextType(click.ParamType):  # type: ignore[type-arg]  # The first releases of click 8 have no type arguments.
