@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Protocol, Unpack, runtime_checkable
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol, runtime_checkable
 
-from ._codec.requests import RunId
-from ._shared.options import RunOptions, SubmitOptions
+from ._codec.requests import RunId, Variables
 from .flows.file import FlowSource
+from .progress import ProgressOption
+from .result_cache import ResultCache
 from .types import ComponentInfo, FlowResult, ValidationResult
 
 __all__ = ["StepflowExecutor"]
@@ -36,14 +38,46 @@ class StepflowExecutor(Protocol, metaclass=_LooksOnly):
         """The root URL of the server."""
         ...
 
+    # Written out: to type checkers, a method without `**options` does not match one that has them.
     async def run(
-        self, flow: FlowSource, input: Any = None, overrides: Any = None, **options: Unpack[RunOptions]
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        overrides: Any = None,
+        *,
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        max_concurrency: int | None = None,
+        timeout: float | None = None,
+        deduplicate: bool = False,
+        idempotency_key: str | None = None,
+        idempotency_scope: str | None = None,
+        wait_for_components: bool | float = False,
+        on_cancel: Literal["detach", "cancel"] = "detach",
+        check_input: bool = True,
+        progress: ProgressOption = False,
+        cache: ResultCache | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> FlowResult:
         """Run a flow on one input and return its result. The options are those of `StepflowClient.run`."""
         ...
 
     async def submit(
-        self, flow: FlowSource, input: Any = None, overrides: Any = None, **options: Unpack[SubmitOptions]
+        self,
+        flow: FlowSource,
+        input: Any = None,
+        overrides: Any = None,
+        *,
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        max_concurrency: int | None = None,
+        timeout: float | None = None,
+        deduplicate: bool = False,
+        idempotency_key: str | None = None,
+        idempotency_scope: str | None = None,
+        wait_for_components: bool | float = False,
+        check_input: bool = True,
+        labels: Mapping[str, str] | None = None,
     ) -> str:
         """Start a flow and return the id of its run. The options are those of `StepflowClient.submit`."""
         ...
