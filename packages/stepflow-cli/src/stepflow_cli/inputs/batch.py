@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from stepflow_client import FlowFileError
 
 from ..errors import usage
+from ..output.messages import note
 from ..stdio import read_stdin_bytes
 from .files import read_bytes
 
@@ -50,9 +51,13 @@ def all_inputs(path: str, stdin_format: str | None, flow: Mapping[str, Any] | No
     """
     try:
         with read_inputs(path, stdin_format if path == "-" else None, flow, is_whole=True) as inputs:
-            return list(inputs)
+            found = list(inputs)
     except FlowFileError as error:
         raise usage(error.message, without_option(error.hint)) from None
+    if not found:
+        # Nothing runs, and without this, nothing says so.
+        note(f"no inputs in {'standard input' if path == '-' else path}")
+    return found
 
 
 def without_option(hint: str | None, instead: str | None = None) -> str | None:
