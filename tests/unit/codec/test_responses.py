@@ -279,7 +279,7 @@ def test_any_object_is_read_or_refused(number: int) -> None:
 
 def test_a_run_just_created_may_bring_its_items() -> None:
     items = [{"itemIndex": 0, "status": 2, "output": 1}]
-    started = run_states.Started(RUN_ID, ExecutionStatus.COMPLETED, items)
+    started = run_states.Started(RUN_ID, ExecutionStatus.COMPLETED, items, summary=SUMMARY)
     assert run_states.started({"summary": SUMMARY, "results": items}) == started
     for answer in ({"summary": SUMMARY}, {"summary": SUMMARY, "results": []}, {"summary": SUMMARY, "results": None}):
         assert run_states.started(answer).answers == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -76,21 +77,23 @@ class Unreadable(HttpError):
 
 
 class Timeouts(NamedTuple):
-    """Seconds for each phase of a request."""
+    """Seconds for each phase of a request, and for the whole of it."""
 
     connect: float = 30.0
     read: float = 30.0
     write: float = 30.0
     pool: float = 600.0
+    whole: float = math.inf
+    """Seconds for all phases of all attempts together. A server that sends single bytes slowly exceeds no phase."""
 
     def reading(self, seconds: float) -> Timeouts:
-        """Return a copy with another read timeout."""
-        return self._replace(read=seconds)
+        """Return a copy for a stream, which may last for hours: only the read timeout, another one, limits it."""
+        return self._replace(read=seconds, whole=math.inf)
 
     @lru_cache(maxsize=32)  # noqa: B019 - a few constants
     def waiting(self, seconds: float) -> Timeouts:
         """Return a copy for a request that the server may hold for a number of seconds."""
-        return self._replace(read=self.read + seconds)
+        return self._replace(read=self.read + seconds, whole=self.whole + seconds)
 
     def at_most(self, seconds: float) -> Timeouts:
         """Return a copy with every phase limited to a number of seconds."""
@@ -98,7 +101,7 @@ class Timeouts(NamedTuple):
 
     def as_dict(self) -> dict[str, float]:
         """Return the timeouts of the phases as a dict, in the form that httpx uses."""
-        return dict(zip(_PHASES, self, strict=True))
+        return dict(zip(_PHASES, self, strict=False))
 
 
 class HttpRequest(NamedTuple):

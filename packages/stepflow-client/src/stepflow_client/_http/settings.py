@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from base64 import b64encode
@@ -175,8 +176,8 @@ def check_timeout(
     Args:
         timeout: Seconds for every phase, or an object with the seconds of each phase.
         what: The name of the argument in error messages.
-        of_a_call: Whether this is the timeout of a single call. A number also limits waiting for a free
-            connection then.
+        of_a_call: Whether this is the timeout of single calls. A number then limits each request as a whole, with
+            waiting for a free connection.
 
     Raises:
         InvalidArgumentError: If it is not a positive number, or a phase is unlimited.
@@ -187,10 +188,10 @@ def check_timeout(
             if seconds is None:
                 raise InvalidArgumentError(f"{what} leaves a phase without a limit: {timeout}")
             phases[phase] = _check_longest(check_seconds(seconds, f"{what}.{phase}"), f"{what}.{phase}")
-        return Timeouts(**phases)
+        return Timeouts(**phases, whole=getattr(timeout, "whole", math.inf))
     seconds = _check_longest(check_seconds(timeout, what), what)
     if of_a_call:
-        return Timeouts(seconds, seconds, seconds, seconds)
+        return Timeouts(seconds, seconds, seconds, seconds, whole=seconds)
     # Waiting for connections used by other calls of this client does not mean that the server is slow.
     return Timeouts(seconds, seconds, seconds, max(seconds, _FOR_A_CONNECTION))
 

@@ -25,6 +25,12 @@ def deadline_of(timeout: float | None) -> float | None:
     return None if timeout is None else time.monotonic() + check_seconds(timeout, "timeout")
 
 
+def earlier(deadline: float | None, seconds: float) -> float:
+    """Return a deadline, or the end of a number of seconds from now if that is earlier."""
+    end = time.monotonic() + seconds
+    return end if deadline is None or end < deadline else deadline
+
+
 class deadline_scope:
     """A context manager that sets the deadline for the requests in its block. An earlier outer deadline still applies.
 

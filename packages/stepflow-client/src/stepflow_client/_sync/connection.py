@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -38,7 +39,7 @@ from .._http.settings import (
 from .._rules import operations as api
 from .._rules import timings
 from .._rules.call_scope import current_timeouts
-from .._rules.deadline import current_deadline
+from .._rules.deadline import current_deadline, earlier
 from .._rules.operations import Operation, Request
 from .._rules.releases import Server, pinned, recognise
 from .._rules.request_retries import retry_after
@@ -303,6 +304,8 @@ class Connection:
         if self.closed:
             raise StepflowClientError("the client is closed", hint="make a new one")
         deadline = current_deadline()
+        if limit.whole != math.inf:
+            deadline = earlier(deadline, limit.whole)
         if deadline is not None:
             limit = limit.at_most(max(deadline - time.monotonic(), SHORTEST))
         operation, parts = request.operation, request.parts
