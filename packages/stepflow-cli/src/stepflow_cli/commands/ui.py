@@ -12,7 +12,6 @@ from ..params.sections import Section
 from ..runs.find import whole_id
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
-from ..ui.serving import EXTRA, Pages, serve_pages
 
 _PAGES = Section("Pages")
 
@@ -40,6 +39,8 @@ def command(server: ServerOptions, port: int, host: str, folder: str | None, run
 
     Needs the extra stepflow-cli[ui]; graphs need stepflow-cli[draw] too.
     """
+    from ..ui.serving import EXTRA, Pages, serve_pages
+
     check_extra("'stepflow ui'", "ui", *EXTRA)
     with connect(server) as target:
         # A wrong URL or rejected credentials should not first be reported in the browser.

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from stepflow_client._embedded.config import ServerConfig, is_read_once, recovery_warning
-
 from ..output.messages import note
 
 _MOST_BYTES = 1024 * 1024
@@ -20,6 +18,8 @@ def note_repeated_keys(path: str) -> None:
     Args:
         path: The file, YAML or JSON. If it cannot be read, the server reports that.
     """
+    from stepflow_client._embedded.config import is_read_once
+
     if is_read_once(path):
         # There, a key that stands twice is an error.
         return
@@ -38,6 +38,8 @@ def note_repeated_keys(path: str) -> None:
 def recovery_warning_of(path: str) -> str | None:
     """Return a warning if a server with this configuration file may mark runs as failed that it is still executing."""
     from pathlib import Path
+
+    from stepflow_client._embedded.config import ServerConfig, recovery_warning
 
     if not Path(path).is_file():
         # What comes from a pipe can be read only once, by the server.

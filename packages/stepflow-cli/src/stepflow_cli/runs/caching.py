@@ -13,7 +13,6 @@ from stepflow_client._base.text import without_password
 from stepflow_client._codec import requests
 from stepflow_client._codec.variables import flow_variables
 from stepflow_client._data.secrets import quotes_secret
-from stepflow_client._embedded.config import is_read_once
 from stepflow_client.flows.needs import needs_of
 from stepflow_client.plain import PlainResult
 
@@ -50,6 +49,8 @@ def open_cache(caching: Caching, server: ServerOptions, flow: str) -> JobCache:
 
 def _place(server: ServerOptions, flow: str) -> str:
     """Return a text that identifies a server: its URL, or the configuration of an embedded one."""
+    from stepflow_client._embedded.config import is_read_once
+
     kept = kept_server(server)
     if kept is not None:
         return f"server {kept.client.url}" if kept.runtime is None else _embedded(json.dumps(kept.runtime.config))

@@ -15,7 +15,6 @@ from stepflow_client._codec.variables import flow_variables
 from stepflow_client.flows.file import is_flow_id
 from stepflow_client.flows.graph import FlowSteps
 from stepflow_client.flows.needs import check_inputs, check_variables
-from stepflow_client.flows.parts import flow_until
 
 from ..context import current_session
 from ..errors import Problem, problem_of, usage
@@ -31,7 +30,6 @@ from ..server.connect import Target
 from ..settings.history import require_history
 from ..validation.before_run import check_before_run, read_flow_text
 from .accounts import explained, hint_of_batch, written_in_python
-from .caching import tell
 from .job import Job, JobOptions
 from .live import shown_while_waiting
 from .reuse import alone, keep_outputs, part_of, rerun_batch, started, with_earlier_run
@@ -158,6 +156,8 @@ def _cut(job: Job, up_to: str) -> Job:
     Raises:
         InvalidArgumentError: If the flow has no such step.
     """
+    from stepflow_client.flows.parts import flow_until
+
     flow, overrides = flow_until(job.flow, up_to, job.overrides)
     return job._replace(flow=flow, flow_id=None, overrides=None if overrides is None else [overrides])
 
@@ -251,6 +251,8 @@ def naming(target: Target, run_id: str) -> Iterator[None]:
 
 def print_cached(cache: JobCache, job: Job, output: Output) -> bool:
     """Print the cached result of a job, and return whether there is one."""
+    from .caching import tell
+
     check_known(output.fields, RESULT)
     result = cache.find(job)
     if result is None:

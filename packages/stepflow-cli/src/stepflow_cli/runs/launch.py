@@ -12,10 +12,7 @@ from ..output.view import Column, Output, View
 from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
 from ..server.connect import Target, connect
 from ..settings.server_choice import ServerOptions
-from ..ui.serving import EXTRA, Pages, serve_pages
 from .accounts import hint_of_batch
-from .caching import open_cache
-from .dry_run import dry_run as print_request
 from .execute import naming, prepare, print_cached, run_job, start
 from .job import Caching, Job, JobOptions, Launch
 from .wait import Wait, hinting_return
@@ -52,11 +49,15 @@ def launch(asked: Launch) -> None:
     caching.check(job)
     cache = None
     if caching.is_on:
+        from .caching import open_cache
+
         cache = open_cache(caching, server, given.flow)
         if not given.dry_run and print_cached(cache, job, output):
             return
     with connect(server, flow=given.flow) as target:
         if given.dry_run:
+            from .dry_run import dry_run as print_request
+
             print_request(target, job, output, given.flow, cache)
         elif detach:
             _start(target, job, output)
@@ -68,6 +69,8 @@ def launch(asked: Launch) -> None:
 
 def _check_pages(given: JobOptions, *, detach: bool, is_cached: bool) -> None:
     """Check that the page of one new run can be served."""
+    from ..ui.serving import EXTRA
+
     others = {
         "--detach": detach,
         "--dry-run": given.dry_run,
@@ -102,6 +105,8 @@ def _start(target: Target, job: Job, output: Output) -> None:
 def _serve(target: Target, job: Job, wait: Wait, output: Output) -> None:
     """Start the run, serve its page until Ctrl-C, and print the result when the run ends."""
     from concurrent.futures import Future
+
+    from ..ui.serving import Pages, serve_pages
 
     check_known(output.fields, RESULT if job.batch is None else BATCH_RESULT)
     run_id = start(target, job)

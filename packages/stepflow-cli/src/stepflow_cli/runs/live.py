@@ -8,17 +8,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stepflow_client._base.text import counted
 
 from ..context import current_session
 from ..output.color import is_terminal
-from ..output.live import cursor_shown_when_killed, live_picture
 from ..output.messages import reported_by
 from ..output.safety import printable
 from ..server.connect import Target
-from .watch import Watch
+
+if TYPE_CHECKING:
+    from .watch import Watch
 
 _QUIET = 1.0
 """Seconds before the live view is shown on a terminal; faster runs do not need it."""
@@ -80,6 +81,7 @@ class _Shown:
     def draw(self) -> None:
         """Draw the run until it has ended. Errors are ignored: the caller, which waits for the run, reports them."""
         with suppress(Exception), self._watched(_QUIET) as watch:
+            from ..output.live import live_picture
             from .tree import tree_of
 
             def picture(height: int | None) -> Any:
@@ -112,6 +114,8 @@ class _Shown:
         """Yield the run's watch after a delay. Most runs have ended by then, and nothing is imported for them."""
         if self.ended.wait(seconds):
             raise _Ended
+        from .watch import Watch
+
         with self._target.another_client() as client:
             yield Watch(self._target._replace(client=client), self._run_id)
 
@@ -134,5 +138,7 @@ def _cursor_shown_when_killed(draws: bool) -> Iterator[None]:
     if not draws:
         yield
         return
+    from ..output.live import cursor_shown_when_killed
+
     with cursor_shown_when_killed(sys.stderr):
         yield

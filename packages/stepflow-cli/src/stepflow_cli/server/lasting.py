@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 
-from stepflow_client._embedded.config import is_read_once
-
 from ..context import current_session
 from ..inputs.flow import config_of
 from ..settings.server_choice import ServerOptions, resolve
@@ -74,6 +72,8 @@ class LastingServer:
 
 
 def _content(path: str | None) -> bytes:
+    from stepflow_client._embedded.config import is_read_once
+
     if path is None or is_read_once(path):
         return b""
     try:

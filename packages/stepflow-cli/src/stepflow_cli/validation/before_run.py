@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from stepflow_client import StepflowClientError
 from stepflow_client._stores.folders import user_folder
-from stepflow_client.flows.checker import find_in
 from stepflow_client.flows.file import load_flow
 
 from .._version import VERSION
@@ -22,7 +21,6 @@ from ..context import current_session
 from ..errors import usage
 from ..inputs.flow import flow_text, project_of, step_ids
 from ..inputs.python_flow import is_python_flow
-from ..records.diagnostics import InvalidFlow, called, counted, finding_record, source_text
 from ..settings.target import target_setting
 
 if TYPE_CHECKING:
@@ -74,6 +72,8 @@ def check_before_run(
     digest, remembered = _digest(text, name, target), _remembered()
     if digest in remembered:
         return
+    from stepflow_client.flows.checker import find_in
+
     kept = {*step_ids(run)} - {*changed}
     flow = text.unplaced.root.value
     every = find_in(text.unplaced, target=target)
@@ -81,6 +81,8 @@ def check_before_run(
         _remember(digest, remembered)
     if not any(_blocking(every, flow, kept, is_part=is_part)):
         return
+    from ..records.diagnostics import InvalidFlow, called, counted, finding_record, source_text
+
     chosen, ignored = project.rules.select, project.rules.ignore
     found = [
         each
