@@ -182,8 +182,8 @@ class KeyedRuns:
             logger.info("run %s under the idempotency key %r is of another flow: %s", run.run_id, keyed.key, older)
         if not self._recorder.is_on:
             return
-        if self._recorder.recorded(run.run_id) is not None:
-            self._recorder.found(run.run_id)
+        if (known := self._recorder.recorded(run.run_id)) is not None:
+            self._recorder.found(known)
             return
         # Whichever call has created it: this client's user has started it, with these arguments.
         if older is None:

@@ -119,10 +119,10 @@ class Recorder:
             **({} if run.origin is None else _origin(run.origin)),
         )
 
-    def found(self, run_id: str) -> None:
-        """Add the labels of the current call to a recorded run that it has found instead of creating one."""
-        if self.history is not None:
-            self.history.annotate(run_id, labels=_labels.get())
+    def found(self, entry: HistoryEntry) -> None:
+        """Add the labels of the current call to a recorded run that it has found. Those that the run has stay."""
+        if self.history is not None and (labels := _labels.get()):
+            self.history.annotate(entry.run_id, labels={**labels, **entry.labels})
 
     def batch(self, flow: Mapping[str, Any], arguments: RunArguments, source: Any) -> BatchRecorder:
         """Return a recorder of a batch whose inputs are split into several runs.
