@@ -52,13 +52,13 @@ def _read_timeouts(server: Server) -> dict[str, float]:
 def test_an_inner_call_has_its_own_timeout_within_the_deadline_of_the_outer_one() -> None:
     assert current_timeouts() is None
     with call_scope(100):
-        assert current_timeouts() == Timeouts(100, 100, 100, 100)
+        assert current_timeouts() == Timeouts(*[100.0] * 5)
         outer = current_deadline()
         with call_scope(200):
-            assert current_timeouts() == Timeouts(200, 200, 200, 200)
+            assert current_timeouts() == Timeouts(*[200.0] * 5)
             assert current_deadline() == outer
         with call_scope(None):
-            assert current_timeouts() == Timeouts(100, 100, 100, 100)
+            assert current_timeouts() == Timeouts(*[100.0] * 5)
         with call_scope(50):
             assert (current_deadline() or 0) < time.monotonic() + 51
         assert current_deadline() == outer
