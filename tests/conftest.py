@@ -158,8 +158,8 @@ def transport(request: pytest.FixtureRequest) -> Iterator[None]:
             connection = import_module(f"stepflow_client.{twin}.connection")
             bridge = import_module(f"stepflow_client.{twin}.transport.httpx_bridge")
 
-            def sender(root, verify, cert, proxy, limits, transport, kind=kind, bridge=bridge):  # type: ignore[no-untyped-def]
-                return bridge.HttpxTransport(transport or kind(), root)
+            def sender(root, settings, kind=kind, bridge=bridge):  # type: ignore[no-untyped-def]
+                return bridge.HttpxTransport(settings.transport or kind(), root)
 
             patch.setattr(connection, "sender_to", sender)
         yield
