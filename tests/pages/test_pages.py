@@ -84,9 +84,9 @@ FLOWS = {
 def test_pictures(open_page: Any, name: str, scheme: str) -> None:
     drawing = draw(FLOWS[name], statuses={"a": "failed", "ask": "completed"})
     page = open_page(drawing.html(), scheme)
-    assert page.locator(".sf-node").count() == len(drawing.graph.nodes)
-    assert page.locator(".sf-edge").count() == len(drawing.graph.edges)
-    assert page.locator(".sf-group").count() == len(drawing.graph.sub_flows)
+    assert page.locator(".sf-node").count() == len(drawing._graph.nodes)
+    assert page.locator(".sf-edge").count() == len(drawing._graph.edges)
+    assert page.locator(".sf-group").count() == len(drawing._graph.sub_flows)
     labels = page.evaluate(_LABELS)
     assert min(size for *_, size in labels) >= 11
     for place, (text, left, top, right, bottom, _) in enumerate(labels):
