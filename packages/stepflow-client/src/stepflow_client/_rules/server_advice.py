@@ -23,10 +23,10 @@ SLOW = "the server may be overloaded; timeout= in Python, or STEPFLOW_TIMEOUT, w
 PROXY = "a proxy responds like this if the server behind it does not: look whether that runs, then try again"
 _SERVE_PORT, _DEFAULT_PORT = 7837, 80
 _NO_ROUTE = frozenset({EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH})
-_NO_TLS = re.compile("wrong version number|record layer|packet length too long|http request")
-_RETURNED = re.compile(r"\bit returned 5\d\d\b")
+_NO_TLS = "wrong version number|record layer|packet length too long|http request"
+_RETURNED = r"\bit returned 5\d\d\b"
 """What the client says of the response to its health request, if the request itself was not sent for it."""
-_WANTS_TLS = re.compile(rb"plain HTTP|HTTP request to an HTTPS", re.IGNORECASE)
+_WANTS_TLS = rb"(?i)plain HTTP|HTTP request to an HTTPS"
 """What nginx, Apache, Go and others say to http on a port for https."""
 
 
@@ -43,10 +43,10 @@ def unreachable(error: BaseException, url: str, proxy: str | None) -> str:
         return f"correct the proxy's URL, or set NO_PROXY={host} to connect without it"
     found = list(causes(error))
     words = " ".join(map(str, found)).lower()
-    if _RETURNED.search(words):
+    if re.search(_RETURNED, words):
         return PROXY
     codes = {getattr(each, "errno", None) for each in found}
-    if _NO_TLS.search(words):
+    if re.search(_NO_TLS, words):
         return f"the server speaks http: write {_with_scheme(url, 'http')}"
     if "cannot be resolved" in words or "name or service not known" in words:
         return f"no host is called {host} here: correct the URL, or connect to the network or VPN that knows it"
@@ -105,7 +105,7 @@ def not_stepflow(url: str, status: int, headers: Mapping[str, str], content: byt
     if 300 <= status < 400 and leads_to:
         said = f"({status}, it redirects to {_shown(leads_to)})"
         hint = _redirected(url, leads_to)
-    elif status == 400 and url.startswith("http://") and _WANTS_TLS.search(content):
+    elif status == 400 and url.startswith("http://") and re.search(_WANTS_TLS, content):
         hint = f"the server speaks https: write {_with_scheme(url, 'https')}"
     elif path and (kind == "application/grpc" or status == 404):
         # The first is the response of 0.12 and newer to a path that they do not know.
