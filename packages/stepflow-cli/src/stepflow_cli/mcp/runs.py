@@ -1,4 +1,4 @@
-"""The runs that agents start: started once for each request, waited for within bounds, cancelled only if asked to."""
+"""The runs that agents start: started once for each request, waited for within bounds."""
 
 from __future__ import annotations
 
@@ -52,7 +52,6 @@ class AgentRuns:
         self._requests: OrderedDict[Any, Started] = OrderedDict()
         self._going_on: set[str] = set()
         self._own: set[str] = set()
-        self._cancelling: set[asyncio.Task[None]] = set()
 
     @staticmethod
     def labels(agent: str, session: str) -> dict[str, str]:
@@ -136,18 +135,6 @@ class AgentRuns:
                     self._going_on.discard(run_id)
         return len(self._going_on) + starting < self.bounds.runs
 
-    def cancel_request(self, name: Any) -> None:
-        """Cancel the run of a request, as soon as it is known."""
-        started = self._requests.get(name)
-        if started is not None:
-            task = asyncio.ensure_future(self._cancelled(started))
-            self._cancelling.add(task)
-            task.add_done_callback(self._cancelling.discard)
-
-    async def _cancelled(self, started: Started) -> None:
-        with suppress(StepflowClientError):
-            await self.client.cancel_run(await asyncio.shield(started.creation))
-
     async def result(self, run_id: str, seconds: float, report: Report | None = None) -> FlowResult | None:
         """Wait until a run of one item ends, and return its result; None if it has not ended in time.
 
@@ -173,9 +160,9 @@ class AgentRuns:
         return result
 
     async def close(self) -> None:
-        """Wait until the runs that are being started have their labels, and cancellations were sent."""
+        """Wait until the runs that are being started have their labels."""
         waiting = [each.creation for each in self._requests.values()]
-        await asyncio.wait([*waiting, *self._cancelling], timeout=10) if waiting or self._cancelling else None
+        await asyncio.wait(waiting, timeout=10) if waiting else None
 
 
 async def _reporting(report: Report, wait: Callable[[Callable[[Progress], None]], Awaitable[FlowResult]]) -> FlowResult:

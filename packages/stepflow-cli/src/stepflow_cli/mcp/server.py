@@ -50,8 +50,9 @@ _TASK_AFTER = 2.0
 """Seconds after which a call becomes a task, if the client knows tasks."""
 _LONGEST_LABEL = 60
 _INSTRUCTIONS = (
-    "Each tool runs a flow on a Stepflow server. Runs go on whatever becomes of the call: an answer that has no result "
-    "yet names the run, and wait_run gets the result."
+    "Each tool runs a flow on a Stepflow server. A run continues if its call times out, is cancelled or loses its "
+    "connection: before repeating such a call, look for its run with list_runs. A response without a result names the "
+    "run, and wait_run gets the result."
 )
 
 
@@ -154,11 +155,9 @@ class AgentServer:
                 self._listening.pop(name, None)
 
     async def _observe(self, ctx: Context, call_next: CallNext) -> HandlerResult:
-        """Note what says something about a connection or a request that goes on."""
+        """Note the connections that are to be told of changes."""
         if ctx.method == "notifications/initialized":
             self._listening[_connection_of(ctx)] = ctx.session
-        elif ctx.method == "notifications/cancelled" and ctx.params is not None:
-            self._runs.cancel_request((_connection_of(ctx), str(ctx.params.get("requestId"))))
         return await call_next(ctx)
 
     async def _list_tools(self, _: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
