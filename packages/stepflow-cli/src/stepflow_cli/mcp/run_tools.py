@@ -60,7 +60,7 @@ async def _get_run(call: Call) -> ToolResult:
     if run.items.total == 1 and item == 0 and not offset:
         return await call.outcome(run_id, 0)
     text = await output_text(call.runs, call.catalog, run_id, item)
-    return page(run_id, item, text, offset)
+    return _page(run, item, text, offset)
 
 
 def _state(run: RunDetails) -> ToolResult:
@@ -86,12 +86,13 @@ async def output_text(runs: AgentRuns, catalog: Catalog, run_id: str, item: int)
     return json_text((said.structured or {})["output"]) if results[item].is_success else said.text
 
 
-def page(run_id: str, item: int, text: str, offset: int) -> ToolResult:
+def _page(run: RunDetails, item: int, text: str, offset: int) -> ToolResult:
     """Return a part of an output."""
     end = offset + PAGE
-    words = f"Output of item {item} of run {run_id}, characters {offset:,} to {min(end, len(text)):,} of {len(text):,}"
+    words = f"Output of item {item} of run {run.run_id}, characters {offset:,} to {min(end, len(text)):,} of {len(text):,}"
     more = f"\nCall get_run with offset {end} for more." if end < len(text) else ""
-    return ToolResult(f"{words}:\n{text[offset:end]}{more}", None, run_id)
+    structured = {"run_id": run.run_id, "status": run.status.value}
+    return ToolResult(f"{words}:\n{text[offset:end]}{more}", structured, run.run_id)
 
 
 async def _wait_run(call: Call) -> ToolResult:

@@ -63,20 +63,23 @@ def _record(result: FlowResult | PlainResult) -> dict[str, Any]:
 
 def cancelled_run(run_id: str) -> Problem:
     """Return the problem for a cancelled run."""
-    return Problem(f"run {run_id} is cancelled", kind="run_cancelled", exit_code=ExitCode.CANCELLED, run_id=run_id)
+    hint = f"steps may still be executing; to see which, run 'stepflow runs get {run_id}'"
+    exit_code = ExitCode.CANCELLED
+    return Problem(f"run {run_id} is cancelled", kind="run_cancelled", exit_code=exit_code, run_id=run_id, hint=hint)
 
 
 def failure(result: FlowResult | PlainResult) -> Problem | None:
     """Return the problem for an unsuccessful result; None for a successful one."""
     if result.is_success:
         return None
+    if result.is_cancelled:
+        return cancelled_run(result.run_id)
     try:
         result.raise_for_failure()
     except RunFailedError as error:
-        kind = "run_cancelled" if result.is_cancelled else "run_failed"
         return Problem(
             error.message,
-            kind=kind,
+            kind="run_failed",
             exit_code=ExitCode.for_result(result),
             run_id=result.run_id,
             hint=_hint_for(error.message),

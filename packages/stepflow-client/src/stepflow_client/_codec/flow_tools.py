@@ -248,6 +248,8 @@ def result_text(result: FlowResult, output: str) -> str:
     run = f"Run {result.run_id}"
     if result.is_success:
         return f"{run} completed. Its output:\n{output}"
+    if result.is_cancelled:
+        return f"{run} is marked as cancelled. Its steps may still be executing, and it may still complete."
     if result.error is None:
         return f"{run} is {result.status.value}."
     step = f" at step {result.error.step_id!r}" if result.error.step_id else ""
