@@ -201,6 +201,38 @@ async def test_the_official_client_reaches_it_over_http(start: Start, mode: str)
             assert done.structured_content["output"]["duration_ms"] == 1_000
 
 
+@pytest.mark.parametrize("how", ["notification", "closed stream"])
+def test_a_request_that_is_cancelled_over_http_leaves_its_run(start: Start, how: str) -> None:
+    url = start("--http", "0").url()
+    heads = {"authorization": f"Bearer {TOKEN}", "accept": "application/json, text/event-stream"}
+    client = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
+
+    def message(method: str, id: int | None = None, **params: Any) -> dict[str, Any]:
+        return {"jsonrpc": "2.0", "method": method, "params": params, **({} if id is None else {"id": id})}
+
+    with httpx.Client(trust_env=False, timeout=30, headers=heads) as http:
+        begun = http.post(url, json=message("initialize", 0, **client))
+        http.headers["mcp-session-id"] = begun.headers["mcp-session-id"]
+        http.post(url, json=message("notifications/initialized")).raise_for_status()
+
+        def call(id: int, name: str, **arguments: Any) -> dict[str, Any]:
+            sent = http.post(url, json=message("tools/call", id, name=name, arguments=arguments)).raise_for_status()
+            answer: dict[str, Any] = json.loads(re.findall("^data: (.+)$", sent.text, re.MULTILINE)[-1])
+            return answer["result"]  # type: ignore[no-any-return]
+
+        slow = message("tools/call", 1, name="slow", arguments={"ms": 2_000})
+        with http.stream("POST", url, json=slow) as stream:
+            while not (runs := call(2, "list_runs")["structuredContent"]["runs"]):
+                pass
+            if how == "notification":
+                http.post(url, json=message("notifications/cancelled", requestId=1)).raise_for_status()
+                assert "Request cancelled" in stream.read().decode()
+        (run,) = runs
+        assert call(3, "get_run", run_id=run["run_id"])["structuredContent"]["status"] == "running"
+        done = call(4, "wait_run", run_id=run["run_id"])
+        assert (done["isError"], done["structuredContent"]["status"]) == (False, "completed")
+
+
 def test_http_is_for_those_with_the_token_at_this_address(start: Start) -> None:
     url = start("--http", "0").url()
     host = url.split("/")[2]
@@ -241,13 +273,38 @@ def test_fifty_megabytes_over_standard_input_are_refused(start: Start) -> None:
     assert served.call(2, "greet", who="Ada")["structuredContent"]["output"] == {"text": "Ada"}
 
 
-@pytest.mark.exhaustive
-def test_rubbish_does_not_end_it(start: Start) -> None:
+def call_of(value: str) -> str:
+    return f'{{"jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": {{"id": {value}}}}}'
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_a_line_that_is_no_message_is_answered_with_an_error(start: Start, is_open: bool) -> None:
     served = start()
-    served.begin()
     assert served.process.stdin is not None
-    for line in ("", "{", "null", "[]", '{"jsonrpc": "2.0", "id": 5}', "\x00\x1b[2J", '{"method": 1}'):
-        served.process.stdin.write(line + "\n")
+    if is_open:
+        served.begin()
+    for line, code, id in (
+        ("{", -32700, None),
+        ("\x00\x1b[2J", -32700, None),
+        (call_of(r'"\ud800"'), -32700, 5),
+        (call_of("9" * 5_000), -32700, 5),
+        (call_of("[" * 300 + "]" * 300), -32700, 5),
+        (call_of("[" * 100_000 + "]" * 100_000), -32700, None),
+        ("null", -32600, None),
+        ("[]", -32600, None),
+        ('[{"jsonrpc": "2.0", "id": 5, "method": "ping"}]', -32600, None),
+        ('{"jsonrpc": "2.0", "id": 5, "method": "ping", "params": []}', -32600, 5),
+        ('{"jsonrpc": "2.0", "id": "five", "method": 1}', -32600, "five"),
+        # The invalid response to a request of the server: its id must not be taken for that of a request of the agent.
+        ('{"jsonrpc": "2.0", "id": 5}', -32600, None),
+        ('{"jsonrpc": "2.0", "id": 5, "result": []}', -32600, None),
+    ):
+        served.process.stdin.write(f"\n{line}\n")
+        served.process.stdin.flush()
+        answer = served.read()
+        assert (answer["error"]["code"], answer["id"]) == (code, id), answer
+    if not is_open:
+        served.begin()
     assert served.call(1, "greet", who="Ada")["structuredContent"]["output"] == {"text": "Ada"}
 
 
