@@ -89,7 +89,8 @@ async def output_text(runs: AgentRuns, catalog: Catalog, run_id: str, item: int)
 def _page(run: RunDetails, item: int, text: str, offset: int) -> ToolResult:
     """Return a part of an output."""
     end = offset + PAGE
-    words = f"Output of item {item} of run {run.run_id}, characters {offset:,} to {min(end, len(text)):,} of {len(text):,}"
+    part = f"characters {offset:,} to {min(end, len(text)):,} of {len(text):,}"
+    words = f"Output of item {item} of run {run.run_id}, {part}"
     more = f"\nCall get_run with offset {end} for more." if end < len(text) else ""
     structured = {"run_id": run.run_id, "status": run.status.value}
     return ToolResult(f"{words}:\n{text[offset:end]}{more}", structured, run.run_id)
