@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 from stepflow_client import StepflowRuntime
+from stepflow_client.evaluation import EvaluationCase
+from stepflow_client.evaluation.store import EvaluationStore
 
 from tests.cli.command import STEPFLOW, Done, Stepflow, of_new_process
 from tests.cli.golden import Golden
@@ -153,6 +155,17 @@ def test_limits_decide_the_exit_code(stepflow: Stepflow) -> None:
     assert stepflow("eval", "now", "--baseline", "main", "--tolerance", "exact.category=0.9").code == 0
     error = json.loads(stepflow("eval", "now", "--baseline", "main", "-o", "json").stderr)
     assert (error["kind"], error["exit_code"]) == ("evaluation_failed", 1)
+
+
+def test_an_evaluation_of_which_nothing_has_ended(stepflow: Stepflow) -> None:
+    with EvaluationStore(stepflow.folder / "eval", is_new=True) as store:
+        variants = {"now": "settings", "friendly": "settings"}
+        store.begin([EvaluationCase("T1", "cat")], 1, variants, shared=[], scores=["exact"])
+    shown = stepflow("eval", "eval", "--output", "page.html")
+    assert "No items yet: no case has ended." in shown.stdout
+    assert "No items yet" in (stepflow.folder / "page.html").read_text()
+    assert (shown.code, shown.stderr) == (1, "stepflow: no item of now has ended; no item of friendly has ended\n")
+    assert json.loads(stepflow("eval", "eval", "-o", "json").stdout)["cases"] == 0
 
 
 @pytest.mark.exhaustive

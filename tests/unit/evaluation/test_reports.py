@@ -217,13 +217,31 @@ def test_what_there_is_not_is_refused(call: Any) -> None:
         call()
 
 
-def test_a_report_of_nothing_is_one() -> None:
-    empty = report([])
-    assert str(empty.summary()).startswith("evaluation: 0 cases, 0 variants")
-    assert empty.worst() == []
-    assert "<h1>Evaluation</h1>" in empty.to_html()
-    assert "testsuites" in empty.to_junit()
+@pytest.mark.parametrize("variants", [(), ("one",), ("one", "two")])
+def test_a_report_without_items_says_so(variants: tuple[str, ...]) -> None:
+    empty = report([], variants=variants)
+    lines = str(empty.summary()).splitlines()
+    assert lines[0] == f"evaluation: 0 cases, {len(variants)} variant{'s' * (len(variants) != 1)}"
+    assert lines[-1] == "No items yet: no case has ended."
+    assert empty.to_dict()["remarks"] == [lines[-1]]
+    assert lines[-1] in empty.to_html()
     assert empty._repr_html_()
+    assert empty.worst() == []
+    assert "testsuites" in empty.to_junit()
+
+
+@pytest.mark.parametrize("items", [[], rows("s", one=[1.0] * 9)])
+def test_a_variant_without_items_is_compared_with_nothing(items: list[EvaluationItem]) -> None:
+    begun = report(items, variants=("one", "two"))
+    comparison = begun.compare("one", "two")
+    assert (comparison.scores, comparison.failed, comparison.duration) == ([], None, None)
+    assert str(comparison).splitlines()[1:] == []
+    (shown,) = begun.to_dict()["comparisons"]
+    assert (shown["before"], shown["after"], shown["failed"]) == ("one", "two", None)
+    assert begun.to_html()
+    for score in ("s", "failed"):
+        with pytest.raises(InvalidArgumentError, match="nothing to compare: no case has ended in both one and two"):
+            begun.assert_no_regression("one", "two", score)
 
 
 def test_secrets_are_not_shown() -> None:

@@ -135,7 +135,8 @@ def evaluated(asked: Evaluation, limits: Limits, server: ServerOptions, output: 
 def _note_empty(report: EvaluationReport, plan: Plan) -> None:
     """Print which scores have no value at all, although items completed."""
     errors = " ".join(report.summary().remarks)
-    if all(report.compare(each, each).failed.after == 1 for each in report.variants):
+    failed = [report.compare(each, each).failed for each in report.variants]
+    if all(each is None or each.after == 1 for each in failed):
         return
     for name, score in plan.scores.items():
         is_there = any(each == name or each.startswith((f"{name}.", f"{name}=")) for each in report.scores)

@@ -104,7 +104,10 @@ class Limits(NamedTuple):
             Problem: If so; the message has all that is wrong.
         """
         found = [*self._too_low(report, variants), *self._regressions(report, baselines)]
-        found += [f"all items of {each} failed" for each in variants if report.compare(each, each).failed.after == 1]
+        for each in variants:
+            failed = report.compare(each, each).failed
+            if failed is None or failed.after == 1:
+                found.append(f"no item of {each} has ended" if failed is None else f"all items of {each} failed")
         if found:
             raise Problem("; ".join(found), kind="evaluation_failed")
 
@@ -125,6 +128,9 @@ class Limits(NamedTuple):
     def _regressions(self, report: EvaluationReport, baselines: dict[str, str]) -> Iterator[str]:
         for variant, before in baselines.items():
             comparison = report.compare(before, variant)
+            if comparison.failed is None:
+                yield f"no case has ended in both {before} and {variant}"
+                continue
             for change in (*comparison.scores, comparison.failed):
                 if change.lower_is_better is None:
                     # A label: none is better than another.

@@ -104,17 +104,20 @@ class Comparison(ShownAsTable, Record):
     """The variant that is compared."""
     scores: Sequence[ScoreChange]
     """The change of each score."""
-    failed: ScoreChange
-    """The change of the share of items that did not complete."""
+    failed: ScoreChange | None
+    """The change of the share of items that did not complete; None if no case has ended in both variants."""
     duration: DurationChange | None
     """The change of the times; None if the server does not tell them (before 0.12)."""
 
     def __getitem__(self, score: str) -> ScoreChange:
         """Return the change of a score."""
-        for each in (*self.scores, self.failed):
+        for each in self._changes():
             if each.score == score:
                 return each
         raise KeyError(score)
+
+    def _changes(self) -> Sequence[ScoreChange]:
+        return self.scores if self.failed is None else [*self.scores, self.failed]
 
     def __str__(self) -> str:
         text: str = _text.comparison_text(self)
@@ -170,7 +173,9 @@ def compare_variants(columns: Columns, before: str, after: str, lower: frozenset
             change = paired_change(pairs.before, pairs.after, made_up=_MADE_UP[kind])
             scores.append(_score_change(name, change, None if kind == "label" else is_lower(name, lower)))
     pairs = paired(one.failures, other.failures)
-    failed = _score_change(FAILED, paired_change(pairs.before, pairs.after, made_up=CHANGE), True)
+    failed = None
+    if pairs.cases:
+        failed = _score_change(FAILED, paired_change(pairs.before, pairs.after, made_up=CHANGE), True)
     return Comparison(before, after, scores, failed, _time_change(one, other))
 
 
@@ -227,7 +232,9 @@ def variant_durations(name: str, variant: VariantColumns) -> VariantDurations | 
 def remarks_on(columns: Columns, comparisons: Sequence[Comparison]) -> Iterator[str]:
     """Yield what to know of the numbers of an evaluation."""
     count = len(columns.cases)
-    if count < _FEW:
+    if not count:
+        yield "No items yet: no case has ended."
+    elif count < _FEW:
         cases = f"{count} case{'s' * (count != 1)}"
         yield f"Only {cases}: the intervals are wide, and small differences cannot be found; add cases."
     for name, variant in columns.variants.items():

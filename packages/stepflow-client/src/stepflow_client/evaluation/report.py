@@ -234,6 +234,8 @@ class EvaluationReport(ShownAsTable):
         if not is_number(tolerance) or not tolerance >= 0:
             raise wrong("tolerance", "a number of at least zero", tolerance)
         comparison = self.compare(baseline, variant)
+        if comparison.failed is None:
+            raise InvalidArgumentError(f"nothing to compare: no case has ended in both {baseline} and {variant}")
         try:
             change = comparison[score if score == FAILED else self._score(score)]
         except KeyError:

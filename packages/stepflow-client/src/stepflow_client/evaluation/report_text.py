@@ -76,6 +76,8 @@ def summary_rows(summary: EvaluationSummary) -> Iterator[tuple[str, ...]]:
     before = set[str]()
     for comparison in summary.comparisons:
         failed = comparison.failed
+        if failed is None:
+            continue
         if comparison.before not in before:
             before.add(comparison.before)
             yield (failed.score, comparison.before, number_text(failed.before), "", *[""] * len(_CHANGE_HEADS))
@@ -108,7 +110,7 @@ def comparison_text(comparison: Comparison) -> str:
 def comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
     """Yield the heads, and a row for each score."""
     yield ("score", comparison.before, comparison.after, *_CHANGE_HEADS)
-    for each in (*comparison.scores, comparison.failed):
+    for each in comparison._changes():
         yield (each.score, number_text(each.before), number_text(each.after), *change_cells(each))
     if comparison.duration is not None:
         yield ("time", "", "", *time_cells(comparison.duration))
