@@ -15,6 +15,7 @@ from stepflow_client.flows.matching import check_expected, compare, may_equal
     [
         ({"a": 1}, {"a": 1.0, "b": 2}),
         ([{"a": 1}], [{"a": 1, "b": 2}]),
+        (2**60, 2**60),
         (None, None),
         ({}, {}),
         ({"$type": "object"}, {"any": "thing"}),

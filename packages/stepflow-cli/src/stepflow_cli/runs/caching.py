@@ -103,7 +103,7 @@ class JobCache:
 
     def _key(self, job: Job) -> tuple[str, dict[str, Any]]:
         """Return the key of a job and the variables that it runs with."""
-        given = requests.run_arguments([job.input], job.variables, job.overrides, None, exact_integers=False)
+        given = requests.run_arguments([job.input], job.variables, job.overrides, None)
         needs = needs_of(job.flow, flow_variables(job.flow))
         # The values were checked when they were read.
         arguments = requests.completed(given, needs, os.environ if job.variables_from_env else None, check_values=False)

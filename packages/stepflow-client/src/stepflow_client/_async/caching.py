@@ -224,7 +224,7 @@ class CachedRuns:
         if call.check_input:
             input = self._flows.fitting_input(checked, input)
         # Servers that would change an integer refuse it when the flow is run.
-        arguments = call._replace(input=input, max_concurrency=None).arguments(exact_integers=False)
+        arguments = call._replace(input=input, max_concurrency=None).arguments()
         content: dict[str, Any] | str
         if isinstance(checked, str):
             content = checked

@@ -183,7 +183,7 @@ class FlowTools(Sequence[FlowTool]):
         labels: Mapping[str, str] | None = None,
     ) -> None:
         """Read the flows. No request is sent."""
-        self._variables = run_variables(variables, exact_integers=False)
+        self._variables = run_variables(variables)
         self._max_wait = None if max_wait is None else check_seconds(max_wait, "max_wait")
         self._labels = None if labels is None else check_labels(labels)
         check_client(client, "client", awaited=True)

@@ -111,7 +111,7 @@ def check_debug(debug: bool) -> None:
         )
 
 
-def run_inputs(value: Any, *, exact_integers: bool) -> list[Any]:
+def run_inputs(value: Any, *, exact_integers: bool = True) -> list[Any]:
     """Return the list of inputs of a run: a list is a batch, any other value is the only input.
 
     Raises:
@@ -135,7 +135,7 @@ class RunArguments(NamedTuple):
 
 
 def run_arguments(
-    input: Any, variables: Variables | None, overrides: Any, max_concurrency: int | None, *, exact_integers: bool
+    input: Any, variables: Variables | None, overrides: Any, max_concurrency: int | None, *, exact_integers: bool = True
 ) -> RunArguments:
     """Check the arguments of a run and return them.
 
@@ -185,7 +185,7 @@ def fitting_input(value: Any, needs: FlowNeeds) -> Any:
     return items
 
 
-def run_variables(variables: Variables | None, *, exact_integers: bool) -> dict[str, Any]:
+def run_variables(variables: Variables | None, *, exact_integers: bool = True) -> dict[str, Any]:
     """Return the values of a flow's variables.
 
     Raises:

@@ -135,7 +135,7 @@ def wanted_run(asked: RerunRequest, earlier: EarlierRun, flow: Mapping[str, Any]
     recorded = earlier.recorded
     changes = asked.overrides if isinstance(asked.overrides, (list, tuple)) else [asked.overrides]
     overrides: Any = [each for each in (recorded.overrides, *changes) if each] or None
-    given = requests.run_variables(asked.variables, exact_integers=False)
+    given = requests.run_variables(asked.variables)
     check_variables(flow, given, [merge_overrides(asked.overrides), recorded.overrides])
     if asked.only_step is not None:
         flow, overrides = flow_until(flow, asked.only_step, overrides)

@@ -39,7 +39,7 @@ class RunCall(NamedTuple):
         """The flow as the caller gave it."""
         return self.flow if self.source is None else self.source
 
-    def arguments(self, *, exact_integers: bool) -> RunArguments:
+    def arguments(self, *, exact_integers: bool = True) -> RunArguments:
         """Return what the request of the run is made of, checked: see `requests.run_arguments`."""
         given = self.input, self.variables, self.overrides, self.max_concurrency
         return requests.run_arguments(*given, exact_integers=exact_integers)

@@ -139,4 +139,4 @@ def to_text(flow: FlowSource, *, include_details: bool = True) -> str:
 
 
 def _graph(flow: FlowSource) -> FlowGraph:
-    return flow_graph(hidden_flow(check_json(load_flow(flow), "the flow", exact_integers=False)))
+    return flow_graph(hidden_flow(check_json(load_flow(flow), "the flow")))

@@ -56,8 +56,8 @@ def encoded(cases: Sequence[EvaluationCase]) -> tuple[bytes, bytes]:
     checked = []
     for name, (given, wanted) in zip(names, content, strict=True):
         check_text(name, f"the name of case {name!r}")
-        given = check_json(given, f"the input of case {name}", exact_integers=False)
-        wanted = check_json(wanted, f"the expected output of case {name}", exact_integers=False)
+        given = check_json(given, f"the input of case {name}")
+        wanted = check_json(wanted, f"the expected output of case {name}")
         checked.append([given, wanted])
     return encode(names), encode(checked)
 

@@ -40,8 +40,8 @@ class FlowScore:
             FlowFileError: If its file cannot be read.
             InvalidArgumentError: If it is no flow, or if another argument is invalid.
         """
-        self.flow: dict[str, Any] = check_json(without_cases(load_flow(flow)), "flow", exact_integers=False)
-        self.variables = None if variables is None else run_variables(variables, exact_integers=False)
+        self.flow: dict[str, Any] = check_json(without_cases(load_flow(flow)), "flow")
+        self.variables = None if variables is None else run_variables(variables)
         self.name = str(self.flow.get("name") or "judge") if name is None else check_text(name, "name")
         self.version = hashlib.sha256(encode([self.flow, self.variables])).hexdigest()[:16]
         """A digest of the flow and the variables."""

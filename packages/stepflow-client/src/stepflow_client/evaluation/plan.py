@@ -45,7 +45,7 @@ class PlannedVariant:
     def settings(self) -> str:
         """A digest of the flow and the arguments. Secrets cannot be read from it."""
         told = [self.flow, self.variables, self.overrides]
-        return hashlib.sha256(encode(check_json(told, "the variant", exact_integers=False))).hexdigest()
+        return hashlib.sha256(encode(check_json(told, "the variant"))).hexdigest()
 
 
 def plan_variants(flow: Mapping[str, Any], variants: Any, variables: Any, overrides: Any) -> list[PlannedVariant]:
@@ -64,14 +64,14 @@ def plan_variants(flow: Mapping[str, Any], variants: Any, variables: Any, overri
     given = check_mapping(_ONLY if variants is None else variants, "variants")
     if not given:
         raise InvalidArgumentError("variants is empty", hint="leave it out to evaluate the flow as it is")
-    common = requests.run_variables(variables, exact_integers=False)
+    common = requests.run_variables(variables)
     found = []
     for name, each in given.items():
         check_text(name, "the name of a variant")
         if not isinstance(each, Variant):
             raise wrong(f"variant {name!r}", "a Variant", each)
         content = flow if each.flow is None else load_flow(each.flow)
-        own = requests.run_variables(each.variables, exact_integers=False)
+        own = requests.run_variables(each.variables)
         changes = merge_overrides([part for part in (overrides, each.overrides) if part is not None])
         found.append(PlannedVariant(name, without_cases(content), {**common, **own}, changes))
     return found

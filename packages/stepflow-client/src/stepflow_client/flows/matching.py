@@ -72,9 +72,7 @@ def compare(expected: Any, actual: Any, path: str = "$") -> list[Difference]:
         InvalidArgumentError: If a matcher is malformed.
     """
     check_text(path, "path")
-    wanted, given = (
-        check_json(each, what, exact_integers=False) for each, what in ((expected, "expected"), (actual, "actual"))
-    )
+    wanted, given = (check_json(each, what) for each, what in ((expected, "expected"), (actual, "actual")))
     return list(_differences(wanted, given, path))
 
 

@@ -57,7 +57,7 @@ class FlowText:
         if isinstance(flow, (str, PathLike)) and "\n" not in fsdecode(flow):
             name = fsdecode(flow)
             return cls.read(read_file(name), name)
-        root = node_of(check_json(load_flow(flow), "the flow", exact_integers=False))
+        root = node_of(check_json(load_flow(flow), "the flow"))
         made = cls(*set_places(root, flow))
         made._parsed = root
         return made

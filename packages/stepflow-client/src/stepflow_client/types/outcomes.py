@@ -107,7 +107,7 @@ class Outcome(Typed[OutputT], Shown):
         }
         if self.is_success:
             # An output of an `output_type` is not plain.
-            record["output"] = check_json(self.output, "the output", exact_integers=False)
+            record["output"] = check_json(self.output, "the output")
         else:
             error = self.error
             record["error"] = {
