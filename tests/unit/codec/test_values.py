@@ -20,12 +20,16 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from stepflow_client._data.reading import Reading
 from stepflow_client._data.values import (
+    FIELD_DEPTH,
+    INPUT_DEPTH,
+    LOCAL_DEPTH,
     all_ordered,
     check_json,
     decode,
     decode_raw,
     encode,
     encode_plain,
+    is_plain,
     merge_overrides,
     ordered,
 )
@@ -168,8 +172,17 @@ def test_a_value_that_holds_itself_is_refused() -> None:
         check_json(value, "input")
 
 
-def test_as_deep_as_servers_take_is_deep_enough() -> None:
-    assert check_json(nested(128), "input") == nested(128)
+@pytest.mark.parametrize("depth", [FIELD_DEPTH, INPUT_DEPTH, LOCAL_DEPTH])
+def test_the_maximum_depth_is_exact(depth: int) -> None:
+    fits, too_deep = nested(depth - 1), nested(depth)
+    assert is_plain(fits, depth)
+    assert not is_plain(too_deep, depth)
+    assert check_json(fits, "input", max_depth=depth) == fits
+    # A tuple takes the other path, which converts values.
+    assert check_json({"a": tuple(nested(depth - 2))}, "input", max_depth=depth) == {"a": nested(depth - 2)}
+    for value in (too_deep, {"a": tuple(nested(depth - 1))}):
+        with pytest.raises(InvalidArgumentError, match=f"nested too deeply; the limit is {depth} levels"):
+            check_json(value, "input", max_depth=depth)
 
 
 def test_what_is_plain_comes_back_itself_and_the_rest_as_a_copy() -> None:

@@ -121,5 +121,5 @@ def nested(depth: int) -> Any:
     """Return a schema that is nested deeply."""
     schema: Any = TEXT
     for _ in range(depth):
-        schema = an_object(a=schema)
-    return schema
+        schema = {"type": "array", "items": schema}
+    return an_object(a=schema)

@@ -15,7 +15,7 @@ from .._codec import requests, typed
 from .._codec.idempotency import check_key
 from .._codec.requests import RunArguments, Variables
 from .._data.arguments import check_choice, check_flags, check_function, check_integer
-from .._data.values import check_json, encode, encode_plain
+from .._data.values import INPUT_DEPTH, LOCAL_DEPTH, check_json, encode, encode_plain
 from .._rules import chunks
 from .._rules.input_retries import RetryOn, RetryRule
 from .._shared.recorder import BatchRecorder
@@ -317,8 +317,10 @@ class Batch:
             return None, _Refusal(str(given))
         value, text = given, b""
         try:
-            value = check_json(given, "the input", exact_integers=self.exact)
+            value = check_json(given, "the input", exact_integers=self.exact, max_depth=LOCAL_DEPTH)
+            # The journal's digest includes an input that is only too deep.
             text = encode(value)
+            check_json(value, "the input", max_depth=INPUT_DEPTH)
             if self.input_check is not None:
                 self.input_check.one(value)
         except InvalidArgumentError as error:

@@ -14,7 +14,7 @@ from .._base.lazy import lazy_module
 from .._codec import component_list, json_bodies, requests, responses, run_states
 from .._codec.variables import flow_variables
 from .._data.arguments import check_flags
-from .._data.values import check_json, is_plain
+from .._data.values import FIELD_DEPTH, check_json, is_plain
 from .._rules import operations as api
 from .._rules.creation import RunRegistries
 from .._rules.deadline import current_deadline, has_passed
@@ -60,7 +60,10 @@ class CheckedFlow(NamedTuple):
         """
         if not self.examples:
             return self.content
-        return {**self.content, "examples": check_json(self.examples, "the examples of the flow")}
+        return {
+            **self.content,
+            "examples": check_json(self.examples, "the examples of the flow", max_depth=FIELD_DEPTH - 1),
+        }
 
 
 class StoredCopy(NamedTuple):

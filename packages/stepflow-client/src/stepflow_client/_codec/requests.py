@@ -14,7 +14,7 @@ from uuid import UUID
 
 from .._data.arguments import check_flag, check_integer, check_text, wrong
 from .._data.objects import DataObject, is_data_object
-from .._data.values import check_json, is_plain, merge_overrides
+from .._data.values import INPUT_DEPTH, check_json, is_plain, merge_overrides
 from ..errors import InvalidArgumentError, UnsupportedByServerError
 from ..flows.file import load_file, parse_json
 
@@ -119,7 +119,9 @@ def run_inputs(value: Any, *, exact_integers: bool = True) -> list[Any]:
     """
     # The usual case is written out: one input that can be sent as it is.
     if not isinstance(value, (list, tuple)):
-        return [value if is_plain(value) else check_json(value, "input", exact_integers=exact_integers)]
+        if not is_plain(value, INPUT_DEPTH):
+            value = check_json(value, "input", exact_integers=exact_integers, max_depth=INPUT_DEPTH)
+        return [value]
     return list(check_json(value, "input", exact_integers=exact_integers))
 
 

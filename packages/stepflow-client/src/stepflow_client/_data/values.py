@@ -16,8 +16,9 @@ LARGEST_EXACT_INTEGER = 2**53
 """Beyond this, a float cannot represent every integer. Servers from 0.12 on use floats for all numbers."""
 _LARGEST_BITS = 1023
 """Integers with more bits do not fit into a float; servers of all releases reject them."""
-_DEEPEST = 200
-"""Maximum nesting depth. Servers accept about 128 levels; a value that refers to itself is nested without end."""
+FIELD_DEPTH, INPUT_DEPTH, LOCAL_DEPTH = 126, 125, 200
+"""Maximum nesting depth of a field in a request's body, of an input (an element of the field `input`), and of a value
+that is not sent. Servers of all releases accept bodies of 127 levels."""
 
 
 def encode_plain(value: Any) -> bytes | None:
@@ -214,7 +215,7 @@ decode_raw = partial(_parsed, _RAW_DECODER)
 """Parses a server's JSON text without converting numbers, for `restored`."""
 
 
-def check_json(value: Any, what: str, *, exact_integers: bool = True) -> Any:
+def check_json(value: Any, what: str, *, exact_integers: bool = True, max_depth: int = FIELD_DEPTH) -> Any:
     """Check that a value can be represented in JSON, and return it as plain dicts and lists.
 
     Mappings and tuples become dicts and lists, and so do pydantic models, dataclasses, attrs objects and msgspec
@@ -225,36 +226,37 @@ def check_json(value: Any, what: str, *, exact_integers: bool = True) -> Any:
         value: The value to be sent.
         what: The name of the value in error messages, for example `input`.
         exact_integers: False if the server keeps only integers up to 2**53 exact: larger ones are rejected then.
+        max_depth: Maximum nesting depth; by default that of a field in a request's body.
 
     Raises:
         InvalidArgumentError: If a part of the value cannot be sent. The message contains its JSON path.
     """
     try:
-        if is_plain(value):
+        if is_plain(value, max_depth):
             return value
-        return _Checker(what, exact_integers).check(value, ())
+        return _Checker(what, exact_integers, max_depth).check(value, ())
     except RecursionError:
         raise InvalidArgumentError(f"{what} cannot be sent: it is nested too deeply") from None
 
 
-def is_plain(value: Any, depth: int = 0, *, any_text: bool = False) -> bool:
+def is_plain(value: Any, max_depth: int = FIELD_DEPTH, *, any_text: bool = False) -> bool:
     """Return whether a value can be sent unchanged. Nearly all values can; this check needs no copies and no paths.
 
     Args:
         value: The value.
-        depth: The number of containers around it.
+        max_depth: Its maximum nesting depth.
         any_text: Whether to accept non-ASCII text without checking it.
     """
     kind = type(value)
     if kind is dict:
-        if depth > _DEEPEST:
+        if not max_depth:
             return False
         for key in value:
             if type(key) is not str or not (any_text or key.isascii()):
                 return False
         children = value.values()
     elif kind is list:
-        if depth > _DEEPEST:
+        if not max_depth:
             return False
         children = value
     else:
@@ -271,7 +273,7 @@ def is_plain(value: Any, depth: int = 0, *, any_text: bool = False) -> bool:
             if not math.isfinite(each):
                 return False
         elif kind is dict or kind is list:
-            if not is_plain(each, depth + 1, any_text=any_text):
+            if not is_plain(each, max_depth - 1, any_text=any_text):
                 return False
         elif each is not None and kind is not bool:
             return False
@@ -279,9 +281,10 @@ def is_plain(value: Any, depth: int = 0, *, any_text: bool = False) -> bool:
 
 
 class _Checker:
-    def __init__(self, what: str, exact_integers: bool) -> None:
+    def __init__(self, what: str, exact_integers: bool, max_depth: int) -> None:
         self.what = what
         self.exact_integers = exact_integers
+        self.max_depth = max_depth
 
     def check(self, value: Any, path: tuple[str | int, ...]) -> Any:
         kind = type(value)
@@ -300,8 +303,8 @@ class _Checker:
         return self.container(value, path)
 
     def container(self, value: Any, path: tuple[str | int, ...]) -> Any:
-        if len(path) > _DEEPEST:
-            self.refuse(path[:3], "it is nested too deeply; servers take about 128 levels")
+        if len(path) >= self.max_depth:
+            self.refuse(path[:3], f"it is nested too deeply; the limit is {self.max_depth} levels")
         if isinstance(value, Mapping):
             return {self.key(key, path): self.check(each, (*path, key)) for key, each in value.items()}
         if isinstance(value, (list, tuple)):
@@ -371,7 +374,8 @@ def merge_overrides(overrides: Any) -> dict[str, Any] | None:
     merged: dict[str, Any] = {}
     for each in overrides if isinstance(overrides, (list, tuple)) else [overrides]:
         merged = _merge(merged, _wrapped(check_json(each, "overrides")))
-    return merged or None
+    # In the request, they are in an object with the key `steps`.
+    return check_json(merged, "overrides", max_depth=FIELD_DEPTH - 1) or None
 
 
 def _wrapped(overrides: Any) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def refuse(message: str, hint: str | None = None, kind: type[AuthoringError] = A
 
 def too_deep(what: str) -> AuthoringError:
     """Return the error for what is nested without end, or deeper than Python can follow."""
-    return refuse(f"{what} is nested too deeply", "servers take about 128 levels")
+    return refuse(f"{what} is nested too deeply", "servers accept 126 levels")
 
 
 class ScopeOfRead(Protocol):

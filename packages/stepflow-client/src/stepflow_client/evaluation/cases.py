@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from .._data.arguments import check_text, wrong
 from .._data.declared import declared_schema
-from .._data.values import check_json, encode, encode_plain
+from .._data.values import LOCAL_DEPTH, check_json, encode, encode_plain
 from .._records.inputs import read_inputs
 from .._rules.chunks import key_of
 from ..errors import FlowFileError, InvalidArgumentError
@@ -56,8 +56,8 @@ def encoded(cases: Sequence[EvaluationCase]) -> tuple[bytes, bytes]:
     checked = []
     for name, (given, wanted) in zip(names, content, strict=True):
         check_text(name, f"the name of case {name!r}")
-        given = check_json(given, f"the input of case {name}")
-        wanted = check_json(wanted, f"the expected output of case {name}")
+        given = check_json(given, f"the input of case {name}", max_depth=LOCAL_DEPTH)
+        wanted = check_json(wanted, f"the expected output of case {name}", max_depth=LOCAL_DEPTH)
         checked.append([given, wanted])
     return encode(names), encode(checked)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from .._codec import requests
 from .._data.arguments import check_mapping, check_text, wrong
-from .._data.values import check_json, encode, merge_overrides
+from .._data.values import LOCAL_DEPTH, check_json, encode, merge_overrides
 from ..errors import InvalidArgumentError
 from ..flows.additions import without_cases
 from ..flows.file import load_flow
@@ -45,7 +45,7 @@ class PlannedVariant:
     def settings(self) -> str:
         """A digest of the flow and the arguments. Secrets cannot be read from it."""
         told = [self.flow, self.variables, self.overrides]
-        return hashlib.sha256(encode(check_json(told, "the variant"))).hexdigest()
+        return hashlib.sha256(encode(check_json(told, "the variant", max_depth=LOCAL_DEPTH))).hexdigest()
 
 
 def plan_variants(flow: Mapping[str, Any], variants: Any, variables: Any, overrides: Any) -> list[PlannedVariant]:

@@ -31,7 +31,7 @@ from .._base.text import nearest, short_json
 from .._data.arguments import check_text
 from .._data.expressions import write_path
 from .._data.secrets import HIDDEN, is_hidden
-from .._data.values import check_json
+from .._data.values import LOCAL_DEPTH, check_json
 from ..errors import InvalidArgumentError
 from ..types.shown import Record
 from .json_schema import JSON_TYPES, is_json_type, is_number
@@ -72,7 +72,9 @@ def compare(expected: Any, actual: Any, path: str = "$") -> list[Difference]:
         InvalidArgumentError: If a matcher is malformed.
     """
     check_text(path, "path")
-    wanted, given = (check_json(each, what) for each, what in ((expected, "expected"), (actual, "actual")))
+    wanted, given = (
+        check_json(each, what, max_depth=LOCAL_DEPTH) for each, what in ((expected, "expected"), (actual, "actual"))
+    )
     return list(_differences(wanted, given, path))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from .._base.text import short_json
 from .._data.arguments import check_mapping, check_text, wrong
 from .._data.file_paths import file_path
-from .._data.values import check_json
+from .._data.values import LOCAL_DEPTH, check_json
 from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.file import load_file
 from .outcomes import of_flow_result
@@ -109,7 +109,7 @@ class Recording:
 
 def _digest(given: Any) -> str:
     """Return a digest of an input that does not depend on the order of keys."""
-    given = check_json(given, "given")
+    given = check_json(given, "given", max_depth=LOCAL_DEPTH)
     return hashlib.sha256(json.dumps(given, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Self
 
-from .._data.values import check_json
+from .._data.values import LOCAL_DEPTH, check_json
 from ..errors import OutputTypeError
 from .results import _NO_OUTPUT, ErrorCode, FlowErrorOrNone, FlowResult, OutputT, Typed, failure
 from .shown import Shown
@@ -107,7 +107,7 @@ class Outcome(Typed[OutputT], Shown):
         }
         if self.is_success:
             # An output of an `output_type` is not plain.
-            record["output"] = check_json(self.output, "the output")
+            record["output"] = check_json(self.output, "the output", max_depth=LOCAL_DEPTH)
         else:
             error = self.error
             record["error"] = {
