@@ -237,6 +237,11 @@ def check_json(value: Any, what: str, *, exact_integers: bool = True, max_depth:
         return _Checker(what, exact_integers, max_depth).check(value, ())
     except RecursionError:
         raise InvalidArgumentError(f"{what} cannot be sent: it is nested too deeply") from None
+    except InvalidArgumentError:
+        raise
+    except Exception as error:
+        # Raised by the code of an object in the value.
+        raise InvalidArgumentError(f"{what} cannot be sent: reading it raised {type(error).__name__}") from error
 
 
 def is_plain(value: Any, max_depth: int = FIELD_DEPTH, *, any_text: bool = False) -> bool:
