@@ -11,6 +11,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 from stepflow_client import (
+    ErrorCode,
     ExecutionStatus,
     FlowError,
     FlowFileError,
@@ -128,6 +129,18 @@ def test_outcomes_are_read_as_they_were_written(ending: str, tmp_path: Path) -> 
         for outcome in OUTCOMES:
             file.write(outcome)
     assert list(read_outcomes(str(path), ending)) == [outcome.to_dict() for outcome in OUTCOMES]  # type: ignore[arg-type]
+
+
+def test_texts_that_are_not_utf_8(tmp_path: Path) -> None:
+    error = FlowError(message="no \ud800", code=ErrorCode.INVALID_INPUT)
+    outcome: Outcome[Any] = Outcome(0, "\udfff", None, ExecutionStatus.FAILED, None, error)
+    for ending in ("jsonl", "csv", "json", "parquet"):
+        path = tmp_path / f"out.{ending}"
+        with write_outcomes(path) as file:
+            file.write(outcome)
+        record = next(read_outcomes(str(path), ending))  # type: ignore[arg-type]
+        assert record["key"] in ("\udfff", r"\udfff")
+        assert record["error"]["message"] in ("no \ud800", r"no \ud800")
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "json", "yaml", "parquet"])

@@ -57,6 +57,8 @@ def test_a_chosen_size_stays() -> None:
     [
         ({"id": "a", "key": "b"}, "a"),
         ({"id": None, "key": 0}, 0),
+        ({"id": 2**64}, 2**64),
+        pytest.param({"id": 10**5000}, None, id="5000 digits"),
         ({"id": True}, None),
         ({"id": ["a"]}, None),
         ({}, None),

@@ -195,8 +195,10 @@ class _ParquetLines:
 
     def write(self, record: Record) -> None:
         row = dict(record)
-        row["key"] = None if row["key"] is None else str(row["key"])
+        row["key"] = None if row["key"] is None else _text(str(row["key"]))
         row["output"] = _json(row["output"]) if "output" in row else None
+        if "error" in row:
+            row["error"] = {name: each and _text(each) for name, each in row["error"].items()}
         self._rows.append({name: row.get(name) for name in self._schema.names})
         if len(self._rows) >= _GROUP:
             self._flush()
@@ -271,6 +273,11 @@ def _cells(record: Record) -> list[Any]:
     cells = [record[name] for name in _FIELDS[:-1]]
     output = _json(record["output"]) if "output" in record else None
     return [*cells, output, *(error.get(name) for name in _ERROR_FIELDS), record.get("attempts")]
+
+
+def _text(text: str) -> str:
+    """Return a text with lone surrogates escaped, as in text files."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _json(value: Any) -> str:

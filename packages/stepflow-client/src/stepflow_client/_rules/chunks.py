@@ -134,6 +134,9 @@ def key_of(value: Any) -> str | int | None:
     if isinstance(value, dict):
         for name in ("id", "key"):
             found = value.get(name)
-            if type(found) is str or (isinstance(found, (str, int)) and not isinstance(found, bool)):
+            if isinstance(found, str):
+                return found
+            # Python does not write longer integers as text.
+            if isinstance(found, int) and not isinstance(found, bool) and found.bit_length() < 1024:
                 return found
     return None
