@@ -26,6 +26,7 @@ from ..errors import (
     AmbiguousRunError,
     IdempotencyConflictError,
     InvalidArgumentError,
+    InvalidRequestError,
     NotFoundError,
     RunTimeoutError,
     ServerFaultError,
@@ -217,6 +218,12 @@ class BatchRunner:
                 run = await self._chunk_run(batch, chunk, place)
             except IdempotencyConflictError as error:
                 return [refused(chunk.first, chunk.keys[0], error.message, error.hint)]
+            except InvalidRequestError:
+                rejected = await self._creator.rejected(chunk.values)
+                if not rejected:
+                    raise
+                batch.leave_out(chunk, rejected)
+                return await self._outcomes(batch, chunk, place) if chunk.values else []
             if batch.journal is not None:
                 batch.journal.created(chunk.number, run.run_id)
         run_id = batch.in_flight[chunk.number] = run.run_id

@@ -5,8 +5,9 @@ flow and of each chunk's inputs, the tag and the run of each chunk, and the outc
 not contain the inputs. Each entry is stored with its own digest, so that damage to the file is an error and never a
 wrong outcome.
 
-If inputs of a chunk run again, the entry `repeated` has the number of the attempt and the outcomes that stay as they
-are; the others are those of the attempt. It replaces the entry `created` of the run before in one transaction.
+If inputs of a chunk run again, or are left out because the server rejects them, the entry `repeated` has the number of
+the attempt and the outcomes that stay as they are; the others are those of the attempt. It replaces the entry `created`
+of the run before in one transaction.
 """
 
 from __future__ import annotations
@@ -210,7 +211,7 @@ class Journal:
                 chunk.attempt, chunk.settled = int(repeated["attempt"]), [*map(_outcome, repeated["settled"])]
             indexes = range(chunk.first, chunk.first + chunk.count)
             fits = chunk.first == first and (outcomes is None or [each.index for each in outcomes] == [*indexes])
-            fits = fits and {each.index for each in chunk.settled} < {*indexes}
+            fits = fits and {each.index for each in chunk.settled} <= {*indexes}
         except (TypeError, ValueError, KeyError) as error:
             raise self._unusable(error) from None
         if not fits:
@@ -232,7 +233,7 @@ class Journal:
             self._count = chunk.number + 1
 
     def repeated(self, chunk: Chunk) -> None:
-        """Record that a chunk has started another attempt, whose run is about to be created."""
+        """Record that a chunk has started another attempt, or has fewer inputs; its run is about to be created."""
         settled = [_fields(each) for each in chunk.settled]
         row = _row("repeated", {"attempt": chunk.attempt, "settled": settled}, chunk.number)
         with self._opened() as file, file:

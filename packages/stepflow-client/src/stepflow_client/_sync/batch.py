@@ -17,12 +17,12 @@ from .._codec import requests, typed
 from .._codec.idempotency import check_key
 from .._codec.requests import RunArguments, Variables
 from .._data.arguments import check_choice, check_flags, check_function, check_integer
-from .._data.values import INPUT_DEPTH, LOCAL_DEPTH, check_json, encode, encode_plain
+from .._data.values import INPUT_DEPTH, check_json, encode, encode_plain
 from .._rules import chunks
 from .._rules.input_retries import RetryOn, RetryRule
 from .._shared.recorder import BatchRecorder
 from .._shared.workers import SyncSource, SyncWorkers
-from ..errors import InvalidArgumentError, JournalError
+from ..errors import InvalidArgumentError, InvalidRequestError, JournalError
 from ..flows.python_places import located
 from ..types.statuses import ExecutionStatus
 
@@ -209,10 +209,26 @@ class Batch:
         again = {each.index for each in self.retries.chosen(self._typed(found), chunk.attempt)}
         if not again:
             return False
-        chunk.repeat(chunk.attempt + 1, [*chunk.settled, *(each for each in found if each.index not in again)])
+        self._repeat(chunk, chunk.attempt + 1, [each for each in found if each.index not in again])
+        return True
+
+    def leave_out(self, chunk: Chunk, rejected: Mapping[int, InvalidRequestError]) -> None:
+        """Settle the inputs of a chunk that the server rejects, by their positions; the run is created without them."""
+        self._repeat(
+            chunk,
+            chunk.attempt,
+            [
+                refused(
+                    chunk.indexes[place], chunk.keys[place], f"the server rejects the input: {each.message}", each.hint
+                )
+                for place, each in rejected.items()
+            ],
+        )
+
+    def _repeat(self, chunk: Chunk, attempt: int, settled: list[Outcome]) -> None:
+        chunk.repeat(attempt, [*chunk.settled, *settled])
         if self.journal is not None:
             self.journal.repeated(chunk)
-        return True
 
     def read_chunk(self) -> Chunk:
         """Read the inputs of the next chunk: as many as before, if the journal has the chunk.
@@ -319,10 +335,8 @@ class Batch:
             return None, _Refusal(str(given))
         value, text = given, b""
         try:
-            value = check_json(given, "the input", exact_integers=self.exact, max_depth=LOCAL_DEPTH)
-            # The journal's digest includes an input that is only too deep.
+            value = check_json(given, "the input", exact_integers=self.exact, max_depth=INPUT_DEPTH)
             text = encode(value)
-            check_json(value, "the input", max_depth=INPUT_DEPTH)
             if self.input_check is not None:
                 self.input_check.one(value)
         except InvalidArgumentError as error:

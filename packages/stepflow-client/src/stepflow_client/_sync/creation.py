@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.lazy import lazy_module
 from .._base.logging import logger
@@ -29,6 +30,7 @@ from .._shared.tracing import annotate, is_untraced, run_started
 from ..errors import (
     ApiError,
     InvalidArgumentError,
+    InvalidRequestError,
     NotFoundError,
     StepflowClientError,
 )
@@ -48,6 +50,9 @@ _MAX_SENDS = 5
 _MOST_READY = 1_000
 """Maximum number of flows that are kept ready for their next run."""
 
+
+_CHECK, _NO_FLOW = replace(api.create_run, is_idempotent=True), "0" * 64
+"""A request that creates no run, because it names a flow that does not exist."""
 
 _Key = tuple[bytes, int | None, int | None]
 """The digest of a flow, and the `max_concurrency` and `wait` of its runs."""
@@ -195,6 +200,32 @@ class RunCreator:
         """Create a run exactly once and return it. If a response is lost, `on_lost` is called."""
         prepared = self._prepare(copy, arguments, wait)._replace(on_lost=on_lost)
         return self._create(prepared, arguments, self._flows.registries.current)
+
+    def rejected(self, inputs: list[Any]) -> dict[int, InvalidRequestError]:
+        """Return the errors of the inputs that the server rejects, by position; none if it rejects other inputs too.
+
+        This takes at most 2 n requests for n inputs, and creates no run: the requests name a flow that does not exist.
+        A server reads the inputs first, so its response is a 404 if it accepts them.
+        """
+        found: dict[int, InvalidRequestError] = {}
+        parts = [] if self._rejection([None]) else [(0, len(inputs))]
+        while parts:
+            start, end = parts.pop()
+            error = self._rejection(inputs[start:end])
+            if error is not None and end - start == 1:
+                found[start] = error
+            elif error is not None:
+                middle = (start + end) // 2
+                parts += [(start, middle), (middle, end)]
+        return found
+
+    def _rejection(self, inputs: list[Any]) -> InvalidRequestError | None:
+        """Return the error with which the server rejects inputs; None if it accepts them."""
+        try:
+            self._connection.send(_CHECK(body={"flowId": _NO_FLOW, "input": inputs}), may_be_missing=True)
+        except InvalidRequestError as error:
+            return error
+        return None
 
     def _prepare(self, copy: StoredCopy, arguments: RunArguments, wait: int | None) -> _Prepared:
         """Return what runs with these arguments, but other inputs, have in common."""
