@@ -308,18 +308,25 @@ plugins: {builtin: {type: builtin}}
 routes: {/builtin: [{plugin: builtin}]}
 storageConfig: {type: sqlite, databaseUrl: "sqlite:store.db?mode=rwc"}
 """
+LIMITS = "maxStartupRecovery: 10000, maxClaimsPerCheck: 10000"
 
 
 @pytest.mark.usefixtures("nobody_at_default_url")
 @pytest.mark.parametrize(
     ("config", "status", "message"),
     [
-        (STORED, "ok", "stepflow-config.yml"),
-        (STORED + "recovery: {checkIntervalSecs: 30}\n", "ok", "stepflow-config.yml"),
+        (STORED + f"recovery: {{{LIMITS}}}\n", "ok", "stepflow-config.yml"),
+        (STORED + f"recovery: {{checkIntervalSecs: 30, {LIMITS}}}\n", "ok", "stepflow-config.yml"),
         (STORED + "recovery: {checkIntervalSecs: 1, enabled: false}\n", "ok", "stepflow-config.yml"),
         ("recovery: {checkIntervalSecs: 1}\n", "ok", "stepflow-config.yml"),
         (
-            STORED + "recovery: {checkIntervalSecs: 1}\n",
+            STORED,
+            "warning",
+            "stepflow-config.yml: after a crash, the server resumes only 100 unfinished runs when it starts, and 10 at "
+            "each later check",
+        ),
+        (
+            STORED + f"recovery: {{checkIntervalSecs: 1, {LIMITS}}}\n",
             "warning",
             "stepflow-config.yml: recovery.checkIntervalSecs is 1, with a store in a file: below 30 s, the server may "
             "take runs that it is executing for abandoned ones, and execute parts of them twice",

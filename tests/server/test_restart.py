@@ -191,6 +191,24 @@ async def test_runs_survive_a_crash_that_takes_the_answers(told_apart: str, serv
     check_runs(server, RUNS)
 
 
+async def test_more_runs_than_a_server_resumes_by_default_survive_a_crash(tmp_path: Path) -> None:
+    server = DurableServer(tmp_path, recovery={"maxStartupRecovery": 10_000, "maxClaimsPerCheck": 10_000})
+    server.start()
+    try:
+        server.wait_ready()
+        async with StepflowClient(server.url) as client:
+            flow = sleeping("many")
+            run_ids = await asyncio.gather(*(client.submit(flow, {"n": n, "ms": 15_000}) for n in range(1_000)))
+            assert len((await client.list_runs("running")).runs) == 1_000
+            server.kill()
+            server.start()
+            server.wait_ready()
+            await asyncio.gather(*(client.wait_run(each, timeout=60) for each in run_ids))
+        check_runs(server, 1_000)
+    finally:
+        server.kill()
+
+
 async def test_events_go_on_behind_a_crash(server: DurableServer) -> None:
     async with StepflowClient(server.url) as client:
         run_id = await client.submit(sleeping("followed"), [given(0), given(1)])

@@ -19,7 +19,7 @@ from stepflow_client._base.text import without_password
 from stepflow_client._http.tls import certificate_problem
 
 from ..errors import Problem
-from ..inputs.config import recovery_warning_of
+from ..inputs.config import recovery_warnings_of
 from ..inputs.flow import find_config
 from ..server.advice import with_origin
 from ..settings.profiles import Profiles, load
@@ -96,9 +96,10 @@ def server_configuration() -> Iterator[Check]:
         yield warning("server configuration", problem.message, problem.hint)
         return
     if path is not None:
-        hazard = recovery_warning_of(path)
-        hint = "leave it out: the default is 30 s"
-        yield warning("server configuration", hazard, hint) if hazard else ok("server configuration", path)
+        hazards = recovery_warnings_of(path)
+        yield from (warning("server configuration", f"{path}: {hazard}", hint) for hazard, hint in hazards)
+        if not hazards:
+            yield ok("server configuration", path)
 
 
 def server(settings: Settings) -> Check:

@@ -72,15 +72,16 @@ def command(
     interfaces and prints a warning. Without a configuration, /builtin/load_file is denied: it reads any file. Variables
     of a client, such as STEPFLOW_TOKEN, are not passed to the server.
 
-    Without a store in its configuration, flows and runs are lost when it ends; with an SQLite store, it continues
-    unfinished runs soon after it is started again. Its URL is printed on standard error, and with -o json as one line
-    on standard output, once it and the workers it starts are ready. Its logs go to standard error, with -v or
-    --log-level; 'stepflow runs logs' prints those of a run. Without workers, and without these options, it only logs
-    warnings and errors: a server that logs each step is slower.
+    Without a store in its configuration, flows and runs are lost when it ends. With an SQLite store, it resumes
+    unfinished runs when it is started again: 100 of them unless recovery.maxStartupRecovery is larger. Its URL is
+    printed on standard error, and with -o json as one line on standard output, once it and the workers it starts
+    are ready. Its logs go to standard error, with -v or --log-level; 'stepflow runs logs' prints those of a run.
+    Without workers, and without these options, it only logs warnings and errors: a server that logs each step is
+    slower.
     """
     from stepflow_client import LogConfig, RestartPolicy, ServerStartError, StepflowRuntime
 
-    from ..inputs.config import note_repeated_keys, recovery_warning_of
+    from ..inputs.config import note_repeated_keys, recovery_warnings_of
     from ..inputs.flow import find_config
     from ..server.logs import keeping_logs
 
@@ -91,8 +92,8 @@ def command(
         raise usage(f"--allow-load-file is for a server without a configuration; {config} says what flows can use")
     if config is not None:
         note_repeated_keys(config)
-        if hazard := recovery_warning_of(config):
-            note(hazard)
+        for hazard, hint in recovery_warnings_of(config):
+            note(f"{config}: {hazard}; {hint}")
     try:
         with _until_stopped(), keeping_logs(), noting_warnings("runtime.workers"):
             runtime = StepflowRuntime.start(

@@ -35,17 +35,14 @@ def note_repeated_keys(path: str) -> None:
         note(f"{path}: {len(found) - _MOST_NOTES} more keys stand twice")
 
 
-def recovery_warning_of(path: str) -> str | None:
-    """Return a warning if a server with this configuration file may mark runs as failed that it is still executing."""
+def recovery_warnings_of(path: str) -> list[tuple[str, str]]:
+    """Return what is wrong with the recovery of runs by a server with this configuration file, each with a hint."""
     from pathlib import Path
 
-    from stepflow_client._embedded.config import ServerConfig, recovery_warning
+    from stepflow_client._embedded.config import ServerConfig, recovery_warnings
 
-    if not Path(path).is_file():
-        # What comes from a pipe can be read only once, by the server.
-        return None
-    said = recovery_warning(ServerConfig(path=Path(path)).view())
-    return None if said is None else f"{path}: {said}"
+    # What comes from a pipe can be read only once, by the server.
+    return [*recovery_warnings(ServerConfig(path=Path(path)).view())] if Path(path).is_file() else []
 
 
 def repeated_keys(text: str) -> list[tuple[str, int, int]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -39,6 +39,8 @@ ConfigSource = Mapping[str, Any] | DataObject | Builder
 
 _SAFE_INTERVAL = 30
 """The default of `recovery.checkIntervalSecs`, in seconds."""
+_RECOVERY_LIMITS = {"maxStartupRecovery": 10_000, "maxClaimsPerCheck": 10_000}
+"""How many unfinished runs a server resumes at its start, and at each later check. Its defaults are 100 and 10."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +172,9 @@ def builtin_config(prefixes: bool, allow_load_file: bool = False) -> dict[str, A
     return {
         "plugins": {"builtin": {"type": "builtin"}},
         "routes": routes,
-        # A condition on the result of a step is evaluated at the next check, by default every 30 s.
-        # From 0.10 on; 0.9 ignores this setting.
-        "recovery": {"checkIntervalSecs": 1},
+        # A condition on the result of a step is evaluated at the next check, by default every 30 s and in 10 runs only.
+        # From 0.10 on; 0.9 ignores these settings.
+        "recovery": {"checkIntervalSecs": 1, **_RECOVERY_LIMITS},
     }
 
 
@@ -225,23 +227,31 @@ def store_path(config: Mapping[str, Any]) -> Path | None:
     return Path(unquote(name)).absolute()
 
 
-def recovery_warning(config: Mapping[str, Any]) -> str | None:
-    """Return a warning if a server with this configuration may take runs that it is executing for abandoned ones.
+def recovery_warnings(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with the recovery of runs in a store in a file, each with a hint.
 
-    With a store in a file, servers that look for abandoned runs too often mark such runs as failed and complete them
-    seconds later, and start some of the flows inside them a second time. This was never seen with the default interval,
-    nor in memory.
+    Servers that look for abandoned runs too often mark runs that they are executing as failed and complete them seconds
+    later, and start some of the flows inside them a second time. This was never seen with the default interval, nor in
+    memory.
     """
-    recovery = config.get("recovery")
-    seconds = recovery.get("checkIntervalSecs") if isinstance(recovery, Mapping) else None
-    if not isinstance(seconds, int | float) or seconds >= _SAFE_INTERVAL or store_path(config) is None:
-        return None
-    if isinstance(recovery, Mapping) and recovery.get("enabled") is False:
-        return None
-    return (
-        f"recovery.checkIntervalSecs is {seconds:g}, with a store in a file: below {_SAFE_INTERVAL} s, the server may "
-        "take runs that it is executing for abandoned ones, and execute parts of them twice"
-    )
+    recovery = config.get("recovery") or {}
+    # 0.9, whose store is a `stateStore`, resumes no runs.
+    if store_path(config) is None or "storageConfig" not in config or not isinstance(recovery, Mapping):
+        return
+    if recovery.get("enabled") is False:
+        return
+    seconds = recovery.get("checkIntervalSecs")
+    if isinstance(seconds, int | float) and seconds < _SAFE_INTERVAL:
+        yield (
+            f"recovery.checkIntervalSecs is {seconds:g}, with a store in a file: below {_SAFE_INTERVAL} s, the server "
+            "may take runs that it is executing for abandoned ones, and execute parts of them twice",
+            f"remove the setting: the default is {_SAFE_INTERVAL} s",
+        )
+    if missing := [f"{name}: {limit}" for name, limit in _RECOVERY_LIMITS.items() if name not in recovery]:
+        yield (
+            "after a crash, the server resumes only 100 unfinished runs when it starts, and 10 at each later check",
+            f"add recovery: {{{', '.join(missing)}}}",
+        )
 
 
 def _database_url(store: object) -> str | None:

@@ -21,7 +21,7 @@ from .._base.logging import logger_of
 from ..errors import EmbeddedServerError, ServerStartError, ServerStartTimeoutError, StepflowClientError
 from ..logs import LogEntry, failure_reason, worker_words
 from . import watchdog
-from .config import REFUSED_ROUTE, ServerConfig, recovery_warning, starts_processes, store_path, workers_of
+from .config import REFUSED_ROUTE, ServerConfig, recovery_warnings, starts_processes, store_path, workers_of
 from .log_pump import LogStore
 from .orchestrator import OrchestratorName, claim_name
 from .plan import LaunchPlan
@@ -87,8 +87,8 @@ class Supervisor:
             _log(
                 logging.WARNING, "Another server uses the same store; without leases in etcd both may do the same runs"
             )
-        if hazard := recovery_warning(view):
-            _log(logging.WARNING, "%s", hazard)
+        for hazard in recovery_warnings(view):
+            _log(logging.WARNING, "%s; %s", *hazard)
         if not self._guard.is_possible:
             _log(
                 logging.WARNING, "Should this process be killed, its Stepflow server goes on: no Python for a watchdog"
