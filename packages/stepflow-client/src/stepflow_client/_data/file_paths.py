@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..errors import FlowFileError
 from .arguments import wrong
 
 
@@ -25,17 +24,3 @@ def file_path(path: str | os.PathLike[str], what: str) -> Path:
     if b"\0" in name or name == b":memory:" or not os.fspath(path):
         raise wrong(what, "the path of a file", str(path))
     return found
-
-
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text to a file.
-
-    Raises:
-        FlowFileError: If the file cannot be written.
-        InvalidArgumentError: If it cannot be the path of a file.
-    """
-    found = file_path(path, "path")
-    try:
-        found.write_text(text, "utf-8", newline="\n")
-    except OSError as error:
-        raise FlowFileError(f"{found} cannot be written: {error.strerror or error}", path=str(found)) from None

@@ -151,7 +151,8 @@ class Flow(FlowMethods[InputT, OutputT, Any], Generic[InputT, OutputT, P]):
             FlowFileError: If the file cannot be written.
             InvalidArgumentError: If the path cannot be that of a file.
         """
-        from .._data.file_paths import file_path, write_text
+        from .._data.file_paths import file_path
+        from .._stores.user_files import write_text
 
         is_json = file_path(path, "path").suffix.lower() == ".json"
         write_text(path, self.to_json() if is_json else self.to_yaml())

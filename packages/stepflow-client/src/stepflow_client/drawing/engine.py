@@ -12,13 +12,13 @@ import os
 import platform
 import stat
 import sys
-import tempfile
 import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._stores.folders import user_folder
+from .._stores.user_files import write_file
 from ..errors import StepflowClientError
 
 if TYPE_CHECKING:
@@ -120,13 +120,6 @@ def _write(path: Path, compiled: bytes) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _is_private(path.parent.lstat(), stat.S_IWGRP | stat.S_IWOTH):
             return
-        # Only this user can read and write a file of `mkstemp`.
-        number, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        try:
-            with open(number, "wb") as file:
-                file.write(hashlib.sha256(compiled).digest() + compiled)
-            os.replace(name, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(name)
-            raise
+        # It may be a link.
+        path.unlink(missing_ok=True)
+        write_file(path, hashlib.sha256(compiled).digest() + compiled, mode=0o600)

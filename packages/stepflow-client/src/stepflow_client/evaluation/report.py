@@ -10,8 +10,8 @@ from typing import Any
 from .._base.lazy import lazy_module
 from .._base.text import near, short_json
 from .._data.arguments import check_flag, check_instance, check_integer, check_mapping, check_text, check_texts, wrong
-from .._data.file_paths import write_text
 from .._data.secrets import NO_SECRETS, Secrets
+from .._stores.user_files import write_text
 from ..errors import InvalidArgumentError
 from ..flows.json_schema import is_number
 from ..types.data_frame import data_frame

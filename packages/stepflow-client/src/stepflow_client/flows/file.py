@@ -104,8 +104,17 @@ def load_file(path: str | PathLike[str]) -> Any:
         FlowFileError: If the file cannot be read; the message contains the path and, if known, line and column.
     """
     name = fsdecode(path)
+    return parse_content(read_file(name), name)
+
+
+def parse_content(content: bytes, name: str) -> Any:
+    """Return the value in the content of a file of this name, as `load_file` does.
+
+    Raises:
+        FlowFileError: If it cannot be parsed.
+    """
     parse = parse_json if name.lower().endswith(".json") else parse_yaml
-    return parse(text_of(read_file(name), name), name)
+    return parse(text_of(content, name), name)
 
 
 def text_of(content: bytes, name: str) -> str:

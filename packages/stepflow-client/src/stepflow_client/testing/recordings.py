@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .._base.not_given import NOT_GIVEN
 from .._base.text import short_json
 from .._data.arguments import check_mapping, check_text, wrong
 from .._data.file_paths import file_path
 from .._data.values import LOCAL_DEPTH, check_json
+from .._stores.user_files import write_text
 from ..errors import FlowFileError, InvalidArgumentError
-from ..flows.file import load_file
+from ..flows.file import parse_content, read_file
 from .outcomes import of_flow_result
 
 _VERSION = 2
@@ -29,6 +31,8 @@ class Recording:
     def __init__(self, path: str | os.PathLike[str], flows: Mapping[str, Any] | None = None) -> None:
         """Start an empty recording that can be saved to a file."""
         self.path = file_path(path, "path")
+        self._content: bytes = NOT_GIVEN
+        """The content of the file, if it was loaded."""
         known = {} if flows is None else check_mapping(flows, "flows")
         if not _is_nested(known, depth=4):
             raise wrong("flows", "the recorded steps by flow, case, step and input", flows)
@@ -45,7 +49,8 @@ class Recording:
             FlowFileError: If the file cannot be read, is not a recording, or is one of an earlier version, which does
                 not contain the inputs of steps.
         """
-        value = load_file(path)
+        content = read_file(path)
+        value = parse_content(content, os.fsdecode(path))
         version = value.get("stepflow_recording") if isinstance(value, Mapping) else None
         if version == 1:
             message = f"{path} is a recording without the inputs of steps; write it again with stepflow test --record"
@@ -54,7 +59,9 @@ class Recording:
         if version != _VERSION or not _is_nested(flows, depth=4):
             message = f"{path} is no recording of steps; stepflow test --record FILE writes one"
             raise FlowFileError(message, path=str(path))
-        return cls(path, flows)
+        loaded = cls(path, flows)
+        loaded._content = content
+        return loaded
 
     def steps(self, flow: str | os.PathLike[str], case: str) -> set[str]:
         """Return the ids of the steps of a case that have recorded outcomes."""
@@ -88,16 +95,12 @@ class Recording:
         """Write the file: sorted JSON, so that a later recording differs only where inputs or outcomes do.
 
         Raises:
-            FlowFileError: If the file cannot be written.
+            FlowFileError: If the file cannot be written, or has changed since it was loaded.
         """
         value = {"stepflow_recording": _VERSION, "flows": self._flows}
         text = json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
-        beside = self.path.with_name(self.path.name + ".part")
-        try:
-            beside.write_text(text, encoding="utf-8")
-            os.replace(beside, self.path)
-        except OSError as error:
-            raise FlowFileError(f"{self.path} cannot be written: {error.strerror}", path=str(self.path)) from None
+        write_text(self.path, text, unchanged_from=self._content)
+        self._content = text.encode()
 
     def _case(self, flow: str | os.PathLike[str], case: str) -> dict[str, dict[str, Any]]:
         """Return the recorded outcomes of a case, by step and input."""

@@ -77,10 +77,10 @@ class Servers:
         import json
 
         descriptor, name = tempfile.mkstemp(prefix=".stepflow-test-", suffix=".json", dir=config.folder)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(config.inline, file)
         with self._lock:
             self._files.append(Path(name))
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(config.inline, file)
         return Path(name)
 
     def close(self) -> None:

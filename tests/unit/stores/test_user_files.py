@@ -1,0 +1,318 @@
+"""The writer of user files: a file has its former content or the new one, and no edit of another program is lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stepflow_client import FlowFileError
+from stepflow_client._stores import user_files
+from stepflow_client._stores.user_files import FileChangedError, replacing, write_file, write_text
+
+OLD = b"name: flow\nsteps: []\noutput: " + b"x" * 8000 + b"\n"
+NEW = OLD + b"test: {cases: []}\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    made = tmp_path / "flow.yaml"
+    made.write_bytes(OLD)
+    return made
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir())
+
+
+def child(code: str, *args: object, stdout: Any = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    """Run Python code in another process; the arguments are in `args`."""
+    start = "import os, sys\nfrom stepflow_client._stores.user_files import *\nargs = sys.argv[1:]\n"
+    command = [sys.executable, "-c", start + code, *map(str, args)]
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60)
+
+
+def test_permissions_owner_and_attributes_stay(file: Path) -> None:
+    file.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(file, 1, 2)
+    has_attributes = True
+    try:
+        os.setxattr(file, "user.kept", b"yes")
+    except OSError:
+        has_attributes = False
+    before = file.stat()
+    os.utime(file, (1, 1))
+    write_file(file, NEW, unchanged_from=OLD)
+    after = file.stat()
+    assert file.read_bytes() == NEW
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert after.st_mtime >= before.st_mtime
+    if has_attributes:
+        assert os.getxattr(file, "user.kept") == b"yes"
+    write_file(file, OLD, mode=0o600)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert names(file.parent) == ["flow.yaml"]
+
+
+def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    write_file(tmp_path / "new", b"1")
+    assert (tmp_path / "new").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    write_file(tmp_path / "private", b"1", mode=0o600)
+    assert stat.S_IMODE((tmp_path / "private").stat().st_mode) == 0o600
+    longest = tmp_path / ("x" * 255)
+    write_file(longest, b"1")
+    assert longest.read_bytes() == b"1"
+
+
+def test_links_are_followed(tmp_path: Path, file: Path) -> None:
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "one.yaml").symlink_to("../two.yaml")
+    (tmp_path / "two.yaml").symlink_to("flow.yaml")
+    write_file(tmp_path / "links" / "one.yaml", NEW, unchanged_from=OLD)
+    assert file.read_bytes() == NEW
+    assert not file.is_symlink()
+    assert (tmp_path / "two.yaml").is_symlink()
+    (tmp_path / "dangling").symlink_to("made.yaml")
+    write_file(tmp_path / "dangling", b"1")
+    assert (tmp_path / "made.yaml").read_bytes() == b"1"
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(OSError, match="symbolic links"):
+        write_file(tmp_path / "loop", b"1")
+
+
+def test_pipes_devices_and_open_files_are_written_directly(tmp_path: Path, file: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    write_file(tmp_path / "pipe", NEW)
+    reader.join(10)
+    assert read == [NEW]
+    write_file("/dev/null", NEW)
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    # As /dev/stdout does, which this test could damage.
+    (tmp_path / "stdout").symlink_to("/proc/self/fd/1")
+    for name in (tmp_path / "stdout", "/dev/fd/1"):
+        with file.open("ab") as log:
+            child("write_file(args[0], b'more')", name, stdout=log)
+    assert file.read_bytes() == OLD + b"more" * 2
+    assert names(tmp_path) == ["flow.yaml", "pipe", "stdout"]
+    with pytest.raises(OSError, match="not a regular file"):
+        write_file("/dev/null", NEW, unchanged_from=b"")
+    with pytest.raises(IsADirectoryError):
+        write_file(tmp_path, NEW)
+
+
+def test_a_full_disk_leaves_the_file(file: Path) -> None:
+    limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+    for edit in ("", ", unchanged_from=open(args[0], 'rb').read()"):
+        full = child(f"{limit}write_text(args[0], 'y' * 9000{edit})", file)
+        assert f"FlowFileError: {file} cannot be written: File too large" in full.stderr
+        assert file.read_bytes() == OLD
+    full = child(f"{limit}write_file(args[0], b'y' * 9000)", file.with_name("new.yaml"))
+    assert "File too large" in full.stderr
+    assert names(file.parent) == ["flow.yaml"]
+
+
+def test_an_error_or_an_interrupt_leaves_the_file(file: Path) -> None:
+    def write(error: BaseException) -> None:
+        with replacing(file) as beside:
+            Path(beside).write_bytes(NEW)
+            raise error
+
+    for error in (ValueError, KeyboardInterrupt):
+        with pytest.raises(error):
+            write(error())
+    assert file.read_bytes() == OLD
+    assert names(file.parent) == ["flow.yaml"]
+
+
+def test_a_killed_writer_leaves_the_file(file: Path) -> None:
+    code = "with replacing(args[0]) as name:\n open(name, 'w').write('half')\n os.kill(os.getpid(), 9)"
+    assert child(code, file).returncode == -signal.SIGKILL
+    assert file.read_bytes() == OLD
+
+
+@pytest.fixture
+def limited_folder() -> Iterator[Path]:
+    """A folder in which permissions matter, which they do not for root."""
+    made = Path(tempfile.mkdtemp())
+    made.chmod(0o755)
+    (made / "flow.yaml").write_bytes(OLD)
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.chown(made / "flow.yaml", 65534, -1)
+        os.chown(made, 65534, -1)
+        os.seteuid(65534)
+    yield made
+    if is_root:
+        os.seteuid(0)
+    made.chmod(0o755)
+    shutil.rmtree(made)
+
+
+def test_nothing_is_written_without_permission(limited_folder: Path) -> None:
+    file = limited_folder / "flow.yaml"
+    file.chmod(0o444)
+    with pytest.raises(PermissionError, match="permission denied"):
+        write_file(file, NEW)
+    file.chmod(0o644)
+    limited_folder.chmod(0o555)
+    for name in ("flow.yaml", "new.yaml"):
+        with pytest.raises(FlowFileError, match=r"cannot be written: no file can be created in .*: permission denied"):
+            write_text(limited_folder / name, "new")
+    assert file.read_bytes() == OLD
+    assert names(limited_folder) == ["flow.yaml"]
+
+
+def test_a_new_file_replaces_none(file: Path) -> None:
+    with pytest.raises(FileExistsError):
+        write_file(file, NEW, unchanged_from=None)
+    assert file.read_bytes() == OLD
+    write_file(file.with_name("new.yaml"), NEW, unchanged_from=None)
+    assert names(file.parent) == ["flow.yaml", "new.yaml"]
+
+
+def test_a_stream_is_written_into_the_file(file: Path) -> None:
+    inode = file.stat().st_ino
+    for content in (b"first\n", b"second\n"):
+        with replacing(file, in_place=True) as name, open(name, "ab", buffering=0) as opened:
+            opened.write(content)
+            assert file.read_bytes() == content
+    assert file.stat().st_ino == inode
+
+
+def rename(file: Path, content: bytes) -> None:
+    file.with_name("editor~").write_bytes(content)
+    os.replace(file.with_name("editor~"), file)
+
+
+def overwrite(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("save", [rename, overwrite])
+def test_an_edit_of_another_program_stays(file: Path, save: Callable[[Path, bytes], None]) -> None:
+    save(file, b"edited")
+    with pytest.raises(FileChangedError):
+        write_file(file, NEW, unchanged_from=OLD)
+    assert file.read_bytes() == b"edited"
+    file.unlink()
+    with pytest.raises(FileChangedError):
+        write_file(file, NEW, unchanged_from=OLD)
+    assert names(file.parent) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system can exchange two files")
+@pytest.mark.parametrize("saves", [1, 2])
+@pytest.mark.parametrize("save", [rename, overwrite])
+def test_an_edit_at_the_last_moment_stays(
+    file: Path, save: Callable[[Path, bytes], None], saves: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange = user_files._exchange
+    left = [b"second", b"first"][2 - saves :]
+
+    def edited(first: str, second: str) -> bool:
+        if left:
+            save(file, left.pop())
+        return exchange(first, second)
+
+    monkeypatch.setattr(user_files, "_exchange", edited)
+    with pytest.raises(FileChangedError):
+        write_file(file, NEW, unchanged_from=OLD)
+    assert file.read_bytes() == (b"first" if saves == 1 else b"second")
+    assert names(file.parent) == ["flow.yaml"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system tells whether a file is open")
+def test_a_file_that_is_being_written_is_left_to_its_writer(file: Path) -> None:
+    with file.open("ab") as opened:
+        with pytest.raises(FileChangedError, match="another program is writing it"):
+            write_file(file, NEW, unchanged_from=OLD)
+        opened.write(b"more\n")
+    assert file.read_bytes() == OLD + b"more\n"
+    with file.open("rb"):
+        write_file(file, NEW, unchanged_from=OLD + b"more\n")
+    assert file.read_bytes() == NEW
+
+
+def test_without_an_exchange_the_file_is_renamed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(user_files, "_exchange", lambda *_: False)
+    write_file(file, NEW, unchanged_from=OLD)
+    assert file.read_bytes() == NEW
+    with pytest.raises(FileChangedError):
+        write_file(file, OLD, unchanged_from=OLD)
+    assert names(file.parent) == ["flow.yaml"]
+
+
+_EDITOR = """
+import os, random, sys, time
+path, style = sys.argv[1:]
+for line in sys.stdin:
+    mark, delay = line.split()
+    content = f"name: flow\\nsteps: []  # {mark}\\noutput: {'y' * 8000}\\n"
+    time.sleep(float(delay))
+    if style == "renames":
+        with open(path + "~", "w") as file:
+            file.write(content)
+        os.replace(path + "~", path)
+    elif style == "truncates":
+        with open(path, "w") as file:
+            file.write(content)
+    elif style == "is slow":
+        with open(path, "w") as file:
+            time.sleep(random.random() / 300)
+            file.write(content[:1000])
+            file.flush()
+            time.sleep(random.random() / 300)
+            file.write(content[1000:])
+    else:
+        with open(path, "r+") as file:
+            file.write(content)
+            file.truncate()
+    print(flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, microseconds remain")
+@pytest.mark.parametrize("style", ["renames", "truncates", "is slow", "overwrites"])
+@pytest.mark.parametrize("rounds", [40, pytest.param(500, marks=pytest.mark.exhaustive)])
+def test_no_save_of_an_editor_is_lost(file: Path, style: str, rounds: int) -> None:
+    editor = subprocess.Popen(
+        [sys.executable, "-c", _EDITOR, file, style], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert editor.stdin is not None
+    assert editor.stdout is not None
+    longest = 0.004
+    try:
+        for number in range(rounds):
+            file.write_bytes(OLD)
+            print(f"save-{number}-", random.random() * longest, file=editor.stdin, flush=True)
+            begun = time.perf_counter()
+            before = file.read_bytes()
+            with suppress(FileChangedError):
+                write_file(file, before + b"test: {cases: []}\n", unchanged_from=before)
+            longest = max(0.9 * longest, time.perf_counter() - begun)
+            assert editor.stdout.readline() == "\n"
+            saved = file.read_text()
+            assert saved.startswith(f"name: flow\nsteps: []  # save-{number}-\n")
+            assert saved.removesuffix("test: {cases: []}\n").endswith("yyy\n")
+    finally:
+        editor.stdin.close()
+        assert editor.wait(10) == 0
+        editor.stdout.close()
+    assert names(file.parent) == ["flow.yaml"]
