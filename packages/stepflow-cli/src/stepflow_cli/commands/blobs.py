@@ -10,7 +10,7 @@ import click
 from stepflow_client import InvalidRequestError, NotFoundError
 
 from ..errors import problem_of, usage
-from ..inputs.files import DATA_SUFFIXES, read_bytes, writing
+from ..inputs.files import DATA_SUFFIXES, read_bytes, write_bytes
 from ..output.view import Output, View, columns
 from ..params.options import file_output_options, output_options, server_options
 from ..params.parsing import LazyGroup
@@ -143,5 +143,4 @@ def _write(content: bytes, file: str | None) -> None:
         with telling_of_lost_output():
             sys.stdout.buffer.write(content)
         return
-    with writing(str(file)), open(str(file), "wb") as opened:
-        opened.write(content)
+    write_bytes(str(file), content)

@@ -10,6 +10,7 @@ import click
 
 from ..context import current_session
 from ..errors import printable, usage
+from ..inputs.files import write_bytes
 from ..inputs.flow import flow_content, project_of
 from ..inputs.python_flow import is_python_flow, python_flow
 from ..output.view import Output, write_document
@@ -80,7 +81,11 @@ def command(
     inferred = infer_in(text, known, strict=strict)
     records = [{"flow": flow, **finding_record(flow, each)} for each in inferred._findings]
     if path is not None:
-        write_document(inferred.annotated(content, source), path)
+        annotated = inferred.annotated(content, source)
+        if path == flow != "-":
+            write_bytes(path, annotated, unchanged_from=content)
+        else:
+            write_document(annotated, path)
     if path != "-":
         _print(flow, inferred, records, output, has_inputs=show_step_inputs)
     _judge(flow, inferred, records, output)

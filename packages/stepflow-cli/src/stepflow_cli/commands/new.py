@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from ..errors import usage
-from ..inputs.files import writing
+from ..inputs.files import write_bytes, writing
 from ..output.messages import note
 from ..output.safety import printable
 from ..params.parsing import Command
@@ -48,8 +48,7 @@ def command(flow: Path, template: str) -> None:
     for path, text in contents.items():
         with writing(str(path)):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("x", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+        write_bytes(str(path), text.encode(), unchanged_from=None)
         click.echo(printable(str(path)))
     note(f"next: stepflow test {flow}")
 

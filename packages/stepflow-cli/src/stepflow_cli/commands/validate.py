@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from stepflow_client._base.text import near
 from .._version import VERSION
 from ..context import current_session
 from ..errors import Problem, problem_of, usage
+from ..inputs.files import read_bytes, write_bytes
 from ..inputs.python_flow import is_python_flow
 from ..output.messages import note, show
 from ..output.safety import printable
@@ -169,10 +171,10 @@ def _fix(checked: Checked) -> Checked:
         raise usage(f"--fix changes flow files, not flows in Python: {checked.name}")
     done = corrected(checked.flow, lambda flow: find(flow, checked.rules))
     if done.number:
-        with open(checked.name, "rb") as file:
-            mark = b"\xef\xbb\xbf" if file.read(3) == b"\xef\xbb\xbf" else b""
-        with open(checked.name, "wb") as file:
-            file.write(mark + done.flow.text.encode())
+        before, after = checked.flow.text.encode(), done.flow.text.encode()
+        if read_bytes(checked.name).startswith(BOM_UTF8):
+            before, after = BOM_UTF8 + before, BOM_UTF8 + after
+        write_bytes(checked.name, after, unchanged_from=before)
     if checked.findings:
         left = "" if not done.found else f", {_counted(len(done.found), 'finding')} left"
         click.echo(f"{checked.name}: {_counted(done.number, 'correction')}{left}", err=True)

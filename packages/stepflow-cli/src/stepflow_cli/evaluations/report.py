@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import printable
-from ..inputs.files import writing
+from ..inputs.files import write_bytes
 from ..output.color import is_terminal
 from ..output.columns import Column, View, columns
 from ..output.view import Output, json_text
@@ -206,26 +206,21 @@ def write_files(
     """
     page = [] if files.folder is None else [("html", os.path.join(files.folder, "report.html"))]
     for kind, path in (*page, *files.reports):
-        with writing(path):
-            match kind:
-                case "html":
-                    _write(path, report.to_html())
-                case "junit":
-                    _write(path, report.to_junit(fail_below=case_limits(report, below)))
-                case "json":
-                    _write(path, json_text(record_of(report, worst), indent=2) + "\n")
-                case _:
-                    _write(path, "".join(json_text(_case(each)) + "\n" for each in worst or ()))
+        match kind:
+            case "html":
+                text = report.to_html()
+            case "junit":
+                text = report.to_junit(fail_below=case_limits(report, below))
+            case "json":
+                text = json_text(record_of(report, worst), indent=2) + "\n"
+            case _:
+                text = "".join(json_text(_case(each)) + "\n" for each in worst or ())
+        if path == "-":
+            click.echo(text, nl=False)
+        else:
+            write_bytes(path, text.encode())
 
 
 def _case(worst: WorstCase) -> dict[str, Any]:
     """Return a case as a line of a file that `--cases` reads."""
     return {"name": worst.case, "input": worst.item.input, "expected": worst.item.expected}
-
-
-def _write(path: str, text: str) -> None:
-    if path == "-":
-        click.echo(text, nl=False)
-        return
-    with open(path, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)

@@ -13,7 +13,7 @@ from stepflow_client import StepflowClientError
 from stepflow_client.testing import CaseResult, FlowCoverage, expectation_of, read_tests, run_cases, update_expected
 
 from ..errors import usage
-from ..inputs.files import read_bytes, writing
+from ..inputs.files import read_bytes, write_bytes
 from ..inputs.python_flow import is_python_flow
 from ..output.messages import waiting
 from .choice import FileCases
@@ -147,8 +147,7 @@ def update_file(done: FileResults) -> list[str]:
     if read_tests(path).cases != done.file.tests.cases:
         raise usage(f"{path} has changed while its cases ran; nothing was updated")
     after = update_expected(before, changed, path)
-    with writing(path), open(path, "wb") as file:
-        file.write(after)
+    write_bytes(path, after, unchanged_from=before)
     return [case.name for case in done.file.cases if case.index in changed]
 
 

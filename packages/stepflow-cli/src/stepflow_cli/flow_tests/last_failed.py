@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from stepflow_client import StepflowClientError
 from stepflow_client._stores.folders import user_folder
+from stepflow_client._stores.user_files import write_file
 
 if TYPE_CHECKING:
     from stepflow_client.testing import CaseResult, FlowTests
@@ -47,9 +47,7 @@ def _keep(flow: Path, failed: Iterable[str]) -> None:
             file.unlink(missing_ok=True)
             return
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        beside = file.with_suffix(f".{os.getpid()}.part")
-        beside.write_text(json.dumps({"flow": str(flow.resolve()), "failed": names}, ensure_ascii=False), "utf-8")
-        os.replace(beside, file)
+        write_file(file, json.dumps({"flow": str(flow.resolve()), "failed": names}, ensure_ascii=False).encode())
 
 
 def _file_of(flow: Path) -> Path:

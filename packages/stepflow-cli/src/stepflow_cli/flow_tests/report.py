@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from stepflow_client.testing import failure_text
 
 from ..errors import printable
-from ..inputs.files import writing
+from ..inputs.files import write_bytes
 from ..output.columns import Column, View, columns
 from ..output.view import yaml_text
 from .execute import FileResults, expected_of
@@ -160,8 +160,7 @@ def write_junit(path: str, done: Sequence[FileResults], seconds: float) -> None:
             element = ElementTree.SubElement(suite, "testcase", name=case.name, classname=file.file.name)
             ElementTree.SubElement(element, "skipped", message="not run after the first failure")
     ElementTree.indent(root)
-    with writing(path):
-        ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+    write_bytes(path, ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
 
 
 def _junit_case(suite: ElementTree.Element, each: Mapping[str, Any]) -> None:

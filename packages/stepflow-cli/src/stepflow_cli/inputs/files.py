@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from stepflow_client._base.not_given import NOT_GIVEN
+
 from ..errors import usage
 from ..output.messages import note
 from ..stdio import read_stdin
@@ -59,6 +61,23 @@ def read_text(path: str) -> str:
         raise usage(error.message, error.hint) from None
 
 
+def write_bytes(path: str, content: bytes, *, unchanged_from: bytes | None = NOT_GIVEN) -> None:
+    """Write a file, or replace its content.
+
+    Args:
+        path: The file.
+        content: Its new content.
+        unchanged_from: The content that it must still have; None if it must not exist. Default: any.
+
+    Raises:
+        Problem: If it cannot be written, and is then what it was.
+    """
+    from stepflow_client._stores.user_files import write_file
+
+    with writing(path):
+        write_file(path, content, unchanged_from=unchanged_from)
+
+
 @contextmanager
 def writing(path: str) -> Iterator[None]:
     """Convert failures to write a file in the block to a problem. A pipe closed by its reader is not a problem.
@@ -71,7 +90,10 @@ def writing(path: str) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise usage(f"{path} cannot be written: {error.strerror or error}") from None
+        from stepflow_client._stores.user_files import FileChangedError
+
+        hint = "run the command again" if isinstance(error, FileChangedError) else None
+        raise usage(f"{path} cannot be written: {error.strerror or error}", hint) from None
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TextIO
 
 from ..context import current_session
 from ..errors import Problem, printable, usage
-from ..inputs.files import writing
+from ..inputs.files import write_bytes, writing
 from ..stdio import telling_of_lost_output
 from . import color as colors
 from .columns import Column, View, columns, select
@@ -58,14 +58,17 @@ class Output(NamedTuple):
         """
         if self.path in (None, "-"):
             return
-        folder = os.path.dirname(os.path.abspath(str(self.path)))
-        if os.path.isdir(str(self.path)):
-            raise usage(f"{self.path} is a directory, not a file", "name a file in it")
+        from stepflow_client._stores.user_files import check_writable
+
+        path = str(self.path)
+        folder = os.path.dirname(os.path.abspath(path))
+        if os.path.isdir(path):
+            raise usage(f"{path} is a directory, not a file", "name a file in it")
         if not os.path.isdir(folder):
             hint = "create the folder, or name another file"
-            raise usage(f"{self.path} cannot be written: there is no folder {folder}", hint)
-        if not os.access(self.path if os.path.exists(str(self.path)) else folder, os.W_OK):
-            raise usage(f"{self.path} cannot be written: permission denied")
+            raise usage(f"{path} cannot be written: there is no folder {folder}", hint)
+        with writing(path):
+            check_writable(path)
 
     @property
     def document_format(self) -> str:
@@ -132,17 +135,23 @@ class Output(NamedTuple):
         self.write_all([text])
 
     def write_all(self, texts: Iterable[str], flush: bool = False) -> None:
-        """Write texts to the output, one after the other.
+        """Write texts to the output, one after the other. A file is replaced when all of them are written.
 
         Args:
             texts: The texts.
-            flush: Whether to flush after each text.
+            flush: Whether to flush after each text, and write into the file itself.
         """
         if self.path in (None, "-"):
             _write(sys.stdout, texts, flush)
             return
+        from stepflow_client._stores.user_files import replacing
+
         path = str(self.path)
-        with writing(path), open(path, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        with (
+            writing(path),
+            replacing(path, in_place=flush) as name,
+            open(name, "a", encoding="utf-8", errors="backslashreplace", newline="\n") as file,
+        ):
             _write(file, texts, flush)
 
     def _lines(self, form: str, whole: Sequence[Record], chosen: Sequence[Any], view: View) -> Iterator[str]:
@@ -242,8 +251,7 @@ def write_document(content: bytes, path: str | None) -> None:
             sys.stdout.buffer.write(content)
             sys.stdout.buffer.flush()
         return
-    with writing(str(path)), open(str(path), "wb") as file:
-        file.write(content)
+    write_bytes(str(path), content)
 
 
 def open_in_browser(path: str) -> None:

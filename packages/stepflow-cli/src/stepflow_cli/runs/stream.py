@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from stepflow_client import FlowFileError, InvalidArgumentError, TransportError, write_outcomes
 from stepflow_client._records.outcomes import output_format_of, read_outcomes
 from stepflow_client._stores.journal import Journal
+from stepflow_client._stores.user_files import replacing
 
 from ..errors import Problem, problem_of, usage
 from ..exit_codes import ExitCode
@@ -168,28 +169,25 @@ def _retry(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
         return
     # The name identifies the inputs: the journal of a different retry must not be used.
     name = hashlib.sha256(repr(sorted(failed.items())).encode()).hexdigest()[:8]
-    merged, journal = f"{stream.output}.retry", f"{stream.output}.retry-{name}.journal"
+    journal = f"{stream.output}.retry-{name}.journal"
     keeps = target.client.server_info().capabilities["blobs"]
     run = _Run(target, completed(target, job), stream, wait, journal if keeps else None)
     run.progress.expected = len(failed)
     chosen = _unchanged(chosen_again(run.inputs(), failed), failed, stream)
     try:
-        with write_outcomes(merged, format=stream.form) as file:
-            for record in _written(stream):
-                if record["index"] not in failed:
-                    file.write(record)
-            run.write_all(chosen, file)
-        # It holds the earlier outcomes: resuming from it would bring them back.
-        _remove(f"{stream.output}.journal")
-        with writing(stream.output):
-            os.replace(merged, stream.output)
+        with writing(stream.output), replacing(stream.output) as merged:
+            with write_outcomes(merged, format=stream.form) as file:
+                for record in _written(stream):
+                    if record["index"] not in failed:
+                        file.write(record)
+                run.write_all(chosen, file)
+            # It holds the earlier outcomes: resuming from it would bring them back.
+            _remove(f"{stream.output}.journal")
         _remove(journal)
     except KeyboardInterrupt:
         raise run.interrupted("--retry-failed" if keeps else None) from None
     except TransportError as error:
         raise problem_of(error, hint=run.continuation("--retry-failed") if keeps else error.hint) from None
-    finally:
-        _remove(merged)
     run.progress.summarise()
 
 

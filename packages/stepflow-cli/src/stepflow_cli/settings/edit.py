@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import nearest, usage
+from ..inputs.files import writing
 from ..inputs.values import read_scalar
 from .profiles import KEYS, Profiles, check_profile
 from .target import check_target
@@ -211,7 +209,7 @@ def use_profile(name: str, profiles: Profiles) -> str:
 
 
 def _change(path: Path, edit: Callable[[Any], None]) -> None:
-    """Change the file atomically. If it is a symbolic link, its target is changed.
+    """Change the file, which only its owner can read then. If it is a symbolic link, its target is changed.
 
     Args:
         path: The file.
@@ -220,13 +218,14 @@ def _change(path: Path, edit: Callable[[Any], None]) -> None:
     import tomllib
 
     import tomlkit
+    from stepflow_client._stores.user_files import write_file
 
     if path.exists() and not path.is_file():
         # A device, for example, which the new file would replace.
         raise usage(f"{path} is no regular file, and is not changed", "STEPFLOW_CONFIG_FILE names another file")
     try:
-        text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
-        document = tomlkit.parse(text)
+        before = path.read_bytes() if path.exists() else None
+        document = tomlkit.parse((before or b"").decode("utf-8-sig"))
         edit(document)
         changed = tomlkit.dumps(document).lstrip("\n")
         is_done = tomllib.loads(changed) == document.unwrap()
@@ -237,21 +236,6 @@ def _change(path: Path, edit: Callable[[Any], None]) -> None:
     if not is_done:
         # For example tables that are split up. None of their contents may be lost.
         raise usage(f"{path} is written in a way that cannot be changed here", "change it with an editor")
-    try:
-        _write(path.resolve(), changed)
-    except OSError as error:
-        raise usage(f"{path} cannot be written: {error.strerror}") from None
-
-
-def _write(path: Path, text: str) -> None:
-    # A new file that only its owner can read; it replaces the old one when it is complete.
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        os.replace(name, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
+    with writing(str(path)):
+        path.resolve().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_file(path, changed.encode(), unchanged_from=before, mode=0o600)

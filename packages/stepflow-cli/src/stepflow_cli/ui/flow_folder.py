@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stepflow_client import StepflowClientError
+from stepflow_client._stores.user_files import write_file
 from stepflow_client.flows.file import load_flow
 from stepflow_client.flows.folders import flow_files
 
@@ -64,18 +65,21 @@ class FlowFolder:
         ranked = [(_likeness(each, flow, recorded), each) for each in self.files()]
         return [each for rank, each in sorted(ranked, key=lambda pair: -pair[0]) if rank]
 
-    def write(self, file: FlowFile, content: bytes) -> None:
+    def write(self, file: FlowFile, content: bytes, *, unchanged_from: bytes) -> None:
         """Replace the content of a file.
 
+        Args:
+            file: The file.
+            content: Its new content.
+            unchanged_from: The content that it must still have.
+
         Raises:
+            FileChangedError: If it has changed.
             OSError: If it cannot be written, or is no longer a regular file inside of the folder.
         """
         if not self._is_inside(file.path):
             raise OSError(f"{file.name} is outside of {self.root}")
-        # A link that has replaced the file since is not followed.
-        handle = os.open(file.path, os.O_WRONLY | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0))
-        with open(handle, "wb") as opened:
-            opened.write(content)
+        write_file(file.path, content, unchanged_from=unchanged_from)
 
     def _is_inside(self, path: Path) -> bool:
         try:

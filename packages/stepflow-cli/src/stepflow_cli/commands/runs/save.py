@@ -13,7 +13,7 @@ from stepflow_client import InvalidArgumentError, NotFoundError, UnsupportedBySe
 from ...completion.candidates import complete_flow_files, complete_steps_of_run
 from ...context import current_session
 from ...errors import nearest, usage
-from ...inputs.files import read_bytes, writing
+from ...inputs.files import read_bytes, write_bytes
 from ...inputs.flow import find_missing
 from ...inputs.values import Given, read_value
 from ...output.color import difference_line, has_color
@@ -84,8 +84,7 @@ def command(
     _warn(path, kept)
     if dry_run:
         return
-    with writing(path), open(path, "wb") as file:
-        file.write(after)
+    write_bytes(path, after, unchanged_from=before)
     note(f"kept as {case['name']!r}; stepflow test {shlex.quote(path)} runs it")
 
 

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from stepflow_client import NotFoundError, StepflowClientError
 from stepflow_client._data.yaml_writer import write_yaml
+from stepflow_client._stores.user_files import FileChangedError
 from stepflow_client.flows.edit.added_case import add_case
 from stepflow_client.flows.file import read_file
 
@@ -41,6 +42,7 @@ class Draft:
     """The case as YAML."""
     file: FlowFile | None = None
     diff: tuple[str, ...] = ()
+    before: bytes = b""
     content: bytes = b""
     problem: str = ""
 
@@ -64,11 +66,13 @@ async def keep(request: Request) -> Response:
     draft = await run_in_threadpool(_draft, kept, form)
     if draft.file is None or draft.problem or draft.file.name != form.get("file"):
         return await _show(request, site, kept, form, 400)
-    if draft.digest != form.get("digest"):
-        return await _show(request, site, kept, form, 409, wrong="The file has changed: this is what would change now.")
     assert site.flows is not None
     try:
-        await run_in_threadpool(site.flows.write, draft.file, draft.content)
+        if draft.digest != form.get("digest"):
+            raise FileChangedError
+        await run_in_threadpool(site.flows.write, draft.file, draft.content, unchanged_from=draft.before)
+    except FileChangedError:
+        return await _show(request, site, kept, form, 409, wrong="The file has changed: this is what would change now.")
     except OSError as error:
         wrong = f"{draft.file.name} cannot be written: {error.strerror or error}"
         return await _show(request, site, kept, form, 400, wrong=wrong)
@@ -110,7 +114,7 @@ def _draft(kept: Kept, asked: Mapping[str, str]) -> Draft:
         after = add_case(before, case, file.name)
     except StepflowClientError as error:
         return Draft(name, text, file, problem=error.message)
-    return Draft(name, text, file, changed_lines(before, after), after)
+    return Draft(name, text, file, changed_lines(before, after), before, after)
 
 
 async def _show(
