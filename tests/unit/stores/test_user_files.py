@@ -187,15 +187,6 @@ def test_a_new_file_replaces_none(file: Path) -> None:
     assert names(file.parent) == ["flow.yaml", "new.yaml"]
 
 
-def test_a_stream_is_written_into_the_file(file: Path) -> None:
-    inode = file.stat().st_ino
-    for content in (b"first\n", b"second\n"):
-        with replacing(file, in_place=True) as name, open(name, "ab", buffering=0) as opened:
-            opened.write(content)
-            assert file.read_bytes() == content
-    assert file.stat().st_ino == inode
-
-
 def rename(file: Path, content: bytes) -> None:
     file.with_name("editor~").write_bytes(content)
     os.replace(file.with_name("editor~"), file)

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 from ..context import current_session
 from ..errors import Problem, printable, usage
@@ -135,24 +135,19 @@ class Output(NamedTuple):
         self.write_all([text])
 
     def write_all(self, texts: Iterable[str], flush: bool = False) -> None:
-        """Write texts to the output, one after the other. A file is replaced when all of them are written.
+        """Write texts to the output, one after the other; to a file, all at once.
 
         Args:
             texts: The texts.
-            flush: Whether to flush after each text, and write into the file itself.
+            flush: Whether to flush standard output after each text.
         """
-        if self.path in (None, "-"):
-            _write(sys.stdout, texts, flush)
+        if self.path not in (None, "-"):
+            write_bytes(str(self.path), "".join(texts).encode("utf-8", "backslashreplace"))
             return
-        from stepflow_client._stores.user_files import replacing
-
-        path = str(self.path)
-        with (
-            writing(path),
-            replacing(path, in_place=flush) as name,
-            open(name, "a", encoding="utf-8", errors="backslashreplace", newline="\n") as file,
-        ):
-            _write(file, texts, flush)
+        for text in texts:
+            sys.stdout.write(text)
+            if flush:
+                sys.stdout.flush()
 
     def _lines(self, form: str, whole: Sequence[Record], chosen: Sequence[Any], view: View) -> Iterator[str]:
         """Yield records in a format without an enclosing structure; `whole` has all fields of the records."""
@@ -192,13 +187,6 @@ def _flat(value: Any) -> list[Any]:
     if isinstance(value, dict):
         return [leaf for each in value.values() for leaf in _flat(each)]
     return ["" if value is None else json_text(value) if isinstance(value, (list, bool)) else value]
-
-
-def _write(stream: TextIO, texts: Iterable[str], flush: bool) -> None:
-    for text in texts:
-        stream.write(text)
-        if flush:
-            stream.flush()
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:

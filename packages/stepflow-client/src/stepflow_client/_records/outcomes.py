@@ -94,7 +94,8 @@ def write_outcomes(target: str | os.PathLike[str] | IO[str], *, format: OutcomeF
     example.
 
     Args:
-        target: The path, whose file is overwritten, or a file open for writing text, which stays open.
+        target: The path, whose file is emptied and then gets each record as it is written, or a file open for writing
+            text, which stays open.
         format: `jsonl`, `csv`, `json`, `yaml` or `parquet` (to a path only; the extra `stepflow-client[parquet]`).
             None, the default: by the extension; `jsonl` for an open file.
 

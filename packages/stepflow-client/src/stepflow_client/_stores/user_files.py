@@ -65,7 +65,6 @@ def replacing(
     *,
     unchanged_from: bytes | None = NOT_GIVEN,
     mode: int | None = None,
-    in_place: bool = False,
 ) -> Iterator[str]:
     """Yield the path to append the new content of a file to. It becomes the file's content if the block ends normally.
 
@@ -73,19 +72,15 @@ def replacing(
         path: The file.
         unchanged_from: The content that the file must still have; None if it must not exist. Default: any.
         mode: The permissions of the file. None, the default: those of the existing file, or by the umask.
-        in_place: Whether to empty the file and write into it: for a stream of records that can be read as they come,
-            and that stays if the command is interrupted. Default False.
 
     Raises:
         FileChangedError: If the content is not `unchanged_from`.
         OSError: If the file cannot be written.
     """
     target = _find(path)
-    if in_place or not target.is_replaceable:
+    if not target.is_replaceable:
         if unchanged_from is not NOT_GIVEN:
             raise OSError(errno.EINVAL, "it is not a regular file")
-        if in_place and target.is_replaceable and target.found:
-            os.truncate(target.path, 0)
         yield target.path
         return
     # Another name: the longest name of a file leaves no room for more.
