@@ -95,6 +95,19 @@ def test_changed_inputs_are_refused(command: Stepflow) -> None:
     assert "are not those of the journal" in done.stderr
 
 
+def test_an_input_that_is_nested_too_deeply_fails_alone(command: Stepflow) -> None:
+    deep = "".join(f'{{"n": {each}}}\n' for each in ("[" * 150 + "]" * 150, 1, "[" * 1000 + "]" * 1000, 2))
+    (command.folder / "in.jsonl").write_text(deep)
+    for more in ((), ("--resume",)):
+        done = command(*RUN, "--no-check", *more)
+        assert done.code == 1
+        assert [each["status"] for each in records(command)] == ["failed", "completed"] * 2
+    (command.folder / "in.jsonl").write_text(deep.splitlines()[0] + '\n{"n": 1}\n')
+    done = command("run", "flow.yaml", "--inputs", "in.jsonl", "--retry", "1", "--no-check")
+    assert done.code == 1
+    assert "1 of 2 inputs did not succeed\n" in done.stderr
+
+
 def test_a_malformed_line_fails_alone_or_stops(command: Stepflow) -> None:
     (command.folder / "in.jsonl").write_text('{"n": 1}\n\n{"n": oops}\n{"n": NaN}\n{"n": 4}\n')
     done = command(*RUN)

@@ -120,7 +120,8 @@ def print_results(run_ids: Sequence[str], results: list[FlowResult], output: Out
         for line in failure_lines(results):
             note(line)
         runs = {result.run_id for result in failed}
-        run_id = runs.pop() if len(runs) == 1 else None
+        # An input that was not sent has no run.
+        run_id = (runs.pop() or None) if len(runs) == 1 else None
         where = "" if run_id is None else f" in run {run_id}"
         message = f"{len(failed)} of {len(results)} inputs did not succeed{where}"
         raise Problem(message, kind="run_failed", run_id=run_id, hint=hint)
