@@ -15,7 +15,7 @@ from stepflow_cli.codegen.canonical import canonical
 from stepflow_cli.codegen.components import builtin_stubs, stubs_of
 from stepflow_cli.codegen.conversion import convert_flow
 from stepflow_cli.errors import Problem
-from stepflow_client.flows.file import load_flow
+from stepflow_client.flows.flow_argument import load_flow
 
 from tests.cli.codegen_components import COMPONENTS
 from tests.cli.command import Stepflow

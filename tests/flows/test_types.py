@@ -14,8 +14,9 @@ from stepflow_client import FlowFileError
 from stepflow_client.flows import check, infer
 from stepflow_client.flows.checker import find_in
 from stepflow_client.flows.components import components_of
-from stepflow_client.flows.file import load_flow, parse_yaml
+from stepflow_client.flows.file import parse_yaml
 from stepflow_client.flows.findings import TYPE_RULES
+from stepflow_client.flows.flow_argument import load_flow
 from stepflow_client.flows.source import FlowText
 from stepflow_client.flows.types.inferred import infer_in
 from stepflow_client.flows.types.schemas import type_of_schema

@@ -122,9 +122,8 @@ async def wrapped(executor: StepflowExecutor, **options: Unpack[RunOptions]) -> 
 
 
 def objects(client: SyncStepflowClient) -> None:
-    for flow in (Model(output=1), Data(1), Attrs(1), Packed(1)):
-        assert_type(client.run(flow, flow, variables=flow), FlowResult)
-        assert_type(client.store_flow(flow), StoreFlowResponse)
+    for given in (Model(output=1), Data(1), Attrs(1), Packed(1)):
+        assert_type(client.run("flow.yaml", given, variables=given), FlowResult)
 
 
 async def asynchronous(client: StepflowClient, run_id: str) -> None:

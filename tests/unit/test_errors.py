@@ -20,6 +20,7 @@ OWN: dict[type, dict[str, Any]] = {
     errors.AuthoringError: {"path": "order.py", "line": 3, "column": 7},
     errors.FlowFileError: {"path": "flow.yaml", "line": 3, "column": 7},
     errors.FlowFileNotFoundError: {"path": "flow.yaml"},
+    errors.NotAFlowError: {"path": "flow.yaml"},
     errors.InvalidFlowError: {
         "diagnostics": [Diagnostic(level="fatal", kind="k", code=1, message="m")],
         "status_code": 400,

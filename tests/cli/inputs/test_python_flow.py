@@ -41,7 +41,8 @@ class Broken:
         raise ValueError("no\\nsteps")
 
 class Group:
-    inner = {"name": "inner"}
+    inner = {"name": "inner", "output": 1}
+    other = {"name": "other"}
 
 def plain():
     return hello
@@ -60,7 +61,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for folder in (package, package.parent):
         (folder / "__init__.py").write_text("")
     (package / "names.py").write_text("NAME = 'first'\n")
-    (package / "flows.py").write_text("from .names import NAME\nfrom . import names\nflow = {'name': NAME}\n")
+    (package / "flows.py").write_text("from .names import NAME\nfrom . import names\nflow = {'output': NAME}\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     for name in [each for each in sys.modules if each.partition(".")[0] in ("shop", "parts")]:
@@ -84,20 +85,20 @@ def test_what_is_a_flow(project: Path, word: str, capsys: pytest.CaptureFixture[
 
 def test_other_objects_and_places(project: Path) -> None:
     assert load_flow_file("shop:data") == {"name": "data", "steps": []}
-    assert load_flow_file("shop:Group.inner") == {"name": "inner"}
-    assert load_flow_file("parts.inner.flows:flow") == {"name": "first"}
-    assert load_flow_file("parts/inner/flows.py:flow") == {"name": "first"}
+    assert load_flow_file("shop:Group.inner") == {"name": "inner", "output": 1}
+    assert load_flow_file("parts.inner.flows:flow") == {"output": "first"}
+    assert load_flow_file("parts/inner/flows.py:flow") == {"output": "first"}
     # A file whose name is that of another module is not mixed up with it.
-    (project / "json.py").write_text("flow = {'name': 'own'}\n")
-    assert load_flow_file("json.py:flow") == {"name": "own"}
+    (project / "json.py").write_text("flow = {'output': 'own'}\n")
+    assert load_flow_file("json.py:flow") == {"output": "own"}
     assert hasattr(sys.modules["json"], "dumps")
 
 
 def test_what_is_no_flow_of_python(project: Path) -> None:
-    (project / "odd:name").write_text("name: file\n")
+    (project / "odd:name").write_text("output: file\n")
     for word in ("odd:name", "flow.yaml:x", "a b:c", "shop", "shop:", ":hello", "shop.py", "-", "http://a:1", "a:1b"):
         assert not is_python_flow(word), word
-    assert load_flow_file("odd:name") == {"name": "file"}
+    assert load_flow_file("odd:name") == {"output": "file"}
 
 
 _NAMED = "its flows are hello, built, converted, data, broken"
@@ -109,6 +110,10 @@ _ERRORS = {
         "decorate the function with @flow of stepflow_client.authoring",
     ),
     "shop:Builder": ("shop:Builder is a class, not a flow", "did you mean built?"),
+    "shop:Group.other": (
+        "this is not a flow: it has 'name', but neither steps nor output",
+        "a flow has steps: [...] and output: ...",
+    ),
     "shop:number": ("shop:number is not a flow, but of type int", _NAMED),
     "shop:broken": ("shop:broken gives no flow: ValueError: no steps (shop.py:21)", "-vv shows the traceback"),
     "shpo:hello": ("there is no module shpo", "did you mean shop?"),
@@ -162,7 +167,7 @@ def test_a_changed_module_is_imported_again(project: Path) -> None:
     assert python_flow(word) is python_flow(word)
     names = project / "parts" / "inner" / "names.py"
     _write_alike(names, "NAME = 'other'\n")
-    assert load_flow_file(word) == {"name": "other"}
+    assert load_flow_file(word) == {"output": "other"}
     assert not list(project.rglob("*.pyc"))
     names.write_text("NAME = undefined\n")
     with pytest.raises(Problem, match=r"name 'undefined' is not defined \(parts/inner/names.py:1\)"):
@@ -170,7 +175,7 @@ def test_a_changed_module_is_imported_again(project: Path) -> None:
     # The file at fault is watched too.
     assert os.path.join("parts", "inner", "names.py") in python_files(word)
     names.write_text("NAME = 'third'\n")
-    assert load_flow_file(word) == {"name": "third"}
+    assert load_flow_file(word) == {"output": "third"}
     assert "stepflow_cli" in sys.modules
 
 

@@ -20,7 +20,8 @@ import pytest
 from stepflow_client import AuthoringError, FlowFileError, InvalidArgumentError
 from stepflow_client.authoring import Flow, builtin, component, each, flow, variable
 from stepflow_client.flows import check
-from stepflow_client.flows.file import load_file, load_flow
+from stepflow_client.flows.file import load_file
+from stepflow_client.flows.flow_argument import load_flow
 
 from tests.releases import ROOT
 from tests.unit.authoring.constructs import FLOWS

@@ -34,6 +34,7 @@ STATUSES = {
     errors.InvalidFlowError: 500,
     errors.FlowFileError: 500,
     errors.FlowFileNotFoundError: 500,
+    errors.NotAFlowError: 500,
     errors.AuthoringError: 500,
     errors.JournalError: 500,
 }

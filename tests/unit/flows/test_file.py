@@ -6,10 +6,8 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -18,10 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stepflow_client._data import yaml_reader
 from stepflow_client._rules.deadline import deadline_scope
-from stepflow_client.errors import FlowFileError, InvalidArgumentError
+from stepflow_client.errors import FlowFileError
 from stepflow_client.flows import file
 from stepflow_client.flows.checker import find_in
-from stepflow_client.flows.file import load_file, load_flow, parse_json, parse_yaml
+from stepflow_client.flows.file import load_file, parse_json, parse_yaml
+from stepflow_client.flows.flow_argument import load_flow
 from stepflow_client.flows.source import FlowText, read_tree
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -441,34 +440,3 @@ def test_a_pipe_without_end_is_bounded_too(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(FlowFileError, match="holds more than 1 MiB"):
         load_flow(path)
     writer.join()
-
-
-@pytest.mark.parametrize(
-    ("text", "kind"),
-    [("", "nothing"), ("[]", "a list"), ("'x'", "text"), ("true", "a boolean"), ("5", "a number"), ("1.5", "a number")],
-)
-def test_a_flow_is_a_mapping(tmp_path: Path, text: str, kind: str) -> None:
-    path = tmp_path / "flow.yaml"
-    path.write_text(text)
-    with pytest.raises(FlowFileError, match=f"is not a flow: it holds {kind}"):
-        load_flow(path)
-
-
-def test_a_flow_may_be_given_as_it_is() -> None:
-    flow = {"steps": []}
-    assert load_flow(flow) == flow
-    assert load_flow(flow) is not flow
-    read_only: Mapping[str, Any] = MappingProxyType(flow)
-    assert load_flow(read_only) == flow
-
-
-@pytest.mark.parametrize("flow", [None, 5, b"flow.yaml", [], ("a",), object(), "steps: []\noutput: 1\n"])
-def test_what_is_no_flow(flow: Any) -> None:
-    with pytest.raises(InvalidArgumentError):
-        load_flow(flow)
-
-
-def test_paths_of_bytes_are_paths_too(tmp_path: Path) -> None:
-    (tmp_path / "flow.json").write_text('{"steps": []}')
-    (entry,) = os.scandir(os.fsencode(tmp_path))
-    assert load_flow(entry) == {"steps": []}  # type: ignore[arg-type]

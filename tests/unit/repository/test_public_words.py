@@ -143,6 +143,7 @@ KINDS = {
     "flow": "FlowSource",
     "labels": "Mapping",
     "progress": "ProgressOption",
+    "flow_id": "FlowId",
     r"(\w+_)?run_id": "RunId",
     "idempotency_key": r"str|Callable",
     r"\w*timeout|max_age|duration|delay": "float",
@@ -152,6 +153,7 @@ KINDS = {
 """The kinds of the arguments of a name."""
 OTHER_KINDS = {
     "History.record(flow=)": "the content of the flow",
+    "History.record(flow_id=)": "the id itself",
     "History.record(variables=)": "the values themselves",
     "authoring.Flow.variables(variables=)": "the keyword arguments of the flow's function",
     "authoring.Flow.result(run_id=)": "annotated by its overloads",

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["printable"]
 
-_NAMES = {"FlowFileNotFoundError": "FlowFileError", "ServerStartTimeoutError": "ServerStartError"}
+_NAMES = {
+    "FlowFileNotFoundError": "FlowFileError",
+    "NotAFlowError": "FlowFileError",
+    "ServerStartTimeoutError": "ServerStartError",
+}
 """Errors that are separate classes in Python but share one kind in the printed JSON."""
 
 

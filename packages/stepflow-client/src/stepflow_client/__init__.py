@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ._async.client import StepflowClient
     from ._async.handle import RunHandle
     from ._async.plain import PlainReader
-    from ._codec.requests import RunId, Variables
+    from ._codec.requests import FlowId, RunId, Variables
     from ._records.inputs import InputStream, read_inputs
     from ._records.outcomes import OutcomeWriter, write_outcomes
     from ._rules.input_retries import RetryOn
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         InvalidRequestError,
         InvalidResponseError,
         JournalError,
+        NotAFlowError,
         NotFoundError,
         OutputTypeError,
         RateLimitError,
@@ -81,7 +82,7 @@ if TYPE_CHECKING:
         UnknownEvent,
     )
     from .executor import StepflowExecutor
-    from .flows.file import FlowSource
+    from .flows.flow_argument import FlowSource
     from .history import History
     from .logs import LogConfig, LogEntry
     from .progress import Progress, ProgressOption
@@ -127,12 +128,12 @@ __all__ = [
     "AmbiguousRunError", "ApiError", "AuthenticationError", "AuthoringError", "BlobContent", "ClientOptions",
     "ComponentInfo", "ComponentList", "ConflictError", "CreateRunResponse", "Diagnostic", "DiagnosticLevel",
     "EmbeddedServerError", "ErrorCode", "EventOptions", "EventStream", "ExecutionStatus", "FailedChild",
-    "FlowError", "FlowFileError", "FlowFileNotFoundError", "FlowResult", "FlowSource", "FlowVariables",
-    "HealthResponse", "HeartbeatEvent", "History", "IdempotencyConflictError", "InputStream",
+    "FlowError", "FlowFileError", "FlowFileNotFoundError", "FlowId", "FlowResult", "FlowSource",
+    "FlowVariables", "HealthResponse", "HeartbeatEvent", "History", "IdempotencyConflictError", "InputStream",
     "InvalidArgumentError", "InvalidFlowError", "InvalidRequestError", "InvalidResponseError", "JournalError",
     "ListItemsResponse", "ListRunsResponse", "ListStepsResponse", "LogConfig", "LogEntry", "MapOptions",
-    "NotFoundError", "Outcome", "OutcomeStream", "OutcomeWriter", "OutputTypeError", "PlainReader", "Progress",
-    "ProgressOption", "RateLimitError", "RequestTimeoutError", "RerunItem", "RerunOptions", "RerunPlan",
+    "NotAFlowError", "NotFoundError", "Outcome", "OutcomeStream", "OutcomeWriter", "OutputTypeError", "PlainReader",
+    "Progress", "ProgressOption", "RateLimitError", "RequestTimeoutError", "RerunItem", "RerunOptions", "RerunPlan",
     "RerunResult", "RestartPolicy", "ResultCache", "RetryOn", "RetryPolicy", "RunAccount", "RunArguments",
     "RunComparison", "RunCompletedEvent", "RunCreatedEvent", "RunDetails", "RunDifference", "RunEvent",
     "RunFailedError", "RunFilters", "RunHandle", "RunId", "RunItem", "RunOptions", "RunPager", "RunTimeoutError",
@@ -152,7 +153,7 @@ _find, _names = lazy_names(
         "_async.client": ["StepflowClient"],
         "_async.handle": ["RunHandle"],
         "_async.plain": ["PlainReader"],
-        "_codec.requests": ["RunId", "Variables"],
+        "_codec.requests": ["FlowId", "RunId", "Variables"],
         "_records.inputs": ["InputStream", "read_inputs"],
         "_records.outcomes": ["OutcomeWriter", "write_outcomes"],
         "_rules.input_retries": ["RetryOn"],
@@ -170,7 +171,8 @@ _find, _names = lazy_names(
             "AmbiguousRunError", "ApiError", "AuthenticationError", "AuthoringError", "ConflictError",
             "EmbeddedServerError", "FlowFileError", "FlowFileNotFoundError", "IdempotencyConflictError",
             "InvalidArgumentError", "InvalidFlowError", "InvalidRequestError", "InvalidResponseError", "JournalError",
-            "NotFoundError", "OutputTypeError", "RateLimitError", "RequestTimeoutError", "RunFailedError",
+            "NotAFlowError", "NotFoundError", "OutputTypeError", "RateLimitError", "RequestTimeoutError",
+            "RunFailedError",
             "RunTimeoutError", "ServerConnectionError", "ServerFaultError", "ServerNotInstalledError",
             "ServerStartError", "ServerStartTimeoutError", "StepflowClientError", "TransportError",
             "UnsupportedByServerError",
@@ -180,7 +182,7 @@ _find, _names = lazy_names(
             "StepReadyEvent", "StepStartedEvent", "StepsNeededEvent", "SubRunCreatedEvent", "UnknownEvent",
         ],
         "executor": ["StepflowExecutor"],
-        "flows.file": ["FlowSource"],
+        "flows.flow_argument": ["FlowSource"],
         "history": ["History"],
         "logs": ["LogConfig", "LogEntry"],
         "progress": ["Progress", "ProgressOption"],

@@ -18,6 +18,7 @@
     ├── JournalError                 the journal given to `map` cannot be used, or no longer be written
     ├── FlowFileError                a flow, input or configuration file cannot be read
     │   ├── FlowFileNotFoundError    there is no such file (also a FileNotFoundError)
+    │   ├── NotAFlowError            the file contains something else than a flow (also an InvalidArgumentError)
     │   └── AuthoringError           the function of a flow in Python is wrong (also a TypeError)
     ├── InvalidFlowError             the server refuses the flow; see `diagnostics`
     ├── RunFailedError               the run ended without success
@@ -66,6 +67,7 @@ __all__ = [
     "InvalidRequestError",
     "InvalidResponseError",
     "JournalError",
+    "NotAFlowError",
     "NotFoundError",
     "OutputTypeError",
     "RateLimitError",
@@ -250,6 +252,10 @@ class FlowFileNotFoundError(FlowFileError, FileNotFoundError):
     def filename(self) -> str | None:
         """The same as `path`."""
         return self.path
+
+
+class NotAFlowError(FlowFileError, InvalidArgumentError):
+    """The file contains something else than a flow. Also an InvalidArgumentError, as for such a flow without a file."""
 
 
 class AuthoringError(FlowFileError, TypeError):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from ._codec.requests import RunId, Variables
-from .flows.file import FlowSource
+from .flows.flow_argument import FlowSource
 from .progress import ProgressOption
 from .result_cache import ResultCache
 from .types import ComponentInfo, FlowResult, ValidationResult

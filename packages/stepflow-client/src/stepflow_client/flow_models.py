@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, SerializationInfo, SerializerFunctio
 from .authoring._methods import FlowMethods, InputT, OutputT, VariablesT
 
 if TYPE_CHECKING:
-    from .flows.file import FlowSource
+    from .flows.flow_argument import FlowSource
 
 __all__ = ["FlowModel", "TypedFlow"]
 
@@ -73,3 +73,6 @@ class TypedFlow(FlowMethods[InputT, OutputT, VariablesT], Generic[InputT, Output
     """The flow."""
     output_type: Any = None
     """The type of the output; None for plain JSON."""
+
+    def __flow__(self) -> FlowSource:
+        return self.flow

@@ -74,16 +74,12 @@ def _text(flow: str, form: str, components: str | None) -> str:
 
 
 def _module(flow: str, loaded: dict[str, Any], components: str | None) -> str:
-    from stepflow_client.flows.checks.shape import no_flow
     from stepflow_client.flows.project import existing_file
 
     from ..codegen.components import builtin_stubs, stubs_of
     from ..codegen.conversion import convert_flow
     from ..validation.checks import saved_components
 
-    reason = no_flow(loaded)
-    if reason is not None:
-        raise usage(f"{'standard input' if flow == '-' else flow}: {reason[0]}", reason[1])
     project = project_of(flow)
     if components is None and project.components is not None:
         components = str(existing_file(project, "components", project.components))

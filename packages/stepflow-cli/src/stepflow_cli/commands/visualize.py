@@ -50,7 +50,7 @@ def command(flow: str, format: str | None, output: str | None, show: bool, no_se
         raise usage("--open shows a file", "name it with -O FILE")
     Output(path=output).check()
     form = format or _format_of(output)
-    content = _document(_flow(flow), form, servers=not no_servers, details=not no_details)
+    content = _document(load_flow_file(flow), form, servers=not no_servers, details=not no_details)
     write_document(content, output)
     if format is None and form == "text" and output is None:
         note("-O flow.svg draws a picture")
@@ -66,17 +66,6 @@ def _format_of(output: str | None) -> str:
         names = ", ".join(f".{name}" for name in _ENDINGS)
         raise usage(f"{output}: there is no format {ending}", f"use one of {names}, or name the format with -o")
     return _ENDINGS.get(ending[1:], "svg")
-
-
-def _flow(path: str) -> dict[str, object]:
-    """Load a flow; a document that is something else has nothing to draw."""
-    from stepflow_client.flows.checks.shape import no_flow
-
-    flow = load_flow_file(path)
-    reason = no_flow(flow)
-    if reason is not None:
-        raise usage(f"{'standard input' if path == '-' else path}: {reason[0]}", reason[1])
-    return flow
 
 
 def _document(flow: dict[str, object], form: str, *, servers: bool, details: bool) -> bytes:

@@ -32,15 +32,13 @@ def load_flow_file(path: str) -> dict[str, Any]:
             module cannot be imported.
         FlowFileError: If it cannot be read.
     """
-    from stepflow_client.flows.file import load_flow, parse_yaml
+    from stepflow_client.flows.file import parse_yaml
+    from stepflow_client.flows.flow_argument import flow_in, load_flow
 
     if is_python_flow(path):
         return dict(python_flow(path).text.root.value)
     if path == "-":
-        flow = parse_yaml(read_stdin(), "standard input")
-        if not isinstance(flow, dict):
-            raise usage("standard input holds no flow: it is not a mapping")
-        return flow
+        return flow_in(parse_yaml(read_stdin(), "standard input"), "standard input")
     find_missing(path)
     return load_flow(path)
 
@@ -99,7 +97,7 @@ def load_flow_or_id(name: str) -> dict[str, Any] | str:
         Problem, FlowFileError: As for `load_flow_file`.
     """
     from stepflow_client._base.near_files import nearest_file
-    from stepflow_client.flows.file import is_flow_id
+    from stepflow_client.flows.flow_argument import is_flow_id
 
     if is_flow_id(name):
         return name
@@ -215,7 +213,7 @@ def project_of(flow: str | None) -> Project:
     Raises:
         FlowFileError: If the project's file is wrong.
     """
-    from stepflow_client.flows.file import is_flow_id
+    from stepflow_client.flows.flow_argument import is_flow_id
     from stepflow_client.flows.project import find_project
 
     return find_project(None if flow is None or flow == "-" or is_flow_id(flow) else flow)

@@ -108,7 +108,8 @@ def _value(module: ModuleType, source: str, name: str) -> Any:
         if not hasattr(value, part):
             raise usage(f"{source} has no flow {name}", _flows_of(module, name))
         value = getattr(value, part)
-    if _is_flow(value):
+    # If a mapping is not a flow, reading it says why.
+    if _is_flow(value) or isinstance(value, Mapping):
         return value
     if isinstance(value, type):
         raise usage(f"{source}:{name} is a class, not a flow", _flows_of(module, name))
@@ -119,13 +120,16 @@ def _value(module: ModuleType, source: str, name: str) -> Any:
 
 
 def _is_flow(value: object) -> bool:
-    """Return whether a value is a mapping, a builder, or an object that converts to a mapping."""
+    """Return whether a value is a flow, a builder, or an object with the fields of a flow. Nothing is built."""
     from stepflow_client._data.objects import is_data_object
+    from stepflow_client.flows.flow_argument import why_no_flow
 
     if isinstance(value, (type, ModuleType)):
         return False
-    is_built = any(callable(getattr(type(value), name, None)) for name in ("build", "to_dict"))
-    return is_built or isinstance(value, Mapping) or is_data_object(value)
+    if isinstance(value, Mapping):
+        return why_no_flow(value) is None
+    is_built = any(callable(getattr(type(value), name, None)) for name in ("__flow__", "build", "to_dict"))
+    return is_built or (is_data_object(value) and (hasattr(value, "steps") or hasattr(value, "output")))
 
 
 def _flows_of(module: ModuleType, name: str) -> str | None:

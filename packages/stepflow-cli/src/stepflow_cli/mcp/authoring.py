@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client import FlowFileError, InvalidArgumentError
+from stepflow_client import InvalidArgumentError
 from stepflow_client._base.text import json_text, near, visible
 from stepflow_client.flows.file import parse_yaml
+from stepflow_client.flows.flow_argument import flow_in
 
 if TYPE_CHECKING:
     from stepflow_client.tools import ToolResult
@@ -20,12 +21,9 @@ def _parsed(call: Call) -> dict[str, Any]:
     """Return the flow that an agent has written.
 
     Raises:
-        FlowFileError: If it is neither YAML nor JSON, or no mapping.
+        FlowFileError: If it is neither YAML nor JSON, or not a flow.
     """
-    flow = parse_yaml(call.arguments["flow"], "the flow")
-    if not isinstance(flow, dict):
-        raise FlowFileError("the flow is not a mapping")
-    return flow
+    return flow_in(parse_yaml(call.arguments["flow"], "the flow"), "the flow")
 
 
 async def validate_flow(call: Call) -> ToolResult:

@@ -11,7 +11,7 @@ from typing import Any
 
 from stepflow_client import StepflowClientError
 from stepflow_client._stores.user_files import write_file
-from stepflow_client.flows.file import load_flow
+from stepflow_client.flows.flow_argument import load_flow
 from stepflow_client.flows.folders import flow_files
 
 from ..flow_tests.kept import likeness

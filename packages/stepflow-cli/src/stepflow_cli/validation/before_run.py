@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from stepflow_client import StepflowClientError
 from stepflow_client._stores.folders import user_folder
-from stepflow_client.flows.file import load_flow
+from stepflow_client.flows.flow_argument import flow_in
 
 from .._version import VERSION
 from ..context import current_session
-from ..errors import usage
 from ..inputs.flow import flow_text, project_of, step_ids
 from ..inputs.python_flow import is_python_flow
 from ..settings.target import target_setting
@@ -42,11 +41,10 @@ def read_flow_text(name: str) -> FlowText:
         Problem, FlowFileError: If it cannot be read, or is not a mapping.
     """
     text = flow_text(name)
-    if not isinstance(text.unplaced.root.value, dict):
-        if name == "-":
-            raise usage("standard input holds no flow: it is not a mapping")
-        # It has the words for each kind of value.
-        load_flow(name)
+    value = text.unplaced.root.value
+    # What is wrong with a mapping has a place in the file.
+    if not isinstance(value, dict):
+        flow_in(value, text.name)
     return text
 
 

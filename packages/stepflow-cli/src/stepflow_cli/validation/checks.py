@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from stepflow_client import ServerConnectionError, StepflowClientError
 from stepflow_client.flows.checker import excerpt_of, find_in
 from stepflow_client.flows.components import components_of
-from stepflow_client.flows.file import is_flow_id, load_file
+from stepflow_client.flows.file import load_file
 from stepflow_client.flows.findings import locate
+from stepflow_client.flows.flow_argument import is_flow_id
 from stepflow_client.flows.folders import flow_files as files_in
 from stepflow_client.flows.project import existing_file
 

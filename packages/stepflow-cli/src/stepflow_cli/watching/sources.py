@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from stepflow_client.flows.file import is_flow_id
+from stepflow_client.flows.flow_argument import is_flow_id
 
 from ..inputs.flow import config_of, project_of
 from ..inputs.python_flow import is_python_flow, python_files

@@ -33,7 +33,6 @@ from ..errors import (
     NotFoundError,
     StepflowClientError,
 )
-from ..flows.file import is_flow_id
 from .flows import CheckedFlow, StoredCopy
 from .lost_runs import LostRunFinder, Search
 
@@ -104,10 +103,8 @@ class RunCreator:
             call: What to run: one input, or a list of them.
             wait: Seconds that the server may hold the request until the run ends; None for an immediate response.
         """
-        flow = call.flow
-        checked = str(flow) if is_flow_id(flow) else self._flows.checked(flow)
-        if call.deduplicate and isinstance(checked, str):
-            raise InvalidArgumentError("deduplicate=True needs the flow itself, not its id")
+        flows = self._flows
+        checked = flows.checked(call.flow, "deduplicate=True") if call.deduplicate else flows.checked_or_id(call.flow)
         if call.check_input and (isinstance(checked, str) or "schemas" in checked.content):
             call = call._replace(input=self._flows.fitting_input(checked, call.input))
         begin = (
@@ -185,7 +182,7 @@ class RunCreator:
     async def create_run(self, flow_id: str, call: RunCall) -> CreateRunResponse:
         """Start a run of a stored flow and return it; it is usually still running."""
         check_flag(call.variables_from_env, "variables_from_env")
-        run = await self._start_stored(requests.check_id(flow_id, "flow_id"), call, None)
+        run = await self._start_stored(flow_id, call, None)
         return json_bodies.build(responses.created, {"summary": run.summary}, "POST /runs")
 
     async def arguments(self, call: RunCall) -> RunArguments:

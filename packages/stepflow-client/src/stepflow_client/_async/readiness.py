@@ -13,13 +13,12 @@ from .._rules.deadline import current_deadline, deadline_of, deadline_scope
 from .._rules.request_retries import TRANSIENT_ERRORS
 from ..errors import RequestTimeoutError
 from ..flows.components import components_of, known_components, schemas_of
-from ..flows.file import is_flow_id
 from ..flows.graph import FlowSteps
 from .connection import Connection
 from .flows import FlowStore
 
 if TYPE_CHECKING:
-    from ..flows.file import FlowSource
+    from ..flows.flow_argument import FlowSource
     from ..types.server import ComponentList
 
 _PAUSE = 0.2
@@ -63,12 +62,12 @@ class ComponentWaiter:
             from ..flows.interpreter import flow_with
 
             return FlowSteps(flow_with(await self._flows.content(flow), overrides)).components()
-        if not is_flow_id(flow):
-            content, digest, _ = self._flows.checked(flow)
-            return self._flows.needs_of_flow(content, digest).components
+        checked = self._flows.checked_or_id(flow)
+        if not isinstance(checked, str):
+            return self._flows.needs_of_flow(checked.content, checked.digest).components
         # This requests the flow if the client does not know it.
-        await self._flows.variables_of(str(flow))
-        needs = self._flows.needs_by_id(str(flow))
+        await self._flows.variables_of(checked)
+        needs = self._flows.needs_by_id(checked)
         return frozenset() if needs is None else needs.components
 
 

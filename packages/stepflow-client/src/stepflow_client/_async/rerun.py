@@ -195,7 +195,7 @@ class Rerunner:
             return await self._created(planned, Origin(planned.plan.run_id, group[0].kept, [it.index for it in group]))
 
     async def _created(self, planned: _Planned, origin: Origin) -> str:
-        checked = self._flows.checked(planned.plan.flow)
+        checked = self._flows.checked(planned.plan.flow, "a rerun")
         flow = checked.content
         wanted = planned.wanted
         inputs = [None if wanted.inputs is None else wanted.inputs[index] for index in origin.items]

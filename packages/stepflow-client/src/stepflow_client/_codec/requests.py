@@ -53,6 +53,27 @@ def check_run_id(run_id: RunId) -> str:
         raise wrong("a run id", "a UUID", run_id) from None
 
 
+class HasFlowId(Protocol):
+    """An object of a flow: a stored flow, the response to storing one, the details of a run."""
+
+    @property
+    def flow_id(self) -> str | None:
+        """The id of the flow."""
+
+
+FlowId = str | HasFlowId
+"""A stored flow: its id, or an object with a `flow_id`."""
+
+
+def check_flow_id(flow_id: FlowId) -> str:
+    """Return the id of a flow.
+
+    Raises:
+        InvalidArgumentError: If it is not a valid id.
+    """
+    return check_id(flow_id if isinstance(flow_id, str) else getattr(flow_id, "flow_id", flow_id), "flow_id")
+
+
 def check_id(value: object, what: str) -> str:
     """Check an id that becomes part of a path and return it. (`..` would lead to another operation.)
 

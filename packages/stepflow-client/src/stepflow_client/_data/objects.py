@@ -6,7 +6,7 @@ The module imports none of these libraries unless an object of the library is co
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time
 from enum import Enum
 from os import PathLike
@@ -24,11 +24,25 @@ class Builder(Protocol):
         """Return what was built."""
 
 
-class HasDict(Protocol):
-    """An object whose method `to_dict` returns a mapping, such as a flow of `stepflow_client.authoring`."""
+class FlowLike(Protocol):
+    """An object that stands for a flow, such as a stored flow or one of `stepflow_client.authoring`."""
 
-    def to_dict(self) -> Any:
-        """Return the mapping."""
+    def __flow__(self) -> Any:
+        """Return the flow."""
+
+
+class HasSteps(Protocol):
+    """An object with the fields of a flow."""
+
+    @property
+    def steps(self) -> Iterable[Any] | None:
+        """The steps."""
+
+
+class StoredFlowId(str):
+    """The id of a flow on a server: never the path of a file."""
+
+    __slots__ = ()
 
 
 class _PydanticModel(Protocol):

@@ -15,17 +15,8 @@ from .._data.arguments import check_choice, wrong
 from .._data.declared import declared_schema
 from .._data.json_faults import explained
 from ..errors import FlowFileError
-from ..flows.file import (
-    FlowSource,
-    load_file,
-    load_flow,
-    missing_file,
-    parse_json,
-    parse_yaml,
-    read_file,
-    read_stream,
-    text_of,
-)
+from ..flows.file import load_file, missing_file, parse_json, parse_yaml, read_file, read_stream, text_of
+from ..flows.flow_argument import FlowSource, load_flow
 
 InputFormat = Literal["jsonl", "csv", "json", "yaml", "parquet"]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from .._codec.requests import RunId, Variables
     from .._rules.input_retries import RetryOn
-    from ..flows.file import FlowSource
+    from ..flows.flow_argument import FlowSource
     from ..progress import ProgressOption
     from ..result_cache import ResultCache
 

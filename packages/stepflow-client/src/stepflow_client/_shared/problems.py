@@ -17,6 +17,7 @@ MEDIA_TYPE = "application/problem+json"
 _STATUSES: tuple[tuple[type[StepflowClientError], HTTPStatus, str], ...] = (
     # The first class that fits counts. An error with a sentence is not the caller's; the sentence takes the place of
     # its message, which may name internal addresses and files.
+    (errors.FlowFileError, HTTPStatus.INTERNAL_SERVER_ERROR, "The workflow cannot be read."),
     (errors.InvalidArgumentError, HTTPStatus.UNPROCESSABLE_ENTITY, ""),
     (errors.IdempotencyConflictError, HTTPStatus.UNPROCESSABLE_ENTITY, ""),
     (errors.InvalidRequestError, HTTPStatus.UNPROCESSABLE_ENTITY, ""),
@@ -32,7 +33,6 @@ _STATUSES: tuple[tuple[type[StepflowClientError], HTTPStatus, str], ...] = (
     (errors.AmbiguousRunError, HTTPStatus.SERVICE_UNAVAILABLE, "It is not known whether the run was created."),
     (errors.UnsupportedByServerError, HTTPStatus.NOT_IMPLEMENTED, "The workflow server does not support this."),
     (errors.InvalidFlowError, HTTPStatus.INTERNAL_SERVER_ERROR, "The workflow is not valid."),
-    (errors.FlowFileError, HTTPStatus.INTERNAL_SERVER_ERROR, "The workflow cannot be read."),
     (errors.JournalError, HTTPStatus.INTERNAL_SERVER_ERROR, "The batch cannot be recorded."),
     (StepflowClientError, HTTPStatus.BAD_GATEWAY, "The workflow server failed."),
 )

@@ -6,11 +6,11 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._data.arguments import check_labels
 from ..errors import InvalidArgumentError, StepflowClientError
+from ..flows.flow_argument import flow_path
 from .tracing import is_untraced, run_ended
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Recorder:
             server=self._server,
             flow=flow if isinstance(flow, Mapping) else None,
             flow_id=run.flow_id,
-            flow_file=source if flow is not None and isinstance(source, (str, PathLike)) else None,
+            flow_file=None if source is None else flow_path(source),
             # In the form that `submit` accepts: an input that is itself a list stays inside a list.
             input=inputs[0] if len(inputs) == 1 and not isinstance(inputs[0], list) else inputs,
             variables=run.arguments.variables or None,
@@ -137,7 +137,7 @@ class Recorder:
             {
                 "server": self._server,
                 "flow": flow,
-                "flow_file": source if isinstance(source, (str, PathLike)) else None,
+                "flow_file": flow_path(source),
                 "variables": arguments.variables or None,
                 "overrides": arguments.overrides,
                 "labels": _labels.get(),

@@ -21,7 +21,7 @@ from ..flows.parts import check_step, flow_until
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
-    from ..flows.file import FlowSource
+    from ..flows.flow_argument import FlowSource
     from ..types import FlowResult, StepDetails
     from ..types.history_entry import HistoryEntry
     from ..types.reruns import RerunItem

@@ -10,7 +10,7 @@ from .._codec import requests
 
 if TYPE_CHECKING:
     from .._codec.requests import RunArguments, RunId, Variables
-    from ..flows.file import FlowSource
+    from ..flows.flow_argument import FlowSource
     from ..flows.needs import FlowNeeds
 
 

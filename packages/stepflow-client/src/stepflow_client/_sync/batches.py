@@ -26,7 +26,6 @@ from .._shared.workers import SyncSource
 from ..errors import (
     AmbiguousRunError,
     IdempotencyConflictError,
-    InvalidArgumentError,
     InvalidRequestError,
     NotFoundError,
     RunTimeoutError,
@@ -36,14 +35,13 @@ from ..errors import (
     UnsupportedByServerError,
 )
 from ..flows.additions import tagged
-from ..flows.file import is_flow_id
 from ..types.statuses import ExecutionStatus
 from .batch import BYTES, OLD_BYTES, Batch, BatchOptions, Done, refused
 from .flows import StoredCopy
 
 if TYPE_CHECKING:
     from .._rules.chunks import Chunk
-    from ..flows.file import FlowSource
+    from ..flows.flow_argument import FlowSource
     from ..types import FlowResult, ListItemsResponse, outcomes
     from ..types.outcomes import Outcome
     from .core import Core
@@ -117,11 +115,8 @@ class BatchRunner:
             self._begin(batch, chunk)
 
     def _prepare(self, batch: Batch, flow: FlowSource) -> None:
-        options = batch.options
-        if is_flow_id(flow):
-            raise InvalidArgumentError("map() needs the flow itself, not the id of a stored one")
-        batch.given = flow
-        batch.flow, batch.digest, _ = self._flows.checked(flow)
+        options, batch.given = batch.options, flow
+        batch.flow, batch.digest, _ = self._flows.checked(flow, "map()")
         annotate(flow_name=batch.flow.get("name"))
         can = (self._connection.server()).capabilities
         batch.exact = can["exact_numbers"] or not self._creator.exact_integers

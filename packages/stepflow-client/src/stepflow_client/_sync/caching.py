@@ -22,7 +22,6 @@ from .._shared.run_call import RunCall
 from .._stores.results import CachedResult
 from .._stores.shared_runs import SharedRun, joined
 from ..errors import InvalidArgumentError, RequestTimeoutError, RunTimeoutError, StepflowClientError
-from ..flows.file import is_flow_id
 from ..result_cache import ResultCache
 from ..types.statuses import ExecutionStatus
 from .connection import Connection
@@ -220,8 +219,7 @@ class CachedRuns:
                 "cache and idempotency_key exclude each other: a result from the cache is of a run without the key",
                 hint="a call under a key returns the result of its run without a cache",
             )
-        flow, input = call.flow, call.input
-        checked = str(flow) if is_flow_id(flow) else self._flows.checked(flow)
+        input, checked = call.input, self._flows.checked_or_id(call.flow)
         if call.check_input:
             input = self._flows.fitting_input(checked, input)
         # Servers that would change an integer refuse it when the flow is run.

@@ -15,8 +15,9 @@ from .. import types
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
 from .._codec import json_bodies, requests, responses, run_states, typed
-from .._codec.requests import RunId, Variables
+from .._codec.requests import FlowId, RunId, Variables
 from .._data.arguments import check_choice, check_flag, check_flags
+from .._data.objects import StoredFlowId
 from .._http import settings as _settings
 from .._http.settings import Token
 from .._http.sockets import SyncCancelled
@@ -29,7 +30,7 @@ from .._shared.recorder import Recorder
 from .._shared.run_call import ResultCall, RunCall
 from .._shared.tracing import is_untraced
 from ..errors import FlowFileError, StepflowClientError
-from ..flows.file import is_flow_id, load_flow
+from ..flows.flow_argument import flow_argument, load_flow
 from ..types.shown import show_lists
 from ..types.statuses import ExecutionStatus
 from .connection import Connection
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from .._shared import streams
     from .._shared.options import ClientOptions, SubmitOptions
     from .._shared.streams import SyncEventStream, SyncOutcomeStream, SyncRunPager
-    from ..flows.file import FlowSource
+    from ..flows.flow_argument import FlowSource
     from ..history import History
     from ..logs import LogEntry
     from ..progress import ProgressOption
@@ -464,8 +465,9 @@ class SyncStepflowClient(Guiding, Picklable):
 
         Args:
             flow: The path of a YAML or JSON file, or the flow itself: a mapping, a pydantic model, a dataclass, an
-                attrs object or a msgspec struct. It is stored on the server first, once. Or the id of a stored flow: a
-                str of 64 lowercase hexadecimal digits, unless a file has that name.
+                attrs object, a msgspec struct, or what `get_flow` returned. It is stored on the server first, once. Or
+                a stored flow: what `store_flow` returned, or its id, a str of 64 lowercase hexadecimal digits, unless a
+                file has that name.
             input: The input: any JSON value, which may contain pydantic models, dataclasses, attrs objects and msgspec
                 structs. A list is a batch; this method accepts only batches of one. Write `[[1, 2]]` for a single input
                 that is a list.
@@ -1002,13 +1004,13 @@ class SyncStepflowClient(Guiding, Picklable):
 
         Raises:
             FlowFileError: If the file cannot be read.
-            InvalidArgumentError: If `flow` is not a flow, or is the id of a stored one.
+            InvalidArgumentError: If `flow` is not a flow, or is only the id of a stored one.
             InvalidFlowError: If the server refuses the flow; `diagnostics` lists the reasons.
         """
         with call_scope(timeout):
             return self._flows.store_flow(flow)
 
-    def get_flow(self, flow_id: str, *, timeout: float | None = None) -> StoredFlow:
+    def get_flow(self, flow_id: FlowId, *, timeout: float | None = None) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases.
 
         Clients store test cases as examples, without their expected outputs.
@@ -1017,7 +1019,7 @@ class SyncStepflowClient(Guiding, Picklable):
         Servers from 0.12 on return numbers as floats; whole ones are converted back to integers.
 
         Args:
-            flow_id: The id of the flow.
+            flow_id: The flow: its id, or an object with a `flow_id`, such as what `store_flow` returned.
             timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
@@ -1027,25 +1029,25 @@ class SyncStepflowClient(Guiding, Picklable):
         with call_scope(timeout):
             return self._flows.get_flow(flow_id)
 
-    def delete_flow(self, flow_id: str, *, timeout: float | None = None) -> None:
+    def delete_flow(self, flow_id: FlowId, *, timeout: float | None = None) -> None:
         """Ask the server to delete a flow.
 
         Released servers (0.9 to 0.13) accept this request but delete nothing; from 0.12 on they accept unknown ids too.
 
         Args:
-            flow_id: The id of the flow.
+            flow_id: The flow: its id, or an object with a `flow_id`, such as what `store_flow` returned.
             timeout: Seconds for the whole call, instead of the client's timeout.
         """
         with call_scope(timeout):
             self._flows.delete_flow(flow_id)
 
-    def get_flow_variables(self, flow_id: str, *, timeout: float | None = None) -> FlowVariables:
+    def get_flow_variables(self, flow_id: FlowId, *, timeout: float | None = None) -> FlowVariables:
         """Return the variables that a stored flow declares, as its author wrote them.
 
         The client reads them from the flow itself, so the result is the same on every release.
 
         Args:
-            flow_id: The id of the flow.
+            flow_id: The flow: its id, or an object with a `flow_id`, such as what `store_flow` returned.
             timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
@@ -1098,8 +1100,7 @@ class SyncStepflowClient(Guiding, Picklable):
             timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
-            FlowFileError: If the file cannot be read. (A faulty flow does not raise an error; its faults are in the
-                result.)
+            FlowFileError: If the file cannot be read, or contains no flow. (The faults of a flow are in the result.)
             NotFoundError: If the server has no flow with this id.
         """
         with call_scope(timeout):
@@ -1109,7 +1110,7 @@ class SyncStepflowClient(Guiding, Picklable):
 
     def create_run(
         self,
-        flow_id: str,
+        flow_id: FlowId,
         input: Any = None,
         *,
         variables: Variables | None = None,
@@ -1122,7 +1123,7 @@ class SyncStepflowClient(Guiding, Picklable):
         """Start a run of a stored flow and return it. The run has usually not ended yet.
 
         Args:
-            flow_id: The id that `store_flow` returned.
+            flow_id: The flow: its id, or an object with a `flow_id`, such as what `store_flow` returned.
             input: The input: any JSON value. A list is a batch with one item for each element; an empty list makes a
                 run without items (0.11 and newer). Write `[[1, 2]]` for a single input that is a list. None is the
                 input null.
@@ -1152,6 +1153,7 @@ class SyncStepflowClient(Guiding, Picklable):
         """
         with call_scope(timeout):
             requests.check_debug(debug)
+            flow_id = requests.check_flow_id(flow_id)
             call = RunCall(flow_id, input, overrides, variables, variables_from_env, max_concurrency)
             return self._parts.creator.create_run(flow_id, call)
 
@@ -1838,7 +1840,8 @@ def _with_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any,
 
     It also says where the step is written, if the flow is written in Python.
     """
-    if is_flow_id(flow) or result.error is None:
+    source = flow_argument(flow)
+    if isinstance(source, StoredFlowId) or result.error is None:
         return result
     from ..flows.interpreter import NOT_KNOWN, flow_with
     from ..flows.python_places import written_at
@@ -1846,7 +1849,7 @@ def _with_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any,
 
     given = {} if variables is None else dict(variables) if isinstance(variables, Mapping) else NOT_KNOWN
     try:
-        hint = FailureHints(flow_with(load_flow(flow), overrides), given).of(result.error, input)
+        hint = FailureHints(flow_with(load_flow(source), overrides), given).of(result.error, input)
     except FlowFileError:
         # The file is gone; the failure to report is the run's.
         return result

@@ -16,17 +16,19 @@ from .._base.lazy import lazy_module
 from .._codec import component_list, json_bodies, requests, responses, run_states
 from .._codec.variables import flow_variables
 from .._data.arguments import check_flags
+from .._data.objects import StoredFlowId
 from .._data.values import FIELD_DEPTH, check_json, is_plain
 from .._rules import operations as api
 from .._rules.creation import RunRegistries
 from .._rules.deadline import current_deadline, has_passed
 from ..errors import InvalidArgumentError, InvalidFlowError, InvalidRequestError
-from ..flows.file import is_flow_id, load_flow
+from ..flows.flow_argument import flow_argument, load_flow
 from .connection import Connection
 
 if TYPE_CHECKING:
+    from .._codec.requests import FlowId
     from ..flows import additions, needs
-    from ..flows.file import FlowSource
+    from ..flows.flow_argument import FlowSource
     from ..flows.needs import FlowNeeds
     from ..types import FlowVariable, FlowVariables, StoredFlow, StoreFlowResponse, ValidationResult
 else:
@@ -96,9 +98,7 @@ class FlowStore:
 
     def store_flow(self, flow: FlowSource) -> StoreFlowResponse:
         """Store a flow and return its id."""
-        if is_flow_id(flow):
-            raise InvalidArgumentError("this is the id of a stored flow, not a flow to be stored")
-        return self._store(self.checked(flow))
+        return self._store(self.checked(flow, "store_flow()"))
 
     def needs_of_flow(self, flow: dict[str, Any], digest: bytes) -> FlowNeeds:
         """Return what runs of a flow need. It is determined only once."""
@@ -125,8 +125,28 @@ class FlowStore:
         known = self.needs_by_id(flow) if isinstance(flow, str) else self.needs_of_flow(flow.content, flow.digest)
         return value if known is None else requests.fitting_input(value, known)
 
-    def checked(self, flow: FlowSource) -> CheckedFlow:
-        """Return a flow in the form in which it can be sent. A flow that was checked before is not checked again."""
+    def checked(self, flow: FlowSource, what: str) -> CheckedFlow:
+        """Return a flow in the form in which it can be sent.
+
+        Args:
+            flow: The flow.
+            what: What needs the flow itself, for the error if it is the id of a stored one.
+        """
+        found = self.checked_or_id(flow)
+        if isinstance(found, str):
+            raise InvalidArgumentError(
+                f"{what} needs the flow itself, not the id of a stored one", hint="get_flow() returns the flow of an id"
+            )
+        return found
+
+    def checked_or_id(self, flow: FlowSource) -> CheckedFlow | StoredFlowId:
+        """Return the id of a stored flow, or else a flow in the form in which it can be sent.
+
+        A flow that was checked before is not checked again.
+        """
+        flow = flow_argument(flow)
+        if isinstance(flow, StoredFlowId):
+            return flow
         # To write out a flow that was given as it is costs less than to check it.
         plain = requests.plain_content(flow) if type(flow) is dict else None
         stamp = requests.file_stamp(flow) if plain is None else plain
@@ -249,29 +269,32 @@ class FlowStore:
         self._accepted = {}
         self._stored = {digest: stored for digest, stored in self._stored.items() if stored.flow_id != flow_id}
 
-    def get_flow(self, flow_id: str) -> StoredFlow:
+    def get_flow(self, flow_id: FlowId) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases."""
-        read = partial(responses.flow, flow_id=flow_id)
-        return self._connection.call(api.get_flow(requests.check_id(flow_id, "flow_id")), read)
+        flow_id = requests.check_flow_id(flow_id)
+        return self._connection.call(api.get_flow(flow_id), partial(responses.flow, flow_id=flow_id))
 
     def content(self, flow: FlowSource) -> dict[str, Any]:
         """Return a flow as it was given; if it is the id of a stored flow, the flow that the server returns."""
-        return (self.get_flow(str(flow))).flow if is_flow_id(flow) else load_flow(flow)
+        source = flow_argument(flow)
+        return (self.get_flow(source)).flow if isinstance(source, StoredFlowId) else load_flow(source)
 
-    def delete_flow(self, flow_id: str) -> None:
+    def delete_flow(self, flow_id: FlowId) -> None:
         """Ask the server to delete a flow."""
-        self._connection.send(api.delete_flow(requests.check_id(flow_id, "flow_id")))
+        flow_id = requests.check_flow_id(flow_id)
+        self._connection.send(api.delete_flow(flow_id))
         self.forget(flow_id)
 
-    def get_flow_variables(self, flow_id: str) -> FlowVariables:
+    def get_flow_variables(self, flow_id: FlowId) -> FlowVariables:
         """Return the variables a stored flow declares, as its author wrote them."""
+        flow_id = requests.check_flow_id(flow_id)
         declared = dict(self.variables_of(flow_id))
         read = partial(types.FlowVariables, flow_id=flow_id, variables=declared)
         return json_bodies.build(lambda _: read(), {}, f"GET /flows/{flow_id}")
 
     def variables_of(self, flow_id: str) -> Mapping[str, FlowVariable]:
         """Return the variables that a stored flow declares. The flow is requested only once."""
-        declared = self._declared.get(requests.check_id(flow_id, "flow_id"))
+        declared = self._declared.get(flow_id)
         if declared is None:
             declared = self._know_flow(flow_id, (self.get_flow(flow_id)).flow).declared or {}
         return declared

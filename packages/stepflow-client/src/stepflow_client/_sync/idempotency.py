@@ -30,12 +30,11 @@ from ..errors import (
     StepflowClientError,
 )
 from ..flows.additions import tagged
-from ..flows.file import is_flow_id
 from .flows import CheckedFlow, StoredCopy
 from .key_records import FoundRun, Keyed, KeyRecords
 
 if TYPE_CHECKING:
-    from ..flows.file import FlowSource
+    from ..flows.flow_argument import FlowSource
     from ..types import FlowVariable, RunDetails
     from .core import Core
     from .creation import RunCreator
@@ -161,9 +160,7 @@ class KeyedRuns:
         return self._scope if scope is None else check_scope(scope)
 
     def _checked(self, flow: FlowSource) -> CheckedFlow:
-        if is_flow_id(flow):
-            raise InvalidArgumentError("an idempotency key needs the flow itself, not its id: the flow carries the key")
-        return self._flows.checked(flow)
+        return self._flows.checked(flow, "an idempotency key")
 
     def _require_blobs(self) -> None:
         require(self._connection.server(), "blobs", "an idempotency key needs flow ids that can be found again")

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from os import PathLike, fsdecode
+from os import fsdecode
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .._codec.flow_tools import (
@@ -27,8 +27,9 @@ from .._data.arguments import (
     check_mapping,
     check_seconds,
 )
+from .._data.objects import is_data_object
 from ..errors import InvalidArgumentError, RunTimeoutError, StepflowClientError
-from ..flows.file import FlowSource, load_flow
+from ..flows.flow_argument import FlowSource, flow_path, load_flow, why_no_flow
 from ..types.tools import ToolResult
 
 if TYPE_CHECKING:
@@ -194,8 +195,8 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         self._tools: dict[str, SyncFlowTool] = {}
         for name, flow in _named(flows):
             loaded = load_flow(flow)
-            source = fsdecode(flow) if isinstance(flow, (str, PathLike)) else None
-            wanted = tool_name({"name": name} if name is not None else loaded, source)
+            path = flow_path(flow)
+            wanted = tool_name({"name": name} if name is not None else loaded, None if path is None else fsdecode(path))
             spec = tool_spec(loaded, unique_name(wanted, self._tools))
             self._tools[spec.name] = SyncFlowTool(self, spec)
 
@@ -266,10 +267,10 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
 
 def _named(flows: Any) -> Iterator[tuple[str | None, FlowSource]]:
     """Yield the flows with the names that they are given."""
-    if isinstance(flows, Mapping) and not {"steps", "output"} & flows.keys():
+    if isinstance(flows, Mapping) and flows and why_no_flow(flows) is not None:
         yield from check_mapping(flows, "flows").items()
-    elif isinstance(flows, (str, PathLike, Mapping)) or not isinstance(flows, Iterable):
-        yield None, flows
-    else:
+    elif isinstance(flows, Iterable) and not isinstance(flows, (str, Mapping)) and not is_data_object(flows):
         for each in flows:
             yield None, each
+    else:
+        yield None, flows

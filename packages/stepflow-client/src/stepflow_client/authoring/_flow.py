@@ -120,6 +120,8 @@ class Flow(FlowMethods[InputT, OutputT, Any], Generic[InputT, OutputT, P]):
         """
         return self._built.definition
 
+    __flow__ = to_dict
+
     def to_yaml(self) -> str:
         """Return the flow as a YAML file, with a comment at each step that names its line in Python.
 

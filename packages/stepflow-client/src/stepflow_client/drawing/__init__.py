@@ -17,7 +17,7 @@ from .._base.text import visible
 from .._data.arguments import check_flag, check_flags, check_integer, check_mapping
 from .._data.secrets import hidden_flow
 from .._data.values import check_json
-from ..flows.file import FlowSource, load_flow
+from ..flows.flow_argument import FlowSource, load_flow
 from ..flows.resolving import ResolvedInput
 from . import text
 from .charts import StepTime

@@ -13,7 +13,7 @@ from .._records.inputs import read_inputs
 from .._rules.chunks import key_of
 from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.cases import tests_in
-from ..flows.file import FlowSource
+from ..flows.flow_argument import FlowSource
 from ..flows.source import FlowText
 from .records import EvaluationCase
 

@@ -11,7 +11,7 @@ from .._data.arguments import check_text
 from .._data.values import check_json, encode
 from ..errors import InvalidArgumentError
 from ..flows.additions import without_cases
-from ..flows.file import FlowSource, load_flow
+from ..flows.flow_argument import FlowSource, load_flow
 from ..flows.needs import ValueCheck
 from .records import EvaluationItem
 

@@ -12,7 +12,7 @@ from .._data.arguments import check_mapping, check_text, wrong
 from .._data.values import LOCAL_DEPTH, check_json, encode, merge_overrides
 from ..errors import InvalidArgumentError
 from ..flows.additions import without_cases
-from ..flows.file import load_flow
+from ..flows.flow_argument import load_flow
 from ..flows.interpreter import flow_with
 from ..flows.sharing import RestOfVariant, VariantFlow, rest_of_variant, shared_part, shared_steps, variables_of
 from .records import Variant

@@ -10,7 +10,7 @@ from ..types.shown import Record
 
 if TYPE_CHECKING:
     from .._codec.requests import Variables
-    from ..flows.file import FlowSource
+    from ..flows.flow_argument import FlowSource
 
 ScoreValue: TypeAlias = float | bool | str
 """A score: a number, true or false, or a label."""

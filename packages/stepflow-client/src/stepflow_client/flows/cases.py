@@ -18,8 +18,8 @@ from ..types.shown import Record
 from .additions import without_cases
 from .checks.shape import check_shape
 from .error_codes import WORDS, code_word
-from .file import load_flow
 from .findings import Findings
+from .flow_argument import flow_in
 from .matching import Difference, compare, is_matcher
 from .source import FlowText, Node
 
@@ -75,9 +75,7 @@ def read_tests(path: str | PathLike[str]) -> FlowTests:
     """
     name = str(file_path(path, "path"))
     text = FlowText.of(name)
-    if not isinstance(text.root.value, dict):
-        # It has the words for each kind of value.
-        load_flow(name)
+    flow_in(text.root.value, name)
     return tests_in(text, name)
 
 

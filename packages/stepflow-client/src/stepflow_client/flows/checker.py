@@ -15,8 +15,8 @@ from .checks.references import check_references
 from .checks.schemas import check_schemas
 from .checks.shape import check_shape, check_step_shape
 from .components import Catalogue, Components, components_of
-from .file import FlowSource
 from .findings import Finding, Findings, Release, syntax_finding
+from .flow_argument import FlowSource
 from .known_steps import facts_of
 from .model import FlowModel
 from .source import FlowText, Node

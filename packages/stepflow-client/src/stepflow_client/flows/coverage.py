@@ -17,7 +17,7 @@ from ..errors import InvalidArgumentError
 from ..types.shown import Record
 from .account import account_of
 from .causes import ItemCauses, ItemRecord
-from .file import FlowSource, load_flow
+from .flow_argument import FlowSource, load_flow
 from .graph import FlowSteps, inner_flow, steps_by_id
 from .interpreter import BROKEN, Failure, NotKnownError, RecordedEvaluation, part_at
 

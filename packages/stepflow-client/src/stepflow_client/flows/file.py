@@ -13,7 +13,7 @@ import select
 import stat
 import time
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from io import FileIO
@@ -22,10 +22,8 @@ from typing import Any, NoReturn
 
 from .._base.near_files import near_file
 from .._data.json_faults import JsonFault, explained
-from .._data.objects import Builder, DataObject, HasDict, built, is_data_object
-from .._data.values import check_json
 from .._rules.deadline import current_deadline
-from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
+from ..errors import FlowFileError, FlowFileNotFoundError
 
 MAX_FILE_BYTES = 256 * 2**20
 """Maximum size of a file in bytes. Servers accept requests of up to 250 MiB, those before 0.12 of up to 2 MiB."""
@@ -34,67 +32,7 @@ MAX_YAML_LENGTH = 32 * 2**20
 _PIPE_SECONDS = 30.0
 _CHUNK = 2**20
 
-FlowSource = str | PathLike[str] | Mapping[str, Any] | DataObject | Builder | HasDict
-"""A flow: the path of a YAML or JSON file, the id of a stored flow (if the method accepts one), or the flow itself.
-
-The flow itself is a mapping, or an object: a flow of `stepflow_client.authoring`, a pydantic model, a dataclass, an
-attrs object, a msgspec struct, or a builder, whose method `build` or `to_dict` returns one of these.
-"""
-
-FLOW_HINT = "a flow has steps: [...] and output: ..."
-"""What is said of something that is not a flow."""
-_FLOW_ID = re.compile("[0-9a-f]{64}")
 _STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|(NaN|-?Infinity)')
-
-
-def is_flow_id(flow: object) -> bool:
-    """Return whether this is the id of a stored flow: a str of 64 lowercase hexadecimal digits that is not a file name.
-
-    All releases (0.9 to 0.13) use such ids. If a file has such a name, the name means the file; a path that is not a
-    str always means a file. (A name that begins with `./` is always a path.)
-    """
-    return isinstance(flow, str) and _FLOW_ID.fullmatch(flow) is not None and not os.path.lexists(flow)
-
-
-def load_flow(flow: FlowSource) -> dict[str, Any]:
-    """Return a flow as a dict.
-
-    Args:
-        flow: The path of a YAML or JSON file; a mapping; a pydantic model, a dataclass, an attrs object or a msgspec
-            struct; or a builder of one. Optional fields of objects without a value are left out.
-
-    Raises:
-        FlowFileError: If the file cannot be read or does not contain a mapping.
-        InvalidArgumentError: If `flow` is none of these, or an object that does not convert to a mapping.
-    """
-    try:
-        flow = built(flow)
-    except FlowFileError:
-        # The function of a flow in Python is wrong, and the error says where.
-        raise
-    except Exception as error:
-        raise InvalidArgumentError(f"{type(flow).__name__} built no flow: {error}") from error
-    if isinstance(flow, Mapping):
-        return dict(flow)
-    if is_data_object(flow):
-        value = check_json(flow, "the flow")
-        if not isinstance(value, dict):
-            raise InvalidArgumentError(f"{type(flow).__name__} is not a flow: it gives {_kind(value)}, not a mapping")
-        return _without_nulls(value)
-    if not isinstance(flow, (str, PathLike)):
-        raise InvalidArgumentError(
-            "a flow is a path, a mapping, a builder, or an object of pydantic, dataclasses, attrs or msgspec, "
-            f"not {type(flow).__name__}"
-        )
-    if isinstance(flow, str) and "\n" in flow:
-        raise InvalidArgumentError("a flow given as text is taken for a path; parse it first and pass the mapping")
-    value = load_file(flow)
-    if not isinstance(value, dict):
-        name = fsdecode(flow)
-        wrong = FlowFileError(f"{name} is not a flow: it holds {_kind(value)}, not a mapping", path=name)
-        wrong.hint = FLOW_HINT
-        raise wrong
-    return value
 
 
 def load_file(path: str | PathLike[str]) -> Any:
@@ -295,38 +233,3 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{text if len(text) <= 40 else text[:40] + '…'} is not a number that JSON can hold")
     return number
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    return {str: "text", list: "a list", bool: "a boolean"}.get(type(value), "a number")
-
-
-def _without_nulls(flow: dict[str, Any]) -> dict[str, Any]:
-    """Return a flow without optional keys that are null.
-
-    Servers treat null like a missing key, but those before 0.11 reject some nulls. Values inside inputs and outputs are
-    not changed.
-    """
-    whole: dict[str, Any] = _given(flow)
-    for key, inner in (("steps", "onError"), ("examples", None)):
-        if isinstance(whole.get(key), list):
-            whole[key] = [_given(each, inner) for each in whole[key]]
-    for key, inner in (("schemas", "properties"), ("test", None)):
-        if key in whole:
-            whole[key] = _given(whole[key], inner)
-    test = whole.get("test")
-    if isinstance(test, dict) and isinstance(test.get("cases"), list):
-        test["cases"] = [_given(each) for each in test["cases"]]
-    return whole
-
-
-def _given(value: Any, inner: str | None = None) -> Any:
-    if not isinstance(value, dict):
-        return value
-    # Servers reject an example without an input, but not one whose input is null.
-    kept = {key: each for key, each in value.items() if each is not None or key == "input"}
-    if inner in kept:
-        kept[inner] = _given(kept[inner])
-    return kept

@@ -11,7 +11,7 @@ from .._data.declared import declared_schema
 from .._data.expressions import references
 from .._data.values import merge_overrides
 from ..errors import InvalidArgumentError
-from .file import FlowSource, load_flow
+from .flow_argument import FlowSource, load_flow
 from .graph import FlowSteps, reachable, steps_by_id
 
 
@@ -72,10 +72,10 @@ def flow_of_step(flow: FlowSource, step_id: str) -> dict[str, Any]:
         FlowFileError: If the file cannot be read.
         InvalidArgumentError: If the flow has no such step.
     """
-    content = flow if isinstance(flow, Mapping) else load_flow(flow)
+    content = load_flow(flow)
     check_step(content, step_id)
     alone = {**steps_by_id(content)[step_id], "input": {"$input": "$"}}
     # The flow's schemas describe other inputs and outputs.
-    kept = {key: content[key] for key in ("description", "version", "metadata") if key in content}
+    kept: dict[str, Any] = {key: content[key] for key in ("description", "version", "metadata") if key in content}
     named = {"name": f"{content['name']}/{step_id}"} if isinstance(content.get("name"), str) else {}
     return {**named, **kept, "steps": [alone], "output": {"$step": step_id}}

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .._data.expressions import Path
 
 if TYPE_CHECKING:
-    from .._data.objects import HasDict
     from ..types.results import FlowError
 
 
@@ -56,7 +55,7 @@ def places_of(flow: object) -> Mapping[Path, Place]:
     return flow.places if hasattr(type(flow), "places") else {}  # type: ignore[attr-defined]
 
 
-def set_places(root: PlacedNode, flow: HasDict | Any) -> tuple[str, str]:
+def set_places(root: PlacedNode, flow: object) -> tuple[str, str]:
     """Set the positions of the nodes of a flow in its Python file, and return the text of the file and its name.
 
     Nodes that are written in other files have none. Both texts are empty for flows that are not written in Python.

@@ -6,13 +6,14 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
-from os import PathLike, fsdecode
+from os import fsdecode
 from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
 from .._data.values import check_json
 from ..errors import FlowFileError
-from .file import MAX_YAML_LENGTH, FlowSource, load_flow, parse_json, parse_yaml, read_file, text_of
+from .file import MAX_YAML_LENGTH, parse_json, parse_yaml, read_file, text_of
+from .flow_argument import FlowSource, flow_path, load_flow
 from .nodes import Copy, Key, Node, node_of
 from .python_places import set_places
 
@@ -54,8 +55,9 @@ class FlowText:
             FlowFileError: If the file cannot be read.
             InvalidArgumentError: If `flow` is neither a path nor a flow.
         """
-        if isinstance(flow, (str, PathLike)) and "\n" not in fsdecode(flow):
-            name = fsdecode(flow)
+        path = flow_path(flow)
+        if path is not None:
+            name = fsdecode(path)
             return cls.read(read_file(name), name)
         root = node_of(check_json(load_flow(flow), "the flow"))
         made = cls(*set_places(root, flow))

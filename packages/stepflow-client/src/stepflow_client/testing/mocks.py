@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .._base.text import near
 from .._data.arguments import check_flag, check_instance, check_mapping, check_seconds, check_text
 from ..errors import InvalidArgumentError
-from ..flows.file import FlowSource, load_flow
+from ..flows.flow_argument import FlowSource, load_flow
 from ..flows.graph import steps_within
 from ..flows.pins import Delayed, Fails
 from .mocked_flow import NO_MOCK, MockedFlow

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import AliasChoices, Field, model_validator
 
+from .._data.objects import StoredFlowId
 from .._data.secrets import HIDDEN, hidden_flow, hidden_schema
+from .._data.values import ordered
 from .models import Model, from_number
 from .shown import Shown
 from .statuses import _OpenEnum
@@ -107,6 +109,9 @@ class StoreFlowResponse(Model):
     diagnostics: list[Diagnostic] = Field(default_factory=list)
     """Diagnostics that did not prevent the server from storing the flow."""
 
+    def __flow__(self) -> StoredFlowId:
+        return StoredFlowId(self.flow_id)
+
 
 class FlowExample(Model):
     """An example or a test case in a flow."""
@@ -123,6 +128,10 @@ class StoredFlow(Model, Shown):
     flow: dict[str, Any]
     examples: list[FlowExample] = Field(default=[], validation_alias=AliasChoices("examples", "allExamples"))
     """The flow's examples and the inputs of its test cases."""
+
+    def __flow__(self) -> dict[str, Any]:
+        # Servers from 0.12 on return the keys in another order each time; idempotency keys and caches need one order.
+        return dict(ordered(self.flow))
 
     def without_secrets(self) -> Self:
         """Return a copy that is safe to show: values of secret variables, such as defaults, are replaced by `***`."""

@@ -163,7 +163,7 @@ def _show(before: bytes, after: bytes) -> None:
 
 def _warn(path: str, kept: KeptItem) -> None:
     """Print why the case may not pass as it is."""
-    from stepflow_client.flows.file import load_flow
+    from stepflow_client.flows.flow_argument import load_flow
 
     from ...flow_tests.kept import likeness
 

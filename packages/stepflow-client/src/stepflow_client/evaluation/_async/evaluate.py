@@ -16,7 +16,7 @@ from ..._data.arguments import (
 from ..._data.file_paths import file_path
 from ..._rules.input_retries import RetryOn
 from ...errors import InvalidArgumentError
-from ...flows.file import FlowSource, load_flow
+from ...flows.flow_argument import FlowSource, load_flow
 from ...progress import ProgressOption
 from ..cases import read_cases
 from ..options import EvaluationOptions, MapOptions

@@ -7,8 +7,8 @@ from typing import Any, TypeGuard
 
 from ..._base.text import near, nearest
 from ...errors import InvalidArgumentError
-from ..file import FLOW_HINT
 from ..findings import Findings
+from ..flow_argument import why_no_flow
 from ..source import Node
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -23,8 +23,6 @@ _STEP = {
     "metadata": "an object",
 }  # fmt: skip
 _NOT_NULL = frozenset({"steps", "metadata"})
-_NAMES = frozenset({"name", "description", "version", "metadata", "schema", "$schema"})
-"""Keys of a flow that other documents have as well."""
 _COMMON = frozenset({"apiVersion"})
 """Keys of other documents that look like misspelt ones of flows."""
 _ON_ERROR = {"action": "text", "defaultValue": "", "maxRetries": ""}
@@ -73,8 +71,8 @@ def _plain(key: str) -> str:
 
 def check_shape(flow: Node, found: Findings) -> None:
     """Find wrong keys and types at every level of a flow, except inside its steps and expressions."""
-    reason = no_flow(flow.value) if isinstance(flow.value, dict) else None
-    if reason is not None:
+    reason = why_no_flow(flow.value) if isinstance(flow.value, dict) else None
+    if reason is not None and not _has_misspelt_key(flow):
         found.add("no-flow", "error", flow, *reason, key="flow" if "flow" in flow.items else None)
         return
     if not _mapping(flow, "a flow", _FLOW, (), found):
@@ -110,34 +108,15 @@ def _listed(node: Node | None) -> Sequence[Node]:
     return node.elements if node is not None else ()
 
 
-_OTHER_FILES = {
-    "on jobs": "a GitHub Actions workflow",
-    "apiVersion kind": "a Kubernetes manifest",
-    "services": "a Docker Compose file",
-    "nodes connections": "an n8n workflow",
-    "graphs dependencies": "a LangGraph configuration",
-    "openapi paths": "an OpenAPI description",
-    "plugins routes": "the configuration of a server",
-}
-"""Files of other tools, by keys that they have."""
+def _has_misspelt_key(flow: Node) -> bool:
+    """Return whether a flow has an unknown key that is an error by itself."""
+    unknown = [key for key, node in flow.items.items() if key not in {*_FLOW, *_COMMON} and _is_lost(node)]
+    return any(_meant(key, _FLOW) or _plain(key) in _EARLIER for key in unknown)
 
 
-def no_flow(document: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return why a document is no flow, though servers make an empty flow of it, and a hint; None if it may be one."""
-    if not document or any(key in _FLOW and key not in _NAMES for key in document):
-        return None
-    if isinstance(document.get("flow"), Mapping):
-        return "the flow is below the key 'flow': servers drop it, and run an empty flow", "remove the key 'flow'"
-    unknown = [key for key in document if key not in _NAMES]
-    # With a misspelt key it is a flow all the same.
-    if not unknown or any(_meant(key, _FLOW) or _plain(key) in _EARLIER for key in unknown if key not in _COMMON):
-        return None
-    shown = ", ".join(map(repr, unknown[:4]))
-    what = next((name for keys, name in _OTHER_FILES.items() if document.keys() >= {*keys.split()}), None)
-    return (
-        f"this is {f'{what}, not a flow' if what else 'no flow'}: it has {shown}, but neither steps nor output",
-        FLOW_HINT,
-    )
+def _is_lost(node: Node) -> bool:
+    # Without a value, nothing is lost.
+    return node.value not in (None, {}, [])
 
 
 def _meant(key: str, known: Mapping[str, str]) -> str | None:
@@ -314,9 +293,7 @@ def _unknown(node: Node, key: str, what: str, known: dict[str, str], found: Find
     same = next((each for each in known if _plain(each) == _plain(key)), None)
     earlier = (_EARLIER_IN_CASES if known is _CASE else _EARLIER).get(_plain(key))
     hint = f"write {same!r}" if same else earlier or near(key, known, f"{what} has")
-    # Without a value, nothing is lost.
-    is_lost = node.items[key].value not in (None, {}, [])
-    level = "error" if is_lost and (same or (not earlier and nearest(key, known))) else "warning"
+    level = "error" if _is_lost(node.items[key]) and (same or (not earlier and nearest(key, known))) else "warning"
     found.add("unknown-key", level, node, f"{what} has no key {key!r}: servers drop it in silence", hint, key=key)
 
 

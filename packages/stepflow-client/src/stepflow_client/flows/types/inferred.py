@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..._data.arguments import check_flag, check_instance, check_text
-from ...errors import FlowFileError
 from ...types.shown import Record
 from ..checker import find_in, result_of
 from ..components import Catalogue, Components, components_of
 from ..edit.schemas import add_schemas
-from ..file import FlowSource
 from ..findings import TYPE_RULES, Finding
+from ..flow_argument import FlowSource, flow_in
 from ..source import FlowText
 from .flow import FlowTypes, StepTypes, input_of_uses, type_flow
 from .model import UNKNOWN, Type, is_unknown
@@ -109,10 +108,9 @@ def infer_in(flow: FlowText, components: Components | None = None, *, strict: bo
     """Infer the types of the flow in a text; see `infer`.
 
     Raises:
-        FlowFileError: If the text is neither YAML nor JSON, or is not a mapping.
+        FlowFileError: If the text is neither YAML nor JSON, or not a flow.
     """
-    if not isinstance(flow.root.value, dict):
-        raise FlowFileError(f"{flow.name} is not a flow: it holds no mapping", path=flow.name)
+    flow_in(flow.root.value, flow.name)
     found = find_in(flow, components, type_check=True, strict=strict)
     types = type_flow(flow.root, UNKNOWN, Catalogue(components))
     given = types.declared_input

@@ -1,0 +1,233 @@
+"""What counts as a flow: both clients and the runtime accept the same objects, and refuse the same, in all methods."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from stepflow_client import InvalidArgumentError, NotAFlowError, ResultCache, StepflowRuntime
+from stepflow_client.authoring import flow as flow_in_python
+from stepflow_client.evaluation import evaluate, sync_evaluate
+from stepflow_client.flow_models import TypedFlow
+from stepflow_client.history import History
+from stepflow_client.tools import FlowTools, SyncFlowTools
+
+from tests.server.awaited import Awaited
+from tests.server.conftest import either
+from tests.server.flows import ECHO, one_step, unique
+
+pytestmark = pytest.mark.anyio
+
+FLOW = one_step(ECHO, name="argument", schemas={"properties": {"input": {"type": "object"}}})
+INPUT = {"x": 1}
+
+
+class Input(BaseModel):
+    x: int = 1
+
+
+class FlowModel(BaseModel):
+    name: str = "argument"
+    schemas: dict[str, Any] = FLOW["schemas"]
+    steps: list[dict[str, Any]] = FLOW["steps"]
+    output: Any = FLOW["output"]
+
+
+class Builder:
+    def build(self) -> FlowModel:
+        return FlowModel()
+
+
+@flow_in_python
+def written(given: dict[str, Any]) -> dict[str, Any]:
+    return given
+
+
+@pytest.fixture(params=["async", "sync", "runtime"])
+async def caller(request: pytest.FixtureRequest, worker_runtime: StepflowRuntime) -> AsyncIterator[Any]:
+    """A client of either kind, or the runtime."""
+    if request.param == "runtime":
+        yield worker_runtime
+        return
+    async with either(request.param, worker_runtime.url) as client:
+        yield client
+
+
+async def run(caller: Any, flow: Any, **options: Any) -> Any:
+    return (await caller.run(flow, INPUT, **options)).output
+
+
+async def run_with_cache(caller: Any, flow: Any) -> Any:
+    with TemporaryDirectory() as folder:
+        return await run(caller, flow, cache=ResultCache(Path(folder) / "results.db"))
+
+
+async def run_with_key(caller: Any, flow: Any) -> Any:
+    return await run(caller, flow, idempotency_key=unique("key"))
+
+
+async def submit(caller: Any, flow: Any) -> Any:
+    return (await caller.get_result(await caller.submit(flow, INPUT))).output
+
+
+async def start_run(caller: Any, flow: Any) -> Any:
+    return (await (await caller.start_run(flow, INPUT)).result()).output
+
+
+async def map_one(caller: Any, flow: Any) -> Any:
+    (outcome,) = [outcome async for outcome in caller.map(flow, [INPUT])]
+    return outcome.output
+
+
+async def rerun(caller: Any, flow: Any) -> Any:
+    earlier = await caller.submit(FLOW, INPUT)
+    await caller.wait_run(earlier)
+    return (await caller.rerun(earlier, flow=flow, input=INPUT)).result.output
+
+
+async def validate(caller: Any, flow: Any) -> Any:
+    return INPUT if (await caller.validate(flow)).is_valid else None
+
+
+async def check(caller: Any, flow: Any) -> Any:
+    result = await caller.check(flow)
+    if [each.rule for each in result.errors] == ["no-flow"]:
+        # A finding in a file has a line.
+        raise NotAFlowError(f"{result.errors[0].message}; {result.errors[0].hint}", path=result.errors[0].file)
+    return INPUT if result.is_valid else None
+
+
+async def store_flow(caller: Any, flow: Any) -> Any:
+    return await run(caller, await caller.store_flow(flow))
+
+
+async def find_run(caller: Any, flow: Any) -> Any:
+    return INPUT if await caller.find_run(flow, idempotency_key=unique("key")) is None else None
+
+
+async def call_tool(caller: Any, flow: Any) -> Any:
+    if isinstance(caller, Awaited):
+        return (await asyncio.to_thread(SyncFlowTools(caller.client, [flow])[0].call, INPUT)).structured["output"]
+    return (await FlowTools(caller, [flow])[0].call(INPUT)).structured["output"]
+
+
+async def evaluation(caller: Any, flow: Any) -> Any:
+    if isinstance(caller, Awaited):
+        (item,) = await asyncio.to_thread(sync_evaluate, caller.client, flow, [INPUT])
+    else:
+        (item,) = await evaluate(caller, flow, [INPUT])
+    return item.output
+
+
+WITH_IDS = (run, run_with_cache, submit, start_run, rerun, validate)
+WITHOUT_IDS = (run_with_key, map_one, check, store_flow, find_run, call_tool, evaluation)
+"""Methods that need the flow itself."""
+
+
+@pytest.fixture(scope="module")
+def flows(worker_runtime: StepflowRuntime, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Everything that is a flow, by name; what is only the id of one has a name with `id`."""
+    client, path = worker_runtime.sync_client, tmp_path_factory.mktemp("flows") / "flow.json"
+    path.write_text(json.dumps(FLOW))
+    response = client.store_flow(FLOW)
+    return {
+        "path": path,
+        "text of a path": str(path),
+        "mapping": FLOW,
+        "read-only mapping": MappingProxyType(FLOW),
+        "model": FlowModel(),
+        "builder": Builder(),
+        "in Python": written,
+        "of codegen": TypedFlow[Any, Any, Any](path),
+        "of codegen, in Python": TypedFlow[Any, Any, Any](written),
+        "get_flow": client.get_flow(response),
+        "get_run_flow": client.get_run_flow(client.run(FLOW, INPUT).run_id),
+        "store_flow, an id": response,
+        "an id": response.flow_id,
+    }
+
+
+@pytest.fixture(scope="module")
+def others(worker_runtime: StepflowRuntime, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Objects that are mistaken for a flow, by name."""
+    client, path = worker_runtime.sync_client, tmp_path_factory.mktemp("others") / "other.yaml"
+    path.write_text("foo: 1\n")
+    handle = client.start_run(FLOW, INPUT)
+    result = handle.result()
+    return {
+        "the details of a run": client.get_run(handle),
+        "the response to its creation": client.create_run(client.store_flow(FLOW), INPUT),
+        "its result": result,
+        "its handle": handle,
+        "its items": client.get_run_items(handle),
+        "its item": client.get_run_items(handle)[0],
+        "its steps": client.get_run_steps(handle),
+        "its step": client.get_run_steps(handle)[0],
+        "the variables of the flow": client.get_flow_variables(client.store_flow(FLOW)),
+        "the input": Input(),
+        "the flow below a key": {"flow": FLOW},
+        "another mapping": {"foo": 1},
+        "a misspelt key": {"step": []},
+        "an empty mapping": {},
+        "a file with something else": path,
+        "a number": 5,
+        "a list": [FLOW],
+    }
+
+
+@pytest.mark.parametrize("method", [*WITH_IDS, *WITHOUT_IDS])
+async def test_a_flow_is_a_flow_for_every_method(caller: Any, flows: dict[str, Any], method: Any) -> None:
+    found: dict[str, Any] = {}
+    for name, flow in flows.items():
+        try:
+            found[name] = await method(caller, flow)
+        except InvalidArgumentError as error:
+            found[name] = "needs the flow itself" if "the flow itself" in str(error) else error
+    assert found == {
+        name: "needs the flow itself" if "id" in name.split() and method in WITHOUT_IDS else INPUT for name in flows
+    }
+
+
+@pytest.mark.parametrize("method", [*WITH_IDS, *WITHOUT_IDS])
+async def test_anything_else_is_refused_by_every_method(caller: Any, others: dict[str, Any], method: Any) -> None:
+    found: dict[str, Any] = {}
+    for name, other in others.items():
+        try:
+            found[name] = await method(caller, other)
+        except InvalidArgumentError as error:
+            found[name] = "refused" if "a flow has steps: [...] and output: ..." in str(error) else error
+    assert found == dict.fromkeys(others, "refused")
+
+
+async def test_a_flow_from_the_server_is_one_flow_to_idempotency_keys(caller: Any) -> None:
+    # Servers from 0.12 on return its keys in another order each time.
+    response = await caller.store_flow({**FLOW, "name": unique("order"), "metadata": dict.fromkeys("abcdefgh", 1)})
+    key = unique("key")
+    runs = {(await caller.run(await caller.get_flow(response), INPUT, idempotency_key=key)).run_id for _ in range(5)}
+    assert len(runs) == 1
+
+
+async def test_a_flow_id_may_be_an_object_that_has_one(caller: Any) -> None:
+    response = await caller.store_flow(FLOW)
+    run = await caller.create_run(response, INPUT)
+    assert (await caller.get_result(run)).output == INPUT
+    for given in (response, run, await caller.get_flow(response)):
+        assert (await caller.get_flow(given)).flow_id == response.flow_id
+        assert (await caller.get_flow_variables(given)).flow_id == response.flow_id
+    with pytest.raises(InvalidArgumentError, match="flow_id is a text"):
+        await caller.get_flow(Input())
+
+
+async def test_the_path_of_a_flow_of_codegen_is_recorded(
+    recorded: Any, history: History, flows: dict[str, Any]
+) -> None:
+    handle = await recorded.start_run(flows["of codegen"], INPUT)
+    assert (entry := history.get(handle.run_id)) is not None
+    assert entry.flow_file == str(flows["path"])

@@ -1,0 +1,147 @@
+"""What counts as a flow, in functions that need no server; tests/server/test_flow_arguments.py has the methods."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from stepflow_client import InvalidArgumentError, NotAFlowError, SyncStepflowClient, read_inputs
+from stepflow_client.authoring import flow as flow_in_python
+from stepflow_client.drawing import draw, to_dot, to_mermaid, to_text
+from stepflow_client.evaluation import FlowScore
+from stepflow_client.flow_models import TypedFlow
+from stepflow_client.flows import check, flow_of_step, infer
+from stepflow_client.flows.coverage import FlowCoverage
+from stepflow_client.flows.flow_argument import flow_argument, load_flow
+from stepflow_client.testing import StepflowMock, read_tests, run_mocked
+from stepflow_client.types import FlowResult, StoredFlow, StoreFlowResponse
+
+ID = "0123456789abcdef" * 4
+FLOW = {"steps": [{"id": "a", "component": "/builtin/noop"}], "output": 1}
+CLIENT = SyncStepflowClient("http://127.0.0.1:9")
+
+FUNCTIONS: dict[str, Callable[[Any], object]] = {
+    "load_flow": load_flow,
+    "check": check,
+    "infer": infer,
+    "draw": draw,
+    "to_dot": to_dot,
+    "to_mermaid": to_mermaid,
+    "to_text": to_text,
+    "flow_of_step": lambda flow: flow_of_step(flow, "a"),
+    "FlowScore": FlowScore,
+    "FlowCoverage": FlowCoverage,
+    "read_inputs": lambda flow: read_inputs("rows.csv", flow=flow),
+    "run_mocked": lambda flow: run_mocked(CLIENT, flow, mocks={"a": 1}),
+    "StepflowMock": lambda flow: StepflowMock(CLIENT).run(flow),
+}
+
+
+class Input(BaseModel):
+    text: str = "a"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize(
+    "flow",
+    [{"flow": FLOW}, {"foo": 1}, {"step": []}, {"name": "a"}, {}, Input(), FlowResult(status="completed", output=1)],
+)
+def test_what_is_not_a_flow(name: str, flow: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"a flow has steps: \[\.\.\.\] and output: \.\.\."):
+        FUNCTIONS[name](flow)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("flow", [ID, StoreFlowResponse(flow_id="any")])
+def test_an_id_is_not_the_flow_itself(name: str, flow: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"the id of a stored flow is not the flow itself .*get_flow"):
+        FUNCTIONS[name](flow)
+
+
+@pytest.mark.parametrize("name", {*FUNCTIONS} - {"run_mocked", "StepflowMock", "read_inputs"})
+def test_a_stored_flow_is_its_content(name: str) -> None:
+    FUNCTIONS[name](StoredFlow(flow_id=ID, flow=FLOW))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", " is not a flow: it holds nothing, not a mapping"),
+        ("[]", " is not a flow: it holds a list, not a mapping"),
+        ("'x'", " is not a flow: it holds text, not a mapping"),
+        ("true", " is not a flow: it holds a boolean, not a mapping"),
+        ("1.5", " is not a flow: it holds a number, not a mapping"),
+        ("{}", ": this is not a flow: it is empty"),
+        ("foo: 1", ": this is not a flow: it has 'foo', but neither steps nor output"),
+        ("name: x\nversion: '1'", ": this is not a flow: it has 'name', 'version', but neither steps nor output"),
+        (
+            "services: {}",
+            ": this is a Docker Compose file, not a flow: it has 'services', but neither steps nor output",
+        ),
+        ("flow: {output: 1}", ": the flow is below the key 'flow'"),
+    ],
+)
+def test_what_is_not_a_flow_in_a_file(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "flow.yaml"
+    path.write_text(text)
+    for read in (load_flow, infer, read_tests):
+        with pytest.raises(NotAFlowError) as raised:
+            read(path)
+        assert raised.value.message == f"{path}{reason}"
+        assert "a flow has steps: [...] and output: ..." in str(raised.value.hint)
+        assert raised.value.path == str(path)
+    assert [each.level.value for each in check(path).errors]
+
+
+def test_a_mapping_with_steps_or_an_output_is_a_flow() -> None:
+    for flow in ({"steps": []}, {"output": None}, FLOW):
+        assert load_flow(flow) == flow
+        assert load_flow(flow) is not flow
+        read_only: Mapping[str, Any] = MappingProxyType(flow)
+        assert load_flow(read_only) == flow
+
+
+@pytest.mark.parametrize("flow", [None, 5, b"flow.yaml", [], ("a",), object(), "steps: []\noutput: 1\n", StoredFlow])
+def test_other_objects(flow: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="a flow"):
+        load_flow(flow)
+
+
+def test_paths_of_bytes_are_paths_too(tmp_path: Path) -> None:
+    (tmp_path / "flow.json").write_text('{"steps": []}')
+    (entry,) = os.scandir(os.fsencode(tmp_path))
+    assert load_flow(entry) == {"steps": []}  # type: ignore[arg-type]
+
+
+@flow_in_python
+def written(given: str) -> str:
+    return given
+
+
+def test_an_object_stands_for_a_flow() -> None:
+    class Own:
+        def __init__(self, value: Any) -> None:
+            self.value = value
+
+        def __flow__(self) -> Any:
+            return self if self.value is None else self.value
+
+    assert flow_argument(Own(Path("flow.yaml"))) == Path("flow.yaml")
+    assert load_flow(Own(Own(FLOW))) == FLOW
+    assert load_flow(TypedFlow[Any, Any, Any](written)) == load_flow(written) == written.to_dict()
+    with pytest.raises(InvalidArgumentError, match="built no flow: maximum recursion depth"):
+        load_flow(Own(None))
+
+
+def test_the_id_of_a_response_is_never_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(ID).write_text("output: 1\n")
+    assert flow_argument(ID) == ID
+    assert load_flow(ID) == {"output": 1}
+    with pytest.raises(InvalidArgumentError, match="the id of a stored flow"):
+        load_flow(StoreFlowResponse(flow_id=ID))
