@@ -168,12 +168,12 @@ def limited_folder() -> Iterator[Path]:
 def test_nothing_is_written_without_permission(limited_folder: Path) -> None:
     file = limited_folder / "flow.yaml"
     file.chmod(0o444)
-    with pytest.raises(PermissionError, match="permission denied"):
+    with pytest.raises(PermissionError, match="Permission denied"):
         write_file(file, NEW)
     file.chmod(0o644)
     limited_folder.chmod(0o555)
     for name in ("flow.yaml", "new.yaml"):
-        with pytest.raises(FlowFileError, match=r"cannot be written: no file can be created in .*: permission denied"):
+        with pytest.raises(FlowFileError, match=r"cannot be written: no file can be created in .*: Permission denied"):
             write_text(limited_folder / name, "new")
     assert file.read_bytes() == OLD
     assert names(limited_folder) == ["flow.yaml"]

@@ -155,15 +155,21 @@ def _find(path: str | os.PathLike[str]) -> _Target:
         # Raises if there is no such folder.
         os.stat(folder)
     if found is not None and not _may(name, os.W_OK):
-        raise PermissionError(errno.EACCES, "permission denied")
+        raise _denied(folder, "")
     is_replaceable = not is_open and (found is None or stat.S_ISREG(found.st_mode))
     if is_replaceable and not _may(folder, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, f"no file can be created in {folder}: permission denied")
+        raise _denied(folder, f"no file can be created in {folder}: ")
     return _Target(name, found, is_replaceable)
 
 
 def _may(path: str, mode: int) -> bool:
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _denied(folder: str, what: str) -> OSError:
+    is_fixed = hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY
+    code = errno.EROFS if is_fixed else errno.EACCES
+    return OSError(code, what + os.strerror(code))
 
 
 def _copy_permissions(source: str, found: os.stat_result, target: str) -> None:
