@@ -63,7 +63,7 @@ def test_an_id_is_not_the_flow_itself(name: str, flow: Any) -> None:
         FUNCTIONS[name](flow)
 
 
-@pytest.mark.parametrize("name", {*FUNCTIONS} - {"run_mocked", "StepflowMock", "read_inputs"})
+@pytest.mark.parametrize("name", sorted({*FUNCTIONS} - {"run_mocked", "StepflowMock", "read_inputs"}))
 def test_a_stored_flow_is_its_content(name: str) -> None:
     FUNCTIONS[name](StoredFlow(flow_id=ID, flow=FLOW))
 
