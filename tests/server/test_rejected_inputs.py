@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import random
@@ -13,13 +14,23 @@ from typing import Any
 
 import httpx
 import pytest
-from stepflow_client import ErrorCode, InvalidRequestError, Outcome, ServerFaultError, StepflowRuntime
+from hypothesis import given
+from hypothesis import strategies as st
+from stepflow_client import (
+    ErrorCode,
+    InvalidRequestError,
+    Outcome,
+    ServerFaultError,
+    StepflowRuntime,
+    SyncStepflowClient,
+)
 from stepflow_client.evaluation import EvaluationCase
 
 from tests.differences import has
 from tests.server.conftest import either
 from tests.server.flows import FAIL, one_step
 from tests.server.test_evaluation import evaluated
+from tests.server.test_round_trip import many, same, values
 
 pytestmark = [pytest.mark.anyio]
 
@@ -195,6 +206,23 @@ async def test_what_cannot_be_sent_fails_alone(client: Any, release: str, tmp_pa
     json.dumps([each.to_dict() for each in first])
     if options:
         assert await collect(client, inputs, chunk_size=7, **options) == first
+
+
+wrappers = st.sampled_from([lambda value: [1, value], lambda value: {"a": value}, lambda value: (value, 2)])
+faulty = st.builds(
+    lambda fault, around: functools.reduce(lambda value, wrap: wrap(value), around, fault),
+    st.sampled_from(HOSTILE[:-1]),
+    st.lists(wrappers, max_size=20),
+)
+
+
+@many
+@given(inputs=st.lists(values.map(lambda value: (value, True)) | faulty.map(lambda value: (value, False)), max_size=20))
+def test_random_inputs_fail_alone(worker_runtime: StepflowRuntime, inputs: list[tuple[Any, bool]]) -> None:
+    with SyncStepflowClient(worker_runtime.url) as client:
+        found = list(client.map(PASS, [value for value, _ in inputs], ordered=True))
+    assert [each.is_success for each in found] == [is_good for _, is_good in inputs]
+    assert all(same(value, each.output) for (value, is_good), each in zip(inputs, found, strict=True) if is_good)
 
 
 async def test_an_input_above_the_size_limit_fails_alone(client: Any, release: str) -> None:
