@@ -482,9 +482,9 @@ class StepflowClient(Guiding, Picklable):
             idempotency_key: A key chosen by the caller, such as the id of a document. If a run of this flow exists
                 under the key, that run is returned, whichever process created it. Needs 0.10 or newer and a store that
                 survives. The same key can be used with different flows. A flow whose text was changed knows none of its
-                keys, unless an `idempotency_scope` is given. Requires the flow itself, not its id. The first call with
-                a key takes seven more small requests. Simultaneous calls with a key, in any program, wait for each
-                other and return the same run.
+                keys, unless an `idempotency_scope` is given. Requires the flow itself, not its id. A new key takes up
+                to nine more small requests. Simultaneous calls with a key, in any program, return the same run. After a
+                crash of a call that may have created it, the next call waits for the end of its lease, usually 7 s.
             idempotency_scope: A name for what the key identifies, such as `ticket`. The key then has one run in this
                 scope, whatever the flow. If the run that is found is of another version of the flow, the result's
                 `older_flow_id` is set, and it is logged. None, the default, uses the scope of the client; without one,

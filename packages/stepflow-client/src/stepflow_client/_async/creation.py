@@ -19,7 +19,7 @@ from .._data.reading import PLAIN, Reading, reading_of
 from .._data.secrets import secrets_of
 from .._data.values import encode
 from .._rules import operations as api
-from .._rules.creation import Call, RunRegistry, may_have_created
+from .._rules.creation import RunRegistry, may_have_created
 from .._rules.deadline import current_deadline
 from .._rules.releases import Server
 from .._rules.timings import Timings
@@ -67,6 +67,8 @@ class _Prepared(NamedTuple):
     """How responses about the runs are read."""
     on_lost: Callable[[], object] | None = None
     """Called when a response was lost."""
+    is_single: bool = False
+    """Whether the request is sent only once."""
 
 
 class _Ready(NamedTuple):
@@ -191,10 +193,19 @@ class RunCreator:
         return call.arguments(exact_integers=server.capabilities["exact_numbers"] or not self.exact_integers)
 
     async def create(
-        self, copy: StoredCopy, arguments: RunArguments, wait: int | None, on_lost: Callable[[], object] | None = None
+        self,
+        copy: StoredCopy,
+        arguments: RunArguments,
+        wait: int | None,
+        on_lost: Callable[[], object] | None = None,
+        *,
+        is_single: bool = False,
     ) -> run_states.Started:
-        """Create a run exactly once and return it. If a response is lost, `on_lost` is called."""
-        prepared = self._prepare(copy, arguments, wait)._replace(on_lost=on_lost)
+        """Create a run exactly once and return it. If a response is lost, `on_lost` is called.
+
+        If `is_single`, the request is sent only once, at once. Its error is raised if there is no run.
+        """
+        prepared = self._prepare(copy, arguments, wait)._replace(on_lost=on_lost, is_single=is_single)
         return await self._create(prepared, arguments, self._flows.registries.current)
 
     async def rejected(self, inputs: list[Any]) -> dict[int, InvalidRequestError]:
@@ -258,7 +269,8 @@ class RunCreator:
         parts, reading = prepared.request.parts, prepared.reading
         text = encode(arguments.inputs)[1:-1] if arguments.text is None else arguments.text
         parts = {**parts, "content": b"%b%b]}" % (parts["content"], text)}
-        request = api.Request(prepared.request.operation, parts, held=prepared.wait or 0)
+        held, is_retried = prepared.wait or 0, not prepared.is_single
+        request = api.Request(prepared.request.operation, parts, held=held, is_retried=is_retried)
         call = registry.begin(prepared.flow_id, has_one_clock=self._connection.spread is None)
         run_id = None
         try:
@@ -300,19 +312,21 @@ class RunCreator:
             call.is_settled = True
             if found is not None:
                 return json_bodies.build(run_states.started, {"summary": found}, "GET /runs")
-            await self._pause(call, error)
+            if prepared.is_single:
+                raise error
+            await self.pause(call.flow_id, error, call.sends)
         except StepflowClientError as raised:
             # The server's error may quote the request.
             prepared.reading.secrets.clean(raised)
             raise raised from None
         return None
 
-    async def _pause(self, call: Call, error: StepflowClientError) -> None:
+    async def pause(self, flow_id: str, error: StepflowClientError, sends: int) -> None:
         """Wait until a request whose run does not exist may be sent again; raise its error if it must not be."""
-        pause = _pause(self._connection.timings, error, call.sends)
-        if call.sends == _MAX_SENDS or pause is None:
+        pause = _pause(self._connection.timings, error, sends)
+        if sends >= _MAX_SENDS or pause is None:
             raise error
-        logger.info("a run of flow %s was not created (%s); sent again", call.flow_id, type(error).__name__)
+        logger.info("a run of flow %s was not created (%s); sent again", flow_id, type(error).__name__)
         await asyncio.sleep(pause)
 
 

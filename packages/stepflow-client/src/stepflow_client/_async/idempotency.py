@@ -7,16 +7,34 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from .._base.logging import logger
 from .._base.newest import Newest
+from .._base.text import duration_text
 from .._codec import requests, run_states
-from .._codec.idempotency import Noted, call_marker, check_key, check_scope, input_digest, run_marker, tag_of
+from .._codec.idempotency import check_key, check_scope, input_digest, tag_of
 from .._codec.requests import RunArguments
 from .._codec.variables import flow_variables
 from .._rules.deadline import current_deadline, has_passed
+from .._rules.key_lock import (
+    Call,
+    Compare,
+    Create,
+    Find,
+    Found,
+    KeyLock,
+    Pause,
+    Read,
+    Record,
+    Search,
+    Sights,
+    Step,
+    Steps,
+    Store,
+)
 from .._rules.releases import require
+from .._rules.request_retries import TRANSIENT_ERRORS
 from .._shared.recorder import CreatedRun
 from .._shared.run_call import RunCall
 from .._shared.tracing import annotate
@@ -30,7 +48,7 @@ from ..errors import (
 )
 from ..flows.additions import tagged
 from .flows import CheckedFlow, StoredCopy
-from .key_records import FoundRun, Keyed, KeyRecords
+from .key_records import Keyed, KeyRecords
 
 if TYPE_CHECKING:
     from ..flows.flow_argument import FlowSource
@@ -38,43 +56,34 @@ if TYPE_CHECKING:
     from .core import Core
     from .creation import RunCreator
 
-_TAKEOVER = 2.0
-"""Seconds after which a call whose run has not appeared counts as crashed, so that another call may take over."""
-_LOOK = 0.05
-"""Seconds between checks whether another call has recorded its run."""
-_MOST_OLDER = 1_000
-"""Maximum number of runs of other versions of their flows that a client remembers."""
+_MAX_OLDER, _MAX_SIGHTS = 1_000, 1_000
+"""Maximum number of runs of other versions of their flows, and of keys without a run, that a client remembers."""
 _TURN = 0.01
 """Seconds between checks whether another call of this client has finished with a key."""
 
 
-class _Asked(NamedTuple):
-    """What a call asks for."""
+class _Requested(NamedTuple):
+    """What a call requests."""
 
     call: RunCall
-    given: RunArguments
-    """The arguments as they were given."""
+    arguments: RunArguments
+    """The arguments as the caller has passed them."""
+    wait: int | None
+    """Seconds that the server may hold the creation until the run ends."""
 
     def of(self, declared: Mapping[str, FlowVariable]) -> RunArguments:
         """Return the arguments of a run of a flow that declares these variables."""
-        values = self.given.variables
+        values = self.arguments.variables
         if self.call.variables_from_env:
             values = requests.environment_variables(values, declared, os.environ)
-        return self.given._replace(variables=values)
+        return self.arguments._replace(variables=values)
 
 
 class KeyedRuns:
     """Creates and finds runs under keys given by the caller.
 
-    Servers have no operation that only one of several callers can succeed in, so calls exclude each other with markers:
-    a call stores its claim, checks that the turn is not taken, takes it, and goes on only if the claim is still its
-    own. However the requests of several calls interleave, at most one call goes on. The others wait for its run. If
-    none appears, the call has crashed, and one of them takes over in the next turn. A call that was delayed until
-    then starts over. Only a creation that is on its way to the server for so long makes a second run; all calls then
-    return the older one.
-
-    With a scope, all versions of a flow share the markers. The run of a call that has crashed is searched for among the
-    runs of its flow, which the call has noted before it created the run.
+    `key_lock` decides which of several callers creates the run; this class carries out its steps. With a scope, all
+    versions of a flow share the marks.
 
     Args:
         core: What the parts of the client are made of.
@@ -88,7 +97,11 @@ class KeyedRuns:
         self._records = KeyRecords(core.flows, core.runs, core.lister, core.blobs)
         self._recorder = core.recorder
         self._scope = core.key_scope
-        self.older_flows: Newest[str, str] = Newest(_MOST_OLDER)
+        self._was_new = False
+        """Whether the last call has created its run: the next one then does not look for a run first."""
+        self._sights: Newest[str, Sights] = Newest(_MAX_SIGHTS)
+        """What calls that have failed have seen of the marks of their keys."""
+        self.older_flows: Newest[str, str] = Newest(_MAX_OLDER)
         """The flows of the runs that were found and are of other versions, by run id."""
 
     async def find(self, flow: FlowSource | None, key: str, scope: str | None) -> RunDetails | None:
@@ -104,11 +117,9 @@ class KeyedRuns:
         else:
             await self._require_blobs()
             keyed = Keyed(key, scope, {}, "")
-        found = await self._records.found(keyed)
-        if found is not None:
-            return found.run
-        is_used = await self._records.is_used(keyed.subject, 0)
-        return await self._records.searched(keyed) if is_used else None
+        lock = self._lock(keyed, "", {})
+        found: Found | None = await self._followed(keyed, lock, lock.find())
+        return None if found is None else found.run
 
     async def start(self, call: RunCall, wait: int | None) -> run_states.Started:
         """Return the run that exists under the key of a call, or create it.
@@ -124,23 +135,23 @@ class KeyedRuns:
         annotate(flow_name=checked.content.get("name"))
         if call.check_input:
             call = call._replace(input=self._flows.fitting_input(checked, call.input))
-        given = await self._creator.arguments(call)
+        requested = _Requested(call, await self._creator.arguments(call), wait)
         needs = self._flows.needs_of_flow(checked.content, checked.digest)
         # Refuses what does not fit the flow.
-        call.completed(given, needs)
-        asked = _Asked(call, given)
+        call.completed(requested.arguments, needs)
         for again in (True, False):
             keyed = await self._stored(checked, key, scope)
             registry = self._flows.registries.current
-            turn = run_marker(keyed.subject).content
+            turn, is_first = b"key " + keyed.subject.encode(), True
             while not registry.start_storing(turn):
                 # Calls of one client take turns.
+                is_first = False
                 if has_passed(current_deadline()):
                     other = f"another call of this client under the idempotency key {key!r} had not ended"
                     raise RequestTimeoutError(f"{other} when the time was over")
                 await asyncio.sleep(_TURN)
             try:
-                run = await self._found_or_created(keyed, asked, wait)
+                run = await self._found_or_created(keyed, requested, looks=not (self._was_new and is_first))
             except NotFoundError:
                 # A server that was restarted without a persistent store has lost the flow.
                 self._flows.forget(keyed.flow_id)
@@ -148,7 +159,7 @@ class KeyedRuns:
                     raise
             else:
                 annotate(run_id=run.run_id)
-                await self._recorded_in_history(keyed, run, asked)
+                await self._recorded_in_history(keyed, run, requested)
                 return run
             finally:
                 registry.stop_storing(turn)
@@ -170,7 +181,7 @@ class KeyedRuns:
         flow_id = await self._flows.store_accepted(content, tagged(content, tag_of(key, scope)), digest)
         return Keyed(key, scope, content, flow_id)
 
-    async def _recorded_in_history(self, keyed: Keyed, run: run_states.Started, asked: _Asked) -> None:
+    async def _recorded_in_history(self, keyed: Keyed, run: run_states.Started, requested: _Requested) -> None:
         """Record a run in the history, with its own flow, and log if that is not the flow of the call."""
         older = run.older_flow_id
         self.older_flows.pop(run.run_id, None)
@@ -184,103 +195,112 @@ class KeyedRuns:
             return
         # Whichever call has created it: this client's user has started it, with these arguments.
         if older is None:
-            arguments = asked.of(flow_variables(keyed.flow))
-            self._recorder.created(CreatedRun(run.run_id, keyed.flow_id, arguments, asked.call.given_flow, keyed.flow))
+            arguments, flow = requested.of(flow_variables(keyed.flow)), keyed.flow
+            self._recorder.created(CreatedRun(run.run_id, keyed.flow_id, arguments, requested.call.given_flow, flow))
             return
         # The run exists, whatever may be read of its flow.
         with suppress(StepflowClientError):
             flow = (await self._flows.get_flow(older)).flow
-            self._recorder.created(CreatedRun(run.run_id, older, asked.of(flow_variables(flow)), flow=flow))
+            self._recorder.created(CreatedRun(run.run_id, older, requested.of(flow_variables(flow)), flow=flow))
 
-    async def _found_or_created(self, keyed: Keyed, asked: _Asked, wait: int | None) -> run_states.Started:
-        found = await self._records.found(keyed)
-        if found is None and asked.call.ready is not None:
-            await asked.call.ready()
-        turn = 0
-        while found is None:
-            began = time.monotonic()
-            if await self._records.claimed(keyed.subject, turn):
-                digest = await self._digest(keyed, asked, keyed.flow_id)
-                await self._records.store(call_marker(keyed.subject, turn), Noted(keyed.flow_id, digest).name)
-                if time.monotonic() - began < _TAKEOVER:
-                    run = await self._created(keyed, asked, wait)
-                    is_alone = turn == 0 and time.monotonic() - began < _TAKEOVER
-                    return await self._recorded(keyed, run, asked, is_alone=is_alone)
-            turn += 1
-            if await self._records.is_used(keyed.subject, turn):
-                continue
-            oldest = await self._records.searched(keyed)
-            if oldest is None and (found := await self._awaited(keyed)) is None:
-                oldest = await self._records.searched(keyed)
-            if found is None and await self._is_for_another_input(keyed, asked):
-                _refuse(keyed.key, oldest)
-            if oldest is not None:
-                return await self._recorded(keyed, _started(keyed, oldest), asked, is_alone=False)
-        if found.digest != await self._digest(keyed, asked, found.run.flow_id):
+    async def _found_or_created(self, keyed: Keyed, requested: _Requested, *, looks: bool) -> run_states.Started:
+        looks = looks or requested.call.ready is not None
+        found = await self._records.found(keyed) if looks else None
+        if found is None:
+            if requested.call.ready is not None:
+                await requested.call.ready()
+            sights = self._sights.pop(keyed.subject, {})
+            lock = self._lock(keyed, await self._digest(keyed, requested, keyed.flow_id), sights)
+            try:
+                outcome = await self._followed(keyed, lock, lock.obtain(has_looked=looks), requested)
+            except StepflowClientError:
+                self._sights.put(keyed.subject, sights)
+                raise
+            found = outcome.found
+            for other in outcome.others:
+                text = "two runs exist under the idempotency key %r: %s, which is returned, and %s"
+                logger.warning(text, keyed.key, found.run.run_id, other.run.run_id)
+        self._was_new = isinstance(found.run, run_states.Started)
+        if isinstance(found.run, run_states.Started):
+            return found.run
+        if found.run is None or found.digest != await self._digest(keyed, requested, found.run.flow_id):
             _refuse(keyed.key, found.run)
         return _started(keyed, found.run)
 
-    async def _digest(self, keyed: Keyed, asked: _Asked, flow_id: str) -> str:
+    def _lock(self, keyed: Keyed, digest: str, sights: Sights) -> KeyLock:
+        floor, server_time = self._connection.timings.key_lease, self._records.server_time
+        return KeyLock(Call(keyed.flow_id, digest), sights, floor, time.monotonic, server_time)
+
+    async def _digest(self, keyed: Keyed, requested: _Requested, flow_id: str) -> str:
         """Return the digest of a call's arguments, as a call with another version of the flow makes it."""
         own = flow_id == keyed.flow_id
         declared = flow_variables(keyed.flow) if own else await self._flows.variables_of(flow_id)
-        return input_digest(asked.of(declared), declared)
+        return input_digest(requested.of(declared), declared)
 
-    async def _awaited(self, keyed: Keyed) -> FoundRun | None:
-        """Wait until the call that has claimed a key has recorded its run; None if it takes too long."""
-        end = time.monotonic() + _TAKEOVER
-        while (found := await self._records.found(keyed)) is None and time.monotonic() < end:
-            if has_passed(current_deadline()):
-                raise RequestTimeoutError(
-                    f"another call under the idempotency key {keyed.key!r} had created no run yet"
-                )
-            await asyncio.sleep(_LOOK)
-        return found
+    async def _followed(
+        self, keyed: Keyed, lock: KeyLock, steps: Steps[Any], requested: _Requested | None = None
+    ) -> Any:
+        """Carry out the steps of a lock, and return their result. To create a run, they need what is requested."""
+        sends = 0
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    if isinstance(step, Create) and requested is not None:
+                        sends += 1
+                        result: Any = await self._created(keyed, requested, sends)
+                    elif isinstance(step, Compare) and requested is not None:
+                        result = step.call.digest == await self._digest(keyed, requested, step.call.flow_id)
+                    else:
+                        result = await self._carried_out(keyed, step)
+                except StepflowClientError as error:
+                    is_late = isinstance(error, RequestTimeoutError) and has_passed(current_deadline())
+                    step = steps.throw(_late(keyed.key, lock) if is_late and not isinstance(step, Create) else error)
+                else:
+                    step = steps.send(result)
+        except StopIteration as end:
+            return end.value
 
-    async def _is_for_another_input(self, keyed: Keyed, asked: _Asked) -> bool:
-        """Return whether a call that may have created a run has another input."""
-        calls = await self._records.calls(keyed.subject)
-        return any([call.digest != await self._digest(keyed, asked, call.about) for call in calls])
+    async def _carried_out(self, keyed: Keyed, step: Step) -> Any:
+        match step:
+            case Read():
+                return await self._records.read(keyed, step.mark)
+            case Store():
+                return await self._records.store(keyed, step.mark, step.name)
+            case Find():
+                return await self._records.found(keyed)
+            case Search():
+                return await self._records.searched(keyed, step.calls)
+            case Record():
+                return await self._records.record(keyed, step.found)
+            case Pause():
+                deadline = current_deadline()
+                left = step.seconds if deadline is None else max(0.0, deadline - time.monotonic())
+                await asyncio.sleep(min(step.seconds, left))
+                if has_passed(deadline):
+                    raise RequestTimeoutError("the time is over")
 
-    async def _created(self, keyed: Keyed, asked: _Asked, wait: int | None) -> run_states.Started:
+    async def _created(self, keyed: Keyed, requested: _Requested, sends: int) -> Found | None:
+        """Send one request that creates the run, and return it; None if it created none and may be sent again."""
         declared = flow_variables(keyed.flow)
         self._flows.registries.current.reserve(keyed.flow_id)
         copy = StoredCopy(keyed.flow_id, declared, keyed.flow.get("output"))
+        arguments = requested.of(declared)
+        call = Call(keyed.flow_id, input_digest(arguments, declared))
         try:
-            run = await self._creator.create(copy, asked.of(declared), wait)
+            return Found(await self._creator.create(copy, arguments, requested.wait, is_single=True), call.digest)
         except AmbiguousRunError as error:
             # Regardless of which call created the run: all runs of these flows belong to this key.
-            oldest = await self._records.searched(keyed) if error.candidates else None
-            if oldest is None:
+            oldest = await self._records.searched(keyed, [call]) if error.candidates else []
+            if not oldest:
                 error.hint = "the same call with this idempotency key finds the run, if there is one"
                 raise
-            run = _started(keyed, oldest)
-        return run
-
-    async def _recorded(
-        self, keyed: Keyed, run: run_states.Started, asked: _Asked, *, is_alone: bool
-    ) -> run_states.Started:
-        """Record the run of a key and return it, or the run of another call, if that is recorded or older.
-
-        Args:
-            keyed: The flow and the key.
-            run: A run that exists under the key.
-            asked: What the call asks for.
-            is_alone: Whether no other call can have taken over, so that there is no other run.
-        """
-        # The run exists: if it cannot be recorded, a search finds it.
-        with suppress(StepflowClientError):
-            if not is_alone and await self._records.found(keyed) is None:
-                oldest = await self._records.searched(keyed)
-                run = run if oldest is None or oldest.run_id == run.run_id else _started(keyed, oldest)
-            marker = run_marker(keyed.subject)
-            if is_alone or await self._records.name_of(marker) is None:
-                digest = await self._digest(keyed, asked, run.older_flow_id or keyed.flow_id)
-                await self._records.store(marker, Noted(run.run_id, digest).name)
-            found = None if is_alone else await self._records.found(keyed)
-            if found is not None and found.run.run_id != run.run_id:
-                return _started(keyed, found.run)
-        return run
+            return oldest[0]
+        except TRANSIENT_ERRORS as error:
+            if not error.is_retryable:
+                raise
+            await self._creator.pause(keyed.flow_id, error, sends)
+            return None
 
 
 def _started(keyed: Keyed, run: RunDetails) -> run_states.Started:
@@ -301,3 +321,12 @@ def _refuse(key: str, run: RunDetails | None) -> NoReturn:
         message = f"run {run.run_id} exists under the idempotency key {key!r}, with {other}"
     hint = "a key stands for one call; find_run() returns its run"
     raise IdempotencyConflictError(message, run_id=None if run is None else run.run_id, hint=hint)
+
+
+def _late(key: str, lock: KeyLock) -> RequestTimeoutError:
+    """Return the error of a call that ran out of time before the run of its key was known."""
+    slow = f"{lock.requests} requests took {duration_text(lock.round_trip)} each, and a new run takes ten"
+    return RequestTimeoutError(
+        f"no run is known yet under the idempotency key {key!r}: {lock.obstacle or slow}",
+        hint="the same call, now or with a longer timeout=, returns the run or creates it",
+    )

@@ -1,15 +1,16 @@
-"""What a server knows about an idempotency key: the markers of calls, and the run."""
+"""What a server knows about an idempotency key: the marks of callers, and the run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing, suppress
-from itertools import count
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import uuid4
 
 from .._codec import requests
-from .._codec.idempotency import Marker, Noted, call_marker, claim_marker, run_marker, scoped_key, taken_marker
+from .._codec.idempotency import RunNote, marker, scoped_key
+from .._rules.key_lock import Call, Found, Mark
+from .._rules.request_retries import parse_date
 from ..errors import InvalidArgumentError, NotFoundError
 from .blobs import BlobStore
 from .flows import FlowStore
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _PAGE = 500
 """Number of runs per request in a search."""
+_CLOCK_DIFFERENCE = 60.0
+"""Maximum difference in seconds between the clock of a server and the dates of responses, which a proxy may set."""
 
 
 class Keyed(NamedTuple):
@@ -36,90 +39,78 @@ class Keyed(NamedTuple):
 
     @property
     def subject(self) -> str:
-        """What markers are about: it has at most one run."""
+        """What marks are about: it has at most one run."""
         return self.flow_id if self.scope is None else scoped_key(self.scope, self.key)
 
 
-class FoundRun(NamedTuple):
-    """The recorded run of a key, and the digest of the arguments it was created with."""
-
-    run: RunDetails
-    digest: str
-
-
 class KeyRecords:
-    """The markers of keys on a server, and their runs."""
+    """The marks of keys on a server, and their runs."""
 
     def __init__(self, flows: FlowStore, runs: RunReader, lister: RunLister[RunDetails], blobs: BlobStore) -> None:
         self._flows = flows
         self._runs = runs
         self._lister = lister
         self._blobs = blobs
+        self._date = ""
 
-    async def found(self, keyed: Keyed) -> FoundRun | None:
+    def server_time(self) -> float:
+        """Return the time of the last response by the server's clock, in seconds since 1970; 0 if it had no date."""
+        date = parse_date(self._date)
+        return 0.0 if date is None else date.timestamp()
+
+    async def read(self, keyed: Keyed, mark: Mark) -> str | None:
+        """Return the name that was stored with a mark; None if there is no such mark."""
+        name, self._date = await self._blobs.find_name(marker(keyed.subject, *mark).blob_id)
+        return name
+
+    async def store(self, keyed: Keyed, mark: Mark, name: str) -> None:
+        """Store a mark with a name."""
+        await self._blobs.store_blob(marker(keyed.subject, *mark).content, filename=name)
+
+    async def found(self, keyed: Keyed) -> Found | None:
         """Return the recorded run of a key; None if none is recorded, or if the server has lost it."""
-        noted = Noted.read(await self.name_of(run_marker(keyed.subject)))
-        if noted is None:
+        note = RunNote.read(await self.read(keyed, ("run",)))
+        if note is None:
             return None
         try:
-            return FoundRun(await self._runs.state(requests.check_run_id(noted.about)), noted.digest)
+            return Found(await self._runs.state(requests.check_run_id(note.run_id)), note.digest)
         except (NotFoundError, InvalidArgumentError):
             return None
 
-    async def searched(self, keyed: Keyed) -> RunDetails | None:
-        """Return the oldest run under a key; None if there is none. A flow that carries a key has no other runs."""
-        names = await self._flow_names(keyed)
+    async def record(self, keyed: Keyed, found: Found) -> None:
+        """Record the run of a key."""
+        await self.store(keyed, ("run",), RunNote(found.run.run_id, found.digest).name)
+
+    async def searched(self, keyed: Keyed, calls: Sequence[Call]) -> list[Found]:
+        """Return the runs that callers have created under a key, the oldest first.
+
+        A flow that carries a key has no other runs.
+        """
+        names = await self._flow_names(keyed, calls)
+        digests = {call.flow_id: call.digest for call in calls}
+        earliest = min((call.since for call in calls), default=0.0)
+        since = datetime.fromtimestamp(earliest - _CLOCK_DIFFERENCE, UTC) if earliest else None
         found: list[RunDetails] = []
         for name in {*names.values()}:
-            pages = self._lister.iter_runs(page_size=_PAGE, flow_name=name, roots_only=True)
+            pages = self._lister.iter_runs(page_size=_PAGE, flow_name=name, roots_only=True, since=since)
             async with aclosing(pages) as runs:
                 async for run in runs:
                     if run.flow_id in names:
                         found.append(run)
         # The ids begin with the time of the creation, which is more precise than `created_at`.
-        return min(found, key=lambda run: run.run_id, default=None)
+        return [Found(run, digests[run.flow_id]) for run in sorted(found, key=lambda run: run.run_id)]
 
-    async def _flow_names(self, keyed: Keyed) -> dict[str, str | None]:
-        """Return the names of the flows that may have a run under a key, by their ids."""
-        names: dict[str, str | None] = {keyed.flow_id: _name_of(keyed.flow)} if keyed.flow_id else {}
-        for call in [] if keyed.scope is None else await self.calls(keyed.subject):
-            if call.about not in names:
+    async def _flow_names(self, keyed: Keyed, calls: Sequence[Call]) -> dict[str, str | None]:
+        """Return the names of the flows of calls, by their ids."""
+        names: dict[str, str | None] = {}
+        for call in calls:
+            if call.flow_id == keyed.flow_id:
+                names[call.flow_id] = _name_of(keyed.flow)
+            elif call.flow_id not in names:
                 # A flow that the server has lost has no runs either.
                 with suppress(NotFoundError):
-                    names[call.about] = _name_of((await self._flows.get_flow(call.about)).flow)
+                    names[call.flow_id] = _name_of((await self._flows.get_flow(call.flow_id)).flow)
         return names
-
-    async def is_used(self, subject: str, turn: int) -> bool:
-        """Return whether a call of a turn may have created a run."""
-        return await self.name_of(taken_marker(subject, turn)) is not None
-
-    async def claimed(self, subject: str, turn: int) -> bool:
-        """Return whether this call alone may create the run. Of the calls of a turn, this is so for one or none."""
-        claim, taken, me = claim_marker(subject, turn), taken_marker(subject, turn), uuid4().hex
-        await self.store(claim, me)
-        if await self.name_of(taken) is not None:
-            return False
-        await self.store(taken, "taken")
-        return await self.name_of(claim) == me
-
-    async def calls(self, subject: str) -> list[Noted]:
-        """Return the flows and digests of the calls that may have created a run: they were stored before the run."""
-        found: list[Noted] = []
-        turns = count()
-        while await self.is_used(subject, turn := next(turns)):
-            call = Noted.read(await self.name_of(call_marker(subject, turn)))
-            if call is not None:
-                found.append(call)
-        return found
-
-    async def store(self, marker: Marker, name: str) -> None:
-        """Store a marker with a name. Servers with a store in memory replace the name of an earlier one."""
-        await self._blobs.store_blob(marker.content, filename=name)
-
-    async def name_of(self, marker: Marker) -> str | None:
-        """Return the name that was stored with a marker; None if there is no such marker."""
-        blob = await self._blobs.find_blob(marker.blob_id)
-        return None if blob is None else blob.filename or ""
 
 
 def _name_of(flow: Mapping[str, Any]) -> str | None:

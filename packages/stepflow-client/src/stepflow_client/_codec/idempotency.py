@@ -2,7 +2,7 @@
 
 Servers return neither the inputs of a run nor the runs of a flow. But they store blobs under the SHA-256 of their
 content, which the client can compute, so one request shows whether a marker exists, and the name that was stored with
-it. Stores in a file keep the first name of a blob, stores in memory the last one.
+it.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ class Marker(NamedTuple):
         return hashlib.sha256(self.content).hexdigest()
 
 
-class Noted(NamedTuple):
-    """The name of a marker about a run: the id of a run, or of the flow that a call wants to run, and the digest."""
+class RunNote(NamedTuple):
+    """The name of the marker of a run: its id, and the digest of the arguments that it was created with."""
 
-    about: str
+    run_id: str
     digest: str
 
     @property
     def name(self) -> str:
         """The name to store."""
-        return f"{self.about} {self.digest}"
+        return f"{self.run_id} {self.digest}"
 
     @classmethod
-    def read(cls, name: str | None) -> Noted | None:
+    def read(cls, name: str | None) -> RunNote | None:
         """Read the name of a marker; None if the marker was not stored, or by something else."""
-        about, _, digest = (name or "").partition(" ")
-        return cls(about, digest) if about and digest else None
+        run_id, _, digest = (name or "").partition(" ")
+        return cls(run_id, digest) if run_id and digest else None
 
 
 def check_key(key: object) -> str:
@@ -92,33 +92,14 @@ def tag_of(key: str, scope: str | None) -> str:
     return f"key:{key}" if scope is None else f"scoped-key:{scoped_key(scope, key)}"
 
 
-def claim_marker(subject: str, turn: int) -> Marker:
-    """Return the marker that a call stores first if it wants to create the run; its name is the call's own.
+def marker(subject: str, *parts: str | int) -> Marker:
+    """Return a marker of a key.
 
     Args:
         subject: What has one run: the id of the flow with the tag of the key, or a `scoped_key`.
-        turn: 0 for the first calls with the key. Later turns are for calls that take over from one that has crashed.
+        *parts: What the marker is about; `run` for the run of the key, else one of the marks of `key_lock`.
     """
-    return _marker("claim", subject, str(turn))
-
-
-def taken_marker(subject: str, turn: int) -> Marker:
-    """Return the marker that is stored before a call of a turn may create the run: the turn is over for others."""
-    return _marker("taken", subject, str(turn))
-
-
-def call_marker(subject: str, turn: int) -> Marker:
-    """Return the marker that the creating call of a turn stores before it creates the run: `Noted` of its flow."""
-    return _marker("call", subject, str(turn))
-
-
-def run_marker(subject: str) -> Marker:
-    """Return the marker that is stored after a run was created under a key: `Noted` of the run."""
-    return _marker("run", subject)
-
-
-def _marker(*parts: str) -> Marker:
-    return Marker("\n".join(["stepflow-client idempotency key", *parts]).encode())
+    return Marker("\n".join(["stepflow-client idempotency key", subject, *map(str, parts)]).encode())
 
 
 def input_digest(arguments: RunArguments, declared: Mapping[str, FlowVariable]) -> str:

@@ -126,6 +126,8 @@ class HttpRequest(NamedTuple):
     """The number of the preferred server, in a list of servers; it is used if it is available. None for any."""
     operation: str = ""
     """The name of the operation; empty if it is none of the API's."""
+    is_retried: bool = True
+    """Whether it may be sent again if the server has not processed it. If not, its caller checks something first."""
 
     def remaining(self, seconds: float) -> float:
         """Return how many seconds a phase that begins now may take.

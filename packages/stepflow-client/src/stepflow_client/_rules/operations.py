@@ -19,6 +19,8 @@ class Request(NamedTuple):
     """The run concerned, for errors and for the server it belongs to."""
     held: float = 0.0
     """Seconds the server was asked to hold the request; they are added to the timeout."""
+    is_retried: bool = True
+    """Whether transports may send it again."""
 
 
 @dataclass(eq=False, repr=False)

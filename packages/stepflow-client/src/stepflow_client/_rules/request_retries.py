@@ -172,14 +172,15 @@ def retry_after(response: HttpResponse, now: datetime | None = None) -> float | 
     text = response.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdecimal():
         return float(text[:9])
-    date = _parse_date(text)
+    date = parse_date(text)
     if date is None:
         return None
-    written = _parse_date(response.headers.get("date", "")) or now or datetime.now(UTC)
+    written = parse_date(response.headers.get("date", "")) or now or datetime.now(UTC)
     return max(0.0, (date - written).total_seconds())
 
 
-def _parse_date(text: str) -> datetime | None:
+def parse_date(text: str) -> datetime | None:
+    """Return the time in a header, such as `Date`; None if it contains none."""
     if not text:
         return None
     from email.utils import parsedate_to_datetime

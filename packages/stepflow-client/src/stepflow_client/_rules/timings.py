@@ -76,6 +76,10 @@ class Timings(NamedTuple):
     retry_longest_pause: float = 30.0
     """Maximum length of these pauses."""
 
+    key_lease: float = 5.0
+    """Minimum time for which nobody else creates the run of an idempotency key after a call that may be creating it has
+    lost its turn. Longer if requests take long: see `key_lock`."""
+
     store_poll: float = 0.005
     """How often a call checks whether another call has stored the same flow."""
     cancel_limit: float = 5.0

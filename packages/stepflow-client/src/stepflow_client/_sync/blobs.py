@@ -49,10 +49,14 @@ class BlobStore:
         blob_id = requests.check_id(blob_id, "blob_id")
         return _content(blob_id, self._connection.send(_reading(blob_id)))
 
-    def find_blob(self, blob_id: str) -> BlobContent | None:
-        """Return a blob, or None if the server has no such blob: here that is no error, in traces and metrics too."""
+    def find_name(self, blob_id: str) -> tuple[str | None, str]:
+        """Return the name of a blob, None if the server has no such blob, and the date of the response.
+
+        A missing blob is no error here, in traces and metrics either.
+        """
         response = self._connection.send(_reading(blob_id), may_be_missing=True)
-        return None if response.status == 404 else _content(blob_id, response)
+        name = responses.attachment_name(response.headers.get("content-disposition"))
+        return None if response.status == 404 else name or "", response.headers.get("date", "")
 
 
 def _reading(blob_id: str) -> api.Request:

@@ -322,6 +322,7 @@ class Connection:
             self.max_response_bytes,
             None if self.spread is None else self.spread.home(request.run_id),
             operation.name,
+            request.is_retried,
         )
 
 

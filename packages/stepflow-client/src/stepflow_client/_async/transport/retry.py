@@ -47,7 +47,7 @@ class Retry(Middleware):
             attempts.append(describe(outcome))
             left = request.remaining(request.timeout.read - (time.monotonic() - started))
             delay = delay_before_retry(self._policy, Attempt(len(attempts), outcome, request.idempotent, left))
-            if delay is None or not self._budget.spend():
+            if delay is None or not request.is_retried or not self._budget.spend():
                 break
             logger.info("%s: %s; sent again in %.2f s", request, attempts[-1], delay)
             resent()

@@ -1,0 +1,422 @@
+"""The lock of idempotency keys in a simulation: its code runs on stores, delays and crashes made up by a schedule.
+
+Times are in round trips of an average caller.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import Counter
+from collections.abc import Callable
+from itertools import count
+from typing import Any, NamedTuple
+
+import pytest
+from stepflow_client._rules import key_lock
+from stepflow_client._rules.key_lock import (
+    Call,
+    Compare,
+    Create,
+    Find,
+    Found,
+    KeyLock,
+    Pause,
+    Read,
+    Record,
+    Search,
+    Step,
+    Steps,
+)
+from stepflow_client._rules.key_lock import Store as Put
+from stepflow_client.errors import AmbiguousRunError, InvalidRequestError, ServerConnectionError, StepflowClientError
+
+SLOW_SENDS, SLOWDOWN = 0.03, 25
+"""The share of the requests that take longer on their way to the server, and how much longer."""
+KINDS = ["Put claim", "Read taken", "Put taken", "Read claim", "Put call", "Read call", "Create", "Find", "Record"]
+
+
+@pytest.fixture(autouse=True)
+def no_waiting() -> None:
+    """Leave the random pauses of the protocol as they are: they take no time."""
+
+
+Delays = Callable[["Caller", str], tuple[float, float]]
+"""Returns how long a request of a kind takes to the server, and its response back."""
+
+
+class Run(NamedTuple):
+    run_id: int
+
+
+class World:
+    """A server with one key, and the callers that use it.
+
+    Args:
+        is_sticky: Whether the first name of a blob is kept, not the last one.
+        floor: The shortest lease.
+        lock: The protocol.
+    """
+
+    def __init__(self, *, is_sticky: bool, floor: float, lock: type[KeyLock] = KeyLock) -> None:
+        self.is_sticky, self.floor, self.lock = is_sticky, floor, lock
+        self.now = 0.0
+        self.marks: dict[Any, str] = {}
+        self.runs: list[Found] = []
+        self.recorded: Found | None = None
+        self.callers: list[Caller] = []
+        self.is_outlasted = False
+        """Whether a creation took longer than its lease, from the check until the server had the run."""
+        self.failures: list[StepflowClientError | None] = []
+        """What the next creations return or raise instead of a run."""
+        self.repeats = random.Random(0)
+        self.repeated = 0.0
+        """The share of the marks that are stored twice, because the first response was lost."""
+        self.held = 0.0
+        """How long the schedule holds requests in addition."""
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = count()
+
+    def after(self, seconds: float, event: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (self.now + seconds, next(self._numbers), event))
+
+    def go(self, limit: float) -> None:
+        """Let the callers run until all have ended, or until a time."""
+        while self._events and self._events[0][0] < limit:
+            self.now, _, event = heapq.heappop(self._events)
+            event()
+
+    def execute(self, caller: Caller, step: Step) -> Any:
+        """Execute a request of a caller, and return the result."""
+        match step:
+            case Read(mark):
+                caller.checked = self.now
+                return self.marks.get(mark)
+            case Put(mark, name):
+                self.marks[mark] = self.marks.get(mark, name) if self.is_sticky else name
+                if mark[0] == "call":
+                    caller.lease = KeyLock._lease(caller.lock)
+            case Find():
+                return self.recorded
+            case Record(found):
+                self.recorded = self.recorded or found if self.is_sticky else found
+            case Search():
+                return list(self.runs)
+            case Compare(call):
+                return call.digest == caller.digest
+            case Create() if self.failures:
+                return self.failures.pop(0)
+            case Create():
+                self.is_outlasted |= self.now - caller.checked > caller.lease
+                self.runs.append(Found(Run(len(self.runs)), caller.digest))
+                return self.runs[-1]
+        return None
+
+
+class Caller:
+    """A caller in the world.
+
+    Args:
+        world: The world.
+        start: When it begins.
+        delays: How long its requests take.
+        death: The number of the request with which it dies, and whether the server still executes that one.
+        digest: The digest of its arguments.
+        sights: What its process has seen.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        start: float,
+        delays: Delays,
+        death: tuple[int, bool] | None = None,
+        digest: str = "same",
+        sights: key_lock.Sights | None = None,
+    ) -> None:
+        self.world, self.start, self._delays, self._death = world, start, delays, death
+        self.number = len(world.callers)
+        self.digest = digest
+        self.lease = 0.0
+        """The lease that the call should have published."""
+        self.checked = 0.0
+        """When its last read was executed."""
+        self.took: float | None = None
+        """How long the call took; None if it has not ended."""
+        self.error: StepflowClientError | None = None
+        self.outcome = key_lock.Outcome(Found(Run(-1), ""))
+        self.requests: Counter[str] = Counter()
+        self.is_dead = False
+        self.lock = world.lock(
+            Call("flow", digest), {} if sights is None else sights, world.floor, lambda: world.now, lambda: 0.0
+        )
+        self._steps: Steps[Any] = self.lock.obtain(has_looked=bool(self.number % 2))
+        world.callers.append(self)
+        world.after(start, lambda: self._resume(None))
+
+    def _resume(self, result: Any) -> None:
+        if self.is_dead:
+            return
+        try:
+            step = self._steps.throw(result) if isinstance(result, Exception) else self._steps.send(result)
+        except StopIteration as end:
+            self.took, self.outcome = self.world.now - self.start, end.value
+            return
+        except StepflowClientError as error:
+            self.error = error
+            return
+        if isinstance(step, Pause):
+            self.world.after(step.seconds, lambda: self._resume(None))
+            return
+        kind = type(step).__name__
+        kind = {"Store": "Put"}.get(kind, kind) + (f" {step.mark[0]}" if isinstance(step, Read | Put) else "")
+        self.requests[kind] += 1
+        self.is_dead = self._death is not None and self._death[0] == self.requests.total()
+        there, back = self._delays(self, kind)
+        if isinstance(step, Put) and self.world.repeats.random() < self.world.repeated:
+            self.world.after(there / 2, lambda: self.world.execute(self, step))
+        if not self.is_dead or (self._death and self._death[1]):
+            self.world.after(there, lambda: self._arrived(step, back))
+
+    def _arrived(self, step: Step, back: float) -> None:
+        result = self.world.execute(self, step)
+        if not self.is_dead:
+            self.world.after(back, lambda: self._resume(result))
+
+
+def even(rng: random.Random) -> Delays:
+    """Return delays that differ by half."""
+    return lambda caller, kind: (rng.uniform(0.25, 0.75), rng.uniform(0.25, 0.75))
+
+
+def heavy(rng: random.Random) -> Delays:
+    """Return delays of which few are much longer."""
+    slow = lambda: SLOWDOWN if rng.random() < SLOW_SENDS else 1  # noqa: E731
+    return lambda caller, kind: (rng.uniform(0.25, 0.75) * slow(), rng.uniform(0.25, 0.75))
+
+
+def speeds(rng: random.Random) -> Delays:
+    """Return delays of callers of which some are faster than others."""
+    factors = [2 ** rng.uniform(-3, 0) for _ in range(12)]
+    delays = heavy(rng)
+
+    def scaled(caller: Caller, kind: str) -> tuple[float, float]:
+        there, back = delays(caller, kind)
+        return there * factors[caller.number], back * factors[caller.number]
+
+    return scaled
+
+
+def constant(rng: random.Random) -> Delays:
+    """Return delays that depend only on the kind of the request: callers stay in step."""
+    by_kind = {kind: (rng.uniform(0.05, 0.95), rng.uniform(0.05, 0.95)) for kind in [*KINDS, "Read gone", "Put gone"]}
+    return lambda caller, kind: by_kind.get(kind, (0.5, 0.5))
+
+
+def held(rng: random.Random, delays: Delays, world: World, most: float, *, is_creation: bool) -> Delays:
+    """Return delays by which one or two requests of chosen kinds, or their responses, are held for up to a time."""
+    holds = {}
+    for number in range(rng.randint(1, 2)):
+        kind = "Create" if is_creation and not number else rng.choice(KINDS)
+        chosen = (rng.randrange(3), kind, 1 if kind == "Create" else rng.randint(1, 3))
+        holds[chosen] = rng.choice([0, 1]), rng.uniform(0, most)
+        world.held += holds[chosen][1]
+
+    def hold(caller: Caller, kind: str) -> tuple[float, float]:
+        there, back = delays(caller, kind)
+        is_response, seconds = holds.get((caller.number, kind, caller.requests[kind]), (0, 0.0))
+        return (there, back + seconds) if is_response else (there + seconds, back)
+
+    return hold
+
+
+def scheduled(seed: int, lock: type[KeyLock] = KeyLock, *, beyond: bool = False) -> World:
+    """Return the world after a schedule.
+
+    Args:
+        seed: The number of the schedule.
+        lock: The protocol.
+        beyond: Whether creations take longer than their leases.
+    """
+    rng = random.Random(seed)
+    random.seed(seed)
+    world = World(is_sticky=bool(seed % 2), floor=rng.choice([0.0, 40.0, 250.0]), lock=lock)
+    world.repeated = rng.choice([0.0, 0.0, 0.05])
+    delays = rng.choice([even, heavy, heavy, speeds, constant])(rng)
+    lease = max(world.floor, 30.0)
+    if beyond or rng.random() < 0.4:
+        delays = held(rng, delays, world, 4 * lease if beyond else 0.9 * lease, is_creation=beyond)
+    callers, spread = rng.choice([2, 2, 3, 4, 6, 12]), rng.choice([0.0, 4.0, 4.0, 2 * lease])
+    step = rng.choice([0.0, 0.5, 1.0, 1.5, 2.0])
+    deaths = {rng.randrange(callers): (rng.randint(1, 20), rng.random() < 0.5) for _ in range(rng.choice([0, 0, 1, 3]))}
+    has_others = rng.random() < 0.2
+    for number in range(callers):
+        start = number * step if delays.__qualname__.startswith("constant") else rng.uniform(0, spread)
+        Caller(world, start, delays, deaths.get(number), "other" if has_others and number % 2 else "same")
+    world.go(10_000)
+    return world
+
+
+def doubles(world: World) -> str:
+    """Return what is wrong with the runs of a world; empty if nothing is."""
+    ended = [caller for caller in world.callers if caller.took is not None]
+    if len(world.runs) > 1 and not world.is_outlasted:
+        return "two runs"
+    digests = {call.digest for name in world.marks.values() if (call := Call.read(name))}
+    for caller in ended:
+        if caller.outcome.found.run is None and digests != {caller.digest}:
+            continue  # It is refused: the key stands for other arguments.
+        if caller.outcome.found != world.runs[0]:
+            return "callers return different runs"
+    if any(caller.took is None and not caller.is_dead for caller in world.callers):
+        return "a call does not end"
+    return ""
+
+
+def is_late(caller: Caller) -> bool:
+    """Return whether a call took longer than the longest lease and 200 round trips."""
+    lease = max([caller.world.floor, 30.0, *(each.lease for each in caller.world.callers)])
+    return caller.took is not None and caller.took > lease + 200 + caller.world.held
+
+
+@pytest.mark.parametrize(
+    "seeds", [range(2_000), pytest.param(range(2_000, 30_000), marks=pytest.mark.exhaustive)], ids=str
+)
+def test_a_key_has_one_run(seeds: range) -> None:
+    late = calls = outlasted = 0
+    for seed in seeds:
+        world = scheduled(seed)
+        assert not (wrong := doubles(world)), (seed, wrong)
+        outlasted += world.is_outlasted
+        calls += sum(caller.took is not None for caller in world.callers)
+        late += sum(map(is_late, world.callers))
+    print(len(seeds), "schedules", calls, "calls", late, "late", outlasted, "outlasted")
+    assert late <= calls / 1_000
+    assert outlasted <= len(seeds) / 100
+
+
+@pytest.mark.parametrize(
+    "seeds", [range(1_000), pytest.param(range(1_000, 10_000), marks=pytest.mark.exhaustive)], ids=str
+)
+def test_beyond_the_lease_all_callers_return_the_older_run(seeds: range) -> None:
+    worlds = [scheduled(seed, beyond=True) for seed in seeds]
+    assert not [(seed, wrong) for seed, world in zip(seeds, worlds, strict=True) if (wrong := doubles(world))]
+    pairs = [world for world in worlds if len(world.runs) > 1]
+    print(len(pairs), "doubles")
+    assert pairs
+    for world in pairs:
+        assert any(caller.outcome.others or caller.is_dead for caller in world.callers)
+
+
+class NoCheck(KeyLock):
+    def _is_lost(self, turn: int) -> Steps[bool]:
+        return False
+        yield
+
+
+class NoLease(KeyLock):
+    def _lease(self) -> float:
+        return 0.0
+
+
+class NoJitter(KeyLock):
+    def _pause(self) -> float:
+        return key_lock._SPREAD / 2 * self.round_trip
+
+
+class NoSearch(KeyLock):
+    def _search(self) -> Steps[list[Found]]:
+        return []
+        yield
+
+
+class ClaimWithoutLook(KeyLock):
+    def _is_taken(self, turn: int) -> Steps[bool]:
+        yield from super()._is_taken(turn)
+        return False
+
+
+@pytest.mark.parametrize("mutant", KeyLock.__subclasses__(), ids=lambda mutant: mutant.__name__)
+def test_a_weaker_protocol_is_detected(mutant: type[KeyLock]) -> None:
+    found = next(((seed, wrong) for seed in range(5_000) if (wrong := doubles(scheduled(seed, mutant)))), None)
+    print(mutant.__name__, found)
+    assert found is not None
+
+
+def alone(failures: list[StepflowClientError | None], *, is_sticky: bool = True) -> World:
+    """Return the world after a call whose creations fail."""
+    world = World(is_sticky=is_sticky, floor=250.0)
+    world.failures = failures
+    Caller(world, 0.0, steady)
+    world.go(1_000)
+    return world
+
+
+def steady(caller: Caller, kind: str) -> tuple[float, float]:
+    return 0.5, 0.5
+
+
+def kept(world: World) -> set[str]:
+    return {str(mark[0]) for mark in world.marks}
+
+
+def test_a_caller_without_rivals_needs_eight_requests_and_no_pause() -> None:
+    for is_sticky in (False, True):
+        (caller,) = alone([], is_sticky=is_sticky).callers
+        assert (caller.requests.total(), caller.took, caller.lock.obstacle) == (8, 8.0, "")
+
+
+def test_a_creation_that_certainly_failed_frees_the_key_for_other_arguments() -> None:
+    world = alone([InvalidRequestError("no", status_code=400)])
+    assert isinstance(world.callers[0].error, InvalidRequestError)
+    assert "gone" in kept(world)
+    later = Caller(world, 0.0, steady, digest="other")
+    world.go(2_000)
+    assert later.outcome.found == world.runs[0]
+    assert later.took is not None
+    assert later.took < 40
+
+
+@pytest.mark.parametrize("failure", [AmbiguousRunError("which?"), ServerConnectionError("broken")])
+def test_a_creation_that_may_have_arrived_keeps_the_key_for_its_lease(failure: StepflowClientError) -> None:
+    world = alone([failure])
+    assert "gone" not in kept(world)
+    same, other = Caller(world, 0.0, steady), Caller(world, 0.0, steady, digest="other")
+    world.go(2_000)
+    assert same.took is not None
+    assert same.took > 250
+    # The call with other arguments does not wait for the lease.
+    assert other.outcome.found.run is None
+    assert other.took is not None
+    assert other.took < 150
+
+
+def test_each_creation_is_sent_directly_after_a_check() -> None:
+    (caller,) = alone([None, None]).callers
+    assert (caller.requests["Create"], caller.requests["Read taken"], caller.took) == (3, 4, 12.0)
+
+
+def test_calls_of_one_process_that_run_out_of_time_wait_for_a_lease_together() -> None:
+    """Each call has less time than the lease, and continues where the one before has stopped."""
+    for sights, most in (({}, 8), (None, 100)):
+        world = alone([AmbiguousRunError("which?")])
+        calls = 0
+        while not world.runs and calls < 100:
+            calls += 1
+            caller = Caller(world, 0.0, steady, sights=sights)
+            world.go(world.now + 60)
+            caller.is_dead = True
+        assert calls <= most
+        assert bool(world.runs) is (sights is not None)
+
+
+def test_the_run_of_a_call_that_died_is_found() -> None:
+    """It died when it had sent the creation; a call with other arguments returns its run at once."""
+    world = World(is_sticky=True, floor=250.0)
+    Caller(world, 0.0, steady, death=(7, True))
+    world.go(100)
+    other = Caller(world, 0.0, steady, digest="other")
+    world.go(2_000)
+    assert other.outcome.found == world.runs[0]
+    assert other.took is not None
+    assert other.took < 150
