@@ -14,14 +14,20 @@ from typing import Any, Protocol
 
 import httpx
 import pytest
-from stepflow_client import IdempotencyConflictError, StepflowClient, SyncStepflowClient
+from stepflow_client import IdempotencyConflictError, RequestTimeoutError, StepflowClient, SyncStepflowClient
 
 from tests.differences import has
 from tests.durable import DurableServer
+from tests.timings import set_timings
 
 KEY = "doc-42"
 FlowsOf = Callable[[], list[dict[str, Any]]]
 _numbers = count()
+
+
+@pytest.fixture(autouse=True)
+def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_timings(monkeypatch, key_lease=1.0)
 
 
 class Gate(Protocol):
@@ -180,7 +186,9 @@ def at_every_point(twin: str, url: str, flows_of: FlowsOf, check: Callable[[int,
 @twins
 @flows_of_callers
 @pytest.mark.parametrize("number", [1, 2])
-def test_a_caller_that_is_held_anywhere(twin: str, url: str, flows_of: FlowsOf, number: int) -> None:
+def test_a_caller_that_is_held_anywhere(
+    twin: str, url: str, flows_of: FlowsOf, number: int, caplog: pytest.LogCaptureFixture
+) -> None:
     """While the first caller is held, the second one, with the same (1) or another input (2), runs to its end."""
 
     def check(point: int, name: str) -> None:
@@ -192,12 +200,15 @@ def test_a_caller_that_is_held_anywhere(twin: str, url: str, flows_of: FlowsOf, 
         hold.released.set()
         first.join(30)
         runs = runs_of(url, flows)
-        # Only a creation that is held on its way to the server for longer than calls wait makes a second run.
+        # Only a creation that is held on its way to the server for longer than its lease makes a second run.
         is_late = name == "before POST /api/v1/runs"
         if number == 1:
             assert {*told, second} <= {*runs}, name
             assert told == [second], name
             assert len(runs) == (2 if is_late else 1), name
+            newer = max(runs)
+            text = f"two runs exist under the idempotency key {KEY!r}: {second}, which is returned, and {newer}"
+            assert (text in caplog.messages) is is_late, name
         else:
             assert sorted([*told, second]) == [*runs, "refused"], name
         assert outcome(twin, url, flows[2], 1) == told[0], name
@@ -217,6 +228,28 @@ def test_a_caller_that_is_killed_anywhere(twin: str, url: str, flows_of: FlowsOf
         assert outcome(twin, url, flows[0], 2) == "refused", name
 
     at_every_point(twin, url, flows_of, check)
+
+
+@twins
+@flows_of_callers
+def test_a_call_that_runs_out_of_time_says_whom_it_waited_for(twin: str, url: str, flows_of: FlowsOf) -> None:
+    """Calls of one process with less time than the lease continue the wait of the call before."""
+    create = points(twin, url, flows_of).index("before POST /api/v1/runs")
+    flows = flows_of()
+    with pytest.raises(Killed):
+        run(twin, url, flows[0], 1, Hold(create, kill=True))
+    told: list[str] = []
+    with SyncStepflowClient(url) as client:
+        options: Any = {"idempotency_key": KEY, "idempotency_scope": flows[1].get("metadata", {}).get("scope")}
+        while not runs_of(url, flows):
+            assert len(told) < 30
+            try:
+                client.run(flows[1], {"n": 1}, timeout=0.3, **options)
+            except RequestTimeoutError as error:
+                told.append(str(error))
+    assert "another call is creating its run" in told[0]
+    assert any("a call that may have created its run is silent" in message for message in told)
+    assert not any("overloaded" in message for message in told)
 
 
 class Turns:
