@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from stepflow_client import InvalidArgumentError, NotAFlowError, SyncStepflowClient, read_inputs
 from stepflow_client.authoring import flow as flow_in_python
 from stepflow_client.drawing import draw, to_dot, to_mermaid, to_text
-from stepflow_client.evaluation import FlowScore
+from stepflow_client.evaluation import FlowScore, Variant
+from stepflow_client.evaluation.plan import plan_variants
 from stepflow_client.flow_models import TypedFlow
 from stepflow_client.flows import check, flow_of_step, infer
 from stepflow_client.flows.coverage import FlowCoverage
@@ -36,6 +37,7 @@ FUNCTIONS: dict[str, Callable[[Any], object]] = {
     "flow_of_step": lambda flow: flow_of_step(flow, "a"),
     "FlowScore": FlowScore,
     "FlowCoverage": FlowCoverage,
+    "Variant": lambda flow: plan_variants(FLOW, {"a": Variant(flow=flow)}, None, None),
     "read_inputs": lambda flow: read_inputs("rows.csv", flow=flow),
     "run_mocked": lambda flow: run_mocked(CLIENT, flow, mocks={"a": 1}),
     "StepflowMock": lambda flow: StepflowMock(CLIENT).run(flow),

@@ -265,10 +265,10 @@ class FlowTools(Sequence[FlowTool]):
 
 def _named(flows: Any) -> Iterator[tuple[str | None, FlowSource]]:
     """Yield the flows with the names that they are given."""
+    is_flow = isinstance(flows, (str, Mapping)) or is_data_object(flows) or not isinstance(flows, Iterable)
     if isinstance(flows, Mapping) and flows and why_no_flow(flows) is not None:
         yield from check_mapping(flows, "flows").items()
-    elif isinstance(flows, Iterable) and not isinstance(flows, (str, Mapping)) and not is_data_object(flows):
-        for each in flows:
-            yield None, each
     else:
-        yield None, flows
+        several: Iterable[Any] = (flows,) if is_flow else flows
+        for each in several:
+            yield None, each
