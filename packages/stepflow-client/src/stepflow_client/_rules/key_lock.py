@@ -39,7 +39,7 @@ _MIN_ROUND_TRIP = 0.001
 _PATIENCE = 1 / 3
 """Part of its lease for which an owner may be silent before others take the next turn."""
 _OWNER_TIME = 3.0
-"""Round trips that a caller that has lost a turn leaves to the owner of the turn before it looks for its call."""
+"""Round trips that a caller that has lost a turn leaves to the owner of the turn before it looks for the run."""
 _SPREAD, _MAX_DOUBLINGS = 4.0, 4
 """Maximum round trips that it then waits before it competes for the next turn; doubles with each turn that it loses."""
 _MAX_POLL, _MAX_SHORT_POLL = 8.0, 0.1
@@ -145,6 +145,8 @@ class Outcome(NamedTuple):
     found: Found
     others: Sequence[Found] = ()
     """Younger runs under the same key: they were created although the key had a run."""
+    was_recorded: bool = False
+    """Whether the run was recorded before the call."""
 
 
 class KeyLock:
@@ -204,16 +206,15 @@ class KeyLock:
         """
         turn = 0
         while True:
-            found: Found | None = None
             if (yield from self._wins(turn)):
                 outcome = yield from self._created(turn)
                 if outcome is not None:
                     return outcome
                 turn += 1
-            elif not has_looked:
-                found = yield Find()
+            elif not has_looked and (found := (yield Find())) is not None:
+                return Outcome(found, was_recorded=True)
             has_looked = True
-            found = found or (yield from self._awaited(turn))
+            found = yield from self._awaited(turn)
             if found is not None:
                 return Outcome(found)
             turn += 1
@@ -311,6 +312,9 @@ class KeyLock:
         """Wait for the run of a turn that this caller does not own; None if it may compete for the next turn."""
         self.obstacle = "other calls compete for it"
         yield Pause(_OWNER_TIME * self.round_trip)
+        found: Found | None = yield Find()
+        if found is not None:
+            return found
         # The only caller that has claimed the turn may have stopped.
         if turn not in self._taken and not (yield from self._is_taken(turn)):
             yield from self._take(turn)
@@ -318,17 +322,16 @@ class KeyLock:
         while (call := Call.read(name := (yield from self._read(mark)) or "")) is None:
             # An owner may be waiting for the end of the lease of an earlier one.
             if (end := self._lease_end()) > self._clock():
-                if (run := (yield from self._found_until(end))) is not None:
-                    return run
+                if (found := (yield from self._found_until(end))) is not None:
+                    return found
             elif has_paused:
                 return None
             yield Pause(self._pause())
             has_paused = True
         self._rival = turn, call
         self._published.append(call)
-        found: Found | None = yield Find()
-        if found is not None or (yield from self._is_gone(turn, call)):
-            return found
+        if (yield from self._is_gone(turn, call)):
+            return None
         self.obstacle = "another call is creating its run"
         found = yield from self._found_until(self._sight(mark, name) + call.lease * _PATIENCE)
         if found is not None or (yield from self._is_gone(turn, call)) or (yield Compare(call)):

@@ -99,7 +99,7 @@ class KeyedRuns:
         self._recorder = core.recorder
         self._scope = core.key_scope
         self._was_new = False
-        """Whether the last call has created its run: the next one then does not look for a run first."""
+        """Whether the key of the last call was new: the next call then does not look for a run first."""
         self._sights: Newest[str, Sights] = Newest(_MAX_SIGHTS)
         """What calls that have failed have seen of the marks of their keys."""
         self.older_flows: Newest[str, str] = Newest(_MAX_OLDER)
@@ -207,6 +207,7 @@ class KeyedRuns:
     def _found_or_created(self, keyed: Keyed, requested: _Requested, *, looks: bool) -> run_states.Started:
         looks = looks or requested.call.ready is not None
         found = self._records.found(keyed) if looks else None
+        self._was_new = found is None
         if found is None:
             if requested.call.ready is not None:
                 requested.call.ready()
@@ -217,11 +218,10 @@ class KeyedRuns:
             except StepflowClientError:
                 self._sights.put(keyed.subject, sights)
                 raise
-            found = outcome.found
+            found, self._was_new = outcome.found, not outcome.was_recorded
             for other in outcome.others:
                 text = "two runs exist under the idempotency key %r: %s, which is returned, and %s"
                 logger.warning(text, keyed.key, found.run.run_id, other.run.run_id)
-        self._was_new = isinstance(found.run, run_states.Started)
         if isinstance(found.run, run_states.Started):
             return found.run
         if found.run is None or found.digest != self._digest(keyed, requested, found.run.flow_id):
