@@ -265,12 +265,9 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         ]
 
 
-def _named(flows: Any) -> Iterator[tuple[str | None, FlowSource]]:
-    """Yield the flows with the names that they are given."""
-    is_flow = isinstance(flows, (str, Mapping)) or is_data_object(flows) or not isinstance(flows, Iterable)
+def _named(flows: Any) -> Iterable[tuple[str | None, Any]]:
+    """Return the flows with the names that they are given."""
     if isinstance(flows, Mapping) and flows and why_no_flow(flows) is not None:
-        yield from check_mapping(flows, "flows").items()
-    else:
-        several: Iterable[Any] = (flows,) if is_flow else flows
-        for each in several:
-            yield None, each
+        return check_mapping(flows, "flows").items()
+    is_flow = isinstance(flows, (str, Mapping)) or is_data_object(flows) or not isinstance(flows, Iterable)
+    return [(None, each) for each in ([flows] if is_flow else flows)]
