@@ -30,7 +30,7 @@ _COMMANDS = {
     "lsp": "Run a language server for editors: flows and server configurations.",
     "schema": "Print a JSON Schema of flows, or of server configurations, for editors.",
     "codegen": "Write typed Python objects for flows, or functions for components.",
-    "convert": "Convert a flow between YAML, JSON and Python.",
+    "convert": "Convert a flow to YAML or JSON.",
     "visualize": "Draw the graph of a flow, without a server.",
     "flows": "Store, read and delete flows on a server.",
     "blobs": "Store and read blobs: JSON values and files, addressed by their content.",

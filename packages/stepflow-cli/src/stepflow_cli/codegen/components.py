@@ -26,7 +26,7 @@ def write_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) -> st
     Raises:
         Problem: If there is none.
     """
-    found = stubs_of(records)
+    found = {stub.path: stub for stub in map(_stub, records)}
     _tell_guessed([each for each in found.values() if each.is_guessed], only)
     chosen = [stub for path, stub in found.items() if _is_chosen(path, only)]
     for glob in only:
@@ -42,11 +42,6 @@ def write_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) -> st
     for message in stubs.unread.values():
         note(f"{message}; any value is taken there")
     return source
-
-
-def stubs_of(records: Iterable[Mapping[str, Any]]) -> dict[str, Stub]:
-    """Return components by their paths."""
-    return {stub.path: stub for stub in map(_stub, records)}
 
 
 def _is_chosen(path: str, only: Sequence[str]) -> bool:
@@ -93,8 +88,3 @@ def _described(schema: Mapping[str, Any], sent: Any) -> dict[str, Any]:
         for key, each in schema.get("properties", {}).items()
     }
     return {**schema, "properties": described} if described else dict(schema)
-
-
-def builtin_stubs() -> dict[str, Stub]:
-    """Return the builtin components by their paths, without those whose sub-flows are functions."""
-    return {path: Stub(path, None, *schemas) for path, schemas in BUILTINS.items()}

@@ -55,7 +55,8 @@ class PythonTypes:
         Their order does not depend on that of the schema, which servers change each time.
         """
         required = list(schema.get("required", ()))
-        names = python_names_of(schema, self._named)
+        # In a class, a field hides what has the same name outside of it.
+        names = python_names(schema["properties"], {*_TYPE_WORDS, *self._named})
         found = [
             Field(names[key], key, self.text(each), key in required, each.get("description"), each.get("default"))
             for key, each in sorted(schema["properties"].items())
@@ -174,21 +175,10 @@ class Field:
         return kind if self.name == self.key else f"Annotated[{kind}, Name({literal(self.key)})]"
 
 
-def python_names_of(schema: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, str]:
-    """Return the Python names of the fields of a class.
-
-    Args:
-        schema: The schema of the class.
-        named: The classes of the module.
-    """
-    # In a class, a field hides what has the same name outside of it.
-    return python_names(schema["properties"], {*_TYPE_WORDS, *named})
-
-
 def python_names(keys: Iterable[str], taken: Collection[str] = ()) -> dict[str, str]:
     """Return Python names for the fields of an object; those that are valid keep theirs."""
     keys = sorted(keys)
-    valid = {each for each in keys if is_attribute(each) and each not in taken}
+    valid = {each for each in keys if _is_attribute(each) and each not in taken}
     used = {*taken, *valid}
     found = {}
     for key in keys:
@@ -206,7 +196,7 @@ def _free(name: str, used: Collection[str]) -> str:
     return tried
 
 
-def is_attribute(key: str) -> bool:
+def _is_attribute(key: str) -> bool:
     """Return whether a key can be read as an attribute of a value."""
     # Python normalizes other letters, which would change the name.
     return key.isascii() and key.isidentifier() and not keyword.iskeyword(key) and not key.startswith(_UNREADABLE)

@@ -28,7 +28,7 @@ _IMPORTS = {
     "typing": ("Annotated", "Any", "Literal", "NotRequired", "Protocol", "TypeAlias", "TypedDict"),
     "stepflow_client.authoring": ("Name", "OnError", "component"),
 }
-OPTION_NAMES = ("step", "on_error", "must_execute", "metadata")
+_OPTION_NAMES = ("step", "on_error", "must_execute", "metadata")
 """Arguments of each function that are about the step."""
 _OPTIONS = """\
 step: str | None = None
@@ -56,29 +56,11 @@ class Stub(NamedTuple):
     """Whether the path is a guess: servers do not report routes."""
 
 
-class Function(NamedTuple):
-    """The function of a component."""
-
-    name: str
-    fields: list[Field] | None
-    """Its arguments; None if it takes any, or the whole input."""
-    takes_whole: bool
-    """Whether its only argument is the whole input."""
-    output: Mapping[str, Any]
-    """The schema of what it returns, in the form used for generation."""
-    sources: Sequence[str]
-    """The sources of the classes that it needs, and its own."""
-
-
 class Stubs:
-    """Writes functions for components.
+    """Writes functions for components."""
 
-    Args:
-        names: The names in the module; names that mean something else are taken.
-    """
-
-    def __init__(self, names: Names | None = None) -> None:
-        self._names = names = Names(_RESERVED) if names is None else names
+    def __init__(self) -> None:
+        self._names = names = Names(_RESERVED)
         # The classes of inputs get further names.
         self._inputs, self._outputs = Schemas(Names()), Schemas(names)
         self._types_of_input = PythonTypes(self._inputs.named, names, is_input=True)
@@ -86,18 +68,13 @@ class Stubs:
         self.unread: dict[str, str] = {}
         """Why schemas were left out, by the paths of their components."""
 
-    @property
-    def classes(self) -> Mapping[str, Any]:
-        """The schemas of the classes of outputs, by their names."""
-        return self._outputs.named
-
     def module(self, components: Iterable[Stub]) -> str:
         """Return the source of a module with a function for each component. It does not depend on their order."""
         chosen = sorted(each for each in components if each.path not in _OF_AUTHORING)
         names = self._function_names([each.path for each in chosen])
-        parts = [part for each in chosen for part in self.function(each, names[each.path]).sources]
+        parts = [part for each in chosen for part in self._function(each, names[each.path])]
         body = "\n\n".join(parts)
-        return f"{_HEAD}{imports_of(body)}{'' if not body else chr(10) * 2}{body}"
+        return f"{_HEAD}{_imports_of(body)}{'' if not body else chr(10) * 2}{body}"
 
     def _function_names(self, paths: Sequence[str]) -> dict[str, str]:
         """Return the names of functions: the last part of the path; for several, the whole path."""
@@ -108,15 +85,9 @@ class Stubs:
             found[path] = self._names.take(f"{name}_" if is_reserved(name) else name)
         return found
 
-    def function(self, stub: Stub, name: str, prefix: str | None = None) -> Function:
-        """Return the function of a component, with the classes that were not needed before.
-
-        Args:
-            stub: The component.
-            name: A name that was taken for the function.
-            prefix: The beginning of the names of its classes; None for the name of the function.
-        """
-        prefix = camel_name(name) if prefix is None else prefix
+    def _function(self, stub: Stub, name: str) -> list[str]:
+        """Return the source of the function of a component, after those of the classes that only it needs so far."""
+        prefix = camel_name(name)
         given = self._read(self._inputs, stub, stub.input_schema, f"{prefix}Input")
         returned = self._read(self._outputs, stub, stub.output_schema, f"{prefix}Output")
         output = self._types_of_output.text(returned)
@@ -124,20 +95,7 @@ class Stubs:
         arguments = self._arguments(fields, given)
         said = [(each.name, each.description) for each in fields or ()]
         classes = [*self._types_of_input.classes(), *self._types_of_output.classes()]
-        source = _source(stub, name, arguments, output, said)
-        return Function(name, fields, "/" in arguments, returned, [*classes, source])
-
-    def untyped(self, path: str, name: str, *, takes_whole: bool) -> Function:
-        """Return the function of a component of whose schemas nothing is used.
-
-        Args:
-            path: The component.
-            name: A name that was taken for the function.
-            takes_whole: Whether its argument is the whole input, which may be left out; else it takes any keywords.
-        """
-        arguments = ["given: Any = None", "/", "*"] if takes_whole else ["*", "**input: Any"]
-        source = _source(Stub(path, None, None, None), name, arguments, "Any", ())
-        return Function(name, None, takes_whole, {}, [source])
+        return [*classes, _source(stub, name, arguments, output, said)]
 
     def _read(self, schemas: Schemas, stub: Stub, schema: Any, name: str) -> dict[str, Any]:
         """Return a schema in the form used for generation; one that is wrong says nothing."""
@@ -168,7 +126,7 @@ class Stubs:
         schema = self._inputs.named.get(name, {})
         if "properties" not in schema:
             return None
-        names = python_names(schema["properties"], OPTION_NAMES)
+        names = python_names(schema["properties"], _OPTION_NAMES)
         fields = self._types_of_input.fields(schema)
         for each in fields:
             each.name = names[each.key]
@@ -193,17 +151,12 @@ def _source(stub: Stub, name: str, arguments: Sequence[str], output: str, said: 
     return f"{head} -> {output}:\n{docstring(stub.description, '    ', said)}    raise NotImplementedError\n"
 
 
-def imports_of(body: str, more: Mapping[str, Sequence[str]] = {}) -> str:
-    """Return the imports that the source of a module needs.
-
-    Args:
-        body: The source.
-        more: Further names that it may use, by their modules.
-    """
+def _imports_of(body: str) -> str:
+    """Return the imports that the source of a module needs."""
     words = _names_in(body)
     blocks: list[list[str]] = [[], []]
-    for module in sorted({*_IMPORTS, *more}):
-        used = [name for name in sorted({*_IMPORTS.get(module, ()), *more.get(module, ())}) if name in words]
+    for module in sorted(_IMPORTS):
+        used = [name for name in _IMPORTS[module] if name in words]
         if used:
             line = f"from {module} import {', '.join(used)}\n"
             listed = "".join(f"    {name},\n" for name in used)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import unified_diff
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError, NotFoundError
+from stepflow_client._data.expressions import PathError, parse_path, write_path
 from stepflow_client._data.secrets import is_hidden
 from stepflow_client.flows.additions import without_cases
 from stepflow_client.flows.graph import steps_by_id
@@ -115,11 +117,35 @@ def likeness(written: Mapping[str, Any], flow: Mapping[str, Any]) -> int:
     """Return how likely a flow was made from the one in a file: 0 (another flow) to 4 (the same)."""
     from stepflow_client.flows.matching import equal
 
-    from ..codegen.canonical import canonical
-
-    # Some servers return a flow as they have read it.
-    if equal(canonical(without_cases(written)), canonical(without_cases(flow))):
+    if equal(_as_returned(without_cases(written)), _as_returned(without_cases(flow))):
         return 4
     if flow.get("name") and written.get("name") == flow["name"]:
         return 3 if [*steps_by_id(written)] == [*steps_by_id(flow)] else 2
     return 0
+
+
+def _as_returned(flow: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a flow with the changes that servers make when they store it: defaults, and the spelling of paths."""
+    found = {key: each for key, each in flow.items() if each not in (None, [], {})}
+    if isinstance(found.get("schemas"), Mapping):
+        found["schemas"] = {"type": "object", **found["schemas"]}
+    if isinstance(found.get("steps"), list):
+        found["steps"] = [
+            {key: each for key, each in step.items() if each is not None and each is not False}
+            if isinstance(step, Mapping)
+            else step
+            for step in found["steps"]
+        ]
+    return {key: _with_paths(each) for key, each in found.items()}
+
+
+def _with_paths(value: Any, key: object = None) -> Any:
+    """Return a value with the paths of its expressions in one spelling."""
+    if isinstance(value, list):
+        return [_with_paths(each) for each in value]
+    if isinstance(value, Mapping):
+        return {name: _with_paths(each, name) for name, each in value.items()}
+    if isinstance(value, str) and key in ("path", "$input", "$variable"):
+        with suppress(PathError):
+            return write_path(parse_path(value))
+    return value

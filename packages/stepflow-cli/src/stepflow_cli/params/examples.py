@@ -55,7 +55,6 @@ stepflow codegen --components --only '/builtin/*'
 stepflow codegen hello.yaml -O flows.py --check
 # convert
 stepflow convert hello.yaml -O hello.json
-stepflow convert hello.yaml -O hello.py
 stepflow convert hello.py:hello -O hello.yaml --check
 # lsp
 stepflow lsp
