@@ -26,16 +26,12 @@ class Session:
     """Whether failures are reported as a line of JSON."""
     quiet: bool = False
     """Whether only failures are printed."""
-    job: object = None
-    """The `Job` that the command executes, if it executes one."""
     kept: object = None
-    """The `Target` of the repl that the command is typed in, for commands that name no server; otherwise None."""
-    flow: str | None = None
-    """The current flow of the repl, for commands that name none: a file, or the id of a stored flow."""
+    """The `Target` of commands that name no server, if it outlives the command; otherwise None."""
     modules: object = None
     """The `ProjectModules` of the flows that were given as `module:function`; None if there were none."""
     reporters: list[Callable[[str], None]] = field(default_factory=list)
-    """The last one prints lines while something draws on the terminal. All commands of a repl share the list."""
+    """The last one prints lines while something draws on the terminal."""
 
     @property
     def server_log_level(self) -> str | None:

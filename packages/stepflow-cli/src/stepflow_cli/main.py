@@ -175,20 +175,18 @@ def _run(args: list[str]) -> int:
         return ExitCode.OK
 
 
-def call(args: list[str], session: Session, group: click.Group = cli, name: str = "stepflow") -> int:
+def call(args: list[str], session: Session) -> int:
     """Run one command line, report its failure if it fails, and return its exit code.
 
     Args:
-        args: The words after the group's name.
+        args: The words after `stepflow`.
         session: The session; its fields are set from the options.
-        group: The commands.
-        name: The group's name in messages.
 
     Raises:
         BrokenPipeError: If the reader of the output has closed the pipe.
     """
     try:
-        code = _invoke(args, session, group, name)
+        code = _invoke(args, session)
         sys.stdout.flush()
     except BrokenPipeError:
         raise
@@ -208,11 +206,11 @@ def call(args: list[str], session: Session, group: click.Group = cli, name: str 
     return code
 
 
-def _invoke(args: list[str], session: Session, group: click.Group, name: str) -> int:
-    # `group.main` would do the same, except that it ends with exit code 1 on a broken pipe.
+def _invoke(args: list[str], session: Session) -> int:
+    # `cli.main` would do the same, except that it ends with exit code 1 on a broken pipe.
     try:
-        with group.make_context(name, args, obj=session) as context:
-            result: Any = group.invoke(context)
+        with cli.make_context("stepflow", args, obj=session) as context:
+            result: Any = cli.invoke(context)
     except click.exceptions.Exit as end:
         return end.exit_code
     return result if isinstance(result, int) else ExitCode.OK

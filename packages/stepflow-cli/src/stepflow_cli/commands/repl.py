@@ -2,38 +2,125 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import shlex
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from glob import glob
 
 import click
+from click.shell_completion import ShellComplete
 
 from .._version import VERSION
 from ..context import current_session
+from ..errors import problem_of, usage, wants_json
+from ..exit_codes import ExitCode
+from ..output.messages import show
 from ..params.options import server_options
 from ..params.parsing import Command
+from ..server.connect import connect, keep
 from ..settings.server_choice import ServerOptions
 
 
 @click.command("repl", cls=Command)
 @server_options(default="embedded")
 def command(server: ServerOptions) -> int:
-    """Enter any command without the leading word stepflow; --url, --profile or --local on a line apply to that line. An
-    embedded server, with its flows and runs, lasts until the prompt is left. Further commands are flow, rerun, status,
-    workflow, input, help, and exit or quit. Tab completes; Ctrl-C discards the line, or interrupts the running command;
-    Ctrl-D leaves.
-
-    Commands that name no flow take the current one: that of the last run, or of 'flow FILE'. A line that begins with {
-    is an expression, as for eval-expr: {$step: a, path: $.x}. One that begins with / calls a component:
-    /builtin/create_messages --input-json '{"user_prompt": "Hi"}'.
+    """The leading word stepflow may be omitted; --url, --profile or --local on a line apply to that line. An embedded
+    server, with its flows and runs, lasts until the prompt is left. Tab completes; Ctrl-C discards the line, or
+    interrupts the running command; Ctrl-D, exit or quit leaves.
 
     Without a terminal, all lines of standard input are run, even after one fails; the exit code is that of the last one
     that failed, or 0.
     """
-    from ..repl.shell import KeptServer, Shell
-
-    with KeptServer(server) as kept:
-        shell = Shell(kept, current_session())
-        if not sys.stdin.isatty():
-            return shell.read_stdin()
-        print(f"stepflow {VERSION} at {kept}. help lists the commands, Ctrl-D exits.", file=sys.stderr)
-        shell.read_terminal()
+    if current_session().kept is not None:
+        raise usage("this is already the repl")
+    with connect(server) as target, keep(target):
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            with open(os.devnull, encoding="utf-8") as empty:
+                # Commands must not read the following lines as their input.
+                lines, sys.stdin = sys.stdin, empty
+                return _run(lines, is_script=True)
+        info = target.client.server_info()
+        kind = "embedded" if target.runtime else target.settings.url.origin
+        where = f"{info.url} ({kind}, release {info.release or info.dialect})"
+        print(f"stepflow {VERSION} at {where}. help lists the commands, Ctrl-D exits.", file=sys.stderr)
+        _run(_typed(), is_script=False)
     return 0
+
+
+def _run(lines: Iterator[str], *, is_script: bool) -> int:
+    """Run lines until one says to exit. Return the exit code of the last line that failed, or 0."""
+    from ..main import call
+
+    session, logger, failed = current_session(), logging.getLogger("stepflow"), 0
+    for line in lines:
+        try:
+            args = [] if line.lstrip().startswith("#") else shlex.split(line)
+        except ValueError as error:
+            show(problem_of(usage(f"the line cannot be read: {str(error).lower()}")), as_json=False)
+            failed = ExitCode.USAGE
+            continue
+        args = args[1:] if args[:1] == ["stepflow"] else args
+        if args in (["exit"], ["quit"]):
+            break
+        if args:
+            # Each line starts logging again, with the options of the repl and its own.
+            for handler in [each for each in logger.handlers if not isinstance(each, logging.NullHandler)]:
+                logger.removeHandler(handler)
+                handler.close()
+            own = replace(session, json_errors=wants_json(args))
+            code = call(args, own)
+            session.modules, failed = own.modules, code or failed
+            if is_script and code == ExitCode.INTERRUPTED:
+                break
+    return failed
+
+
+def _typed() -> Iterator[str]:
+    save_history = _edit_lines()
+    while True:
+        try:
+            line = input("stepflow> ")
+        except KeyboardInterrupt:
+            print()
+            continue
+        except EOFError:
+            print()
+            return
+        with suppress(OSError):
+            save_history()
+        yield line
+
+
+def _edit_lines() -> Callable[[], None]:
+    """Set up history and completion for `input`. Return a function that saves the history."""
+    try:
+        import readline
+    except ImportError:  # Windows
+        return lambda: None
+    from stepflow_client._stores.folders import user_folder
+
+    path, context = user_folder("state") / "repl_history", click.get_current_context().find_root()
+
+    def complete(text: str, state: int) -> str | None:
+        words = shlex.split(readline.get_line_buffer()[: readline.get_begidx()])
+        words = words[1:] if words[:1] == ["stepflow"] else words
+        # A copy, because parsing the options on the line would change the session.
+        found = ShellComplete(context.command, {"obj": replace(context.obj)}, "", "").get_completions(words, text)
+        if any(each.type in ("file", "dir") for each in found):
+            return dict(enumerate(glob(f"{text}*"))).get(state)
+        return dict(enumerate(f"{each.value} " for each in found)).get(state)
+
+    readline.set_completer(complete)
+    readline.set_completer_delims(" ")
+    readline.parse_and_bind("bind ^I rl_complete" if "libedit" in (readline.__doc__ or "") else "tab: complete")
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Lines may contain secrets, so only the user may read the file.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        readline.read_history_file(path)
+    return partial(readline.write_history_file, path)

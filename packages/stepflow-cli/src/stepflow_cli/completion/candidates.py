@@ -170,13 +170,10 @@ def complete_flow_files(ctx: click.Context, incomplete: str) -> Iterable[Complet
 
 def _flow(ctx: click.Context) -> Mapping[str, Any]:
     """Return the flow that the command line names before the word to complete."""
-    from ..context import Session
     from ..inputs.flow import load_flow_file
     from ..inputs.python_flow import is_python_flow
 
-    session = ctx.find_root().obj
-    current = session.flow if isinstance(session, Session) else None
-    name = _argument(ctx, "flow") or ctx.params.get("flow_option") or current
+    name = _argument(ctx, "flow") or ctx.params.get("flow_option")
     # Standard input belongs to the shell, and completing a word executes no module.
     is_file = isinstance(name, str) and name != "-" and not is_python_flow(name)
     return load_flow_file(os.path.expanduser(str(name))) if is_file else {}

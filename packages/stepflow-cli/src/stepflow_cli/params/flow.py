@@ -13,7 +13,6 @@ from ..completion.candidates import (
     complete_steps,
     complete_variables,
 )
-from ..context import current_session
 from ..errors import ARGUMENTS, usage
 from ..inputs.flow import project_flows
 from ..inputs.values import Form, Given, Values
@@ -42,12 +41,11 @@ from .times import DURATION
 
 
 def _one_flow(flow: str | None, flow_option: str | None) -> str:
-    current = None if flow or flow_option else current_session().flow
-    if current is None and (flow is None) == (flow_option is None):
+    if (flow is None) == (flow_option is None):
         is_twice = flow is not None
         hint = f"the argument is {flow}, --flow names {flow_option}" if is_twice else ARGUMENTS["FLOW"]
         raise usage("give one flow, as FLOW or with --flow", hint)
-    return flow or flow_option or current or ""
+    return flow or flow_option or ""
 
 
 flow_argument = together(
@@ -71,8 +69,7 @@ def flows_argument(*, of_project: bool, is_needed: bool = True) -> Decorator:
     """
 
     def build(flows: tuple[str, ...], flow_option: tuple[str, ...]) -> list[str]:
-        current = current_session().flow
-        named = list(dict.fromkeys([*flows, *flow_option])) or ([] if current is None else [current])
+        named = list(dict.fromkeys([*flows, *flow_option]))
         if named or not is_needed:
             return named
         if not of_project:

@@ -16,7 +16,6 @@ from stepflow_client.flows.flow_argument import is_flow_id
 from stepflow_client.flows.graph import FlowSteps
 from stepflow_client.flows.needs import check_inputs, check_variables
 
-from ..context import current_session
 from ..errors import Problem, problem_of, usage
 from ..exit_codes import ExitCode
 from ..inputs.batch import all_inputs
@@ -124,7 +123,6 @@ def _with_values(job: Job, text: FlowText | None = None, name: str = "") -> Job:
         inputs = [job.input] if job.batch is None else job.batch
         file = job.inputs or next((each.text for each in values.input if each.form == "file"), None)
         check_inputs(job.flow, inputs, advice=advice, file=None if file == "-" else file)
-    current_session().job = job
     return job
 
 

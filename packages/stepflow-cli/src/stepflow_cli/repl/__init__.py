@@ -1,1 +1,0 @@
-"""The prompt of `stepflow repl`: all commands, on one server, until the user exits."""
