@@ -1,4 +1,4 @@
-"""Requests that are repeated, cancelled, too many, too large or hostile; labels, secrets and tasks."""
+"""Requests that are repeated, cancelled, too many, too large or hostile; labels and secrets."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import anyio
 import pytest
 from mcp import Client
-from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
 from mcp.shared.exceptions import MCPError
-from mcp_types import CallToolResult, Implementation, Request, RequestParams, Result
-from pydantic import ConfigDict, Field
+from mcp_types import Implementation
 from stepflow_cli.mcp.bounds import MAX_ARGUMENT_BYTES, Rate
 from stepflow_client import StepflowClient
 
@@ -187,76 +185,6 @@ async def test_hostile_flows_do_no_harm(url: str, tmp_path: Path, mode: str) -> 
             assert not {"\x1b", "\x07", "\u202e", "\\u001b", "\u2028"}.intersection(text.replace("\\u001b]0", ""))
         assert len(text_of(result).split("\n")) == 2
         assert len(read) == 7
-
-
-class TaskParams(RequestParams):
-    task_id: str = Field(alias="taskId")
-    model_config = ConfigDict(populate_by_name=True)
-
-
-class TaskRequest(Request[TaskParams, str]):
-    pass
-
-
-class Task(Result):
-    model_config = ConfigDict(extra="allow")
-    result_type: Literal["task"] = Field(alias="resultType")
-    task_id: str = Field(alias="taskId")
-    status: str
-
-
-class TaskState(Result):
-    model_config = ConfigDict(extra="allow")
-    status: str = ""
-    result: Any = None
-
-
-class Tasks(ClientExtension):
-    """A client that knows tasks."""
-
-    identifier = "io.modelcontextprotocol/tasks"
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-
-    def claims(self) -> list[ResultClaim[Any]]:
-        return [ResultClaim(result_type="task", model=Task, resolve=self._resolve)]
-
-    async def _resolve(self, task: Task, ctx: ClaimContext) -> CallToolResult:
-        self.seen.append(task.task_id)
-        while (state := await ask(ctx.session, "tasks/get", task.task_id)).status == "working":  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
-        return CallToolResult.model_validate(state.result)
-
-
-async def ask(session: Any, method: str, task_id: str) -> TaskState:
-    request = TaskRequest(method=method, params=TaskParams(task_id=task_id))
-    state: TaskState = await session.send_request(request, TaskState)
-    return state
-
-
-async def test_a_long_call_is_a_task_for_clients_that_know_tasks(url: str, folder: Path) -> None:
-    tasks = Tasks()
-    async with serving(url, folder, bounds={"max_wait": 0.3}) as made:
-        async with Client(made.protocol, mode="2026-07-28", extensions=[tasks]) as client:
-            assert not tasks.seen
-            assert (await client.call_tool("greet", {"who": "Ada"})).structured_content["output"] == {"text": "Ada"}
-            done = await client.call_tool("slow", {"ms": 1_000})
-            assert done.structured_content["output"]["duration_ms"] == 1_000
-            assert tasks.seen == [run_of(done)]
-        # The task is the run: another connection reads it, if it knows tasks.
-        async with Client(made.protocol, mode="2026-07-28", extensions=[tasks]) as client:
-            assert (await ask(client.session, "tasks/get", run_of(done))).status == "completed"
-            await ask(client.session, "tasks/update", run_of(done))
-            await ask(client.session, "tasks/cancel", run_of(done))
-            claimed: Any = await client.session.call_tool("slow", {"ms": 20_000}, allow_claimed=True)
-            await ask(client.session, "tasks/cancel", claimed.task_id)
-            assert (await ask(client.session, "tasks/get", claimed.task_id)).status == "cancelled"
-            with pytest.raises(MCPError, match="no such task"):
-                await ask(client.session, "tasks/get", "00000000-0000-7000-8000-000000000000")
-        async with Client(made.protocol, mode="2026-07-28") as client:
-            with pytest.raises(MCPError, match="does not declare tasks"):
-                await ask(client.session, "tasks/get", run_of(done))
 
 
 async def test_a_server_that_is_gone_is_an_answer(tmp_path: Path, url: str, mode: str) -> None:

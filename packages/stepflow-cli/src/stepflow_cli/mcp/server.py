@@ -28,7 +28,6 @@ from .prompts import Prompts
 from .resources import Resources
 from .run_tools import RunTool
 from .runs import AgentRuns
-from .tasks import Tasks
 
 if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
@@ -46,8 +45,6 @@ _SHARE = 20
 """How much longer than a look the time between two of them is, at least."""
 _TELL_SECONDS = 1.0
 """How long a connection may take to accept a notification."""
-_TASK_AFTER = 2.0
-"""Seconds after which a call becomes a task, if the client knows tasks."""
 _LONGEST_LABEL = 60
 _INSTRUCTIONS = (
     "Each tool runs a flow on a Stepflow server. A run continues if its call times out, is cancelled or loses its "
@@ -93,7 +90,6 @@ class AgentServer:
         """The sessions of older protocol versions, which are told of changes."""
         self._resources = Resources(runs, catalog, reader)
         self._prompts = Prompts(catalog)
-        self._tasks = Tasks(runs, catalog)
         self.protocol: Server[Any] = self._protocol()
 
     def _protocol(self) -> Server[Any]:
@@ -112,7 +108,6 @@ class AgentServer:
             on_get_prompt=self._prompts.get,
             on_subscriptions_listen=ListenHandler(self._bus),
         )
-        self._tasks.add_to(made)
         made.middleware.append(self._observe)
         return made
 
@@ -174,7 +169,7 @@ class AgentServer:
             annotations=types.ToolAnnotations(read_only_hint=is_read_only, destructive_hint=False),
         )
 
-    async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> Any:
+    async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         try:
             self._check_bounds(params)
             return await self._called(ctx, params)
@@ -192,7 +187,7 @@ class AgentServer:
                 hint="pass a reference to the data, such as a path or a URL, if the flow accepts one",
             )
 
-    async def _called(self, ctx: Context, params: types.CallToolRequestParams) -> Any:
+    async def _called(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         call = self._call(ctx, params)
         if params.name in self._tools:
             tool, spec = self._tools[params.name]
@@ -203,11 +198,7 @@ class AgentServer:
             raise InvalidArgumentError(unknown_tool(params.name, [*self._catalog.tools, *self._tools]))
         until = time.monotonic() + self._runs.bounds.max_wait
         run_id = await self._start(spec_of_flow, call, params)
-        knows_tasks = Tasks.are_known(ctx)
-        seconds = max(0.0, until - time.monotonic())
-        result = await self._outcome(call, run_id, min(_TASK_AFTER, seconds) if knows_tasks else seconds, spec_of_flow)
-        is_going_on = result.structured is not None and result.structured["status"] == "running"
-        return await self._tasks.created(run_id) if is_going_on and knows_tasks else answer(result)
+        return answer(await self._outcome(call, run_id, max(0.0, until - time.monotonic()), spec_of_flow))
 
     def _call(self, ctx: Context, params: types.CallToolRequestParams) -> Call:
         connection = _connection_of(ctx)
