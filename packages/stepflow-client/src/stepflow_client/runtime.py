@@ -27,7 +27,7 @@ from ._embedded.plan import CrashCallback, LaunchPlan, RestartPolicy, two_argume
 from ._embedded.supervisor import Supervisor
 from ._embedded.telemetry import telemetry_environment
 from ._rules.deadline import deadline_of, deadline_scope
-from ._shared.other_names import guiding
+from ._shared.near_names import guiding
 from .errors import InvalidArgumentError
 from .logs import LogConfig, LogEntry
 

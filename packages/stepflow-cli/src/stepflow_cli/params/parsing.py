@@ -343,7 +343,7 @@ def _nearest_command(word: str, ctx: click.Context) -> str | None:
     for group, path in _groups(ctx.find_root()):
         for name in (*group.summaries, *group.aliases):
             likeness = SequenceMatcher(None, word.lower(), name).ratio()
-            if likeness >= 0.6:
+            if likeness > 0.6:
                 # The same word in another group first, then words of this group, then those with the same first letter.
                 rank = likeness >= 0.9, path == here, name[:1] == word[:1], round(likeness, 1)
                 command = group.aliases.get(name, name)

@@ -38,24 +38,22 @@ def lazy_module(name: str) -> Any:
 
 
 def lazy_names(
-    package: str, homes: Mapping[str, Sequence[str]], others: Mapping[str, str] | None = None
+    package: str, homes: Mapping[str, Sequence[str]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return `__getattr__` and `__dir__` of a package that imports each of its public names when it is first used.
 
     Args:
         package: The full name of the package.
         homes: The public names of each module, by its name within the package; with a dot, within the parent package.
-        others: Names that people bring from other packages, and what is called so here.
     """
     home_of = {name: home for home, names in homes.items() for name in names}
 
     def find(name: str) -> Any:
         home = home_of.get(name)
-        if home is None and name in (others or {}):
-            # An AttributeError would lose its message in `from package import name`.
-            raise ImportError(f"{package} has no {name}; use {(others or {})[name]}", name=package)
         if home is None:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            # With the module, Python suggests the nearest of its names.
+            module = sys.modules[package]
+            raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=module)
         value = getattr(import_module(f".{home}", package), name)
         setattr(sys.modules[package], name, value)
         return value

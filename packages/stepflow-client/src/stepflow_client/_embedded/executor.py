@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from .._async.client import StepflowClient
 from .._rules.deadline import deadline_of
-from .._shared.other_names import Guiding
+from .._shared.near_names import Guiding
 from .._sync.client import SyncStepflowClient
 from ..errors import RequestTimeoutError
 

@@ -24,7 +24,7 @@ from .._http.sockets import SyncCancelled
 from .._rules.call_scope import call_scope
 from .._rules.deadline import deadline_of, deadline_override, deadline_scope
 from .._rules.request_retries import RetryPolicy, policy_of
-from .._shared.other_names import Guiding, guiding, refuse_unknown
+from .._shared.near_names import Guiding, guiding, refuse_unknown
 from .._shared.pickling import Picklable
 from .._shared.recorder import Recorder
 from .._shared.run_call import ResultCall, RunCall

@@ -11,7 +11,7 @@ from .._codec import typed
 from .._codec.requests import check_run_id
 from .._data.arguments import check_integer
 from .._rules.deadline import deadline_of, deadline_scope
-from .._shared.other_names import METHODS_OF_RUNS, Guiding
+from .._shared.near_names import Guiding
 from ..errors import UnsupportedByServerError
 from ..flows.python_places import located
 from ..types.results import OutputT
@@ -53,8 +53,6 @@ class SyncRunHandle(Guiding, Shown, Generic[OutputT]):
         run_id: The run.
         output_type: The type of its output, as for `run`; None for plain JSON.
     """
-
-    _OTHER_NAMES = METHODS_OF_RUNS
 
     def __init__(self, client: Any, run_id: Any, output_type: Any = None) -> None:
         """Store the parts, and check the id and the type."""
