@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -169,6 +170,32 @@ async def test_what_waits_while_a_run_is_lost_ends(tmp_path: Path) -> None:
         assert found[0][-1].type == "run_completed"
         assert found[0][-1].status == found[1].status == found[2].status == "failed"
         assert "heartbeat" in {event.type for event in found[0]}
+    finally:
+        server.kill()
+
+
+@pytest.mark.parametrize("twin", ["async", "sync"])
+async def test_a_completed_run_without_the_output_of_an_item_has_failed(twin: str, tmp_path: Path) -> None:
+    """A server whose store fails as the run ends: its status was written, the output was not."""
+    server = DurableServer(tmp_path)
+    server.start()
+    try:
+        server.wait_ready()
+        client: Any = StepflowClient(server.url) if twin == "async" else Awaited(SyncStepflowClient(server.url))
+        run_id = await client.submit(NAP, [{"ms": 1}, {"ms": 2}])
+        assert [each.output for each in await client.get_results(run_id)] == [{"duration_ms": 1}, {"duration_ms": 2}]
+        server.kill()
+        with sqlite3.connect(tmp_path / "store.db") as store:
+            store.execute("UPDATE run_items SET status = 'running', result_json = NULL WHERE item_index = 1")
+        server.start()
+        server.wait_ready()
+        kept, lost = await client.get_results(run_id)
+        assert (await client.get_run(run_id)).status == "completed"
+        assert kept.output == {"duration_ms": 1}
+        assert (lost.status, lost.error.code, lost.error.details) == ("failed", "lost", {"started_steps": ["nap"]})
+        assert lost.error.message.startswith("the server completed the run without the output of this item")
+        assert [item.result for item in (await client.get_run_items(run_id)).items] == [kept, lost]
+        await closed(client)
     finally:
         server.kill()
 

@@ -91,12 +91,15 @@ async def test_cut_at_every_byte_of_a_creation(
         Script(instead=answer(503, body=b"reset reason: connection termination"), within=CREATE),
         Script(instead=answer(504, body=b'{"error": "upstream timed out"}'), within=CREATE),
         Script(instead=answer(502, body=b'{"code": 502, "message": "bad gateway"}'), within=CREATE),
+        Script(instead=answer(500, body=b'{"error": {"code": 500, "message": "m", "status": "s"}}'), within=CREATE),
+        Script(instead=answer(500, body=b'{"code": 500, "message": "state store error"}'), within=CREATE),
         Script(instead=answer(408), within=CREATE),
         Script(instead=answer(200, body=b"<html>"), within=CREATE),
     ],
     ids=[
         *("refuse", "half an answer", "half a request", "502", "503", "429", "408"),
-        *("502 of a run", "503 of a run", "504 of a run", "502 in JSON", "408 of a run", "a page"),
+        *("502 of a run", "503 of a run", "504 of a run", "502 in JSON", "500", "500 of old servers"),
+        *("408 of a run", "a page"),
     ],
 )
 @pytest.mark.parametrize("twin", ["async", "sync"])

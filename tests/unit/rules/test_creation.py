@@ -26,7 +26,7 @@ from stepflow_client import (
     StepflowClientError,
     UnsupportedByServerError,
 )
-from stepflow_client._rules.creation import RunRegistry, creation_time, may_have_created, this_process
+from stepflow_client._rules.creation import RunRegistry, creation_time, is_processed, may_have_created, this_process
 
 MOMENT = 1_795_000_000.0
 
@@ -57,13 +57,13 @@ OWN = {"error": {"code": 13, "message": "it broke", "status": "INTERNAL"}}
         (never_sent(RequestTimeoutError), False),
         (InvalidResponseError("cut short"), True),
         (InvalidResponseError("cut short", status_code=200), True),
-        # What a proxy says leaves it open; a server's own failure, in either form, is a no.
+        # What a proxy says leaves it open, and so does a server's own failure, in either form.
         (ServerFaultError("bad gateway", status_code=502), True),
         (ServerFaultError("bad gateway", status_code=502, details="<html>"), True),
         (ServerFaultError("gateway timeout", status_code=504, details={}), True),
         (ServerFaultError("failed", status_code=500, details="text of a proxy"), True),
-        (ServerFaultError("failed", status_code=500, details=OWN), False),
-        (ServerFaultError("failed", status_code=500, details={"code": 500, "message": "it broke"}), False),
+        (ServerFaultError("failed", status_code=500, details=OWN), True),
+        (ServerFaultError("failed", status_code=500, details={"code": 500, "message": "it broke"}), True),
         (ServerFaultError("overloaded", status_code=503), True),
         (ServerFaultError("overloaded", status_code=503, details="<html>"), True),
         (ServerFaultError("bad gateway", status_code=502, details=OWN), True),
@@ -84,6 +84,21 @@ OWN = {"error": {"code": 13, "message": "it broke", "status": "INTERNAL"}}
 )
 def test_what_leaves_open_whether_a_run_was_created(error: StepflowClientError, expected: bool) -> None:
     assert may_have_created(error) is expected
+
+
+@pytest.mark.parametrize(
+    ("status", "details", "expected"),
+    [
+        (500, OWN, True),
+        (500, {"code": 500, "message": "it broke"}, True),
+        (500, {"code": 500}, False),
+        (500, {"error": "a gateway's"}, False),
+        (500, "text of a proxy", False),
+        (502, OWN, False),
+    ],
+)
+def test_a_server_that_has_failed_creates_no_run_later(status: int, details: Any, expected: bool) -> None:
+    assert is_processed(ServerFaultError("failed", status_code=status, details=details)) is expected
 
 
 # When a run was created

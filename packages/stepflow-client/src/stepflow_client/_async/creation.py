@@ -312,7 +312,7 @@ class RunCreator:
             call.is_settled = True
             if found is not None:
                 return json_bodies.build(run_states.started, {"summary": found}, "GET /runs")
-            if prepared.is_single:
+            if prepared.is_single or lost.is_processed:
                 raise error
             await self.pause(call.flow_id, error, call.sends)
         except StepflowClientError as raised:

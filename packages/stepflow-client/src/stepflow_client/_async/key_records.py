@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._codec import requests
 from .._codec.idempotency import RunNote, marker, scoped_key
+from .._rules.ending import is_given_up
 from .._rules.key_lock import Call, Found, Mark
 from .._rules.request_retries import parse_date
 from ..errors import InvalidArgumentError, NotFoundError
@@ -97,6 +98,8 @@ class KeyRecords:
                 async for run in runs:
                     if run.flow_id in names:
                         found.append(run)
+        # A creation that failed may have left a run that is not executed.
+        found = [run for run in found if not is_given_up(run.status, run.items.running)] or found
         # The ids begin with the time of the creation, which is more precise than `created_at`.
         return [Found(run, digests[run.flow_id]) for run in sorted(found, key=lambda run: run.run_id)]
 

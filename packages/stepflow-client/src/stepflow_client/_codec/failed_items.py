@@ -75,6 +75,8 @@ def _is_same(a: FlowError | None, b: FlowError) -> bool:
 def with_lost_items(listed: ListItemsResponse, status: ExecutionStatus, started: StepsByItem) -> ListItemsResponse:
     """Add an error to the items of a lost run that have not ended.
 
+    A run can also be completed without the output of an item, if the server's store fails between the two.
+
     Args:
         listed: The items.
         status: The final status of the run.
@@ -82,15 +84,17 @@ def with_lost_items(listed: ListItemsResponse, status: ExecutionStatus, started:
     """
     items = items_of(listed)
     lost: dict[int, RunItem] = {}
+    said = "the server lost the run before this item ended"
+    if status == ExecutionStatus.COMPLETED:
+        status, said = ExecutionStatus.FAILED, "the server completed the run without the output of this item"
     for place in items._places(lambda status: not status.is_finished):
         item = items[place]
-        result = FlowResult(run_id=listed.run_id, status=status, error=_lost(started.get(item.index)))
+        result = FlowResult(run_id=listed.run_id, status=status, error=_lost(said, started.get(item.index)))
         lost[place] = item.model_copy(update={"status": status, "result": result})
     return listed.model_copy(update={"items": items._replaced(lost)})
 
 
-def _lost(started: Sequence[StepDetails] | None) -> FlowError:
-    said = "the server lost the run before this item ended"
+def _lost(said: str, started: Sequence[StepDetails] | None) -> FlowError:
     if started is None:
         said += "; steps of it may have run, and would run again with it"
         return FlowError(message=said, code=ErrorCode.LOST)

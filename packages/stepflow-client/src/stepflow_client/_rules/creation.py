@@ -22,26 +22,27 @@ _MOST_OWNED, _MOST_FLOWS = 50_000, 1_000
 
 
 def may_have_created(error: StepflowClientError) -> bool:
-    """Return whether the server may have created a run although the request failed with this error."""
-    if isinstance(error, InvalidResponseError):
-        return True
+    """Return whether the server may have created a run although the request failed with this error.
+
+    A server whose store fails while it creates a run responds with 500, and may execute the run.
+    """
     if isinstance(error, TransportError):
         return error.was_sent
-    return isinstance(error, ServerFaultError) and not (error.status_code == 500 and _is_own(error.details))
+    return isinstance(error, InvalidResponseError | ServerFaultError)
 
 
-def _is_own(details: object) -> bool:
-    """Return whether an error comes from the server itself.
+def is_processed(error: StepflowClientError) -> bool:
+    """Return whether the server itself has responded with an error, so that it creates no run later.
 
     An error from a proxy (502, 503, 504) does not show whether the server processed the request.
     """
-    if not isinstance(details, dict):
+    if not isinstance(error, ServerFaultError) or error.status_code != 500 or not isinstance(error.details, dict):
         return False
-    inner = details.get("error")
+    inner = error.details.get("error")
     if isinstance(inner, dict):
         return {"code", "message", "status"} <= inner.keys()
     # The format of servers before 0.12.
-    return {"code", "message"} <= details.keys()
+    return {"code", "message"} <= error.details.keys()
 
 
 def may_arrive_later(error: StepflowClientError) -> bool:

@@ -8,9 +8,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .._codec import run_states
 from .._rules import operations as api
-from .._rules.creation import Call, RunRegistry, creation_time, may_arrive_later
+from .._rules.creation import Call, RunRegistry, creation_time, is_processed, may_arrive_later
 from .._rules.deadline import current_deadline, deadline_override, has_passed
+from .._rules.ending import is_given_up
 from .._rules.timings import Timings
 from ..errors import AmbiguousRunError, StepflowClientError
 from .connection import Connection
@@ -92,9 +94,17 @@ class LostRunFinder:
             if len(runs) < limit or (times and min(times) < oldest):
                 flow_id = search.call.flow_id
                 recent = {run_id: run for run_id, run in runs.items() if (creation_time(run_id) or oldest) >= oldest}
-                return {run_id: run for run_id, run in recent.items() if run["flowId"] == flow_id}
+                own = {run_id: run for run_id, run in recent.items() if run["flowId"] == flow_id}
+                # A server whose store has failed may have stored a run that it does not execute.
+                return {id: run for id, run in own.items() if not (search.is_processed and _is_abandoned(run))}
             # All listed runs are newer than the call: the run may be further down the list.
             limit *= 4
+
+
+def _is_abandoned(summary: dict[str, Any]) -> bool:
+    """Return whether no step of a run was executed or will be, as the server has failed to create the run."""
+    run = run_states.run_state({"summary": summary})
+    return not run.total or is_given_up(run.status, run.running)
 
 
 def _summaries(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -129,8 +139,10 @@ class Search:
         """The deadline of the last request. It may exceed the caller's: finding the run is worth the delay."""
         # The server may still be processing the request: search for the run for as long as the response was waited for.
         processing = min(now - call.sent, timings.search_after_timeout) if may_arrive_later(error) else 0.0
-        # The request may still be on its way to the server.
-        wanted = now + max(timings.arrival_delay, processing)
+        self.is_processed = is_processed(error)
+        """Whether the server has finished processing the request."""
+        # Otherwise it may still be on its way to the server.
+        wanted = now if self.is_processed else now + max(timings.arrival_delay, processing)
         self.look_until = min(wanted, self.give_up)
         """When a run that has not appeared is considered not created, or impossible to identify."""
         self.may_come = bool(processing) or self.give_up < wanted

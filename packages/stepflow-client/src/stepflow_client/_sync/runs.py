@@ -16,7 +16,7 @@ from .._rules import operations as api
 from .._rules.ending import Ending, ending_of, is_given_up
 from .._shared.gather import sync_together
 from ..errors import ConflictError, NotFoundError, StepflowClientError, UnsupportedByServerError
-from ..types.statuses import ExecutionStatus
+from ..types.statuses import FAILED_STATUSES, ExecutionStatus
 from .connection import Connection
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ else:
     additions = lazy_module("stepflow_client.flows.additions")
     pins = lazy_module("stepflow_client.flows.pins")
 
+_ENDS_ITEMS = FAILED_STATUSES | {ExecutionStatus.COMPLETED}
+"""The statuses of runs whose unfinished items are lost. Those of a cancelled run may still end."""
 _MOST_ITEMS_FOR_STEPS = 1000
 _MOST_ITEMS_ASKED = 20
 """Maximum number of items of a larger run whose steps are requested one by one: each takes a server 20 ms in a run of
@@ -72,7 +74,7 @@ class RunReader:
         status: ExecutionStatus | None = None
         if failed_items.items_of(listed)._places(run_states.is_unfinished):
             run = self.current_state(run_id)
-            if run_states.is_failed(run.status):
+            if run.status in _ENDS_ITEMS:
                 # The run and its items may have ended after the items were requested.
                 listed = self.listed_items(run_id)
                 if (self.ending(run)).is_finished:
@@ -127,7 +129,7 @@ class RunReader:
         """
         items = failed_items.items_of(listed)
         failed = items._places(run_states.is_failed)
-        lost = items._places(run_states.is_unfinished) if status is not None and run_states.is_failed(status) else []
+        lost = items._places(run_states.is_unfinished) if status in _ENDS_ITEMS else []
         if not failed and not lost:
             return listed
         can = (self._connection.server()).capabilities

@@ -1,0 +1,51 @@
+"""A server whose store fails while it creates a run: it responds with 500, and may execute the run all the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from stepflow_client import ServerFaultError
+
+from tests.unit.both_twins import FLOW, RUN_ID, SUMMARY, TWINS, Server, ask
+
+FAULT = {"error": {"code": 500, "message": "journal write failed", "status": "INTERNAL"}}
+
+
+def failing(status: int, **items: int) -> Server:
+    """A server that fails to create a run, and then lists one."""
+    server = Server()
+    counts = dict.fromkeys(("total", "completed", "running", "failed", "cancelled"), 0) | items
+    server.answers["POST /runs"] = httpx.Response(500, json=FAULT)
+    server.answers["GET /runs"] = httpx.Response(
+        200, json={"runs": [{**SUMMARY, "status": status, "items": counts}] if items else []}
+    )
+    return server
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize(
+    ("status", "items"),
+    [(1, {"total": 1, "running": 1}), (2, {"total": 1, "completed": 1}), (3, {"total": 1, "failed": 1})],
+)
+def test_a_run_that_is_executed_is_found(twin: str, status: int, items: dict[str, int]) -> None:
+    server = failing(status, **items)
+    assert ask(twin, server, lambda client: client.submit(FLOW, {"n": 1})) == RUN_ID
+    assert (server.asked.count("POST /runs"), server.asked.count("GET /runs")) == (1, 1)
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize(
+    ("status", "items"), [(1, {}), (3, {"total": 1, "running": 1}), (1, {"total": 0}), (3, {"total": 0})]
+)
+@pytest.mark.parametrize("call", ["submit", "run", "create_run"])
+def test_a_run_that_is_not_executed_is_not_taken_for_it(
+    twin: str, status: int, items: dict[str, int], call: str
+) -> None:
+    server = failing(status, **items)
+    flow: Any = "f" if call == "create_run" else FLOW
+    with pytest.raises(ServerFaultError, match="journal write failed"):
+        ask(twin, server, lambda client: getattr(client, call)(flow, {"n": 1}))
+    # The server has finished: there is nothing to wait for, and only the caller knows whether to repeat the call.
+    assert (server.asked.count("POST /runs"), server.asked.count("GET /runs")) == (1, 1)
