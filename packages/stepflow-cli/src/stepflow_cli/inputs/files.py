@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from stepflow_client._base.not_given import NOT_GIVEN
-
 from ..errors import usage
 from ..output.messages import note
 from ..stdio import read_stdin
@@ -61,13 +59,13 @@ def read_text(path: str) -> str:
         raise usage(error.message, error.hint) from None
 
 
-def write_bytes(path: str, content: bytes, *, unchanged_from: bytes | None = NOT_GIVEN) -> None:
+def write_bytes(path: str, content: bytes, **options: Any) -> None:
     """Write a file, or replace its content.
 
     Args:
         path: The file.
         content: Its new content.
-        unchanged_from: The content that it must still have; None if it must not exist. Default: any.
+        options: `unchanged_from`, the content that it must still have; None if it must not exist. Default: any.
 
     Raises:
         Problem: If it cannot be written, and is then what it was.
@@ -75,7 +73,7 @@ def write_bytes(path: str, content: bytes, *, unchanged_from: bytes | None = NOT
     from stepflow_client._stores.user_files import write_file
 
     with writing(path):
-        write_file(path, content, unchanged_from=unchanged_from)
+        write_file(path, content, **options)
 
 
 @contextmanager
