@@ -59,6 +59,7 @@ TOKENS = {
     "aread": "read",
     "asend": "send",
     "async_auth_flow": "sync_auth_flow",
+    "async_checked": "sync_checked",
     "async_together": "sync_together",
     "async_limited": "sync_limited",
     "async_home": "sync_home",

@@ -85,7 +85,7 @@ class Place:
     def schemas(self) -> Schemas:
         """The schemas that apply to the value."""
         whole = self.analysis.schema
-        found = schemas_at(whole, self.path, self.flow, whole.get("$defs", {}))
+        found = schemas_at(whole, self.path, self.flow.value, whole.get("$defs", {}))
         return [*found, *self._of_component(), *self._of_input()]
 
     def _of_component(self) -> Schemas:
@@ -96,7 +96,7 @@ class Place:
         field = self._field(self.step.at("input"), self.path[3:])
         if known is None or field is None:
             return []
-        return schemas_at(known[0], field, Node({}), definitions_of(known[0]))
+        return schemas_at(known[0], field, {}, definitions_of(known[0]))
 
     def _of_input(self) -> Schemas:
         """Return what the flow's schema wants in the input of a test case or an example."""
@@ -105,7 +105,7 @@ class Place:
         declared = self.types.model.schema("input") if self.types is not None else None
         if not (is_case or is_example) or path[:1] != ("input",) or declared is None or self.types is None:
             return []
-        return schemas_at(declared.value, path[1:], Node({}), definitions_of(declared.value, self.types.model.defs))
+        return schemas_at(declared.value, path[1:], {}, definitions_of(declared.value, self.types.model.defs))
 
     @staticmethod
     def _field(node: Node | None, path: Sequence[str | int]) -> Path | None:

@@ -9,10 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from stepflow_client._data.expressions import parse_path
 from stepflow_client.flows.json_schema import fields_of as properties_of
 from stepflow_client.flows.json_schema import mismatches, resolved
-from stepflow_client.flows.source import node_of
 
 from .field_texts import FORMATS, attributes_of, hint_of, input_type, read_text, shown_text, text_of
 
@@ -251,8 +249,9 @@ def _checked(field: Field, value: Mapping[str, Any]) -> Field:
     """Return a field with the first place where its value does not match the schema, as `run` checks it."""
     if field.key not in value or field.kind == "secret":
         return field
-    for wrong in mismatches(node_of(value[field.key]), field.schema, field.definitions):
-        field = _with_error(field, parse_path(wrong.path), wrong.message)
+    for wrong in mismatches(value[field.key], field.schema, field.definitions):
+        path = wrong.parts if wrong.key is None else (*wrong.parts, wrong.key)
+        field = _with_error(field, path, wrong.message)
     return field
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from uuid import uuid4
 
@@ -18,6 +18,7 @@ from .._data.arguments import check_choice, check_flags, check_function, check_i
 from .._data.values import INPUT_DEPTH, check_json, encode, encode_plain
 from .._rules import chunks
 from .._rules.input_retries import RetryOn, RetryRule
+from .._shared.checking import async_checked
 from .._shared.recorder import BatchRecorder
 from .._shared.workers import AsyncSource, AsyncWorkers
 from ..errors import InvalidArgumentError, InvalidRequestError, JournalError
@@ -245,7 +246,7 @@ class Batch:
             values = await self._next_inputs(min(wanted - chunk.count, self.ahead.count))
             if not values:
                 break
-            fitting = self._add_all(chunk, values, seen, is_known=known is not None)
+            fitting = await self._add_all(chunk, values, seen, is_known=known is not None)
             if fitting < len(values):
                 self._left = values[fitting:] + self._left
                 break
@@ -292,7 +293,7 @@ class Batch:
         values, self.failure = await self.source.take(most)
         return values
 
-    def _add_all(self, chunk: Chunk, values: list[Any], seen: Any, *, is_known: bool) -> int:
+    async def _add_all(self, chunk: Chunk, values: list[Any], seen: Any, *, is_known: bool) -> int:
         """Add inputs to a chunk, and return how many fit.
 
         Args:
@@ -303,8 +304,8 @@ class Batch:
         """
         # Almost always, all inputs are plain JSON and fit: then they are checked and encoded in one step.
         text = encode_plain(values)
-        if text is not None and self.input_check is not None and not all(map(self.input_check.fits, values)):
-            text = None
+        if text is not None and self.input_check is not None:
+            text = text if await async_checked(partial(self.input_check.fits_all, values)) else None
         if text is not None and (is_known or chunk.size + len(text) <= self.ahead.most_bytes):
             count, text = len(values), text[1:-1]
             self.ahead.note(count, len(text))
@@ -318,8 +319,8 @@ class Batch:
             self._index += count
             return count
         began, before = len(chunk.values), chunk.size
-        for place, given in enumerate(values):
-            value, said = self._checked(given)
+        checked = await async_checked(lambda: [self._checked(each) for each in values])
+        for place, (value, said) in enumerate(checked):
             size = len(said) if isinstance(said, bytes) else 0
             if not is_known and chunk.count and chunk.size + size > self.ahead.most_bytes:
                 return place

@@ -19,6 +19,7 @@ from .._rules import operations as api
 from .._rules.creation import creation_time
 from .._rules.deadline import deadline_override, deadline_scope, has_passed
 from .._rules.request_retries import Backoff
+from .._shared.checking import async_checked
 from .._shared.run_call import ResultCall, RunCall
 from .._shared.tracing import annotate, measured_chunk
 from .._shared.workers import AsyncSource
@@ -123,7 +124,7 @@ class BatchRunner:
         from_env, check = options.variables_from_env, options.check_input
         call = RunCall(flow, [], options.overrides, options.variables, from_env, check_input=check)
         needs = self._flows.needs_of_flow(batch.flow, batch.digest)
-        batch.arguments = call.completed(await self._creator.arguments(call), needs)
+        batch.arguments = await async_checked(partial(call.completed, await self._creator.arguments(call), needs))
         batch.declared = flow_variables(batch.flow)
         with self._recorder.labelling(options.labels):
             batch.record = self._recorder.batch(batch.flow, batch.arguments, flow)

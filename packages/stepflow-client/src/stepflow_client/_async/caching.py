@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import types
@@ -17,6 +18,7 @@ from .._codec.variables import flow_variables
 from .._data.secrets import quotes_secret
 from .._http.sockets import AsyncCancelled
 from .._rules.deadline import current_deadline, has_passed
+from .._shared.checking import async_checked
 from .._shared.run_call import RunCall
 from .._stores.results import CachedResult
 from .._stores.shared_runs import SharedRun, joined
@@ -220,7 +222,7 @@ class CachedRuns:
             )
         input, checked = call.input, self._flows.checked_or_id(call.flow)
         if call.check_input:
-            input = self._flows.fitting_input(checked, input)
+            input = await self._flows.fitting_input(checked, input)
         # Servers that would change an integer refuse it when the flow is run.
         arguments = call._replace(input=input, max_concurrency=None).arguments()
         content: dict[str, Any] | str
@@ -233,7 +235,7 @@ class CachedRuns:
         else:
             content, digest, _ = checked
             needs = self._flows.needs_of_flow(content, digest)
-            arguments = call.completed(arguments, needs)
+            arguments = await async_checked(partial(call.completed, arguments, needs))
         key = cache._file.key(content, arguments)
         return _Prepared(call, content, arguments, cache, key, finish, cancel)
 

@@ -19,6 +19,7 @@ from .._data.values import FIELD_DEPTH, check_json, is_plain
 from .._rules import operations as api
 from .._rules.creation import RunRegistries
 from .._rules.deadline import current_deadline, has_passed
+from .._shared.checking import async_checked
 from ..errors import InvalidArgumentError, InvalidFlowError, InvalidRequestError
 from ..flows.flow_argument import flow_argument, load_flow
 from .connection import Connection
@@ -114,14 +115,16 @@ class FlowStore:
         """Return what runs of a stored flow need; None if this client does not know the flow."""
         return self._needs.get(flow_id)
 
-    def fitting_input(self, flow: CheckedFlow | str, value: Any) -> Any:
+    async def fitting_input(self, flow: CheckedFlow | str, value: Any) -> Any:
         """Return the input of a run after checking it. Of flows given by their ids, the client may not know the schema.
 
         Raises:
             InvalidArgumentError: If it does not match the flow's input schema.
         """
         known = self.needs_by_id(flow) if isinstance(flow, str) else self.needs_of_flow(flow.content, flow.digest)
-        return value if known is None else requests.fitting_input(value, known)
+        if known is None or known.input_check is None:
+            return value
+        return await async_checked(partial(requests.fitting_input, value, known.input_check))
 
     def checked(self, flow: FlowSource, what: str) -> CheckedFlow:
         """Return a flow in the form in which it can be sent.

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from .._base.logging import logger
@@ -35,6 +36,7 @@ from .._rules.key_lock import (
 )
 from .._rules.releases import require
 from .._rules.request_retries import TRANSIENT_ERRORS
+from .._shared.checking import async_checked
 from .._shared.recorder import CreatedRun
 from .._shared.run_call import RunCall
 from .._shared.tracing import annotate
@@ -134,11 +136,11 @@ class KeyedRuns:
         checked = self._checked(call.flow)
         annotate(flow_name=checked.content.get("name"))
         if call.check_input:
-            call = call._replace(input=self._flows.fitting_input(checked, call.input))
+            call = call._replace(input=await self._flows.fitting_input(checked, call.input))
         requested = _Requested(call, await self._creator.arguments(call), wait)
         needs = self._flows.needs_of_flow(checked.content, checked.digest)
         # Refuses what does not fit the flow.
-        call.completed(requested.arguments, needs)
+        await async_checked(partial(call.completed, requested.arguments, needs))
         for again in (True, False):
             keyed = await self._stored(checked, key, scope)
             registry = self._flows.registries.current

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from os import fsdecode
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -26,6 +27,7 @@ from .._data.arguments import (
     check_seconds,
 )
 from .._data.objects import is_data_object
+from .._shared.checking import async_checked
 from ..errors import InvalidArgumentError, RunTimeoutError, StepflowClientError
 from ..flows.flow_argument import FlowSource, flow_path, load_flow, why_no_flow
 from ..types.tools import ToolResult
@@ -102,15 +104,15 @@ class FlowTool:
                 way that a model can act on.
             StepflowClientError: As `StepflowClient.start_run` raises them.
         """
-        given, options = self._prepared(arguments, idempotency_key, labels)
+        given, options = await self._prepared(arguments, idempotency_key, labels)
         handle: RunHandle[Any] = await self._client.start_run(self._spec.flow, [given], timeout=timeout, **options)
         return handle
 
-    def _prepared(self, arguments: Any, idempotency_key: str | None, labels: Any) -> tuple[Any, dict[str, Any]]:
+    async def _prepared(self, arguments: Any, idempotency_key: str | None, labels: Any) -> tuple[Any, dict[str, Any]]:
         """Return the input of a run and its options."""
         both = {**(self._labels or {}), **({} if labels is None else check_labels(labels))}
         options = {"variables": self._variables or None, "idempotency_key": idempotency_key, "labels": both or None}
-        return self._spec.input_of(arguments), options
+        return await async_checked(partial(self._spec.input_of, arguments)), options
 
     async def call(
         self,
@@ -134,7 +136,7 @@ class FlowTool:
         """
         limit = self._max_wait if max_wait is None else check_seconds(max_wait, "max_wait")
         try:
-            given, options = self._prepared(arguments, idempotency_key, labels)
+            given, options = await self._prepared(arguments, idempotency_key, labels)
             result = await self._client.run(self._spec.flow, [given], timeout=limit, progress=progress, **options)
         except RunTimeoutError as error:
             if error.run_id is None:
@@ -142,7 +144,7 @@ class FlowTool:
             return unfinished(error.run_id, _NEXT)
         except StepflowClientError as error:
             return refusal(error, self._secrets)
-        return tool_result(result, self._spec, self._secrets)
+        return await async_checked(partial(tool_result, result, self._spec, self._secrets))
 
 
 class FlowTools(Sequence[FlowTool]):

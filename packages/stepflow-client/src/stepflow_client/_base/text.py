@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 from unicodedata import category
 
+_LONGEST_NAME = 200
+"""Maximum length of a word that is compared with names: the time grows with the square of the length, and more."""
 _ENOUGH = 3.0
 """Seconds after which a rate is meaningful."""
 
@@ -54,6 +56,8 @@ def nearest(word: str, known: Iterable[str], similarity: float = 0.6) -> str | N
     """Return the known name that is most similar to a word, ignoring case; None if none is similar enough."""
     from difflib import get_close_matches
 
+    if len(word) > _LONGEST_NAME:
+        return None
     lowered = {name.lower(): name for name in known}
     found = get_close_matches(word.lower(), lowered, n=3, cutoff=similarity)
     # Among words that are about equally near, one with the same first letter: `set` rather than `use` for `ste`.

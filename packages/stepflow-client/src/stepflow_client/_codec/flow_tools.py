@@ -16,7 +16,6 @@ from .._data.values import check_json
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows.json_schema import Mismatch, definitions_of, mismatches
 from ..flows.needs import FlowNeeds, needs_of
-from ..flows.source import node_of
 from ..flows.tool_schemas import WRAPPER, is_plain_object, self_contained, wrapped
 from ..flows.types.inferred import infer
 from ..types import FlowResult
@@ -75,9 +74,7 @@ class FlowToolSpec:
             InvalidArgumentError: If it does not match, with a message as of `input_of`.
         """
         check = self.needs.input_check
-        if check is None or check.quickly(value):
-            return
-        faults = check.faults(value, _MOST_FAULTS + 1)
+        faults = () if check is None else check.validator.mismatches(value, _MOST_FAULTS + 1)
         if not faults:
             return
         lines = [_line(each, self.is_wrapped) for each in faults[:_MOST_FAULTS]]
@@ -100,10 +97,7 @@ class FlowToolSpec:
     def is_expected(self, output: Any) -> bool:
         """Return whether an output matches the schema that a model is told."""
         schema = declared_schema(self.flow, "output")
-        try:
-            return next(mismatches(node_of(output), schema, definitions_of(schema, _shared(self.flow))), None) is None
-        except RecursionError:
-            return False
+        return not mismatches(output, schema, definitions_of(schema, _shared(self.flow)))
 
 
 def _object(arguments: Any) -> dict[str, Any]:
@@ -123,7 +117,7 @@ def _line(fault: Mismatch, is_wrapped: bool) -> str:
     where = fault.path.removeprefix("$").removeprefix(".")
     if is_wrapped:
         where = f"{WRAPPER}.{where}" if where and not where.startswith("[") else f"{WRAPPER}{where}"
-    got = f" (got {cut(json.dumps(fault.node.value, ensure_ascii=False), _LONGEST_VALUE)})" if not fault.key else ""
+    got = f" (got {cut(json.dumps(fault.value, ensure_ascii=False), _LONGEST_VALUE)})" if not fault.key else ""
     is_missing = "is missing" in fault.message
     hint = f"; {fault.hint}" if fault.hint and not is_missing else ""
     return visible(f"- {where or 'the arguments'}: {fault.message}{'' if is_missing else got}{hint}")

@@ -19,7 +19,7 @@ from ..errors import InvalidArgumentError, UnsupportedByServerError
 from ..flows.file import load_file, parse_json
 
 if TYPE_CHECKING:
-    from ..flows.needs import FlowNeeds
+    from ..flows.needs import FlowNeeds, ValueCheck
     from ..types import FlowVariable
 
 Variables = Mapping[str, Any] | str | PathLike[str] | DataObject
@@ -193,16 +193,12 @@ def items_of(value: Any) -> list[Any]:
     return plain if isinstance(plain, list) else [plain]
 
 
-def fitting_input(value: Any, needs: FlowNeeds) -> Any:
-    """Return an input, or the list of inputs of a batch, after checking it against the flow's input schema.
+def fitting_input(value: Any, check: ValueCheck) -> list[Any]:
+    """Return the inputs of a run's items after checking them against the flow's input schema.
 
     Raises:
         InvalidArgumentError: If it does not match, or cannot be represented in JSON.
     """
-    check = needs.input_check
-    # A value that fits before it is converted does so afterwards too. The usual case costs little.
-    if check is None or (type(value) is dict and check.quickly(value)):
-        return value
     items = items_of(value)
     check.all(items, "check_input=False sends it all the same")
     return items

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from uuid import uuid4
 
@@ -20,6 +20,7 @@ from .._data.arguments import check_choice, check_flags, check_function, check_i
 from .._data.values import INPUT_DEPTH, check_json, encode, encode_plain
 from .._rules import chunks
 from .._rules.input_retries import RetryOn, RetryRule
+from .._shared.checking import sync_checked
 from .._shared.recorder import BatchRecorder
 from .._shared.workers import SyncSource, SyncWorkers
 from ..errors import InvalidArgumentError, InvalidRequestError, JournalError
@@ -305,8 +306,8 @@ class Batch:
         """
         # Almost always, all inputs are plain JSON and fit: then they are checked and encoded in one step.
         text = encode_plain(values)
-        if text is not None and self.input_check is not None and not all(map(self.input_check.fits, values)):
-            text = None
+        if text is not None and self.input_check is not None:
+            text = text if sync_checked(partial(self.input_check.fits_all, values)) else None
         if text is not None and (is_known or chunk.size + len(text) <= self.ahead.most_bytes):
             count, text = len(values), text[1:-1]
             self.ahead.note(count, len(text))
@@ -320,8 +321,8 @@ class Batch:
             self._index += count
             return count
         began, before = len(chunk.values), chunk.size
-        for place, given in enumerate(values):
-            value, said = self._checked(given)
+        checked = sync_checked(lambda: [self._checked(each) for each in values])
+        for place, (value, said) in enumerate(checked):
             size = len(said) if isinstance(said, bytes) else 0
             if not is_known and chunk.count and chunk.size + size > self.ahead.most_bytes:
                 return place

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import types
@@ -18,6 +19,7 @@ from .._codec.variables import flow_variables
 from .._data.secrets import quotes_secret
 from .._http.sockets import SyncCancelled
 from .._rules.deadline import current_deadline, has_passed
+from .._shared.checking import sync_checked
 from .._shared.run_call import RunCall
 from .._stores.results import CachedResult
 from .._stores.shared_runs import SharedRun, joined
@@ -234,7 +236,7 @@ class CachedRuns:
         else:
             content, digest, _ = checked
             needs = self._flows.needs_of_flow(content, digest)
-            arguments = call.completed(arguments, needs)
+            arguments = sync_checked(partial(call.completed, arguments, needs))
         key = cache._file.key(content, arguments)
         return _Prepared(call, content, arguments, cache, key, finish, cancel)
 

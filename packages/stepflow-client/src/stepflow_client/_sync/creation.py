@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,6 +24,7 @@ from .._rules.creation import RunRegistry, may_have_created
 from .._rules.deadline import current_deadline
 from .._rules.releases import Server
 from .._rules.timings import Timings
+from .._shared.checking import sync_checked
 from .._shared.recorder import CreatedRun
 from .._shared.run_call import RunCall
 from .._shared.tracing import annotate, is_untraced, run_started
@@ -110,12 +111,11 @@ class RunCreator:
         checked = flows.checked(call.flow, "deduplicate=True") if call.deduplicate else flows.checked_or_id(call.flow)
         if call.check_input and (isinstance(checked, str) or "schemas" in checked.content):
             call = call._replace(input=self._flows.fitting_input(checked, call.input))
-        begin = (
-            partial(self._start_stored, checked, call, wait)
-            if isinstance(checked, str)
-            else partial(self._start_new, checked, call, wait)
-        )
-        return begin() if call.ready is None else _after(call.ready, begin)
+        if call.ready is not None:
+            call.ready()
+        if isinstance(checked, str):
+            return self._start_stored(checked, call, wait)
+        return self._start_new(checked, call, wait)
 
     def _start_stored(self, flow_id: str, call: RunCall, wait: int | None) -> run_states.Started:
         arguments = self.arguments(call)
@@ -123,7 +123,7 @@ class RunCreator:
             self._flows.variables_of(flow_id)
         needs = self._flows.needs_by_id(flow_id)
         if needs is not None:
-            arguments = call.completed(arguments, needs)
+            arguments = sync_checked(partial(call.completed, arguments, needs))
         run = self.create(self._flows.stored(flow_id), arguments, _held(wait))
         self._recorder.created(CreatedRun(run.run_id, flow_id, arguments))
         return run
@@ -147,7 +147,7 @@ class RunCreator:
             ready = None if key is None else self._ready.get(key)
             if ready is None or ready.server is not self._connection.dialect.server or ready.prepared.flow_id != shared:
                 needs = self._flows.needs_of_flow(content, digest)
-                arguments = call.completed(self.arguments(call), needs)
+                arguments = sync_checked(partial(call.completed, self.arguments(call), needs))
                 prepared = self._stored(checked, arguments, wait, key, is_single=call.deduplicate)
             else:
                 prepared = ready.prepared
@@ -340,11 +340,6 @@ def _pause(timings: Timings, error: StepflowClientError, attempt: int) -> float 
     longest = timings.resend_longest_pause
     left = longest if deadline is None else min(longest, deadline - time.monotonic())
     return pause if pause < left else None
-
-
-def _after(ready: Callable[[], object], start: Callable[[], run_states.Started]) -> run_states.Started:
-    ready()
-    return start()
 
 
 def _held(wait: int | None) -> int | None:

@@ -21,6 +21,7 @@ from .._data.values import FIELD_DEPTH, check_json, is_plain
 from .._rules import operations as api
 from .._rules.creation import RunRegistries
 from .._rules.deadline import current_deadline, has_passed
+from .._shared.checking import sync_checked
 from ..errors import InvalidArgumentError, InvalidFlowError, InvalidRequestError
 from ..flows.flow_argument import flow_argument, load_flow
 from .connection import Connection
@@ -123,7 +124,9 @@ class FlowStore:
             InvalidArgumentError: If it does not match the flow's input schema.
         """
         known = self.needs_by_id(flow) if isinstance(flow, str) else self.needs_of_flow(flow.content, flow.digest)
-        return value if known is None else requests.fitting_input(value, known)
+        if known is None or known.input_check is None:
+            return value
+        return sync_checked(partial(requests.fitting_input, value, known.input_check))
 
     def checked(self, flow: FlowSource, what: str) -> CheckedFlow:
         """Return a flow in the form in which it can be sent.

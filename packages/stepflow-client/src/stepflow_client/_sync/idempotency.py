@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from .._base.logging import logger
@@ -36,6 +37,7 @@ from .._rules.key_lock import (
 )
 from .._rules.releases import require
 from .._rules.request_retries import TRANSIENT_ERRORS
+from .._shared.checking import sync_checked
 from .._shared.recorder import CreatedRun
 from .._shared.run_call import RunCall
 from .._shared.tracing import annotate
@@ -139,7 +141,7 @@ class KeyedRuns:
         requested = _Requested(call, self._creator.arguments(call), wait)
         needs = self._flows.needs_of_flow(checked.content, checked.digest)
         # Refuses what does not fit the flow.
-        call.completed(requested.arguments, needs)
+        sync_checked(partial(call.completed, requested.arguments, needs))
         for again in (True, False):
             keyed = self._stored(checked, key, scope)
             registry = self._flows.registries.current

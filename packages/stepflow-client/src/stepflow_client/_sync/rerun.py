@@ -14,6 +14,7 @@ from .._codec import requests
 from .._codec.variables import flow_variables
 from .._rules.deadline import deadline_of, deadline_scope
 from .._rules.releases import has_step_outputs
+from .._shared.checking import sync_checked
 from .._shared.gather import sync_together
 from .._shared.recorder import CreatedRun
 from .._shared.rerun_plan import EarlierRun, RerunRequest, WantedRun, kept_of_item, outdated_steps, wanted_run
@@ -209,7 +210,7 @@ class Rerunner:
         # Kept steps do not read their variables, and recorded ones may be those of an earlier version of the flow.
         needs = needs_of(copy, flow_variables(copy), any_variable=True)
         # Given ones were checked before.
-        sent = call.completed(sent, needs)
+        sent = sync_checked(partial(call.completed, sent, needs))
         stored = self._flows.store_copy(checked, copy)
         run = self._creator.create(stored, sent, None)
         recorded = sent._replace(overrides=given.overrides)

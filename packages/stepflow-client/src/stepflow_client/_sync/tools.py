@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from os import fsdecode
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -28,6 +29,7 @@ from .._data.arguments import (
     check_seconds,
 )
 from .._data.objects import is_data_object
+from .._shared.checking import sync_checked
 from ..errors import InvalidArgumentError, RunTimeoutError, StepflowClientError
 from ..flows.flow_argument import FlowSource, flow_path, load_flow, why_no_flow
 from ..types.tools import ToolResult
@@ -112,7 +114,7 @@ class SyncFlowTool:
         """Return the input of a run and its options."""
         both = {**(self._labels or {}), **({} if labels is None else check_labels(labels))}
         options = {"variables": self._variables or None, "idempotency_key": idempotency_key, "labels": both or None}
-        return self._spec.input_of(arguments), options
+        return sync_checked(partial(self._spec.input_of, arguments)), options
 
     def call(
         self,
@@ -144,7 +146,7 @@ class SyncFlowTool:
             return unfinished(error.run_id, _NEXT)
         except StepflowClientError as error:
             return refusal(error, self._secrets)
-        return tool_result(result, self._spec, self._secrets)
+        return sync_checked(partial(tool_result, result, self._spec, self._secrets))
 
 
 class SyncFlowTools(Sequence[SyncFlowTool]):

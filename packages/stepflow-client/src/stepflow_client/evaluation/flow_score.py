@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from functools import partial
 from typing import Any
 
 from .._codec.requests import Variables, run_variables
 from .._data.arguments import check_text
 from .._data.values import check_json, encode
+from .._shared.checking import async_checked
 from ..errors import InvalidArgumentError
 from ..flows.additions import without_cases
 from ..flows.flow_argument import FlowSource, load_flow
@@ -66,7 +68,7 @@ class FlowScore:
         check = ValueCheck.of(self.flow)
         if check is not None:
             try:
-                check.one(given)
+                await async_checked(partial(check.one, given))
             except InvalidArgumentError as error:
                 raise ScoreFailedError(error.message) from None
         result = client.run(self.flow, given, variables=self.variables, idempotency_key=key)

@@ -29,7 +29,6 @@ from .._data.expressions import Path, PathError, parse_path, write_path
 from ..errors import InvalidArgumentError
 from ..flows.json_schema import definitions_of, is_number, mismatches
 from ..flows.matching import equal
-from ..flows.nodes import node_of
 
 if TYPE_CHECKING:
     from .records import EvaluationCase, EvaluationItem, ScoreValue
@@ -279,7 +278,7 @@ class _SchemaValid(Score):
         found = _at(output, self.path)
         if found is _MISSING:
             return False
-        return next(mismatches(node_of(found), self.schema, definitions_of(self.schema)), None) is None
+        return not mismatches(found, self.schema, definitions_of(self.schema))
 
 
 def latency() -> Score:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from .._data.expressions import KEYWORDS, PathError, parse_path, write_path
 from ..errors import FlowFileError
+from .json_schema import Mismatch
 from .nodes import Key, Node
 
 TYPE_RULES = frozenset({"input-conflict", "possible-mismatch", "type-mismatch", "untyped-output"})
@@ -19,7 +20,8 @@ RULES = TYPE_RULES | {
     "from-expression", "ignored-key", "iterate-output", "large-integer", "later-step", "malformed-path", "merge-key",
     "misplaced-key", "misplaced-schema", "missing-key", "missing-then", "mock", "no-flow", "no-output", "not-a-schema",
     "not-evaluated", "optional-input", "path-not-text", "required-undeclared", "schema-of-unknown-step",
-    "self-reference", "step-not-text", "syntax", "template", "two-keywords", "undeclared-variable", "undefined-step",
+    "self-reference", "step-not-text", "syntax", "template", "two-keywords", "unchecked-pattern", "undeclared-variable",
+    "undefined-step",
     "unescaped-subflow", "unknown-action", "unknown-component", "unknown-input", "unknown-key", "unknown-keyword",
     "unknown-output-path", "unused-key", "unused-step", "unused-variable", "variable-name", "variable-path",
     "wrong-type",
@@ -121,6 +123,10 @@ class Findings:
             rule, level, message, path, where.line, where.column, hint, None, None, span.start, span.end, at=at, key=key
         )
         self.all.setdefault((rule, where.line, where.column, path), found)
+
+    def add_mismatch(self, rule: str, level: str, root: Node, wrong: Mismatch, prefix: str = "") -> None:
+        """Add the place where the value of a node does not match a schema."""
+        self.add(rule, level, root.at(*wrong.parts) or root, prefix + wrong.message, wrong.hint, key=wrong.key)
 
 
 def locate(root: Node, path: str) -> Node:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+import reprlib
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from operator import ge, gt, le, lt
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from .._base.text import near, nearest
+from .._base.text import cut, near, nearest
 from .._data.expressions import is_expression, write_path
-from .nodes import Node
+from .._rules.deadline import SLICE, Slices, current_slices
+from .patterns import LinearPattern, linear_pattern
 
 _DEEPEST = 30
-_DECIDED = {"type", "properties", "required", "const", "enum", "anyOf", "title", "description"}
 _REFERENCE = r"#/(?:schemas/)?(?:\$defs|definitions)/(.*)"
 
 
@@ -30,7 +30,7 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
     "number": is_number,
     "string": lambda value: isinstance(value, str),
     "array": lambda value: isinstance(value, (list, tuple)),
-    "object": lambda value: isinstance(value, Mapping),
+    "object": lambda value: isinstance(value, (dict, Mapping)),
 }
 JSON_TYPES = tuple(_TYPES)
 
@@ -69,17 +69,6 @@ def resolved(schema: Any, defs: Mapping[str, Any]) -> Any:
     return {}
 
 
-def _with_target(schema: Any, defs: Mapping[str, Any]) -> Any:
-    """Return a schema without a `$ref`: a value must match the shared schema as well as the other keywords."""
-    if not isinstance(schema, Mapping) or "$ref" not in schema:
-        return schema
-    target, rest = resolved({"$ref": schema["$ref"]}, defs), {key: schema[key] for key in schema if key != "$ref"}
-    if not rest:
-        return target
-    parts = rest.get("allOf")
-    return {**rest, "allOf": [target, *(parts if isinstance(parts, list) else ())]}
-
-
 def type_names(schema: Mapping[str, Any]) -> list[Any]:
     """Return the types that a schema allows; empty if it allows all."""
     given = schema.get("type")
@@ -104,29 +93,39 @@ def list_schemas(schema: Mapping[str, Any]) -> tuple[list[Any], Any]:
     return (items, schema.get("additionalItems", True)) if isinstance(items, list) else ([], items)
 
 
-def schemas_at(schema: Any, path: Iterable[str | int], node: Node, defs: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def schemas_at(schema: Any, path: Iterable[str | int], value: Any, defs: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the schemas that apply to the value at a path in a value, with those inside of them that do too.
 
     Of alternatives, these are all; of conditions, the branch that the value decides.
     """
-    found, at, empty = list(_applying(schema, node, defs)), node, Node(None)
+    found, at = _applying([schema], value, defs), value
     for part in path:
-        at = at.at(part) or empty
-        found = [one for each in found for inner in _inner(each, part) for one in _applying(inner, at, defs)]
+        try:
+            at = at[part]
+        except (LookupError, TypeError):
+            at = None
+        found = _applying([inner for each in found for inner in _inner(each, part)], at, defs)
     return found
 
 
-def _applying(schema: Any, node: Node, defs: Mapping[str, Any], depth: int = 0) -> Iterator[Mapping[str, Any]]:
-    schema = resolved(schema, defs)
-    if not isinstance(schema, Mapping) or depth > _DEEPEST:
-        return
-    yield schema
-    for key in ("allOf", "anyOf", "oneOf"):
-        for each in schema[key] if isinstance(schema.get(key), list) else ():
-            yield from _applying(each, node, defs, depth + 1)
-    if "if" in schema:
-        branch = "then" if _matches(node, schema["if"], defs) else "else"
-        yield from _applying(schema.get(branch), node, defs, depth + 1)
+def _applying(schemas: list[Any], value: Any, defs: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return schemas, and those inside of them that apply to the same value, each once."""
+    found: dict[int, Mapping[str, Any]] = {}
+    seen, waiting = set[int](), schemas[::-1]
+    while waiting:
+        given = waiting.pop()
+        schema = resolved(given, defs)
+        if id(given) in seen or not isinstance(schema, Mapping):
+            continue
+        seen.add(id(given))
+        found.setdefault(id(schema), schema)
+        inner = [
+            each for key in ("allOf", "anyOf", "oneOf") if isinstance(schema.get(key), list) for each in schema[key]
+        ]
+        if "if" in schema:
+            inner.append(schema.get("else" if mismatches(value, schema["if"], defs) else "then"))
+        waiting += inner[::-1]
+    return list(found.values())
 
 
 def _inner(schema: Mapping[str, Any], part: str | int) -> Iterator[Any]:
@@ -138,89 +137,327 @@ def _inner(schema: Mapping[str, Any], part: str | int) -> Iterator[Any]:
     yield properties.get(part, schema.get("additionalProperties"))
 
 
-def _matches(node: Node, schema: Any, defs: Mapping[str, Any]) -> bool:
-    return next(mismatches(node, schema, defs), None) is None
-
-
 class Mismatch(NamedTuple):
     """A place where a value does not match a schema."""
 
-    node: Node
+    value: Any
+    """The value there."""
     message: str
     hint: str | None = None
     key: str | None = None
     """The key of the value, if the schema has no such field."""
+    parts: tuple[str | int, ...] = ()
+    """The keys and indexes that lead to the value."""
 
     @property
     def path(self) -> str:
-        """The path of the place in the value."""
-        return self.node.path if self.key is None else write_path([self.key], self.node.path)
+        """The path of the place in the whole value."""
+        return write_path(self.parts if self.key is None else (*self.parts, self.key))
 
 
-def is_among(value: Any, choices: Iterable[Any]) -> bool:
-    """Return whether a value is one of some values. (Python counts true as 1.)"""
-    return any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in choices)
+Mismatches = Sequence[Mismatch]
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 200
+_short.maxdict = _short.maxlist = 20
+shown = _short.repr
+"""Returns a value as Python writes it, shortened for a message."""
 
 
-def mismatches(node: Node, schema: Any, defs: Mapping[str, Any], *, evaluated: bool = False) -> Iterator[Mismatch]:
-    """Yield the places where a value does not match a schema, whose unsupported keywords are ignored.
+def key_of(value: Any) -> Hashable:
+    """Return what only equal JSON values have. (Python counts true as 1.)"""
+    if isinstance(value, bool):
+        return bool, value
+    if isinstance(value, Mapping):
+        return frozenset((name, key_of(each)) for name, each in value.items())
+    key: Hashable = tuple(map(key_of, value)) if isinstance(value, (list, tuple)) else value
+    return key
 
-    If expressions in the value are evaluated, their results are unknown, and match any schema.
+
+_STEP_OF_PATTERN = 64
+"""Characters of a text, times the length of a pattern, that are matched in the time of a step."""
+_MOST = 100
+"""Maximum number of mismatches that are searched for."""
+_LONGEST = 500
+"""Maximum length of a message."""
+_MOST_NAMES = 200
+"""Maximum number of names, or pairs of names, that are compared to find a misspelt one."""
+
+
+def mismatches(value: Any, schema: Any, defs: Mapping[str, Any], *, evaluated: bool = False) -> Mismatches:
+    """Return the first places where a value does not match a schema; see `Validator`."""
+    return Validator(schema, defs, evaluated=evaluated).mismatches(value)
+
+
+class Validator:
+    """Checks values against a schema. Unsupported keywords are ignored.
+
+    The time is at most proportional to the size of the schema times that of the value: each shared schema is applied
+    once to a value, and patterns are matched in linear time.
+
+    Args:
+        schema: The schema, which must not change.
+        defs: The shared schemas that it may refer to.
+        evaluated: Whether expressions in the value are evaluated: their results are unknown, and match any schema.
     """
-    if evaluated and is_expression(node.items):
-        if "$literal" in node.items and not isinstance(node.value, str):
-            yield from mismatches(node.items["$literal"], schema, defs)
-        return
-    schema = _with_target(schema, defs)
-    if schema is False:
-        yield Mismatch(node, "no value is allowed here")
-    if not isinstance(schema, Mapping) or (node.value is None and schema.get("nullable") is True):
-        return
-    kinds = type_names(schema)
-    if kinds and not any(is_json_type(node.value, each) for each in kinds):
-        wanted = " or ".join(map(str, kinds))
-        yield Mismatch(node, f"the schema wants {wanted}, this is {json_type(node.value)}")
-        return
-    is_open = evaluated and any(is_expression(each.items) for each in (*node.items.values(), *node.elements))
-    choices = schema.get("enum")
-    if isinstance(choices, list) and not is_open and not is_among(node.value, choices):
-        hint = near(str(node.value), choices, "one of")
-        yield Mismatch(node, f"{node.value!r} is none of the allowed values", hint)
-    if "const" in schema and not is_open and not is_among(node.value, [schema["const"]]):
-        yield Mismatch(node, f"the schema wants {schema['const']!r}")
-    for message in _beyond_limits(node.value, schema):
-        yield Mismatch(node, message)
-    if isinstance(node.value, Mapping):
-        yield from _fields(node, schema, defs, evaluated)
-    first, rest = list_schemas(schema)
-    for index, each in enumerate(node.elements):
-        yield from mismatches(each, first[index] if index < len(first) else rest, defs, evaluated=evaluated)
-    parts = schema.get("allOf")
-    for part in parts if isinstance(parts, list) else ():
-        yield from mismatches(node, part, defs, evaluated=evaluated)
-    for key in () if evaluated else ("anyOf", "oneOf"):
-        yield from _no_alternative(node, schema.get(key), defs)
-    if "if" in schema and not evaluated and _is_decided(schema["if"], defs):
-        branch = "then" if _matches(node, schema["if"], defs) else "else"
-        yield from mismatches(node, schema.get(branch, True), defs)
+
+    def __init__(self, schema: Any, defs: Mapping[str, Any], *, evaluated: bool = False) -> None:
+        self.schema, self.defs, self.is_evaluated = schema, defs, evaluated
+        self.patterns: dict[str, LinearPattern | None] = {}
+        self.nullable = set[int]()
+        """The ids of the schemas that also allow null."""
+        self.rules: dict[int, _Rules] = {}
+        """What was read of the schemas so far, by their ids."""
+
+    def mismatches(self, value: Any, most: int = _MOST) -> Mismatches:
+        """Return the first places where a value does not match; none if it is nested too deeply to decide."""
+        try:
+            return _Check(self, most).apply(self.schema, value)[:most]
+        except RecursionError:
+            return ()
+
+    def read(self, schema: Any) -> _Rules:
+        """Return the supported keywords of a schema, with their arguments; none if it allows any value."""
+        if not isinstance(schema, Mapping):
+            return [(_nothing, None)] if schema is False else []
+        found: _Rules = []
+        names = type_names(schema)
+        if names and all(isinstance(each, str) and each in _TYPES for each in names):
+            found.append((_type, [(each, _TYPES[each]) for each in names]))
+        if isinstance(schema.get("enum"), list):
+            found.append((_enum, (schema["enum"], set(map(key_of, schema["enum"])))))
+        if "const" in schema:
+            found.append((_const, (schema["const"], key_of(schema["const"]))))
+        found += [(_limit, (*_LIMITS[key], schema[key])) for key in _LIMITS if is_number(schema.get(key))]
+        if is_number(schema.get("multipleOf")) and schema["multipleOf"] > 0:
+            found.append((_multiple, schema["multipleOf"]))
+        if isinstance(schema.get("pattern"), str):
+            found.append((_pattern, schema["pattern"]))
+        patterns, others = schema.get("patternProperties"), schema.get("additionalProperties", True)
+        fields = (*fields_of(schema), patterns if isinstance(patterns, Mapping) else {}, others)
+        if any(fields[:3]) or others is False or isinstance(others, Mapping):
+            found.append((_object, fields))
+        first, rest = list_schemas(schema)
+        if first or (rest is not True and self.read(rest)):
+            found.append((_list, (first, rest)))
+        if "$ref" in schema:
+            found.append((_reference, referred_name(schema["$ref"])))
+        parts = {key: schema[key] for key in ("allOf", "anyOf", "oneOf") if isinstance(schema.get(key), list)}
+        if parts.get("allOf"):
+            found.append((_all, parts.pop("allOf")))
+        if not self.is_evaluated:
+            found += [(_any, each) for each in parts.values() if each]
+            if "if" in schema and _is_decided(schema["if"], self.defs):
+                found.append((_condition, (schema["if"], schema.get("then", True), schema.get("else", True))))
+        if schema.get("nullable") is True:
+            self.nullable.add(id(schema))
+        return found
 
 
-def _no_alternative(node: Node, parts: Any, defs: Mapping[str, Any]) -> Iterator[Mismatch]:
-    """Yield why a value matches no alternative: the faults of the only one of its type, or one of each."""
-    if not isinstance(parts, list) or not parts:
-        return
+class _Check:
+    """The check of one value."""
+
+    __slots__ = ("is_evaluated", "most", "results", "rules", "slices", "validator")
+
+    def __init__(self, validator: Validator, most: int) -> None:
+        self.validator, self.most, self.slices = validator, most, current_slices() or Slices()
+        self.rules, self.is_evaluated = validator.rules, validator.is_evaluated
+        self.results: dict[tuple[str | None, int], tuple[Any, Mismatches]] = {}
+        """The results of shared schemas, with the values: no other value can have the id of one of them."""
+
+    def apply(self, schema: Any, value: Any) -> Mismatches:
+        """Return where a value does not match a schema."""
+        if self.is_evaluated and is_expression(value):
+            literal = mismatches(value["$literal"], schema, self.validator.defs) if "$literal" in value else ()
+            return _below("$literal", literal)
+        self.slices.spend(1)
+        rules = self.rules.get(id(schema))
+        if rules is None:
+            rules = self.rules[id(schema)] = self.validator.read(schema)
+        if value is None and id(schema) in self.validator.nullable:
+            return ()
+        found: Mismatches = ()
+        for keyword, argument in rules:
+            wrong = keyword(self, argument, value)
+            if wrong:
+                found = [*found, *wrong]
+                if keyword is _type or len(found) >= self.most:
+                    break
+        return found
+
+    def is_found(self, pattern: str, text: str) -> bool | None:
+        """Return whether a text matches a pattern; None if the pattern cannot be matched in linear time."""
+        known = self.validator.patterns
+        if pattern not in known:
+            self.slices.spend(SLICE)
+            known[pattern] = linear_pattern(pattern)
+        found = known[pattern]
+        if found is None:
+            return None
+        self.slices.spend(found.length * len(text) // _STEP_OF_PATTERN)
+        return found.is_found_in(text)
+
+
+_Rules = list[tuple[Callable[[_Check, Any, Any], Mismatches], Any]]
+
+
+def _below(part: str | int, found: Mismatches) -> Mismatches:
+    """Return the mismatches of a part of a value as those of the value."""
+    return [each._replace(parts=(part, *each.parts)) for each in found]
+
+
+def _nothing(check: _Check, _: None, value: Any) -> Mismatches:
+    return [Mismatch(value, "no value is allowed here")]
+
+
+def _type(check: _Check, types: list[tuple[str, Callable[[Any], bool]]], value: Any) -> Mismatches:
+    for _, is_one in types:
+        if is_one(value):
+            return ()
+    return [Mismatch(value, f"the schema wants {' or '.join(name for name, _ in types)}, this is {json_type(value)}")]
+
+
+def _is_open(check: _Check, value: Any) -> bool:
+    """Return whether parts of a value are unknown."""
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return check.is_evaluated and any(map(is_expression, parts))
+
+
+def _enum(check: _Check, allowed: tuple[list[Any], set[Hashable]], value: Any) -> Mismatches:
+    choices, keys = allowed
+    if key_of(value) in keys or _is_open(check, value):
+        return ()
+    check.slices.spend(_MOST_NAMES)
+    hint = near(value if isinstance(value, str) else shown(value), choices[:_MOST_NAMES], "one of")
+    return [Mismatch(value, f"{shown(value)} is none of the allowed values", hint)]
+
+
+def _const(check: _Check, wanted: tuple[Any, Hashable], value: Any) -> Mismatches:
+    if key_of(value) == wanted[1] or _is_open(check, value):
+        return ()
+    return [Mismatch(value, f"the schema wants {shown(wanted[0])}")]
+
+
+_LIMITS: dict[str, tuple[Any, ...]] = {
+    "minimum": (is_number, lambda value: value, ge, "at least", ""),
+    "maximum": (is_number, lambda value: value, le, "at most", ""),
+    "exclusiveMinimum": (is_number, lambda value: value, gt, "more than", ""),
+    "exclusiveMaximum": (is_number, lambda value: value, lt, "less than", ""),
+    "minLength": (_TYPES["string"], len, ge, "at least", " characters"),
+    "maxLength": (_TYPES["string"], len, le, "at most", " characters"),
+    "minItems": (_TYPES["array"], len, ge, "at least", " elements"),
+    "maxItems": (_TYPES["array"], len, le, "at most", " elements"),
+}
+
+
+def _limit(check: _Check, limit: tuple[Any, ...], value: Any) -> Mismatches:
+    is_limited, size_of, is_within, words, unit, bound = limit
+    if not is_limited(value) or is_within(size_of(value), bound):
+        return ()
+    return [Mismatch(value, f"the schema wants {words} {bound}{unit}, this is {size_of(value)}")]
+
+
+def _multiple(check: _Check, step: float, value: Any) -> Mismatches:
+    if not is_number(value):
+        return ()
     try:
-        found = [list(mismatches(node, each, defs)) for each in parts]
-    except RecursionError:
-        # An alternative that consists of itself decides nothing.
-        return
-    if all(found):
-        near = [each for each, part in zip(found, parts, strict=True) if _has_type(node.value, part, defs)]
-        if len(near) == 1:
-            yield from near[0]
-            return
-        reasons = dict.fromkeys(each[0].message for each in near or found)
-        yield Mismatch(node, f"none of the {len(parts)} allowed forms fits: {'; '.join(reasons)}")
+        # Otherwise 0.3 would be no multiple of 0.1.
+        is_multiple = abs(round(value / step) * step - value) <= 1e-9 * max(1.0, abs(value))
+    except (OverflowError, ValueError):
+        is_multiple = True
+    return () if is_multiple else [Mismatch(value, f"the schema wants a multiple of {step}, this is {value}")]
+
+
+def _pattern(check: _Check, pattern: str, value: Any) -> Mismatches:
+    if not isinstance(value, str) or check.is_found(pattern, value) is not False:
+        return ()
+    return [Mismatch(value, f"the schema wants a text that matches {cut(pattern, _LONGEST)}")]
+
+
+def _object(
+    check: _Check, fields: tuple[Mapping[str, Any], list[str], Mapping[str, Any], Any], value: Any
+) -> Mismatches:
+    if not isinstance(value, (dict, Mapping)):
+        return ()
+    properties, required, patterns, others = fields
+    missing = [each for each in required if each not in value]
+    misspelt = _misspelt(check, missing, [each for each in value if each not in properties]) if missing else {}
+    found: list[Mismatch] = []
+    for name, child in value.items():
+        schemas, is_known = [properties[name]] if name in properties else [], name in properties
+        for pattern in patterns:
+            is_match = check.is_found(pattern, name)
+            is_known = is_known or is_match is not False
+            schemas += [patterns[pattern]] if is_match else []
+        if not is_known and (others is False or name in misspelt):
+            check.slices.spend(_MOST_NAMES)
+            hint = near(name, list(properties)[:_MOST_NAMES], "fields are")
+            found.append(Mismatch(value, f"there is no field {shown(name)}", hint, name))
+        elif not is_known and others is not True:
+            schemas.append(others)
+        for schema in schemas:
+            if wrong := check.apply(schema, child):
+                found += _below(name, wrong)
+        if len(found) >= check.most:
+            return found
+    # A misspelt field has a mismatch of its own.
+    absent = [each for each in missing if each not in misspelt.values()]
+    return found + [
+        Mismatch(value, f"the required field {each!r} is missing", f"add {each}: ...") for each in absent[: check.most]
+    ]
+
+
+def _misspelt(check: _Check, missing: list[str], names: list[str]) -> dict[str, str]:
+    """Return the missing names that other names in a value are probably meant to be."""
+    if len(missing) * len(names) > _MOST_NAMES:
+        return {}
+    check.slices.spend(_MOST_NAMES)
+    found = {name: nearest(name, missing) for name in names}
+    return {name: each for name, each in found.items() if each is not None}
+
+
+def _list(check: _Check, schemas: tuple[list[Any], Any], value: Any) -> Mismatches:
+    first, rest = schemas
+    found: list[Mismatch] = []
+    for index, each in enumerate(value if isinstance(value, (list, tuple)) else ()):
+        if wrong := check.apply(first[index] if index < len(first) else rest, each):
+            found += _below(index, wrong)
+            if len(found) >= check.most:
+                break
+    return found
+
+
+def _reference(check: _Check, name: str | None, value: Any) -> Mismatches:
+    key = name, id(value)
+    if key not in check.results:
+        # Until it is known: a schema that refers to itself allows what the rest of it allows.
+        check.results[key] = value, ()
+        check.results[key] = value, check.apply(check.validator.defs.get(name or "", True), value)
+    return check.results[key][1]
+
+
+def _all(check: _Check, parts: list[Any], value: Any) -> Mismatches:
+    found: dict[Any, Mismatch] = {}
+    for each in parts:
+        found |= {(wrong.parts, wrong.message): wrong for wrong in check.apply(each, value)}
+        if len(found) >= check.most:
+            break
+    return list(found.values())
+
+
+def _any(check: _Check, parts: list[Any], value: Any) -> Mismatches:
+    """Return why a value matches no alternative: the faults of the only one of its type, or one of each."""
+    found: list[Mismatches] = []
+    for each in parts:
+        found.append(check.apply(each, value))
+        if not found[-1]:
+            return ()
+    defs = check.validator.defs
+    near = [wrong for wrong, part in zip(found, parts, strict=True) if _has_type(value, part, defs)]
+    if len(near) == 1:
+        return near[0]
+    reasons = "; ".join(dict.fromkeys(each[0].message for each in near or found))
+    return [Mismatch(value, cut(f"none of the {len(parts)} allowed forms fits: {reasons}", _LONGEST))]
 
 
 def _has_type(value: Any, schema: Any, defs: Mapping[str, Any]) -> bool:
@@ -230,202 +467,28 @@ def _has_type(value: Any, schema: Any, defs: Mapping[str, Any]) -> bool:
     return schema is not False and (not kinds or any(is_json_type(value, each) for each in kinds))
 
 
+def _condition(check: _Check, parts: tuple[Any, Any, Any], value: Any) -> Mismatches:
+    condition, then, otherwise = parts
+    return check.apply(otherwise if check.apply(condition, value) else then, value)
+
+
 def _is_decided(schema: Any, defs: Mapping[str, Any]) -> bool:
     """Return whether a condition has only keywords that are supported."""
-    schema = resolved(schema, defs)
-    if not isinstance(schema, Mapping):
-        return isinstance(schema, bool)
-    inner = (*fields_of(schema)[0].values(), *(schema["anyOf"] if isinstance(schema.get("anyOf"), list) else ()))
-    return schema.keys() <= _DECIDED and all(_is_decided(each, defs) for each in inner)
-
-
-def _beyond_limits(value: Any, schema: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a message for each limit of a number, or of the length of a text or list, that a value is beyond."""
-    size: Any
-    names: tuple[str, ...]
-    if is_number(value):
-        size, names, unit = value, _OF_NUMBERS, ""
-    elif isinstance(value, (str, list)):
-        size = len(value)
-        names, unit = (_OF_TEXTS, " characters") if isinstance(value, str) else (_OF_LISTS, " elements")
-    else:
-        return
-    for name, (is_within, words) in zip(names, _COMPARISONS, strict=False):
-        limit = schema.get(name)
-        if is_number(limit) and not is_within(size, limit):
-            yield f"the schema wants {words} {limit}{unit}, this is {size}"
-    step: Any = schema.get("multipleOf")
-    if is_number(value) and is_number(step) and step > 0 and not _is_multiple(size, step):
-        yield f"the schema wants a multiple of {step}, this is {value}"
-    pattern = schema.get("pattern")
-    if isinstance(value, str) and isinstance(pattern, str) and not _has(pattern, value):
-        yield f"the schema wants a text that matches {pattern}"
-
-
-_OF_NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-_OF_TEXTS = ("minLength", "maxLength")
-_OF_LISTS = ("minItems", "maxItems")
-_LIMITS = frozenset((*_OF_NUMBERS, *_OF_TEXTS, *_OF_LISTS, "multipleOf", "pattern"))
-_COMPARISONS: tuple[tuple[Callable[[Any, Any], bool], str], ...] = (
-    (ge, "at least"),
-    (le, "at most"),
-    (gt, "more than"),
-    (lt, "less than"),
-)
-
-
-def _is_multiple(value: float, step: float) -> bool:
-    try:
-        # Otherwise 0.3 would be no multiple of 0.1.
-        return abs(round(value / step) * step - value) <= 1e-9 * max(1.0, abs(value))
-    except (OverflowError, ValueError):
-        return True
-
-
-def _has(pattern: str, text: str) -> bool:
-    """Return whether a text matches a pattern anywhere; true if Python does not know the pattern."""
-    try:
-        return re.search(pattern, text) is not None
-    except (re.error, RecursionError, OverflowError):
-        return True
-
-
-def _fields(node: Node, schema: Mapping[str, Any], defs: Mapping[str, Any], evaluated: bool) -> Iterator[Mismatch]:
-    properties, names = fields_of(schema)
-    missing = [each for each in names if each not in node.items]
-    meant = {nearest(name, missing) for name in node.items if name not in properties} if missing else set()
-    extra = schema.get("additionalProperties", True) if "patternProperties" not in schema else True
-    closed = extra is False
-    for name, child in node.items.items():
-        if name in properties:
-            yield from mismatches(child, properties[name], defs, evaluated=evaluated)
-        elif isinstance(extra, Mapping):
-            yield from mismatches(child, extra, defs, evaluated=evaluated)
-        elif closed or (missing and nearest(name, missing) is not None):
-            yield Mismatch(node, f"there is no field {name!r}", near(name, properties, "fields are"), key=name)
-    for name in missing:
-        # A misspelt field has a mismatch of its own.
-        if name not in meant:
-            yield Mismatch(node, f"the required field {name!r} is missing", f"add {name}: ...")
-
-
-Fits = Callable[[Any], bool]
-"""Whether a value fits: true only if `mismatches` finds nothing."""
-
-_EXACT = {"null": type(None), "boolean": bool, "integer": int, "string": str, "array": list, "object": dict}
-
-
-def compiled(schema: Any, defs: Mapping[str, Any]) -> Fits | None:
-    """Return a function that quickly recognises plain values without mismatches; None if any value is allowed.
-
-    Where it returns False, `mismatches` decides: a whole float is an integer, for example.
-    """
-    return _Compiler(defs).fits(schema)
-
-
-class _Compiler:
-    def __init__(self, defs: Mapping[str, Any]) -> None:
-        self.defs = defs
-        self.referring: dict[int, list[Fits | None]] = {}
-        """What schemas with references were compiled to, by identity; empty while they are compiled."""
-
-    def fits(self, schema: Any) -> Fits | None:
-        if not isinstance(schema, Mapping):
-            return _never if schema is False else None
-        if "$ref" not in schema:
-            fits = self._all(self._keywords(schema))
-            return (
-                fits
-                if fits is None or schema.get("nullable") is not True
-                else lambda value: value is None or fits(value)
-            )
-        known = self.referring.get(id(schema))
-        if known is None:
-            known = self.referring[id(schema)] = []
-            known.append(self.fits(_with_target(schema, self.defs)))
-        if known:
-            return known[0]
-        # A schema that contains itself.
-        return lambda value: known[0] is None or known[0](value)
-
-    def _all(self, checks: list[Fits]) -> Fits | None:
-        if len(checks) < 2:
-            return checks[0] if checks else None
-        first, second, *others = checks
-        both: Fits = lambda value: first(value) and second(value)  # noqa: E731 - the usual two, a type and its parts
-        return self._all([both, *others])
-
-    def _keywords(self, schema: Mapping[str, Any]) -> list[Fits]:
-        found: list[Fits] = []
-        names = type_names(schema)
-        if names and all(isinstance(each, str) and each in _TYPES for each in names):
-            kinds = frozenset(_EXACT[each] for each in names if each in _EXACT)
-            if "number" in names:
-                kinds |= {int, float}
-            found.append(lambda value: type(value) in kinds)
-        choices = [schema["const"]] if "const" in schema else []
-        for allowed in (schema.get("enum"), choices):
-            if isinstance(allowed, list) and (allowed or allowed is not choices):
-                found.append(partial(_is_one_of, choices=allowed))
-        if not _LIMITS.isdisjoint(schema):
-            found.append(lambda value: next(_beyond_limits(value, schema), None) is None)
-        found += filter(None, (self._object(schema), self._list(schema)))
-        found += filter(None, (self._any(schema.get(key)) for key in ("anyOf", "oneOf")))
-        if "if" in schema:
-            # Conditions are rare: `mismatches` decides.
-            found.append(_never)
-        parts = schema.get("allOf")
-        return found + [each for each in map(self.fits, parts if isinstance(parts, list) else ()) if each]
-
-    def _any(self, parts: Any) -> Fits | None:
-        checks = [self.fits(each) for each in parts] if isinstance(parts, list) else []
-        known = [each for each in checks if each is not None]
-        return None if not known or len(known) < len(checks) else lambda value: any(each(value) for each in known)
-
-    def _object(self, schema: Mapping[str, Any]) -> Fits | None:
-        properties, names = fields_of(schema)
-        required = frozenset(names)
-        compiled_fields = {name: self.fits(each) for name, each in properties.items()}
-        checks = {name: each for name, each in compiled_fields.items() if each is not None}
-        extra = schema.get("additionalProperties") if "patternProperties" not in schema else None
-        known = compiled_fields.keys() if extra is False else None
-        others = self.fits(extra) if isinstance(extra, Mapping) else None
-        if not required and not checks and known is None and others is None:
-            return None
-
-        def fits(value: Any) -> bool:
-            if not isinstance(value, dict):
-                return not isinstance(value, Mapping)
-            keys = value.keys()
-            if not required <= keys or (known is not None and not keys <= known):
+    waiting, seen = [schema], set[str]()
+    while waiting:
+        each = waiting.pop()
+        if not isinstance(each, Mapping):
+            if not isinstance(each, bool):
                 return False
-            for name, check in checks.items():
-                if name in value and not check(value[name]):
-                    return False
-            return others is None or all(others(value[name]) for name in keys - compiled_fields.keys())
-
-        return fits
-
-    def _list(self, schema: Mapping[str, Any]) -> Fits | None:
-        first, rest = list_schemas(schema)
-        starts, others = [self.fits(each) for each in first], self.fits(rest)
-        if others is None and not any(starts):
-            return None
-
-        def fits(value: Any) -> bool:
-            if not isinstance(value, list):
-                return not isinstance(value, tuple)
-            if not starts:
-                return others is None or all(map(others, value))
-            checks = [*starts, *[others] * (len(value) - len(starts))]
-            return all(check is None or check(each) for check, each in zip(checks, value, strict=False))
-
-        return fits
+            continue
+        if not each.keys() <= _DECIDED:
+            return False
+        waiting += [*fields_of(each)[0].values(), *(each["anyOf"] if isinstance(each.get("anyOf"), list) else ())]
+        name = referred_name(each.get("$ref"))
+        if name is not None and name not in seen:
+            seen.add(name)
+            waiting.append(defs.get(name, True))
+    return True
 
 
-def _never(_: Any) -> bool:
-    return False
-
-
-def _is_one_of(value: Any, choices: list[Any]) -> bool:
-    return is_among(value, choices)
+_DECIDED = {"$ref", "type", "properties", "required", "const", "enum", "anyOf", "title", "description"}

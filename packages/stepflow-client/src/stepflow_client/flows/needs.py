@@ -6,8 +6,7 @@ fail. Runs that would succeed on a server are not rejected here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.text import nearest_hint
@@ -15,11 +14,10 @@ from .._data.declared import declared_schema
 from .._data.expressions import Reference, references
 from ..errors import InvalidArgumentError
 from .graph import FlowSteps, reachable
-from .json_schema import compiled, definitions_of, fields_of, mismatches
+from .json_schema import Validator, definitions_of, fields_of
 
 if TYPE_CHECKING:
     from ..types import FlowVariable
-    from .json_schema import Mismatch
 
 STEP_KEYS = ("id", "component", "input", "onError", "mustExecute", "metadata")
 """The keys of a step. Servers silently drop other keys."""
@@ -188,12 +186,10 @@ def _check_values(checks: Mapping[str, ValueCheck], given: Mapping[str, Any], ad
     for name in checks.keys() & given.keys():
         check, value = checks[name], given[name]
         # Any variable may be null, as if it had no value.
-        if value is None or check.quickly(value):
-            continue
-        for wrong in check.faults(value, 1):
+        for wrong in () if value is None else check.validator.mismatches(value, 1):
             message = f"variable {name!r} does not fit the flow's schema"
             hint: str | None = "its value is not shown, because it is secret"
-            if check.schema.get("is_secret") is not True:
+            if check.validator.schema.get("is_secret") is not True:
                 message = f"{message}: {wrong.message}{'' if wrong.path == '$' else f' (at {wrong.path})'}"
                 hint = wrong.hint
             raise InvalidArgumentError(message, hint="; ".join(filter(None, (hint, advice))) or None)
@@ -282,10 +278,7 @@ def check_inputs(
 class ValueCheck(NamedTuple):
     """Checks values against a schema of a flow, as `check_inputs` does."""
 
-    fits: Callable[[Any], bool]
-    """Quickly recognises most plain values that match. If it returns False, only `one` can tell."""
-    schema: Mapping[str, Any]
-    defs: Mapping[str, Any]
+    validator: Validator
 
     @classmethod
     def of(cls, flow: Mapping[str, Any]) -> ValueCheck | None:
@@ -298,16 +291,12 @@ class ValueCheck(NamedTuple):
         """Return the check for a schema, which may refer to shared ones; None if it allows any value."""
         if not isinstance(schema, Mapping):
             return None
-        defs = definitions_of(schema, shared)
-        fits = compiled(schema, defs)
-        return None if fits is None else cls(fits, schema, defs)
+        validator = Validator(schema, definitions_of(schema, shared))
+        return cls(validator) if validator.read(schema) else None
 
-    def quickly(self, value: Any) -> bool:
-        """Return whether a value is recognised without looking for mismatches; it need not be checked JSON."""
-        try:
-            return self.fits(value)
-        except RecursionError:
-            return False
+    def fits_all(self, values: Sequence[Any]) -> bool:
+        """Return whether all of several inputs match."""
+        return not any(self.validator.mismatches(each, 1) for each in values)
 
     def one(self, value: Any, which: str = "the input") -> None:
         """Check an input, which `which` names in the message.
@@ -315,22 +304,10 @@ class ValueCheck(NamedTuple):
         Raises:
             InvalidArgumentError: If it does not match.
         """
-        if self.quickly(value):
-            return
-        for wrong in self.faults(value, 1):
+        for wrong in self.validator.mismatches(value, 1):
             raise InvalidArgumentError(
                 f"{which} does not fit the flow's schema: {wrong.message} (at {wrong.path})", hint=wrong.hint
             )
-
-    def faults(self, value: Any, most: int) -> list[Mismatch]:
-        """Return the first places where an input does not match."""
-        from .source import node_of
-
-        try:
-            return list(islice(mismatches(node_of(value), self.schema, self.defs), most))
-        except RecursionError:
-            # A schema that consists of itself allows nothing and forbids nothing.
-            return []
 
     def all(self, inputs: Sequence[Any], advice: str | None = None, file: str | None = None) -> None:
         """Check all inputs of a run.

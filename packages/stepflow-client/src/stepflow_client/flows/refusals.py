@@ -12,8 +12,7 @@ from ..types.statuses import NO_ROUTE
 from .components import BUILTINS
 from .graph import steps_by_id
 from .interpreter import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation
-from .json_schema import Mismatch, definitions_of, mismatches
-from .source import node_of
+from .json_schema import Mismatch, definitions_of, mismatches, shown
 
 if TYPE_CHECKING:
     from ..types.results import FlowError
@@ -54,8 +53,8 @@ def refusal(flow: Mapping[str, Any], step: Mapping[str, Any], given: Any, schema
     if found is None:
         return None
     # The value may be a secret.
-    shown = repr(found.node.value)
-    message = f"the value{found.message[len(shown) :]}" if found.message.startswith(shown) else found.message
+    value = shown(found.value)
+    message = f"the value{found.message.removeprefix(value)}" if found.message.startswith(value) else found.message
     what = f"component {component} refuses its input: {message} (at {found.path})"
     if _is_literal(flow, step, schema):
         return f"{what}; a check of the flow finds this before a run"
@@ -131,7 +130,7 @@ def missing_field(reads: Iterable[Reference], input: Any) -> tuple[str, str] | N
 def _mismatch(value: Any, schema: Any) -> Mismatch | None:
     if not isinstance(schema, Mapping):
         return None
-    return next(mismatches(node_of(value), schema, definitions_of(schema)), None)
+    return next(iter(mismatches(value, schema, definitions_of(schema))), None)
 
 
 def _is_literal(flow: Mapping[str, Any], step: Mapping[str, Any], schema: Any) -> bool:

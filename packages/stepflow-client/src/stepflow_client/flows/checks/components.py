@@ -117,16 +117,15 @@ def _check_input(step: Step, schema: Any, found: Findings) -> None:
     given = step.node.get("input") or Node(None, component.line, component.column).put(step.node, "input")
     schema = schema if isinstance(schema, Mapping) else {}
     misplaced = _misplaced_keys(step, schema, found)
-    for wrong in mismatches(given, schema, definitions_of(schema), evaluated=True):
-        if wrong.node is given and wrong.key in misplaced:
+    for wrong in mismatches(given.value, schema, definitions_of(schema), evaluated=True):
+        if not wrong.parts and wrong.key in misplaced:
             continue
         if wrong.key is not None:
             # Components ignore unknown fields, so this is only an error if it is a misspelt name.
             level, what = "error" if (wrong.hint or "").startswith("did") else "warning", "ignores this"
         else:
             level, what = "warning" if step.uses_default else "error", "refuses this input"
-        found.add("component-input", level, wrong.node, f"{step.component} {what}: {wrong.message}", wrong.hint,
-                  key=wrong.key)  # fmt: skip
+        found.add_mismatch("component-input", level, given, wrong, f"{step.component} {what}: ")
 
 
 def _misplaced_keys(step: Step, schema: Mapping[str, Any], found: Findings) -> list[str]:

@@ -17,7 +17,7 @@ def find_in_config(config: FlowText) -> list[Finding]:
         is_read = "a key must be a string" in error.message or "stands twice" in error.message
         return [] if is_read else [syntax_finding(config.name, error)]
     whole, found = schema("config"), Findings()
-    for each in mismatches(config.root, whole, whole["$defs"]):
+    for wrong in mismatches(config.root.value, whole, whole["$defs"]):
         # Servers ignore unknown keys.
-        found.add("configuration", "warning" if each.key else "error", each.node, each.message, each.hint, key=each.key)
+        found.add_mismatch("configuration", "warning" if wrong.key else "error", config.root, wrong)
     return with_rewrites(config, list(found.all.values()))

@@ -11,6 +11,7 @@ from ..._data.expressions import portable_path, write_path
 from ..findings import Findings
 from ..json_schema import JSON_TYPES, definitions_of, mismatches, referred_name, resolved
 from ..model import FlowModel, Read
+from ..patterns import linear_pattern
 from ..source import Node
 
 if TYPE_CHECKING:
@@ -71,12 +72,23 @@ def _check_schema(node: Node, defs: Mapping[str, Any], found: Findings) -> None:
         found.add("dangling-ref", "error", reference, f"$ref leads nowhere: {reference.value}",
                   near(name, defs, "schemas.$defs has"))  # fmt: skip
     _check_required(node, found)
+    _check_patterns(node, found)
     for child in _inner_schemas(node):
         _check_schema(child, defs, found)
     if "default" in node.items:
-        for wrong in mismatches(node.items["default"], node.value, defs):
-            found.add("default-type", "warning", wrong.node, f"the default does not fit: {wrong.message}", wrong.hint,
-                      key=wrong.key)  # fmt: skip
+        default = node.items["default"]
+        for wrong in mismatches(default.value, node.value, defs):
+            found.add_mismatch("default-type", "warning", default, wrong, "the default does not fit: ")
+
+
+def _check_patterns(node: Node, found: Findings) -> None:
+    pattern, named = node.get("pattern"), node.get("patternProperties")
+    places: list[tuple[Node, Any, str | None]] = [] if pattern is None else [(pattern, pattern.value, None)]
+    places += [(named, key, key) for key in named.items] if named is not None else []
+    for at, text, key in places:
+        if isinstance(text, str) and linear_pattern(text) is None:
+            found.add("unchecked-pattern", "warning", at, "values are not checked against this pattern", "patterns are "
+                      "checked if they have no lookaround, back-references or large repetitions", key=key)  # fmt: skip
 
 
 def _inner_schemas(node: Node) -> Iterator[Node]:
@@ -131,9 +143,10 @@ def _check_cases(what: str, cases: Iterable[Node], model: FlowModel, found: Find
             names.add(name.value)
         value = case.get("input")
         if value is not None and given is not None:
-            for wrong in mismatches(value, given.value, model.defs):
-                found.add("case-input", "error", wrong.node, f"the {what}'s input does not fit the flow's schema: "
-                          f"{wrong.message}", wrong.hint, key=wrong.key)  # fmt: skip
+            for wrong in mismatches(value.value, given.value, model.defs):
+                found.add_mismatch(
+                    "case-input", "error", value, wrong, f"the {what}'s input does not fit the flow's schema: "
+                )
         if wanted is not None:
             check_result(case, wanted.value, model.defs, found)
 
@@ -147,13 +160,13 @@ def check_result(
         return
     from ..matching import MATCHERS
 
-    for wrong in mismatches(result, schema, defs):
+    for wrong in mismatches(result.value, schema, defs):
         # Expected objects may be incomplete, and a matcher can match many values.
-        is_matched = (wrong.key or wrong.node.part) in MATCHERS or (not wrong.key and _holds_matcher(wrong.node.value))
+        part = wrong.key or next(reversed(wrong.parts), None)
+        is_matched = part in MATCHERS or (not wrong.key and _holds_matcher(wrong.value))
         if "is missing" not in wrong.message and not is_matched:
             # Servers do not check outputs, so the schema may be what is wrong.
-            found.add("case-output", "warning", wrong.node, f"this output cannot occur, {by}: {wrong.message}",
-                      wrong.hint, key=wrong.key)  # fmt: skip
+            found.add_mismatch("case-output", "warning", result, wrong, f"this output cannot occur, {by}: ")
 
 
 def _holds_matcher(value: Any) -> bool:

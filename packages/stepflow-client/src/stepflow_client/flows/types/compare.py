@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ..json_schema import is_among, is_json_type
+from ..json_schema import is_json_type, key_of
 from .model import Anything, ListOf, Member, ObjectOf, Plain, Type, is_unknown
 
 _DEEPEST = 20
@@ -138,7 +138,8 @@ def _plain(actual: Plain, wanted: Plain) -> Iterator[Conflict]:
     if wanted.values is None:
         wrong = [each for each in actual.values if not is_json_type(each, wanted.kind)]
     else:
-        wrong = [each for each in actual.values if not is_among(each, wanted.values)]
+        known = set(map(key_of, wanted.values))
+        wrong = [each for each in actual.values if key_of(each) not in known]
     if wrong:
         left = actual._replace(values=tuple(wrong), is_literal=False)
         yield Conflict(Type((wanted,)), Type((left,)), is_certain=len(wrong) == len(actual.values))

@@ -1,0 +1,71 @@
+"""Checks of inputs, asynchronous and blocking. Both versions are written by hand, like those of the sockets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from threading import Event
+from typing import TYPE_CHECKING, TypeVar
+
+from .._base.lazy import lazy_module
+from .._rules.deadline import current_deadline, has_passed, in_slices
+from ..errors import RequestTimeoutError
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    # Programs that only use the blocking version do not pay for the import.
+    asyncio = lazy_module("asyncio")
+
+Checked = TypeVar("Checked")
+
+
+class _LongCheckError(Exception):
+    """A check takes longer than a slice, or nobody waits for it any more."""
+
+
+async def async_checked(check: Callable[[], Checked]) -> Checked:
+    """Return the result of a check, which is made in a thread if it is long, so that it does not block the event loop.
+
+    Raises:
+        RequestTimeoutError: If the deadline of the call passes.
+    """
+    stopped, deadline = Event(), current_deadline()
+    stopped.set()
+
+    def stop() -> None:
+        if stopped.is_set():
+            raise _LongCheckError
+
+    try:
+        return in_slices(check, stop)
+    except _LongCheckError:
+        stopped.clear()
+    try:
+        left = None if deadline is None else deadline - time.monotonic()
+        return await asyncio.wait_for(asyncio.to_thread(in_slices, check, stop), left)
+    except TimeoutError:
+        raise _late() from None
+    finally:
+        stopped.set()
+
+
+def sync_checked(check: Callable[[], Checked]) -> Checked:
+    """Return the result of a check.
+
+    Raises:
+        RequestTimeoutError: If the deadline of the call passes.
+    """
+    deadline = current_deadline()
+
+    def stop() -> None:
+        if has_passed(deadline):
+            raise _late()
+
+    return check() if deadline is None else in_slices(check, stop)
+
+
+def _late() -> RequestTimeoutError:
+    return RequestTimeoutError(
+        "the input was not checked in time, and nothing was sent", hint="check_input=False skips the check"
+    )
