@@ -177,7 +177,7 @@ def test_what_a_model_refuses_and_fills_in(stepflow: Stepflow) -> None:
     }  # fmt: skip
     module.DefaultsInput().list_.append("b")
     assert module.DefaultsInput().list_ == ["a"]
-    for wrong in ("EnumsInput(color='blue')", "LimitsInput(n=9)", "LimitsInput(s='aac')", "MapsInputClosed(y=1)",
+    for wrong in ("EnumsInput(color='blue')", "LimitsInput(n=9)", "LimitsInput(s='aaaaaa')", "MapsInputClosed(y=1)",
                   "AllOfInput(id=1, note='')", "RangesInput(n=2)", "RangesInput(n='a')", "PatternsInput(end='b1')",
                   "PatternsInput(many=['a'])"):  # fmt: skip
         with pytest.raises(ValidationError):

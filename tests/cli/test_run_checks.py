@@ -34,6 +34,16 @@ def test_a_wrong_input_is_the_same_error_as_in_the_client(stepflow: Stepflow) ->
         assert (done.code, done.stderr) == (2, f"stepflow: {raised.value.message}\nhint: {hint}\n")
 
 
+def test_no_input_or_default_makes_a_check_hang(stepflow: Stepflow) -> None:
+    words = {"type": "string", "pattern": r"^(\w+\s?)*$", "default": "a" * 41 + "!"}
+    schema = {"properties": {"input": {"properties": {"words": words}}}}
+    (stepflow.folder / "words.json").write_text(json.dumps({**GOOD, "schemas": schema}))
+    given = json.dumps({"words": words["default"]})
+    done = stepflow("run", "words.json", "--input-json", given, "--timeout", "3", *NOWHERE)
+    assert (done.code, "matches" in done.stderr) == (2, True)
+    assert "[default-type]" in stepflow("validate", "--offline", "words.json").stdout
+
+
 @pytest.mark.parametrize("command", ["run", "submit"])
 def test_errors_are_those_of_validate(command: str, stepflow: Stepflow) -> None:
     (stepflow.folder / "bad.yaml").write_text(BAD)

@@ -132,6 +132,7 @@ _GRAPH = [
 _INPUT = "{type: object, properties: {name: {type: string}}, additionalProperties: false}"
 _CLOSED = "[{$step: a}, {$input: «$.nam}]"
 _SCHEMAS = [
+    Fault("lookahead", "unchecked-pattern", _schema("input", "{type: string, pattern: «'^(?=a)'}", "{$step: a}")),
     Fault("unknown input", "unknown-input", _schema("input", _INPUT, _CLOSED)),
     Fault("field of text", "unknown-input", _schema("input", _INPUT, "[{$step: a}, {$input: «$.name.first}]")),
     Fault(

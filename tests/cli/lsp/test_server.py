@@ -119,6 +119,19 @@ def test_a_text_that_is_not_yaml(editor: Editor) -> None:
     assert "read by `keep`" in editor.at("hover", "plain.yaml", "ask")["contents"]["value"]
 
 
+def test_no_default_makes_a_check_hang(editor: Editor) -> None:
+    both = ", ".join(["{$ref: '#/schemas/$defs/T%d'}"] * 2)
+    nested = "".join(f"    T{number - 1}: {{anyOf: [{both % (number, number)}]}}\n" for number in range(1, 31))
+    text = (
+        f"steps: []\noutput: 1\nschemas:\n  $defs:\n{nested}    T30: {{type: string}}\n  properties:\n    input:\n"
+        f"      properties:\n        words: {{pattern: '^(\\w+\\s?)*$', default: '{'a' * 41}!'}}\n"
+        "        nested: {$ref: '#/schemas/$defs/T0', default: 5}\n"
+    )
+    editor.open("words.yaml", text)
+    assert editor.rules("words.yaml").count("default-type") == 2
+    assert [each["name"] for each in editor.about("documentSymbol", "words.yaml")] == ["output"]
+
+
 def test_a_server_configuration(editor: Editor) -> None:
     editor.open("stepflow-config.yml", CONFIG)
     found = [(each["code"], each["severity"], each["message"]) for each in editor.diagnostics("stepflow-config.yml")]

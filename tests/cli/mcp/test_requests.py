@@ -136,6 +136,16 @@ async def test_large_arguments_are_refused_before_anything_runs(url: str, folder
     assert recorded() == []
 
 
+async def test_no_argument_makes_a_check_hang(url: str, tmp_path: Path, mode: str) -> None:
+    words = {"type": "object", "properties": {"who": {"type": "string", "pattern": r"^(\w+\s?)*$"}}}
+    folder = write(tmp_path / "flows", {**GREET, "schemas": {"properties": {"input": words}}})
+    async with agent(url, folder, mode) as client:
+        result = await client.call_tool("greet", {"who": "a" * 41 + "!"})
+        assert result.is_error
+        assert "matches" in text_of(result)
+        assert (await client.list_tools()).tools
+
+
 async def test_secrets_are_in_no_answer(url: str, tmp_path: Path, mode: str) -> None:
     folder = write(tmp_path / "flows", SECRETIVE)
     async with agent(url, folder, mode, var=("key=hunter2-is-secret",), tools=["runs", "diagnose"]) as client:

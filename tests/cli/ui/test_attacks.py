@@ -192,6 +192,22 @@ def test_other_methods(session: httpx.Client, method: str) -> None:
     assert not [name for name in refused.headers if name.startswith("access-control")]
 
 
+@pytest.mark.parametrize("sent", [{"raw": json.dumps({"name": "a" * 41 + "!"})}, {"mode": "form"}])
+def test_no_input_makes_a_check_hang(
+    session: httpx.Client, newest_server: StepflowRuntime, sent: dict[str, str]
+) -> None:
+    words = {"type": "object", "properties": {"name": {"type": "string", "pattern": r"^(\w+\s?)*$"}}}
+    flow = {"name": "words", "steps": [], "output": 1, "schemas": {"properties": {"input": words}}}
+    flow_id = newest_server.sync_client.store_flow(flow).flow_id
+    page, path = session.get(f"/flows/{flow_id}"), f"/flows/{flow_id}/start"
+    (name,) = set(re.findall(r'name="(input[^"]*)"', page.text))
+    given = {"mode": "raw", **sent} if "raw" in sent else {**sent, name: "a" * 41 + "!"}
+    refused = session.post(path, data={**form(page, path), **given})
+    assert refused.status_code == 400
+    assert "matches" in refused.text
+    assert session.get("/runs").status_code == 200
+
+
 def test_a_form_that_is_too_long(session: httpx.Client) -> None:
     token = form(session.get("/flows/new"), "/flows")
     assert session.post("/flows", data={**token, "text": "x" * (17 * 2**20)}).status_code == 413

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from stepflow_client import InvalidArgumentError
+from stepflow_client._rules.deadline import in_slices
 from stepflow_client.flows.json_schema import mismatches, schemas_at
 from stepflow_client.flows.needs import check_inputs
 
@@ -108,6 +110,61 @@ def test_values_and_schemas(schema: Any, value: Any, is_valid: bool) -> None:
         return
     with pytest.raises(InvalidArgumentError, match="does not fit the flow's schema"):
         check_inputs(flow, [value])
+
+
+def chain(length: int, link: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return shared schemas, each of which refers to the next one twice."""
+    defs = {f"T{index}": link({"$ref": f"#/$defs/T{index + 1}"}) for index in range(length)}
+    return {**defs, f"T{length}": {"type": "string"}}
+
+
+@pytest.mark.parametrize("length", [18, 30, 100])
+@pytest.mark.parametrize(
+    "link",
+    [
+        lambda each: {"anyOf": [each, each]},
+        lambda each: {"oneOf": [each, each]},
+        lambda each: {"allOf": [each, each]},
+        lambda each: {**each, "allOf": [each]},
+        lambda each: {"if": {"type": "string"}, "then": each, "else": each},
+    ],
+)
+def test_nested_references_are_followed_once(length: int, link: Callable[[Any], Any]) -> None:
+    defs, slices = chain(length, link), list[int]()
+    found = in_slices(lambda: mismatches(5, {"$ref": "#/$defs/T0"}, defs), lambda: slices.append(1))
+    assert found
+    assert not mismatches("x", {"$ref": "#/$defs/T0"}, defs)
+    assert schemas_at({"properties": {"a": {"$ref": "#/$defs/T0"}}}, ("a",), {"a": "x"}, defs)
+    assert not slices
+
+
+def test_nested_values_are_compared_once_with_each_shared_schema() -> None:
+    tree = {"$ref": "#/$defs/Tree"}
+    both = [{"properties": {"a": tree, "b": {"type": kind}}} for kind in ("string", "integer")]
+    value: Any = {"b": None}
+    for _ in range(60):
+        value = {"a": value}
+    slices: list[int] = []
+    assert in_slices(lambda: mismatches(value, tree, {"Tree": {"anyOf": both}}), lambda: slices.append(1))
+    assert not slices
+
+
+def test_what_is_nested_too_deeply_is_not_refused() -> None:
+    defs, value = chain(10_000, lambda each: {"anyOf": [each, each]}), 5
+    assert not mismatches(value, {"$ref": "#/$defs/T0"}, defs)
+
+
+def test_only_the_first_mismatches_are_returned() -> None:
+    assert len(mismatches(["x"] * 100_000, {"items": {"type": "integer"}}, {})) == 100
+    names = {str(number): 1 for number in range(100_000)}
+    assert len(mismatches(names, {"additionalProperties": False, "required": [*names, "x"]}, {})) == 100
+
+
+def test_large_enumerations_are_looked_up() -> None:
+    slices: list[int] = []
+    schema = {"items": {"enum": [{"n": number} for number in range(2_000)]}}
+    assert not in_slices(lambda: mismatches([{"n": 1_999}] * 2_000, schema, {}), lambda: slices.append(1))
+    assert not slices
 
 
 PLUGIN = {

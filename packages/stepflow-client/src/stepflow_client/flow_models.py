@@ -29,8 +29,6 @@ class FlowModel(BaseModel):
         extra="allow",
         populate_by_name=True,
         protected_namespaces=(),
-        # Patterns of JSON Schema may look ahead.
-        regex_engine="python-re",
         validate_default=True,
     )
 

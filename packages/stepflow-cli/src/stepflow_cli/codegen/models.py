@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 from stepflow_client.flow_models import NULLABLE
 from stepflow_client.flows.json_schema import json_type
+from stepflow_client.flows.patterns import linear_pattern
 
 from ..errors import usage
 from ..output.safety import printable_lines
@@ -35,19 +35,11 @@ def constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, An
     found = _values(schema)
     for kind in kinds:
         found |= {
-            key: _written(key, schema[key])
+            key: int(schema[key]) if key in _LENGTHS else schema[key]
             for key in _CONSTRAINTS.get(kind, ())
             if _is_constraint(key, schema.get(key))
         }
     return found
-
-
-def _written(key: str, value: Any) -> Any:
-    if key in _LENGTHS:
-        return int(value)
-    # JSON Schema looks for a pattern anywhere in the text, the first releases of pydantic 2 only at its beginning.
-    is_anchored = key != "pattern" or (value.startswith("^") and "|" not in value)
-    return value if is_anchored else f"(?s:.*?)(?:{value})"
 
 
 def _values(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,16 +61,12 @@ def inexpressible_kinds(schema: Mapping[str, Any]) -> list[str]:
 
 
 def _is_constraint(key: str, value: Any) -> bool:
-    """Return whether a type can have this constraint: a number, a length, or a pattern that Python can compile.
+    """Return whether a type can have this constraint: a number, a length, or a pattern that pydantic can compile.
 
     Pydantic rejects negative lengths and multiples of 0.
     """
     if key == "pattern":
-        try:
-            re.compile(_written(key, value))
-        except (re.error, TypeError, AttributeError):
-            return False
-        return True
+        return isinstance(value, str) and linear_pattern(value) is not None
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return False
     if key in _LENGTHS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError
@@ -30,7 +31,7 @@ async def validate_flow(call: Call) -> ToolResult:
     """Check a flow."""
     from stepflow_client.tools import ToolResult
 
-    flow = _parsed(call)
+    flow = await asyncio.to_thread(_parsed, call)
     found = list((await call.runs.client.check(flow)).diagnostics)
     found += [each for each in (await call.runs.client.validate(flow)).diagnostics if each.message not in
               {known.message for known in found}]  # fmt: skip
@@ -62,7 +63,7 @@ async def list_components(call: Call) -> ToolResult:
 
 async def run_flow_text(call: Call) -> ToolResult:
     """Run a flow that is given as text."""
-    flow = _parsed(call)
+    flow = await asyncio.to_thread(_parsed, call)
 
     given = [call.arguments.get("input")]
     limit = call.runs.bounds.max_wait

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError
 from stepflow_client._codec.flow_tools import tool_result, unfinished
 from stepflow_client._codec.requests import check_run_id
+from stepflow_client._shared.checking import async_checked
 
 from .runs import AgentRuns, Report
 
@@ -53,7 +55,8 @@ class Call:
         if result is None:
             return unfinished(run_id, next_step(run_id))
         tool = self.runs.tool_of(run_id)
-        return tool_result(result, self.catalog.tools.get(tool or ""), self.catalog.secrets)
+        spec = self.catalog.tools.get(tool or "")
+        return await async_checked(partial(tool_result, result, spec, self.catalog.secrets))
 
 
 def next_step(run_id: str) -> str:

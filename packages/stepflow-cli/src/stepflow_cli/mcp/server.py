@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, Too
 from stepflow_client import InvalidArgumentError, RateLimitError, StepflowClientError
 from stepflow_client._base.text import cut, visible
 from stepflow_client._codec.flow_tools import refusal, tool_result, unfinished, unknown_tool
+from stepflow_client._shared.checking import async_checked
 
 from .._version import VERSION
 from ..output.messages import note
@@ -191,7 +193,7 @@ class AgentServer:
         call = self._call(ctx, params)
         if params.name in self._tools:
             tool, spec = self._tools[params.name]
-            call.arguments = spec.input_of(params.arguments)
+            call.arguments = await async_checked(partial(spec.input_of, params.arguments))
             return answer(await tool.handler(call), call.arguments.get("item", 0))
         spec_of_flow = self._catalog.tools.get(params.name)
         if spec_of_flow is None:
@@ -218,7 +220,7 @@ class AgentServer:
         )
 
     async def _start(self, spec: FlowToolSpec, call: Call, params: types.CallToolRequestParams) -> str:
-        given = spec.input_of(params.arguments)
+        given = await async_checked(partial(spec.input_of, params.arguments))
         key = next((name[2] for name in call.names if name[0] == IDEMPOTENCY_META), None)
         if not self._runs.is_known(call.names) and not await self._runs.has_room():
             raise RateLimitError(
@@ -244,7 +246,7 @@ class AgentServer:
         result = await self._runs.result(run_id, seconds, call.report)
         if result is None:
             return unfinished(run_id, next_step(run_id))
-        said = tool_result(result, spec, self._catalog.secrets)
+        said = await async_checked(partial(tool_result, result, spec, self._catalog.secrets))
         if not result.is_failed or "diagnose_run" not in self._tools:
             return said
         more = f"Call diagnose_run with run_id {run_id} for its cause."

@@ -24,8 +24,12 @@ class _LongCheckError(Exception):
     """A check takes longer than a slice, or nobody waits for it any more."""
 
 
-async def async_checked(check: Callable[[], Checked]) -> Checked:
-    """Return the result of a check, which is made in a thread if it is long, so that it does not block the event loop.
+async def async_checked(check: Callable[[], Checked], *, is_long: bool = False) -> Checked:
+    """Return the result of a check. A long one is made in a thread, so that it does not block the event loop.
+
+    Args:
+        check: Makes the check; it is called again in the thread if it turns out to be long.
+        is_long: Whether the check is known to be long.
 
     Raises:
         RequestTimeoutError: If the deadline of the call passes.
@@ -38,9 +42,11 @@ async def async_checked(check: Callable[[], Checked]) -> Checked:
             raise _LongCheckError
 
     try:
-        return in_slices(check, stop)
+        if not is_long:
+            return in_slices(check, stop)
     except _LongCheckError:
-        stopped.clear()
+        pass
+    stopped.clear()
     try:
         left = None if deadline is None else deadline - time.monotonic()
         return await asyncio.wait_for(asyncio.to_thread(in_slices, check, stop), left)
@@ -50,8 +56,12 @@ async def async_checked(check: Callable[[], Checked]) -> Checked:
         stopped.set()
 
 
-def sync_checked(check: Callable[[], Checked]) -> Checked:
+def sync_checked(check: Callable[[], Checked], *, is_long: bool = False) -> Checked:
     """Return the result of a check.
+
+    Args:
+        check: Makes the check.
+        is_long: Means nothing here.
 
     Raises:
         RequestTimeoutError: If the deadline of the call passes.
@@ -67,5 +77,5 @@ def sync_checked(check: Callable[[], Checked]) -> Checked:
 
 def _late() -> RequestTimeoutError:
     return RequestTimeoutError(
-        "the input was not checked in time, and nothing was sent", hint="check_input=False skips the check"
+        "the time was over before a check of the flow or its input ended", hint="check_input=False skips that of inputs"
     )

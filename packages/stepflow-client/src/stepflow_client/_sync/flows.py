@@ -312,7 +312,8 @@ class FlowStore:
         if not offline:
             request = api.list_components()
             components = self._connection.call(request, component_list.components)
-        return check(flow, components=components, type_check=type_check, target=target)
+        rules = partial(check, flow, components=components, type_check=type_check, target=target)
+        return sync_checked(rules, is_long=True)
 
     def validate(self, flow: FlowSource) -> ValidationResult:
         """Have the server check a flow without storing it."""

@@ -257,8 +257,9 @@ def check_inputs(
 ) -> None:
     """Check inputs against the input schema of a flow; without one, it accepts any input.
 
-    The keywords `type`, `properties`, `required`, `additionalProperties`, `items`, `enum`, `const`, `allOf`, `if` and
-    `$ref` are supported, the limits of numbers and lengths, `multipleOf` and `pattern`. Other keywords are ignored.
+    The keywords `type`, `properties`, `patternProperties`, `required`, `additionalProperties`, `items`, `enum`,
+    `const`, `allOf`, `anyOf`, `oneOf`, `if` and `$ref` are supported, the limits of numbers and lengths, `multipleOf`
+    and `pattern`. Other keywords are ignored.
 
     Args:
         flow: The flow.

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from .._base.lazy import lazy_module
 
 pydantic_core: Any = lazy_module("pydantic_core")
 
-_MAX_SIZE = 4_000
-"""Maximum size of a pattern, repetitions included. One of this size is compiled in about 25 ms."""
+_MAX_COST = 2_500
+"""Maximum cost of compiling a pattern, in units of 10 microseconds."""
 _MAX_WORK = 1_000_000
 """Maximum length of a pattern, repetitions included, times that of a text. Such a match takes up to about 40 ms."""
 _TOKEN = re.compile(
@@ -21,8 +21,10 @@ _TOKEN = re.compile(
 )
 _AMBIGUOUS = re.compile(r"\\[bB]\{|\\[<>]|\[(?:\\.|[^\\])*?(?:\[|&&|--|~~)", re.DOTALL)
 """Tokens with another meaning in other engines, such as operations on sets of characters."""
-_CLASS_SIZES = {"d": 5, "w": 60, "p": 60}
-"""Sizes of classes of characters, relative to one character."""
+_CLASS_COSTS = {"d": 8, "D": 8, "w": 38, "W": 38, "p": 38, "P": 38}
+_FOLDED = re.compile(r"\[.*(?:\\[DPSWpuUx]|[^\x00-\x7f])|\\[pP]", re.DOTALL)
+"""Classes that may be large, which cost more if case is ignored."""
+_FOLDED_COST = 1_200
 
 
 class LinearPattern(NamedTuple):
@@ -44,19 +46,27 @@ def linear_pattern(pattern: str) -> LinearPattern | None:
 
     Lookaround and back-references cannot be matched in linear time.
     """
-    if len(pattern) > _MAX_SIZE or _length(pattern, _CLASS_SIZES) > _MAX_SIZE:
+    if len(pattern) > _MAX_COST or any(_AMBIGUOUS.match(each[0]) for each in _TOKEN.finditer(pattern)):
         return None
-    if any(map(_AMBIGUOUS.match, (each[0] for each in _TOKEN.finditer(pattern)))):
+    ignores_case = re.search(r"\(\?[a-zA-Z]*i", pattern) is not None
+    if _length(pattern, partial(_cost, ignores_case)) > _MAX_COST:
         return None
     try:
         found = pydantic_core.SchemaValidator({"type": "str", "pattern": pattern})
     except pydantic_core.SchemaError:
         return None
-    return LinearPattern(found.isinstance_python, _length(pattern, {}))
+    return LinearPattern(found.isinstance_python, _length(pattern, lambda _: 1))
 
 
-def _length(pattern: str, sizes: Mapping[str, int]) -> int:
-    """Return the number of characters that a pattern describes, with repetitions written out."""
+def _cost(ignores_case: bool, part: str) -> int:
+    """Return the cost of compiling a character or a class."""
+    if ignores_case and _FOLDED.match(part):
+        return _FOLDED_COST
+    return max((_CLASS_COSTS.get(kind, 1) for kind in re.findall(r"\\(.)", part)), default=1)
+
+
+def _length(pattern: str, length_of: Callable[[str], int]) -> int:
+    """Return the sum of the lengths of the characters and classes in a pattern, with repetitions written out."""
     before, last = [0], 0
     for each in _TOKEN.finditer(pattern):
         part = each[0]
@@ -72,6 +82,5 @@ def _length(pattern: str, sizes: Mapping[str, int]) -> int:
             last += 1
         else:
             before[-1] += last
-            kinds = re.findall(r"\\(.)", part) if part[0] in "\\[" else ()
-            last = max((sizes.get(kind.lower(), 1) for kind in kinds), default=1)
+            last = length_of(part)
     return sum(before) + last

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from stepflow_client import NotFoundError, StepflowClientError
@@ -40,7 +41,8 @@ async def change(request: Request) -> Response:
     subject = await _subject(site, request.path_params["run_id"], form)
     tried = form.get("tried", "") if form.get("tried") in site.trials else ""
     try:
-        arguments = rerun_arguments(subject, _with_secrets(subject, form, site.trials.get(tried, {})))
+        entered = _with_secrets(subject, form, site.trials.get(tried, {}))
+        arguments = await run_in_threadpool(rerun_arguments, subject, entered)
         if form.get("do") == "plan":
             plan = await site.client.plan_rerun(subject.run.run_id, **arguments)
             return await _show(request, site, subject, form_of_sent(subject, form), plan=plan, tried=tried)

@@ -34,7 +34,7 @@ async def start(request: Request) -> Response:
     is_raw = form.get("mode") == "raw" or not inputs
     sent = {"raw": form.get("raw", ""), "is_batch": bool(form.get("batch"))}
     try:
-        given = text_value(form.get("raw", "")) if is_raw else value_of(inputs, form)
+        given = text_value(form.get("raw", "")) if is_raw else await run_in_threadpool(value_of, inputs, form)
     except FormError as error:
         return await show_flow(request, site, stored, 400, **sent, inputs=error.fields, wrong=str(error))
     except ValueError as error:
@@ -45,8 +45,8 @@ async def start(request: Request) -> Response:
         # A list is a single input.
         given = [given]
     try:
-        check_inputs(stored.flow, given if isinstance(given, list) else [given])
-        values = value_of(variables, form)
+        await run_in_threadpool(check_inputs, stored.flow, given if isinstance(given, list) else [given])
+        values = await run_in_threadpool(value_of, variables, form)
         earlier = form.get("overrides_of", "")
         overrides = (await site.arguments(earlier)).overrides if earlier else None
         run_id = await site.client.submit(stored.flow, given, overrides, variables=values or None)
@@ -77,12 +77,12 @@ async def store(request: Request) -> Response:
     site, form = site_of(request), form_fields(request)
     text = form.get("file", "") if form.get("file", "").strip() else form.get("text", "")
     try:
-        flow = parse_yaml(text, "the flow")
+        flow = await run_in_threadpool(parse_yaml, text, "the flow")
         if not isinstance(flow, dict):
             return site.page(request, "new", 400, text=text, findings=[], wrong="a flow is a mapping")
         stored = await site.client.store_flow(flow)
     except StepflowClientError as error:
-        findings = _findings(text)
+        findings = await run_in_threadpool(_findings, text)
         return site.page(request, "new", 400, text=text, findings=findings, wrong=error.message)
     return RedirectResponse(f"/flows/{stored.flow_id}", status_code=303)
 
@@ -90,7 +90,7 @@ async def store(request: Request) -> Response:
 async def check_flow(request: Request) -> Response:
     """Check a flow's text while it is being typed. Nothing is stored, and no server is queried."""
     text = form_fields(request).get("text", "")
-    return JSONResponse({"findings": _findings(text) if text.strip() else []})
+    return JSONResponse({"findings": await run_in_threadpool(_findings, text) if text.strip() else []})
 
 
 def _findings(text: str) -> list[dict[str, Any]]:

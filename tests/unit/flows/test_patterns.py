@@ -1,0 +1,81 @@
+"""Patterns of schemas: matched in linear time, as Python matches them, or not at all."""
+
+from __future__ import annotations
+
+import random
+import re
+from itertools import product
+
+import pytest
+from stepflow_client.flows.checker import check
+from stepflow_client.flows.json_schema import mismatches
+from stepflow_client.flows.patterns import linear_pattern
+
+_ATOMS = ("a", "b", "[ab]", r"\w", ".", r"(\s|)", "(a|ab|b)", "(a|a)", r"(\w|\d)")
+_REPEATED = ("*", "+", "?", "{1,3}", "{2}", "*?", "+?")
+_SHORT = ["".join(each) for length in range(3) for each in product("ab !", repeat=length)]
+
+
+def nasty_pattern(random: random.Random) -> str:
+    """Return a pattern with nested repetitions, whose parts overlap."""
+    text = random.choice(_ATOMS)
+    for _ in range(random.randint(1, 2)):
+        text = f"({text}{random.choice(_REPEATED)}{random.choice(_ATOMS)}?)"
+    return random.choice(["^", ""]) + text + random.choice(_REPEATED) + random.choice(["$", "!$", "c$", ""])
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_a_nasty_pattern_is_matched_in_linear_time_as_by_python(seed: int) -> None:
+    pattern = nasty_pattern(random.Random(seed))
+    found = linear_pattern(pattern)
+    assert found is not None
+    expected = {text: re.search(pattern, text) is not None for text in _SHORT}
+    assert {text: found.is_found_in(text) for text in _SHORT} == expected
+    for text in ("a" * 5_000 + "?", "ab" * 2_500 + "?", "a " * 2_500 + "?"):
+        # A backtracking engine does not finish most of them.
+        assert found.is_found_in(text) in (True, False)
+
+
+@pytest.mark.parametrize("pattern", [
+    r"(?=a)b", r"(?<!a)b", r"(a)\1", r"(?P<n>a)(?P=n)", "(?<name", "[", "*", r"a\Z",
+    # Other engines take these for sets of plain characters, or for escaped ones.
+    "[a&&b]", "[a--b]", "[a[b]]", "[[:alpha:]]", r"\<a\>", r"\b{start}a",
+    # They take long to compile.
+    r"\w{1,255}", "(a{100}){100}", "((a{0,99}){0,99}){0,99}", "a" * 4_001, r"\p{L}{100}",
+])  # fmt: skip
+def test_a_pattern_that_is_not_checked_is_reported(pattern: str) -> None:
+    assert linear_pattern(pattern) is None
+    named = {"patternProperties": {pattern: False}, "additionalProperties": False}
+    for schema, value, place in (({"pattern": pattern}, "x", "pattern"), (named, {"x": 1}, "Properties")):
+        assert not mismatches(value, schema, {})
+        flow = {"name": "f", "description": "d", "schemas": {"properties": {"input": schema}}, "output": 1}
+        (found,) = [each for each in check(flow).diagnostics if each.rule == "unchecked-pattern"]
+        assert place in found.path
+
+
+@pytest.mark.parametrize("pattern", [
+    r"^(\w+\s?)*$", r"^[\w-]{1,64}$", r"^\S+@\S+\.\S+$", "^[A-Z]{2}[0-9]{4,10}$", r"[\[\]]", "[]a]", r"\\<", r"\p{L}",
+    "(?i)abc", "(?P<n>a)", "^#[0-9a-fA-F]{6}$", r"^\d{4}-\d{2}-\d{2}$", r"[a\-\-b]", "a{3,}",
+])  # fmt: skip
+def test_usual_patterns_are_checked(pattern: str) -> None:
+    found = linear_pattern(pattern)
+    assert found is not None
+    assert found.is_found_in("") == (pattern == r"^(\w+\s?)*$")
+
+
+def test_a_text_that_is_too_long_or_no_unicode_is_not_checked() -> None:
+    found = linear_pattern("^a{1000}b$")
+    assert found is not None
+    assert not found.is_found_in("a" * 900)
+    assert found.is_found_in("a" * 2_000)
+    assert found.is_found_in("\ud800")
+
+
+def test_properties_whose_names_match_a_pattern_have_its_schema() -> None:
+    schema = {
+        "properties": {"a": True},
+        "patternProperties": {"^(a|b)": {"type": "string"}},
+        "additionalProperties": False,
+    }
+    assert not mismatches({"a": "x", "b1": "y"}, schema, {})
+    assert [each.path for each in mismatches({"a": 1, "b": 2, "c": 3}, schema, {})] == ["$.a", "$.b", "$.c"]
