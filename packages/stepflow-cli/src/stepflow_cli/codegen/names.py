@@ -6,7 +6,7 @@ import builtins
 import keyword
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 _IMPORTED = (
     *("Annotated", "Any", "ConfigDict", "Field", "FlowModel", "Literal", "Optional", "Path", "TypeAliasType"),
@@ -16,15 +16,13 @@ _RESERVED = frozenset((*dir(builtins), *keyword.kwlist, *_IMPORTED, *(f"{each}_a
 """Names that mean something else in the written module. A field that has an imported name renames the import."""
 
 
-def snake_name(text: str, noun: str = "flow") -> str:
-    """Return a text as the name of a variable: `Order tea!` becomes `order_tea`.
+def snake_name(text: str) -> str:
+    """Return the name of a flow as the name of a variable: `Order tea!` becomes `order_tea`.
 
-    Args:
-        text: The text.
-        noun: The beginning of the name if it would otherwise not be one, or mean something else.
+    It begins with `flow` if it would otherwise not be one, or mean something else.
     """
     name = _words(text)
-    return f"{noun}_{name}".strip("_") if not name or name[0].isdigit() or name in _RESERVED else name
+    return f"flow_{name}".strip("_") if not name or name[0].isdigit() or name in _RESERVED else name
 
 
 def plain_name(text: str, noun: str) -> str:
@@ -65,10 +63,6 @@ class Names:
             taken: Further names that mean something else.
         """
         self._taken = {*_RESERVED, *taken}
-
-    def __iter__(self) -> Iterator[str]:
-        """Yield the names that are taken."""
-        return iter(self._taken)
 
     def take(self, name: str) -> str:
         """Return a unique name: the given one, otherwise with the first free number from 2 on appended."""

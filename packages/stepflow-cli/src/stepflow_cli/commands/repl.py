@@ -22,7 +22,7 @@ from ..exit_codes import ExitCode
 from ..output.messages import show
 from ..params.options import server_options
 from ..params.parsing import Command
-from ..server.connect import connect, keep
+from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
 
@@ -36,9 +36,11 @@ def command(server: ServerOptions) -> int:
     Without a terminal, all lines of standard input are run, even after one fails; the exit code is that of the last one
     that failed, or 0.
     """
-    if current_session().kept is not None:
+    session = current_session()
+    if session.kept is not None:
         raise usage("this is already the repl")
-    with connect(server) as target, keep(target):
+    with connect(server) as target:
+        session.kept = target._replace(is_kept=True)
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             with open(os.devnull, encoding="utf-8") as empty:
                 # Commands must not read the following lines as their input.

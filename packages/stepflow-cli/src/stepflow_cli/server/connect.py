@@ -111,17 +111,6 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
             raise
 
 
-@contextmanager
-def keep(target: Target) -> Iterator[None]:
-    """Use this server for all commands of the session in the block that name no server."""
-    session = current_session()
-    before, session.kept = session.kept, target._replace(is_kept=True)
-    try:
-        yield
-    finally:
-        session.kept = before
-
-
 def kept_server(server: ServerOptions, session: Session | None = None) -> Target | None:
     """Return the server kept in a session (by default the current one), if the options name no server."""
     kept = (session or current_session()).kept
