@@ -256,7 +256,10 @@ class KeyedRuns:
                         result = self._carried_out(keyed, step)
                 except StepflowClientError as error:
                     is_late = isinstance(error, RequestTimeoutError) and has_passed(current_deadline())
-                    step = steps.throw(_late(keyed.key, lock) if is_late and not isinstance(step, Create) else error)
+                    if is_late and not isinstance(step, Create):
+                        step = steps.throw(_late(keyed.key, lock, error))
+                    else:
+                        step = steps.throw(error)
                 else:
                     step = steps.send(result)
         except StopIteration as end:
@@ -324,9 +327,9 @@ def _refuse(key: str, run: RunDetails | None) -> NoReturn:
     raise IdempotencyConflictError(message, run_id=None if run is None else run.run_id, hint=hint)
 
 
-def _late(key: str, lock: KeyLock) -> RequestTimeoutError:
+def _late(key: str, lock: KeyLock, error: StepflowClientError) -> RequestTimeoutError:
     """Return the error of a call that ran out of time before the run of its key was known."""
-    slow = f"{lock.requests} requests took {duration_text(lock.round_trip)} each, and a new run takes ten"
+    slow = f"{error.message}, after {lock.requests} requests of {duration_text(lock.round_trip)} each"
     return RequestTimeoutError(
         f"no run is known yet under the idempotency key {key!r}: {lock.obstacle or slow}",
         hint="the same call, now or with a longer timeout=, returns the run or creates it",
