@@ -132,6 +132,23 @@ def test_no_default_makes_a_check_hang(editor: Editor) -> None:
     assert [each["name"] for each in editor.about("documentSymbol", "words.yaml")] == ["output"]
 
 
+@pytest.mark.parametrize(("name", "text"), [
+    ("large.yaml", "output: 1\nsteps:\n" + "- {id: a, component: /builtin/noop}\n" * 300_000),
+    ("large.json", json.dumps({"steps": [{"id": "a", "component": "/builtin/noop"}] * 200_000, "output": 1})),
+    ("stepflow-config.yml", "plugins:\n" + "  a: {type: builtin}\n" * 500_000),
+])  # fmt: skip
+def test_a_large_document_has_one_diagnostic(editor: Editor, name: str, text: str) -> None:
+    editor.open(name, text)
+    assert editor.rules(name) == ["too-large"]
+    assert editor.at("hover", name, 0) is None
+    assert editor.labels(name, len(text)) == []
+    assert editor.about("documentSymbol", name) == []
+    editor.replace(name, "output: 1\nsteps: []\n")
+    assert "too-large" not in editor.rules(name)
+    editor.replace(name, "no: flow\n" + "- x\n" * 500_000)
+    assert editor.about("documentSymbol", name) == []
+
+
 def test_a_server_configuration(editor: Editor) -> None:
     editor.open("stepflow-config.yml", CONFIG)
     found = [(each["code"], each["severity"], each["message"]) for each in editor.diagnostics("stepflow-config.yml")]

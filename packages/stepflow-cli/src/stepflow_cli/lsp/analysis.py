@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -23,6 +23,9 @@ from stepflow_client.flows.types.model import UNKNOWN
 
 from ..validation.checks import Rules, find
 from .text import Text
+
+MAX_LENGTH = 2**20
+"""Maximum number of characters of a document that is analysed, which takes a few seconds."""
 
 Kind = Literal["flow", "config"]
 
@@ -91,6 +94,10 @@ def analyse(name: str, text: Text, rules: Rules, steps: KnownSteps | None = None
     found = Analysis(kind_of(name.replace("\\", "/").rpartition("/")[2], text.text), text, name, rules)
     if found.kind is None:
         return found
+    if len(text.text) > MAX_LENGTH:
+        what = f"the document has more than {MAX_LENGTH:,} characters and is not checked here"
+        hint = "stepflow validate checks files of any size"
+        return replace(found, kind=None, findings=[Finding("too-large", "warning", what, "$", 1, 1, hint)])
     flow = FlowText(text.text, name, steps.read if steps is not None else None)
     tree = flow if flow.error is None else mended(flow)
     found.root = tree.root if tree.error is None else None
