@@ -9,6 +9,7 @@ import pytest
 from stepflow_cli.errors import Problem
 from stepflow_cli.inputs.values import Values
 from stepflow_cli.mcp.catalog import Catalog
+from stepflow_client import InvalidArgumentError
 
 from tests.cli.mcp.agents import GREET, SECRETIVE, SLOW, write
 
@@ -57,6 +58,20 @@ def test_a_flow_that_is_nested_too_deeply_is_not_served(tmp_path: Path, capsys: 
     said = capsys.readouterr().err
     assert "slow.json cannot be sent: it is nested too deeply" in said
     assert said.endswith("it is not served\n")
+
+
+def test_a_flow_with_a_hidden_field_is_not_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hidden = {"type": "object", "properties": {"a\u202eb": {"type": "string"}}}
+    folder = write(tmp_path / "flows", GREET, {**SLOW, "schemas": {"properties": {"input": hidden}}})
+    catalog = Catalog([str(folder)])
+    assert names(catalog) == ["greet"]
+    said = capsys.readouterr().err
+    assert "slow.json: the flow is no tool: the name of its field 'a·b' has" in said
+    assert (catalog.refresh(), capsys.readouterr().err) == (False, "")
+    with pytest.raises(InvalidArgumentError, match="no tool"):
+        Catalog([str(folder / "slow.json")])
+    write(tmp_path / "flows", SLOW)
+    assert (catalog.refresh(), names(catalog)) == (True, ["greet", "slow"])
 
 
 def test_each_flow_gets_its_own_variables(tmp_path: Path) -> None:

@@ -230,3 +230,22 @@ def test_secrets_are_in_no_answer() -> None:
         refusal(InvalidArgumentError("hunter2 is wrong"), secrets),
     ):
         assert "hunter2" not in f"{said}"
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J", "a\x07", "\u202e", "\u200b", "\U000e0041", "a\nb", "\u2028"])
+def test_names_that_models_and_people_read_otherwise_are_in_no_tool(name: str) -> None:
+    text, named = {"type": "string"}, {"T": {"properties": {name: {}}}}
+    inner = {"properties": {"a": {"items": {"properties": {name: text}}}}}
+    for given in (
+        flow(inner),
+        flow(output=inner),
+        flow({"properties": {"a": text}, "required": ["a", name]}),
+        flow({"properties": {"a": text}, "dependentRequired": {"a": [name]}}),
+        flow({"additionalProperties": {"$ref": "#/schemas/$defs/T"}}, defs=named),
+        flow({"enum": [{name: 1}]}),
+    ):
+        with pytest.raises(InvalidArgumentError, match="invisible"):
+            tool_spec(given, "tool")
+    # They are data there, and descriptions are cleaned.
+    spec = tool_spec(flow({"properties": {"a": {"enum": [name], "description": name}}}), "tool")
+    assert spec.input_schema["properties"]["a"]["enum"] == [name]

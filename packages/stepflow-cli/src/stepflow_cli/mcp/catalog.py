@@ -33,8 +33,8 @@ class Catalog:
         reserved: The names of other tools.
 
     Raises:
-        Problem, FlowFileError: If a file that is named cannot be read. In a folder, such a file is left out, with a
-            note.
+        Problem, FlowFileError, InvalidArgumentError: If a file that is named cannot be read or is no tool. In a folder,
+            such a file is left out, with a note.
     """
 
     def __init__(self, sources: Sequence[str], values: Values | None = None, reserved: Collection[str] = ()) -> None:
@@ -72,11 +72,15 @@ class Catalog:
             flow = self._flow(path)
             if flow is not None and len(found) < _MOST_FLOWS:
                 name = unique_name(tool_name(flow, path), {*self._reserved, *found})
-                known = self.tools.get(name)
-                found[name] = (
-                    known if known is not None and (known.flow is flow or known.flow == flow) else tool_spec(flow, name)
-                )
-                files[name] = path
+                spec = self.tools.get(name)
+                if spec is None or not (spec.flow is flow or spec.flow == flow):
+                    try:
+                        spec = tool_spec(flow, name)
+                    except InvalidArgumentError as error:
+                        self._leave_out(path, error)
+                        self._read[path] = (self._read[path][0], None)
+                        continue
+                found[name], files[name] = spec, path
         is_changed = found != self.tools
         if is_changed:
             self.tools, self._files = found, files
@@ -101,13 +105,18 @@ class Catalog:
             try:
                 flow = check_json(load_flow_file(path), path)
             except (FlowFileError, InvalidArgumentError, Problem) as error:
-                if self._is_first and path in self._sources:
-                    raise
-                note(f"{error.message}; it is not served")
+                self._leave_out(path, error)
                 # A file that is being written is served as it was.
                 flow = known[1] if known is not None and version is not None else None
             known = self._read[path] = (version, flow)
         return known[1]
+
+    def _leave_out(self, path: str, error: FlowFileError | InvalidArgumentError | Problem) -> None:
+        """Note why a file is not served; raise the error at the start if the file was named."""
+        if self._is_first and path in self._sources:
+            raise error
+        about = "" if path in error.message else f"{path}: "
+        note(f"{about}{error.message}; it is not served")
 
 
 def _version(path: str) -> _Version:

@@ -16,7 +16,7 @@ from .._data.values import check_json
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows.json_schema import Mismatch, definitions_of, mismatches
 from ..flows.needs import FlowNeeds, needs_of
-from ..flows.tool_schemas import WRAPPER, is_plain_object, self_contained, wrapped
+from ..flows.tool_schemas import WRAPPER, is_plain_object, names_in, self_contained, wrapped
 from ..flows.types.inferred import infer
 from ..types import FlowResult
 from ..types.tools import ToolResult
@@ -127,7 +127,8 @@ def tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
     """Return the tool of a flow.
 
     Raises:
-        InvalidArgumentError: If the flow cannot be represented in JSON.
+        InvalidArgumentError: If the flow cannot be represented in JSON, or if a field has a name that a model or a
+            person reads otherwise: with control characters, or characters that are invisible or reverse text.
     """
     flow = check_json(flow, "the flow")
     declared = declared_schema(flow, "input")
@@ -138,13 +139,18 @@ def tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
         schema = {"type": "object", **schema}
     is_wrapped = not is_plain_object(schema)
     output = declared_schema(flow, "output")
+    output = {} if output is None else self_contained(output, definitions_of(output, _shared(flow)), decided=True)
+    hidden = next((each for each in names_in([schema, output]) if visible(each) != each), None)
+    if hidden is not None:
+        raise InvalidArgumentError(
+            f"the flow is no tool: the name of its field {visible(hidden)!r} has control or invisible characters",
+            hint="rename the field in the flow's schemas",
+        )
     return FlowToolSpec(
         name=name,
         description=_description(flow, name),
         input_schema=wrapped(schema) if is_wrapped else schema,
-        output_schema=outcome_schema(
-            self_contained(output, definitions_of(output, _shared(flow)), decided=True) if output is not None else {}
-        ),
+        output_schema=outcome_schema(output),
         is_wrapped=is_wrapped,
         flow=flow,
         needs=needs_of(flow, flow_variables(flow)),

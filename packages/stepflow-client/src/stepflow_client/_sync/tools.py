@@ -175,7 +175,8 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
 
     Raises:
         FlowFileError: If a flow cannot be read.
-        InvalidArgumentError: If an argument is invalid, or a flow cannot be represented in JSON.
+        InvalidArgumentError: If an argument is invalid, a flow cannot be represented in JSON, or the name of a field
+            has control or invisible characters.
     """
 
     def __init__(

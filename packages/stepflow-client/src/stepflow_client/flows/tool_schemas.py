@@ -95,6 +95,20 @@ def wrapped(schema: Mapping[str, Any], name: str = WRAPPER) -> dict[str, Any]:
     return {"type": "object", "properties": {name: inner}, "required": [name], "additionalProperties": False, **shared}
 
 
+def names_in(schema: Any) -> Iterator[str]:
+    """Yield the names of the fields in a self-contained schema, and its keywords."""
+    waiting = [schema]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, Mapping):
+            yield from each
+            named = each.get("required"), *dict(each.get("dependentRequired", {})).values()
+            yield from (name for names in named if isinstance(names, list) for name in names if isinstance(name, str))
+            waiting += each.values()
+        elif isinstance(each, list):
+            waiting += each
+
+
 _IN_PLACE = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"})
 """Keywords whose schemas apply to the same value."""
 
