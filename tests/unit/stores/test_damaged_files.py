@@ -201,6 +201,11 @@ def test_a_journal_whose_entries_contradict_each_other_is_refused(server: FakeSe
     refused(lambda journal: journal._add("ended", [[3, None, "run", "done", 1, None]], 1))
     refused(lambda journal: journal._add("begun", {"first": 3}, 1))
     refused(lambda journal: journal._add("begun", {"first": 4, "tag": "t", "count": 3, "digest": "d"}, 1))
+    refused(lambda journal: journal._add("batch", ["tag"]))
+    refused(lambda journal: journal._add("since", "yesterday"))
+    refused(lambda journal: journal._add("first", 5))
+    refused(lambda journal: journal._add("created", "zzz", 2))
+    refused(lambda journal: journal._add("created", None, 2))
     with server.sync_client() as client:
         assert _seen(list(client.map(FLOW, INPUTS, chunk_size=3, ordered=True, journal=path))) == true
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .._base.lazy import lazy_module
+from .._data.arguments import wrong
 from ..errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -44,11 +45,8 @@ def check_verify(verify: object) -> None:
         return
     if isinstance(verify, ssl.SSLContext):
         return
-    shown = repr(verify) if verify is None or isinstance(verify, (int, float, str)) else type(verify).__name__
-    raise InvalidArgumentError(
-        f"verify is True, False, the path of CA certificates or an ssl.SSLContext, not {shown}",
-        hint="only False turns verification off",
-    )
+    wanted = "True, False, the path of CA certificates or an ssl.SSLContext"
+    raise wrong("verify", wanted, verify, hint="only False turns verification off")
 
 
 def ssl_context(

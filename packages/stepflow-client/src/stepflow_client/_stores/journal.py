@@ -21,7 +21,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from .._data.file_paths import file_path
 from .._rules.chunks import Chunk
@@ -38,6 +38,8 @@ CREATE TABLE IF NOT EXISTS entry (
 """
 _INSERT = "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?)"
 _Kind = Literal["batch", "since", "first", "complete", "begun", "repeated", "created", "ended"]
+_CONTENTS: dict[_Kind, Any] = {"since": (int, float), "first": str, "complete": bool, "created": str, "ended": list}
+"""The types of entries that are no objects."""
 _OF_BATCH = 0
 """The number of entries about the whole batch; entries about a chunk have the chunk's number."""
 _RESUME = "the batch goes on from its last entry when it is started again with this journal"
@@ -129,9 +131,14 @@ class Journal:
         if row is None:
             return None
         content, digest = row
-        if not isinstance(content, bytes) or digest != _digest(kind, number, content):
-            raise self._unusable(f"the entry {kind!r} of chunk {number} is damaged")
-        return json.loads(zlib.decompress(content))
+        try:
+            if isinstance(content, bytes) and digest == _digest(kind, number, content):
+                found = json.loads(zlib.decompress(content))
+                if isinstance(found, _CONTENTS.get(kind, dict)) and (kind not in ("first", "created") or UUID(found)):
+                    return found
+        except (zlib.error, ValueError, RecursionError):
+            pass
+        raise self._unusable(f"the entry {kind!r} of chunk {number} is damaged")
 
     def _add(self, kind: _Kind, content: Any, number: int = _OF_BATCH) -> None:
         row = _row(kind, content, number)
