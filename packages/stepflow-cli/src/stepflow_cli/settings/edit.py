@@ -223,6 +223,7 @@ def _change(path: Path, edit: Callable[[Any], None]) -> None:
     if path.exists() and not path.is_file():
         # A device, for example, which the new file would replace.
         raise usage(f"{path} is no regular file, and is not changed", "STEPFLOW_CONFIG_FILE names another file")
+    before: bytes | None = None
     try:
         before = path.read_bytes() if path.exists() else None
         document = tomlkit.parse((before or b"").decode("utf-8-sig"))

@@ -251,6 +251,7 @@ class KeyLock:
         self._call = self._call._replace(lease=lease, since=self._server_time())
         gone, may_exist = Store(("gone", turn, self._call.owner), "gone"), False
         created: Found | None = None
+        checked = self._clock()
         try:
             yield from self._store(("call", turn), self._call.name)
             while created is None:

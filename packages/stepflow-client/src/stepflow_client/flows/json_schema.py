@@ -98,7 +98,8 @@ def schemas_at(schema: Any, path: Iterable[str | int], value: Any, defs: Mapping
 
     Of alternatives, these are all; of conditions, the branch that the value decides.
     """
-    found, at = _applying([schema], value, defs), value
+    found: list[Mapping[str, Any]] = _applying([schema], value, defs)
+    at: Any = value
     for part in path:
         try:
             at = at[part]
