@@ -1,8 +1,9 @@
-"""Results from a cache: found, shared by all who ask at once, and never in the way. A worker counts executions."""
+"""Results from a cache, and runs shared by simultaneous calls. A worker counts executions."""
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import datetime
 import json
 import logging
@@ -17,6 +18,7 @@ from pydantic import BaseModel
 from stepflow_client import (
     InvalidArgumentError,
     OutputTypeError,
+    RequestTimeoutError,
     ResultCache,
     RunTimeoutError,
     ServerConnectionError,
@@ -26,7 +28,6 @@ from stepflow_client import (
 )
 from stepflow_client.history import History
 
-from tests.differences import has
 from tests.server.awaited import Awaited
 from tests.server.flows import EVERYTHING, FAIL, SLEEP, one_step, unique
 
@@ -152,26 +153,18 @@ async def test_a_stored_flow_and_variables_of_the_environment(
     assert executions(file) == 4
 
 
-async def test_callers_of_one_key_share_one_run(client: Any, cache: ResultCache, file: Path) -> None:
+async def test_simultaneous_calls_share_one_run(client: Any, cache: ResultCache, file: Path) -> None:
     flow = slow(file, 0.3)
-    results = await asyncio.gather(*[client.run(flow, {"n": [1]}, cache=cache) for _ in range(12)])
-    assert executions(file) == 1
-    assert len({each.run_id for each in results}) == 1
-    results[0].output["n"].append(2)
-    assert [each.output for each in results[1:]] == [{"n": [1]}] * 11
 
+    async def call(number: int) -> Any:
+        result = await client.run(flow, {"n": [1]}, cache=ResultCache(cache.path) if number % 2 else cache)
+        before = copy.deepcopy(result.output)
+        result.output["n"].append(2)
+        return result.run_id, before
 
-async def test_both_clients_and_several_caches_share_one_run(
-    worker_runtime: StepflowRuntime, cache: ResultCache, file: Path
-) -> None:
-    flow = slow(file, 0.3)
-    async with StepflowClient(worker_runtime.url) as client:
-        with SyncStepflowClient(worker_runtime.url) as twin:
-            calls: list[Any] = [client.run(flow, 1, cache=cache), worker_runtime.run(flow, 1, cache=cache)]
-            calls += [asyncio.to_thread(twin.run, flow, 1, cache=ResultCache(cache.path)) for _ in range(3)]
-            results = await asyncio.gather(*calls)
+    results = await asyncio.gather(*[call(number) for number in range(12)])
     assert executions(file) == 1
-    assert len({each.run_id for each in results}) == 1
+    assert results == [(results[0][0], {"n": [1]})] * 12
 
 
 async def test_a_failure_is_shared_and_not_kept(client: Any, cache: ResultCache, file: Path) -> None:
@@ -197,70 +190,40 @@ async def test_an_error_is_shared_by_the_calls_of_a_client(nobody: Any, cache: R
     assert len({str(each) for each in raised}) == 1
 
 
-async def test_an_error_of_one_client_is_not_that_of_another(
-    worker_runtime: StepflowRuntime, cache: ResultCache, file: Path
-) -> None:
-    flow = counted(file)
-    async with StepflowClient(NOWHERE) as nobody, StepflowClient(worker_runtime.url) as client:
-        first = asyncio.ensure_future(nobody.run(flow, 1, cache=cache))
-        await asyncio.sleep(0)
-        second = asyncio.ensure_future(client.run(flow, 1, cache=cache))
-        with pytest.raises(ServerConnectionError):
-            await first
-        assert (await second).output == 1
-
-
-async def test_a_caller_that_is_cancelled_leaves_the_run_to_the_others(
-    worker_runtime: StepflowRuntime, cache: ResultCache, file: Path, history: History, release: str
+@pytest.mark.parametrize("on_cancel", ["cancel", "detach"])
+async def test_another_call_runs_the_flow_if_the_first_is_cancelled(
+    worker_runtime: StepflowRuntime, cache: ResultCache, file: Path, history: History, on_cancel: Any
 ) -> None:
     flow = slow(file, 1.0)
     async with StepflowClient(worker_runtime.url, history=history) as client:
-        calls = [asyncio.ensure_future(client.run(flow, 1, cache=cache, on_cancel="cancel")) for _ in range(4)]
-        await begun(file, history if has(release, "background") else None)
+        calls = [asyncio.ensure_future(client.run(flow, 1, cache=cache, on_cancel=on_cancel)) for _ in range(4)]
+        await begun(file, history)
+        (entry,) = history.search()
         for cancelled in (calls[0], calls[2]):
             cancelled.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await cancelled
-        assert [each.output for each in await asyncio.gather(calls[1], calls[3])] == [1, 1]
-    # Before, the request that creates the run is held until it ends: nobody knows the run that could take it over.
-    assert executions(file) == (1 if has(release, "background") else 2)
+        ended = (await client.wait_run(entry.run_id)).status.value
+        assert ended == ("cancelled" if on_cancel == "cancel" else "completed")
+        results = await asyncio.gather(calls[1], calls[3])
+    assert [each.output for each in results] == [1, 1]
+    assert len({entry.run_id} | {each.run_id for each in results}) == executions(file) == 2
 
 
-async def test_the_last_caller_that_is_cancelled_cancels_the_run(
-    worker_runtime: StepflowRuntime, cache: ResultCache, file: Path, history: History, release: str
-) -> None:
-    async with StepflowClient(worker_runtime.url, history=history) as client:
-        flow = slow(file, 2.0)
-        calls = [asyncio.ensure_future(client.run(flow, 1, cache=cache, on_cancel="cancel")) for _ in range(3)]
-        await begun(file, history if has(release, "background") else None)
-        for each in calls:
-            each.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
-        assert all(each.cancelled() for each in calls)
-        for entry in history.search():
-            assert (await client.wait_run(entry.run_id)).status.value == "cancelled"
-    assert not cache.path.exists()
-
-
-async def test_a_caller_whose_time_is_over_leaves_the_run_to_the_others(
-    recorded: Any, cache: ResultCache, file: Path, history: History, release: str
-) -> None:
-    flow = slow(file, 1.5 if has(release, "background") else 0.1)
-    impatient = asyncio.ensure_future(recorded.run(flow, 1, cache=cache, timeout=1.0))
-    if not has(release, "background"):
-        # The request that creates the run is held until it ends: there is no run to leave.
-        assert (await impatient).output == 1
-        return
-    await begun(file, history)
-    waiting = [asyncio.ensure_future(recorded.run(flow, 1, cache=cache)) for _ in range(2)]
-    hasty = asyncio.ensure_future(recorded.run(flow, 1, cache=cache, timeout=0.1))
-    runs = set()
-    for late in (impatient, hasty):
-        with pytest.raises(RunTimeoutError) as raised:
-            await late
-        runs.add(raised.value.run_id)
-    assert {each.run_id for each in await asyncio.gather(*waiting)} == runs
-    assert executions(file) == 1
+async def test_a_call_whose_time_is_over_fails_alone(recorded: Any, cache: ResultCache, file: Path) -> None:
+    flow = slow(file, 1.5)
+    leading = asyncio.ensure_future(recorded.run(flow, 1, cache=cache))
+    await begun(file)
+    with pytest.raises(RequestTimeoutError, match="another call for the same result"):
+        await recorded.run(flow, 1, cache=cache, timeout=0.1)
+    assert (await leading).output == 1
+    late = asyncio.ensure_future(recorded.run(flow, 2, cache=cache, timeout=0.5))
+    await asyncio.sleep(0)
+    waiting = asyncio.ensure_future(recorded.run(flow, 2, cache=cache))
+    with pytest.raises(RunTimeoutError):
+        await late
+    assert (await waiting).output == 2
+    assert executions(file) == 3
 
 
 PROGRAM = """if True:

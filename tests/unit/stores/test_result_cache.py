@@ -1,4 +1,4 @@
-"""The file of the result cache: several processes at once, limits, full disks. And shared runs without a server."""
+"""The file of the result cache: several processes at once, limits, full disks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from stepflow_cli.server.logs import keeping_logs
 from stepflow_cli.settings.profiles import config_path
 from stepflow_client import InvalidArgumentError, ResultCache, StepflowClientError
 from stepflow_client._stores.results import ResultFile
-from stepflow_client._stores.shared_runs import joined
 from stepflow_client.result_cache import default_path
 
 
@@ -56,7 +55,6 @@ def test_a_result_is_kept_whole_and_private(path: Path) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     cache.keep("a", "later", 2)
     assert (cache.find("a") or found).run_id == "later"
-    assert cache.find("a", since=found.created + 1e6) is None
 
 
 def test_it_is_bounded_by_age(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,40 +272,3 @@ def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 def test_bad_settings(name: str, value: object) -> None:
     with pytest.raises(InvalidArgumentError, match=name):
         ResultCache(**{name: value})  # type: ignore[arg-type]
-
-
-def test_one_caller_leads_and_another_takes_over(path: Path) -> None:
-    mine, theirs = object(), object()
-    with joined(path, "a") as shared:
-        assert shared.turn(mine) == "lead"
-        shared.created("run")
-        with joined(path, "a") as same:
-            assert same is shared
-            assert same.turn(mine) == same.turn(theirs) == "wait"
-            shared.resign()
-            assert same.turn(mine) == "lead"
-            assert same.run_id == "run"
-            shared.resign()
-            assert same.turn(theirs) == "lead"
-            assert same.run_id is None, "a run of another client"
-            same.finish(error=ValueError("broken"))
-            assert shared.turn(mine) == "done"
-            assert shared.outcome(mine) == (None, None)
-            assert isinstance(shared.outcome(theirs)[1], ValueError)
-        with joined(path, "a") as later:
-            assert later is not shared, "a run that has ended takes no more callers"
-
-
-def test_a_run_that_nobody_waits_for_is_taken_over_by_nobody(path: Path) -> None:
-    mine = object()
-    with joined(path, "a") as shared:
-        shared.turn(mine)
-        shared.created("run")
-        assert shared.abandoned(mine) is None, "it is led"
-        shared.resign()
-        with joined(path, "a") as same:
-            assert shared.abandoned(mine) is None, "another one waits"
-            assert same.run_id == "run"
-        assert shared.abandoned(object()) is None, "a run of another client"
-        assert shared.abandoned(mine) == "run"
-        assert shared.run_id is None

@@ -102,7 +102,7 @@ class Parts:
         """Runs flows whose results may be in a cache."""
         from .caching import CachedRuns
 
-        return CachedRuns(self._core.connection, self._core.flows, self.creator)
+        return CachedRuns(self._core.flows)
 
     @cached_property
     def keyed(self) -> KeyedRuns:

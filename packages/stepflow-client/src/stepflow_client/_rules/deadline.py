@@ -76,6 +76,11 @@ def deadline_override(deadline: float) -> Iterator[None]:
         _deadline.reset(token)
 
 
+def seconds_until(deadline: float | None) -> float | None:
+    """Return the seconds left until a deadline, 0 if it has passed; None for None."""
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
 def has_passed(deadline: float | None) -> bool:
     """Return whether a deadline has passed; False for None."""
     return deadline is not None and time.monotonic() >= deadline

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import copy_context
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._base.lazy import lazy_module
+from .._rules.deadline import seconds_until
 
 if TYPE_CHECKING:
     import asyncio
+    from concurrent.futures import Future
 else:
     # Programs that only use the blocking version do not pay for the import.
     asyncio = lazy_module("asyncio")
@@ -40,3 +42,15 @@ def sync_together(calls: Sequence[Callable[[], Answer]], at_once: int) -> list[A
         except BaseException:
             threads.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+async def async_settled(future: Future[Any], deadline: float | None) -> None:
+    """Wait until another call has settled a future, or until a deadline, by `time.monotonic()`."""
+    await asyncio.wait([asyncio.wrap_future(future)], timeout=seconds_until(deadline))
+
+
+def sync_settled(future: Future[Any], deadline: float | None) -> None:
+    """Wait until another call has settled a future, or until a deadline, by `time.monotonic()`."""
+    from concurrent.futures import wait
+
+    wait([future], timeout=seconds_until(deadline))

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .._base.lazy import lazy_module
+from .._rules.deadline import seconds_until
 from ..errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -55,13 +56,13 @@ class AsyncWorkers(Generic[Result]):
             TimeoutError: If none ends until the deadline, by `time.monotonic()`.
         """
         done: set[asyncio.Task[Result]] = set()
-        left = _left(deadline)
+        left = seconds_until(deadline)
         while not done:
             done, _ = await asyncio.wait(self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             if not done and left == 0:
                 raise TimeoutError
             # uvloop counts milliseconds, and wakes up before the deadline.
-            left = _left(deadline)
+            left = seconds_until(deadline)
         task = done.pop()
         self._tasks.discard(task)
         return task.result()
@@ -109,7 +110,7 @@ class SyncWorkers(Generic[Result]):
             TimeoutError: If none ends until the deadline, by `time.monotonic()`.
         """
         try:
-            result, error = self._ended.get(timeout=_left(deadline))
+            result, error = self._ended.get(timeout=seconds_until(deadline))
         except queue.Empty:
             raise TimeoutError from None
         self._running -= 1
@@ -126,12 +127,8 @@ class SyncWorkers(Generic[Result]):
         until = time.monotonic() + grace
         while self._running and time.monotonic() < until:
             with suppress(queue.Empty):
-                self._ended.get(timeout=_left(until))
+                self._ended.get(timeout=seconds_until(until))
                 self._running -= 1
-
-
-def _left(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
 _END = object()

@@ -112,15 +112,9 @@ class ResultFile(SharedFile):
         text = json.dumps(said, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def find(self, key: str, *, since: float = 0.0) -> CachedResult | None:
-        """Return the result stored under a key; None if there is none. On failure, log a warning and return None.
-
-        Args:
-            key: The key.
-            since: Return only a result that was stored at this time or later, in seconds since 1970.
-        """
+    def find(self, key: str) -> CachedResult | None:
+        """Return the result stored under a key; None if there is none. On failure, log a warning and return None."""
         now = time.time()
-        since = max(since, now - self._max_age)
         # A result from the future was stored before the clock was set back, so its age is unknown.
         query = (
             "SELECT created, expires, run_id, output, digest FROM results"
@@ -129,7 +123,7 @@ class ResultFile(SharedFile):
         with self._warning("read a result"):
             if self.path.exists():
                 with self._opened() as connection:
-                    row = connection.execute(query, [key, since, now, now]).fetchone()
+                    row = connection.execute(query, [key, now - self._max_age, now, now]).fetchone()
                 if row is not None:
                     created, expires, run_id, output, digest = row
                     if digest != _digest(key, created, expires, run_id, output):

@@ -80,9 +80,13 @@ if TYPE_CHECKING:
     from ..types.comparison import RunComparison
     from ..types.reruns import RerunPlan, RerunResult
     from . import batch
-    from .caching import Finish
     from .handle import SyncRunHandle
     from .plain import SyncPlainReader
+
+    Start = Callable[..., run_states.Started]
+    """Creates a run."""
+    Finish = Callable[[run_states.Started], FlowResult]
+    """Waits for a run that was created, and returns its result."""
 else:
     streams = lazy_module("stepflow_client._shared.streams")
     batch = lazy_module("stepflow_client._async.batch")
@@ -90,8 +94,6 @@ else:
 _UNLABELLED: AbstractContextManager[None] = nullcontext()
 
 Run = TypeVar("Run", "run_states.Started", "FlowResult[Any]")
-_Start = Callable[[], run_states.Started]
-"""Creates a run."""
 
 
 class SyncStepflowClient(Guiding, Picklable):
@@ -511,9 +513,9 @@ class SyncStepflowClient(Guiding, Picklable):
             cache: A cache of results. If it has the result of an earlier run with the same flow, input, variables and
                 overrides, that result is returned without a request. `cached_at` is then set, and `run_id` is that of
                 the earlier run. Otherwise the flow is run, and the result is cached if the run succeeds. Simultaneous
-                calls for the same result in one process, by any client, share one run; calls of one client share its
-                failure too. If the call that runs the flow is cancelled or times out, another one
-                takes over. Cannot be combined with `idempotency_key`.
+                calls of this client for the same result share one run, and its failure. If the call that runs the flow
+                is cancelled or times out, another one runs it again. Use `idempotency_key` to run a flow only once
+                across clients and processes; it cannot be combined with a cache.
             labels: Labels to find the run by, values by name; they are kept in the client's `history`, as with
                 `stepflow run --label`. None, the default: none.
 
@@ -564,15 +566,11 @@ class SyncStepflowClient(Guiding, Picklable):
             None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components),
         )
         finish = partial(self._result_of, began, progress)
-        if cache is None:
-            creator = self._parts.creator if idempotency_key is None else self._parts.keyed
-            # As `creation_hold_of`, without a call.
-            hold = None if on_cancel == "cancel" else self._connection.timings.creation_hold
-            start = partial(creator.start, call, hold)
-            running = partial(self._run, start, finish, on_cancel == "cancel")
-        else:
-            cancel = self._cancel_unwanted if on_cancel == "cancel" else None
-            running = partial(self._parts.cached.run, cache, call, finish, cancel)
+        creator = self._parts.creator if idempotency_key is None else self._parts.keyed
+        # As `creation_hold_of`, without a call.
+        hold = None if on_cancel == "cancel" else self._connection.timings.creation_hold
+        run = partial(self._run, creator.start, hold, finish)
+        running = partial(run, call) if cache is None else partial(self._parts.cached.run, cache, call, run)
         is_plain = deadline is None and labels is None and is_untraced()
         result = running() if is_plain else self._in_scope("run", deadline, running, labels)
         if result.error is not None and result.older_flow_id is None:
@@ -589,13 +587,13 @@ class SyncStepflowClient(Guiding, Picklable):
             span.note(run_id=started.run_id, run_status=started.status.value if name == "run" else None)
             return started
 
-    def _run(self, start: _Start, finish: Finish, cancels: bool) -> FlowResult:
-        """Start a run and return its result; if the caller is cancelled, cancel the run if `cancels` is True."""
-        run = start()
+    def _run(self, start: Start, hold: int | None, finish: Finish, call: RunCall) -> FlowResult:
+        """Start a run and return its result; cancel it if the caller is cancelled, unless its creation is held."""
+        run = start(call, hold)
         try:
             return finish(run)
         except SyncCancelled:
-            if cancels:
+            if hold is None:
                 self._cancel_unwanted(run.run_id)
             raise
 
