@@ -111,7 +111,7 @@ def test_coverage(stepflow: Stepflow, golden: Golden) -> None:
         stepflow("test", "asked.yaml", "--coverage", "-k", "free or wrong"),
         stepflow("test", "asked.yaml", "--coverage", "-k", "not wrong", "-o", "table"),
         stepflow("test", "asked.yaml", "--coverage", "-k", "free", "-o", "github"),
-        stepflow("test", "asked.yaml", "--coverage", "-k", "paid", "-o", "jsonl", "--fields", "line,branch,state"),
+        stepflow("test", "asked.yaml", "--coverage", "-k", "paid", "-o", "jsonl", "--fields", "line,step,state"),
         stepflow("test", "asked.yaml", "-k", "free", "--fail-under", "50"),
         stepflow("test", "asked.yaml", "-k", "free", "--fail-under", "50.1", "-q"),
         stepflow("test", "asked.yaml", "-k", "not wrong", "--fail-under", "100", "-o", "name"),

@@ -1,4 +1,4 @@
-"""Which parts of a flow the test cases reach, and mocks that no run needs, on the server in memory."""
+"""Which steps of a flow the test cases reach, and mocks that no run needs, on the server in memory."""
 
 from __future__ import annotations
 
@@ -55,60 +55,36 @@ class Covered:
         tests = read_tests(path)
         coverage = FlowCoverage(tests.flow)
         self.done: list[CaseResult] = run_cases(client, tests, tests.cases, coverage=coverage)
-        self.parts = {":".join(filter(None, ("/".join(each.steps), each.branch))): each for each in coverage.parts}
+        self.steps = {"/".join(each.path): each for each in coverage.steps}
 
     def of(self, *names: str) -> list[Any]:
-        return [(self.parts[name].state, "".join(self.parts[name].cases)) for name in names]
+        return [(self.steps[name].state, "".join(self.steps[name].cases)) for name in names]
 
 
-def test_steps_and_branches(client: SyncStepflowClient, tmp_path: Path) -> None:
+def test_steps(client: SyncStepflowClient, tmp_path: Path) -> None:
     inputs = ("{sku: tea, rate: null, items: null, paid: null}", "{sku: null, rate: 2, items: [{gift: 1}], paid: null}")
     covered = Covered(client, tmp_path, *(f"input: {each}" for each in inputs))
     assert [each.verdict for each in covered.done] == ["unchecked"] * 2, [each.message for each in covered.done]
-    assert [each for each in covered.parts if covered.parts[each].state == "reached"] == [
-        "price",
-        "price:input then",
-        "rate",
-        "rate:input alternative 3",
-        "each",
-        "each/wrap",
-        "each/wrap:input then",
-        "output.rate then",
-        "output.rate else",
-        "output.paid else (null)",
-    ]
-    assert {each.state for each in covered.parts.values()} == {"reached", "not_reached"}
-    assert covered.of("price", "each", "each/wrap:input then", "output.rate else") == [
-        ("reached", "0"),
-        ("reached", "1"),
-        ("reached", "1"),
-        ("reached", "0"),
-    ]
-    assert covered.parts["each/wrap"].at == ("steps", 2, "input", "workflow", "$literal", "steps", 0)
+    assert {name: (each.state, "".join(each.cases)) for name, each in covered.steps.items()} == {
+        "price": ("reached", "0"),
+        "rate": ("reached", "0"),
+        "each": ("reached", "1"),
+        "each/wrap": ("reached", "1"),
+        "each/idle": ("not_reached", ""),
+        "paid": ("not_reached", ""),
+        "never": ("not_reached", ""),
+    }
+    assert covered.steps["each/wrap"].at == ("steps", 2, "input", "workflow", "$literal", "steps", 0)
 
 
-def test_error_handling_and_mocks(client: SyncStepflowClient, server: FakeServer, tmp_path: Path) -> None:
+def test_failures_and_mocks(client: SyncStepflowClient, server: FakeServer, tmp_path: Path) -> None:
     server.components["/shop/rate"] = Fails("COMPONENT_FAILED")
     given = "input: {sku: tea, rate: 5, items: null, paid: 1}"
     failing = "mocks: {rate: {outcome: failed, error: {code: TIMEOUT}}, paid: {outcome: success, result: 1}}"
-    same = "mocks: {rate: {outcome: success, result: 9}, paid: {outcome: success, result: 1}}"
-    assert Covered(client, tmp_path, f"{given}, {MOCK}").of("rate", "rate:default of onError", "paid") == [
-        ("reached", "0"),
-        ("reached", "0"),
-        ("mocked", "0"),
-    ]
-    # A mock that fails is handled, one that gives the same value is not.
-    parts = ("rate", "rate:default of onError", "rate:input alternative 1")
-    assert Covered(client, tmp_path, f"{given}, {failing}").of(*parts) == [
-        ("mocked", "0"),
-        ("reached", "0"),
-        ("not_reached", ""),
-    ]
-    assert Covered(client, tmp_path, f"{given}, {same}").of(*parts) == [
-        ("mocked", "0"),
-        ("not_reached", ""),
-        ("not_reached", ""),
-    ]
+    assert Covered(client, tmp_path, f"{given}, {MOCK}").of("rate", "paid") == [("reached", "0"), ("mocked", "0")]
+    assert Covered(client, tmp_path, f"{given}, {failing}").of("rate") == [("mocked", "0")]
+    both = Covered(client, tmp_path, f"{given}, {failing}", f"{given}, {MOCK}", f"{given}, {failing}")
+    assert both.of("rate", "paid") == [("reached", "012"), ("mocked", "012")]
 
 
 def test_mocks_in_the_flow_of_a_step(client: SyncStepflowClient, tmp_path: Path) -> None:
@@ -117,11 +93,7 @@ def test_mocks_in_the_flow_of_a_step(client: SyncStepflowClient, tmp_path: Path)
     # The elements are run to know what the step would give, which nothing needs.
     unused = f"input: {{sku: a, rate: 1, items: null, paid: null}}, {wrap}"
     covered = Covered(client, tmp_path, used, unused)
-    assert covered.of("each", "each/wrap", "each/wrap:input then") == [
-        ("reached", "0"),
-        ("mocked", "0"),
-        ("not_reached", ""),
-    ]
+    assert covered.of("each", "each/wrap") == [("reached", "0"), ("mocked", "0")]
     assert [each.verdict for each in covered.done] == ["unchecked", "error"]
     assert covered.done[1].message == "the mock of wrap was not used: the run needed no such step"
 

@@ -60,12 +60,12 @@ _CASES, _FILES = map(Section, ("Cases", "Files"))
 @_FILES.option("--replay FILE", "Take the outcomes of steps from this file instead of executing them.", type=FILE)
 @OUTPUT.option(
     "--coverage",
-    "Show which steps and branches of the flows no case reaches; with -o, print a record for each of them. Each "
+    "Show which steps of the flows no case reaches; with -o, print a record for each step. Each "
     "case is then a run of its own.",
 )
 @OUTPUT.option(
     "--fail-under PERCENT",
-    "Fail if the cases reach fewer of the steps and branches; implies --coverage.",
+    "Fail if the cases reach fewer of the steps; implies --coverage.",
     to="least",
     type=click.FloatRange(0, 100),
 )
@@ -210,18 +210,18 @@ def _print(
     results: Iterable[FileResults], done: Sequence[FileResults], output: Output, diff: bool, settings: Settings
 ) -> None:
     """Print each file's results as soon as they are available, then what they cover."""
-    from ..flow_tests.coverage import PARTS, coverage_text, part_records, parts_not_reached
+    from ..flow_tests.coverage import STEPS, coverage_text, step_records, steps_not_reached
     from ..flow_tests.report import CASES, case_records, file_lines, github_lines, github_notice
 
     if output.format == "github":
         output.write_all((line + "\n" for each in results for line in github_lines(each)), flush=True)
-        output.write_all((github_notice(each) + "\n" for each in parts_not_reached(done)), flush=True)
+        output.write_all((github_notice(each) + "\n" for each in steps_not_reached(done)), flush=True)
     elif output.format is None and not output.fields:
         lines = (line for each in results for line in file_lines(each, diff=diff))
         output.write_all((line + "\n" for line in lines), flush=True)
         output.write_all((line + "\n" for line in coverage_text(done)), flush=True)
     elif settings.coverage:
-        output.records((record for each in results for record in part_records(each)), PARTS, flush=True)
+        output.records((record for each in results for record in step_records(each)), STEPS, flush=True)
     else:
         output.records((record for each in results for record in case_records(each)), CASES, flush=True)
 

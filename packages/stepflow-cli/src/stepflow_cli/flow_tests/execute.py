@@ -20,7 +20,7 @@ from .choice import FileCases
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
-    from stepflow_client.testing import FlowPart, Recording
+    from stepflow_client.testing import Recording, StepCoverage
 
     from .clients import TestClients
 
@@ -40,7 +40,7 @@ class Settings:
     times: bool = False
     """Whether each case of a batch gets a duration of its own."""
     coverage: bool = False
-    """Whether to collect which parts of the flows the cases reach."""
+    """Whether to collect which steps of the flows the cases reach."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class FileResults:
     results: Sequence[CaseResult]
     """Empty if the file was not run because an earlier case failed."""
     seconds: float = 0.0
-    parts: Sequence[FlowPart] = ()
-    """The parts of the flow, with the cases that reach them, if they were collected."""
+    steps: Sequence[StepCoverage] = ()
+    """The steps of the flow, with the cases that reach them, if they were collected."""
 
 
 def run_files(plan: Sequence[FileCases], clients: TestClients, settings: Settings) -> Iterator[FileResults]:
@@ -66,7 +66,7 @@ def run_files(plan: Sequence[FileCases], clients: TestClients, settings: Setting
             file = plan[place]
             coverage = _coverage_of(file) if settings.coverage else None
             if settings.fail_fast and failed.is_set():
-                return FileResults(file, [], parts=coverage.parts if coverage else ())
+                return FileResults(file, [], steps=coverage.steps if coverage else ())
 
             def told(count: int) -> None:
                 ended[place] = count
@@ -77,7 +77,7 @@ def run_files(plan: Sequence[FileCases], clients: TestClients, settings: Setting
             if any(each.is_failed for each in results):
                 failed.set()
             told(len(results))
-            return FileResults(file, results, time.monotonic() - started, coverage.parts if coverage else ())
+            return FileResults(file, results, time.monotonic() - started, coverage.steps if coverage else ())
 
         pool = ThreadPoolExecutor(settings.jobs, thread_name_prefix="stepflow-test")
         try:

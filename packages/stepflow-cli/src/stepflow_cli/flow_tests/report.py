@@ -117,10 +117,10 @@ def github_lines(done: FileResults) -> list[str]:
     return lines
 
 
-def github_notice(part: Mapping[str, Any]) -> str:
-    """Return the GitHub annotation of a part that no case reaches."""
-    place = f"file={_property(part['file'])},line={part['line'] or 1}"
-    return f"::notice {place}::no test case reaches {_escaped(part['part'])}"
+def github_notice(step: Mapping[str, Any]) -> str:
+    """Return the GitHub annotation of a step that no case reaches."""
+    place = f"file={_property(step['file'])},line={step['line'] or 1}"
+    return f"::notice {place}::no test case reaches step {_escaped(step['step'])}"
 
 
 def _escaped(text: str) -> str:

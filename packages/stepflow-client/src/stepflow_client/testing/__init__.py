@@ -14,7 +14,7 @@ from .._base.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ..flows.cases import FlowCase, FlowTests, collect_tests, read_tests
-    from ..flows.coverage import FlowCoverage, FlowPart
+    from ..flows.coverage import FlowCoverage, StepCoverage
     from ..flows.edit.expected import expectation_of, update_expected
     from ..flows.matching import Difference, compare
     from ..flows.pins import Delayed, Fails, pin_overrides, pinned_flow
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from .servers import Servers
 
 __all__ = [
-    "CaseResult", "Delayed", "Difference", "Fails", "FakeServer", "FlowCase", "FlowCoverage", "FlowPart", "FlowTests",
-    "InTurn", "Recording", "Servers", "StepRecord", "StepflowMock", "TestConfig", "collect_tests", "compare",
-    "config_of", "expectation_of", "failure_text", "fake_server", "pin_overrides", "pinned_flow", "read_tests",
-    "run_cases", "run_mocked", "select_cases", "touching", "update_expected",
+    "CaseResult", "Delayed", "Difference", "Fails", "FakeServer", "FlowCase", "FlowCoverage", "FlowTests",
+    "InTurn", "Recording", "Servers", "StepCoverage", "StepRecord", "StepflowMock", "TestConfig", "collect_tests",
+    "compare", "config_of", "expectation_of", "failure_text", "fake_server", "pin_overrides", "pinned_flow",
+    "read_tests", "run_cases", "run_mocked", "select_cases", "touching", "update_expected",
 ]  # fmt: skip
 
 # pytest imports this package in every project in which it is installed, so this must not import anything else.
@@ -40,7 +40,7 @@ __getattr__, __dir__ = lazy_names(
     {
         ".flows.cases": ["FlowCase", "FlowTests", "collect_tests", "read_tests"],
         ".flows.selection": ["select_cases", "touching"],
-        ".flows.coverage": ["FlowCoverage", "FlowPart"],
+        ".flows.coverage": ["FlowCoverage", "StepCoverage"],
         ".flows.matching": ["Difference", "compare"],
         ".flows.pins": ["Delayed", "Fails", "pin_overrides", "pinned_flow"],
         ".flows.edit.expected": ["expectation_of", "update_expected"],

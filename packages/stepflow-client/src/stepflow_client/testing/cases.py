@@ -16,7 +16,7 @@ from ..flows.coverage import FlowCoverage
 from ..flows.graph import steps_by_id
 from ..flows.matching import Difference
 from ..types.shown import Record
-from .executions import Executions
+from .executions import created_executions, executions
 from .mocked_flow import NO_MOCK, MockedFlow, MockedRun
 from .mocks import finder
 from .outcomes import flow_result, of_flow_result
@@ -91,7 +91,7 @@ def run_cases(
             `CaseResult.steps`.
         include_times: Whether to read the times of steps, so that each case of a batch has a duration of its own. This
             takes two more requests. Default False.
-        coverage: Collects which parts of the flow the cases reach. Each case is then a run of its own. None, the
+        coverage: Collects which steps of the flow the cases reach. Each case is then a run of its own. None, the
             default, collects nothing.
         on_progress: Is called with the number of runs of cases that have ended, whenever it changes. None, the default:
             progress is not followed, which saves a request for each batch.
@@ -206,15 +206,20 @@ class _Running:
         return replace(done, verdict="error", message=message)
 
     def _unused_mocks(self, case: FlowCase, runs: Sequence[MockedRun]) -> list[str]:
-        """Return the steps with a mock that the run did not need, and add to the coverage what it has reached."""
+        """Return the steps whose mocks the run did not need, and add the steps that it reached to the coverage."""
         if not case.mocks and self.coverage is None:
             return []
         used: set[str] = set()
-        for done in Executions(self.client, self.tests.flow).of(runs, with_created=self.coverage is not None):
-            # A step that is not told may be used.
-            used |= {step.step_id for step in done.steps} if done.has_steps else {*done.mocked}
-            if self.coverage is not None:
-                self.coverage._add(case.name, done)
+        for run, done in executions(self.client, self.tests.flow, runs):
+            executed = {step.step_id for step in done.record.steps}
+            used |= executed
+            if self.coverage is None:
+                continue
+            self.coverage._add(case.name, done)
+            executed -= run.mocked | {each.within[-1] for each in runs if each.within[:-1] == run.within != each.within}
+            of_run = (run.result.run_id, run.within, done.record.flow, executed)
+            for each in created_executions(self.client, *of_run):
+                self.coverage._add(case.name, each)
         return [step_id for step_id in case.mocks if step_id not in used]
 
     def _mocks(self, case: FlowCase) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What test cases reach of a flow, as text: the same for pytest and for the command."""
+"""Which steps of a flow test cases reach, as text: the same for pytest and for the command."""
 
 from __future__ import annotations
 
@@ -8,47 +8,29 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FlowFileError
-from ..flows.coverage import FlowPart
-
-_REASONS = {"not_reached": "not reached", "mocked": "only mocked", "unknown": "not told by this server"}
+from ..flows.coverage import StepCoverage
 
 
-def coverage_lines(path: Path, parts: Sequence[FlowPart]) -> Iterator[str]:
-    """Yield how many parts of the flow in a file are reached, and each that is not, or only by mocks."""
-    if not parts:
+def coverage_lines(path: Path, steps: Sequence[StepCoverage]) -> Iterator[str]:
+    """Yield how many steps of the flow in a file are reached, and each that is not, or only by mocks."""
+    if not steps:
         return
-    counts = ", ".join(filter(None, (_counted(parts, "step", "steps"), _counted(parts, "branch", "branches"))))
-    yield f"{path}: {counts} reached ({percent_text(percent_of(parts))})"
+    reached, noun = sum(step.is_reached for step in steps), "step" if len(steps) == 1 else "steps"
+    yield f"{path}: {reached} of {len(steps)} {noun} reached ({int(percent_of(steps))} %)"
     line_of = lines_of(path)
-    for part in parts:
-        if part.state != "reached":
-            yield f"  {_REASONS[part.state]}: {part_name(part)} at {path}:{line_of(part) or 1}"
+    for step in steps:
+        if step.state != "reached":
+            state = "not reached" if step.state == "not_reached" else "only mocked"
+            yield f"  {state}: step {'/'.join(step.path)} at {path}:{line_of(step) or 1}"
 
 
-def _counted(parts: Sequence[FlowPart], noun: str, plural: str) -> str:
-    chosen = [part for part in parts if bool(part.branch) is (noun == "branch")]
-    reached = sum(part.is_reached for part in chosen)
-    return f"{reached} of {len(chosen)} {noun if len(chosen) == 1 else plural}" if chosen else ""
+def percent_of(steps: Sequence[StepCoverage]) -> float:
+    """Return how many of the steps are reached, from 0 to 100."""
+    return 100 * sum(step.is_reached for step in steps) / len(steps) if steps else 100.0
 
 
-def percent_of(parts: Sequence[FlowPart]) -> float:
-    """Return how many of the parts are reached, from 0 to 100; what a server does not tell is not reached."""
-    return 100 * sum(part.is_reached for part in parts) / len(parts) if parts else 100.0
-
-
-def percent_text(percent: float) -> str:
-    """Return a percentage in words; 99.9 is not 100."""
-    return f"{int(percent)} %"
-
-
-def part_name(part: FlowPart) -> str:
-    """Return the name of a part: `step a: input.x then`."""
-    step = "/".join(part.steps)
-    return ": ".join(filter(None, (f"step {step}" if step else "", part.branch)))
-
-
-def lines_of(path: Path) -> Callable[[FlowPart], int | None]:
-    """Return a function that returns the line of a part in the file; None if it is not known."""
+def lines_of(path: Path) -> Callable[[StepCoverage], int | None]:
+    """Return a function that returns the line of a step in the file; None if it is not known."""
     from ..flows.source import FlowText
 
     @cache
@@ -59,8 +41,8 @@ def lines_of(path: Path) -> Callable[[FlowPart], int | None]:
             # It has changed since.
             return None
 
-    def line(part: FlowPart) -> int | None:
-        node = None if root() is None else root().at(*part.at)
+    def line(step: StepCoverage) -> int | None:
+        node = None if root() is None else root().at(*step.at)
         return None if node is None else node.line or None
 
     return line

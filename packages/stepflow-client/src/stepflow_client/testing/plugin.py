@@ -40,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--stepflow-coverage",
         action="store_true",
-        help="show which steps and branches of flows no case reaches",
+        help="show which steps of flows no case reaches",
     )
     parser.addini("stepflow_config", "configuration of the embedded server, relative to the root folder")
     parser.addini("stepflow_replay", "recording that the test cases of flow files replay, relative to the root folder")
@@ -88,7 +88,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section("coverage of flows")
         for path, coverage in covered.items():
             named = Path(os.path.relpath(path, config.invocation_params.dir))
-            for line in coverage_lines(named, coverage.parts):
+            for line in coverage_lines(named, coverage.steps):
                 terminalreporter.write_line(line)
 
 
