@@ -30,7 +30,6 @@ TOKENS = {
     "async_socket": "sockets",
     "AbstractAsyncContextManager": "AbstractContextManager",
     "AsyncCancelled": "SyncCancelled",
-    "AsyncPace": "SyncPace",
     "AsyncScoring": "SyncScoring",
     "AsyncByteStream": "SyncByteStream",
     "AsyncBaseTransport": "BaseTransport",

@@ -160,7 +160,7 @@ def test_limits_decide_the_exit_code(stepflow: Stepflow) -> None:
 def test_an_evaluation_of_which_nothing_has_ended(stepflow: Stepflow) -> None:
     with EvaluationStore(stepflow.folder / "eval", is_new=True) as store:
         variants = {"now": "settings", "friendly": "settings"}
-        store.begin([EvaluationCase("T1", "cat")], 1, variants, shared=[], scores=["exact"])
+        store.begin([EvaluationCase("T1", "cat")], 1, variants, scores=["exact"])
     shown = stepflow("eval", "eval", "--output", "page.html")
     assert "No items yet: no case has ended." in shown.stdout
     assert "No items yet" in (stepflow.folder / "page.html").read_text()
@@ -223,13 +223,18 @@ def test_worst_cases_become_tests_and_the_next_cases(stepflow: Stepflow, server:
 
 @pytest.mark.exhaustive
 @pytest.mark.usefixtures("server")
-def test_scores_that_change_are_computed_again(stepflow: Stepflow) -> None:
+def test_scores_with_a_new_version_are_computed_again(stepflow: Stepflow) -> None:
     path = stepflow.folder / "scores.py"
     path.write_text('def ok(output):\n    print("called")\n    return True\n')
     words = ("--score", "scores.py", "--output", "eval")
     assert evaluate(stepflow, *words).stderr.count("called") == 30
     assert evaluate(stepflow, *words, "--resume").stderr.count("called") == 0
-    path.write_text('def ok(output):\n    print("called")\n    return False\n')
+    changed = 'def ok(output):\n    print("called")\n    return False\n'
+    path.write_text(changed)
+    again = evaluate(stepflow, *words, "--resume").stderr
+    assert again.count("called") == 0
+    assert "stepflow: score 'ok' has changed, but not its version" in again
+    path.write_text(f'{changed}ok.version = "2"\n')
     done = evaluate(stepflow, *words, "--resume", "-o", "json")
     assert done.stderr.count("called") == 30
     means = {each["score"]: each["mean"] for each in json.loads(done.stdout)["means"]}

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from stepflow_client.evaluation import (
 
 from tests import releases
 from tests.server.awaited import Awaited
-from tests.server.flows import unique
+from tests.server.flows import ECHO, SLEEP, one_step, unique
 from tests.server.test_rerun import counted, executions
 
 pytestmark = pytest.mark.anyio
@@ -129,24 +130,17 @@ async def test_failures_and_scores_that_raise_are_data(client: Any, tmp_path: Pa
     assert (three.scores, three.score_errors) == ({}, {})
 
 
-async def test_shared_steps_run_once_for_each_case(client: Any, tmp_path: Path) -> None:
-    file = tmp_path / "counted"
-    cases = [*CASES, {"m": 1}]
-    whole = flow(file)
-    alone = await evaluated(client, whole, cases, variants=VARIANTS, repeat=2)
-    # The changed answer reads nothing of the step that fails for the last case.
-    assert executions(file) == {"find": 48, "answer": 50}
-    shared = await evaluated(client, whole, cases, variants=VARIANTS, repeat=2, share=True)
-    assert executions(file) == {"find": 8, "answer": 48}
-    assert results(shared) == results(alone)
-    assert "these steps ran once for each case: find" in shared.summary().remarks
-
-
-async def test_nothing_is_shared_that_a_variant_changes(client: Any, tmp_path: Path) -> None:
-    file = tmp_path / "counted"
-    variants = {"now": Variant(), "v2": Variant(overrides={"find": {"input": {"name": "find2"}}})}
-    await evaluated(client, flow(file), CASES, variants=variants, share=True)
-    assert executions(file) == {"find": 8, "find2": 8, "answer": 16}
+async def test_no_variant_is_far_ahead_of_a_slower_one(client: Any) -> None:
+    quick = one_step(ECHO, {}, name=unique("quick"))
+    slow = one_step(SLEEP, {"seconds": 0.1}, name=unique("slow"))
+    variants = {"quick": Variant(flow=quick), "slow": Variant(flow=slow)}
+    await evaluated(client, quick, CASES * 5, variants=variants, chunk_size=2, max_concurrency=4)
+    names = [run.flow_name for run in (await client.list_runs()).runs]
+    order = [name for name in reversed(names) if name in (quick["name"], slow["name"])]
+    assert Counter(order) == {quick["name"]: 20, slow["name"]: 20}
+    ahead = accumulate(1 if name == quick["name"] else -1 for name in order)
+    # A chunk is started a moment after it is read.
+    assert max(map(abs, ahead)) <= 3
 
 
 class TestFolders:
@@ -159,10 +153,9 @@ class TestFolders:
                 await evaluated(client, flow(tmp_path / "counted"), CASES, journal=tmp_path / "refused")
             pytest.skip("releases before 0.10 refuse a journal, which was just shown")
 
-    @pytest.mark.parametrize("share", [False, True])
-    async def test_the_same_call_runs_and_scores_nothing_again(self, client: Any, tmp_path: Path, share: bool) -> None:
+    async def test_the_same_call_runs_and_scores_nothing_again(self, client: Any, tmp_path: Path) -> None:
         file, folder, calls = tmp_path / "counted", tmp_path / "eval", Counter[str]()
-        call = partial(evaluated, client, flow(file), CASES, variants=VARIANTS, journal=folder, share=share)
+        call = partial(evaluated, client, flow(file), CASES, variants=VARIANTS, journal=folder)
         first = await call(scores=[score_of(calls, "judge", "1")])
         before = executions(file)
         again = await call(scores=[score_of(calls, "judge", "1")])
@@ -179,6 +172,22 @@ class TestFolders:
         assert calls == {"judge": 48, "other": 24}
         assert {tuple(item.scores) for item in report} == {("judge", "other")}
         assert {item.scores["judge"] for item in report} == {"version 2"}
+
+    async def test_a_changed_source_without_a_new_version_is_a_warning(
+        self, client: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        call = partial(evaluated, client, flow(tmp_path / "counted"), CASES, journal=tmp_path / "eval")
+        scores: list[Any] = [
+            lambda output: 1,
+            lambda output: 2,
+        ]
+        for number, count in [(0, 0), (0, 0), (1, 1), (1, 2)]:
+            report = await call(scores={"judge": scores[number]})
+            assert caplog.text.count("score 'judge' has changed, but not its version") == count
+            assert {item.scores["judge"] for item in report} == {1}
+        scores[1].version = 2
+        assert {item.scores["judge"] for item in await call(scores={"judge": scores[1]})} == {2}
+        assert caplog.text.count("but not its version") == 2
 
     async def test_a_variant_can_be_added(self, client: Any, tmp_path: Path) -> None:
         file, folder = tmp_path / "counted", tmp_path / "eval"
@@ -198,7 +207,6 @@ class TestFolders:
                 {"variants": {**VARIANTS, "formal": Variant(variables={"tone": "x"})}},
                 "overrides of 'formal'",
             ),
-            ({"share": True}, "other shared steps"),
         ],
     )
     async def test_a_changed_evaluation_is_refused(

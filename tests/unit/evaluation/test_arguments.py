@@ -24,7 +24,6 @@ FLOW = {"steps": [], "output": {"$input": "$"}}
         ("on_lost", "retry"),
         ("on_cancel", "stop"),
         ("repeat", 0),
-        ("share", "no"),
         ("check_input", "no"),
         ("include_durations", "no"),
         ("labels", {"a": 1}),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from stepflow_client import InvalidArgumentError
 from stepflow_client.evaluation import Variant
-from stepflow_client.evaluation.plan import limits, plan_variants, share
+from stepflow_client.evaluation.plan import limits, plan_variants
 
 FLOW: dict[str, Any] = {
     "name": "f",
@@ -62,13 +62,3 @@ def test_wrong_variants_are_refused(variants: Any, said: str) -> None:
 def test_the_limit_is_divided(most: int | None, found: list[int | None]) -> None:
     variants = plan_variants(FLOW, dict.fromkeys("abc", Variant()), None, None)
     assert limits(most, variants) == found
-
-
-def test_variants_without_their_shared_steps() -> None:
-    variants = plan_variants(FLOW, {"a": Variant(), "b": Variant(overrides={"b": {"component": "/z"}})}, None, None)
-    part, rests = share(variants)
-    assert part is not None
-    assert part.steps == ["a"]
-    assert [each.arguments["flow"]["steps"][0]["component"] for each in rests] == ["/y", "/z"]
-    assert [each.settings for each in rests] == [each.settings for each in variants]
-    assert share(variants[:1]) == (None, variants[:1])

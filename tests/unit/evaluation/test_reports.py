@@ -120,11 +120,11 @@ def test_what_is_left_out_is_said() -> None:
         {},
     )
     items.append(EvaluationItem(case="0", variant="two", repeat=1, score_errors={"judge": "ValueError: no"}))
-    text = str(report(items, remarks=["steps were shared"]).summary())
+    text = str(report(items, remarks=["cases were left out"]).summary())
     assert "Only 10 cases: the intervals are wide" in text
     assert "9 of 10 cases have s in both one and two" in text
     assert "judge failed for some items (1 of two): ValueError: no" in text
-    assert "steps were shared" in text
+    assert "cases were left out" in text
 
 
 def test_regressions_are_asserted() -> None:

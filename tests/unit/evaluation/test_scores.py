@@ -270,3 +270,31 @@ def test_an_evaluator_of_pydantic_evals_is_a_score() -> None:
     assert found == {"Polite.whole": True, "Polite.time": 0.5, "Polite.nothing": 0.0, "Polite.threshold": 0.5}
     assert "before 0.12" in scored(Polite(), "o", "e")[1]["Polite"]
     assert scorers([Polite(0.5)])[0].key == scorers([Polite(0.5)])[0].key != scorers([Polite(0.6)])[0].key
+
+
+def test_a_score_has_another_key_with_another_version_or_other_arguments() -> None:
+    def judge(output: Any) -> int:
+        return 1
+
+    def key(score: Any) -> str:
+        return scorers({"score": score})[0].key
+
+    given = [exact(), exact("a"), contains("a"), contains("a", "x"), regex("x", "a"), regex("y", "a")]
+    given += [schema_valid({"type": "string"}), schema_valid({"type": "number"}), judge]
+    assert len({key(each) for each in given}) == len(given)
+    assert key(exact("a")) == key(exact("a"))
+    before, judge.version = key(judge), "2"  # type: ignore[attr-defined]
+    assert key(judge) != before
+
+
+def test_only_functions_and_objects_of_users_have_a_source() -> None:
+    def judge(output: Any) -> int:
+        return 1
+
+    def other(output: Any) -> int:
+        return 2
+
+    sources = [each.source for each in scorers({"a": judge, "b": partial(judge), "c": other, "d": exact(), "e": len})]
+    assert sources[0] == sources[1] != sources[2]
+    assert all(sources[:3])
+    assert sources[3:] == ["", ""]

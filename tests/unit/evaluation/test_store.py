@@ -24,7 +24,7 @@ CASES = [EvaluationCase(f"case {number}", {"n": number}, number % 2) for number 
 
 def begun(folder: Path, *variants: str, **about: Any) -> EvaluationStore:
     store = EvaluationStore(folder, is_new=True)
-    store.begin(CASES, 1, dict.fromkeys(variants or ("a",), "settings"), **{"shared": [], "scores": ["k"], **about})
+    store.begin(CASES, 1, dict.fromkeys(variants or ("a",), "settings"), **{"scores": ["k"], **about})
     return store
 
 
@@ -146,8 +146,8 @@ def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
 def test_an_evaluation_without_cases_is_refused(tmp_path: Path) -> None:
     with EvaluationStore(tmp_path, is_new=True) as store:
         with pytest.raises(InvalidArgumentError, match="no cases"):
-            store.begin([], 1, {"a": "settings"}, shared=[])
-        assert store.begin(CASES, 1, {"a": "settings"}, shared=[]) == 450
+            store.begin([], 1, {"a": "settings"})
+        assert store.begin(CASES, 1, {"a": "settings"}) == 450
 
 
 def test_variants_can_be_left_out_and_come_back(tmp_path: Path) -> None:

@@ -21,10 +21,7 @@ from ..settings.server_choice import ServerOptions
 
 __all__ = ["command"]
 
-_MAIN = (
-    "--cases --variant --score --repeat --output --resume --baseline --fail-below --worst --share --url "
-    "--config --format"
-)
+_MAIN = "--cases --variant --score --repeat --output --resume --baseline --fail-below --worst --url --config --format"
 
 
 _CASES, _JUDGEMENT, _SCORES, _VARIANTS = map(Section, ("Cases", "Judgement", "Scores", "Variants"))
@@ -72,7 +69,6 @@ _what = (
         multiple=True,
     ),
     setting_options,
-    _VARIANTS.option("--share", "Run steps that no variant changes only once for each case."),
     _SCORES.option(
         "--score SCORE",
         "A built-in score, such as exact:category, contains:reply, close:price:5%, json_distance, latency or "

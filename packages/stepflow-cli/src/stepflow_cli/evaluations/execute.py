@@ -78,7 +78,6 @@ class Plan:
             "variants": self.variants,
             "scores": self.scores,
             "repeat": asked.repeat,
-            "share": asked.share,
             "journal": asked.files.folder,
             "expected": asked.expected,
             "variables": self.variables,

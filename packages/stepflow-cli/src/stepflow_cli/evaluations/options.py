@@ -37,7 +37,6 @@ class Evaluation(NamedTuple):
     variants: Sequence[str]
     scores: Sequence[str]
     repeat: int
-    share: bool
     check: bool
     values: Values
     max_concurrency: int | None

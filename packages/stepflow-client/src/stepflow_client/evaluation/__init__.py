@@ -27,7 +27,6 @@ from .comparison import (
 from .flow_score import FlowScore
 from .records import EvaluationCase, EvaluationItem, ScoreValue, Variant
 from .report import EvaluationReport
-from .score_keys import score_key
 from .scores import Score, close, contains, exact, json_distance, latency, output_field, regex, schema_valid
 from .worst import WorstCase
 
@@ -56,6 +55,5 @@ __all__ = [
     "output_field",
     "regex",
     "schema_valid",
-    "score_key",
     "sync_evaluate",
 ]

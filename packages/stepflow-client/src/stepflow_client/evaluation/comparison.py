@@ -137,7 +137,7 @@ class EvaluationSummary(ShownAsTable, Record):
     comparisons: Sequence[Comparison]
     """The comparison of each further variant with the first one, or with its baseline."""
     remarks: Sequence[str] = field(default=())
-    """What to know of these numbers: few cases, scores that failed, steps that were shared."""
+    """What to know of these numbers: few cases, scores that failed, cases that were left out."""
 
     @property
     def compared_with(self) -> str:

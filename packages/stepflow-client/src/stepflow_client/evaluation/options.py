@@ -44,7 +44,6 @@ class EvaluationOptions:
     """The options of an evaluation, as the caller gave them; `evaluate` describes them."""
 
     repeat: int
-    share: bool
     expected: str
     max_concurrency: int | None
     max_scores: int
@@ -61,7 +60,6 @@ class EvaluationOptions:
         """
         self.of_map.check()
         check_integer(self.repeat, "repeat", least=1)
-        check_flag(self.share, "share")
         check_text(self.expected, "expected")
         check_concurrency(self.max_concurrency)
         check_integer(self.max_scores, "max_scores", least=1, most=1000)

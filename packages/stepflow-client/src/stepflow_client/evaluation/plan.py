@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from .._codec import requests
 from .._data.arguments import check_mapping, check_text, wrong
@@ -13,8 +13,6 @@ from .._data.values import LOCAL_DEPTH, check_json, encode, merge_overrides
 from ..errors import InvalidArgumentError
 from ..flows.additions import without_cases
 from ..flows.flow_argument import load_flow
-from ..flows.interpreter import flow_with
-from ..flows.sharing import RestOfVariant, VariantFlow, rest_of_variant, shared_part, shared_steps, variables_of
 from .records import Variant
 
 _ONLY = {"flow": Variant()}
@@ -31,15 +29,12 @@ class PlannedVariant:
     variables: dict[str, Any]
     overrides: dict[str, Any] | None
     """The changes by step id."""
-    rest: RestOfVariant | None = None
-    """The flow without shared steps, which is run instead; None if no steps are shared."""
 
     @property
     def arguments(self) -> dict[str, Any]:
         """The flow, the variables and the overrides, as `map` takes them."""
-        if self.rest is not None:
-            return {"flow": self.rest.flow, "variables": self.variables or None}
-        return {"flow": self.flow, "variables": self.variables or None, "overrides": _wrapped(self.overrides)}
+        overrides = None if self.overrides is None else {"steps": self.overrides}
+        return {"flow": self.flow, "variables": self.variables or None, "overrides": overrides}
 
     @property
     def settings(self) -> str:
@@ -75,32 +70,6 @@ def plan_variants(flow: Mapping[str, Any], variants: Any, variables: Any, overri
         changes = merge_overrides([part for part in (overrides, each.overrides) if part is not None])
         found.append(PlannedVariant(name, without_cases(content), {**common, **own}, changes))
     return found
-
-
-class SharedPart(NamedTuple):
-    """The steps that the variants share, as a flow."""
-
-    steps: list[str]
-    flow: dict[str, Any]
-    variables: dict[str, Any]
-
-
-def share(variants: Sequence[PlannedVariant]) -> tuple[SharedPart | None, list[PlannedVariant]]:
-    """Return the steps that the variants share, None if there are none, and the variants without them."""
-    flows = [VariantFlow(flow_with(each.flow, _wrapped(each.overrides)), each.variables) for each in variants]
-    shared = shared_steps(flows)
-    if not shared:
-        return None, list(variants)
-    part = shared_part(flows[0].flow, shared)
-    rests = []
-    for each, (flow, variables) in zip(variants, flows, strict=True):
-        rest = rest_of_variant(flow, shared)
-        rests.append(replace(each, rest=rest, variables=variables_of(rest.flow, variables)))
-    return SharedPart(shared, part, variables_of(part, flows[0].variables)), rests
-
-
-def _wrapped(overrides: dict[str, Any] | None) -> dict[str, Any] | None:
-    return None if overrides is None else {"steps": overrides}
 
 
 def limits(most: int | None, variants: Sequence[PlannedVariant]) -> list[int | None]:

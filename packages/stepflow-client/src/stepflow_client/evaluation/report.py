@@ -55,7 +55,7 @@ class EvaluationReport(ShownAsTable):
         variants: The names of the variants, the one to compare with first. Default: in the order of the items.
         baselines: The variants that others are compared with, by the names of those. Default: the first variant.
         lower_is_better: The names of the scores of which low values are good.
-        remarks: What the evaluation has to say, such as the steps that were shared.
+        remarks: What the evaluation has to say, such as cases that were left out.
     """
 
     def __init__(

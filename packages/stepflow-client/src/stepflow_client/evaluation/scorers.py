@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,7 +19,6 @@ from .._data.values import check_json
 from ..errors import InvalidArgumentError, StepflowClientError
 from .flow_score import FlowScore, ScoreFailedError
 from .pydantic_evals import EvaluatorContext, is_evaluator
-from .score_keys import score_key
 
 if TYPE_CHECKING:
     from .records import EvaluationCase, EvaluationItem, ScoreValue
@@ -32,11 +34,13 @@ class Scorer:
 
     name: str
     key: str
-    """Changes with the version or the source of the score: its values are then computed again."""
+    """Changes with the name and the version of the score: its values are then computed again."""
     score: Any
     """The score as it was given."""
     call: Callable[[EvaluationItem], Any]
     """Returns the result for an item, or an awaitable of it."""
+    source: str = ""
+    """The digest of its source text; empty for the scores of this package, and for objects without a source."""
     is_async: bool = False
     """Whether `call` returns an awaitable."""
     lower_is_better: bool = False
@@ -112,7 +116,33 @@ def _scorer(score: Any, name: str) -> Scorer:
     # An object may have a coroutine function as its __call__.
     is_async = any(map(inspect.iscoroutinefunction, (_unwrapped(function), getattr(function, "__call__", None))))  # noqa: B004
     is_lower = getattr(score, "lower_is_better", False) is True
-    return Scorer(name, f"{name} {score_key(score)}", score, call, is_async=is_async, lower_is_better=is_lower)
+    key = f"{name} {_digest(_version(score))}"
+    return Scorer(name, key, score, call, _source(score), is_async=is_async, lower_is_better=is_lower)
+
+
+def _version(score: Any) -> str:
+    """Return what the values of a score depend on: its `version` and, of a dataclass, its fields."""
+    found = getattr(score, "version", None) or getattr(_unwrapped(score), "version", None)
+    if found is None and is_evaluator(score) and hasattr(score, "get_evaluator_version"):
+        found = score.get_evaluator_version()
+    arguments = {each.name: getattr(score, each.name, None) for each in fields(score)} if is_dataclass(score) else {}
+    told = [type(score).__qualname__, "" if callable(found) else str(found), arguments]
+    # Of a client or a model, only its type: the rest differs in each process.
+    return json.dumps(told, default=lambda value: type(value).__qualname__, skipkeys=True)
+
+
+def _source(score: Any) -> str:
+    function = _unwrapped(score)
+    source = function if inspect.isroutine(function) else type(function)
+    if source.__module__.startswith(__package__ or "."):
+        return ""
+    with suppress(OSError, TypeError):
+        return _digest(inspect.getsource(source))
+    return ""
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _unwrapped(function: Any) -> Any:

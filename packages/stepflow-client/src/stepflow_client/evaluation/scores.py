@@ -3,8 +3,8 @@
 A score of your own is a function with any of the parameters `input`, `output`, `expected` and `item` (an
 `EvaluationItem`), or with one parameter of another name, which gets the output. It returns a number, true or false, a
 label (a str), a mapping of these by name, or None for no score. It may be a coroutine function. Its attribute
-`lower_is_better` tells that low values are good, its attribute `version` that it has changed although its source has
-not.
+`lower_is_better` tells that low values are good. If its attribute `version` changes, a journal computes its values
+again.
 
 Paths are those of expressions, such as `answer.items[0]`; the empty path is the whole value.
 

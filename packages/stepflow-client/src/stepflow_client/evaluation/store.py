@@ -23,17 +23,14 @@ from .._data.secrets import NO_SECRETS
 from .._rules.chunks import ReadAhead
 from .._stores.sqlite import DATABASE_ERRORS, open_private
 from ..errors import InvalidArgumentError, JournalError
-from ..types.outcomes import Outcome
 from .cases import encoded
-from .item_records import Block, Results, Scored, error_of
+from .item_records import Block, Results, Scored
 from .records import EvaluationCase, EvaluationItem
 from .tables import TABLES, TOLD, VERSION, Columns, columns, json_of, packed, parsed
 
 _FILE = "evaluation.db"
 _MOST_BYTES = 8 << 20
 """Maximum size of the cases that are stored together, unless they become larger all at once."""
-_PAGE = 200
-"""Number of cases whose shared steps are read at once."""
 
 
 class EvaluationStore:
@@ -140,7 +137,7 @@ class EvaluationStore:
         """
         known = self.about("cases")
         digest, count = self._store_cases(cases, is_new=known is None)
-        changed = [] if known is None else self._changed(variants, cases=digest, repeat=repeat, shared=about["shared"])
+        changed = [] if known is None else self._changed(variants, cases=digest, repeat=repeat)
         if changed:
             raise JournalError(
                 f"{self.folder} is of an evaluation with other {' and '.join(changed)}",
@@ -183,7 +180,7 @@ class EvaluationStore:
 
     def _changed(self, variants: Mapping[str, str], **now: Any) -> list[str]:
         """Return what differs from the evaluation in the folder."""
-        words = {"cases": "cases", "repeat": "repeats", "shared": "shared steps"}
+        words = {"cases": "cases", "repeat": "repeats"}
         found = [words[name] for name, value in now.items() if self.about(name) != value]
         before = dict(self._rows("SELECT name, settings FROM variants"))
         different = [name for name, settings in variants.items() if before.get(name, settings) != settings]
@@ -200,9 +197,9 @@ class EvaluationStore:
         """The numbers of the variants of the last call, by name."""
         return dict(self._rows("SELECT name, number FROM variants WHERE is_used ORDER BY number"))
 
-    def journal(self, name: str) -> Path:
-        """Return the path of the journal of some runs: those of a variant, by its number, or of shared steps."""
-        return self.folder / "runs" / f"{name}.journal"
+    def journal(self, variant: int) -> Path:
+        """Return the path of the journal of a variant's runs."""
+        return self.folder / "runs" / f"{variant}.journal"
 
     def cases(self) -> Iterator[EvaluationCase]:
         """Yield the cases. They are read some at a time, and several readers at about the same place share them."""
@@ -238,25 +235,6 @@ class EvaluationStore:
     def known(self, variant: int) -> dict[int, int]:
         """Return which items of a variant have ended: how many from each first number on."""
         return dict(self._rows("SELECT number, count FROM items WHERE variant = ? ORDER BY number", [variant]))
-
-    def add_shared(self, outcomes: Iterable[Outcome]) -> None:
-        """Store what became of the shared steps of some cases."""
-        rows = [(each.index, json_of(each.output), error_of(each)) for each in outcomes]
-        with self._opened() as file, _transaction(file):
-            file.executemany("INSERT OR IGNORE INTO shared VALUES (?, ?, ?)", rows)
-
-    def has_shared(self) -> bool:
-        """Return whether the shared steps of all cases have ended."""
-        return bool(self._rows("SELECT count(*) FROM shared")[0][0] == self.about("count"))
-
-    def shared(self) -> Iterator[tuple[Any, str | None]]:
-        """Yield the outputs of the shared steps of each case, and the message of a failure."""
-        number = 0
-        query = "SELECT outputs, error FROM shared WHERE number >= ? ORDER BY number LIMIT ?"
-        while rows := self._rows(query, (number, _PAGE)):
-            number += len(rows)
-            for outputs, error in rows:
-                yield parsed(outputs), error
 
     def add(self, blocks: Collection[Block]) -> None:
         """Store items that have ended."""

@@ -60,11 +60,9 @@ class StoredItems:
             JournalError: If the folder has no evaluation, or cannot be read.
         """
         with EvaluationStore(self._folder) as store:
-            shared = store.about("shared", [])
             return {
                 "name": store.about("name", ""),
                 "variants": list(store.variants),
                 "lower_is_better": store.about("lower_is_better", []),
                 "secrets": report_secrets(store.about("flows", []), variables),
-                "remarks": [f"these steps ran once for each case: {', '.join(shared)}"] if shared else [],
             }

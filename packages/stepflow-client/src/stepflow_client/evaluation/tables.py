@@ -4,16 +4,15 @@ The tables of version 1:
 
 | table | a row |
 |---|---|
-| `about` | a name and a JSON value: `version`, `id`, `name`, `flow`, `repeat`, `cases` (a digest), `count` (of cases), `shared` (steps that ran once per case), `scores` (the keys of the score functions of the last call, in their order), `lower_is_better` (the names of those of which low values are good), `flows` (of the variants) |
+| `about` | a name and a JSON value: `version`, `id`, `name`, `flow`, `repeat`, `cases` (a digest), `count` (of cases), `scores` (the keys of the score functions of the last call, in their order), `sources` (by the key of a score function, the digest of its source text when its first value was stored), `lower_is_better` (the names of those of which low values are good), `flows` (of the variants) |
 | `cases` | some cases: `number` of the first one, from 0, and as JSON a list of `names` and `content`: of lists of the input and the expected output |
 | `variants` | `number` from 0, `name`, `settings` (a digest of flow, variables and overrides), `is_used` (by the last call) |
-| `shared` | `number` of the case, `outputs` of the shared steps by step id (JSON), `error` if one of them failed |
 | `items` | items that ended together: `variant`, `number` of the first one (case x repeats + repeat), `count`, and as JSON a list of the `outputs`, `hidden` (the same with `***` in place of secrets; NULL if they have none), and `told`: an object of the columns `status`, `error`, `run_id`, `item`, `duration` |
 | `scores` | `variant`, `score` (the key of the score function), `number` of the first item, `count`, and as JSON `found` (columns of values by name) and `failed` (columns of messages by name) |
 
 A column is a list with a value for each item, or with one value if all are the same. In `found` and `failed`, null means
-that the item has none. Rows of items and scores are never changed. Scores of a function that has changed since have
-another key, so they stay in the file and are not read.
+that the item has none. Rows of items and scores are never changed. Scores of a function that has another version
+now have another key, so they stay in the file and are not read.
 """  # noqa: E501 - a table
 
 from __future__ import annotations
@@ -37,7 +36,6 @@ CREATE TABLE IF NOT EXISTS items (
     variant INTEGER, number INTEGER, count INTEGER NOT NULL, told TEXT NOT NULL, outputs TEXT NOT NULL, hidden TEXT,
     PRIMARY KEY (variant, number)
 );
-CREATE TABLE IF NOT EXISTS shared (number INTEGER PRIMARY KEY, outputs TEXT, error TEXT);
 CREATE TABLE IF NOT EXISTS scores (
     variant INTEGER, score TEXT, number INTEGER, count INTEGER NOT NULL, found TEXT NOT NULL, failed TEXT NOT NULL,
     PRIMARY KEY (variant, score, number)

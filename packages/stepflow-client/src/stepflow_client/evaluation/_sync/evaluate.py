@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
+from ..._base.logging import logger
 from ..._codec.requests import Variables
 from ..._data.arguments import (
     check_client,
@@ -23,7 +24,6 @@ from ...progress import ProgressOption
 from ..cases import read_cases
 from ..options import EvaluationOptions, MapOptions
 from ..plan import plan_variants
-from ..plan import share as sharing
 from ..records import Variant
 from ..report import EvaluationReport
 from ..report_secrets import report_secrets
@@ -44,7 +44,6 @@ def evaluate(
     scores: Any = (),
     repeat: int = 1,
     journal: str | os.PathLike[str] | None = None,
-    share: bool = False,
     name: str | None = None,
     expected: str = "expected",
     variables: Variables | None = None,
@@ -64,9 +63,9 @@ def evaluate(
 ) -> EvaluationReport:
     """Run variants of a flow on cases, score what they return, and return the report.
 
-    Each variant is run on all cases by `map`, in chunks. The variants run at the same time and read the cases together,
-    so that a server that becomes slower, or caches that become warm, favour none of them. Neither inputs nor outputs
-    fill the memory: they are in the journal, or in a temporary folder.
+    Each variant is run on all cases by `map`, in chunks. The variants take turns, chunk by chunk, so that a server that
+    becomes slower, or caches that become warm, favour none of them. Neither inputs nor outputs fill the memory: they
+    are in the journal, or in a temporary folder.
 
     Example:
         ```python
@@ -92,12 +91,10 @@ def evaluate(
             completed. A score that raises is recorded like any other.
         repeat: Number of times that each variant is run on each case. Default 1.
         journal: The path of a folder that records the evaluation, so that the same call with the same cases continues
-            after a crash: no run is executed again, and no score that is stored is computed again, unless its function
-            has changed. (A function that is being called during a crash is called again; a `FlowScore` is not.)
+            after a crash: no run is executed again, and no score that is stored is computed again, unless its
+            attribute `version` has changed; a warning tells if only its source has. (A function that is being called
+            during a crash is called again; a `FlowScore` is not.)
             Requires a server of 0.10 or newer whose store survives as long. None, the default: nothing is kept.
-        share: Whether steps that no variant changes are run only once for each case, also if it is repeated. Only steps
-            that certainly run are shared. Variants then run without these steps: a failure of a shared step is one of
-            each variant, and times are without them. The remarks of the report name them. Default False.
         name: The name of the evaluation, which its runs have as the label `eval`. None, the default: the name of the
             folder or of the flow.
         expected: The field or column of the expected output. Default `expected`.
@@ -144,7 +141,6 @@ def evaluate(
     )
     options = EvaluationOptions(
         repeat=repeat,
-        share=share,
         expected=expected,
         max_concurrency=max_concurrency,
         max_scores=max_scores,
@@ -184,7 +180,6 @@ def _evaluated(client: Any, call: _Call) -> EvaluationReport:
     flow, journal, options = call.flow, call.journal, call.options
     content = load_flow(flow)
     planned = plan_variants(content, call.variants, call.variables, call.overrides)
-    part, rests = sharing(planned) if options.share else (None, planned)
     functions = [ScoreFunction(each, client) for each in scorers(call.scores)]
     temporary = TemporaryFolder() if journal is None else None
     given: Any = journal if temporary is None else temporary.path
@@ -197,8 +192,8 @@ def _evaluated(client: Any, call: _Call) -> EvaluationReport:
             {each.name: each.settings for each in planned},
             name=called,
             flow=content.get("name"),
-            shared=[] if part is None else part.steps,
             scores=[each.key for each in functions],
+            sources=_sources(store, functions),
             flows=[each.flow for each in planned],
             lower_is_better=[each.scorer.name for each in functions if each.scorer.lower_is_better],
             id=None if journal is None else store.id or uuid4().hex,
@@ -207,10 +202,20 @@ def _evaluated(client: Any, call: _Call) -> EvaluationReport:
         is_timed = _durations(client, options.include_durations, functions)
         labelled = RunLabels(client, called, options.repeat, options.labels)
         total = count * options.repeat
-        evaluation = Evaluation(client, store, rests, part, functions, options, labelled, is_timed, total)
+        evaluation = Evaluation(client, store, planned, functions, options, labelled, is_timed, total)
         Evaluator(evaluation).run()
     found = StoredItems(folder, temporary)
     return EvaluationReport._of_stored(found, [each.variables for each in planned])
+
+
+def _sources(store: EvaluationStore, functions: Sequence[ScoreFunction]) -> dict[str, str]:
+    """Return the digests of the sources of scores; log a warning for each that has changed without a new version."""
+    known: dict[str, str] = store.about("sources", {})
+    for each in functions:
+        if known.setdefault(each.key, each.scorer.source) != each.scorer.source:
+            name = each.scorer.name
+            logger.warning("score %r has changed, but not its version: stored values are not computed again", name)
+    return known
 
 
 def _durations(client: Any, wanted: bool | None, functions: Sequence[ScoreFunction]) -> bool | None:

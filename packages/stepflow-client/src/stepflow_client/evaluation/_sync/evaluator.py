@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain, islice
@@ -19,20 +20,16 @@ from ..._rules.deadline import has_passed
 from ..._rules.step_times import ItemTimes
 from ..._shared.workers import SyncSource, SyncWorkers
 from ...errors import JournalError, StepflowClientError
-from ...flows.sharing import RestOfVariant
 from ...types.outcomes import Outcome
 from ..item_records import Block, ended_block
 from ..options import EvaluationOptions
-from ..pace import SyncPace
-from ..plan import PlannedVariant, SharedPart, limits
+from ..plan import PlannedVariant, limits
 from ..records import EvaluationCase, EvaluationItem
 from ..run_labels import RunLabels
 from ..score_calls import ScoreFunction, SyncScoring
 from ..store import EvaluationStore
 from ..timing import TimeBudget
 
-_AHEAD = 32
-"""Maximum number of inputs that a variant may have read before another one has."""
 _TICK = 0.05
 """Seconds between two looks at what has ended."""
 _GRACE = 5.0
@@ -48,8 +45,6 @@ class Evaluation(NamedTuple):
     store: EvaluationStore
     """The folder of the evaluation, which has its cases and variants."""
     variants: Sequence[PlannedVariant]
-    shared: SharedPart | None
-    """The steps that the variants share; None if there are none."""
     functions: Sequence[ScoreFunction]
     options: EvaluationOptions
     labels: RunLabels
@@ -67,14 +62,13 @@ class Evaluator:
         self._client = evaluation.client
         self._store = evaluation.store
         self._variants = evaluation.variants
-        self._shared = evaluation.shared
         self._functions = functions
         self._total = evaluation.total
         self._options = options
         self._of_map = vars(options.of_map)
         self._limits = limits(options.max_concurrency, self._variants)
         self._labels = evaluation.labels
-        self._pace = SyncPace(len(self._variants), _AHEAD)
+        self._turns = _Turns(len(self._variants))
         self._by_number: dict[int, PlannedVariant] = {}
         self._times = TimeBudget(evaluation.durations)
         self._ended: deque[Block] = deque()
@@ -98,7 +92,6 @@ class Evaluator:
         try:
             with progress_shown(self._options.progress) as report:
                 report(self._count.progress())
-                self._run_shared()
                 self._start()
                 while len(self._workers):
                     self._step()
@@ -107,29 +100,12 @@ class Evaluator:
                 report(self._count.progress(is_over=True))
         finally:
             self._is_over = True
-            self._pace.stop()
+            self._turns.is_over = True
             self._scoring.close()
             self._workers.close(grace=_GRACE)
 
-    def _run_shared(self) -> None:
-        """Run the shared steps, once for each case."""
-        if self._shared is None or self._store.has_shared():
-            return
-        stream = self._client.map(
-            self._shared.flow,
-            (case.input for case in self._store.cases()),
-            variables=self._shared.variables or None,
-            max_concurrency=self._options.max_concurrency,
-            journal=self._journal("shared"),
-            labels=self._labels.common,
-            **self._of_map,
-        )
-        with stream as outcomes:
-            for chunk in outcomes.chunks():
-                self._store.add_shared(chunk)
-
-    def _journal(self, name: str) -> Path | None:
-        return None if self._store.id is None else self._store.journal(name)
+    def _journal(self, number: int) -> Path | None:
+        return None if self._store.id is None else self._store.journal(number)
 
     def _start(self) -> None:
         numbers = self._store.variants
@@ -137,19 +113,19 @@ class Evaluator:
         known = {number: self._store.known(number) for number in numbers.values()}
         for function in self._functions:
             self._unscored[function.key] = self._store.unscored(function.key, known)
-        for reader, variant in enumerate(self._variants):
+        for place, variant in enumerate(self._variants):
             number = numbers[variant.name]
             if sum(known[number].values()) == self._total:
-                self._pace.leave(reader)
+                self._turns.read[place] = math.inf
                 self._count.skip(self._total)
             else:
                 self._check_journal(number, known[number])
-                inputs = _Inputs(self._store, variant, self._pace, reader, self._options.repeat)
+                inputs = _Inputs(self._store, self._turns, place, self._options.repeat)
                 self._workers.start(partial(self._run_variant, variant, number, inputs, known[number]))
         self._start_scores()
 
     def _check_journal(self, number: int, known: Mapping[int, int]) -> None:
-        journal = self._journal(str(number))
+        journal = self._journal(number)
         if known and journal is not None and not journal.exists():
             raise JournalError(
                 f"{journal} is missing, without which the evaluation cannot be continued",
@@ -203,15 +179,13 @@ class Evaluator:
 
     def _run_variant(self, variant: PlannedVariant, number: int, inputs: _Inputs, known: Mapping[int, int]) -> int:
         """Run a variant on the cases, and return the number of score functions that have ended: none."""
-        # The input of the rest of a flow has been checked with the shared steps.
-        options = {**self._of_map, "check_input": self._options.of_map.check_input and variant.rest is None}
         stream = self._client.map(
             inputs=inputs,
-            max_concurrency=self._limits[inputs.reader],
-            journal=self._journal(str(number)),
+            max_concurrency=self._limits[inputs.place],
+            journal=self._journal(number),
             labels=self._labels.of(variant),
             **variant.arguments,
-            **options,
+            **self._of_map,
         )
         with stream as outcomes:
             for chunk in outcomes.chunks():
@@ -252,56 +226,53 @@ class Evaluator:
         return 1
 
 
+class _Turns:
+    """How many inputs each variant has read. The one that has read fewest is next."""
+
+    def __init__(self, count: int) -> None:
+        self.read: list[float] = [0] * count
+        """By the place of the variant; infinite once it needs no more inputs."""
+        self.is_over = False
+        """Whether the variants are to stop."""
+
+    def wait(self, place: int) -> bool:
+        """Wait until it is a variant's turn. Return False if the variants are to stop."""
+        while self.read[place] > min(self.read) and not self.is_over:  # noqa: ASYNC110 - in threads too
+            time.sleep(_TICK / 10)
+        return not self.is_over
+
+
 class _Inputs(SyncSource):
     """The inputs of a variant: each case as often as it is repeated, one after the other.
 
     Args:
         store: The folder of the evaluation.
-        variant: The variant.
-        pace: What keeps the variants together.
-        reader: The number of the reader, for the pace.
+        turns: The turns of the variants.
+        place: The place of the variant among them.
         repeat: The number of repeats.
     """
 
-    def __init__(
-        self, store: EvaluationStore, variant: PlannedVariant, pace: SyncPace, reader: int, repeat: int
-    ) -> None:
+    def __init__(self, store: EvaluationStore, turns: _Turns, place: int, repeat: int) -> None:
         super().__init__(())
-        self.reader = reader
-        self._pace = pace
-        self._cases = _repeated(store.cases(), repeat)
-        self._rests = None if variant.rest is None else _repeated(_rests(store, variant.rest), repeat)
-        """What the variant is run with instead of the inputs, if it shares steps."""
+        self.place = place
+        self._turns = turns
+        self._cases = chain.from_iterable([each] * repeat for each in store.cases())
         self._open: dict[int, EvaluationCase] = {}
         """The cases of the inputs without an outcome, by the index of the input."""
         self._index = 0
 
     def take(self, most: int) -> tuple[list[Any], Exception | None]:
-        """Return the next inputs, with a maximum of `most`, once the other variants are near."""
-        count = self._pace.turn(self.reader, most)
-        if not count:
+        """Return the next inputs, with a maximum of `most`, in this variant's turn."""
+        if not self._turns.wait(self.place):
             # An end without an error would mean that all inputs have been read.
             return [], StepflowClientError("the evaluation has ended")
-        found = list(islice(self._cases, count))
+        found = list(islice(self._cases, most))
         self._open.update(enumerate(found, self._index))
         self._index += len(found)
-        self.ended = len(found) < count
-        if self.ended:
-            self._pace.leave(self.reader)
-        else:
-            self._pace.moved(self.reader, count)
-        return [each.input for each in found] if self._rests is None else list(islice(self._rests, count)), None
+        self.ended = len(found) < most
+        self._turns.read[self.place] = math.inf if self.ended else self._index
+        return [each.input for each in found], None
 
     def cases_of(self, outcomes: Sequence[Outcome]) -> list[EvaluationCase]:
         """Return the cases of inputs that have ended."""
         return [self._open.pop(each.index) for each in outcomes]
-
-
-def _repeated(each_of: Iterable[Any], repeat: int) -> Iterator[Any]:
-    return chain.from_iterable([each] * repeat for each in each_of)
-
-
-def _rests(store: EvaluationStore, rest: RestOfVariant) -> Iterator[Any]:
-    """Yield the inputs of the rest of a variant, or the failures of shared steps."""
-    for case, (outputs, error) in zip(store.cases(), store.shared(), strict=True):
-        yield rest.input_of(case.input, outputs) if error is None else ValueError(error)
