@@ -14,7 +14,6 @@ from stepflow_client.flows.cursor import mended
 from stepflow_client.flows.editor_schema import schema
 from stepflow_client.flows.findings import Finding
 from stepflow_client.flows.folders import is_config_name, is_flow_text
-from stepflow_client.flows.known_steps import KnownSteps
 from stepflow_client.flows.model import FlowModel
 from stepflow_client.flows.names import Mention, mentions_in
 from stepflow_client.flows.source import FlowText, Node
@@ -69,6 +68,7 @@ class Analysis:
             return []
         return list(mentions_in(self.types.model))
 
+    @collector_paused()
     def infer(self) -> Analysis:
         """Infer the types of a flow, and return the analysis."""
         if self.kind == "flow" and self.root is not None and isinstance(self.root.value, dict):
@@ -82,14 +82,13 @@ class Analysis:
 
 
 @collector_paused()
-def analyse(name: str, text: Text, rules: Rules, steps: KnownSteps | None = None) -> Analysis:
+def analyse(name: str, text: Text, rules: Rules) -> Analysis:
     """Return the tree and the findings of a version of a document; its types are inferred by `infer`.
 
     Args:
         name: The path of the file.
         text: The text.
         rules: How the file is checked.
-        steps: The steps that are known from earlier versions of the document.
     """
     found = Analysis(kind_of(name.replace("\\", "/").rpartition("/")[2], text.text), text, name, rules)
     if found.kind is None:
@@ -98,7 +97,7 @@ def analyse(name: str, text: Text, rules: Rules, steps: KnownSteps | None = None
         what = f"the document has more than {MAX_LENGTH:,} characters and is not checked here"
         hint = "stepflow validate checks files of any size"
         return replace(found, kind=None, findings=[Finding("too-large", "warning", what, "$", 1, 1, hint)])
-    flow = FlowText(text.text, name, steps.read if steps is not None else None)
+    flow = FlowText(text.text, name)
     tree = flow if flow.error is None else mended(flow)
     found.root = tree.root if tree.error is None else None
     if found.kind == "config":

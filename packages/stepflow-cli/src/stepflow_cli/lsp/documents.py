@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,6 @@ from functools import partial
 
 from lsprotocol import types
 from pygls.uris import to_fs_path
-from stepflow_client.flows.known_steps import KnownSteps
 
 from ..validation.checks import Rules
 from .analysis import Analysis, analyse
@@ -20,7 +18,7 @@ from .server_checks import ServerChecks
 from .text import Text
 
 log = logging.getLogger(__name__)
-_PAUSE = 0.05
+_PAUSE = 0.2
 """Seconds without an edit after which a document is analysed."""
 
 Publish = Callable[["Document", Analysis], None]
@@ -35,8 +33,6 @@ class Document:
         self.latest: Analysis | None = None
         self.typed: Analysis | None = None
         """The newest analysis with types: that of a text with a fault that hides the flow has none."""
-        self.steps = KnownSteps()
-        """The steps of the versions so far. Only the thread of the checks uses them."""
         self.task: asyncio.Task[None] | None = None
         self.is_checked = False
         """Whether a check has begun that has not ended."""
@@ -95,7 +91,6 @@ class Documents:
             document.task.cancel()
             if document.asking is not None:
                 document.asking.cancel()
-            self._thread.submit(_keep_what_is_known)
         return document
 
     def stop(self) -> None:
@@ -141,12 +136,9 @@ class Documents:
             analysis = await run(self._analyse, document, text)
             if text is document.text:
                 self._publish(document, analysis)
-            is_first = document.latest is None
             document.latest = await run(_infer, analysis)
             if analysis.types is not None or analysis.kind != "flow":
                 document.typed = analysis
-            if is_first:
-                await run(_keep_what_is_known)
             if text is document.saved and text is document.text:
                 document.asking = asyncio.get_running_loop().create_task(self._ask(document, analysis))
             pause = _PAUSE
@@ -161,17 +153,10 @@ class Documents:
     def _analyse(self, document: Document, text: Text) -> Analysis:
         name = document.name
         try:
-            return analyse(name, text, self._projects.rules(name), document.steps)
+            return analyse(name, text, self._projects.rules(name))
         except Exception:
             log.exception("%s could not be checked", name)
             return Analysis(None, text, name, Rules())
-
-
-def _keep_what_is_known() -> None:
-    """Exempt all objects from garbage collection, which would visit the trees of large flows after every few edits."""
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
 
 
 def _infer(analysis: Analysis) -> Analysis:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from stepflow_client import StepflowClientError, SyncStepflowClient
-from stepflow_client.flows.known_steps import KnownSteps
 from stepflow_client.flows.source import FlowText
 
 from ..errors import Problem
@@ -39,7 +38,7 @@ class ServerChecks:
         if analysis.kind != "flow" or analysis.root is None:
             return None
         # The tree of the analysis belongs to other threads.
-        flow = FlowText(analysis.text.text, analysis.name, KnownSteps().read)
+        flow = FlowText(analysis.text.text, analysis.name)
         checked = Checked(analysis.name, analysis.rules, flow, list(analysis.findings))
         try:
             settings = resolve(ServerOptions(url=self.url))

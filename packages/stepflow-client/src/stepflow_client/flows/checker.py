@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Container, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._base.collector import collector_paused
@@ -17,7 +17,6 @@ from .checks.shape import check_shape, check_step_shape
 from .components import Catalogue, Components, components_of
 from .findings import Finding, Findings, Release, syntax_finding
 from .flow_argument import FlowSource
-from .known_steps import facts_of
 from .model import FlowModel
 from .source import FlowText, Node
 
@@ -107,8 +106,7 @@ def find_in(
     lines = flow.lines
     suppressed = _suppressions(lines if "stepflow:" in flow.text else ())
     shown = [
-        # Without its place in the tree; _replace takes thrice as long.
-        Finding(*each[:11], excerpt_of(lines, each.line, each.column), flow.name)
+        each._replace(excerpt=excerpt_of(lines, each.line, each.column), file=flow.name, at=None, key=None)
         for each in found
         if not (suppressed and _is_suppressed(each, suppressed))
     ]
@@ -128,14 +126,12 @@ def check_target(target: str | None) -> Release | None:
 
 
 def _check_flow(root: Node, catalogue: Catalogue, found: Findings, depth: int) -> None:
-    before, found.in_unchecked = found.in_unchecked, found.in_unchecked or depth > 0
-    check_shape(root, found)
-    found.in_unchecked = before
+    with found.unchecked(depth > 0):
+        check_shape(root, found)
     if not isinstance(root.value, dict):
         return
     model = FlowModel(root)
-    steps = _Steps(model, catalogue, found, depth)
-    steps.check()
+    _check_steps(model, catalogue, found, depth)
     if (output := root.get("output")) is not None:
         check_expression(output, found, model.by_id)
     check_references(model, found, is_subflow=depth > 0)
@@ -144,74 +140,30 @@ def _check_flow(root: Node, catalogue: Catalogue, found: Findings, depth: int) -
     if depth == 0:
         _check_values(root, found)
     if depth < _DEEPEST:
-        steps.check_subflows()
-    steps.remember()
+        _check_subflows(model, catalogue, found, depth)
 
 
-class _Steps:
-    """Checks the steps of a flow, each alone. Those that were right in an earlier text are right in this one too."""
-
-    def __init__(self, model: FlowModel, catalogue: Catalogue, found: Findings, depth: int) -> None:
-        self.model, self.catalogue, self.found, self.depth = model, catalogue, found, depth
-        self.known = catalogue.given, found.target
-        listed = model.root.get("steps")
-        self.unknown = [each for each in listed.elements if not self._is_right(each)] if listed is not None else []
-        """The steps to check."""
-        self.unsure = set[int]()
-        """The positions of steps with a finding, and of those that depend on others."""
-
-    def _is_right(self, node: Node) -> bool:
-        facts = facts_of(node)
-        right = facts.right_with if facts is not None else None
-        return right is not None and right[0] is self.known[0] and right[1] == self.known[1]
-
-    def check(self) -> None:
-        by_index = {each.index: each for each in self.model.steps}
-        for node in self.unknown:
-            number, ids = len(self.found.all), _Asked(self.model.by_id)
-            before, self.found.in_unchecked = self.found.in_unchecked, self.found.in_unchecked or self.depth > 0
-            check_step_shape(node, self.found)
-            self.found.in_unchecked = before
-            if (given := node.get("input")) is not None:
-                check_expression(given, self.found, ids)
-            if (step := by_index.get(int(node.part))) is not None:
-                check_component(step, self.catalogue, self.found)
-            if self.depth == 0:
-                for each in node.walk():
-                    _check_value(each, self.found)
-            if len(self.found.all) > number or ids.is_asked:
-                self.unsure.add(int(node.part))
-
-    def check_subflows(self) -> None:
-        unknown = {int(each.part) for each in self.unknown}
-        for step in self.model.steps:
-            if step.index not in unknown:
-                continue
-            number = len(self.found.all)
-            inner = subflow_of(step, self.found)
-            if inner is not None:
-                before, self.found.in_unchecked = self.found.in_unchecked, self.found.in_unchecked or not inner[1]
-                _check_flow(inner[0], self.catalogue, self.found, self.depth + 1)
-                self.found.in_unchecked = before
-            if len(self.found.all) > number:
-                self.unsure.add(step.index)
-
-    def remember(self) -> None:
-        for node in self.unknown:
-            facts = facts_of(node)
-            if facts is not None and int(node.part) not in self.unsure:
-                facts.right_with = self.known
+def _check_steps(model: FlowModel, catalogue: Catalogue, found: Findings, depth: int) -> None:
+    """Check each step alone, without the flow inside it."""
+    listed, by_index = model.root.get("steps"), {each.index: each for each in model.steps}
+    for index, node in enumerate(listed.elements if listed is not None else ()):
+        with found.unchecked(depth > 0):
+            check_step_shape(node, found)
+        if (given := node.get("input")) is not None:
+            check_expression(given, found, model.by_id)
+        if index in by_index:
+            check_component(by_index[index], catalogue, found)
+        if depth == 0:
+            for each in node.walk():
+                _check_value(each, found)
 
 
-class _Asked:
-    """The ids of the steps, and whether one was asked for."""
-
-    def __init__(self, ids: Container[Any]) -> None:
-        self.ids, self.is_asked = ids, False
-
-    def __contains__(self, name: object) -> bool:
-        self.is_asked = True
-        return name in self.ids
+def _check_subflows(model: FlowModel, catalogue: Catalogue, found: Findings, depth: int) -> None:
+    for step in model.steps:
+        inner = subflow_of(step, found)
+        if inner is not None:
+            with found.unchecked(not inner[1]):
+                _check_flow(inner[0], catalogue, found, depth + 1)
 
 
 def _check_values(root: Node, found: Findings) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from .._data.yaml_reader import open_marks
-from .known_steps import json_steps
 from .source import FlowText, Node
 
 _CARET = "\ue000"
@@ -16,6 +17,7 @@ _CLOSERS = {"{": "}", "[": "]"}
 _SECTION = re.compile(r"\n(?![ \t#\n]|-[ \t\r\n]|---|\.\.\.|\r?(?:\n|\Z))")
 """The beginning of a section, behind a line feed: a pattern that begins with a character is found far faster."""
 _PATH = re.compile(r"(?<=[\s:])\$(?:\.[\w-]*|\[[^\]\s]*\]?)*\[[^\s,{}]*$")
+_SPACE = re.compile(r"[ \t\n\r]*")
 _MOST_MENDED = 5
 _LARGE = 100_000
 """Number of characters from which on a text is not parsed again and again."""
@@ -139,7 +141,7 @@ def _part_around(text: str, offset: int) -> _Part:
 
 def _part_of_json(text: str, offset: int) -> _Part | None:
     """Return the step of a JSON text around an offset, which may be invalid; None if there is none."""
-    for index, (start, end) in enumerate(json_steps(text)):
+    for index, (start, end) in enumerate(_json_steps(text)):
         if end is None:
             line = text[text.rfind("\n", 0, start) + 1 : start]
             closed = re.compile(rf"\n{line}\}}").search(text, start) if not line.strip() else None
@@ -147,6 +149,37 @@ def _part_of_json(text: str, offset: int) -> _Part | None:
         if start <= offset <= end:
             return _Part(start, end, '{"steps": [', index, "]}")
     return None
+
+
+def _json_steps(text: str) -> Iterator[tuple[int, int | None]]:
+    """Yield where the steps in a JSON text begin and end; a step that is not valid has no end, and is the last."""
+    read, at = json.JSONDecoder().raw_decode, _next(text, 0)
+    try:
+        while text[at : at + 1] in ("{", ","):
+            key, at = read(text, _next(text, at + 1))
+            at = _next(text, _next(text, at) + 1)
+            if key == "steps" and text[at : at + 1] == "[":
+                break
+            at = _next(text, read(text, at)[1])
+        else:
+            return
+    except (ValueError, RecursionError):
+        return
+    while text[at : at + 1] in ("[", ","):
+        start = _next(text, at + 1)
+        try:
+            end = read(text, start)[1]
+        except (ValueError, RecursionError):
+            yield start, None
+            return
+        yield start, end
+        at = _next(text, end)
+
+
+def _next(text: str, at: int) -> int:
+    """Return the offset of the next character of a JSON text that is no white space."""
+    found = _SPACE.match(text, at)
+    return found.end() if found is not None else at
 
 
 def _typed(flow: FlowText, at: int, offset: int, part: _Part) -> Typed | None:
@@ -172,5 +205,5 @@ def mended(flow: FlowText) -> FlowText:
             break
         lines = flow.text.split("\n")
         lines[line - 1] = " " * len(lines[line - 1])
-        flow = flow.edited("\n".join(lines))
+        flow = FlowText("\n".join(lines), flow.name)
     return flow

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from .._data.expressions import KEYWORDS, PathError, parse_path, write_path
@@ -85,6 +87,13 @@ class Findings:
         self.all: dict[tuple[str, int, int, str], Finding] = {}
         self.in_unchecked = False
         """Whether the faults are those of a flow that servers read only when it runs: they refuse none of them."""
+
+    @contextmanager
+    def unchecked(self, is_unchecked: bool) -> Iterator[None]:
+        """If `is_unchecked`, treat what is checked meanwhile as a flow that servers read only when it runs."""
+        before, self.in_unchecked = self.in_unchecked, self.in_unchecked or is_unchecked
+        yield
+        self.in_unchecked = before
 
     def add(
         self,

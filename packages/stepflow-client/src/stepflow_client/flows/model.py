@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from .._data.expressions import Reference
 from . import graph
-from .known_steps import facts_of
 from .source import Node
 
 
@@ -101,11 +100,7 @@ class FlowModel:
         self.steps: list[Step] = []
         self.by_id: dict[str, Step] = {}
         for each in self.graph.all:
-            node = root.items["steps"].elements[each.index]
-            facts = facts_of(node)
-            if facts is not None:
-                each.reads = facts.reads = each.reads if facts.reads is None else facts.reads
-            step = Step(each, node)
+            step = Step(each, root.items["steps"].elements[each.index])
             self.steps.append(step)
             self.by_id.setdefault(step.id, step)
         self.output_reads = _located(self.graph.output_reads, root, "output")

@@ -100,44 +100,25 @@ class Node:
 
 
 class Copy(Node):
-    """A node at another place of a tree or of a text. Its parts are copied when they are first read.
+    """A node at another place of a tree. Its parts are copied when they are first read."""
 
-    Args:
-        source: The node, which has no merge keys if it is moved.
-        lines: By how many lines it is moved.
-        characters: By how many characters it is moved.
-    """
+    __slots__ = ("source",)
 
-    __slots__ = ("characters", "lines", "source")
-
-    def __init__(self, source: Node, lines: int = 0, characters: int = 0) -> None:
-        self.source, self.lines, self.characters = source, lines, characters
-        self.value, self.column, self.line = source.value, source.column, source.line + lines
-        self.start, self.end, self.last = source.start + characters, source.end + characters, source.last + characters
+    def __init__(self, source: Node) -> None:
+        self.source = source
+        self.value, self.column, self.line, self.keys = source.value, source.column, source.line, source.keys
+        self.start, self.end, self.last = source.start, source.end, source.last
         self.merges, self.is_flow, self.original = source.merges, source.is_flow, source.original
         self.parent, self.part = None, ""
 
     def __getattr__(self, name: str) -> Any:
         if name == "items":
-            self.items = {key: self._copy(each).put(self, key) for key, each in self.source.items.items()}
+            self.items = {key: Copy(each).put(self, key) for key, each in self.source.items.items()}
         elif name == "elements":
-            self.elements = [self._copy(each).put(self, index) for index, each in enumerate(self.source.elements)]
-        elif name == "keys":
-            self.keys = moved(self.source.keys, self.lines, self.characters) if self.characters else self.source.keys
+            self.elements = [Copy(each).put(self, index) for index, each in enumerate(self.source.elements)]
         else:
             raise AttributeError(name)
         return getattr(self, name)
-
-    def _copy(self, node: Node) -> Copy:
-        return Copy(node, self.lines, self.characters)
-
-
-def moved(keys: Mapping[str, Key], lines: int, characters: int) -> dict[str, Key]:
-    """Return the positions of keys in a text that is moved."""
-    return {
-        name: Key(each.line + lines, each.column, each.start + characters, each.end + characters)
-        for name, each in keys.items()
-    }
 
 
 def node_of(value: Any) -> Node:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from os import fsdecode
@@ -37,15 +36,10 @@ class FlowText:
     Args:
         text: The text.
         name: The name of the file.
-        read: The function that parses it, which must return what `read_tree` returns.
     """
 
-    def __init__(self, text: str, name: str, read: Callable[[str, str], Node] | None = None) -> None:
-        self.text, self.name, self._read = text, name, read or read_tree
-
-    def edited(self, text: str) -> FlowText:
-        """Return another text of the same file, which is parsed in the same way."""
-        return FlowText(text, self.name, self._read)
+    def __init__(self, text: str, name: str) -> None:
+        self.text, self.name = text, name
 
     @classmethod
     def of(cls, flow: FlowSource) -> FlowText:
@@ -82,7 +76,7 @@ class FlowText:
     @cached_property
     def _parsed(self) -> Node | FlowFileError:
         try:
-            return self._read(self.text, self.name)
+            return read_tree(self.text, self.name)
         except FlowFileError as error:
             return error
 

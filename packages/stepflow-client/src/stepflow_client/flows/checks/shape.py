@@ -80,13 +80,12 @@ def check_shape(flow: Node, found: Findings) -> None:
     if "output" not in flow.items:
         found.add("no-output", "warning", flow, "the flow has no output: it ends with null and only mustExecute steps "
                   "run", "add output: {$step: id}")  # fmt: skip
-    before, found.in_unchecked = found.in_unchecked, True
-    for example in _listed(flow.get("examples")):
-        _mapping(example, "an example", _EXAMPLE, ("name", "input"), found)
-    test = flow.get("test")
-    if _is_given(test) and _mapping(test, "test", _TEST, (), found):
-        _check_test(test, found)
-    found.in_unchecked = before
+    with found.unchecked(True):
+        for example in _listed(flow.get("examples")):
+            _mapping(example, "an example", _EXAMPLE, ("name", "input"), found)
+        test = flow.get("test")
+        if _is_given(test) and _mapping(test, "test", _TEST, (), found):
+            _check_test(test, found)
     schemas = flow.get("schemas")
     if _is_given(schemas):
         _check_schemas(schemas, found)

@@ -9,7 +9,6 @@ from ..._data.expressions import Path, keyword_of, write_path
 from ..components import Catalogue
 from ..edit.text import one_line
 from ..findings import Findings
-from ..known_steps import facts_of
 from ..model import Read
 from ..source import Node
 from ..types.compare import Conflict, conflict, fits
@@ -54,12 +53,7 @@ class _Check:
         """Check a flow."""
         read = {each.step for each in types.model.reads}
         for step in types.steps.values():
-            facts, number = facts_of(step.step.node), len(self.found.all)
-            if facts is None or not facts.has_right_types:
-                self._step(types, step)
-            if facts is not None and number == len(self.found.all):
-                # With a finding of other rules, a fault of its types may not be reported.
-                facts.has_right_types = facts.right_with is not None and step.inner is None
+            self._step(types, step)
             if step.step.id in read:
                 self._untyped(step)
             if step.inner is not None:

@@ -87,7 +87,7 @@ def _settled(state: Corrected, fixes: Collection[Fix], find: Find, rounds: int) 
     old = {(each.old, each.text) for each in _fixes(state)}
     for _ in range(rounds):
         edits = [edit for fix in fixes if (edit := edit_of(state.flow.text, fix)) is not None]
-        flow = state.flow.edited(apply(state.flow.text, edits))
+        flow = FlowText(apply(state.flow.text, edits), state.flow.name)
         state = Corrected(flow, find(flow), state.number + len(edits))
         fixes = [each for each in _fixes(state) if (each.old, each.text) not in old]
         if flow.error is not None or not fixes:

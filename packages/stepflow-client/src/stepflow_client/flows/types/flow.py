@@ -15,7 +15,6 @@ from ..components import Catalogue
 from ..model import FlowModel, Step, flow_within
 from ..source import Node
 from .expressions import Scope, Slot, slots_of, type_of
-from .known import KnownTypes
 from .model import (
     BOOLEAN,
     INTEGER,
@@ -59,11 +58,10 @@ def type_flow(root: Node, given: Type, known: Catalogue, depth: int = 0) -> Flow
     types = FlowTypes(model, scope, declared_input=declared, given_input=given)
     if depth > _DEEPEST:
         return types
-    before = KnownTypes(model, scope, known, given)
     for step in model.steps:
         if step.id not in types.steps:
-            found = before.get(step) or before.keep(_step(step, model, scope, known, depth))
-            types.steps[step.id], scope.steps[step.id] = found, found.output
+            typed = _step(step, model, scope, known, depth)
+            types.steps[step.id], scope.steps[step.id] = typed, typed.output
     types.output = type_of(root.get("output"), scope)
     types.declared_output = _declared(model, "output", is_source=False)
     return types
