@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import httptools
 
 from .._base.text import visible
 from .messages import TLS_RESPONSE, ConnectionBroken, HttpError, NotHttp, TooLarge
 
-_SMALL = 4096
-"""Size in bytes below which a piece of a body is joined with the next one."""
 LONGEST_HEAD = 128 * 1024
 """Maximum number of bytes without any body data: a status line and headers, interim responses, trailers."""
 LONGEST_FIELD = 64 * 1024
@@ -22,21 +20,6 @@ MOST_INTERIM = 32
 """Maximum number of interim responses (1xx) before a response."""
 _SHOWN = 40
 """Maximum number of bytes that a message quotes of what is no response."""
-_MOST_HEADS, _LONGEST_KNOWN = 256, 1024
-"""Maximum number of heads that are remembered, and their maximum size in bytes."""
-
-
-class _Head(NamedTuple):
-    """What the parser made of the head of a response whose body followed it, complete, on a reusable connection."""
-
-    status: int
-    headers: dict[str, str]
-    length: int
-    """Size of the body in bytes, as the head says."""
-
-
-_heads: dict[bytes, _Head] = {}
-"""Heads that have been parsed: a server sends the same few again and again, and equal bytes mean the same."""
 
 
 @lru_cache(maxsize=256)
@@ -77,7 +60,7 @@ class ResponseReader:
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
-        self._body: list[bytes] = []
+        self._body = bytearray()
         self.begin()
 
     def begin(self, method: str = "GET", most: int | None = None) -> None:
@@ -91,7 +74,7 @@ class ResponseReader:
         self._has_body = method != "HEAD"
         self._most = most
         self._size = self._unframed = self._fields = self._field_bytes = self._interim = 0
-        # A dict of its own for each response: it is handed out, and may be one of `_heads`.
+        # A dict of its own for each response, because it is handed out.
         self.headers: dict[str, str] = {}
         self._refusal: tuple[type[HttpError], str] | None = None
         self.trailers: dict[str, str] = {}
@@ -118,39 +101,12 @@ class ResponseReader:
             # The server sent unexpected data: the connection cannot be reused.
             self.extra = True
             return
-        if not self.started:
-            self.started = True
-            end = data.find(b"\r\n\r\n") + 4
-            known = _heads.get(data[:end])
-            if (
-                known is not None
-                and len(data) - end == known.length
-                and self._has_body
-                and (self._most is None or known.length <= self._most)
-            ):
-                self.status, self.headers = known.status, known.headers
-                self._body.append(data[end:])
-                self.headers_complete = self.complete = self.keep_alive = True
-                return
-            self._parse(data)
-            if self.complete and 4 <= end <= _LONGEST_KNOWN:
-                self._remember(data[:end], len(data) - end)
-            return
+        self.started = True
         self._parse(data)
-
-    def _remember(self, head: bytes, length: int) -> None:
-        """Remember the head of a response that arrived in one piece, if its length is in the head."""
-        if self.extra or not self.keep_alive or self.headers.get("content-length") != str(length):
-            return
-        if self._size != length or "transfer-encoding" in self.headers:
-            return
-        if len(_heads) >= _MOST_HEADS:
-            _heads.clear()
-        _heads[head] = _Head(self.status, self.headers, length)
 
     def _parse(self, data: bytes) -> None:
         """Pass received bytes to the parser, which calls the methods below."""
-        size, pieces = self._size, len(self._body)
+        size = self._size
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
@@ -171,10 +127,10 @@ class ResponseReader:
                 raise NotHttp("it changes to another protocol unasked") from None
             raise NotHttp(f"not an HTTP/1.1 response: {error}" if self.status else _not_http(data, error)) from None
         if not self.complete:
-            self._check(len(data), size, pieces)
+            self._check(len(data), size)
 
-    def _check(self, came: int, size: int, pieces: int) -> None:
-        """Enforce the limits, and join small pieces of the body: each takes many times its size in memory."""
+    def _check(self, came: int, size: int) -> None:
+        """Enforce the limits."""
         if self._size > size:
             self._unframed = 0
             if self._most is not None and self._size > self._most:
@@ -183,11 +139,6 @@ class ResponseReader:
             self._unframed += came
             if self._unframed > LONGEST_HEAD:
                 raise NotHttp(f"it has {self._unframed} bytes without a body")
-        body = self._body
-        if len(body) > pieces + 1:
-            body[pieces:] = [b"".join(body[pieces:])]
-        if pieces and len(body) > pieces and len(body[pieces - 1]) < _SMALL:
-            body[pieces - 1 :] = [body[pieces - 1] + body[pieces]]
 
     def _end(self) -> None:
         if self.complete:
@@ -203,7 +154,7 @@ class ResponseReader:
 
     def take_body(self) -> bytes:
         """Return the part of the body received since the last call."""
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        body = bytes(self._body)
         self._body.clear()
         return body
 
@@ -249,7 +200,7 @@ class ResponseReader:
     def on_body(self, body: bytes) -> None:
         """Store a part of the body."""
         if not self.complete:
-            self._body.append(body)
+            self._body += body
             self._size += len(body)
 
     def on_message_complete(self) -> None:

@@ -1,24 +1,14 @@
-"""Heads that were parsed before are recognised: the result is the parser's, however the bytes arrive."""
+"""One reader reads the responses of a connection one after another, however the bytes arrive."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from stepflow_client._http import reader as module
 from stepflow_client._http.messages import ConnectionBroken, TooLarge
 from stepflow_client._http.reader import ResponseReader
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 7\r\nX-A: 1\r\nx-a: 2\r\n\r\n"
 BODY = b'{"a":1}'
 Read = tuple[int, dict[str, str], bytes, bool, bool]
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    module._heads.clear()
-    yield
-    module._heads.clear()
 
 
 def read(reader: ResponseReader, *pieces: bytes, most: int | None = 100, method: str = "GET") -> Read:
@@ -29,19 +19,17 @@ def read(reader: ResponseReader, *pieces: bytes, most: int | None = 100, method:
     return reader.status, dict(reader.headers), reader.take_body(), reader.keep_alive, reader.extra
 
 
-def test_a_known_head_means_the_same_as_a_new_one() -> None:
+def test_a_response_arrives_in_any_pieces() -> None:
     reader = ResponseReader()
     first = read(reader, HEAD + BODY)
     assert first == (200, {"content-type": "application/json", "content-length": "7", "x-a": "1, 2"}, BODY, True, False)
-    assert HEAD in module._heads
     for pieces in ((HEAD + BODY,), (HEAD, BODY), (HEAD + BODY[:3], BODY[3:]), (HEAD[:9], HEAD[9:] + BODY)):
         for each in (reader, ResponseReader()):
             assert read(each, *pieces) == first
 
 
-def test_the_parser_goes_on_where_it_was() -> None:
+def test_different_responses_in_turn() -> None:
     reader = ResponseReader()
-    read(reader, HEAD + BODY)
     for _ in range(3):
         read(reader, HEAD + BODY)
         other = HEAD.replace(b"200 OK", b"404 Not Found")
@@ -77,32 +65,7 @@ def test_a_body_that_is_cut_off_is_no_body() -> None:
         reader.feed(b"")
 
 
-@pytest.mark.parametrize(
-    "response",
-    [
-        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}",
-        b"HTTP/1.1 304 Not Modified\r\ncontent-length: 2\r\n\r\n",
-        b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD + BODY,
-        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-b: " + b"y" * 2000 + b"\r\n\r\n{}",
-        HEAD + BODY + b"x",
-    ],
-    ids=["chunks", "a connection that ends", "no body", "an interim response", "a long head", "more than asked"],
-)
-def test_only_a_plain_response_is_remembered(response: bytes) -> None:
-    first = read(ResponseReader(), response)
-    assert module._heads == {}
-    assert read(ResponseReader(), response) == first
-
-
 def test_a_response_to_head_has_no_body() -> None:
     reader = ResponseReader()
     read(reader, HEAD + BODY)
     assert read(ResponseReader(), HEAD, method="HEAD")[2] == b""
-
-
-def test_only_so_many_are_remembered() -> None:
-    reader = ResponseReader()
-    for number in range(1_000):
-        read(reader, HEAD.replace(b"X-A: 1", b"X-A: %d" % number) + BODY)
-        assert len(module._heads) <= 256
