@@ -236,10 +236,13 @@ class BatchRunner:
             results = [_lost(run_id, error)] * len(chunk.values)
         else:
             reading = self._connection.reading(run_id)
-            outputs, make = responses.completed_outputs(listed, reading), outcomes.Outcome._of_successes
+            outputs = responses.completed_outputs(listed, reading)
             if outputs is not None and len(outputs) == len(chunk.values):
-                seconds = time.monotonic() - began
-                return make(run_id, chunk.indexes, chunk.keys, outputs, seconds, chunk.attempt)
+                seconds, completed = time.monotonic() - began, ExecutionStatus.COMPLETED
+                return [
+                    outcomes.Outcome(index, key, run_id, completed, output, None, seconds, chunk.attempt, item)
+                    for item, (index, key, output) in enumerate(zip(chunk.indexes, chunk.keys, outputs, strict=True))
+                ]
             results = responses.results(listed, status, reading)
         seconds = time.monotonic() - began
         errors = [batch.hinted(result.error, given) for result, given in zip(results, chunk.values, strict=True)]

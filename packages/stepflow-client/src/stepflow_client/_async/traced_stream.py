@@ -6,16 +6,15 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TypeVar
 
-from .._shared.tracing import is_untraced
 from .connection import Connection
 
 Item = TypeVar("Item")
 
 
-def traced_stream(
+async def traced_stream(
     connection: Connection, name: str, source: AsyncGenerator[Item, None], run_id: str | None = None
 ) -> AsyncGenerator[Item, None]:
-    """Return a generator in a span that begins with its first item and ends with it.
+    """Yield the items of a generator in a span that begins with its first item and ends with it.
 
     Requests that the generator sends have spans below that one; the code that iterates over it does not.
 
@@ -25,12 +24,6 @@ def traced_stream(
         source: The generator.
         run_id: The run concerned, if there is one.
     """
-    return source if is_untraced() else _traced(connection, name, source, run_id)
-
-
-async def _traced(
-    connection: Connection, name: str, source: AsyncGenerator[Item, None], run_id: str | None
-) -> AsyncGenerator[Item, None]:
     with connection.traced(name, kind="INTERNAL", is_current=False) as span:
         span.note(run_id=run_id)
         async with aclosing(source):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -192,18 +192,9 @@ def _refuse(name: str) -> Any:
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False)
 
 
-# The C encoder, which `JSONEncoder.encode` creates anew for each call. Without it, the encoder in Python does the same.
-_make: Any = getattr(json.encoder, "c_make_encoder", None)
-_write: Callable[[Any, int], Iterable[str]] = (
-    _make(None, _ENCODER.default, json.encoder.encode_basestring, None, ":", ",", False, False, False)
-    if _make
-    else lambda value, _: (_ENCODER.encode(value),)
-)
-
-
 def encode(value: Any) -> bytes:
     """Return a checked value as compact JSON text."""
-    return "".join(_write(value, 0)).encode()
+    return _ENCODER.encode(value).encode()
 
 
 _DECODER = json.JSONDecoder(parse_float=_number, parse_constant=_refuse)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .._data.arguments import check_labels
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows.flow_argument import flow_path
-from .tracing import is_untraced, run_ended
+from .tracing import run_ended
 
 if TYPE_CHECKING:
     from .._codec.requests import RunArguments
@@ -170,8 +170,7 @@ class Recorder:
 
     def ended(self, run_id: str, status: ExecutionStatus, *, is_part: bool = False) -> None:
         """Record the status of a run that has ended; that of a part of a batch is only counted."""
-        if not is_untraced():
-            run_ended(run_id, status)
+        run_ended(run_id, status)
         if not is_part:
             self.seen(run_id, status)
 

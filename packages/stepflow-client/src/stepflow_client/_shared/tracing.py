@@ -161,7 +161,7 @@ def run_ended(run_id: str, status: ExecutionStatus) -> None:
 
 def measured_chunk(inputs: int) -> AbstractContextManager[object]:
     """Return a context manager that measures a chunk of `map` and counts its inputs as in flight."""
-    instruments = None if is_untraced() else _instruments()
+    instruments = _instruments()
     return _ALONE if instruments is None else _in_flight(instruments, inputs)
 
 

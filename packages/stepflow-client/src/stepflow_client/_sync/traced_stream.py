@@ -8,7 +8,6 @@ from collections.abc import Generator
 from contextlib import closing
 from typing import TypeVar
 
-from .._shared.tracing import is_untraced
 from .connection import Connection
 
 Item = TypeVar("Item")
@@ -17,7 +16,7 @@ Item = TypeVar("Item")
 def traced_stream(
     connection: Connection, name: str, source: Generator[Item, None], run_id: str | None = None
 ) -> Generator[Item, None, None]:
-    """Return a generator in a span that begins with its first item and ends with it.
+    """Yield the items of a generator in a span that begins with its first item and ends with it.
 
     Requests that the generator sends have spans below that one; the code that iterates over it does not.
 
@@ -27,12 +26,6 @@ def traced_stream(
         source: The generator.
         run_id: The run concerned, if there is one.
     """
-    return source if is_untraced() else _traced(connection, name, source, run_id)
-
-
-def _traced(
-    connection: Connection, name: str, source: Generator[Item, None], run_id: str | None
-) -> Generator[Item, None, None]:
     with connection.traced(name, kind="INTERNAL", is_current=False) as span:
         span.note(run_id=run_id)
         with closing(source):
