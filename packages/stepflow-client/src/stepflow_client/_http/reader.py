@@ -102,12 +102,9 @@ class ResponseReader:
             self.extra = True
             return
         self.started = True
-        self._parse(data)
-
-    def _parse(self, data: bytes) -> None:
-        """Pass received bytes to the parser, which calls the methods below."""
         size = self._size
         try:
+            # The parser calls the methods below.
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
             if self._refusal is None:
@@ -127,10 +124,9 @@ class ResponseReader:
                 raise NotHttp("it changes to another protocol unasked") from None
             raise NotHttp(f"not an HTTP/1.1 response: {error}" if self.status else _not_http(data, error)) from None
         if not self.complete:
-            self._check(len(data), size)
+            self._check_limits(len(data), size)
 
-    def _check(self, came: int, size: int) -> None:
-        """Enforce the limits."""
+    def _check_limits(self, came: int, size: int) -> None:
         if self._size > size:
             self._unframed = 0
             if self._most is not None and self._size > self._most:
@@ -194,8 +190,10 @@ class ResponseReader:
         elif not self._has_body:
             # The parser does not know the request and expects a body now: the connection is not reused.
             self.complete = True
-        elif self._most is not None and _number(self.headers.get("content-length", "0")) > self._most:
-            self._refuse(TooLarge, f"it has {self.headers['content-length']} bytes, more than {self._most}")
+        elif self._most is not None:
+            length = self.headers.get("content-length", "0")
+            if length.isdecimal() and len(length) < 20 and int(length) > self._most:
+                self._refuse(TooLarge, f"it has {length} bytes, more than {self._most}")
 
     def on_body(self, body: bytes) -> None:
         """Store a part of the body."""
@@ -212,10 +210,6 @@ class ResponseReader:
             return
         self.complete = True
         self.keep_alive = self._parser.should_keep_alive()
-
-
-def _number(length: str) -> int:
-    return int(length) if length.isdecimal() and len(length) < 20 else 0
 
 
 def _not_http(data: bytes, error: httptools.HttpParserError) -> str:
