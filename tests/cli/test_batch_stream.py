@@ -115,7 +115,7 @@ def test_a_malformed_line_fails_alone_or_stops(command: Stepflow) -> None:
     assert "2 of 4 inputs did not succeed" in done.stderr
     found = records(command)
     assert [each["status"] for each in found] == ["completed", "failed", "failed", "completed"]
-    said = 'line 3 cannot be read: text needs double quotes (column 7) (write "oops")'
+    said = "line 3 cannot be read: expecting value (column 7) (write text in double quotes)"
     assert found[1]["error"]["message"] == said
     stopped = command("submit", "flow.yaml", "--inputs", "in.jsonl", "--output", "b.jsonl", "--on-bad-line", "stop")
     assert stopped.code == 2

@@ -47,7 +47,7 @@ class Mistake(NamedTuple):
     right: str
     wrong: str
     suggestion: str
-    """A part of the hint; empty if none is needed."""
+    """A part of the hint; empty if none is needed, or if the parser's own message explains it."""
 
     @property
     def marked(self) -> str:
@@ -70,8 +70,8 @@ _YAML = [
     Mistake("path in braces", _PATH, "path: «$.messages[0].content", 'quote it: "$.messages[0].content"'),
     Mistake("template in braces", "$step: build_prompt,", "$step: «a${x},", 'quote it: "a${x}"'),
     Mistake("colon in text", _DESCRIPTION, "description: «order: prices\n", 'description: "order: prices"'),
-    Mistake("no blank behind the colon", _DESCRIPTION, "«description:Review\n", "description: Review"),
-    Mistake("no colon", _DESCRIPTION, "«description\n", "key: value"),
+    Mistake("no blank behind the colon", _DESCRIPTION, "«description:Review\n", ""),
+    Mistake("no colon", _DESCRIPTION, "«description\n", ""),
     Mistake("open brace", "{$input: $.sku}\n", "«{$input: $.sku\n", "write }"),
     Mistake(
         "open brace at the end",
@@ -82,30 +82,35 @@ _YAML = [
     Mistake("open bracket", "required: [sku]", "required: «[sku", "write ]"),
     Mistake("open quote", _DESCRIPTION, "description: «'Review\n", "close it"),
     Mistake("open double quote", "path: $.blob_id}", 'path: «"$.blob_id}', "close it"),
-    Mistake("apostrophe in quotes", _DESCRIPTION, "description: 'It'«s a product'\n", "''"),
-    Mistake("one brace too many", _BLOB, _BLOB + "«}", "remove it"),
-    Mistake("missing comma", "action: retry, maxRetries", "action: retry maxRetries«", "commas"),
-    Mistake("text behind braces", _BLOB, "blob: {$step: save}«.blob_id", "in quotes"),
+    Mistake("apostrophe in quotes", _DESCRIPTION, "description: 'It'«s a product'\n", ""),
+    Mistake("one brace too many", _BLOB, _BLOB + "«}", ""),
+    Mistake("missing comma", "action: retry, maxRetries", "action: retry maxRetries«", ""),
+    Mistake("text behind braces", _BLOB, "blob: {$step: save}«.blob_id", ""),
     Mistake("at sign", _DESCRIPTION, "description: «@team\n", '"@team"'),
     Mistake("backtick", _DESCRIPTION, "description: «`x`\n", '"`x`"'),
     Mistake("asterisk", _DESCRIPTION, "description: «*\n", "in quotes"),
-    Mistake("undefined alias", _DESCRIPTION, "description: «*all\n", "in quotes"),
-    Mistake("escape", _DESCRIPTION, 'description: "C:«\\data"\n', "single quotes"),
-    Mistake("block text", _DESCRIPTION, "description: |«text\n", "in quotes"),
+    Mistake("undefined alias", _DESCRIPTION, "description: «*all\n", ""),
+    Mistake("escape", _DESCRIPTION, 'description: "C:«\\data"\n', ""),
+    Mistake("block text", _DESCRIPTION, "description: |«text\n", ""),
     Mistake("missing dash", "  - id: save\n", "    «id: save\n", "'- ' is missing"),
-    Mistake("steps as a mapping half way", _SAVE, "  «save:\n    component: /builtin/put_blob\n", "- id: save"),
-    Mistake("a step that begins with its component", _SAVE, "  «component: /builtin/put_blob\n", "write '- '"),
-    Mistake("list below a mapping", "  - id: build_prompt\n", "  first: {id: a}\n  «- id: build_prompt\n", "'- id: "),
+    Mistake("steps as a mapping half way", _SAVE, "  «save:\n    component: /builtin/put_blob\n", "begin each"),
+    Mistake("a step that begins with its component", _SAVE, "  «component: /builtin/put_blob\n", "begin each"),
+    Mistake(
+        "list below a mapping",
+        "  - id: build_prompt\n",
+        "  first: {id: a}\n  «- id: build_prompt\n",
+        "begin each",
+    ),
     Mistake(
         "one blank too few", "    component: /builtin/put_blob\n", "   «component: /builtin/put_blob\n", "column 5"
     ),
-    Mistake("too deep", "    component: /builtin/put_blob\n", "      «component: /builtin/put_blob\n", "line 19"),
+    Mistake("too deep", "    component: /builtin/put_blob\n", "      «component: /builtin/put_blob\n", "indent it"),
     Mistake(
         "not deep enough", _PROMPT + "      system", "     user_prompt: {$input: $.sku}\n      «system", "column 6"
     ),
-    Mistake("list behind its key", "required: [sku]", "required: «- sku", "next line"),
+    Mistake("list behind its key", "required: [sku]", "required: «- sku", ""),
     Mistake("key twice", _DESCRIPTION, "description: a\n«description: b\n", "line 2"),
-    Mistake("second document", "output:\n  blob", "«---\noutput:\n  blob", "---"),
+    Mistake("second document", "output:\n  blob", "«---\noutput:\n  blob", ""),
     Mistake("template", "{$input: $.sku}\n", "{«{ input.sku }}\n", "in quotes"),
 ]
 

@@ -18,7 +18,7 @@ import yaml.composer
 
 from .._base.text import cut
 from ..errors import FlowFileError
-from .yaml_faults import YamlFault, explained
+from .syntax_faults import Fault, yaml_fault
 
 _MOST_VALUES = 1_000_000
 """Maximum number of values repeated by aliases and merges: with aliases of aliases, a small file can expand without
@@ -101,7 +101,7 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
             return convert(reader, node)
         return None if node is None else reader.value(node)
     except yaml.MarkedYAMLError as error:
-        raise _refusal(source, "is not YAML", explained(text, error, _Loader)) from None
+        raise yaml_fault(text, error, _Loader).error(source, "is not YAML") from None
     except yaml.reader.ReaderError as error:
         wrong = FlowFileError(f"{source} is not YAML: {error.reason} (position {error.position})", path=source)
         wrong.hint = "remove the character, or name a text file"
@@ -265,8 +265,8 @@ class YamlReader:
 
     def fail(self, node: yaml.Node, reason: str, hint: str | None = None) -> NoReturn:
         mark = node.start_mark
-        fault = YamlFault(reason, hint, mark.line + 1, mark.column + 1)
-        raise _refusal(self.source, "cannot be used", fault) from None
+        fault = Fault(reason, hint, mark.line + 1, mark.column + 1)
+        raise fault.error(self.source, "cannot be used") from None
 
 
 # Outside of the reader: with its own methods in it, the reader and all nodes would be left to the garbage collector.
@@ -286,10 +286,3 @@ def _twice_hint(node: yaml.MappingNode, key: str) -> str:
     if first is node.value[0][0] and not node.flow_style and len(node.value) > 2:
         return f"the first is in line {line}; if a new element begins here, '- ' is missing before it"
     return f"the first is in line {line}; remove one of them"
-
-
-def _refusal(source: str, what: str, fault: YamlFault) -> FlowFileError:
-    where = f" (line {fault.line}, column {fault.column})" if fault.line is not None else ""
-    error = FlowFileError(f"{source} {what}: {fault.reason}{where}", path=source, line=fault.line, column=fault.column)
-    error.hint = fault.hint
-    return error

@@ -13,7 +13,7 @@ from typing import IO, Any, Literal, Self
 
 from .._data.arguments import check_choice, wrong
 from .._data.declared import declared_schema
-from .._data.json_faults import explained
+from .._data.syntax_faults import json_fault
 from ..errors import FlowFileError
 from ..flows.file import load_file, missing_file, parse_json, parse_yaml, read_file, read_stream, text_of
 from ..flows.flow_argument import FlowSource, load_flow
@@ -252,7 +252,7 @@ def _json_lines(file: Iterable[str]) -> Iterator[tuple[int, Any]]:
             except UnicodeEncodeError:
                 yield number, ValueError("it is not UTF-8 text")
             except json.JSONDecodeError as error:
-                fault = explained(error)
+                fault = json_fault(error)
                 is_open = fault.reason in ("this { is not closed", "this [ is not closed")
                 hint = "each line holds a whole value; a list of values is a .json file" if is_open else fault.hint
                 yield number, _BadLine(f"{fault.reason} (column {fault.column})", hint)

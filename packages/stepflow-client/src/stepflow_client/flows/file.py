@@ -21,7 +21,7 @@ from os import PathLike, fsdecode
 from typing import Any, NoReturn
 
 from .._base.near_files import near_file
-from .._data.json_faults import JsonFault, explained
+from .._data.syntax_faults import fault_at, json_fault
 from .._rules.deadline import current_deadline
 from ..errors import FlowFileError, FlowFileNotFoundError
 
@@ -182,7 +182,7 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
     try:
         return _read_json(text)
     except json.JSONDecodeError as error:
-        raise _not_json(explained(error), source) from None
+        raise json_fault(error).error(source, "is not JSON") from None
     except RecursionError:
         raise FlowFileError(f"{source} is nested too deeply", path=source) from None
     except ValueError as error:
@@ -190,9 +190,8 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
     # json does not report the position. Constants can be searched for; the YAML parser finds the rest, as JSON is YAML.
     for token in _STRING_OR_CONSTANT.finditer(text):
         if token[1]:
-            line = text.count("\n", 0, token.start()) + 1
-            column = token.start() - text.rfind("\n", 0, token.start())
-            raise _not_json(JsonFault(reason, "write null, or a text in double quotes", line, column), source)
+            fault = fault_at(text, token.start(), reason, "write null, or a text in double quotes")
+            raise fault.error(source, "is not JSON")
     from .._data.yaml_reader import read_yaml
 
     if len(text) <= MAX_YAML_LENGTH:
@@ -202,13 +201,6 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
             if "is not YAML" not in error.message:
                 raise
     raise FlowFileError(f"{source} is not JSON: {reason}", path=source)
-
-
-def _not_json(fault: JsonFault, source: str) -> FlowFileError:
-    message = f"{source} is not JSON: {fault.reason} (line {fault.line}, column {fault.column})"
-    error = FlowFileError(message, path=source, line=fault.line, column=fault.column)
-    error.hint = fault.hint
-    return error
 
 
 def _read_json(text: str) -> Any:

@@ -1,0 +1,182 @@
+"""Explains common mistakes in JSON and YAML texts; any other fault has the message of the parser. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .._base.lazy import lazy_module
+from ..errors import FlowFileError
+
+if TYPE_CHECKING:
+    import yaml
+else:
+    # JSON is read without PyYAML.
+    yaml = lazy_module("yaml")
+
+_CLOSERS = {"{": "}", "[": "]"}
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+_PAIR = re.compile(r"\s*(?:- +)*(?P<key>[^\s:#'\"{\[][^:#]*): +(?P<value>[^\s'\"{\[|>&*!].*)")
+_COMMENT = re.compile(r"\s+#.*")
+_HEAD_OF_PATH = re.compile(r"[^\s,\[\]{}:\"']+$")
+_TAIL_OF_PATH = re.compile(r"(?:\[[^\]\n]*\]|\{[^}\n]*\}|[^\s,\[\]{}])*")
+
+
+class Fault(NamedTuple):
+    """A fault in a text. Line and column count from 1, and are None if they are unknown."""
+
+    reason: str
+    hint: str | None = None
+    line: int | None = None
+    column: int | None = None
+
+    def error(self, source: str, what: str) -> FlowFileError:
+        """Return the error for a file; `what` is its predicate, such as `is not YAML`."""
+        where = f" (line {self.line}, column {self.column})" if self.line is not None else ""
+        error = FlowFileError(f"{source} {what}: {self.reason}{where}", path=source, line=self.line, column=self.column)
+        error.hint = self.hint
+        return error
+
+
+def fault_at(text: str, index: int, reason: str, hint: str | None = None) -> Fault:
+    """Return a fault at an offset of a text."""
+    return Fault(reason, hint, text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index))
+
+
+def _unclosed(text: str, index: int) -> Fault:
+    sign = text[index]
+    return fault_at(text, index, f"this {sign} is not closed", f"write {_CLOSERS[sign]} behind its last part")
+
+
+def json_fault(error: json.JSONDecodeError) -> Fault:
+    """Return what is wrong with a text that json refuses."""
+    text = error.doc
+    rest = text[error.pos :].lstrip()
+    at = len(text) - len(rest) if rest else error.pos
+    before = text[:at].rstrip()
+    if not text.strip():
+        return Fault("it is empty", "write a value; {} is an object without fields", 1, 1)
+    if error.msg.startswith("Unterminated string"):
+        return fault_at(text, at, "this quote is not closed", 'write " at the end of the text')
+    opened: list[int] = []
+    for token in _TOKEN.finditer(text, 0, at):
+        if token[0] in _CLOSERS:
+            opened.append(token.start())
+        elif token[0] in "]}" and opened:
+            opened.pop()
+    if opened and (not rest or (rest[0] in "]}" and "','" in error.msg)):
+        return _unclosed(text, opened[-1])
+    is_before = rest[:1] in ("]", "}", ",") and before.endswith(",")
+    if is_before or error.msg.startswith("Illegal trailing comma"):
+        return fault_at(text, len(before) - 1 if is_before else at, "nothing follows this comma", "remove the comma")
+    if rest.startswith(("//", "/*", "#")):
+        return fault_at(text, at, "JSON has no comments", "remove it, or write YAML, in which # begins one")
+    if rest.startswith("'"):
+        hint = "write \" in place of ', and none around the whole value"
+        return fault_at(text, at, "text is in double quotes, not in single ones", hint)
+    if rest.startswith("\\"):
+        return fault_at(text, at, "a backslash stands before the quote", 'write " without it; the shell has kept it')
+    hint = "write text in double quotes" if error.msg == "Expecting value" and rest else None
+    return fault_at(text, error.pos, error.msg[:1].lower() + error.msg[1:].removesuffix(" at"), hint)
+
+
+def yaml_fault(text: str, error: yaml.MarkedYAMLError, loader: Any) -> Fault:
+    """Return what is wrong with a text that PyYAML refuses; `loader` is the class that raised the error."""
+    problem, context, mark = error.problem or "", error.context or "", error.problem_mark or error.context_mark
+    if mark is None:
+        return Fault(problem or context)
+    found = _explained(text, problem, error.context_mark or mark, mark, loader)
+    if found is not None:
+        return found
+    reason = f"{context} {problem}" if problem.startswith("but ") else f"{problem} {context}"
+    # An unfinished key is reported where the next token begins.
+    where = error.context_mark if "simple key" in context and error.context_mark is not None else mark
+    return fault_at(text, where.index, reason.strip())
+
+
+def _explained(text: str, problem: str, context: yaml.Mark, mark: yaml.Mark, loader: Any) -> Fault | None:
+    """Return the explanation of a common mistake.
+
+    Args:
+        text: The text.
+        problem: PyYAML's message.
+        context: Where the construct begins in which it met the problem.
+        mark: Where it met the problem.
+        loader: The class of the loader.
+    """
+    at, start = mark.index, text.rfind("\n", 0, mark.index) + 1
+    line = text[start:].partition("\n")[0].rstrip("\r")
+    sign = text[at : at + 1]
+    if "unexpected end of stream" in problem:
+        return _open_quote(text, context)
+    if sign == "\t" and ("tab" in problem or "cannot start any token" in problem):
+        return fault_at(text, at, "a tab cannot be used for indentation", "indent with spaces")
+    if ("cannot start any token" in problem and sign.strip()) or "alphabetic or numeric" in problem:
+        begin = context.index if "alphabetic" in problem else at
+        if text.startswith("```", begin):
+            return fault_at(text, begin, "a Markdown fence begins here", "remove the lines that begin with ```")
+        quoted = json.dumps(_COMMENT.sub("", text[begin:].partition("\n")[0]).strip(), ensure_ascii=False)
+        return fault_at(text, begin, f"text cannot begin with {text[begin]}", f"put it in quotes: {quoted}")
+    if "',' or" in problem:
+        head = _HEAD_OF_PATH.search(line[: at - start])
+        if sign in _CLOSERS and head is not None:
+            tail = _TAIL_OF_PATH.match(text, at)
+            quoted = json.dumps(head[0] + (tail[0] if tail else ""), ensure_ascii=False)
+            begin = start + head.start()
+            return fault_at(text, begin, f"text with {sign} inside of braces needs quotes", f"quote it: {quoted}")
+        outer = text[text.rfind("\n", 0, context.index) + 1 :].partition("\n")[0]
+        if at >= len(text.rstrip()) or (mark.line > context.line and _indentation(line) <= _indentation(outer)):
+            return _unclosed(text, context.index)
+    if "mapping values are not allowed" in problem:
+        pair = _PAIR.fullmatch(_COMMENT.sub("", line).rstrip())
+        if pair is not None and start + pair.end("key") < at:
+            hint = f"quote text with ': ': {pair['key']}: {json.dumps(pair['value'], ensure_ascii=False)}"
+            return fault_at(text, start + pair.start("value"), "text with ': ' needs quotes", hint)
+        hint = "indent it like the line above, or put text of several lines in quotes"
+        return fault_at(text, start + _indentation(line), "this line is indented deeper than its mapping", hint)
+    if "node content" in problem and sign != "," and (opened := _before(text, mark, loader)[0]):
+        return _unclosed(text, opened[-1])
+    if any(each in problem for each in ("expected '-' indicator", "did not find expected key", "<block end>")):
+        return _outside(text, context, mark, loader)
+    return None
+
+
+def _outside(text: str, context: yaml.Mark, mark: yaml.Mark, loader: Any) -> Fault | None:
+    """Explain what is no part of the list or the mapping around it, which begins at `context`."""
+    line = text[text.rfind("\n", 0, mark.index) + 1 :].partition("\n")[0]
+    if _indentation(line) == mark.column:
+        if mark.column == context.column:
+            reason = f"this line and line {context.line + 1} are not both elements of a list, or keys of a mapping"
+            return fault_at(text, mark.index, reason, "begin each element of a list with '- '")
+        column = context.column + (3 if text[context.index] == "-" else 1)
+        reason = "the indentation of this line fits no line above"
+        return fault_at(text, mark.index, reason, f"indent it to column {column}")
+    _, last = _before(text, mark, loader)
+    if last is not None and not last.plain and last.start_mark.line < mark.line:
+        return _open_quote(text, last.start_mark)
+    return None
+
+
+def _before(text: str, mark: yaml.Mark, loader: Any) -> tuple[list[int], yaml.ScalarToken | None]:
+    """Return where the brackets begin that are open at a mark, and the last scalar before it."""
+    opened, last = list[int](), None
+    with suppress(yaml.YAMLError):
+        for token in yaml.scan(text, Loader=loader):
+            if token.end_mark.index > mark.index:
+                break
+            if isinstance(token, (yaml.FlowMappingStartToken, yaml.FlowSequenceStartToken)):
+                opened.append(token.start_mark.index)
+            elif isinstance(token, (yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)) and opened:
+                opened.pop()
+            last = token if isinstance(token, yaml.ScalarToken) else last
+    return opened, last
+
+
+def _open_quote(text: str, mark: yaml.Mark) -> Fault:
+    return fault_at(text, mark.index, "this quote is not closed", "close it at the end of the text")
+
+
+def _indentation(line: str) -> int:
+    return len(line) - len(line.lstrip())
