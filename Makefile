@@ -90,7 +90,7 @@ test-httpx: $(ENV)
 	$(RUN_TESTS) $(SUITE) tests/server/test_forward_compatibility.py --transport httpx
 
 test-older-faults: $(ENV)
-	$(RUN_TESTS) --dist load $(FAULTS_OF_OLDER) --servers 0.9.0,0.10.0,0.11.1,0.12.0 \
+	$(RUN_TESTS) --dist load $(FAULTS_OF_OLDER) --servers 0.10.0,0.11.1,0.12.0 \
 	  -k "a_storm or cut_at_every_byte or lost_calls or cancelled_call"
 
 test-faults: $(ENV) ## Run the tests that cut connections and kill servers

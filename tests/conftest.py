@@ -37,7 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--servers",
         default=releases.NEWEST,
-        help="the releases that the server tests run on: 'all', 'older', or a list such as 0.9.0,0.13.0",
+        help="the releases that the server tests run on: 'all', 'older', or a list such as 0.10.0,0.13.0",
     )
     parser.addoption(
         "--transport",

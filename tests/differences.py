@@ -19,21 +19,6 @@ class Difference:
 
 
 DIFFERENCES = {
-    "background": Difference(
-        "A run starts in the background: `create_run` and `submit` return immediately; `run(timeout=)` may end earlier",
-        "0.10",
-        "They block until the run has ended",
-    ),
-    "blobs": Difference("Blobs", "0.10", "`UnsupportedByServerError`"),
-    "override_check": Difference(
-        "An override of an unknown step is refused with `InvalidRequestError`", "0.10", "The run fails"
-    ),
-    "stable_ids": Difference(
-        "The same flow has the same id, regardless of which client stores it",
-        "0.10",
-        "Not where its `metadata` has several keys",
-    ),
-    "steps_of_batch": Difference("The steps of a batch", "0.10", "`UnsupportedByServerError`; no events for them"),
     "empty_batch": Difference(
         "An empty list as input is a run of no items", "0.11", "`UnsupportedByServerError`: the server would hang"
     ),
@@ -41,15 +26,15 @@ DIFFERENCES = {
         "A component that raises fails its step immediately", "0.11", "The server restarts the worker and tries 3 times"
     ),
     "events": Difference(
-        "Events are streamed as they happen, with those of sub-runs",
+        "Runs have events, from which come the times of steps and the progress",
         "0.12",
-        "The client infers them by polling",
+        "`run_events` raises `UnsupportedByServerError`; waiting and `progress=` poll",
     ),
-    "live_steps": Difference(
-        "The steps of a run are visible before it ends", "0.12", "Only when it has ended (on 0.9 also before)"
-    ),
+    "live_steps": Difference("The steps of a run are visible before it ends", "0.12", "Only when it has ended"),
     "step_outputs": Difference(
-        "`get_run_steps` returns outputs and errors", "0.12", "Only the status (on 0.9 all, except for batches)"
+        "`get_run_steps` returns outputs and errors, so reruns can keep them, and tests record them",
+        "0.12",
+        "Only the status; what needs outputs raises `UnsupportedByServerError`",
     ),
     "exact_integers_refused": Difference(
         "An integer beyond 2**53 in an input or a variable is refused before sending: the server would change it",

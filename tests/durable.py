@@ -60,7 +60,7 @@ class DurableServer:
             store["maxConnections"] = connections
         config: dict[str, Any] = {
             **(components or releases.builtin_config(release)),
-            "stateStore" if releases.number(release) < (0, 10) else "storageConfig": store,
+            "storageConfig": store,
         }
         if recovery is not None:
             config["recovery"] = recovery

@@ -13,7 +13,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-RELEASES = ("0.9.0", "0.10.0", "0.11.0", "0.11.1", "0.12.0", "0.13.0")
+RELEASES = ("0.10.0", "0.11.0", "0.11.1", "0.12.0", "0.13.0")
 NEWEST = RELEASES[-1]
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -41,8 +41,7 @@ def python(release: str) -> Path:
 def _requirements(release: str) -> list[str]:
     if releases.number(release) >= (0, 12):
         return [f"stepflow-py=={release}"]
-    # 0.9.0 does not declare the last two as requirements.
-    return [f"stepflow-py[http]=={release}", "urllib3", "python-dateutil"]
+    return [f"stepflow-py[http]=={release}"]
 
 
 def _installer(interpreter: Path) -> list[str]:

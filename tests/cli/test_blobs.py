@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from stepflow_client import LogConfig, StepflowRuntime
 
-from tests import releases
 from tests.cli.command import STEPFLOW, Stepflow
 from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
@@ -106,25 +104,6 @@ def test_on_a_terminal(width: int, blobs: Stepflow, terminal: Callable[..., Term
         terminal("blobs", "get", raw, width=width),
         terminal("blobs", "get", raw, "-o", "table", width=width),
         terminal("blobs", "get", text, "--output", "-", width=width),
-    )
-
-
-@pytest.fixture(scope="module")
-def oldest_server() -> Iterator[StepflowRuntime]:
-    """A server of a release that has no blobs."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary("0.9.0")))
-        config = releases.builtin_config("0.9.0")
-        started = StepflowRuntime.start(config=config, log_config=LogConfig(level="warn"))
-    with started as server:
-        yield server
-
-
-def test_a_release_without_blobs(stepflow: Stepflow, oldest_server: StepflowRuntime, golden: Golden) -> None:
-    stepflow.environment["STEPFLOW_URL"] = oldest_server.url
-    golden(
-        stepflow("blobs", "put", "hello.yaml"),
-        stepflow("blobs", "get", "0" * 64, "-o", "json"),
     )
 
 

@@ -29,7 +29,6 @@ def test_every_release_is_supported(known: str) -> None:
 @pytest.mark.parametrize(
     ("other", "commit", "said"),
     [
-        ("0.8.4", None, "0.8.4 is older than any release this command was tested with"),
         ("0.99.0", None, "0.99.0 is newer than 0.13, the newest release this command was tested with"),
         ("1.0.0", None, "1.0.0 is newer than 0.13, the newest release this command was tested with"),
         ("nightly", None, "nightly is newer than 0.13, the newest release this command was tested with"),

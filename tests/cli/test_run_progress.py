@@ -77,14 +77,6 @@ def test_the_items_of_a_batch_are_counted() -> None:
     assert (step.count("completed"), step.status(3, False)) == (3, "completed")
 
 
-def test_where_events_are_inferred_the_index_is_not_the_place_in_the_flow() -> None:
-    run = RunProgress("run", ("flow", {0: "unneeded", 1: "needed"}))
-    event = ended("needed", 0, None)
-    assert run.see(event) is None
-    assert [step.step_id for step in run.steps] == ["needed"]
-    assert words_for(event, run) == "step needed: completed"
-
-
 def test_steps_of_runs_below_are_named_by_their_place() -> None:
     asked: list[tuple[str, int]] = []
 

@@ -182,7 +182,6 @@ def test_the_first_elements_of_a_list_have_schemas_of_their_own(path: str, expec
 
 
 _OLD_NULL = f"{_HEAD}steps: null\noutput: 1\n"
-_BARE = _flow("{$input: a.b}")
 _NEW = _flow("{$step: a}", f"id: a, {_NOOP}")
 _MISPLACED = _flow("1", more="schemas: {input: {}}\n")
 _LEGACY = _flow("{$from: {workflow: input}, path: $.a}")
@@ -192,7 +191,6 @@ _LEGACY = _flow("{$from: {workflow: input}, path: $.a}")
     ("text", "expected"),
     [
         (_OLD_NULL, {None: [("wrong-type", "warning")], "0.10": [("wrong-type", "fatal")], "0.13": []}),
-        (_BARE, {None: [("ambiguous-path", "warning")], "0.9": [("ambiguous-path", "warning")], "0.10.0": []}),
         (_NEW, {None: [], "0.12": [("unknown-component", "error")], "v0.13.0": []}),
         (
             _MISPLACED,

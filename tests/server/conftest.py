@@ -12,6 +12,7 @@ from stepflow_client import LogConfig, StepflowClient, StepflowRuntime, SyncStep
 from stepflow_client.history import History
 
 from tests import releases, workers
+from tests.differences import has
 from tests.server.awaited import Awaited
 
 
@@ -45,6 +46,13 @@ async def client(request: pytest.FixtureRequest, worker_runtime: StepflowRuntime
     """A client of the shared server, of either kind."""
     async with either(request.param, worker_runtime.url) as made:
         yield made
+
+
+@pytest.fixture
+def needs_events(release: str) -> None:
+    """Skip a test on servers without a stream of events."""
+    if not has(release, "events"):
+        pytest.skip("the server has no stream of events: test_operations")
 
 
 @pytest.fixture

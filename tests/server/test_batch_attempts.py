@@ -26,11 +26,9 @@ from stepflow_client import (
     StepflowClient,
     SyncStepflowClient,
     TransportError,
-    UnsupportedByServerError,
     read_inputs,
 )
 
-from tests.differences import has
 from tests.durable import DurableServer
 from tests.server.flows import PRESENT, one_step, unique
 from tests.timings import set_timings
@@ -45,12 +43,6 @@ TYPED = {**NOOP, "schemas": {"type": "object", "properties": {"input": {"propert
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     set_timings(monkeypatch, retry_first_pause=0.02)
-
-
-@pytest.fixture
-def needs_blobs(release: str) -> None:
-    if not has(release, "blobs"):
-        pytest.skip("releases before 0.10 have neither journals nor keys")
 
 
 async def collect(client: Any, flow: Any, inputs: Any, **options: Any) -> list[Outcome[Any]]:
@@ -169,9 +161,7 @@ async def test_no_run_is_started_once_the_batch_has_ended(client: Any, monkeypat
     assert len(await runs_of(client, flow)) == 1
 
 
-async def test_the_run_of_the_current_attempt_is_cancelled(client: Any, release: str, tmp_path: Path) -> None:
-    if not has(release, "background"):
-        pytest.skip("runs of older servers cannot be cancelled: the request that creates one is held")
+async def test_the_run_of_the_current_attempt_is_cancelled(client: Any, tmp_path: Path) -> None:
     # Without its file, the component returns at once, and the output is of the wrong type.
     marker, flow = tmp_path / "marker", one_step(PRESENT, name=unique("cancelled"))
     options = {"output_type": int, "max_attempts": 2, "retry_on": touching(marker)}
@@ -205,7 +195,7 @@ async def test_outputs_of_a_type(client: Any, tmp_path: Path) -> None:
     assert [outcome.attempts for outcome in again] == [1, 2, 2]
 
 
-async def test_the_journal_keeps_outputs_as_they_are(client: Any, needs_blobs: None, tmp_path: Path) -> None:
+async def test_the_journal_keeps_outputs_as_they_are(client: Any, tmp_path: Path) -> None:
     echo, inputs = {"steps": [], "output": {"$input": "$"}}, [{"n": 1}, {"m": 2}]
     first = await collect(client, echo, inputs, output_type=Doubled, journal=tmp_path / "j")
     assert [outcome.is_success for outcome in first] == [True, False]
@@ -252,10 +242,6 @@ async def test_progress_of_inputs_without_a_length(client: Any, tmp_path: Path) 
 
 class TestJournal:
     """Attempts and a journal."""
-
-    @pytest.fixture(autouse=True)
-    def _needs(self, needs_blobs: None) -> None:
-        """Releases before 0.10 refuse a journal."""
 
     async def test_attempts_are_recorded(self, client: Any, tmp_path: Path) -> None:
         marker, flow = tmp_path / "marker", one_step(PRESENT, name=unique("kept"))
@@ -352,9 +338,7 @@ with SyncStepflowClient(url) as client:
 
 
 @pytest.mark.parametrize("rounds", [4, pytest.param(25, marks=pytest.mark.faults)])
-def test_a_killed_batch_goes_on_with_its_attempts(
-    worker_runtime: Any, needs_blobs: None, tmp_path: Path, rounds: int
-) -> None:
+def test_a_killed_batch_goes_on_with_its_attempts(worker_runtime: Any, tmp_path: Path, rounds: int) -> None:
     journal, name = tmp_path / "batch.journal", unique("killed")
     command = [sys.executable, "-c", KILLED, worker_runtime.url, str(journal), name]
     for turn in range(rounds):
@@ -382,13 +366,6 @@ def test_a_killed_batch_goes_on_with_its_attempts(
 
 class TestKeys:
     """Inputs with a key each."""
-
-    @pytest.fixture(autouse=True)
-    async def _needs(self, client: Any, release: str) -> None:
-        if not has(release, "blobs"):
-            with pytest.raises(UnsupportedByServerError, match="idempotency key"):
-                await collect(client, NOOP, [{"n": 1}], idempotency_key=lambda value: "doc")
-            pytest.skip("releases before 0.10 have no keys, which was just shown")
 
     async def test_each_input_has_the_run_of_its_key(self, client: Any) -> None:
         flow, prefix = {**NOOP, "name": unique("keyed")}, unique("doc")
@@ -460,7 +437,7 @@ with SyncStepflowClient(url) as client:
 """
 
 
-def test_a_killed_batch_with_keys_goes_on(worker_runtime: Any, needs_blobs: None) -> None:
+def test_a_killed_batch_with_keys_goes_on(worker_runtime: Any) -> None:
     name = unique("keyed")
     command = [sys.executable, "-c", KEYED, worker_runtime.url, name]
     for turn in range(2):

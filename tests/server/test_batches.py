@@ -23,10 +23,8 @@ from stepflow_client import (
     RunFailedError,
     StepflowClient,
     SyncStepflowClient,
-    UnsupportedByServerError,
 )
 
-from tests.differences import has
 from tests.fault_proxy import FaultProxy, Script
 from tests.server.flows import ECHO, FAIL, SLEEP, one_step
 
@@ -194,13 +192,6 @@ async def test_cut_connections_lose_and_double_nothing(worker_runtime: Any) -> N
 class TestJournal:
     """Batches that go on after a crash."""
 
-    @pytest.fixture(autouse=True)
-    async def needs_blobs(self, client: Any, release: str, tmp_path: Path) -> None:
-        if not has(release, "blobs"):
-            with pytest.raises(UnsupportedByServerError, match=r"0\.10"):
-                await collect(client, NOOP, [], journal=tmp_path / "refused")
-            pytest.skip("releases before 0.10 refuse a journal, which was just shown")
-
     async def test_a_finished_batch_is_answered_from_the_journal(self, client: Any, tmp_path: Path) -> None:
         journal = tmp_path / "batch.journal"
         name = f"kept-{time.time_ns()}"
@@ -265,9 +256,7 @@ with SyncStepflowClient(url) as client:
 
 
 @pytest.mark.parametrize("rounds", [4, pytest.param(20, marks=pytest.mark.faults)])
-def test_a_killed_batch_goes_on(worker_runtime: Any, tmp_path: Path, release: str, rounds: int) -> None:
-    if not has(release, "blobs"):
-        pytest.skip("releases before 0.10 have no journal, as TestJournal shows")
+def test_a_killed_batch_goes_on(worker_runtime: Any, tmp_path: Path, rounds: int) -> None:
     journal, name = tmp_path / "batch.journal", f"killed-{time.time_ns()}"
     command = [sys.executable, "-c", KILLED, worker_runtime.url, str(journal), name]
     for turn in range(rounds):

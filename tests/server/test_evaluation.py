@@ -19,7 +19,6 @@ from stepflow_client import (
     JournalError,
     StepflowClient,
     SyncStepflowClient,
-    UnsupportedByServerError,
 )
 from stepflow_client.evaluation import (
     EvaluationReport,
@@ -145,13 +144,6 @@ async def test_no_variant_is_far_ahead_of_a_slower_one(client: Any) -> None:
 
 class TestFolders:
     """What a folder keeps of an evaluation."""
-
-    @pytest.fixture(autouse=True)
-    async def needs_journals(self, client: Any, release: str, tmp_path: Path) -> None:
-        if releases.number(release) < (0, 10):
-            with pytest.raises(UnsupportedByServerError, match=r"0\.10"):
-                await evaluated(client, flow(tmp_path / "counted"), CASES, journal=tmp_path / "refused")
-            pytest.skip("releases before 0.10 refuse a journal, which was just shown")
 
     async def test_the_same_call_runs_and_scores_nothing_again(self, client: Any, tmp_path: Path) -> None:
         file, folder, calls = tmp_path / "counted", tmp_path / "eval", Counter[str]()

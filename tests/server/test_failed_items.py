@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from stepflow_client import StepflowClient, SyncStepflowClient
 
-from tests import releases
 from tests.server.awaited import Awaited
 from tests.server.flows import unique
 
@@ -23,9 +22,7 @@ FLOW: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
-async def test_failed_items_of_large_runs_name_their_step(twin: str, server_url: str, release: str) -> None:
-    if releases.number(release) < (0, 10):
-        pytest.skip("0.9 does not tell the steps of a batch")
+async def test_failed_items_of_large_runs_name_their_step(twin: str, server_url: str) -> None:
     client: Any = StepflowClient(server_url) if twin == "async" else Awaited(SyncStepflowClient(server_url))
     inputs = [{"name": "x"} if number % 10 else {} for number in range(ITEMS)]
     run_id = await client.submit({"name": unique("large"), **FLOW}, inputs)

@@ -14,8 +14,6 @@ from stepflow_client import (
     SyncStepflowClient,
 )
 
-from tests import releases
-
 KEY = {"$variable": "key"}
 SCHEMAS = {"properties": {"variables": {"properties": {"key": {"type": "string"}}, "required": ["key"]}}}
 
@@ -91,7 +89,7 @@ def test_a_step_that_must_run_is_certain_to_fail(client: SyncStepflowClient) -> 
         client.run(content)
 
 
-def test_overrides(client: SyncStepflowClient, release: str) -> None:
+def test_overrides(client: SyncStepflowClient) -> None:
     content = {"steps": [step("a", "x"), step("b", "y")], "output": {"$step": "a", "path": "$.messages[0].content"}}
     given = {"id": "a", "input": {"user_prompt": "z"}, "onError": None, "mustExecute": True, "metadata": {"k": 1}}
     assert client.run(content, None, {"a": given, "b": {}}, timeout=30).output == "z"
@@ -101,10 +99,8 @@ def test_overrides(client: SyncStepflowClient, release: str) -> None:
     assert server_runs(client, content, overrides={"a": {"inputs": {"user_prompt": "z"}}})
     with pytest.raises(InvalidArgumentError, match="did you mean 'input'"):
         client.run(content, None, {"a": {"inputs": {"user_prompt": "z"}}})
-    # 0.9 ends such a run at once, with an item that runs for ever.
-    if releases.number(release) >= (0, 10):
-        with pytest.raises(InvalidRequestError, match="overrides"):
-            server_runs(client, content, overrides={"c": {"input": 1}})
+    with pytest.raises(InvalidRequestError, match="overrides"):
+        server_runs(client, content, overrides={"c": {"input": 1}})
 
 
 def test_the_id_of_a_stored_flow_stands_for_it(client: SyncStepflowClient) -> None:

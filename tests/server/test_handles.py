@@ -62,8 +62,8 @@ async def test_whatever_has_a_run_id_is_a_run(client: Any) -> None:
         await client.get_run(object())
 
 
-async def test_a_handle_cancels_and_deletes(client: Any, release: str) -> None:
-    async with going_on(client, release, seconds=2.0) as run_id:
+async def test_a_handle_cancels_and_deletes(client: Any) -> None:
+    async with going_on(client, seconds=2.0) as run_id:
         handle = client.handle(run_id)
         with pytest.raises(RunTimeoutError) as caught:
             await handle.result(timeout=0.3)

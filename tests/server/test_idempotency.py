@@ -16,11 +16,9 @@ from stepflow_client import (
     StepflowClient,
     StepflowRuntime,
     SyncStepflowClient,
-    UnsupportedByServerError,
 )
 
 from tests import releases
-from tests.differences import has
 from tests.durable import DurableServer
 from tests.fault_proxy import FaultProxy, Script
 from tests.server.flows import SLEEP, one_step
@@ -30,16 +28,6 @@ pytestmark = [pytest.mark.anyio]
 
 def named(prefix: str) -> dict[str, Any]:
     return {"name": f"{prefix}-{time.time_ns()}", "steps": [], "output": {"$input": "n"}}
-
-
-@pytest.fixture(autouse=True)
-async def needs_blobs(client: Any, release: str) -> None:
-    if not has(release, "blobs"):
-        with pytest.raises(UnsupportedByServerError, match="idempotency key"):
-            await client.run(named("old"), {"n": 1}, idempotency_key="doc-42")
-        with pytest.raises(UnsupportedByServerError, match="idempotency key"):
-            await client.find_run(named("old"), idempotency_key="doc-42")
-        pytest.skip("releases before 0.10 refuse a key, which was just shown")
 
 
 async def runs_of(client: Any, flow: dict[str, Any]) -> int:

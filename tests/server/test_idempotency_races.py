@@ -16,7 +16,6 @@ import httpx
 import pytest
 from stepflow_client import IdempotencyConflictError, RequestTimeoutError, StepflowClient, SyncStepflowClient
 
-from tests.differences import has
 from tests.durable import DurableServer
 from tests.timings import set_timings
 
@@ -139,8 +138,6 @@ def runs_of(url: str, flows: list[dict[str, Any]]) -> list[str]:
 
 @pytest.fixture
 def url(request: pytest.FixtureRequest, release: str, tmp_path: Path) -> Iterator[str]:
-    if not has(release, "blobs"):
-        pytest.skip("releases before 0.10 refuse a key: test_idempotency")
     if request.param == "memory":
         yield request.getfixturevalue("worker_runtime").url
         return

@@ -15,18 +15,11 @@ import pytest
 from stepflow_client import IdempotencyConflictError, InvalidArgumentError, StepflowClient, SyncStepflowClient
 from stepflow_client.history import History
 
-from tests.differences import has
 from tests.durable import DurableServer
 
 pytestmark = [pytest.mark.anyio]
 
 KEYED = {"idempotency_key": "doc-42", "idempotency_scope": "ticket"}
-
-
-@pytest.fixture(autouse=True)
-def needs_blobs(release: str) -> None:
-    if not has(release, "blobs"):
-        pytest.skip("releases before 0.10 refuse a key: test_idempotency")
 
 
 def version(number: int, name: str, **more: Any) -> dict[str, Any]:

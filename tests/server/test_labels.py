@@ -12,11 +12,9 @@ from stepflow_client import (
     OutputTypeError,
     StepflowRuntime,
     SyncStepflowClient,
-    UnsupportedByServerError,
 )
 from stepflow_client.history import History
 
-from tests.differences import has
 from tests.server.conftest import either
 from tests.server.flows import ECHO, one_step, unique
 
@@ -72,11 +70,7 @@ async def test_a_view_adds_labels(worker_runtime: StepflowRuntime, history: Hist
     ]
 
 
-async def test_the_run_of_a_key_has_labels_too(recorded: Any, history: History, release: str) -> None:
-    if not has(release, "blobs"):
-        with pytest.raises(UnsupportedByServerError):
-            await recorded.run(FLOW, {"who": "Ada"}, idempotency_key="k", labels={"n": "0"})
-        return
+async def test_the_run_of_a_key_has_labels_too(recorded: Any, history: History) -> None:
     key = unique("key")
     runs = [await recorded.run(FLOW, {"who": "Ada"}, idempotency_key=key, labels={"n": str(n)}) for n in range(2)]
     assert runs[0].run_id == runs[1].run_id

@@ -75,7 +75,6 @@ async def test_server_info(client: Any, release: str, worker_runtime: StepflowRu
     info = await client.server_info()
     assert info.release == release
     assert info.url == worker_runtime.url
-    assert info.capabilities["blobs"] is has(release, "blobs")
     assert info.capabilities["events"] is has(release, "events")
     health = await client.health_check()
     assert (health.status, health.version, health.build is None) == (
@@ -86,7 +85,7 @@ async def test_server_info(client: Any, release: str, worker_runtime: StepflowRu
 # Flows
 
 
-async def test_a_flow_is_stored_read_and_deleted(client: Any, other: Any, release: str) -> None:
+async def test_a_flow_is_stored_read_and_deleted(client: Any, other: Any) -> None:
     flow = one_step(
         ECHO,
         name=unique("stored"),
@@ -96,8 +95,7 @@ async def test_a_flow_is_stored_read_and_deleted(client: Any, other: Any, releas
     )
     stored = await client.store_flow(flow)
     assert {each.level for each in stored.diagnostics} <= {"error", "warning"}
-    if has(release, "stable_ids"):
-        assert (await other.store_flow(flow)).flow_id == stored.flow_id
+    assert (await other.store_flow(flow)).flow_id == stored.flow_id
 
     read = await client.get_flow(stored.flow_id)
     assert read.flow_id == stored.flow_id
@@ -192,9 +190,6 @@ async def test_unknown_runs(client: Any) -> None:
             await call("no-id")
     with pytest.raises(NotFoundError):
         await client.get_run_step(UNKNOWN_RUN, "only")
-    with pytest.raises(NotFoundError):
-        async for _ in client.run_events(UNKNOWN_RUN):
-            pass
 
 
 async def test_a_batch_keeps_its_order_whoever_ends_first(client: Any) -> None:
@@ -220,14 +215,13 @@ async def test_a_batch_of_no_items(client: Any, release: str) -> None:
         assert await client.get_results(run_id) == []
         assert list((await client.get_run_items(run_id)).items) == []
         assert (await client.get_run_steps(run_id)).steps == []
-        assert [event.type async for event in client.run_events(run_id)][-1] == "run_completed"
         with pytest.raises(InvalidArgumentError, match="batch of 0"):
             await client.get_result(run_id)
     with pytest.raises(InvalidArgumentError, match="batch of 0"):
         await client.run(flow, [])
 
 
-async def test_the_items_of_a_cancelled_batch(client: Any, release: str) -> None:
+async def test_the_items_of_a_cancelled_batch(client: Any) -> None:
     steps = [{"id": each, "component": SLEEP, "input": EVERYTHING, "mustExecute": True} for each in ("one", "two")]
     flow = {"name": unique("cancelled"), "steps": steps, "output": {"$step": "two"}}
     inputs = [{"seconds": 0.5, "value": number} for number in range(3)]
@@ -282,7 +276,7 @@ async def test_max_concurrency_does_not_bound_the_items(client: Any, release: st
     assert most > 2
 
 
-async def test_one_failing_item_keeps_the_others(client: Any, release: str) -> None:
+async def test_one_failing_item_keeps_the_others(client: Any) -> None:
     flow = one_step(FAIL)
     run_id = await finished(client, flow, [{"value": 1}, {"message": "not this one"}, {"value": 3}])
     run = await client.get_run(run_id)
@@ -293,15 +287,11 @@ async def test_one_failing_item_keeps_the_others(client: Any, release: str) -> N
     assert "not this one" in bad.error.message
     assert bad.error.step_id == "only"
 
-    if has(release, "steps_of_batch"):
-        steps = (await client.get_run_steps(run_id)).steps
-        assert [(step.item_index, step.status) for step in steps] == [(0, "completed"), (1, "failed"), (2, "completed")]
-        (one,) = (await client.get_run_steps(run_id, item_index=1)).steps
-        assert one.status == ExecutionStatus.FAILED
-        assert (await client.get_run_step(run_id, "only", item_index=2)).status == ExecutionStatus.COMPLETED
-    else:
-        with pytest.raises(UnsupportedByServerError, match=r"0\.10"):
-            await client.get_run_steps(run_id)
+    steps = (await client.get_run_steps(run_id)).steps
+    assert [(step.item_index, step.status) for step in steps] == [(0, "completed"), (1, "failed"), (2, "completed")]
+    (one,) = (await client.get_run_steps(run_id, item_index=1)).steps
+    assert one.status == ExecutionStatus.FAILED
+    assert (await client.get_run_step(run_id, "only", item_index=2)).status == ExecutionStatus.COMPLETED
 
 
 async def test_a_failure_tells_step_message_and_code(client: Any, release: str) -> None:
@@ -407,24 +397,21 @@ async def test_overrides(client: Any, overrides: Any) -> None:
     assert [result.output["a"] for result in await client.get_results(created.run_id)] == [9, 9]
 
 
-async def test_an_override_of_an_unknown_step(client: Any, other: Any, release: str) -> None:
+async def test_an_override_of_an_unknown_step(client: Any, other: Any) -> None:
     flow, overrides = one_step(ECHO), {"nobody": {"input": {"a": 9}}}
     with pytest.raises(InvalidArgumentError, match="'nobody'"):
         await client.run(flow, None, overrides)
     # Of a flow that the client does not know, the server tells.
     flow_id = (await other.store_flow(flow)).flow_id
-    if has(release, "override_check"):
-        with pytest.raises(InvalidRequestError, match="overrides"):
-            await client.run(flow_id, None, overrides)
-    else:
-        assert (await client.run(flow_id, None, overrides)).is_failed
+    with pytest.raises(InvalidRequestError, match="overrides"):
+        await client.run(flow_id, None, overrides)
 
 
 # Waiting and cancelling
 
 
-async def test_a_wait_ends_before_the_run_and_the_run_goes_on(client: Any, release: str) -> None:
-    async with going_on(client, release, 3.0) as run_id:
+async def test_a_wait_ends_before_the_run_and_the_run_goes_on(client: Any) -> None:
+    async with going_on(client, 3.0) as run_id:
         started = time.monotonic()
         with pytest.raises(RunTimeoutError) as late:
             await client.wait_run(run_id, timeout=0.2)
@@ -437,7 +424,7 @@ async def test_a_wait_ends_before_the_run_and_the_run_goes_on(client: Any, relea
 
 
 async def test_steps_of_a_run_that_goes_on(client: Any, release: str) -> None:
-    async with going_on(client, release) as run_id:
+    async with going_on(client) as run_id:
         # The worker may not have asked for it yet.
         await asyncio.sleep(0.1)
         steps = (await client.get_run_steps(run_id)).steps
@@ -449,8 +436,8 @@ async def test_steps_of_a_run_that_goes_on(client: Any, release: str) -> None:
     assert [step.status for step in (await client.get_run_steps(run_id)).steps] == [ExecutionStatus.COMPLETED]
 
 
-async def test_cancelling_and_deleting_a_run_that_goes_on(client: Any, release: str) -> None:
-    async with going_on(client, release) as run_id:
+async def test_cancelling_and_deleting_a_run_that_goes_on(client: Any) -> None:
+    async with going_on(client) as run_id:
         with pytest.raises(ConflictError):
             await client.delete_run(run_id)
         assert (await client.cancel_run(run_id)).status == ExecutionStatus.CANCELLED
@@ -470,7 +457,7 @@ async def test_a_finished_run_is_not_cancelled(client: Any) -> None:
 # Lists
 
 
-async def test_every_filter_of_a_list(client: Any, release: str) -> None:
+async def test_every_filter_of_a_list(client: Any) -> None:
     name = unique("listed")
     flow = one_step(ECHO, {"$input": "$.n"}, name=name)
     good = [await finished(client, flow, {"n": n}) for n in range(4)]
@@ -495,7 +482,7 @@ async def test_every_filter_of_a_list(client: Any, release: str) -> None:
         with pytest.raises(InvalidArgumentError):
             await listed(**wrong)
 
-    async with going_on(client, release) as run_id:
+    async with going_on(client) as run_id:
         running = await client.list_runs(status=ExecutionStatus.RUNNING)
         assert run_id in [run.run_id for run in running.runs]
 
@@ -536,12 +523,7 @@ async def test_iter_runs_while_new_ones_arrive(client: Any, other: Any) -> None:
 # Blobs
 
 
-async def test_blobs(client: Any, release: str) -> None:
-    if not has(release, "blobs"):
-        for call in (client.store_blob(1), client.store_blob(b"1"), client.get_blob(UNKNOWN_HASH)):
-            with pytest.raises(UnsupportedByServerError, match=r"0\.10"):
-                await call
-        return
+async def test_blobs(client: Any) -> None:
     value = {"text": "größe", "whole": 2**53 + 1, "parts": [1.5, None, True, {}]}
     stored = await client.store_blob(value, filename="value.json")
     assert len(stored.blob_id) == 64
@@ -573,7 +555,17 @@ async def events_of(client: Any, run_id: str, **options: Any) -> list[Any]:
     return [event async for event in client.run_events(run_id, **options)]
 
 
-async def test_events_tell_a_run_from_start_to_end(client: Any, release: str) -> None:
+async def test_a_server_without_events_says_so(client: Any, release: str) -> None:
+    wanted = NotFoundError if has(release, "events") else UnsupportedByServerError
+    with pytest.raises(wanted) as refused:
+        await events_of(client, UNKNOWN_RUN)
+    if wanted is UnsupportedByServerError:
+        assert refused.value.message == f"a stream of events: not with this server ({release})"
+        assert refused.value.hint == "it works from release 0.12 on"
+
+
+@pytest.mark.usefixtures("needs_events")
+async def test_events_tell_a_run_from_start_to_end(client: Any) -> None:
     run_id = await client.submit(CHAIN, {"n": 1})
     events = await events_of(client, run_id)
     assert (events[0].type, events[-1].type) == ("run_created", "run_completed")
@@ -581,13 +573,14 @@ async def test_events_tell_a_run_from_start_to_end(client: Any, release: str) ->
     for kind in ("step_started", "step_completed"):
         assert [event.step_id for event in events if event.type == kind] == ["first", "second", "third"]
     assert {event.run_id for event in events} == {run_id}
-    assert {event.inferred for event in events} == {not has(release, "events")}
+    assert {event.inferred for event in events} == {False}
     numbers = [event.sequence_number for event in events]
     assert numbers == sorted(numbers)
     assert len({event.cursor for event in events}) == len(events)
     assert all(event.output is None for event in events if isinstance(event, StepCompletedEvent))
 
 
+@pytest.mark.usefixtures("needs_events")
 async def test_events_go_on_behind_every_cursor(client: Any) -> None:
     run_id = await finished(client, CHAIN, [{"n": 1}, {"n": 2}])
     events = await events_of(client, run_id)
@@ -601,14 +594,12 @@ async def test_events_go_on_behind_every_cursor(client: Any) -> None:
             await events_of(client, run_id, after=wrong)
 
 
-async def test_events_with_results_and_of_failures(client: Any, release: str) -> None:
+@pytest.mark.usefixtures("needs_events")
+async def test_events_with_results_and_of_failures(client: Any) -> None:
     run_id = await finished(client, CHAIN, {"n": 1})
     events = await events_of(client, run_id, include_results=True)
     outputs = [event.output for event in events if isinstance(event, StepCompletedEvent)]
-    if has(release, "step_outputs"):
-        assert outputs == [{"n": 1}] * 3
-    else:
-        assert len(outputs) == 3
+    assert outputs == [{"n": 1}] * 3
 
     run_id = await finished(client, one_step(ECHO, {"$input": "$.missing"}), {})
     events = await events_of(client, run_id, include_results=True)
@@ -616,7 +607,8 @@ async def test_events_with_results_and_of_failures(client: Any, release: str) ->
     assert [event.status for event in events if event.type == "step_completed"] in ([], [ExecutionStatus.FAILED])
 
 
-async def test_events_of_sub_runs(client: Any, release: str) -> None:
+@pytest.mark.usefixtures("needs_events")
+async def test_events_of_sub_runs(client: Any) -> None:
     step_input = {"workflow": {"$literal": one_step(ECHO)}, "items": {"$input": "items"}}
     run_id = await finished(client, one_step("/builtin/map", step_input), {"items": [1, 2]})
     (child,) = (await client.list_runs(parent_run_id=run_id)).runs
@@ -624,17 +616,14 @@ async def test_events_of_sub_runs(client: Any, release: str) -> None:
     assert {event.run_id for event in alone} == {run_id}
     both = await events_of(client, run_id, include_sub_runs=True)
     assert both[-1] == alone[-1].model_copy(update={"cursor": both[-1].cursor})
-    if has(release, "events"):
-        assert {event.run_id for event in both} == {run_id, child.run_id}
-        created = next(event for event in both if event.type == "sub_run_created")
-        assert (created.run_id, created.parent_run_id, created.item_count) == (child.run_id, run_id, 2)
-        for index, event in enumerate(both):
-            rest = await events_of(client, run_id, after=event.cursor, include_sub_runs=True)
-            assert rest == both[index + 1 :]
-        with pytest.raises(InvalidArgumentError, match="include_sub_runs"):
-            await events_of(client, run_id, after=both[0].cursor)
-    else:
-        assert {event.run_id for event in both} == {run_id}
+    assert {event.run_id for event in both} == {run_id, child.run_id}
+    created = next(event for event in both if event.type == "sub_run_created")
+    assert (created.run_id, created.parent_run_id, created.item_count) == (child.run_id, run_id, 2)
+    for index, event in enumerate(both):
+        rest = await events_of(client, run_id, after=event.cursor, include_sub_runs=True)
+        assert rest == both[index + 1 :]
+    with pytest.raises(InvalidArgumentError, match="include_sub_runs"):
+        await events_of(client, run_id, after=both[0].cursor)
 
 
 def connections(url: str) -> int:
@@ -644,8 +633,9 @@ def connections(url: str) -> int:
     return sum(each.status == psutil.CONN_ESTABLISHED and each.raddr.port == port for each in found if each.raddr)
 
 
-async def test_leaving_events_early_leaves_nothing_open(client: Any, release: str, worker_runtime: Any) -> None:
-    async with going_on(client, release, 4.0) as run_id:
+@pytest.mark.usefixtures("needs_events")
+async def test_leaving_events_early_leaves_nothing_open(client: Any, worker_runtime: Any) -> None:
+    async with going_on(client, 4.0) as run_id:
         await client.get_run(run_id)
         before = connections(worker_runtime.url)
         for _ in range(3):
@@ -660,7 +650,7 @@ async def test_leaving_events_early_leaves_nothing_open(client: Any, release: st
 # The generated operations
 
 
-async def test_generated_operations(client: Any, release: str) -> None:
+async def test_generated_operations(client: Any) -> None:
     async def call(operation: Any, *args: Any, **options: Any) -> Any:
         if isinstance(client, Awaited):
             response = await asyncio.to_thread(operation.sync_detailed, *args, client=client.api, **options)
@@ -700,12 +690,11 @@ async def test_generated_operations(client: Any, release: str) -> None:
 
     status, problem = await call(get_run, UNKNOWN_RUN)
     assert (status, problem.error.code) == (404, 404)
-    async with going_on(client, release) as run_id:
+    async with going_on(client) as run_id:
         cancelled = await good(cancel_run, run_id)
         assert cancelled.summary.status == RunStatus.CANCELLED
-    if has(release, "blobs"):
-        blob = await good(store_blob, body=StoreBlobRequest(data={"a": 1}))
-        assert (await good(get_blob, blob.blob_id)).data == {"a": 1}
+    blob = await good(store_blob, body=StoreBlobRequest(data={"a": 1}))
+    assert (await good(get_blob, blob.blob_id)).data == {"a": 1}
 
 
 # The table itself

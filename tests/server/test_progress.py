@@ -116,8 +116,8 @@ async def test_errors_are_those_without_progress(client: Any, told: list[Progres
     assert told == []
 
 
-async def test_the_deadline_holds(client: Any, release: str, told: list[Progress]) -> None:
-    async with going_on(client, release, seconds=4.0) as run_id:
+async def test_the_deadline_holds(client: Any, told: list[Progress]) -> None:
+    async with going_on(client, seconds=4.0) as run_id:
         with pytest.raises(RunTimeoutError) as late:
             await client.wait_run(run_id, timeout=1.2, progress=told.append)
         assert late.value.run_id == run_id
@@ -125,18 +125,18 @@ async def test_the_deadline_holds(client: Any, release: str, told: list[Progress
 
 
 async def test_a_deadline_between_two_tellings_holds(
-    client: Any, release: str, told: list[Progress], monkeypatch: pytest.MonkeyPatch
+    client: Any, told: list[Progress], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for twin in ("_async", "_sync"):
         monkeypatch.setattr(f"stepflow_client.{twin}.progress._UPDATE", 60.0)
-    async with going_on(client, release, seconds=4.0) as run_id:
+    async with going_on(client, seconds=4.0) as run_id:
         with pytest.raises(RunTimeoutError):
             await client.wait_run(run_id, timeout=1.2, progress=told.append)
         assert not any(each.is_finished for each in told)
 
 
-async def test_a_cancelled_run_is_noticed(client: Any, release: str, told: list[Progress]) -> None:
-    async with going_on(client, release, seconds=4.0) as run_id:
+async def test_a_cancelled_run_is_noticed(client: Any, told: list[Progress]) -> None:
+    async with going_on(client, seconds=4.0) as run_id:
         waiting = asyncio.ensure_future(client.wait_run(run_id, timeout=60, progress=told.append))
         while not told:  # noqa: ASYNC110 - the client tells it
             await asyncio.sleep(0.02)
@@ -145,10 +145,10 @@ async def test_a_cancelled_run_is_noticed(client: Any, release: str, told: list[
         assert told[-1].is_finished
 
 
-async def test_a_cancelled_call_tells_no_more(client: Any, release: str, told: list[Progress]) -> None:
+async def test_a_cancelled_call_tells_no_more(client: Any, told: list[Progress]) -> None:
     if hasattr(client, "client"):
         return
-    async with going_on(client, release, seconds=2.0) as run_id:
+    async with going_on(client, seconds=2.0) as run_id:
         waiting = asyncio.ensure_future(client.wait_run(run_id, progress=told.append))
         while not told:  # noqa: ASYNC110 - the client tells it
             await asyncio.sleep(0.02)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stepflow_client import InvalidArgumentError, NotFoundError, UnsupportedByServerError
+from stepflow_client import InvalidArgumentError, NotFoundError
 from stepflow_client.history import History
 
 from tests.differences import has
@@ -42,7 +42,7 @@ async def test_runs_are_recorded_with_their_end(recorded: Any, history: History,
 
 @pytest.mark.parametrize("look", ["get_run", "events"])
 async def test_an_end_that_was_only_looked_at_is_recorded(
-    recorded: Any, client: Any, history: History, look: str
+    recorded: Any, client: Any, history: History, look: str, request: pytest.FixtureRequest
 ) -> None:
     run_id = await recorded.submit(one_step(FAIL))
     await client.wait_run(run_id)
@@ -50,6 +50,7 @@ async def test_an_end_that_was_only_looked_at_is_recorded(
     if look == "get_run":
         await recorded.get_run(run_id)
     else:
+        request.getfixturevalue("needs_events")
         assert [event async for event in recorded.run_events(run_id)][-1].type == "run_completed"
     entry = history.get(run_id)
     assert entry is not None
@@ -67,7 +68,7 @@ async def test_what_a_run_was_started_with(recorded: Any, client: Any, release: 
     batch = await recorded.submit(one_step(ECHO), [[1], [2], None])
     await recorded.get_results(batch)
     assert (await recorded.get_run_arguments(batch)).inputs == [[1], [2], None]
-    # Another client has no history: servers before 0.12 tell it themselves, but for the variables.
+    # Another client has no history: older servers report it themselves, except for the variables.
     told = await client.get_run_arguments(result.run_id)
     assert (told.variables, told.labels, told.is_recorded) == (None, {}, False)
     is_told = not has(release, "events")
@@ -80,10 +81,8 @@ async def test_what_a_run_was_started_with(recorded: Any, client: Any, release: 
 
 
 async def test_a_run_under_a_key_that_another_client_has_created_is_recorded(
-    recorded: Any, client: Any, release: str, history: History
+    recorded: Any, client: Any, history: History
 ) -> None:
-    if not has(release, "blobs"):
-        pytest.skip("a key needs blobs")
     flow = one_step(ECHO, name=unique("keyed"))
     elsewhere = await client.run(flow, {"n": 1}, idempotency_key="both")
     here = await recorded.run(flow, {"n": 1}, idempotency_key="both", timeout=60)
@@ -95,13 +94,7 @@ async def test_a_run_under_a_key_that_another_client_has_created_is_recorded(
     assert (await recorded.rerun(here.run_id, timeout=60)).result.output == here.output
 
 
-async def test_a_batch_of_keys_is_recorded_run_by_run(
-    recorded: Any, release: str, history: History, tmp_path: Path
-) -> None:
-    if not has(release, "blobs"):
-        with pytest.raises(UnsupportedByServerError):
-            await recorded.run(one_step(ECHO), 1, idempotency_key="k")
-        return
+async def test_a_batch_of_keys_is_recorded_run_by_run(recorded: Any, history: History, tmp_path: Path) -> None:
     file = tmp_path / "flow.json"
     file.write_text(json.dumps(one_step(ECHO, name=unique("keyed"))))
     for labels in ({"a": "1"}, {"b": "2"}):

@@ -51,8 +51,8 @@ async def collect(client: Any, inputs: Any, flow: Any = PASS, **options: Any) ->
         return sorted([outcome async for outcome in outcomes], key=lambda outcome: outcome.index)
 
 
-def journal(release: str, folder: Path) -> dict[str, Any]:
-    return {"journal": folder / "batch.journal"} if has(release, "blobs") else {}
+def journal(folder: Path) -> dict[str, Any]:
+    return {"journal": folder / "batch.journal"}
 
 
 class Gateway:
@@ -112,12 +112,12 @@ async def guarded(gateway: Gateway, kind: str, worker_runtime: StepflowRuntime) 
         pytest.param(1000, range(100, 1001), marks=pytest.mark.exhaustive, id="901 depths"),
     ],
 )
-async def test_inputs_of_every_depth(client: Any, release: str, tmp_path: Path, count: int, depths: Any) -> None:
+async def test_inputs_of_every_depth(client: Any, tmp_path: Path, count: int, depths: Any) -> None:
     inputs: list[Any] = [nested(depth, kind=dict if depth % 2 else list) for depth in depths]
     inputs += range(count - len(inputs))
     random.Random(7).shuffle(inputs)
     accepted = [index for index, each in enumerate(inputs) if depth_of(each) <= DEEPEST]
-    options = journal(release, tmp_path)
+    options = journal(tmp_path)
     first = await collect(client, inputs, **options)
     assert [each.index for each in first] == [*range(count)]
     assert [each.index for each in first if each.is_success] == accepted
@@ -138,7 +138,7 @@ def depth_of(value: Any) -> int:
     return depth
 
 
-def test_the_maximum_depths_are_those_of_the_server(worker_runtime: StepflowRuntime, release: str) -> None:
+def test_the_maximum_depths_are_those_of_the_server(worker_runtime: StepflowRuntime) -> None:
     with httpx.Client(base_url=f"{worker_runtime.url}/api/v1") as server:
 
         def status(path: str, body: str) -> int:
@@ -152,8 +152,6 @@ def test_the_maximum_depths_are_those_of_the_server(worker_runtime: StepflowRunt
             (lambda value: ("/flows", f'{{"flow": {{"output": {value}}}}}'), 125),
             (lambda value: ("/blobs", f'{{"data": {value}}}'), 126),
         ):
-            if body("1")[0] == "/blobs" and not has(release, "blobs"):
-                continue
             assert status(*body(json.dumps(nested(deepest)))) in (200, 202)
             assert status(*body(json.dumps(nested(deepest + 1)))) == 400
 
@@ -196,9 +194,9 @@ HOSTILE = [
 ]
 
 
-async def test_what_cannot_be_sent_fails_alone(client: Any, release: str, tmp_path: Path) -> None:
+async def test_what_cannot_be_sent_fails_alone(client: Any, tmp_path: Path) -> None:
     inputs = [each for hostile in HOSTILE for each in (hostile, {"id": "good"})]
-    options = journal(release, tmp_path)
+    options = journal(tmp_path)
     first = await collect(client, inputs, chunk_size=7, **options)
     assert [each.is_success for each in first] == [False, True] * len(HOSTILE)
     assert {each.error.code for each in first if each.error is not None} == {ErrorCode.INVALID_INPUT}
@@ -234,12 +232,10 @@ async def test_an_input_above_the_size_limit_fails_alone(client: Any, release: s
         assert found[1].error.message.startswith("the server rejects the input: ")
 
 
-async def test_inputs_that_the_server_rejects_fail_alone(
-    guarded: Any, gateway: Gateway, release: str, tmp_path: Path
-) -> None:
+async def test_inputs_that_the_server_rejects_fail_alone(guarded: Any, gateway: Gateway, tmp_path: Path) -> None:
     poison = {3, 40, 41, 99}
     inputs = [{"n": n, "text": "poison"} if n in poison else {"n": n} for n in range(100)]
-    options = journal(release, tmp_path)
+    options = journal(tmp_path)
     first = await collect(guarded, inputs, chunk_size=25, **options)
     assert [each.index for each in first if not each.is_success] == sorted(poison)
     for each in first:
@@ -257,26 +253,22 @@ async def test_inputs_that_the_server_rejects_fail_alone(
         assert len(gateway.created) == created
 
 
-async def test_a_chunk_may_be_rejected_as_a_whole(guarded: Any, gateway: Gateway, release: str, tmp_path: Path) -> None:
+async def test_a_chunk_may_be_rejected_as_a_whole(guarded: Any, gateway: Gateway, tmp_path: Path) -> None:
     inputs = ["poison"] * 5 + [1]
-    options = journal(release, tmp_path)
+    options = journal(tmp_path)
     for _ in range(2 if options else 1):
         found = await collect(guarded, inputs, chunk_size=5, **options)
         assert [each.is_success for each in found] == [False] * 5 + [True]
     assert gateway.created == [1]
 
 
-async def test_a_batch_continues_after_a_rejection(
-    guarded: Any, gateway: Gateway, release: str, tmp_path: Path
-) -> None:
-    if not has(release, "blobs"):
-        pytest.skip("releases before 0.10 have no journals")
+async def test_a_batch_continues_after_a_rejection(guarded: Any, gateway: Gateway, tmp_path: Path) -> None:
     inputs = [1, "poison", 2, 3]
     gateway.is_down = True
     with pytest.raises(ServerFaultError):
-        await collect(guarded, inputs, **journal(release, tmp_path))
+        await collect(guarded, inputs, **journal(tmp_path))
     gateway.is_down, rejections = False, gateway.rejections
-    found = await collect(guarded, inputs, **journal(release, tmp_path))
+    found = await collect(guarded, inputs, **journal(tmp_path))
     assert [each.is_success for each in found] == [True, False, True, True]
     assert gateway.created == [1, 2, 3]
     assert gateway.rejections == rejections, "the journal has the rejection"
@@ -302,9 +294,7 @@ async def test_rejected_inputs_among_those_that_run_again(guarded: Any, gateway:
     assert [each.get("message") for each in gateway.created] == [None, "fails", None, "fails"]
 
 
-async def test_a_rejected_input_with_a_key(guarded: Any, gateway: Gateway, release: str) -> None:
-    if not has(release, "blobs"):
-        pytest.skip("releases before 0.10 have no keys")
+async def test_a_rejected_input_with_a_key(guarded: Any, gateway: Gateway) -> None:
     inputs = [{"id": "a"}, {"id": "poison"}, {"id": "b"}]
     found = await collect(guarded, inputs, idempotency_key=lambda each: f"{id(gateway)}-{each['id']}")
     assert [each.is_success for each in found] == [True, False, True]

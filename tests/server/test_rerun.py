@@ -51,12 +51,7 @@ def executions(file: Path) -> dict[str, int]:
 
 
 def readable(release: str) -> bool:
-    """Return whether the outputs of a run of one item can be read."""
-    return releases.number(release) < (0, 10) or releases.number(release) >= (0, 12)
-
-
-def readable_batch(release: str) -> bool:
-    """Return whether the outputs of the steps of a batch can be read."""
+    """Return whether the outputs of steps can be read."""
     return releases.number(release) >= (0, 12)
 
 
@@ -201,14 +196,14 @@ async def test_rerun_of_a_batch_keeps_outputs_item_by_item(client: Any, release:
     counted_again = executions(file)
     if releases.number(release) >= (0, 11):
         # Before, each failure restarts the worker, and the steps of the other items may run again late.
-        assert counted_again == ({"second": 2} if readable_batch(release) else {"first": 2, "second": 2})
-    if readable_batch(release):
+        assert counted_again == ({"second": 2} if readable(release) else {"first": 2, "second": 2})
+    if readable(release):
         everything = await client.rerun(run_id, from_step="second", input=mended, timeout=120)
         assert [result.output for result in everything.results] == [[n, n] for n in range(5)]
         assert executions(file) == {"second": 5}
 
 
-async def test_rerun_refuses_what_cannot_be_right(client: Any, release: str, tmp_path: Path) -> None:
+async def test_rerun_refuses_what_cannot_be_right(client: Any, tmp_path: Path) -> None:
     file = tmp_path / "counted"
     run_id = await run(client, six(file), {"n": 1})
     executions(file)
@@ -220,15 +215,15 @@ async def test_rerun_refuses_what_cannot_be_right(client: Any, release: str, tmp
     with pytest.raises(NotFoundError):
         await client.rerun("00000000-0000-7000-8000-000000000000", failed=True)
     assert (await client.rerun(run_id, failed=True)).results == await client.get_results(run_id)
-    async with going_on(client, release) as running:
+    async with going_on(client) as running:
         with pytest.raises(ConflictError, match="has not ended"):
             await client.rerun(running, failed=True)
     assert executions(file) == {}
 
 
 async def test_reruns_of_reruns_of_a_batch(recorded: Any, client: Any, release: str, tmp_path: Path) -> None:
-    if not readable_batch(release):
-        pytest.skip("the outputs of the steps of a batch cannot be read")
+    if not readable(release):
+        pytest.skip("the outputs of steps cannot be read")
     file = tmp_path / "counted"
     first = counted(file, "first", {"$input": "$.n"})
     second = counted(file, "second", {"$step": "first"}, fails={"$input": "$.fails"})
@@ -286,7 +281,7 @@ async def test_kept_steps_are_told_apart_and_have_their_own_component(
 
 
 async def test_a_rerun_of_a_run_with_a_key_is_another_run(client: Any, release: str, tmp_path: Path) -> None:
-    if not readable_batch(release):
+    if not readable(release):
         pytest.skip("the outputs of steps cannot be read")
     file = tmp_path / "counted"
     flow = six(file)
@@ -300,7 +295,7 @@ async def test_a_rerun_of_a_run_with_a_key_is_another_run(client: Any, release: 
     assert executions(file) == dict.fromkeys("abcde", 1) | {"f": 2}
 
 
-async def test_the_result_cache_knows_no_rerun(client: Any, release: str, tmp_path: Path) -> None:
+async def test_the_result_cache_knows_no_rerun(client: Any, tmp_path: Path) -> None:
     file = tmp_path / "counted"
     flow = {"name": unique("cached"), "steps": [counted(file, "only", {"$input": "$.n"})], "output": {"$step": "only"}}
     cache = ResultCache(tmp_path / "results.db")
@@ -311,7 +306,7 @@ async def test_the_result_cache_knows_no_rerun(client: Any, release: str, tmp_pa
     assert executions(file) == {"only": 2}
 
 
-async def test_chosen_items_are_started_together(client: Any, release: str, tmp_path: Path) -> None:
+async def test_chosen_items_are_started_together(client: Any, tmp_path: Path) -> None:
     """What fails on one is tried on a few: the others keep their results, and nobody waits for the new run."""
     file = tmp_path / "calls"
     flow = {"name": unique("chosen"), "steps": [counted(file, "a", {"$input": "$.n"})], "output": {"$step": "a"}}

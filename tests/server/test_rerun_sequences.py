@@ -267,8 +267,7 @@ class Machine:
         entry = self.history.get(ran.run_id)
         assert (entry is not None) is not again.elsewhere
         if entry is not None:
-            # Before 0.10, a server gives back flows as it has understood them, with default values.
-            assert entry.flow == self.flow or releases.number(self.release) < (0, 10)
+            assert entry.flow == self.flow
             assert (entry.overrides or {}) == {
                 step: {"value": change} for step, change in (_wire(ran.overrides) or {}).items()
             }

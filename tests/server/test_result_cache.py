@@ -139,7 +139,7 @@ async def test_a_result_that_is_there_needs_no_server(
 
 
 async def test_a_stored_flow_and_variables_of_the_environment(
-    client: Any, cache: ResultCache, file: Path, monkeypatch: pytest.MonkeyPatch, release: str
+    client: Any, cache: ResultCache, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     declared = {"properties": {"city": {"type": "string", "env_var": "THE_CITY"}}}
     flow = counted(file, schemas={"properties": {"variables": declared}})

@@ -135,6 +135,5 @@ def test_integers_of_a_flow_stay_integers(client: SyncStepflowClient, worker_run
     assert client.validate(flow).is_valid
     stored = client.store_flow(flow)
     assert client.run(flow).raise_for_failure().output is not None
-    if has(release, "stable_ids"):
-        with SyncStepflowClient(worker_runtime.url) as other:
-            assert other.store_flow(flow).flow_id == stored.flow_id
+    with SyncStepflowClient(worker_runtime.url) as other:
+        assert other.store_flow(flow).flow_id == stored.flow_id

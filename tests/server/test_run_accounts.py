@@ -83,7 +83,7 @@ async def test_the_cause_and_what_did_not_run_because_of_it(
 async def test_a_cancelled_run_tells_what_may_still_be_executing(
     kind: str, worker_runtime: StepflowRuntime, release: str
 ) -> None:
-    async with either(kind, worker_runtime.url) as client, going_on(client, release, seconds=2.0) as run_id:
+    async with either(kind, worker_runtime.url) as client, going_on(client, seconds=2.0) as run_id:
         await client.cancel_run(run_id)
         account = await client.explain_run(run_id)
     assert account.kind == "cancelled"

@@ -79,8 +79,6 @@ def test_who_wants_to_read_files_says_so(tmp_path: Path) -> None:
 
 
 def test_a_condition_on_a_step_does_not_stand_still(release: str) -> None:
-    if releases.number(release) < (0, 10):
-        pytest.skip("0.9 has no recovery pass")
     message = {"user_prompt": "Hello"}
     steps: list[dict[str, Any]] = [
         {"id": name, "component": "/builtin/create_messages", "input": message} for name in ("first", "yes", "no")
@@ -210,7 +208,7 @@ def refuse(pid: int) -> int:
 @pytest.fixture
 def durable(release: str, tmp_path: Path) -> dict[str, Any]:
     store = {"type": "sqlite", "databaseUrl": f"sqlite:{tmp_path / 'store.db'}?mode=rwc"}
-    return {**workers.config(release), "stateStore" if releases.number(release) < (0, 10) else "storageConfig": store}
+    return {**workers.config(release), "storageConfig": store}
 
 
 def kill(runtime: StepflowRuntime) -> None:
@@ -220,8 +218,6 @@ def kill(runtime: StepflowRuntime) -> None:
 
 @pytest.mark.parametrize("again", ["restart", "another runtime"])
 def test_runs_go_on_soon_after_a_crash(release: str, durable: dict[str, Any], again: str) -> None:
-    if releases.number(release) < (0, 10):
-        pytest.skip("0.9 does not take up the runs of a server that was killed")
     policy = RestartPolicy.ALWAYS if again == "restart" else RestartPolicy.NEVER
     flow = one_step("/python/sleep", {"$input": "$"})
     with StepflowRuntime.start(config=durable, restart_policy=policy) as runtime:
@@ -247,8 +243,6 @@ def ended_in_time(url: str, run_ids: list[str]) -> None:
 def test_two_servers_of_a_store_have_two_names(
     release: str, durable: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    if releases.number(release) < (0, 10):
-        pytest.skip("0.9 has no names")
 
     def warned() -> bool:
         return any("Another server uses the same store" in record.getMessage() for record in caplog.records)
@@ -280,8 +274,6 @@ def test_settings_that_endanger_the_recovery_of_runs_are_warned_of(
     durable: dict[str, Any],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    if releases.number(release) < (0, 10):
-        pytest.skip("0.9 resumes no runs")
     config = {**(durable if is_lasting else releases.builtin_config(release)), "recovery": recovery}
     with StepflowRuntime.start(config=config):
         found = [record.getMessage() for record in caplog.records if "recovery" in record.getMessage()]
@@ -290,4 +282,3 @@ def test_settings_that_endanger_the_recovery_of_runs_are_warned_of(
     with StepflowRuntime.start() as runtime:
         # The default configuration has no store in a file.
         assert "storageConfig" not in runtime.config
-        assert "stateStore" not in runtime.config

@@ -113,7 +113,7 @@ async def test_flow_management(client: StepflowClient, workflow: str) -> None:
     await client.delete_flow(flow_id)
 
 
-async def test_run_management(client: StepflowClient, release: str) -> None:
+async def test_run_management(client: StepflowClient) -> None:
     name = unique("managed")
     flow_id = (
         await client.store_flow(one_step(ECHO, {"sum": {"$input": "x"}, "key": {"$variable": "api_key"}}))
@@ -141,7 +141,7 @@ async def test_run_management(client: StepflowClient, release: str) -> None:
     steps = await client.get_run_steps(str(run.run_id))
     assert [step.step_id for step in steps.steps] == ["only"]
 
-    async with going_on(client, release) as run_id:
+    async with going_on(client) as run_id:
         assert (await client.get_run(run_id)).status == ExecutionStatus.RUNNING
         await client.cancel_run(run_id)
         assert (await client.get_run(run_id)).status == ExecutionStatus.CANCELLED

@@ -38,8 +38,6 @@ async def test_start_end_and_duration(client: Any, release: str) -> None:
 
 
 async def test_the_times_of_each_item(client: Any, release: str) -> None:
-    if not has(release, "steps_of_batch"):
-        return
     inputs = [{"seconds": 0.05 * (3 - number), "value": number} for number in range(3)]
     steps = await timed(client, one_step(SLEEP), inputs)
     assert [step.item_index for step in steps] == [0, 1, 2]
@@ -62,7 +60,7 @@ async def test_all_attempts_count(client: Any, release: str) -> None:
 async def test_a_step_that_runs_has_a_start_and_no_end(client: Any, release: str) -> None:
     if not has(release, "events"):
         return
-    async with going_on(client, release, seconds=5.0) as run_id:
+    async with going_on(client, seconds=5.0) as run_id:
         steps: Any = []
         while not len(steps):
             steps = await client.get_run_steps(run_id, include_times=True)
@@ -83,7 +81,7 @@ async def test_the_deadline_holds(client: Any, release: str) -> None:
 async def test_the_end_of_a_cancelled_run_is_not_waited_for(client: Any, release: str) -> None:
     if not has(release, "events"):
         return
-    async with going_on(client, release, seconds=3.0) as run_id:
+    async with going_on(client, seconds=3.0) as run_id:
         await client.cancel_run(run_id)
         steps = await client.get_run_steps(run_id, include_times=True)
         assert [step.completed_at for step in steps] == [None] * len(steps)

@@ -22,8 +22,9 @@ async def read(stream: Any) -> list[Any]:
         return [each async for each in stream]
 
 
-async def test_events_end_at_the_timeout(client: Any, release: str) -> None:
-    async with going_on(client, release, seconds=6.0) as run_id:
+@pytest.mark.usefixtures("needs_events")
+async def test_events_end_at_the_timeout(client: Any) -> None:
+    async with going_on(client, seconds=6.0) as run_id:
         began = time.monotonic()
         with pytest.raises(RunTimeoutError, match="it continues") as caught:
             await read(client.run_events(run_id, timeout=0.5))
@@ -31,7 +32,7 @@ async def test_events_end_at_the_timeout(client: Any, release: str) -> None:
         assert time.monotonic() - began < ENOUGH
 
 
-async def test_a_batch_ends_at_the_timeout(client: Any, release: str) -> None:
+async def test_a_batch_ends_at_the_timeout(client: Any) -> None:
     flow = one_step(SLEEP, name=unique("slow"))
     began = time.monotonic()
     outcomes = client.map(flow, [{"seconds": 6.0, "value": 1}] * 3, chunk_size=1, timeout=0.5)

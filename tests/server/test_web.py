@@ -134,16 +134,16 @@ async def test_the_application_decides_what_is_sent(client: Any, ask: Any) -> No
     assert [frame.kind for frame in again.frames] == ["end"]
 
 
-async def test_a_run_that_goes_on_has_comments_until_it_ends(worker_runtime: StepflowRuntime, release: str) -> None:
-    async with StepflowClient(worker_runtime.url) as client, going_on(client, release, 1.5) as run_id:
+async def test_a_run_that_goes_on_has_comments_until_it_ends(worker_runtime: StepflowRuntime) -> None:
+    async with StepflowClient(worker_runtime.url) as client, going_on(client, 1.5) as run_id:
         response = await sse_events(client.handle(run_id), heartbeat=0.1)
         frames = [frame async for frame in response.frames]
     assert frames.count(b":\n\n") > 3
     assert b"event: end" in frames[-1]
 
 
-async def test_leaving_early_closes_the_connection(worker_runtime: StepflowRuntime, release: str) -> None:
-    async with StepflowClient(worker_runtime.url) as client, going_on(client, release, 1.5) as run_id:
+async def test_leaving_early_closes_the_connection(worker_runtime: StepflowRuntime) -> None:
+    async with StepflowClient(worker_runtime.url) as client, going_on(client, 1.5) as run_id:
         response = await sse_events(client.handle(run_id))
         async for _ in response.frames:
             break

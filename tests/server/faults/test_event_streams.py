@@ -11,7 +11,6 @@ from stepflow_client import (
     StepflowClient,
 )
 
-from tests.differences import has
 from tests.fault_proxy import FaultProxy, Script
 from tests.server.faults.proxied import (
     closed,
@@ -23,7 +22,7 @@ from tests.server.faults.proxied import (
 from tests.server.flows import unique
 from tests.timings import set_timings
 
-pytestmark = [pytest.mark.faults, pytest.mark.anyio]
+pytestmark = [pytest.mark.faults, pytest.mark.anyio, pytest.mark.usefixtures("needs_events")]
 
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
@@ -38,8 +37,7 @@ async def test_cut_at_every_byte_of_the_events(
         run_id = await direct.submit(events, [{"n": 1}, {"n": 2}])
         await direct.wait_run(run_id, timeout=20)
         uncut = [event async for event in direct.run_events(run_id)]
-        if has(release, "events"):
-            assert max(Counter(event.sequence_number for event in uncut).values()) > 1
+        assert max(Counter(event.sequence_number for event in uncut).values()) > 1
         with FaultProxy(server_url) as proxy:
             client = made(twin, proxy.url, server_release=release)
             assert [event async for event in client.run_events(run_id)] == uncut
@@ -65,8 +63,6 @@ async def test_cut_at_every_byte_of_the_events(
 async def test_a_completed_run_is_told_whole_though_streams_are_empty_at_first(
     server_url: str, release: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not has(release, "events"):
-        pytest.skip("before 0.12 events are inferred from the run itself")
     set_timings(monkeypatch, event_first_pause=0.005)
     empty = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 0\r\n\r\n"
     step = {"id": "a", "component": "/builtin/create_messages", "input": {"user_prompt": "x"}}

@@ -16,7 +16,6 @@ from stepflow_client import (
 )
 
 from tests import lost_answers
-from tests.differences import has
 from tests.fault_proxy import FaultProxy, Script
 from tests.server.faults.proxied import (
     CREATE,
@@ -87,15 +86,14 @@ async def test_a_fork_runs_flows_under_a_tag_of_its_own(server_url: str, release
 
 
 @pytest.mark.parametrize("processes", [2, 3])
-async def test_processes_that_run_one_flow_get_their_own_results(processes: int, server_url: str, release: str) -> None:
+async def test_processes_that_run_one_flow_get_their_own_results(processes: int, server_url: str) -> None:
     report = await asyncio.to_thread(lost_answers.measure, server_url, unique("same"), processes=processes, calls=100)
     assert (report.wrong, report.errors) == ([], [])
     assert report.runs == report.calls
     assert report.cuts > report.calls / 10
     # What is cut is looked for, and then sent again or read; a call that is not cut is one request.
     assert report.creations <= report.calls + report.cuts
-    if has(release, "background"):
-        assert report.requests <= report.calls + 5 * report.cuts + 4 * processes
+    assert report.requests <= report.calls + 5 * report.cuts + 4 * processes
 
 
 LOOPS = """

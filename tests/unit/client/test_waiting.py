@@ -37,10 +37,12 @@ class Server:
         path = request.url.path.removeprefix("/api/v1")
         if path == "/health":
             now = datetime.now(UTC).isoformat()
-            about = {"version": "0.9.0"} if self.old else {"build": {}}
+            about = {"version": "0.11.1"} if self.old else {"build": {}}
             return httpx.Response(200, json={"status": "healthy", "timestamp": now, **about})
         self.paths.append(path)
         self.held += request.url.params.get_list("timeoutSecs")
+        if path.endswith("/flow"):
+            return httpx.Response(404, json={"code": 404, "message": "not found"})
         step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if isinstance(step, Exception):
             raise step
@@ -102,40 +104,16 @@ def test_the_deadline_holds_in_an_outage_too() -> None:
         waiting(Server(["running", httpx.ConnectError("down")]), timeout=0.02)
 
 
-@pytest.mark.parametrize("attempts", [1, 5], ids=["seen by the wait", "mended by a retry"])
-def test_a_server_that_resumes_nothing_is_not_waited_for(attempts: int) -> None:
-    with pytest.raises(UnsupportedByServerError, match=r"0\.10") as caught:
-        waiting(Server(["running", httpx.ConnectError("down"), "running"], old=True), attempts=attempts)
-    assert caught.value.run_id == RUN
-
-
-def test_events_of_a_run_that_is_not_resumed_end_too() -> None:
-    server = Server(["running", "running", httpx.ConnectError("down"), "running"], old=True, total=2)
-    with SyncStepflowClient(
-        "http://server", transport=httpx.MockTransport(server), retry=RetryPolicy(max_attempts=1)
-    ) as client:
-        events = client.run_events(RUN)
-        assert next(events).type == "run_created"
-        with pytest.raises(UnsupportedByServerError, match="does not resume"):
-            next(events)
-
-
-def test_heartbeats_come_between_inferred_events_too() -> None:
-    server = Server([*["running"] * 12, httpx.ReadError("broke"), "completed"], old=True, total=2)
-    retry = RetryPolicy(max_attempts=1)
+def test_the_progress_on_a_server_without_events_is_polled(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_timings(monkeypatch, event_first_pause=0.3, event_longest_pause=0.3)
+    server = Server([*["running"] * 5, httpx.ReadError("broke"), "running", "completed"], old=True, total=2)
+    retry, told = RetryPolicy(max_attempts=1), list[Any]()
     with SyncStepflowClient("http://server", transport=httpx.MockTransport(server), retry=retry) as client:
-        events = list(client.run_events(RUN, heartbeat=0.2))
-    beats = [event for event in events if event.type == "heartbeat"]
-    assert [event.type for event in events] == ["run_created", *["heartbeat"] * len(beats), "run_completed"]
-    assert len(beats) >= 2
-    assert {beat.cursor for beat in beats} == {"i0.1"}
-
-
-@pytest.mark.parametrize("trouble", [httpx.ConnectTimeout("slow"), httpx.PoolTimeout("full"), 503, 502])
-def test_a_busy_server_was_not_started_again(trouble: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    # However busy this machine is.
-    set_timings(monkeypatch, wait_outage=60.0)
-    assert waiting(Server(["running", trouble, "running", "running", "completed"], old=True)).is_finished
+        assert client.wait_run(RUN, progress=told.append).is_finished
+        with pytest.raises(UnsupportedByServerError, match="a stream of events: not with this server"):
+            next(client.run_events(RUN))
+    assert [each.status for each in told] == ["running"] * (len(told) - 1) + ["completed"]
+    assert len(told) >= 3
 
 
 def test_a_wait_that_began_after_an_outage_goes_on() -> None:

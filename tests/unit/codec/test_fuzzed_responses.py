@@ -24,7 +24,7 @@ from tests.unit.both_twins import CALLS, ITEM, RUN_ID, STEP, SUMMARY, TWINS, URL
 CASES = 5_000
 """Spoiled answers for each twin."""
 SOCKET_CASES = 200
-RELEASES = ["0.13.0", "0.13.0", "0.12.0", "0.11.1", "0.10.0", "0.9.0"]
+RELEASES = ["0.13.0", "0.13.0", "0.12.0", "0.11.1", "0.10.0"]
 DEEP = 50_000
 
 TOKENS = [
@@ -90,7 +90,6 @@ class OldServer(Server):
         item = {"itemIndex": 0, "status": "failed", "result": {"outcome": "failed", "error": error}}
         step = {"stepId": "a", "component": "/builtin/eval", "status": "failed", "result": item["result"]}
         details = [{"itemIndex": 0, "input": 1, "status": "failed", "steps": [{"stepId": "a", "status": "failed"}]}]
-        created = {"runId": RUN_ID, "itemCount": 1, "status": "failed"} if self.release == "0.9.0" else run
         return {
             "GET /health": {"status": "healthy", "timestamp": "2026-11-24T00:00:00+00:00", "version": self.release},
             "GET /components": {"components": [{"component": "/eval", "input_schema": {}, "description": "d"}]},
@@ -104,7 +103,7 @@ class OldServer(Server):
             "POST /blobs": {"blobId": "f"},
             "GET /flows/f": {**flow, "allExamples": [{"name": "n", "input": 1}]},
             "DELETE /flows/f": {},
-            "POST /runs": {**created, "results": [item]},
+            "POST /runs": {**run, "results": [item]},
             "GET /runs": {"runs": [run]},
             f"GET /runs/{RUN_ID}": {**run, "itemDetails": details},
             f"GET /runs/{RUN_ID}/items": {"itemCount": 1, "items": [item]},
@@ -133,7 +132,7 @@ class FailedServer(Server):
 
 
 def is_old(release: str) -> bool:
-    return release in ("0.9.0", "0.10.0", "0.11.1")
+    return release in ("0.10.0", "0.11.1")
 
 
 # Spoiling them
@@ -384,7 +383,7 @@ MALFORMED: list[tuple[str, str, Any]] = [
     ("store_flow", "POST /blobs", {"blobId": {"a": 1}}),
     ("store_flow", "POST /blobs", {"blobId": "\ud800"}),
     ("store_flow", "POST /blobs", {"blobId": ".."}),
-    ("health_check", "GET /health", {"status": "healthy", "timestamp": [], "version": "0.9"}),
+    ("health_check", "GET /health", {"status": "healthy", "timestamp": [], "version": "0.10"}),
 ]  # fmt: skip
 
 

@@ -255,7 +255,6 @@ def test_where_a_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store
     monkeypatch.chdir(tmp_path)
     expected = None if path is None else Path(path.replace("HERE", str(tmp_path)))
     assert store_path({"storageConfig": store}) == expected
-    assert store_path({"stateStore": store}) == expected
 
 
 def test_a_dict_is_copied() -> None:

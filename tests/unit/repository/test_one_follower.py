@@ -68,9 +68,7 @@ def test_only_the_follower_infers_an_end() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and "RunCompletedEvent" in names_in(node.func)
     }
-    # The inference compares the states that the follower polls.
-    assert calls == {f"{ROOM}/following_stream.py", "stepflow_client/_rules/inference.py"}
-    assert users("Inference") == {f"{ROOM}/following.py"}
+    assert calls == {f"{ROOM}/following_stream.py"}
 
 
 def constants(tree: ast.Module) -> Iterator[tuple[str, str]]:

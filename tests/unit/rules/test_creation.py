@@ -232,8 +232,6 @@ def test_a_run_is_given_to_one_call_only() -> None:
     assert not registry.own("f", "a")
     assert registry.own("f", "b")
     assert registry.unowned(["a", "c", "b", "d"]) == ["c", "d"]
-    assert registry.owned_since("a") is not None
-    assert registry.owned_since("c") is None
 
 
 def test_calls_leave_nothing_behind() -> None:

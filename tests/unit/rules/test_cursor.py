@@ -12,7 +12,7 @@ from stepflow_client import InvalidArgumentError
 from stepflow_client._rules.cursor import Cursor
 
 numbers = st.integers(0, 10**18 - 1)
-modes = st.sampled_from("eis")
+modes = st.sampled_from("es")
 # The sequence numbers of a run rise, and several events can share one.
 shared = st.lists(st.tuples(st.integers(1, 3), st.integers(1, 10)), max_size=8)
 
@@ -36,7 +36,7 @@ def test_what_is_written_is_read_again(mode: str, number: int, handled: int) -> 
 def test_the_beginning() -> None:
     assert Cursor.parse(None, "e") == Cursor("e", 0, 0)
     assert Cursor.parse(0, "s") == Cursor("s", 0, 0)
-    assert Cursor.parse(7, "i") == Cursor("i", 7, 0)
+    assert Cursor.parse(7, "e") == Cursor("e", 7, 0)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_other_things_are_refused(since: Any) -> None:
         Cursor.parse(since, "e")
 
 
-@pytest.mark.parametrize(("one", "other"), [("e", "s"), ("s", "e"), ("e", "i"), ("i", "e"), ("s", "i"), ("i", "s")])
+@pytest.mark.parametrize(("one", "other"), [("e", "s"), ("s", "e")])
 def test_cursors_of_other_events_are_refused(one: str, other: str) -> None:
     with pytest.raises(InvalidArgumentError, match="another way") as caught:
         Cursor.parse(str(Cursor(one, 3, 1)), other)

@@ -39,8 +39,8 @@ def drive(release: str, request: Request, *replies: Reply) -> tuple[list[Request
 
 
 def test_only_servers_before_0_12_need_it() -> None:
-    needed = {release: pinned("u", release).needs_translation for release in ("0.9", "0.10", "0.11.1", "0.12", "1.0")}
-    assert needed == {"0.9": True, "0.10": True, "0.11.1": True, "0.12": False, "1.0": False}
+    needed = {release: pinned("u", release).needs_translation for release in ("0.10", "0.11.1", "0.12", "1.0")}
+    assert needed == {"0.10": True, "0.11.1": True, "0.12": False, "1.0": False}
 
 
 def test_a_run_is_created_on_0_10() -> None:
@@ -60,56 +60,21 @@ def test_a_run_without_waiting_is_answered_202_and_becomes_200() -> None:
     assert (reply.status, reply.body["results"]) == (200, [])
 
 
-def test_0_9_is_sent_its_own_overrides_and_asked_for_what_it_did_not_tell() -> None:
-    body = {"flowId": "f", "input": [1], "wait": True, "timeoutSecs": 1, "overrides": {"steps": {"a": {"value": {}}}}}
-    item = {"itemIndex": 0, "status": "completed", "result": {"outcome": "success", "result": 1}}
-    sent, reply = drive(
-        "0.9",
-        Request("POST", "/runs", body=body),
-        Reply(200, {"runId": RUN, "itemCount": 1, "status": "completed"}),
-        Reply(200, {**OLD_RUN, "inputs": [1]}),
-        Reply(200, {"itemCount": 1, "items": [item]}),
-    )
-    assert sent[0].body == {"flowId": "f", "input": [1], "overrides": {"a": {"value": {}}}}
-    assert [(request.method, request.path) for request in sent[1:]] == [
-        ("GET", f"/runs/{RUN}"),
-        ("GET", f"/runs/{RUN}/items"),
-    ]
-    assert reply.body["results"] == [{"itemIndex": 0, "status": 2, "output": 1}]
-
-
-@pytest.mark.parametrize("old", ["0.9", "0.10"])
-def test_an_empty_batch_is_refused_where_it_would_hang(old: str) -> None:
+def test_an_empty_batch_is_refused_where_it_would_hang() -> None:
     with pytest.raises(UnsupportedByServerError, match=r"0\.11"):
-        drive(old, Request("POST", "/runs", body={"flowId": "f", "input": []}))
+        drive("0.10", Request("POST", "/runs", body={"flowId": "f", "input": []}))
 
 
-@pytest.mark.parametrize(
-    ("old", "params", "sent", "runs"),
-    [
-        ("0.11", {"status": "2", "limit": "5"}, {"status": "completed", "limit": "5"}, 2),
-        ("0.10", {"rootsOnly": "true", "limit": "1"}, {"rootsOnly": "true", "limit": "1"}, 2),
-        ("0.9", {"rootsOnly": "true", "limit": "1", "offset": "0"}, {}, 1),
-        ("0.9", {"rootsOnly": "true", "offset": "1"}, {}, 0),
-    ],
-)
-def test_filters_are_translated_or_applied(old: str, params: dict[str, str], sent: object, runs: int) -> None:
-    listed = [OLD_RUN, {**OLD_RUN, "parentRunId": "p"}]
-    requests, reply = drive(old, Request("GET", "/runs", params), Reply(200, {"runs": listed}))
-    assert [request.params for request in requests] == [sent]
-    assert len(reply.body["runs"]) == runs
+def test_filters_are_translated() -> None:
+    request = Request("GET", "/runs", {"status": "2", "rootsOnly": "true", "limit": "5"})
+    sent, reply = drive("0.10", request, Reply(200, {"runs": [OLD_RUN, OLD_RUN]}))
+    assert [request.params for request in sent] == [{"status": "completed", "rootsOnly": "true", "limit": "5"}]
+    assert [run["status"] for run in reply.body["runs"]] == [2, 2]
 
 
-@pytest.mark.parametrize(("old", "status"), [("0.9", "6"), ("0.11", "99")])
-def test_a_status_the_server_does_not_know_fits_no_run(old: str, status: str) -> None:
-    assert drive_nothing(old, Request("GET", "/runs", {"status": status})).body == {"runs": []}
-
-
-def drive_nothing(release: str, request: Request) -> Reply:
-    with pytest.raises(StopIteration) as done:
-        next(translate(pinned("u", release), request))
-    reply: Reply = done.value.value
-    return reply
+def test_a_status_the_server_does_not_know_fits_no_run() -> None:
+    sent, reply = drive("0.11", Request("GET", "/runs", {"status": "99"}))
+    assert (sent, reply.body) == ([], {"runs": []})
 
 
 @pytest.mark.parametrize(
@@ -167,11 +132,6 @@ def test_the_steps_of_a_batch_are_put_together_from_two_answers() -> None:
     ]
 
 
-def test_the_steps_of_a_batch_cannot_be_had_from_0_9() -> None:
-    with pytest.raises(UnsupportedByServerError, match=r"0\.10"):
-        drive("0.9", Request("GET", f"/runs/{RUN}/steps"), Reply(200, {**OLD_RUN, "items": {"total": 2}}))
-
-
 def test_one_step_is_picked_or_not_found() -> None:
     steps = {"steps": {"a": {"stepId": "a", "component": "/x", "status": "completed"}}}
     replies = (Reply(200, OLD_RUN), Reply(200, steps))
@@ -207,10 +167,9 @@ def test_an_answer_of_the_current_shape_is_recognised(request_: Request, current
         drive("0.11", request_, Reply(200, current))
 
 
-@pytest.mark.parametrize("path", ["/blobs", "/blobs/x"])
-def test_0_9_has_no_blobs(path: str) -> None:
-    with pytest.raises(UnsupportedByServerError, match=r"0\.10"):
-        drive("0.9", Request("GET" if path.endswith("x") else "POST", path))
+def test_old_servers_have_no_events() -> None:
+    with pytest.raises(UnsupportedByServerError, match=r"0\.12"):
+        drive("0.11", Request("GET", f"/runs/{RUN}/events"))
 
 
 def test_variables_are_read_from_the_flow_where_the_server_tells_none() -> None:
@@ -226,7 +185,7 @@ def test_variables_are_read_from_the_flow_where_the_server_tells_none() -> None:
 
 def test_components_get_the_current_names() -> None:
     old = {"components": [{"component": "/a", "input_schema": {}, "description": "d"}]}
-    sent, reply = drive("0.9", Request("GET", "/components", {"excludeSchemas": "true"}), Reply(200, old))
+    sent, reply = drive("0.10", Request("GET", "/components", {"excludeSchemas": "true"}), Reply(200, old))
     assert sent[0].params == {"includeSchemas": "false"}
     assert (reply.body["complete"], reply.body["failedPlugins"]) == (True, [])
     (component,) = current_components(old)["components"]

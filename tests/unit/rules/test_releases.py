@@ -14,7 +14,6 @@ URL = "http://server:7840"
 @pytest.mark.parametrize(
     ("version", "dialect"),
     [
-        ("0.9.0", "0.9"),
         ("0.10.0", "0.10"),
         ("0.11.0", "0.11"),
         ("0.11.1", "0.11"),
@@ -22,7 +21,6 @@ URL = "http://server:7840"
         ("0.12.0", "0.12"),
         ("0.13.0", "0.12"),
         ("1.0.0", "0.12"),
-        ("0.8.3", "0.9"),
         ("", "0.12"),
         ("nightly", "0.12"),
         ("0", "0.12"),
@@ -61,11 +59,10 @@ def test_what_is_no_stepflow_server(health: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("version", "can", "cannot"),
     [
-        ("0.9.0", {"exact_numbers", "cancel_refuses_finished"}, {"wait", "blobs", "flow_variables", "events"}),
-        ("0.10.0", {"exact_numbers", "wait", "blobs"}, {"flow_variables", "events", "live_steps"}),
-        ("0.11.1", {"exact_numbers", "wait", "blobs", "flow_variables"}, {"events", "live_steps", "step_outputs"}),
-        ("0.12.0", {"wait", "blobs", "events", "live_steps"}, {"exact_numbers", "cancel_refuses_finished"}),
-        ("0.13.0", {"wait", "blobs", "events", "live_steps"}, {"exact_numbers", "cancel_refuses_finished"}),
+        ("0.10.0", {"exact_numbers", "cancel_refuses_finished"}, {"flow_variables", "events", "live_steps"}),
+        ("0.11.1", {"exact_numbers", "flow_variables"}, {"events", "live_steps", "step_outputs"}),
+        ("0.12.0", {"flow_variables", "events", "live_steps"}, {"exact_numbers", "cancel_refuses_finished"}),
+        ("0.13.0", {"flow_variables", "events", "live_steps"}, {"exact_numbers", "cancel_refuses_finished"}),
     ],
 )
 def test_what_a_release_can_do(version: str, can: set[str], cannot: set[str]) -> None:
@@ -75,14 +72,20 @@ def test_what_a_release_can_do(version: str, can: set[str], cannot: set[str]) ->
 
 
 def test_what_a_server_cannot_do_is_refused_with_the_release_that_can() -> None:
-    require(pinned(URL, "0.10"), "blobs", "blobs")
-    with pytest.raises(UnsupportedByServerError, match=r"0\.9.*0\.10"):
-        require(pinned(URL, "0.9"), "blobs", "blobs")
-    with pytest.raises(UnsupportedByServerError, match=r"0\.12"):
-        require(pinned(URL, "0.11"), "events", "events")
+    require(pinned(URL, "0.12"), "events", "events")
+    with pytest.raises(UnsupportedByServerError, match=r"^events: not with this server \(0\.11\.1\)") as refused:
+        require(pinned(URL, "0.11.1"), "events", "events")
+    assert refused.value.hint == "it works from release 0.12 on"
 
 
-@pytest.mark.parametrize("version", ["", "x", "1", 0.13, None, "0", "a.b", True])
+@pytest.mark.parametrize("version", ["0.9.0", "0.9", "0.8.3"])
+def test_a_server_that_is_too_old_is_refused(version: str) -> None:
+    with pytest.raises(UnsupportedByServerError, match=rf"^{URL} is Stepflow {version}, ") as refused:
+        recognise(URL, {"status": "healthy", "version": version})
+    assert refused.value.hint == "the oldest supported release is 0.10: upgrade the server"
+
+
+@pytest.mark.parametrize("version", ["", "x", "1", 0.13, None, "0", "a.b", True, "0.9", "0.9.0"])
 def test_what_is_no_release(version: Any) -> None:
     with pytest.raises(InvalidArgumentError):
         pinned(URL, version)

@@ -37,9 +37,7 @@ class _Event(Model):
     cursor: str
     """The event's position; pass it to `run_events(after=...)`, in any process, to continue after this event."""
     inferred: bool = False
-    """True if the client inferred the event from the state of the run, because the server did not send it: it has no
-    stream
-    of events, or does not send such an event."""
+    """True if the client inferred the event from the state of the run, because the server did not send it."""
 
 
 class RunCreatedEvent(_Event):
@@ -67,8 +65,7 @@ class StepReadyEvent(_Event):
     type: Literal["step_ready"] = "step_ready"
     item_index: int = 0
     step_index: int | None = None
-    """The step's position in the flow, from 0. In an inferred event (before 0.12) it is the server's own number
-    instead."""
+    """The step's position in the flow, from 0."""
     step_id: str | None = None
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from stepflow_client import AuthenticationError, StepflowClientError
-from stepflow_client._rules.releases import release_number
+from stepflow_client._rules.releases import NEWEST, release_number
 from stepflow_client._rules.server_advice import ANOTHER_SERVICE
 
 from ..server.advice import with_origin
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
     from stepflow_client.types import HealthResponse, ServerInfo
 
-_OLDEST, _NEWEST = (0, 9), (0, 13)
-"""The oldest and newest releases that the client is tested with."""
 _TIMEOUT = 10.0
 _SKEW = 5.0
 """Maximum difference between the clocks in seconds."""
@@ -99,16 +97,12 @@ def _release(info: ServerInfo) -> Check:
         message = f"it does not report its release, and its commit {info.commit or '-'} is unknown"
         return warning("release", f"{message}; treated as {info.dialect}", "upgrade stepflow-cli if it is newer")
     found = release_number(info.release)
-    if found is None or found > _NEWEST:
-        newest = ".".join(map(str, _NEWEST))
+    if found is None or found > NEWEST:
+        newest = ".".join(map(str, NEWEST))
         return warning(
             "release",
             f"{info.release} is newer than {newest}, the newest release this command was tested with",
             "upgrade stepflow-cli",
-        )
-    if found < _OLDEST:
-        return warning(
-            "release", f"{info.release} is older than any release this command was tested with", "upgrade the server"
         )
     return ok("release", f"{info.release} is supported")
 

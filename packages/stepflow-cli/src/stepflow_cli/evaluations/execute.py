@@ -9,7 +9,7 @@ from contextlib import contextmanager, redirect_stdout
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client import FlowFileError, TransportError, UnsupportedByServerError
+from stepflow_client import FlowFileError, TransportError
 from stepflow_client._data.values import merge_overrides
 
 from ..errors import Problem, problem_of, usage
@@ -142,7 +142,7 @@ def _note_empty(report: EvaluationReport, plan: Plan) -> None:
         if not is_there and f"{name} failed" not in errors:
             why = "no case has an expected output; --expected NAME names its column or key"
             if getattr(score, "needs_duration", False):
-                why = "servers before 0.12 do not tell the times of steps"
+                why = "this server does not report the times of steps"
             note(f"{name} has no value: {why}")
 
 
@@ -194,9 +194,6 @@ def run_evaluation(target: Target, plan: Plan) -> EvaluationReport:
             exit_code=ExitCode.INTERRUPTED,
             hint=_continuation(asked),
         ) from None
-    except UnsupportedByServerError as error:
-        hint = None if asked.files.folder is None else "without --output FOLDER, nothing is kept; files can be written"
-        raise problem_of(error, hint=hint or error.hint) from None
     except TransportError as error:
         raise problem_of(error, hint=_continuation(asked) or error.hint) from None
 

@@ -19,7 +19,6 @@ from ..output.messages import waiting
 from .choice import FileCases
 
 if TYPE_CHECKING:
-    from stepflow_client import SyncStepflowClient
     from stepflow_client.testing import Recording, StepCoverage
 
     from .clients import TestClients
@@ -103,7 +102,7 @@ def _run_file(
     try:
         client = clients.of(file.tests)
         if settings.record is not None:
-            _check_recordable(client)
+            client.server_info().require("step_outputs", "--record")
     except StepflowClientError as error:
         told = error.message if error.hint is None else f"{error.message} ({error.hint})"
         return [CaseResult(case, "error", message=case.fault or told) for case in file.cases]
@@ -119,11 +118,6 @@ def _run_file(
         on_progress=on_progress,
         timeout=settings.timeout,
     )
-
-
-def _check_recordable(client: SyncStepflowClient) -> None:
-    if not client.server_info().capabilities["step_outputs"]:
-        raise usage("--record needs a server of 0.12 or newer: older ones do not tell what steps gave")
 
 
 def update_file(done: FileResults) -> list[str]:

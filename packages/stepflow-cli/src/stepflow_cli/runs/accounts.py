@@ -66,7 +66,7 @@ def explained(target: Target, job: Job, result: FlowResult | PlainResult) -> str
     """Return why a run failed, as a hint; None if that is unknown.
 
     The run's account and the components are requested from the server only if its own message has no reason (seen in
-    all releases up to 0.13).
+    all releases).
 
     Args:
         target: The server.

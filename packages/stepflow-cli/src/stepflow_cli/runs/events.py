@@ -29,7 +29,7 @@ class EventReader:
     Args:
         client: Creates a client for the thread only: closing it ends a read that is waiting.
         run_id: The run.
-        **options: Options of `run_events`.
+        **options: Options of `EventSource.run_events`.
     """
 
     def __init__(self, client: Callable[[], SyncStepflowClient], run_id: str, **options: Any) -> None:
@@ -83,7 +83,7 @@ class EventReader:
 
     def _read(self) -> None:
         try:
-            with closing(self._client.run_events(**self._arguments)) as events:
+            with closing(self._client._parts.events.run_events(**self._arguments)) as events:
                 for event in events:
                     self._put(event)
                     if self._closed.is_set():

@@ -22,7 +22,7 @@ _CANDIDATES = 5
 _DASHES = (8, 13, 18, 23)
 """Positions of the dashes in a run id."""
 _CLOCK = timedelta(seconds=2)
-"""Servers up to 0.9 report creation times in whole seconds."""
+"""Maximum difference between the time in the id of a run and its creation time."""
 
 
 def is_whole(text: str) -> bool:

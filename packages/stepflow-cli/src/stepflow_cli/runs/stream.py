@@ -139,9 +139,6 @@ def run_stream(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
         _retry(target, job, stream, wait)
         return
     journal = stream.journal
-    if journal is not None and not target.client.server_info().capabilities["blobs"]:
-        note("servers before 0.10 cannot go on with a batch: this one has no journal")
-        journal = None
     run = _Run(target, completed(target, job), stream, wait, journal)
     chosen = part_of(run.inputs(), stream.skip, stream.limit)
     if stream.sample is not None:
@@ -170,8 +167,7 @@ def _retry(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
     # The name identifies the inputs: the journal of a different retry must not be used.
     name = hashlib.sha256(repr(sorted(failed.items())).encode()).hexdigest()[:8]
     journal = f"{stream.output}.retry-{name}.journal"
-    keeps = target.client.server_info().capabilities["blobs"]
-    run = _Run(target, completed(target, job), stream, wait, journal if keeps else None)
+    run = _Run(target, completed(target, job), stream, wait, journal)
     run.progress.expected = len(failed)
     chosen = _unchanged(chosen_again(run.inputs(), failed), failed, stream)
     try:
@@ -185,9 +181,9 @@ def _retry(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
             _remove(f"{stream.output}.journal")
         _remove(journal)
     except KeyboardInterrupt:
-        raise run.interrupted("--retry-failed" if keeps else None) from None
+        raise run.interrupted("--retry-failed") from None
     except TransportError as error:
-        raise problem_of(error, hint=run.continuation("--retry-failed") if keeps else error.hint) from None
+        raise problem_of(error, hint=run.continuation("--retry-failed")) from None
     run.progress.summarise()
 
 

@@ -69,12 +69,12 @@ class Watch:
 
     @property
     def note(self) -> str | None:
-        """A message if the server is unreachable or does not report all events."""
+        """A message if the server is unreachable or has no events."""
         if self._said is not None:
             return self._said
-        if self.progress.is_over or self._target.client.server_info().capabilities["events"]:
+        if self._target.client.server_info().capabilities["events"]:
             return None
-        return "this server reports steps only when the run has ended"
+        return "this server reports no events: the steps are not shown"
 
     def follow(
         self, show: Shown, refresh: Callable[[], None], *, timeout: float | None, sub_runs: bool = False
@@ -90,7 +90,8 @@ class Watch:
         deadline = None if timeout is None else time.monotonic() + timeout
         # For a run that is itself a sub-run, servers would send its parent's events, with wrong step ids.
         sub_runs = sub_runs and self.run.parent_run_id is None
-        with EventReader(self._target.another_client, self.run.run_id, include_sub_runs=sub_runs) as events:
+        options = {"include_sub_runs": sub_runs, "needs_stream": False}
+        with EventReader(self._target.another_client, self.run.run_id, **options) as events:
             while not events.ended:
                 refresh()
                 for event in events.take(_TICK):
@@ -164,8 +165,7 @@ class Watch:
             with suppress(StepflowClientError):
                 for account in self._target.client.explain_run(run.run_id, item_index=item).steps:
                     self._note(item, account)
-        # Servers without events do not tell the errors of steps either.
-        if item in step.not_run or event.inferred:
+        if item in step.not_run:
             return None
         if step.error is None:
             try:

@@ -157,7 +157,7 @@ def _drawn(folded: FoldedGraph, layout: Layout | None, look: Look) -> str:
 
 
 def flow_lines(flow: Mapping[str, Any]) -> list[str]:
-    """Return a flow as lines of YAML in a fixed order: servers from 0.12 on change the order each time."""
+    """Return a flow as lines of YAML in a fixed order: servers change it each time."""
     import yaml
 
     return yaml.safe_dump(_ordered(flow), sort_keys=False, allow_unicode=True, width=110).splitlines()

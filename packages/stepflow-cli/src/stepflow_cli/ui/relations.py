@@ -19,10 +19,7 @@ _MOST_SUB_RUNS = 100
 
 async def sub_runs_of(site: Site, run: RunDetails) -> list[RunDetails]:
     """Return the runs that steps of a run created, at most 100, oldest first."""
-    try:
-        found = await site.client.list_runs(None, _MOST_SUB_RUNS, parent_run_id=run.run_id)
-    except UnsupportedByServerError:
-        return []
+    found = await site.client.list_runs(None, _MOST_SUB_RUNS, parent_run_id=run.run_id)
     return list(reversed(found.runs))
 
 

@@ -146,7 +146,7 @@ async def steps_of(
         listed = await runs.get_run_steps(run.run_id, item_index=index)
         return await runs.with_kept(run.run_id, listed.steps)
     except (NotFoundError, UnsupportedByServerError):
-        # Before 0.12, servers do not have those of sub-runs.
+        # Older servers do not have those of sub-runs.
         return []
 
 

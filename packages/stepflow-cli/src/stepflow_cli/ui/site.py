@@ -113,10 +113,8 @@ class Site:
     async def in_order(self, stored: StoredFlow) -> StoredFlow:
         """Return a flow with the properties of its schemas in their order.
 
-        Servers from 0.12 on return them in a different order each time, except in the blob of the flow.
+        Servers may return them in a different order each time, except in the blob of the flow.
         """
-        if not (await self.client.server_info()).capabilities.get("blobs"):
-            return stored
         try:
             data = (await self.client.get_blob(stored.flow_id)).data
         except StepflowClientError:

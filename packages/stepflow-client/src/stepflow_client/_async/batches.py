@@ -32,7 +32,6 @@ from ..errors import (
     ServerFaultError,
     StepflowClientError,
     TransportError,
-    UnsupportedByServerError,
 )
 from ..flows.additions import tagged
 from ..types.statuses import ExecutionStatus
@@ -132,10 +131,6 @@ class BatchRunner:
             batch.input_check = needs.input_check
 
     async def _open_journal(self, batch: Batch, journal: str | os.PathLike[str]) -> None:
-        if not (await self._connection.server()).capabilities["blobs"]:
-            raise UnsupportedByServerError(
-                "a journal needs a server of 0.10 or newer: older ones have no flow ids that can be found again"
-            )
         from .._stores.journal import Journal
 
         batch.journal = Journal(journal)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._codec import requests
 from .._data.arguments import check_instances, wrong
-from .._rules.releases import has_step_outputs
 from .._shared.gather import async_together
 from ..errors import StepflowClientError
 from ..flows.additions import Origin, as_written, origin_of
@@ -39,7 +38,7 @@ async def compare_runs(
         a=one.run,
         b=other.run,
         every_difference=run_differences(one, other, patterns),
-        not_compared=("inputs",) if has_step_outputs(server) else ("inputs", "step outputs"),
+        not_compared=("inputs",) if server.capabilities["step_outputs"] else ("inputs", "step outputs"),
     )
 
 
@@ -61,12 +60,10 @@ class RunFlow(NamedTuple):
 
 async def flow_of_run(core: Core, run: RunDetails) -> RunFlow:
     """Return the flow of a run with its integers; `get_run_flow` returns it with other paths and without integers."""
-    stored: Any = None
-    if (await core.connection.server()).capabilities["blobs"]:
-        try:
-            stored = (await core.blobs.get_blob(run.flow_id)).data
-        except StepflowClientError:
-            stored = None
+    try:
+        stored = (await core.blobs.get_blob(run.flow_id)).data
+    except StepflowClientError:
+        stored = None
     if not isinstance(stored, dict):
         stored = await core.runs.stored_flow(run.run_id)
     return RunFlow(as_written(stored), origin_of(stored))

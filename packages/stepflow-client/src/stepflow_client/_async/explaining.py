@@ -74,10 +74,10 @@ class RunExplainer:
             return [], False
         try:
             listed = await self._runs.get_run_steps(run.run_id, item_index=item.index)
-        except (NotFoundError, UnsupportedByServerError):
-            # The steps of a batch on 0.9, and those of sub-runs before 0.12.
+        except NotFoundError:
+            # Older servers do not list the steps of sub-runs.
             return [], False
-        # Before 0.12, the steps of a cancelled run are not up to date.
+        # Older servers do not update the steps of a cancelled run.
         steps = await self._runs.with_kept(run.run_id, listed.steps)
         return steps, can["live_steps"] or run.status is not ExecutionStatus.CANCELLED
 

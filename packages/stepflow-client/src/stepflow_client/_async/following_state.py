@@ -27,6 +27,8 @@ class Asked(NamedTuple):
     """The cursor of the last event that was handled, or a sequence number; None for all events."""
     include_results: bool = False
     include_sub_runs: bool = False
+    needs_stream: bool = False
+    """Whether a server without a stream of events is an error. If not, its runs are polled."""
     next_tick: Callable[[], float] = lambda: math.inf
     """Returns the maximum number of seconds until the next tick, if no event arrives."""
 

@@ -75,7 +75,7 @@ class StreamedRun:
             self._contact.has_answer()
             brought_nothing = self._position == before
             if brought_nothing and self._has_all(found):
-                yield _inferred_end(found.run, self._position)
+                yield inferred_end(found.run, self._position)
                 return
             if self._is_silent and self._contact.has_repeated and not found.has_ended:
                 yield Tick(self._position, found.run)
@@ -295,7 +295,8 @@ def _broke_off(run_id: str, reason: str, position: Cursor) -> ServerConnectionEr
     )
 
 
-def _inferred_end(run: run_states.RunState, position: Cursor) -> RunCompletedEvent:
+def inferred_end(run: run_states.RunState, position: Cursor) -> RunCompletedEvent:
+    """Return the end of a run, for a server that sends none."""
     known = responses.details(run)
     return events.RunCompletedEvent(
         run_id=known.run_id,

@@ -34,7 +34,6 @@ from .._rules.key_lock import (
     Steps,
     Store,
 )
-from .._rules.releases import require
 from .._rules.request_retries import TRANSIENT_ERRORS
 from .._shared.checking import async_checked
 from .._shared.recorder import CreatedRun
@@ -117,7 +116,6 @@ class KeyedRuns:
         if scope is None and checked is not None:
             keyed = await self._stored(checked, key, None)
         else:
-            await self._require_blobs()
             keyed = Keyed(key, scope, {}, "")
         lock = self._lock(keyed, "", {})
         found: Found | None = await self._followed(keyed, lock, lock.find())
@@ -174,11 +172,7 @@ class KeyedRuns:
     def _checked(self, flow: FlowSource) -> CheckedFlow:
         return self._flows.checked(flow, "an idempotency key")
 
-    async def _require_blobs(self) -> None:
-        require(await self._connection.server(), "blobs", "an idempotency key needs flow ids that can be found again")
-
     async def _stored(self, checked: CheckedFlow, key: str, scope: str | None) -> Keyed:
-        await self._require_blobs()
         content, digest, _ = checked
         flow_id = await self._flows.store_accepted(content, tagged(content, tag_of(key, scope)), digest)
         return Keyed(key, scope, content, flow_id)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from .plain import PlainReader
     from .progress import ProgressReporter
     from .readiness import ComponentWaiter
-    from .recovery import RecoveryCheck
     from .rerun import Rerunner
     from .step_times import StepTimer
     from .waiting import Waiter
@@ -42,25 +41,18 @@ class Parts:
         return RunCreator(self._core)
 
     @cached_property
-    def recovery(self) -> RecoveryCheck:
-        """Detects runs that will never end."""
-        from .recovery import RecoveryCheck
-
-        return RecoveryCheck(self._core.connection, self._core.flows.registries)
-
-    @cached_property
     def waiter(self) -> Waiter:
         """Waits until runs end."""
         from .waiting import Waiter
 
-        return Waiter(self._core, self.recovery, lambda: self.follower)
+        return Waiter(self._core, lambda: self.follower)
 
     @cached_property
     def follower(self) -> Follower:
         """Follows runs."""
         from .following import Follower
 
-        return Follower(self._core.connection, self._core.runs, self.recovery)
+        return Follower(self._core.connection, self._core.runs)
 
     @cached_property
     def events(self) -> EventSource:

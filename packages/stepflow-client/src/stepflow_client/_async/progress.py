@@ -136,7 +136,7 @@ class ProgressReporter:
     async def _told(self, seen: RunProgress, began: float) -> AsyncGenerator[Progress, None]:
         shown, deadline = time.monotonic(), current_deadline()
         yield seen.progress(shown - began)
-        followed = self._events.run_events(seen.run_id, heartbeat=_UPDATE, deadline=deadline)
+        followed = self._events.run_events(seen.run_id, deadline, needs_stream=False, heartbeat=_UPDATE)
         async with aclosing(followed) as events:
             async for event in events:
                 now = time.monotonic()

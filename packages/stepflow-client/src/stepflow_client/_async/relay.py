@@ -87,8 +87,6 @@ async def sse_events(
             async with handle.events(after=after, **options) as following:
                 if await anext(following, None) is None:
                     return EventResponse(204, {"cache-control": "no-store"}, _nothing())
-    except InvalidArgumentError as error:
-        return _refusal(problem_details(error, statuses={InvalidArgumentError: 400}))
     except StepflowClientError as error:
         problem = problem_details(error)
         return EventResponse(200, _HEADERS, _only(_problem(problem))) if error.is_retryable else _refusal(problem)
@@ -106,9 +104,6 @@ async def _frames(
             async for event in events:
                 for frame in _frames_of(event, run_id, payload):
                     yield frame
-        except InvalidArgumentError as error:
-            # The id is that of an event which was inferred on an older server. Without an id, the browser starts anew.
-            yield b"id\n" + _problem(problem_details(error))
         except StepflowClientError as error:
             yield _problem(problem_details(error))
 

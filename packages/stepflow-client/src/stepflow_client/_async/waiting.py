@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from ..types import FlowResult, ListItemsResponse, RunDetails
     from .core import Core
     from .following import Follower
-    from .recovery import RecoveryCheck
 
 _LARGE = 200
 """For a run with more items, only the summary is requested: servers return all steps of all items with a run."""
@@ -47,14 +46,12 @@ class Waiter:
 
     Args:
         core: What the parts of the client are made of.
-        recovery: Detects runs that will never end.
         follower: Returns what follows runs that a server has given up.
     """
 
-    def __init__(self, core: Core, recovery: RecoveryCheck, follower: Callable[[], Follower]) -> None:
+    def __init__(self, core: Core, follower: Callable[[], Follower]) -> None:
         self._connection = core.connection
         self._runs = core.runs
-        self._recovery = recovery
         self._recorder = core.recorder
         self._follower = follower
 
@@ -71,7 +68,7 @@ class Waiter:
 
     async def _wait(self, run_id: str, total: int | None) -> run_states.RunState:
         if total is None:
-            # First without waiting: if asked to wait for an unknown run, 0.10 and 0.11 respond with 500 instead of 404.
+            # First without waiting: if asked to wait for an unknown run, older servers respond with 500, not 404.
             first = await self._retry_until(partial(self._runs.current_state, run_id), run_id)
             if first.is_finished and not is_given_up(first.status, first.running):
                 return first
@@ -85,7 +82,7 @@ class Waiter:
             remaining = longest if deadline is None else deadline - started
             held = 0 if total > _LARGE else requests.wait_seconds(remaining, longest)
             try:
-                ended = await self._ended(await self._look(run_id, held, total), began)
+                ended = await self._ended(await self._look(run_id, held, total))
             except TRANSIENT_ERRORS as error:
                 # The run continues, or the server resumes it after a restart.
                 self._raise_if_hopeless(error, run_id, last_contact)
@@ -107,17 +104,14 @@ class Waiter:
                 # The delay in noticing the end is at most a tenth of the time waited.
                 pause = min(max(pause, 0.1 * (now - began)), timings.wait_longest_pause)
 
-    async def _ended(self, run: run_states.RunState, began: float) -> run_states.RunState | None:
+    async def _ended(self, run: run_states.RunState) -> run_states.RunState | None:
         """Return the state of a run that has ended or is lost; None if it has not, or may still be executed.
 
         If its server has given it up, this returns once that is settled.
         """
         if is_given_up(run.status, run.running):
             return await self._follower().settled(run)
-        if run.is_finished:
-            return run
-        await self._recovery.check(run.run_id, began)
-        return None
+        return run if run.is_finished else None
 
     async def result_of(self, run: run_states.Started) -> FlowResult:
         """Wait until a run of one item that was just created ends, and return its result."""

@@ -154,7 +154,7 @@ class _Collector:
 
 @lru_cache(maxsize=4096)
 def parse_path(text: str | None) -> Path:
-    """Return the fields and indexes of a path, as servers from 0.9 to 0.13 read it in a flow that is stored unchanged.
+    """Return the fields and indexes of a path, as servers read it in a flow that is stored unchanged.
 
     The empty path stands for the whole value. A text that does not begin with `$` is the name of one field.
 
@@ -204,26 +204,21 @@ def _is_reread(name: str) -> bool:
         return False
 
 
-def has_wildcard(text: str) -> bool:
-    """Return whether a path has the wildcards or empty names of other languages."""
-    return text.strip().startswith("$") and re.search(r"\.\*|\.\.|\[\*\]", text) is not None
-
-
 def ambiguity(text: str) -> str | None:
-    """Return why the meaning of a path depends on the server or on the way a flow is stored; None if it does not."""
+    """Return why a path may not mean what its author wants; None if there is no reason to think so."""
     is_bare = not text.strip().startswith("$")
-    if has_wildcard(text):
+    if re.search(r"\.\*|\.\.|\[\*\]", text) and not is_bare:
         return f"{text!r} has no wildcards or descent: * is the name of a field and empty names vanish"
     for part in parse_path(text):
         if isinstance(part, str) and not _is_reread(part):
             if is_bare:
-                return f"{text!r} is a path on some servers and one field of that name on others; write {'$.' + text!r}"
-            return f"the quoted name {part!r} means different things by the way the flow is stored; rename the field"
+                return f"{text!r} is the name of one field; write {'$.' + text!r} for a path"
+            return f"the quoted name {part!r} is read as a path if a step is overridden; rename the field"
     return None
 
 
 def portable_path(text: Any) -> Path | None:
-    """Return the parts of a path; None if servers reject it, or if its meaning depends on the server."""
+    """Return the parts of a path; None if servers reject it, or if it may not mean what its author wants."""
     if text is not None and not isinstance(text, str):
         return None
     try:

@@ -24,7 +24,7 @@ from .._data.values import check_json
 from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
 from ..flows.file import load_file, read_file
 
-# 0.13 rejects the older form of a route with these words; older releases accept the newer form but route nothing by it.
+# Current servers reject the older form of a route with these words; older ones accept the newer form, without effect.
 REFUSED_ROUTE = "Invalid prefix"
 _FIRST_WITH_PREFIXES = (0, 13)
 _MOST_BYTES = 16 * 1024 * 1024
@@ -158,14 +158,14 @@ def builtin_config(prefixes: bool, allow_load_file: bool = False) -> dict[str, A
     """Return the default configuration: the builtin components.
 
     Args:
-        prefixes: Whether routes are prefixes (0.13 and newer) or patterns.
+        prefixes: Whether routes are prefixes, or patterns as on older servers.
         allow_load_file: Whether flows may read any file that the server can read.
     """
     rule: dict[str, Any] = {"plugin": "builtin"}
     if not prefixes:
         routes: dict[str, Any] = {"/builtin/{*component}": [rule]}
         if not allow_load_file:
-            # A list of denied components has no effect before 0.13, but an exact route takes precedence over a pattern.
+            # Older servers ignore a list of denied components, but an exact route takes precedence over a pattern.
             routes["/builtin/load_file"] = []
     else:
         routes = {"/builtin": [rule if allow_load_file else {**rule, "componentDeny": ["/load_file"]}]}
@@ -173,7 +173,6 @@ def builtin_config(prefixes: bool, allow_load_file: bool = False) -> dict[str, A
         "plugins": {"builtin": {"type": "builtin"}},
         "routes": routes,
         # A condition on the result of a step is evaluated at the next check, by default every 30 s and in 10 runs only.
-        # From 0.10 on; 0.9 ignores these settings.
         "recovery": {"checkIntervalSecs": 1, **_RECOVERY_LIMITS},
     }
 
@@ -218,7 +217,7 @@ def starts_processes(config: Mapping[str, Any]) -> bool:
 
 def store_path(config: Mapping[str, Any]) -> Path | None:
     """Return the file of the configuration's SQLite store; None if it has none."""
-    url = _database_url(config.get("storageConfig", config.get("stateStore")))
+    url = _database_url(config.get("storageConfig"))
     if url is None or not url.startswith("sqlite:") or "${" in url:
         return None
     name, _, query = url.removeprefix("sqlite:").removeprefix("//").partition("?")
@@ -235,8 +234,7 @@ def recovery_warnings(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     memory.
     """
     recovery = config.get("recovery") or {}
-    # 0.9, whose store is a `stateStore`, resumes no runs.
-    if store_path(config) is None or "storageConfig" not in config or not isinstance(recovery, Mapping):
+    if store_path(config) is None or not isinstance(recovery, Mapping):
         return
     if recovery.get("enabled") is False:
         return
@@ -276,7 +274,7 @@ def _checked(config: ConfigSource) -> dict[str, Any]:
     checked = check_json(config, "config")
     if not isinstance(checked, dict):
         raise InvalidArgumentError(f"config is a mapping from name to value, which {type(config).__name__} is not")
-    # An object has all of its fields, also those that nobody set. Servers before 0.10 refuse null for some of them.
+    # An object has all of its fields, also those that nobody set.
     copy: dict[str, Any] = json.loads(
         json.dumps(checked), object_hook=None if isinstance(config, Mapping) else _without_nulls
     )

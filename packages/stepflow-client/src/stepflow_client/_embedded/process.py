@@ -61,9 +61,8 @@ def server_environment(env: Mapping[str, str], token: str, orchestrator_id: str 
     for name in _CONTRADICTING:
         environment.pop(name, None)
     if orchestrator_id is not None:
-        # A variable, not an argument: servers before 0.10 do not know the setting and ignore the variable.
         environment.setdefault(ORCHESTRATOR_VARIABLE, orchestrator_id)
-    # Without it, servers before 0.12 do not pass on the output of a worker, even if it ends before it is ready.
+    # Without it, older servers do not pass on the output of a worker, even if it ends before it is ready.
     environment.setdefault("STEPFLOW_COMPONENT_STDERR", "verbose")
     environment[TOKEN_VARIABLE] = token
     return environment

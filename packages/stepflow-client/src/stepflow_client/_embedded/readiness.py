@@ -18,7 +18,7 @@ from .workers import EndedWorker, ended_workers
 
 _POLL_SECONDS = 0.005
 _HEALTH_SECONDS = 1.0
-# From 0.12 on, listing the components takes 5 s for each worker that is not connected.
+# Listing the components may take 5 s for each worker that is not connected.
 _COMPONENTS_SECONDS = 30.0
 _WORKER_CHECK_SECONDS = 0.2
 
@@ -61,7 +61,7 @@ def wait_until_ready(
     wait.until(lambda: process.port is not None, late)
     wait.until(_Question(process, "/api/v1/health", _HEALTH_SECONDS).is_answered, late)
     if workers.started or not workers.external:
-        # Before 0.12, servers do not report the state of workers: a healthy server counts as ready.
+        # Older servers do not report the state of workers: a healthy server counts as ready.
         wait.until(_connected(process, ignored=workers.external), late)
     if workers.external and timeouts.external is not None:
         names = ", ".join(sorted(workers.external))
@@ -99,7 +99,7 @@ class _Wait:
     def _refuse_dead_worker(self) -> None:
         # A worker that ended with exit code 0 may have started another one.
         dead = next((each for each in ended_workers(self._process.leader) if each.exit_code != 0), None)
-        # Before 0.12, the server itself ends in this case, with a more detailed message.
+        # An older server itself ends in this case, with a more detailed message.
         if dead is not None and not self._process.ends_within(0.5):
             raise NotReadyError(f"ended {dead.how} before it was ready", worker=dead)
 

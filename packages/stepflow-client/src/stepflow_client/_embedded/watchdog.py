@@ -125,7 +125,7 @@ def find_family(token: str, leaders: set[psutil.Process]) -> list[psutil.Process
     """Return every other process that belongs to a runtime.
 
     These are the processes that carry the token, those in the session of a server, and all their descendants. The token
-    alone is not enough, because servers before 0.12 start their workers with an empty environment.
+    alone is not enough, because older servers start their workers with an empty environment.
 
     Args:
         token: The token of the runtime.

@@ -62,7 +62,7 @@ def watch_workers(process: ServerProcess, stopping: threading.Event, report: Cal
 
 
 def worker_name(pid: int, logs: LogStore, plugins: Mapping[str, str]) -> str:
-    """Return what a message calls a worker: by its plugin if the server has logged that it started it (0.12 and newer).
+    """Return what a message calls a worker: by its plugin if the server has logged that it started it.
 
     Args:
         pid: The worker's process.

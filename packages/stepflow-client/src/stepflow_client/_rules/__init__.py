@@ -10,5 +10,4 @@ if not TYPE_CHECKING:
     # Many programs need none of these.
     chunks = lazy_module(f"{__name__}.chunks")
     dialect = lazy_module(f"{__name__}.dialect")
-    inference = lazy_module(f"{__name__}.inference")
     old_responses = lazy_module(f"{__name__}.old_responses")

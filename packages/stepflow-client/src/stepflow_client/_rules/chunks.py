@@ -9,7 +9,7 @@ from .._data.values import encode
 from ..types.outcomes import Outcome
 
 _FIRST, _LARGEST = 32, 400
-"""Number of inputs of one run: the first size and the maximum. From 0.11 on, the time a server needs for a run grows
+"""Number of inputs of one run: the first size and the maximum. The time a server needs for a run grows
 with the square of its number of items."""
 _WANTED = 1.0
 """Target duration of a chunk in seconds. Longer chunks delay outcomes; shorter ones need more requests per input."""

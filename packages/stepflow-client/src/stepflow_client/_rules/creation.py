@@ -41,7 +41,7 @@ def is_processed(error: StepflowClientError) -> bool:
     inner = error.details.get("error")
     if isinstance(inner, dict):
         return {"code", "message", "status"} <= inner.keys()
-    # The format of servers before 0.12.
+    # The format of older servers.
     return {"code", "message"} <= error.details.keys()
 
 
@@ -60,7 +60,7 @@ def may_arrive_later(error: StepflowClientError) -> bool:
 def creation_time(run_id: str) -> float | None:
     """Return when the server created a run, in seconds since 1970 by the server's clock; None if the id has no time.
 
-    All released servers (0.9 to 0.13) use UUIDs of version 7 as run ids, which contain the time in milliseconds.
+    All released servers use UUIDs of version 7 as run ids, which contain the time in milliseconds.
     """
     if _VERSION_7.fullmatch(run_id):
         # The usual case; several times faster than parsing with UUID.
@@ -144,7 +144,7 @@ class RunRegistry:
         self._shared: Newest[bytes, str] = Newest(_MOST_FLOWS)
         self._storing: set[bytes] = set()
         self._ours: Newest[str, None] = Newest(_MOST_OWNED)
-        self._owned: Newest[str, float] = Newest(_MOST_OWNED)
+        self._owned: Newest[str, None] = Newest(_MOST_OWNED)
         self._newest: Newest[str, str] = Newest(_MOST_FLOWS)
         """The newest run of each flow that belongs to a call. (Ids of version 7 are in the order of their times.)"""
         self._open: dict[str, set[Call]] = {}
@@ -230,7 +230,7 @@ class RunRegistry:
         """
         with self._lock:
             if run_id is not None:
-                self._own(call.flow_id, run_id, time.monotonic())
+                self._own(call.flow_id, run_id)
             if not is_settled:
                 self._ours.pop(call.flow_id, None)
             if call.sends > 1:
@@ -250,26 +250,15 @@ class RunRegistry:
         with self._lock:
             return [run_id for run_id in run_ids if run_id not in self._owned]
 
-    def owned_since(self, run_id: str) -> float | None:
-        """Return since when a run exists, by `time.monotonic()`; None if it is not a run of this client."""
+    def own(self, flow_id: str, run_id: str) -> bool:
+        """Record that a run belongs to a call. Return False if it already belongs to another call."""
         with self._lock:
-            return self._owned.get(run_id)
+            return self._own(flow_id, run_id)
 
-    def own(self, flow_id: str, run_id: str, since: float | None = None) -> bool:
-        """Record that a run belongs to a call. Return False if it already belongs to another call.
-
-        Args:
-            flow_id: The id of the flow.
-            run_id: The id of the run.
-            since: A time, by `time.monotonic()`, at which the server already had the run; None for now.
-        """
-        with self._lock:
-            return self._own(flow_id, run_id, time.monotonic() if since is None else since)
-
-    def _own(self, flow_id: str, run_id: str, since: float) -> bool:
+    def _own(self, flow_id: str, run_id: str) -> bool:
         if run_id in self._owned:
             return False
-        self._owned.put(run_id, since)
+        self._owned.put(run_id, None)
         newest = self._newest.get(flow_id)
         if newest is None:
             self._newest.put(flow_id, run_id)

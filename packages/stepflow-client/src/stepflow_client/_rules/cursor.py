@@ -13,15 +13,14 @@ from typing import NamedTuple
 from .._data.arguments import wrong
 from ..errors import InvalidArgumentError
 
-_TEXT = re.compile(r"(?P<mode>[eis])(?P<number>\d{1,18})\.(?P<handled>\d{1,18})")
+_TEXT = re.compile(r"(?P<mode>[es])(?P<number>\d{1,18})\.(?P<handled>\d{1,18})")
 
 
 class Cursor(NamedTuple):
     """A position in the events of a run."""
 
     mode: str = "e"
-    """`e` for the run's own events, `s` if the events of sub-runs are included, `i` for inferred events. Each mode
-    counts separately."""
+    """`e` for the run's own events, `s` if the events of sub-runs are included. Each mode counts separately."""
     number: int = 0
     handled: int = 0
 
@@ -49,16 +48,6 @@ class Cursor(NamedTuple):
                 hint="keep include_sub_runs the same",
             )
         return cls(mode, int(match["number"]), int(match["handled"]))
-
-    @classmethod
-    def check(cls, after: str | int | None, mode: str) -> None:
-        """Reject a `after` that is not valid for this mode on any server. Cursors of inferred events are accepted.
-
-        Raises:
-            InvalidArgumentError: Under the same conditions as for `parse`.
-        """
-        inferred = isinstance(after, str) and after[:1] == "i"
-        cls.parse(after, "i" if inferred else mode)
 
     def after(self, number: int) -> Cursor:
         """Return the cursor after one more event with the given sequence number."""

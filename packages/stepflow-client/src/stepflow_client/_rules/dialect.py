@@ -5,7 +5,7 @@ receives each reply through `send()`, and returns the reply in the current forma
 does the I/O. If a release does not support something, the translator raises an UnsupportedByServerError that names the
 first release that does.
 
-`old` servers are 0.9, 0.10 and 0.11. Their statuses and levels are words, the fields of a run are not nested in a
+Older servers are 0.10 and 0.11. Their statuses and levels are words, the fields of a run are not nested in a
 `summary`, results are tagged, steps are an object, and errors are JSON sent as text/plain.
 """
 
@@ -82,33 +82,13 @@ def translate(server: Server, request: Request) -> Translation:
 
 
 def _create_run(server: Server, request: Request) -> Translation:
-    body = dict(request.body) if isinstance(request.body, dict) else {}
-    if body.get("input") == []:
+    if isinstance(request.body, dict) and request.body.get("input") == []:
         require(server, "empty_batch", "a run of no items")
-    wait = body.get("wait") is True
-    overrides = body.get("overrides")
-    if server.dialect == "0.9":
-        body.pop("wait", None)
-        body.pop("timeoutSecs", None)
-        if isinstance(overrides, dict) and isinstance(overrides.get("steps"), dict):
-            body["overrides"] = overrides["steps"]
-    reply = yield replace(request, body=body)
+    reply = yield request
     if reply.is_error:
         return reply
     created = flat_run(reply.body)
     results = created.get("results") or []
-    if "flowId" not in created:
-        # 0.9 blocks until the run has ended and then returns little information about it.
-        run_id = created["runId"]
-        reply = yield Request("GET", f"/runs/{run_id}")
-        if reply.is_error:
-            return reply
-        created = flat_run(reply.body)
-        if wait:
-            reply = yield Request("GET", f"/runs/{run_id}/items")
-            if reply.is_error:
-                return reply
-            results = reply.body["items"]
     return Reply(200, {"summary": summary_of(created), "results": [item_of(item) for item in results]})
 
 
@@ -116,18 +96,10 @@ def _list_runs(server: Server, request: Request) -> Translation:
     params = dict(request.params)
     if "status" in params:
         word = STATUS_WORDS.get(params["status"])
-        if word is None or (word == "recoveryFailed" and server.dialect == "0.9"):
+        if word is None:
             # No run can have this status on this server.
             return Reply(200, {"runs": []})
         params["status"] = word
-    roots_only = params.get("rootsOnly") == "true" and not server.capabilities["roots_filter"]
-    window = slice(None)
-    if roots_only:
-        # The filter is applied here, so limit and offset must be applied here as well.
-        del params["rootsOnly"]
-        offset = int(params.pop("offset", "0") or 0)
-        limit = params.pop("limit", None)
-        window = slice(offset, None if limit is None else offset + int(limit))
     reply = yield replace(request, params=params)
     if reply.is_error:
         return reply
@@ -136,9 +108,7 @@ def _list_runs(server: Server, request: Request) -> Translation:
         raise ShapeChangedError
     if any(isinstance(run.get("status"), int) for run in runs):
         raise ShapeChangedError
-    if roots_only:
-        runs = [run for run in runs if not run.get("parentRunId")]
-    return Reply(200, {"runs": [summary_of(run) for run in runs[window]]})
+    return Reply(200, {"runs": [summary_of(run) for run in runs]})
 
 
 def _get_run(server: Server, request: Request, run_id: str) -> Translation:
@@ -156,12 +126,8 @@ def _get_run(server: Server, request: Request, run_id: str) -> Translation:
 
 def _given(run: dict[str, Any]) -> dict[str, Any]:
     """Return the `inputs` and `overrides` a run was started with. Current servers do not return them."""
-    details = run.get("itemDetails")
-    if isinstance(details, list):
-        ordered = sorted(details, key=lambda item: item["itemIndex"])
-        inputs = [item.get("input") for item in ordered] if all("input" in item for item in ordered) else None
-    else:
-        inputs = run.get("inputs")
+    ordered = sorted(run.get("itemDetails") or [], key=lambda item: item["itemIndex"])
+    inputs = [item["input"] for item in ordered] if ordered and all("input" in item for item in ordered) else None
     return {"inputs": inputs, "overrides": run.get("overrides")}
 
 
@@ -181,8 +147,6 @@ def _get_run_steps(server: Server, request: Request, run_id: str) -> Translation
         return reply
     run = flat_run(reply.body)
     total = run["items"]["total"]
-    if total > 1:
-        require(server, "step_of_item", "the steps of a batch")
     reply = yield Request("GET", f"/runs/{run_id}/steps")
     if reply.is_error:
         return reply

@@ -12,7 +12,7 @@ STATUSES = {"running": 1, "completed": 2, "failed": 3, "cancelled": 4, "paused":
 STATUS_WORDS = {str(number): word for word, number in STATUSES.items()}
 LEVELS = {"fatal": 1, "error": 2, "warning": 3}
 _ERROR_CODES = {
-    500: 3,  # 0.9 and 0.10 use one code for everything that fails in a step
+    500: 3,  # 0.10 uses one code for everything that fails in a step
     -32100: 3,
     -32300: 3,
     1: 8,

@@ -92,14 +92,14 @@ list_runs = Operation("run.list_runs", not_found=_NO_SERVER)
 get_run = Operation("run.get_run", not_found=_RUN)
 delete_run = Operation("run.delete_run", not_found=_RUN)
 cancel_run = Operation("run.cancel_run", not_found=_RUN)
-# Only before 0.12: newer servers return no items and no steps for an unknown run.
+# Only on older servers: current ones return no items and no steps for an unknown run.
 get_run_items = Operation("run.get_run_items", not_found=_RUN, keeps_numbers=True)
 get_run_steps = Operation("run.get_run_steps", not_found=_RUN, keeps_numbers=True)
 get_run_step = Operation("run.get_run_step", not_found="there is no such step yet")
 get_run_flow = Operation("run.get_run_flow", not_found=_RUN)
 get_run_events = Operation("run.get_run_events", capability="events", needs="a stream of events", not_found=_RUN)
-store_blob = Operation("blob.store_blob", capability="blobs", needs="blobs")
-get_blob = Operation("blob.get_blob", capability="blobs", needs="blobs", not_found=_BLOB)
+store_blob = Operation("blob.store_blob")
+get_blob = Operation("blob.get_blob", not_found=_BLOB)
 
 OPERATIONS = {each.name: each for each in tuple(globals().values()) if isinstance(each, Operation)}
 """All operations by name."""

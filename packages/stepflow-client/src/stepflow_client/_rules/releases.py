@@ -15,19 +15,12 @@ if TYPE_CHECKING:
 _COMMITS = {"37c721f": "0.12.0", "dd82fa7": "0.13.0"}
 """Releases by commit: servers from 0.12 on report their commit, not their release."""
 
-_OLDEST, _CURRENT = (0, 9), (0, 12)
-_NEWEST = (0, 13)
-TARGETS = "0.9 to 0.13"
+_OLDEST, _CURRENT, NEWEST = (0, 10), (0, 12), (0, 13)
+TARGETS = "0.10 to 0.13"
 """The releases that flows can be checked for, in words."""
 
 # Capabilities by the release that introduced them; `server_info()` shows them.
 _SINCE: dict[str, tuple[int, int]] = {
-    "runs_in_background": (0, 10),  # POST /runs can respond before the run ends
-    "wait": (0, 10),  # GET /runs/{id}?wait=true
-    "blobs": (0, 10),
-    "recovery": (0, 10),  # a server that was killed resumes its runs after a restart
-    "roots_filter": (0, 10),  # GET /runs?rootsOnly=true
-    "step_of_item": (0, 10),  # the steps of each item of a batch
     "empty_batch": (0, 11),
     "flow_variables": (0, 11),
     "events": (0, 12),
@@ -59,11 +52,18 @@ def recognise(url: str, health: Mapping[str, Any]) -> Server:
 
     Raises:
         InvalidResponseError: If this is not the response of a Stepflow server.
+        UnsupportedByServerError: If the release is older than the oldest supported one.
     """
     version, built = health.get("version"), health.get("build")
     if isinstance(version, str):
         version = _printable(version)
-        return _info(url, _dialect(version) or _CURRENT, release=version)
+        number = release_number(version) or _CURRENT
+        if number < _OLDEST:
+            raise UnsupportedByServerError(
+                f"{url} is Stepflow {version}, which this client does not support",
+                hint=f"the oldest supported release is {_text(_OLDEST)}: upgrade the server",
+            )
+        return _info(url, number, release=version)
     if isinstance(built, Mapping):
         commit = _printable(str(built.get("gitVersion") or "")) or None
         return _info(url, _CURRENT, release=_COMMITS.get(commit or ""), commit=commit)
@@ -79,12 +79,12 @@ def pinned(url: str, release: str) -> Server:
     """Return a description of a server of a known release, without sending a request.
 
     Raises:
-        InvalidArgumentError: If `release` is not a release such as `0.11` or `0.13.0`.
+        InvalidArgumentError: If `release` is not a supported release such as `0.11` or `0.13.0`.
     """
-    dialect = _dialect(release)
-    if dialect is None:
-        raise wrong("server_release", "a release such as '0.11' or '0.13.0'", release)
-    return _info(url, dialect, release=_printable(release))
+    number = release_number(release)
+    if number is None or number < _OLDEST:
+        raise wrong("server_release", f"a release from {_text(_OLDEST)} on, such as '0.11' or '0.13.0'", release)
+    return _info(url, number, release=_printable(release))
 
 
 def release_number(release: object) -> tuple[int, int] | None:
@@ -99,22 +99,22 @@ def release_number(release: object) -> tuple[int, int] | None:
 def target_release(release: object) -> tuple[int, int] | None:
     """Return the first two numbers of a release that flows can be checked for; None if it is none of them."""
     number = release_number(release)
-    return number if number is not None and _OLDEST <= number <= _NEWEST else None
+    return number if number is not None and _OLDEST <= number <= NEWEST else None
 
 
-def _dialect(release: object) -> tuple[int, int] | None:
-    number = release_number(release)
-    return None if number is None else max(_OLDEST, min(number, _CURRENT))
+def _text(number: tuple[int, int]) -> str:
+    return f"{number[0]}.{number[1]}"
 
 
-def _info(url: str, dialect: tuple[int, int], *, release: str | None, commit: str | None = None) -> Server:
+def _info(url: str, number: tuple[int, int], *, release: str | None, commit: str | None = None) -> Server:
+    dialect = min(number, _CURRENT)
     capabilities = {
         **{name: dialect >= since for name, since in _SINCE.items()},
         **{name: dialect <= until for name, until in _UNTIL.items()},
     }
     return Server(
         url=url,
-        dialect=f"{dialect[0]}.{dialect[1]}",
+        dialect=_text(dialect),
         release=release,
         commit=commit,
         capabilities=capabilities,
@@ -122,7 +122,7 @@ def _info(url: str, dialect: tuple[int, int], *, release: str | None, commit: st
     )
 
 
-def require(server: Server, capability: str, what: str) -> None:
+def require(server: Server | ServerInfo, capability: str, what: str) -> None:
     """Check that the server has a capability.
 
     Args:
@@ -134,13 +134,7 @@ def require(server: Server, capability: str, what: str) -> None:
         UnsupportedByServerError: If the server does not have it. The hint names the first release that does.
     """
     if not server.capabilities[capability]:
-        since = ".".join(str(part) for part in _SINCE[capability])
         raise UnsupportedByServerError(
             f"{what}: not with this server ({server.release or server.dialect})",
-            hint=f"it works from release {since} on",
+            hint=f"it works from release {_text(_SINCE[capability])} on",
         )
-
-
-def has_step_outputs(server: Server | ServerInfo, items: int = 1) -> bool:
-    """Return whether the server returns the outputs of the steps of a run: 0.12 and newer do, 0.9 of one item."""
-    return server.capabilities["step_outputs"] or (server.dialect == "0.9" and items == 1)

@@ -12,7 +12,6 @@ from .._http.messages import (
     CannotSend,
     ConnectFailed,
     ConnectionBroken,
-    ConnectTimeout,
     HttpError,
     HttpResponse,
     NotHttp,
@@ -147,11 +146,6 @@ def was_not_processed(outcome: BaseException | HttpResponse | None) -> bool:
     if isinstance(outcome, HttpResponse):
         return outcome.status in _UNPROCESSED
     return isinstance(outcome, (ConnectFailed, CannotSend))
-
-
-def was_unreachable(outcome: HttpError) -> bool:
-    """Return whether the server was probably not running. A slow server or a full connection pool does not count."""
-    return isinstance(outcome, ConnectFailed) and not isinstance(outcome, (ConnectTimeout, PoolTimeout))
 
 
 def _is_transient(outcome: HttpError | HttpResponse) -> bool:

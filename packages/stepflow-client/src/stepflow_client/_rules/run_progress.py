@@ -265,7 +265,6 @@ class RunProgress:
         """Return the step of this run that an event belongs to."""
         index, step_id = _of(event, "step_index", None), _of(event, "step_id", None)
         if step_id and not self._is_below:
-            # In inferred events, the index is not the position in the flow.
             return self._step(step_id)
         # For sub-runs, servers send the id of another step or none, but the correct position in the flow.
         if index is not None and index not in self._step_ids:

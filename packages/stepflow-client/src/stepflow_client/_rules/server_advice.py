@@ -108,7 +108,7 @@ def not_stepflow(url: str, status: int, headers: Mapping[str, str], content: byt
     elif status == 400 and url.startswith("http://") and re.search(_WANTS_TLS, content):
         hint = f"the server speaks https: write {_with_scheme(url, 'https')}"
     elif path and (kind == "application/grpc" or status == 404):
-        # The first is the response of 0.12 and newer to a path that they do not know.
+        # The first is the response of current servers to a path that they do not know.
         hint = f"a Stepflow server has no path unless a proxy adds one: write {url.removesuffix(path)}"
     return InvalidResponseError(f"{url} responds, but not like a Stepflow server {said}", status_code=status, hint=hint)
 

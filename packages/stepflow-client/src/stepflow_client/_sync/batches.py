@@ -33,7 +33,6 @@ from ..errors import (
     ServerFaultError,
     StepflowClientError,
     TransportError,
-    UnsupportedByServerError,
 )
 from ..flows.additions import tagged
 from ..types.statuses import ExecutionStatus
@@ -133,10 +132,6 @@ class BatchRunner:
             batch.input_check = needs.input_check
 
     def _open_journal(self, batch: Batch, journal: str | os.PathLike[str]) -> None:
-        if not (self._connection.server()).capabilities["blobs"]:
-            raise UnsupportedByServerError(
-                "a journal needs a server of 0.10 or newer: older ones have no flow ids that can be found again"
-            )
         from .._stores.journal import Journal
 
         batch.journal = Journal(journal)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._codec import requests
 from .._data.arguments import check_instances, wrong
-from .._rules.releases import has_step_outputs
 from .._shared.gather import sync_together
 from ..errors import StepflowClientError
 from ..flows.additions import Origin, as_written, origin_of
@@ -41,7 +40,7 @@ def compare_runs(
         a=one.run,
         b=other.run,
         every_difference=run_differences(one, other, patterns),
-        not_compared=("inputs",) if has_step_outputs(server) else ("inputs", "step outputs"),
+        not_compared=("inputs",) if server.capabilities["step_outputs"] else ("inputs", "step outputs"),
     )
 
 
@@ -63,12 +62,10 @@ class RunFlow(NamedTuple):
 
 def flow_of_run(core: Core, run: RunDetails) -> RunFlow:
     """Return the flow of a run with its integers; `get_run_flow` returns it with other paths and without integers."""
-    stored: Any = None
-    if (core.connection.server()).capabilities["blobs"]:
-        try:
-            stored = (core.blobs.get_blob(run.flow_id)).data
-        except StepflowClientError:
-            stored = None
+    try:
+        stored = (core.blobs.get_blob(run.flow_id)).data
+    except StepflowClientError:
+        stored = None
     if not isinstance(stored, dict):
         stored = core.runs.stored_flow(run.run_id)
     return RunFlow(as_written(stored), origin_of(stored))

@@ -117,8 +117,7 @@ class Connection:
         self.proxy = None if settings.transport is not None else shown_proxy(settings.proxy or environment_proxy(root))
         """The URL of the proxy for the (first) server, without its password; None if there is none."""
         sender = senders[0] if len(senders) == 1 else Failover(senders, self.spread)
-        self._retry = Retry(sender, settings.retry)
-        self.dialect = Dialect(self._retry, self.url, known)
+        self.dialect = Dialect(Retry(sender, settings.retry), self.url, known)
         self.readings = Readings()
         self._api: Client | None = None
 
@@ -140,11 +139,6 @@ class Connection:
             )
             self._api = Client(base_url=self.url + API_PATH).set_httpx_client(http)
         return self._api
-
-    @property
-    def last_unreachable_at(self) -> float | None:
-        """When the server was last found unreachable, by `time.monotonic()`; None if it never was."""
-        return self._retry.last_unreachable_at
 
     def close(self) -> None:
         """Close all connections. Afterwards, no requests can be sent."""

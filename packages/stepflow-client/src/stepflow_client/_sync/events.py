@@ -39,21 +39,27 @@ class EventSource:
         self._recorder = recorder
 
     def run_events(
-        self, run_id: RunId, deadline: float | None = None, **options: Unpack[EventOptions]
+        self,
+        run_id: RunId,
+        deadline: float | None = None,
+        *,
+        needs_stream: bool = True,
+        **options: Unpack[EventOptions],
     ) -> Generator[RunEvent, None, None]:
         """Return an iterator over the events of a run, from its beginning or from a cursor, until the run ends.
 
-        When the deadline, by `time.monotonic()`, has passed, a heartbeat is due immediately.
+        When the deadline, by `time.monotonic()`, has passed, a heartbeat is due immediately. Without `needs_stream`,
+        runs of a server without a stream of events are polled: the only event is their end.
         """
         run_id = requests.check_run_id(run_id)
         after, include_sub_runs = options.get("after"), options.get("include_sub_runs", False)
-        Cursor.check(after, "s" if include_sub_runs else "e")
+        Cursor.parse(after, "s" if include_sub_runs else "e")
         include_results = check_flag(options.get("include_results", False), "include_results")
         flags = include_results, check_flag(include_sub_runs, "include_sub_runs")
         heartbeat, until = options.get("heartbeat"), deadline_of(options.get("timeout")) or math.inf
         seconds = math.inf if heartbeat is None else check_seconds(heartbeat, "heartbeat")
         timer = _HeartbeatTimer(seconds, min(until, math.inf if deadline is None else deadline))
-        return self._events(Asked(run_id, after, *flags, timer.left), timer, until)
+        return self._events(Asked(run_id, after, *flags, needs_stream, timer.left), timer, until)
 
     def _events(self, asked: Asked, timer: _HeartbeatTimer, until: float) -> Generator[RunEvent, None, None]:
         with closing(self._follower.follow(asked)) as followed:

@@ -227,15 +227,13 @@ class FlowStore:
         Raises:
             InvalidFlowError: If the server refuses the flow.
         """
-        blobs = (self._connection.server()).capabilities["blobs"]
-        flow_id = ""
-        if not blobs or digest not in self._accepted:
-            found, flow_id = self._post_flow(flow if blobs else copy, dry_run=blobs)
+        if digest not in self._accepted:
+            found, _ = self._post_flow(flow, dry_run=True)
             if any(each.get("level") in _FATAL for each in found):
                 result = _validation(found)
                 raise InvalidFlowError(_refusal(result), diagnostics=result.diagnostics)
             self._accepted = {**_newest(self._accepted), digest: found}
-        return self._store_as_blob(copy) if blobs else flow_id
+        return self._store_as_blob(copy)
 
     def _know_flow(self, flow_id: str, flow: Mapping[str, Any]) -> StoredCopy:
         """Remember what runs of a flow need, and how they are read."""

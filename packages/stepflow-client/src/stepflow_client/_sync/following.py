@@ -1,6 +1,6 @@
 # Written from _async/following.py by `make generate`. Change that file instead.
 
-"""Following a run until it has ended: by its events or, on servers without a stream of events, by polling.
+"""Following a run until it has ended: by its events or, on servers without a stream of events, by polling its state.
 
 Nothing else decides whether a run has ended although no event says so: events, progress, waiting for a run that its
 server has given up, `runs watch` and the pages all read what the follower yields.
@@ -15,44 +15,45 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from .._base.logging import logger
-from .._codec import responses, run_states
-from .._rules import inference
+from .._codec import run_states
 from .._rules.cursor import Cursor
 from .._rules.deadline import current_deadline
 from .._rules.ending import is_given_up
+from .._rules.releases import require
 from .._rules.request_retries import TRANSIENT_ERRORS, Backoff
-from ..errors import UnsupportedByServerError
 from .connection import Connection
-from .following_state import Asked, Look, Tick, look, ticks
-from .following_stream import StreamedRun
-from .recovery import RecoveryCheck
+from .following_state import Asked, Tick, look, ticks
+from .following_stream import StreamedRun, inferred_end
 from .runs import RunReader
 
 if TYPE_CHECKING:
     from ..events import RunEvent
-    from ..types import ListStepsResponse
 
 
 class Follower:
     """Follows runs."""
 
-    def __init__(self, connection: Connection, runs: RunReader, recovery: RecoveryCheck) -> None:
+    def __init__(self, connection: Connection, runs: RunReader) -> None:
         self._connection = connection
         self._runs = runs
-        self._recovery = recovery
 
     def follow(self, asked: Asked) -> Generator[RunEvent | Tick, None, None]:
         """Yield the events of a run until it has ended, and ticks while there are none.
 
         Each event is yielded exactly once. The last one is a `run_completed`, which is inferred if the server sends
-        none.
+        none. It is the only one of a server without a stream of events.
+
+        Raises:
+            UnsupportedByServerError: If the server has no stream of events, and the caller needs one.
         """
         server = self._connection.server()
+        if asked.needs_stream:
+            require(server, "events", "a stream of events")
+        position = Cursor.parse(asked.after, "s" if asked.include_sub_runs else "e")
         if server.capabilities["events"]:
-            position = Cursor.parse(asked.after, "s" if asked.include_sub_runs else "e")
             found = StreamedRun(self._connection, self._runs, asked, position).follow()
         else:
-            found = self._inferred(asked, Cursor.parse(asked.after, "i"))
+            found = self._polled(asked, position)
         with closing(found) as sequence:
             for seen in sequence:
                 yield seen
@@ -77,17 +78,15 @@ class Follower:
                     break
         return None
 
-    def _inferred(self, asked: Asked, position: Cursor) -> Generator[RunEvent | Tick, None, None]:
-        """Yield events inferred from the state of the run and its steps."""
-        first = position.number + (1 if position.handled else 0)
-        observer = inference.Inference(asked.include_results)
+    def _polled(self, asked: Asked, position: Cursor) -> Generator[RunEvent | Tick, None, None]:
+        """Request the state of the run until it has ended; yield ticks with it, and the inferred end."""
         timings = self._connection.timings
         outage = Backoff(timings.event_first_pause, timings.event_longest_pause)
         backoff = Backoff(timings.event_first_pause, timings.event_longest_pause, 1.5)
-        last_contact = began = time.monotonic()
+        last_contact = time.monotonic()
         while True:
             try:
-                found, steps = self._look_with_steps(asked.run_id, began)
+                found = look(self._runs, asked.run_id, None)
             except TRANSIENT_ERRORS as error:
                 if not error.is_retryable or time.monotonic() - last_contact > timings.event_outage:
                     raise
@@ -96,24 +95,9 @@ class Follower:
                 continue
             last_contact = time.monotonic()
             outage.reset()
-            for event in observer.look(responses.details(found.run), steps, has_ended=found.has_ended):
-                backoff.reset()
-                if event.sequence_number >= first:
-                    position = Cursor("i", event.sequence_number, 1)
-                    yield event
             if found.has_ended:
+                yield inferred_end(found.run, position)
                 return
             yield Tick(position, found.run)
             for tick in ticks(backoff.next(), asked, position):
                 yield tick
-
-    def _look_with_steps(self, run_id: str, began: float) -> tuple[Look, ListStepsResponse | None]:
-        found = look(self._runs, run_id, None)
-        try:
-            steps = self._runs.get_run_steps(run_id)
-        except UnsupportedByServerError:
-            # 0.9 does not return the steps of a batch.
-            steps = None
-        if not found.run.is_finished:
-            self._recovery.check(run_id, began)
-        return found, steps

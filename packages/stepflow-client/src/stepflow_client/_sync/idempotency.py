@@ -35,7 +35,6 @@ from .._rules.key_lock import (
     Steps,
     Store,
 )
-from .._rules.releases import require
 from .._rules.request_retries import TRANSIENT_ERRORS
 from .._shared.checking import sync_checked
 from .._shared.recorder import CreatedRun
@@ -118,7 +117,6 @@ class KeyedRuns:
         if scope is None and checked is not None:
             keyed = self._stored(checked, key, None)
         else:
-            self._require_blobs()
             keyed = Keyed(key, scope, {}, "")
         lock = self._lock(keyed, "", {})
         found: Found | None = self._followed(keyed, lock, lock.find())
@@ -175,11 +173,7 @@ class KeyedRuns:
     def _checked(self, flow: FlowSource) -> CheckedFlow:
         return self._flows.checked(flow, "an idempotency key")
 
-    def _require_blobs(self) -> None:
-        require(self._connection.server(), "blobs", "an idempotency key needs flow ids that can be found again")
-
     def _stored(self, checked: CheckedFlow, key: str, scope: str | None) -> Keyed:
-        self._require_blobs()
         content, digest, _ = checked
         flow_id = self._flows.store_accepted(content, tagged(content, tag_of(key, scope)), digest)
         return Keyed(key, scope, content, flow_id)

@@ -74,7 +74,7 @@ class LostRunFinder:
                 return None
             if not other_calls and registry.is_ours(call.flow_id):
                 run_id = call.pick(left)
-                if run_id is not None and registry.own(call.flow_id, run_id, search.lost_at):
+                if run_id is not None and registry.own(call.flow_id, run_id):
                     return run_id
             if all(other.is_lost for other in other_calls) or has_passed(search.give_up):
                 raise search.ambiguous(left) from search.error

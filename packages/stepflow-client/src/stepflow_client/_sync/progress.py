@@ -138,7 +138,7 @@ class ProgressReporter:
     def _told(self, seen: RunProgress, began: float) -> Generator[Progress, None, None]:
         shown, deadline = time.monotonic(), current_deadline()
         yield seen.progress(shown - began)
-        followed = self._events.run_events(seen.run_id, heartbeat=_UPDATE, deadline=deadline)
+        followed = self._events.run_events(seen.run_id, deadline, needs_stream=False, heartbeat=_UPDATE)
         with closing(followed) as events:
             for event in events:
                 now = time.monotonic()

@@ -13,13 +13,13 @@ from .._base.not_given import NOT_GIVEN
 from .._codec import requests
 from .._codec.variables import flow_variables
 from .._rules.deadline import deadline_of, deadline_scope
-from .._rules.releases import has_step_outputs
+from .._rules.releases import require
 from .._shared.checking import sync_checked
 from .._shared.gather import sync_together
 from .._shared.recorder import CreatedRun
 from .._shared.rerun_plan import EarlierRun, RerunRequest, WantedRun, kept_of_item, outdated_steps, wanted_run
 from .._shared.run_call import ResultCall, RunCall
-from ..errors import ConflictError, InvalidArgumentError, NotFoundError, UnsupportedByServerError
+from ..errors import ConflictError, InvalidArgumentError, NotFoundError
 from ..flows import rerun as rules
 from ..flows.additions import Origin, tagged
 from ..flows.interpreter import flow_with
@@ -141,7 +141,6 @@ class Rerunner:
         entry = entries(run_id)
         recorded = rules.recorded_of(entry, flow.flow if new is None else new)
         source = partial(rules.executed_in, entries, run_id)
-        # Before 0.10, servers give back another form of what the author wrote.
         is_written = new is not None and entry is not None and isinstance(entry.flow, Mapping)
         written = entry.flow if is_written and entry is not None and not rules.hides_secrets(entry.flow) else flow.flow
         return EarlierRun(run_id, flow.flow, written, flow.origin, len(results), results, recorded, source)
@@ -162,13 +161,10 @@ class Rerunner:
         chosen = rules.chosen_items(asked.items, earlier.total, earlier.run_id)
         indexes = [index for index in chosen if not (asked.failed and earlier.results[index].is_success)]
         is_known = earlier.outputs is not None
-        readable = is_known or has_step_outputs(self._connection.server(), earlier.total)
-        if not readable and asked.needs_outputs:
-            raise UnsupportedByServerError(
-                "this server does not give back the outputs of the run's steps",
-                run_id=earlier.run_id,
-                hint="0.12 and newer do, and 0.9 for one item; failed items can be run again as a whole: failed alone",
-            )
+        server = self._connection.server()
+        if asked.needs_outputs and not is_known:
+            require(server, "step_outputs", "keeping the outputs of steps")
+        readable = is_known or server.capabilities["step_outputs"]
         keeps = asked.keeps and readable and bool(indexes)
         steps = self._steps_of_items(earlier.run_id, indexes) if keeps and not is_known else {}
         kept = {index: kept_of_item(wanted, index, steps.get(index, ())) if keeps else {} for index in indexes}

@@ -69,7 +69,7 @@ class RunReader:
         run_id = requests.check_run_id(run_id)
         listed = self.listed_items(run_id)
         if not listed.items:
-            # From 0.12 on, servers return no items for an unknown run instead of a 404.
+            # Servers may return no items for an unknown run, instead of a 404.
             self.get_run(run_id)
         status: ExecutionStatus | None = None
         if failed_items.items_of(listed)._places(run_states.is_unfinished):
@@ -98,9 +98,7 @@ class RunReader:
         known = responses.details(run)
         signs = [time for time in (known.created_at, known.completed_at, latest) if time is not None]
         quiet = (self._server_time() - max(signs)).total_seconds() if signs else 0.0
-        # 0.9 does not look for runs that nobody executes.
-        grace = self._connection.timings.lost_grace if can["recovery"] else 0.0
-        return ending_of(run.status, run.running, quiet, grace)
+        return ending_of(run.status, run.running, quiet, self._connection.timings.lost_grace)
 
     def _server_time(self) -> datetime:
         """Return the current time by the server's clock, with which it writes the times of runs and events."""
@@ -135,10 +133,8 @@ class RunReader:
         can = (self._connection.server()).capabilities
         if failed:
             listed = self._explain_failed(listed, failed, can)
-        # With 0.9, runs are not lost in this way: it does not resume them, and reports them as running forever.
-        if lost and status is not None and can["recovery"]:
-            # Before 0.12, servers report which steps have started only if the run ends by itself.
-            started = self._steps_by_item(listed, lost, can) if can["events"] else {}
+        if lost and status is not None:
+            started = self._steps_by_item(listed, lost, can) if can["live_steps"] else {}
             listed = failed_items.with_lost_items(listed, status, started)
         return listed
 
@@ -146,8 +142,6 @@ class RunReader:
         self, listed: ListItemsResponse, failed: list[int], can: Mapping[str, bool]
     ) -> ListItemsResponse:
         """Add the step that failed first, and its error, to failed items."""
-        if len(listed.items) > 1 and not can["step_of_item"]:
-            return listed
         if len(listed.items) > _MOST_ITEMS_FOR_STEPS:
             failed = failed[:_MOST_ITEMS_ASKED]
         steps = self._steps_by_item(listed, failed, can)
@@ -205,7 +199,7 @@ class RunReader:
         index = requests.check_limit(item_index, "item_index")
         listed = self._listed_steps(run_id, index)
         if not listed.steps:
-            # From 0.12 on, servers return no steps for an unknown run instead of a 404.
+            # Servers may return no steps for an unknown run, instead of a 404.
             self.get_run(run_id)
         return listed
 
@@ -284,7 +278,7 @@ class RunReader:
         try:
             return self._connection.call(api.cancel_run(run_id), partial(responses.run, run_id=run_id))
         except ConflictError as error:
-            # Servers before 0.12 refuse to cancel a cancelled run, even if a lost first attempt cancelled it.
+            # Older servers refuse to cancel a cancelled run, even if a lost first attempt cancelled it.
             now = self.state(run_id)
             if len(error.attempts) > 1 and now.status is ExecutionStatus.CANCELLED:
                 return now

@@ -37,7 +37,7 @@ def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | None =
     Secret values are the defaults of the flow's secret variables, the values of the environment variables that the flow
     names for them, and, if the client itself started the run, all values that it passed for them.
 
-    The arguments of the run come from the server (before 0.12), or from the client's `history`.
+    The arguments of the run come from the server, if it reports them, or from the client's `history`.
 
     Args:
         client: A client of the server.
@@ -65,10 +65,7 @@ def _gathered(client: SyncStepflowClient, run_id: RunId) -> RunReport:
     else:
         flow = stored.flow
         shown = stored.without_secrets().flow
-    try:
-        steps = list(client.get_run_steps(run_id))
-    except UnsupportedByServerError:
-        steps = []
+    steps = list(client.get_run_steps(run_id))
     times = client._parts.timer.times(run.run_id, steps).found
     items, steps = masked(flow, client.get_run_items(run_id), steps)
     return RunReport(run, items, steps, shown, times, masked_arguments(flow, client.get_run_arguments(run_id)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .._base.text import short_json
 from .._data.arguments import check_flag, check_function, check_instance, check_instances, check_integer
-from ..errors import RunTimeoutError, StepflowClientError, UnsupportedByServerError
+from ..errors import RunTimeoutError, StepflowClientError
 from ..flows.cases import FlowCase, FlowTests, judge
 from ..flows.coverage import FlowCoverage
 from ..flows.graph import steps_by_id
@@ -53,7 +53,7 @@ class CaseResult(Record):
     """The number of this run of the case, from 1."""
     duration: float = 0.0
     """Duration of the case in seconds: from the start of its first step to the end of its last one if the times of
-    steps were requested and the server has them (0.12 and newer), otherwise of its run or of the whole batch."""
+    steps were requested and the server has them, otherwise of its run or of the whole batch."""
     steps: Mapping[str, StepRecord] = field(default_factory=dict, repr=False)
     """The inputs and outcomes of its steps, if they were requested."""
 
@@ -237,8 +237,7 @@ class _Running:
         return error.message if error.hint is None else f"{error.message} ({error.hint})"
 
     def _read_steps(self, run_id: str, count: int, seconds: float) -> list[tuple[dict[str, Mapping[str, Any]], float]]:
-        """Return, item by item, the outcomes of the steps, if they are recorded, and the duration; servers from 0.12 on
-        return both.
+        """Return, item by item, the outcomes of the steps, if they are recorded, and the duration.
 
         An item whose steps have no times gets the duration of the batch, `seconds`. Results do not depend on times: if
         only these are requested and cannot be read, all items get it.
@@ -247,13 +246,10 @@ class _Running:
         times: list[list[datetime]] = [[] for _ in range(count)]
         if self.record is None and not self.times:
             return [({}, seconds)] * count
-        capabilities = self.client.server_info().capabilities
-        if self.record is None and not capabilities["events"]:
+        server = self.client.server_info()
+        if self.record is None and not server.capabilities["events"]:
             return [({}, seconds)] * count
-        if not capabilities["step_outputs"]:
-            raise UnsupportedByServerError(
-                "recording needs a server of 0.12 or newer: older ones do not return outputs"
-            )
+        server.require("step_outputs", "recording")
         try:
             steps = self.client.get_run_steps(run_id, include_times=self.times)
         except StepflowClientError:

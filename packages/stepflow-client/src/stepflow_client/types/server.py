@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from .._rules.releases import require
 from .models import Model
 from .shown import Records, Shown
 
@@ -49,7 +50,7 @@ class ComponentList(Records, list[ComponentInfo]):
     """The components of a server: a list with the plugins that could not be listed.
 
     Attributes:
-        failed_plugins: Plugins whose components the server could not list (reported by 0.12 and newer).
+        failed_plugins: Plugins whose components the server could not list, if it reports them.
     """
 
     def __init__(self, components: Iterable[ComponentInfo] = (), failed_plugins: Iterable[FailedPlugin] = ()) -> None:
@@ -66,9 +67,9 @@ class HealthResponse(Model):
     timestamp: datetime | None = None
     """The server's current time."""
     version: str | None = None
-    """The server's release, if the server reports it (before 0.12)."""
+    """The server's release, if the server reports it."""
     build: dict[str, Any] | None = None
-    """Build information of the binary (0.12 and newer): `gitVersion`, `profile`, `target` and so on."""
+    """Build information of the binary, if the server reports it: `gitVersion`, `profile`, `target` and so on."""
     failed_plugins: list[FailedPlugin] | None = None
     """The plugins whose workers are away; None if they were not asked for."""
 
@@ -97,11 +98,23 @@ class ServerInfo(Model):
 
     url: str
     dialect: str
-    """The oldest release with the same protocol as this server: `0.9`, `0.10`, `0.11` or `0.12` (also used by all
-    newer ones)."""
+    """The oldest release with the same protocol as this server: `0.10`, `0.11` or `0.12` (also used by all newer
+    ones)."""
     release: str | None = None
     """The release, if the server reports it or if its commit is known."""
     commit: str | None = None
-    """The commit that the server was built from (0.12 and newer)."""
+    """The commit that the server was built from, if it reports it."""
     capabilities: dict[str, bool] = Field(default_factory=dict)
-    """What the server can do by itself: `wait`, `events`, `blobs`, `overrides_check`, `exact_numbers` and so on."""
+    """What the server can do by itself: `events`, `step_outputs`, `exact_numbers` and so on."""
+
+    def require(self, capability: str, what: str) -> None:
+        """Check that the server has a capability.
+
+        Args:
+            capability: One of the names in `capabilities`.
+            what: What needs it, as the beginning of the error message, for example `recording`.
+
+        Raises:
+            UnsupportedByServerError: If the server does not have it. The hint names the first release that does.
+        """
+        require(self, capability, what)

@@ -58,7 +58,7 @@ def command(
     not ended, the duration is the time since it was created.
 
     With --watch, PROGRESS has the items, rate and time left of batches and the steps of other runs. For running runs it
-    comes from their events (up to 10 runs at once, from 0.12 on).
+    comes from their events (up to 10 runs at once), if the server has them.
     """
     if everything and limit is not None:
         raise usage("--all and --limit exclude each other")
@@ -72,8 +72,7 @@ def command(
         "flow_name": given["flow_name"],
         "root_run_id": given["root"],
         "parent_run_id": given["parent"],
-        # None instead of False: servers before 0.10 do not know the filter.
-        "roots_only": given["roots_only"] or None,
+        "roots_only": given["roots_only"],
         "since": given["since"],
         "until": given["until"],
         "labels": given["labels"] or None,

@@ -66,8 +66,8 @@ def command(
     output, or its error, as expected. UUIDs and times of the run become matchers, because they differ in each run.
     The change of the file is printed; comments and layout stay.
 
-    Input, variables and overrides come from the history, where the run was started on this machine; servers before 0.12
-    return input and overrides. Known values of secret variables are ***.
+    Input, variables and overrides come from the history, where the run was started on this machine, or from the server
+    if it reports them. Known values of secret variables are ***.
     """
     if name is not None and not name.strip():
         raise usage("--as needs a name")
@@ -89,8 +89,6 @@ def command(
 
 
 def _kept(target: Target, run_id: str, index: int | None, input: tuple[Any] | None, *, with_steps: bool) -> KeptItem:
-    from stepflow_client._rules.releases import has_step_outputs
-
     from ...flow_tests.kept import kept_item
 
     client = target.client
@@ -103,7 +101,7 @@ def _kept(target: Target, run_id: str, index: int | None, input: tuple[Any] | No
     except (NotFoundError, UnsupportedByServerError):
         flow = {}
     steps = []
-    if with_steps and has_step_outputs(client.server_info(), len(items)):
+    if with_steps and client.server_info().capabilities["step_outputs"]:
         steps = client.get_run_steps(run_id, item_index=index or 0).steps
     given = client.get_run_arguments(run_id)
     if input is not None:
@@ -134,7 +132,7 @@ def _steps(kept: KeptItem, mocked: Sequence[str]) -> list[str]:
             raise usage(f"the flow of the run has no step {step_id}", nearest(step_id, ids))
         if step_id not in known and (step_id != "*" or not known):
             what = "steps" if step_id == "*" else f"step {step_id}"
-            hint = "it did not run, or the server does not tell: from 0.9 to 0.11, only 0.9 does, and not of batches"
+            hint = "it did not run, or this server does not return the outputs of steps"
             raise usage(f"the run has no outcome of {what} to mock", hint)
     chosen = [each for each in known if each in mocked or "*" in mocked]
     needed = FlowSteps(kept.flow).needed(unread=chosen)

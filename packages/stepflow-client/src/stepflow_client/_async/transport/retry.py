@@ -7,7 +7,7 @@ import time
 
 from ..._base.logging import logger
 from ..._http.messages import HttpError, HttpRequest, HttpResponse
-from ..._rules.request_retries import Attempt, Budget, RetryPolicy, delay_before_retry, describe, was_unreachable
+from ..._rules.request_retries import Attempt, Budget, RetryPolicy, delay_before_retry, describe
 from ..._shared.tracing import resent
 from .base import Middleware, Transport
 
@@ -26,8 +26,6 @@ class Retry(Middleware):
         super().__init__(inner)
         self._policy = policy
         self._budget = Budget(policy)
-        self.last_unreachable_at: float | None = None
-        """When the server was last found unreachable, by `time.monotonic()`; None if it never was."""
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request until it succeeds or can no longer be retried; a failure carries the `attempts`."""
@@ -42,8 +40,6 @@ class Retry(Middleware):
                     return outcome
             except HttpError as error:
                 outcome = error
-                if was_unreachable(error):
-                    self.last_unreachable_at = time.monotonic()
             attempts.append(describe(outcome))
             left = request.remaining(request.timeout.read - (time.monotonic() - started))
             delay = delay_before_retry(self._policy, Attempt(len(attempts), outcome, request.idempotent, left))

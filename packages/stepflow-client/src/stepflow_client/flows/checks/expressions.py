@@ -6,7 +6,7 @@ import re
 from collections.abc import Container
 
 from ..._base.text import near, nearest
-from ..._data.expressions import KEYWORDS, PathError, ambiguity, has_wildcard, keyword_of, parse_path
+from ..._data.expressions import KEYWORDS, PathError, ambiguity, keyword_of, parse_path
 from ..edit.text import one_line
 from ..findings import Findings
 from ..source import Node
@@ -131,8 +131,7 @@ def _check_path(node: Node, word: str, found: Findings) -> None:
         return
     reason = ambiguity(node.value)
     if reason:
-        # Servers from 0.10 on can store a flow unchanged.
-        found.add("ambiguous-path", "warning", node, reason, before=None if has_wildcard(node.value) else (0, 10))
+        found.add("ambiguous-path", "warning", node, reason)
 
 
 def _check_text(node: Node, found: Findings) -> None:
