@@ -95,7 +95,9 @@ def run_suite(version: str) -> tuple[Counter[str], list[tuple[str, str, str]]]:
     failures = []
     for case in cases:
         name = case.get("classname", "").rpartition(".")[2]
-        problem = next((child for child in case if child.tag in ("failure", "error", "skipped")), None)
+        problem = next((child for child in case if child.tag in ("failure", "error")), None)
+        if case.find("skipped") is not None:
+            continue
         if problem is None:
             passed[name] += 1
         else:
@@ -136,7 +138,7 @@ def page(outcomes: dict[str, dict[str, int | str]]) -> str:
     lines = [
         "# Server releases",
         "",
-        "One client works with every released Stepflow server (package `stepflow-orchestrator`). This page says what",
+        "One client works with servers of 0.10 to 0.13 (package `stepflow-orchestrator`). This page says what",
         "differs between the releases, and what no release does.",
         "",
         "## What differs",

@@ -1,6 +1,6 @@
 """A local record of the runs that this user started.
 
-Servers from 0.12 on do not return a run's input, variables or overrides; older ones store neither labels nor notes. The
+Current servers return none of a run's arguments, and no server stores labels or notes. The
 history stores them in an SQLite file that only its owner can read. Secrets are replaced by `***` before anything is
 written. Recording never makes a run fail: errors are logged once, as a warning.
 """

@@ -153,12 +153,12 @@ class LogEntry(Record):
     def trace_id(self) -> str | None:
         """The id of the server's trace in which the line was written, as 32 hexadecimal digits; None without one.
 
-        A server starts a trace for each run, from 0.10 on.
+        A server starts a trace for each run.
         """
         given = self._diagnostics.get("trace_id")
         if not isinstance(given, str) or not given.isalnum():
             return None
-        # Releases before 0.12 write it as a decimal number.
+        # Older servers write it as a decimal number.
         return f"{int(given):032x}" if len(given) != 32 and given.isdecimal() else given
 
     @property
@@ -353,7 +353,7 @@ def failure_reason(entries: Iterable[LogEntry]) -> str | None:
 def worker_words(entries: Sequence[LogEntry]) -> str | None:
     """Return the last line that a worker wrote, which is the exception if it wrote a traceback."""
     for entry in reversed(entries):
-        # Servers before 0.12 pass the lines of their workers on.
+        # Older servers pass the lines of their workers on.
         if entry.stream == "stderr" or entry.message.startswith(_WORKER_LINE):
             return entry.message.removeprefix(_WORKER_LINE).strip()[:1000] or None
     return None

@@ -65,7 +65,7 @@ class StepflowRuntime(EmbeddedExecutor):
     `STEPFLOW_*`, the server receives only those that servers and workers read. Others, such as a client's token, are
     passed only if `env` has them or the configuration refers to them as `${NAME}`.
 
-    With an SQLite store, a restarted server resumes unfinished runs after a few seconds (0.10 and newer), in this
+    With an SQLite store, a restarted server resumes unfinished runs after a few seconds, in this
     runtime or in a later one with the same store. For this it takes over the name of the previous server, which is kept
     in a file next to the store (`NAME.db.orchestrator-0`) and locked while a server uses it. The environment variable
     `STEPFLOW_ORCHESTRATOR_ID` sets another name; two servers must not use the same name at the same time.
@@ -122,7 +122,7 @@ class StepflowRuntime(EmbeddedExecutor):
                 Default 30. A worker that ends before it is ready makes the start fail at once.
             worker_timeout: Seconds to wait, once the server is ready, for a worker of each plugin that has a queue and
                 no `command`; such workers connect by themselves. None, the default, does not wait for them; their tasks
-                wait in the queue. 0.13 is ready after 5 s if such a worker is missing.
+                wait in the queue. The server is ready after 5 s if such a worker is missing.
             on_crash: A function to call whenever the server ended by itself after it was ready, or a restart failed. It
                 is called with the exit code (negative for a signal, -9 for a restart that was not ready in time) and,
                 if it accepts two arguments, the last lines of the log. It is called in a thread of the runtime, before
@@ -132,7 +132,7 @@ class StepflowRuntime(EmbeddedExecutor):
             all_interfaces: Whether other machines can reach the port, for workers or clients there. Default False.
             otlp_endpoint: The URL of an OpenTelemetry collector, such as `http://localhost:4317`, to which the server
                 and its workers send their traces as OTLP over gRPC; it sets `STEPFLOW_OTLP_ENDPOINT` and
-                `STEPFLOW_TRACE_ENABLED`. Workers (0.12 and newer) send their logs and metrics there too. Default None.
+                `STEPFLOW_TRACE_ENABLED`. Workers send their logs and metrics there too. Default None.
             history: The history in which the runtime and its clients record the runs they create. Default None: runs
                 are not recorded.
 

@@ -47,8 +47,6 @@ def _put(file: str, blob_type: str | None, filename: str | None, server: ServerO
     (-), are stored as bytes, unless --type says otherwise.
 
     The id is the hash of the content. If you store the same content again, its file name is replaced.
-
-    Servers support blobs from 0.10 on.
     """
     kind = blob_type or ("data" if file.lower().endswith(DATA_SUFFIXES) else "binary")
     data = _read(file, kind)

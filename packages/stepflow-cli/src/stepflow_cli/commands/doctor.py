@@ -42,7 +42,7 @@ def command(no_run: bool, server: ServerOptions, output: Output) -> None:
       the server     release, authorisation, clock, missing workers,
                      whether something buffers its event stream
 
-    To measure the event stream it creates a run named stepflow-doctor that sleeps for 1.5 s (0.12 and newer), if --url,
+    To measure the event stream it creates a run named stepflow-doctor that sleeps for 1.5 s, if --url,
     a profile or STEPFLOW_URL names the server.
 
     The exit code is 0 if no check fails, 4 if there is no server or it rejects the credentials, else 1.

@@ -100,8 +100,7 @@ _STORED = View(columns=columns("flow", "flow_id:id", "name"), name="flow_id", fi
 def _store(flows: list[str], server: ServerOptions, output: Output) -> None:
     """Store flows on a server and print their ids.
 
-    FLOW is a YAML or JSON file, or - for standard input. The same flow has the same id on every server of 0.10 or
-    newer.
+    FLOW is a YAML or JSON file, or - for standard input. The same flow has the same id on every server.
 
     Diagnostics are printed on standard error. If the server refuses a flow, the others are still stored, and the exit
     code is 3.
@@ -182,7 +181,7 @@ _DELETED = View(columns=columns("flow_id:id", "status:status"), name="flow_id", 
 def _delete(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOptions, output: Output) -> None:
     """Ask a server to delete flows.
 
-    Released servers (0.9 to 0.13) accept this but delete nothing. The command therefore checks afterwards: the status
+    Released servers accept this but delete nothing. The command therefore checks afterwards: the status
     is 'deleted' if the flow is gone, and 'kept' if it still exists.
     """
     names = list(dict.fromkeys(flow_ids))

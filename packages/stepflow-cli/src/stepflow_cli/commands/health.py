@@ -14,7 +14,7 @@ from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
 _LOOK = 10.0
-"""Seconds for one look at the components without --wait. From 0.12 on, it takes 5 s for each worker that is away."""
+"""Seconds for one look at the components without --wait. It takes 5 s for each worker that is away."""
 
 _HEALTH = View(
     columns=columns("url", "status:status", "release", "commit", "time:time", "capabilities"),

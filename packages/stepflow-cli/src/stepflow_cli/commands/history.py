@@ -22,7 +22,7 @@ command = LazyGroup(
     "history",
     aliases={"delete": "clear", "get": "show"},
     help="""
-    Servers from 0.12 on do not return the input, variables or overrides of a run. 'run', 'submit' and 'runs rerun'
+    Servers do not return the input, variables or overrides of a run. 'run', 'submit' and 'runs rerun'
     therefore record them on this machine, in a file that only its owner can read: history.db in the user's state
     folder. Values of secret variables are not recorded, nor are the inputs of batches with --output, of which the first
     run stands for all. 10,000 runs are kept, for 90 days.

@@ -147,7 +147,7 @@ _STEP_ORDER = ("id", "component", "input")
 
 
 def in_reading_order(flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow with its keys in the usual order; servers from 0.12 on change the order each time."""
+    """Return a flow with its keys in the usual order; servers change it each time."""
 
     def ordered(value: Any, first: tuple[str, ...] = ()) -> Any:
         if isinstance(value, list):

@@ -234,8 +234,8 @@ job_options = together(
     FLOW.option(
         "--idempotency-key KEY",
         "Create one run for this key, such as the id of a document. If the flow has a run under it, return that "
-        "one. For a changed flow, the key is another one unless it has a scope. Needs a server of 0.10 or newer "
-        "with a persistent store.",
+        "one. For a changed flow, the key is another one unless it has a scope. Needs a server with a "
+        "persistent store.",
     ),
     FLOW.option(
         "--idempotency-scope NAME",

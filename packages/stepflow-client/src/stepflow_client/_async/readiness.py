@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..types.server import ComponentList
 
 _PAUSE = 0.2
-"""Seconds between two looks. From 0.12 on, a look takes 5 s for each worker that is not connected."""
+"""Seconds between two looks. A look may take 5 s for each worker that is not connected."""
 _LOOK = 30.0
 """Maximum seconds of one look."""
 _LONGEST = 60.0

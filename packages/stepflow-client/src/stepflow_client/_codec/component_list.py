@@ -37,7 +37,7 @@ def with_paths(listed: ComponentList, routes: Mapping[str, Any]) -> ComponentLis
 
     Args:
         listed: The components.
-        routes: The `routes` of the configuration: from a prefix such as `/builtin` (0.13) or a pattern such as
+        routes: The `routes` of the configuration: from a prefix such as `/builtin` or a pattern such as
             `/builtin/{*component}` (before) to its rules, each with its plugin.
     """
     found: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
@@ -48,7 +48,7 @@ def with_paths(listed: ComponentList, routes: Mapping[str, Any]) -> ComponentLis
     only = next(iter(found.values())) if len(found) == 1 else []
 
     def placed(component: ComponentInfo) -> ComponentInfo:
-        # Servers before 0.13 do not report the plugin; with a single plugin, the prefix is clear anyway.
+        # Older servers do not report the plugin; with a single plugin, the prefix is clear anyway.
         for prefix, rule in only if component.plugin is None else found.get(component.plugin, []):
             path = f"{prefix}/{component.name}"
             # A route of its own without rules takes a component away.

@@ -119,7 +119,7 @@ def check_limit(value: int | None, what: str, *, least: int = 0) -> int | None:
 
 
 def check_debug(debug: bool) -> None:
-    """Reject the debug mode: no released server (0.9 to 0.13) has one.
+    """Reject the debug mode: no released server has one.
 
     Raises:
         UnsupportedByServerError: If `debug` is true.
@@ -127,7 +127,7 @@ def check_debug(debug: bool) -> None:
     """
     if check_flag(debug, "debug"):
         raise UnsupportedByServerError(
-            "debug=True: no released Stepflow server (0.9 to 0.13) has a debug mode for runs",
+            "debug=True: no released Stepflow server has a debug mode for runs",
             hint="leave it out; the steps and events of a run show what it did",
         )
 
@@ -320,7 +320,7 @@ def file_stamp(path: object) -> tuple[Any, ...] | None:
 def flow_for_dry_run(flow: dict[str, Any]) -> dict[str, Any]:
     """Return the flow in a form that current servers can check.
 
-    Servers from 0.12 on read every number of a flow sent to POST /flows as a float and then reject the resulting
+    Current servers read every number of a flow sent to POST /flows as a float and then reject the resulting
     `maxRetries: 2.0`. Valid retry counts are therefore removed before the check; invalid ones are kept.
     """
     copied = copy.copy(flow)

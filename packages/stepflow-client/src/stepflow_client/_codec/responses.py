@@ -1,6 +1,6 @@
 """Converts responses of the server to the types or errors that callers get. Pure.
 
-The formats are those of the current server (0.13); responses of older servers are translated first.
+The formats are those of the current server; responses of older servers are translated first.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reads what the client itself needs of runs and flows: ids, states, items of a new run. Pure.
 
 This module is imported without pydantic. The module `responses`, whose types need pydantic, builds the values that
-callers get. The formats are those of the current server (0.13); responses of older servers are translated first.
+callers get. The formats are those of the current server; responses of older servers are translated first.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class RunState(NamedTuple):
 
 
 def given(answer: dict[str, Any]) -> dict[str, Any]:
-    """Read the inputs and overrides a run was started with, which only servers before 0.12 return."""
+    """Read the inputs and overrides a run was started with, which only older servers return."""
     told = answer.get("given") or {}
     inputs = told.get("inputs")
     if inputs is not None and not isinstance(inputs, list):

@@ -1,6 +1,6 @@
 """Which error a response with an error status becomes. Pure.
 
-Servers before 0.12 send other formats; their responses are translated first.
+Older servers send other formats; their responses are translated first.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ def error_for(status: int, content_type: str, content: bytes, asked: str) -> err
 
     Args:
         status: The HTTP status.
-        content_type: The content type; servers before 0.12 send JSON errors as text/plain.
+        content_type: The content type; older servers send JSON errors as text/plain.
         content: The body.
         asked: The request, for example `GET /runs/0190...`.
     """
     kind = content_type.partition(";")[0].strip().lower()
     if status < 300:
         if kind == "application/grpc":
-            # The response of 0.12 and newer to a path they do not know.
+            # The response of current servers to a path they do not know.
             return errors.UnsupportedByServerError(f"this server does not know {asked}", status_code=status)
         if kind == "text/html":
             return errors.InvalidResponseError(

@@ -24,7 +24,7 @@ class Reading(NamedTuple):
     """The `output` of its flow, whose keys define the order of the keys in the run's outputs; None if it is unknown."""
     secrets: Secrets = NO_SECRETS
     keeps_order: bool = True
-    """Whether the server returns keys in the order of the flow, as servers before 0.12 do."""
+    """Whether the server returns keys in the order of the flow, as older servers do."""
     as_sent: bool = False
     """Whether outputs stay as the server sent them, for callers who show a small part of a large one: `entries` and
     `whole` read that part."""

@@ -13,7 +13,7 @@ from .expressions import is_expression, write_path
 from .objects import fields_of, is_data_object, is_scalar, text_of
 
 LARGEST_EXACT_INTEGER = 2**53
-"""Beyond this, a float cannot represent every integer. Servers from 0.12 on use floats for all numbers."""
+"""Beyond this, a float cannot represent every integer. Current servers use floats for all numbers."""
 _LARGEST_BITS = 1023
 """Integers with more bits do not fit into a float; servers of all releases reject them."""
 FIELD_DEPTH, INPUT_DEPTH, LOCAL_DEPTH = 126, 125, 200
@@ -70,7 +70,7 @@ def ordered(value: Any, like: Any = None) -> Any:
     """Return a decoded value like `restored`, with its keys in a fixed order.
 
     Args:
-        value: The value. Servers from 0.12 on return the keys of the same value in a different order each time.
+        value: The value. Current servers return the keys of the same value in a different order each time.
         like: An expression of a flow. Keys of objects that the expression contains come in the order of the
             expression; all others are sorted.
 

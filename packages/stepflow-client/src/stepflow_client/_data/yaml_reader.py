@@ -2,7 +2,7 @@
 
 PyYAML does the parsing. Its resolver is replaced, because YAML 1.1 would turn `no`, `on`, `012`, `1:30` and dates into
 something other than what the author wrote. Here, plain scalars are interpreted as by Stepflow's own parser in every
-release (0.9 to 0.13, measured): with the core schema of YAML 1.2, except that digits after a leading zero (`0777`, a
+release (measured): with the core schema of YAML 1.2, except that digits after a leading zero (`0777`, a
 postcode) stay text, and that `0b101` and signs before `0x`, `0o` and `0b` are parsed as integers.
 """
 

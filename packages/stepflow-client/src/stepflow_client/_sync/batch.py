@@ -38,7 +38,7 @@ else:
     outcomes = lazy_module("stepflow_client.types.outcomes")
 
 BYTES, OLD_BYTES = 8 << 20, 1_750_000
-"""Maximum size of the inputs of one run in bytes; servers before 0.12 accept bodies of up to 2 MiB."""
+"""Maximum size of the inputs of one run in bytes; older servers accept bodies of up to 2 MiB."""
 _AHEAD = 8
 """Number of chunks that may be started but not yet yielded, if outcomes are ordered (or one per lane, if more)."""
 

@@ -146,7 +146,7 @@ class SyncStepflowClient(Guiding, Picklable):
         retry: When to retry requests: a `RetryPolicy`, or the maximum number of retries of a request; None for the
             defaults of `RetryPolicy`.
         exact_integers: Whether to refuse integers beyond 2**53 in inputs and variables if the server would change them
-            (0.12 and newer). False sends them. Default True.
+            (0.12 and newer would). False sends them. Default True.
         max_response_bytes: Maximum size of a response in bytes, and of each event of `run_events`; a larger one raises
             an InvalidResponseError. The default, 1 GiB, is more than servers send; the limit keeps a single response
             from using all memory.
@@ -362,7 +362,7 @@ class SyncStepflowClient(Guiding, Picklable):
 
         Args:
             include_workers: Whether to find the plugins whose workers are away (0.12 and newer), which takes up to 5 s
-                for each; older servers are healthy only once their workers are connected. Default False.
+                for each. Default False.
             timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
@@ -485,11 +485,11 @@ class SyncStepflowClient(Guiding, Picklable):
                 share one copy, which no other client runs. A lost run can then be identified, unless another call of
                 this client loses a run of the same flow at the same time. Default False.
             idempotency_key: A key chosen by the caller, such as the id of a document. If a run of this flow exists
-                under the key, that run is returned, whichever process created it. Needs 0.10 or newer and a store that
-                survives. The same key can be used with different flows. A flow whose text was changed knows none of its
-                keys, unless an `idempotency_scope` is given. Requires the flow itself, not its id. A new key takes up
-                to nine more small requests. Simultaneous calls with a key, in any program, return the same run. After a
-                crash of a call that may have created it, the next call waits for the end of its lease, usually 7 s.
+                under the key, that run is returned, whichever process created it. Needs a store that survives. The
+                same key can be used with different flows. A flow whose text was changed knows none of its keys, unless
+                an `idempotency_scope` is given. Requires the flow itself, not its id. A new key takes up to nine more
+                small requests. Simultaneous calls with a key, in any program, return the same run. After a crash of a
+                call that may have created it, the next call waits for the end of its lease, usually 7 s.
             idempotency_scope: A name for what the key identifies, such as `ticket`. The key then has one run in this
                 scope, whatever the flow. If the run that is found is of another version of the flow, the result's
                 `older_flow_id` is set, and it is logged. None, the default, uses the scope of the client; without one,
@@ -499,8 +499,7 @@ class SyncStepflowClient(Guiding, Picklable):
                 fails. True waits up to 60 s; a number sets the seconds. `timeout` applies too. The components that this
                 client has seen are not waited for again. Default False.
             on_cancel: What to do with the run on a KeyboardInterrupt:
-                `detach`, the default, leaves it running; `cancel` marks it as cancelled if its id is known by then,
-                which it is from its creation on (0.10 and newer).
+                `detach`, the default, leaves it running; `cancel` marks it as cancelled, if its id is known by then.
             check_input: Whether to check the input and the variables against the flow's schemas, and refuse what does
                 not match, before anything is sent. Servers check neither. For a flow given by its id, this applies if
                 the client knows the flow: if it has stored it, or read its variables. Default True.
@@ -531,14 +530,12 @@ class SyncStepflowClient(Guiding, Picklable):
             IdempotencyConflictError: If a run exists under the idempotency key with a different input, overrides or
                 variables (secret variables are not compared); `run_id` is its id.
             InvalidFlowError: If the server refuses the flow.
-            InvalidRequestError: If the server refuses an override (0.10 and newer).
+            InvalidRequestError: If the server refuses an override.
             NotFoundError: If the server has no flow with this id.
             AmbiguousRunError: If the response was lost or late and the run cannot be identified.
             RunTimeoutError: If the run did not end in time. The run continues; `run_id` is its id.
             TransportError: If the server cannot be reached or the connection breaks. A RequestTimeoutError if `timeout`
                 expires before the run has been created.
-            UnsupportedByServerError: If an idempotency key is given and the server is older than 0.10, where flows have
-                no ids that can be found again.
         """
         began, deadline = time.monotonic(), None if timeout is None else deadline_of(timeout)
         if isinstance(input, (list, tuple)):
@@ -681,13 +678,12 @@ class SyncStepflowClient(Guiding, Picklable):
             IdempotencyConflictError: If a run exists under the idempotency key with a different input, overrides or
                 variables (secret variables are not compared); `run_id` is its id.
             InvalidFlowError: If the server refuses the flow.
-            InvalidRequestError: If the server refuses an override (0.10 and newer).
+            InvalidRequestError: If the server refuses an override.
             NotFoundError: If the server has no flow with this id.
             AmbiguousRunError: If the response was lost or late and the run cannot be identified.
             TransportError: If the server cannot be reached or the connection breaks. A RequestTimeoutError if `timeout`
                 expires before the run has been created.
-            UnsupportedByServerError: If the input is an empty list and the server is older than 0.11, or if an
-                idempotency key is given and the server is older than 0.10.
+            UnsupportedByServerError: If the input is an empty list and the server is older than 0.11.
         """
         check_flags(variables_from_env=variables_from_env, deduplicate=deduplicate, check_input=check_input)
         call = RunCall(
@@ -790,7 +786,6 @@ class SyncStepflowClient(Guiding, Picklable):
             InvalidArgumentError: If an argument is invalid.
             InvalidFlowError: If the server refuses the flow.
             TransportError: If the server cannot be reached.
-            UnsupportedByServerError: If the server is older than 0.10.
         """
         with deadline_scope(deadline_of(timeout)):
             return self._parts.keyed.find(flow, idempotency_key, idempotency_scope)
@@ -843,7 +838,7 @@ class SyncStepflowClient(Guiding, Picklable):
                 could not be read; it fails in the same way. Outcomes wait until a chunk is filled: if inputs arrive
                 slowly, use a `chunk_size` of 1.
             max_concurrency: Maximum number of tasks that are executed at once, over all chunks. None, the default,
-                leaves it to the server, which executes ten in each run from 0.11 on.
+                leaves it to the server: ten in each run, except on 0.10.
             chunk_size: Maximum number of inputs in one run. None, the default, adapts to the server: up to 400, for
                 about one second each.
             ordered: Whether to yield outcomes in the order of the inputs. A slow chunk then delays at most seven others
@@ -869,8 +864,7 @@ class SyncStepflowClient(Guiding, Picklable):
             idempotency_scope: What the keys identify, whatever the version of the flow, as for `run`.
             journal: The path of a file that records the batch's progress. After a crash, the same call with the same
                 inputs continues: it yields the recorded outcomes, takes over the runs that were created, and creates
-                the others. Requires a server of 0.10 or newer whose store survives as long. Only one batch at a time
-                can use a journal.
+                the others. Requires a server whose store survives as long. Only one batch at a time can use a journal.
             on_lost: What to do with inputs whose run is in the journal but no longer on the server, because the server
                 was restarted without its store: `fail`, the default, gives them the error code `lost`, since they may
                 have been executed; `rerun` runs them again.
@@ -898,8 +892,6 @@ class SyncStepflowClient(Guiding, Picklable):
             AmbiguousRunError: If the client cannot tell whether a chunk's run was created. With a journal, making the
                 same call later finds out.
             TransportError: If the server cannot be reached.
-            UnsupportedByServerError: If a journal or an idempotency key is given and the server is older than 0.10,
-                where a run cannot be recognised after a crash.
         """
         _check_progress(progress)
         typed.check_output_type(output_type)
@@ -992,9 +984,8 @@ class SyncStepflowClient(Guiding, Picklable):
     def store_flow(self, flow: FlowSource, *, timeout: float | None = None) -> StoreFlowResponse:
         """Store a flow and return its id.
 
-        The same flow has the same id on every server of 0.10 or newer. Integers in the flow stay integers (with a plain
-        POST /flows, servers from 0.12 on convert them to floats). A flow that this client has stored before is not sent
-        again.
+        The same flow has the same id on every server. Integers in the flow stay integers (with a plain POST /flows,
+        servers may convert them to floats). A flow that this client has stored before is not sent again.
 
         Args:
             flow: The path of a YAML or JSON file, or the flow as a mapping or an object (see `run`).
@@ -1014,7 +1005,7 @@ class SyncStepflowClient(Guiding, Picklable):
         Clients store test cases as examples, without their expected outputs.
 
         The tag that clients add to the flows they run is removed. Keys that the server does not know are missing.
-        Servers from 0.12 on return numbers as floats; whole ones are converted back to integers.
+        Servers may return numbers as floats; whole ones are converted back to integers.
 
         Args:
             flow_id: The flow: its id, or an object with a `flow_id`, such as what `store_flow` returned.
@@ -1030,7 +1021,7 @@ class SyncStepflowClient(Guiding, Picklable):
     def delete_flow(self, flow_id: FlowId, *, timeout: float | None = None) -> None:
         """Ask the server to delete a flow.
 
-        Released servers (0.9 to 0.13) accept this request but delete nothing; from 0.12 on they accept unknown ids too.
+        Released servers accept this request but delete nothing. Most accept unknown ids too.
 
         Args:
             flow_id: The flow: its id, or an object with a `flow_id`, such as what `store_flow` returned.
@@ -1075,7 +1066,7 @@ class SyncStepflowClient(Guiding, Picklable):
             type_check: Whether to check types throughout the flow too, from the schemas of the components to the
                 expressions that read their outputs. Default False.
             target: The release of the servers that the flow is for, such as `0.13`: faults that only other releases
-                have are not reported. None for all releases from 0.9 to 0.13.
+                have are not reported. None for all supported releases.
             timeout: Seconds for the whole call, instead of the client's timeout.
 
         Returns:
@@ -1127,25 +1118,25 @@ class SyncStepflowClient(Guiding, Picklable):
                 input null.
             variables: Values of the flow's variables: a mapping, or the path of a YAML or JSON file that contains one.
             overrides: Changes to steps for this run only: `{step: {"input": {...}}}`, the wrapped form that the server
-                accepts, or a list of either, merged left to right. Servers from 0.10 on refuse unknown steps.
+                accepts, or a list of either, merged left to right. Servers refuse unknown steps.
             debug: Must be False: no released server has a debug mode, and True is refused.
             max_concurrency: Maximum number of tasks of the run that are executed at once: steps, branches of a step and
                 items of sub-flows, counted over all items. It does not limit the number of items, and sub-flows
-                (`/builtin/map`) may exceed it. None, the default, leaves it to the server: one task for each item on
-                0.9 and 0.10, ten from 0.11 on.
+                (`/builtin/map`) may exceed it. None, the default, leaves it to the server: ten, or on 0.10 one task for
+                each item.
             variables_from_env: Whether to read missing variables from the environment: from the variable that the flow
                 names as `env_var`, then from `STEPFLOW_VAR_<NAME>`. Default False.
             timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such flow.
-            InvalidRequestError: If the server refuses an override (0.10 and newer).
+            InvalidRequestError: If the server refuses an override.
             AmbiguousRunError: If the response was lost and the server has runs of this flow that may be the created
                 one. Others may run the same flow, and servers do not report who created a run. (`run` and `submit` can
                 identify their runs.)
             InvalidArgumentError: If an argument is invalid; nothing is sent. Overrides and variables are
-                checked if this client knows the flow, as for `run`. An integer beyond 2**53 is refused for servers from
-                0.12 on, which would change it (`SyncStepflowClient(exact_integers=False)` sends it).
+                checked if this client knows the flow, as for `run`. An integer beyond 2**53 is refused if the server
+                would change it (`SyncStepflowClient(exact_integers=False)` sends it).
             UnsupportedByServerError: If `debug` is True, or if the input is an empty list and the server is older than
                 0.11.
         """
@@ -1215,7 +1206,7 @@ class SyncStepflowClient(Guiding, Picklable):
             item_index: The item whose steps to return; None, the default, returns those of all items.
             include_times: Whether to set `started_at`, `completed_at`, `duration` and `attempts`, from the run's
                 events. This takes one more request, whose response has three or more events for each step of all items.
-                Servers before 0.12 have no events: there these fields stay None. Default False.
+                Default False.
             timeout: Seconds for the whole call, instead of the client's timeout.
 
         Raises:
@@ -1280,13 +1271,12 @@ class SyncStepflowClient(Guiding, Picklable):
     def cancel_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Mark a run as cancelled and return it.
 
-        On every released server (0.9 to 0.13) this sets the status and the end time but stops nothing. The running step
+        On every released server this sets the status and the end time but stops nothing. The running step
         ends and later steps still start. At the end the status changes from cancelled to completed or failed. Until
         then `get_run_items` shows every item of the run as running, even those that have ended, and `get_results`
         returns cancelled for each; after that both return the real outcomes.
 
-        A run that has ended is not changed. Servers from 0.12 on would overwrite its status, so the client checks
-        first.
+        A run that has ended is not changed. Servers may overwrite its status, so the client checks first.
 
         Args:
             run_id: The run.
@@ -1304,7 +1294,7 @@ class SyncStepflowClient(Guiding, Picklable):
     def delete_run(self, run_id: RunId, *, timeout: float | None = None) -> None:
         """Ask the server to delete a run that has ended.
 
-        Released servers (0.9 to 0.13) accept this request but delete nothing.
+        Released servers accept this request but delete nothing.
 
         Args:
             run_id: The run.
@@ -1435,8 +1425,6 @@ class SyncStepflowClient(Guiding, Picklable):
         Raises:
             NotFoundError: If the server has no such run.
             RunTimeoutError: If the run did not end in time. The run continues.
-            UnsupportedByServerError: If the run will never end, because the server was restarted and does not resume
-                runs (0.9).
             TransportError: If the server cannot be reached.
         """
         _check_progress(progress)
@@ -1461,16 +1449,13 @@ class SyncStepflowClient(Guiding, Picklable):
         heartbeat: float | None = None,
         timeout: float | None = None,
     ) -> SyncEventStream:
-        """Return the events of a run, from the beginning or a cursor, until the run ends.
+        """Return the events of a run, from the beginning or a cursor, until the run ends (0.12 and newer).
 
         Each event is yielded exactly once and in order, even if the connection breaks: the client reconnects by itself.
         The last event is a `RunCompletedEvent`. Servers do not send one for a run that was cancelled or that they lost
         (a failed recovery after a restart, an exhausted store). After a cancellation, the client infers it
         (`event.inferred`) about two seconds after the last event. A run that its server has given up, because it found
         that nobody executes it, may still be executed: it counts as lost after 30 s without a sign of life.
-
-        Servers before 0.12 have no stream of events. There the client polls the run and infers the events. On 0.10 and
-        0.11 steps appear only after the run has ended; on 0.9 the steps of batches never appear.
 
         Example:
             ```python
@@ -1487,7 +1472,7 @@ class SyncStepflowClient(Guiding, Picklable):
                 from the beginning.
             include_results: Whether to set `StepCompletedEvent.output`. Default False.
             include_sub_runs: Whether to include events of runs that steps created. Their step ids are not reliable
-                (0.12 and 0.13 send the parent's, or none); use `get_run_steps` of the sub-run instead. Default False.
+                (servers send the parent's, or none); use `get_run_steps` of the sub-run instead. Default False.
             heartbeat: Seconds without an event after which a `HeartbeatEvent` is yielded, repeatedly. A program that
                 relays the events, to a web page for example, can so keep its own connection open. A heartbeat may be
                 delayed by the duration of a request, for example while the server is away. None, the default: no
@@ -1495,13 +1480,12 @@ class SyncStepflowClient(Guiding, Picklable):
             timeout: Seconds until the last event, from the call on. None, the default, sets no limit.
 
         Raises:
-            InvalidArgumentError: At the call, if an argument is invalid; while iterating, if `after` is the cursor of
-                events that were requested in another way, for example with another `include_sub_runs`.
+            InvalidArgumentError: If an argument is invalid, for example if `after` is the cursor of events with another
+                `include_sub_runs`. It is raised at the call.
             NotFoundError: If the server has no such run. This error and those below are raised while iterating.
             RunTimeoutError: If the run did not end in time. The run continues.
             ServerConnectionError: If the server cannot be reached for a minute.
-            UnsupportedByServerError: If the run will never end, because the server was restarted and does not resume
-                runs (0.9).
+            UnsupportedByServerError: If the server has no stream of events.
         """
         events = self._parts.events.run_events(
             run_id,
@@ -1530,7 +1514,6 @@ class SyncStepflowClient(Guiding, Picklable):
 
         Raises:
             InvalidArgumentError: If the value cannot be represented in JSON.
-            UnsupportedByServerError: If the server has no blobs (0.9).
         """
         with call_scope(timeout):
             return self._core.blobs.store_blob(data, filename=filename, blob_type=blob_type)
@@ -1544,7 +1527,6 @@ class SyncStepflowClient(Guiding, Picklable):
 
         Raises:
             NotFoundError: If the server has no such blob.
-            UnsupportedByServerError: If the server has no blobs (0.9).
         """
         with call_scope(timeout):
             return self._core.blobs.get_blob(blob_id)
@@ -1619,8 +1601,8 @@ class SyncStepflowClient(Guiding, Picklable):
         """Run a finished run again, reuse outputs of its steps, and return all results.
 
         A kept step is not executed: its output is the one from the earlier run. Outputs of steps can be read on 0.12
-        and newer, and on 0.9 for runs of one item. `failed` alone works on every release: if outputs cannot be read,
-        the failed items are executed completely. The server's builtin components must be at `/builtin`.
+        and newer. `failed` alone works on every release: if outputs cannot be read, the failed items are executed
+        completely. The server's builtin components must be at `/builtin`.
 
         No server returns a run's variables, and servers from 0.12 on return neither its input nor its overrides. A
         client with a `history` reuses the recorded ones: the input if none is given, and variables and overrides unless
@@ -1672,8 +1654,7 @@ class SyncStepflowClient(Guiding, Picklable):
             InvalidArgumentError: If the flow has no such step or the run no such item, if the input is required but
                 missing or is not that of the batch, if a kept step has changed, or if a secret variable of the recorded
                 run is required and was not passed again.
-            UnsupportedByServerError: If the server does not return the outputs of steps: 0.10 and 0.11, and 0.9 for
-                batches.
+            UnsupportedByServerError: If the server does not return the outputs of steps (before 0.12).
             RunTimeoutError: If the new runs did not end in time. They continue.
         """
         from .._shared.rerun_plan import RerunRequest
@@ -1767,8 +1748,8 @@ class SyncStepflowClient(Guiding, Picklable):
         """Return the differences between two runs: status, flow, and for each item its step outputs, output and errors.
 
         Both runs must be on this server. Inputs, variables and overrides are not compared, as servers do not return
-        them; their effects show in the steps. Outputs of steps are compared on 0.12 and newer, and on 0.9. A run that
-        has not ended is compared in its current state. A step that was not run because a step that it reads failed has
+        them; their effects show in the steps. Outputs of steps are compared on 0.12 and newer. A run that has not
+        ended is compared in its current state. A step that was not run because a step that it reads failed has
         the status `not_run`, and no error.
 
         Example:
@@ -1805,9 +1786,9 @@ class SyncStepflowClient(Guiding, Picklable):
         also tells which steps nothing needed, and which items of sub-runs failed although their step completed. A run
         that has not ended is explained in its current state.
 
-        The steps of batches are reported from 0.10 on, and errors and outputs of steps on 0.9 and from 0.12 on. What
-        the server does not report is listed in `unknown`. The input and the variables of the run, if needed, are from
-        the server (before 0.12), or from the client's `history`.
+        What the server does not report is listed in `unknown`, such as errors and outputs of steps before 0.12. The
+        input and the variables of the run, if needed, are from the server if it reports them, or from the client's
+        `history`.
 
         Example:
             ```python

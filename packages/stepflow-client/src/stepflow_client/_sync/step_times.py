@@ -34,7 +34,7 @@ class StepTimer:
         return listed.model_copy(update={"steps": [times.applied_to(step) for step in listed.steps]})
 
     def times(self, run_id: str, steps: Sequence[StepDetails], timeout: float | None = None) -> StepTimes:
-        """Return the times of steps that the server has just listed; none if it has no events (before 0.12).
+        """Return the times of steps that the server has just listed; none if it has no events.
 
         No server marks the latest event of a running run: reading ends once there are events for everything listed, or
         the events have paused.

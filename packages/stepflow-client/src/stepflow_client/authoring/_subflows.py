@@ -48,7 +48,7 @@ def each(
         body: A function of an element, or a flow. The steps that it makes are those of the sub-flow, and what it
             returns is its output. It may read values of the flow around it.
         step: The id of the step. None, the default, takes the name that the output is assigned to.
-        max_concurrency: The number of elements at a time. Servers from 0.9 to 0.13 check it and ignore it.
+        max_concurrency: The number of elements at a time. Servers check it and ignore it.
         on_error: What happens if the step fails. Elements that fail do not make it fail.
         must_execute: Whether it runs even if nothing reads its output.
         metadata: Data about the step.

@@ -35,11 +35,11 @@ class ReportData(Shown):
     run: RunDetails
     items: list[RunItem]
     steps: list[StepDetails]
-    """The steps; empty if the server does not return them (batches on 0.9)."""
+    """The steps; empty if the server does not return them."""
     flow: dict[str, Any] = field(default_factory=dict)
     """The flow; empty if the server does not have it."""
     times: list[StepTime] = field(default_factory=list)
-    """The times of the steps; empty if the server has no events (before 0.12)."""
+    """The times of the steps; empty if the server has no events."""
     given: RunArguments | None = None
     """The arguments the run was started with; None if they were not requested."""
 

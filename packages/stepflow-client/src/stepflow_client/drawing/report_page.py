@@ -132,7 +132,7 @@ def _summary(report: ReportData) -> str:
         facts.append(("took", fine_duration(run.duration)))
     facts += [("run", f"<code>{escaped(run.run_id)}</code>"), ("flow id", f"<code>{escaped(run.flow_id)}</code>")]
     if not report.times:
-        facts.append(("times", "not told by this server (before 0.12), or no step has started"))
+        facts.append(("times", "not reported by this server, or no step has started"))
     return facts_list(facts)
 
 

@@ -107,7 +107,7 @@ class Comparison(ShownAsTable, Record):
     failed: ScoreChange | None
     """The change of the share of items that did not complete; None if no case has ended in both variants."""
     duration: DurationChange | None
-    """The change of the times; None if the server does not tell them (before 0.12)."""
+    """The change of the times; None if the server does not report them."""
 
     def __getitem__(self, score: str) -> ScoreChange:
         """Return the change of a score."""

@@ -22,7 +22,7 @@ class FlowScore:
     """A score that a flow on the client's server computes from `{input, output, expected}`.
 
     The flow returns a number, a bool or a label, or an object of several. Each item is a run of its own, under an
-    idempotency key, so that a crash executes none twice (servers of 0.10 and newer).
+    idempotency key, so that a crash executes none twice.
 
     Example:
         ```python

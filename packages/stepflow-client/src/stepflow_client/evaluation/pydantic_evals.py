@@ -50,10 +50,10 @@ class EvaluatorContext:
         """The time of the item in seconds.
 
         Raises:
-            ValueError: If the server does not tell it (before 0.12).
+            ValueError: If the server does not report them.
         """
         if self.item.duration is None:
-            raise ValueError("this server does not tell the times of steps (before 0.12)")
+            raise ValueError("this server does not report the times of steps")
         return self.item.duration
 
     @property

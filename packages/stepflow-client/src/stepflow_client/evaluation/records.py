@@ -67,7 +67,7 @@ class EvaluationItem(Record):
     item_index: int | None = None
     """The index of the item within the run, if the run has several items."""
     duration: float | None = None
-    """Seconds from the start of the item's first step to the end of its last step. None before 0.12."""
+    """Seconds from the start of the item's first step to the end of its last step. None if they are not reported."""
     scores: Mapping[str, ScoreValue] = field(default_factory=dict)
     """The scores by name, such as `exact.category`."""
     score_errors: Mapping[str, str] = field(default_factory=dict)

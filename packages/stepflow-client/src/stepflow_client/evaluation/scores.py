@@ -284,7 +284,7 @@ class _SchemaValid(Score):
 def latency() -> Score:
     """Return the score that is the time of an item in seconds: from the start of its first step to the end of its last.
 
-    Servers before 0.12 do not tell it: then there is no score. Lower is better. (Reports compare the times of items
+    There is none if the server does not report it (before 0.12). Lower is better. (Reports compare the times of items
     without this score; with it, `assert_no_regression` and thresholds can name it.)
     """
     return _Latency(**_named("latency", ""), lower_is_better=True)

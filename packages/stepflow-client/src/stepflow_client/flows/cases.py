@@ -238,8 +238,8 @@ def code_matches(expected: Any, error: FlowError | None) -> bool:
     """Return whether a failure has the code that a flow file expects.
 
     A word of the file format (`COMPONENT_FAILED`) or of this package (`component_failed`), in upper or lower case,
-    works with every release. A number is the server's own code, as before 0.12, or the number of a word. Matchers are
-    compared with the word of the file format.
+    works with every release. A number is the server's own code, as on older servers, or the number of a word. Matchers
+    are compared with the word of the file format.
     """
     if error is None or error.code is None:
         return False

@@ -3,7 +3,7 @@
 Servers spread a failure: each step that reads a failed step is listed as failed too, with the same error, although its
 component was not called. Here the flow is evaluated with the recorded outcomes to tell the step that failed from the
 steps that were not run because of it. Where the recorded outcomes do not suffice, the errors of the steps decide, and
-where servers report no errors either (before 0.12), the account says that it does not know.
+where servers report no errors either, the account says that it does not know.
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ class ItemCauses:
 
     @property
     def _named_by_server(self) -> str | None:
-        """The step that the item's error names, unless a step of a sub-flow has the same id (before 0.12)."""
+        """The step that the item's error names, unless a step of a sub-flow has the same id."""
         error = self.record.error
         named = None if error is None else error.step_id
         return named if named in self.definitions and named not in self._flow_steps.inner_ids else None

@@ -56,7 +56,7 @@ def check(
             that read their outputs: the rules `type-mismatch`, `possible-mismatch`, `input-conflict` and
             `untyped-output`. Default False.
         target: The release of the servers that the flow is for, such as `0.13`: faults that only other releases have
-            are not reported. None for all releases from 0.9 to 0.13.
+            are not reported. None for all supported releases.
 
     Returns:
         The diagnostics, the most severe first. If the file is not valid YAML, or not UTF-8, this is one of them.

@@ -1,6 +1,6 @@
 """The components that a flow may use, with the schemas of their inputs and outputs. Pure.
 
-Those of builtin components are of servers from 0.9 to 0.13.
+Those of builtin components are those of all supported servers.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def schema(kind: Literal["flow", "config"] = "flow", *, components: Any = None) 
         json.dump(schema(components=client.list_components()), open("flow.schema.json", "w"))
 
     Args:
-        kind: `flow`, or `config` (of 0.12 and 0.13; plugins of earlier releases are allowed). Default `flow`.
+        kind: `flow`, or `config` (plugins of all supported releases are allowed). Default `flow`.
         components: The components that flows may use, as `list_components` returns them or as JSON objects. Editors can
             then complete their names and check their inputs. None if only the builtin ones are known.
 

@@ -26,7 +26,7 @@ from .._rules.deadline import current_deadline
 from ..errors import FlowFileError, FlowFileNotFoundError
 
 MAX_FILE_BYTES = 256 * 2**20
-"""Maximum size of a file in bytes. Servers accept requests of up to 250 MiB, those before 0.12 of up to 2 MiB."""
+"""Maximum size of a file in bytes. Servers accept requests of up to 250 MiB, older ones of up to 2 MiB."""
 MAX_YAML_LENGTH = 32 * 2**20
 """Maximum length of a YAML text in characters: parsing takes up to 150 times its size in memory, and minutes."""
 _PIPE_SECONDS = 30.0

@@ -47,7 +47,7 @@ _OTHER_FILES = {
 def is_flow_id(flow: object) -> bool:
     """Return whether this is the id of a stored flow: a str of 64 lowercase hexadecimal digits that is not a file name.
 
-    All releases (0.9 to 0.13) use such ids. If a file has such a name, the name means the file; a path that is not a
+    All releases use such ids. If a file has such a name, the name means the file; a path that is not a
     str always means a file. (A name that begins with `./` is always a path.)
     """
     return isinstance(flow, str) and _FLOW_ID.fullmatch(flow) is not None and not os.path.lexists(flow)

@@ -2,7 +2,7 @@
 
 Objects are compared in part: the actual value may have more keys; but an empty object expects an empty one. Lists must
 have the same length and are compared element by element. All other values must be equal: `3` equals `3.0`, because
-servers from 0.12 on send every number as a float; `true` does not equal `1`.
+current servers send every number as a float; `true` does not equal `1`.
 
 A matcher is an object with exactly one of these keys, in place of an expected value:
 

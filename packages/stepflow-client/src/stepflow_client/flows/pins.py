@@ -3,7 +3,7 @@
 Steps are pinned for tests without slow or paid steps, and for reruns. There are two ways; the first one leaves the flow
 unchanged:
 
-- by overrides, with a component that returns its input (`/builtin/noop`, 0.13);
+- by overrides, with a component that returns its input (`/builtin/noop`, if the server has it);
 - by a derived flow, on every release: the step fails at once, and its error handling returns the output. Reruns use
   this one: the pins are part of what is stored, so they survive a crash of the server and are seen by every client.
 
@@ -88,7 +88,7 @@ def pin_overrides(outputs: Mapping[str, Any], *, component: str = "/builtin/noop
 
     Args:
         outputs: Outputs by step id: any JSON values, or `Fails`, but not `Delayed`.
-        component: A component that returns its input. Default `/builtin/noop`, which 0.13 has.
+        component: A component that returns its input. Default `/builtin/noop` (0.13 and newer).
     """
     check_text(component, "component")
     return {step: _override(output, component) for step, output in check_mapping(outputs, "outputs").items()}
@@ -104,13 +104,13 @@ def _override(output: Any, component: str) -> dict[str, Any]:
 
 
 def pinned_flow(flow: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow in which each of these steps returns the given output; works on servers of 0.9 to 0.13.
+    """Return a flow in which each of these steps returns the given output; works on every server.
 
     Store it with the client's own methods, which preserve its integers. The configuration must route `/builtin`.
 
     Args:
         flow: The flow; it is not changed.
-        outputs: Outputs by step id: any JSON values, `Fails`, or `Delayed`, which needs a server of 0.13.
+        outputs: Outputs by step id: any JSON values, `Fails`, or `Delayed`, which needs `/builtin/sleep`.
 
     Raises:
         InvalidArgumentError: If the flow has no step with one of these ids.

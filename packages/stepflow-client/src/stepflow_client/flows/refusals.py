@@ -27,7 +27,7 @@ def hint_of(message: str) -> str | None:
     """Return what a server's message about a worker may mean; None for messages that say what they mean."""
     if "no heartbeat received" not in message:
         return None
-    # The report of such a worker is refused, and the server waits for it in vain (seen up to 0.13).
+    # The report of such a worker is refused, and the server waits for it in vain.
     return "the worker has crashed, or its output is larger than 4 MB: put large outputs into blobs, return their ids"
 
 

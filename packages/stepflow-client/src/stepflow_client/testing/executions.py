@@ -64,7 +64,7 @@ def created_executions(
         try:
             steps = list(client.get_run_steps(child.run_id))
         except (NotFoundError, UnsupportedByServerError):
-            # Before 0.12.
+            # Older servers do not list the steps of runs that steps created.
             continue
         items = client.get_run_items(child.run_id)
         for step_id, below in inner.items():

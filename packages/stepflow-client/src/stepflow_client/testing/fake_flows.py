@@ -42,7 +42,7 @@ def _named(expression: Any) -> set[str]:
 
 
 def floats(value: Any) -> Any:
-    """Return a value with every number as a float, as servers from 0.12 on send results."""
+    """Return a value with every number as a float, as current servers send results."""
     if isinstance(value, Mapping):
         return {key: floats(each) for key, each in value.items()}
     if isinstance(value, list):

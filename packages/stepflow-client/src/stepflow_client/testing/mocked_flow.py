@@ -110,7 +110,7 @@ class MockedFlow:
             return flow, None
         is_delayed = any(isinstance(each, Delayed) for each in outcomes.values())
         if is_delayed and not self._has_noop:
-            raise InvalidArgumentError("a mock with a delay needs /builtin/sleep, which servers have from 0.13 on")
+            raise InvalidArgumentError("a mock with a delay needs /builtin/sleep, which this server does not have")
         # With overrides, the flow, its id and its diagrams stay the same.
         if self._has_noop and not is_delayed:
             return flow, pin_overrides(outcomes)
@@ -118,7 +118,7 @@ class MockedFlow:
 
     @cached_property
     def _has_noop(self) -> bool:
-        """Whether the server has a component that returns its input, as 0.13 does."""
+        """Whether the server has a component that returns its input."""
         listed = self.client.list_components(include_schemas=False)
         return any(each.name in ("noop", "builtin/noop") for each in listed)
 

@@ -59,7 +59,7 @@ def run_mocked(
 
     Raises:
         InvalidArgumentError: If the flow has no step with one of these ids, a mocked step is in a sub-flow whose steps
-            cannot be mocked, or a mock has a delay and the server no `/builtin/sleep` (before 0.13).
+            cannot be mocked, or a mock has a delay and the server no `/builtin/sleep`.
     """
     from .._sync.client import SyncStepflowClient
 
@@ -122,7 +122,7 @@ class StepflowMock:
             fails: The code with which the step fails instead: a word of flow files (`COMPONENT_FAILED`) or an
                 `ErrorCode`.
             message: The message of the failure.
-            delay: Duration of the step in seconds; needs a server of 0.13. Default 0.
+            delay: Duration of the step in seconds; 0.13 and newer. Default 0.
 
         Raises:
             InvalidArgumentError: If there is no such code, or not exactly one of `mock` and `fails` is given.
@@ -145,7 +145,7 @@ class StepflowMock:
             mock: An output, a function of a step's input, or `InTurn`.
             fails: The code with which the steps fail instead, as for `step`.
             message: The message of the failure.
-            delay: Duration of each step in seconds; needs a server of 0.13. Default 0.
+            delay: Duration of each step in seconds; 0.13 and newer. Default 0.
 
         Raises:
             InvalidArgumentError: If there is no such code, or not exactly one of `mock` and `fails` is given.

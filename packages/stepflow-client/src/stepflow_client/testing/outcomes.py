@@ -93,7 +93,7 @@ def of_flow_result(value: Any) -> Any:
         return value["result"]
     error = value.get("error") if isinstance(value, Mapping) and value.get("outcome") == "failed" else None
     if isinstance(error, Mapping):
-        # Servers before 0.12 have failures without a code.
+        # Older servers have failures without a code.
         given = {key: str(error[key]) for key in ("code", "message") if error.get(key) not in (None, "UNSPECIFIED")}
         return Fails(**given)
     raise InvalidArgumentError(

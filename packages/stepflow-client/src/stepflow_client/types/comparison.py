@@ -51,7 +51,7 @@ class RunComparison(Record, Shown):
     """All differences: status and flow first, then those of each item: its steps in the order of the flow, then its
     output."""
     not_compared: Sequence[str] = ()
-    """What was not compared because the server does not return it: always `inputs`; `step outputs` on 0.10 and 0.11."""
+    """What was not compared because the server does not return it: always `inputs`; `step outputs` before 0.12."""
 
     @property
     def differences(self) -> list[RunDifference]:

@@ -130,7 +130,7 @@ class StoredFlow(Model, Shown):
     """The flow's examples and the inputs of its test cases."""
 
     def __flow__(self) -> dict[str, Any]:
-        # Servers from 0.12 on return the keys in another order each time; idempotency keys and caches need one order.
+        # Servers may return the keys in another order each time; idempotency keys and caches need one order.
         return dict(ordered(self.flow))
 
     def without_secrets(self) -> Self:

@@ -2,7 +2,7 @@
 
 Times are timezone-aware datetimes. Servers send nanoseconds; datetimes have microseconds, so the rest is cut off.
 
-Numbers in outputs: servers from 0.12 on send every number as a float. On every release, whole floats below 2**53 are
+Numbers in outputs: current servers send every number as a float. On every release, whole floats below 2**53 are
 returned as `int`. As `1 == 1.0` in Python, comparisons are not affected.
 """
 
@@ -39,7 +39,7 @@ class ErrorCode(_OpenEnum):
     restarted and could not recover the run, or its store failed. Steps had started, or may have: running the item again
     may repeat them. Only the client sets this code; no server sends it."""
     LOST_BEFORE_START = "lost_before_start"
-    """As `LOST`, but the server (0.12 and newer) lists no step of the item as started. A server that is still executing
+    """As `LOST`, but the server lists no step of the item as started. A server that is still executing
     the run, although it has given it up, may start them later."""
     INVALID_OUTPUT = "invalid_output"
     """The run succeeded, but its output does not match the `output_type` of `map`. Only the client sets this code."""
@@ -69,7 +69,7 @@ class FlowError(Model):
     Steps that did not run because of it are listed as failed too; `explain_run` tells them apart.
     """
     details: Any = None
-    """Other data from the server, such as the raw code, or the stack of causes from servers before 0.11."""
+    """Other data from the server, such as the raw code, or the stack of causes from older servers."""
     hint: str | None = Field(default=None, exclude=True, repr=False)
     """What to change, if that is known: which field of its input the flow misses or the component refuses, and the line
     of the step in a flow that is written in Python. Results of `run` and outcomes of `map` have it.
@@ -133,7 +133,7 @@ class FlowResult(Typed[OutputT], Model, Shown):
         output: Any = None
     """The flow's output, any JSON value; also None if the item did not succeed.
 
-    Servers from 0.12 on send the keys of objects in a different order each time. If the client that reads the result
+    Current servers send the keys of objects in a different order each time. If the client that reads the result
     started the run, the keys are in the order of the flow's `output`; keys whose order it does not determine are
     sorted.
     """
@@ -173,7 +173,7 @@ class FlowResult(Typed[OutputT], Model, Shown):
 
     @property
     def is_skipped(self) -> bool:
-        """Always False: no released server (0.9 to 0.13) skips a run."""
+        """Always False: no released server skips a run."""
         return False
 
     @model_validator(mode="after")

@@ -46,7 +46,7 @@ class RunDetails(Model, Shown):
     parent_run_id: str | None = None
     """The id of the run whose step created this run; None for a root run."""
     orchestrator_id: str | None = None
-    """The id of the server process that executes the run, if the server reports it (0.10 and newer)."""
+    """The id of the server process that executes the run, if the server reports it."""
 
     @property
     def is_finished(self) -> bool:
@@ -194,7 +194,7 @@ class StepDetails(Model, Shown):
     item_index: int = 0
     step_index: int | None = None
     output: Any = None
-    """The step's output, if the server returns it (0.9, and 0.12 and newer)."""
+    """The step's output, if the server returns it (0.12 and newer)."""
     error: FlowErrorOrNone = None
     is_kept: bool = False
     """Whether the run is a rerun that keeps this step: its output is that of the earlier run, and its component was not

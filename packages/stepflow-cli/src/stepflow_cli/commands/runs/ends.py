@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, output: Output) -> None:
     """RUN may be - for ids on standard input, one per line.
 
-    On released servers (0.9 to 0.13) this stops nothing: the running step ends, later steps still start, and at the end
+    On released servers this stops nothing: the running step ends, later steps still start, and at the end
     the status may turn to completed or failed. A run that has ended is not changed; the exit code is then 1.
     """
     problems: list[Problem] = []
@@ -46,7 +46,7 @@ def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
         executing = _may_be_executing(target, cancelled)
     print_done(output, [run_record(run) for run in cancelled], RUN)
     if cancelled:
-        note("marked as cancelled; released servers (0.9 to 0.13) do not stop a run, it goes on to its end")
+        note("marked as cancelled; released servers do not stop a run, it goes on to its end")
     if executing:
         note(f"may still be executing: {', '.join(executing)}")
     raise_worst(problems)
@@ -75,7 +75,7 @@ _DELETION = View(columns=columns("run_id:id", "status:status"))
 def delete_command(ids: list[str], confirm: Confirm, server: ServerOptions, output: Output) -> None:
     """RUN may be - for ids on standard input, one per line.
 
-    Released servers (0.9 to 0.13) accept this but delete nothing. The command therefore checks afterwards: the status
+    Released servers accept this but delete nothing. The command therefore checks afterwards: the status
     is 'deleted' if the run is gone, and 'kept' if it still exists.
     """
     problems: list[Problem] = []

@@ -93,8 +93,8 @@ def command(asked: _Asked, server: ServerOptions, output: Output) -> None:
     """Prints readable lines on a terminal, elsewhere JSON lines. Each event comes exactly once, even if the
     connection breaks; --after with the cursor of an event continues after it.
 
-    The output ends only with the run, because servers do not mark the latest event of a running run. Servers before
-    0.12 have no events: they are inferred from the state of the run, and those of steps come at the end.
+    The output ends only with the run, because servers do not mark the latest event of a running run. Needs a server
+    of 0.12 or newer.
     """
     with connect(server) as target:
         asked = replace(asked, run_id=whole_id(target.client, asked.run_id))

@@ -103,8 +103,7 @@ def steps_command(
     """A step that reads a failed one is not run; servers list it as failed, with the error of the step it reads. The
     table shows it as 'not run' with the step that failed; in JSON, 'status' is the server's, and 'state' is 'not_run'.
 
-    Servers of 0.10 and 0.11 report no outputs of steps, and show the steps of a run only when it ends. Servers before
-    0.12 report no times of steps.
+    Outputs and times of steps, and the steps of a run that has not ended, need a server of 0.12 or newer.
     """
     if include_times and step is not None:
         raise usage("--include-times is for the list of steps: not with --step")

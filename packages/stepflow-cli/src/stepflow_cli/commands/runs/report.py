@@ -25,11 +25,11 @@ def command(ids: list[str], server: ServerOptions, output: str | None, show: boo
     fold. For a batch it also has the latency of the items. Pass two runs to compare them. An unfinished run shows its
     current state.
 
-    Input, variables and overrides come from the history, if the run was started on this machine, or from servers before
-    0.12. Values of secret variables are ***, as far as they are known: the flow's defaults, and the environment
-    variables that it names.
+    Input, variables and overrides come from the history, if the run was started on this machine, or from the server if
+    it reports them. Values of secret variables are ***, as far as they are known: the flow's defaults, and the
+    environment variables that it names.
 
-    Servers before 0.12 report no times of steps. The graph needs the extra stepflow-client[draw].
+    The graph needs the extra stepflow-client[draw].
     """
     if show and output in (None, "-"):
         raise usage("--open shows a file", "name it with -O FILE")

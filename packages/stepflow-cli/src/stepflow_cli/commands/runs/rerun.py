@@ -105,8 +105,7 @@ def command(asked: _Asked, wait: Wait, server: ServerOptions, output: Output) ->
     replaces the recorded one; variables and overrides that you give take precedence. Secret variables are not recorded:
     give them again.
 
-    Outputs of steps can be kept on 0.12 and newer, and on 0.9 for runs of one item. Elsewhere --failed runs the failed
-    items as a whole.
+    Outputs of steps can be kept on 0.12 and newer. Elsewhere --failed runs the failed items as a whole.
 
     It prints what 'run' prints; for a batch, a line for each item of the earlier run, including kept ones.
     """

@@ -41,7 +41,7 @@ def command(run_id: str, wait: Wait, server: ServerOptions, output: Output) -> N
     json and yaml the run when it has ended. The exit code is that of the run: 0 completed, 1 failed, 6 cancelled.
 
     Ctrl-C ends the watching, not the run, and prints the command to watch it again. A cancelled run counts as ended,
-    although servers continue it. Servers before 0.12 report steps only at the end.
+    although servers continue it. Steps are not shown if the server has no events.
     """
     from ...runs.watch import Watch, failure_of
 

@@ -184,7 +184,7 @@ def _not_sent(reason: str, attempts: Sequence[str]) -> ConnectFailed:
 
 
 def _current_components(response: HttpResponse) -> HttpResponse:
-    """Return a list of components with the field names of 0.13; 0.12 uses others."""
+    """Return a list of components with the field names of the current server."""
     body = _json(response.content)
     if response.status != 200 or not isinstance(body, dict):
         return response

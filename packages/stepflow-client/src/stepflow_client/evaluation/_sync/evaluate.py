@@ -94,7 +94,7 @@ def evaluate(
             after a crash: no run is executed again, and no score that is stored is computed again, unless its
             attribute `version` has changed; a warning tells if only its source has. (A function that is being called
             during a crash is called again; a `FlowScore` is not.)
-            Requires a server of 0.10 or newer whose store survives as long. None, the default: nothing is kept.
+            Requires a server whose store survives as long. None, the default: nothing is kept.
         name: The name of the evaluation, which its runs have as the label `eval`. None, the default: the name of the
             folder or of the flow.
         expected: The field or column of the expected output. Default `expected`.
@@ -114,7 +114,7 @@ def evaluate(
         labels: Labels of the runs, in addition to `eval` (the name), `variant`, `case` and `repeat` (or the first and
             the last one of the run: `3..17`). They need a client with a history; without one, runs have no labels.
         include_durations: Whether to read the time of each item, from the start of its first step to the end of its
-            last, which takes a request for each run (servers of 0.12 and newer). None, the default: of as many as can
+            last, which takes a request for each run (0.12 and newer). None, the default: of as many as can
             be read in a twentieth of the time of the evaluation, which are few if the flow takes milliseconds; of all
             if `latency` is a score.
         progress: Whether to show the progress, or a function that is called with it, as for `map`.
@@ -128,7 +128,6 @@ def evaluate(
         AmbiguousRunError: If the client cannot tell whether a run was created. With a journal, making the same call
             later finds out.
         TransportError: If the server cannot be reached.
-        UnsupportedByServerError: If a journal is given and the server is older than 0.10.
     """
     of_map = MapOptions(
         variables_from_env=variables_from_env,
