@@ -78,8 +78,8 @@ def json_fault(error: json.JSONDecodeError) -> Fault:
         return fault_at(text, at, "text is in double quotes, not in single ones", hint)
     if rest.startswith("\\"):
         return fault_at(text, at, "a backslash stands before the quote", 'write " without it; the shell has kept it')
-    hint = "write text in double quotes" if error.msg == "Expecting value" and rest else None
-    return fault_at(text, error.pos, error.msg[:1].lower() + error.msg[1:].removesuffix(" at"), hint)
+    advice = "write text in double quotes" if error.msg == "Expecting value" and rest else None
+    return fault_at(text, error.pos, error.msg[:1].lower() + error.msg[1:].removesuffix(" at"), advice)
 
 
 def yaml_fault(text: str, error: yaml.MarkedYAMLError, loader: Any) -> Fault:
