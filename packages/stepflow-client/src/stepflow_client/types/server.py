@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from .._rules.releases import require
+from .._base.lazy import lazy_module
 from .models import Model
 from .shown import Records, Shown
 
@@ -16,6 +16,8 @@ __all__ = [
     "BlobContent", "ComponentInfo", "ComponentList", "FailedPlugin", "HealthResponse", "ServerInfo",
     "StoreBlobResponse",
 ]  # fmt: skip
+
+_releases = lazy_module("stepflow_client._rules.releases")
 
 
 class FailedPlugin(Model):
@@ -117,4 +119,4 @@ class ServerInfo(Model):
         Raises:
             UnsupportedByServerError: If the server does not have it. The hint names the first release that does.
         """
-        require(self, capability, what)
+        _releases.require(self, capability, what)
