@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from stepflow_client import InvalidArgumentError
-from stepflow_client._rules.deadline import in_slices
+from stepflow_client._base.slices import in_slices
 from stepflow_client.flows.json_schema import mismatches, schemas_at
 from stepflow_client.flows.needs import check_inputs
 

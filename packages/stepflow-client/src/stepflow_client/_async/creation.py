@@ -150,7 +150,8 @@ class RunCreator:
                 prepared = await self._stored(checked, arguments, wait, key, is_single=call.deduplicate)
             else:
                 prepared = ready.prepared
-                inputs = requests.run_inputs(call.input, exact_integers=ready.exact_integers)
+                read = partial(requests.run_inputs, call.input, exact_integers=ready.exact_integers)
+                inputs = await async_checked(read)
                 arguments = RunArguments(inputs, {}, None, most)
             try:
                 run = await self._create(prepared, arguments, registry)
@@ -190,7 +191,8 @@ class RunCreator:
     async def arguments(self, call: RunCall) -> RunArguments:
         """Check the arguments of a run and return them in the format of the request."""
         server = await self._connection.server()
-        return call.arguments(exact_integers=server.capabilities["exact_numbers"] or not self.exact_integers)
+        exact = server.capabilities["exact_numbers"] or not self.exact_integers
+        return await async_checked(partial(call.arguments, exact_integers=exact))
 
     async def create(
         self,

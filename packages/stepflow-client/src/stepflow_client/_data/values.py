@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from ..errors import InvalidArgumentError
+from .._base.slices import slices
+from ..errors import InvalidArgumentError, StepflowClientError
 from .expressions import is_expression, write_path
 from .objects import fields_of, is_data_object, is_scalar, text_of
 
@@ -19,6 +20,10 @@ _LARGEST_BITS = 1023
 FIELD_DEPTH, INPUT_DEPTH, LOCAL_DEPTH = 126, 125, 200
 """Maximum nesting depth of a field in a request's body, of an input (an element of the field `input`), and of a value
 that is not sent. Servers of all releases accept bodies of 127 levels."""
+
+
+_MANY = 100
+"""Number of values in a container from which on its check is counted as part of a slice."""
 
 
 def encode_plain(value: Any) -> bytes | None:
@@ -228,7 +233,7 @@ def check_json(value: Any, what: str, *, exact_integers: bool = True, max_depth:
         return _Checker(what, exact_integers, max_depth).check(value, ())
     except RecursionError:
         raise InvalidArgumentError(f"{what} cannot be sent: it is nested too deeply") from None
-    except InvalidArgumentError:
+    except StepflowClientError:
         raise
     except Exception as error:
         # Raised by the code of an object in the value.
@@ -257,6 +262,8 @@ def is_plain(value: Any, max_depth: int = FIELD_DEPTH, *, any_text: bool = False
         children = value
     else:
         children = (value,)
+    if len(children) > _MANY:
+        _spend(len(children))
     for each in children:
         kind = type(each)
         if kind is str:
@@ -274,6 +281,13 @@ def is_plain(value: Any, max_depth: int = FIELD_DEPTH, *, any_text: bool = False
         elif each is not None and kind is not bool:
             return False
     return True
+
+
+def _spend(values: int) -> None:
+    """Count the steps of a check of several values."""
+    current = slices.get()
+    if current is not None:
+        current.spend(values // 8)
 
 
 class _Checker:
@@ -301,6 +315,8 @@ class _Checker:
     def container(self, value: Any, path: tuple[str | int, ...]) -> Any:
         if len(path) >= self.max_depth:
             self.refuse(path[:3], f"it is nested too deeply; the limit is {self.max_depth} levels")
+        if isinstance(value, (Mapping, list, tuple)) and len(value) > _MANY:
+            _spend(8 * len(value))
         if isinstance(value, Mapping):
             return {self.key(key, path): self.check(each, (*path, key)) for key, each in value.items()}
         if isinstance(value, (list, tuple)):

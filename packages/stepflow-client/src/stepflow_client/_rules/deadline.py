@@ -1,16 +1,13 @@
-"""The deadline of a whole call, available to every request and every long computation of the call."""
+"""The deadline of a whole call, available to every request that the call sends."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from typing import TypeVar
 
 from .._data.arguments import check_seconds
-
-Result = TypeVar("Result")
 
 _deadline: ContextVar[float | None] = ContextVar("stepflow_deadline", default=None)
 
@@ -84,42 +81,3 @@ def seconds_until(deadline: float | None) -> float | None:
 def has_passed(deadline: float | None) -> bool:
     """Return whether a deadline has passed; False for None."""
     return deadline is not None and time.monotonic() >= deadline
-
-
-SLICE = 4_000
-"""Number of steps in a slice of a computation, which takes about 10 ms."""
-
-
-class Slices:
-    """Divides long computations without requests into slices, so that a deadline can stop them.
-
-    Args:
-        on_end: Called at the end of each slice; an exception stops the computation.
-    """
-
-    __slots__ = ("left", "on_end")
-
-    def __init__(self, on_end: Callable[[], object] | None = None) -> None:
-        self.left, self.on_end = SLICE, on_end
-
-    def spend(self, steps: int) -> None:
-        """Count the steps of the part that follows."""
-        self.left -= steps
-        if self.left <= 0:
-            self.left = SLICE
-            if self.on_end is not None:
-                self.on_end()
-
-
-_slices: ContextVar[Slices | None] = ContextVar("stepflow_slices", default=None)
-current_slices = _slices.get
-"""Returns the slices that the computations of this context share; None if nothing stops them."""
-
-
-def in_slices(compute: Callable[[], Result], on_end: Callable[[], object]) -> Result:
-    """Return the result of a computation, during which a function is called at the end of each slice."""
-    token = _slices.set(Slices(on_end))
-    try:
-        return compute()
-    finally:
-        _slices.reset(token)

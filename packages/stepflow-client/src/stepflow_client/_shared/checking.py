@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from threading import Event
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from .._base.lazy import lazy_module
-from .._rules.deadline import current_deadline, has_passed, in_slices
+from .._base.slices import Slices, in_slices, slices
+from .._rules.deadline import current_deadline, has_passed
 from ..errors import RequestTimeoutError
 
 if TYPE_CHECKING:
@@ -20,8 +21,10 @@ else:
 Checked = TypeVar("Checked")
 
 
-class _LongCheckError(Exception):
+class _LongCheck(BaseException):
     """A check takes longer than a slice, or nobody waits for it any more."""
+
+    # No Exception, because checks report those that the code of a value raises.
 
 
 async def async_checked(check: Callable[[], Checked], *, is_long: bool = False) -> Checked:
@@ -34,22 +37,19 @@ async def async_checked(check: Callable[[], Checked], *, is_long: bool = False) 
     Raises:
         RequestTimeoutError: If the deadline of the call passes.
     """
+    if not is_long:
+        # As `in_slices`, without a call: every run comes here.
+        before = slices.set(Slices(_stop))
+        try:
+            return check()
+        except _LongCheck:
+            pass
+        finally:
+            slices.reset(before)
     stopped, deadline = Event(), current_deadline()
-    stopped.set()
-
-    def stop() -> None:
-        if stopped.is_set():
-            raise _LongCheckError
-
-    try:
-        if not is_long:
-            return in_slices(check, stop)
-    except _LongCheckError:
-        pass
-    stopped.clear()
     try:
         left = None if deadline is None else deadline - time.monotonic()
-        return await asyncio.wait_for(asyncio.to_thread(in_slices, check, stop), left)
+        return await asyncio.wait_for(asyncio.to_thread(in_slices, check, lambda: stopped.is_set() and _stop()), left)
     except TimeoutError:
         raise _late() from None
     finally:
@@ -73,6 +73,10 @@ def sync_checked(check: Callable[[], Checked], *, is_long: bool = False) -> Chec
             raise _late()
 
     return check() if deadline is None else in_slices(check, stop)
+
+
+def _stop() -> NoReturn:
+    raise _LongCheck
 
 
 def _late() -> RequestTimeoutError:

@@ -151,7 +151,8 @@ class RunCreator:
                 prepared = self._stored(checked, arguments, wait, key, is_single=call.deduplicate)
             else:
                 prepared = ready.prepared
-                inputs = requests.run_inputs(call.input, exact_integers=ready.exact_integers)
+                read = partial(requests.run_inputs, call.input, exact_integers=ready.exact_integers)
+                inputs = sync_checked(read)
                 arguments = RunArguments(inputs, {}, None, most)
             try:
                 run = self._create(prepared, arguments, registry)
@@ -191,7 +192,8 @@ class RunCreator:
     def arguments(self, call: RunCall) -> RunArguments:
         """Check the arguments of a run and return them in the format of the request."""
         server = self._connection.server()
-        return call.arguments(exact_integers=server.capabilities["exact_numbers"] or not self.exact_integers)
+        exact = server.capabilities["exact_numbers"] or not self.exact_integers
+        return sync_checked(partial(call.arguments, exact_integers=exact))
 
     def create(
         self,

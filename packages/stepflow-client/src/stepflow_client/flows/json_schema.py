@@ -9,9 +9,9 @@ from operator import ge, gt, le, lt
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+from .._base.slices import SLICE, Slices, slices
 from .._base.text import cut, near, nearest
 from .._data.expressions import is_expression, write_path
-from .._rules.deadline import SLICE, Slices, current_slices
 from .patterns import LinearPattern, linear_pattern
 
 _DEEPEST = 30
@@ -261,7 +261,7 @@ class _Check:
     __slots__ = ("is_evaluated", "most", "results", "rules", "slices", "validator")
 
     def __init__(self, validator: Validator, most: int) -> None:
-        self.validator, self.most, self.slices = validator, most, current_slices() or Slices()
+        self.validator, self.most, self.slices = validator, most, slices.get() or Slices()
         self.rules, self.is_evaluated = validator.rules, validator.is_evaluated
         self.results: dict[tuple[str | None, int], tuple[Any, Mismatches]] = {}
         """The results of shared schemas, with the values: no other value can have the id of one of them."""
