@@ -73,10 +73,11 @@ def _parsed(expression: str) -> Any:
 def _known(client: SyncStepflowClient, run_id: str, index: int) -> ItemCauses:
     """Return what is known of an item, for the evaluation of expressions."""
     from stepflow_client import NotFoundError
+    from stepflow_client._rules.releases import require
     from stepflow_client.flows.causes import NOT_KNOWN, ItemCauses, ItemRecord
     from stepflow_client.flows.interpreter import flow_with
 
-    client.server_info().require("step_outputs", "the outputs of steps")
+    require(client.server_info(), "step_outputs", "the outputs of steps")
     items = {each.index: each for each in client.get_run_items(run_id)}
     if index not in items:
         raise usage(f"run {run_id} has {len(items)} items, none with the index {index}")

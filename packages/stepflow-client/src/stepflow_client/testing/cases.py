@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .._base.text import short_json
 from .._data.arguments import check_flag, check_function, check_instance, check_instances, check_integer
+from .._rules.releases import require
 from ..errors import RunTimeoutError, StepflowClientError
 from ..flows.cases import FlowCase, FlowTests, judge
 from ..flows.coverage import FlowCoverage
@@ -249,7 +250,7 @@ class _Running:
         server = self.client.server_info()
         if self.record is None and not server.capabilities["events"]:
             return [({}, seconds)] * count
-        server.require("step_outputs", "recording")
+        require(server, "step_outputs", "recording")
         try:
             steps = self.client.get_run_steps(run_id, include_times=self.times)
         except StepflowClientError:

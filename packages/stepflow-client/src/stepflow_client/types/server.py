@@ -8,7 +8,6 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from .._base.lazy import lazy_module
 from .models import Model
 from .shown import Records, Shown
 
@@ -16,8 +15,6 @@ __all__ = [
     "BlobContent", "ComponentInfo", "ComponentList", "FailedPlugin", "HealthResponse", "ServerInfo",
     "StoreBlobResponse",
 ]  # fmt: skip
-
-_releases = lazy_module("stepflow_client._rules.releases")
 
 
 class FailedPlugin(Model):
@@ -108,15 +105,3 @@ class ServerInfo(Model):
     """The commit that the server was built from, if it reports it."""
     capabilities: dict[str, bool] = Field(default_factory=dict)
     """What the server can do by itself: `events`, `step_outputs`, `exact_numbers` and so on."""
-
-    def require(self, capability: str, what: str) -> None:
-        """Check that the server has a capability.
-
-        Args:
-            capability: One of the names in `capabilities`.
-            what: What needs it, as the beginning of the error message, for example `recording`.
-
-        Raises:
-            UnsupportedByServerError: If the server does not have it. The hint names the first release that does.
-        """
-        _releases.require(self, capability, what)
