@@ -102,7 +102,7 @@ def test_every_setting_travels(twin: str, way: str) -> None:
     assert type(client) is CLIENTS[twin]
     assert client.url == "https://server.example"
     assert client._connection.timeout[:2] == (1.0, 3.0)
-    assert client._connection._retry._policy == RetryPolicy(max_attempts=2)
+    assert client._connection.dialect.inner._policy == RetryPolicy(max_attempts=2)
     assert client._parts.creator.exact_integers is False
     assert client._recorder.history.path == Path("/nowhere/history.db")
     request = sent(client)
