@@ -37,6 +37,8 @@ else:
 
 BYTES, OLD_BYTES = 8 << 20, 1_750_000
 """Maximum size of the inputs of one run in bytes; older servers accept bodies of up to 2 MiB."""
+_MANY = 100
+"""Number of inputs from which on their check is long."""
 _AHEAD = 8
 """Number of chunks that may be started but not yet yielded, if outcomes are ordered (or one per lane, if more)."""
 
@@ -305,7 +307,8 @@ class Batch:
         # Almost always, all inputs are plain JSON and fit: then they are checked and encoded in one step.
         text = encode_plain(values)
         if text is not None and self.input_check is not None:
-            text = text if await async_checked(partial(self.input_check.fits_all, values)) else None
+            fits_all = partial(self.input_check.fits_all, values)
+            text = text if await async_checked(fits_all, is_long=len(values) > _MANY) else None
         if text is not None and (is_known or chunk.size + len(text) <= self.ahead.most_bytes):
             count, text = len(values), text[1:-1]
             self.ahead.note(count, len(text))

@@ -287,7 +287,7 @@ def _spend(values: int) -> None:
     """Count the steps of a check of several values."""
     current = slices.get()
     if current is not None:
-        current.spend(values // 8)
+        current.spend(values // 2)
 
 
 class _Checker:
@@ -316,7 +316,7 @@ class _Checker:
         if len(path) >= self.max_depth:
             self.refuse(path[:3], f"it is nested too deeply; the limit is {self.max_depth} levels")
         if isinstance(value, (Mapping, list, tuple)) and len(value) > _MANY:
-            _spend(8 * len(value))
+            _spend(2 * len(value))
         if isinstance(value, Mapping):
             return {self.key(key, path): self.check(each, (*path, key)) for key, each in value.items()}
         if isinstance(value, (list, tuple)):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from threading import Event
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from .._base.collector import collector_paused
 from .._base.lazy import lazy_module
 from .._base.slices import Slices, in_slices, slices
 from .._rules.deadline import current_deadline, has_passed
@@ -49,7 +50,9 @@ async def async_checked(check: Callable[[], Checked], *, is_long: bool = False) 
     stopped, deadline = Event(), current_deadline()
     try:
         left = None if deadline is None else deadline - time.monotonic()
-        return await asyncio.wait_for(asyncio.to_thread(in_slices, check, lambda: stopped.is_set() and _stop()), left)
+        # The collector would stop all threads to look at a large input again and again.
+        paused = collector_paused()(in_slices)
+        return await asyncio.wait_for(asyncio.to_thread(paused, check, lambda: stopped.is_set() and _stop()), left)
     except TimeoutError:
         raise _late() from None
     finally:

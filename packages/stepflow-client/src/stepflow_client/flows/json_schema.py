@@ -165,14 +165,18 @@ shown = _short.repr
 """Returns a value as Python writes it, shortened for a message."""
 
 
-def key_of(value: Any) -> Hashable:
+def key_of(value: Any, slices: Slices | None = None) -> Hashable:
     """Return what only equal JSON values have. (Python counts true as 1.)"""
     if isinstance(value, bool):
         return bool, value
-    if isinstance(value, Mapping):
-        return frozenset((name, key_of(each)) for name, each in value.items())
-    key: Hashable = tuple(map(key_of, value)) if isinstance(value, (list, tuple)) else value
-    return key
+    if not isinstance(value, (dict, list, tuple, Mapping)):
+        key: Hashable = value
+        return key
+    if slices is not None:
+        slices.spend(1 + len(value) // 4)
+    if isinstance(value, (list, tuple)):
+        return tuple(key_of(each, slices) for each in value)
+    return frozenset((name, key_of(each, slices)) for name, each in value.items())
 
 
 _STEP_OF_PATTERN = 64
@@ -224,7 +228,7 @@ class Validator:
         found: _Rules = []
         names = type_names(schema)
         if names and all(isinstance(each, str) and each in _TYPES for each in names):
-            found.append((_type, [(each, _TYPES[each]) for each in names]))
+            found.append((_type, names))
         if isinstance(schema.get("enum"), list):
             found.append((_enum, (schema["enum"], set(map(key_of, schema["enum"])))))
         if "const" in schema:
@@ -271,7 +275,9 @@ class _Check:
         if self.is_evaluated and is_expression(value):
             literal = mismatches(value["$literal"], schema, self.validator.defs) if "$literal" in value else ()
             return _below("$literal", literal)
-        self.slices.spend(1)
+        self.slices.left -= 1
+        if self.slices.left <= 0:
+            self.slices.spend(0)
         rules = self.rules.get(id(schema))
         if rules is None:
             rules = self.rules[id(schema)] = self.validator.read(schema)
@@ -281,6 +287,8 @@ class _Check:
         for keyword, argument in rules:
             wrong = keyword(self, argument, value)
             if wrong:
+                # To write a message takes longer than to compare a value.
+                self.slices.left -= 10
                 found = [*found, *wrong]
                 if keyword is _type or len(found) >= self.most:
                     break
@@ -311,11 +319,11 @@ def _nothing(check: _Check, _: None, value: Any) -> Mismatches:
     return [Mismatch(value, "no value is allowed here")]
 
 
-def _type(check: _Check, types: list[tuple[str, Callable[[Any], bool]]], value: Any) -> Mismatches:
-    for _, is_one in types:
-        if is_one(value):
+def _type(check: _Check, names: list[str], value: Any) -> Mismatches:
+    for name in names:
+        if _TYPES[name](value):
             return ()
-    return [Mismatch(value, f"the schema wants {' or '.join(name for name, _ in types)}, this is {json_type(value)}")]
+    return [Mismatch(value, f"the schema wants {' or '.join(names)}, this is {json_type(value)}")]
 
 
 def _is_open(check: _Check, value: Any) -> bool:
@@ -326,7 +334,7 @@ def _is_open(check: _Check, value: Any) -> bool:
 
 def _enum(check: _Check, allowed: tuple[list[Any], set[Hashable]], value: Any) -> Mismatches:
     choices, keys = allowed
-    if key_of(value) in keys or _is_open(check, value):
+    if key_of(value, check.slices) in keys or _is_open(check, value):
         return ()
     check.slices.spend(_MOST_NAMES)
     hint = near(value if isinstance(value, str) else shown(value), choices[:_MOST_NAMES], "one of")
@@ -334,7 +342,7 @@ def _enum(check: _Check, allowed: tuple[list[Any], set[Hashable]], value: Any) -
 
 
 def _const(check: _Check, wanted: tuple[Any, Hashable], value: Any) -> Mismatches:
-    if key_of(value) == wanted[1] or _is_open(check, value):
+    if key_of(value, check.slices) == wanted[1] or _is_open(check, value):
         return ()
     return [Mismatch(value, f"the schema wants {shown(wanted[0])}")]
 
@@ -380,22 +388,24 @@ def _object(
 ) -> Mismatches:
     if not isinstance(value, (dict, Mapping)):
         return ()
+    check.slices.spend(len(value) // 8)
     properties, required, patterns, others = fields
     missing = [each for each in required if each not in value]
     misspelt = _misspelt(check, missing, [each for each in value if each not in properties]) if missing else {}
     found: list[Mismatch] = []
     for name, child in value.items():
-        schemas, is_known = [properties[name]] if name in properties else [], name in properties
+        is_known = name in properties
+        schemas = (properties[name],) if is_known else ()
         for pattern in patterns:
             is_match = check.is_found(pattern, name)
             is_known = is_known or is_match is not False
-            schemas += [patterns[pattern]] if is_match else []
+            schemas += (patterns[pattern],) if is_match else ()
         if not is_known and (others is False or name in misspelt):
             check.slices.spend(_MOST_NAMES)
             hint = near(name, list(properties)[:_MOST_NAMES], "fields are")
             found.append(Mismatch(value, f"there is no field {shown(name)}", hint, name))
         elif not is_known and others is not True:
-            schemas.append(others)
+            schemas = (others,)
         for schema in schemas:
             if wrong := check.apply(schema, child):
                 found += _below(name, wrong)
