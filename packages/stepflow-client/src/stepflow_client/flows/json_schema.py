@@ -183,9 +183,9 @@ _STEP_OF_PATTERN = 64
 """Characters of a text, times the length of a pattern, that are matched in the time of a step."""
 _MOST = 100
 """Maximum number of mismatches that are searched for."""
-_LONGEST = 500
+_MAX_TEXT = 500
 """Maximum length of a message."""
-_MOST_NAMES = 200
+_MAX_NAMES = 200
 """Maximum number of names, or pairs of names, that are compared to find a misspelt one."""
 
 
@@ -336,8 +336,8 @@ def _enum(check: _Check, allowed: tuple[list[Any], set[Hashable]], value: Any) -
     choices, keys = allowed
     if key_of(value, check.slices) in keys or _is_open(check, value):
         return ()
-    check.slices.spend(_MOST_NAMES)
-    hint = near(value if isinstance(value, str) else shown(value), choices[:_MOST_NAMES], "one of")
+    check.slices.spend(_MAX_NAMES)
+    hint = near(value if isinstance(value, str) else shown(value), choices[:_MAX_NAMES], "one of")
     return [Mismatch(value, f"{shown(value)} is none of the allowed values", hint)]
 
 
@@ -380,7 +380,7 @@ def _multiple(check: _Check, step: float, value: Any) -> Mismatches:
 def _pattern(check: _Check, pattern: str, value: Any) -> Mismatches:
     if not isinstance(value, str) or check.is_found(pattern, value) is not False:
         return ()
-    return [Mismatch(value, f"the schema wants a text that matches {cut(pattern, _LONGEST)}")]
+    return [Mismatch(value, f"the schema wants a text that matches {cut(pattern, _MAX_TEXT)}")]
 
 
 def _object(
@@ -401,8 +401,8 @@ def _object(
             is_known = is_known or is_match is not False
             schemas += (patterns[pattern],) if is_match else ()
         if not is_known and (others is False or name in misspelt):
-            check.slices.spend(_MOST_NAMES)
-            hint = near(name, list(properties)[:_MOST_NAMES], "fields are")
+            check.slices.spend(_MAX_NAMES)
+            hint = near(name, list(properties)[:_MAX_NAMES], "fields are")
             found.append(Mismatch(value, f"there is no field {shown(name)}", hint, name))
         elif not is_known and others is not True:
             schemas = (others,)
@@ -420,9 +420,9 @@ def _object(
 
 def _misspelt(check: _Check, missing: list[str], names: list[str]) -> dict[str, str]:
     """Return the missing names that other names in a value are probably meant to be."""
-    if len(missing) * len(names) > _MOST_NAMES:
+    if len(missing) * len(names) > _MAX_NAMES:
         return {}
-    check.slices.spend(_MOST_NAMES)
+    check.slices.spend(_MAX_NAMES)
     found = {name: nearest(name, missing) for name in names}
     return {name: each for name, each in found.items() if each is not None}
 
@@ -468,7 +468,7 @@ def _any(check: _Check, parts: list[Any], value: Any) -> Mismatches:
     if len(near) == 1:
         return near[0]
     reasons = "; ".join(dict.fromkeys(each[0].message for each in near or found))
-    return [Mismatch(value, cut(f"none of the {len(parts)} allowed forms fits: {reasons}", _LONGEST))]
+    return [Mismatch(value, cut(f"none of the {len(parts)} allowed forms fits: {reasons}", _MAX_TEXT))]
 
 
 def _has_type(value: Any, schema: Any, defs: Mapping[str, Any]) -> bool:
