@@ -58,6 +58,7 @@ WRONG = [
     ("component", "did you mean components?"),
     ("runs submit", "did you mean stepflow submit?"),
     ("runs lst", "did you mean list?"),
+    ("history search", "'stepflow history list TEXT' searches the recorded runs"),
     ("xyzzy", "'stepflow --help' lists the commands"),
 ]
 

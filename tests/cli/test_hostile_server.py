@@ -174,7 +174,7 @@ def offline_commands(run_id: str, failed: str, hostile: str) -> Iterator[list[st
         yield ["runs", "rerun", failed, "-o", form]
         yield ["eval-expr", '{"$input": "$"}', "--run", run_id, "-o", form]
         yield ["flows", "list", "-o", form]
-        for words in (["list"], ["show", "@1"], ["search", "e"]):
+        for words in (["list"], ["list", "e"], ["show", "@1"]):
             yield ["history", *words, "-o", form]
     for form in ("sarif", "github"):
         yield ["validate", hostile, "--offline", "-o", form]

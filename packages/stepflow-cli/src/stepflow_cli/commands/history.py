@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import click
 from stepflow_client._base.text import duration_text
 
 from ..errors import Problem, usage
 from ..output.view import Output, View, columns
-from ..params.options import Confirm, confirm_option, label_option, limit_option, output_options, together
+from ..params.options import Confirm, confirm_option, label_option, limit_option, output_options
 from ..params.parsing import LazyGroup
 from ..params.runs import recorded_run_argument, status_option
 from ..params.sections import option
 from ..params.times import DURATION
-from ..records.history import ENTRY_IN_FULL, entry_record, print_entries
+from ..records.history import ENTRY, ENTRY_IN_FULL, entry_record
 from ..runs.find import place_of
 from ..settings.history import open_history
 
@@ -37,29 +37,24 @@ command = LazyGroup(
 _LIMIT = 30
 
 
-def _filter(limit: int | None, **given: Any) -> dict[str, Any]:
-    return {"limit": limit or _LIMIT, **given}
-
-
-_filters = together(
-    "filters",
-    _filter,
-    label_option("Only runs that have this label; repeatable."),
-    status_option("runs"),
-    limit_option("runs", default=_LIMIT),
-)
-"""Adds --label, --status and --limit; the command gets `filters`, for `print_entries`."""
-
-
 @command.command("list")
-@_filters
+@click.argument("text", required=False, metavar="[TEXT]")
+@label_option("Only runs that have this label; repeatable.")
+@status_option("runs")
+@limit_option("runs", default=_LIMIT)
 @output_options
-def _list(filters: dict[str, object], output: Output) -> None:
-    """List the recorded runs, newest first.
+def _list(text: str | None, labels: dict[str, str], status: tuple[str, ...], limit: int | None, output: Output) -> None:
+    """List the recorded runs, or those that contain TEXT, newest first.
 
-    STATUS is the last one that a command on this machine has seen, or - if none has.
+    TEXT is searched in id, server, flow, input, variables, overrides, labels and note, ignoring case. STATUS is the
+    last one that a command on this machine has seen, or - if none has.
     """
-    print_entries(filters, output)
+    limit = limit or _LIMIT
+    search = partial(open_history().search, text, labels=labels, limit=limit)
+    found = [entry for each in status or (None,) for entry in search(status=each)]
+    if len(status) > 1:
+        found.sort(key=lambda entry: entry.created_at, reverse=True)
+    output.records(map(entry_record, found[:limit]), ENTRY)
 
 
 @command.command("show")
@@ -83,19 +78,6 @@ def _show(run_id: str, output: Output) -> None:
         hint = "'stepflow history list' shows what is recorded"
         raise Problem(f"the history has no run {run_id}", kind="not_found", hint=hint)
     output.record(entry_record(found[0], full=True), ENTRY_IN_FULL)
-
-
-@command.command("search")
-@click.argument("text", metavar="TEXT")
-@_filters
-@output_options
-def _search(text: str, filters: dict[str, object], output: Output) -> None:
-    """List the recorded runs that contain a text, newest first.
-
-    TEXT is searched in id, server, flow, input, variables, overrides, labels and note, ignoring case. The exit code is
-    0 even if nothing is found.
-    """
-    print_entries(filters | {"text": text}, output)
 
 
 _CLEARED = View(columns=columns("removed:number", "file"), name="removed")

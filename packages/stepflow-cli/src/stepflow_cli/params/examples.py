@@ -167,16 +167,14 @@ stepflow config use dev -o json
 # history
 stepflow history list
 stepflow history show @last
-stepflow history search ada
+stepflow history list ada
 # history list
 stepflow history list
+stepflow history list ada --status failed
 stepflow history list --label team=search -n 5
 # history show
 stepflow history show @last
 stepflow history show @last -o json
-# history search
-stepflow history search ada
-stepflow history search ada --status failed
 # history clear
 stepflow history clear --max-age 30d
 stepflow history clear --yes

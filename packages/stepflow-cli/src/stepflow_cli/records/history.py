@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..output.columns import json_cell
-from ..output.view import Column, Output, View, columns, rfc3339
+from ..output.view import Column, View, columns, rfc3339
 
 if TYPE_CHECKING:
     from stepflow_client.history import HistoryEntry
@@ -78,19 +78,3 @@ def entry_record(entry: HistoryEntry, *, full: bool = False) -> dict[str, Any]:
         record |= {"rerun_of": entry.rerun_of, "kept": list(entry.kept), "rerun_items": list(entry.rerun_items)}
         record |= {"has_more_runs": entry.has_more_runs}
     return record
-
-
-def print_entries(filters: Mapping[str, Any], output: Output) -> None:
-    """Print the recorded runs that match the filters, newest first.
-
-    Args:
-        filters: Arguments of `History.search`; `status` is several, of which a run has one, or none for all.
-        output: Where to print them.
-    """
-    from ..settings.history import open_history
-
-    history = open_history()
-    found = [entry for each in filters["status"] or (None,) for entry in history.search(**{**filters, "status": each})]
-    if len(filters["status"]) > 1:
-        found.sort(key=lambda entry: entry.created_at, reverse=True)
-    output.records(map(entry_record, found[: filters["limit"]]), ENTRY)
