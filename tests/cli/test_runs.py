@@ -46,7 +46,7 @@ def test_list_on_a_terminal(width: int, terminal: Callable[..., Terminal], start
     flow = echo(f"listed at {width}")
     for _ in range(3):
         start(flow)
-    own = ("runs", "list", "--flow-name", flow["name"], "--full-ids")
+    own = ("runs", "list", "--flow-name", flow["name"], "--wide")
     golden(
         terminal(*own, "--limit", "2", width=width),
         # Three are all that there are, and nothing is said.

@@ -62,12 +62,12 @@ def test_the_last_of_several_is_looked_at_however_slow_the_server(
 def test_wait_on_a_terminal(
     width: int, terminal: Callable[..., Terminal], ada: str, failed: str, running: str, golden: Golden
 ) -> None:
-    interrupted = terminal("runs", "wait", ada, running, failed, "--full-ids", width=width)
+    interrupted = terminal("runs", "wait", ada, running, failed, "--wide", width=width)
     # Nothing is shown in the first second; then which of them the command is waiting for.
     interrupted.wait_for("waiting for run")
     assert "(2 of" in interrupted.screen
     interrupted.interrupt()
-    golden(interrupted, terminal("runs", "wait", ada, failed, "--full-ids", width=width))
+    golden(interrupted, terminal("runs", "wait", ada, failed, "--wide", width=width))
 
 
 def test_cancel(stepflow: Stepflow, start: Start, ada: str, long: Start, golden: Golden) -> None:
@@ -133,7 +133,7 @@ def test_confirmation(
         (("runs", "delete", ada, failed), "yes"),
         (("runs", "delete", ada), ""),
     ):
-        shown = terminal(*line, "--full-ids", width=width)
+        shown = terminal(*line, "--wide", width=width)
         shown.wait_for("[y/N]")
         shown.send(f"{answer}\r")
         asked.append(shown)

@@ -71,7 +71,6 @@ def for_terminal(
     vertical: bool = False,
     color: bool = True,
     wide: bool = False,
-    full_ids: bool = False,
 ) -> str:
     """Return a table that fits the terminal's width, with coloured statuses; each record is one line.
 
@@ -81,7 +80,6 @@ def for_terminal(
         vertical: Whether to show the first record instead, one field per line; longer values are folded.
         color: Whether to use colours.
         wide: Whether to truncate nothing, however long the lines are.
-        full_ids: Whether to show complete run ids even if there is no room for them.
     """
     from rich.table import Table
     from rich.text import Text
@@ -100,7 +98,7 @@ def for_terminal(
         columns = [(column, [_one_line(record, column) for record in records]) for column in view.columns]
         width = max(width, _needed(columns, whole=True))
     else:
-        columns = _fitting(records, view, width, full_ids)
+        columns = _fitting(records, view, width)
     for column, texts in columns:
         # Ids, which people copy, are not truncated as long as there is room for the other columns.
         shrinks = column.kind == "text" or (column.kind == "id" and _longest(column, texts) > width - 24)
@@ -125,9 +123,7 @@ _TEXT_WIDTH = 12
 _Cells = list[tuple[str, str]]
 
 
-def _fitting(
-    records: Sequence[Mapping[str, Any]], view: View, width: int, full_ids: bool
-) -> list[tuple[Column, _Cells]]:
+def _fitting(records: Sequence[Mapping[str, Any]], view: View, width: int) -> list[tuple[Column, _Cells]]:
     """Return the columns that fit the terminal, with their texts and styles.
 
     If the terminal is too narrow, times are shown only as an age, then run ids are shortened, and then optional columns
@@ -140,7 +136,7 @@ def _fitting(
             if column.kind == "time":
                 fitting[place] = column, [cell(record, column, short=True) for record in records]
     for place, (column, texts) in enumerate(fitting):
-        if column.kind == "id" and not full_ids and _needed(fitting) > width:
+        if column.kind == "id" and _needed(fitting) > width:
             fitting[place] = column, _shortened(texts)
     for column in reversed(view.columns):
         if column.optional and _needed(fitting) > width:

@@ -47,8 +47,6 @@ class Output(NamedTuple):
     """The file to write to; None or `-` for standard output."""
     wide: bool = False
     """Whether a table on a terminal is as wide as its longest line, with nothing truncated."""
-    full_ids: bool = False
-    """Whether run ids are complete even on a narrow terminal."""
 
     def check(self) -> None:
         """Check that the file can be written, before any work is done.
@@ -171,9 +169,7 @@ class Output(NamedTuple):
         color = current_session().color
         if on_terminal or color == "always":
             has_color = colors.has_color(sys.stdout, color)
-            return tables.for_terminal(
-                records, view, vertical=vertical, color=has_color, wide=self.wide, full_ids=self.full_ids
-            )
+            return tables.for_terminal(records, view, vertical=vertical, color=has_color, wide=self.wide)
         return tables.plain(records, view, vertical=vertical)
 
 

@@ -149,7 +149,7 @@ class _Format(Choice):
 
 
 def _output(
-    format: str | None, fields: str | None, json_fields: str | None, path: str | None = None, **widths: bool
+    format: str | None, fields: str | None, json_fields: str | None, path: str | None = None, *, wide: bool = False
 ) -> Output:
     if json_fields is not None:
         if format not in (None, "json") or fields is not None:
@@ -158,7 +158,7 @@ def _output(
     names = [name.strip() for name in fields.split(",")] if fields is not None else []
     # Without --format, a file still gets only the value: its extension selects how it is written, not what.
     by_ending = {"yaml": "yaml", "yml": "yaml", "jsonl": "jsonl"}.get((path or "").lower().rpartition(".")[2])
-    output = Output(format=format, fields=names, path=path, value_format=None if format else by_ending, **widths)
+    output = Output(format=format, fields=names, path=path, value_format=None if format else by_ending, wide=wide)
     output.check()
     return output
 
@@ -170,8 +170,7 @@ def _format_options(*aliases: str) -> list[Decorator]:
         format_option(names, said, callback=_read_format),
         OUTPUT.option("--fields A,B.C", "Print only these fields."),
         OUTPUT.option("--json A,B.C", "The same as -o json --fields A,B.C.", to="json_fields", callback=_read_json),
-        OUTPUT.option("--wide", "Do not shorten columns of a table, however long its lines are."),
-        OUTPUT.option("--full-ids", "Do not shorten run ids in a table on a narrow terminal."),
+        OUTPUT.option("--wide", "Do not shorten columns and run ids of a table, however long its lines are."),
     ]
 
 
