@@ -89,7 +89,6 @@ def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
         stepflow("run", "hello.yaml", "--overrides-json", "[]"),
         stepflow("run", "hello.yaml", "--timeout", "0"),
         stepflow("run", "hello.yaml", "--output", "no/such/folder.json"),
-        stepflow("run", "hello.yaml", "--cancel-on-interrupt", "--on-interrupt", "detach"),
         stepflow("submit", "hello.yaml", "--max-concurrency", "0"),
     )
 
@@ -177,7 +176,7 @@ def test_the_end_of_waiting(stepflow: Stepflow, server: str, golden: Golden) -> 
 
 @pytest.mark.parametrize("what", ["detach", "cancel", "embedded"])
 def test_an_interrupt(what: str, terminal: Callable[..., Terminal], server: str, golden: Golden) -> None:
-    option = {"detach": (), "cancel": ("--cancel-on-interrupt",), "embedded": ("--local",)}[what]
+    option = {"detach": (), "cancel": ("--on-interrupt", "cancel"), "embedded": ("--local",)}[what]
     shown = terminal("run", "slow.yaml", *option)
     # Nothing is shown in the first second; then the steps.
     shown.wait_for("running  1.")

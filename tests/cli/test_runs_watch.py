@@ -165,12 +165,9 @@ def test_an_interrupt_detaches(terminal: Callable[..., Terminal], stepflow: Step
     assert stepflow("runs", "watch", run_id).code == 0
 
 
-@pytest.mark.parametrize("flag", [["--cancel-on-interrupt"], ["--on-interrupt", "cancel"]])
-def test_an_interrupt_cancels(
-    flag: list[str], terminal: Callable[..., Terminal], stepflow: Stepflow, server: str
-) -> None:
+def test_an_interrupt_cancels(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
     run_id = submit(stepflow, "steps.yaml", 20_000)
-    shown = terminal("runs", "watch", run_id, *flag)
+    shown = terminal("runs", "watch", run_id, "--on-interrupt", "cancel")
     shown.wait_for("prepare  running")
     shown.interrupt()
     assert shown.end() == 130

@@ -55,7 +55,7 @@ def test_coming_back_and_cancelling(terminal: Callable[..., Terminal], server: s
     watching.interrupt()
     assert watching.end() == 130
 
-    again = terminal(*come_back(watching), "--cancel-on-interrupt")
+    again = terminal(*come_back(watching), "--on-interrupt", "cancel")
     again.wait_for("prepare  running")
     again.interrupt()
     assert again.end() == 130

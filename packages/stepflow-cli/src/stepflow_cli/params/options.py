@@ -252,24 +252,18 @@ timeout_option = together("wait", Wait, _TIMEOUT)
 """Adds --timeout; the command gets `wait`, a `Wait`. Ctrl-C ends the wait but not the run."""
 
 
-def _wait(timeout: float | None, on_interrupt: str | None, cancel_on_interrupt: bool) -> Wait:
-    if cancel_on_interrupt and on_interrupt == "detach":
-        raise usage("--cancel-on-interrupt and --on-interrupt detach cannot be combined")
-    return Wait(timeout, "cancel" if cancel_on_interrupt or on_interrupt == "cancel" else "detach")
-
-
 wait_options = together(
     "wait",
-    _wait,
+    Wait,
     _TIMEOUT,
     WAITING.option(
         "--on-interrupt",
         "What Ctrl-C does to a run on a server: it continues, or is cancelled. [default: detach]",
         type=Choice(["detach", "cancel"]),
+        default="detach",
     ),
-    WAITING.option("--cancel-on-interrupt", "The same as --on-interrupt cancel."),
 )
-"""Adds --timeout, --on-interrupt and --cancel-on-interrupt; the command gets `wait`, a `Wait`."""
+"""Adds --timeout and --on-interrupt; the command gets `wait`, a `Wait`."""
 
 Confirm = Callable[[str], None]
 """Asks before something is destroyed: `confirm("delete run ...")` returns on yes and raises a `Problem` on no."""
