@@ -149,7 +149,7 @@ def test_batch(stepflow: Stepflow, golden: Golden) -> None:
     (stepflow.folder / "empty.jsonl").write_text("\n")
     golden(
         stepflow("run", "fails.yaml", "--inputs", "in.jsonl", "--fields", "index,status,error.step_id"),
-        stepflow("run", "echo.yaml", "--inputs", "in.yaml", "--max-concurrent", "1"),
+        stepflow("run", "echo.yaml", "--inputs", "in.yaml", "--max-concurrency", "1"),
         stepflow("run", "echo.yaml", "--inputs", "in.yaml", "-o", "table"),
         stepflow("submit", "echo.yaml", "--inputs", "-", stdin='"\u2028"\n2\n'),
         stepflow("submit", "echo.yaml", "--inputs", "in.yaml", "--detach"),

@@ -256,7 +256,7 @@ job_options = together(
     no_check_option(INPUT),
     inputs_option,
     BATCH.option(
-        "--max-concurrency, --max-concurrent N",
+        "--max-concurrency N",
         "How many steps are executed at once, over all inputs; the number of started inputs is not limited. "
         "[default: the server decides]",
         type=click.IntRange(min=1),
