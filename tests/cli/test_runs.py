@@ -36,7 +36,7 @@ def test_list(stepflow: Stepflow, start: Start, golden: Golden) -> None:
         stepflow(*own, "--status", "failed"),
         stepflow(*own, "--status", "failed", "-o", "json"),
         stepflow(*own, "--status", "failed", "--all", "-o", "jsonl"),
-        stepflow(*own, "--roots-only", "-L", "1", "--fields", "flow_name,items.total,duration"),
+        stepflow(*own, "--roots-only", "-n", "1", "--fields", "flow_name,items.total,duration"),
         stepflow(*own, "--fields", "nosuch"),
     )
 

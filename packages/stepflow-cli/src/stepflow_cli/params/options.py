@@ -233,7 +233,7 @@ def limit_option(what: str, *, default: int | None = None, section: Section = OP
         section: The heading in the help.
     """
     said = f" [default: {default}]" if default else ""
-    return section.option("-n, -L, --limit N", f"Maximum number of {what}.{said}", type=click.IntRange(min=1))
+    return section.option("-n, --limit N", f"Maximum number of {what}.{said}", type=click.IntRange(min=1))
 
 
 watch_option = OUTPUT.option("--watch", "On a terminal: redraw the table every 2 s, until Ctrl-C.")
