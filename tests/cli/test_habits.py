@@ -110,11 +110,6 @@ def test_an_option_of_another_command(
     assert max(map(len, ran.screen.splitlines())) <= width
 
 
-def test_an_option_that_is_accepted_and_needless(stepflow: Stepflow) -> None:
-    done = stepflow("run", "echo.yaml", "--omit-stack-trace", "--input-json", "1")
-    assert (done.code, done.stdout, done.stderr) == (0, "1\n", "")
-
-
 def test_every_command_is_in_a_section() -> None:
     from stepflow_cli.main import _SECTIONS, cli
 
@@ -125,6 +120,7 @@ OPTIONS = [
     ("run hello.yaml --other-log-level warn", "did you mean --log-level?"),
     ("test hello.yaml -o JUnit", "--junit FILE writes a JUnit report, besides what is printed"),
     ("test hello.yaml --debug", "--log-level debug shows the logs of the client and the server"),
+    ("--omit-stack-trace run hello.yaml", "leave it out: only -vv prints tracebacks"),
     ("test hello.yaml --dif", "did you mean --diff?"),
     # What changes or deletes something is not suggested.
     ("test hello.yaml --updat", "'stepflow test --help' lists the options"),

@@ -17,6 +17,7 @@ _LIST = "'stepflow runs list' lists runs, 'stepflow flows list' flows, 'stepflow
 _OPTIONS = {
     "--log-destination": "logs go to standard error, or into the file that --log-file names",
     "--log-format": "logs are for people; -o json prints results and errors for programs",
+    "--omit-stack-trace": "leave it out: only -vv prints tracebacks",
     "--trace-enabled": _TRACING,
     "--metrics-enabled": _TRACING,
     "--otlp-endpoint": _TRACING,

@@ -69,8 +69,6 @@ def session_options() -> list[click.Parameter]:
             help="Colours: auto, always or never. [default: auto]",
             **shared,
         ),
-        # An option of the upstream command; here no stack trace is shown without -vv.
-        Option(["--omit-stack-trace"], is_flag=True, hidden=True, expose_value=False),
     ]
 
 
