@@ -96,7 +96,7 @@ test-older-faults: $(ENV)
 test-faults: $(ENV) ## Run the tests that cut connections and kill servers
 	$(RUN_TESTS) --dist load tests/server -m faults
 
-UNIT_ON_SOCKETS := tests/unit/http tests/unit/transport/test_httpx_bridge.py
+UNIT_ON_SOCKETS := tests/unit/http $(addprefix tests/unit/transport/,test_httpx_bridge.py test_hung_servers.py)
 
 # What is the same in any event loop: the callers of the races send by blocking calls, and the others test what is made
 # of responses that have arrived.

@@ -17,7 +17,6 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-import uvloop
 from stepflow_client import (
     RequestTimeoutError,
     RetryPolicy,
@@ -29,23 +28,18 @@ from stepflow_client._http import connecting
 from stepflow_client._http.messages import HttpRequest
 
 from tests.raw_server import BODY, HEALTHY, OK, Conversation, RawServer, answers
-from tests.unit.both_twins import EVENT, RUN_ID
+from tests.unit.both_twins import EVENT, RUN_ID, TWINS
 
-LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
-    "asyncio": asyncio.SelectorEventLoop,
-    "uvloop": uvloop.new_event_loop,
-}
 ONCE = RetryPolicy(max_attempts=1)
 
-in_each_loop = pytest.mark.parametrize("loop", LOOPS)
-everywhere = pytest.mark.parametrize("where", [*LOOPS, "sync"])
+both = pytest.mark.parametrize("twin", TWINS)
 
 Steps = Callable[[Any], Iterator[Any]]
 
 
-def use(where: str, steps: Steps, url: str, **settings: Any) -> None:
-    """Return a client of an event loop, or a blocking one, to a generator, and await what it yields of the first."""
-    if where == "sync":
+def use(twin: str, steps: Steps, url: str, **settings: Any) -> None:
+    """Pass a client to a generator; await what it yields of the asynchronous client."""
+    if twin == "sync":
         with SyncStepflowClient(url, **settings) as client:
             for _ in steps(client):
                 pass
@@ -56,8 +50,7 @@ def use(where: str, steps: Steps, url: str, **settings: Any) -> None:
             for step in steps(client):
                 await step
 
-    with asyncio.Runner(loop_factory=LOOPS[where]) as runner:
-        runner.run(main())
+    asyncio.run(main())
 
 
 def checks(client: Any) -> Iterator[Any]:
@@ -98,65 +91,65 @@ def resolve(monkeypatch: pytest.MonkeyPatch, *ports: int) -> str:
     return name
 
 
-@everywhere
+@both
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_connection_in_any_event_loop(where: str, host: str) -> None:
+def test_a_connection(twin: str, host: str) -> None:
     with RawServer(answers(HEALTHY)) as server:
-        use(where, checks, server.url.replace("127.0.0.1", host), timeout=5)
+        use(twin, checks, server.url.replace("127.0.0.1", host), timeout=5)
         assert len(server.conversations) == 1
 
 
-@everywhere
-def test_an_address_that_refuses(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@both
+def test_an_address_that_refuses(twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         closed = free.getsockname()[1]
     with RawServer(answers(HEALTHY)) as server:
-        use(where, checks, f"http://{resolve(monkeypatch, closed, server.port)}", timeout=5)
+        use(twin, checks, f"http://{resolve(monkeypatch, closed, server.port)}", timeout=5)
 
 
-@everywhere
+@both
 def test_an_address_that_does_not_answer_leaves_the_others_their_time(
-    where: str, black_hole: int, monkeypatch: pytest.MonkeyPatch
+    twin: str, black_hole: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with RawServer(answers(HEALTHY)) as server:
-        use(where, checks, f"http://{resolve(monkeypatch, black_hole, server.port)}", timeout=4, retry=ONCE)
+        use(twin, checks, f"http://{resolve(monkeypatch, black_hole, server.port)}", timeout=4, retry=ONCE)
 
 
-@everywhere
-def test_connecting_takes_no_longer_than_it_may(where: str, black_hole: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@both
+def test_connecting_takes_no_longer_than_it_may(twin: str, black_hole: int, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"http://{resolve(monkeypatch, *[black_hole] * 10)}"
     started = time.monotonic()
     with pytest.raises(ServerConnectionError, match="did not accept a connection"):
-        use(where, checks, url, timeout=1, retry=ONCE)
+        use(twin, checks, url, timeout=1, retry=ONCE)
     assert time.monotonic() - started < 9
 
 
-@everywhere
+@both
 def test_addresses_that_do_not_answer_cost_a_quarter_of_a_second(
-    where: str, black_hole: int, monkeypatch: pytest.MonkeyPatch
+    twin: str, black_hole: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with RawServer(answers(HEALTHY)) as server:
         url = f"http://{resolve(monkeypatch, black_hole, server.port, black_hole)}"
         started = time.monotonic()
-        use(where, checks, url, timeout=30, retry=ONCE)
+        use(twin, checks, url, timeout=30, retry=ONCE)
         assert time.monotonic() - started < 9
 
 
-@everywhere
+@both
 def test_all_addresses_are_tried_before_the_timeout(
-    where: str, black_hole: int, monkeypatch: pytest.MonkeyPatch
+    twin: str, black_hole: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with RawServer(answers(HEALTHY)) as server:
         holes = [black_hole] * 9
-        use(where, checks, f"http://{resolve(monkeypatch, *holes, server.port)}", timeout=1, retry=ONCE)
+        use(twin, checks, f"http://{resolve(monkeypatch, *holes, server.port)}", timeout=1, retry=ONCE)
 
 
-@everywhere
-def test_no_socket_is_left_of_addresses_that_lost(where: str, black_hole: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@both
+def test_no_socket_is_left_of_addresses_that_lost(twin: str, black_hole: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with RawServer(answers(HEALTHY)) as server:
         url = f"http://{resolve(monkeypatch, black_hole, server.port, server.port)}"
         before = len(psutil.Process().net_connections("tcp"))
-        use(where, checks, url, timeout=5, retry=ONCE)
+        use(twin, checks, url, timeout=5, retry=ONCE)
     assert len(psutil.Process().net_connections("tcp")) <= before
 
 
@@ -182,8 +175,8 @@ def silent_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     over.set()
 
 
-@everywhere
-def test_a_name_that_is_not_resolved_holds_no_call(where: str, silent_resolver: list[Any]) -> None:
+@both
+def test_a_name_that_is_not_resolved_holds_no_call(twin: str, silent_resolver: list[Any]) -> None:
     def twice(client: Any) -> Iterator[Any]:
         for _ in range(2):
             yield client.health_check()
@@ -192,20 +185,20 @@ def test_a_name_that_is_not_resolved_holds_no_call(where: str, silent_resolver: 
     for _ in range(2):
         with pytest.raises(ServerConnectionError, match=r"the name of \S+ was not resolved within 0\.5 s"):
             # The end of the event loop does not wait for the resolver either.
-            use(where, twice, f"http://silent-{where}.test", timeout=0.5, retry=ONCE)
+            use(twin, twice, f"http://silent-{twin}.test", timeout=0.5, retry=ONCE)
     assert time.monotonic() - started < 30
     # One thread waits, however many calls need it.
-    assert silent_resolver == [f"silent-{where}.test".encode()]
+    assert silent_resolver == [f"silent-{twin}.test".encode()]
 
 
-@everywhere
-def test_a_name_that_does_not_exist(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@both
+def test_a_name_that_does_not_exist(twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def refusing(*_: Any, **__: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", refusing)
     with pytest.raises(ServerConnectionError, match="its name cannot be resolved"):
-        use(where, checks, "http://nowhere.test", timeout=5, retry=ONCE)
+        use(twin, checks, "http://nowhere.test", timeout=5, retry=ONCE)
 
 
 # Idle connections
@@ -219,9 +212,9 @@ BEHIND: dict[str, Callable[[Conversation], None]] = {
 }
 
 
-@everywhere
+@both
 @pytest.mark.parametrize("what", BEHIND)
-def test_a_connection_that_is_dead_or_dirty_is_not_used_again(where: str, what: str) -> None:
+def test_a_connection_that_is_dead_or_dirty_is_not_used_again(twin: str, what: str) -> None:
     answered, is_over = threading.Event(), threading.Event()
 
     def talk(conversation: Conversation) -> None:
@@ -241,31 +234,31 @@ def test_a_connection_that_is_dead_or_dirty_is_not_used_again(where: str, what: 
         yield client.health_check()
 
     with RawServer(talk) as server:
-        use(where, steps, server.url, retry=ONCE)
+        use(twin, steps, server.url, retry=ONCE)
         assert [len(each.requests) for each in server.conversations] == [1, 1]
 
 
-@everywhere
-def test_a_connection_that_is_well_is_used_again(where: str) -> None:
+@both
+def test_a_connection_that_is_well_is_used_again(twin: str) -> None:
     def steps(client: Any) -> Iterator[Any]:
         for _ in range(3):
             yield client.health_check()
             time.sleep(0.1)
 
     with RawServer(answers(HEALTHY)) as server:
-        use(where, steps, server.url)
+        use(twin, steps, server.url)
         assert [len(each.requests) for each in server.conversations] == [3]
 
 
-@everywhere
-def test_idle_connections_expire(where: str) -> None:
+@both
+def test_idle_connections_expire(twin: str) -> None:
     def steps(client: Any) -> Iterator[Any]:
         yield client.health_check()
         time.sleep(0.4)
         yield client.health_check()
 
     with RawServer(answers(HEALTHY)) as server:
-        use(where, steps, server.url, limits=httpx.Limits(keepalive_expiry=0.2))
+        use(twin, steps, server.url, limits=httpx.Limits(keepalive_expiry=0.2))
         assert [len(each.requests) for each in server.conversations] == [1, 1]
 
 
@@ -281,7 +274,7 @@ def test_the_expired_are_closed_though_others_are_used() -> None:
             yield asyncio.sleep(0.05)
             assert len(connections(server.port)) == 1
 
-        use("asyncio", steps, server.url, limits=httpx.Limits(keepalive_expiry=0.4))
+        use("async", steps, server.url, limits=httpx.Limits(keepalive_expiry=0.4))
 
 
 def connections(port: int) -> list[int]:
@@ -290,8 +283,8 @@ def connections(port: int) -> list[int]:
     return [each.fd for each in found if each.raddr and each.raddr.port == port]
 
 
-@everywhere
-def test_the_system_finds_out_when_a_server_is_gone(where: str) -> None:
+@both
+def test_the_system_finds_out_when_a_server_is_gone(twin: str) -> None:
     with RawServer(answers(HEALTHY)) as server:
 
         def steps(client: Any) -> Iterator[Any]:
@@ -302,14 +295,13 @@ def test_the_system_finds_out_when_a_server_is_gone(where: str) -> None:
                 if hasattr(socket, "TCP_KEEPIDLE"):
                     assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
 
-        use(where, steps, server.url)
+        use(twin, steps, server.url)
 
 
 # Much at once
 
 
-@in_each_loop
-def test_a_server_waits_for_whoever_reads_slowly(loop: str) -> None:
+def test_a_server_waits_for_whoever_reads_slowly() -> None:
     # More than the 32 MiB that systems may hold.
     count, sent = 1500, []
     started = {"runId": RUN_ID, "stepId": "a" * 40_000, "itemIndex": 0, "stepIndex": 0}
@@ -337,31 +329,37 @@ def test_a_server_waits_for_whoever_reads_slowly(loop: str) -> None:
         assert found == count
 
     with RawServer(talk) as server:
-        use(loop, lambda client: iter([read(client)]), server.url, server_release="0.13")
+        use("async", lambda client: iter([read(client)]), server.url, server_release="0.13")
 
 
-@everywhere
-def test_a_server_that_takes_nothing(where: str) -> None:
+@both
+def test_a_server_that_takes_nothing(twin: str) -> None:
+    over = threading.Event()
+
     def talk(conversation: Conversation) -> None:
-        time.sleep(2)
+        over.wait(60)
 
     def steps(client: Any) -> Iterator[Any]:
         yield client.store_blob("x" * 30_000_000)
 
     with RawServer(talk) as server:
         with pytest.raises(RequestTimeoutError):
-            use(where, steps, server.url, server_release="0.13", timeout=0.5, retry=ONCE)
+            use(twin, steps, server.url, server_release="0.13", timeout=0.5, retry=ONCE)
         assert not connections(server.port)
+        over.set()
 
 
 # Event loops that end
 
 ENDED = """
-import asyncio, gc, sys, psutil, uvloop
+import asyncio, gc, sys, psutil
 from stepflow_client import StepflowClient
 
 url, loop = sys.argv[1:]
-factory = {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}[loop]
+if loop == "uvloop":
+    from uvloop import new_event_loop as factory
+else:
+    factory = asyncio.SelectorEventLoop
 kept = []
 
 async def call(client):
@@ -379,8 +377,8 @@ gc.collect()
 """
 
 
-@in_each_loop
-def test_no_connection_is_left_when_an_event_loop_ends(loop: str) -> None:
+def test_no_connection_is_left_when_an_event_loop_ends(request: pytest.FixtureRequest) -> None:
+    loop = request.config.getoption("--loop")
     with RawServer(answers(HEALTHY)) as server:
         command = [sys.executable, "-W", "error", "-c", ENDED, server.url, loop]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -404,10 +402,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return both
 
 
-@everywhere
+@both
 @pytest.mark.parametrize("told", [True, False], ids=["told", "cut off"])
 @pytest.mark.parametrize("begin", [OK + b"\r\n", OK + b"content-length: 100000\r\n\r\n"], ids=["no length", "a length"])
-def test_the_end_of_tls(where: str, told: bool, begin: bytes, certificate: Path) -> None:
+def test_the_end_of_tls(twin: str, told: bool, begin: bytes, certificate: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
 
@@ -424,14 +422,14 @@ def test_the_end_of_tls(where: str, told: bool, begin: bytes, certificate: Path)
     with RawServer(talk, context) as server:
         settings = {"verify": str(certificate), "retry": ONCE, "timeout": 5}
         if told and b"length" not in begin:
-            use(where, checks, server.url, **settings)
+            use(twin, checks, server.url, **settings)
             return
         with pytest.raises(ServerConnectionError, match="cut off" if not told else "in the middle"):
-            use(where, checks, server.url, **settings)
+            use(twin, checks, server.url, **settings)
 
 
-@everywhere
-def test_a_connection_over_tls_is_used_again(where: str, certificate: Path) -> None:
+@both
+def test_a_connection_over_tls_is_used_again(twin: str, certificate: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
 
@@ -441,7 +439,7 @@ def test_a_connection_over_tls_is_used_again(where: str, certificate: Path) -> N
             time.sleep(0.05)
 
     with RawServer(answers(HEALTHY), context) as server:
-        use(where, steps, server.url, verify=str(certificate))
+        use(twin, steps, server.url, verify=str(certificate))
         assert [len(each.requests) for each in server.conversations] == [3]
 
 

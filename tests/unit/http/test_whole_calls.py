@@ -17,7 +17,7 @@ from stepflow_client import RetryPolicy, StepflowClientError, SyncStepflowClient
 
 from tests.raw_server import HEALTHY, OK, Conversation, RawServer, Talk
 from tests.unit.both_twins import CALLS, Server, call
-from tests.unit.http.test_sockets import everywhere, use
+from tests.unit.http.test_sockets import both, use
 
 LIMIT = 0.5
 LATE = 15.0
@@ -85,10 +85,10 @@ async def ended_later(made: Callable[[], Any]) -> float:
     return time.monotonic() - started
 
 
-@everywhere
+@both
 @pytest.mark.parametrize("is_healthy", [True, False], ids=["healthy", "slow from the start"])
 @pytest.mark.parametrize("begin", [OK + b"x: ", OK + b"content-length: 1000000\r\n\r\n"], ids=["the head", "the body"])
-def test_a_response_that_trickles(where: str, begin: bytes, is_healthy: bool) -> None:
+def test_a_response_that_trickles(twin: str, begin: bytes, is_healthy: bool) -> None:
     names = [name for name in CALLS if name not in STREAMS and not (is_healthy and name in HEALTH)]
     settings: dict[str, Any] = {"timeout": 20, "retry": RetryPolicy(max_attempts=1)}
     seconds: list[float] = []
@@ -104,17 +104,17 @@ def test_a_response_that_trickles(where: str, begin: bytes, is_healthy: bool) ->
         with suppress(StepflowClientError):
             call("sync", httpx.MockTransport(Server()), CALLS[name])
     with RawServer(trickling(begin, is_healthy=is_healthy)) as server:
-        if where == "sync":
+        if twin == "sync":
             with SyncStepflowClient(server.url, **settings) as client, ThreadPoolExecutor(len(names)) as pool:
                 seconds.extend(pool.map(ended, calls(client)))
         else:
-            use(where, lambda client: iter([together(client)]), server.url, **settings)
+            use(twin, lambda client: iter([together(client)]), server.url, **settings)
     late = {name: taken for name, taken in zip(names, seconds, strict=True) if taken >= LATE}
     assert late == {}
 
 
-@everywhere
-def test_the_timeout_of_a_client_is_that_of_a_phase(where: str) -> None:
+@both
+def test_the_timeout_of_a_client_is_that_of_a_phase(twin: str) -> None:
     def talk(conversation: Conversation) -> None:
         while conversation.read():
             for start in range(0, len(HEALTHY), 40):
@@ -127,7 +127,7 @@ def test_the_timeout_of_a_client_is_that_of_a_phase(where: str) -> None:
         assert time.monotonic() - started > 1
 
     with RawServer(talk) as server:
-        use(where, calls, server.url, timeout=0.8)
+        use(twin, calls, server.url, timeout=0.8)
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), True, "2"])

@@ -10,7 +10,7 @@ import pytest
 from stepflow_client import RequestTimeoutError, RetryPolicy
 
 from tests.raw_server import BODY, HEALTHY, OK, Conversation, RawServer, answers
-from tests.unit.http.test_sockets import everywhere, use
+from tests.unit.http.test_sockets import both, use
 
 pytestmark = pytest.mark.parametrize("strategy", ["failover", "spread"])
 
@@ -39,30 +39,30 @@ def checks(**options: Any) -> Any:
     return steps
 
 
-@everywhere
-@pytest.mark.parametrize("options", [{}, {"timeout": 8}], ids=["no deadline", "a deadline"])
-def test_the_next_server_gets_the_request(where: str, strategy: str, options: dict[str, Any]) -> None:
+@both
+@pytest.mark.parametrize("options", [{}, {"timeout": 2}], ids=["no deadline", "a deadline"])
+def test_the_next_server_gets_the_request(twin: str, strategy: str, options: dict[str, Any]) -> None:
     with RawServer(silent) as hung, RawServer(answers(HEALTHY)) as healthy:
         urls: Any = [hung.url, healthy.url]
-        use(where, checks(**options), urls, timeout=1, strategy=strategy, retry=RetryPolicy(max_attempts=1))
+        use(twin, checks(**options), urls, timeout=1, strategy=strategy, retry=RetryPolicy(max_attempts=1))
         assert len(hung.conversations) == 1
 
 
-@everywhere
-def test_a_server_that_trickles_uses_its_share_only(where: str, strategy: str) -> None:
+@both
+def test_a_server_that_trickles_uses_its_share_only(twin: str, strategy: str) -> None:
     with RawServer(trickling) as slow, RawServer(answers(HEALTHY)) as healthy:
         urls: Any = [slow.url, healthy.url]
-        use(where, checks(timeout=8), urls, timeout=2, strategy=strategy)
+        use(twin, checks(timeout=2), urls, timeout=2, strategy=strategy)
         assert len(slow.conversations) == 1
 
 
-@everywhere
-def test_when_none_responds_the_deadline_holds(where: str, strategy: str) -> None:
+@both
+def test_when_none_responds_the_deadline_holds(twin: str, strategy: str) -> None:
     started = time.monotonic()
     with RawServer(silent) as one, RawServer(trickling) as other:
         urls: Any = [one.url, other.url]
         with pytest.raises(RequestTimeoutError):
-            use(where, checks(timeout=1), urls, timeout=30, strategy=strategy)
-        # Both were asked within the second.
+            use(twin, checks(timeout=0.8), urls, timeout=30, strategy=strategy)
+        # Both were asked in that time.
         assert len(one.conversations) == len(other.conversations) == 1
     assert time.monotonic() - started < 25
