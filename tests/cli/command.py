@@ -18,6 +18,16 @@ STEPFLOW = Path(sys.executable).with_name("stepflow")
 FORKED = Path(__file__).parent / "bin" / "stepflow"
 """The command for shells and processes of tests, with the environment of `forked()`."""
 _PATH = f"{STEPFLOW.parent}:{os.environ['PATH']}"
+_NO_DEFAULT_SERVER = '''
+import sys
+
+def _refuse(event, arguments):
+    if event == "socket.connect" and arguments[1][1:2] == (7837,):
+        raise ConnectionRefusedError(111, "Connection refused")
+
+sys.addaudithook(_refuse)
+'''
+"""Code that makes each command find nothing at the default URL: this machine may run a server there."""
 IS_MEASURED = any(name.startswith("COV") for name in os.environ)
 """Whether coverage is measured, which is set up when a process starts."""
 
@@ -104,11 +114,12 @@ class Stepflow:
             self._forks = forks()
             # Only shells find the fork on the path, which `stepflow doctor` looks at.
             self.environment |= {**forked(), "PATH": _PATH}
+        self.at_start("")
 
     def at_start(self, code: str) -> None:
         """Let each command run Python code when it starts; imports come before or after it."""
         path = self.home / "sitecustomize.py"
-        path.write_text(code)
+        path.write_text(_NO_DEFAULT_SERVER + code)
         self.environment[SITE] = str(path)
 
     def __call__(self, *args: str, stdin: str | None = None, **environment: str) -> Done:

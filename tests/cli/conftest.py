@@ -46,15 +46,6 @@ def server(newest_server: StepflowRuntime, stepflow: Stepflow) -> str:
 
 
 @pytest.fixture
-def nobody_at_default_url(stepflow: Stepflow) -> None:
-    """Move the commands' default URL to a port without a server: this machine may run one at the default."""
-    stepflow.at_start(
-        "import stepflow_cli.settings.server_choice\n"
-        "stepflow_cli.settings.server_choice.DEFAULT_URL = 'http://localhost:9'\n"
-    )
-
-
-@pytest.fixture
 def terminal(stepflow: Stepflow) -> Iterator[Callable[..., Terminal]]:
     """Runs the command on a terminal: `terminal("health", width=60)`; the default width is 120 columns."""
     started: list[Terminal] = []

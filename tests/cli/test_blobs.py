@@ -107,7 +107,6 @@ def test_on_a_terminal(width: int, blobs: Stepflow, terminal: Callable[..., Term
     )
 
 
-@pytest.mark.usefixtures("nobody_at_default_url")
 def test_no_server(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("blobs", "put", "hello.yaml"),

@@ -96,7 +96,6 @@ def test_without_a_command_the_help_is_printed(stepflow: Stepflow, group: list[s
     assert done.stdout == stepflow(*group, "--help").stdout
 
 
-@pytest.mark.usefixtures("nobody_at_default_url")
 def test_options_before_the_command_and_after_it(stepflow: Stepflow) -> None:
     for args in (["-vv", "health"], ["health", "-vv"], ["-v", "health", "-v"]):
         assert "Traceback" in stepflow(*args).stderr
@@ -174,11 +173,10 @@ def test_nothing_is_left_detached_on_a_server_that_ends(command: str, options: l
     assert done.stderr.startswith("stepflow: --detach leaves no run behind on an embedded server")
 
 
-@pytest.mark.usefixtures("nobody_at_default_url")
 def test_a_detached_run_is_on_the_server_of_submit(stepflow: Stepflow) -> None:
     detached, submitted = (stepflow(each, "echo.yaml", "--input-json", "1", "--detach") for each in ("run", "submit"))
     assert (detached.code, detached.stdout) == (4, "")
-    assert "localhost:9 cannot be reached" in detached.stderr
+    assert "localhost:7837 cannot be reached" in detached.stderr
     assert "--local" not in detached.stderr
     assert detached.stderr == submitted.stderr
 

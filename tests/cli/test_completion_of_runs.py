@@ -42,7 +42,6 @@ def test_the_newest(stepflow: Stepflow, start: Start) -> None:
     assert [value for value, _ in complete(stepflow, "stepflow runs get ")] == ids[:0:-1]
 
 
-@pytest.mark.usefixtures("nobody_at_default_url")
 def test_a_server_that_is_named(stepflow: Stepflow, ada: str) -> None:
     url = stepflow.environment.pop("STEPFLOW_URL")
     assert complete(stepflow, "stepflow runs get ") == []

@@ -58,7 +58,6 @@ def test_on_a_terminal(width: int, terminal: Callable[..., Terminal], server: st
     golden(steady("configuration" + shown.screen.partition("configuration")[2]))
 
 
-@pytest.mark.usefixtures("nobody_at_default_url")
 def test_without_a_server(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         steady(stepflow("doctor", STEPFLOW_URL="http://127.0.0.1:9")),
@@ -113,13 +112,11 @@ def test_no_server_is_left_running(stepflow: Stepflow) -> None:
     assert not [each for each in environments if each.get("STEPFLOW_TEST_MARK") == mark]
 
 
-@pytest.mark.usefixtures("nobody_at_default_url")
 def test_no_server_is_no_error_where_none_is_named(stepflow: Stepflow) -> None:
     done = stepflow("doctor", "-o", "json")
     assert (done.code, found(done)["port"]["status"]) == (0, "warning")
 
 
-@pytest.mark.usefixtures("nobody_at_default_url")
 def test_the_file_with_the_profiles(stepflow: Stepflow, golden: Golden) -> None:
     broken, one_wrong, no_current = (
         'current = "',
@@ -311,7 +308,6 @@ storageConfig: {type: sqlite, databaseUrl: "sqlite:store.db?mode=rwc"}
 LIMITS = "maxStartupRecovery: 10000, maxClaimsPerCheck: 10000"
 
 
-@pytest.mark.usefixtures("nobody_at_default_url")
 @pytest.mark.parametrize(
     ("config", "status", "message"),
     [

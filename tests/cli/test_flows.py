@@ -144,7 +144,6 @@ def test_on_a_terminal(
     )
 
 
-@pytest.mark.usefixtures("nobody_at_default_url")
 def test_no_server(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("flows", "store", "hello.yaml"),
@@ -155,7 +154,6 @@ def test_no_server(stepflow: Stepflow, golden: Golden) -> None:
     )
 
 
-@pytest.mark.usefixtures("nobody_at_default_url")
 def test_a_flow_in_a_file_is_printed_without_a_server(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("flows", "get", "hello.yaml"),

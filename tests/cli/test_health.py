@@ -44,7 +44,6 @@ def test_components_are_waited_for(stepflow: Stepflow) -> None:
     assert stepflow("health", "--component", "echo").code == 2
 
 
-@pytest.mark.usefixtures("nobody_at_default_url")
 def test_no_server(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("health"),

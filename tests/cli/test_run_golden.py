@@ -102,7 +102,6 @@ def test_refused(stepflow: Stepflow, server: str, golden: Golden) -> None:
     )
 
 
-@pytest.mark.usefixtures("nobody_at_default_url")
 def test_no_server(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("submit", "hello.yaml", *INPUT),

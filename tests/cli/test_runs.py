@@ -229,7 +229,6 @@ def test_result_on_a_terminal(
     golden(interrupted, terminal("runs", "result", batch, "-o", "table", width=width))
 
 
-@pytest.mark.usefixtures("nobody_at_default_url")
 def test_no_server(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("runs", "list"),

@@ -141,7 +141,6 @@ def test_confirmation(
 
 
 @pytest.mark.parametrize("verb", ["wait", "cancel", "delete"])
-@pytest.mark.usefixtures("nobody_at_default_url")
 def test_no_server(verb: str, stepflow: Stepflow, golden: Golden) -> None:
     yes = () if verb == "wait" else ("--yes",)
     golden(
