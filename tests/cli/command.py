@@ -18,7 +18,7 @@ STEPFLOW = Path(sys.executable).with_name("stepflow")
 FORKED = Path(__file__).parent / "bin" / "stepflow"
 """The command for shells and processes of tests, with the environment of `forked()`."""
 _PATH = f"{STEPFLOW.parent}:{os.environ['PATH']}"
-_NO_DEFAULT_SERVER = '''
+_NO_DEFAULT_SERVER = """
 import sys
 
 def _refuse(event, arguments):
@@ -26,7 +26,7 @@ def _refuse(event, arguments):
         raise ConnectionRefusedError(111, "Connection refused")
 
 sys.addaudithook(_refuse)
-'''
+"""
 """Code that makes each command find nothing at the default URL: this machine may run a server there."""
 IS_MEASURED = any(name.startswith("COV") for name in os.environ)
 """Whether coverage is measured, which is set up when a process starts."""

@@ -26,7 +26,7 @@ def test_each_way_to_change_a_file(tmp_path: Path) -> None:
     os.utime(tmp_path / "temporary", ns=(changed.st_atime_ns, changed.st_mtime_ns))
     (tmp_path / "temporary").replace(file)
     assert files.wait() == [str(file)]
-    other.write_text("")
+    other.write_text("x")
     file.unlink()
     assert files.wait() == sorted(map(str, (file, other)))
 
@@ -46,6 +46,29 @@ def test_a_file_is_whole_when_it_is_read(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(time, "sleep", write_a_part)
     assert files.wait() == [str(file)]
     assert (file.read_text(), parts) == ("abc", [])
+
+
+def test_an_empty_file_is_still_being_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "flow.yaml"
+    file.write_text("old")
+    files = watched(file)
+    pauses = []
+
+    def pause(seconds: float) -> None:
+        """Take the place of the pause between two looks: the file is written in the tenth."""
+        pauses.append(seconds)
+        if len(pauses) == 10:
+            file.write_text("new")
+
+    monkeypatch.setattr(time, "sleep", pause)
+    monkeypatch.setattr(time, "monotonic", lambda: sum(pauses))
+    file.write_text("")
+    assert files.wait() == [str(file)]
+    assert file.read_text() == "new"
+    # Not forever: the file may really be empty.
+    file.write_text("")
+    assert files.wait() == [str(file)]
+    assert 1 <= sum(pauses) < 1.5
 
 
 def test_folders(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from ..inputs.files import DATA_SUFFIXES, Signature, signature
 
 _SECONDS = 0.02
 """Seconds between two looks at the files."""
+_EMPTY_SECONDS = 1.0
+"""After this time a file that has become empty counts as complete: editors empty a file before they write it."""
 _SHARE = 0.05
 """Maximum share of the time that is spent on looking at them."""
 _MOST = 20_000
@@ -41,13 +43,15 @@ class WatchedFiles:
         """Wait until files have changed since the last call, and are no longer being written. Return their names."""
         while (now := self._look()) == self._known:
             self._pause()
+        since = time.monotonic()
         while True:
             # Editors write a file in several steps.
             self._pause()
             later = self._look()
-            if later == now:
+            if later != now:
+                now, since = later, time.monotonic()
+            elif not self._has_emptied(now) or time.monotonic() - since >= _EMPTY_SECONDS:
                 break
-            now = later
         before, self._known = self._known, now
         return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
 
@@ -57,6 +61,10 @@ class WatchedFiles:
         if paths != self._paths:
             self._paths = paths
             self._known = {name: self._known.get(name, each) for name, each in self._look().items()}
+
+    def _has_emptied(self, now: dict[str, Signature]) -> bool:
+        """Return whether a file is empty that was not known as empty."""
+        return any(each and not each[1] and each != self._known.get(name) for name, each in now.items())
 
     def _look(self) -> dict[str, Signature]:
         started = time.monotonic()
