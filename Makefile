@@ -68,8 +68,11 @@ first-hour: ## Follow docs/tutorial.md in a clone, as a newcomer does, and print
 example: $(ENV) ## Run the application in examples/support_desk: a web service, a worker and a batch
 	$(BIN)/python -m tests.environments.test_support_desk
 
+# They read sources and pages, so they belong to `make lint`.
+OF_REPOSITORY := tests/unit/repository
+
 test: $(ENV) | $(COMPILED) ## Run the tests, those on the real server too
-	$(RUN_TESTS) -m "not faults and not exhaustive"
+	$(RUN_TESTS) -m "not faults and not exhaustive" --ignore $(OF_REPOSITORY)
 
 # Each process would take seconds to collect the files that have none.
 test-exhaustive: $(ENV) ## Run the tests of thousands of cases, of generated code, and those with long waits
@@ -162,11 +165,12 @@ generate: $(ENV) ## Rewrite the generated code and docs/cli.md (SPEC=path: from 
 check-generated: $(ENV) ## Fail if a generated file is not what `make generate` writes
 	$(BIN)/python scripts/check_generated.py
 
-lint: $(ENV) ## Check style and the workflows
+lint: $(ENV) ## Check style, the workflows, and the repository's pages, names and public surface
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/zizmor --offline --quiet .github
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/python -m pytest -q -n 2 -m "not exhaustive" $(OF_REPOSITORY)
 
 types: $(ENV) ## Check types with mypy and pyright
 	$(BIN)/mypy packages/stepflow-client/src packages/stepflow-cli/src scripts examples tests/typing
