@@ -237,7 +237,7 @@ def test_an_outage_is_told(stepflow: Stepflow, server: str) -> None:
     run_id = stepflow("submit", "--detach", "steps.yaml", "--input-json", '{"ms": 600000}').stdout.strip()
     is_over = threading.Event()
     with FaultProxy(server) as proxy:
-        command = [str(STEPFLOW), "runs", "wait", run_id, "--url", proxy.url, "-o", "name"]
+        command = [str(STEPFLOW), "runs", "result", run_id, "--url", proxy.url, "-o", "name"]
         waiting = subprocess.Popen(
             command, env=stepflow.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

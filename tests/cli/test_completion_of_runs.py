@@ -23,9 +23,7 @@ def complete(stepflow: Stepflow, line: str, **environment: str) -> list[tuple[st
     return [(value, text) for kind, value, text in zip(*[iter(lines)] * 3, strict=True) if kind == "plain"]
 
 
-@pytest.mark.parametrize(
-    "verb", ["get", "items", "steps", "flow", "result", "wait", "cancel", "delete", "watch", "events"]
-)
+@pytest.mark.parametrize("verb", ["get", "items", "steps", "flow", "result", "cancel", "delete", "watch", "events"])
 def test_runs(verb: str, stepflow: Stepflow, ada: str) -> None:
     assert (ada, "completed, hello") in complete(stepflow, f"stepflow runs {verb} ")
 
@@ -33,7 +31,7 @@ def test_runs(verb: str, stepflow: Stepflow, ada: str) -> None:
 def test_run_ids_that_begin_with_the_typed_text(stepflow: Stepflow, ada: str, failed: str, running: str) -> None:
     assert complete(stepflow, f"stepflow runs get {ada[:-1]}") == [(ada, "completed, hello")]
     assert complete(stepflow, "stepflow runs get x") == []
-    assert complete(stepflow, f"stepflow runs wait {ada} {failed[:-1]}") == [(failed, "failed, fails")]
+    assert complete(stepflow, f"stepflow runs watch {ada} {failed[:-1]}") == [(failed, "failed, fails")]
     assert complete(stepflow, f"stepflow runs list --root {running[:-1]}") == [(running, "running, long")]
 
 

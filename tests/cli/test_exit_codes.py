@@ -38,7 +38,6 @@ STARTING = {
 """Commands that execute a run and wait for it."""
 OF_RUNS = {
     "runs get": ("runs get RUN", AS_THE_REQUEST),
-    "runs wait": ("runs wait RUN --timeout SECONDS", AS_THE_RUN),
     "runs watch": ("runs watch RUN --timeout SECONDS", AS_THE_RUN),
     "runs result": ("runs result RUN --timeout SECONDS", AS_THE_RUN),
     # It has no time limit: the events of a run that does not end do not end.

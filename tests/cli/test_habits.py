@@ -59,6 +59,7 @@ WRONG = [
     ("runs submit", "did you mean stepflow submit?"),
     ("runs lst", "did you mean list?"),
     ("history search", "'stepflow history list TEXT' searches the recorded runs"),
+    ("runs wait", "'stepflow runs watch -q RUN...' waits for runs to end"),
     ("xyzzy", "'stepflow --help' lists the commands"),
 ]
 

@@ -68,7 +68,7 @@ def test_runs_of_an_embedded_server_and_failures_are_recorded(stepflow: Stepflow
 def test_the_status_is_what_a_later_command_saw(stepflow: Stepflow, server: str) -> None:
     run_id = stepflow("submit", "hello.yaml", "--detach", "--input-json", '{"name": "Ada"}').stdout.strip()
     assert [(entry["run_id"], entry["status"]) for entry in recorded(stepflow)] == [(run_id, None)]
-    assert stepflow("runs", "wait", "-q", run_id).code == 0
+    assert stepflow("runs", "watch", "-q", run_id).code == 0
     assert [entry["status"] for entry in recorded(stepflow)] == ["completed"]
 
 
@@ -141,8 +141,8 @@ def test_a_run_is_named_by_its_place(stepflow: Stepflow, server: str) -> None:
     ]
     # Runs of other servers do not count.
     assert stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', "--local").code == 0
-    for words in ("get", "result", "steps", "items", "flow", "watch", "events", "wait"):
-        for run_id, places in ((ids[1], ["@last", "@1", *([] if words == "wait" else ["-"])]), (ids[0], ["@2"])):
+    for words in ("get", "result", "steps", "items", "flow", "watch", "events"):
+        for run_id, places in ((ids[1], ["@last", "@1", *([] if words == "watch" else ["-"])]), (ids[0], ["@2"])):
             whole = stepflow("runs", words, run_id, "-o", "json")
             for place in places:
                 named = stepflow("runs", words, place, "-o", "json")
@@ -198,7 +198,7 @@ def test_clearing_asks_and_removes(stepflow: Stepflow, server: str) -> None:
 def test_nothing_is_written_by_looking(stepflow: Stepflow, server: str, ada: str) -> None:
     assert recorded(stepflow) == []
     assert stepflow("history", "show", UNKNOWN).code == 1
-    assert stepflow("runs", "wait", ada).code == 0
+    assert stepflow("runs", "watch", "-q", ada).code == 0
     assert stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', "--dry-run").code == 0
     assert stepflow("test", "hello.yaml").code in (0, 2, 5)
     assert not state(stepflow).exists()

@@ -169,7 +169,7 @@ def offline_commands(run_id: str, failed: str, hostile: str) -> Iterator[list[st
     for form in ("table", "json", "jsonl", "yaml", "name"):
         yield ["infer", hostile, "--offline", "-o", form]
         yield ["validate", hostile, "--offline", "-o", form]
-        for words in (["runs", "diff", run_id, failed], ["runs", "wait", failed], ["runs", "cancel", failed]):
+        for words in (["runs", "diff", run_id, failed], ["runs", "watch", "-q", failed], ["runs", "cancel", failed]):
             yield [*words, *(["--yes"] if words[1] == "cancel" else []), "-o", form]
         yield ["runs", "rerun", failed, "-o", form]
         yield ["eval-expr", '{"$input": "$"}', "--run", run_id, "-o", form]

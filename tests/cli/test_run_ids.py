@@ -13,7 +13,7 @@ from tests.cli.runs import Start
 from tests.cli.terminal import Terminal
 
 
-@pytest.mark.parametrize("words", ["get", "result", "steps", "items", "flow", "watch", "events", "wait"])
+@pytest.mark.parametrize("words", ["get", "result", "steps", "items", "flow", "watch", "events"])
 def test_a_beginning_names_the_run(stepflow: Stepflow, ada: str, words: str) -> None:
     whole, begun = stepflow("runs", words, ada, "-o", "json"), stepflow("runs", words, ada[:-6].upper(), "-o", "json")
     assert (begun.code, begun.stderr) == (0, "")

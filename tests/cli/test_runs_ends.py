@@ -1,4 +1,4 @@
-"""`stepflow runs wait`, `cancel` and `delete`: runs that end, and several runs at once."""
+"""`stepflow runs watch -q`, `cancel` and `delete`: runs that end, and several runs at once."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from tests.cli.terminal import Terminal
 from tests.fault_proxy import FaultProxy, Script
 
 
-def test_wait(stepflow: Stepflow, start: Start, ada: str, failed: str, golden: Golden) -> None:
+def test_ends(stepflow: Stepflow, start: Start, ada: str, failed: str, golden: Golden) -> None:
     slow = start("slow.yaml", wait=False)
     golden(
-        stepflow("runs", "wait", slow),
-        *(stepflow("runs", "wait", ada, "-o", form) for form in FORMS),
-        stepflow("runs", "wait", ada, slow, ada, "-o", "name"),
-        stepflow("runs", "wait", failed),
-        stepflow("runs", "wait", failed, ada, "-o", "json", "--fields", "run_id,status"),
-        stepflow("runs", "wait", failed, "--url", stepflow.environment["STEPFLOW_URL"], "-o", "name"),
+        stepflow("runs", "watch", "-q", slow),
+        *(stepflow("runs", "watch", "-q", ada, "-o", form) for form in FORMS),
+        stepflow("runs", "watch", "-q", ada, slow, ada, "-o", "name"),
+        stepflow("runs", "watch", "-q", failed),
+        stepflow("runs", "watch", "-q", failed, ada, "-o", "json", "--fields", "run_id,status"),
+        stepflow("runs", "watch", "-q", failed, "--url", stepflow.environment["STEPFLOW_URL"], "-o", "name"),
     )
 
 
-def test_wait_for_several(
+def test_ends_of_several(
     stepflow: Stepflow, start: Start, ada: str, failed: str, cancelled: str, running: str, golden: Golden
 ) -> None:
     golden(
-        stepflow("runs", "wait", cancelled),
-        stepflow("runs", "wait", ada, cancelled, "-o", "jsonl", "--fields", "status"),
+        stepflow("runs", "watch", "-q", cancelled),
+        stepflow("runs", "watch", "-q", ada, cancelled, "-o", "jsonl", "--fields", "status"),
         # The worst of them is the exit code, wherever it stands.
-        stepflow("runs", "wait", failed, cancelled, "-o", "name"),
-        stepflow("runs", "wait", cancelled, UNKNOWN, ada, "-o", "name"),
-        stepflow("runs", "wait", running, failed, "--timeout", "1.5", "-o", "name"),
-        stepflow("runs", "wait", running, failed, "--timeout", "1.5", "-o", "json", "--fields", "status"),
-        stepflow("runs", "wait", running, "--timeout", "1.5"),
+        stepflow("runs", "watch", "-q", failed, cancelled, "-o", "name"),
+        stepflow("runs", "watch", "-q", cancelled, UNKNOWN, ada, "-o", "name"),
+        stepflow("runs", "watch", "-q", running, failed, "--timeout", "1.5", "-o", "name"),
+        stepflow("runs", "watch", "-q", running, failed, "--timeout", "1.5", "-o", "json", "--fields", "status"),
+        stepflow("runs", "watch", "-q", running, "--timeout", "1.5"),
         # The time is for all of them together: those that come late are looked at once.
         stepflow(
-            *("runs", "wait", running, "-", ada, "--timeout", "1.5", "-o", "name"),
+            *("runs", "watch", "-q", running, "-", ada, "--timeout", "1.5", "-o", "name"),
             *("--url", stepflow.environment["STEPFLOW_URL"]),
             stdin=f"{start('slow.yaml', wait=False)}\n",
         ),
@@ -53,21 +53,17 @@ def test_the_last_of_several_is_looked_at_however_slow_the_server(
     stepflow: Stepflow, failed: str, running: str, server: str
 ) -> None:
     with FaultProxy(server, lambda number: Script(delay=0.3)) as proxy:
-        done = stepflow("runs", "wait", running, failed, "--timeout", "1", "-o", "name", "--url", proxy.url)
+        done = stepflow("runs", "watch", "-q", running, failed, "--timeout", "1", "-o", "name", "--url", proxy.url)
     assert (done.code, done.stdout) == (5, f"{failed}\n")
     assert "1 of 2 runs have not ended yet" in done.stderr
 
 
-@pytest.mark.parametrize("width", [60, 120])
-def test_wait_on_a_terminal(
-    width: int, terminal: Callable[..., Terminal], ada: str, failed: str, running: str, golden: Golden
-) -> None:
-    interrupted = terminal("runs", "wait", ada, running, failed, "--wide", width=width)
-    # Nothing is shown in the first second; then which of them the command is waiting for.
-    interrupted.wait_for("waiting for run")
-    assert "(2 of" in interrupted.screen
-    interrupted.interrupt()
-    golden(interrupted, terminal("runs", "wait", ada, failed, "--wide", width=width))
+def test_an_interrupted_wait(terminal: Callable[..., Terminal], ada: str, running: str, failed: str) -> None:
+    waiting = terminal("runs", "watch", "-q", "-o", "jsonl", "--fields", "status", ada, running, failed, width=400)
+    waiting.wait_for('"completed"')
+    waiting.interrupt()
+    assert waiting.end() == 130
+    assert waiting.screen.endswith(f'"hint": "stepflow runs watch -q {running} {failed}"}}\n')
 
 
 def test_cancel(stepflow: Stepflow, start: Start, ada: str, long: Start, golden: Golden) -> None:
@@ -140,23 +136,22 @@ def test_confirmation(
     golden(*asked)
 
 
-@pytest.mark.parametrize("verb", ["wait", "cancel", "delete"])
+@pytest.mark.parametrize("verb", ["cancel", "delete"])
 def test_no_server(verb: str, stepflow: Stepflow, golden: Golden) -> None:
-    yes = () if verb == "wait" else ("--yes",)
     golden(
-        stepflow("runs", verb, UNKNOWN, *yes),
-        stepflow("runs", verb, UNKNOWN, *yes, "-o", "json", "--url", "http://127.0.0.1:9"),
+        stepflow("runs", verb, UNKNOWN, "--yes"),
+        stepflow("runs", verb, UNKNOWN, "--yes", "-o", "json", "--url", "http://127.0.0.1:9"),
     )
 
 
 @pytest.mark.usefixtures("server")
 def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
     golden(
-        stepflow("runs", "wait"),
-        stepflow("runs", "wait", "0197aaaa"),
-        stepflow("runs", "wait", UNKNOWN),
-        stepflow("runs", "wait", UNKNOWN, "--timeout", "-1", "-o", "json"),
-        stepflow("runs", "wait", "-", stdin="\n"),
+        stepflow("runs", "watch", "-q", "0197aaaa"),
+        stepflow("runs", "watch", "-q", UNKNOWN),
+        stepflow("runs", "watch", UNKNOWN, "0197aaaa"),
+        stepflow("runs", "watch", "-q", UNKNOWN, "0197aaaa", "--on-interrupt", "cancel"),
+        stepflow("runs", "watch", "-", stdin="\n"),
         stepflow("runs", "cancel", "-y"),
         stepflow("runs", "cancel", UNKNOWN, "-y"),
         stepflow("runs", "delete", UNKNOWN, "-y", "-o", "json"),

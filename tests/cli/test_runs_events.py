@@ -17,7 +17,7 @@ from tests.cli.test_runs_watch import UNKNOWN, submit
 def ended(stepflow: Stepflow, server: str) -> str:
     """A run that has ended."""
     run_id = submit(stepflow, "unrouted.yaml", 1)
-    stepflow("runs", "wait", run_id)
+    stepflow("runs", "watch", "-q", run_id)
     return run_id
 
 

@@ -50,7 +50,7 @@ def test_lines(flow: str, stepflow: Stepflow, golden: Golden) -> None:
 def test_a_run_below_another(stepflow: Stepflow, golden: Golden) -> None:
     # Servers mix such a run up with the one above it, if they are asked for the runs below it too.
     parent = submit(stepflow, "below.yaml", 1)
-    stepflow("runs", "wait", parent)
+    stepflow("runs", "watch", "-q", parent)
     (run_id,) = stepflow("runs", "list", "--parent", parent, "-o", "name").stdout.split()
     golden(stepflow("runs", "watch", run_id))
 
@@ -91,7 +91,7 @@ def test_ended_runs_on_a_terminal(
     if width == 120:
         # On the narrow terminal the message breaks in the middle of the id.
         runs.append(submit(stepflow, "steps.yaml", 0, "--inputs", "ms.jsonl"))
-    stepflow("runs", "wait", *runs)
+    stepflow("runs", "watch", "-q", *runs)
     golden(*(terminal("runs", "watch", run_id, width=width) for run_id in runs))
 
 

@@ -269,7 +269,7 @@ def test_a_server_takes_up_its_runs_when_it_is_started_again(serve: Serve, stepf
     assert second.stdout is not None
     url = json.loads(second.stdout.readline())["url"]
     # Its predecessor may live for some seconds more; without its name it is 30 s.
-    done = stepflow("runs", "wait", run_id, "--timeout", "20", "--url", url)
+    done = stepflow("runs", "watch", "-q", run_id, "--timeout", "20", "--url", url)
     assert (done.code, done.stderr) == (0, "")
 
 

@@ -70,6 +70,6 @@ def test_a_timeout_may_have_a_unit(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["0", "-1", "soon", "1x", "nan", "inf", "0s", ""])
 def test_no_timeout(stepflow: Stepflow, text: str) -> None:
-    done = stepflow("runs", "wait", "01a2b3c4", f"--timeout={text}")
+    done = stepflow("runs", "watch", "-q", "01a2b3c4", f"--timeout={text}")
     assert done.code == 2
     assert f"--timeout is a positive number of seconds, or a time such as 15m or 1h30m, not {text}" in done.stderr

@@ -83,7 +83,7 @@ def test_a_run_from_its_start_to_its_end(command: Stepflow, data: Callable[..., 
     submitted = command("submit", "echo.yaml", "--input-json", '{"n": 2}', "--detach")
     run_id = submitted.stdout.strip()
     assert (submitted.code, submitted.stdout) == (0, f"{run_id}\n"), submitted
-    assert [run["status"] for run in data("runs", "wait", run_id)] == ["completed"]
+    assert [run["status"] for run in data("runs", "watch", "-q", run_id)] == ["completed"]
     got = data("runs", "get", run_id)
     assert (got["run_id"], got["status"]) == (run_id, "completed")
     assert run_id in {run["run_id"] for run in data("runs", "list", "--flow-name", got["flow_name"])}

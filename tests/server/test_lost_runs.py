@@ -139,7 +139,7 @@ def test_the_command_describes_a_lost_run(server: DurableServer, lost: tuple[str
     assert watched.code == 1, watched
     assert f"run {single}: failed" in watched.stdout
     assert f"run {single} failed at step 'map': {REPEATS}" in watched.stderr
-    assert stepflow("runs", "wait", single).code == 1
+    assert stepflow("runs", "watch", "-q", single).code == 1
     watched = stepflow("runs", "watch", batch, "-o", "json")
     assert watched.code == 1
     assert f"3 of 3 items of run {batch} failed; item 0 at step 'map': {REPEATS}" in watched.stderr

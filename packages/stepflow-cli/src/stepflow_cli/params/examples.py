@@ -189,12 +189,10 @@ stepflow runs list --flow-name hello --json run_id
 # runs get
 stepflow runs get 01a2b3c4
 stepflow runs get 01a2b3c4 --fields status,items
-# runs wait
-stepflow runs wait 01a2b3c4 --timeout 60
-stepflow runs list -o name | stepflow runs wait -
 # runs watch
 stepflow runs watch 01a2b3c4
 stepflow runs watch 01a2b3c4 -o jsonl
+stepflow runs list -o name | stepflow runs watch -q -
 # runs logs
 stepflow runs logs 01a2b3c4
 stepflow runs logs 01a2b3c4 --level warn

@@ -36,6 +36,7 @@ _COMMANDS = {
     "run-batch": "stepflow run FLOW --inputs FILE.jsonl runs a batch",
     "submit-batch": "stepflow submit FLOW --inputs FILE.jsonl runs a batch",
     "history search": "'stepflow history list TEXT' searches the recorded runs",
+    "runs wait": "'stepflow runs watch -q RUN...' waits for runs to end",
     "ls": _LIST,
     "ps": _LIST,
     "init": "'stepflow new FILE' writes a new flow, with a test",

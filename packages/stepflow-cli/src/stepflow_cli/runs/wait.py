@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
 from ..errors import Problem, problem_of
 from ..exit_codes import ExitCode
 from ..output.color import is_terminal
-from ..output.messages import waiting
 from ..server.connect import Target
-
-Answer = TypeVar("Answer")
 
 
 class Wait(NamedTuple):
@@ -23,26 +20,6 @@ class Wait(NamedTuple):
     """Seconds; None for no limit."""
     on_interrupt: Literal["detach", "cancel"] = "detach"
     """The effect of Ctrl-C on the run: it continues, or it is cancelled."""
-
-
-def wait_for(
-    target: Target, run_id: str, wait: Wait, ask: Callable[[], Answer], text: str = "", again: str | None = None
-) -> Answer:
-    """Wait for a run. If the wait ends before the run does, report how to return to it.
-
-    Args:
-        target: The server.
-        run_id: The run.
-        wait: The effect of an interrupt.
-        ask: Waits for the run and returns the wanted result.
-        text: The message shown meanwhile.
-        again: The command that returns to the run; by default `stepflow runs watch`.
-
-    Raises:
-        Problem: If the wait is interrupted or times out, or the server is lost.
-    """
-    with hinting_return(target, run_id, wait, again), waiting(text or f"waiting for run {run_id}"):
-        return ask()
 
 
 def with_views(problem: Problem, target: Target, run_id: str) -> Problem:
@@ -57,7 +34,17 @@ def with_views(problem: Problem, target: Target, run_id: str) -> Problem:
 
 @contextmanager
 def hinting_return(target: Target, run_id: str, wait: Wait, again: str | None = None) -> Iterator[None]:
-    """Report how to return to a run if the block ends before the run does; arguments and errors as in `wait_for`."""
+    """Report how to return to a run if the block ends before the run does.
+
+    Args:
+        target: The server.
+        run_id: The run.
+        wait: The effect of an interrupt.
+        again: The command that returns to the run; by default `stepflow runs watch`.
+
+    Raises:
+        Problem: If the block is interrupted or times out, or the server is lost.
+    """
     from stepflow_client import RunTimeoutError, TransportError
 
     again = None if target.ends_with_command else again or target.return_command("runs watch", run_id)

@@ -7,8 +7,7 @@ from ...params.parsing import LazyGroup
 _COMMANDS = {
     "list": "List runs, newest first.",
     "get": "Show the current state of a run.",
-    "wait": "Wait for runs to end, and show how they ended.",
-    "watch": "Show the steps of a run live, until it ends.",
+    "watch": "Show the steps of a run live, or wait for several to end.",
     "events": "Stream the events of a run until it ends.",
     "logs": "Print what the server and its workers wrote while a run was executed.",
     "items": "List the items of a run, in the order of their inputs: their output, or why they failed.",

@@ -9,6 +9,7 @@ import click
 
 from ...completion.candidates import complete_steps_of_run
 from ...errors import Problem, usage
+from ...output.messages import waiting
 from ...output.view import Output
 from ...params.options import file_output_options, output_options, server_options, timeout_option
 from ...params.parsing import Command
@@ -18,7 +19,7 @@ from ...records.results import print_result, print_results
 from ...records.runs import ITEM, STATUSES, STEP, TIMED_STEP, explained_record, item_record, run_view, step_record
 from ...runs.accounts import account_of_run, accounts_of_steps
 from ...runs.find import whole_id
-from ...runs.wait import Wait, wait_for
+from ...runs.wait import Wait, hinting_return
 from ...server.connect import Target, connect
 from ...settings.server_choice import ServerOptions
 
@@ -149,13 +150,12 @@ def result_command(
 
 
 def _results(target: Target, run_id: str, wait: Wait, no_wait: bool) -> list[FlowResult]:
-    def ask() -> list[FlowResult]:
-        # A batch of one item is printed like a single run, because they cannot be told apart.
-        return target.client.get_results(run_id, wait=not no_wait, timeout=wait.timeout)
-
     # Check first that the server can be reached: otherwise there is nothing to return to.
     target.client.server_info()
-    return wait_for(target, run_id, wait, ask, again=target.return_command("runs result", run_id))
+    again = target.return_command("runs result", run_id)
+    with hinting_return(target, run_id, wait, again), waiting(f"waiting for run {run_id}"):
+        # A batch of one item is printed like a single run, because they cannot be told apart.
+        return target.client.get_results(run_id, wait=not no_wait, timeout=wait.timeout)
 
 
 def _of_item(results: list[FlowResult], item: int, run_id: str) -> FlowResult:

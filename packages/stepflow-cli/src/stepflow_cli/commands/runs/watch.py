@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...errors import printable
+from ...context import current_session
+from ...errors import printable, usage
 from ...output.color import is_terminal
 from ...output.messages import reported_by, waiting
 from ...output.view import Output, View
 from ...params.options import output_options, server_options, wait_options
 from ...params.parsing import Command
-from ...params.runs import run_argument
+from ...params.runs import runs_argument
 from ...records.runs import EVENT, RUN_IN_FULL, event_record, run_record
-from ...runs.find import whole_id
+from ...runs.find import whole_ids
 from ...runs.wait import Wait, hinting_return, with_views
-from ...server.connect import connect
+from ...server.connect import Target, connect
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -32,22 +32,38 @@ _QUIET = ("run_created", "steps_needed", "step_ready")
 
 
 @click.command("watch", cls=Command)
-@run_argument
+@runs_argument
 @wait_options
 @server_options(default="server")
 @output_options
-def command(run_id: str, wait: Wait, server: ServerOptions, output: Output) -> None:
+def command(ids: list[str], wait: Wait, server: ServerOptions, output: Output) -> None:
     """It prints a tree on a terminal, elsewhere a line for each change. With -o jsonl it prints the events, with -o
-    json and yaml the run when it has ended. The exit code is that of the run: 0 completed, 1 failed, 6 cancelled.
+    json and yaml the run when it has ended. With -q it only prints how runs ended, and takes several; RUN may then be -
+    for ids on standard input, one per line.
 
-    Ctrl-C ends the watching, not the run, and prints the command to watch it again. A cancelled run counts as ended,
-    although servers continue it. Steps are not shown if the server has no events.
+    The exit code is 0 if all completed. Otherwise it is 5 if one did not end in time, else 1 if one failed, else 6: one
+    was cancelled. Ctrl-C ends the watching, not the run, and prints the command to watch it again. A cancelled run
+    counts as ended, although servers continue it. Steps are not shown if the server has no events.
     """
+    quiet = current_session().quiet
+    if len(ids) > 1 and not quiet:
+        raise usage("only one run can be watched at once", "-q prints only how runs ended, and takes several")
+    if len(ids) > 1 and wait.on_interrupt == "cancel":
+        raise usage("--on-interrupt cancel takes one run")
+    with connect(server) as target:
+        ids = whole_ids(target.client, ids)
+        if quiet or not ids:
+            from ...runs.ended import print_ends
+
+            print_ends(target, ids, wait, output)
+        else:
+            _watch(target, ids[0], wait, output)
+
+
+def _watch(target: Target, run_id: str, wait: Wait, output: Output) -> None:
     from ...runs.watch import Watch, failure_of
 
-    with connect(server) as target, ExitStack() as stack:
-        run_id = whole_id(target.client, run_id)
-        stack.enter_context(hinting_return(target, run_id, wait))
+    with hinting_return(target, run_id, wait):
         watch = Watch(target, run_id)
         if output.format == "jsonl":
             _events(watch, wait, output)
