@@ -41,10 +41,10 @@ from .times import DURATION
 
 
 def _one_flow(flow: str | None, flow_option: str | None) -> str:
-    if (flow is None) == (flow_option is None):
-        is_twice = flow is not None
-        hint = f"the argument is {flow}, --flow names {flow_option}" if is_twice else ARGUMENTS["FLOW"]
-        raise usage("give one flow, as FLOW or with --flow", hint)
+    if flow is not None and flow_option is not None:
+        raise usage("give one flow", f"the argument is {flow}, --flow names {flow_option}")
+    if flow is None and flow_option is None:
+        raise usage("give a flow, as FLOW", ARGUMENTS["FLOW"])
     return flow or flow_option or ""
 
 
@@ -52,16 +52,19 @@ flow_argument = together(
     "flow",
     _one_flow,
     click.argument("flow", required=False, metavar="FLOW", shell_complete=complete_flow_files),
-    FLOW.option("--flow FILE", "The flow, instead of FLOW.", to="flow_option", shell_complete=complete_flow_files),
+    # As in the upstream command.
+    FLOW.option(
+        "--flow FILE", "The flow, instead of FLOW.", to="flow_option", shell_complete=complete_flow_files, hidden=True
+    ),
 )
-"""Adds `FLOW` and `--flow FILE`; the command gets `flow`: a file name (`-` is standard input) or a flow id."""
+"""Adds `FLOW`, and a hidden `--flow FILE`; the command gets `flow`: a file name, `-` or a flow id."""
 
-NO_FLOW = "give at least one flow file, as FLOW or with --flow"
+NO_FLOW = "give at least one flow file, as FLOW"
 """The error if no flow is given, and none of the project is taken."""
 
 
 def flows_argument(*, of_project: bool, is_needed: bool = True) -> Decorator:
-    """Return a decorator that adds `FLOW...` and `--flow FILE`; the command gets `flows`, a list of file names.
+    """Return a decorator that adds `FLOW...`, and a hidden `--flow FILE`; the command gets `flows`, a list of names.
 
     Args:
         of_project: Whether they are the flows of the project if none are given. `-` is standard input.
@@ -86,6 +89,7 @@ def flows_argument(*, of_project: bool, is_needed: bool = True) -> Decorator:
             "A flow, like FLOW; repeatable.",
             to="flow_option",
             multiple=True,
+            hidden=True,
             shell_complete=complete_flow_files,
         ),
     )
