@@ -85,7 +85,7 @@ def test_the_project_of_each_flow_says_what_is_invalid(shop: Stepflow) -> None:
     assert done.stderr.endswith("stepflow: 1 of 2 flows are invalid\nhint: " + _WARNED), done
 
 
-_WARNED = "without --strict and --fail-on warning, warnings are allowed\n"
+_WARNED = "without --fail-on warning, warnings are allowed\n"
 
 
 def test_a_server_that_is_named_is_asked(shop: Stepflow) -> None:

@@ -35,7 +35,7 @@ _BESIDE = os.path.join(os.devnull, "")
 @flow_argument
 @offline_option
 @components_option
-@option("--strict", "Outputs without a type are errors, not warnings.")
+@option("--strict", "Outputs without a type are errors, not warnings.", hidden=True)
 @file_option(
     "Write the flow with the schemas that it lacks to this file, - for standard output; without a name to "
     "FLOW.inferred.yaml. Comments and layout stay.",

@@ -55,7 +55,8 @@ def _rules(
         "The lowest level that makes a flow invalid: fatal, error or warning. [default: error]",
         type=Choice(_LEVELS),
     ),
-    option("--strict", "A flow with warnings is invalid too: --fail-on warning."),
+    # As in the upstream command.
+    option("--strict", "The same as --fail-on warning.", hidden=True),
 )
 @option("--fix", "Correct the files where it is clear what is meant; all else stays as it is.", is_risky=True)
 @server_options(default="embedded")
@@ -75,11 +76,11 @@ def command(
     nothing is run.
 
     A flow with a fatal error is refused by servers; one with other errors is accepted, but will likely fail. Both are
-    invalid (exit code 3); warnings are allowed. With --strict, outputs without a type that --type-check finds make a
-    flow invalid too. A comment # stepflow: ignore[RULE] in a line suppresses a rule there. Defaults come from the
-    flow's project, in stepflow.toml or pyproject.toml: components, target, and in the table validate select, ignore,
-    fail-on and type-check. STEPFLOW_TARGET, or 'stepflow config set target', is the --target of all commands that check
-    flows.
+    invalid (exit code 3); warnings are allowed. With --fail-on warning, outputs without a type that --type-check finds
+    make a flow invalid too. A comment # stepflow: ignore[RULE] in a line suppresses a rule there. Defaults come from
+    the flow's project, in stepflow.toml or pyproject.toml: components, target, and in the table validate select,
+    ignore, fail-on and type-check. STEPFLOW_TARGET, or 'stepflow config set target', is the --target of all commands
+    that check flows.
     """
     from ..validation.checks import CheckOptions
 
@@ -245,7 +246,7 @@ def _judge(
         if failure is not None:
             show(failure, as_json=False)
         only_warned = all(each["level"] == "warning" for flow in invalid for each in found[flow])
-        hint = "without --strict and --fail-on warning, warnings are allowed" if only_warned else None
+        hint = "without --fail-on warning, warnings are allowed" if only_warned else None
         if len(found) > 1:
             raise InvalidFlow(f"{len(invalid)} of {len(found)} flows are invalid", hint=hint)
         raise InvalidFlow(f"{called(invalid[0])} is invalid: {counted(found[invalid[0]])}", hint=hint)
