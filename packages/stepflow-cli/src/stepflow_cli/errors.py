@@ -262,6 +262,8 @@ def wants_json(args: Sequence[str]) -> bool:
         if word == "--":
             return False
         name, _, value = word.partition("=")
+        if name == "--json":
+            return True
         if word in ("-o", "--format"):
             value = after
         elif word.startswith("-o"):

@@ -152,9 +152,9 @@ def _output(
     format: str | None, fields: str | None, json_fields: str | None, path: str | None = None, *, wide: bool = False
 ) -> Output:
     if json_fields is not None:
-        if format not in (None, "json") or fields is not None:
-            raise usage("--json FIELDS stands for -o json --fields FIELDS: it cannot be combined with them")
-        format, fields = "json", json_fields
+        if format not in (None, "json"):
+            raise usage(f"--json is -o json: it excludes -o {format}")
+        format, fields = "json", json_fields or fields
     names = [name.strip() for name in fields.split(",")] if fields is not None else []
     # Without --format, a file still gets only the value: its extension selects how it is written, not what.
     by_ending = {"yaml": "yaml", "yml": "yaml", "jsonl": "jsonl"}.get((path or "").lower().rpartition(".")[2])
@@ -169,7 +169,16 @@ def _format_options(*aliases: str) -> list[Decorator]:
     return [
         format_option(names, said, callback=_read_format),
         OUTPUT.option("--fields A,B.C", "Print only these fields."),
-        OUTPUT.option("--json A,B.C", "The same as -o json --fields A,B.C.", to="json_fields", callback=_read_json),
+        # As in other commands. A word that follows it names fields.
+        OUTPUT.option(
+            "--json A,B.C",
+            "The same as -o json --fields A,B.C.",
+            to="json_fields",
+            callback=_read_json,
+            is_flag=False,
+            flag_value="",
+            hidden=True,
+        ),
         OUTPUT.option("--wide", "Do not shorten columns and run ids of a table, however long its lines are."),
     ]
 

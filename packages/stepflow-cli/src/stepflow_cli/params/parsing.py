@@ -96,8 +96,6 @@ class Command(click.Command):
                 _, _, ctx.meta[_ORDER] = self.make_parser(ctx).parse_args(args=list(given))
             return super().parse_args(ctx, args)
         except click.BadOptionUsage as error:
-            if error.option_name == "--json":
-                raise usage("--json takes the names of fields, such as a,b.c", "-o json prints all of them") from None
             both = [[*param.opts, *param.secondary_opts] for param in self.params if param.secondary_opts]
             hint = next((f"say {' or '.join(names)}" for names in both if error.option_name in names), None)
             if hint is not None:
