@@ -106,6 +106,7 @@ def test_times() -> None:
         ("run x --format json", True),
         ("run x --format=json", True),
         ("run x -o yaml", False),
+        ("run x --json", True),
         ("run x -- -o json", False),
         ("run x --output json", False),
         ("", False),

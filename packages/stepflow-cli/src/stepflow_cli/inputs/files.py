@@ -143,17 +143,16 @@ def read_piped(stdin_format: str | None = None) -> tuple[Any] | None:
     try:
         return (parse_json(text, "standard input"),)
     except FlowFileError as error:
-        hint = error.hint if stdin_format else or_yaml(error.hint, text, "--stdin-format yaml reads YAML")
+        hint = error.hint if stdin_format else _or_yaml(error.hint, text)
         raise usage(error.message, f"{hint}; --no-stdin leaves standard input alone") from None
 
 
-def or_yaml(hint: str | None, text: str, yaml: str) -> str | None:
+def _or_yaml(hint: str | None, text: str) -> str | None:
     """Return the hint for a text that is not JSON.
 
     Args:
         hint: How to write it as JSON.
-        text: The text.
-        yaml: How to give it as YAML, if it is a mapping or a list in YAML.
+        text: The text; the hint names the option for YAML if it is a mapping or a list in YAML.
     """
     from stepflow_client import FlowFileError
     from stepflow_client.flows.file import parse_yaml
@@ -165,6 +164,7 @@ def or_yaml(hint: str | None, text: str, yaml: str) -> str | None:
     # With a backslash before its quotes, JSON is another mapping in YAML.
     if not is_yaml or text.lstrip().startswith('{\\"'):
         return hint
+    yaml = "--stdin-format yaml reads YAML"
     # What looks like JSON may be meant as such.
     return f"{hint}; {yaml}" if hint and text.lstrip()[:1] in ("{", "[") else yaml
 

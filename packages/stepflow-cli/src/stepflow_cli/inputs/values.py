@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from ..errors import nearest, usage
 from ..stdio import read_stdin
-from .files import or_yaml, read_piped
+from .files import read_piped
 from .flow import case_names, example_input, required_inputs, step_ids
 
 Form = Literal["file", "json", "yaml", "set"]
@@ -66,7 +66,7 @@ class Values(NamedTuple):
         if inputs is not None and inputs.lstrip()[:1] in ("{", "[") and not os.path.lexists(inputs):
             raise usage("--inputs takes the name of a file, not JSON", "write a value on each line of a .jsonl file")
         if len(self.variables) > 1:
-            raise usage("--variables, --variables-json and --variables-yaml are mutually exclusive")
+            raise usage(f"{' and '.join(each.option for each in self.variables)} are mutually exclusive")
         given = [*self.input, *self.variables, *self.overrides]
         for each in given:
             _check_file(each)
@@ -178,13 +178,13 @@ def _inputs_hint(path: str) -> str:
 
 
 def _read_json(text: str, option: str) -> Any:
-    """Return the value of JSON on the command line.
+    """Return the value of JSON on the command line, or of a YAML mapping or list without braces or brackets.
 
     Raises:
-        FlowFileError: If it is no JSON; the hint also gives the option that reads what was given, if there is one.
+        FlowFileError: If it is neither; the hint also gives the option that reads what was given, if there is one.
     """
     from stepflow_client import FlowFileError
-    from stepflow_client.flows.file import parse_json
+    from stepflow_client.flows.file import parse_json, parse_yaml
 
     try:
         return parse_json(text, option)
@@ -194,8 +194,14 @@ def _read_json(text: str, option: str) -> Any:
             error.hint = f"{option.removesuffix('-json')} {shlex.quote(file)} reads the file"
         elif pair is not None:
             error.hint = f"write {_as_json(option, pair)}"
+        elif text.lstrip()[:1] in ("{", "["):
+            # Not read as YAML: it is JSON with a mistake, and {"a": None} would be text in YAML.
+            error.hint = error.hint or "put names and text into double quotes"
         else:
-            error.hint = or_yaml(error.hint, text, f"{option.removesuffix('json')}yaml reads it as it is")
+            with suppress(FlowFileError):
+                value = parse_yaml(text)
+                if isinstance(value, (dict, list)):
+                    return value
         raise
 
 

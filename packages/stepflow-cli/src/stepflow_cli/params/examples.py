@@ -185,7 +185,7 @@ stepflow runs result 01a2b3c4
 # runs list
 stepflow runs list
 stepflow runs list --status failed,running --since 1h
-stepflow runs list --flow-name hello -o json --fields run_id
+stepflow runs list -o json --fields run_id
 # runs get
 stepflow runs get 01a2b3c4
 stepflow runs get 01a2b3c4 --fields status,items

@@ -97,8 +97,9 @@ def flows_argument(*, of_project: bool, is_needed: bool = True) -> Decorator:
 
 _INPUT = (
     INPUT.option("--input FILE", "The input: a YAML or JSON file, - for standard input.", type=FILE),
-    INPUT.option("--input-json JSON", "The input as JSON."),
-    INPUT.option("--input-yaml YAML", "The input as YAML."),
+    INPUT.option("--input-json JSON", "The input as JSON, or as YAML such as 'name: Ada'."),
+    # As in the upstream command, like --variables-yaml and --overrides-yaml.
+    INPUT.option("--input-yaml YAML", "The input as YAML.", hidden=True),
 )
 _EXAMPLE = INPUT.option(
     "--example NAME", "The input of an example or a test case of the flow.", shell_complete=complete_examples
@@ -117,8 +118,8 @@ _STDIN = (
 )
 _VARIABLES = (
     VARIABLES.option("--variables FILE", "The flow's variables: a YAML or JSON file, - for standard input.", type=FILE),
-    VARIABLES.option("--variables-json JSON", "The variables as JSON."),
-    VARIABLES.option("--variables-yaml YAML", "The variables as YAML."),
+    VARIABLES.option("--variables-json JSON", "The variables as JSON or YAML."),
+    VARIABLES.option("--variables-yaml YAML", "The variables as YAML.", hidden=True),
     VARIABLES.option(
         "--var NAME=VALUE",
         "One variable; takes precedence over the others; repeatable.",
@@ -134,8 +135,8 @@ _OVERRIDES = (
     OVERRIDES.option(
         "--overrides FILE", "Overrides of steps: a YAML or JSON file, - for standard input.", multiple=True, type=FILE
     ),
-    OVERRIDES.option("--overrides-json JSON", "Overrides of steps as JSON.", multiple=True),
-    OVERRIDES.option("--overrides-yaml YAML", "Overrides of steps as YAML.", multiple=True),
+    OVERRIDES.option("--overrides-json JSON", "Overrides of steps as JSON or YAML.", multiple=True),
+    OVERRIDES.option("--overrides-yaml YAML", "Overrides of steps as YAML.", multiple=True, hidden=True),
     OVERRIDES.option(
         "--set STEP.input.KEY=VALUE",
         "Override one value: JSON, a YAML scalar, or else text; a dot in a name is written \\.",
