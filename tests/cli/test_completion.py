@@ -43,7 +43,7 @@ def profiles(stepflow: Stepflow) -> Path:
     ("line", "items"),
     [
         ("stepflow val", ["validate"]),
-        ("stepflow flows ", ["list", "store", "get", "delete", "variables"]),
+        ("stepflow flows ", ["list", "store", "get", "delete"]),
         ("stepflow run hel", ["hello.yaml"]),
         ("stepflow run sub/", ["sub/a\\ b.yml", "sub/deeper/"]),
         ("stepflow run ./ec", ["./echo.yaml"]),

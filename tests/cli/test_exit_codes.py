@@ -78,7 +78,6 @@ OTHERS = {
     "flows store": {"flows store hello.yaml": 0, "flows store refused.yaml": 3, "flows store missing.yaml": 2},
     "flows get": {"flows get FLOW_ID": 0, f"flows get {64 * '0'}": 1},
     "flows delete": {"flows delete FLOW_ID --yes": 0, "flows delete no-id --yes": 1},
-    "flows variables": {"flows variables hello.yaml": 0, "flows variables missing.yaml": 2},
     "blobs put": {"blobs put hello.yaml": 0, "blobs put missing": 2},
     "blobs get": {"blobs get BLOB": 0, f"blobs get {64 * '0'}": 1},
     "config list": {"config list": 0},

@@ -101,12 +101,10 @@ def test_delete_asks_on_a_terminal(stepflow: Stepflow, server: str, terminal: Ca
 @pytest.mark.usefixtures("server")
 def test_variables(stepflow: Stepflow, golden: Golden) -> None:
     golden(
-        *(stepflow("flows", "variables", "clean.yaml", "-o", form) for form in FORMS),
-        stepflow("flows", "variables", "echo.yaml"),
-        stepflow("flows", "variables", "-", "-o", "name", stdin=(stepflow.folder / "clean.yaml").read_text()),
-        stepflow("flows", "variables", "helo.yaml"),
-        stepflow("flows", "variables", UNKNOWN),
-        stepflow("flows", "variables"),
+        *(stepflow("flows", "get", "--variables", "clean.yaml", "-o", form) for form in FORMS),
+        stepflow("flows", "get", "--variables", "echo.yaml"),
+        stepflow("flows", "get", "--variables", "-", "-o", "name", stdin=(stepflow.folder / "clean.yaml").read_text()),
+        stepflow("flows", "get", "echo.yaml", "--variables", "--examples"),
     )
 
 
@@ -119,13 +117,13 @@ def test_a_secret_inside_of_a_variable_is_not_shown(stepflow: Stepflow) -> None:
     flow = {"schemas": {"properties": {"variables": {"properties": {"account": account}}}}, "steps": [], "output": 1}
     (stepflow.folder / "nested.json").write_text(json.dumps(flow))
     for form in FORMS:
-        done = stepflow("flows", "variables", "nested.json", "-o", form)
+        done = stepflow("flows", "get", "--variables", "nested.json", "-o", form)
         assert (done.code, "hunter22" in done.stdout) == (0, False), done
 
 
 def test_variables_of_a_stored_flow(stepflow: Stepflow, server: str) -> None:
-    of_file = stepflow("flows", "variables", "clean.yaml", STEPFLOW_URL="http://127.0.0.1:9")
-    of_server = stepflow("flows", "variables", stored(stepflow, "clean.yaml"))
+    of_file = stepflow("flows", "get", "--variables", "clean.yaml", STEPFLOW_URL="http://127.0.0.1:9")
+    of_server = stepflow("flows", "get", "--variables", stored(stepflow, "clean.yaml"))
     # A file needs no server. Servers give keys in another order each time.
     assert (of_file.code, of_server.code) == (0, 0)
     assert sorted(of_file.stdout.splitlines()) == sorted(of_server.stdout.splitlines())
@@ -139,7 +137,7 @@ def test_on_a_terminal(
     golden(
         terminal("flows", "store", "hello.yaml", width=width),
         terminal("flows", "get", flow_id, "-o", "table", width=width),
-        terminal("flows", "variables", "clean.yaml", width=width),
+        terminal("flows", "get", "--variables", "clean.yaml", width=width),
         terminal("flows", "delete", flow_id, "--yes", width=width),
     )
 
@@ -168,8 +166,7 @@ def test_a_flow_in_a_file_is_printed_without_a_server(stepflow: Stepflow, golden
 def test_a_flow_and_its_file_are_printed_alike(stepflow: Stepflow, server: str) -> None:
     flow_id = stored(stepflow, "hello.yaml")
     # A server writes paths anew, and adds keys.
-    for command in (("get", "--fields", "name"), ("get", "--examples"), ("variables",)):
-        name, *options = command
-        file, flow = (stepflow("flows", name, each, *options) for each in ("hello.yaml", flow_id))
+    for options in (["--fields", "name"], ["--examples"], ["--variables"]):
+        file, flow = (stepflow("flows", "get", each, *options) for each in ("hello.yaml", flow_id))
         assert (file.code, file.stderr) == (flow.code, flow.stderr) == (0, "")
         assert file.stdout == flow.stdout

@@ -205,7 +205,7 @@ def commands(run_id: str, failed: str, flow_id: str, blob: str, flow: str) -> It
             *(["run", flow, "--url", "URL", "--input-json", '{"name": "x"}'], ["submit", flow]),
             # A flow beside it has a case, whose output is printed as the worst one.
             ["eval", flow.replace("fails", "hello"), "--url", "URL", "--score", "regex::x", "--worst", "1"],
-            *(["flows", "store", flow], ["flows", "variables", flow_id]),
+            *(["flows", "store", flow], ["flows", "get", flow_id, "--variables"]),
         ):
             yield [*words, "-o", form]
         yield ["components", "call", "/builtin/noop", "--url", "URL", "--input-json", '"x"', "-o", form]

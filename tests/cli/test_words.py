@@ -46,7 +46,7 @@ DIFFERENT = {
     "--type": "of a blob, or of events",
     "--url": "the default",
     "--var": "of one flow, or of all that are served",
-    "--variables": "of one flow, or of all that are served",
+    "--variables": "of one flow, of all that are served, or those that a flow declares",
     "--watch": "a server, or files",
 }
 """Options whose help says something else in some commands, and what differs."""
@@ -61,6 +61,7 @@ OTHER_VALUES = {
     "--output": "infer has a file of its own, eval several",
     "--step": "several to list the events of, one to execute",
     "--type": "the types of blobs, or those of events",
+    "--variables": "a flag where those of a flow are listed",
 }
 """Options that take other values in some commands, and why."""
 

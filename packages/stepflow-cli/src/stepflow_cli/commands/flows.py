@@ -12,6 +12,7 @@ from stepflow_client._data.declared import declared_variables
 from stepflow_client._data.secrets import flow_secrets, hidden_flow
 
 from ..context import current_session
+from ..errors import usage
 from ..inputs.flow import load_flow_file, load_flow_or_id
 from ..output.view import Output, View, columns, rfc3339
 from ..params.flow import flow_argument, flows_argument
@@ -135,15 +136,22 @@ def _printed(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
+_VARIABLES = View(
+    columns=columns("name", "required:status", "default", "type", "env_var", "is_secret:status=SECRET", "description"),
+    name="name",
+    fields=("value_schema",),
+    folds=True,
+)
 _EXAMPLES = View(columns=columns("name", "description", "input"), name="name")
 
 
 @command.command("get")
 @flow_argument
 @option("--examples", "Print the examples, and the inputs of the test cases, instead.")
+@option("--variables", "List the variables that the flow declares, instead.")
 @server_options(default="server")
 @file_output_options
-def _get(flow: str, examples: bool, server: ServerOptions, output: Output) -> None:
+def _get(flow: str, examples: bool, variables: bool, server: ServerOptions, output: Output) -> None:
     """Print a flow, of a server or in a file.
 
     FLOW is the id of a flow on a server, a YAML or JSON file, or - for standard input. A server is needed only for an
@@ -151,12 +159,22 @@ def _get(flow: str, examples: bool, server: ServerOptions, output: Output) -> No
 
     It is printed as YAML, which 'stepflow run' accepts; with -o json as JSON, with -o table as an outline. A server
     returns no comments, and no keys that it does not know.
+
+    With --variables, defaults of secret variables are not shown. With --variables-from-env, 'run' reads a variable that
+    has no ENV_VAR from STEPFLOW_VAR_<NAME>.
     """
     from ..records.flows import example_records, print_flow
 
+    if examples and variables:
+        raise usage("--examples and --variables exclude each other")
     content, flow_id = _content(flow, server)
     if examples:
         output.records(example_records(content), _EXAMPLES, default="yaml")
+    elif variables:
+        # Also the secret parts of defaults that are objects.
+        hide = flow_secrets(content).hide_in
+        declared = declared_variables(hidden_flow(content))
+        output.records([_variable_record(name, hide(each)) for name, each in declared.items()], _VARIABLES)
     else:
         print_flow(content, output, flow_id)
 
@@ -168,6 +186,19 @@ def _content(flow: str, server: ServerOptions) -> tuple[dict[str, Any], str | No
         return loaded, None
     with connect(server) as target:
         return target.client.get_flow(loaded).flow, loaded
+
+
+def _variable_record(name: str, declared: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "required": declared["is_required"],
+        "default": None if declared["is_secret"] else declared["default"],
+        "type": declared["value_schema"].get("type"),
+        "env_var": declared["env_var"],
+        "is_secret": declared["is_secret"],
+        "description": declared["description"],
+        "value_schema": declared["value_schema"],
+    }
 
 
 _DELETED = View(columns=columns("flow_id:id", "status:status"), name="flow_id", folds=True)
@@ -196,43 +227,3 @@ def _delete(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOptions, 
         records = [{"flow_id": each, "status": deletion_status(partial(look, each))} for each in names]
     output.records(records, _DELETED)
     note_what_is_kept(records)
-
-
-_VARIABLES = View(
-    columns=columns("name", "required:status", "default", "type", "env_var", "is_secret:status=SECRET", "description"),
-    name="name",
-    fields=("value_schema",),
-    folds=True,
-)
-
-
-@command.command("variables")
-@flow_argument
-@server_options(default="server")
-@output_options
-def _variables(flow: str, server: ServerOptions, output: Output) -> None:
-    """List the variables that a flow declares.
-
-    FLOW is the id of a flow on a server, a YAML or JSON file, or - for standard input. A server is needed only for an
-    id. Defaults of secret variables are not shown.
-
-    With --variables-from-env, 'run' reads a variable that has no ENV_VAR from STEPFLOW_VAR_<NAME>.
-    """
-    content, _ = _content(flow, server)
-    # Also the secret parts of defaults that are objects.
-    hide = flow_secrets(content).hide_in
-    declared = declared_variables(hidden_flow(content))
-    output.records([_record(name, hide(each)) for name, each in declared.items()], _VARIABLES)
-
-
-def _record(name: str, declared: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "name": name,
-        "required": declared["is_required"],
-        "default": None if declared["is_secret"] else declared["default"],
-        "type": declared["value_schema"].get("type"),
-        "env_var": declared["env_var"],
-        "is_secret": declared["is_secret"],
-        "description": declared["description"],
-        "value_schema": declared["value_schema"],
-    }

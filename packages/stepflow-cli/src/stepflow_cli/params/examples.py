@@ -128,9 +128,7 @@ FLOW_ID=$(stepflow flows store hello.yaml -o name)
 stepflow flows get $FLOW_ID
 stepflow flows get $FLOW_ID -O flow.json
 stepflow flows get hello.yaml --examples
-# flows variables
-stepflow flows variables hello.yaml
-stepflow flows variables $FLOW_ID -o json
+stepflow flows get hello.yaml --variables -o json
 # flows delete
 stepflow flows delete $FLOW_ID
 stepflow flows delete --yes $FLOW_ID

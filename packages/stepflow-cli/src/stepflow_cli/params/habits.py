@@ -37,6 +37,7 @@ _COMMANDS = {
     "submit-batch": "stepflow submit FLOW --inputs FILE.jsonl runs a batch",
     "history search": "'stepflow history list TEXT' searches the recorded runs",
     "runs wait": "'stepflow runs watch -q RUN...' waits for runs to end",
+    "flows variables": "'stepflow flows get FLOW --variables' lists them",
     "ls": _LIST,
     "ps": _LIST,
     "init": "'stepflow new FILE' writes a new flow, with a test",
