@@ -26,7 +26,7 @@ def main() -> None:
         found = subprocess.run(listed, check=True, cwd=folder, stdout=subprocess.PIPE).stdout
         (Path(folder) / "components.json").write_bytes(found)
         words = ["--from", "components.json", "--only", "/builtin/*", "-O", str(output.absolute())]
-        subprocess.run([*stepflow, "codegen", "--components", *words], check=True, cwd=folder)
+        subprocess.run([*stepflow, "components", "stubs", *words], check=True, cwd=folder)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def profiles(stepflow: Stepflow) -> Path:
         ("stepflow config set token_", ["token_env", "token_file", "token_command"]),
         ("stepflow config set profiles.dev.ti", ["profiles.dev.timeout"]),
         ("stepflow config unset profiles.p", None),
-        ("stepflow components ", ["list", "lock", "call"]),
+        ("stepflow components ", ["list", "lock", "stubs", "call"]),
         ("stepflow components call /builtin/cr", ["/builtin/create_messages"]),
         ("stepflow flows get hel", ["hello.yaml"]),
         ("stepflow run hello.yaml -o js", ["json", "jsonl"]),

@@ -59,8 +59,8 @@ OTHERS = {
         "codegen hello.yaml --output -": 0,
         "codegen hello.yaml --check --output no.py": 1,
         "codegen no.yaml": 2,
-        "codegen --components --only /builtin/noop": 0,
     },
+    "components stubs": {"components stubs --only /builtin/noop": 0, "components stubs --only no": 2},
     "convert": {
         "convert hello.yaml": 0,
         "convert hello.yaml --check --output no.json": 1,

@@ -210,7 +210,7 @@ def commands(run_id: str, failed: str, flow_id: str, blob: str, flow: str) -> It
             yield [*words, "-o", form]
         yield ["components", "call", "/builtin/noop", "--url", "URL", "--input-json", '"x"', "-o", form]
     yield ["components", "lock", "-O", "-"]
-    yield ["codegen", "--components", "--only", "*", "--url", "URL"]
+    yield ["components", "stubs", "--only", "*", "--url", "URL"]
     yield ["runs", "watch", failed]
     yield ["runs", "watch", failed, "-o", "jsonl"]
     for form in ("json", "yaml"):

@@ -18,7 +18,6 @@ from tests.cli.command_tree import commands
 
 DIFFERENT = {
     "--all": "everything, of what the command leaves out otherwise",
-    "--components": "of a file, or a flag where functions for them are written",
     "--config": "of the embedded server, or of the server that the command starts",
     "--dry-run": "what is printed instead",
     "--failed": "the items to list, or to run again",
@@ -51,7 +50,6 @@ DIFFERENT = {
 }
 """Options whose help says something else in some commands, and what differs."""
 OTHER_VALUES = {
-    "--components": "a flag where functions for them are written",
     "--flow": "several where a command takes several",
     "--format": "the formats of the command",
     "--from": "the first step to run again, or a file of components",

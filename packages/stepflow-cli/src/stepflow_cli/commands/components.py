@@ -13,6 +13,7 @@ from ..completion.candidates import complete_components
 from ..errors import Problem, usage
 from ..inputs.flow import project_of
 from ..inputs.values import Values
+from ..output.generated import GeneratedFile
 from ..output.messages import note
 from ..output.safety import json_escaped
 from ..output.view import Output, View, columns, write_document
@@ -26,9 +27,9 @@ from ..params.options import (
     wait_options,
 )
 from ..params.parsing import LazyGroup
-from ..params.sections import option
+from ..params.sections import FILE, option
 from ..runs.wait import Wait
-from ..server.connect import connect, listed_components
+from ..server.connect import Target, connect, listed_components
 from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -106,15 +107,7 @@ def _lock(server: ServerOptions, output: str | None, check: bool) -> None:
     if not check:
         Output(path=output).check()
     with connect(server) as target:
-        listed = listed_components(target)
-        records = list(_records(listed, True, target.runtime is not None))
-    if listed.failed_plugins:
-        failed = listed.failed_plugins[0]
-        raise Problem(
-            f"the plugin {failed.plugin} could not be asked for its components: {failed.error}",
-            kind="incomplete",
-            hint="nothing was written; 'stepflow components list' shows the others",
-        )
+        records = _all_records(target)
     if check:
         _compare(output, records)
     else:
@@ -125,6 +118,23 @@ def _lock(server: ServerOptions, output: str | None, check: bool) -> None:
             note(f"wrote {len(records)} components to {output}")
         if output == _FILE and named is None:
             note(f'all checks of the project use them with components = "{_FILE}" in stepflow.toml')
+
+
+def _all_records(target: Target) -> list[Mapping[str, Any]]:
+    """Return the components of a server; those that no route leads to are left out, where routes are known.
+
+    Raises:
+        Problem: If a plugin did not list its components.
+    """
+    listed = listed_components(target)
+    if listed.failed_plugins:
+        failed = listed.failed_plugins[0]
+        raise Problem(
+            f"the plugin {failed.plugin} could not be asked for its components: {failed.error}",
+            kind="incomplete",
+            hint="nothing was written; 'stepflow components list' shows the others",
+        )
+    return list(_records(listed, True, target.runtime is not None))
 
 
 def _compare(path: str, records: Sequence[Mapping[str, Any]]) -> None:
@@ -170,6 +180,45 @@ def _by_name(records: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any
     return {
         str(each.get("path") or "/".join(filter(None, (each.get("plugin"), each["name"])))): each for each in records
     }
+
+
+@command.command("stubs")
+@option(
+    "--from FILE",
+    "The file that 'components lock' wrote. [default: components in stepflow.toml, unless an option names a server]",
+    to="locked",
+    type=FILE,
+)
+@option(
+    "--only GLOB",
+    "Components by path, such as '/shop/*'; repeatable. [default: all but the builtin ones]",
+    multiple=True,
+)
+@server_options(default="embedded", reads_project=True)
+@file_option("Write the module to this file, - for standard output.")
+@check_option
+def _stubs(locked: str | None, only: tuple[str, ...], server: ServerOptions, output: str | None, check: bool) -> None:
+    """Write a Python module with a typed function for each component, for flows in Python.
+
+    The module needs only stepflow-client. The same components give the same module, byte for byte.
+    """
+    from stepflow_client.flows.project import existing_file
+
+    from ..codegen.components import write_stubs
+    from ..validation.checks import saved_components
+
+    file = GeneratedFile(output, check=check)
+    if locked is not None and server.is_named:
+        raise usage("--from FILE and a server exclude each other")
+    project = project_of(None)
+    if locked is None and not server.is_named and project.components is not None:
+        locked = str(existing_file(project, "components", project.components))
+    if locked is not None:
+        records: Sequence[Mapping[str, Any]] = saved_components(locked)
+    else:
+        with connect(server) as target:
+            records = _all_records(target)
+    file.keep(write_stubs(records, only), "leave --check out")
 
 
 @command.command("call")

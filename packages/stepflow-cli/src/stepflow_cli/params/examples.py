@@ -51,7 +51,6 @@ stepflow visualize hello.yaml -O hello.svg
 stepflow visualize hello.yaml -o mermaid
 # codegen
 stepflow codegen hello.yaml -O flows.py
-stepflow codegen --components --only '/builtin/*'
 stepflow codegen hello.yaml -O flows.py --check
 # convert
 stepflow convert hello.yaml -O hello.json
@@ -74,6 +73,9 @@ stepflow components list --fields name,description
 stepflow components lock
 stepflow components lock -O lock.json
 stepflow components lock --check
+# components stubs
+stepflow components stubs --only '/builtin/*' -O all.py
+stepflow components stubs --local --only '/builtin/*'
 # components call
 stepflow components call /builtin/noop --input-json 1
 stepflow components call /builtin/noop < name.json

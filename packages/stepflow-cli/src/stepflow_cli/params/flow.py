@@ -63,23 +63,22 @@ NO_FLOW = "give at least one flow file, as FLOW"
 """The error if no flow is given, and none of the project is taken."""
 
 
-def flows_argument(*, of_project: bool, is_needed: bool = True) -> Decorator:
+def flows_argument(*, of_project: bool) -> Decorator:
     """Return a decorator that adds `FLOW...`, and a hidden `--flow FILE`; the command gets `flows`, a list of names.
 
     Args:
         of_project: Whether they are the flows of the project if none are given. `-` is standard input.
-        is_needed: Whether there must be one; otherwise the list may be empty.
     """
 
     def build(flows: tuple[str, ...], flow_option: tuple[str, ...]) -> list[str]:
         named = list(dict.fromkeys([*flows, *flow_option]))
-        if named or not is_needed:
+        if named:
             return named
         if not of_project:
             raise usage(NO_FLOW, ARGUMENTS["FLOW"])
         return project_flows(NO_FLOW)
 
-    metavar = "[FLOW]..." if of_project or not is_needed else "FLOW..."
+    metavar = "[FLOW]..." if of_project else "FLOW..."
     return together(
         "flows",
         build,

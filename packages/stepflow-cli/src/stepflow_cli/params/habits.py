@@ -23,6 +23,7 @@ _OPTIONS = {
     "--otlp-endpoint": _TRACING,
     "--env-variables": "--variables-from-env is its name here",
     "--max-concurrency": "--jobs N is how many files run at once; the cases of a file are one batch",
+    "codegen --components": "'stepflow components stubs' writes functions for components",
     "--show-step-inputs": "stepflow infer has it; validate --type-check checks the types",
     "visualize --config": "no server is asked: the plugin of a step is told by its component's path",
     "--format junit": "--junit FILE writes a JUnit report, besides what is printed",

@@ -102,7 +102,7 @@ class Component:
 def component(path: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Declare a component by a function with its input and output. The body of the function is never executed.
 
-    `stepflow codegen --components` writes such functions for all components of a server.
+    `stepflow components stubs` writes such functions for all components of a server.
 
     Example:
         ```python

@@ -1,6 +1,6 @@
 """Components as functions, for flows in Python.
 
-Written by `stepflow codegen --components`; write it again if the components change.
+Written by `stepflow components stubs`; write it again if the components change.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`stepflow codegen --components`: functions whose calls type checkers check, and that make steps."""
+"""`stepflow components stubs`: functions whose calls type checkers check, and that make steps."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_type_checkers_find_every_mistake_and_no_other(source: str, tmp_path: Pa
 def test_the_module(stepflow: Stepflow, golden: Golden) -> None:
     (stepflow.folder / "stepflow.toml").write_text('components = "lock.json"\n')
     (stepflow.folder / "lock.json").write_text(json.dumps(COMPONENTS))
-    golden(stepflow("codegen", "--components", "--only", "/shop/*", "--only", "/chat/*"))
+    golden(stepflow("components", "stubs", "--only", "/shop/*", "--only", "/chat/*"))
 
 
 def test_its_names_and_values(source: str, shop: ModuleType) -> None:
@@ -188,22 +188,20 @@ def test_two_hundred_large_components() -> None:
 
 def test_where_components_are_from(stepflow: Stepflow, server: str) -> None:
     (stepflow.folder / "lock.json").write_text(json.dumps(COMPONENTS))
-    module = stepflow("codegen", "--components", "--from", "lock.json", "-O", "shop.py")
+    module = stepflow("components", "stubs", "--from", "lock.json", "-O", "shop.py")
     assert (module.code, module.stdout) == (0, "")
     assert "stepflow: /bad/type: there is no type 5; any value is taken there\n" in module.stderr
-    again = stepflow("codegen", "--components", "--from", "lock.json", "-O", "shop.py", "--check")
+    again = stepflow("components", "stubs", "--from", "lock.json", "-O", "shop.py", "--check")
     assert again.stderr.endswith("stepflow: shop.py is up to date\n")
     (stepflow.folder / "lock.json").write_text(json.dumps(COMPONENTS[:5]))
-    assert stepflow("codegen", "--components", "--from", "lock.json", "-O", "shop.py", "--check").code == 1
+    assert stepflow("components", "stubs", "--from", "lock.json", "-O", "shop.py", "--check").code == 1
     # What the client ships is what a server of the newest release has.
-    checked = stepflow(
-        "codegen", "--components", "--url", server, "--only", "/builtin/*", "-O", str(BUILTIN), "--check"
-    )
+    checked = stepflow("components", "stubs", "--url", server, "--only", "/builtin/*", "-O", str(BUILTIN), "--check")
     assert checked.code == 0, checked
     # Servers do not report routes.
     unrouted = [{**each, "path": None} for each in COMPONENTS]
     (stepflow.folder / "lock.json").write_text(json.dumps(unrouted))
-    guessed = stepflow("codegen", "--components", "--from", "lock.json", "--only", "/p/price")
+    guessed = stepflow("components", "stubs", "--from", "lock.json", "--only", "/p/price")
     assert '@component("/p/price")' in guessed.stdout
     assert "servers do not report routes" in guessed.stderr
 
@@ -212,14 +210,12 @@ def test_wrong_calls(stepflow: Stepflow, golden: Golden) -> None:
     (stepflow.folder / "lock.json").write_text(json.dumps(COMPONENTS))
     (stepflow.folder / "none.json").write_text("[]")
     words: list[list[str]] = [
-        ["--components", "hello.yaml"],
-        ["--components", "--from", "none.json"],
-        ["--components", "--from", "lock.json", "--url", "http://localhost:9"],
-        ["--components", "--from", "lock.json", "--only", "/shop/prise"],
-        ["--components", "--from", "hello.yaml"],
-        ["--components", "--check"],
-        ["--components", "--url", "http://localhost:9"],
-        ["hello.yaml", "--from", "lock.json"],
-        ["hello.yaml", "--only", "*"],
+        ["hello.yaml"],
+        ["--from", "none.json"],
+        ["--from", "lock.json", "--url", "http://localhost:9"],
+        ["--from", "lock.json", "--only", "/shop/prise"],
+        ["--from", "hello.yaml"],
+        ["--check"],
+        ["--url", "http://localhost:9"],
     ]
-    golden(*(stepflow("codegen", *each) for each in words))
+    golden(*(stepflow("components", "stubs", *each) for each in words))
