@@ -54,7 +54,7 @@ def test_an_hour(stepflow: Stepflow, server: str, watching: Callable[..., Watchi
     assert json.loads(alone.stdout)["messages"][0]["content"] == "Shout.", alone
     own = stepflow("run", "greeting.yaml", "--step", "answer", "--input-json", '{"user_prompt": "Hi"}')
     assert json.loads(own.stdout) == {"messages": [{"role": "user", "content": "Hi"}]}, own
-    value = stepflow("eval-expr", "{$step: call, path: '$.x'}", "--run", "@last")
+    value = stepflow("runs", "eval", "@last", "{$step: call, path: '$.x'}")
     assert "the flow of the run has no step call" in value.stderr
 
     # Keep the run as a test, and see what the tests reach.

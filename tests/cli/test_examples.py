@@ -93,7 +93,7 @@ RUNNABLE = [(page, line) for page, lines in EXAMPLES.items() for line in lines i
 def test_an_example_runs(page: str, line: str, prepared: Stepflow, long: Start) -> None:
     if page == "runs cancel":
         prepared.environment |= {"RUN": long(), "OTHER": long()}
-    if page.startswith(("history", "eval-expr", "runs save")):
+    if page.startswith(("history", "runs eval", "runs save")):
         prepared("run", "hello.yaml", "--input-json", '{"name": "ada"}')
     environment = {"STEPFLOW_URL": "", "STEPFLOW_PROFILE": ""} if line.startswith("stepflow config") else {}
     command = command_of(line, prepared)

@@ -69,10 +69,10 @@ OTHERS = {
     },
     "visualize": {"visualize hello.yaml --output picture": 0, "visualize missing.yaml --output -": 2},
     "new": {"new greeting": 0, "new hello.yaml": 2, "new other --template no": 2},
-    "eval-expr": {
-        'eval-expr {"$literal":1} --run SUCCESS': 0,
-        f"eval-expr 1 --run {UNKNOWN}": 1,
-        'eval-expr {"$step":"no-step"} --run SUCCESS': 2,
+    "runs eval": {
+        'runs eval SUCCESS {"$literal":1}': 0,
+        f"runs eval {UNKNOWN} 1": 1,
+        'runs eval SUCCESS {"$step":"no-step"}': 2,
     },
     "flows list": {"flows list": 0},
     "flows store": {"flows store hello.yaml": 0, "flows store refused.yaml": 3, "flows store missing.yaml": 2},

@@ -60,6 +60,7 @@ WRONG = [
     ("runs lst", "did you mean list?"),
     ("history search", "'stepflow history list TEXT' searches the recorded runs"),
     ("runs wait", "'stepflow runs watch -q RUN...' waits for runs to end"),
+    ("eval-expr", "'stepflow runs eval RUN EXPRESSION' evaluates an expression with the outputs of a run"),
     ("flows variables", "'stepflow flows get FLOW --variables' lists them"),
     ("xyzzy", "'stepflow --help' lists the commands"),
 ]

@@ -172,7 +172,7 @@ def offline_commands(run_id: str, failed: str, hostile: str) -> Iterator[list[st
         for words in (["runs", "diff", run_id, failed], ["runs", "watch", "-q", failed], ["runs", "cancel", failed]):
             yield [*words, *(["--yes"] if words[1] == "cancel" else []), "-o", form]
         yield ["runs", "rerun", failed, "-o", form]
-        yield ["eval-expr", '{"$input": "$"}', "--run", run_id, "-o", form]
+        yield ["runs", "eval", run_id, '{"$input": "$"}', "-o", form]
         yield ["flows", "list", "-o", form]
         for words in (["list"], ["list", "e"], ["show", "@1"]):
             yield ["history", *words, "-o", form]

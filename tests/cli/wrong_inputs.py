@@ -223,7 +223,7 @@ WRONG: dict[str, list[tuple[str, ...]]] = {
         ("config use prod", "prod"),
         ("validate wrong_project/flow.yaml", "stepflow.toml"),
         ("history show @first", "@first"),
-        ("eval-expr '{$step: a' --run @last", "line 1, column 1"),
+        ("runs eval @last '{$step: a'", "line 1, column 1"),
     ],
 }
 """By subject: command lines, each with the words for the place that its message must hold.

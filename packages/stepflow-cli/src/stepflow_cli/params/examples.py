@@ -27,9 +27,6 @@ stepflow submit hello.yaml --inputs names.jsonl
 stepflow new greeting
 stepflow new flows/fan_out.yaml --template map
 stepflow new shop/price --template worker
-# eval-expr
-stepflow eval-expr '{$input: $.name}'
-stepflow eval-expr '{$step: greeting}' --run 01a2b3c4
 # validate
 stepflow validate --offline flows/
 stepflow validate hello.yaml --type-check
@@ -212,6 +209,9 @@ stepflow runs flow 01a2b3c4 -O flow.json
 # runs result
 stepflow runs result 01a2b3c4
 stepflow runs result 01a2b3c4 -o json
+# runs eval
+stepflow runs eval @last '{$input: $.name}'
+stepflow runs eval 01a2b3c4 '{$step: greeting}'
 # runs report
 stepflow runs report 01a2b3c4 -O report.html
 stepflow runs report 01a2b3c4 01a2d5e6 > report.html

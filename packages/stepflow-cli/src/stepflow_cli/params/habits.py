@@ -38,6 +38,7 @@ _COMMANDS = {
     "submit-batch": "stepflow submit FLOW --inputs FILE.jsonl runs a batch",
     "history search": "'stepflow history list TEXT' searches the recorded runs",
     "runs wait": "'stepflow runs watch -q RUN...' waits for runs to end",
+    "eval-expr": "'stepflow runs eval RUN EXPRESSION' evaluates an expression with the outputs of a run",
     "flows variables": "'stepflow flows get FLOW --variables' lists them",
     "ls": _LIST,
     "ps": _LIST,

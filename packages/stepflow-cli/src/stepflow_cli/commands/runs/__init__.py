@@ -14,6 +14,7 @@ _COMMANDS = {
     "steps": "List the steps of a run that were started, by item, then in the order of the flow.",
     "flow": "Print the flow of a run, as YAML unless another format is asked for.",
     "result": "Print the result of a run, waiting for it to end.",
+    "eval": "Evaluate an expression with the outputs of a run.",
     "report": "Write a report of runs: one HTML page that loads nothing and has no scripts.",
     "diff": "Show where two runs differ; the exit code is 1 if they do.",
     "save": "Keep a run as a test case of its flow.",

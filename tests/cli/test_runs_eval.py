@@ -1,4 +1,4 @@
-"""`stepflow eval-expr`."""
+"""`stepflow runs eval`."""
 
 from __future__ import annotations
 
@@ -35,35 +35,37 @@ def evaluated(stepflow: Stepflow, server: str) -> Stepflow:
 
 def test_values(evaluated: Stepflow, golden: Golden) -> None:
     golden(
-        evaluated("eval-expr", "{$step: ask, path: '$.messages[0].content'}"),
-        evaluated("eval-expr", "{all: [{$input: $.name}, {$variable: tone}, {$literal: {$step: x}}, 2]}"),
-        evaluated("eval-expr", "{$if: {$input: $.fails}, then: 1, else: {$step: ask, path: $.messages}}", "-o", "json",
-                  "--fields", "index,value"),
-        evaluated("eval-expr", "{$step: ask, path: $.nothing}"),
-        evaluated("eval-expr", "{$step: aks}"),
-        evaluated("eval-expr", "{$step: after}"),
-        evaluated("eval-expr", "$.name"),
-        evaluated("eval-expr", "{$step: ask, path: '$.['}"),
-        evaluated("eval-expr", "{$step: [}"),
-        evaluated("eval-expr", "{$input: $}", "--item", "1"),
+        evaluated("runs", "eval", "@last", "{$step: ask, path: '$.messages[0].content'}"),
+        evaluated("runs", "eval", "@last", "{all: [{$input: $.name}, {$variable: tone}, {$literal: {$step: x}}, 2]}"),
+        evaluated("runs", "eval", "@last", "{$if: {$input: $.fails}, then: 1, else: {$step: ask, path: $.messages}}",
+                  "-o", "json", "--fields", "index,value"),
+        evaluated("runs", "eval", "@last", "{$step: ask, path: $.nothing}"),
+        evaluated("runs", "eval", "@last", "{$step: aks}"),
+        evaluated("runs", "eval", "@last", "{$step: after}"),
+        evaluated("runs", "eval", "@last", "$.name"),
+        evaluated("runs", "eval", "@last", "{$step: ask, path: '$.['}"),
+        evaluated("runs", "eval", "@last", "{$step: [}"),
+        evaluated("runs", "eval", "@last", "{$input: $}", "--item", "1"),
     )  # fmt: skip
 
 
 def test_the_items_of_a_batch(evaluated: Stepflow) -> None:
     (evaluated.folder / "names.jsonl").write_text('{"name": "Bo", "fails": false}\n{"name": "Cy", "fails": false}\n')
     assert evaluated("run", "evaluated.yaml", "--inputs", "names.jsonl").code == 0
-    done = evaluated("eval-expr", "[{$input: $.name}, {$step: ask, path: '$.messages[0].content'}]", "--item", "1")
+    done = evaluated(
+        "runs", "eval", "@last", "[{$input: $.name}, {$step: ask, path: '$.messages[0].content'}]", "--item", "1"
+    )
     assert json.loads(done.stdout) == ["Cy", "Cy"]
-    assert json.loads(evaluated("eval-expr", "{$input: $.name}", "--run", "@2").stdout) == "Ada"
+    assert json.loads(evaluated("runs", "eval", "@2", "{$input: $.name}").stdout) == "Ada"
 
 
 def test_a_failed_step(stepflow: Stepflow, server: str) -> None:
     (stepflow.folder / "evaluated.yaml").write_text(_FLOW)
     assert stepflow("run", "evaluated.yaml", "--input-json", '{"name": "Ada", "fails": true}', "--no-check").code == 1
-    done = stepflow("eval-expr", "{$step: bad, path: $.data}")
+    done = stepflow("runs", "eval", "@last", "{$step: bad, path: $.data}")
     assert (done.code, done.stdout) == (1, "")
     assert "stepflow: the expression fails: " in done.stderr
-    assert json.loads(stepflow("eval-expr", "{$step: ask}").stdout)["messages"][0]["content"] == "Ada"
+    assert json.loads(stepflow("runs", "eval", "@last", "{$step: ask}").stdout)["messages"][0]["content"] == "Ada"
 
 
 def test_what_a_rerun_kept(evaluated: Stepflow) -> None:
@@ -72,16 +74,17 @@ def test_what_a_rerun_kept(evaluated: Stepflow) -> None:
     ))  # fmt: skip
     done = evaluated("runs", "rerun", "@last", "--only-missing", "--flow", "changed.yaml")
     assert (done.code, "keeps ask" in done.stderr) == (0, True), done
-    done = evaluated("eval-expr", "[{$step: ask, path: '$.messages[0].content'}, {$step: last, path: $.messages}]")
+    done = evaluated(
+        "runs", "eval", "@last", "[{$step: ask, path: '$.messages[0].content'}, {$step: last, path: $.messages}]"
+    )
     assert json.loads(done.stdout) == ["Ada", [{"role": "user", "content": "Ada"}]]
 
 
 def test_a_run_that_is_not_recorded(stepflow: Stepflow, server: str, newest_server: StepflowRuntime) -> None:
     run_id = newest_server.sync_client.submit({"output": {"$input": "$"}}, {"a": 1})
     newest_server.sync_client.wait_run(run_id, timeout=60)
-    done = stepflow("eval-expr", "{$input: $.a}", "--run", run_id)
+    done = stepflow("runs", "eval", run_id, "{$input: $.a}")
     assert (done.code, "the value depends on the input, which is not known" in done.stderr) == (1, True), done
-    assert stepflow("eval-expr", "{$input: $}").code == 1  # There is no last run.
 
 
 def test_an_older_server(stepflow: Stepflow) -> None:
@@ -89,5 +92,5 @@ def test_an_older_server(stepflow: Stepflow) -> None:
         environment.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary("0.11.1")))
         started = StepflowRuntime.start(config=releases.builtin_config("0.11.1"), log_config=LogConfig(level="error"))
     with started as server:
-        done = stepflow("eval-expr", "1", "--url", server.url, "--run", "0197aaaa-0000-7000-8000-000000000000")
+        done = stepflow("runs", "eval", "0197aaaa-0000-7000-8000-000000000000", "1", "--url", server.url)
     assert (done.code, "the outputs of steps: not with this server (0.11.1)" in done.stderr) == (1, True)

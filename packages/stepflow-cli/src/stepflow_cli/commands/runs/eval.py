@@ -1,4 +1,4 @@
-"""`stepflow eval-expr`."""
+"""`stepflow runs eval`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import Problem, nearest, usage
-from ..output.columns import check_known, json_cell
-from ..output.view import Column, Output, View, columns
-from ..params.options import file_output_options, server_options
-from ..params.parsing import Command
-from ..params.run_ids import RUN_ID
-from ..params.sections import option
-from ..runs.find import whole_id
-from ..server.connect import connect
-from ..settings.server_choice import ServerOptions
+from ...errors import Problem, nearest, usage
+from ...output.columns import check_known, json_cell
+from ...output.view import Column, Output, View, columns
+from ...params.options import file_output_options, server_options
+from ...params.parsing import Command
+from ...params.runs import run_argument
+from ...params.sections import option
+from ...runs.find import whole_id
+from ...server.connect import connect
+from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
@@ -32,13 +32,13 @@ _VALUE = View(
 )
 
 
-@click.command("eval-expr", cls=Command)
+@click.command("eval", cls=Command)
+@run_argument
 @click.argument("expression", metavar="EXPRESSION")
-@option("--run RUN", "The run: its id, the beginning of its id, or @last, @2 and so on. [default: @last]", type=RUN_ID)
 @option("--item N", "The item, counted from 0. [default: 0]", type=click.IntRange(min=0))
 @server_options(default="server")
 @file_output_options
-def command(expression: str, run: str | None, item: int | None, server: ServerOptions, output: Output) -> None:
+def command(run_id: str, expression: str, item: int | None, server: ServerOptions, output: Output) -> None:
     """EXPRESSION is what a flow may contain, as YAML or JSON: '{$step: a, path: $.x}'. Its value is computed from the
     outputs of the run's steps, and from the input and the variables of the run as far as the history or the server has
     them. Nothing is run.
@@ -48,7 +48,7 @@ def command(expression: str, run: str | None, item: int | None, server: ServerOp
     parsed = _parsed(expression)
     check_known(output.fields, _VALUE)
     with connect(server) as target:
-        run_id = whole_id(target.client, run or "@last")
+        run_id = whole_id(target.client, run_id)
         known = _known(target.client, run_id, item or 0)
         _check_steps(parsed, known)
         with _explained(known):
