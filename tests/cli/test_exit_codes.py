@@ -129,13 +129,15 @@ ELSEWHERE = {
 """Commands that do not end by themselves or need another server, and the tests of their exit codes."""
 
 FORMATS = {name: formats(command) or (None,) for name, command in commands()}
+_ORDER = [*STARTING, *sorted(OF_RUNS, key=lambda name: OF_RUNS[name][1] is AS_THE_REQUEST), *OTHERS]
+"""Commands with the same exit codes follow each other, so that together they try each format with each end."""
 
 
 def _tried(name: str, form: str | None, cases: Iterable[str]) -> list[str]:
     """Return the cases of a command that are tried in a format: all in the first one, and one in each other format."""
     listed = [*cases]
     number = FORMATS[name].index(form)
-    return [listed[([*FORMATS].index(name) + number) % len(listed)]] if number else listed
+    return [listed[(_ORDER.index(name) + number) % len(listed)]] if number else listed
 
 
 PASSES = """
