@@ -96,7 +96,7 @@ def flows_argument(*, of_project: bool) -> Decorator:
 
 _INPUT = (
     INPUT.option("--input FILE", "The input: a YAML or JSON file, - for standard input.", type=FILE),
-    INPUT.option("--input-json JSON", "The input as JSON, or as YAML such as 'name: Ada'."),
+    INPUT.option("--input-json JSON", "The input as JSON or YAML."),
     # As in the upstream command, like --variables-yaml and --overrides-yaml.
     INPUT.option("--input-yaml YAML", "The input as YAML.", hidden=True),
 )
