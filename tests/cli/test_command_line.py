@@ -165,10 +165,9 @@ def test_an_empty_flag_is_not_left_out(flag: str, stepflow: Stepflow) -> None:
     assert (done.code, done.stderr) == (2, f"stepflow: {flag} is empty\nhint: {hint}\n")
 
 
-@pytest.mark.parametrize("command", ["run", "submit"])
 @pytest.mark.parametrize("options", [["--local"], ["--config", "x.yml"]])
-def test_nothing_is_left_detached_on_a_server_that_ends(command: str, options: list[str], stepflow: Stepflow) -> None:
-    done = stepflow(command, *options, "echo.yaml", "--detach")
+def test_nothing_is_left_detached_on_a_server_that_ends(options: list[str], stepflow: Stepflow) -> None:
+    done = stepflow("run", *options, "echo.yaml", "--detach")
     assert (done.code, done.stdout) == (2, "")
     assert done.stderr.startswith("stepflow: --detach leaves no run behind on an embedded server")
 

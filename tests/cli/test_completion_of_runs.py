@@ -57,8 +57,9 @@ def test_a_server_that_is_named(stepflow: Stepflow, ada: str) -> None:
 
 
 def test_an_embedded_server_is_not_started(stepflow: Stepflow) -> None:
-    assert complete(stepflow, "stepflow runs get --local ", STEPFLOW_SERVER_BINARY="/bin/false") == []
-    assert complete(stepflow, "stepflow runs get --config x.yml ", STEPFLOW_SERVER_BINARY="/bin/false") == []
+    for option in ("--local", "--config x.yml"):
+        line = f"stepflow run hello.yaml {option} --reuse "
+        assert complete(stepflow, line, STEPFLOW_SERVER_BINARY="/bin/false") == []
 
 
 def test_silence(stepflow: Stepflow) -> None:

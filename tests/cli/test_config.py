@@ -43,7 +43,6 @@ def test_list_without_anything(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("config", "list"),
         stepflow("config", "list", "--show-origin"),
-        stepflow("config", "list", "--show-origin", "--local"),
         stepflow("config"),
     )
 

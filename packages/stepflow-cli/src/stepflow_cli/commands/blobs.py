@@ -12,7 +12,7 @@ from stepflow_client import InvalidRequestError, NotFoundError
 from ..errors import problem_of, usage
 from ..inputs.files import DATA_SUFFIXES, read_bytes, write_bytes
 from ..output.view import Output, View, columns
-from ..params.options import file_output_options, output_options, server_options
+from ..params.options import file_output_options, output_options, running_server_options
 from ..params.parsing import LazyGroup
 from ..params.sections import FILE, Choice, option
 from ..server.connect import connect
@@ -38,7 +38,7 @@ _STORED = View(columns=columns("blob_id:id", "blob_type=TYPE", "filename"), name
     type=Choice(["data", "flow", "binary"]),
 )
 @option("--filename NAME", "The file name to store with it. [default: FILE's]")
-@server_options(default="server")
+@running_server_options
 @output_options
 def _put(file: str, blob_type: str | None, filename: str | None, server: ServerOptions, output: Output) -> None:
     """Store a file, or a JSON value, on a server and print its id.
@@ -84,7 +84,7 @@ _BLOB = View(
 
 @command.command("get")
 @click.argument("blob_id", metavar="BLOB_ID")
-@server_options(default="server")
+@running_server_options
 @file_output_options
 def _get(blob_id: str, server: ServerOptions, output: Output) -> None:
     """Print a blob, or write it to a file.

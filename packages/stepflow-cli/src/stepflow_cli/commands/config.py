@@ -12,7 +12,7 @@ from ..completion.candidates import complete_config_keys, complete_profiles, com
 from ..errors import Problem, nearest, printable, usage
 from ..output.messages import note
 from ..output.view import Output, View, columns
-from ..params.options import changed_profile_option, output_options, server_options
+from ..params.options import changed_profile_option, output_options, running_server_options
 from ..params.parsing import LazyGroup
 from ..params.sections import option
 from ..settings.profiles import load
@@ -44,13 +44,12 @@ _SETTINGS = View(columns=columns("name", "value", "origin"), name="name", folds=
 
 @command.command("list")
 @option("--show-origin", "Also show where each value comes from.")
-@server_options(default="server")
+@running_server_options
 @output_options
 def _list(show_origin: bool, server: ServerOptions, output: Output) -> None:
     """Show the settings in effect: the server that commands use, and all others.
 
-    They take the environment and the flags of this command into account. A token is never shown, only its source;
-    without a url, an embedded server is used.
+    They take the environment and the flags of this command into account. A token is never shown, only its source.
     """
     from ..settings.display import home_as_tilde, settings_in_effect
 
@@ -74,7 +73,7 @@ _SETTING = View(columns=columns("name", "value", "origin"), name="name")
 
 @command.command("get")
 @click.argument("key", metavar="KEY", shell_complete=complete_settings)
-@server_options(default="server")
+@running_server_options
 @output_options
 def _get(key: str, server: ServerOptions, output: Output) -> None:
     """Print one setting.

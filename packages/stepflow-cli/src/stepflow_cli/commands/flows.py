@@ -22,7 +22,7 @@ from ..params.options import (
     file_output_options,
     limit_option,
     output_options,
-    server_options,
+    running_server_options,
     watch_option,
 )
 from ..params.parsing import LazyGroup
@@ -49,7 +49,7 @@ _FLOW = View(
 @command.command("list")
 @option("--since TIME", "Only flows that ran then or later: 2026-11-25, or 1h for an hour ago.", type=TIME)
 @limit_option("flows", default=_LIMIT)
-@server_options(default="server")
+@running_server_options
 @watch_option
 @output_options
 def _list(since: str | None, limit: int | None, server: ServerOptions, watch: bool, output: Output) -> None:
@@ -96,7 +96,7 @@ _STORED = View(columns=columns("flow", "flow_id:id", "name"), name="flow_id", fi
 
 @command.command("store")
 @flows_argument(of_project=False)
-@server_options(default="server")
+@running_server_options
 @output_options
 def _store(flows: list[str], server: ServerOptions, output: Output) -> None:
     """Store flows on a server and print their ids.
@@ -149,7 +149,7 @@ _EXAMPLES = View(columns=columns("name", "description", "input"), name="name")
 @flow_argument
 @option("--examples", "Print the examples, and the inputs of the test cases, instead.")
 @option("--variables", "List the variables that the flow declares, instead.")
-@server_options(default="server")
+@running_server_options
 @file_output_options
 def _get(flow: str, examples: bool, variables: bool, server: ServerOptions, output: Output) -> None:
     """Print a flow, of a server or in a file.
@@ -207,7 +207,7 @@ _DELETED = View(columns=columns("flow_id:id", "status:status"), name="flow_id", 
 @command.command("delete")
 @click.argument("flow_ids", nargs=-1, required=True, metavar="FLOW_ID...")
 @confirm_option
-@server_options(default="server")
+@running_server_options
 @output_options
 def _delete(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOptions, output: Output) -> None:
     """Ask a server to delete flows.

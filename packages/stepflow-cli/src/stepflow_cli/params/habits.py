@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterable, Sequence
 
 _TRACING = "the command does no tracing: an application that uses the client traces it with OpenTelemetry"
 _URL = "--url URL names the server"
+_EMPTY = "an embedded server would be empty here; --url URL names another server"
+_EMBEDDED = "'stepflow run' starts an embedded server"
 _LIST = "'stepflow runs list' lists runs, 'stepflow flows list' flows, 'stepflow components list' components"
 
 _OPTIONS = {
@@ -28,6 +30,10 @@ _OPTIONS = {
     "visualize --config": "no server is asked: the plugin of a step is told by its component's path",
     "--format junit": "--junit FILE writes a JUnit report, besides what is printed",
     "--debug": "--log-level debug shows the logs of the client and the server; -vv shows tracebacks too",
+    "submit --local": _EMBEDDED,
+    "submit --config": _EMBEDDED,
+    "--local": _EMPTY,
+    "--config": _EMPTY,
     "--host": _URL,
     "--server": _URL,
 }

@@ -2,7 +2,7 @@
 
     @click.command("get", cls=Command)
     @click.argument("run_id", metavar="RUN")
-    @server_options(default="server")
+    @running_server_options
     @output_options
     def command(run_id: str, server: ServerOptions, output: Output) -> None:
 
@@ -73,6 +73,23 @@ def _arguments_of(decorator: Decorator) -> list[str]:
 _CONFIG = {False: "", True: "config in stepflow.toml, else "}
 
 
+def _named_server(default: str, *, is_needed: bool = True) -> tuple[Decorator, Decorator]:
+    url = f" [env: STEPFLOW_URL; default: {default}]" if is_needed else ""
+    profile = " [env: STEPFLOW_PROFILE]" if is_needed else ""
+    return (
+        SERVER.option("--url URL", f"The server's URL, or local for that of 'stepflow serve'.{url}"),
+        SERVER.option(
+            "--profile NAME", f"The profile that names the server.{profile}", shell_complete=complete_profiles
+        ),
+    )
+
+
+running_server_options = together(
+    "server", functools.partial(ServerOptions, default="server", may_end=False), *_named_server(DEFAULT_URL)
+)
+"""Adds --url and --profile, for commands on what a server has; the command gets `server`, a `ServerOptions`."""
+
+
 def server_options(default: Default, *, is_needed: bool = True, reads_project: bool = False) -> Decorator:
     """Add --url, --profile, --local and --config; the command gets `server`, a `ServerOptions` for `connect`.
 
@@ -81,16 +98,10 @@ def server_options(default: Default, *, is_needed: bool = True, reads_project: b
         is_needed: Whether the command contacts a server even if no option names one.
         reads_project: Whether an embedded server may have the configuration that the project names.
     """
-    said = "embedded" if default == "embedded" else DEFAULT_URL
-    url = f" [env: STEPFLOW_URL; default: {said}]" if is_needed else ""
-    profile = " [env: STEPFLOW_PROFILE]" if is_needed else ""
     return together(
         "server",
         functools.partial(ServerOptions, default=default, reads_project=reads_project),
-        SERVER.option("--url URL", f"The server's URL, or local for that of 'stepflow serve'.{url}"),
-        SERVER.option(
-            "--profile NAME", f"The profile that names the server.{profile}", shell_complete=complete_profiles
-        ),
+        *_named_server("embedded" if default == "embedded" else DEFAULT_URL, is_needed=is_needed),
         SERVER.option("--local", "An embedded server that ends with the command."),
         SERVER.option(
             "--config FILE",

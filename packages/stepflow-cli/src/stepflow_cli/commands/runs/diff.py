@@ -10,7 +10,7 @@ from ...errors import usage
 from ...exit_codes import ExitCode
 from ...output.messages import note
 from ...output.view import Output
-from ...params.options import output_options, server_options
+from ...params.options import output_options, running_server_options
 from ...params.parsing import Command
 from ...params.run_ids import RUN_ID
 from ...params.sections import TextType, option
@@ -43,7 +43,7 @@ class _ItemPair(TextType):
     type=_ItemPair(),
 )
 @option("--all", "Also show differences that repeat one of an earlier step.", to="every")
-@server_options(default="server")
+@running_server_options
 @output_options
 def command(
     a: str,

@@ -12,7 +12,7 @@ from stepflow_client import StepflowClientError
 from ...errors import Problem
 from ...output.messages import note
 from ...output.view import Output, View, columns
-from ...params.options import Confirm, confirm_option, output_options, server_options
+from ...params.options import Confirm, confirm_option, output_options, running_server_options
 from ...params.parsing import Command
 from ...params.runs import runs_argument, runs_text
 from ...records.runs import RUN, run_record
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.command("cancel", cls=Command)
 @runs_argument
 @confirm_option
-@server_options(default="server")
+@running_server_options
 @output_options
 def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, output: Output) -> None:
     """RUN may be - for ids on standard input, one per line.
@@ -70,7 +70,7 @@ _DELETION = View(columns=columns("run_id:id", "status:status"))
 @click.command("delete", cls=Command)
 @runs_argument
 @confirm_option
-@server_options(default="server")
+@running_server_options
 @output_options
 def delete_command(ids: list[str], confirm: Confirm, server: ServerOptions, output: Output) -> None:
     """RUN may be - for ids on standard input, one per line.

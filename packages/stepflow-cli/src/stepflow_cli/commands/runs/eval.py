@@ -11,7 +11,7 @@ import click
 from ...errors import Problem, nearest, usage
 from ...output.columns import check_known, json_cell
 from ...output.view import Column, Output, View, columns
-from ...params.options import file_output_options, server_options
+from ...params.options import file_output_options, running_server_options
 from ...params.parsing import Command
 from ...params.runs import run_argument
 from ...params.sections import option
@@ -36,7 +36,7 @@ _VALUE = View(
 @run_argument
 @click.argument("expression", metavar="EXPRESSION")
 @option("--item N", "The item, counted from 0. [default: 0]", type=click.IntRange(min=0))
-@server_options(default="server")
+@running_server_options
 @file_output_options
 def command(run_id: str, expression: str, item: int | None, server: ServerOptions, output: Output) -> None:
     """EXPRESSION is what a flow may contain, as YAML or JSON: '{$step: a, path: $.x}'. Its value is computed from the

@@ -16,7 +16,7 @@ from ...exit_codes import ExitCode
 from ...output.color import is_terminal
 from ...output.tables import local_time
 from ...output.view import Output
-from ...params.options import output_options, server_options, together
+from ...params.options import output_options, running_server_options, together
 from ...params.parsing import Command
 from ...params.runs import run_argument
 from ...params.sections import Choice, option
@@ -87,7 +87,7 @@ class _Asked:
         type=SECONDS,
     ),
 )
-@server_options(default="server")
+@running_server_options
 @output_options
 def command(asked: _Asked, server: ServerOptions, output: Output) -> None:
     """Prints readable lines on a terminal, elsewhere JSON lines. Each event comes exactly once, even if the

@@ -13,7 +13,7 @@ from ...errors import usage
 from ...output.color import is_terminal
 from ...output.messages import note
 from ...output.view import Output
-from ...params.options import label_option, limit_option, output_options, server_options, watch_option
+from ...params.options import label_option, limit_option, output_options, running_server_options, watch_option
 from ...params.parsing import Command
 from ...params.run_ids import RUN_ID
 from ...params.runs import status_option
@@ -42,7 +42,7 @@ _LIMIT = 30
 @option("--until TIME", "Only runs created before then; without a time zone it is local time.", type=TIME)
 @limit_option("runs", default=_LIMIT)
 @option("--all", "All runs; with jsonl and name each is printed as it arrives.", to="everything")
-@server_options(default="server")
+@running_server_options
 @watch_option
 @output_options
 def command(

@@ -11,7 +11,7 @@ from ...completion.candidates import complete_steps_of_run
 from ...errors import Problem, usage
 from ...output.messages import waiting
 from ...output.view import Output
-from ...params.options import file_output_options, output_options, server_options, timeout_option
+from ...params.options import file_output_options, output_options, running_server_options, timeout_option
 from ...params.parsing import Command
 from ...params.runs import run_argument, status_option
 from ...params.sections import option
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @click.command("get", cls=Command)
 @run_argument
-@server_options(default="server")
+@running_server_options
 @output_options
 def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
     """ITEMS is how many items have ended, of how many; servers count them when the whole run ends. 'runs result',
@@ -47,7 +47,7 @@ def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
 
 @click.command("flow", cls=Command)
 @run_argument
-@server_options(default="server")
+@running_server_options
 @file_output_options
 def flow_command(run_id: str, server: ServerOptions, output: Output) -> None:
     """It is the flow as the server stores it: without comments, and without keys that the server does not know. Values
@@ -68,7 +68,7 @@ _FAILED = ("failed", "recovery_failed")
 @run_argument
 @status_option("items")
 @option("--failed", "Only items that failed.")
-@server_options(default="server")
+@running_server_options
 @output_options
 def items_command(run_id: str, status: tuple[str, ...], failed: bool, server: ServerOptions, output: Output) -> None:
     """Servers report the state of the items when the whole run ends; until then all of them may be shown as running."""
@@ -96,7 +96,7 @@ def _chosen(items: Iterator[RunItem], wanted: tuple[str, ...], *, all_of_them: b
     "--step ID", "Only this step; of the first item, unless --item names another.", shell_complete=complete_steps_of_run
 )
 @option("--include-times", "Add start, duration and attempts, from the run's events.")
-@server_options(default="server")
+@running_server_options
 @output_options
 def steps_command(
     run_id: str, item: int | None, step: str | None, include_times: bool, server: ServerOptions, output: Output
@@ -128,7 +128,7 @@ def steps_command(
 @option("--item N", "Only the result of this item, counted from 0.", type=click.IntRange(min=0))
 @option("--no-wait", "Do not wait for the run: exit code 5 if it has not ended.")
 @timeout_option
-@server_options(default="server")
+@running_server_options
 @file_output_options
 def result_command(
     run_id: str, item: int | None, no_wait: bool, wait: Wait, server: ServerOptions, output: Output

@@ -6,7 +6,7 @@ import click
 
 from ...errors import usage
 from ...output.view import Output, open_in_browser, write_document
-from ...params.options import file_option, server_options
+from ...params.options import file_option, running_server_options
 from ...params.parsing import Command
 from ...params.runs import runs_argument
 from ...params.sections import OUTPUT
@@ -17,7 +17,7 @@ from ...settings.server_choice import ServerOptions
 
 @click.command("report", cls=Command)
 @runs_argument
-@server_options(default="server")
+@running_server_options
 @file_option("Write the page to this file, - for standard output.")
 @OUTPUT.option("--open", "Show the file in the browser; needs --output.", to="show")
 def command(ids: list[str], server: ServerOptions, output: str | None, show: bool) -> None:

@@ -14,7 +14,7 @@ from ...output.messages import waiting
 from ...output.view import Output
 from ...params.batch import inputs_option
 from ...params.flow import history_options, value_options
-from ...params.options import file_output_options, server_options, timeout_option, together
+from ...params.options import file_output_options, running_server_options, timeout_option, together
 from ...params.parsing import Command
 from ...params.runs import run_argument
 from ...params.sections import Section
@@ -95,7 +95,7 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
     history_options,
 )
 @timeout_option
-@server_options(default="server")
+@running_server_options
 @file_output_options
 def command(asked: _Asked, wait: Wait, server: ServerOptions, output: Output) -> None:
     """Kept steps are not executed: they return their earlier output. Without --from, --failed or --only-missing

@@ -18,7 +18,7 @@ from ...inputs.flow import find_missing
 from ...inputs.values import Given, read_value
 from ...output.color import difference_line, has_color
 from ...output.messages import note
-from ...params.options import server_options
+from ...params.options import running_server_options
 from ...params.parsing import Command
 from ...params.runs import run_argument
 from ...params.sections import OUTPUT, Section
@@ -50,7 +50,7 @@ _CASE = Section("Case")
 )
 @_CASE.option("--replace", "Change the case of this name if there is one.", is_risky=True)
 @OUTPUT.option("--dry-run", "Write nothing: only show the change.")
-@server_options(default="server")
+@running_server_options
 def command(
     run_id: str,
     flow: str | None,

@@ -12,7 +12,7 @@ from ...errors import printable, usage
 from ...output.color import is_terminal
 from ...output.messages import reported_by, waiting
 from ...output.view import Output, View
-from ...params.options import output_options, server_options, wait_options
+from ...params.options import output_options, running_server_options, wait_options
 from ...params.parsing import Command
 from ...params.runs import runs_argument
 from ...records.runs import EVENT, RUN_IN_FULL, event_record, run_record
@@ -34,7 +34,7 @@ _QUIET = ("run_created", "steps_needed", "step_ready")
 @click.command("watch", cls=Command)
 @runs_argument
 @wait_options
-@server_options(default="server")
+@running_server_options
 @output_options
 def command(ids: list[str], wait: Wait, server: ServerOptions, output: Output) -> None:
     """It prints a tree on a terminal, elsewhere a line for each change. With -o jsonl it prints the events, with -o
