@@ -96,14 +96,13 @@ def test_values_come_back_as_they_were(blobs: Stepflow) -> None:
         assert text in (blobs.folder / f"back.{ending}").read_text()
 
 
-@pytest.mark.parametrize("width", [60, 120])
-def test_on_a_terminal(width: int, blobs: Stepflow, terminal: Callable[..., Terminal], golden: Golden) -> None:
+def test_on_a_terminal(blobs: Stepflow, terminal: Callable[..., Terminal], golden: Golden) -> None:
     raw, text = stored(blobs, "bytes.bin"), stored(blobs, "größe.txt")
     golden(
-        terminal("blobs", "put", "bytes.bin", "-o", "table", width=width),
-        terminal("blobs", "get", raw, width=width),
-        terminal("blobs", "get", raw, "-o", "table", width=width),
-        terminal("blobs", "get", text, "--output", "-", width=width),
+        terminal("blobs", "put", "bytes.bin", "-o", "table"),
+        terminal("blobs", "get", raw),
+        terminal("blobs", "get", raw, "-o", "table"),
+        terminal("blobs", "get", text, "--output", "-"),
     )
 
 

@@ -25,9 +25,8 @@ def test_list(stepflow: Stepflow, golden: Golden) -> None:
     )
 
 
-@pytest.mark.parametrize("width", [60, 120])
-def test_list_on_a_terminal(width: int, terminal: Callable[..., Terminal], server: str, golden: Golden) -> None:
-    golden(terminal("components", "list", width=width))
+def test_list_on_a_terminal(terminal: Callable[..., Terminal], server: str, golden: Golden) -> None:
+    golden(terminal("components", "list"))
 
 
 def test_a_plugin_that_could_not_be_asked(stepflow: Stepflow, server: str) -> None:

@@ -50,9 +50,8 @@ def test_all_is_well(form: str, stepflow: Stepflow, server: str, golden: Golden)
     golden(steady(stepflow("doctor", "-o", form)))
 
 
-@pytest.mark.parametrize("width", [60, 120])
-def test_on_a_terminal(width: int, terminal: Callable[..., Terminal], server: str, golden: Golden) -> None:
-    shown = terminal("doctor", "--no-run", width=width)
+def test_on_a_terminal(terminal: Callable[..., Terminal], server: str, golden: Golden) -> None:
+    shown = terminal("doctor", "--no-run")
     assert shown.end() == 0
     # The first checks are of versions and paths, which are of another length on each machine.
     golden(steady("configuration" + shown.screen.partition("configuration")[2]))

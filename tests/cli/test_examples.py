@@ -133,7 +133,6 @@ def test_an_example_of_a_server_runs(line: str, prepared: Stepflow) -> None:
         process.communicate()
 
 
-@pytest.mark.parametrize("width", [60, 100])
 @pytest.mark.parametrize("page", ["runs", "blobs get", "completion"])
-def test_on_a_terminal(page: str, width: int, terminal: Callable[..., Terminal], golden: Golden) -> None:
-    golden(terminal(*page.split(), "--help", width=width))
+def test_on_a_terminal(page: str, terminal: Callable[..., Terminal], golden: Golden) -> None:
+    golden(terminal(*page.split(), "--help", width=100))

@@ -129,16 +129,13 @@ def test_variables_of_a_stored_flow(stepflow: Stepflow, server: str) -> None:
     assert sorted(of_file.stdout.splitlines()) == sorted(of_server.stdout.splitlines())
 
 
-@pytest.mark.parametrize("width", [60, 120])
-def test_on_a_terminal(
-    width: int, stepflow: Stepflow, server: str, terminal: Callable[..., Terminal], golden: Golden
-) -> None:
+def test_on_a_terminal(stepflow: Stepflow, server: str, terminal: Callable[..., Terminal], golden: Golden) -> None:
     flow_id = stored(stepflow, "hello.yaml")
     golden(
-        terminal("flows", "store", "hello.yaml", width=width),
-        terminal("flows", "get", flow_id, "-o", "table", width=width),
-        terminal("flows", "get", "--variables", "clean.yaml", width=width),
-        terminal("flows", "delete", flow_id, "--yes", width=width),
+        terminal("flows", "store", "hello.yaml"),
+        terminal("flows", "get", flow_id, "-o", "table"),
+        terminal("flows", "get", "--variables", "clean.yaml"),
+        terminal("flows", "delete", flow_id, "--yes"),
     )
 
 

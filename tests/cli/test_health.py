@@ -16,9 +16,8 @@ def test_health(form: str, stepflow: Stepflow, server: str, golden: Golden) -> N
     golden(stepflow("health", "-o", form))
 
 
-@pytest.mark.parametrize("width", [60, 120])
-def test_health_on_a_terminal(width: int, terminal: Callable[..., Terminal], server: str, golden: Golden) -> None:
-    golden(terminal("health", width=width))
+def test_health_on_a_terminal(terminal: Callable[..., Terminal], server: str, golden: Golden) -> None:
+    golden(terminal("health"))
 
 
 @pytest.mark.usefixtures("server")

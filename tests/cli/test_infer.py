@@ -136,9 +136,8 @@ def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
     )
 
 
-@pytest.mark.parametrize("width", [60, 120])
-def test_on_a_terminal(width: int, terminal: Callable[..., Terminal], golden: Golden) -> None:
+def test_on_a_terminal(terminal: Callable[..., Terminal], golden: Golden) -> None:
     golden(
-        terminal("infer", "hello.yaml", "--offline", width=width),
-        terminal("infer", "hello.yaml", "--offline", "--show-step-inputs", width=width),
+        terminal("infer", "hello.yaml", "--offline"),
+        terminal("infer", "hello.yaml", "--offline", "--show-step-inputs"),
     )

@@ -31,35 +31,33 @@ def _sleeping(stepflow: Stepflow, name: str, count: int, milliseconds: int) -> s
     return f"{name}.json"
 
 
-@pytest.mark.parametrize("width", [60, 100])
 @pytest.mark.parametrize("command", ["run", "submit"])
 def test_the_steps_are_shown_live_and_taken_away(
-    command: str, width: int, stepflow: Stepflow, terminal: Callable[..., Terminal], server: str
+    command: str, stepflow: Stepflow, terminal: Callable[..., Terminal], server: str
 ) -> None:
     flow = _sleeping(stepflow, "six", 6, 600)
-    shown = terminal(command, flow, "--url", server, width=width, height=24)
+    shown = terminal(command, flow, "--url", server, width=60, height=24)
     shown.wait_for("step_5  waiting")
     assert "step_0  completed" in shown.screen
     lines = [line for line in shown.screen.splitlines() if line]
     assert len(lines) == 8, shown.screen
-    assert max(map(len, lines)) <= width
+    assert max(map(len, lines)) <= 60
     assert shown.end() == 0
     # Nothing of the picture stays or has scrolled away: the output alone is on the screen.
     assert shown.screen == '{\n  "duration_ms": 600\n}\n'
 
 
-@pytest.mark.parametrize("width", [60, 100])
 def test_a_batch_shows_items_rate_and_time_left(
-    width: int, stepflow: Stepflow, terminal: Callable[..., Terminal], server: str
+    stepflow: Stepflow, terminal: Callable[..., Terminal], server: str
 ) -> None:
     flow = _sleeping(stepflow, "many", 1, 60)
     (stepflow.folder / "inputs.jsonl").write_text("{}\n" * 2000)
     words = ("--url", server, "--inputs", "inputs.jsonl", "--max-concurrency", "20", "--output", "out")
-    shown = terminal("run", flow, *words, width=width, height=24)
+    shown = terminal("run", flow, *words, width=60, height=24)
     shown.wait_for("/2,000 done, ")
     shown.wait_for("/s, ")
     shown.wait_for("s left")
-    assert max(map(len, shown.screen.splitlines())) <= width
+    assert max(map(len, shown.screen.splitlines())) <= 60
     assert shown.end() == 0
     assert shown.screen == "\n"
 

@@ -94,9 +94,8 @@ def test_get(stepflow: Stepflow, ada: str, failed: str, running: str, golden: Go
     )
 
 
-@pytest.mark.parametrize("width", [60, 120])
-def test_get_on_a_terminal(width: int, terminal: Callable[..., Terminal], ada: str, golden: Golden) -> None:
-    golden(terminal("runs", "get", ada, width=width))
+def test_get_on_a_terminal(terminal: Callable[..., Terminal], ada: str, golden: Golden) -> None:
+    golden(terminal("runs", "get", ada))
 
 
 def test_items(stepflow: Stepflow, batch: str, running: str, golden: Golden) -> None:
@@ -110,11 +109,8 @@ def test_items(stepflow: Stepflow, batch: str, running: str, golden: Golden) -> 
     )
 
 
-@pytest.mark.parametrize("width", [60, 120])
-def test_items_and_steps_on_a_terminal(
-    width: int, terminal: Callable[..., Terminal], batch: str, golden: Golden
-) -> None:
-    golden(terminal("runs", "items", batch, width=width), terminal("runs", "steps", batch, width=width))
+def test_items_and_steps_on_a_terminal(terminal: Callable[..., Terminal], batch: str, golden: Golden) -> None:
+    golden(terminal("runs", "items", batch), terminal("runs", "steps", batch))
 
 
 def test_many_items(stepflow: Stepflow, start: Start) -> None:
@@ -218,15 +214,12 @@ def test_result_that_is_waited_for(stepflow: Stepflow, start: Start) -> None:
     assert (done.code, done.stdout, done.stderr) == (0, '{"status": "completed"}\n', "")
 
 
-@pytest.mark.parametrize("width", [60, 120])
-def test_result_on_a_terminal(
-    width: int, terminal: Callable[..., Terminal], batch: str, running: str, golden: Golden
-) -> None:
-    interrupted = terminal("runs", "result", running, width=width)
+def test_result_on_a_terminal(terminal: Callable[..., Terminal], batch: str, running: str, golden: Golden) -> None:
+    interrupted = terminal("runs", "result", running)
     # Nothing is shown in the first second; then what the command is waiting for.
     interrupted.wait_for("waiting for run")
     interrupted.interrupt()
-    golden(interrupted, terminal("runs", "result", batch, "-o", "table", width=width))
+    golden(interrupted, terminal("runs", "result", batch, "-o", "table"))
 
 
 def test_no_server(stepflow: Stepflow, golden: Golden) -> None:

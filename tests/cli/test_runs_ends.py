@@ -118,10 +118,7 @@ def test_a_server_that_deletes() -> None:
         assert delete(client, UNKNOWN) == {"run_id": UNKNOWN, "status": "deleted"}
 
 
-@pytest.mark.parametrize("width", [60, 120])
-def test_confirmation(
-    width: int, terminal: Callable[..., Terminal], ada: str, failed: str, long: Start, golden: Golden
-) -> None:
+def test_confirmation(terminal: Callable[..., Terminal], ada: str, failed: str, long: Start, golden: Golden) -> None:
     asked = []
     for line, answer in (
         (("runs", "cancel", long()), "y"),
@@ -129,7 +126,7 @@ def test_confirmation(
         (("runs", "delete", ada, failed), "yes"),
         (("runs", "delete", ada), ""),
     ):
-        shown = terminal(*line, "--wide", width=width)
+        shown = terminal(*line, "--wide")
         shown.wait_for("[y/N]")
         shown.send(f"{answer}\r")
         asked.append(shown)

@@ -54,9 +54,8 @@ def test_wrong_usage(stepflow: Stepflow, ended: str, golden: Golden) -> None:
     )
 
 
-@pytest.mark.parametrize("width", [60, 120])
-def test_on_a_terminal(width: int, terminal: Callable[..., Terminal], ended: str, golden: Golden) -> None:
-    golden(terminal("runs", "events", ended, "--type", "step_completed", "--type", "steps_needed", width=width))
+def test_on_a_terminal(terminal: Callable[..., Terminal], ended: str, golden: Golden) -> None:
+    golden(terminal("runs", "events", ended, "--type", "step_completed", "--type", "steps_needed"))
 
 
 def test_going_on_behind_a_cursor_gives_each_event_once(stepflow: Stepflow, ended: str) -> None:

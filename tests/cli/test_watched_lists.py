@@ -15,16 +15,13 @@ from tests.cli.terminal import Terminal
 LISTS = [["runs", "list"], ["flows", "list"]]
 
 
-@pytest.mark.parametrize("width", [60, 100])
 @pytest.mark.parametrize("words", LISTS, ids=" ".join)
-def test_it_is_drawn_until_ctrl_c(
-    words: list[str], width: int, terminal: Callable[..., Terminal], start: Start, ada: str
-) -> None:
-    shown = terminal(*words, "--watch", "-n", "3", width=width, height=20)
+def test_it_is_drawn_until_ctrl_c(words: list[str], terminal: Callable[..., Terminal], start: Start, ada: str) -> None:
+    shown = terminal(*words, "--watch", "-n", "3", width=60, height=20)
     shown.wait_for("every 2 s; Ctrl-C ends it")
     start({"name": "later", "steps": [], "output": 1})
     shown.wait_for("later")
-    assert max(map(len, shown.screen.splitlines())) <= width
+    assert max(map(len, shown.screen.splitlines())) <= 60
     shown.interrupt()
     assert shown.end() == 0
     # The table stays, once, and nothing is said of the end.
@@ -53,9 +50,8 @@ def test_it_is_refused(stepflow: Stepflow, golden: Golden) -> None:
     )
 
 
-@pytest.mark.parametrize("width", [60, 100])
-def test_no_server(width: int, terminal: Callable[..., Terminal]) -> None:
-    shown = terminal("runs", "list", "--watch", "--url", "http://127.0.0.1:9", width=width)
+def test_no_server(terminal: Callable[..., Terminal]) -> None:
+    shown = terminal("runs", "list", "--watch", "--url", "http://127.0.0.1:9", width=60)
     assert shown.end() == 4
     assert "cannot be reached" in " ".join(shown.screen.split())
 
