@@ -90,6 +90,7 @@ def test_a_worker_can_be_waited_for(external: dict[str, Any], connect: Callable[
         assert listed.failed_plugins == []
 
 
+@pytest.mark.exhaustive
 def test_a_client_waits_until_the_workers_are_connected(
     external: dict[str, Any], connect: Callable[[int], None]
 ) -> None:
@@ -167,6 +168,8 @@ def test_a_run_waits_for_a_worker_that_connects_late(
             client.run(ECHO, 5, changed, wait_for_components=0.5)
 
 
+# The server itself waits 30 s for a worker.
+@pytest.mark.exhaustive
 def test_a_batch_that_begins_before_its_worker_is_connected(
     release: str, external: dict[str, Any], connect: Callable[[int], None]
 ) -> None:
@@ -267,6 +270,8 @@ def test_a_worker_that_ends_later_is_named_too(
 ) -> None:
     if releases.number(release) < (0, 12):
         pytest.skip("workers of servers before 0.12 are not watched")
+    # A worker that died is started again when a task has waited this long for it.
+    config["plugins"]["python"]["queueTimeoutSecs"] = 3
     with StepflowRuntime.start(config=config) as runtime:
         assert runtime.sync_client.run(ECHO, 5).output == 5
         (worker,) = psutil.Process(runtime.pid).children()
