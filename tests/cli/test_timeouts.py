@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 
@@ -28,7 +29,9 @@ def test_a_response_that_trickles(command: str, stepflow: Stepflow, slow_server:
     done = stepflow(*command.split(), STEPFLOW_TIMEOUT="1")
     assert time.monotonic() - started < 20
     assert done.code == 4, done
-    assert "got no response" in done.stderr, done
+    # Each call, not only the last one.
+    limits = re.findall(r"got no response from \S+ within (\S+) s", done.stderr)
+    assert 0 < max(map(float, limits)) <= 1, done
 
 
 @pytest.mark.parametrize("origin", ["environment", "profile"])

@@ -219,25 +219,24 @@ def _embedded(server: ServerOptions, settings: Settings, flow: str | None) -> It
             raise EmbeddedServerError(message, run_id=error.run_id) from error
 
 
-def listed_components(target: Target, *, schemas: bool = True, timeout: float | None = None) -> ComponentList:
+def listed_components(target: Target, *, schemas: bool = True) -> ComponentList:
     """Return the components of a server. Those of an embedded server have their paths.
 
     Args:
         target: The server.
         schemas: Whether to include their schemas.
-        timeout: Seconds for the request, instead of the client's timeout.
 
     Raises:
         StepflowClientError: If the server does not list its components.
     """
     runtime = target.runtime
     if runtime is None:
-        return target.client.list_components(include_schemas=schemas, timeout=timeout)
+        return target.client.list_components(include_schemas=schemas)
     import asyncio
 
     async def ask() -> ComponentList:
         try:
-            return await runtime.list_components(include_schemas=schemas, timeout=timeout)
+            return await runtime.list_components(include_schemas=schemas)
         finally:
             await runtime.client.aclose()
 

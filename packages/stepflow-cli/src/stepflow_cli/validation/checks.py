@@ -43,8 +43,6 @@ _SAME = {
     "undefinedStepReference": ("undefined-step", "later-step", "cycle"),
 }
 """The server's findings that the offline checks also report, by the server's kind."""
-_LISTING = 15.0
-"""Seconds that a server may take to list its components, for which it queries all its workers."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +204,7 @@ def components_of_server(target: Target) -> Any:
         ServerConnectionError: If the server cannot be reached.
     """
     try:
-        listed = listed_components(target, timeout=_LISTING)
+        listed = listed_components(target)
     except ServerConnectionError:
         raise
     except StepflowClientError as error:
