@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 from stepflow_cli.main import cli
-from stepflow_cli.params.parsing import whole_help
+from stepflow_cli.params.parsing import LazyGroup, whole_help
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "cli.md"
@@ -63,7 +63,7 @@ def walk(path: str, command: click.Command, parent: click.Context | None = None)
 
 def help_texts(commands: dict[str, click.Context]) -> Iterator[str]:
     """Yield the sections of options that many commands share, and the section of every command."""
-    helps = {path: whole_help(context).split("\n\n") for path, context in commands.items()}
+    helps = {path: whole_help(context).split("\n\n") for path, context in commands.items() if is_listed(context)}
     counted = Counter(part for parts in helps.values() for part in parts)
     shared = [part for part, count in counted.items() if count >= SHARED_BY]
     yield f"## Shared options\n\nMany commands have these:\n\n{_text(shared)}\n"
@@ -73,6 +73,12 @@ def help_texts(commands: dict[str, click.Context]) -> Iterator[str]:
         titles = [part.partition(":")[0] for part in parts if part in shared]
         if named := [title for title in titles if title != "Options"]:  # that is --help
             yield f"[Shared options](#shared-options): {', '.join(named)}.\n"
+
+
+def is_listed(context: click.Context) -> bool:
+    """Return whether the help of the group above lists a command."""
+    group = None if context.parent is None else context.parent.command
+    return not isinstance(group, LazyGroup) or context.command.name in group.listed
 
 
 def _text(parts: list[str]) -> str:

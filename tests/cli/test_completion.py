@@ -43,6 +43,7 @@ def profiles(stepflow: Stepflow) -> Path:
     ("line", "items"),
     [
         ("stepflow val", ["validate"]),
+        ("stepflow list-c", []),
         ("stepflow flows ", ["list", "store", "get", "delete"]),
         ("stepflow run hel", ["hello.yaml"]),
         ("stepflow run sub/", ["sub/a\\ b.yml", "sub/deeper/"]),

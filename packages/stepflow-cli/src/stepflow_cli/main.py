@@ -34,7 +34,7 @@ _COMMANDS = {
     "flows": "Store, read and delete flows on a server.",
     "blobs": "Store and read blobs: JSON values and files, addressed by their content.",
     "config": "Show and change settings, and manage server profiles.",
-    "components": "List, lock and call the components that flows may use, or write functions for them.",
+    "components": "List, lock and call components, or write functions for them.",
     "list-components": "The same as 'components list'.",
     "runs": "List, follow, cancel and delete the runs of a server.",
     "history": "List and search the runs that were started from this machine.",
@@ -51,7 +51,7 @@ _MOST_FILES = 200
 """How many files of the working folder are looked at for flows."""
 
 _SECTIONS = {
-    "Run flows": ("run", "submit", "components", "list-components"),
+    "Run flows": ("run", "submit", "components"),
     "Write flows": (
         "new",
         "validate",
@@ -66,7 +66,7 @@ _SECTIONS = {
     ),
     "On a server": ("runs", "history", "flows", "blobs", "health"),
     "Servers": ("serve", "ui", "mcp", "repl"),
-    "Setup and help": ("config", "doctor", "completion", "help", "version"),
+    "Setup": ("config", "doctor", "completion"),
 }
 
 

@@ -200,7 +200,8 @@ class LazyGroup(click.Group):
         groups: The names of the commands that are themselves groups.
         aliases: Further words for commands of this group. `ls`, `rm`, `show` and `describe` are always accepted if the
             group has the command that they stand for.
-        sections: The help's headings, with the commands under each.
+        sections: The help's headings, with the commands under each. Others work, but neither the help nor completion
+            lists them.
         more_help: Prints what follows the help if the group is called without a command.
     """
 
@@ -236,6 +237,12 @@ class LazyGroup(click.Group):
         return {**self._summaries, **own}
 
     @property
+    def listed(self) -> list[str]:
+        """The names of the commands that the help and completion list."""
+        shown = None if self._sections is None else {name for names in self._sections.values() for name in names}
+        return [name for name in self.summaries if shown is None or name in shown]
+
+    @property
     def aliases(self) -> Mapping[str, str]:
         """The further words for commands, with the names that they stand for."""
         known = {word: command for word, command in _ALIASES.items() if command in self.summaries}
@@ -264,8 +271,9 @@ class LazyGroup(click.Group):
         """Return the shell's completions for a command name, without importing any command."""
         from click.shell_completion import CompletionItem
 
+        summaries = self.summaries
         return [
-            *(CompletionItem(name, help=text) for name, text in self.summaries.items() if name.startswith(incomplete)),
+            *(CompletionItem(name, help=summaries[name]) for name in self.listed if name.startswith(incomplete)),
             *click.Command.shell_complete(self, ctx, incomplete),
         ]
 
@@ -312,8 +320,8 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands under their headings, aligned in the same columns."""
         summaries = self.summaries
-        widest = max(map(len, summaries))
-        for heading, names in (self._sections or {"Commands": list(summaries)}).items():
+        widest = max(map(len, self.listed))
+        for heading, names in (self._sections or {"Commands": self.listed}).items():
             with formatter.section(heading):
                 formatter.write_dl([(name.ljust(widest), summaries[name]) for name in names])
 

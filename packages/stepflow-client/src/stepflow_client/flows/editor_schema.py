@@ -117,7 +117,7 @@ def _names(known: Components, *, is_whole: bool) -> Schema:
         # Servers do not report which prefix leads to a plugin.
         allowed.append({"pattern": f"^/(?!builtin/)([^/]+/)+({'|'.join(names)})$"})
     return {
-        "description": "The component's path. stepflow list-components lists them.",
+        "description": "The component's path. stepflow components list lists them.",
         "type": "string",
         "pattern": "^/",
         "anyOf": allowed,
