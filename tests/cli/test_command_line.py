@@ -16,8 +16,9 @@ import stepflow_cli
 from stepflow_cli import entry
 from stepflow_cli.inputs.values import read_scalar
 from stepflow_cli.main import cli
-from stepflow_cli.params.parsing import Command, LazyGroup, summary_of
+from stepflow_cli.params.parsing import Command, LazyGroup, summary_of, whole_help
 
+from scripts.write_cli_page import walk
 from tests.cli.command import STEPFLOW, Stepflow
 from tests.cli.gateway import Gateway
 from tests.cli.terminal import Terminal
@@ -266,9 +267,19 @@ def test_a_long_help_has_a_short_page(stepflow: Stepflow, words: str) -> None:
     short, whole = (stepflow(*words.split(), option).stdout for option in ("--help", "--help-all"))
     assert short.splitlines()[0] == whole.splitlines()[0]
     assert len(short.splitlines()) <= 60 < len(whole.splitlines())
-    assert "--help-all" in short
-    assert "--log-level" in whole
-    assert "--log-level" not in short
+    first = {"run": "--input FILE", "submit": "--input FILE", "runs rerun": "--from STEP"}[words]
+    assert f"Options:\n  {first}" in short
+
+
+def test_every_command_has_a_page_of_all_options() -> None:
+    pages = dict(walk("stepflow", cli))
+    short = {path: context.get_help() for path, context in pages.items()}
+    for path, context in pages.items():
+        whole = whole_help(context)
+        options = [each for each in context.command.params if isinstance(each, click.Option) and not each.hidden]
+        assert [each.opts for each in options if f" {each.opts[-1]}" not in whole] == [], path
+        assert "--help-all " in short[path]
+        assert ("--color WHEN" in short[path]) == (path == "stepflow")
 
 
 def test_a_short_page_names_options_that_exist() -> None:

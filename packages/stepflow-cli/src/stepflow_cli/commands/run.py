@@ -15,7 +15,7 @@ from ..runs.job import Launch
 
 _RUN_ID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _MAIN = (
-    "--input --input-json --inputs --var --set --reuse --from --step --url --config --watch --output "
+    "--input --input-json --inputs --var --set --reuse --from --url --config --watch --output "
     "--format --detach --timeout"
 )
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _ORDER = "stepflow_cli.order"
 _WHOLE = "stepflow_cli.whole_help"
+_MESSAGES = "Messages"
+"""The heading of the options that every command takes."""
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -34,7 +36,7 @@ def session_options() -> list[click.Parameter]:
             value += session.verbosity
         setattr(session, param.name, value)
 
-    shared: dict[str, Any] = {"callback": into_session, "expose_value": False, "section": "Messages"}
+    shared: dict[str, Any] = {"callback": into_session, "expose_value": False, "section": _MESSAGES}
     levels = Choice(["trace", "debug", "info", "warn", "error", "off"])
     return [
         Option(
@@ -76,17 +78,15 @@ class Command(click.Command):
     """A command that also takes the session's options and records the order of its options.
 
     Args:
-        main_options: The options that `--help` shows if it is to show only some, with blanks between;
-            `--help-all` then shows all of them.
+        main_options: The options that `--help` shows, in this order and with blanks between; by default all but those
+            that every command takes. `--help-all` shows all of them.
     """
 
     def __init__(self, *args: Any, main_options: str = "", **kwargs: Any) -> None:
         kwargs.setdefault("context_settings", _SETTINGS)
         super().__init__(*args, **kwargs)
         self.main_options = main_options.split()
-        if main_options:
-            self.params.append(_help_all_option())
-        self.params.extend(session_options())
+        self.params.extend([_help_all_option(), *session_options()])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments and record the order of the options, which click discards."""
@@ -132,14 +132,19 @@ class Command(click.Command):
             self.help = whole
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options under their headings; on a short page the main ones under one."""
+        """Write the options under their headings; on a short page the main ones."""
+        params = {param: getattr(param, "section", "Options") for param in self.get_params(ctx)}
+        if self._is_short(ctx):
+            named = {name: param for param in params for name in param.opts}
+            order = [*self.main_options, "--help-all", "--help"]
+            params = dict.fromkeys((named[name] for name in order), "Options")
+        elif not ctx.meta.get(_WHOLE):
+            params = {param: section for param, section in params.items() if section != _MESSAGES}
         sections: dict[str, list[tuple[str, str]]] = {}
-        is_short = self._is_short(ctx)
-        for param in self.get_params(ctx):
+        for param, section in params.items():
             record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
-            if record is None or (is_short and not {*param.opts} & {*self.main_options, "--help", "--help-all"}):
-                continue
-            sections.setdefault("Options" if is_short else getattr(param, "section", "Options"), []).append(record)
+            if record is not None:
+                sections.setdefault(section, []).append(record)
         for heading, records in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(records)
@@ -222,6 +227,7 @@ class LazyGroup(click.Group):
     ) -> None:
         kwargs.setdefault("context_settings", _SETTINGS)
         super().__init__(name, no_args_is_help=False, **kwargs)
+        self.params.append(_help_all_option())
         self.groups = groups
         self._summaries = dict(summaries or {})
         self._package = package
