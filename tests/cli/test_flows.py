@@ -28,7 +28,6 @@ def test_store(stepflow: Stepflow, golden: Golden) -> None:
         stepflow("flows", "store", "clean.yaml"),
         *(stepflow("flows", "store", "echo.yaml", "clean.yaml", "-o", form) for form in FORMS),
         stepflow("flows", "store", "-", stdin=(stepflow.folder / "echo.yaml").read_text()),
-        stepflow("flows", "store", "hello.yaml", "--fields", "flow,name"),
     )
 
 
@@ -38,7 +37,7 @@ def test_store_refused(stepflow: Stepflow, golden: Golden) -> None:
         stepflow("flows", "store", "refused.yaml"),
         stepflow("flows", "store", "refused.yaml", "-o", "json"),
         stepflow("flows", "store", "clean.yaml", "refused.yaml", "echo.yaml"),
-        stepflow("flows", "store", "clean.yaml", "refused.yaml", "-o", "jsonl", "--fields", "flow"),
+        stepflow("flows", "store", "clean.yaml", "refused.yaml", "-o", "jsonl"),
         stepflow("flows", "store", "clean.yaml", "helo.yaml"),
         stepflow("flows", "store"),
     )

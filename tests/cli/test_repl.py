@@ -41,9 +41,9 @@ def test_a_script(stepflow: Stepflow, golden: Golden) -> None:
         "",
         """run echo.yaml --input-json '{"a b": "c # d"}'""",
         "stepflow run hello.yaml --example ada",
-        "health --fields status",
+        "health -o name",
         "exit",
-        "health --fields never",
+        "health --wrong",
     )
     golden(stepflow("repl", stdin=lines))
 
@@ -62,9 +62,9 @@ def test_a_script(stepflow: Stepflow, golden: Golden) -> None:
     ],
 )
 def test_an_error_does_not_end_it(line: str, code: int, stepflow: Stepflow, golden: Golden) -> None:
-    done = stepflow("repl", stdin=script(line, "health --fields status"))
+    done = stepflow("repl", stdin=script(line, "health -o name"))
     assert done.code == code
-    assert done.stdout.endswith("STATUS  healthy\n")
+    assert re.search(r"http://127\.0\.0\.1:\d+\n$", done.stdout)
     golden(done)
 
 
@@ -119,9 +119,9 @@ def test_each_line_logs_once(stepflow: Stepflow) -> None:
 
 
 def test_a_reader_that_leaves(stepflow: Stepflow) -> None:
-    (stepflow.folder / "lines").write_text(script("health --fields status") * 50)
+    (stepflow.folder / "lines").write_text(script("health -o name") * 50)
     done = stepflow.shell(f"{STEPFLOW} repl < lines | head -1")
-    assert (done.code, done.stdout, done.stderr) == (0, "STATUS  healthy\n", "")
+    assert (done.code, done.stdout.startswith("http://127.0.0.1:"), done.stderr) == (0, True, "")
 
 
 def test_a_line_that_is_given_up_and_leaving(prompt: Terminal, stepflow: Stepflow) -> None:
@@ -131,7 +131,7 @@ def test_a_line_that_is_given_up_and_leaving(prompt: Terminal, stepflow: Stepflo
     prompt.wait_for("nobody wants")
     prompt.interrupt()
     prompt.wait_for("\nstepflow>\n")
-    enter(prompt, "health --fields status", "STATUS  healthy")
+    enter(prompt, "health", "STATUS        healthy")
     assert "there is no command" not in prompt.screen
     prompt.send(CTRL_D)
     assert prompt.end() == 0
@@ -156,7 +156,7 @@ def test_an_interrupt_ends_the_command_only(prompt: Terminal) -> None:
     prompt.wait_for("prepare  running")
     prompt.interrupt()
     prompt.wait_for("\nstepflow>\n")
-    enter(prompt, "health --fields status", "STATUS  healthy")
+    enter(prompt, "health", "STATUS        healthy")
 
 
 def test_completion(prompt: Terminal, stepflow: Stepflow) -> None:
@@ -180,7 +180,7 @@ def test_completion(prompt: Terminal, stepflow: Stepflow) -> None:
 def test_history_is_kept_and_nobody_else_reads_it(
     terminal: Callable[..., Terminal], stepflow: Stepflow, prompt: Terminal
 ) -> None:
-    enter(prompt, "health --fields status", "STATUS  healthy")
+    enter(prompt, "health", "STATUS        healthy")
     prompt.send(CTRL_D)
     assert prompt.end() == 0
     (history,) = stepflow.home.rglob("repl_history")
@@ -188,5 +188,5 @@ def test_history_is_kept_and_nobody_else_reads_it(
     again = terminal("repl")
     again.wait_for(PROMPT.rstrip())
     again.send(UP)
-    again.wait_for("health --fields status")
-    enter(again, "", "STATUS  healthy")
+    again.wait_for("health")
+    enter(again, "", "STATUS        healthy")

@@ -45,8 +45,7 @@ def unpaid(start: Start) -> str:
 def test_formats(stepflow: Stepflow, unpaid: str, golden: Golden) -> None:
     golden(
         stepflow("runs", "get", unpaid),
-        stepflow("runs", "get", unpaid, "--json", "account"),
-        stepflow("runs", "get", unpaid, "--fields", "account.cause,account.not_run"),
+        stepflow("runs", "get", unpaid, "--json"),
         stepflow("runs", "steps", unpaid),
         stepflow("runs", "steps", unpaid, "-o", "jsonl"),
         stepflow("runs", "steps", unpaid, "--step", "send_receipt"),
@@ -62,7 +61,7 @@ def test_on_a_terminal(terminal: Callable[..., Terminal], unpaid: str, golden: G
 def test_a_batch(stepflow: Stepflow, start: Start, golden: Golden) -> None:
     run_id = start(PAYMENT | {"name": "payments"}, [{"card": "1"}, {}, {"card": "2"}, {}])
     golden(
-        stepflow("runs", "get", run_id, "--fields", "account.text,account.not_run"),
+        stepflow("runs", "get", run_id),
         stepflow("runs", "steps", run_id, "--fields", "item_index,step_id,state,because_of", "-o", "jsonl"),
     )
 

@@ -90,7 +90,6 @@ def test_get(stepflow: Stepflow, ada: str, failed: str, running: str, golden: Go
         *(stepflow("runs", "get", ada, "-o", form) for form in FORMS),
         stepflow("runs", "get", failed),
         stepflow("runs", "get", running),
-        stepflow("runs", "get", ada, "--fields", "status,items.completed", "-o", "json"),
     )
 
 

@@ -55,10 +55,11 @@ def test_ids_on_a_narrow_terminal(terminal: Callable[..., Terminal], start: Star
 
 
 def test_json_with_fields(stepflow: Stepflow, ada: str) -> None:
-    done = stepflow("runs", "get", ada, "--json", "run_id,items.total")
-    assert json.loads(done.stdout) == {"run_id": ada, "items": {"total": 1}}
-    refused = stepflow("runs", "get", ada, "--json", "run_id", "-o", "yaml")
-    assert (refused.code, "--json is -o json" in refused.stderr) == (2, True)
+    done = stepflow("runs", "items", ada, "--json", "index,error.code")
+    assert json.loads(done.stdout) == [{"index": 0, "error": {"code": None}}]
+    for line in (("items", ada, "--json", "index"), ("get", "--json", ada)):
+        refused = stepflow("runs", *line, "-o", "yaml")
+        assert (refused.code, "--json is -o json" in refused.stderr) == (2, True)
     assert stepflow("runs", "get", ada, "--json").stdout == stepflow("runs", "get", ada, "-o", "json").stdout
 
 

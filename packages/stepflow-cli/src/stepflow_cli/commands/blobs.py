@@ -12,7 +12,7 @@ from stepflow_client import InvalidRequestError, NotFoundError
 from ..errors import problem_of, usage
 from ..inputs.files import DATA_SUFFIXES, read_bytes, write_bytes
 from ..output.view import Output, View, columns
-from ..params.options import file_output_options, output_options, running_server_options
+from ..params.options import file_output_options, record_options, running_server_options
 from ..params.parsing import LazyGroup
 from ..params.sections import FILE, Choice, option
 from ..server.connect import connect
@@ -39,7 +39,7 @@ _STORED = View(columns=columns("blob_id:id", "blob_type=TYPE", "filename"), name
 )
 @option("--filename NAME", "The file name to store with it. [default: FILE's]")
 @running_server_options
-@output_options
+@record_options
 def _put(file: str, blob_type: str | None, filename: str | None, server: ServerOptions, output: Output) -> None:
     """Store a file, or a JSON value, on a server and print its id.
 

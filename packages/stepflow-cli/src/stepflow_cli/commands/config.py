@@ -12,7 +12,7 @@ from ..completion.candidates import complete_config_keys, complete_profiles, com
 from ..errors import Problem, nearest, printable, usage
 from ..output.messages import note
 from ..output.view import Output, View, columns
-from ..params.options import changed_profile_option, output_options, running_server_options
+from ..params.options import changed_profile_option, output_options, record_options, running_server_options
 from ..params.parsing import LazyGroup
 from ..params.sections import option
 from ..settings.profiles import load
@@ -74,7 +74,7 @@ _SETTING = View(columns=columns("name", "value", "origin"), name="name")
 @command.command("get")
 @click.argument("key", metavar="KEY", shell_complete=complete_settings)
 @running_server_options
-@output_options
+@record_options
 def _get(key: str, server: ServerOptions, output: Output) -> None:
     """Print one setting.
 
@@ -86,7 +86,7 @@ def _get(key: str, server: ServerOptions, output: Output) -> None:
     value, origin = (
         _of_file(key, server) if key == "current" or key.startswith("profiles.") else _in_effect(key, server)
     )
-    if output.format in ("table", "name") or output.fields:
+    if output.format in ("table", "name"):
         output.record({"name": key, "value": value, "origin": origin}, _SETTING)
     elif output.format is None and isinstance(value, (str, int, float)) and not isinstance(value, bool):
         output.write(printable(str(value)) + "\n")
@@ -138,7 +138,7 @@ _CHANGED = View(columns=columns("name", "value", "file"), name="name")
 @click.argument("key", metavar="KEY", shell_complete=complete_config_keys)
 @click.argument("value", metavar="VALUE")
 @changed_profile_option
-@output_options
+@record_options
 def _set(key: str, value: str, profile: str | None, output: Output) -> None:
     """Set a key of a profile, whether runs are recorded, or for which servers flows are checked.
 
@@ -156,7 +156,7 @@ def _set(key: str, value: str, profile: str | None, output: Output) -> None:
     profiles = load()
     path = parse_key(key, profile, profiles)
     stored = set_value(path, value, profiles)
-    if output.format or output.fields:
+    if output.format:
         output.record({"name": str(path), "value": stored, "file": str(profiles.path)}, _CHANGED)
 
 
@@ -166,7 +166,7 @@ _REMOVED = View(columns=columns("name", "file"), name="name")
 @command.command("unset")
 @click.argument("key", metavar="KEY", shell_complete=complete_config_keys)
 @changed_profile_option
-@output_options
+@record_options
 def _unset(key: str, profile: str | None, output: Output) -> None:
     """Remove a key of a profile, or a whole profile.
 
@@ -178,7 +178,7 @@ def _unset(key: str, profile: str | None, output: Output) -> None:
     profiles = load()
     path = parse_key(key, profile, profiles)
     unset_value(path, profiles)
-    if output.format or output.fields:
+    if output.format:
         output.record({"name": str(path), "file": str(profiles.path)}, _REMOVED)
 
 
@@ -187,7 +187,7 @@ _USED = View(columns=columns("profile", "url", "file"), name="profile")
 
 @command.command("use")
 @click.argument("name", metavar="NAME", shell_complete=complete_profiles)
-@output_options
+@record_options
 def _use(name: str, output: Output) -> None:
     """Make a profile the current one.
 
@@ -198,7 +198,7 @@ def _use(name: str, output: Output) -> None:
     profiles = load()
     name = use_profile(name, profiles)
     url = profiles.get(name).url
-    if output.format or output.fields:
+    if output.format:
         output.record({"profile": name, "url": url, "file": str(profiles.path)}, _USED)
     else:
         note(f"commands now use {url}, by profile {name}")

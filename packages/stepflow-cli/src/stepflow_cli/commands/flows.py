@@ -22,6 +22,7 @@ from ..params.options import (
     file_output_options,
     limit_option,
     output_options,
+    record_options,
     running_server_options,
     watch_option,
 )
@@ -91,13 +92,13 @@ def _flows(client: SyncStepflowClient, since: str | None) -> list[dict[str, Any]
     return list(found.values())
 
 
-_STORED = View(columns=columns("flow", "flow_id:id", "name"), name="flow_id", fields=("diagnostics",))
+_STORED = View(columns=columns("flow", "flow_id:id", "name"), name="flow_id")
 
 
 @command.command("store")
 @flows_argument(of_project=False)
 @running_server_options
-@output_options
+@record_options
 def _store(flows: list[str], server: ServerOptions, output: Output) -> None:
     """Store flows on a server and print their ids.
 
@@ -208,7 +209,7 @@ _DELETED = View(columns=columns("flow_id:id", "status:status"), name="flow_id", 
 @click.argument("flow_ids", nargs=-1, required=True, metavar="FLOW_ID...")
 @confirm_option
 @running_server_options
-@output_options
+@record_options
 def _delete(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOptions, output: Output) -> None:
     """Ask a server to delete flows.
 

@@ -6,7 +6,7 @@ import click
 
 from ..errors import Problem
 from ..output.view import Output, View, columns, rfc3339
-from ..params.options import output_options, server_options
+from ..params.options import record_options, server_options
 from ..params.parsing import Command
 from ..params.sections import WAITING
 from ..params.times import DURATION
@@ -19,7 +19,6 @@ _LOOK = 10.0
 _HEALTH = View(
     columns=columns("url", "status:status", "release", "commit", "time:time", "capabilities"),
     name="url",
-    fields=("dialect",),
 )
 
 
@@ -36,7 +35,7 @@ _HEALTH = View(
     type=DURATION,
 )
 @server_options(default="server")
-@output_options
+@record_options
 def command(components: tuple[str, ...], wait: float | None, server: ServerOptions, output: Output) -> None:
     """The exit code is 1 if it is not healthy.
 

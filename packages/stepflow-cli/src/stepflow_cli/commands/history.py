@@ -9,7 +9,7 @@ from stepflow_client._base.text import duration_text
 
 from ..errors import Problem, usage
 from ..output.view import Output, View, columns
-from ..params.options import Confirm, confirm_option, label_option, limit_option, output_options
+from ..params.options import Confirm, confirm_option, label_option, limit_option, output_options, record_options
 from ..params.parsing import LazyGroup
 from ..params.runs import recorded_run_argument, status_option
 from ..params.sections import option
@@ -59,7 +59,7 @@ def _list(text: str | None, labels: dict[str, str], status: tuple[str, ...], lim
 
 @command.command("show")
 @recorded_run_argument
-@output_options
+@record_options
 def _show(run_id: str, output: Output) -> None:
     """Show a recorded run: its input, variables, overrides and flow.
 
@@ -88,7 +88,7 @@ _CLEARED = View(columns=columns("removed:number", "file"), name="removed")
     "--max-age TIME", "How old a run may be that is kept: 90s, 15m, 1h or 2d. [default: none is kept]", type=DURATION
 )
 @confirm_option
-@output_options
+@record_options
 def _clear(max_age: float | None, confirm: Confirm, output: Output) -> None:
     """Remove recorded runs from this machine.
 

@@ -17,7 +17,7 @@ from ..exit_codes import ExitCode
 from ..output.messages import note, noting_warnings, waiting
 from ..output.safety import printable_lines
 from ..output.view import Output, View, columns
-from ..params.options import output_options, port_option
+from ..params.options import port_option, record_options
 from ..params.parsing import Command
 from ..params.sections import FILE, SERVER
 from ..params.times import SECONDS
@@ -55,7 +55,7 @@ _IN_USE = ("address already in use", "address in use", "os error 98", "os error 
     "The OpenTelemetry collector for traces of the server and its workers, such as http://localhost:4317.",
 )
 @SERVER.option("--allow-load-file", "Let flows read any file that the server can read, where it has no configuration.")
-@output_options
+@record_options
 def command(
     port: int,
     all_interfaces: bool,
@@ -152,7 +152,7 @@ def _announce(runtime: StepflowRuntime, output: Output) -> None:
     where = " and on all other interfaces" if runtime.is_exposed else ", for this machine only"
     said = f"The server listens on {url}{where}, without authentication; Ctrl-C stops it."
     print(f"{said}\nexport STEPFLOW_URL={url}", file=sys.stderr, flush=True)
-    if output.format or output.fields:
+    if output.format:
         # JSON on one line, which a waiting program can read immediately.
         form = "jsonl" if output.format == "json" else output.format
         output._replace(format=form).record({"url": url, "pid": runtime.pid}, _SERVER)

@@ -185,7 +185,7 @@ stepflow runs list --status failed,running --since 1h
 stepflow runs list -o json --fields run_id
 # runs get
 stepflow runs get 01a2b3c4
-stepflow runs get 01a2b3c4 --fields status,items
+stepflow runs get 01a2b3c4 -o json
 # runs watch
 stepflow runs watch 01a2b3c4
 stepflow runs watch 01a2b3c4 -o jsonl

@@ -124,8 +124,8 @@ def _read_format(ctx: click.Context, param: click.Parameter, value: str | None) 
     return value
 
 
-def _read_json(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    if value is not None:
+def _read_json(ctx: click.Context, param: click.Parameter, value: str | bool | None) -> str | bool | None:
+    if value not in (None, False):
         current_session().json_errors = True
     return value
 
@@ -159,13 +159,16 @@ class _Format(Choice):
             raise
 
 
+def _with_json(format: str | None, is_json: bool) -> str | None:
+    if is_json and format not in (None, "json"):
+        raise usage(f"--json is -o json: it excludes -o {format}")
+    return "json" if is_json else format
+
+
 def _output(
     format: str | None, fields: str | None, json_fields: str | None, path: str | None = None, *, wide: bool = False
 ) -> Output:
-    if json_fields is not None:
-        if format not in (None, "json"):
-            raise usage(f"--json is -o json: it excludes -o {format}")
-        format, fields = "json", json_fields or fields
+    format, fields = _with_json(format, json_fields is not None), json_fields or fields
     names = [name.strip() for name in fields.split(",")] if fields is not None else []
     # Without --format, a file still gets only the value: its extension selects how it is written, not what.
     by_ending = {"yaml": "yaml", "yml": "yaml", "jsonl": "jsonl"}.get((path or "").lower().rpartition(".")[2])
@@ -174,11 +177,24 @@ def _output(
     return output
 
 
-def _format_options(*aliases: str) -> list[Decorator]:
+def _any_format(*aliases: str) -> Decorator:
     names = [*FORMATS, *aliases]
     said = f"Output format: {', '.join(names)}. With json and jsonl errors are JSON too."
+    return format_option(names, said, callback=_read_format)
+
+
+record_options = together(
+    "output",
+    lambda format, is_json: Output(format=_with_json(format, is_json)),
+    _any_format(),
+    OUTPUT.option("--json", "The same as -o json.", to="is_json", callback=_read_json, hidden=True),
+)
+"""Adds -o/--format, for commands that print one record; the command gets `output`, an `Output`."""
+
+
+def _format_options(*aliases: str) -> list[Decorator]:
     return [
-        format_option(names, said, callback=_read_format),
+        _any_format(*aliases),
         OUTPUT.option("--fields A,B.C", "Print only these fields."),
         # As in other commands. A word that follows it names fields.
         OUTPUT.option(

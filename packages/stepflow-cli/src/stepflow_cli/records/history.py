@@ -47,8 +47,6 @@ ENTRY_IN_FULL = View(
         *(Column(name, show=json_cell) for name in _VALUES[:-1]),
         Column("omitted", show=_names),
     ),
-    fields=("flow", "rerun_items", "has_more_runs"),
-    open_fields=("labels", *_VALUES),
     folds=True,
 )
 """A single recorded run."""

@@ -64,11 +64,6 @@ RUN_IN_FULL = View(
 )
 """A single run."""
 
-_ACCOUNT = tuple(
-    f"account.{name}"
-    for name in ("item_index", "kind", "cause", "message", "text", "not_run", "may_be_executing", "hint", "unknown")
-)
-
 
 def _cause_text(account: object) -> str:
     return str(account["text"]) if isinstance(account, Mapping) else "-"
@@ -98,11 +93,7 @@ def run_view(account: RunAccount | None) -> View:
     if account is None:
         return RUN_IN_FULL
     shown = [column for name, column in _EXPLAINED.items() if name == "cause" or getattr(account, name)]
-    return RUN_IN_FULL._replace(
-        columns=(*RUN_IN_FULL.columns, *shown),
-        fields=(*_COUNTS, "account", *_ACCOUNT),
-        open_fields=("account.not_run",),
-    )
+    return RUN_IN_FULL._replace(columns=(*RUN_IN_FULL.columns, *shown))
 
 
 _ERROR = ("error", "error.code", "error.step_id", "error.details")

@@ -11,7 +11,13 @@ from ...completion.candidates import complete_steps_of_run
 from ...errors import Problem, usage
 from ...output.messages import waiting
 from ...output.view import Output
-from ...params.options import file_output_options, output_options, running_server_options, timeout_option
+from ...params.options import (
+    file_output_options,
+    output_options,
+    record_options,
+    running_server_options,
+    timeout_option,
+)
 from ...params.parsing import Command
 from ...params.runs import run_argument, status_option
 from ...params.sections import option
@@ -30,7 +36,7 @@ if TYPE_CHECKING:
 @click.command("get", cls=Command)
 @run_argument
 @running_server_options
-@output_options
+@record_options
 def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
     """ITEMS is how many items have ended, of how many; servers count them when the whole run ends. 'runs result',
     'items' and 'steps' print the output of a run, or why it failed.
