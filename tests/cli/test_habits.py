@@ -115,6 +115,7 @@ OPTIONS = [
     ("test hello.yaml -o JUnit", "--junit FILE writes a JUnit report, besides what is printed"),
     ("test hello.yaml --debug", "--log-level debug shows the logs of the client and the server"),
     ("--omit-stack-trace run hello.yaml", "leave it out: only -vv prints tracebacks"),
+    ("runs get @last --fields status", "-o json prints the whole record; jq selects fields of it"),
     ("runs list --local", "an embedded server would be empty here"),
     ("submit hello.yaml --config x.yml", "'stepflow run' starts an embedded server"),
     ("test hello.yaml --dif", "did you mean --diff?"),

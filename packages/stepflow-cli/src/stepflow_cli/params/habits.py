@@ -34,6 +34,7 @@ _OPTIONS = {
     "submit --config": _EMBEDDED,
     "--local": _EMPTY,
     "--config": _EMPTY,
+    "--fields": "-o json prints the whole record; jq selects fields of it",
     "--host": _URL,
     "--server": _URL,
 }
