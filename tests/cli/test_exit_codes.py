@@ -1,8 +1,7 @@
-"""The exit code of every command is the documented one: for every end of a run, and in every output format.
+"""The exit code of every command is the documented one, for every end of a run.
 
-The commands and their formats come from the command line's own definition, so that a new one must be listed here. Each
-command is tried with every end in its first format, and with one end in each other format; all commands together try
-each format with each end.
+One function chooses the code of an error; its table is tested here. The commands come from the command line's own
+definition, so that a new one must be listed here. Each is tried with every end; output formats are sampled.
 """
 
 from __future__ import annotations
@@ -12,14 +11,14 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import product
 from pathlib import Path
 
 import pytest
+from stepflow_cli.errors import problem_of
 from stepflow_cli.exit_codes import ExitCode
-from stepflow_client import StepflowRuntime
+from stepflow_client import StepflowRuntime, errors
 
 from tests.cli.command import Done, Stepflow
 from tests.cli.command_tree import commands, formats
@@ -128,16 +127,7 @@ ELSEWHERE = {
 }
 """Commands that do not end by themselves or need another server, and the tests of their exit codes."""
 
-FORMATS = {name: formats(command) or (None,) for name, command in commands()}
-_ORDER = [*STARTING, *sorted(OF_RUNS, key=lambda name: OF_RUNS[name][1] is AS_THE_REQUEST), *OTHERS]
-"""Commands with the same exit codes follow each other, so that together they try each format with each end."""
-
-
-def _tried(name: str, form: str | None, cases: Iterable[str]) -> list[str]:
-    """Return the cases of a command that are tried in a format: all in the first one, and one in each other format."""
-    listed = [*cases]
-    number = FORMATS[name].index(form)
-    return [listed[(_ORDER.index(name) + number) % len(listed)]] if number else listed
+FORMATS = {name: formats(command) for name, command in commands()}
 
 
 PASSES = """
@@ -154,12 +144,24 @@ def test_every_command_is_listed_once() -> None:
         assert (Path(__file__).parent / where).exists()
 
 
-@pytest.mark.parametrize("codes", [AS_THE_RUN, AS_THE_REQUEST], ids=["as-the-run", "as-the-request"])
-def test_every_format_meets_every_end(codes: dict[str, int]) -> None:
-    names = [name for name, (_, each) in OF_RUNS.items() if each is codes]
-    names += STARTING if codes is AS_THE_RUN else []
-    tried = {(form, end) for name in names for form in FORMATS[name] for end in _tried(name, form, ENDS)}
-    assert {*product(FORMATS["run"], ENDS)} <= tried
+CODES = {
+    ExitCode.FAILED: "StepflowClientError NotFoundError ServerFaultError RunFailedError OutputTypeError",
+    ExitCode.USAGE: "FlowFileNotFoundError InvalidArgumentError IdempotencyConflictError JournalError",
+    ExitCode.INVALID_FLOW: "InvalidFlowError",
+    ExitCode.NO_SERVER: "ServerConnectionError RequestTimeoutError AuthenticationError ServerStartTimeoutError",
+    ExitCode.TIMED_OUT: "RunTimeoutError",
+    ExitCode.AMBIGUOUS: "AmbiguousRunError",
+}
+
+
+def test_the_code_of_an_error() -> None:
+    for code, names in CODES.items():
+        found = {name: problem_of(getattr(errors, name)("message")).exit_code for name in names.split()}
+        assert found == dict.fromkeys(names.split(), code)
+
+
+def test_the_code_of_ctrl_c() -> None:
+    assert problem_of(KeyboardInterrupt()).exit_code == 130
 
 
 def test_every_code_is_in_the_manual() -> None:
@@ -168,12 +170,11 @@ def test_every_code_is_in_the_manual() -> None:
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)} == {*map(int, ExitCode)}
 
 
-def _words(line: str, form: str | None, **values: str) -> list[str]:
-    words = [values.get(word, word) for word in line.split()]
-    return words if form is None else [*words, "--format", form]
+def _words(line: str, **values: str) -> list[str]:
+    return [values.get(word, word) for word in line.split()]
 
 
-def _is_told(done: Done, end: str, form: str | None) -> None:
+def _check_message(done: Done, end: str, form: str = "table") -> None:
     """Check that standard error says how the run ended, if that is not success."""
     kind = {"failed": "run_failed", "cancelled": "run_cancelled", "timeout": "run_timeout"}.get(end)
     if kind is None:
@@ -241,26 +242,34 @@ def _cancelling(server: StepflowRuntime, name: str, is_wanted: bool) -> Iterator
             thread.join()
 
 
-@pytest.mark.parametrize(("name", "form"), [(name, form) for name in OF_RUNS for form in FORMATS[name]])
-def test_a_command_about_a_run(stepflow: Stepflow, runs: Flows, name: str, form: str | None) -> None:
+@pytest.mark.parametrize("name", OF_RUNS)
+def test_a_command_about_a_run(stepflow: Stepflow, runs: Flows, name: str) -> None:
     line, codes = OF_RUNS[name]
-    for end in _tried(name, form, [end for end, code in codes.items() if code is not None]):
-        code = codes[end]
-        done = stepflow(*_words(line, form, RUN=runs(end), SECONDS="0.3" if end == "timeout" else "50"))
+    for end, code in codes.items():
+        if code is None:
+            continue
+        done = stepflow(*_words(line, RUN=runs(end), SECONDS="0.3" if end == "timeout" else "50"))
         assert (end, done.code) == (end, code), done
         if codes is AS_THE_RUN:
-            _is_told(done, end, form)
+            _check_message(done, end)
         else:
             assert done.stderr == "", done
 
 
-@pytest.mark.parametrize(("name", "form"), [(name, form) for name in STARTING for form in FORMATS[name]])
+@pytest.mark.parametrize(("form", "end"), [*zip(FORMATS["runs result"], (*ENDS[1:], *ENDS[1:]), strict=False)])
+def test_a_format_does_not_change_the_code(stepflow: Stepflow, runs: Flows, form: str, end: str) -> None:
+    seconds = "0.3" if end == "timeout" else "50"
+    done = stepflow("runs", "result", runs(end), "--timeout", seconds, "--format", form)
+    assert done.code == AS_THE_RUN[end], done
+    _check_message(done, end, form)
+
+
+@pytest.mark.parametrize("name", STARTING)
 def test_a_command_that_executes_a_run(
-    stepflow: Stepflow, newest_server: StepflowRuntime, runs: Flows, name: str, form: str | None
+    stepflow: Stepflow, newest_server: StepflowRuntime, runs: Flows, name: str
 ) -> None:
     known = {"success": ("hello.yaml", '{"name": "Ada"}'), "failed": ("fails.yaml", '{"nam": "Ada"}')}
-    for end in _tried(name, form, ENDS):
-        code = AS_THE_RUN[end]
+    for end, code in AS_THE_RUN.items():
         flow, value = known.get(end, (_long(stepflow), "null"))
         given = ["--input-json", value]
         values = {"FLOW": flow, "SECONDS": "0.5" if end == "timeout" else "50"}
@@ -272,14 +281,14 @@ def test_a_command_that_executes_a_run(
                 newest_server.sync_client.cancel_run(before)
             values["RUN"] = before
         with _cancelling(newest_server, flow, end == "cancelled"):
-            done = stepflow(*_words(STARTING[name], form, **values), *given)
+            done = stepflow(*_words(STARTING[name], **values), *given)
         assert (end, done.code) == (end, code), done
-        _is_told(done, end, form)
+        _check_message(done, end)
 
 
-@pytest.mark.parametrize(("name", "form"), [(name, form) for name in OTHERS for form in FORMATS[name]])
+@pytest.mark.parametrize("name", OTHERS)
 def test_another_command(
-    stepflow: Stepflow, newest_server: StepflowRuntime, server: str, runs: Flows, name: str, form: str | None
+    stepflow: Stepflow, newest_server: StepflowRuntime, server: str, runs: Flows, name: str
 ) -> None:
     for each, expected in (("passes", "1"), ("breaks", "2")):
         (stepflow.folder / f"{each}.yaml").write_text(PASSES.replace("EXPECTED", expected))
@@ -295,7 +304,7 @@ def test_another_command(
     for word, end in (("SUCCESS", "success"), ("FAILED", "failed"), ("RUNNING", "timeout")):
         if word in wanted:
             values[word] = runs(end)
-    for line in _tried(name, form, OTHERS[name]):
-        done = stepflow(*_words(line, form, **values))
-        assert done.code == OTHERS[name][line], done
+    for line, code in OTHERS[name].items():
+        done = stepflow(*_words(line, **values))
+        assert done.code == code, done
         assert "Traceback" not in done.stderr
