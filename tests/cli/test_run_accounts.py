@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
-from tests.cli.runs import SLEEPING, Start
+from tests.cli.runs import Start
 from tests.cli.terminal import Terminal
 
 
@@ -85,15 +85,8 @@ def test_a_report(stepflow: Stepflow, unpaid: str) -> None:
     assert "send_receipt: " not in page
 
 
-def test_a_cancelled_run(stepflow: Stepflow, start: Start) -> None:
-    run_id = start({"name": "asleep", "steps": [SLEEPING], "output": {"$step": "sleeping"}}, wait=False)
-    stepflow("runs", "cancel", run_id, "--yes")
-    assert "CAUSE            cancelled; may still be executing: sleeping\n" in stepflow("runs", "get", run_id).stdout
-
-
-@pytest.mark.parametrize("history", [True, False])
-def test_the_field_that_a_component_refuses(history: bool, stepflow: Stepflow, server: str) -> None:
-    stepflow.environment["STEPFLOW_HISTORY"] = "on" if history else "off"
+@pytest.mark.usefixtures("server")
+def test_the_field_that_a_component_refuses(stepflow: Stepflow) -> None:
     step = {"id": "greet", "component": "/builtin/create_messages", "input": {"user_prompt": {"$input": "name"}}}
     flow = {"name": "greeting", "steps": [step], "output": {"$step": "greet"}}
     Path(stepflow.folder, "greeting.json").write_text(json.dumps(flow))
