@@ -188,7 +188,8 @@ def _attack(folder: Path) -> Path:
     proof = folder.parent / "proof"
     (folder / "server").mkdir()
     program = folder / "server" / "program.py"
-    program.write_text(f"import pathlib; pathlib.Path({str(proof)!r}).write_text('ran')\n")
+    # A worker that fails is not waited for.
+    program.write_text(f"import pathlib; pathlib.Path({str(proof)!r}).write_text('ran'); raise SystemExit(1)\n")
     config = releases.builtin_config(releases.NEWEST)
     config["plugins"]["evil"] = {
         "type": "grpc", "queueName": "evil", "command": sys.executable, "args": [str(program)],

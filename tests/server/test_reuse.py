@@ -167,7 +167,7 @@ async def test_one_step_whose_inputs_are_not_known(client: Any, release: str, tm
         pytest.skip("the outputs of steps cannot be read")
     file = tmp_path / "counted"
     flow = four(file)
-    flow["steps"][1] = {"id": "b", "component": "/builtin/create_messages", "input": {}}
+    flow["steps"][1]["input"] = {"$input": "missing"}
     run_id = await run(client, flow, {"n": 1})
     executions(file)
     with pytest.raises(InvalidArgumentError, match="step 'd' reads step 'b', of which run") as raised:

@@ -19,6 +19,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -255,20 +256,21 @@ def test_the_clients_can_be_used_at_once(fake_server: Callable[[str], None]) -> 
     server = str(find_binary().path)
     # Longer than a client asks again where nobody listens.
     fake_server(f"time.sleep(5); os.execv({server!r}, [{server!r}, *sys.argv[1:]])")
-    runtime = StepflowRuntime.start(port=free_port())
-    try:
-        assert runtime.sync_client.health_check().status == "healthy"
-    finally:
-        runtime.stop()
+    runtime, other = (StepflowRuntime.start(port=free_port()) for _ in range(2))
 
     async def use() -> str:
-        runtime = StepflowRuntime.start(port=free_port())
         try:
-            return (await runtime.client.health_check()).status
+            return (await other.client.health_check()).status
         finally:
-            await runtime.aclose()
+            await other.aclose()
 
-    assert asyncio.run(use()) == "healthy"
+    with ThreadPoolExecutor(1) as pool:
+        asynchronous = pool.submit(asyncio.run, use())
+        try:
+            assert runtime.sync_client.health_check().status == "healthy"
+        finally:
+            runtime.stop()
+        assert asynchronous.result() == "healthy"
 
 
 def test_a_client_of_a_server_that_does_not_start_says_why() -> None:
