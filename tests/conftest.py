@@ -80,8 +80,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 _FIRST = {
     f"test_{name}.py"
     for name in (
-        *("hung_servers", "events", "given_up", "runs_logs", "runtime", "runtime_workers", "idempotency_races"),
-        *("exit_codes", "examples", "doctor", "live", "attacks", "batch_stream", "streams"),
+        *("runtime", "idempotency_scopes", "runtime_workers", "batch_attempts", "reuse", "runtime_configs", "command"),
+        *("exit_codes", "examples", "attacks", "command_line", "doctor", "live", "streams", "runs_logs", "repl"),
     )
 }
 """Files whose tests take the longest."""

@@ -28,7 +28,7 @@ from tests.unit.client.test_events import (
 @pytest.fixture(autouse=True)
 def frequent_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make clients look at the state of a run often, so that tests need not wait for a look."""
-    set_timings(monkeypatch, event_look=0.2)
+    set_timings(monkeypatch, event_look=0.2, event_late=0.2)
 
 
 GIVEN_UP_AT = datetime.fromisoformat(SUMMARY["completedAt"])
