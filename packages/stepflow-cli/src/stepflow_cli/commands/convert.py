@@ -58,4 +58,4 @@ def _text(flow: str, form: str) -> str:
     if form == "json":
         return json_escaped(json.dumps(loaded, indent=2, ensure_ascii=False)) + "\n"
     commented = getattr(python_flow(flow).value, "to_yaml", None) if is_python_flow(flow) else None
-    return str(commented()) if callable(commented) else json_escaped(write_yaml(loaded))
+    return str(commented()) if callable(commented) else write_yaml(loaded)

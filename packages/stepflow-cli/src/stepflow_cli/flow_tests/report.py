@@ -13,7 +13,6 @@ from stepflow_client.testing import failure_text
 from ..errors import printable
 from ..inputs.files import write_bytes
 from ..output.columns import Column, View, columns
-from ..output.view import yaml_text
 from .execute import FileResults, expected_of
 
 if TYPE_CHECKING:
@@ -70,7 +69,9 @@ def file_lines(done: FileResults, *, diff: bool) -> list[str]:
 
 def _diff(done: FileResults, each: CaseResult) -> str:
     """Return the differences and a line-by-line diff, as YAML, of the expected and the actual output."""
-    before, after = (yaml_text(value).splitlines() for value in (each.case.expected or {}, expected_of(done, each)))
+    from stepflow_client._data.yaml_writer import write_yaml
+
+    before, after = (write_yaml(value).splitlines() for value in (each.case.expected or {}, expected_of(done, each)))
     lines = list(difflib.unified_diff(before, after, "expected", "actual", n=3, lineterm=""))
     return "\n".join([*(str(each) for each in each.differences), *lines])
 

@@ -16,11 +16,6 @@ _UNSAFE_IN_DOCUMENT = _UNSAFE.replace("\x0a-\x1f", "\x0b-\x1f")
 _SHORT = {"\n": "\\n", "\r": "\\r"}
 
 
-def is_safe(text: str) -> bool:
-    """Return whether text can be written unchanged; a line feed is safe here."""
-    return _is_plain(text.replace("\n", "")) or re.search(_UNSAFE_IN_DOCUMENT, text) is None
-
-
 def printable(text: str) -> str:
     """Return text as one line, with escapes for what a terminal would interpret; tabs are kept."""
     return text if _is_plain(text) else re.sub(_UNSAFE, _escape, text)
@@ -44,7 +39,7 @@ def printable_traceback(chunks: Iterable[str]) -> str:
 
 
 def json_escaped(document: str) -> str:
-    """Return a JSON document, or a YAML document whose unsafe strings are in double quotes, with `\\uXXXX` escapes."""
+    """Return a JSON document with `\\uXXXX` escapes."""
     if _is_plain(document.replace("\n", "")):
         return document
     return re.sub(_UNSAFE_IN_DOCUMENT, lambda match: f"\\u{ord(match[0]):04x}", document)

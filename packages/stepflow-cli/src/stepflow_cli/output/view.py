@@ -24,7 +24,7 @@ from ..inputs.files import write_bytes, writing
 from ..stdio import telling_of_lost_output
 from . import color as colors
 from .columns import Column, View, columns, select
-from .safety import is_safe, json_escaped
+from .safety import json_escaped
 
 __all__ = ["Column", "View", "columns"]
 
@@ -114,7 +114,7 @@ class Output(NamedTuple):
             case "table":
                 self.write(self._table(everything, view))
             case _:
-                self.write(yaml_text(chosen))
+                self.write(_yaml_text(chosen))
 
     def table(self, records: Sequence[Record], view: View) -> str:
         """Return records as a table, with the selected fields."""
@@ -124,7 +124,7 @@ class Output(NamedTuple):
         """Print a single JSON value: as indented JSON, or in the given format; on one line with jsonl."""
         form = self.format or self.value_format
         if form == "yaml":
-            self.write(yaml_text(value))
+            self.write(_yaml_text(value))
         else:
             self.write(json_text(value, indent=None if form == "jsonl" else 2) + "\n")
 
@@ -154,7 +154,7 @@ class Output(NamedTuple):
                 case "jsonl":
                     yield json_text(part) + "\n"
                 case "yaml":
-                    yield yaml_text(part)
+                    yield _yaml_text(part)
                 case _:
                     names = _flat(part) if self.fields else [record.get(view.name)]
                     yield "\t".join(printable(str(name)) for name in names) + "\n"
@@ -195,23 +195,11 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
     return text
 
 
-def yaml_text(value: Any) -> str:
-    """Return a value as a YAML document with its keys in order, escaping what a terminal would interpret."""
-    import yaml
+def _yaml_text(value: Any) -> str:
+    # Few calls need PyYAML, which takes time to import.
+    from stepflow_client._data.yaml_writer import write_yaml
 
-    class Plain(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-        def ignore_aliases(self, data: Any) -> bool:
-            # Write a value again instead of an alias if it occurs twice.
-            return True
-
-    def string(dumper: Any, text: str) -> Any:
-        # Escapes are valid only in double quotes.
-        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_safe(text) else '"')
-
-    Plain.add_representer(str, string)
-    text: str = yaml.dump(value, Dumper=Plain, allow_unicode=True, sort_keys=False, explicit_start=False)
-    text = json_escaped(text)
-    return text.removesuffix("...\n") if text.endswith("\n...\n") else text
+    return write_yaml(value)
 
 
 def rfc3339(time: datetime | None) -> str | None:

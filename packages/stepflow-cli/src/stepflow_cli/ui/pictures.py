@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 from stepflow_client import StepflowClientError
+from stepflow_client._data.yaml_writer import write_yaml
 from stepflow_client.drawing.charts import timeline
 from stepflow_client.drawing.folding import LEAST, fold
 from stepflow_client.drawing.graph import flow_graph
@@ -158,9 +159,7 @@ def _drawn(folded: FoldedGraph, layout: Layout | None, look: Look) -> str:
 
 def flow_lines(flow: Mapping[str, Any]) -> list[str]:
     """Return a flow as lines of YAML in a fixed order: servers change it each time."""
-    import yaml
-
-    return yaml.safe_dump(_ordered(flow), sort_keys=False, allow_unicode=True, width=110).splitlines()
+    return write_yaml(_ordered(flow)).splitlines()
 
 
 def _ordered(value: Any) -> Any:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
 
 from .yaml_reader import plain_scalar_resolvers
 
+_UNSAFE = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]")
+"""Line separators and bidirectional controls: YAML allows them, but they change what people read."""
 
-class _Dumper(yaml.SafeDumper):
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
     """PyYAML's dumper. A text is quoted if either PyYAML or Stepflow would parse it as something else."""
 
     def ignore_aliases(self, data: Any) -> bool:
@@ -17,6 +21,17 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _text(dumper: _Dumper, text: str) -> yaml.Node:
+    if not text.isascii():
+        # UTF-8 has no halves of surrogate pairs.
+        text = text.encode("utf-8", "backslashreplace").decode()
+    # Escapes are valid only in double quotes.
+    style = '"' if _UNSAFE.search(text) else None
+    node: yaml.Node = dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+    return node
+
+
+_Dumper.add_representer(str, _text)
 _Dumper.yaml_implicit_resolvers = {
     first: [
         *yaml.SafeDumper.yaml_implicit_resolvers.get(first, ()),
@@ -29,4 +44,5 @@ _Dumper.yaml_implicit_resolvers = {
 def write_yaml(value: Any) -> str:
     """Return a value as a YAML document in block style. Keys keep their order, and lines are not folded."""
     text: str = yaml.dump(value, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=2**31 - 1)
-    return text.removesuffix("...\n") if text.endswith("\n...\n") else text
+    text = text.removesuffix("...\n") if text.endswith("\n...\n") else text
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

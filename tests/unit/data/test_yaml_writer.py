@@ -1,0 +1,45 @@
+"""YAML that PyYAML, Stepflow's parser and this package's read back as the same values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from stepflow_client._data.yaml_reader import read_yaml
+from stepflow_client._data.yaml_writer import write_yaml
+
+LIKE_OTHER_TYPES = (
+    "1e3 1E5 1e-3 12e03 +1e3 .5e3 +.5 5e+2 6E1 0o17 .5 ~ yes no on off y null 0x1f 1_000 12:30:45 .inf -.inf .nan "
+    "2020-01-01 = << 0b1 017 +12 1. -0 true"
+).split()
+_TEXTS = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(LIKE_OTHER_TYPES)
+_SCALARS = _TEXTS | st.none() | st.booleans() | st.integers(-(10**18), 10**18) | st.floats(allow_nan=False)
+_VALUES = st.recursive(_SCALARS, lambda each: st.lists(each) | st.dictionaries(_TEXTS, each), max_leaves=8)
+
+
+@pytest.mark.parametrize("text", [*LIKE_OTHER_TYPES, "", "a: b", "- x", "x\n\ny  ", "\r\n", "\x85", "\u202eabc", "#"])
+@pytest.mark.parametrize("wrapped", [lambda text: text, lambda text: {text: [text]}], ids=["alone", "nested"])
+def test_a_text_stays_a_text(text: str, wrapped: Any) -> None:
+    written = write_yaml(wrapped(text))
+    assert yaml.safe_load(written) == read_yaml(written, "x") == wrapped(text)
+
+
+@given(_VALUES)
+def test_every_value_is_read_back(value: Any) -> None:
+    assert read_yaml(write_yaml(value), "x") == value
+
+
+def test_what_changes_the_reading_order_is_escaped() -> None:
+    assert write_yaml(["a\u202eb\u2028"]) == '- "a\\u202eb\\L"\n'
+
+
+def test_a_long_line_is_not_folded_and_a_repeated_value_is_no_alias() -> None:
+    again = {"text": "word " * 100}
+    assert write_yaml([again, again]).count("\n") == 2
+
+
+def test_half_of_a_surrogate_pair_is_written_as_its_escape() -> None:
+    assert yaml.safe_load(write_yaml("\ud800")) == "\\ud800"
