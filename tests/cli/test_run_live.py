@@ -77,7 +77,7 @@ def test_a_line_every_ten_seconds_without_a_terminal(stepflow: Stepflow, server:
 def test_how_far_a_batch_is_in_words() -> None:
     assert counted(2000, 1200, 3, 12.0) == "1,203/2,000 done, 3 failed, 12s, 100/s, 8.0s left"
     assert counted(2000, 0, 0, 12.0) == "0/2,000 done, 12s"
-    assert counted(10, 4, 0, 8.0) == "4/10 done, 8.0s, 0.5/s, 12s left"
+    assert counted(10, 4, 0, 8.0) == "4/10 done, 8s, 0.5/s, 12s left"
     assert counted(1, 0, 0, 12.0) == "running for 12s"
 
 

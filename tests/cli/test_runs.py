@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from stepflow_cli.records.runs import STATUSES, duration_text
+from stepflow_cli.records.runs import STATUSES
 from stepflow_client import ExecutionStatus
 
 from tests.cli.command import Stepflow
@@ -258,14 +258,3 @@ def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
 
 def test_statuses() -> None:
     assert list(STATUSES) == [status.value for status in ExecutionStatus]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        *((None, "-"), (0, "0.0s"), (9.94, "9.9s"), (10, "10s"), (59.9, "59s"), (60, "1m00s"), (3_599, "59m59s")),
-        *((3_600, "1h00m"), (86_399, "23h59m"), (86_400, "1d00h"), (90 * 86_400 + 3_600, "90d01h")),
-    ],
-)
-def test_durations(seconds: float | None, text: str) -> None:
-    assert duration_text(seconds) == text

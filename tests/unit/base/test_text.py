@@ -18,21 +18,17 @@ def test_what_cannot_be_seen_is_shown_as_a_dot() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "coarse", "fine"),
+    ("seconds", "shown"),
     [
-        (0.0000012, "0.0s", "1µs"),
-        (0.0042, "0.0s", "4.2ms"),
-        (0.25, "0.2s", "250ms"),
-        (2, "2.0s", "2.00s"),
-        (42, "42s", "42s"),
-        (65, "1m05s", "1m05s"),
-        (7_440, "2h04m", "2h04m"),
-        (266_400, "3d02h", "3d02h"),
-        (None, "-", "-"),
+        *((0.0000012, "1µs"), (0.0042, "4.2ms"), (0.25, "250ms"), (1.25, "1.2s"), (9.94, "9.9s"), (10.5, "10s")),
+        # Differences of times that have no fractions.
+        *((0, "<1s"), (0.0, "<1s"), (1.0, "1s"), (2, "2s")),
+        *((42, "42s"), (59.9, "59s"), (60, "1m00s"), (65, "1m05s"), (3_599, "59m59s")),
+        *((7_440, "2h04m"), (266_400, "3d02h"), (None, "-")),
     ],
 )
-def test_durations(seconds: float | None, coarse: str, fine: str) -> None:
-    assert (text.duration_text(seconds), text.fine_duration(seconds)) == (coarse, fine)
+def test_durations(seconds: float | None, shown: str) -> None:
+    assert text.duration_text(seconds) == shown
 
 
 @pytest.mark.parametrize(("word", "found"), [("ste", "set"), ("USEE", "use"), ("unlike", None)])

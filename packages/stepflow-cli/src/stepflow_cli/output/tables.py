@@ -215,10 +215,10 @@ def _distance_of(text: str) -> str:
 def _distance(time: datetime) -> str:
     ago = (datetime.now(UTC) - time.astimezone(UTC)).total_seconds()
     seconds, direction = abs(ago), "ago" if ago >= -1 else "ahead"
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
         if seconds >= size:
-            return f"{int(seconds // size)} {unit} {direction}"
-    return f"{int(seconds)} s {direction}"
+            return f"{int(seconds // size)}{unit} {direction}"
+    return f"{int(seconds)}s {direction}"
 
 
 def _text(value: Any) -> str:

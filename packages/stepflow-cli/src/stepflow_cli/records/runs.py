@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client._base.text import duration_text, fine_duration, short_json
+from stepflow_client._base.text import duration_text, short_json
 
 from ..output.columns import json_cell
 from ..output.view import Column, View, columns, rfc3339
@@ -142,10 +142,7 @@ _TIMES = ("started_at", "completed_at", "duration", "attempts")
 TIMED_STEP = STEP._replace(
     columns=(
         *STEP.columns[:4],
-        *(
-            Column("started_at", title="STARTED", kind="time", optional=True),
-            _DURATION._replace(show=fine_duration),
-        ),
+        *(Column("started_at", title="STARTED", kind="time", optional=True), _DURATION),
         *(Column("attempts", kind="number"), *STEP.columns[4:]),
     ),
     fields=("completed_at", *STEP.fields),

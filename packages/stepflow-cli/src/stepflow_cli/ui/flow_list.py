@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from statistics import median
+from statistics import median_low
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
@@ -52,9 +52,9 @@ class ListedFlow:
 
     @property
     def seconds(self) -> float | None:
-        """The median duration of completed runs; None if there are none."""
+        """The median duration of completed runs, a duration that one of them has; None if there are none."""
         known = [run.duration for run in self.runs if run.status.value == "completed" and run.duration is not None]
-        return median(known) if known else None
+        return median_low(known) if known else None
 
 
 @dataclass

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from stepflow_client import InvalidArgumentError, NotFoundError, StepflowClientError, TransportError
 from stepflow_client._async.runs import RunReader
-from stepflow_client._base.text import fine_duration, short_json, visible, visible_lines
+from stepflow_client._base.text import duration_text, short_json, visible, visible_lines
 from stepflow_client._codec.requests import check_run_id
 from stepflow_client.drawing.html import json_tree
 from stepflow_client.drawing.labels import cut
@@ -179,7 +179,7 @@ def environment() -> Environment:
     templates.filters["cut"] = lambda value, longest=40: cut("" if value is None else str(value), longest)
     templates.filters["lines"] = _lines
     templates.filters["at"] = _at
-    templates.filters["duration"] = fine_duration
+    templates.filters["duration"] = duration_text
     # `json_tree` escapes its values; its own HTML contains nothing that `visible` changes.
     templates.filters["tree"] = lambda value, most=300, **more: Markup(visible(json_tree(value, most=most, **more)))  # noqa: S704
     templates.filters["short"] = lambda value, longest=100: visible(short_json(value, longest))

@@ -93,20 +93,20 @@ def near(word: str, known: Iterable[Any], what: str = "known") -> str:
     return nearest_hint(word, names) or listed
 
 
-def fine_duration(seconds: object) -> str:
-    """Return a duration as `duration_text` does, but short ones as 300µs, 12ms, 1.25s."""
-    if not isinstance(seconds, (int, float)) or seconds >= 10:
-        return duration_text(seconds)
-    if seconds >= 1:
-        return f"{seconds:.2f}s"
-    return f"{seconds * 1_000_000:.0f}µs" if seconds < 0.001 else f"{seconds * 1_000:.{seconds < 0.01:d}f}ms"
-
-
 def duration_text(seconds: object) -> str:
-    """Return a duration in readable form: 0.4s, 42s, 3m05s, 2h04m, 3d02h."""
+    """Return a duration in readable form: 300µs, 12ms, 1.2s, 42s, 3m05s, 2h04m, 3d02h; `-` if it is no number.
+
+    A whole number of seconds below ten is the difference of times without fractions: <1s, 2s.
+    """
     if not isinstance(seconds, (int, float)):
         return "-"
-    if seconds < 10:
+    if seconds == 0:
+        return "<1s"
+    if seconds < 0.001:
+        return f"{seconds * 1_000_000:.0f}µs"
+    if seconds < 1:
+        return f"{seconds * 1_000:.{seconds < 0.01:d}f}ms"
+    if seconds < 10 and seconds != int(seconds):
         return f"{seconds:.1f}s"
     whole = int(seconds)
     if whole < 60:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from .._base.text import duration_text, fine_duration, visible
+from .._base.text import duration_text, visible
 from .._rules.step_times import ItemTime, ItemTimes, StepTime, step_times
 from .labels import coordinate, cut
 
@@ -120,7 +120,7 @@ def timeline(bars: Sequence[Bar], *, whole: float | None = None) -> str:
 def _bar(bar: Bar, y: int, whole: float) -> str:
     x = _LEFT + _WIDTH * bar.start / whole
     width = max(2.0, _WIDTH * (bar.end - bar.start) / whole)
-    took = fine_duration(bar.end - bar.start)
+    took = duration_text(bar.end - bar.start)
     about = f"{bar.label}: {bar.status}, {took}"
     about += f", {len(bar.attempts) + 1} attempts" if bar.attempts else ""
     name, since = escape(visible(bar.label)), f' data-since="{escape(bar.since)}"' if bar.since else ""
@@ -153,7 +153,7 @@ def histogram(values: Sequence[float], bins: int = 24) -> str:
     for index, count in enumerate(counts):
         tall = 120 * count / most
         begin = low + index * step
-        about = f"{fine_duration(begin)} to {fine_duration(begin + step)}: {count}"
+        about = f"{duration_text(begin)} to {duration_text(begin + step)}: {count}"
         rect = f'x="{index * 30 + 10}" y="{140 - tall:.1f}" width="27" height="{tall:.1f}"'
         parts.append(f"<g><title>{about}</title><rect {rect}/>")
         parts.append(
@@ -162,7 +162,7 @@ def histogram(values: Sequence[float], bins: int = 24) -> str:
     for index in range(0, bins + 1, 6):
         # The last label ends at the right edge.
         place = f'x="{index * 30 + 10}"' if index < bins else 'x="757" text-anchor="end"'
-        parts.append(f'<text class="soft" {place} y="160">{fine_duration(low + index * step)}</text>')
+        parts.append(f'<text class="soft" {place} y="160">{duration_text(low + index * step)}</text>')
     return "".join(parts) + "</svg>"
 
 

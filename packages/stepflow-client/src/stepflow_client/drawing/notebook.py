@@ -10,7 +10,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 from .._async.handle import RunHandle
-from .._base.text import cut, fine_duration, short_json
+from .._base.text import cut, duration_text, short_json
 from .._sync.handle import SyncRunHandle
 from ..types.account import RunAccount
 from ..types.comparison import RunComparison
@@ -246,7 +246,7 @@ def _fields(fields: Iterable[tuple[str, object]]) -> str:
 
 def _timed(name: str, value: object) -> object:
     """Return a duration as people write it, and other values unchanged."""
-    return fine_duration(value) if name in ("duration", "seconds") and value is not None else value
+    return duration_text(value) if name in ("duration", "seconds") and value is not None else value
 
 
 def _cell(value: object) -> str:

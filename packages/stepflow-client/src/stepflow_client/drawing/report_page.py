@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
-from .._base.text import fine_duration, short_json
+from .._base.text import duration_text, short_json
 from .._data.arguments import check_instances
 from .._rules.failure_groups import failure_groups
 from ..types import RunArguments, RunItem, StepDetails
@@ -129,7 +129,7 @@ def _summary(report: ReportData) -> str:
         facts.append(("items", told or "none"))
     facts += [("created", escaped(f"{run.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"))] if run.created_at else []
     if run.duration is not None:
-        facts.append(("took", fine_duration(run.duration)))
+        facts.append(("took", duration_text(run.duration)))
     facts += [("run", f"<code>{escaped(run.run_id)}</code>"), ("flow id", f"<code>{escaped(run.flow_id)}</code>")]
     if not report.times:
         facts.append(("times", "not reported by this server, or no step has started"))
@@ -234,7 +234,7 @@ def latency(times: Sequence[ItemTime]) -> str:
         return ""
     seconds = sorted(item.duration for item in times)
     parts = {"50 %": 0.5, "90 %": 0.9, "95 %": 0.95, "99 %": 0.99, "slowest": 1.0}
-    shown = table(list(parts), [row(*(fine_duration(percentile(seconds, part)) for part in parts.values()))])
+    shown = table(list(parts), [row(*(duration_text(percentile(seconds, part)) for part in parts.values()))])
     return shown + scroll(histogram(seconds), "histogram")
 
 
@@ -268,7 +268,7 @@ def _steps(report: ReportData) -> str:
     rows = []
     for step in report.steps:
         found = times.get(step.step_id, [])
-        took = fine_duration(found[0].duration) if found and found[0].duration is not None else "-"
+        took = duration_text(found[0].duration) if found and found[0].duration is not None else "-"
         attempts = str(len(found[0].attempts)) if found else "-"
         value = f"<div>{folded(step.error.message[:2000])}</div>" if step.error else json_tree(step.output)
         if not report.was_run(step):
@@ -281,7 +281,7 @@ def _steps(report: ReportData) -> str:
 
 def _spread(times: Sequence[StepTime]) -> tuple[str, ...]:
     seconds = sorted(time.duration for time in times if time.duration is not None)
-    return tuple(fine_duration(percentile(seconds, part)) for part in (0.5, 0.95, 1.0)) if seconds else ("-", "-", "-")
+    return tuple(duration_text(percentile(seconds, part)) for part in (0.5, 0.95, 1.0)) if seconds else ("-", "-", "-")
 
 
 def _items(items: Sequence[RunItem], inputs: Sequence[Any] | None) -> str:

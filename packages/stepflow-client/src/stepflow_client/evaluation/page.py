@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .._base.text import fine_duration
+from .._base.text import duration_text
 from ..drawing.charts import CHART_STYLE
 from ..drawing.html import PAGE_STYLE, TREE_STYLE, page
 from ..drawing.report_parts import REPORT_STYLE, escaped, facts_list, message, row, scroll, section, status_mark, table
@@ -139,4 +139,4 @@ def distribution_charts(report: EvaluationReport, summary: EvaluationSummary) ->
         yield score, share_chart(score, estimates)
     times = [(name, each.times) for name, each in variants.items() if each.times]
     if times:
-        yield "time", histograms("time", times, fine_duration)
+        yield "time", histograms("time", times, duration_text)

@@ -13,7 +13,7 @@ from html import escape
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from .._base.text import fine_duration, short_json, visible_lines
+from .._base.text import duration_text, short_json, visible_lines
 from .._data.expressions import write_path
 from ..drawing.html import json_tree
 from ..drawing.report_parts import escaped, message, status_mark
@@ -257,7 +257,7 @@ def _spread(items: Sequence[EvaluationItem]) -> Iterator[str]:
             yield f"{name} {_ends(sorted(map(float, values)), number_text)}"
     times = sorted(each.duration for each in items if each.duration is not None)
     if times:
-        yield _ends(times, fine_duration)
+        yield _ends(times, duration_text)
 
 
 def _ends(values: Sequence[float], text: Callable[[float], str]) -> str:
@@ -270,7 +270,7 @@ def _body(
 ) -> str:
     """Return what repeats with the same output and scores have in common, and their runs."""
     hide, item = report._secrets.hide, items[0]
-    took = [f' <span class="soft">{fine_duration(each.duration)}</span>' if each.duration else "" for each in items]
+    took = [f' <span class="soft">{duration_text(each.duration)}</span>' if each.duration else "" for each in items]
     parts = [f"<p>{_run(each, ui_url)}{time}</p>" for each, time in zip(items, took, strict=True)]
     scores = [f"{escaped(name)} <b>{escaped(hide(_score_text(value)))}</b>" for name, value in item.scores.items()]
     scores += [f"{escaped(name)}: {message(hide(text))}" for name, text in item.score_errors.items()]

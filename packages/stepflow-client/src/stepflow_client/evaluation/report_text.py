@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from .._base.text import fine_duration, visible
+from .._base.text import duration_text, visible
 from ..drawing.labels import columns as width
 from .comparison import Comparison, DurationChange, EvaluationSummary, ScoreChange, ScoreMean
 
@@ -86,7 +86,7 @@ def summary_rows(summary: EvaluationSummary) -> Iterator[tuple[str, ...]]:
     for times in summary.durations:
         ratio = ratios.get(times.variant)
         cells = ("",) * len(_CHANGE_HEADS) if ratio is None else time_cells(ratio)
-        yield ("time p50", times.variant, fine_duration(times.p50), f"p95 {fine_duration(times.p95)}", *cells)
+        yield ("time p50", times.variant, duration_text(times.p50), f"p95 {duration_text(times.p95)}", *cells)
 
 
 def _mean_cells(mean: ScoreMean) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-// Shows times as people read them, and keeps them up to date: "3 min ago" with the whole time in the tooltip.
+// Shows times as people read them, and keeps them up to date: "3m ago" with the whole time in the tooltip.
 
 const MINUTE = 60;
 const HOUR = 3600;
@@ -9,9 +9,9 @@ const dated = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 
 function ago(seconds) {
   if (seconds < 5) return "just now";
-  if (seconds < MINUTE) return `${Math.floor(seconds)} s ago`;
-  if (seconds < HOUR) return `${Math.floor(seconds / MINUTE)} min ago`;
-  return seconds < DAY ? `${Math.floor(seconds / HOUR)} h ago` : "";
+  if (seconds < MINUTE) return `${Math.floor(seconds)}s ago`;
+  if (seconds < HOUR) return `${Math.floor(seconds / MINUTE)}m ago`;
+  return seconds < DAY ? `${Math.floor(seconds / HOUR)}h ago` : "";
 }
 
 // As the command writes durations: 42s, 3m05s, 2h04m, 3d02h.
