@@ -7,8 +7,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from stepflow_cli.records.results import failure_lines
-from stepflow_client import FlowError, FlowResult
 from stepflow_client._base.text import counted
 from stepflow_client._rules.run_progress import RunProgress
 from stepflow_client.events import StepCompletedEvent
@@ -148,21 +146,3 @@ def test_a_path_of_several_parts_that_is_not_found(stepflow: Stepflow, server: s
     assert done.stderr.endswith(
         "hint: a path without $ names one field: numbers.a is a single key, $.numbers.a is a field within a field\n"
     )
-
-
-def _failed(message: str, step: str | None) -> FlowResult:
-    return FlowResult(run_id="run", status="failed", error=FlowError(message=message, step_id=step))
-
-
-def test_the_errors_of_a_batch_are_grouped() -> None:
-    results = [_failed("no name", "ask" if number < 20 else None) for number in range(4990)]
-    results.append(FlowResult(run_id="run", status="completed", output=1))
-    results += [_failed("other", None), *(_failed(f"error {number}", None) for number in range(6))]
-    assert failure_lines(results) == [
-        "4,990 x step 'ask': no name (items 0, 1, 2, ...)",
-        "1 x other (item 4991)",
-        "1 x error 0 (item 4992)",
-        "1 x error 1 (item 4993)",
-        "1 x error 2 (item 4994)",
-        "3 x 3 other errors",
-    ]

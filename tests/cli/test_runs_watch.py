@@ -78,7 +78,9 @@ def test_a_batch(stepflow: Stepflow, golden: Golden) -> None:
     golden(shown)
     lines = stepflow("runs", "watch", run_id).stdout.splitlines()
     assert lines[0] == f"run {run_id}: running, 3 items"
-    assert any(re.fullmatch(r"item 2, step prepare: failed in \S+: Input path \$\.ms not found", line) for line in lines)
+    assert any(
+        re.fullmatch(r"item 2, step prepare: failed in \S+: Input path \$\.ms not found", line) for line in lines
+    )
     assert re.fullmatch(rf"run {run_id}: failed in \S+s", lines[-1])
 
 

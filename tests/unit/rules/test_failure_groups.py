@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from stepflow_client._rules.failure_groups import failure_groups
+import random
+
+from stepflow_client._rules.failure_groups import FailureGroups, failure_groups
 from stepflow_client.types import ErrorCode, ExecutionStatus, FlowError, FlowResult, RunItem
 
 
@@ -26,7 +28,8 @@ def test_the_largest_group_is_first_and_numbers_and_quotes_do_not_count() -> Non
         RunItem(index=4, status=ExecutionStatus.RUNNING),
     ]
     first, second = failure_groups(items)
-    assert (first.step_id, first.indexes, first.error.message) == ("fetch", [2, 3], "status 503 after 12 ms")
+    assert (first.step_id, first.indexes, first.message) == ("fetch", [2, 3], "status 503 after … ms")
+    assert first.error.message == "status 503 after 12 ms"
     assert (second.step_id, second.indexes, second.code) == ("read", [0], "")
 
 
@@ -47,7 +50,57 @@ def test_items_that_do_not_name_their_step_join_the_only_group_that_does() -> No
     assert group.key == failure_groups([named])[0].key
     other = failed(6, "took 3 s", "store")
     assert [(each.step_id, each.indexes) for each in failure_groups([named, unnamed, other])] == [
-        ("fetch", [5]),
         (None, [0]),
+        ("fetch", [5]),
         ("store", [6]),
     ]
+
+
+def messages(*texts: str) -> list[tuple[str, list[int]]]:
+    return [(group.message, group.indexes) for group in failure_groups(failed(*each) for each in enumerate(texts))]
+
+
+def test_messages_with_most_words_in_common_are_one_group() -> None:
+    names = ("ada", "bob", "cy")
+    assert messages(*(f"user {name} not found in tenant X-{at}" for at, name in enumerate(names))) == [
+        ("user … not found in tenant …", [0, 1, 2])
+    ]
+    assert messages("GET https://0bad1.example answered 503", "GET https://0bad2.example answered 503") == [
+        ("GET … answered 503", [0, 1])
+    ]
+    assert messages("no 'a b' in \"c\"", "no 'd' in \"e f\"") == [("no … in …", [0, 1])]
+
+
+def test_messages_with_other_words_are_groups_of_their_own() -> None:
+    texts = ("no field 'a'", "no user 'a'", "no field 'a' of 'b'", "timeout", "refused")
+    assert messages(*texts) == [(text, [index]) for index, text in enumerate(texts)]
+
+
+def test_a_message_that_all_have_stays_as_it_is() -> None:
+    text = "line one\n  line  two " + "word " * 100
+    assert messages(text, text) == [(text, [0, 1])]
+
+
+def test_lines_name_the_largest_groups_and_count_the_others() -> None:
+    groups = FailureGroups()
+    for index in range(4990):
+        item = failed(index, f"no name {index}", "ask" if index < 20 else None)
+        groups.add(index, item.result and item.result.error, item.status)
+    words = ("one", "two", "three", "four", "five", "six")
+    for index, word in enumerate(words, 4990):
+        groups.add(index, FlowError(message=word), ExecutionStatus.FAILED)
+    groups.add(4996, None, ExecutionStatus.CANCELLED)
+    assert groups.lines() == [
+        "4,990 x step 'ask': no name … (items 0, 1, 2, ...)",
+        *(f"1 x {word} (item {index})" for index, word in enumerate(words[:4], 4990)),
+        "2 x 2 more errors",
+        "1 x cancelled",
+    ]
+
+
+def test_thousands_of_messages_that_differ_are_counted() -> None:
+    rng = random.Random(5)
+    texts = [" ".join("".join(rng.choices("abcdefgh", k=6)) for _ in range(4)) for _ in range(3_000)]
+    groups = failure_groups(failed(*each) for each in enumerate(texts))
+    assert sorted(index for group in groups for index in group.indexes) == list(range(3_000))
+    assert len(groups) == 200

@@ -1,9 +1,9 @@
-"""The results of runs, in the form that is printed, and the failures of a batch, grouped by error."""
+"""The results of runs, in the form that is printed, and the failures of a batch, grouped by cause."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import RunFailedError
@@ -117,7 +117,13 @@ def print_results(run_ids: Sequence[str], results: list[FlowResult], output: Out
         output.records(_batch_records(results), BATCH_RESULT, default="jsonl")
     failed = [result for result in results if not result.is_success]
     if failed:
-        for line in failure_lines(results):
+        from stepflow_client._rules.failure_groups import FailureGroups
+
+        groups = FailureGroups()
+        for index, result in enumerate(results):
+            if not result.is_success:
+                groups.add(index, result.error, result.status)
+        for line in groups.lines():
             note(line)
         runs = {result.run_id for result in failed}
         # An input that was not sent has no run.
@@ -138,47 +144,3 @@ def _batch_records(results: list[FlowResult]) -> Iterator[dict[str, Any]]:
 
 def _error(result: FlowResult | PlainResult) -> dict[str, Any] | None:
     return None if result.error is None else result.error.model_dump(mode="json")
-
-
-_GROUPS = 5
-"""Maximum number of groups listed; the others are only counted."""
-_ITEMS = 3
-"""Number of items named in each group."""
-
-
-def failure_lines(results: Iterable[FlowResult]) -> list[str]:
-    """Return a line for each error, the most frequent first.
-
-    For example `4,990 x step 'ask': Input path $.data not found (items 3, 4, 5, ...)`.
-
-    Args:
-        results: The results of all items, in their order.
-    """
-    groups: dict[str, list[int]] = {}
-    steps: dict[str, set[str]] = {}
-    for index, result in enumerate(results):
-        if not result.is_success:
-            reason = result.status.value if result.error is None else result.error.message
-            groups.setdefault(reason, []).append(index)
-            # Of many failures, the client requests the steps of the first only.
-            if result.error is not None and result.error.step_id:
-                steps.setdefault(reason, set()).add(result.error.step_id)
-    ranked = sorted(groups.items(), key=lambda group: -len(group[1]))
-    lines = [
-        f"{len(items):,} x {_where(steps.get(reason, set()))}{reason} ({_named(items)})"
-        for reason, items in ranked[:_GROUPS]
-    ]
-    left = ranked[_GROUPS:]
-    if left:
-        lines.append(f"{sum(len(items) for _, items in left):,} x {len(left)} other errors")
-    return lines
-
-
-def _where(steps: set[str]) -> str:
-    return f"{'step' if len(steps) == 1 else 'steps'} {', '.join(map(repr, sorted(steps)))}: " if steps else ""
-
-
-def _named(items: list[int]) -> str:
-    noun = "item" if len(items) == 1 else "items"
-    more = ", ..." if len(items) > _ITEMS else ""
-    return f"{noun} {', '.join(map(str, items[:_ITEMS]))}{more}"

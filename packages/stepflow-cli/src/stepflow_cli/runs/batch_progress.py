@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stepflow_client._rules.batch_count import BatchCount
+from stepflow_client._rules.failure_groups import FailureGroups
 
 from ..errors import Problem
 from ..output.messages import Spinner, note
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 _EVERY = 0.2
 """Seconds between progress updates."""
-_MOST_GROUPS = 5
-"""Number of error groups that the summary lists."""
 _STEP = math.log(1.02)
 """Latencies are counted in buckets with a width of 2%."""
 
@@ -49,7 +48,7 @@ class BatchProgress(BatchCount):
 
     def __init__(self) -> None:
         super().__init__()
-        self._failures: Counter[tuple[str, str]] = Counter()
+        self._failures = FailureGroups()
         self._hint: str | None = None
         self._latencies = Latencies()
         self._shown = time.monotonic()
@@ -61,12 +60,8 @@ class BatchProgress(BatchCount):
             self._latencies.note(outcome.duration)
         if outcome.is_success:
             return
-        error: dict[str, Any] = outcome.to_dict()["error"]
-        group = (str(error["code"] or outcome.status.value), error["message"])
         self._hint = self._hint or (outcome.error.hint if outcome.error is not None else None)
-        # Limit the memory used if many messages differ.
-        if group in self._failures or len(self._failures) < 1000:
-            self._failures[group] += 1
+        self._failures.add(outcome.index, outcome.error, outcome.status)
 
     def is_due(self) -> bool:
         """Return whether it is time to update the progress."""
@@ -101,8 +96,8 @@ class BatchProgress(BatchCount):
             told = ", ".join(f"p{percent} {seconds:.3g} s" for percent, seconds in found)
             # The latency of a single input is unknown, so the latency of its run is used.
             note(f"  latency of runs: {told}")
-        for (code, message), count in self._failures.most_common(_MOST_GROUPS):
-            note(f"  {count} x {code}: {message}")
+        for line in self._failures.lines():
+            note(f"  {line}")
         if self.failed:
             message = f"{self.failed} of {self.done} inputs did not succeed"
             raise Problem(message, kind="run_failed", hint=self._hint)

@@ -139,7 +139,7 @@ class Finder:
             except StepflowClientError:
                 return ""
             items, _ = masked(await self._flow(run.flow_id), listed.items, [])
-            lines = [f"{group.step_id or ''} {group.code} {group.error.message}" for group in failure_groups(items)]
+            lines = [f"{group.step_id or ''} {group.code} {group.message}" for group in failure_groups(items)]
             self._errors[run.run_id] = "\n".join(lines)
             _forget_oldest(self._errors)
         return self._errors[run.run_id]

@@ -1,33 +1,45 @@
-"""The failed items of a run, grouped by cause. Pure."""
+"""Failures of many inputs, grouped by cause: the step, the code, and the words that their messages share. Pure."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..types import RunItem
+    from ..types import ExecutionStatus, RunItem
     from ..types.results import FlowError
 
+MOST_SHOWN = 5
+"""Maximum number of groups that views list; the others are only counted."""
+_MOST_NAMED = 3
+"""Number of items that the text of a group names."""
+_MOST_WORDS = 50
+"""Number of words of a message that are compared; the rest counts as one."""
+_MOST_SHAPES = 200
+"""Maximum number of different messages with one code; failures that fit none of them join the last."""
 _VARYING = re.compile(r"\d+|'[^']*'|\"[^\"]*\"")
-"""The parts of a message in which two errors of the same cause may differ: numbers and quoted texts."""
+"""The parts of a message that never distinguish causes: numbers and quoted texts."""
+_WORD = re.compile(r"(?:'[^']*'|\"[^\"]*\"|\S)+")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FailureGroup:
-    """The items of a run that failed for the same reason."""
+    """Inputs that failed for the same reason."""
 
     key: str
     """Names the reason, for example in a URL: the same for the same step, code and message."""
-    error: FlowError
-    """The error of the first item."""
     step_id: str | None
     """The step that failed; None if it is not known, or if no step did."""
-    items: tuple[RunItem, ...]
+    error: FlowError
+    """The error of the first input."""
+    indexes: list[int]
+    """The positions of the inputs, in the order in which they were added."""
+    words: list[str] | None = None
+    """The words of the messages, with `…` for those that differ; None if all messages are the same."""
 
     @property
     def code(self) -> str:
@@ -35,43 +47,132 @@ class FailureGroup:
         return self.error.code.value if self.error.code else ""
 
     @property
-    def indexes(self) -> list[int]:
-        """The indexes of the items."""
-        return [item.index for item in self.items]
+    def message(self) -> str:
+        """The message; if the messages differ, the words that they share, with `…` between them."""
+        return self.error.message if self.words is None else re.sub("…(?: …)+", "…", " ".join(self.words))
+
+    def __str__(self) -> str:
+        """Return one line, such as `9 x step 'ask': no user … (items 0, 1, 2, ...)`."""
+        where = "" if self.step_id is None else f"step {self.step_id!r}: "
+        named = ", ".join(map(str, self.indexes[:_MOST_NAMED])) + (", ..." if len(self.indexes) > _MOST_NAMED else "")
+        noun = "item" if len(self.indexes) == 1 else "items"
+        return f"{len(self.indexes):,} x {where}{self.message} ({noun} {named})"
+
+
+@dataclass(slots=True)
+class _Shape:
+    """Messages with one code that share most of their words."""
+
+    words: list[str]
+    by_step: dict[str | None, FailureGroup] = field(default_factory=dict)
+
+    def fits(self, words: list[str]) -> bool:
+        """Return whether a message has the same words, or more than half of them."""
+        if len(words) != len(self.words):
+            return False
+        pairs = [pair for pair in zip(self.words, words, strict=True) if pair != ("#", "#")]
+        return not pairs or 2 * sum(ours == theirs for ours, theirs in pairs) > len(pairs)
+
+
+class FailureGroups:
+    """Groups failures as they arrive, in memory that grows by a number for each."""
+
+    def __init__(self) -> None:
+        """Begin without failures."""
+        self._shapes: dict[str, list[_Shape]] = {}
+        self._known: dict[tuple[str, str], _Shape] = {}
+        self._without_error: Counter[str] = Counter()
+
+    def add(self, index: int, error: FlowError | None, status: ExecutionStatus) -> None:
+        """Add an input that did not succeed.
+
+        Args:
+            index: Its position.
+            error: Its error; those without one, such as cancelled inputs, are only counted.
+            status: Its status.
+        """
+        if error is None:
+            self._without_error[status.value] += 1
+            return
+        code = error.code.value if error.code else ""
+        message = _VARYING.sub("#", error.message)
+        shape = self._known.get((code, message))
+        if shape is None:
+            shape = self._shape_of(code, [_VARYING.sub("#", word) for word in _words(error.message)])
+            if len(self._known) < _MOST_SHAPES:
+                self._known[code, message] = shape
+        group = shape.by_step.get(error.step_id)
+        if group is None:
+            key = _key(error.step_id, code, *shape.words)
+            shape.by_step[error.step_id] = FailureGroup(key, error.step_id, error, [index])
+            return
+        group.indexes.append(index)
+        if error.message != group.error.message:
+            group.words = _shared(group.words or _words(group.error.message), _words(error.message))
+
+    def _shape_of(self, code: str, words: list[str]) -> _Shape:
+        shapes = self._shapes.setdefault(code, [])
+        found = next((shape for shape in shapes if shape.fits(words)), None)
+        if found is None and len(shapes) < _MOST_SHAPES:
+            shapes.append(_Shape(words))
+        return found or shapes[-1]
+
+    def groups(self) -> list[FailureGroup]:
+        """Return the groups, the largest first.
+
+        Of many failures, the client requests the steps of the first only: the others join the group that has the same
+        code and words, if it is the only one.
+        """
+        found: list[FailureGroup] = []
+        for shape in (each for shapes in self._shapes.values() for each in shapes):
+            by_step = dict(shape.by_step)
+            if len(by_step) == 2 and None in by_step:
+                unnamed = by_step.pop(None)
+                ((step_id, named),) = by_step.items()
+                by_step[step_id] = _joined(named, unnamed)
+            found += by_step.values()
+        return sorted(found, key=lambda group: (-len(group.indexes), group.indexes[0]))
+
+    def lines(self) -> list[str]:
+        """Return a line for each of the largest groups, one for the others, and one for each status without errors."""
+        groups = self.groups()
+        lines = [str(group) for group in groups[:MOST_SHOWN]]
+        left = groups[MOST_SHOWN:]
+        if left:
+            lines.append(f"{sum(len(group.indexes) for group in left):,} x {len(left)} more errors")
+        return lines + [f"{count:,} x {status}" for status, count in self._without_error.items()]
 
 
 def failure_groups(items: Iterable[RunItem]) -> list[FailureGroup]:
-    """Return the failed items grouped by step, code and message, the largest group first.
-
-    Messages that differ only in numbers and quoted texts count as the same. In runs of more than 1,000 items only the
-    first failed items name their step: the others join the group that has the same code and message, if it is the
-    only one.
+    """Return the failed items of a run grouped by cause, the largest group first.
 
     Args:
         items: The items of a run; those without an error are ignored.
     """
-    found: dict[tuple[str, str], dict[str | None, list[RunItem]]] = defaultdict(lambda: defaultdict(list))
+    found = FailureGroups()
     for item in items:
-        error = _error_of(item)
-        if error is not None:
-            code = error.code.value if error.code else ""
-            found[code, _VARYING.sub("#", error.message)][error.step_id].append(item)
-    groups = []
-    for (code, message), by_step in found.items():
-        if len(by_step) == 2 and None in by_step:
-            unnamed = by_step.pop(None)
-            (named,) = by_step.values()
-            named.extend(unnamed)
-        for step_id, members in by_step.items():
-            members.sort(key=lambda item: item.index)
-            error = _error_of(members[0])
-            assert error is not None
-            groups.append(FailureGroup(_key(step_id, code, message), error, step_id, tuple(members)))
-    return sorted(groups, key=lambda group: -len(group.items))
+        if item.result is not None and item.result.error is not None:
+            found.add(item.index, item.result.error, item.status)
+    return found.groups()
 
 
-def _error_of(item: RunItem) -> FlowError | None:
-    return None if item.result is None else item.result.error
+def _joined(named: FailureGroup, unnamed: FailureGroup) -> FailureGroup:
+    first = min(named, unnamed, key=lambda group: group.indexes[0])
+    words = named.words
+    if named.message != unnamed.message:
+        words = _shared(*(group.words or _words(group.error.message) for group in (named, unnamed)))
+    return replace(named, error=first.error, indexes=sorted(named.indexes + unnamed.indexes), words=words)
+
+
+def _words(message: str) -> list[str]:
+    words = _WORD.findall(message)
+    return words if len(words) <= _MOST_WORDS else [*words[:_MOST_WORDS], " ".join(words[_MOST_WORDS:])]
+
+
+def _shared(ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
+    if len(ours) != len(theirs):
+        return ["…"]
+    return [our if our == their else "…" for our, their in zip(ours, theirs, strict=True)]
 
 
 def _key(*parts: str | None) -> str:

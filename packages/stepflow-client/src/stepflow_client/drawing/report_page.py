@@ -10,7 +10,7 @@ from typing import Any
 
 from .._base.text import duration_text, short_json
 from .._data.arguments import check_instances
-from .._rules.failure_groups import failure_groups
+from .._rules.failure_groups import MOST_SHOWN, failure_groups
 from ..types import RunArguments, RunItem, StepDetails
 from .charts import CHART_STYLE, Bar, ItemTime, StepTime, histogram, item_times, percentile, timeline
 from .folding import worst
@@ -216,12 +216,16 @@ def bars_of(report: ReportData, *, until: datetime | None = None) -> list[Bar]:
 
 def _errors(items: Sequence[RunItem]) -> str:
     rows = []
-    for group in failure_groups(items):
-        which = ", ".join(map(str, group.indexes[:10])) + (", …" if len(group.items) > 10 else "")
-        told = f"<div>{message(group.error.message[:1000])}</div>{_details(group.error.details)}"
-        count, step, code = str(len(group.items)), escaped(group.step_id or ""), escaped(group.code)
+    groups = failure_groups(items)
+    for group in groups[:MOST_SHOWN]:
+        which = ", ".join(map(str, group.indexes[:10])) + (", …" if len(group.indexes) > 10 else "")
+        told = f"<div>{message(group.message[:1000])}</div>{_details(group.error.details)}"
+        count, step, code = str(len(group.indexes)), escaped(group.step_id or ""), escaped(group.code)
         rows.append(row(count, step, code, told, f"<span>{which}</span>"))
-    return table(("count", "step", "code", "message of the first", "items"), rows) if rows else ""
+    if not rows:
+        return ""
+    left = len(groups) - len(rows)
+    return table(("count", "step", "code", "message", "items"), rows) + (f"<p>{left} more</p>" if left else "")
 
 
 def latency(times: Sequence[ItemTime]) -> str:

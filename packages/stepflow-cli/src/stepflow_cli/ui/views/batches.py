@@ -11,7 +11,7 @@ from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
-from stepflow_client._rules.failure_groups import failure_groups
+from stepflow_client._rules.failure_groups import MOST_SHOWN, failure_groups
 from stepflow_client.drawing.report_page import latency
 
 from ..listing import PAGE
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _CATCH_UP_SECONDS = 0.5
 """The events of thousands of items take seconds: the page is shown before, and completes itself."""
-_MOST_GROUPS = 20
 
 
 async def show_batch(request: Request, site: Site, run: RunDetails, items: Sequence[RunItem]) -> Response:
@@ -40,7 +39,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails, items: Seque
     stored = await flow_of(site, run)
     steps = await steps_of(site, run) if len(items) <= MOST_DRAWN_ITEMS else []
     report = await report_of(site, run, list(items), steps, stored)
-    groups = _groups_of(report)
+    groups = failure_groups(report.items)
     given = await given_of(site, run, stored)
     report = replace(report, given=given) if steps else report
     progress, times = follower.progress(), follower.item_times()
@@ -54,7 +53,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails, items: Seque
         inputs=given.inputs if given.inputs is not None and len(given.inputs) == len(items) else None,
         progress=numbers_of(progress) if progress is not None else None,
         has_events=(await site.client.server_info()).capabilities.get("events"),
-        groups=groups[:_MOST_GROUPS],
+        groups=groups[:MOST_SHOWN],
         group_count=len(groups),
         seconds={each.index: each.duration for each in times},
         durations=_durations_of(times) if is_finished else "",
@@ -114,10 +113,6 @@ def _chosen(request: Request, codes: bytes, groups: list[FailureGroup]) -> _Chos
     if status:
         return _Chosen([place for place, code in enumerate(codes) if STATES[code] == status], status)
     return _Chosen(list(range(len(codes))))
-
-
-def _groups_of(report: RunReport) -> list[FailureGroup]:
-    return failure_groups(report.items)
 
 
 def _durations_of(times: Sequence[ItemTime]) -> str:
