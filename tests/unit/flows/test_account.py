@@ -215,11 +215,24 @@ def test_whether_a_default_was_used(component: str, default: Any, output: Any, e
 def test_failed_items_of_sub_runs() -> None:
     failed = {"outcome": "failed", "error": {"code": "X", "message": 'step "in" failed'}}
     output = {"results": [{"outcome": "success", "result": 1}, failed], "successful": 1, "failed": 1}
-    account = explained(flow(s("m"), ("m", 1)), None, step("m", "completed", output=output))
+    runs_flows = {"component": "/builtin/map"}
+    account = explained(flow(s("m"), ("m", 1), m=runs_flows), None, step("m", "completed", output=output))
     assert [each.to_dict() for each in account.steps[0].failed_children] == [
         {"index": 1, "message": 'step "in" failed', "step_id": "in"}
     ]
     assert account.steps[0].text == "completed, 1 failed in sub-runs"
+
+
+def test_an_output_like_that_of_map_has_no_sub_runs() -> None:
+    failed = {"outcome": "failed", "error": {"message": "no"}}
+    output = {"results": [failed], "successful": 0, "failed": 1}
+    account = explained(flow(s("m"), ("m", 1)), None, step("m", "completed", output=output))
+    assert account.steps[0].text == "completed"
+
+
+def test_a_step_that_a_rerun_keeps_and_nothing_needs_is_kept() -> None:
+    record = ItemRecord(CHAIN, ExecutionStatus.COMPLETED, None, [], kept=["a"])
+    assert [each.text for each in account_of("run", 0, record).steps] == ["kept", "not needed", "not needed"]
 
 
 # Hints

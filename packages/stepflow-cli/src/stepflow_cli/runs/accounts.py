@@ -32,7 +32,7 @@ def accounts_of_steps(
     """Return the account of each listed step, by item index and step id."""
     from stepflow_client.flows.account import accounts_of, failed_children
 
-    if not any(step.error is not None or any(failed_children(step.output)) for step in steps):
+    if not any(step.error is not None or any(failed_children(step.component, step.output)) for step in steps):
         return {}
     indexes = {step.item_index for step in steps}
     items = [item for item in client.get_run_items(run_id) if item.index in indexes]

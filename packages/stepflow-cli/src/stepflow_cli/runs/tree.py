@@ -108,7 +108,7 @@ def _step(step: StepProgress, run: RunProgress, now: datetime, width: int, wides
     is_run = not step.kept and (len(step.not_run) < len(step.ended) or not step.not_run)
     text.append(f"{_time(step.seconds(now) if is_run else None):>8}")
     if run.total != 1:
-        text.append(f"  {len(step.ended)} of {run.total} done")
+        text.append(f"  {len(step.ended) - len(step.not_run)} of {run.total} done")
         text.append(f", {len(step.running)} running" if step.running else "")
         failed = step.failed - len(step.not_run)
         text.append(f", {failed} failed" if failed else "")

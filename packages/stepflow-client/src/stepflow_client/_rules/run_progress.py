@@ -66,6 +66,9 @@ class StepProgress:
             return "running"
         if not self.ended:
             return "not run" if is_over else "waiting"
+        if self.failed == len(self.not_run) and self.count("completed"):
+            # It failed for no item itself, but was not run for some.
+            return "completed"
         return next((status for status, count in self._counts.items() if count and status != "completed"), "completed")
 
     def state(self, total: int, is_over: bool) -> str:

@@ -84,7 +84,8 @@ def records_of(
     for step in steps:
         by_item.setdefault(step.item_index, []).append(step)
     flow = flow_with(flow, given.overrides if given else None)
-    base = ItemRecord(flow, run.status, None, (), has_steps=has_steps, flow_steps=FlowSteps(flow))
+    kept = given.kept if given is not None else ()
+    base = ItemRecord(flow, run.status, None, (), has_steps=has_steps, flow_steps=FlowSteps(flow), kept=kept)
     if given is not None and given.variables is not None:
         base = replace(base, variables=_recorded(given.variables, is_masked=is_masked))
     return {
@@ -135,14 +136,15 @@ class _Item(ItemCauses):
         component = (listed.component if listed else None) or definition.get("component")
         if listed is None:
             state = self._unlisted(name)
-            return StepAccount(name, state, component, error=self.record.error if state == "failed" else None)
+            error = self.record.error if state == "failed" else None
+            return StepAccount(name, state, component, error=error, is_kept=name in self.record.kept)
         base = StepAccount(name, "unknown", component, listed.status)
         if listed.status is ExecutionStatus.COMPLETED:
             return replace(
                 base,
                 state="completed",
                 is_default=not listed.is_kept and self._used_default(definition, listed),
-                failed_children=list(failed_children(listed.output)),
+                failed_children=list(failed_children(component, listed.output)),
                 is_kept=listed.is_kept,
             )
         if listed.status in FAILED:
@@ -159,6 +161,8 @@ class _Item(ItemCauses):
         return replace(base, state=known.get(listed.status, "unknown"))
 
     def _unlisted(self, name: str) -> StepState:
+        if name in self.record.kept:
+            return "completed"
         if name == self.stalled:
             return "not_run"
         if not self.record.has_steps:
@@ -213,16 +217,14 @@ class _Item(ItemCauses):
             yield "which steps may still be executing; cancelling a run stops no step"
 
 
-def failed_children(output: Any) -> Iterator[FailedChild]:
-    """Yield the failed items of the sub-runs in the output of map or eval."""
+def failed_children(component: str | None, output: Any) -> Iterator[FailedChild]:
+    """Yield the failed items of the sub-runs in the output of `/builtin/map` or `/builtin/eval`."""
     if not isinstance(output, Mapping):
         return
-    results: list[Any] = []
-    if isinstance(output.get("results"), list) and "failed" in output and "successful" in output:
-        results = output["results"]
-    elif "run_id" in output:
+    results = output.get("results") if component == "/builtin/map" else None
+    if component == "/builtin/eval":
         results = [output.get("result")]
-    for index, result in enumerate(results):
+    for index, result in enumerate(results if isinstance(results, list) else []):
         if isinstance(result, Mapping) and result.get("outcome") == "failed":
             error = result.get("error")
             message = str(error.get("message") or SILENT) if isinstance(error, Mapping) else SILENT

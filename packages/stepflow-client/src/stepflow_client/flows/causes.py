@@ -9,7 +9,7 @@ where servers report no errors either, the account says that it does not know.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -68,6 +68,8 @@ class ItemRecord:
     """Whether the server lists the steps of this item. If so, the others had not been started."""
     flow_steps: FlowSteps | None = None
     """The steps of the flow, if they have been collected already."""
+    kept: Collection[str] = ()
+    """The steps whose outputs a rerun keeps. The server lists only those that something needs."""
 
 
 def cause_of(record: ItemRecord) -> Cause:
