@@ -28,7 +28,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo first-hour example test test-all test-older test-httpx test-older-faults test-exhaustive test-faults test-uvloop test-environments test-frameworks test-pages recording screenshots test-editors test-ha soak check-server generate check-generated lint types docs build smoke vscode bench bump clean
+.PHONY: help env demo first-hour example test test-all test-older test-httpx test-older-faults test-exhaustive mutants test-faults test-uvloop test-environments test-frameworks test-pages recording screenshots test-editors test-ha soak check-server generate check-generated lint types docs build smoke vscode bench bump clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ test: $(ENV) | $(COMPILED) ## Run the tests, those on the real server too
 # Each process would take seconds to collect the files that have none.
 test-exhaustive: $(ENV) ## Run the tests of thousands of cases, of generated code, and those with long waits
 	$(RUN_TESTS) --dist worksteal -m exhaustive $$(grep -rl --include='test_*.py' mark.exhaustive tests)
+
+mutants: $(ENV) | $(COMPILED) ## Change N places of the pure modules, one at a time; fails if tests notice less than 95 % (N=30 SEED=0)
+	$(BIN)/python -m tests.mutants --count $(or $(N),30) --seed $(or $(SEED),0)
 
 SUITE := tests/server/test_specification.py tests/server/test_executor.py tests/server/test_operations.py \
   tests/server/test_round_trip.py

@@ -1,0 +1,193 @@
+"""Change the pure modules at random places and look whether a test fails: `python -m tests.mutants --count 30`.
+
+Each change is made in a copy of the client, which shadows the installed one. The tests beside a module run first, then
+those of its callers. The exit code is 1 if less than 95 % of the changes are noticed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "packages/stepflow-client/src"
+PACKAGE = SOURCE / "stepflow_client"
+TESTS = {
+    "_rules": ("tests/unit/rules", "tests/unit/client", "tests/unit/transport"),
+    "_codec": ("tests/unit/codec", "tests/unit/types", "tests/unit/client"),
+    "_stores": ("tests/unit/stores", "tests/unit/client"),
+    "flows": ("tests/unit/flows", "tests/flows", "tests/unit/authoring", "tests/unit/testing", "tests/cli/lsp"),
+    "evaluation/statistics.py": ("tests/unit/evaluation",),
+}
+"""The pure modules, and the tests that prove them: the nearest first."""
+TIME_LIMIT = 300
+NOTICED = 0.95
+PAIRS = ((ast.Lt, ast.LtE), (ast.Gt, ast.GtE), (ast.Eq, ast.NotEq), (ast.Is, ast.IsNot), (ast.In, ast.NotIn))
+SWAPPED: dict[type[ast.AST], Any] = {
+    **{one: other for pair in (*PAIRS, (ast.And, ast.Or), (ast.Add, ast.Sub)) for one, other in (pair, pair[::-1])},
+    **dict.fromkeys((ast.Mult, ast.Div, ast.FloorDiv), ast.Add),
+}
+UNTESTED = {"__repr__", "__rich_repr__", "__all__", "__slots__", "TYPE_CHECKING", "_log", "stacklevel", "maxsize"}
+"""Names whose definitions, calls and arguments have no effect that a test should prove."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    file: Path
+    node: ast.expr | ast.stmt
+    replacement: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.node.lineno}: {ast.unparse(self.node).splitlines()[0]}  ->  {self.replacement}"
+
+    def text(self) -> str:
+        """Return the module with the change; columns of a syntax tree count bytes."""
+        text, node = (PACKAGE / self.file).read_bytes(), self.node
+        places = ((node.lineno, node.col_offset), (node.end_lineno or 0, node.end_col_offset or 0))
+        start, end = (sum(map(len, text.splitlines(True)[: line - 1])) + column for line, column in places)
+        return (text[:start] + self.replacement.encode() + text[end:]).decode()
+
+
+def nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield what a test should prove: no annotations, decorators, docstrings, logging, or formatted strings."""
+    yield tree
+    for name, value in ast.iter_fields(tree):
+        if name in ("annotation", "returns", "decorator_list"):
+            continue
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.JoinedStr) or not isinstance(child, ast.AST) or names(child) & UNTESTED:
+                continue
+            yield from nodes(child)
+
+
+def names(node: ast.AST) -> set[str | None]:
+    match node:
+        case (
+            ast.FunctionDef(name=name)
+            | ast.AsyncFunctionDef(name=name)
+            | ast.keyword(arg=name)
+            | ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name))))
+            | ast.If(test=ast.Name(id=name))
+            | ast.Assign(targets=[ast.Name(id=name)])
+        ):
+            return {name}
+    return set()
+
+
+def changes(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
+    match node:
+        case ast.Compare(left, [op], [right]) if type(op) in SWAPPED:
+            yield node, f"({ast.unparse(ast.Compare(left, [SWAPPED[type(op)]()], [right]))})"
+        case ast.BoolOp(op, values) if type(op) in SWAPPED:
+            yield node, f"({ast.unparse(ast.BoolOp(SWAPPED[type(op)](), values))})"
+        case ast.BinOp(left, op, right) if type(op) in SWAPPED:
+            yield node, f"({ast.unparse(ast.BinOp(left, SWAPPED[type(op)](), right))})"
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            yield node, f"({ast.unparse(operand)})"
+        case ast.Constant(value=bool(value)):
+            yield node, str(not value)
+        case ast.Constant(value=int(value) | float(value)):
+            yield node, str(value + 1)
+        case ast.Return(value=ast.expr() as value) if ast.unparse(value) != "None":
+            yield node, "return None"
+        case ast.Expr(ast.Call()) | ast.AugAssign() | ast.Raise() | ast.Continue() | ast.Break():
+            yield node, "pass"
+        case ast.Assign([ast.Attribute() | ast.Subscript()]):
+            yield node, "pass"
+    if isinstance(node, ast.If | ast.IfExp | ast.While) and not isinstance(node.test, ast.Compare | ast.UnaryOp):
+        yield node.test, f"(not ({ast.unparse(node.test)}))"
+
+
+def all_mutants() -> list[Mutant]:
+    files = [file for part in TESTS for file in sorted((PACKAGE / part).rglob("*.py")) or [PACKAGE / part]]
+    return [
+        Mutant(file.relative_to(PACKAGE), *change)
+        for file in files
+        for node in nodes(ast.parse(file.read_bytes()))
+        for change in changes(node)
+    ]
+
+
+def rings(file: Path) -> list[list[str]]:
+    """Return the tests of a module: those that import it, then its folder, then callers and tests with its name."""
+    folder, *callers = next(tests for part, tests in TESTS.items() if file.is_relative_to(part))
+    name = file.stem.strip("_")
+    module = re.escape(f"stepflow_client.{'.'.join(file.parent.parts)}")
+    imported = re.compile(rf"{module}\.{file.stem}\b|{module} import .*\b{file.stem}\b")
+    near = [
+        path for path in (ROOT / folder).glob("test_*.py") if name in path.stem or imported.search(path.read_text())
+    ]
+    named = [path for path in (ROOT / "tests").glob(f"*/test_*{name}.py") if folder not in str(path)]
+    found = [near, [ROOT / folder], [ROOT / each for each in callers] + named]
+    return [sorted(str(each.relative_to(ROOT)) for each in ring) for ring in found if ring]
+
+
+def run_tests(copy: Path, tests: list[str], *options: str, limit: float | None = TIME_LIMIT) -> str:
+    """Return "survived", "killed" or "timeout"."""
+    environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile", "ci"]
+    try:
+        run = subprocess.run(
+            [*command, "-m", "not exhaustive", *options, *tests],
+            cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=limit, text=True,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return "timeout"
+    if run.returncode == 5:
+        raise RuntimeError(run.stdout)
+    return "killed" if run.returncode else "survived"
+
+
+def examine(mutant: Mutant, copies: SimpleQueue[Path]) -> str:
+    copy, result = copies.get(), "survived"
+    original, changed = PACKAGE / mutant.file, copy / "stepflow_client" / mutant.file
+    changed.write_text(mutant.text(), encoding="utf-8")
+    try:
+        for tests in rings(mutant.file):
+            if (result := run_tests(copy, tests)) != "survived":
+                break
+    finally:
+        shutil.copy2(original, changed)
+        copies.put(copy)
+    print(f"{result:8}  {mutant}", flush=True)
+    return result
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=30, help="mutants to try")
+    parser.add_argument("--seed", type=int, default=0, help="choose other mutants")
+    parser.add_argument("--jobs", type=int, default=2, help="mutants tried at once")
+    options = parser.parse_args()
+    chosen = random.Random(options.seed).sample(all_mutants(), options.count)
+    copies: SimpleQueue[Path] = SimpleQueue()
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
+        for number in range(options.jobs):
+            copies.put(Path(shutil.copytree(SOURCE, Path(folder, str(number)))))
+        # A test that fails anyway would kill every mutant.
+        used = sorted({test for mutant in chosen for tests in rings(mutant.file) for test in tests})
+        if (unchanged := run_tests(SOURCE, used, "-n", str(options.jobs), limit=None)) != "survived":
+            print(f"mutants: the tests of the unchanged modules fail ({unchanged}): {' '.join(used)}", file=sys.stderr)
+            return 2
+        results = list(pool.map(lambda mutant: examine(mutant, copies), chosen))
+    noticed = len(results) - results.count("survived")
+    counts = ", ".join(f"{results.count(each)} {each}" for each in ("killed", "survived", "timeout"))
+    print(f"{counts}: {noticed / len(results):.0%} noticed (--seed {options.seed})")
+    return noticed < NOTICED * len(results)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
