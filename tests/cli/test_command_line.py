@@ -8,11 +8,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import click
 import pytest
-import stepflow_cli
 from stepflow_cli import entry
 from stepflow_cli.inputs.values import read_scalar
 from stepflow_cli.main import cli
@@ -43,23 +41,10 @@ def test_the_help_of_a_command_begins_with_its_summary() -> None:
         assert isinstance(command, (Command, LazyGroup)), words
 
 
-def test_the_summary_of_a_command_stands_once() -> None:
-    source = "\n".join(path.read_text("utf-8") for path in Path(stepflow_cli.__file__).parent.rglob("*.py"))
-    text = " ".join(source.split())
-    for words, sentence, _ in all_commands():
-        # The repl has a `help` of its own, and `--version` is an option too.
-        expected = 2 if words in ("stepflow version",) else 1
-        assert text.count(sentence) == expected, words
-
-
-def test_every_option_is_explained_and_every_help_works(stepflow: Stepflow) -> None:
+def test_every_option_is_explained() -> None:
     for words, _, command in all_commands():
         for param in command.params:
             assert not isinstance(param, click.Option) or param.hidden or param.help, (words, param.name)
-        done = stepflow(*words.split()[1:], "--help")
-        assert (done.code, done.stderr) == (0, "")
-        assert done.stdout.startswith(f"Usage: {words}")
-        assert max(map(len, done.stdout.splitlines())) <= 80
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -38,7 +38,9 @@ def test_every_page_has_a_few_that_fit_a_narrow_terminal() -> None:
 
 def test_a_page_begins_with_them() -> None:
     for page, context in PAGES.items():
-        first, rest = context.get_help().split("\n\n", 1)
+        text = context.get_help()
+        assert max(map(len, text.splitlines())) <= 80
+        first, rest = text.split("\n\n", 1)
         assert first.startswith(f"Usage: stepflow {page}".rstrip())
         shown = "".join(f"  {line}\n" for line in EXAMPLES[page])
         assert rest.startswith(f"Examples:\n{shown}\n"), page
