@@ -118,7 +118,7 @@ def test_flows(command: Stepflow, data: Callable[..., Any]) -> None:
     flow_id = stored.stdout.strip()
     assert stored.code == 0, stored
     assert data("flows", "get", flow_id)["output"] == {"$input": "$"}
-    assert data("flows", "variables", flow_id) == []
+    assert data("flows", "get", flow_id, "--variables") == []
     assert command("flows", "delete", flow_id, "--yes").code == 0
 
 

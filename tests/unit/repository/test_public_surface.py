@@ -25,7 +25,7 @@ COMMANDS = {
     "store_flow": "flows store",
     "get_flow": "flows get",
     "delete_flow": "flows delete",
-    "get_flow_variables": "flows get",
+    "get_flow_variables": "flows get --variables",
     "create_run": "submit",
     "list_runs": "runs list",
     "get_run": "runs get",
