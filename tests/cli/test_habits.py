@@ -98,13 +98,16 @@ def test_every_command_is_listed_but_those_typed_by_habit(stepflow: Stepflow) ->
     assert [name for name in cli.summaries if f"\n  {name} " in helped] == cli.listed
 
 
-TRACING = "the command does no tracing: an application that uses the client traces it with OpenTelemetry"
+TRACING = "the command is not traced; for traces of the server and its workers, use stepflow serve --otlp-endpoint URL"
 OPTIONS = [
     ("--log-destination stderr run hello.yaml", "logs go to standard error, or into the file that --log-file names"),
     ("run hello.yaml --otlp-endpoint=x", TRACING),
     ("run hello.yaml --log-format json", "logs are for people; -o json prints results and errors for programs"),
     ("run hello.yaml --trace-enabled", TRACING),
-    ("serve --metrics-enabled", TRACING),
+    ("serve --metrics-enabled", "there is no counterpart: the command exports no metrics"),
+    ("test hello.yaml --exclude-tags slow", "--tag TAG selects cases; there is no option that leaves cases out"),
+    ("run hello.yaml --environment prod", "there are no environments: --config FILE names a configuration"),
+    ("run hello.yaml --save-intermediate", "'stepflow runs steps RUN' prints the outputs of the steps of a run"),
     ("test hello.yaml --max-concurrency 4", "--jobs N is how many files run at once"),
     ("validate hello.yaml --show-step-inputs", "stepflow infer has it"),
     ("visualize hello.yaml --config x.yml", "no server is asked: the plugin of a step is told by its component's path"),

@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import Collection, Iterable, Sequence
 
-_TRACING = "the command does no tracing: an application that uses the client traces it with OpenTelemetry"
+_TRACING = "the command is not traced; for traces of the server and its workers, use stepflow serve --otlp-endpoint URL"
 _URL = "--url URL names the server"
 _EMPTY = "an embedded server would be empty here; --url URL names another server"
 _EMBEDDED = "'stepflow run' starts an embedded server"
@@ -21,8 +21,11 @@ _OPTIONS = {
     "--log-format": "logs are for people; -o json prints results and errors for programs",
     "--omit-stack-trace": "leave it out: only -vv prints tracebacks",
     "--trace-enabled": _TRACING,
-    "--metrics-enabled": _TRACING,
+    "--metrics-enabled": "there is no counterpart: the command exports no metrics",
     "--otlp-endpoint": _TRACING,
+    "--exclude-tags": "--tag TAG selects cases; there is no option that leaves cases out",
+    "--environment": "there are no environments: --config FILE names a configuration, --profile NAME a server",
+    "--save-intermediate": "'stepflow runs steps RUN' prints the outputs of the steps of a run",
     "--env-variables": "--variables-from-env is its name here",
     "--max-concurrency": "--jobs N is how many files run at once; the cases of a file are one batch",
     "codegen --components": "'stepflow components stubs' writes functions for components",
