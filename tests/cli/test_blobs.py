@@ -65,7 +65,6 @@ def test_get(blobs: Stepflow, golden: Golden) -> None:
         *(blobs("blobs", "get", value, "-o", form) for form in FORMS),
         blobs("blobs", "get", raw),
         *(blobs("blobs", "get", raw, "-o", form) for form in FORMS),
-        blobs("blobs", "get", value, "--fields", "data.number,filename"),
         blobs("blobs", "get", "0" * 64),
         blobs("blobs", "get", "nonsense", "-o", "json"),
         blobs("blobs", "get"),

@@ -126,24 +126,6 @@ def test_the_value_of_one_option(text: str, value: object) -> None:
     assert type(read_scalar(text)) is type(value)
 
 
-@pytest.mark.parametrize("more", [["--input-json", "1"], ["--inputs", "ms.jsonl"]])
-def test_a_misspelt_field_costs_no_run(stepflow: Stepflow, server: str, more: list[str]) -> None:
-    def runs() -> str:
-        return stepflow("runs", "list", "--all", "-o", "name").stdout
-
-    before = runs()
-    done = stepflow("submit", "echo.yaml", *more, "--fields", "status,outptu.x")
-    assert (done.code, done.stdout, done.stderr.splitlines()[0]) == (2, "", "stepflow: there is no field outptu.x")
-    assert runs() == before
-
-
-@pytest.mark.parametrize("form", ["json", "jsonl", "table", "yaml", "name"])
-def test_what_an_output_lacks_is_null_in_every_format(form: str, stepflow: Stepflow, server: str) -> None:
-    done = stepflow("run", "echo.yaml", "--inputs", "ms.jsonl", "--fields", "index,output.nothing.here", "-o", form)
-    assert (done.code, done.stderr) == (0, "")
-    assert len(done.stdout.splitlines()) >= 3
-
-
 @pytest.mark.parametrize("flag", ["--url", "--profile", "--config"])
 def test_an_empty_flag_is_not_left_out(flag: str, stepflow: Stepflow) -> None:
     done = stepflow("run", "echo.yaml", flag, "")
@@ -182,13 +164,6 @@ def test_a_detached_run_has_no_result_to_keep(stepflow: Stepflow, server: str) -
     done = stepflow("run", "hello.yaml", "--example", "ada", "--detach", "--cache")
     assert (done.code, done.stdout) == (2, "")
     assert done.stderr.startswith("stepflow: --detach and --cache exclude each other")
-
-
-@pytest.mark.parametrize("command", ["run", "submit"])
-def test_fields_are_looked_at_before_a_run_is_detached(command: str, stepflow: Stepflow, server: str) -> None:
-    before = stepflow("runs", "list", "--all", "-o", "name").stdout
-    assert stepflow(command, "echo.yaml", "--detach", "--fields", "idd").code == 2
-    assert stepflow("runs", "list", "--all", "-o", "name").stdout == before
 
 
 @pytest.mark.parametrize(

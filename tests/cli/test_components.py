@@ -132,7 +132,7 @@ def test_call(stepflow: Stepflow, server: str, golden: Golden) -> None:
     golden(
         stepflow(*CALL, "--input-json", '{"user_prompt": "Hi"}'),
         stepflow(*CALL, stdin='{"user_prompt": "Hi"}'),
-        stepflow(*CALL, "--input-json", "user_prompt: Hi", "-o", "jsonl", "--fields", "status,output.messages"),
+        stepflow(*CALL, "--input-json", "user_prompt: Hi"),
         stepflow(*CALL, "--input-json", '{"prompt": "Hi"}'),
         stepflow("components", "call", "/builtin/create_mesages", "--input-json", '{"user_prompt": "Hi"}'),
         stepflow("components", "call", "create_messages", "--input-json", "1"),

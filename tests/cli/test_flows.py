@@ -48,7 +48,6 @@ def test_get(stepflow: Stepflow, golden: Golden) -> None:
     flow_id = stored(stepflow, "hello.yaml")
     golden(
         *(stepflow("flows", "get", flow_id, "-o", form) for form in ("table", "name")),
-        stepflow("flows", "get", flow_id, "--fields", "name,output", "-o", "json"),
         stepflow("flows", "get", flow_id, "--examples"),
         stepflow("flows", "get", flow_id, "--examples", "-o", "table"),
         stepflow("flows", "get", flow_id, "--examples", "-o", "name"),
@@ -68,8 +67,8 @@ def test_a_stored_flow_can_be_saved_and_run(stepflow: Stepflow) -> None:
         text = (stepflow.folder / f"got.{ending}").read_text()
         assert first in text
         assert text.count("\n") == 1 or ending != "jsonl"
-        done = stepflow("run", f"got.{ending}", "--example", "grace", "-o", "jsonl", "--fields", "output")
-        assert done.stdout == '{"output": {"hello": "Grace"}}\n'
+        done = stepflow("run", f"got.{ending}", "--example", "grace")
+        assert json.loads(done.stdout) == {"hello": "Grace"}
     assert stepflow("flows", "get", flow_id).stdout == (stepflow.folder / "got.yaml").read_text()
     assert stepflow("flows", "get", flow_id, "-o", "json").stdout == (stepflow.folder / "got.json").read_text()
 
@@ -151,10 +150,10 @@ def test_no_server(stepflow: Stepflow, golden: Golden) -> None:
 def test_a_flow_in_a_file_is_printed_without_a_server(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("flows", "get", "hello.yaml"),
-        stepflow("flows", "get", "--flow", "hello.yaml", "--examples", "--fields", "name,input"),
+        stepflow("flows", "get", "--flow", "hello.yaml", "--examples"),
         stepflow("flows", "get", "hello.yaml", "-o", "table"),
         stepflow("flows", "get", "hello.yaml", "-o", "name"),
-        stepflow("flows", "get", "-", "--json", "flow_id,name", stdin='{"name": "piped", "steps": [], "output": 1}'),
+        stepflow("flows", "get", "-", "--json", stdin='{"name": "piped", "steps": [], "output": 1}'),
         stepflow("flows", "get", "helo"),
     )
 
@@ -162,7 +161,7 @@ def test_a_flow_in_a_file_is_printed_without_a_server(stepflow: Stepflow, golden
 def test_a_flow_and_its_file_are_printed_alike(stepflow: Stepflow, server: str) -> None:
     flow_id = stored(stepflow, "hello.yaml")
     # A server writes paths anew, and adds keys.
-    for options in (["--fields", "name"], ["--examples"], ["--variables"]):
+    for options in (["--examples"], ["--variables"]):
         file, flow = (stepflow("flows", "get", each, *options) for each in ("hello.yaml", flow_id))
         assert (file.code, file.stderr) == (flow.code, flow.stderr) == (0, "")
         assert file.stdout == flow.stdout

@@ -13,7 +13,12 @@ from stepflow_cli.inputs.values import Given, Values
 from tests.cli.command import Stepflow
 
 FLOW = str(Path(__file__).parent / "flows" / "hello.yaml")
-RUN = ("run", "hello.yaml", "--example", "ada", "--fields", "output", "-o", "jsonl")
+RUN = (
+    "run",
+    "hello.yaml",
+    "--example",
+    "ada",
+)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +34,7 @@ RUN = ("run", "hello.yaml", "--example", "ada", "--fields", "output", "-o", "jso
 @pytest.mark.usefixtures("server")
 def test_a_value_takes_the_place_of_an_expression(text: str, output: object, stepflow: Stepflow) -> None:
     done = stepflow(*RUN, "--set", f"greeting.input.text={text}")
-    assert (done.code, json.loads(done.stdout)) == (0, {"output": {"hello": output}}), done
+    assert (done.code, json.loads(done.stdout)) == (0, {"hello": output}), done
 
 
 @pytest.mark.parametrize(

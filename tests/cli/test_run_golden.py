@@ -20,7 +20,6 @@ def test_success(command: str, stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow(command, "hello.yaml", *INPUT),
         *(stepflow(command, "hello.yaml", *INPUT, "-o", form) for form in ("table", "json", "jsonl", "yaml", "name")),
-        stepflow(command, "hello.yaml", *INPUT, "--fields", "status,output.hello"),
     )
 
 
@@ -31,7 +30,6 @@ def test_failure(command: str, stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow(*given),
         *(stepflow(*given, "-o", form) for form in ("table", "json", "jsonl", "yaml", "name")),
-        stepflow(*given, "-o", "json", "--fields", "error.step_id,status"),
     )
 
 
@@ -147,7 +145,7 @@ def test_batch(stepflow: Stepflow, golden: Golden) -> None:
     (stepflow.folder / "bad.jsonl").write_text('{"a": 1}\n\n{"a":\n')
     (stepflow.folder / "empty.jsonl").write_text("\n")
     golden(
-        stepflow("run", "fails.yaml", "--inputs", "in.jsonl", "--fields", "index,status,error.step_id"),
+        stepflow("run", "fails.yaml", "--inputs", "in.jsonl"),
         stepflow("run", "echo.yaml", "--inputs", "in.yaml", "--max-concurrency", "1"),
         stepflow("run", "echo.yaml", "--inputs", "in.yaml", "-o", "table"),
         stepflow("submit", "echo.yaml", "--inputs", "-", stdin='"\u2028"\n2\n'),

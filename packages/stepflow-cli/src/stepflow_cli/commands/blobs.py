@@ -78,7 +78,6 @@ def _read(file: str, kind: str) -> Any:
 _BLOB = View(
     columns=columns("blob_id:id", "blob_type=TYPE", "filename", "size:number"),
     name="blob_id",
-    fields=("data", "base64"),
 )
 
 
@@ -96,7 +95,7 @@ def _get(blob_id: str, server: ServerOptions, output: Output) -> None:
     """
     with connect(server) as target:
         blob = _blob(target.client, blob_id)
-    if output.format or output.fields:
+    if output.format:
         output.record(_record(blob), _BLOB)
     elif isinstance(blob.data, bytes):
         _write(blob.data, output.path)

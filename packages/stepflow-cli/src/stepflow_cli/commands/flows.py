@@ -140,7 +140,6 @@ def _printed(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 _VARIABLES = View(
     columns=columns("name", "required:status", "default", "type", "env_var", "is_secret:status=SECRET", "description"),
     name="name",
-    fields=("value_schema",),
     folds=True,
 )
 _EXAMPLES = View(columns=columns("name", "description", "input"), name="name")

@@ -106,20 +106,6 @@ def select(records: Sequence[Mapping[str, Any]], fields: Sequence[str], view: Vi
         yield chosen
 
 
-def check_known(fields: Sequence[str], view: View) -> None:
-    """Check that the fields can occur, before there are any records.
-
-    Args:
-        fields: Dotted names.
-        view: The view; it lists all fields of its records, but not the fields nested in them.
-
-    Raises:
-        Problem: If one cannot occur.
-    """
-    for name in fields:
-        _check(name, [], view)
-
-
 def value_of(record: Mapping[str, Any], name: str, default: Any = None) -> Any:
     """Return the value of a dotted field, or the default if the field does not exist."""
     value: Any = record

@@ -165,14 +165,17 @@ def _with_json(format: str | None, is_json: bool) -> str | None:
     return "json" if is_json else format
 
 
-def _output(
-    format: str | None, fields: str | None, json_fields: str | None, path: str | None = None, *, wide: bool = False
-) -> Output:
+def _table_output(format: str | None, fields: str | None, json_fields: str | None, wide: bool) -> Output:
     format, fields = _with_json(format, json_fields is not None), json_fields or fields
     names = [name.strip() for name in fields.split(",")] if fields is not None else []
+    return Output(format=format, fields=names, wide=wide)
+
+
+def _file_output(format: str | None, is_json: bool, path: str | None) -> Output:
+    format = _with_json(format, is_json)
     # Without --format, a file still gets only the value: its extension selects how it is written, not what.
     by_ending = {"yaml": "yaml", "yml": "yaml", "jsonl": "jsonl"}.get((path or "").lower().rpartition(".")[2])
-    output = Output(format=format, fields=names, path=path, value_format=None if format else by_ending, wide=wide)
+    output = Output(format=format, path=path, value_format=None if format else by_ending)
     output.check()
     return output
 
@@ -183,11 +186,9 @@ def _any_format(*aliases: str) -> Decorator:
     return format_option(names, said, callback=_read_format)
 
 
+_IS_JSON = OUTPUT.option("--json", "The same as -o json.", to="is_json", callback=_read_json, hidden=True)
 record_options = together(
-    "output",
-    lambda format, is_json: Output(format=_with_json(format, is_json)),
-    _any_format(),
-    OUTPUT.option("--json", "The same as -o json.", to="is_json", callback=_read_json, hidden=True),
+    "output", lambda format, is_json: Output(format=_with_json(format, is_json)), _any_format(), _IS_JSON
 )
 """Adds -o/--format, for commands that print one record; the command gets `output`, an `Output`."""
 
@@ -211,24 +212,28 @@ def _format_options(*aliases: str) -> list[Decorator]:
 
 
 def formatted_output(**aliases: str) -> Decorator:
-    """Add -o/--format and --fields; the command gets `output`, an `Output`.
+    """Add -o/--format, --fields and --wide; the command gets `output`, an `Output`.
 
     Args:
         **aliases: Further names of formats, for example `pretty="table"`.
     """
 
     def build(format: str | None, **given: Any) -> Output:
-        return _output(aliases.get(format or "", format), **given)
+        return _table_output(aliases.get(format or "", format), **given)
 
     return together("output", build, *_format_options(*aliases))
 
 
 output_options = formatted_output()
-"""Adds -o/--format and --fields; the command gets `output`, an `Output`."""
+"""Adds -o/--format, --fields and --wide, for commands that print a table; the command gets `output`, an `Output`."""
 file_output_options = together(
-    "output", _output, file_option("Write the result to this file, - for standard output.", "path"), *_format_options()
+    "output",
+    _file_output,
+    file_option("Write the result to this file, - for standard output.", "path"),
+    _any_format(),
+    _IS_JSON,
 )
-"""Adds -O/--output FILE, -o/--format and --fields; the command gets `output`, an `Output` that goes to the file."""
+"""Adds -O/--output FILE and -o/--format; the command gets `output`, an `Output` that goes to the file."""
 
 components_option = option(
     "--components FILE", "Take the components from the file that 'components lock' wrote, not from a server.", type=FILE

@@ -18,27 +18,23 @@ if TYPE_CHECKING:
 _FLOW = View(
     columns=columns("flow_id:id", "name", "description", "steps", "variables", "examples"),
     name="flow_id",
-    fields=("version", "schemas", "output", "test", "metadata"),
-    open_fields=("schemas", "output", "test", "metadata"),
 )
 
 
 def print_flow(flow: Mapping[str, Any], output: Output, flow_id: str | None) -> None:
-    """Print a flow as runnable YAML or JSON; with table, its outline; with --fields, parts of it.
+    """Print a flow as runnable YAML or JSON; with table, its outline.
 
     Args:
         flow: The flow.
         output: Where to print it.
         flow_id: Its id on a server; None for a flow from a file.
     """
-    if output.format == "name" and flow_id is None and not output.fields:
+    if output.format == "name" and flow_id is None:
         raise usage(
             "-o name prints the id of a flow, and a flow in a file has none", "'stepflow flows store' prints it"
         )
     if output.format in ("table", "name"):
         output.record(_outline(flow, flow_id), _FLOW)
-    elif output.fields:
-        output.record({"flow_id": flow_id, **in_reading_order(flow)}, _FLOW, default="yaml")
     else:
         output._replace(value_format=output.document_format).value(in_reading_order(flow))
 

@@ -12,26 +12,16 @@ from ..errors import Problem
 from ..exit_codes import ExitCode
 from ..output.messages import note
 from ..output.view import Output, View, columns, rfc3339
-from .runs import OUTPUT, VALUES
+from .runs import OUTPUT
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult
     from stepflow_client.plain import PlainResult
 
-_ERROR = ("error", "error.code", "error.step_id", "error.details")
-
-RESULT = View(
-    columns=(*columns("run_id:id", "status:status"), OUTPUT, *columns("error.message=ERROR")),
-    fields=(*_ERROR, "cached_at"),
-    open_fields=VALUES,
-)
+RESULT = View((*columns("run_id:id", "status:status"), OUTPUT, *columns("error.message=ERROR")))
 """The result of a run with one input; `cached_at` is present if it is from the cache."""
 
-BATCH_RESULT = View(
-    columns=(*columns("index:number", "status:status"), OUTPUT, *columns("error.message=ERROR")),
-    fields=_ERROR,
-    open_fields=VALUES,
-)
+BATCH_RESULT = View((*columns("index:number", "status:status"), OUTPUT, *columns("error.message=ERROR")))
 """The result of one input of a batch."""
 
 
@@ -41,7 +31,7 @@ def print_result(result: FlowResult | PlainResult, output: Output) -> None:
     Raises:
         Problem: If the run was not successful.
     """
-    if output.format or output.fields:
+    if output.format:
         output.record(_record(result), RESULT, default="json")
     elif result.is_success:
         output.value(result.output)
@@ -111,7 +101,7 @@ def print_results(run_ids: Sequence[str], results: list[FlowResult], output: Out
     Raises:
         Problem: If not all items succeeded.
     """
-    if output.format == "name" and not output.fields:
+    if output.format == "name":
         output.records([{"run_id": each} for each in run_ids], BATCH_RESULT)
     else:
         output.records(_batch_records(results), BATCH_RESULT, default="jsonl")

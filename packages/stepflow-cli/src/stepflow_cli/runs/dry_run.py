@@ -21,8 +21,6 @@ _MASK = "***"
 _REQUEST = View(
     columns=tuple(map(Column, ("server", "flow", "input", "inputs", "variables", "overrides", "max_concurrency"))),
     name="flow",
-    fields=("variables_from_env", "cache", "cache.hit", "cache.run_id"),
-    open_fields=("input", "variables", "overrides"),
 )
 
 

@@ -21,10 +21,9 @@ from ..exit_codes import ExitCode
 from ..inputs.batch import all_inputs
 from ..inputs.flow import load_flow_file
 from ..inputs.values import Values
-from ..output.columns import check_known
 from ..output.messages import note, waiting
 from ..output.view import Output
-from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
+from ..records.results import BATCH_RESULT, print_result, print_results
 from ..server.connect import Target
 from ..settings.history import require_history
 from ..validation.before_run import check_before_run, read_flow_text
@@ -251,7 +250,6 @@ def print_cached(cache: JobCache, job: Job, output: Output) -> bool:
     """Print the cached result of a job, and return whether there is one."""
     from .caching import tell
 
-    check_known(output.fields, RESULT)
     result = cache.find(job)
     if result is None:
         return False
@@ -266,8 +264,6 @@ def run_job(target: Target, job: Job, wait: Wait, output: Output, cache: JobCach
     Raises:
         Problem: If not everything succeeded.
     """
-    # Detect a misspelt field before running the flow.
-    check_known(output.fields, RESULT if job.batch is None else BATCH_RESULT)
     if job.batch is None:
         _run_one(target, job, wait, output, cache)
     else:

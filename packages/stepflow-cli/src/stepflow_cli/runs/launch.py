@@ -7,9 +7,8 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from ..errors import check_extra, usage
-from ..output.columns import check_known
 from ..output.view import Column, Output, View
-from ..records.results import BATCH_RESULT, RESULT, print_result, print_results
+from ..records.results import print_result, print_results
 from ..server.connect import Target, connect
 from ..settings.server_choice import ServerOptions
 from .accounts import hint_of_batch
@@ -86,7 +85,6 @@ def _check_pages(given: JobOptions, *, detach: bool, is_cached: bool) -> None:
 
 def _detached(given: JobOptions, server: ServerOptions, output: Output, caching: Caching) -> ServerOptions:
     """Check the options of a detached run, and return those of its server, which is no embedded one by default."""
-    check_known(output.fields, _RUN)
     if any(given.streaming.values()):
         raise usage("--detach starts one run of all inputs: it has no use for the options of a batch that streams")
     if caching.is_on:
@@ -108,7 +106,6 @@ def _serve(target: Target, job: Job, wait: Wait, output: Output) -> None:
 
     from ..ui.serving import Pages, serve_pages
 
-    check_known(output.fields, RESULT if job.batch is None else BATCH_RESULT)
     run_id = start(target, job)
     with naming(target, run_id):
         printed: Future[None] = Future()

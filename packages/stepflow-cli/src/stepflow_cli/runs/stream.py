@@ -107,9 +107,9 @@ def stream_of(options: JobOptions, output: Output, wait: Wait) -> Stream | None:
         if given:
             raise usage(f"{given[0]} is for batches: it needs --inputs")
         return None
-    is_plain = output.format in (None, "jsonl") and not output.fields and wait.timeout is None
+    is_plain = output.format in (None, "jsonl") and wait.timeout is None
     if given and not is_plain:
-        raise usage(f"{given[0]} writes whole records as inputs end: not with --format, --fields or --timeout")
+        raise usage(f"{given[0]} writes whole records as inputs end: not with --format or --timeout")
     if not given and not (streams and is_plain):
         return None
     if streaming["seed"] is not None and streaming["sample"] is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...errors import Problem, nearest, usage
-from ...output.columns import check_known, json_cell
+from ...output.columns import json_cell
 from ...output.view import Column, Output, View, columns
 from ...params.options import file_output_options, running_server_options
 from ...params.parsing import Command
@@ -26,10 +26,7 @@ if TYPE_CHECKING:
 _NOT_RUN = 9
 """The code of the failure to read a step that was not executed."""
 
-_VALUE = View(
-    (*columns("run_id:id", "index:number"), Column("value", show=json_cell)),
-    open_fields=("value",),
-)
+_VALUE = View((*columns("run_id:id", "index:number"), Column("value", show=json_cell)))
 
 
 @click.command("eval", cls=Command)
@@ -46,14 +43,13 @@ def command(run_id: str, expression: str, item: int | None, server: ServerOption
     The value is printed as JSON; with -o a record that contains it.
     """
     parsed = _parsed(expression)
-    check_known(output.fields, _VALUE)
     with connect(server) as target:
         run_id = whole_id(target.client, run_id)
         known = _known(target.client, run_id, item or 0)
         _check_steps(parsed, known)
         with _explained(known):
             value = known.evaluation.value(parsed)
-    if output.format or output.fields:
+    if output.format:
         output.record({"run_id": run_id, "index": item or 0, "value": value}, _VALUE, default="json")
     else:
         output.value(value)
