@@ -16,7 +16,7 @@ from stepflow_cli.main import cli
 from stepflow_cli.params.examples import EXAMPLES
 from stepflow_client import StepflowRuntime
 
-from scripts.write_cli_page import walk
+from scripts.write_cli_page import WIDTH, walk
 from tests import releases
 from tests.cli.command import Stepflow, forked
 from tests.cli.golden import Golden
@@ -39,7 +39,7 @@ def test_every_page_has_a_few_that_fit_a_narrow_terminal() -> None:
 def test_a_page_begins_with_them() -> None:
     for page, context in PAGES.items():
         text = context.get_help()
-        assert max(map(len, text.splitlines())) <= 80
+        assert max(map(len, text.splitlines())) <= WIDTH
         first, rest = text.split("\n\n", 1)
         assert first.startswith(f"Usage: stepflow {page}".rstrip())
         shown = "".join(f"  {line}\n" for line in EXAMPLES[page])
