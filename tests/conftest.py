@@ -80,8 +80,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 _FIRST = {
     f"test_{name}.py"
     for name in (
-        *("runtime", "idempotency_scopes", "runtime_workers", "batch_attempts", "reuse", "runtime_configs", "command"),
-        *("exit_codes", "examples", "attacks", "command_line", "doctor", "live", "streams", "runs_logs", "repl"),
+        *("runtime", "idempotency_scopes", "runtime_workers", "batch_attempts", "runtime_configs"),
+        *("idempotency_races", "reuse", "exit_codes", "examples", "attacks", "command_line", "doctor"),
+        *("live", "streams", "batch_stream", "runs_logs", "repl"),
     )
 }
 """Files whose tests take the longest."""
