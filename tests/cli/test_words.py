@@ -16,40 +16,6 @@ from scripts.write_cli_page import walk
 from tests.cli.command import Stepflow
 from tests.cli.command_tree import commands
 
-DIFFERENT = {
-    "--all": "everything, of what the command leaves out otherwise",
-    "--config": "of the embedded server, or of the server that the command starts",
-    "--dry-run": "what is printed instead",
-    "--failed": "the items to list, or to run again",
-    "--flow": "one, several, or a changed one",
-    "--format": "the formats of the command",
-    "--from": "the first step to run again, what is reused by default, or a file of components",
-    "--ignore": "rules, or paths",
-    "--input-json": "of a run, or of an item that becomes a test",
-    "--item": "the item whose steps, result or values are printed, or those that are run again",
-    "--json": "with fields, where there are several records",
-    "--label": "set, or searched for",
-    "--limit": "what is counted",
-    "--max-concurrency": "steps of one batch, or items of all variants",
-    "--max-age": "of a result that is taken, or of a run that is kept",
-    "--open": "the written picture, or the page of a run",
-    "--output": "what is written",
-    "--port": "the default",
-    "--profile": "to use, or to change",
-    "--repeat": "cases that pass or fail, or those that are scored",
-    "--resume": "a batch, or an evaluation",
-    "--since": "what is listed",
-    "--status": "of runs, or of items",
-    "--step": "the events of a step, or the step that is executed",
-    "--strict": "what is an error",
-    "--timeout": "of a run, or of the cases of a file",
-    "--type": "of a blob, or of events",
-    "--url": "the default",
-    "--var": "of one flow, or of all that are served",
-    "--variables": "of one flow, of all that are served, or those that a flow declares",
-    "--watch": "a server, or files",
-}
-"""Options whose help says something else in some commands, and what differs."""
 OTHER_VALUES = {
     "--flow": "several where a command takes several",
     "--format": "the formats of the command",
@@ -109,14 +75,6 @@ def test_an_option_takes_the_same_values_everywhere() -> None:
         for name in long_names(option):
             values[name].add(values_of(option))
     assert {name for name, found in values.items() if len(found) > 1} == set(OTHER_VALUES)
-
-
-def test_an_option_is_explained_in_the_same_words_everywhere() -> None:
-    texts: dict[str, set[str | None]] = defaultdict(set)
-    for _, option in options():
-        for name in long_names(option):
-            texts[name].add(option.help)
-    assert {name for name, found in texts.items() if len(found) > 1} == set(DIFFERENT)
 
 
 def test_the_table_of_words_has_every_letter_and_no_lost_option() -> None:
