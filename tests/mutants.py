@@ -40,7 +40,7 @@ SWAPPED: dict[type[ast.AST], Any] = {
     **{one: other for pair in (*PAIRS, (ast.And, ast.Or), (ast.Add, ast.Sub)) for one, other in (pair, pair[::-1])},
     **dict.fromkeys((ast.Mult, ast.Div, ast.FloorDiv), ast.Add),
 }
-UNTESTED = {"__repr__", "__rich_repr__", "__all__", "__slots__", "TYPE_CHECKING", "_log", "stacklevel", "maxsize"}
+UNTESTED = {"__repr__", "__rich_repr__", "__all__", "__slots__", "TYPE_CHECKING", "_log", "fsync", "stacklevel"}
 """Names whose definitions, calls and arguments have no effect that a test should prove."""
 
 
@@ -75,13 +75,14 @@ def nodes(tree: ast.AST) -> Iterator[ast.AST]:
 
 def names(node: ast.AST) -> set[str | None]:
     match node:
+        case ast.Expr(ast.Call(ast.Attribute(ast.Name(of), name))):
+            return {of, name}
         case (
             ast.FunctionDef(name=name)
             | ast.AsyncFunctionDef(name=name)
             | ast.keyword(arg=name)
-            | ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name))))
-            | ast.If(test=ast.Name(id=name))
-            | ast.Assign(targets=[ast.Name(id=name)])
+            | ast.If(test=ast.Name(name))
+            | ast.Assign(targets=[ast.Name(name)])
         ):
             return {name}
     return set()
