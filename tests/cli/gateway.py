@@ -80,12 +80,12 @@ class Gateway:
 
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
-                status, kind, content = _ask(upstream, self.command, self.path, body, dict(self.headers))
+                status, headers, content = _ask(upstream, self.command, self.path, body, dict(self.headers))
                 if change is not None:
                     status, content = change(self.path, status, content)
                 self.send_response(status)
-                self.send_header("content-type", kind)
-                self.send_header("content-length", str(len(content)))
+                for name, value in {**headers, "content-length": str(len(content))}.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(content)
 
@@ -114,13 +114,17 @@ class Gateway:
         self._thread.join(10)
 
 
-def _ask(upstream: str | None, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, str, bytes]:
+def _ask(
+    upstream: str | None, method: str, path: str, body: bytes, headers: dict[str, str]
+) -> tuple[int, dict[str, str], bytes]:
     if upstream is None:
-        return 404, "text/html", b"<h1>Nothing here</h1>"
+        return 404, {"content-type": "text/html"}, b"<h1>Nothing here</h1>"
     passed = {name: value for name, value in headers.items() if name.lower() in ("accept", "content-type")}
     request = urllib.request.Request(upstream + path, body or None, passed, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return answer.status, answer.headers["content-type"], answer.read()
+        answer = urllib.request.urlopen(request, timeout=30)
     except urllib.error.HTTPError as error:
-        return error.code, error.headers["content-type"], error.read()
+        answer = error
+    with answer:
+        names = ("content-type", "content-disposition", "x-blob-type")
+        return answer.status, {name: answer.headers[name] for name in names if name in answer.headers}, answer.read()

@@ -68,6 +68,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "get_run_arguments": lambda client: client.get_run_arguments(RUN_ID),
     "get_run_step": lambda client: client.get_run_step(RUN_ID, "a"),
     "get_run_flow": lambda client: client.get_run_flow(RUN_ID),
+    "snapshot": lambda client: client.snapshot(RUN_ID),
     "explain_run": lambda client: client.explain_run(RUN_ID),
     "compare_runs": lambda client: client.compare_runs(RUN_ID, RUN_ID),
     "cancel_run": lambda client: client.cancel_run(RUN_ID),

@@ -15,9 +15,9 @@ import httpx
 import pytest
 from stepflow_cli.ui.following import Health, RunFollower
 from stepflow_cli.ui.states import STATES, changes
-from stepflow_client import LogConfig, StepflowRuntime
-from stepflow_client._rules.run_progress import RunProgress
+from stepflow_client import ExecutionStatus, LogConfig, RunDetails, StepflowRuntime
 from stepflow_client.events import StepCompletedEvent, StepStartedEvent
+from stepflow_client.types.snapshot import RunSnapshot
 
 from tests import releases, workers
 from tests.cli.ui.process import StartUi
@@ -229,11 +229,9 @@ async def test_a_follower_keeps_a_few_numbers_per_item() -> None:
         def __init__(self) -> None:
             self._runs = self._parts = self.reporter = self.follower = self
 
-        async def current_state(self, run_id: str) -> str:
-            return run_id
-
-        async def begin(self, run_id: str) -> RunProgress:
-            return RunProgress(run_id, ("big", dict(enumerate("abc"))), total=10_000)
+        async def read(self, run_id: str, include: str) -> RunSnapshot:
+            run = RunDetails(run_id=run_id, flow_id="f", status=ExecutionStatus.RUNNING, items={"total": 10_000})
+            return RunSnapshot(run, flow={"name": "big", "steps": [{"id": each} for each in "abc"]})
 
         async def follow(self, asked: Any) -> AsyncIterator[Any]:
             at = datetime.now(UTC)
@@ -248,7 +246,7 @@ async def test_a_follower_keeps_a_few_numbers_per_item() -> None:
 
     client: Any = Client()
     tracemalloc.start()
-    follower = RunFollower(client, "run", Health(client))
+    follower = RunFollower(client, "run", Health(client), client)
     assert await follower.catch_up(120)
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

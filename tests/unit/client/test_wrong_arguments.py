@@ -131,7 +131,16 @@ VALUES: dict[str, Callable[[], Any]] = {
 }
 FEW = ("object", "negative", "surrogate", "list", "deep", "unprintable")
 """The kinds for the asynchronous twin, whose source the other one is written from."""
-RESULTS = {"HistoryEntry", "FlowTests", "OutcomeWriter", "StepAccount", "Iterated", "ToolResult", "ScoreChange"}
+RESULTS = {
+    "HistoryEntry",
+    "FlowTests",
+    "OutcomeWriter",
+    "RunSnapshot",
+    "StepAccount",
+    "Iterated",
+    "ToolResult",
+    "ScoreChange",
+}
 """Classes whose objects this package returns, although their classes can be called."""
 
 

@@ -154,6 +154,8 @@ ROWS: list[tuple[str, type[StepflowClientError], Operation]] = [
     ("rerun(items=['0'])", InvalidArgumentError, lambda c: c.rerun(RUN_ID, items=["0"])),
     ("start_rerun('x')", InvalidArgumentError, lambda c: c.start_rerun("x")),
     ("plan_rerun('x')", InvalidArgumentError, lambda c: c.plan_rerun("x")),
+    ("snapshot('x')", InvalidArgumentError, lambda c: c.snapshot("x")),
+    ("snapshot(include='item')", InvalidArgumentError, lambda c: c.snapshot(RUN_ID, include="item")),
     ("explain_run('x')", InvalidArgumentError, lambda c: c.explain_run("x")),
     ("explain_run(item_index=-1)", InvalidArgumentError, lambda c: c.explain_run(RUN_ID, item_index=-1)),
     ("compare_runs('x', id)", InvalidArgumentError, lambda c: c.compare_runs("x", RUN_ID)),

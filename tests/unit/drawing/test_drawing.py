@@ -26,7 +26,7 @@ from stepflow_client.drawing.charts import StepTime, item_times, percentile, ste
 from stepflow_client.drawing.html import json_tree
 from stepflow_client.drawing.report_data import masked_arguments
 from stepflow_client.events import StepCompletedEvent, StepStartedEvent
-from stepflow_client.types import FlowResult, RunArguments, RunDetails, RunItem, StepDetails
+from stepflow_client.types import FlowResult, RunArguments, RunDetails, RunItem, RunSnapshot, StepDetails
 
 HOSTILE = '<script>alert("x")</script>\'&\\\u202e\x00\n]]>'
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -199,7 +199,11 @@ def report(count: int = 1) -> RunReport:
         rerun_of=HOSTILE,
         kept=[HOSTILE],
     )
-    return RunReport(run, items, steps, FLOW, times, given)
+    return RunReport(RunSnapshot(run, items=items, steps=steps, flow=FLOW, arguments=given), times)
+
+
+def given(shown: RunReport, arguments: RunArguments) -> RunReport:
+    return replace(shown, snapshot=replace(shown.snapshot, arguments=arguments))
 
 
 def started_with(shown: RunReport) -> str:
@@ -226,11 +230,11 @@ def test_what_a_server_tells_of_inputs_is_masked(monkeypatch: pytest.MonkeyPatch
 
 
 def test_report_says_that_the_input_is_not_known() -> None:
-    shown = replace(report(3), given=RunArguments(run_id="r"))
+    shown = given(report(3), RunArguments(run_id="r"))
     assert "not known" in started_with(shown)
     assert "<th>input</th>" not in shown.html().partition("<h2>Items</h2>")[2]
     # Of a run whose items and inputs do not match, none is shown with the wrong item.
-    fewer = replace(report(3), given=RunArguments(run_id="r", inputs=[1, 2]))
+    fewer = given(report(3), RunArguments(run_id="r", inputs=[1, 2]))
     assert "<th>input</th>" not in fewer.html().partition("<h2>Items</h2>")[2]
 
 

@@ -12,6 +12,7 @@ from stepflow_client.flows.interpreter import flow_with
 from stepflow_client.flows.refusals import FailureHints, may_return
 from stepflow_client.types import RunItem
 from stepflow_client.types.account import StepAccount, state_text
+from stepflow_client.types.snapshot import RunSnapshot
 
 RUN = "00000000-0000-4000-8000-000000000001"
 MESSAGES = "/builtin/create_messages"
@@ -315,7 +316,7 @@ def test_several_items() -> None:
     ]
     steps = [step(name, message="boom", item_index=1) for name in "abc"]
     run = RunDetails(run_id=RUN, flow_id="f", status=ExecutionStatus.CANCELLED)
-    found = accounts_of(run, items, steps, CHAIN)
+    found = accounts_of(RunSnapshot(run, items=items, steps=steps, flow=CHAIN))
     assert [found[index].kind for index in range(3)] == [None, "step", "cancelled"]
     assert found[1].not_run == {"b": "a", "c": "a"}
     assert found[0].not_needed == ["a", "b", "c"]

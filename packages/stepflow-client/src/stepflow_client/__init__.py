@@ -118,6 +118,7 @@ if TYPE_CHECKING:
     from .types.comparison import RunComparison, RunDifference
     from .types.outcomes import Outcome
     from .types.reruns import RerunItem, RerunPlan, RerunResult
+    from .types.snapshot import RunSnapshot
 
 if os.environ.get("STEPFLOW_LOG"):
     from ._base.logging import log_to_stderr
@@ -136,9 +137,9 @@ __all__ = [
     "Progress", "ProgressOption", "RateLimitError", "RequestTimeoutError", "RerunItem", "RerunOptions", "RerunPlan",
     "RerunResult", "RestartPolicy", "ResultCache", "RetryOn", "RetryPolicy", "RunAccount", "RunArguments",
     "RunComparison", "RunCompletedEvent", "RunCreatedEvent", "RunDetails", "RunDifference", "RunEvent",
-    "RunFailedError", "RunFilters", "RunHandle", "RunId", "RunItem", "RunOptions", "RunPager", "RunTimeoutError",
-    "ServerConnectionError", "ServerFaultError", "ServerInfo", "ServerNotInstalledError", "ServerStartError",
-    "ServerStartTimeoutError", "StepAccount", "StepCompletedEvent", "StepDetails", "StepReadyEvent",
+    "RunFailedError", "RunFilters", "RunHandle", "RunId", "RunItem", "RunOptions", "RunPager", "RunSnapshot",
+    "RunTimeoutError", "ServerConnectionError", "ServerFaultError", "ServerInfo", "ServerNotInstalledError",
+    "ServerStartError", "ServerStartTimeoutError", "StepAccount", "StepCompletedEvent", "StepDetails", "StepReadyEvent",
     "StepStartedEvent", "StepflowClient", "StepflowClientError", "StepflowExecutor", "StepflowRuntime",
     "StepsNeededEvent", "StoreBlobResponse", "StoreFlowResponse", "StoredFlow", "SubRunCreatedEvent",
     "SubmitOptions", "SyncEventStream", "SyncOutcomeStream", "SyncPlainReader", "SyncRunHandle", "SyncRunPager",
@@ -196,6 +197,7 @@ _find, _names = lazy_names(
         ],
         "types.account": ["FailedChild", "RunAccount", "StepAccount"],
         "types.comparison": ["RunComparison", "RunDifference"],
+        "types.snapshot": ["RunSnapshot"],
         "types.outcomes": ["Outcome"],
         "types.reruns": ["RerunItem", "RerunPlan", "RerunResult"],
     },

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import unified_diff
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,8 @@ from stepflow_client.flows.additions import without_cases
 from stepflow_client.flows.graph import steps_by_id
 
 if TYPE_CHECKING:
-    from stepflow_client import FlowResult, RunArguments, RunDetails, RunItem, StepDetails
+    from stepflow_client import FlowResult, RunArguments, RunDetails
+    from stepflow_client.types.snapshot import RunSnapshot
 
 
 @dataclass(frozen=True)
@@ -65,46 +66,38 @@ class KeptItem:
         return case_of(name, self.input, self.result, mocks=mocks, flow=self.flow, at=self.run.created_at)
 
 
-def kept_item(
-    run: RunDetails,
-    items: Sequence[RunItem],
-    flow: Mapping[str, Any],
-    given: RunArguments,
-    index: int,
-    steps: Iterable[StepDetails] = (),
-) -> KeptItem:
+def kept_item(snapshot: RunSnapshot, index: int) -> KeptItem:
     """Return an item of a run to keep.
 
     Args:
-        run: The run.
-        items: Its items.
-        flow: Its flow; empty if it is not known.
-        given: What it was started with.
+        snapshot: The run with its items, its flow, its arguments, and its steps if their outcomes may be kept too.
         index: The index of the item.
-        steps: The steps of the item, whose outcomes may be kept too.
 
     Raises:
         NotFoundError: If the run has no such item.
         InvalidArgumentError: If the item has not ended, or its input is not known.
     """
-    from stepflow_client.drawing.report_data import masked, masked_arguments
+    from stepflow_client.drawing.report_data import masked
     from stepflow_client.flows.account import accounts_of
     from stepflow_client.testing.outcomes import flow_result
 
+    run, items = snapshot.details, snapshot.items or ()
     if not 0 <= index < len(items):
         raise NotFoundError(f"run {run.run_id} has no item {index}", status_code=404)
-    (item,), shown = masked(flow, [items[index]], steps)
+    shown = masked(replace(snapshot, items=[items[index]]))
+    (item,), given = shown.items or (), shown.arguments
     if item.result is None:
         raise InvalidArgumentError("it has not ended yet: a test case needs its output or its error")
-    given = masked_arguments(flow, given)
-    if given.inputs is None or len(given.inputs) != len(items):
+    if given is None or given.inputs is None or len(given.inputs) != len(items):
         hint = "runs that were started on this machine are in the history, if it is on"
         raise InvalidArgumentError("the input of the run is not known, so it cannot become a test case", hint=hint)
-    account = accounts_of(run, [item], shown, flow, given)[item.index]
+    account = accounts_of(shown)[item.index]
     # Others did not run, because a step that they read failed.
     ended = {each.step_id for each in account.steps if each.state in ("completed", "failed")}
-    outcomes = {each.step_id: flow_result(each.output, each.error) for each in shown if each.step_id in ended}
-    return KeptItem(run, index, len(items), flow, given, given.inputs[index], item.result, outcomes)
+    outcomes = {
+        each.step_id: flow_result(each.output, each.error) for each in shown.steps or () if each.step_id in ended
+    }
+    return KeptItem(run, index, len(items), snapshot.flow or {}, given, given.inputs[index], item.result, outcomes)
 
 
 def changed_lines(before: bytes, after: bytes) -> tuple[str, ...]:

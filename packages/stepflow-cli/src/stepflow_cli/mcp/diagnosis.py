@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError
 from stepflow_client._base.text import cut, short_json, visible, visible_lines
-from stepflow_client.drawing import gather
+from stepflow_client.drawing import RunReport
+from stepflow_client.drawing.report_data import masked
 from stepflow_client.tools import ToolResult
 
 from ..server.logs import lines_of_run
 
 if TYPE_CHECKING:
     from stepflow_client import RunAccount
-    from stepflow_client.drawing import RunReport
 
     from .calls import Call
 
@@ -27,18 +27,15 @@ _LONGEST_LINE = 300
 async def diagnose(call: Call) -> ToolResult:
     """Explain why a run failed."""
     run_id = call.run_id()
-    account = await call.runs.client.explain_run(run_id, item_index=call.arguments.get("item"))
-    report, lines = await asyncio.to_thread(_read, call, run_id)
-    text = "\n".join(_lines(account, report, lines))
+    snapshot = await call.runs.client.snapshot(run_id, include="account", item_index=call.arguments.get("item"))
+    account = snapshot.account
+    assert account is not None
+    lines = [f"{line.time} {line.level} {line.message}" for line in await asyncio.to_thread(lines_of_run, run_id)]
+    text = "\n".join(_lines(account, RunReport(masked(snapshot)), lines))
     said: dict[str, Any] = account.to_dict()
     for each in call.catalog.secrets:
         text, said = each.hide(text), each.hide_in(said)
     return ToolResult(visible_lines(text), said, run_id)
-
-
-def _read(call: Call, run_id: str) -> tuple[RunReport, list[str]]:
-    lines = [f"{line.time} {line.level} {line.message}" for line in lines_of_run(run_id)]
-    return gather(call.reader, run_id), lines
 
 
 def _lines(account: RunAccount, report: RunReport, log: list[str]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client import NotFoundError, StepflowClientError, UnsupportedByServerError
+from stepflow_client import StepflowClientError
 
 from ..errors import nearest
 from ..inputs.python_flow import is_python_flow, python_flow
@@ -27,33 +27,23 @@ if TYPE_CHECKING:
 
 
 def accounts_of_steps(
-    client: SyncStepflowClient, run_id: str, steps: Sequence[StepDetails]
+    client: SyncStepflowClient, run_id: str, steps: Sequence[StepDetails], item_index: int | None = None
 ) -> dict[tuple[int, str], StepAccount]:
-    """Return the account of each listed step, by item index and step id."""
-    from stepflow_client.flows.account import accounts_of, failed_children
+    """Return the account of each listed step, by item index and step id; none if no step failed."""
+    from stepflow_client.flows.account import failed_children, step_accounts
 
     if not any(step.error is not None or any(failed_children(step.component, step.output)) for step in steps):
         return {}
+    run = client.snapshot(run_id, include=("items", "steps", "flow", "arguments"), item_index=item_index)
     indexes = {step.item_index for step in steps}
-    items = [item for item in client.get_run_items(run_id) if item.index in indexes]
-    accounts = accounts_of(client.get_run(run_id), items, steps, flow_of(client, run_id))
-    return {(index, step.step_id): step for index, account in accounts.items() for step in account.steps}
-
-
-def flow_of(client: SyncStepflowClient, run_id: str) -> Mapping[str, Any]:
-    """Return the flow of a run; an empty one if the server does not have it."""
-    try:
-        return client.get_run_flow(run_id).flow
-    except (NotFoundError, UnsupportedByServerError):
-        # The flow of a run created by a step may not be stored.
-        return {}
+    return step_accounts(run, [item for item in run.items or () if item.index in indexes])
 
 
 def account_of_run(client: SyncStepflowClient, run: RunDetails) -> RunAccount | None:
     """Return the account of a run that did not succeed; None for another run."""
     if run.status.value not in ("failed", "cancelled", "recovery_failed") or not run.items.total:
         return None
-    return client.explain_run(run.run_id)
+    return client.snapshot(run.run_id, include="account").account
 
 
 _NO_ROUTE = "error routing component"

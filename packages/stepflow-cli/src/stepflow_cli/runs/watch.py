@@ -8,19 +8,19 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from stepflow_client import NotFoundError, RunTimeoutError, StepflowClientError
+from stepflow_client import RunTimeoutError, StepflowClientError
 from stepflow_client._rules.run_progress import FlowOutline, RunProgress, StepProgress
 
 from ..errors import Problem
 from ..inputs.flow import step_ids
 from ..records.results import cancelled_run, failure
 from ..server.connect import Target
-from .accounts import accounts_of_steps
 from .events import EventReader
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, StepAccount
     from stepflow_client.events import RunEvent
+    from stepflow_client.types.snapshot import SnapshotPart
 
 _TICK = 0.2
 """Seconds between updates of the display."""
@@ -46,17 +46,26 @@ class Watch:
         self._target = target
         health = target.client.health_check().timestamp
         self._ahead = timedelta() if health is None else health - datetime.now(UTC)
-        self.run = self._look(run_id)
         self._said: str | None = None
-        steps = dict(enumerate(self._step_ids()))
+        self._accounts: dict[tuple[int, str], StepAccount] = {}
+        """What became of each step, once the run has ended."""
+        self.snapshot = target.client.snapshot(run_id, include=("flow", "arguments"))
+        given = self.snapshot.arguments
         self.progress = RunProgress(
             run_id,
-            (self.run.flow_name, steps),
+            (self.run.flow_name, dict(enumerate(step_ids(self.snapshot.flow or {})))),
             total=self.run.items.total,
             created_at=self.run.created_at,
             flow_of=self._flow_of,
-            kept=self._kept_steps(),
+            kept=() if given is None else given.kept,
         )
+        if self.run.is_finished:
+            self._read_end()
+
+    @property
+    def run(self) -> RunDetails:
+        """The run and its state when it was last requested."""
+        return self.snapshot.details
 
     @property
     def now(self) -> datetime:
@@ -107,52 +116,39 @@ class Watch:
     def _finish(self) -> None:
         """Request what events do not contain: the end itself, and why items failed."""
         self._said = None
-        self.run = self._look(self.run.run_id)
+        self._read_end()
         self.progress.end(self.run.status.value, self.run.completed_at)
         if self.run.status in _FAILED:
             self.progress.lose_running()
-        if self.run.status in _FAILED and self.run.items.total <= _MOST_ITEMS:
-            errors: dict[str | None, str] = {}
-            for item in self._target.client.get_run_items(self.run.run_id).items:
-                error = None if item.result is None else item.result.error
-                if error is not None:
-                    errors.setdefault(error.step_id, _first_line(error.message))
-            for step in self.progress.steps:
-                if step.failed and step.error is None:
-                    step.error = errors.get(step.step_id)
-        if any(step.failed for step in self.progress.steps) and self.run.items.total <= _MOST_EXPLAINED:
-            self._note_not_run()
+        errors: dict[str | None, str] = {}
+        for item in self.snapshot.items or ():
+            error = None if item.result is None else item.result.error
+            if error is not None:
+                errors.setdefault(error.step_id, _first_line(error.message))
+        for step in self.progress.steps:
+            if step.failed and step.error is None:
+                step.error = errors.get(step.step_id)
+        for (index, _), account in self._accounts.items():
+            self._note(index, account)
 
-    def _note_not_run(self) -> None:
-        """Record which steps were not run, if the server tells."""
-        with suppress(StepflowClientError):
-            steps = self._target.client.get_run_steps(self.run.run_id).steps
-            for (item, _), account in accounts_of_steps(self._target.client, self.run.run_id, steps).items():
-                self._note(item, account)
+    def _read_end(self) -> None:
+        """Request the parts of the run that tell why items failed, as far as the run is not too large."""
+        from stepflow_client.flows.account import step_accounts
+
+        client, run_id = self._target.client, self.run.run_id
+        run = client.snapshot(run_id, include=()).details
+        has_failed = run.status in _FAILED
+        parts: list[SnapshotPart] = ["items"] if has_failed and run.items.total <= _MOST_ITEMS else []
+        if run.items.total <= _MOST_EXPLAINED and (has_failed or any(step.failed for step in self.progress.steps)):
+            parts = ["items", "steps", "flow", "arguments"]
+        self.snapshot = client.snapshot(run_id, include=parts)
+        self._accounts = step_accounts(self.snapshot) if "steps" in parts else {}
 
     def _note(self, item: int, account: StepAccount) -> None:
         """Record that a step was not run because of another one."""
         step = next((step for step in self.progress.steps if step.step_id == account.step_id), None)
         if step is not None and item in step.ended and account.because_of is not None:
             step.not_run[item] = account.because_of
-
-    def _step_ids(self) -> list[str]:
-        try:
-            return step_ids(self._target.client.get_run_flow(self.run.run_id).flow)
-        except NotFoundError:
-            # The flow of a run created by a step may not be stored.
-            return []
-
-    def _kept_steps(self) -> list[str]:
-        try:
-            return self._target.client.get_run_arguments(self.run.run_id).kept
-        except NotFoundError:
-            return []
-
-    def _look(self, run_id: str) -> RunDetails:
-        """Return the run without its steps, of which there may be very many, if it is not a sub-run."""
-        listed = self._target.client.list_runs(root_run_id=run_id, roots_only=True, limit=1).runs
-        return next((run for run in listed if run.run_id == run_id), None) or self._target.client.get_run(run_id)
 
     def _error_of(self, event: RunEvent) -> str | None:
         """Request why a step failed; only once per step, because a batch may have very many items."""
@@ -161,21 +157,22 @@ class Watch:
         run = self.progress.of(event)
         step = run.step_of(event)
         item = getattr(event, "item_index", 0)
-        if run is self.progress and item not in step.not_run and self._failed_before(step, item):
+        known = self._accounts.get((item, step.step_id)) if run is self.progress else None
+        if known is not None:
+            self._note(item, known)
+        elif run is self.progress and item not in step.not_run and self._failed_before(step, item):
             with suppress(StepflowClientError):
                 for account in self._target.client.explain_run(run.run_id, item_index=item).steps:
                     self._note(item, account)
-        if item in step.not_run:
+        if item in step.not_run or step.error is not None:
             return None
-        if step.error is None:
-            try:
-                told = self._target.client.get_run_step(run.run_id, step.step_id, item_index=item)
-            except StepflowClientError:
-                # The run continues even if this request failed.
-                return None
-            step.error = None if told.error is None else _first_line(told.error.message)
-            return step.error
-        return None
+        error = None if known is None else known.error
+        if known is None:
+            # The run continues even if this request fails.
+            with suppress(StepflowClientError):
+                error = self._target.client.get_run_step(run.run_id, step.step_id, item_index=item).error
+        step.error = None if error is None else _first_line(error.message)
+        return step.error
 
     def _failed_before(self, step: StepProgress, item: int) -> bool:
         """Return whether another step of an item failed before this one. In large runs, only the end tells."""
@@ -188,11 +185,11 @@ class Watch:
         if len(self.progress.sub_runs) > _MOST_FLOWS:
             return None, {}
         try:
-            name = self._target.client.get_run(run_id).flow_name
-            steps = self._target.client.get_run_steps(run_id, item_index=item).steps
+            run = self._target.client.snapshot(run_id, include="steps")
         except StepflowClientError:
             return None, {}
-        return name, {step.step_index: step.step_id for step in steps if step.step_index is not None}
+        steps = {step.step_index: step.step_id for step in run.steps or () if step.step_index is not None}
+        return run.details.flow_name, steps
 
 
 def failure_of(target: Target, run: RunDetails) -> Problem | None:
@@ -201,22 +198,20 @@ def failure_of(target: Target, run: RunDetails) -> Problem | None:
         return None
     if run.status == "cancelled":
         return cancelled_run(run.run_id)
-    if run.items.total == 1:
-        return failure(target.client.get_result(run.run_id, wait=False))
+    parts: list[SnapshotPart] = ["items"] if run.items.total <= _MOST_ITEMS else []
+    items = target.client.snapshot(run.run_id, include=parts).items or ()
+    results = [item.result for item in items if item.result is not None]
+    if run.items.total == 1 and results:
+        return failure(results[0])
     # The server has lost the items that never stop running.
     failed = run.items.failed + run.items.running
     said = f"{failed} of {run.items.total} items of run {run.run_id} failed"
-    if run.items.total <= _MOST_ITEMS:
-        said += _first_failure(target, run)
+    first = next((item for item in items if item.result is not None and item.result.error is not None), None)
+    if first is not None and first.result is not None and first.result.error is not None:
+        error = first.result.error
+        step = f" at step {error.step_id!r}" if error.step_id else ""
+        said += f"; item {first.index}{step}: {error.message}"
     return Problem(said, kind="run_failed", run_id=run.run_id)
-
-
-def _first_failure(target: Target, run: RunDetails) -> str:
-    for item in target.client.get_run_items(run.run_id).items:
-        if item.result is not None and item.result.error is not None:
-            step = f" at step {item.result.error.step_id!r}" if item.result.error.step_id else ""
-            return f"; item {item.index}{step}: {item.result.error.message}"
-    return ""
 
 
 def _first_line(text: str) -> str:

@@ -18,6 +18,7 @@ from ..settings.server_choice import DEFAULT_PORT, DEFAULT_URL, ServerOptions, S
 
 if TYPE_CHECKING:
     from stepflow_client import ComponentList, StepflowClient, StepflowRuntime, SyncStepflowClient
+    from stepflow_client._rules.releases import Server
 
 
 class Target(NamedTuple):
@@ -43,18 +44,27 @@ class Target(NamedTuple):
         """Return another client of the same server, for use in another thread. The caller must close it."""
         from stepflow_client import SyncStepflowClient
 
-        if self.runtime is not None:
-            return SyncStepflowClient(self.runtime.url)
-        return SyncStepflowClient.from_env(**self.arguments)
+        runtime = self.runtime
+        made = SyncStepflowClient.from_env(**self.arguments) if runtime is None else SyncStepflowClient(runtime.url)
+        made._connection.dialect.server = self._known_server
+        return made
 
     def async_client(self) -> StepflowClient:
         """Return an asynchronous client of the same server with the same history. The caller must close it."""
         from stepflow_client import StepflowClient
 
-        history = self.history.for_client
-        if self.runtime is not None:
-            return StepflowClient(self.runtime.url, history=history)
-        return StepflowClient.from_env(**self.arguments, history=history)
+        runtime, history = self.runtime, self.history.for_client
+        if runtime is None:
+            made = StepflowClient.from_env(**self.arguments, history=history)
+        else:
+            made = StepflowClient(runtime.url, history=history)
+        made._connection.dialect.server = self._known_server
+        return made
+
+    @property
+    def _known_server(self) -> Server | None:
+        """The release of the server, if it has been requested already."""
+        return self.client._connection.dialect.server
 
     def return_command(self, words: str, run_id: str) -> str:
         """Return a shell command that continues with a run, on the same server.

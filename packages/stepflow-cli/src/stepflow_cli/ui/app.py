@@ -18,6 +18,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from stepflow_client import StepflowClientError
+from stepflow_client._async.runs import RunReader
+from stepflow_client._async.snapshots import SnapshotReader
 from stepflow_client.drawing.charts import CHART_STYLE
 from stepflow_client.drawing.html import TREE_STYLE
 from stepflow_client.drawing.svg import STYLE
@@ -130,17 +132,16 @@ def application(served: Served) -> ASGIApp:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with served.client() as opened:
             health = Health(opened)
-            followers = Followers(opened, health)
-            lists = (Listings(opened), Finder(opened))
-            app.state.site = Site(
-                opened, environment(), forms, followers, health, *lists, history=served.history, flows=served.folder
-            )
+            snapshots = SnapshotReader(opened._core, RunReader(opened._connection, as_sent=True))
+            parts = (Followers(opened, health, snapshots), health, Listings(opened), Finder(opened))
+            site = Site(opened, snapshots, environment(), forms, *parts, history=served.history, flows=served.folder)
+            app.state.site = site
             # The first picture takes a second, so it is drawn before a run is opened.
             warming = asyncio.create_task(run_in_threadpool(flow_picture, _SMALL_FLOW))
             try:
                 yield
             finally:
-                await followers.close()
+                await site.followers.close()
                 await warming
 
     app = Starlette(

@@ -135,11 +135,11 @@ class Finder:
             if run.items.total > _MOST_ITEMS:
                 return ""
             try:
-                listed = await self._client.get_run_items(run.run_id)
+                found = masked(await self._client.snapshot(run.run_id, include=("items", "flow")))
             except StepflowClientError:
                 return ""
-            items, _ = masked(await self._flow(run.flow_id), listed.items, [])
-            lines = [f"{group.step_id or ''} {group.code} {group.message}" for group in failure_groups(items)]
+            groups = failure_groups(found.items or ())
+            lines = [f"{group.step_id or ''} {group.code} {group.message}" for group in groups]
             self._errors[run.run_id] = "\n".join(lines)
             _forget_oldest(self._errors)
         return self._errors[run.run_id]

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 from stepflow_client import StepflowClientError, TransportError
 from stepflow_client._async.following_state import Asked, Tick
+from stepflow_client._rules.run_progress import RunProgress
 from stepflow_client._rules.step_times import ItemTimes, StepTimes
+from stepflow_client.flows.graph import steps_by_id
 
 from .states import item_codes
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, StepflowClient
-    from stepflow_client._rules.run_progress import RunProgress
+    from stepflow_client._async.snapshots import SnapshotReader
     from stepflow_client._rules.step_times import ItemTime, StepTime
     from stepflow_client.events import RunEvent
     from stepflow_client.progress import Progress
@@ -72,11 +74,13 @@ class RunFollower:
         client: A client of the server.
         run_id: The run.
         health: Knows the server's time.
+        snapshots: Reads the run and its flow.
     """
 
-    def __init__(self, client: StepflowClient, run_id: str, health: Health) -> None:
+    def __init__(self, client: StepflowClient, run_id: str, health: Health, snapshots: SnapshotReader) -> None:
         self._client = client
         self._run_id = run_id
+        self._snapshots = snapshots
         self._health = health
         self._progress: RunProgress | None = None
         self._steps, self._items = StepTimes(run_id), ItemTimes(run_id)
@@ -188,9 +192,12 @@ class RunFollower:
             return
 
     async def _read(self) -> None:
+        found = await self._snapshots.read(self._run_id, "flow")
+        run = found.details
         if self._progress is None:
-            run = await self._client._runs.current_state(self._run_id)
-            self._progress = await self._client._parts.reporter.begin(run)
+            outline = run.flow_name, dict(enumerate(steps_by_id(found.flow or {})))
+            total, created_at = run.items.total, run.created_at
+            self._progress = RunProgress(run.run_id, outline, total=total, created_at=created_at)
         status: str | None = None
         async with aclosing(self._client._parts.follower.follow(Asked(self._run_id, self._cursor))) as sequence:
             async for seen in sequence:
@@ -205,8 +212,9 @@ class RunFollower:
                     continue
                 self._cursor = seen.cursor or self._cursor
                 self._note(seen)
-        # The last event may arrive before the status changes.
-        await self._client.wait_run(self._run_id, timeout=_END_SECONDS)
+        if not run.is_finished:
+            # The last event may arrive before the status changes.
+            await self._client.wait_run(self._run_id, timeout=_END_SECONDS)
 
     def _note(self, event: RunEvent) -> None:
         assert self._progress is not None
@@ -226,14 +234,15 @@ class RunFollower:
 class Followers:
     """The followed runs, of which at most 64 have no listening page."""
 
-    def __init__(self, client: StepflowClient, health: Health) -> None:
+    def __init__(self, client: StepflowClient, health: Health, snapshots: SnapshotReader) -> None:
         self._client = client
         self._health = health
+        self._snapshots = snapshots
         self._runs: dict[str, RunFollower] = {}
 
     async def of(self, run_id: str) -> RunFollower:
         """Return the follower of a run."""
-        found = self._runs.pop(run_id, None) or RunFollower(self._client, run_id, self._health)
+        found = self._runs.pop(run_id, None) or RunFollower(self._client, run_id, self._health, self._snapshots)
         found.use()
         # The most recently used follower is last.
         self._runs[run_id] = found

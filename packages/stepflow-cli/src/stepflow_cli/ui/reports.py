@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
-from stepflow_client import NotFoundError, UnsupportedByServerError
 from stepflow_client._base.collector import collector_paused
 from stepflow_client._data.reading import PLAIN
 from stepflow_client.drawing import RunReport
@@ -22,12 +21,15 @@ from .relations import sub_runs_of
 from .site import Site
 
 if TYPE_CHECKING:
-    from stepflow_client import RunAccount, RunArguments, RunDetails, RunItem, StepDetails, StoredFlow
+    from stepflow_client import RunAccount, RunDetails, RunItem
     from stepflow_client._data.reading import Reading
     from stepflow_client.drawing.charts import StepTime
+    from stepflow_client.types.snapshot import RunSnapshot
 
     from ..server.logs import KeptLine
 
+PARTS = ("items", "steps", "flow", "arguments")
+"""The parts of a run that its page shows."""
 MOST_DRAWN_ITEMS = 200
 """Maximum number of items whose steps are all read for a page."""
 _MANY_OBJECTS = 200_000
@@ -71,39 +73,39 @@ class ItemReport:
         return durations_of(self.report)
 
 
-async def read_item(site: Site, run: RunDetails, index: int, stored: StoredFlow | None) -> ItemReport | None:
+async def read_item(site: Site, run: RunDetails, index: int) -> ItemReport | None:
     """Return an item of a run; None if the run has no such item.
 
     The last finished one is kept: whoever looks at one step of it looks at others, and its outputs may be large.
     """
-    last = site.last_item
+    last: ItemReport | None = site.last_item
     follower = site.followers.known(run.run_id)
     # Times that arrive later belong to it too.
     is_whole = follower is None or follower.has_ended
-    is_same = last is not None and last.report.run == run and last.item.index == index
-    found = last if is_same else await _read(site, run, index, stored)
-    if found is None:
-        return None
-    if is_whole and run.is_finished and found.item.status.is_finished:
-        site.last_item = found
+    if last is None or last.report.run != run or last.item.index != index:
+        found = await _read(site, run, index)
+        if found is not None and is_whole and run.is_finished and found.item.status.is_finished:
+            site.last_item = found
+        return found
     # Labels and notes may have changed since.
-    return replace(found, report=replace(found.report, given=await given_of(site, run, stored)))
+    snapshot = await site.read(run.run_id, ("flow", "arguments"))
+    assert snapshot.arguments is not None
+    given = masked_arguments(snapshot.flow or {}, snapshot.arguments)
+    return replace(last, report=replace(last.report, snapshot=replace(last.report.snapshot, arguments=given)))
 
 
-async def _read(site: Site, run: RunDetails, index: int, stored: StoredFlow | None) -> ItemReport | None:
+async def _read(site: Site, run: RunDetails, index: int) -> ItemReport | None:
     with _no_collection():
-        listed, steps, sub_runs, lines = await asyncio.gather(
-            site.runs.get_run_items(run.run_id),
-            steps_of(site, run, index, as_sent=True),
-            sub_runs_of(site, run),
-            run_in_threadpool(_lines_of, run.run_id),
+        snapshot, sub_runs, lines = await asyncio.gather(
+            site.read(run.run_id, PARTS, index), sub_runs_of(site, run), run_in_threadpool(_lines_of, run.run_id)
         )
-    if index >= len(listed.items):
+    items = snapshot.items or ()
+    if index >= len(items):
         return None
-    is_timed = len(listed.items) <= MOST_DRAWN_ITEMS
-    report = await report_of(site, run, [listed.items[index]], steps, stored, is_timed=is_timed)
+    is_timed = len(items) <= MOST_DRAWN_ITEMS
+    report = await report_of(site, replace(snapshot, items=[items[index]]), is_timed=is_timed)
     own = [each for each in report.times if each.item_index == index]
-    return ItemReport(replace(report, times=own), site.runs.reading(run.run_id), len(listed.items), sub_runs, lines)
+    return ItemReport(replace(report, times=own), site.snapshots.reading(run.run_id), len(items), sub_runs, lines)
 
 
 @contextmanager
@@ -121,50 +123,12 @@ def _lines_of(run_id: str) -> list[KeptLine]:
     return lines_of_run(run_id)
 
 
-async def flow_of(site: Site, run: RunDetails) -> StoredFlow | None:
-    """Return the flow of a run; None if the server does not have it."""
-    try:
-        return await site.client.get_run_flow(run.run_id)
-    except (NotFoundError, UnsupportedByServerError):
-        return None
-
-
-async def given_of(site: Site, run: RunDetails, stored: StoredFlow | None) -> RunArguments:
-    """Return a run's arguments without secret values."""
-    return masked_arguments(stored.flow if stored else {}, await site.arguments(run.run_id))
-
-
-async def steps_of(
-    site: Site, run: RunDetails, index: int | None = None, *, as_sent: bool = False
-) -> list[StepDetails]:
-    """Return the steps of a run, or of one item; empty if the server does not tell them.
-
-    With `as_sent`, their outputs are as the server sent them.
-    """
-    runs = site.runs if as_sent else site.client._runs
-    try:
-        listed = await runs.get_run_steps(run.run_id, item_index=index)
-        return await runs.with_kept(run.run_id, listed.steps)
-    except (NotFoundError, UnsupportedByServerError):
-        # Older servers do not have those of sub-runs.
-        return []
-
-
-async def report_of(
-    site: Site,
-    run: RunDetails,
-    items: list[RunItem],
-    steps: list[StepDetails],
-    stored: StoredFlow | None,
-    *,
-    is_timed: bool = True,
-) -> RunReport:
+async def report_of(site: Site, snapshot: RunSnapshot, *, is_timed: bool = True) -> RunReport:
     """Return what to show of a run, without secret values."""
-    items, steps = masked(stored.flow if stored else {}, items, steps)
     times = []
-    if is_timed and steps and (await site.client.server_info()).capabilities.get("events"):
-        times = await (await site.followers.of(run.run_id)).times()
-    return RunReport(run, items, steps, stored.without_secrets().flow if stored else {}, times)
+    if is_timed and snapshot.steps and (await site.client.server_info()).capabilities.get("events"):
+        times = await (await site.followers.of(snapshot.run_id)).times()
+    return RunReport(masked(snapshot), times)
 
 
 def durations_of(report: RunReport) -> dict[str, StepTime]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from stepflow_client import InvalidArgumentError, NotFoundError, StepflowClientError, TransportError
-from stepflow_client._async.runs import RunReader
 from stepflow_client._base.text import duration_text, short_json, visible, visible_lines
-from stepflow_client._codec.requests import check_run_id
 from stepflow_client.drawing.html import json_tree
 from stepflow_client.drawing.labels import cut
 from stepflow_client.drawing.theme import HIDDEN_MARK, STATUSES
@@ -31,7 +28,9 @@ from .security import FormTokens
 
 if TYPE_CHECKING:
     from stepflow_client import RunArguments, RunDetails, StepflowClient, StoredFlow
+    from stepflow_client._async.snapshots import SnapshotReader
     from stepflow_client.history import HistoryEntry
+    from stepflow_client.types.snapshot import RunSnapshot
 
 _MOST_INPUTS = 1_000
 
@@ -41,6 +40,9 @@ class Site:
     """The Stepflow server that the pages show, and related state."""
 
     client: StepflowClient
+    snapshots: SnapshotReader
+    """Reads runs with outputs as the server sent them: to put all of a large one in order takes longer than to parse
+    it."""
     templates: Environment
     forms: FormTokens
     followers: Followers
@@ -92,22 +94,24 @@ class Site:
         live = "/live" if is_away else ""
         return self.page(request, "failure", status, error=error, is_away=is_away, live=live)
 
-    @cached_property
-    def runs(self) -> RunReader:
-        """Reads items and steps with outputs as the server sent them: to put all of a large one in order takes longer
-        than to parse it."""
-        return RunReader(self.client._connection, as_sent=True)
-
     async def run(self, run_id: str) -> RunDetails:
-        """Return a run, without the steps that a server sends with it: those of 10,000 items take it a second."""
-        return await self.client._runs.state(check_run_id(run_id))
+        """Return the current state of a run."""
+        return (await self.snapshots.read(run_id, is_current=True)).details
+
+    async def read(self, run_id: str, include: str | Iterable[str], item_index: int | None = None) -> RunSnapshot:
+        """Return a run with the requested parts; its inputs may be those recorded when it was started here."""
+        found = await self.snapshots.read(run_id, include, item_index)
+        given = found.arguments
+        if given is None or given.inputs is not None or run_id not in self.inputs:
+            return found
+        value = self.inputs[run_id]
+        inputs = value if isinstance(value, list) else [value]
+        return replace(found, arguments=given.model_copy(update={"inputs": inputs}))
 
     async def arguments(self, run_id: str) -> RunArguments:
         """Return a run's arguments, from the server or the history, or as recorded when it was started here."""
-        given = await self.client.get_run_arguments(run_id)
-        if given.inputs is None and run_id in self.inputs:
-            value = self.inputs[run_id]
-            return given.model_copy(update={"inputs": value if isinstance(value, list) else [value]})
+        given = (await self.read(run_id, "arguments")).arguments
+        assert given is not None
         return given
 
     async def in_order(self, stored: StoredFlow) -> StoredFlow:

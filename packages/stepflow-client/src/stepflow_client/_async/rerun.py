@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from .._base.not_given import NOT_GIVEN
-from .._codec import requests
+from .._codec import requests, responses
 from .._codec.variables import flow_variables
 from .._rules.deadline import deadline_of, deadline_scope
 from .._rules.releases import require
@@ -19,16 +19,18 @@ from .._shared.rerun_plan import EarlierRun, RerunRequest, WantedRun, kept_of_it
 from .._shared.run_call import ResultCall, RunCall
 from ..errors import ConflictError, InvalidArgumentError, NotFoundError
 from ..flows import rerun as rules
-from ..flows.additions import Origin, tagged
+from ..flows.additions import Origin, origin_of, tagged
 from ..flows.interpreter import flow_with
 from ..flows.needs import needs_of
+from ..types import ListItemsResponse
 from ..types.reruns import RerunItem, RerunPlan, RerunResult
-from .comparing import flow_of_run
+from ..types.statuses import FAILED_STATUSES
 
 if TYPE_CHECKING:
     from ..types import FlowResult, StepDetails
     from .core import Core
     from .creation import RunCreator
+    from .snapshots import SnapshotReader
     from .waiting import Waiter
 
 _AT_ONCE = 8
@@ -49,16 +51,17 @@ class Rerunner:
         core: What the parts of the client are made of.
         creator: Creates the runs.
         waiter: Waits for them.
+        snapshots: Reads the earlier runs.
     """
 
-    def __init__(self, core: Core, creator: RunCreator, waiter: Waiter) -> None:
-        self._core = core
+    def __init__(self, core: Core, creator: RunCreator, waiter: Waiter, snapshots: SnapshotReader) -> None:
         self._connection = core.connection
         self._flows = core.flows
         self._creator = creator
         self._runs = core.runs
         self._recorder = core.recorder
         self._waiter = waiter
+        self._snapshots = snapshots
 
     async def plan(self, asked: RerunRequest, *, timeout: float | None) -> RerunPlan:
         """Return what `run` would keep and execute, without starting it."""
@@ -101,7 +104,7 @@ class Rerunner:
         new = None if asked.flow is None else await self._flows.content(asked.flow)
         run_id = requests.check_run_id(asked.run_id)
         try:
-            earlier = await self._earlier(run_id, new)
+            earlier = await self._earlier(run_id, new, keeps=asked.keeps)
         except NotFoundError:
             recorded_one = self._recorded(run_id, new) if asked.is_whole else None
             if recorded_one is None:
@@ -129,19 +132,27 @@ class Rerunner:
         )
         return _Planned(plan, wanted)
 
-    async def _earlier(self, run_id: str, new: Mapping[str, Any] | None) -> EarlierRun:
-        run = await self._runs.get_run(run_id)
-        if not run.is_finished:
-            raise ConflictError(f"run {run_id} has not ended yet: it is {run.status.value}", run_id=run_id)
-        flow = await flow_of_run(self._core, run)
-        results = await self._waiter.results(ResultCall(run_id, wait=False))
+    async def _earlier(self, run_id: str, new: Mapping[str, Any] | None, *, keeps: bool) -> EarlierRun:
+        can = await self._snapshots.capabilities()
+        parts = ["items", "flow", *(["steps"] if keeps and can["step_outputs"] else [])]
+        run = await self._snapshots.read(run_id, parts)
+        status = run.details.status
+        items = ListItemsResponse(run_id=run_id, items=run.items or ())
+        # A failed run whose items still count as running may be executed.
+        is_unsettled = status in FAILED_STATUSES and not all(each.status.is_finished for each in items)
+        if not status.is_finished or is_unsettled:
+            raise ConflictError(f"run {run_id} has not ended yet: it is {status.value}", run_id=run_id)
+        # Without its flow, the run cannot be executed again: raise the server's error.
+        flow = run.flow or (await self._runs.get_run_flow(run_id)).flow
+        results = responses.results(items, status, self._connection.reading(run_id))
         entries = cache(self._recorder.recorded)
         entry = entries(run_id)
-        recorded = rules.recorded_of(entry, flow.flow if new is None else new)
+        recorded = rules.recorded_of(entry, flow if new is None else new)
         source = partial(rules.executed_in, entries, run_id)
         is_written = new is not None and entry is not None and isinstance(entry.flow, Mapping)
-        written = entry.flow if is_written and entry is not None and not rules.hides_secrets(entry.flow) else flow.flow
-        return EarlierRun(run_id, flow.flow, written, flow.origin, len(results), results, recorded, source)
+        written = entry.flow if is_written and entry is not None and not rules.hides_secrets(entry.flow) else flow
+        origin, steps = origin_of(run._stored or {}), run.steps or ()
+        return EarlierRun(run_id, flow, written, origin, len(results), results, recorded, source, steps)
 
     def _recorded(self, run_id: str, new: Mapping[str, Any] | None) -> EarlierRun | None:
         """Return a run that the server does not have, from the history; None if the history lacks outputs of it."""
@@ -151,7 +162,7 @@ class Rerunner:
             return None
         recorded = rules.recorded_of(entry, entry.flow if new is None else new)
         source = partial(rules.executed_in, entries, run_id)
-        return EarlierRun(run_id, entry.flow, entry.flow, None, len(outputs), (), recorded, source, outputs)
+        return EarlierRun(run_id, entry.flow, entry.flow, None, len(outputs), (), recorded, source, outputs=outputs)
 
     async def _items(self, wanted: WantedRun) -> list[RerunItem]:
         """Return the items to run again, each with what is kept of it."""
@@ -164,22 +175,17 @@ class Rerunner:
             require(server, "step_outputs", "keeping the outputs of steps")
         readable = is_known or server.capabilities["step_outputs"]
         keeps = asked.keeps and readable and bool(indexes)
-        steps = await self._steps_of_items(earlier.run_id, indexes) if keeps and not is_known else {}
-        kept = {index: kept_of_item(wanted, index, steps.get(index, ())) if keeps else {} for index in indexes}
+        steps: dict[int, list[StepDetails]] = {index: [] for index in indexes}
+        for step in earlier.steps:
+            if step.item_index in steps:
+                steps[step.item_index].append(step)
+        kept = {index: kept_of_item(wanted, index, steps[index]) if keeps else {} for index in indexes}
         return [RerunItem(index, kept[index], rules.executed_steps(wanted.effective, kept[index])) for index in indexes]
-
-    async def _steps_of_items(self, run_id: str, indexes: Sequence[int]) -> dict[int, list[StepDetails]]:
-        wanted = set(indexes)
-        found: dict[int, list[StepDetails]] = {index: [] for index in wanted}
-        for step in (await self._runs.get_run_steps(run_id)).steps:
-            if step.item_index in wanted:
-                found[step.item_index].append(step)
-        return found
 
     async def _run_group(self, planned: _Planned, group: Sequence[RerunItem]) -> dict[int, FlowResult]:
         """Execute items that keep the same outputs in one run, and return their results by index."""
         run_id = await self._start(planned, group)
-        results = await self._waiter.results(ResultCall(run_id))
+        results = await self._waiter.results(ResultCall(run_id, single=len(group) == 1))
         return {item.index: result for item, result in zip(group, results, strict=True)}
 
     async def _start(self, planned: _Planned, group: Sequence[RerunItem]) -> str:
@@ -207,6 +213,7 @@ class Rerunner:
         sent = await async_checked(partial(call.completed, sent, needs))
         stored = await self._flows.store_copy(checked, copy)
         run = await self._creator.create(stored, sent, None)
+        self._runs.started(run.run_id, copy)
         recorded = sent._replace(overrides=given.overrides)
         self._recorder.created(CreatedRun(run.run_id, stored.flow_id, recorded, wanted.source, flow, origin))
         return run.run_id

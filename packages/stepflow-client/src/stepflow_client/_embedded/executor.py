@@ -193,6 +193,8 @@ class EmbeddedExecutor(Guiding):
     """Wait until a run ends and return it. See `StepflowClient.wait_run`."""
     run_events = _forwarded_stream(StepflowClient.run_events)
     """Return the events of a run. See `StepflowClient.run_events`."""
+    snapshot = _forwarded(StepflowClient.snapshot)
+    """Return what is known about a run at one moment. See `StepflowClient.snapshot`."""
     explain_run = _forwarded(StepflowClient.explain_run)
     """Return why an item of a run failed, and what became of its steps. See `StepflowClient.explain_run`."""
     compare_runs = _forwarded(StepflowClient.compare_runs)

@@ -96,6 +96,8 @@ class EarlierRun(NamedTuple):
     recorded: rules.Recorded
     source: Callable[[int, str], tuple[HistoryEntry, int] | None]
     """Returns the recorded run that executed a step of an item, and the index of the item in that run."""
+    steps: Sequence[StepDetails] = ()
+    """Its steps, as far as they were read."""
     outputs: Sequence[Mapping[str, Any]] | None = None
     """The outputs of the steps of each item, if they are known from the history."""
 

@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from ..types.account import RunAccount
     from ..types.comparison import RunComparison
     from ..types.reruns import RerunPlan, RerunResult
+    from ..types.snapshot import RunSnapshot, SnapshotPart
     from . import batch
     from .handle import SyncRunHandle
     from .plain import SyncPlainReader
@@ -1164,6 +1165,44 @@ class SyncStepflowClient(Guiding, Picklable):
             self._recorder.seen(run.run_id, run.status)
         return run
 
+    def snapshot(
+        self,
+        run_id: RunId,
+        *,
+        include: SnapshotPart | Iterable[SnapshotPart] = ("items", "steps", "flow", "arguments", "account", "counts"),
+        item_index: int | None = None,
+        timeout: float | None = None,
+    ) -> RunSnapshot:
+        """Return what is known about a run at one moment, with as few requests as possible.
+
+        Independent requests are sent concurrently. Completed and failed runs do not change, so the client keeps what it
+        has read of the latest ones: a later call only requests what is missing.
+
+        Example:
+            ```python
+            run = client.snapshot(run_id)
+            print(run.details.status, run.account.text)
+            for step in run.steps or ():
+                print(step.step_id, step.output)
+            ```
+
+        Args:
+            run_id: The run.
+            include: The parts to read: `items`, `steps`, `flow`, `arguments`, `account` and `counts`, by default all
+                of them. An account includes the parts that it is made of; of a batch, only the steps of one item.
+            item_index: The item of a batch whose steps and account to return, from 0. By default, the steps of all
+                items, and the account of the first item that failed, or of the first item if none has.
+            timeout: Seconds for the whole call. With None, the default, only the client's timeout for each request
+                applies.
+
+        Raises:
+            NotFoundError: If the server has no such run.
+            InvalidArgumentError: If the run has no such item, or there is no such part.
+            RequestTimeoutError: If the timeout expires.
+        """
+        with call_scope(timeout):
+            return self._parts.snapshots.read(run_id, include, item_index)
+
     def get_run_items(self, run_id: RunId, *, timeout: float | None = None) -> ListItemsResponse:
         """Return the items of a run, in the order of their inputs; the `result` of a running item is None.
 
@@ -1235,7 +1274,7 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If neither the server nor the history has such a run.
         """
         with call_scope(timeout):
-            return self._runs.get_run_arguments(run_id, self._recorder)
+            return self._parts.snapshots.arguments(run_id)
 
     def get_run_step(
         self, run_id: RunId, step_id: str, *, item_index: int = 0, timeout: float | None = None
@@ -1777,7 +1816,7 @@ class SyncStepflowClient(Guiding, Picklable):
         from .comparing import compare_runs
 
         with deadline_scope(deadline_of(timeout)):
-            return compare_runs(self._core, (a, b), ignore, items)
+            return compare_runs(self._parts.snapshots, (a, b), ignore, items)
 
     def explain_run(self, run_id: RunId, *, item_index: int | None = None, timeout: float | None = None) -> RunAccount:
         """Return why an item of a run failed: the step that failed first, and the steps that did not run because of it.
@@ -1811,7 +1850,9 @@ class SyncStepflowClient(Guiding, Picklable):
             RequestTimeoutError: If the timeout expires.
         """
         with deadline_scope(deadline_of(timeout)):
-            return self._parts.explainer.explain_run(run_id, item_index)
+            account = (self._parts.snapshots.read(run_id, ("account",), item_index)).account
+            assert account is not None
+            return account
 
 
 def _with_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, variables: Any) -> FlowResult:

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from .caching import CachedRuns
     from .creation import RunCreator
     from .events import EventSource
-    from .explaining import RunExplainer
     from .following import Follower
     from .idempotency import KeyedRuns
     from .plain import SyncPlainReader
     from .progress import ProgressReporter
     from .readiness import ComponentWaiter
     from .rerun import Rerunner
+    from .snapshots import SnapshotReader
     from .step_times import StepTimer
     from .waiting import Waiter
 
@@ -62,6 +62,13 @@ class Parts:
         from .events import EventSource
 
         return EventSource(self.follower, self._core.recorder)
+
+    @cached_property
+    def snapshots(self) -> SnapshotReader:
+        """Reads what is known about runs."""
+        from .snapshots import SnapshotReader
+
+        return SnapshotReader(self._core)
 
     @cached_property
     def timer(self) -> StepTimer:
@@ -117,11 +124,4 @@ class Parts:
         """Runs runs again."""
         from .rerun import Rerunner
 
-        return Rerunner(self._core, self.creator, self.waiter)
-
-    @cached_property
-    def explainer(self) -> RunExplainer:
-        """Explains runs."""
-        from .explaining import RunExplainer
-
-        return RunExplainer(self._core)
+        return Rerunner(self._core, self.creator, self.waiter, self.snapshots)

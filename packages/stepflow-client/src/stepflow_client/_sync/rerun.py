@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from .._base.not_given import NOT_GIVEN
-from .._codec import requests
+from .._codec import requests, responses
 from .._codec.variables import flow_variables
 from .._rules.deadline import deadline_of, deadline_scope
 from .._rules.releases import require
@@ -21,16 +21,18 @@ from .._shared.rerun_plan import EarlierRun, RerunRequest, WantedRun, kept_of_it
 from .._shared.run_call import ResultCall, RunCall
 from ..errors import ConflictError, InvalidArgumentError, NotFoundError
 from ..flows import rerun as rules
-from ..flows.additions import Origin, tagged
+from ..flows.additions import Origin, origin_of, tagged
 from ..flows.interpreter import flow_with
 from ..flows.needs import needs_of
+from ..types import ListItemsResponse
 from ..types.reruns import RerunItem, RerunPlan, RerunResult
-from .comparing import flow_of_run
+from ..types.statuses import FAILED_STATUSES
 
 if TYPE_CHECKING:
     from ..types import FlowResult, StepDetails
     from .core import Core
     from .creation import RunCreator
+    from .snapshots import SnapshotReader
     from .waiting import Waiter
 
 _AT_ONCE = 8
@@ -51,16 +53,17 @@ class Rerunner:
         core: What the parts of the client are made of.
         creator: Creates the runs.
         waiter: Waits for them.
+        snapshots: Reads the earlier runs.
     """
 
-    def __init__(self, core: Core, creator: RunCreator, waiter: Waiter) -> None:
-        self._core = core
+    def __init__(self, core: Core, creator: RunCreator, waiter: Waiter, snapshots: SnapshotReader) -> None:
         self._connection = core.connection
         self._flows = core.flows
         self._creator = creator
         self._runs = core.runs
         self._recorder = core.recorder
         self._waiter = waiter
+        self._snapshots = snapshots
 
     def plan(self, asked: RerunRequest, *, timeout: float | None) -> RerunPlan:
         """Return what `run` would keep and execute, without starting it."""
@@ -103,7 +106,7 @@ class Rerunner:
         new = None if asked.flow is None else self._flows.content(asked.flow)
         run_id = requests.check_run_id(asked.run_id)
         try:
-            earlier = self._earlier(run_id, new)
+            earlier = self._earlier(run_id, new, keeps=asked.keeps)
         except NotFoundError:
             recorded_one = self._recorded(run_id, new) if asked.is_whole else None
             if recorded_one is None:
@@ -131,19 +134,27 @@ class Rerunner:
         )
         return _Planned(plan, wanted)
 
-    def _earlier(self, run_id: str, new: Mapping[str, Any] | None) -> EarlierRun:
-        run = self._runs.get_run(run_id)
-        if not run.is_finished:
-            raise ConflictError(f"run {run_id} has not ended yet: it is {run.status.value}", run_id=run_id)
-        flow = flow_of_run(self._core, run)
-        results = self._waiter.results(ResultCall(run_id, wait=False))
+    def _earlier(self, run_id: str, new: Mapping[str, Any] | None, *, keeps: bool) -> EarlierRun:
+        can = self._snapshots.capabilities()
+        parts = ["items", "flow", *(["steps"] if keeps and can["step_outputs"] else [])]
+        run = self._snapshots.read(run_id, parts)
+        status = run.details.status
+        items = ListItemsResponse(run_id=run_id, items=run.items or ())
+        # A failed run whose items still count as running may be executed.
+        is_unsettled = status in FAILED_STATUSES and not all(each.status.is_finished for each in items)
+        if not status.is_finished or is_unsettled:
+            raise ConflictError(f"run {run_id} has not ended yet: it is {status.value}", run_id=run_id)
+        # Without its flow, the run cannot be executed again: raise the server's error.
+        flow = run.flow or (self._runs.get_run_flow(run_id)).flow
+        results = responses.results(items, status, self._connection.reading(run_id))
         entries = cache(self._recorder.recorded)
         entry = entries(run_id)
-        recorded = rules.recorded_of(entry, flow.flow if new is None else new)
+        recorded = rules.recorded_of(entry, flow if new is None else new)
         source = partial(rules.executed_in, entries, run_id)
         is_written = new is not None and entry is not None and isinstance(entry.flow, Mapping)
-        written = entry.flow if is_written and entry is not None and not rules.hides_secrets(entry.flow) else flow.flow
-        return EarlierRun(run_id, flow.flow, written, flow.origin, len(results), results, recorded, source)
+        written = entry.flow if is_written and entry is not None and not rules.hides_secrets(entry.flow) else flow
+        origin, steps = origin_of(run._stored or {}), run.steps or ()
+        return EarlierRun(run_id, flow, written, origin, len(results), results, recorded, source, steps)
 
     def _recorded(self, run_id: str, new: Mapping[str, Any] | None) -> EarlierRun | None:
         """Return a run that the server does not have, from the history; None if the history lacks outputs of it."""
@@ -153,7 +164,7 @@ class Rerunner:
             return None
         recorded = rules.recorded_of(entry, entry.flow if new is None else new)
         source = partial(rules.executed_in, entries, run_id)
-        return EarlierRun(run_id, entry.flow, entry.flow, None, len(outputs), (), recorded, source, outputs)
+        return EarlierRun(run_id, entry.flow, entry.flow, None, len(outputs), (), recorded, source, outputs=outputs)
 
     def _items(self, wanted: WantedRun) -> list[RerunItem]:
         """Return the items to run again, each with what is kept of it."""
@@ -166,22 +177,17 @@ class Rerunner:
             require(server, "step_outputs", "keeping the outputs of steps")
         readable = is_known or server.capabilities["step_outputs"]
         keeps = asked.keeps and readable and bool(indexes)
-        steps = self._steps_of_items(earlier.run_id, indexes) if keeps and not is_known else {}
-        kept = {index: kept_of_item(wanted, index, steps.get(index, ())) if keeps else {} for index in indexes}
+        steps: dict[int, list[StepDetails]] = {index: [] for index in indexes}
+        for step in earlier.steps:
+            if step.item_index in steps:
+                steps[step.item_index].append(step)
+        kept = {index: kept_of_item(wanted, index, steps[index]) if keeps else {} for index in indexes}
         return [RerunItem(index, kept[index], rules.executed_steps(wanted.effective, kept[index])) for index in indexes]
-
-    def _steps_of_items(self, run_id: str, indexes: Sequence[int]) -> dict[int, list[StepDetails]]:
-        wanted = set(indexes)
-        found: dict[int, list[StepDetails]] = {index: [] for index in wanted}
-        for step in (self._runs.get_run_steps(run_id)).steps:
-            if step.item_index in wanted:
-                found[step.item_index].append(step)
-        return found
 
     def _run_group(self, planned: _Planned, group: Sequence[RerunItem]) -> dict[int, FlowResult]:
         """Execute items that keep the same outputs in one run, and return their results by index."""
         run_id = self._start(planned, group)
-        results = self._waiter.results(ResultCall(run_id))
+        results = self._waiter.results(ResultCall(run_id, single=len(group) == 1))
         return {item.index: result for item, result in zip(group, results, strict=True)}
 
     def _start(self, planned: _Planned, group: Sequence[RerunItem]) -> str:
@@ -209,6 +215,7 @@ class Rerunner:
         sent = sync_checked(partial(call.completed, sent, needs))
         stored = self._flows.store_copy(checked, copy)
         run = self._creator.create(stored, sent, None)
+        self._runs.started(run.run_id, copy)
         recorded = sent._replace(overrides=given.overrides)
         self._recorder.created(CreatedRun(run.run_id, stored.flow_id, recorded, wanted.source, flow, origin))
         return run.run_id

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,12 +23,10 @@ from .connection import Connection
 if TYPE_CHECKING:
     from .._codec.requests import RunId
     from .._data.reading import Reading
-    from .._shared.recorder import Recorder
     from ..flows import additions, pins
     from ..types import (
         ListItemsResponse,
         ListStepsResponse,
-        RunArguments,
         RunDetails,
         StepDetails,
         StoredFlow,
@@ -36,13 +35,16 @@ else:
     additions = lazy_module("stepflow_client.flows.additions")
     pins = lazy_module("stepflow_client.flows.pins")
 
-_ENDS_ITEMS = FAILED_STATUSES | {ExecutionStatus.COMPLETED}
+ENDS_ITEMS = FAILED_STATUSES | {ExecutionStatus.COMPLETED}
 """The statuses of runs whose unfinished items are lost. Those of a cancelled run may still end."""
-_MOST_ITEMS_FOR_STEPS = 1000
-_MOST_ITEMS_ASKED = 20
+MOST_ITEMS_FOR_STEPS = 1000
+MOST_ITEMS_ASKED = 20
 """Maximum number of items of a larger run whose steps are requested one by one: each takes a server 20 ms in a run of
 20,000 items."""
 _AT_ONCE = 4
+_MAX_FLOWS = 64
+_WITH_STEPS = replace(api.get_run, keeps_numbers=True)
+"""The steps restore the numbers in their outputs."""
 
 
 class RunReader:
@@ -52,6 +54,7 @@ class RunReader:
         """Store the connection. With `as_sent`, outputs are left as the server sent them; see `Reading`."""
         self._connection = connection
         self._as_sent = as_sent
+        self._flows: dict[str, dict[str, Any]] = {}
 
     def reading(self, run_id: str) -> Reading:
         """Return how the responses about a run are read."""
@@ -64,6 +67,23 @@ class RunReader:
         read = partial(responses.run, run_id=run_id)
         return self._connection.call(api.get_run(run_id), read)
 
+    def state_with_steps(self, run_id: str) -> tuple[run_states.RunState, list[StepDetails]]:
+        """Return the state of a run with its steps, which current servers return together."""
+        reading = self.reading(run_id)
+        return self._connection.call(
+            api.get_run(run_id)._replace(operation=_WITH_STEPS),
+            lambda answer: (
+                run_states.run_state(answer, run_id),
+                responses.steps(run_id, answer["steps"], reading).steps,
+            ),
+        )
+
+    def started(self, run_id: str, flow: dict[str, Any]) -> None:
+        """Keep the flow of a new run, as it was stored, until others have been started: it explains a failure."""
+        self._flows[run_id] = flow
+        for each in list(self._flows)[:-_MAX_FLOWS]:
+            self._flows.pop(each, None)
+
     def get_run_items(self, run_id: RunId) -> ListItemsResponse:
         """Return the items of a run, in the order of their inputs. Items that are still running have no result."""
         run_id = requests.check_run_id(run_id)
@@ -74,7 +94,7 @@ class RunReader:
         status: ExecutionStatus | None = None
         if failed_items.items_of(listed)._places(run_states.is_unfinished):
             run = self.current_state(run_id)
-            if run.status in _ENDS_ITEMS:
+            if run.status in ENDS_ITEMS:
                 # The run and its items may have ended after the items were requested.
                 listed = self.listed_items(run_id)
                 if (self.ending(run)).is_finished:
@@ -92,7 +112,7 @@ class RunReader:
         if not is_given_up(run.status, run.running):
             return ending_of(run.status, run.running, 0.0, math.inf)
         can = (self._connection.server()).capabilities
-        if latest is None and can["events"] and run.total <= _MOST_ITEMS_FOR_STEPS:
+        if latest is None and can["events"] and run.total <= MOST_ITEMS_FOR_STEPS:
             steps = self._steps_or_none(run.run_id) or []
             latest = max((step.updated_at for step in steps if step.updated_at is not None), default=None)
         known = responses.details(run)
@@ -127,7 +147,7 @@ class RunReader:
         """
         items = failed_items.items_of(listed)
         failed = items._places(run_states.is_failed)
-        lost = items._places(run_states.is_unfinished) if status in _ENDS_ITEMS else []
+        lost = items._places(run_states.is_unfinished) if status in ENDS_ITEMS else []
         if not failed and not lost:
             return listed
         can = (self._connection.server()).capabilities
@@ -142,8 +162,8 @@ class RunReader:
         self, listed: ListItemsResponse, failed: list[int], can: Mapping[str, bool]
     ) -> ListItemsResponse:
         """Add the step that failed first, and its error, to failed items."""
-        if len(listed.items) > _MOST_ITEMS_FOR_STEPS:
-            failed = failed[:_MOST_ITEMS_ASKED]
+        if len(listed.items) > MOST_ITEMS_FOR_STEPS:
+            failed = failed[:MOST_ITEMS_ASKED]
         steps = self._steps_by_item(listed, failed, can)
         flow: Mapping[str, Any] = {}
         if steps and failed_items.needs_flow(listed, failed, steps):
@@ -152,6 +172,8 @@ class RunReader:
 
     def _flow_or_none(self, run_id: str) -> Mapping[str, Any]:
         """Return the flow of a run; an empty one if it cannot be read, since it only adds details."""
+        if run_id in self._flows:
+            return additions.as_written(self._flows[run_id])
         try:
             return (self.get_run_flow(run_id)).flow
         except StepflowClientError:
@@ -165,8 +187,8 @@ class RunReader:
         Failed requests are ignored: it is known already that the items failed, and the steps only add details.
         """
         run_id = listed.run_id
-        is_large = len(listed.items) > _MOST_ITEMS_FOR_STEPS
-        indexes = [listed.items[place].index for place in (places[:_MOST_ITEMS_ASKED] if is_large else places)]
+        is_large = len(listed.items) > MOST_ITEMS_FOR_STEPS
+        indexes = [listed.items[place].index for place in (places[:MOST_ITEMS_ASKED] if is_large else places)]
         # With the steps of the whole run, these servers would return the outputs of all items: request single items.
         if is_large and can["step_outputs"]:
             ask = [partial(self._steps_or_none, run_id, index) for index in indexes]
@@ -183,11 +205,12 @@ class RunReader:
 
     def _steps_or_none(self, run_id: str, item_index: int | None = None) -> list[StepDetails] | None:
         try:
-            return (self._listed_steps(run_id, item_index)).steps
+            return (self.listed_steps(run_id, item_index)).steps
         except StepflowClientError:
             return None
 
-    def _listed_steps(self, run_id: str, item_index: int | None) -> ListStepsResponse:
+    def listed_steps(self, run_id: str, item_index: int | None) -> ListStepsResponse:
+        """Return the steps as the server reports them; none for an unknown run."""
         return self._connection.call(
             api.get_run_steps(run_id, item_index=item_index),
             lambda answer: responses.steps(run_id, answer["steps"], self.reading(run_id)),
@@ -197,7 +220,7 @@ class RunReader:
         """Return the steps of a run that were started, by item, then in the order of the flow."""
         run_id = requests.check_run_id(run_id)
         index = requests.check_limit(item_index, "item_index")
-        listed = self._listed_steps(run_id, index)
+        listed = self.listed_steps(run_id, index)
         if not listed.steps:
             # Servers may return no steps for an unknown run, instead of a 404.
             self.get_run(run_id)
@@ -213,30 +236,12 @@ class RunReader:
         """
         if all(step.component != pins.PIN_COMPONENT for step in steps):
             return steps
-        kept = additions.kept_components(self._stored_flow_if_any(requests.check_run_id(run_id)))
-        return [
-            step.model_copy(update={"component": kept[step.step_id], "is_kept": True}) if step.step_id in kept else step
-            for step in steps
-        ]
-
-    def get_run_arguments(self, run_id: RunId, recorder: Recorder) -> RunArguments:
-        """Return the arguments a run was started with: from the server if it reports them, otherwise as recorded."""
-        run_id = requests.check_run_id(run_id)
-        entry = recorder.recorded(run_id)
         try:
-            given = self._given(run_id)
-        except NotFoundError:
-            if entry is None:
-                raise
-            given = {}
-        origin = additions.origin_of(self._stored_flow_if_any(run_id)) if entry is None else None
-        return responses.arguments(run_id, given, entry, origin)
-
-    def _given(self, run_id: str) -> dict[str, Any]:
-        if not (self._connection.server()).needs_translation:
-            self.current_state(run_id)
-            return {}
-        return self._connection.call(api.get_run(run_id), run_states.given)
+            stored = self.stored_flow(requests.check_run_id(run_id))
+        except (NotFoundError, UnsupportedByServerError):
+            # The flow of a run created by a step may not be stored.
+            return steps
+        return additions.with_kept(steps, stored)
 
     def get_run_step(self, run_id: RunId, step_id: str, *, item_index: int = 0) -> StepDetails:
         """Return one step of one item."""
@@ -259,13 +264,6 @@ class RunReader:
     def stored_flow(self, run_id: str) -> dict[str, Any]:
         """Return the flow of a run with what the client that runs it has added."""
         return self._connection.call(api.get_run_flow(run_id), run_states.stored_flow)
-
-    def _stored_flow_if_any(self, run_id: str) -> dict[str, Any]:
-        """Return the flow of a run as stored; an empty one for a run created by a step, whose flow may not be."""
-        try:
-            return self.stored_flow(run_id)
-        except (NotFoundError, UnsupportedByServerError):
-            return {}
 
     def cancel_run(self, run_id: RunId) -> RunDetails:
         """Mark a run as cancelled and return it."""

@@ -29,10 +29,11 @@ from ..types.runs import (
     StepDetails,
 )
 from ..types.server import ComponentInfo, ComponentList
+from ..types.snapshot import RunSnapshot
 from ..types.statuses import ExecutionStatus
 from . import draw
 from .html import TREE_STYLE, json_tree
-from .report_data import ReportData
+from .report_data import ReportData, masked
 from .report_page import statuses_of
 
 _MOST_BYTES = 95_000
@@ -182,6 +183,11 @@ def list_html(values: Sequence[Any]) -> str | None:
     """Return a list of objects of one class as HTML; None if they differ or their class has no columns."""
     found = next((each for cls, each in _LISTS.items() if all(isinstance(value, cls) for value in values)), None)
     return None if found is None else _table(values, *found)
+
+
+@html.register
+def _(snapshot: RunSnapshot) -> str:
+    return html(ReportData(masked(snapshot)))
 
 
 @html.register

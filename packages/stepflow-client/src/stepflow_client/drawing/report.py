@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .._base.lazy import lazy_module
 from .._data.arguments import check_instance
 from .._rules.call_scope import call_scope
-from ..errors import NotFoundError, UnsupportedByServerError
-from .report_data import ReportData, masked, masked_arguments
+from .report_data import ReportData, masked
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
@@ -52,20 +51,6 @@ def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | None =
 
     check_instance(client, "client", SyncStepflowClient)
     with call_scope(timeout):
-        return _gathered(client, run_id)
-
-
-def _gathered(client: SyncStepflowClient, run_id: RunId) -> RunReport:
-    run = client.get_run(run_id)
-    try:
-        stored = client.get_run_flow(run_id)
-    except (NotFoundError, UnsupportedByServerError):
-        flow: dict[str, Any] = {}
-        shown = flow
-    else:
-        flow = stored.flow
-        shown = stored.without_secrets().flow
-    steps = list(client.get_run_steps(run_id))
-    times = client._parts.timer.times(run.run_id, steps).found
-    items, steps = masked(flow, client.get_run_items(run_id), steps)
-    return RunReport(run, items, steps, shown, times, masked_arguments(flow, client.get_run_arguments(run_id)))
+        snapshot = client._parts.snapshots.read(run_id, ("items", "steps", "flow", "arguments"))
+        times = client._parts.timer.times(snapshot.run_id, list(snapshot.steps or ())).found
+    return RunReport(masked(snapshot), times)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,13 +14,14 @@ from .._codec import failed_items
 from .._codec.requests import environment_variables
 from .._codec.variables import flow_variables
 from .._data.arguments import check_integer, check_text, wrong
-from .._data.secrets import Secrets, secrets_of
+from .._data.secrets import Secrets, hidden_flow, secrets_of
 from ..errors import InvalidArgumentError
 from ..flows.account import accounts_of, records_of
 from ..flows.causes import ItemCauses
 from ..flows.resolving import ResolvedInput, resolved_input
 from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
 from ..types.shown import Shown
+from ..types.snapshot import RunSnapshot
 from .charts import StepTime
 
 if TYPE_CHECKING:
@@ -32,21 +33,40 @@ if TYPE_CHECKING:
 class ReportData(Shown):
     """The data of a report of one run. Known values of secret variables are replaced by `***`."""
 
-    run: RunDetails
-    items: list[RunItem]
-    steps: list[StepDetails]
-    """The steps; empty if the server does not return them."""
-    flow: dict[str, Any] = field(default_factory=dict)
-    """The flow; empty if the server does not have it."""
+    snapshot: RunSnapshot
+    """The run, without secret values."""
     times: list[StepTime] = field(default_factory=list)
     """The times of the steps; empty if the server has no events."""
-    given: RunArguments | None = None
-    """The arguments the run was started with; None if they were not requested."""
+
+    @property
+    def run(self) -> RunDetails:
+        """The run and its state."""
+        return self.snapshot.details
+
+    @property
+    def items(self) -> Sequence[RunItem]:
+        """The items."""
+        return self.snapshot.items or ()
+
+    @property
+    def steps(self) -> Sequence[StepDetails]:
+        """The steps; empty if the server does not return them."""
+        return self.snapshot.steps or ()
+
+    @property
+    def flow(self) -> Mapping[str, Any]:
+        """The flow; empty if the server does not have it."""
+        return self.snapshot.flow or {}
+
+    @property
+    def given(self) -> RunArguments | None:
+        """The arguments the run was started with; None if they were not requested."""
+        return self.snapshot.arguments
 
     @cached_property
     def accounts(self) -> dict[int, RunAccount]:
         """The account of each item, by index: why it failed, and what became of its steps."""
-        return accounts_of(self.run, self.items, self.steps, self.flow, self.given, has_steps=bool(self.steps))
+        return accounts_of(self.snapshot)
 
     @cached_property
     def step_accounts(self) -> dict[tuple[int, str], StepAccount]:
@@ -64,9 +84,7 @@ class ReportData(Shown):
             items = [item for item in self.items if item.index == item_index]
             if not items:
                 raise InvalidArgumentError(f"the run has no item {item_index}")
-            known = {"has_steps": bool(self.steps), "is_masked": True}
-            records = records_of(self.run, items, self.steps, self.flow, self.given, **known)
-            self._evaluations[item_index] = ItemCauses(records[item_index])
+            self._evaluations[item_index] = ItemCauses(records_of(self.snapshot, items, is_masked=True)[item_index])
         return resolved_input(self._evaluations[item_index], step_id)
 
     @cached_property
@@ -110,22 +128,20 @@ def masked_differences(flow: Mapping[str, Any], differences: Iterable[RunDiffere
     return [replace(each, a=secrets.hide_in(each.a), b=secrets.hide_in(each.b)) for each in differences]
 
 
-def masked(
-    flow: Mapping[str, Any], items: Iterable[RunItem], steps: Iterable[StepDetails]
-) -> tuple[list[RunItem], list[StepDetails]]:
-    """Return items and steps with known secret values replaced by `***`.
+def masked(snapshot: RunSnapshot) -> RunSnapshot:
+    """Return a run with known secret values replaced by `***`: what may be shown of it.
 
     A failed item without the name of the failed step gets it from the steps.
-
-    Args:
-        flow: The flow of their run, as stored.
-        items: The items.
-        steps: The steps.
     """
+    flow, items, steps, given = snapshot.flow or {}, snapshot.items, snapshot.steps, snapshot.arguments
     secrets = _secrets(flow)
-    steps = list(steps)
-    found = _with_causes(items, steps, flow)
-    return [_hide(each, secrets) for each in found], [_hide_step(each, secrets) for each in steps]
+    return replace(
+        snapshot,
+        flow=None if snapshot.flow is None else hidden_flow(dict(flow)),
+        items=None if items is None else [_hide(each, secrets) for each in _with_causes(items, steps or (), flow)],
+        steps=None if steps is None else [_hide_step(each, secrets) for each in steps],
+        arguments=None if given is None else masked_arguments(flow, given),
+    )
 
 
 def _with_causes(items: Iterable[RunItem], steps: Iterable[StepDetails], flow: Mapping[str, Any]) -> list[RunItem]:

@@ -15,7 +15,8 @@ from .graph import FlowSteps
 from .interpreter import flow_with
 
 if TYPE_CHECKING:
-    from ..types import RunArguments, RunDetails, RunItem, StepDetails
+    from ..types import RunArguments, RunItem, StepDetails
+    from ..types.snapshot import RunSnapshot
 
 
 def account_of(
@@ -48,42 +49,33 @@ def account_of(
 
 
 def accounts_of(
-    run: RunDetails,
-    items: Iterable[RunItem],
-    steps: Iterable[StepDetails],
-    flow: Mapping[str, Any],
-    given: RunArguments | None = None,
-    *,
-    has_steps: bool = True,
-    schemas: Mapping[str, Any] | None = None,
+    snapshot: RunSnapshot, items: Iterable[RunItem] | None = None, schemas: Mapping[str, Any] | None = None
 ) -> dict[int, RunAccount]:
-    """Return the accounts of several items of a run, by index.
+    """Return the accounts of items of a run, by index, as far as the parts of the snapshot tell; by default of all."""
+    return {
+        index: account_of(snapshot.run_id, index, record, schemas)
+        for index, record in records_of(snapshot, items).items()
+    }
 
-    The flow is empty, and the arguments are None, if they are not known; without `has_steps`, the server does not
-    report the steps of these items.
-    """
-    records = records_of(run, items, steps, flow, given, has_steps=has_steps)
-    return {index: account_of(run.run_id, index, record, schemas) for index, record in records.items()}
+
+def step_accounts(snapshot: RunSnapshot, items: Iterable[RunItem] | None = None) -> dict[tuple[int, str], StepAccount]:
+    """Return the account of each step of the items, by item index and step id."""
+    return {(index, step.step_id): step for index, each in accounts_of(snapshot, items).items() for step in each.steps}
 
 
 def records_of(
-    run: RunDetails,
-    items: Iterable[RunItem],
-    steps: Iterable[StepDetails],
-    flow: Mapping[str, Any],
-    given: RunArguments | None = None,
-    *,
-    has_steps: bool = True,
-    is_masked: bool = False,
+    snapshot: RunSnapshot, items: Iterable[RunItem] | None = None, *, is_masked: bool = False
 ) -> dict[int, ItemRecord]:
-    """Return what is known about several items of a run, by index; see `accounts_of`.
+    """Return what is known about items of a run, by index; see `accounts_of`.
 
     With `is_masked`, recorded arguments are used although secrets in them are masked: for values that are only shown.
     """
+    run, steps, given = snapshot.details, snapshot.steps, snapshot.arguments
     by_item: dict[int, list[StepDetails]] = {}
-    for step in steps:
+    for step in steps or ():
         by_item.setdefault(step.item_index, []).append(step)
-    flow = flow_with(flow, given.overrides if given else None)
+    flow = flow_with(snapshot.flow or {}, given.overrides if given else None)
+    has_steps = steps is not None and snapshot.has_all_steps
     kept = given.kept if given is not None else ()
     base = ItemRecord(flow, run.status, None, (), has_steps=has_steps, flow_steps=FlowSteps(flow), kept=kept)
     if given is not None and given.variables is not None:
@@ -97,7 +89,7 @@ def records_of(
             steps=by_item.get(item.index, []),
             input=_input_of(given, item.index, is_masked=is_masked),
         )
-        for item in items
+        for item in (snapshot.items or () if items is None else items)
     }
 
 

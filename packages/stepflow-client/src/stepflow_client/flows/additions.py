@@ -20,6 +20,7 @@ from .._base.lazy import lazy_module
 from .graph import steps_by_id
 
 if TYPE_CHECKING:
+    from ..types import StepDetails
     from . import pins
 else:
     pins = lazy_module("stepflow_client.flows.pins")
@@ -83,13 +84,17 @@ def origin_of(flow: Mapping[str, Any]) -> Origin | None:
     return Origin(added["rerun_of"], {name: pins.pinned_output(steps[name]) for name in definitions if name in steps})
 
 
-def kept_components(flow: Mapping[str, Any]) -> dict[str, str | None]:
-    """Return the author's components of the steps that a rerun keeps, by step id; empty for any other flow."""
-    origin = origin_of(flow)
+def with_kept(steps: Sequence[StepDetails], stored: Mapping[str, Any]) -> list[StepDetails]:
+    """Return the steps of a run; those that a rerun keeps are marked, and have the component of the author's flow."""
+    origin = origin_of(stored)
     if origin is None:
-        return {}
-    written = steps_by_id(as_written(dict(flow)))
-    return {name: written[name].get("component") for name in origin.kept if name in written}
+        return list(steps)
+    written = steps_by_id(as_written(dict(stored)))
+    kept = {name: written[name].get("component") for name in origin.kept if name in written}
+    return [
+        step.model_copy(update={"component": kept[step.step_id], "is_kept": True}) if step.step_id in kept else step
+        for step in steps
+    ]
 
 
 def _definitions(added: Any) -> Mapping[str, Any]:

@@ -154,7 +154,8 @@ class ItemCauses:
                 first = failures[0].step
                 return _Source("own") if first is None else _Source("read", first)
             return _Source("unknown" if self._failed_reads(step_id) else "own")
-        for failure in failures:
+        # A step whose input fails in the same way as a step that it reads would not have run anyway.
+        for failure in sorted(failures, key=lambda each: each.step is None):
             if failure.step is None and failure.message == key[0]:
                 return _Source("own")
             if failure.step is not None and self._key(failure.step) in (key, None):

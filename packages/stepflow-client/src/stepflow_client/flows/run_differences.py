@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -14,70 +13,66 @@ from .._data.expressions import Path, PathError, parse_path, write_path
 from .._data.secrets import HIDDEN, flow_secrets, hidden_flow
 from ..errors import InvalidArgumentError
 from ..types.comparison import RunDifference
-from .account import accounts_of
+from .account import step_accounts
+from .additions import origin_of
 from .graph import FlowSteps, reachable, steps_by_id
 from .matching import equal
 
 if TYPE_CHECKING:
-    from ..types import FlowError, RunDetails, RunItem, StepDetails
+    from ..types import FlowError, RunItem
+    from ..types.snapshot import RunSnapshot
 
 
-@dataclass(frozen=True)
-class RunContent:
-    """A run with its flow, items and steps."""
+def _items_by_index(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
+    """Return the compared parts of each item: its steps by id, status, output and error.
 
-    run: RunDetails
-    flow: Mapping[str, Any]
-    items: Sequence[RunItem]
-    steps: Sequence[StepDetails]
-    kept: Mapping[str, Any] = field(default_factory=dict)
-    """The outputs that a rerun keeps, by step id. Its server lists only those of them that other steps read."""
-
-    @cached_property
-    def items_by_index(self) -> dict[int, dict[str, Any]]:
-        """The compared parts of each item: its steps by id, status, output and error.
-
-        A step that was not run because of a failed one has the status `not_run` and no error of its own.
-        """
-        kept = {name: {"status": "completed", "output": output, "error": None} for name, output in self.kept.items()}
-        found = {item.index: {**_item(item), "steps": dict(kept)} for item in self.items}
-        accounts = accounts_of(self.run, self.items, self.steps, self.flow)
-        not_run = {(index, name) for index, account in accounts.items() for name in account.not_run}
-        for step in self.steps:
-            steps = found.setdefault(step.item_index, {"steps": {}})["steps"]
-            status, error = step.status.value, _error(step.error)
-            if (step.item_index, step.step_id) in not_run:
-                status, error = "not_run", None
-            steps[step.step_id] = {"status": status, "output": step.output, "error": error}
-        return found
+    A step that was not run because of a failed one has the status `not_run` and no error of its own. Servers list only
+    those kept steps of a rerun that other steps read.
+    """
+    origin = origin_of(snapshot._stored or {})
+    pinned: Mapping[str, Any] = {} if origin is None else origin.kept
+    kept = {name: {"status": "completed", "output": output, "error": None} for name, output in pinned.items()}
+    found = {item.index: {**_item(item), "steps": dict(kept)} for item in snapshot.items or ()}
+    not_run = {place for place, account in step_accounts(snapshot).items() if account.state == "not_run"}
+    for step in snapshot.steps or ():
+        steps = found.setdefault(step.item_index, {"steps": {}})["steps"]
+        status, error = step.status.value, _error(step.error)
+        if (step.item_index, step.step_id) in not_run:
+            status, error = "not_run", None
+        steps[step.step_id] = {"status": status, "output": step.output, "error": error}
+    return found
 
 
-def only_item(content: RunContent, index: int) -> RunContent:
-    """Return the content of a run with one of its items, as if it were the only one.
+def only_item(snapshot: RunSnapshot, index: int) -> RunSnapshot:
+    """Return a run with one of its items, as if it were the only one.
 
     Raises:
         InvalidArgumentError: If the run has no such item.
     """
-    item = next((each for each in content.items if each.index == index), None)
+    item = next((each for each in snapshot.items or () if each.index == index), None)
     if item is None:
-        raise InvalidArgumentError(f"run {content.run.run_id} has no item {index}")
+        raise InvalidArgumentError(f"run {snapshot.run_id} has no item {index}")
     return replace(
-        content,
-        run=content.run.model_copy(update={"status": item.status}),
+        snapshot,
+        details=snapshot.details.model_copy(update={"status": item.status}),
         items=[item.model_copy(update={"index": 0})],
-        steps=[each.model_copy(update={"item_index": 0}) for each in content.steps if each.item_index == index],
+        steps=[each.model_copy(update={"item_index": 0}) for each in snapshot.steps or () if each.item_index == index],
     )
 
 
-def run_differences(a: RunContent, b: RunContent, ignored: Sequence[Path] = ()) -> list[RunDifference]:
+def run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path] = ()) -> list[RunDifference]:
     """Return the differences between two runs, except in ignored places: in status and flow, then item by item."""
-    shown = _Shown(a.flow, b.flow)
-    before, after = ({"status": each.run.status.value, "flow": _by_id(each.flow)} for each in (a, b))
+    flows = [each.flow or {} for each in (a, b)]
+    shown = _Shown(*flows)
+    before, after = (
+        {"status": each.details.status.value, "flow": _by_id(flow)} for each, flow in zip((a, b), flows, strict=True)
+    )
     found = [shown.difference(each) for each in changes(before, after) if not is_ignored(each.path, ignored)]
-    is_batch = len(a.items_by_index) > 1 or len(b.items_by_index) > 1
-    behind = _reads(a.flow, b.flow)
-    for index in sorted({*a.items_by_index, *b.items_by_index}):
-        one, other = (each.items_by_index.get(index, ABSENT) for each in (a, b))
+    items = [_items_by_index(each) for each in (a, b)]
+    is_batch = any(len(each) > 1 for each in items)
+    behind = _reads(*flows)
+    for index in sorted({*items[0], *items[1]}):
+        one, other = (each.get(index, ABSENT) for each in items)
         path: Path = ("items", index) if is_batch else ()
         if not is_batch:
             # The status of the only item is the status of the run.

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         ServerInfo,
         StoreBlobResponse,
     )
+    from .snapshot import RunSnapshot
     from .statuses import ExecutionStatus
 
 __all__ = [
@@ -53,7 +54,7 @@ __all__ = [
     "ExecutionStatus", "FailedChild", "FailedPlugin", "FlowError", "FlowExample", "FlowResult", "FlowVariable",
     "FlowVariables", "HealthResponse", "ItemCounts", "ListItemsResponse", "ListRunsResponse", "ListStepsResponse",
     "Outcome", "OutputT", "RerunItem", "RerunPlan", "RerunResult", "RunAccount", "RunArguments", "RunComparison",
-    "RunDetails", "RunDifference", "RunItem", "RunItems", "ServerInfo", "StepAccount", "StepDetails",
+    "RunDetails", "RunDifference", "RunItem", "RunItems", "RunSnapshot", "ServerInfo", "StepAccount", "StepDetails",
     "StoreBlobResponse", "StoreFlowResponse", "StoredFlow", "ValidationResult",
 ]  # fmt: skip
 
@@ -77,6 +78,7 @@ __getattr__, __dir__ = lazy_names(
             "BlobContent", "ComponentInfo", "ComponentList", "FailedPlugin", "HealthResponse", "ServerInfo",
             "StoreBlobResponse",
         ],
+        "snapshot": ["RunSnapshot"],
         "statuses": ["ExecutionStatus"],
     },
 )  # fmt: skip

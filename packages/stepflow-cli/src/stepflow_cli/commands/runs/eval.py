@@ -68,30 +68,16 @@ def _parsed(expression: str) -> Any:
 
 def _known(client: SyncStepflowClient, run_id: str, index: int) -> ItemCauses:
     """Return what is known of an item, for the evaluation of expressions."""
-    from stepflow_client import NotFoundError
     from stepflow_client._rules.releases import require
-    from stepflow_client.flows.causes import NOT_KNOWN, ItemCauses, ItemRecord
-    from stepflow_client.flows.interpreter import flow_with
+    from stepflow_client.flows.account import records_of
+    from stepflow_client.flows.causes import ItemCauses
 
     require(client.server_info(), "step_outputs", "the outputs of steps")
-    items = {each.index: each for each in client.get_run_items(run_id)}
-    if index not in items:
+    run = client.snapshot(run_id, include=("items", "steps", "flow", "arguments"), item_index=index)
+    items = run.items or ()
+    if index >= len(items):
         raise usage(f"run {run_id} has {len(items)} items, none with the index {index}")
-    try:
-        given = client.get_run_arguments(run_id)
-        inputs, variables = given.inputs, given.variables
-        overrides = given.overrides
-    except NotFoundError:
-        inputs = variables = overrides = None
-    record = ItemRecord(
-        flow=flow_with(client.get_run_flow(run_id).flow, overrides),
-        status=items[index].status,
-        error=None,
-        steps=client.get_run_steps(run_id, item_index=index).steps,
-        input=NOT_KNOWN if inputs is None else inputs[index],
-        variables=NOT_KNOWN if variables is None else variables,
-    )
-    return ItemCauses(record)
+    return ItemCauses(records_of(run, [items[index]], is_masked=True)[index])
 
 
 def _check_steps(expression: Any, known: ItemCauses) -> None:

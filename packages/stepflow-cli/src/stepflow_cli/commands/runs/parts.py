@@ -46,7 +46,7 @@ def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
     """
     with connect(server) as target:
         run_id = whole_id(target.client, run_id)
-        run = target.client.get_run(run_id)
+        run = target.client.snapshot(run_id, include=()).details
         account = account_of_run(target.client, run)
     output.record(explained_record(run, account), run_view(account))
 
@@ -121,11 +121,12 @@ def steps_command(
             account = target.client.explain_run(run_id, item_index=item or 0).step(step) if found.error else None
             output.record(step_record(found, account), STEP)
             return
-        listed = target.client.get_run_steps(run_id, item_index=item, include_times=include_times)
-        accounts = accounts_of_steps(target.client, run_id, listed.steps)
-    records = (
-        step_record(each, accounts.get((each.item_index, each.step_id)), times=include_times) for each in listed.steps
-    )
+        # Only if its errors must be explained, more of the run is read.
+        steps = None if include_times else target.client.snapshot(run_id, include="steps", item_index=item).steps
+        if steps is None:
+            steps = target.client.get_run_steps(run_id, item_index=item, include_times=include_times).steps
+        accounts = accounts_of_steps(target.client, run_id, steps, item)
+    records = (step_record(each, accounts.get((each.item_index, each.step_id)), times=include_times) for each in steps)
     output.records(records, TIMED_STEP if include_times else STEP)
 
 

@@ -28,8 +28,11 @@ from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client import RerunResult
+    from stepflow_client.types.snapshot import SnapshotPart
 
 _RERUN = Section("Rerun")
+_KEEPING = ("from_step", "failed", "only_missing", "only_changed", "only_step")
+"""The options that keep outputs of steps."""
 
 
 class _Asked(NamedTuple):
@@ -48,7 +51,9 @@ class _Asked(NamedTuple):
         """Return the arguments of the client's `rerun`, with the values, which depend on the flow."""
         chosen = self.chosen | {"flow": flow, "items": self.chosen["items"] or None}
         if flow is None:
-            flow = target.client.get_run_flow(self.run_id).flow
+            keeps = any(chosen[each] for each in _KEEPING)
+            parts: list[SnapshotPart] = ["items", "flow", "steps"] if keeps else ["items", "flow"]
+            flow = dict(target.client.snapshot(self.run_id, include=parts).flow or {})
         elif isinstance(flow, str):
             flow = target.client.get_flow(flow).flow
         values = self.values

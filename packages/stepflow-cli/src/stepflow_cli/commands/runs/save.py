@@ -5,10 +5,11 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
-from stepflow_client import InvalidArgumentError, NotFoundError, UnsupportedByServerError
+from stepflow_client import InvalidArgumentError
 
 from ...completion.candidates import complete_flow_files, complete_steps_of_run
 from ...context import current_session
@@ -27,6 +28,8 @@ from ...server.connect import Target, connect
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
+    from stepflow_client.types.snapshot import SnapshotPart
+
     from ...flow_tests.kept import KeptItem
 
 _CASE = Section("Case")
@@ -91,22 +94,17 @@ def command(
 def _kept(target: Target, run_id: str, index: int | None, input: tuple[Any] | None, *, with_steps: bool) -> KeptItem:
     from ...flow_tests.kept import kept_item
 
-    client = target.client
-    run = client.get_run(run_id)
-    items = list(client.get_run_items(run_id))
-    if index is None and len(items) > 1:
-        raise usage(f"run {run_id} has {len(items)} items", "--item N names one, counted from 0")
-    try:
-        flow: dict[str, Any] = client.get_run_flow(run_id).flow
-    except (NotFoundError, UnsupportedByServerError):
-        flow = {}
-    steps = []
-    if with_steps and client.server_info().capabilities["step_outputs"]:
-        steps = client.get_run_steps(run_id, item_index=index or 0).steps
-    given = client.get_run_arguments(run_id)
-    if input is not None:
-        given = given.model_copy(update={"inputs": [*input] * len(items)})
-    return kept_item(run, items, flow, given, index or 0, steps)
+    has_steps = with_steps and target.client.server_info().capabilities["step_outputs"]
+    parts: list[SnapshotPart] = ["items", "flow", "arguments"]
+    parts += ["steps"] if has_steps else []
+    snapshot = target.client.snapshot(run_id, include=parts, item_index=index)
+    total = len(snapshot.items or ())
+    if index is None and total > 1:
+        raise usage(f"run {run_id} has {total} items", "--item N names one, counted from 0")
+    if input is not None and snapshot.arguments is not None:
+        given = snapshot.arguments.model_copy(update={"inputs": [*input] * total})
+        snapshot = replace(snapshot, arguments=given)
+    return kept_item(snapshot, index or 0)
 
 
 def _recorded_file(target: Target, kept: KeptItem) -> str:

@@ -16,7 +16,7 @@ from stepflow_client.drawing.report_page import latency
 
 from ..listing import PAGE
 from ..pictures import picture_of, timeline_of
-from ..reports import MOST_DRAWN_ITEMS, flow_of, given_of, report_of, steps_of
+from ..reports import MOST_DRAWN_ITEMS, PARTS, report_of
 from ..site import Site
 from ..states import STATES, changes, merged_codes
 from .runs import number_of, numbers_of
@@ -31,17 +31,18 @@ _CATCH_UP_SECONDS = 0.5
 """The events of thousands of items take seconds: the page is shown before, and completes itself."""
 
 
-async def show_batch(request: Request, site: Site, run: RunDetails, items: Sequence[RunItem]) -> Response:
+async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
     """Return the page of a run with any number of items but one."""
     live = await site.followers.live_path(run, _CATCH_UP_SECONDS)
     follower = await site.followers.of(run.run_id)
+    has_steps = run.items.total <= MOST_DRAWN_ITEMS
+    snapshot = await site.read(run.run_id, [each for each in PARTS if each != "steps" or has_steps])
+    items = snapshot.items or ()
     codes = merged_codes(items, follower.codes())
-    stored = await flow_of(site, run)
-    steps = await steps_of(site, run) if len(items) <= MOST_DRAWN_ITEMS else []
-    report = await report_of(site, run, list(items), steps, stored)
-    groups = failure_groups(report.items)
-    given = await given_of(site, run, stored)
-    report = replace(report, given=given) if steps else report
+    report = await report_of(site, snapshot)
+    groups, given, steps = failure_groups(report.items), report.given, report.steps
+    # Without steps, no item says which of them are coloured.
+    drawn = report if steps else replace(report, snapshot=replace(report.snapshot, items=()))
     progress, times = follower.progress(), follower.item_times()
     is_finished = run.is_finished
     return site.page(
@@ -50,7 +51,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails, items: Seque
         run=run,
         total=len(items),
         given=given,
-        inputs=given.inputs if given.inputs is not None and len(given.inputs) == len(items) else None,
+        inputs=given.inputs if given and given.inputs is not None and len(given.inputs) == len(items) else None,
         progress=numbers_of(progress) if progress is not None else None,
         has_events=(await site.client.server_info()).capabilities.get("events"),
         groups=groups[:MOST_SHOWN],
@@ -60,8 +61,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails, items: Seque
         children=_failed_children(report) if steps else {},
         **_table_of(request, report.items, codes, groups, is_finished=is_finished),
         has_steps=bool(steps),
-        # Without steps, no item says which of them are coloured.
-        picture=await run_in_threadpool(picture_of, report if steps else replace(report, items=[])),
+        picture=await run_in_threadpool(picture_of, drawn),
         timeline=await run_in_threadpool(timeline_of, report) if len(items) <= PAGE else "",
         can_rerun=is_finished and run.status.value in ("failed", "cancelled", "recovery_failed"),
         live=live,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from stepflow_client import NotFoundError, StepflowClientError
+from stepflow_client import NotFoundError, StepflowClientError, StoredFlow
 from stepflow_client._rules.failure_groups import failure_groups
 from stepflow_client.drawing.report_data import masked_arguments
 
@@ -70,10 +70,10 @@ def _with_secrets(subject: Subject, form: Mapping[str, str], earlier: Mapping[st
 
 
 async def _subject(site: Site, run_id: str, place: Mapping[str, str]) -> Subject:
-    run = await site.client.get_run(run_id)
-    items = list(await site.client.get_run_items(run.run_id))
-    stored = await site.in_order(await site.client.get_run_flow(run.run_id))
-    given = await site.arguments(run.run_id)
+    snapshot = await site.read(run_id, ("items", "flow", "arguments"))
+    run, items, given = snapshot.details, snapshot.items or (), snapshot.arguments
+    assert given is not None
+    stored = StoredFlow(flow_id=run.flow_id, flow=dict(snapshot.flow or {}))
     if given.inputs is not None and len(given.inputs) != len(items):
         given = given.model_copy(update={"inputs": None})
     key, text, group = place.get("group", ""), place.get("item") or "0", None

@@ -13,11 +13,11 @@ from stepflow_client.drawing.report_data import masked_differences
 from stepflow_client.flows.run_differences import ABSENT, changes
 
 from ..attempts import path_of
-from ..reports import flow_of, given_of, report_of, steps_of
+from ..reports import PARTS, report_of
 from ..site import Site, index_in, site_of
 
 if TYPE_CHECKING:
-    from stepflow_client import RunArguments, RunComparison, RunDetails, RunItem
+    from stepflow_client import RunArguments, RunComparison, RunDetails
     from stepflow_client.drawing import RunReport
 
 _MOST_STEPS = 500
@@ -67,7 +67,7 @@ async def compare_page(request: Request) -> Response:
     if not other:
         return RedirectResponse(f"/runs/{one}", status_code=303)
     mine, theirs = (index_in(request.query_params, name) for name in ("item", "with_item"))
-    runs = [await site.client.get_run(each) for each in (other, one)]
+    runs = [await site.run(each) for each in (other, one)]
     if mine is None and all(run.items.total == 1 for run in runs):
         mine = 0
     # The run of the path is the newer one: it is on the right.
@@ -86,19 +86,19 @@ async def _without_secrets(site: Site, compared: RunComparison) -> RunComparison
     """Return a comparison without the secrets of both flows, including those from the environment."""
     found = list(compared.every_difference)
     for run in (compared.a, compared.b):
-        stored = await flow_of(site, run)
-        found = masked_differences(stored.flow, found) if stored is not None else found
+        found = masked_differences((await site.read(run.run_id, "flow")).flow or {}, found)
     return replace(compared, every_difference=found)
 
 
 async def _side(site: Site, run: RunDetails, index: int) -> Side | None:
-    items = list(await site.client.get_run_items(run.run_id))
-    item: RunItem | None = next((each for each in items if each.index == index), None)
+    snapshot = await site.read(run.run_id, PARTS, index)
+    items = snapshot.items or ()
+    item = next((each for each in items if each.index == index), None)
     if item is None:
         return None
-    stored = await flow_of(site, run)
-    report = await report_of(site, run, [item], await steps_of(site, run, index), stored)
-    given = await given_of(site, run, stored)
+    report = await report_of(site, replace(snapshot, items=[item]))
+    given = report.given
+    assert given is not None
     inputs = given.inputs
     known = inputs is not None and len(inputs) == len(items)
     path = path_of(run.run_id, index, len(items))

@@ -18,7 +18,6 @@ from stepflow_client.flows.file import read_file
 
 from ...flow_tests.kept import KeptItem, changed_lines, kept_item
 from ..flow_folder import FlowFile
-from ..reports import flow_of
 from ..security import form_fields
 from ..site import Site, site_of
 
@@ -83,19 +82,16 @@ async def keep(request: Request) -> Response:
 
 
 async def _kept(site: Site, run_id: str, place: Mapping[str, str]) -> Kept:
-    run = await site.client.get_run(run_id)
-    items = list(await site.client.get_run_items(run.run_id))
     text = place.get("item") or "0"
     if not text.isdecimal() or len(text) > 7:
-        raise NotFoundError(f"run {run.run_id} has no item {text}", status_code=404)
-    stored = await flow_of(site, run)
-    flow = stored.flow if stored else {}
-    item = kept_item(run, items, flow, await site.arguments(run.run_id), int(text))
-    entry = site.recorded(run.run_id)
+        raise NotFoundError(f"run {run_id} has no item {text}", status_code=404)
+    snapshot = await site.read(run_id, ("items", "flow", "arguments"))
+    item = kept_item(snapshot, int(text))
+    entry = site.recorded(snapshot.run_id)
     files = []
     if site.flows is not None:
         recorded = None if entry is None else entry.flow_file
-        files = await run_in_threadpool(site.flows.candidates, flow, recorded)
+        files = await run_in_threadpool(site.flows.candidates, snapshot.flow or {}, recorded)
     return Kept(item, files)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
@@ -14,7 +13,7 @@ from ..attempts import attempts_of
 from ..item_urls import ItemUrls
 from ..pictures import flow_lines, item_picture, timeline_of
 from ..relations import creator_url
-from ..reports import ItemReport, flow_of, given_of, read_item, report_of, steps_of
+from ..reports import PARTS, ItemReport, read_item, report_of
 from ..site import Site, index_in, site_of
 from ..steps import SelectedStep, default_step, rows_of, selected_step
 from .batches import show_batch
@@ -31,9 +30,9 @@ async def run_page(request: Request) -> Response:
     site = site_of(request)
     run = await site.run(request.path_params["run_id"])
     if run.items.total != 1:
-        items = list(await site.client.get_run_items(run.run_id))
+        items = (await site.read(run.run_id, "items")).items or ()
         if len(items) != 1:
-            return await show_batch(request, site, run, items)
+            return await show_batch(request, site, run)
     return await _show(request, site, run, 0)
 
 
@@ -67,13 +66,10 @@ def item_of(request: Request) -> int:
 async def report_file(request: Request) -> Response:
     """Return the report of a run for download: one file that loads no others, without secret values."""
     site = site_of(request)
-    run = await site.client.get_run(request.path_params["run_id"])
-    stored = await flow_of(site, run)
-    items = list(await site.client.get_run_items(run.run_id))
-    report = await report_of(site, run, items, await steps_of(site, run), stored)
-    report = replace(report, given=await given_of(site, run, stored))
+    snapshot = await site.read(request.path_params["run_id"], PARTS)
+    report = await report_of(site, snapshot)
     # The id is a UUID: nothing in it needs quotes.
-    headers = {"content-disposition": f'attachment; filename="report-{run.run_id}.html"'}
+    headers = {"content-disposition": f'attachment; filename="report-{snapshot.run_id}.html"'}
     return HTMLResponse(await run_in_threadpool(report.html), headers=headers)
 
 
@@ -83,7 +79,7 @@ async def found_item(site: Site, run: RunDetails, index: int) -> ItemReport:
     Raises:
         NotFoundError: If the run has no such item.
     """
-    found = await read_item(site, run, index, await flow_of(site, run))
+    found = await read_item(site, run, index)
     if found is None:
         raise NotFoundError(f"run {run.run_id} has no item {index}", status_code=404)
     return found

@@ -1,0 +1,307 @@
+"""Reading what is known about a run: each part once, and only if it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, get_args
+
+from .._codec import failed_items, requests, responses, run_states
+from .._data.arguments import check_choice, check_texts
+from .._rules import operations as api
+from .._rules.call_scope import call_scope
+from .._rules.ending import is_given_up
+from .._shared.gather import async_together
+from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
+from ..flows.account import accounts_of, needs_schema
+from ..flows.additions import as_written, origin_of, with_kept
+from ..flows.components import Components, components_of, schemas_of
+from ..flows.pins import PIN_COMPONENT
+from ..types.snapshot import RunSnapshot, SnapshotPart
+from ..types.statuses import ExecutionStatus
+from .runs import ENDS_ITEMS, MOST_ITEMS_ASKED, MOST_ITEMS_FOR_STEPS
+
+if TYPE_CHECKING:
+    from .._codec.requests import RunId
+    from .._data.reading import Reading
+    from ..types import ListItemsResponse, RunArguments, RunItem, StepDetails
+    from ..types.account import RunAccount
+    from .core import Core
+    from .runs import RunReader
+
+_COMPONENTS_TIMEOUT = 5.0
+"""Seconds to wait for the schemas of components; a plugin may not respond."""
+_MAX_RUNS, _MAX_FLOWS = 16, 64
+"""Maximum number of ended runs, and of flows, that are kept."""
+_MAX_ITEMS = 1000
+"""Larger runs are not kept, because their outputs may take much memory."""
+_AT_ONCE = 4
+_PARTS = get_args(SnapshotPart)
+_OF_ACCOUNT = {"items", "flow", "arguments"}
+
+
+class _Run:
+    """One run, of which each part is requested when it is first needed."""
+
+    def __init__(
+        self,
+        core: Core,
+        runs: RunReader,
+        flows: dict[str, dict[str, Any]],
+        state: run_states.RunState,
+        steps: Sequence[StepDetails] | None = None,
+    ) -> None:
+        self._core = core
+        self._runs = runs
+        self._flows = flows
+        self._items: ListItemsResponse | None = None
+        self._steps: dict[int | None, Sequence[StepDetails] | None] = {} if steps is None else {None: steps}
+        self._stored: dict[str, Any] | None = None
+        self._given: dict[str, Any] | None = None
+        self.state = state
+        self.details = responses.details(state)
+        self.server = core.connection.dialect.server
+        """The server that has the run. Another one may replace it at the same URL."""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the run does not change, and is small. Servers continue cancelled runs."""
+        state = self.state
+        has_ended = state.status in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
+        return has_ended and not is_given_up(state.status, state.running) and state.total <= _MAX_ITEMS
+
+    async def items(self) -> ListItemsResponse:
+        """Return the items as the server reports them."""
+        if self._items is None:
+            self._items = await self._runs.listed_items(self.state.run_id)
+        return self._items
+
+    async def steps(self, index: int | None) -> Sequence[StepDetails] | None:
+        """Return the steps that were started, of one item or of all; None if the server does not report them."""
+        if self.state.total == 1 and index == 0:
+            index = None
+        if index not in self._steps and self._steps.get(None) is not None:
+            return [step for step in self._steps[None] or () if step.item_index == index]
+        if index not in self._steps:
+            self._steps[index] = await self._listed_steps(index)
+        return self._steps[index]
+
+    async def _listed_steps(self, index: int | None) -> Sequence[StepDetails] | None:
+        can = (await self._core.connection.server()).capabilities
+        if not (can["live_steps"] or self.state.is_finished):
+            return None
+        try:
+            return (await self._runs.listed_steps(self.state.run_id, index)).steps
+        except NotFoundError:
+            # Older servers do not list the steps of sub-runs.
+            return None
+
+    async def stored(self) -> dict[str, Any]:
+        """Return the flow as it is stored; an empty one if the server does not have it."""
+        if self._stored is None:
+            flow_id = self.details.flow_id
+            found = self._flows.get(flow_id)
+            if found is None:
+                # The flow of a run created by a step may not be stored.
+                found = {}
+                with suppress(NotFoundError, UnsupportedByServerError):
+                    found = await self._read_flow()
+                    _keep(self._flows, flow_id, found, _MAX_FLOWS)
+            self._stored = found
+        return self._stored
+
+    async def _read_flow(self) -> dict[str, Any]:
+        # The blob has the integers and the paths of the flow as they were written.
+        with suppress(StepflowClientError):
+            data = (await self._core.blobs.get_blob(self.details.flow_id)).data
+            if isinstance(data, dict):
+                return data
+        return await self._runs.stored_flow(self.state.run_id)
+
+    async def given(self) -> dict[str, Any]:
+        """Return the inputs and overrides of the run; empty if the server does not report them."""
+        if self._given is None:
+            connection, request = self._core.connection, api.get_run(self.state.run_id)
+            is_reported = (await connection.server()).needs_translation
+            self._given = await connection.call(request, run_states.given) if is_reported else {}
+        return self._given
+
+    async def arguments(self) -> RunArguments:
+        """Return the arguments of the run: from the server if it reports them, otherwise as recorded."""
+        entry = self._core.recorder.recorded(self.state.run_id)
+        origin = origin_of(await self.stored()) if entry is None else None
+        return responses.arguments(self.state.run_id, await self.given(), entry, origin)
+
+    async def explained_items(self, steps: Sequence[StepDetails] | None) -> Sequence[RunItem]:
+        """Return the items with the errors of their steps; those that the server lost have failed."""
+        listed = await self.items()
+        items, run = failed_items.items_of(listed), self.state
+        lost = items._places(run_states.is_unfinished) if run.status in ENDS_ITEMS else []
+        if lost and not (await self._runs.ending(run)).is_finished:
+            lost = []
+        steps = self._steps.get(None) if steps is None else steps
+        if steps is None:
+            return (await self._runs.explain(listed, run.status if lost or run.is_finished else None)).items
+        by_item: dict[int, list[StepDetails]] = {}
+        for step in steps:
+            by_item.setdefault(step.item_index, []).append(step)
+        failed = items._places(run_states.is_failed)
+        if len(items) > MOST_ITEMS_FOR_STEPS:
+            failed = [place for place in failed if items[place].index in by_item][:MOST_ITEMS_ASKED]
+        needs_flow = failed_items.needs_flow(listed, failed, by_item)
+        listed = failed_items.with_failed_steps(listed, failed, by_item, await self.stored() if needs_flow else {})
+        return (failed_items.with_lost_items(listed, run.status, by_item) if lost else listed).items
+
+
+class SnapshotReader:
+    """Reads runs. What was read of runs that have ended, and of flows, is kept.
+
+    Args:
+        core: What the parts of the client are made of.
+        runs: Reads the parts of runs; by default that of the client.
+    """
+
+    def __init__(self, core: Core, runs: RunReader | None = None) -> None:
+        self._core = core
+        self._runs = runs or core.runs
+        self._ended: dict[str, _Run] = {}
+        self._flows: dict[str, dict[str, Any]] = {}
+        """Flows as they are stored, by id."""
+
+    async def read(
+        self,
+        run_id: RunId,
+        include: str | Iterable[str] = (),
+        item_index: int | None = None,
+        *,
+        is_current: bool = False,
+    ) -> RunSnapshot:
+        """Return a run with the requested parts. Independent requests are sent concurrently.
+
+        With `is_current`, the state is requested even if the run has ended: the server may no longer have it.
+        """
+        run_id = requests.check_run_id(run_id)
+        index = requests.check_limit(item_index, "item_index")
+        parts = {check_choice(each, "include", _PARTS) for each in check_texts(include, "include")}
+        run = await self._run(run_id, is_current=is_current, has_steps="steps" in parts and index is None)
+        has_account = "account" in parts
+        if has_account:
+            parts |= _OF_ACCOUNT
+        item = 0 if index is None and run.state.total == 1 else index
+        await _together([
+            *([run.items] if "items" in parts else ()),
+            *([partial(run.steps, index)] if "steps" in parts else ()),
+            *([partial(run.steps, item)] if has_account and "steps" not in parts and item is not None else ()),
+            *([run.stored] if "flow" in parts else ()),
+            *([run.given] if "arguments" in parts else ()),
+        ])  # fmt: skip
+        if has_account and item is None:
+            item = _first_failed(await run.items())
+        has_steps = has_account or "steps" in parts
+        steps = await run.steps(index if "steps" in parts else item) if has_steps else None
+        stored = await run.stored() if "flow" in parts or _has_pins(steps) else None
+        can = await self.capabilities()
+        snapshot = RunSnapshot(
+            details=run.details,
+            items=await run.explained_items(steps) if "items" in parts else None,
+            steps=None if steps is None else with_kept(steps, stored or {}),
+            flow=None if stored is None else as_written(stored),
+            arguments=await run.arguments() if "arguments" in parts else None,
+            counts=run.details.items if "counts" in parts else None,
+            # Older servers do not update the steps of a cancelled run.
+            has_all_steps=can["live_steps"] or run.state.status is not ExecutionStatus.CANCELLED,
+            _stored=stored,
+        )
+        return (
+            snapshot
+            if item is None or not has_account
+            else replace(snapshot, account=await self._account(snapshot, item))
+        )
+
+    async def arguments(self, run_id: RunId) -> RunArguments:
+        """Return the arguments of a run, also of one that only the history has."""
+        try:
+            found = (await self.read(run_id, ("arguments",))).arguments
+            assert found is not None
+        except NotFoundError:
+            run_id = requests.check_run_id(run_id)
+            entry = self._core.recorder.recorded(run_id)
+            if entry is None:
+                raise
+            found = responses.arguments(run_id, {}, entry)
+        return found
+
+    def reading(self, run_id: str) -> Reading:
+        """Return how the outputs of a run are read."""
+        return self._runs.reading(run_id)
+
+    async def capabilities(self) -> Mapping[str, bool]:
+        """Return what the server can do."""
+        return (await self._core.connection.server()).capabilities
+
+    async def _run(self, run_id: str, *, is_current: bool, has_steps: bool) -> _Run:
+        known = self._ended.get(run_id)
+        if known is not None and known.server is self._core.connection.dialect.server and not is_current:
+            return known
+        steps: Sequence[StepDetails] | None = None
+        try:
+            if has_steps and not (await self._core.connection.server()).needs_translation:
+                state, steps = await self._runs.state_with_steps(run_id)
+            else:
+                state = await self._runs.current_state(run_id)
+        except StepflowClientError as error:
+            error.run_id = error.run_id or run_id
+            raise
+        if known is not None and known.state == state:
+            return known
+        run = _Run(self._core, self._runs, self._flows, state, steps)
+        if run.state.is_finished:
+            self._core.recorder.seen(run_id, run.state.status)
+        if run.is_kept:
+            _keep(self._ended, run_id, run, _MAX_RUNS)
+        return run
+
+    async def _account(self, snapshot: RunSnapshot, index: int) -> RunAccount:
+        items = snapshot.items or ()
+        if index >= len(items):
+            raise InvalidArgumentError(f"run {snapshot.run_id} has {len(items)} items, none with the index {index}")
+        account = accounts_of(snapshot, [items[index]])[index]
+        component = needs_schema(account)
+        if component is None:
+            return account
+        return accounts_of(snapshot, [items[index]], await self._schemas(component))[index]
+
+    async def _schemas(self, component: str) -> Mapping[str, Any]:
+        """Return the input schema of a component, by its path, if the server reports it."""
+        try:
+            with call_scope(_COMPONENTS_TIMEOUT):
+                listed = await self._core.connection.components()
+        except StepflowClientError:
+            # The failure to report is the run's.
+            return {}
+        found = schemas_of(component, components_of(listed) or Components())
+        return {} if found is None else {component: found[0]}
+
+
+async def _together(calls: Sequence[Callable[[], Awaitable[Any]]]) -> None:
+    if len(calls) > 1:
+        await async_together(calls, _AT_ONCE)
+
+
+def _first_failed(listed: ListItemsResponse) -> int:
+    """Return the index of the first item that failed; 0 if there is none."""
+    failed = failed_items.items_of(listed)._places(run_states.is_failed)
+    return failed[0] if failed else 0
+
+
+def _has_pins(steps: Sequence[StepDetails] | None) -> bool:
+    return any(step.component == PIN_COMPONENT for step in steps or ())
+
+
+def _keep(kept: dict[str, Any], key: str, value: Any, most: int) -> None:
+    """Add a value to those that are kept, of which the oldest are dropped."""
+    kept[key] = value
+    for each in list(kept)[:-most]:
+        kept.pop(each, None)

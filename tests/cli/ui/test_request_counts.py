@@ -1,0 +1,105 @@
+"""How many requests the views of an ended run send: each part of it is read once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from stepflow_client import StepflowRuntime
+
+from tests.cli.command import Stepflow
+from tests.cli.gateway import Gateway
+from tests.cli.mcp import agents
+from tests.cli.ui.process import StartUi
+
+CHAIN = {
+    "name": "chain",
+    "steps": [
+        {"id": "read", "component": "/builtin/noop", "input": {"order": {"$input": "order"}}},
+        {"id": "charge", "component": "/builtin/noop", "input": {"card": {"$step": "read", "path": "order.card"}}},
+        {"id": "ship", "component": "/builtin/noop", "input": {"paid": {"$step": "charge"}}},
+    ],
+    "output": {"$step": "ship"},
+}
+
+
+class Counter:
+    """The requests that have reached the server through a gateway."""
+
+    def __init__(self, url: str) -> None:
+        self.paths: list[str] = []
+        self.gateway = Gateway(url, self._note)
+
+    def _note(self, path: str, status: int, content: bytes) -> tuple[int, bytes]:
+        self.paths.append(path.partition("/api/v1")[2])
+        return status, content
+
+    def of(self, call: Callable[[], object]) -> list[str]:
+        """Return the paths of the requests that a call sends."""
+        self.paths.clear()
+        call()
+        return list(self.paths)
+
+
+@pytest.fixture
+def counter(newest_server: StepflowRuntime) -> Iterator[Counter]:
+    counting = Counter(newest_server.url)
+    with counting.gateway:
+        yield counting
+
+
+@pytest.fixture
+def failed(server: str, stepflow: Stepflow) -> str:
+    """A run of three steps: the first completed, the second failed, the third did not run."""
+    (stepflow.folder / "chain.json").write_text(json.dumps(CHAIN))
+    done = stepflow("run", "chain.json", "--input-json", '{"order": {}}', "-o", "json")
+    assert done.code == 1, done
+    return str(json.loads(done.stdout)["run_id"])
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "most"),
+    [
+        ("runs get RUN", 0, 5),
+        ("runs steps RUN", 0, 5),
+        ("runs report RUN -O report.html", 0, 5),
+        ("runs watch RUN", 1, 6),
+        ("runs rerun RUN --from charge", 1, 9),
+        ('run hello.yaml --input-json {"name":"Ada"}', 0, 5),
+    ],
+)
+def test_requests_of_commands(
+    failed: str, counter: Counter, stepflow: Stepflow, words: str, code: int, most: int
+) -> None:
+    arguments = [each.replace("RUN", failed) for each in words.split()]
+
+    def call() -> None:
+        done = stepflow(*arguments, STEPFLOW_URL=counter.gateway.url)
+        assert done.code == code, done
+
+    sent = counter.of(call)
+    assert len(sent) <= most, sent
+
+
+def test_requests_of_the_page(failed: str, counter: Counter, start_ui: StartUi) -> None:
+    with start_ui(counter.gateway.url).browser() as browser:
+
+        def call() -> None:
+            page = browser.get(f"/runs/{failed}")
+            assert "charge" in page.text, page
+
+        first, second = counter.of(call), counter.of(call)
+    assert len(first) <= 6, first
+    assert len(second) <= 1, second
+
+
+async def test_requests_of_the_tool_for_agents(failed: str, counter: Counter, tmp_path: Path) -> None:
+    folder = agents.write(tmp_path / "tools", agents.GREET)
+    async with agents.agent(counter.gateway.url, folder, tools=["diagnose"], all_runs=True) as agent:
+        counter.paths.clear()
+        told = await agent.call_tool("diagnose_run", {"run_id": failed})
+        sent = list(counter.paths)
+    assert "Cause: step charge" in agents.text_of(told)
+    assert len(sent) <= 5, sent
