@@ -38,9 +38,11 @@ class PlainReader(RunLister["RunDetails | PlainRun"]):
             return found
         return responses.only_result(found, run.status, self._connection.reading(run.run_id))
 
-    async def _ended(self, run_id: str, status: ExecutionStatus) -> PlainResult | ListItemsResponse:
+    async def _ended(
+        self, run_id: str, status: ExecutionStatus, answers: list[dict[str, Any]] | None
+    ) -> PlainResult | ListItemsResponse:
         reading = self._connection.reading(run_id)
-        told = await self._runs.item_answers(run_id)
+        told = await self._runs.item_answers(run_id) if answers is None else answers
         if len(told) == 1 and {status, read_status(told[0]["status"])} == {ExecutionStatus.COMPLETED}:
             output = json_bodies.build(
                 lambda item: reading.flow_output(item.get("output")), told[0], f"GET /runs/{run_id}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._base.logging import logger
 from .._codec import requests, responses, run_states
@@ -23,7 +23,7 @@ from ..errors import (
     ServerConnectionError,
     StepflowClientError,
 )
-from ..types.statuses import ExecutionStatus
+from ..types.statuses import ExecutionStatus, read_status
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
@@ -39,7 +39,10 @@ _NOT_ENDED = "has not ended yet", "it goes on; wait_run() waits again"
 _NO_RESULT = "has ended, but its result did not come in time", "get_result() asks again"
 
 Answer = TypeVar("Answer")
-_Read = Callable[[str, ExecutionStatus], Answer]
+_Items = list[dict[str, Any]] | None
+"""The server's data about the items of a run, if it was requested already."""
+_Read = Callable[[str, ExecutionStatus, _Items], Answer]
+_ENDED = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
 
 
 class Waiter:
@@ -191,8 +194,8 @@ class Waiter:
 
         Args:
             call: The run, and whether to wait for it.
-            read: Called with the run's id and status; it is called again if the server was unavailable, unless the
-                call does not wait.
+            read: Called with the run's id and status, and with the server's data about its items if it was requested
+                already; it is called again if the server was unavailable, unless the call does not wait.
 
         Raises:
             RunTimeoutError: If the run has not ended.
@@ -201,6 +204,14 @@ class Waiter:
         run_id, wait, single = requests.check_run_id(call.run_id), call.wait, call.single
         check_flag(wait, "wait")
         with deadline_scope(deadline_of(call.timeout)):
+            server = self._retry_until(self._connection.server, run_id) if wait else self._connection.server()
+            if wait and single and not server.needs_translation:
+                # Servers report the end of an item when the run ends: short runs take one request.
+                answers = self._retry_until(partial(self._runs.item_answers, run_id), run_id)
+                status = read_status(answers[0]["status"]) if len(answers) == 1 else None
+                if status in _ENDED:
+                    end = partial(read, run_id, status, answers)
+                    return run_states.RunState(run_id, status, 1, {}), self._retry_until(end, run_id, _NO_RESULT)
             look = partial(self._runs.current_state, run_id)
             # A caller that does not wait for the run does not wait for its server either.
             run = self._retry_until(look, run_id) if wait else look()
@@ -213,9 +224,9 @@ class Waiter:
                 if single:
                     _check_single(run)
             if wait:
-                end = partial(read, run_id, run.status)
+                end = partial(read, run_id, run.status, None)
                 return run, self._retry_until(end, run_id, _NO_RESULT)
-            return run, read(run_id, run.status)
+            return run, read(run_id, run.status, None)
 
     def _raise_if_hopeless(self, error: StepflowClientError, run_id: str, last_contact: float) -> None:
         """Raise an error, unless it is transient and waiting for the run can continue.
@@ -241,9 +252,10 @@ class Waiter:
     def items_of_ended(self, run_id: str, status: ExecutionStatus) -> ListItemsResponse:
         return self._retry_until(partial(self.ended_items, run_id, status), run_id, _NO_RESULT)
 
-    def ended_items(self, run_id: str, status: ExecutionStatus) -> ListItemsResponse:
+    def ended_items(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> ListItemsResponse:
         """Return the items of a run that has ended with a status."""
-        return self._runs.explain(self._runs.listed_items(run_id), status)
+        answers = self._runs.item_answers(run_id) if answers is None else answers
+        return self._runs.explain(responses.items(run_id, answers, self._runs.reading(run_id)), status)
 
 
 def _check_single(run: run_states.RunState) -> None:
