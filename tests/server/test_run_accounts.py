@@ -45,8 +45,9 @@ async def account_of(client: Any, name: str, planted: Planted) -> tuple[RunAccou
 
 @pytest.mark.parametrize(
     ("name", "recorded"),
-    # The history has inputs, and these say more only about refused ones.
-    [(name, False) for name in PLANTED] + [(name, True) for name, planted in PLANTED.items() if planted.refused],
+    # The history has inputs and variables; for other flows they make no difference.
+    [(name, False) for name in PLANTED]
+    + [(name, True) for name, planted in PLANTED.items() if planted.refused or name == "undefined variable"],
 )
 async def test_the_cause_and_what_did_not_run_because_of_it(
     name: str, recorded: bool, failing_server: StepflowRuntime, release: str, tmp_path: Path
