@@ -1,18 +1,19 @@
 """Write docs/cli.md: python scripts/write_cli_page.py [--output FILE]
 
 The page consists of scripts/pages/cli.md, the help of every command, and the table of scripts/pages/cli.upstream.toml.
-Options that many commands share are shown once. It is an error if a counterpart in that table does not exist.
+An option that several commands share is shown once. It is an error if a counterpart in that table does not exist.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import tomllib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from stepflow_cli.main import cli
@@ -22,8 +23,19 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "cli.md"
 NOTES, UPSTREAM = (ROOT / "scripts" / "pages" / name for name in ("cli.md", "cli.upstream.toml"))
 WIDTH = 100
-SHARED_BY = 20
-"""The number of commands from which a section of options is shown once."""
+SHARED_BY = 8
+"""The number of commands from which an option is shown among the shared ones; below, the first command shows it."""
+EVERYWHERE = ("Messages", "Help")
+"""The sections of the options that every command has."""
+
+
+class Entry(NamedTuple):
+    """An option in a help text."""
+
+    section: str
+    names: str
+    help: str
+
 
 Upstream = dict[str, dict[str, dict[str, Any]]]
 """The replacement for each flag of a command: `ours` and `why`."""
@@ -62,17 +74,58 @@ def walk(path: str, command: click.Command, parent: click.Context | None = None)
 
 
 def help_texts(commands: dict[str, click.Context]) -> Iterator[str]:
-    """Yield the sections of options that many commands share, and the section of every command."""
-    helps = {path: whole_help(context).split("\n\n") for path, context in commands.items() if is_listed(context)}
-    counted = Counter(part for parts in helps.values() for part in parts)
-    shared = [part for part, count in counted.items() if count >= SHARED_BY]
-    yield f"## Shared options\n\nMany commands have these:\n\n{_text(shared)}\n"
-    yield "## Commands\n"
-    for path, parts in helps.items():
-        yield f"### {path}\n\n{_text([part for part in parts if part not in shared])}\n"
-        titles = [part.partition(":")[0] for part in parts if part in shared]
-        if named := [title for title in titles if title != "Options"]:  # that is --help
-            yield f"[Shared options](#shared-options): {', '.join(named)}.\n"
+    """Yield the options that many commands share, then the section of every command with its own options."""
+    options = {path: list(options_of(context)) for path, context in commands.items() if is_listed(context)}
+    variants: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for section, names, text in (each for found in options.values() for each in found):
+        variants[section, names][text] += 1
+    common = [(*names, *texts.most_common(1)[0]) for names, texts in variants.items()]
+    shared = [Entry(*each) for *each, count in common if count >= SHARED_BY]
+    root = commands["stepflow"]
+    yield "## Shared options\n\nEvery command has those under Messages and Help; it names the others that it has.\n"
+    yield f"```text\n{options_text(root, shared)}```\n\n## Commands\n"
+    homes: dict[Entry, str] = {}
+    for path, entries in options.items():
+        own = [each for each in entries if each not in shared and homes.setdefault(each, path) == path]
+        parts = [head(commands[path]), options_text(commands[path], own)]
+        yield "\n".join([f"### {path}\n\n```text", *filter(None, parts)]) + "```\n"
+        others: dict[str, list[str]] = defaultdict(list)
+        for each in entries:
+            if each not in own and each.section not in EVERYWHERE:
+                home = homes.get(each)
+                link = f"[{home}](#{home.replace(' ', '-')})" if home else "[shared](#shared-options)"
+                others[link].append(f"`{re.split('[, ]', each.names)[0]}`")
+        if others:
+            yield "Also " + "; ".join(f"{', '.join(names)} ({link})" for link, names in others.items()) + ".\n"
+
+
+def options_of(context: click.Context) -> Iterator[Entry]:
+    """Yield the options of a command as its whole help shows them."""
+    for param in context.command.get_params(context):
+        record = param.get_help_record(context) if isinstance(param, click.Option) else None
+        if record is not None:
+            section = "Help" if "help" in record[0] else getattr(param, "section", "Options")
+            yield Entry(section, *record)
+
+
+def head(context: click.Context) -> str:
+    """Return what the help of a command prints before its options; of `stepflow`, the commands too."""
+    whole_help(context)  # makes the context one of the whole help
+    formatter, command = context.make_formatter(), context.command
+    command.format_usage(context, formatter)
+    command.format_help_text(context, formatter)
+    if isinstance(command, click.Group) and context.parent is None:
+        command.format_commands(context, formatter)
+    return formatter.getvalue()
+
+
+def options_text(context: click.Context, entries: list[Entry]) -> str:
+    """Return options under the headings of their sections."""
+    formatter = context.make_formatter()
+    for section in dict.fromkeys(each.section for each in entries):
+        with formatter.section(section):
+            formatter.write_dl([each[1:] for each in entries if each.section == section])
+    return formatter.getvalue()
 
 
 def is_listed(context: click.Context) -> bool:
@@ -81,16 +134,12 @@ def is_listed(context: click.Context) -> bool:
     return not isinstance(group, LazyGroup) or context.command.name in group.listed
 
 
-def _text(parts: list[str]) -> str:
-    return "```text\n" + "\n\n".join(parts) + "\n```"
-
-
 def counterparts(upstream: Upstream, commands: dict[str, click.Context]) -> tuple[list[str], list[str]]:
     """Return the lines of the table of upstream's flags, and the counterparts that do not exist."""
     lines = [
         "## Coming from the upstream command\n",
-        "Flags that are not listed are the same.\n",
-        "| upstream | flag | here | what differs |",
+        "Flags that are not listed are the same; `--flow FLOW` may also be an argument.\n",
+        "| upstream | flag | here | difference |",
         "|---|---|---|---|",
     ]
     unknown: list[str] = []

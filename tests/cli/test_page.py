@@ -13,6 +13,17 @@ def test_the_page_is_written_from_the_commands() -> None:
     assert write_cli_page.PAGE.read_text() == text, "run `make generate` and commit docs/cli.md"
 
 
+def test_every_section_names_the_options_of_its_command() -> None:
+    sections = write_cli_page.PAGE.read_text().split("\n### ")[1:]
+    texts = {section.partition("\n")[0]: section for section in sections}
+    commands = dict(write_cli_page.walk("stepflow", write_cli_page.cli))
+    assert len(texts) > 50
+    for path, text in texts.items():
+        for each in write_cli_page.options_of(commands[path]):
+            if each.section not in write_cli_page.EVERYWHERE:
+                assert each.names in text or f"`{each.names.split()[0].strip(',')}`" in text, (path, each.names)
+
+
 def test_a_counterpart_that_does_not_exist_is_found() -> None:
     entries = {
         "run": {"--flow": {"ours": "run --flow"}, "--a": {"ours": "run --nothing"}, "--b": {"ours": "nothing --b"}}
