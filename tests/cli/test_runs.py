@@ -41,6 +41,26 @@ def test_list(stepflow: Stepflow, start: Start, golden: Golden) -> None:
     )
 
 
+def test_the_items_of_a_running_batch_are_counted(stepflow: Stepflow, start: Start) -> None:
+    flow = {
+        "name": "counted",
+        "steps": [{"id": "a", "component": "/builtin/sleep", "input": {"duration_ms": {"$input": "ms"}}}],
+        "output": {"$step": "a"},
+    }
+    run_id = start(flow, [{"ms": 1}, {"ms": 600_000}, {}], wait=False)
+    counts = {"total": 3, "completed": 1, "running": 1, "failed": 1, "cancelled": 0}
+    for _ in range(50):
+        got = json.loads(stepflow("runs", "get", run_id, "-o", "json").stdout)
+        if got["items"] == counts:
+            break
+    assert got["items"] == counts
+    assert got["status"] == "running"
+    listed = json.loads(stepflow("runs", "list", "--flow-name", "counted", "-o", "json").stdout)
+    assert [run["items"] for run in listed] == [counts]
+    report = stepflow("runs", "report", run_id).stdout
+    assert "1 completed, 1 running, 1 failed" in report
+
+
 @pytest.mark.parametrize("width", [60, 120])
 def test_list_on_a_terminal(width: int, terminal: Callable[..., Terminal], start: Start, golden: Golden) -> None:
     flow = echo(f"listed at {width}")

@@ -211,8 +211,7 @@ class RunningRuns:
             return {**record, "progress": duration_text(seconds) if now.total == 1 else str(now)}
         _read(followed)
         now = followed.progress.progress(seconds)
-        counts = {"completed": now.completed, "failed": now.failed, "running": items["total"] - now.done}
-        return {**record, "items": items | counts, "progress": str(now)}
+        return {**record, "items": items | followed.progress.counts(), "progress": str(now)}
 
 
 def _is_followed(record: Mapping[str, Any]) -> bool:

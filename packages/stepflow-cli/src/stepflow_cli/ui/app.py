@@ -132,7 +132,8 @@ def application(served: Served) -> ASGIApp:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with served.client() as opened:
             health = Health(opened)
-            snapshots = SnapshotReader(opened._core, RunReader(opened._connection, as_sent=True))
+            runs = RunReader(opened._connection, as_sent=True)
+            snapshots = SnapshotReader(opened._core, lambda: opened._parts.follower, runs)
             parts = (Followers(opened, health, snapshots), health, Listings(opened), Finder(opened))
             site = Site(opened, snapshots, environment(), forms, *parts, history=served.history, flows=served.folder)
             app.state.site = site

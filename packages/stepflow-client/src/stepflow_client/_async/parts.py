@@ -66,7 +66,7 @@ class Parts:
         """Reads what is known about runs."""
         from .snapshots import SnapshotReader
 
-        return SnapshotReader(self._core)
+        return SnapshotReader(self._core, lambda: self.follower)
 
     @cached_property
     def timer(self) -> StepTimer:

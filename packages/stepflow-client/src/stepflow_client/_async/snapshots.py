@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
+from .. import types
 from .._codec import failed_items, requests, responses, run_states
 from .._data.arguments import check_choice, check_texts
 from .._rules import operations as api
 from .._rules.call_scope import call_scope
 from .._rules.ending import is_given_up
+from .._rules.run_progress import RunProgress
 from .._shared.gather import async_together
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.account import accounts_of, needs_schema
 from ..flows.additions import as_written, origin_of, with_kept
 from ..flows.components import Components, components_of, schemas_of
+from ..flows.graph import steps_by_id
 from ..flows.pins import PIN_COMPONENT
 from ..types.snapshot import RunSnapshot, SnapshotPart
 from ..types.statuses import ExecutionStatus
+from .following_state import Asked, Tick
 from .runs import ENDS_ITEMS, MOST_ITEMS_ASKED, MOST_ITEMS_FOR_STEPS
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
     from .._data.reading import Reading
-    from ..types import ListItemsResponse, RunArguments, RunItem, StepDetails
+    from ..types import ItemCounts, ListItemsResponse, RunArguments, RunItem, StepDetails
     from ..types.account import RunAccount
     from .core import Core
+    from .following import Follower
     from .runs import RunReader
 
 _COMPONENTS_TIMEOUT = 5.0
@@ -37,6 +42,8 @@ _MAX_RUNS, _MAX_FLOWS = 16, 64
 """Maximum number of ended runs, and of flows, that are kept."""
 _MAX_ITEMS = 1000
 """Larger runs are not kept, because their outputs may take much memory."""
+_MAX_COUNTED = 10_000
+"""The items of larger running batches are not counted: they have a hundred thousand events or more."""
 _AT_ONCE = 4
 _PARTS = get_args(SnapshotPart)
 _OF_ACCOUNT = {"items", "flow", "arguments"}
@@ -160,11 +167,13 @@ class SnapshotReader:
 
     Args:
         core: What the parts of the client are made of.
+        follower: Returns what follows running runs.
         runs: Reads the parts of runs; by default that of the client.
     """
 
-    def __init__(self, core: Core, runs: RunReader | None = None) -> None:
+    def __init__(self, core: Core, follower: Callable[[], Follower], runs: RunReader | None = None) -> None:
         self._core = core
+        self._follower = follower
         self._runs = runs or core.runs
         self._ended: dict[str, _Run] = {}
         self._flows: dict[str, dict[str, Any]] = {}
@@ -203,13 +212,14 @@ class SnapshotReader:
         steps = await run.steps(index if "steps" in parts else item) if has_steps else None
         stored = await run.stored() if "flow" in parts or _has_pins(steps) else None
         can = await self.capabilities()
+        counts = await self._counts(run) if "counts" in parts else None
         snapshot = RunSnapshot(
-            details=run.details,
+            details=run.details if counts is None else run.details.model_copy(update={"items": counts}),
             items=await run.explained_items(steps) if "items" in parts else None,
             steps=None if steps is None else with_kept(steps, stored or {}),
             flow=None if stored is None else as_written(stored),
             arguments=await run.arguments() if "arguments" in parts else None,
-            counts=run.details.items if "counts" in parts else None,
+            counts=counts,
             # Older servers do not update the steps of a cancelled run.
             has_all_steps=can["live_steps"] or run.state.status is not ExecutionStatus.CANCELLED,
             _stored=stored,
@@ -262,6 +272,24 @@ class SnapshotReader:
         if run.is_kept:
             _keep(self._ended, run_id, run, _MAX_RUNS)
         return run
+
+    async def _counts(self, run: _Run) -> ItemCounts:
+        """Return the numbers of items by state: of a running batch, which servers do not count, by its events."""
+        state, can = run.state, await self.capabilities()
+        if state.is_finished or not can["events"] or not 1 < state.total <= _MAX_COUNTED:
+            return run.details.items
+        now, flow = await self._runs.server_time(), as_written(await run.stored())
+        progress = RunProgress(state.run_id, (None, dict(enumerate(steps_by_id(flow)))), total=state.total)
+        async with aclosing(self._follower().follow(Asked(state.run_id))) as sequence:
+            async for seen in sequence:
+                if isinstance(seen, Tick):
+                    is_past = seen.run is not None
+                else:
+                    progress.see(seen)
+                    is_past = seen.timestamp is not None and seen.timestamp >= now
+                if is_past:
+                    break
+        return types.ItemCounts(**progress.counts())
 
     async def _account(self, snapshot: RunSnapshot, index: int) -> RunAccount:
         items = snapshot.items or ()

@@ -168,6 +168,16 @@ class RunProgress:
         items = self.items()
         return len(items.completed), len(items.failed)
 
+    def counts(self) -> dict[str, int]:
+        """Return the numbers of items by state, as `ItemCounts` has them."""
+        completed, failed = self.ended_items()
+        return {
+            "total": self.total,
+            "completed": completed,
+            "failed": failed,
+            "running": self.total - completed - failed,
+        }
+
     def items(self) -> ItemStates:
         """Return the items that have started, by state, judging by their steps.
 

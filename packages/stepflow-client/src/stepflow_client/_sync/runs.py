@@ -117,10 +117,10 @@ class RunReader:
             latest = max((step.updated_at for step in steps if step.updated_at is not None), default=None)
         known = responses.details(run)
         signs = [time for time in (known.created_at, known.completed_at, latest) if time is not None]
-        quiet = (self._server_time() - max(signs)).total_seconds() if signs else 0.0
+        quiet = (self.server_time() - max(signs)).total_seconds() if signs else 0.0
         return ending_of(run.status, run.running, quiet, self._connection.timings.lost_grace)
 
-    def _server_time(self) -> datetime:
+    def server_time(self) -> datetime:
         """Return the current time by the server's clock, with which it writes the times of runs and events."""
         told = self._connection.health()
         return json_bodies.build(responses.health, told, "GET /health").timestamp or datetime.now(UTC)

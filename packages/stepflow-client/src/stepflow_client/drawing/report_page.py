@@ -125,6 +125,10 @@ def _summary(report: ReportData) -> str:
     facts = [("status", status_mark(run.status.value)), ("flow", escaped(run.flow_name or "-"))]
     if len(report.items) != 1:
         counts = Counter(item.status.value for item in report.items)
+        if not run.is_finished and report.snapshot.counts is not None:
+            # Until the run ends, servers list all items as running.
+            known = report.snapshot.counts.to_dict()
+            counts = Counter({status: count for status, count in known.items() if count and status != "total"})
         told = ", ".join(f"{count} {escaped(status)}" for status, count in counts.most_common())
         facts.append(("items", told or "none"))
     facts += [("created", escaped(f"{run.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"))] if run.created_at else []

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from heapq import merge
 from typing import TYPE_CHECKING, Any
 
 import click
+from stepflow_client._shared.gather import sync_together
 
 from ...errors import usage
 from ...output.color import is_terminal
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from stepflow_client.plain import PlainRun
 
 _LIMIT = 30
+_MAX_COUNTED = 10
 
 
 @click.command("list", cls=Command)
@@ -54,8 +57,9 @@ def command(
     output: Output,
     **given: Any,
 ) -> None:
-    """ITEMS is how many items have ended, of how many; servers count them when the whole run ends. For a run that has
-    not ended, the duration is the time since it was created.
+    """ITEMS is how many items have ended, of how many. Servers count them when the whole run ends; until then, those of
+    the 10 newest running batches are counted by their events, if the server has them. For a run that has not ended, the
+    duration is the time since it was created.
 
     With --watch, PROGRESS has the items, rate and time left of batches and the steps of other runs. For running runs it
     comes from their events (up to 10 runs at once), if the server has them.
@@ -98,10 +102,21 @@ def command(
             return
         # One more than shown, to find out whether there are more.
         runs = _newest(target.client, status, filters, limit + 1)
-    output.records(map(run_record, runs[:limit]), RUN)
+        records = _counted(target.client, [run_record(run) for run in runs[:limit]])
+    output.records(records, RUN)
     if len(runs) > limit and is_terminal(sys.stderr):
         shown = "the newest run is" if limit == 1 else f"the newest {limit} runs are"
         note(f"only {shown} shown; -n N shows more, --all shows all")
+
+
+def _counted(client: SyncStepflowClient, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the records of runs, the newest running batches with the items that have ended so far."""
+    running = [each["run_id"] for each in records if each["status"] == "running" and each["items"]["total"] > 1]
+    if not running:
+        return records
+    reads = [partial(client.snapshot, run_id, include="counts") for run_id in running[:_MAX_COUNTED]]
+    found = {each.run_id: each.details.items.to_dict() for each in sync_together(reads, _MAX_COUNTED)}
+    return [each | {"items": found.get(each["run_id"], each["items"])} for each in records]
 
 
 def _all(

@@ -38,15 +38,15 @@ if TYPE_CHECKING:
 @running_server_options
 @record_options
 def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
-    """ITEMS is how many items have ended, of how many; servers count them when the whole run ends. 'runs result',
-    'items' and 'steps' print the output of a run, or why it failed.
+    """ITEMS is how many items have ended, of how many. Servers count them when the whole run ends; until then, they are
+    counted by the events of the run. 'runs result', 'items' and 'steps' print the output of a run, or why it failed.
 
     A run that failed or was cancelled is shown with the step that failed first, and the steps that did not run because
     of it; of a batch, with those of its first failed item.
     """
     with connect(server) as target:
         run_id = whole_id(target.client, run_id)
-        run = target.client.snapshot(run_id, include=()).details
+        run = target.client.snapshot(run_id, include="counts").details
         account = account_of_run(target.client, run)
     output.record(explained_record(run, account), run_view(account))
 
