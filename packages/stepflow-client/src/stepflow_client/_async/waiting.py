@@ -35,6 +35,7 @@ _LARGE = 200
 """For a run with more items, only the summary is requested: servers return all steps of all items with a run."""
 
 _NOT_ENDED = "has not ended yet", "it goes on; wait_run() waits again"
+_NO_ITEMS = "may have ended, but its result did not come in time", "get_result() asks again"
 _NO_RESULT = "has ended, but its result did not come in time", "get_result() asks again"
 
 Answer = TypeVar("Answer")
@@ -210,7 +211,7 @@ class Waiter:
             )
             if wait and single and not server.needs_translation:
                 # Servers report the end of an item when the run ends: short runs take one request.
-                answers = await self._retry_until(partial(self._runs.item_answers, run_id), run_id)
+                answers = await self._retry_until(partial(self._runs.item_answers, run_id), run_id, _NO_ITEMS)
                 status = read_status(answers[0]["status"]) if len(answers) == 1 else None
                 if status in _ENDED:
                     end = partial(read, run_id, status, answers)
