@@ -241,7 +241,7 @@ def _with_value(error: click.ClickException) -> list[str]:
 
 def _guess(error: click.ClickException, context: click.Context | None) -> str | None:
     """Return the hint that suggests the most similar name; None if it is an option that changes or deletes things."""
-    names: Sequence[str] = getattr(error, "possibilities", None) or ()
+    names = [name for name in getattr(error, "possibilities", None) or () if name != "--help-all"]
     params = context.command.params if context is not None else []
     if not names or any(getattr(param, "is_risky", False) and names[0] in param.opts for param in params):
         return None
