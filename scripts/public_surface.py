@@ -43,7 +43,6 @@ PUBLIC_MODULES = (
     "flows",
     "history",
     "logs",
-    "plain",
     "progress",
     "testing",
     "types",
@@ -95,9 +94,14 @@ def public_objects(sources: Path = SOURCES) -> dict[str, Any]:
 
 
 def public_members(found: Any) -> dict[str, Any]:
-    """Return the public members of a class by name, with its constructor unless only this package makes its objects."""
+    """Return the public members of a class by name, with its constructor unless only this package makes its objects.
+
+    The constructor of a `Model` takes its fields.
+    """
     names = sorted(name for name in found.all_members if not name.startswith("_") and name != "model_config")
-    if "__init__" in found.all_members and found.name not in MADE_HERE:
+    create = found.all_members.get("__init__")
+    is_of_model = create is not None and create.canonical_path.endswith(".Model.__init__")
+    if create is not None and found.name not in MADE_HERE and not is_of_model:
         names.insert(0, "__init__")
     members = {name: found.all_members[name] for name in names}
     return {name: each.final_target if each.is_alias else each for name, each in members.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -50,7 +51,7 @@ def test_a_plugin_that_could_not_be_asked_may_have_any_component() -> None:
 
 
 def test_of_two_components_of_one_name_nothing_is_known() -> None:
-    assert _found("/python/echo", [_ECHO, _ECHO.model_copy(update={"plugin": "b"})], 5) == []
+    assert _found("/python/echo", [_ECHO, replace(_ECHO, plugin="b")], 5) == []
 
 
 def test_a_schema_that_is_none_says_nothing() -> None:

@@ -47,9 +47,8 @@ async def test_runs_are_found_by_their_labels(recorded: Any, history: History) -
         first.run_id,
     ]
     assert await ids(recorded, labels={"team": "nobody"}) == []
-    plain = SyncStepflowClient(recorded.url, history=history)
-    with plain:
-        assert [run.run_id for run in plain.plain.list_runs(labels={"env": "dev", "team": mark})] == [first.run_id]
+    with SyncStepflowClient(recorded.url, history=history) as sync:
+        assert [run.run_id for run in sync.list_runs(labels={"env": "dev", "team": mark})] == [first.run_id]
     entry = history.get(first.run_id)
     assert entry is not None
     assert dict(entry.labels) == {"team": mark, "env": "dev"}

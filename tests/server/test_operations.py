@@ -9,6 +9,7 @@ import asyncio
 import json
 import time
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -615,7 +616,7 @@ async def test_events_of_sub_runs(client: Any) -> None:
     alone = await events_of(client, run_id)
     assert {event.run_id for event in alone} == {run_id}
     both = await events_of(client, run_id, include_sub_runs=True)
-    assert both[-1] == alone[-1].model_copy(update={"cursor": both[-1].cursor})
+    assert both[-1] == replace(alone[-1], cursor=both[-1].cursor)
     assert {event.run_id for event in both} == {run_id, child.run_id}
     created = next(event for event in both if event.type == "sub_run_created")
     assert (created.run_id, created.parent_run_id, created.item_count) == (child.run_id, run_id, 2)

@@ -65,7 +65,7 @@ def test_the_default_config_reads_no_files(release: str, tmp_path: Path, path: s
     with StepflowRuntime.start() as runtime:
         result = runtime.sync_client.run(flow, {"path": str(tmp_path / "secret.json")})
         assert result.is_failed
-        assert SECRET not in result.model_dump_json()
+        assert SECRET not in json.dumps(result.to_dict())
         allowed = one_step("/builtin/create_messages", {"$input": "$"})
         assert runtime.sync_client.run(allowed, {"user_prompt": "Hello"}).is_success
 

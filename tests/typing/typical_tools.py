@@ -21,7 +21,6 @@ from stepflow_client import (
     MapOptions,
     Outcome,
     OutcomeStream,
-    PlainReader,
     RerunOptions,
     RerunResult,
     RetryOn,
@@ -33,7 +32,6 @@ from stepflow_client import (
     StepflowClient,
     StepflowClientError,
     SyncOutcomeStream,
-    SyncPlainReader,
     SyncRunHandle,
     SyncStepflowClient,
     Variables,
@@ -57,7 +55,6 @@ from stepflow_client.evaluation import (
     sync_evaluate,
 )
 from stepflow_client.history import HistoryEntry
-from stepflow_client.plain import PlainResult, PlainRun
 from stepflow_client.testing import Delayed, Fails, FakeServer, InTurn, Recording, fake_server
 from stepflow_client.tools import FlowTool, FlowTools, SyncFlowTools, ToolResult
 from stepflow_client.web import Problem, problem_details, sse_events
@@ -166,10 +163,6 @@ class Runs:
         assert_type(self.history.search(status=status, rerun_of=run), list[HistoryEntry])
         return self.history.get(run)
 
-    @property
-    def readers(self) -> tuple[PlainReader, SyncPlainReader]:
-        return self.client.plain, self.sync.plain
-
 
 async def used(runs: Runs, flow: FlowSource, variables: Variables) -> None:
     handle = await runs.client.start_run(flow, {"n": 1}, output_type=ANSWER, variables=variables)
@@ -178,8 +171,6 @@ async def used(runs: Runs, flow: FlowSource, variables: Variables) -> None:
     assert_type((await runs.again(handle, failed=True)).results, Sequence[FlowResult])
     assert_type(runs.client.handle("id", ANSWER).output_type, Any)
     assert_type(runs.sync.handle("id", Ticket), SyncRunHandle[Ticket])
-    assert_type(runs.readers[1].get_result(handle), FlowResult | PlainResult)
-    assert_type(runs.readers[1].list_runs(), list[RunDetails | PlainRun])
 
 
 # Streams

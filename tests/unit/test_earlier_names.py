@@ -82,7 +82,7 @@ def test_a_valid_flow() -> None:
 
 
 def test_an_invalid_flow() -> None:
-    diagnostic = Diagnostic.model_validate({"level": "error", "message": "Missing", "location": "$.input.name"})
+    diagnostic = Diagnostic(level="error", message="Missing", path="$.input.name")
     found = ValidationResult(valid=False, diagnostics=[diagnostic])
     assert not found.valid
     assert not found.is_valid

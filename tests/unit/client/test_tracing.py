@@ -138,13 +138,6 @@ def test_what_waits_has_a_span_of_its_own_above_those_of_its_requests(
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_plain_result_has_the_same_span(twin: str, spans: InMemorySpanExporter) -> None:
-    ask(twin, Server(), lambda client: client.plain.get_result(RUN_ID), server_release="0.13")
-    attributes = by_name(spans)["get_result"].attributes or {}
-    assert (attributes["stepflow.run.id"], attributes["stepflow.run.status"]) == (RUN_ID, "completed")
-
-
-@pytest.mark.parametrize("twin", TWINS)
 def test_the_span_of_a_batch_names_its_flow(twin: str, spans: InMemorySpanExporter) -> None:
     ask(twin, Server(), lambda client: client.map(NAMED, [1]), server_release="0.13")
     assert (by_name(spans)["map"].attributes or {})["stepflow.flow.name"] == "letter"

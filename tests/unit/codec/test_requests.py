@@ -128,7 +128,7 @@ def test_variables_are_a_mapping_or_a_file(tmp_path: Path) -> None:
 
 
 def variable(**fields: Any) -> FlowVariable:
-    return FlowVariable.model_validate(fields)
+    return FlowVariable(**fields)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stepflow_client import errors
-from stepflow_client._codec import component_list, failed_items, json_bodies, responses, run_states, status_errors
-from stepflow_client._codec.run_states import Started
+from stepflow_client._codec import component_list, failed_items, json_bodies, responses, status_errors
+from stepflow_client._codec.responses import Started
 from stepflow_client._codec.variables import flow_variables
 from stepflow_client.types import ComponentInfo, ComponentList, ErrorCode, ExecutionStatus, FailedPlugin, FlowVariable
 
@@ -259,7 +259,7 @@ def test_any_object_is_read_or_refused(number: int) -> None:
         for make in (
             responses.run,
             responses.created,
-            run_states.started,
+            responses.started,
             responses.runs,
             component_list.components,
             responses.validation,
@@ -279,16 +279,16 @@ def test_any_object_is_read_or_refused(number: int) -> None:
 
 def test_a_run_just_created_may_bring_its_items() -> None:
     items = [{"itemIndex": 0, "status": 2, "output": 1}]
-    started = run_states.Started(RUN_ID, ExecutionStatus.COMPLETED, items, summary=SUMMARY)
-    assert run_states.started({"summary": SUMMARY, "results": items}) == started
+    started = responses.Started(RUN_ID, ExecutionStatus.COMPLETED, items, summary=SUMMARY)
+    assert responses.started({"summary": SUMMARY, "results": items}) == started
     for answer in ({"summary": SUMMARY}, {"summary": SUMMARY, "results": []}, {"summary": SUMMARY, "results": None}):
-        assert run_states.started(answer).answers == []
+        assert responses.started(answer).answers == []
 
 
 @pytest.mark.parametrize("wrong", [{"runId": 5}, {"runId": None}, {"status": None}, {"status": 1.5}])
 def test_a_run_just_created_has_an_id_and_a_status(wrong: dict[str, Any]) -> None:
     with pytest.raises(errors.InvalidResponseError):
-        json_bodies.build(run_states.started, {"summary": {**SUMMARY, **wrong}}, ASKED)
+        json_bodies.build(responses.started, {"summary": {**SUMMARY, **wrong}}, ASKED)
 
 
 def test_results_are_the_same_looked_at_before_or_not() -> None:

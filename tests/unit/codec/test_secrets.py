@@ -360,7 +360,7 @@ def test_secrets_in_all_that_is_read_of_a_run(twin: str, wait: bool, caplog: pyt
     said: list[str] = []
 
     def note(found: Any) -> None:
-        dumped = found.model_dump() if hasattr(found, "model_dump") else [each.model_dump() for each in found]
+        dumped = found.to_dict() if hasattr(found, "to_dict") else [each.to_dict() for each in found]
         said.append(f"{found!r} {dumped}")
 
     async def ask_async(client: StepflowClient) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import Enum
 from typing import Any, NotRequired, TypedDict
@@ -125,4 +125,4 @@ def test_a_type_adapter_is_an_output_type() -> None:
     result = FlowResult(run_id="r", status=ExecutionStatus.COMPLETED, output=3)
     assert with_typed_output(result, adapter).output == 3
     with pytest.raises(OutputTypeError):
-        with_typed_output(result.model_copy(update={"output": "x"}), adapter)
+        with_typed_output(replace(result, output="x"), adapter)

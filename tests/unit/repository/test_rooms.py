@@ -22,7 +22,6 @@ LAYERS = (
     "_data",
     "types",
     "events",
-    "plain",
     "progress",
     "logs",
     "_http",

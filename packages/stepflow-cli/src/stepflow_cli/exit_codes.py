@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, StepflowClientError
-    from stepflow_client.plain import PlainResult
 
 
 class ExitCode(IntEnum):
@@ -43,7 +42,7 @@ class ExitCode(IntEnum):
         return next((code for kind, code in codes if isinstance(error, kind)), cls.FAILED)
 
     @classmethod
-    def for_result(cls, result: FlowResult | PlainResult) -> ExitCode:
+    def for_result(cls, result: FlowResult) -> ExitCode:
         """Return the exit code for the result of a run."""
         if result.is_success:
             return cls.OK

@@ -19,7 +19,6 @@ from ._base.lazy import lazy_names
 if TYPE_CHECKING:
     from ._async.client import StepflowClient
     from ._async.handle import RunHandle
-    from ._async.plain import PlainReader
     from ._codec.requests import FlowId, RunId, Variables
     from ._records.inputs import InputStream, read_inputs
     from ._records.outcomes import OutcomeWriter, write_outcomes
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from ._shared.streams import EventStream, OutcomeStream, RunPager, SyncEventStream, SyncOutcomeStream, SyncRunPager
     from ._sync.client import SyncStepflowClient
     from ._sync.handle import SyncRunHandle
-    from ._sync.plain import SyncPlainReader
     from .errors import (
         AmbiguousRunError,
         ApiError,
@@ -133,7 +131,7 @@ __all__ = [
     "FlowVariables", "HealthResponse", "HeartbeatEvent", "History", "IdempotencyConflictError", "InputStream",
     "InvalidArgumentError", "InvalidFlowError", "InvalidRequestError", "InvalidResponseError", "JournalError",
     "ListItemsResponse", "ListRunsResponse", "ListStepsResponse", "LogConfig", "LogEntry", "MapOptions",
-    "NotAFlowError", "NotFoundError", "Outcome", "OutcomeStream", "OutcomeWriter", "OutputTypeError", "PlainReader",
+    "NotAFlowError", "NotFoundError", "Outcome", "OutcomeStream", "OutcomeWriter", "OutputTypeError",
     "Progress", "ProgressOption", "RateLimitError", "RequestTimeoutError", "RerunItem", "RerunOptions", "RerunPlan",
     "RerunResult", "RestartPolicy", "ResultCache", "RetryOn", "RetryPolicy", "RunAccount", "RunArguments",
     "RunComparison", "RunCompletedEvent", "RunCreatedEvent", "RunDetails", "RunDifference", "RunEvent",
@@ -142,7 +140,7 @@ __all__ = [
     "ServerStartError", "ServerStartTimeoutError", "StepAccount", "StepCompletedEvent", "StepDetails", "StepReadyEvent",
     "StepStartedEvent", "StepflowClient", "StepflowClientError", "StepflowExecutor", "StepflowRuntime",
     "StepsNeededEvent", "StoreBlobResponse", "StoreFlowResponse", "StoredFlow", "SubRunCreatedEvent",
-    "SubmitOptions", "SyncEventStream", "SyncOutcomeStream", "SyncPlainReader", "SyncRunHandle", "SyncRunPager",
+    "SubmitOptions", "SyncEventStream", "SyncOutcomeStream", "SyncRunHandle", "SyncRunPager",
     "SyncStepflowClient", "TransportError", "UnknownEvent", "UnsupportedByServerError", "ValidationResult",
     "Variables", "read_inputs", "write_outcomes",
 ]  # fmt: skip
@@ -153,7 +151,6 @@ _find, _names = lazy_names(
     {
         "_async.client": ["StepflowClient"],
         "_async.handle": ["RunHandle"],
-        "_async.plain": ["PlainReader"],
         "_codec.requests": ["FlowId", "RunId", "Variables"],
         "_records.inputs": ["InputStream", "read_inputs"],
         "_records.outcomes": ["OutcomeWriter", "write_outcomes"],
@@ -167,7 +164,6 @@ _find, _names = lazy_names(
         ],
         "_sync.client": ["SyncStepflowClient"],
         "_sync.handle": ["SyncRunHandle"],
-        "_sync.plain": ["SyncPlainReader"],
         "errors": [
             "AmbiguousRunError", "ApiError", "AuthenticationError", "AuthoringError", "ConflictError",
             "EmbeddedServerError", "FlowFileError", "FlowFileNotFoundError", "IdempotencyConflictError",

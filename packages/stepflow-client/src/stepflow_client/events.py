@@ -7,12 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import Field
-from pydantic.alias_generators import to_snake
-
 from ._data.reading import PLAIN, Reading
-from .types.models import Model
-from .types.results import _Status
+from .types.models import Model, decoded, field, record
 from .types.statuses import ExecutionStatus
 
 __all__ = [
@@ -21,6 +17,7 @@ __all__ = [
 ]  # fmt: skip
 
 
+@record
 class _Event(Model):
     """The fields that all events have."""
 
@@ -40,6 +37,7 @@ class _Event(Model):
     """True if the client inferred the event from the state of the run, because the server did not send it."""
 
 
+@record
 class RunCreatedEvent(_Event):
     """The run was created."""
 
@@ -49,15 +47,17 @@ class RunCreatedEvent(_Event):
     item_count: int = 1
 
 
+@record
 class StepsNeededEvent(_Event):
     """The steps that an item's output requires were determined."""
 
     wire_name = "StepsNeeded"
     type: Literal["steps_needed"] = "steps_needed"
     item_index: int = 0
-    step_ids: list[str] = Field(default_factory=list)
+    step_ids: list[str] = field(default_factory=list)
 
 
+@record
 class StepReadyEvent(_Event):
     """All inputs of a step are available."""
 
@@ -69,6 +69,7 @@ class StepReadyEvent(_Event):
     step_id: str | None = None
 
 
+@record
 class StepStartedEvent(_Event):
     """A step was passed to its component."""
 
@@ -81,6 +82,7 @@ class StepStartedEvent(_Event):
     """The number of the attempt, from 1; higher after a retry or a restart of the server."""
 
 
+@record
 class StepCompletedEvent(_Event):
     """A step ended, with success or failure.
 
@@ -92,19 +94,21 @@ class StepCompletedEvent(_Event):
     item_index: int = 0
     step_index: int | None = None
     step_id: str | None = None
-    status: _Status = ExecutionStatus.COMPLETED
+    status: ExecutionStatus = ExecutionStatus.COMPLETED
     output: Any = None
     """The step's output, if the step succeeded and `include_results` is True."""
 
 
+@record
 class RunCompletedEvent(_Event):
     """The run ended. This is the last event."""
 
     wire_name = "RunCompleted"
     type: Literal["run_completed"] = "run_completed"
-    status: _Status = ExecutionStatus.COMPLETED
+    status: ExecutionStatus = ExecutionStatus.COMPLETED
 
 
+@record
 class SubRunCreatedEvent(_Event):
     """A step created a run; `run_id` is the id of the new run."""
 
@@ -115,6 +119,7 @@ class SubRunCreatedEvent(_Event):
     item_count: int = 1
 
 
+@record
 class HeartbeatEvent(_Event):
     """No event occurred for the time given as `run_events(heartbeat=...)`; the client is still listening.
 
@@ -124,13 +129,14 @@ class HeartbeatEvent(_Event):
     type: Literal["heartbeat"] = "heartbeat"
 
 
+@record
 class UnknownEvent(_Event):
     """An event that this client does not know, from a newer server."""
 
     type: Literal["unknown"] = "unknown"
     name: str
     """The name of the event, written like the other types: `item_completed` for the server's `ItemCompleted`."""
-    data: dict[str, Any] = Field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
     """The data that the server sent with the event."""
 
 
@@ -163,8 +169,8 @@ _KINDS: dict[str, type[_Known]] = {
 
 _LARGEST_NUMBER = 10**18
 """The first number that is too large for a cursor."""
-_OWN = frozenset({*_Event.model_fields, "type", "result"})
-"""Fields that are not copied from an event's data unchanged."""
+_OWN = frozenset({"cursor", "inferred", "sequenceNumber", "type"})
+"""Fields that are not read from an event's data."""
 
 
 def sequence_number(answer: Mapping[str, Any]) -> int:
@@ -189,17 +195,13 @@ def read_event(run_id: str, answer: Mapping[str, Any], cursor: str, reading: Rea
         reading: How responses about the run are read. Outputs are data; the other parts of an event contain no secrets.
     """
     ((name, data),) = answer["event"].items()
-    common = {
-        "run_id": data.get("runId", run_id),
-        "sequence_number": sequence_number(answer),
-        "timestamp": answer.get("timestamp"),
-        "cursor": cursor,
-    }
+    common = {"cursor": cursor, "sequence_number": sequence_number(answer)}
+    told = {key: value for key, value in data.items() if key not in _OWN}
+    told = {"runId": run_id} | told | {"timestamp": answer.get("timestamp")}
     kind = _KINDS.get(name)
     if kind is None:
         snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-        return UnknownEvent.model_validate({**common, "name": snake, "data": reading.secrets.hide_in(data)})
-    fields = {key: value for key, value in data.items() if to_snake(key) not in _OWN}
+        return decoded(UnknownEvent, told, name=snake, data=reading.secrets.hide_in(data), **common)
     if "result" in data:
-        fields["output"] = reading.step_output(data["result"])
-    return kind.model_validate({**fields, **common})
+        common["output"] = reading.step_output(data["result"])
+    return decoded(kind, told, **common)

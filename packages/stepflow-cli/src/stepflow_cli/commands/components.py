@@ -80,7 +80,7 @@ def _records(listed: ComponentList, schemas: bool, hide_unreachable: bool) -> It
     for component in sorted(listed, key=lambda each: (each.plugin or "", each.name)):
         if hide_unreachable and component.path is None:
             continue
-        record = component.model_dump(mode="json")
+        record = component.to_dict()
         if not schemas:
             del record["input_schema"], record["output_schema"]
         yield record

@@ -62,7 +62,7 @@ def diagnostic_records(flow: str, diagnostics: Iterable[Diagnostic]) -> list[dic
 def _dumped(diagnostic: Diagnostic) -> dict[str, Any]:
     # Leave out fields that only the offline checks set.
     empty = {name for name in _PLACES if getattr(diagnostic, name) is None}
-    return diagnostic.model_dump(mode="json", exclude=empty)
+    return {name: value for name, value in diagnostic.to_dict().items() if name not in empty}
 
 
 def called(flow: str) -> str:

@@ -16,7 +16,6 @@ from .runs import OUTPUT
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult
-    from stepflow_client.plain import PlainResult
 
 RESULT = View((*columns("run_id:id", "status:status"), OUTPUT, *columns("error.message=ERROR")))
 """The result of a run with one input; `cached_at` is present if it is from the cache."""
@@ -25,7 +24,7 @@ BATCH_RESULT = View((*columns("index:number", "status:status"), OUTPUT, *columns
 """The result of one input of a batch."""
 
 
-def print_result(result: FlowResult | PlainResult, output: Output) -> None:
+def print_result(result: FlowResult, output: Output) -> None:
     """Print only the output of a successful run, or the complete result if a format is given.
 
     Raises:
@@ -40,7 +39,7 @@ def print_result(result: FlowResult | PlainResult, output: Output) -> None:
         raise problem
 
 
-def _record(result: FlowResult | PlainResult) -> dict[str, Any]:
+def _record(result: FlowResult) -> dict[str, Any]:
     """Return a result as a record."""
     record = {
         "run_id": result.run_id,
@@ -58,7 +57,7 @@ def cancelled_run(run_id: str) -> Problem:
     return Problem(f"run {run_id} is cancelled", kind="run_cancelled", exit_code=exit_code, run_id=run_id, hint=hint)
 
 
-def failure(result: FlowResult | PlainResult) -> Problem | None:
+def failure(result: FlowResult) -> Problem | None:
     """Return the problem for an unsuccessful result; None for a successful one."""
     if result.is_success:
         return None
@@ -132,5 +131,5 @@ def _batch_records(results: list[FlowResult]) -> Iterator[dict[str, Any]]:
             yield record | {"error": _error(result)}
 
 
-def _error(result: FlowResult | PlainResult) -> dict[str, Any] | None:
-    return None if result.error is None else result.error.model_dump(mode="json")
+def _error(result: FlowResult) -> dict[str, Any] | None:
+    return None if result.error is None else result.error.to_dict()

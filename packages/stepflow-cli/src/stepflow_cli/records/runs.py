@@ -14,7 +14,6 @@ from ..output.view import Column, View, columns, rfc3339
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, RunAccount, RunDetails, RunDifference, RunItem, StepAccount, StepDetails
     from stepflow_client.events import RunEvent
-    from stepflow_client.plain import PlainRun
 
 __all__ = ["duration_text"]
 
@@ -150,7 +149,7 @@ TIMED_STEP = STEP._replace(
 """A step of an item with its times."""
 
 
-def run_record(run: RunDetails | PlainRun) -> dict[str, Any]:
+def run_record(run: RunDetails) -> dict[str, Any]:
     """Return a run as a record. `duration` is in seconds; for a running run, it is the time so far."""
     record = run.to_dict()
     end = run.completed_at or (None if run.is_finished else datetime.now(UTC))
@@ -197,7 +196,7 @@ def item_record(item: RunItem) -> dict[str, Any]:
         "index": item.index,
         "status": item.status.value,
         "output": None if result is None else result.output,
-        "error": None if result is None or result.error is None else result.error.model_dump(mode="json"),
+        "error": None if result is None or result.error is None else result.error.to_dict(),
         "completed_at": rfc3339(item.completed_at),
     }
 
@@ -210,7 +209,8 @@ def step_record(step: StepDetails, account: StepAccount | None, *, times: bool =
         account: What became of it; None if that is its status.
         times: Whether to include the fields of its times.
     """
-    record = step.model_dump(mode="json", exclude=set(_TIMES)) | {"updated_at": rfc3339(step.updated_at)}
+    record = {name: value for name, value in step.to_dict().items() if name not in _TIMES}
+    record["updated_at"] = rfc3339(step.updated_at)
     if times:
         record |= {"started_at": rfc3339(step.started_at), "completed_at": rfc3339(step.completed_at)}
         record |= {"duration": step.duration, "attempts": step.attempts}
@@ -237,7 +237,7 @@ def event_record(event: RunEvent, *, with_output: bool = False) -> dict[str, Any
         event: The event.
         with_output: Whether the outputs of steps were requested; otherwise they are null, whatever the step's output.
     """
-    record = event.model_dump(mode="json") | {"timestamp": rfc3339(event.timestamp)}
+    record = event.to_dict() | {"timestamp": rfc3339(event.timestamp)}
     if not with_output:
         record.pop("output", None)
     return record

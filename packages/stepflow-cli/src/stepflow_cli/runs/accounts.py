@@ -20,7 +20,6 @@ if TYPE_CHECKING:
         StepDetails,
         SyncStepflowClient,
     )
-    from stepflow_client.plain import PlainResult
 
     from ..server.connect import Target
     from .job import Job
@@ -52,7 +51,7 @@ _TIMEOUT = 5.0
 """Seconds to wait for the components; a plugin may not respond."""
 
 
-def explained(target: Target, job: Job, result: FlowResult | PlainResult) -> str | None:
+def explained(target: Target, job: Job, result: FlowResult) -> str | None:
     """Return why a run failed, as a hint; None if that is unknown.
 
     The run's account and the components are requested from the server only if its own message has no reason (seen in
@@ -105,7 +104,7 @@ def hint_of_batch(job: Job, results: Iterable[FlowResult]) -> str | None:
     return None
 
 
-def written_in_python(job: Job, result: FlowResult | PlainResult) -> str | None:
+def written_in_python(job: Job, result: FlowResult) -> str | None:
     """Return a sentence that says where the step that failed is written; None for flows that are not in Python."""
     from stepflow_client.flows.python_places import written_at
 

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client import ExecutionStatus, FlowResult
 from stepflow_client._base.text import without_password
 from stepflow_client._codec import requests
 from stepflow_client._codec.variables import flow_variables
 from stepflow_client._data.secrets import quotes_secret
 from stepflow_client.flows.needs import needs_of
-from stepflow_client.plain import PlainResult
 
 from ..errors import usage
 from ..inputs.flow import config_of
@@ -23,8 +23,7 @@ from ..server.connect import kept_server
 from ..settings.server_choice import ServerOptions, resolve
 
 if TYPE_CHECKING:
-    from stepflow_client import FlowResult, ResultCache
-    from stepflow_client._stores.results import CachedResult
+    from stepflow_client import ResultCache
 
     from .job import Caching, Job
 
@@ -79,13 +78,13 @@ class JobCache:
     def __init__(self, cache: ResultCache) -> None:
         self._cache = cache
 
-    def find(self, job: Job) -> PlainResult | None:
+    def find(self, job: Job) -> FlowResult | None:
         """Return a job's result from the cache; None if it has none, or the job's flow is not read yet."""
         if self._cache.refresh or job.unread is not None:
             return None
         return self._found(self._key(job)[0])
 
-    def result(self, job: Job, execute: Callable[[], FlowResult | PlainResult]) -> FlowResult | PlainResult:
+    def result(self, job: Job, execute: Callable[[], FlowResult]) -> FlowResult:
         """Return a job's result: the cached one, or that of a run, which is then cached."""
         key, variables = self._key(job)
         found = None if self._cache.refresh else self._found(key)
@@ -97,9 +96,12 @@ class JobCache:
             self._cache._file.keep(key, result.run_id, result.output)
         return result
 
-    def _found(self, key: str) -> PlainResult | None:
+    def _found(self, key: str) -> FlowResult | None:
         found = self._cache._file.find(key)
-        return None if found is None else _plain(found)
+        if found is None:
+            return None
+        time = datetime.fromtimestamp(found.created, UTC)
+        return FlowResult(run_id=found.run_id, status=ExecutionStatus.COMPLETED, output=found.output, cached_at=time)
 
     def _key(self, job: Job) -> tuple[str, dict[str, Any]]:
         """Return the key of a job and the variables that it runs with."""
@@ -110,14 +112,10 @@ class JobCache:
         return self._cache._file.key(job.flow_id or job.flow, arguments), arguments.variables
 
 
-def tell(result: FlowResult | PlainResult) -> None:
+def tell(result: FlowResult) -> None:
     """Print on standard error that a result is from the cache."""
     note(f"this is the result of run {result.run_id}, from the cache; --refresh runs the flow again")
 
 
-def _plain(found: CachedResult) -> PlainResult:
-    return PlainResult(found.run_id, found.output, cached_at=datetime.fromtimestamp(found.created, UTC))
-
-
-def _may_keep(job: Job, variables: dict[str, Any], result: FlowResult | PlainResult) -> bool:
+def _may_keep(job: Job, variables: dict[str, Any], result: FlowResult) -> bool:
     return not quotes_secret(result.output, variables, flow_variables(job.flow), job.flow)

@@ -36,7 +36,6 @@ from .wait import Wait, hinting_return, with_views
 if TYPE_CHECKING:
     from stepflow_client import FlowResult
     from stepflow_client.flows.source import FlowText
-    from stepflow_client.plain import PlainResult
 
     from .caching import JobCache
 
@@ -287,10 +286,10 @@ def _run_one(target: Target, job: Job, wait: Wait, output: Output, cache: JobCac
             raise
 
 
-def _result(target: Target, job: Job, wait: Wait) -> FlowResult | PlainResult:
+def _result(target: Target, job: Job, wait: Wait) -> FlowResult:
     run_id = start(target, job)
     with naming(target, run_id), hinting_return(target, run_id, wait), shown_while_waiting(target, run_id):
-        result = target.client.plain.get_result(run_id, timeout=wait.timeout)
+        result = target.client.get_result(run_id, timeout=wait.timeout)
     keep_outputs(target, job, run_id, [result])
     return result
 

@@ -24,7 +24,6 @@ from .job import Job, Reuse
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, RerunPlan, RerunResult
     from stepflow_client.history import HistoryEntry
-    from stepflow_client.plain import PlainResult
 
 _PLAN = View(columns=columns("index:number", "kept", "executed"))
 _MOST_RUNS = 200
@@ -177,7 +176,7 @@ def rerun_batch(target: Target, job: Job, timeout: float | None) -> RerunResult:
     return target.client.rerun(job.reuse.run or "", timeout=timeout, **arguments_of(job))
 
 
-def keep_outputs(target: Target, job: Job, run_id: str, results: Sequence[FlowResult | PlainResult]) -> None:
+def keep_outputs(target: Target, job: Job, run_id: str, results: Sequence[FlowResult]) -> None:
     """Keep the outputs of a run's steps in the history if its server is an embedded one, which ends with the command.
 
     Outputs that contain the value of a secret variable are left out.

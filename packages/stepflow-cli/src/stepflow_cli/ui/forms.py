@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from stepflow_client.flows.json_schema import fields_of as properties_of
+from stepflow_client._data.declared import fields_of as properties_of
 from stepflow_client.flows.json_schema import mismatches, resolved
 
 from .field_texts import FORMATS, attributes_of, hint_of, input_type, read_text, shown_text, text_of

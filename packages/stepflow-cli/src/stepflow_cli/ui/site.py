@@ -106,7 +106,7 @@ class Site:
             return found
         value = self.inputs[run_id]
         inputs = value if isinstance(value, list) else [value]
-        return replace(found, arguments=given.model_copy(update={"inputs": inputs}))
+        return replace(found, arguments=replace(given, inputs=inputs))
 
     async def arguments(self, run_id: str) -> RunArguments:
         """Return a run's arguments, from the server or the history, or as recorded when it was started here."""
@@ -125,7 +125,7 @@ class Site:
             return stored
         written = data.get("schemas") if isinstance(data, Mapping) else None
         schemas = _in_order(stored.flow.get("schemas"), written)
-        return stored.model_copy(update={"flow": {**stored.flow, "schemas": schemas}})
+        return replace(stored, flow={**stored.flow, "schemas": schemas})
 
     def recorded(self, run_id: str) -> HistoryEntry | None:
         """Return a run of the history; None if it is not recorded or the history cannot be read."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from uuid import uuid4
@@ -187,7 +187,7 @@ class Batch:
         if error is None:
             return None
         hint = error.hint or self._hints.of(error, given)
-        return located(error.model_copy(update={"hint": hint}) if hint != error.hint else error, self.given)
+        return located(replace(error, hint=hint) if hint != error.hint else error, self.given)
 
     @cached_property
     def _hints(self) -> FailureHints:

@@ -6,13 +6,14 @@ import os
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 
 from .. import types
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
-from .._codec import json_bodies, requests, responses, run_states, typed
+from .._codec import json_bodies, requests, responses, typed
 from .._codec.requests import FlowId, RunId, Variables
 from .._data.arguments import check_choice, check_flag, check_flags
 from .._data.objects import StoredFlowId
@@ -80,11 +81,10 @@ if TYPE_CHECKING:
     from ..types.snapshot import RunSnapshot, SnapshotPart
     from . import batch
     from .handle import RunHandle
-    from .plain import PlainReader
 
-    Start = Callable[..., Awaitable[run_states.Started]]
+    Start = Callable[..., Awaitable[responses.Started]]
     """Creates a run."""
-    Finish = Callable[[run_states.Started], Awaitable[FlowResult]]
+    Finish = Callable[[responses.Started], Awaitable[FlowResult]]
     """Waits for a run that was created, and returns its result."""
 else:
     streams = lazy_module("stepflow_client._shared.streams")
@@ -92,7 +92,7 @@ else:
 
 _UNLABELLED: AbstractContextManager[None] = nullcontext()
 
-Run = TypeVar("Run", "run_states.Started", "FlowResult[Any]")
+Run = TypeVar("Run", "responses.Started", "FlowResult[Any]")
 
 
 class StepflowClient(Guiding, Picklable):
@@ -210,11 +210,6 @@ class StepflowClient(Guiding, Picklable):
         self._core = Core(self._connection, self._recorder, exact, idempotency_scope)
         self._parts = Parts(self._core)
         self._flows, self._runs = self._core.flows, self._core.runs
-
-    @property
-    def plain(self) -> PlainReader:
-        """Reads runs and results as plain objects, without pydantic: see `stepflow_client.plain`."""
-        return self._parts.plain
 
     def _older_flow_of(self, run_id: str) -> str | None:
         """Return the flow of a run that was found under a key, if it is of another version of the flow."""
@@ -374,7 +369,7 @@ class StepflowClient(Guiding, Picklable):
             if not include_workers:
                 return health
             listed = await self._connection.components(include_schemas=False)
-        return health.model_copy(update={"failed_plugins": listed.failed_plugins})
+        return replace(health, failed_plugins=listed.failed_plugins)
 
     async def wait_ready(self, components: str | Iterable[str] = (), *, timeout: float | None = 60.0) -> ComponentList:
         """Wait until the server responds and its workers are connected.
@@ -410,7 +405,14 @@ class StepflowClient(Guiding, Picklable):
             timeout: Seconds for the whole call, instead of the client's timeout.
         """
         with call_scope(timeout):
-            return types.ServerInfo(**(await self._connection.server())._asdict())
+            server = await self._connection.server()
+            return types.ServerInfo(
+                url=server.url,
+                dialect=server.dialect,
+                release=server.release,
+                commit=server.commit,
+                capabilities=server.capabilities,
+            )
 
     async def list_components(self, *, include_schemas: bool = True, timeout: float | None = None) -> ComponentList:
         """Return the components that flows may use.
@@ -592,7 +594,7 @@ class StepflowClient(Guiding, Picklable):
                 await self._cancel_unwanted(run.run_id)
             raise
 
-    async def _result_of(self, began: float, progress: ProgressOption, run: run_states.Started) -> FlowResult:
+    async def _result_of(self, began: float, progress: ProgressOption, run: responses.Started) -> FlowResult:
         try:
             if progress is False:
                 result = responses.single_result(run, self._connection.reading(run.run_id))
@@ -606,7 +608,7 @@ class StepflowClient(Guiding, Picklable):
         if self._recorder.is_on or not is_untraced():
             self._recorder.ended(run.run_id, result.status)
         if run.older_flow_id is not None:
-            result = result.model_copy(update={"older_flow_id": run.older_flow_id})
+            result = replace(result, older_flow_id=run.older_flow_id)
         return result
 
     def _readiness(
@@ -950,7 +952,7 @@ class StepflowClient(Guiding, Picklable):
         run, listed = await self._parts.waiter.recorded("get_result", call, self._parts.waiter.ended_items)
         result = responses.only_result(listed, run.status, self._connection.reading(run.run_id))
         older = self._older_flow_of(run.run_id)
-        result = result if older is None else result.model_copy(update={"older_flow_id": older})
+        result = result if older is None else replace(result, older_flow_id=older)
         return result if output_type is None else typed.with_typed_output(result, output_type)
 
     async def get_results(
@@ -1255,7 +1257,7 @@ class StepflowClient(Guiding, Picklable):
         with call_scope(timeout):
             listed = await self._runs.get_run_steps(run_id, item_index=item_index)
             steps = await self._runs.with_kept(listed.run_id, listed.steps)
-            listed = listed.model_copy(update={"steps": steps})
+            listed = replace(listed, steps=steps)
             return await self._parts.timer.timed(listed, timeout) if include_times else listed
 
     async def get_run_arguments(self, run_id: RunId, *, timeout: float | None = None) -> RunArguments:
@@ -1877,7 +1879,7 @@ def _with_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any,
         # The file is gone; the failure to report is the run's.
         return result
     hint = "; ".join(filter(None, (hint, written_at(flow, result.error.step_id))))
-    return result.model_copy(update={"error": result.error.model_copy(update={"hint": hint})}) if hint else result
+    return replace(result, error=replace(result.error, hint=hint)) if hint else result
 
 
 def _check_progress(progress: object) -> None:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from .. import types
 from .._base.lazy import lazy_module
-from .._codec import component_list, json_bodies, requests, responses, run_states
+from .._codec import component_list, json_bodies, requests, responses
 from .._codec.variables import flow_variables
 from .._data.arguments import check_flags
 from .._data.objects import StoredFlowId
@@ -244,7 +244,7 @@ class FlowStore:
     async def _store_as_blob(self, flow: dict[str, Any]) -> str:
         """Store a flow as a blob, which preserves its integers. The server does not check it."""
         return await self._connection.call(
-            api.store_blob(body={"data": flow, "blobType": "flow"}), partial(run_states.flow_id, key="blobId")
+            api.store_blob(body={"data": flow, "blobType": "flow"}), partial(responses.flow_id, key="blobId")
         )
 
     async def _post_flow(self, flow: dict[str, Any], *, dry_run: bool) -> tuple[list[dict[str, Any]], str]:
@@ -254,7 +254,7 @@ class FlowStore:
         try:
             return await self._connection.call(
                 api.store_flow(body={"flow": sent, "dryRun": dry_run}),
-                lambda answer: (_findings(answer), run_states.flow_id(answer)),
+                lambda answer: (_findings(answer), responses.flow_id(answer)),
             )
         except InvalidRequestError as error:
             # The server cannot parse it as a flow: return one diagnostic, in the same form as others.

@@ -13,7 +13,6 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from .._base.logging import logger
-from .._codec import run_states
 from .._rules.cursor import Cursor
 from .._rules.deadline import current_deadline
 from .._rules.ending import is_given_up
@@ -26,6 +25,7 @@ from .runs import RunReader
 
 if TYPE_CHECKING:
     from ..events import RunEvent
+    from ..types import RunDetails
 
 
 class Follower:
@@ -56,7 +56,7 @@ class Follower:
             async for seen in sequence:
                 yield seen
 
-    async def settled(self, run: run_states.RunState) -> run_states.RunState | None:
+    async def settled(self, run: RunDetails) -> RunDetails | None:
         """Follow a run that its server has given up, and return its state once it has ended or is lost.
 
         Returns:
@@ -69,8 +69,8 @@ class Follower:
         async with aclosing(self.follow(asked)) as sequence:
             async for seen in sequence:
                 if not isinstance(seen, Tick) and seen.type == "run_completed":
-                    now = await self._runs.current_state(run.run_id)
-                    is_settled = seen.inferred or not is_given_up(now.status, now.running)
+                    now = await self._runs.state(run.run_id)
+                    is_settled = seen.inferred or not is_given_up(now.status, now.items.running)
                     return now if now.is_finished and is_settled else None
                 if time.monotonic() >= limit:
                     break

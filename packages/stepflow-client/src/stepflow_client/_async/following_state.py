@@ -7,13 +7,15 @@ import math
 import time
 from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from .._codec import run_states
 from .._rules.cursor import Cursor
 from .._rules.ending import Ending
 from ..types.statuses import ExecutionStatus
 from .runs import RunReader
+
+if TYPE_CHECKING:
+    from ..types import RunDetails
 
 _TOLD = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
 """The statuses that servers announce with an event."""
@@ -38,14 +40,14 @@ class Tick(NamedTuple):
 
     position: Cursor
     """The position after the last event."""
-    run: run_states.RunState | None = None
+    run: RunDetails | None = None
     """The state of the run, if it was just requested, and has not ended: all events of its past were yielded."""
 
 
 class Look(NamedTuple):
     """What was found when the state of a run was requested."""
 
-    run: run_states.RunState
+    run: RunDetails
     ending: Ending
 
     @property
@@ -67,7 +69,7 @@ async def look(runs: RunReader, run_id: str, latest: datetime | None) -> Look:
         run_id: The run.
         latest: The server's time of the last event, if events are read.
     """
-    run = await runs.current_state(run_id)
+    run = await runs.state(run_id)
     return Look(run, await runs.ending(run, latest))
 
 

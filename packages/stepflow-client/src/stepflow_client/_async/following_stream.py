@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from .._base.lazy import lazy_module
 from .._base.logging import logger
-from .._codec import json_bodies, responses, run_states
+from .._codec import json_bodies
 from .._rules import operations as api
 from .._rules.cursor import Cursor
 from .._rules.request_retries import TRANSIENT_ERRORS, Backoff
@@ -26,6 +26,7 @@ from .runs import RunReader
 if TYPE_CHECKING:
     from .. import events
     from ..events import RunCompletedEvent, RunEvent
+    from ..types import RunDetails
 else:
     events = lazy_module("stepflow_client.events")
 
@@ -295,14 +296,13 @@ def _broke_off(run_id: str, reason: str, position: Cursor) -> ServerConnectionEr
     )
 
 
-def inferred_end(run: run_states.RunState, position: Cursor) -> RunCompletedEvent:
+def inferred_end(run: RunDetails, position: Cursor) -> RunCompletedEvent:
     """Return the end of a run, for a server that sends none."""
-    known = responses.details(run)
     return events.RunCompletedEvent(
-        run_id=known.run_id,
-        status=known.status,
+        run_id=run.run_id,
+        status=run.status,
         sequence_number=position.number,
-        timestamp=known.completed_at,
+        timestamp=run.completed_at,
         cursor=str(position),
         inferred=True,
     )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
-from .._codec import requests
+from .._codec import requests, responses
 from .._data.arguments import check_flag, check_integer, check_text, wrong
 from .._rules import operations as api
 from .._rules.call_scope import call_scope
-from .._rules.listing import Run, Window, is_coarse, newest_first, second
+from .._rules.listing import Window, is_coarse, newest_first, second
 from ..errors import InvalidResponseError
 from ..types.statuses import ExecutionStatus, status_number
 from .connection import Connection
@@ -18,6 +18,7 @@ from .connection import Connection
 if TYPE_CHECKING:
     from .._shared.options import RunFilters
     from .._shared.recorder import Recorder
+    from ..types import RunDetails
 
 
 PAGE = 100
@@ -41,13 +42,12 @@ class _Wanted(NamedTuple):
     page_size: int = PAGE
 
 
-class RunLister(Generic[Run]):
+class RunLister:
     """Lists runs."""
 
-    def __init__(self, connection: Connection, recorder: Recorder, read: Callable[[dict[str, Any]], list[Run]]) -> None:
+    def __init__(self, connection: Connection, recorder: Recorder) -> None:
         self._connection = connection
         self._recorder = recorder
-        self._read = read
 
     async def list_runs(
         self,
@@ -55,7 +55,7 @@ class RunLister(Generic[Run]):
         limit: int | None = None,
         offset: int | None = None,
         **filters: Unpack[RunFilters],
-    ) -> list[Run]:
+    ) -> list[RunDetails]:
         """Return runs, newest first."""
         start = requests.check_limit(offset, "offset") or 0
         limit = requests.check_limit(limit, "limit")
@@ -67,7 +67,7 @@ class RunLister(Generic[Run]):
             if limit is None and not start:
                 return newest_first(listed)
             # If the page begins or ends within a second, other runs of that second may belong to it.
-        found: list[Run] = []
+        found: list[RunDetails] = []
         end = None if limit is None else start + limit
         if end is None or end > start:
             wanted = wanted._replace(page_size=max(PAGE, min(end or 0, 1000)))
@@ -80,7 +80,7 @@ class RunLister(Generic[Run]):
 
     def iter_runs(
         self, status: ExecutionStatus | str | None = None, *, page_size: int = PAGE, **filters: Unpack[RunFilters]
-    ) -> AsyncGenerator[Run, None]:
+    ) -> AsyncGenerator[RunDetails, None]:
         """Iterate over runs, newest first, page by page."""
         check_integer(page_size, "page_size", least=2)
         return self._chosen(self._wanted(status, filters)._replace(page_size=page_size))
@@ -91,7 +91,7 @@ class RunLister(Generic[Run]):
         ids = None if labels is None else self._recorder.labelled(labels)
         return _Wanted(window, asked, ids, filters.get("timeout"))
 
-    async def _chosen(self, wanted: _Wanted) -> AsyncGenerator[Run, None]:
+    async def _chosen(self, wanted: _Wanted) -> AsyncGenerator[RunDetails, None]:
         """Iterate over the wanted runs, newest first."""
         ids = wanted.ids
         others = {name: value for name, value in wanted.filters.items() if name != "status" and value}
@@ -110,15 +110,15 @@ class RunLister(Generic[Run]):
                 if ids is None or run.run_id in ids:
                     yield run
 
-    async def _one(self, run_id: str, wanted: _Wanted) -> list[Run]:
+    async def _one(self, run_id: str, wanted: _Wanted) -> list[RunDetails]:
         """Return the run with an id and the wanted status, or nothing if the server does not have it."""
         request = api.list_runs(root_run_id=run_id, roots_only=True, status=wanted.filters["status"], limit=1)
         with call_scope(wanted.timeout):
-            return [run for run in await self._connection.call(request, self._read) if run.run_id == run_id]
+            return [run for run in await self._connection.call(request, responses.runs) if run.run_id == run_id]
 
-    async def _go_through(self, wanted: _Wanted) -> AsyncGenerator[Run, None]:
+    async def _go_through(self, wanted: _Wanted) -> AsyncGenerator[RunDetails, None]:
         """Iterate over the runs of a window, newest first, regardless of the server's order within a second."""
-        held: list[Run] = []
+        held: list[RunDetails] = []
         async with aclosing(self._as_listed(wanted)) as runs:
             async for run in runs:
                 if held and second(run) != second(held[0]):
@@ -132,7 +132,7 @@ class RunLister(Generic[Run]):
         for each in newest_first(held):
             yield each
 
-    async def _as_listed(self, wanted: _Wanted) -> AsyncGenerator[Run, None]:
+    async def _as_listed(self, wanted: _Wanted) -> AsyncGenerator[RunDetails, None]:
         """Iterate over runs in the server's order, each only once."""
         seen: set[str] = set()
         page_size = wanted.page_size
@@ -153,13 +153,13 @@ class RunLister(Generic[Run]):
                 return
             offset += page_size - min(_OVERLAP, page_size // 2)
 
-    async def _page(self, wanted: _Wanted, limit: int | None, offset: int) -> list[Run]:
+    async def _page(self, wanted: _Wanted, limit: int | None, offset: int) -> list[RunDetails]:
         if offset and limit is None:
             # With SQLite, an offset without a limit is ignored.
             limit = 2**31 - 1
         request = api.list_runs(limit=limit, offset=offset or None, **wanted.filters)
         with call_scope(wanted.timeout):
-            return await self._connection.call(request, self._read)
+            return (await self._connection.call(request, responses.runs)).runs
 
 
 def _asked(status: ExecutionStatus | str | None, filters: RunFilters) -> tuple[Window, dict[str, Any]]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._codec import run_states
+from .._codec import responses
 from .._rules import operations as api
 from .._rules.creation import Call, RunRegistry, creation_time, is_processed, may_arrive_later
 from .._rules.deadline import current_deadline, deadline_override, has_passed
@@ -102,8 +102,8 @@ class LostRunFinder:
 
 def _is_abandoned(summary: dict[str, Any]) -> bool:
     """Return whether no step of a run was executed or will be, as the server has failed to create the run."""
-    run = run_states.run_state({"summary": summary})
-    return not run.total or is_given_up(run.status, run.running)
+    run = responses.run({"summary": summary})
+    return not run.items.total or is_given_up(run.status, run.items.running)
 
 
 def _summaries(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:

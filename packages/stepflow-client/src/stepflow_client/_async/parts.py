@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from .events import EventSource
     from .following import Follower
     from .idempotency import KeyedRuns
-    from .plain import PlainReader
     from .progress import ProgressReporter
     from .readiness import ComponentWaiter
     from .rerun import Rerunner
@@ -81,13 +80,6 @@ class Parts:
         from .progress import ProgressReporter
 
         return ProgressReporter(self._core.runs, self.events, self.waiter)
-
-    @cached_property
-    def plain(self) -> PlainReader:
-        """Reads runs and results as plain objects."""
-        from .plain import PlainReader
-
-        return PlainReader(self._core, lambda: self.waiter)
 
     @cached_property
     def batches(self) -> BatchRunner:

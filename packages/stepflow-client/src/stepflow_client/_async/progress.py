@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from .._base.logging import logger
-from .._codec import requests, responses, run_states
+from .._codec import requests, responses
 from .._display.progress import progress_shown
 from .._records.inputs import InputStream
 from .._rules.batch_count import BatchCount
@@ -42,7 +42,7 @@ class ProgressReporter:
         self._events = events
         self._waiter = waiter
 
-    async def result_of(self, run: run_states.Started, began: float, progress: ProgressOption) -> FlowResult:
+    async def result_of(self, run: responses.Started, began: float, progress: ProgressOption) -> FlowResult:
         """Wait until a run of one item that was just created ends, and return its result.
 
         Args:
@@ -118,8 +118,8 @@ class ProgressReporter:
 
     async def _states(self, run_id: str, began: float) -> AsyncGenerator[Progress, None]:
         try:
-            run = await self._runs.current_state(run_id)
-            if run.is_finished and not is_given_up(run.status, run.running):
+            run = await self._runs.state(run_id)
+            if run.is_finished and not is_given_up(run.status, run.items.running):
                 return
             seen = await self.begin(run)
             async with aclosing(self._told(seen, began)) as told:
@@ -128,10 +128,10 @@ class ProgressReporter:
         except StepflowClientError as error:
             logger.info("the progress of run %s is not told any more: %s", run_id, error.message)
 
-    async def begin(self, run: run_states.RunState) -> RunProgress:
+    async def begin(self, run: RunDetails) -> RunProgress:
         """Return the progress of a run before its first event."""
-        created_at = responses.details(run).created_at
-        return RunProgress(run.run_id, await self._outline(run.run_id), total=run.total, created_at=created_at)
+        outline = await self._outline(run.run_id)
+        return RunProgress(run.run_id, outline, total=run.items.total, created_at=run.created_at)
 
     async def _told(self, seen: RunProgress, began: float) -> AsyncGenerator[Progress, None]:
         shown, deadline = time.monotonic(), current_deadline()

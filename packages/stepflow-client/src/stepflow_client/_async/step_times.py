@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .._rules.deadline import deadline_of, deadline_scope, has_passed
@@ -29,7 +30,7 @@ class StepTimer:
     async def timed(self, listed: ListStepsResponse, timeout: float | None) -> ListStepsResponse:
         """Return steps with their times."""
         times = await self.times(listed.run_id, listed.steps, timeout)
-        return listed.model_copy(update={"steps": [times.applied_to(step) for step in listed.steps]})
+        return replace(listed, steps=[times.applied_to(step) for step in listed.steps])
 
     async def times(self, run_id: str, steps: Sequence[StepDetails], timeout: float | None = None) -> StepTimes:
         """Return the times of steps that the server has just listed; none if it has no events.

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 from ..types import ComponentInfo, ComponentList, FailedPlugin
+from ..types.models import decoded
 
 
 def components(answer: dict[str, Any]) -> ComponentList:
     """Read the components of a server."""
-    failed = [FailedPlugin.model_validate(each) for each in answer.get("failedPlugins") or []]
+    failed = [decoded(FailedPlugin, each) for each in answer.get("failedPlugins") or []]
     return ComponentList([_component(each) for each in answer["components"]], failed)
 
 
@@ -53,7 +55,7 @@ def with_paths(listed: ComponentList, routes: Mapping[str, Any]) -> ComponentLis
             path = f"{prefix}/{component.name}"
             # A route of its own without rules takes a component away.
             if _is_allowed(f"/{component.name}", rule) and routes.get(path) != []:
-                return component.model_copy(update={"path": path})
+                return replace(component, path=path)
         return component
 
     return ComponentList(map(placed, listed), listed.failed_plugins)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from ..types import ErrorCode, ExecutionStatus, FlowError, FlowResult, ListItemsResponse, RunItem, RunItems, StepDetails
@@ -60,8 +61,8 @@ def with_failed_steps(
             explained[place] = _with_step(item, failed)
         elif cause.kind == "output" or (flow and error.step_id not in {step.step_id for step in found}):
             # The name is of a step in a sub-flow, or of a step that only happened to fail too.
-            explained[place] = _with_error(item, error.model_copy(update={"step_id": None}))
-    return listed.model_copy(update={"items": items._replaced(explained)})
+            explained[place] = _with_error(item, replace(error, step_id=None))
+    return replace(listed, items=items._replaced(explained))
 
 
 def _error_of(item: RunItem) -> FlowError | None:
@@ -87,11 +88,11 @@ def with_lost_items(listed: ListItemsResponse, status: ExecutionStatus, started:
     said = "the server lost the run before this item ended"
     if status == ExecutionStatus.COMPLETED:
         status, said = ExecutionStatus.FAILED, "the server completed the run without the output of this item"
-    for place in items._places(lambda status: not status.is_finished):
+    for place in items._unfinished():
         item = items[place]
         result = FlowResult(run_id=listed.run_id, status=status, error=_lost(said, started.get(item.index)))
-        lost[place] = item.model_copy(update={"status": status, "result": result})
-    return listed.model_copy(update={"items": items._replaced(lost)})
+        lost[place] = replace(item, status=status, result=result)
+    return replace(listed, items=items._replaced(lost))
 
 
 def _lost(said: str, started: Sequence[StepDetails] | None) -> FlowError:
@@ -121,9 +122,9 @@ def _with_step(failed_item: RunItem, failed_step: StepDetails) -> RunItem:
         update["message"] = said.message
     if result.error.code is None:
         update["code"] = said.code
-    return _with_error(failed_item, result.error.model_copy(update=update))
+    return _with_error(failed_item, replace(result.error, **update))
 
 
 def _with_error(item: RunItem, error: FlowError) -> RunItem:
     assert item.result is not None
-    return item.model_copy(update={"result": item.result.model_copy(update={"error": error})})
+    return replace(item, result=replace(item.result, error=error))

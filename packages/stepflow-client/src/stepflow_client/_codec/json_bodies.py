@@ -73,19 +73,9 @@ def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], aske
     except KeyError as error:
         reason = f"{error.args[0]} is missing"
     except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
-        reason = _reason(error)
+        reason = str(error)
     raise errors.InvalidResponseError(
         f"{asked} returned a response of an unknown shape: {one_line(reason)}",
         details=answer,
         hint="the server may be of a newer release",
     )
-
-
-def _reason(error: Exception) -> str:
-    # A `pydantic.ValidationError`, recognised without importing pydantic.
-    found = getattr(error, "errors", None)
-    if found is None:
-        return str(error)
-    first = found(include_url=False, include_context=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}"

@@ -5,17 +5,20 @@ The formats are those of the current server; responses of older servers are tran
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from uuid import UUID
 
 from .. import errors
 from .._base.collector import collector_paused
+from .._base.lazy import lazy_module
 from .._data.reading import PLAIN, Reading
 from .._data.values import restored
 from ..flows.additions import Origin, as_written
-from ..flows.pins import mocked_failure
 from ..types import (
     CreateRunResponse,
     Diagnostic,
@@ -24,7 +27,6 @@ from ..types import (
     FlowError,
     FlowResult,
     HealthResponse,
-    ItemCounts,
     ListItemsResponse,
     ListRunsResponse,
     ListStepsResponse,
@@ -36,15 +38,21 @@ from ..types import (
     StoredFlow,
     ValidationResult,
 )
-from ..types.statuses import FAILED_STATUSES, read_status
+from ..types.models import decoded
+from ..types.statuses import FAILED_STATUSES, STATUS_NUMBERS, read_status
 from .failed_items import FAILED_STEP
 from .json_bodies import build
-from .run_states import RunState, Started, checked_items, checked_summary, summary_of
-from .summaries import RUN_FIELDS, UnusualError, run_fields
 
 if TYPE_CHECKING:
+    from ..flows import pins
     from ..types.history_entry import HistoryEntry
+else:
+    pins = lazy_module("stepflow_client.flows.pins")
 
+Run = TypeVar("Run", bound=RunDetails)
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_INDEX_OF, _STATUS_OF = itemgetter("itemIndex"), itemgetter("status")
 _MANY = 100
 """Number of items above which a run counts as large."""
 
@@ -71,26 +79,110 @@ def run(answer: dict[str, Any], run_id: str | None = None) -> RunDetails:
     Raises:
         ValueError: If the summary is about another run.
     """
-    return _run(summary_of(answer, run_id))
+    found = _run(RunDetails, answer["summary"])
+    if run_id is not None and found.run_id != run_id:
+        raise ValueError(f"it is about another run, {found.run_id}")
+    return found
 
 
-def details(state: RunState) -> RunDetails:
-    """Return the details that callers get for a run whose state was read.
+def created(answer: dict[str, Any]) -> CreateRunResponse:
+    """Read a newly created run."""
+    return _run(CreateRunResponse, answer["summary"])
 
-    Raises:
-        InvalidResponseError: If the summary is incomplete or invalid.
+
+def runs(answer: dict[str, Any]) -> ListRunsResponse:
+    """Read a list of run summaries."""
+    return ListRunsResponse(runs=[_run(RunDetails, summary) for summary in answer["runs"]])
+
+
+def _run(kind: type[Run], summary: Any) -> Run:
+    """Read a summary, whose ids are checked: they are used in the paths of requests."""
+    if not isinstance(summary, dict):
+        raise TypeError(f"the summary of a run is {summary!r}")
+    return decoded(kind, summary, run_id=_run_id(summary["runId"]), flow_id=_sendable(summary["flowId"], "flowId"))
+
+
+def _run_id(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"runId is {value!r}")
+    # Nearly all ids already have this form, and UUID takes several times as long.
+    return value if _UUID.fullmatch(value) else str(UUID(value))
+
+
+def _sendable(value: Any, what: str) -> str:
+    if not isinstance(value, str) or not value or value in (".", ".."):
+        raise TypeError(f"{what} is {value!r}")
+    value.encode()
+    return value
+
+
+def flow_id(answer: dict[str, Any], key: str = "flowId") -> str:
+    """Return the id of a flow after checking that it can be used in paths and bodies."""
+    return _sendable(answer[key], key)
+
+
+class Started(NamedTuple):
+    """The data of a newly created run that is needed to wait for its end."""
+
+    run_id: str
+    status: ExecutionStatus
+    answers: list[dict[str, Any]]
+    """Its items, if the response contains them, for `items`."""
+    older_flow_id: str | None = None
+    """The id of its flow, if it was found under a key and is of another flow than the given one."""
+    summary: dict[str, Any] | None = None
+    """What the server reports of the run, for `created`; None if the run was not created by this call."""
+
+    @property
+    def has_ended(self) -> bool:
+        """True if the status is final, and no item of a failed run may still be executed."""
+        if self.status not in FAILED_STATUSES:
+            return self.status.is_finished
+        return bool(self.answers) and all(read_status(answer["status"]).is_finished for answer in self.answers)
+
+
+def started(answer: dict[str, Any]) -> Started:
+    """Read the fields of a newly created run that are needed to wait for its end."""
+    summary = answer["summary"]
+    items = checked_items(answer.get("results") or [])
+    run_id = summary["runId"]
+    run_id = run_id if _UUID.fullmatch(run_id) else _run_id(run_id)
+    return Started(run_id, read_status(summary["status"]), items, summary=summary)
+
+
+def checked_items(answers: Any) -> list[dict[str, Any]]:
+    """Return the items of a response after checking that each has an index and a status.
+
+    Items are built lazily, so this check also covers items that are never accessed.
     """
-    return build(_run, state.summary, f"GET /runs/{state.run_id}")
+    if not isinstance(answers, list) or not set(map(type, answers)) <= {dict}:
+        raise TypeError("the items are no list of objects")
+    # Check the types first: `true` equals 1.
+    if not set(map(type, map(_INDEX_OF, answers))) <= {int}:
+        raise TypeError("the index of an item is no integer")
+    statuses = list(map(_STATUS_OF, answers))
+    if not set(map(type, statuses)) <= {int, str}:
+        raise TypeError("the status of an item is neither a number nor a word")
+    for status in set(statuses).difference(STATUS_NUMBERS):
+        read_status(status)
+    return answers
 
 
-def _run(summary: dict[str, Any]) -> RunDetails:
-    try:
-        fields = run_fields(summary)
-    except UnusualError:
-        return RunDetails.model_validate(summary)
-    counts = summary.get("items", {})
-    items = ItemCounts._checked(fields["items"], fields["items"].keys() & counts.keys())
-    return RunDetails._checked({**fields, "items": items}, {name for name, key in RUN_FIELDS.items() if key in summary})
+def given(answer: dict[str, Any]) -> dict[str, Any]:
+    """Read the inputs and overrides a run was started with, which only older servers return."""
+    told = answer.get("given") or {}
+    inputs = told.get("inputs")
+    if inputs is not None and not isinstance(inputs, list):
+        raise TypeError("inputs: not a list")
+    return {"inputs": inputs, "overrides": told.get("overrides")}
+
+
+def stored_flow(answer: dict[str, Any]) -> dict[str, Any]:
+    """Read the content of a stored flow, including what a client has added to it."""
+    content = answer["flow"]
+    if not isinstance(content, dict):
+        raise TypeError("flow: not an object")
+    return content
 
 
 def arguments(
@@ -146,11 +238,6 @@ def _plain_overrides(overrides: Any) -> Any:
     return changes or None
 
 
-def created(answer: dict[str, Any]) -> CreateRunResponse:
-    """Read a newly created run."""
-    return CreateRunResponse.model_validate(checked_summary(answer["summary"]))
-
-
 def flow(answer: dict[str, Any], flow_id: str | None = None) -> StoredFlow:
     """Read a stored flow, without what a client has added to it.
 
@@ -163,15 +250,10 @@ def flow(answer: dict[str, Any], flow_id: str | None = None) -> StoredFlow:
     """
     content = answer["flow"]
     written = as_written(content) if isinstance(content, dict) else content
-    stored = StoredFlow.model_validate({**answer, "flow": written})
+    stored = decoded(StoredFlow, {**answer, "flow": written})
     if flow_id is not None and stored.flow_id != flow_id:
         raise ValueError(f"it is about another flow, {stored.flow_id}")
     return stored
-
-
-def runs(answer: dict[str, Any]) -> ListRunsResponse:
-    """Read a list of run summaries."""
-    return ListRunsResponse(runs=[_run(checked_summary(summary)) for summary in answer["runs"]])
 
 
 def items(run_id: str, answers: Any, reading: Reading = PLAIN) -> ListItemsResponse:
@@ -186,12 +268,7 @@ def items(run_id: str, answers: Any, reading: Reading = PLAIN) -> ListItemsRespo
 
 def item(run_id: str, answer: dict[str, Any], reading: Reading = PLAIN) -> RunItem:
     """Read one item. Its result is None while it is running."""
-    return RunItem(
-        index=answer["itemIndex"],
-        status=read_status(answer["status"]),
-        result=_result(run_id, answer, reading),
-        completed_at=answer.get("completedAt"),
-    )
+    return decoded(RunItem, answer, index=answer["itemIndex"], result=_result(run_id, answer, reading))
 
 
 def _result(run_id: str, answer: dict[str, Any], reading: Reading) -> FlowResult | None:
@@ -235,7 +312,7 @@ _COMPLETED = frozenset({2, "completed"})
 
 
 def completed_outputs(listed: ListItemsResponse, reading: Reading = PLAIN) -> list[Any] | None:
-    """Return the output of each item of a run if all of them have completed; otherwise None. No models are built."""
+    """Return the output of each item of a run if all of them have completed; otherwise None. No items are built."""
     entries: Sequence[Any] = listed.items._entries if isinstance(listed.items, RunItems) else listed.items
     if not all(type(entry) is dict and entry["status"] in _COMPLETED for entry in entries):
         return None
@@ -256,8 +333,7 @@ def single_result(run: Started, reading: Reading = PLAIN) -> FlowResult | None:
     except (ValueError, RecursionError):
         # Raises the error that names the fault.
         return build(partial(_result, run.run_id, reading=reading), answer, f"GET /runs/{run.run_id}/items")
-    fields = {"run_id": run.run_id, "status": run.status, "output": output, "error": None}
-    return FlowResult._checked(fields | {"cached_at": None, "older_flow_id": None}, {*fields})
+    return FlowResult(run_id=run.run_id, status=run.status, output=output)
 
 
 def only_result(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading = PLAIN) -> FlowResult:
@@ -281,7 +357,7 @@ def failure(answer: dict[str, Any], reading: Reading = PLAIN) -> FlowError:
     step = FAILED_STEP.match(message)
     code: Any = answer.get("errorCode")
     details = restored({key: answer[key] for key in ("errorCode", "errorData") if key in answer})
-    if (mocked := mocked_failure(message)) is not None:
+    if (mocked := pins.mocked_failure(message)) is not None:
         # The server's own code and data are those of the component that fails in place of the mocked step.
         (code, message), details = mocked, None
     if reading.secrets:
@@ -303,14 +379,12 @@ def steps(run_id: str, answers: Iterable[dict[str, Any]], reading: Reading = PLA
 
 def step(answer: dict[str, Any], reading: Reading = PLAIN) -> StepDetails:
     """Read one step."""
-    known = {"component": answer.get("component") or None, "error": None}
-    read = StepDetails.model_validate({**answer, **known, "output": reading.step_output(answer.get("output"))})
+    known: dict[str, Any] = {"component": answer.get("component") or None}
+    known["error"] = failure(answer, reading) if read_status(answer["status"]) is ExecutionStatus.FAILED else None
     if answer.get("journalSeqno") == 0:
         # Translated from an older server, which does not send this time.
-        read = read.model_copy(update={"updated_at": None})
-    return (
-        read.model_copy(update={"error": failure(answer, reading)}) if read.status is ExecutionStatus.FAILED else read
-    )
+        known["updated_at"] = None
+    return decoded(StepDetails, answer, output=reading.step_output(answer.get("output")), **known)
 
 
 def asked_step(answer: dict[str, Any], step_id: str, item_index: int, reading: Reading = PLAIN) -> StepDetails:
@@ -330,11 +404,11 @@ def asked_step(answer: dict[str, Any], step_id: str, item_index: int, reading: R
 
 def health(answer: dict[str, Any]) -> HealthResponse:
     """Read a server's health. A server that reports its release does not report its build; that field was filled in."""
-    return HealthResponse.model_validate({**answer, "build": None} if answer.get("version") else answer)
+    return decoded(HealthResponse, {**answer, "build": None} if answer.get("version") else answer)
 
 
 def validation(diagnostics: dict[str, Any] | None) -> ValidationResult:
     """Read the diagnostics of a flow, the most severe first."""
     grave = {DiagnosticLevel.FATAL: 0, DiagnosticLevel.ERROR: 1}
-    found = [Diagnostic.model_validate(each) for each in (diagnostics or {}).get("diagnostics", [])]
+    found = [decoded(Diagnostic, each) for each in (diagnostics or {}).get("diagnostics", [])]
     return ValidationResult(diagnostics=sorted(found, key=lambda each: grave.get(each.level, 2)))

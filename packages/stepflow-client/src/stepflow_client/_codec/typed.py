@@ -53,7 +53,7 @@ def with_typed_output(result: FlowResult[Any], output_type: Any) -> FlowResult[A
     """
     if output_type is None or not result.is_success:
         return result
-    return result.model_copy(update={"output": _typed_output(result, output_type)})
+    return replace(result, output=_typed_output(result, output_type))
 
 
 def with_typed_outcome(outcome: Outcome[Any], output_type: Any) -> Outcome[Any]:

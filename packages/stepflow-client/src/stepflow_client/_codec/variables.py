@@ -1,4 +1,4 @@
-"""The variables that a flow declares. Pure; pydantic is only imported for flows with variables."""
+"""The variables that a flow declares. Pure."""
 
 from __future__ import annotations
 

@@ -14,6 +14,13 @@ def declared_schema(flow: Any, *path: str) -> Any:
     return found
 
 
+def fields_of(schema: Any) -> tuple[Mapping[str, Any], list[str]]:
+    """Return the schemas of the fields of an object by name, and the names of the required ones."""
+    found = (schema.get("properties"), schema.get("required")) if isinstance(schema, Mapping) else (None, None)
+    names = [each for each in found[1] if isinstance(each, str)] if isinstance(found[1], list) else []
+    return found[0] if isinstance(found[0], Mapping) else {}, names
+
+
 def declared_variables(flow: Any) -> dict[str, dict[str, Any]]:
     """Return the variables that a flow declares, by name, each with the fields of a `FlowVariable`."""
     properties, required = (declared_schema(flow, "variables", key) for key in ("properties", "required"))

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 from .._data.arguments import wrong
 from .creation import creation_time
 
+if TYPE_CHECKING:
+    from ..types import RunDetails
+
 _APART = 2.0
 """Maximum difference in seconds between the order of a list and the order of the ids in it."""
-
-
-class ListedRun(Protocol):
-    """The attributes of a run that are needed to order a list."""
-
-    @property
-    def run_id(self) -> str: ...
-    @property
-    def created_at(self) -> datetime | None: ...
-
-
-Run = TypeVar("Run", bound=ListedRun)
 
 
 class Window:
@@ -44,13 +35,13 @@ class Window:
         """True if the period has neither a start nor an end, so that it contains every run."""
         return self._since is None and self._until is None
 
-    def __contains__(self, run: ListedRun) -> bool:
+    def __contains__(self, run: RunDetails) -> bool:
         """Return whether a run was created in the period."""
         created = _created(run)
         is_early = self._since is not None and created < self._since
         return not is_early and (self._until is None or created < self._until)
 
-    def is_over(self, run: ListedRun) -> bool:
+    def is_over(self, run: RunDetails) -> bool:
         """Return whether no run listed after this one can have been created in the period."""
         return self._since is not None and _created(run) < self._since - _APART
 
@@ -68,19 +59,19 @@ def _moment(value: object, what: str) -> float | None:
     raise wrong(what, "a datetime or a text such as 2026-11-25T14:00:00Z", value)
 
 
-def _created(run: ListedRun) -> float:
+def _created(run: RunDetails) -> float:
     moment = creation_time(run.run_id)
     if moment is not None:
         return moment
     return run.created_at.timestamp() if run.created_at is not None else 0.0
 
 
-def second(run: ListedRun) -> int:
+def second(run: RunDetails) -> int:
     """Return the creation time of a run in whole seconds since 1970."""
     return int(run.created_at.timestamp() if run.created_at is not None else _created(run))
 
 
-def is_coarse(runs: Iterable[ListedRun]) -> bool:
+def is_coarse(runs: Iterable[RunDetails]) -> bool:
     """Return whether the server stores only whole seconds, as it does with sqlite.
 
     Within one second, such a server may list the oldest run first.
@@ -89,6 +80,6 @@ def is_coarse(runs: Iterable[ListedRun]) -> bool:
     return bool(times) and not any(time.microsecond for time in times)
 
 
-def newest_first(runs: Iterable[Run]) -> list[Run]:
+def newest_first(runs: Iterable[RunDetails]) -> list[RunDetails]:
     """Return runs sorted by creation time, newest first. Within a second, their ids decide, to the millisecond."""
     return sorted(runs, key=lambda run: (second(run), run.run_id), reverse=True)

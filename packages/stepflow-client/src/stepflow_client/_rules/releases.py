@@ -34,7 +34,7 @@ _UNTIL: dict[str, tuple[int, int]] = {
 
 
 class Server(NamedTuple):
-    """A server, with the fields of `ServerInfo`, but without importing pydantic."""
+    """A server, with the fields of `ServerInfo`."""
 
     url: str
     dialect: str

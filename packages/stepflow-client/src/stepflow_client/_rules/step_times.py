@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -139,7 +139,7 @@ class StepTimes:
         changes: dict[str, Any] = {"started_at": time.attempts[0], "attempts": len(time.attempts)}
         if has_ended:
             changes |= {"completed_at": time.end, "duration": time.duration}
-        return step.model_copy(update=changes)
+        return replace(step, **changes)
 
 
 def step_times(events: Iterable[RunEvent], run_id: str) -> list[StepTime]:

@@ -267,12 +267,12 @@ def _digest(kind: str, number: int, content: bytes) -> bytes:
 
 
 def _fields(outcome: Outcome) -> list[Any]:
-    error = None if outcome.error is None else outcome.error.model_dump(mode="json")
+    error = None if outcome.error is None else outcome.error.to_dict()
     told = [outcome.index, outcome.key, outcome.run_id, outcome.status.value, outcome.output, error]
     return [*told, outcome.attempts, outcome.item_index]
 
 
 def _outcome(fields: list[Any]) -> Outcome:
     index, key, run_id, status, output, error, attempts, item = fields
-    found = None if error is None else FlowError.model_validate(error)
+    found = None if error is None else FlowError(**error)
     return Outcome(index, key, run_id, ExecutionStatus(status), output, found, attempts=attempts, item_index=item)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import types
 from .._base.lazy import lazy_module
-from .._codec import responses, run_states
+from .._codec import responses
 from .._codec.variables import flow_variables
 from .._data.values import encode
 from .._rules import operations as api
@@ -204,7 +204,7 @@ class BatchRunner:
     def _outcomes(self, batch: Batch, chunk: Chunk, place: int) -> list[Outcome]:
         began = time.monotonic()
         if chunk.run_id is not None:
-            run = run_states.Started(chunk.run_id, ExecutionStatus.RUNNING, [])
+            run = responses.Started(chunk.run_id, ExecutionStatus.RUNNING, [])
         else:
             try:
                 run = self._chunk_run(batch, chunk, place)
@@ -248,7 +248,7 @@ class BatchRunner:
             for index, key, each, error, item in every
         ]
 
-    def _ended(self, run: run_states.Started, count: int) -> tuple[ExecutionStatus, ListItemsResponse]:
+    def _ended(self, run: responses.Started, count: int) -> tuple[ExecutionStatus, ListItemsResponse]:
         """Wait until a run of so many items ends and return its status and items."""
         if not (run.has_ended and len(run.answers) == count):
             ended, listed = self._waiter.finished(ResultCall(run.run_id), self._waiter.ended_items)
@@ -258,7 +258,7 @@ class BatchRunner:
         is_complete = run.status is ExecutionStatus.COMPLETED
         return run.status, listed if is_complete else self._runs.explain(listed, run.status)
 
-    def _chunk_run(self, batch: Batch, chunk: Chunk, place: int) -> run_states.Started:
+    def _chunk_run(self, batch: Batch, chunk: Chunk, place: int) -> responses.Started:
         """Create the run of a chunk, or return the one that was created before a crash or exists under its key."""
         if chunk.idempotency_key is not None:
             return self._keyed_run(batch, chunk, place)
@@ -269,7 +269,7 @@ class BatchRunner:
             flow_id = self._chunk_flow(batch, chunk, place)
             known = batch.found.get(flow_id)
             if known is not None:
-                return run_states.Started(known, ExecutionStatus.RUNNING, [])
+                return responses.Started(known, ExecutionStatus.RUNNING, [])
             self._flows.registries.current.reserve(flow_id)
             try:
                 copy = StoredCopy(flow_id, batch.declared, batch.flow.get("output"))
@@ -283,7 +283,7 @@ class BatchRunner:
                     raise
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
 
-    def _keyed_run(self, batch: Batch, chunk: Chunk, place: int) -> run_states.Started:
+    def _keyed_run(self, batch: Batch, chunk: Chunk, place: int) -> responses.Started:
         arguments = batch.arguments
         assert chunk.idempotency_key is not None
         call = RunCall(

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import types
@@ -11,6 +12,7 @@ from .._codec import json_bodies, requests, responses
 from .._data.arguments import check_text, wrong
 from .._data.values import check_json
 from .._rules import operations as api
+from ..types.models import decoded
 from .connection import Connection
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ class BlobStore:
             given = {"blobType": blob_type, "filename": name}
             about = {key: value for key, value in given.items() if value is not None}
             request = api.store_blob(body={"data": check_json(data, "the blob"), **about})
-        return self._connection.call(request, types.StoreBlobResponse.model_validate)
+        return self._connection.call(request, partial(decoded, types.StoreBlobResponse))
 
     def get_blob(self, blob_id: str) -> BlobContent:
         """Return a blob: `data` is the JSON value, or `bytes` for a binary one."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from .._codec import responses
 from .._shared.recorder import Recorder
 from .connection import Connection
 from .flows import FlowStore
@@ -15,7 +14,6 @@ from .listing import RunLister
 from .runs import RunReader
 
 if TYPE_CHECKING:
-    from ..types import RunDetails
     from .blobs import BlobStore
 
 
@@ -36,7 +34,7 @@ class Core:
         self.key_scope = key_scope
         self.flows = FlowStore(connection)
         self.runs = RunReader(connection)
-        self.lister: RunLister[RunDetails] = RunLister(connection, recorder, lambda told: responses.runs(told).runs)
+        self.lister = RunLister(connection, recorder)
 
     @cached_property
     def blobs(self) -> BlobStore:

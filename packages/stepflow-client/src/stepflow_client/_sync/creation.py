@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .._base.lazy import lazy_module
 from .._base.logging import logger
 from .._base.newest import Newest
-from .._codec import json_bodies, requests, responses, run_states
+from .._codec import json_bodies, requests, responses
 from .._codec.requests import RunArguments
 from .._data.arguments import check_flag
 from .._data.reading import PLAIN, Reading, reading_of
@@ -100,7 +100,7 @@ class RunCreator:
         self._search = LostRunFinder(self._connection)
         self._ready: Newest[_Key, _Ready] = Newest(_MOST_READY)
 
-    def start(self, call: RunCall, wait: int | None) -> run_states.Started:
+    def start(self, call: RunCall, wait: int | None) -> responses.Started:
         """Store a flow, create a run of it and return the server's response.
 
         Args:
@@ -117,7 +117,7 @@ class RunCreator:
             return self._start_stored(checked, call, wait)
         return self._start_new(checked, call, wait)
 
-    def _start_stored(self, flow_id: str, call: RunCall, wait: int | None) -> run_states.Started:
+    def _start_stored(self, flow_id: str, call: RunCall, wait: int | None) -> responses.Started:
         arguments = self.arguments(call)
         if call.variables_from_env:
             self._flows.variables_of(flow_id)
@@ -128,7 +128,7 @@ class RunCreator:
         self._recorder.created(CreatedRun(run.run_id, flow_id, arguments))
         return run
 
-    def _start_new(self, checked: CheckedFlow, call: RunCall, wait: int | None) -> run_states.Started:
+    def _start_new(self, checked: CheckedFlow, call: RunCall, wait: int | None) -> responses.Started:
         content, digest, _ = checked
         if not is_untraced():
             annotate(flow_name=content.get("name"))
@@ -203,7 +203,7 @@ class RunCreator:
         on_lost: Callable[[], object] | None = None,
         *,
         is_single: bool = False,
-    ) -> run_states.Started:
+    ) -> responses.Started:
         """Create a run exactly once and return it. If a response is lost, `on_lost` is called.
 
         If `is_single`, the request is sent only once, at once. Its error is raised if there is no run.
@@ -253,7 +253,7 @@ class RunCreator:
         reading = reading_of(copy.output, secrets_of(arguments.variables, copy.declared))
         return _Prepared(copy.flow_id, request, wait, reading)
 
-    def _create(self, prepared: _Prepared, arguments: RunArguments, registry: RunRegistry) -> run_states.Started:
+    def _create(self, prepared: _Prepared, arguments: RunArguments, registry: RunRegistry) -> responses.Started:
         """Create a prepared run exactly once and return it.
 
         If the response is lost, the run is searched for among the root runs of the flow that belong to no call of this
@@ -281,7 +281,7 @@ class RunCreator:
                 call.is_settled, call.sent = False, time.monotonic()
                 call.sends += 1
                 try:
-                    created = self._connection.call(request, run_states.started)
+                    created = self._connection.call(request, responses.started)
                     run_id = created.run_id
                 except StepflowClientError as error:
                     lost = Search(self._connection.timings, registry, call, error)
@@ -299,7 +299,7 @@ class RunCreator:
             # A cancelled call, for example, is not settled: no other call may take a run that it may have left behind.
             registry.end(call, is_settled=call.is_settled, run_id=run_id)
 
-    def _found(self, lost: Search, prepared: _Prepared) -> run_states.Started | None:
+    def _found(self, lost: Search, prepared: _Prepared) -> responses.Started | None:
         """Return the run of a request that failed; None if there is none and the request is to be sent again.
 
         If it must not be sent again, the request's error is raised.
@@ -314,7 +314,7 @@ class RunCreator:
             found = self._search.find(lost)
             call.is_settled = True
             if found is not None:
-                return json_bodies.build(run_states.started, {"summary": found}, "GET /runs")
+                return json_bodies.build(responses.started, {"summary": found}, "GET /runs")
             if prepared.is_single or lost.is_processed:
                 raise error
             self.pause(call.flow_id, error, call.sends)

@@ -15,7 +15,6 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from .._base.logging import logger
-from .._codec import run_states
 from .._rules.cursor import Cursor
 from .._rules.deadline import current_deadline
 from .._rules.ending import is_given_up
@@ -28,6 +27,7 @@ from .runs import RunReader
 
 if TYPE_CHECKING:
     from ..events import RunEvent
+    from ..types import RunDetails
 
 
 class Follower:
@@ -58,7 +58,7 @@ class Follower:
             for seen in sequence:
                 yield seen
 
-    def settled(self, run: run_states.RunState) -> run_states.RunState | None:
+    def settled(self, run: RunDetails) -> RunDetails | None:
         """Follow a run that its server has given up, and return its state once it has ended or is lost.
 
         Returns:
@@ -71,8 +71,8 @@ class Follower:
         with closing(self.follow(asked)) as sequence:
             for seen in sequence:
                 if not isinstance(seen, Tick) and seen.type == "run_completed":
-                    now = self._runs.current_state(run.run_id)
-                    is_settled = seen.inferred or not is_given_up(now.status, now.running)
+                    now = self._runs.state(run.run_id)
+                    is_settled = seen.inferred or not is_given_up(now.status, now.items.running)
                     return now if now.is_finished and is_settled else None
                 if time.monotonic() >= limit:
                     break

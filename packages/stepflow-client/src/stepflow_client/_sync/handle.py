@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
 
 from .._codec import typed
@@ -73,7 +74,7 @@ class SyncRunHandle(Guiding, Shown, Generic[OutputT]):
 
     def _located(self, result: FlowResult[OutputT]) -> FlowResult[OutputT]:
         error = located(result.error, self._flow)
-        return result if error is result.error else result.model_copy(update={"error": error})
+        return result if error is result.error else replace(result, error=error)
 
     @property
     def older_flow_id(self) -> str | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from .._base.logging import logger
 from .._base.newest import Newest
 from .._base.text import duration_text
-from .._codec import requests, run_states
+from .._codec import requests, responses
 from .._codec.idempotency import check_key, check_scope, input_digest, tag_of
 from .._codec.requests import RunArguments
 from .._codec.variables import flow_variables
@@ -122,7 +122,7 @@ class KeyedRuns:
         found: Found | None = self._followed(keyed, lock, lock.find())
         return None if found is None else found.run
 
-    def start(self, call: RunCall, wait: int | None) -> run_states.Started:
+    def start(self, call: RunCall, wait: int | None) -> responses.Started:
         """Return the run that exists under the key of a call, or create it.
 
         Args:
@@ -178,7 +178,7 @@ class KeyedRuns:
         flow_id = self._flows.store_accepted(content, tagged(content, tag_of(key, scope)), digest)
         return Keyed(key, scope, content, flow_id)
 
-    def _recorded_in_history(self, keyed: Keyed, run: run_states.Started, requested: _Requested) -> None:
+    def _recorded_in_history(self, keyed: Keyed, run: responses.Started, requested: _Requested) -> None:
         """Record a run in the history, with its own flow, and log if that is not the flow of the call."""
         older = run.older_flow_id
         self.older_flows.pop(run.run_id, None)
@@ -200,7 +200,7 @@ class KeyedRuns:
             flow = (self._flows.get_flow(older)).flow
             self._recorder.created(CreatedRun(run.run_id, older, requested.of(flow_variables(flow)), flow=flow))
 
-    def _found_or_created(self, keyed: Keyed, requested: _Requested, *, looks: bool) -> run_states.Started:
+    def _found_or_created(self, keyed: Keyed, requested: _Requested, *, looks: bool) -> responses.Started:
         looks = looks or requested.call.ready is not None
         found = self._records.found(keyed) if looks else None
         self._was_new = found is None
@@ -218,7 +218,7 @@ class KeyedRuns:
             for other in outcome.others:
                 text = "two runs exist under the idempotency key %r: %s, which is returned, and %s"
                 logger.warning(text, keyed.key, found.run.run_id, other.run.run_id)
-        if isinstance(found.run, run_states.Started):
+        if isinstance(found.run, responses.Started):
             return found.run
         if found.run is None or found.digest != self._digest(keyed, requested, found.run.flow_id):
             _refuse(keyed.key, found.run)
@@ -301,8 +301,8 @@ class KeyedRuns:
             return None
 
 
-def _started(keyed: Keyed, run: RunDetails) -> run_states.Started:
-    return run_states.Started(run.run_id, run.status, [], None if run.flow_id == keyed.flow_id else run.flow_id)
+def _started(keyed: Keyed, run: RunDetails) -> responses.Started:
+    return responses.Started(run.run_id, run.status, [], None if run.flow_id == keyed.flow_id else run.flow_id)
 
 
 def _refuse(key: str, run: RunDetails | None) -> NoReturn:

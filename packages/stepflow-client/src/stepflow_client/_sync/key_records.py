@@ -49,7 +49,7 @@ class Keyed(NamedTuple):
 class KeyRecords:
     """The marks of keys on a server, and their runs."""
 
-    def __init__(self, flows: FlowStore, runs: RunReader, lister: RunLister[RunDetails], blobs: BlobStore) -> None:
+    def __init__(self, flows: FlowStore, runs: RunReader, lister: RunLister, blobs: BlobStore) -> None:
         self._flows = flows
         self._runs = runs
         self._lister = lister

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from .events import EventSource
     from .following import Follower
     from .idempotency import KeyedRuns
-    from .plain import SyncPlainReader
     from .progress import ProgressReporter
     from .readiness import ComponentWaiter
     from .rerun import Rerunner
@@ -83,13 +82,6 @@ class Parts:
         from .progress import ProgressReporter
 
         return ProgressReporter(self._core.runs, self.events, self.waiter)
-
-    @cached_property
-    def plain(self) -> SyncPlainReader:
-        """Reads runs and results as plain objects."""
-        from .plain import SyncPlainReader
-
-        return SyncPlainReader(self._core, lambda: self.waiter)
 
     @cached_property
     def batches(self) -> BatchRunner:

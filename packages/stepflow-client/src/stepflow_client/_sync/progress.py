@@ -10,7 +10,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from .._base.logging import logger
-from .._codec import requests, responses, run_states
+from .._codec import requests, responses
 from .._display.progress import progress_shown
 from .._records.inputs import InputStream
 from .._rules.batch_count import BatchCount
@@ -44,7 +44,7 @@ class ProgressReporter:
         self._events = events
         self._waiter = waiter
 
-    def result_of(self, run: run_states.Started, began: float, progress: ProgressOption) -> FlowResult:
+    def result_of(self, run: responses.Started, began: float, progress: ProgressOption) -> FlowResult:
         """Wait until a run of one item that was just created ends, and return its result.
 
         Args:
@@ -120,8 +120,8 @@ class ProgressReporter:
 
     def _states(self, run_id: str, began: float) -> Generator[Progress, None, None]:
         try:
-            run = self._runs.current_state(run_id)
-            if run.is_finished and not is_given_up(run.status, run.running):
+            run = self._runs.state(run_id)
+            if run.is_finished and not is_given_up(run.status, run.items.running):
                 return
             seen = self.begin(run)
             with closing(self._told(seen, began)) as told:
@@ -130,10 +130,10 @@ class ProgressReporter:
         except StepflowClientError as error:
             logger.info("the progress of run %s is not told any more: %s", run_id, error.message)
 
-    def begin(self, run: run_states.RunState) -> RunProgress:
+    def begin(self, run: RunDetails) -> RunProgress:
         """Return the progress of a run before its first event."""
-        created_at = responses.details(run).created_at
-        return RunProgress(run.run_id, self._outline(run.run_id), total=run.total, created_at=created_at)
+        outline = self._outline(run.run_id)
+        return RunProgress(run.run_id, outline, total=run.items.total, created_at=run.created_at)
 
     def _told(self, seen: RunProgress, began: float) -> Generator[Progress, None, None]:
         shown, deadline = time.monotonic(), current_deadline()

@@ -114,7 +114,7 @@ def _frames_of(event: RunEvent, run_id: str, payload: Callable[[RunEvent], Any] 
     if isinstance(event, HeartbeatEvent):
         return [_COMMENT]
     frames = []
-    data = event.model_dump(mode="json") if payload is None else payload(event)
+    data = event.to_dict() if payload is None else payload(event)
     if data is not None:
         frames.append(_frame(data, f"id: {event.cursor}\n"))
     if isinstance(event, RunCompletedEvent) and event.run_id == run_id:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
-from .._codec import failed_items, json_bodies, requests, responses, run_states
+from .._codec import failed_items, json_bodies, requests, responses
 from .._rules import operations as api
 from .._rules.ending import Ending, ending_of, is_given_up
 from .._shared.gather import sync_together
@@ -67,13 +67,13 @@ class RunReader:
         read = partial(responses.run, run_id=run_id)
         return self._connection.call(api.get_run(run_id), read)
 
-    def state_with_steps(self, run_id: str) -> tuple[run_states.RunState, list[StepDetails]]:
+    def state_with_steps(self, run_id: str) -> tuple[RunDetails, list[StepDetails]]:
         """Return the state of a run with its steps, which current servers return together."""
         reading = self.reading(run_id)
         return self._connection.call(
             api.get_run(run_id)._replace(operation=_WITH_STEPS),
             lambda answer: (
-                run_states.run_state(answer, run_id),
+                responses.run(answer, run_id),
                 responses.steps(run_id, answer["steps"], reading).steps,
             ),
         )
@@ -92,8 +92,8 @@ class RunReader:
             # Servers may return no items for an unknown run, instead of a 404.
             self.get_run(run_id)
         status: ExecutionStatus | None = None
-        if failed_items.items_of(listed)._places(run_states.is_unfinished):
-            run = self.current_state(run_id)
+        if failed_items.items_of(listed)._unfinished():
+            run = self.state(run_id)
             if run.status in ENDS_ITEMS:
                 # The run and its items may have ended after the items were requested.
                 listed = self.listed_items(run_id)
@@ -101,7 +101,7 @@ class RunReader:
                     status = run.status
         return self.explain(listed, status)
 
-    def ending(self, run: run_states.RunState, latest: datetime | None = None) -> Ending:
+    def ending(self, run: RunDetails, latest: datetime | None = None) -> Ending:
         """Return whether a run has ended, judged by its state and by the time of the last sign of life in it.
 
         Args:
@@ -109,16 +109,15 @@ class RunReader:
             latest: The server's time of the last event, if events are read; otherwise the steps are requested, if
                 there are not too many.
         """
-        if not is_given_up(run.status, run.running):
-            return ending_of(run.status, run.running, 0.0, math.inf)
+        if not is_given_up(run.status, run.items.running):
+            return ending_of(run.status, run.items.running, 0.0, math.inf)
         can = (self._connection.server()).capabilities
-        if latest is None and can["events"] and run.total <= MOST_ITEMS_FOR_STEPS:
+        if latest is None and can["events"] and run.items.total <= MOST_ITEMS_FOR_STEPS:
             steps = self._steps_or_none(run.run_id) or []
             latest = max((step.updated_at for step in steps if step.updated_at is not None), default=None)
-        known = responses.details(run)
-        signs = [time for time in (known.created_at, known.completed_at, latest) if time is not None]
+        signs = [time for time in (run.created_at, run.completed_at, latest) if time is not None]
         quiet = (self.server_time() - max(signs)).total_seconds() if signs else 0.0
-        return ending_of(run.status, run.running, quiet, self._connection.timings.lost_grace)
+        return ending_of(run.status, run.items.running, quiet, self._connection.timings.lost_grace)
 
     def server_time(self) -> datetime:
         """Return the current time by the server's clock, with which it writes the times of runs and events."""
@@ -134,7 +133,7 @@ class RunReader:
         """Return the server's data about the items of a run, for `responses.items`."""
         return self._connection.call(
             api.get_run_items(run_id),
-            lambda answer: run_states.checked_items(answer["results"]),
+            lambda answer: responses.checked_items(answer["results"]),
         )
 
     def explain(self, listed: ListItemsResponse, status: ExecutionStatus | None) -> ListItemsResponse:
@@ -146,8 +145,8 @@ class RunReader:
                 ended.
         """
         items = failed_items.items_of(listed)
-        failed = items._places(run_states.is_failed)
-        lost = items._places(run_states.is_unfinished) if status in ENDS_ITEMS else []
+        failed = items._places(FAILED_STATUSES.__contains__)
+        lost = items._unfinished() if status in ENDS_ITEMS else []
         if not failed and not lost:
             return listed
         can = (self._connection.server()).capabilities
@@ -263,7 +262,7 @@ class RunReader:
 
     def stored_flow(self, run_id: str) -> dict[str, Any]:
         """Return the flow of a run with what the client that runs it has added."""
-        return self._connection.call(api.get_run_flow(run_id), run_states.stored_flow)
+        return self._connection.call(api.get_run_flow(run_id), responses.stored_flow)
 
     def cancel_run(self, run_id: RunId) -> RunDetails:
         """Mark a run as cancelled and return it."""
@@ -284,21 +283,17 @@ class RunReader:
 
     def state(self, run_id: str) -> RunDetails:
         """Return the current state of a run, without its steps if possible: many items have many steps."""
-        return responses.details(self.current_state(run_id))
-
-    def current_state(self, run_id: str) -> run_states.RunState:
-        """Return the part of a run's current state that the client itself needs."""
         known = self.summary(run_id)
         if known is not None:
             return known
-        read = partial(run_states.run_state, run_id=run_id)
+        read = partial(responses.run, run_id=run_id)
         return self._connection.call(api.get_run(run_id), read)
 
-    def summary(self, run_id: str) -> run_states.RunState | None:
+    def summary(self, run_id: str) -> RunDetails | None:
         """Return the state of a root run without its steps; None for a sub-run or an unknown run."""
         request = api.list_runs(root_run_id=run_id, roots_only=True, limit=1)._replace(run_id=run_id)
-        listed = self._connection.call(request, run_states.run_states)
-        return next((run for run in listed if run.run_id == run_id), None)
+        listed = self._connection.call(request, responses.runs)
+        return next((run for run in listed.runs if run.run_id == run_id), None)
 
     def delete_run(self, run_id: RunId) -> None:
         """Ask the server to delete a finished run."""

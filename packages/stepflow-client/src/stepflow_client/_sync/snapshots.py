@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 from .. import types
-from .._codec import failed_items, requests, responses, run_states
+from .._codec import failed_items, requests, responses
 from .._data.arguments import check_choice, check_texts
 from .._rules import operations as api
 from .._rules.call_scope import call_scope
@@ -25,14 +25,14 @@ from ..flows.components import Components, components_of, schemas_of
 from ..flows.graph import steps_by_id
 from ..flows.pins import PIN_COMPONENT
 from ..types.snapshot import RunSnapshot, SnapshotPart
-from ..types.statuses import ExecutionStatus
+from ..types.statuses import FAILED_STATUSES, ExecutionStatus
 from .following_state import Asked, Tick
 from .runs import ENDS_ITEMS, MOST_ITEMS_ASKED, MOST_ITEMS_FOR_STEPS
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
     from .._data.reading import Reading
-    from ..types import ItemCounts, ListItemsResponse, RunArguments, RunItem, StepDetails
+    from ..types import ItemCounts, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
     from ..types.account import RunAccount
     from .core import Core
     from .following import Follower
@@ -59,7 +59,7 @@ class _Run:
         core: Core,
         runs: RunReader,
         flows: dict[str, dict[str, Any]],
-        state: run_states.RunState,
+        state: RunDetails,
         steps: Sequence[StepDetails] | None = None,
     ) -> None:
         self._core = core
@@ -70,7 +70,6 @@ class _Run:
         self._stored: dict[str, Any] | None = None
         self._given: dict[str, Any] | None = None
         self.state = state
-        self.details = responses.details(state)
         self.server = core.connection.dialect.server
         """The server that has the run. Another one may replace it at the same URL."""
 
@@ -79,7 +78,7 @@ class _Run:
         """Whether the run does not change, and is small. Servers continue cancelled runs."""
         state = self.state
         has_ended = state.status in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
-        return has_ended and not is_given_up(state.status, state.running) and state.total <= _MAX_ITEMS
+        return has_ended and not is_given_up(state.status, state.items.running) and state.items.total <= _MAX_ITEMS
 
     def items(self) -> ListItemsResponse:
         """Return the items as the server reports them."""
@@ -89,7 +88,7 @@ class _Run:
 
     def steps(self, index: int | None) -> Sequence[StepDetails] | None:
         """Return the steps that were started, of one item or of all; None if the server does not report them."""
-        if self.state.total == 1 and index == 0:
+        if self.state.items.total == 1 and index == 0:
             index = None
         if index not in self._steps and self._steps.get(None) is not None:
             return [step for step in self._steps[None] or () if step.item_index == index]
@@ -110,7 +109,7 @@ class _Run:
     def stored(self) -> dict[str, Any]:
         """Return the flow as it is stored; an empty one if the server does not have it."""
         if self._stored is None:
-            flow_id = self.details.flow_id
+            flow_id = self.state.flow_id
             found = self._flows.get(flow_id)
             if found is None:
                 # The flow of a run created by a step may not be stored.
@@ -124,7 +123,7 @@ class _Run:
     def _read_flow(self) -> dict[str, Any]:
         # The blob has the integers and the paths of the flow as they were written.
         with suppress(StepflowClientError):
-            data = (self._core.blobs.get_blob(self.details.flow_id)).data
+            data = (self._core.blobs.get_blob(self.state.flow_id)).data
             if isinstance(data, dict):
                 return data
         return self._runs.stored_flow(self.state.run_id)
@@ -134,7 +133,7 @@ class _Run:
         if self._given is None:
             connection, request = self._core.connection, api.get_run(self.state.run_id)
             is_reported = (connection.server()).needs_translation
-            self._given = connection.call(request, run_states.given) if is_reported else {}
+            self._given = connection.call(request, responses.given) if is_reported else {}
         return self._given
 
     def arguments(self) -> RunArguments:
@@ -147,7 +146,7 @@ class _Run:
         """Return the items with the errors of their steps; those that the server lost have failed."""
         listed = self.items()
         items, run = failed_items.items_of(listed), self.state
-        lost = items._places(run_states.is_unfinished) if run.status in ENDS_ITEMS else []
+        lost = items._unfinished() if run.status in ENDS_ITEMS else []
         if lost and not (self._runs.ending(run)).is_finished:
             lost = []
         steps = self._steps.get(None) if steps is None else steps
@@ -156,7 +155,7 @@ class _Run:
         by_item: dict[int, list[StepDetails]] = {}
         for step in steps:
             by_item.setdefault(step.item_index, []).append(step)
-        failed = items._places(run_states.is_failed)
+        failed = items._places(FAILED_STATUSES.__contains__)
         if len(items) > MOST_ITEMS_FOR_STEPS:
             failed = [place for place in failed if items[place].index in by_item][:MOST_ITEMS_ASKED]
         needs_flow = failed_items.needs_flow(listed, failed, by_item)
@@ -200,7 +199,7 @@ class SnapshotReader:
         has_account = "account" in parts
         if has_account:
             parts |= _OF_ACCOUNT
-        item = 0 if index is None and run.state.total == 1 else index
+        item = 0 if index is None and run.state.items.total == 1 else index
         _together([
             *([run.items] if "items" in parts else ()),
             *([partial(run.steps, index)] if "steps" in parts else ()),
@@ -216,7 +215,7 @@ class SnapshotReader:
         can = self.capabilities()
         counts = self._counts(run) if "counts" in parts else None
         snapshot = RunSnapshot(
-            details=run.details if counts is None else run.details.model_copy(update={"items": counts}),
+            details=run.state if counts is None else replace(run.state, items=counts),
             items=run.explained_items(steps) if "items" in parts else None,
             steps=None if steps is None else with_kept(steps, stored or {}),
             flow=None if stored is None else as_written(stored),
@@ -258,7 +257,7 @@ class SnapshotReader:
             if has_steps and not (self._core.connection.server()).needs_translation:
                 state, steps = self._runs.state_with_steps(run_id)
             else:
-                state = self._runs.current_state(run_id)
+                state = self._runs.state(run_id)
         except StepflowClientError as error:
             error.run_id = error.run_id or run_id
             raise
@@ -274,10 +273,10 @@ class SnapshotReader:
     def _counts(self, run: _Run) -> ItemCounts:
         """Return the numbers of items by state: of a running batch, which servers do not count, by its events."""
         state, can = run.state, self.capabilities()
-        if state.is_finished or not can["events"] or not 1 < state.total <= _MAX_COUNTED:
-            return run.details.items
+        if state.is_finished or not can["events"] or not 1 < state.items.total <= _MAX_COUNTED:
+            return run.state.items
         now, flow = self._runs.server_time(), as_written(run.stored())
-        progress = RunProgress(state.run_id, (None, dict(enumerate(steps_by_id(flow)))), total=state.total)
+        progress = RunProgress(state.run_id, (None, dict(enumerate(steps_by_id(flow)))), total=state.items.total)
         with closing(self._follower().follow(Asked(state.run_id))) as sequence:
             for seen in sequence:
                 if isinstance(seen, Tick):
@@ -318,7 +317,7 @@ def _together(calls: Sequence[Callable[[], Any]]) -> None:
 
 def _first_failed(listed: ListItemsResponse) -> int:
     """Return the index of the first item that failed; 0 if there is none."""
-    failed = failed_items.items_of(listed)._places(run_states.is_failed)
+    failed = failed_items.items_of(listed)._places(FAILED_STATUSES.__contains__)
     return failed[0] if failed else 0
 
 

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .._rules.deadline import deadline_of, deadline_scope, has_passed
@@ -31,7 +32,7 @@ class StepTimer:
     def timed(self, listed: ListStepsResponse, timeout: float | None) -> ListStepsResponse:
         """Return steps with their times."""
         times = self.times(listed.run_id, listed.steps, timeout)
-        return listed.model_copy(update={"steps": [times.applied_to(step) for step in listed.steps]})
+        return replace(listed, steps=[times.applied_to(step) for step in listed.steps])
 
     def times(self, run_id: str, steps: Sequence[StepDetails], timeout: float | None = None) -> StepTimes:
         """Return the times of steps that the server has just listed; none if it has no events.

@@ -7,10 +7,10 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from .._base.logging import logger
-from .._codec import requests, responses, run_states
+from .._codec import requests, responses
 from .._data.arguments import check_flag
 from .._rules import operations as api
 from .._rules.deadline import current_deadline, deadline_of, deadline_scope, has_passed
@@ -40,6 +40,8 @@ _NO_ITEMS = "may have ended, but its result did not come in time", "get_result()
 _NO_RESULT = "has ended, but its result did not come in time", "get_result() asks again"
 
 Answer = TypeVar("Answer")
+_Ended = Union["RunDetails", "responses.Started"]
+"""A run that has ended, or what is known of it from its items."""
 _Items = list[dict[str, Any]] | None
 """The server's data about the items of a run, if it was requested already."""
 _Read = Callable[[str, ExecutionStatus, _Items], Answer]
@@ -64,20 +66,20 @@ class Waiter:
         """Wait until a run ends and return it."""
         run_id = requests.check_run_id(run_id)
         with deadline_scope(deadline_of(timeout)):
-            return responses.details(self.wait(run_id))
+            return self.wait(run_id)
 
-    def wait(self, run_id: str, total: int | None = None) -> run_states.RunState:
+    def wait(self, run_id: str, total: int | None = None) -> RunDetails:
         """Wait until a run ends, or the caller's deadline, and return its state; `total` is the number of its items."""
         with self._connection.awaiting(run_id):
             return self._wait(run_id, total)
 
-    def _wait(self, run_id: str, total: int | None) -> run_states.RunState:
+    def _wait(self, run_id: str, total: int | None) -> RunDetails:
         if total is None:
             # First without waiting: if asked to wait for an unknown run, older servers respond with 500, not 404.
-            first = self._retry_until(partial(self._runs.current_state, run_id), run_id)
-            if first.is_finished and not is_given_up(first.status, first.running):
+            first = self._retry_until(partial(self._runs.state, run_id), run_id)
+            if first.is_finished and not is_given_up(first.status, first.items.running):
                 return first
-            total = first.total
+            total = first.items.total
         began, deadline = time.monotonic(), current_deadline()
         timings = self._connection.timings
         longest = timings.longest_shared_hold if self._connection.is_shared else timings.longest_hold
@@ -109,16 +111,16 @@ class Waiter:
                 # The delay in noticing the end is at most a tenth of the time waited.
                 pause = min(max(pause, 0.1 * (now - began)), timings.wait_longest_pause)
 
-    def _ended(self, run: run_states.RunState) -> run_states.RunState | None:
+    def _ended(self, run: RunDetails) -> RunDetails | None:
         """Return the state of a run that has ended or is lost; None if it has not, or may still be executed.
 
         If its server has given it up, this returns once that is settled.
         """
-        if is_given_up(run.status, run.running):
+        if is_given_up(run.status, run.items.running):
             return self._follower().settled(run)
         return run if run.is_finished else None
 
-    def result_of(self, run: run_states.Started) -> FlowResult:
+    def result_of(self, run: responses.Started) -> FlowResult:
         """Wait until a run of one item that was just created ends, and return its result."""
         if run.answers and run.has_ended:
             reading = self._connection.reading(run.run_id)
@@ -169,20 +171,20 @@ class Waiter:
                     logger.warning("run %s: %s; asking again", run_id, error.message)
             time.sleep(wanted)
 
-    def _look(self, run_id: str, held: int, total: int) -> run_states.RunState:
+    def _look(self, run_id: str, held: int, total: int) -> RunDetails:
         if total > _LARGE:
             summary = self._runs.summary(run_id)
             if summary is not None:
                 return summary
         request = api.get_run(run_id, wait=bool(held) or None, timeout_secs=held or None)._replace(held=held)
-        return self._connection.call(request, partial(run_states.run_state, run_id=run_id))
+        return self._connection.call(request, partial(responses.run, run_id=run_id))
 
     def results(self, call: ResultCall) -> list[FlowResult]:
         """Return the results of a run, as the client's `get_results` does."""
         run, listed = self.recorded("get_results", call, self.ended_items)
         return responses.results(listed, run.status, self._connection.reading(run.run_id))
 
-    def recorded(self, name: str, call: ResultCall, read: _Read[Answer]) -> tuple[run_states.RunState, Answer]:
+    def recorded(self, name: str, call: ResultCall, read: _Read[Answer]) -> tuple[_Ended, Answer]:
         """Return what `finished` returns, in a span of this name, and record how the run has ended."""
         with self._connection.traced(name, kind="INTERNAL") as span:
             run, found = self.finished(call, read)
@@ -190,7 +192,7 @@ class Waiter:
         self._recorder.ended(run.run_id, run.status)
         return run, found
 
-    def finished(self, call: ResultCall, read: _Read[Answer]) -> tuple[run_states.RunState, Answer]:
+    def finished(self, call: ResultCall, read: _Read[Answer]) -> tuple[_Ended, Answer]:
         """Return the state of a run that has ended, and what `read` returns for it.
 
         Args:
@@ -212,16 +214,16 @@ class Waiter:
                 status = read_status(answers[0]["status"]) if len(answers) == 1 else None
                 if status in _ENDED:
                     end = partial(read, run_id, status, answers)
-                    return run_states.RunState(run_id, status, 1, {}), self._retry_until(end, run_id, _NO_RESULT)
-            look = partial(self._runs.current_state, run_id)
+                    return responses.Started(run_id, status, answers), self._retry_until(end, run_id, _NO_RESULT)
+            look = partial(self._runs.state, run_id)
             # A caller that does not wait for the run does not wait for its server either.
             run = self._retry_until(look, run_id) if wait else look()
             if single:
                 _check_single(run)
             if not wait and not (self._runs.ending(run)).is_finished:
                 raise _timed_out(run_id)
-            if not run.is_finished or is_given_up(run.status, run.running):
-                run = self.wait(run_id, total=run.total)
+            if not run.is_finished or is_given_up(run.status, run.items.running):
+                run = self.wait(run_id, total=run.items.total)
                 if single:
                     _check_single(run)
             if wait:
@@ -259,11 +261,11 @@ class Waiter:
         return self._runs.explain(responses.items(run_id, answers, self._runs.reading(run_id)), status)
 
 
-def _check_single(run: run_states.RunState) -> None:
+def _check_single(run: RunDetails) -> None:
     # A server that has been restarted lists a run without its items until it has recovered the run.
-    if run.total != 1 and (run.total or run.is_finished):
+    if run.items.total != 1 and (run.items.total or run.is_finished):
         raise InvalidArgumentError(
-            f"run {run.run_id} is a batch of {run.total} items",
+            f"run {run.run_id} is a batch of {run.items.total} items",
             run_id=run.run_id,
             hint="get_results() gives them all",
         )

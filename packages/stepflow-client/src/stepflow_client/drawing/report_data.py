@@ -114,7 +114,7 @@ def masked_arguments(flow: Mapping[str, Any], given: RunArguments) -> RunArgumen
     """
     secrets = _secrets(flow)
     hidden = {name: secrets.hide_in(getattr(given, name)) for name in ("inputs", "variables", "overrides")}
-    return given.model_copy(update=hidden)
+    return replace(given, **hidden)
 
 
 def masked_differences(flow: Mapping[str, Any], differences: Iterable[RunDifference]) -> list[RunDifference]:
@@ -188,11 +188,11 @@ def _hide(item: RunItem, secrets: Secrets) -> RunItem:
     error = result.error
     hidden = {
         "output": secrets.hide_in(result.output),
-        "error": error.model_copy(update=secrets.hide_in({"message": error.message, "details": error.details}))
+        "error": replace(error, **secrets.hide_in({"message": error.message, "details": error.details}))
         if error is not None
         else None,
     }
-    return item.model_copy(update={"result": result.model_copy(update=hidden)})
+    return replace(item, result=replace(result, **hidden))
 
 
 def _hide_step(step: StepDetails, secrets: Secrets) -> StepDetails:
@@ -200,5 +200,5 @@ def _hide_step(step: StepDetails, secrets: Secrets) -> StepDetails:
         return step
     error = step.error
     if error is not None:
-        error = error.model_copy(update=secrets.hide_in({"message": error.message, "details": error.details}))
-    return step.model_copy(update={"output": secrets.hide_in(step.output), "error": error})
+        error = replace(error, **secrets.hide_in({"message": error.message, "details": error.details}))
+    return replace(step, output=secrets.hide_in(step.output), error=error)

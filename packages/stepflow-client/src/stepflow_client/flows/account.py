@@ -32,9 +32,9 @@ def account_of(
     error = record.error
     failed = item.listed.get(cause.step_id or "")
     if error is not None:
-        error = error.model_copy(update={"step_id": cause.step_id})
+        error = replace(error, step_id=cause.step_id)
         if failed is not None and failed.error is not None and is_bare(error) and not is_bare(failed.error):
-            error = error.model_copy(update={"message": failed.error.message})
+            error = replace(error, message=failed.error.message)
     return RunAccount(
         run_id=run_id,
         item_index=item_index,

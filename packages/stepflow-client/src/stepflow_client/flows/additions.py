@@ -14,6 +14,7 @@ flow:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.lazy import lazy_module
@@ -92,8 +93,7 @@ def with_kept(steps: Sequence[StepDetails], stored: Mapping[str, Any]) -> list[S
     written = steps_by_id(as_written(dict(stored)))
     kept = {name: written[name].get("component") for name in origin.kept if name in written}
     return [
-        step.model_copy(update={"component": kept[step.step_id], "is_kept": True}) if step.step_id in kept else step
-        for step in steps
+        replace(step, component=kept[step.step_id], is_kept=True) if step.step_id in kept else step for step in steps
     ]
 
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from .._base.slices import SLICE, Slices, slices
 from .._base.text import cut, near, nearest
+from .._data.declared import fields_of
 from .._data.expressions import is_expression, write_path
 from .patterns import LinearPattern, linear_pattern
 
@@ -73,13 +74,6 @@ def type_names(schema: Mapping[str, Any]) -> list[Any]:
     """Return the types that a schema allows; empty if it allows all."""
     given = schema.get("type")
     return [given] if isinstance(given, str) else given if isinstance(given, list) else []
-
-
-def fields_of(schema: Any) -> tuple[Mapping[str, Any], list[str]]:
-    """Return the schemas of the fields of an object by name, and the names of the required ones."""
-    found = (schema.get("properties"), schema.get("required")) if isinstance(schema, Mapping) else (None, None)
-    names = [each for each in found[1] if isinstance(each, str)] if isinstance(found[1], list) else []
-    return found[0] if isinstance(found[0], Mapping) else {}, names
 
 
 def list_schemas(schema: Mapping[str, Any]) -> tuple[list[Any], Any]:

@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._base.lazy import lazy_module
 from .._base.text import nearest_hint
-from .._data.declared import declared_schema
+from .._data.declared import declared_schema, fields_of
 from .._data.expressions import Reference, references
 from ..errors import InvalidArgumentError
 from .graph import FlowSteps, reachable
-from .json_schema import Validator, definitions_of, fields_of
 
 if TYPE_CHECKING:
     from ..types import FlowVariable
+    from . import json_schema
+else:
+    json_schema = lazy_module("stepflow_client.flows.json_schema")
 
 STEP_KEYS = ("id", "component", "input", "onError", "mustExecute", "metadata")
 """The keys of a step. Servers silently drop other keys."""
@@ -177,7 +180,7 @@ def check_variables(
 
 def _variable_checks(flow: Mapping[str, Any]) -> dict[str, ValueCheck]:
     declared = declared_schema(flow, "variables")
-    shared = definitions_of(declared, flow["schemas"].get("$defs")) if isinstance(declared, Mapping) else {}
+    shared = json_schema.definitions_of(declared, flow["schemas"].get("$defs")) if isinstance(declared, Mapping) else {}
     checks = {name: ValueCheck.of_schema(each, shared) for name, each in fields_of(declared)[0].items()}
     return {name: check for name, check in checks.items() if check is not None}
 
@@ -279,7 +282,7 @@ def check_inputs(
 class ValueCheck(NamedTuple):
     """Checks values against a schema of a flow, as `check_inputs` does."""
 
-    validator: Validator
+    validator: json_schema.Validator
 
     @classmethod
     def of(cls, flow: Mapping[str, Any]) -> ValueCheck | None:
@@ -292,7 +295,7 @@ class ValueCheck(NamedTuple):
         """Return the check for a schema, which may refer to shared ones; None if it allows any value."""
         if not isinstance(schema, Mapping):
             return None
-        validator = Validator(schema, definitions_of(schema, shared))
+        validator = json_schema.Validator(schema, json_schema.definitions_of(schema, shared))
         return cls(validator) if validator.read(schema) else None
 
     def fits_all(self, values: Sequence[Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .._data.expressions import Path
@@ -78,7 +79,7 @@ def located(error: FlowError | None, flow: object) -> FlowError | None:
     said = written_at(flow, error.step_id) if error is not None else None
     if error is None or said is None or said in (error.hint or ""):
         return error
-    return error.model_copy(update={"hint": "; ".join(filter(None, (error.hint, said)))})
+    return replace(error, hint="; ".join(filter(None, (error.hint, said))))
 
 
 def written_at(flow: object, step_id: str | None) -> str | None:

@@ -13,6 +13,7 @@ from .._data.expressions import Path, PathError, parse_path, write_path
 from .._data.secrets import HIDDEN, flow_secrets, hidden_flow
 from ..errors import InvalidArgumentError
 from ..types.comparison import RunDifference
+from ..types.shown import plain_data
 from .account import step_accounts
 from .additions import origin_of
 from .graph import FlowSteps, reachable, steps_by_id
@@ -54,9 +55,9 @@ def only_item(snapshot: RunSnapshot, index: int) -> RunSnapshot:
         raise InvalidArgumentError(f"run {snapshot.run_id} has no item {index}")
     return replace(
         snapshot,
-        details=snapshot.details.model_copy(update={"status": item.status}),
-        items=[item.model_copy(update={"index": 0})],
-        steps=[each.model_copy(update={"item_index": 0}) for each in snapshot.steps or () if each.item_index == index],
+        details=replace(snapshot.details, status=item.status),
+        items=[replace(item, index=0)],
+        steps=[replace(each, item_index=0) for each in snapshot.steps or () if each.item_index == index],
     )
 
 
@@ -156,7 +157,7 @@ def _item(item: RunItem) -> dict[str, Any]:
 
 
 def _error(error: FlowError | None) -> dict[str, Any] | None:
-    return None if error is None else error.model_dump(mode="json", include={"code", "message"})
+    return None if error is None else {"code": plain_data(error.code), "message": error.message}
 
 
 def _at(value: Any, path: Path) -> Any:

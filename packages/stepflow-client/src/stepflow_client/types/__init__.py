@@ -1,6 +1,6 @@
 """The types of results: runs, items, steps, flows, servers, reruns, comparisons.
 
-Each submodule is imported when one of its names is first used, because most need pydantic.
+Each submodule is imported when one of its names is first used.
 """
 
 from __future__ import annotations

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from .shown import Record, Shown, plain_data
-
-if TYPE_CHECKING:
-    from .results import FlowErrorOrNone
-    from .statuses import ExecutionStatus
+from .models import Model, field, record
+from .results import FlowErrorOrNone
+from .shown import Shown, plain_data
+from .statuses import ExecutionStatus
 
 __all__ = ["FailedChild", "FailureKind", "RunAccount", "StepAccount", "StepState", "state_text"]
 
@@ -57,8 +55,8 @@ def state_text(state: str, because_of: str | None = None, failed_children: int =
     return f"{words}, {failed_children} failed in sub-runs" if failed_children else words
 
 
-@dataclass(frozen=True, slots=True)
-class FailedChild(Record):
+@record(kw_only=False)
+class FailedChild(Model):
     """An item of a sub-run that failed although the step that started it completed."""
 
     index: int
@@ -69,8 +67,8 @@ class FailedChild(Record):
     """The step of the sub-run that the message names; None if it names none."""
 
 
-@dataclass(frozen=True, slots=True)
-class StepAccount(Record):
+@record(kw_only=False)
+class StepAccount(Model):
     """What became of one step of an item."""
 
     step_id: str
@@ -98,8 +96,8 @@ class StepAccount(Record):
         return f"{words} with its default" if self.is_default else words
 
 
-@dataclass(frozen=True, slots=True)
-class RunAccount(Shown):
+@record(kw_only=False)
+class RunAccount(Model, Shown):
     """Why one item of a run failed, and what became of each of its steps."""
 
     run_id: str

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from .shown import Record, Shown
-
-if TYPE_CHECKING:
-    from .runs import RunDetails
+from .models import Model, field, record
+from .runs import RunDetails
+from .shown import Shown
 
 __all__ = ["RunComparison", "RunDifference"]
 
 
-@dataclass(frozen=True, slots=True)
-class RunDifference(Record):
+@record(kw_only=False)
+class RunDifference(Model):
     """One difference between two runs. Values of secret variables in their flows are replaced by `***`."""
 
     path: str
@@ -39,8 +37,8 @@ class RunDifference(Record):
     """The path of the difference that this one repeats: a step whose output is read here has the same two values."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunComparison(Record, Shown):
+@record(kw_only=False)
+class RunComparison(Model, Shown):
     """Two runs and their differences."""
 
     a: RunDetails

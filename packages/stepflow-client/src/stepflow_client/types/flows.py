@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Self
-
-from pydantic import AliasChoices, Field, model_validator
+from dataclasses import replace
+from typing import Any, Self
 
 from .._data.objects import StoredFlowId
 from .._data.secrets import HIDDEN, hidden_flow, hidden_schema
 from .._data.values import ordered
-from .models import Model, from_number
+from .models import Model, field, record
 from .shown import Shown
-from .statuses import _OpenEnum
+from .statuses import DiagnosticLevel
 
 __all__ = [
     "Diagnostic", "DiagnosticLevel", "FlowExample", "FlowVariable", "FlowVariables", "StoreFlowResponse", "StoredFlow",
@@ -20,36 +19,21 @@ __all__ = [
 ]  # fmt: skip
 
 
-class DiagnosticLevel(_OpenEnum):
-    """The severity of a diagnostic.
-
-    Fatal: the flow is refused. Error: it will likely fail. Warning: it may behave unexpectedly.
-    """
-
-    FATAL = "fatal"
-    ERROR = "error"
-    WARNING = "warning"
-
-
-_LEVEL_NUMBERS = dict(enumerate(DiagnosticLevel, start=1))
-
-_Level = Annotated[DiagnosticLevel, from_number(_LEVEL_NUMBERS)]
-
-
+@record
 class Diagnostic(Model):
     """One diagnostic of a flow, from the server or from the offline checks (`stepflow_client.flows.check`)."""
 
-    level: _Level
+    level: DiagnosticLevel
     kind: str = ""
     """The name of the fault, for example `undefinedStepReference`."""
     code: int = 0
     """The number of the fault."""
-    message: str = Field(validation_alias=AliasChoices("message", "formatted"))
-    path: str = Field(default="$", validation_alias=AliasChoices("path", "location"))
+    message: str = field(metadata={"wire": "formatted"})
+    path: str = "$"
     """The place in the flow, as a JSON path; `$` is the flow as a whole."""
     data: Any = None
     """The data that the message was made from."""
-    is_experimental: bool = Field(default=False, validation_alias=AliasChoices("is_experimental", "experimental"))
+    is_experimental: bool = field(default=False, metadata={"wire": "experimental"})
     """True if the server marks the check as experimental."""
     rule: str | None = None
     """The name of the rule, for offline checks."""
@@ -70,20 +54,19 @@ class Diagnostic(Model):
         return self.path
 
 
+@record
 class ValidationResult(Model, Shown):
     """The diagnostics of a flow, from the server or from the offline checks."""
 
-    valid: bool = True
+    valid: bool = None  # type: ignore[assignment]  # set below
     """The same as `is_valid`; if not given, it follows from the diagnostics."""
-    diagnostics: list[Diagnostic] = Field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
     """All diagnostics, the most severe first."""
 
-    @model_validator(mode="after")
-    def _decide(self) -> Self:
-        if "valid" not in self.model_fields_set:
+    def __post_init__(self) -> None:
+        if self.valid is None:
             is_fatal = (each.level is DiagnosticLevel.FATAL for each in self.diagnostics)
             object.__setattr__(self, "valid", not any(is_fatal))
-        return self
 
     @property
     def is_valid(self) -> bool:
@@ -101,18 +84,20 @@ class ValidationResult(Model, Shown):
         return [d for d in self.diagnostics if d.level not in (DiagnosticLevel.FATAL, DiagnosticLevel.ERROR)]
 
 
+@record
 class StoreFlowResponse(Model):
     """A stored flow."""
 
     flow_id: str
     """The id of the flow on every server that shares the store."""
-    diagnostics: list[Diagnostic] = Field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
     """Diagnostics that did not prevent the server from storing the flow."""
 
     def __flow__(self) -> StoredFlowId:
         return StoredFlowId(self.flow_id)
 
 
+@record
 class FlowExample(Model):
     """An example or a test case in a flow."""
 
@@ -121,12 +106,13 @@ class FlowExample(Model):
     input: Any = None
 
 
+@record
 class StoredFlow(Model, Shown):
     """A flow as the server stores it, without keys that the server does not know."""
 
     flow_id: str
     flow: dict[str, Any]
-    examples: list[FlowExample] = Field(default=[], validation_alias=AliasChoices("examples", "allExamples"))
+    examples: list[FlowExample] = field(default_factory=list, metadata={"wire": "allExamples"})
     """The flow's examples and the inputs of its test cases."""
 
     def __flow__(self) -> dict[str, Any]:
@@ -135,13 +121,14 @@ class StoredFlow(Model, Shown):
 
     def without_secrets(self) -> Self:
         """Return a copy that is safe to show: values of secret variables, such as defaults, are replaced by `***`."""
-        return self.model_copy(update={"flow": hidden_flow(self.flow)})
+        return replace(self, flow=hidden_flow(self.flow))
 
-    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        for name, value in super().__repr_args__():
+    def _shown_fields(self) -> Iterator[tuple[str, Any]]:
+        for name, value in Model._shown_fields(self):
             yield name, self.without_secrets().flow if name == "flow" else value
 
 
+@record
 class FlowVariable(Model):
     """A variable that a flow declares under `schemas.properties.variables`."""
 
@@ -152,11 +139,11 @@ class FlowVariable(Model):
     """The environment variable that the flow's author names for it."""
     is_secret: bool = False
     description: str | None = None
-    value_schema: dict[str, Any] = Field(default_factory=dict)
+    value_schema: dict[str, Any] = field(default_factory=dict)
     """The variable's JSON Schema, as written in the flow."""
 
-    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        for name, value in super().__repr_args__():
+    def _shown_fields(self) -> Iterator[tuple[str, Any]]:
+        for name, value in Model._shown_fields(self):
             if name == "default" and self.is_secret and value is not None:
                 value = HIDDEN
             elif name == "value_schema":
@@ -164,6 +151,7 @@ class FlowVariable(Model):
             yield name, value
 
 
+@record
 class FlowVariables(Model):
     """The variables of a flow, by name."""
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from .shown import Record
+from .models import Model, field, record
 
 __all__ = ["HistoryEntry"]
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryEntry(Record):
+@record(kw_only=False)
+class HistoryEntry(Model):
     """A run and what the caller started it with; what a rerun added is in `rerun_of`, `kept` and `rerun_items`."""
 
     run_id: str

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from .._data.values import LOCAL_DEPTH, check_json
 from ..errors import OutputTypeError
+from .models import Model, field, record
 from .results import _NO_OUTPUT, ErrorCode, FlowErrorOrNone, FlowResult, OutputT, Typed, failure
 from .shown import Shown
 from .statuses import FAILED_STATUSES, ExecutionStatus
@@ -14,8 +14,8 @@ from .statuses import FAILED_STATUSES, ExecutionStatus
 __all__ = ["Outcome"]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome(Typed[OutputT], Shown):
+@record(kw_only=False)
+class Outcome(Typed[OutputT], Model, Shown):
     """The outcome of one input of a batch. `Outcome[Output]` is one whose output is an `Output`."""
 
     index: int

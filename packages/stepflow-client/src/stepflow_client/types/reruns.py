@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import InvalidArgumentError
-from .shown import Record
-
-if TYPE_CHECKING:
-    from .results import FlowResult
+from .models import Model, field, record
+from .results import FlowResult
 
 __all__ = ["RerunItem", "RerunPlan", "RerunResult"]
 
 
-@dataclass(frozen=True, slots=True)
-class RerunItem(Record):
+@record(kw_only=False)
+class RerunItem(Model):
     """One item that is run again."""
 
     index: int
@@ -29,8 +26,8 @@ class RerunItem(Record):
     one of them may turn out not to be needed."""
 
 
-@dataclass(frozen=True, slots=True)
-class RerunPlan(Record):
+@record(kw_only=False)
+class RerunPlan(Model):
     """The items and steps that a rerun keeps and executes. Making a plan starts nothing."""
 
     run_id: str
@@ -60,8 +57,8 @@ class RerunPlan(Record):
         return list(groups.values())
 
 
-@dataclass(frozen=True, slots=True)
-class RerunResult(Record):
+@record(kw_only=False)
+class RerunResult(Model):
     """The results of a rerun, including the kept ones."""
 
     plan: RerunPlan

@@ -1,4 +1,4 @@
-"""The results of items: outputs, errors and statuses, as small, immutable pydantic models.
+"""The results of items: outputs, errors and statuses.
 
 Times are timezone-aware datetimes. Servers send nanoseconds; datetimes have microseconds, so the rest is cut off.
 
@@ -9,59 +9,28 @@ returned as `int`. As `1 == 1.0` in Python, comparisons are not affected.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Self, TypeVar
-
-from pydantic import Field, model_validator
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from ..errors import RunFailedError
-from .models import Model, from_number
+from .models import KINDS, LOCAL, Model, field, record
 from .shown import Shown
-from .statuses import FAILED_STATUSES, NO_ROUTE, STATUS_NUMBERS, ExecutionStatus, _OpenEnum
+from .statuses import FAILED_STATUSES, NO_ROUTE, ErrorCode, ExecutionStatus
 
 __all__ = ["ErrorCode", "ExecutionStatus", "FlowError", "FlowResult", "OutputT"]
-
-
-class ErrorCode(_OpenEnum):
-    """The kind of failure of an item or a step. A code unknown to this package appears as `unknown_<number>`."""
-
-    TIMEOUT = "timeout"
-    INVALID_INPUT = "invalid_input"
-    COMPONENT_FAILED = "component_failed"
-    CANCELLED = "cancelled"
-    UNREACHABLE = "unreachable"
-    COMPONENT_NOT_FOUND = "component_not_found"
-    RESOURCE_UNAVAILABLE = "resource_unavailable"
-    EXPRESSION_FAILED = "expression_failed"
-    ORCHESTRATOR = "orchestrator"
-    WORKER = "worker"
-    LOST = "lost"
-    """The server gave the run up before the item ended, without a reason, and nothing happened in it afterwards: it was
-    restarted and could not recover the run, or its store failed. Steps had started, or may have: running the item again
-    may repeat them. Only the client sets this code; no server sends it."""
-    LOST_BEFORE_START = "lost_before_start"
-    """As `LOST`, but the server lists no step of the item as started. A server that is still executing
-    the run, although it has given it up, may start them later."""
-    INVALID_OUTPUT = "invalid_output"
-    """The run succeeded, but its output does not match the `output_type` of `map`. Only the client sets this code."""
 
 
 _RETRYABLE = frozenset(
     {ErrorCode.TIMEOUT, ErrorCode.UNREACHABLE, ErrorCode.RESOURCE_UNAVAILABLE, ErrorCode.LOST_BEFORE_START}
 )
-_ERROR_NUMBERS = dict(zip(range(1, 11), ErrorCode, strict=False))
-
-# On the wire these are numbers; a member's place in its enumeration is its number.
-_Status = Annotated[ExecutionStatus, from_number(STATUS_NUMBERS)]
-
-_Code = Annotated[ErrorCode, from_number(_ERROR_NUMBERS)]
 
 
+@record
 class FlowError(Model):
     """The reason for the failure of an item or step."""
 
     message: str
     """The message of the component or the server, unchanged."""
-    code: _Code | None = None
+    code: ErrorCode | None = None
     """The kind of failure, named the same for every server; None if the server reports none."""
     step_id: str | None = None
     """The id of the step that failed first; None if unknown, or if the output of the flow itself failed.
@@ -70,11 +39,11 @@ class FlowError(Model):
     """
     details: Any = None
     """Other data from the server, such as the raw code, or the stack of causes from older servers."""
-    hint: str | None = Field(default=None, exclude=True, repr=False)
+    hint: str | None = field(default=None, repr=False, metadata=LOCAL)
     """What to change, if that is known: which field of its input the flow misses or the component refuses, and the line
     of the step in a flow that is written in Python. Results of `run` and outcomes of `map` have it.
 
-    It is not included in the result of `model_dump`.
+    `to_dict` leaves it out.
     """
 
     @property
@@ -104,6 +73,7 @@ if TYPE_CHECKING:
 
 else:
     FlowErrorOrNone = FlowError | None
+    KINDS["FlowErrorOrNone"] = FlowError
     OutputT = TypeVar("OutputT")
 
     class Typed:
@@ -117,6 +87,7 @@ else:
 _NO_OUTPUT: Any = None
 
 
+@record
 class FlowResult(Typed[OutputT], Model, Shown):
     """The result of a run of one item, or of one item of a batch.
 
@@ -126,7 +97,7 @@ class FlowResult(Typed[OutputT], Model, Shown):
 
     run_id: str = ""
     """The run's id, a UUID string; empty if the result is not from a server."""
-    status: _Status
+    status: ExecutionStatus
     if TYPE_CHECKING:
         output: OutputT = _NO_OUTPUT
     else:
@@ -142,18 +113,18 @@ class FlowResult(Typed[OutputT], Model, Shown):
 
     Values of the flow's secret variables are replaced by `***` in it if this client started the run.
     """
-    cached_at: datetime | None = Field(default=None, exclude=True, repr=False)
+    cached_at: datetime | None = field(default=None, repr=False, metadata=LOCAL)
     """The time when the result was cached, in UTC, if it is from a `ResultCache`; None if the flow was run for this
     call.
 
-    It is not included in the result of `model_dump`.
+    `to_dict` leaves it out.
     """
-    older_flow_id: str | None = Field(default=None, exclude=True, repr=False)
+    older_flow_id: str | None = field(default=None, repr=False, metadata=LOCAL)
     """The id of the stored flow of the run, if the run was found under an idempotency key with a scope and is of
     another version of the flow than the given one; else None.
 
-    Usually that is an older version. While two versions are in use, it may be the newer one. It is not included in the
-    result of `model_dump`.
+    Usually that is an older version. While two versions are in use, it may be the newer one. `to_dict`
+    leaves it out.
     """
 
     @property
@@ -176,11 +147,9 @@ class FlowResult(Typed[OutputT], Model, Shown):
         """Always False: no released server skips a run."""
         return False
 
-    @model_validator(mode="after")
-    def _has_error(self) -> Self:
-        if self.is_failed and self.error is None:
+    def __post_init__(self) -> None:
+        if self.error is None and self.status in FAILED_STATUSES:
             object.__setattr__(self, "error", FlowError(message="the server does not say why"))
-        return self
 
     def unwrap(self) -> OutputT:
         """Return the output of a success.

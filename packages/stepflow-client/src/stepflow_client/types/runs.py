@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, overload
-
-from pydantic import Field, PlainSerializer, SkipValidation
+from typing import Any, ClassVar, overload
 
 from .._data.secrets import is_hidden
-from .models import Listing, Model
-from .results import FlowErrorOrNone, FlowResult, _Status
+from .models import Listing, Model, field, record
+from .results import FlowErrorOrNone, FlowResult
 from .shown import Records, Shown
 from .statuses import ExecutionStatus, read_status
 
@@ -20,6 +18,7 @@ __all__ = [
 ]  # fmt: skip
 
 
+@record
 class ItemCounts(Model):
     """Numbers of a run's items by state. Servers count the items of a run only when the run ends."""
 
@@ -30,6 +29,7 @@ class ItemCounts(Model):
     cancelled: int = 0
 
 
+@record
 class RunDetails(Model, Shown):
     """A run and its state."""
 
@@ -37,7 +37,7 @@ class RunDetails(Model, Shown):
     """A UUID string."""
     flow_id: str
     flow_name: str | None = None
-    status: _Status
+    status: ExecutionStatus
     items: ItemCounts = ItemCounts()
     created_at: datetime | None = None
     completed_at: datetime | None = None
@@ -65,6 +65,7 @@ class RunDetails(Model, Shown):
         return max(0.0, (self.completed_at - self.created_at).total_seconds())
 
 
+@record
 class RunArguments(Model, Shown):
     """The arguments that a run was started with, as far as the server or the client's history has them."""
 
@@ -75,7 +76,7 @@ class RunArguments(Model, Shown):
     """The given variables, with `***` in place of secret values; None if they are not recorded."""
     overrides: Any = None
     """The changes to steps; None if there were none, or if neither the server nor the history has them."""
-    labels: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
     """The labels the run was recorded with, by name."""
     note: str | None = None
     """The note the run was recorded with."""
@@ -83,7 +84,7 @@ class RunArguments(Model, Shown):
     """Whether the run is in the history."""
     rerun_of: str | None = None
     """The id of the earlier run, if the run was started by `rerun`."""
-    kept: list[str] = Field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
     """The ids of the steps whose outputs a rerun kept: they were not executed."""
 
     @property
@@ -94,16 +95,18 @@ class RunArguments(Model, Shown):
         return [name for name, value in values.items() if is_hidden(value)]
 
 
+@record
 class CreateRunResponse(RunDetails):
     """A run that was just created."""
 
 
+@record
 class RunItem(Model, Shown):
     """One item of a run."""
 
     index: int
     """The position of its input in the run's list of inputs, from 0."""
-    status: _Status
+    status: ExecutionStatus
     result: FlowResult | None = None
     """The result of the item; None while it is running."""
     completed_at: datetime | None = None
@@ -127,13 +130,17 @@ class RunItems(Records, Sequence[RunItem]):
         self._entries = list(entries)
         self._read = read
 
-    def _places(self, wanted: Callable[[ExecutionStatus], bool]) -> list[int]:
+    def _places(self, wanted: Callable[[ExecutionStatus], object]) -> list[int]:
         """Return the positions of items with a wanted status, without reading the items that have not been accessed."""
         return [
             place
             for place, entry in enumerate(self._entries)
             if wanted(entry.status if isinstance(entry, RunItem) else read_status(entry["status"]))
         ]
+
+    def _unfinished(self) -> list[int]:
+        """Return the positions of the items that have not ended."""
+        return self._places(lambda status: not status.is_finished)
 
     def _replaced(self, items: Mapping[int, RunItem]) -> RunItems:
         """Return a copy with other items at some positions."""
@@ -173,24 +180,26 @@ class RunItems(Records, Sequence[RunItem]):
         return (RunItems, (list(self),))
 
 
+@record
 class ListItemsResponse(Listing[RunItem]):
     """The items of a run, in the order of their inputs: iterate over it, index it, or use `items`."""
 
     run_id: str
     _shown: ClassVar = (*ITEM_COLUMNS, "items")
-    items: Annotated[SkipValidation[Sequence[RunItem]], PlainSerializer(list)]
+    items: Sequence[RunItem]
     """A sequence of `RunItem`; each one is read from the response when it is first accessed."""
 
     def _entries(self) -> Sequence[RunItem]:
         return self.items
 
 
+@record
 class StepDetails(Model, Shown):
     """One step of one item and its state."""
 
     step_id: str
     component: str | None = None
-    status: _Status
+    status: ExecutionStatus
     item_index: int = 0
     step_index: int | None = None
     output: Any = None
@@ -211,6 +220,7 @@ class StepDetails(Model, Shown):
     """Number of times the step was started."""
 
 
+@record
 class ListStepsResponse(Listing[StepDetails]):
     """The steps of a run, by item, then in the order of the flow: iterate over it, index it, or use `steps`."""
 
@@ -226,6 +236,7 @@ class ListStepsResponse(Listing[StepDetails]):
         return self._timed if any(step.started_at is not None for step in self.steps) else self._shown
 
 
+@record
 class ListRunsResponse(Listing[RunDetails]):
     """Runs, newest first: iterate over it, index it, or use `runs`."""
 

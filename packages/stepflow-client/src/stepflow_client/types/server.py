@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
-from pydantic import Field, model_validator
-
-from .models import Model
+from .models import Model, field, record
 from .shown import Records, Shown
 
 __all__ = [
@@ -17,6 +15,7 @@ __all__ = [
 ]  # fmt: skip
 
 
+@record
 class FailedPlugin(Model):
     """A plugin whose components the server could not list."""
 
@@ -24,6 +23,7 @@ class FailedPlugin(Model):
     error: str
 
 
+@record
 class ComponentInfo(Model, Shown):
     """A component that flows may use."""
 
@@ -38,11 +38,9 @@ class ComponentInfo(Model, Shown):
     input_schema: dict[str, Any] | None = None
     output_schema: dict[str, Any] | None = None
 
-    @model_validator(mode="after")
-    def _named(self) -> Self:
+    def __post_init__(self) -> None:
         if not self.name and self.path:
             object.__setattr__(self, "name", self.path.strip("/"))
-        return self
 
 
 class ComponentList(Records, list[ComponentInfo]):
@@ -58,6 +56,7 @@ class ComponentList(Records, list[ComponentInfo]):
         self.failed_plugins = list(failed_plugins)
 
 
+@record
 class HealthResponse(Model):
     """A server's response to a health check."""
 
@@ -73,6 +72,7 @@ class HealthResponse(Model):
     """The plugins whose workers are away; None if they were not asked for."""
 
 
+@record
 class StoreBlobResponse(Model):
     """A stored blob."""
 
@@ -81,6 +81,7 @@ class StoreBlobResponse(Model):
     filename: str | None = None
 
 
+@record
 class BlobContent(Model):
     """A blob and its content."""
 
@@ -92,6 +93,7 @@ class BlobContent(Model):
     """The JSON value, or `bytes` for a binary blob."""
 
 
+@record
 class ServerInfo(Model):
     """A server's release and capabilities."""
 
@@ -103,5 +105,5 @@ class ServerInfo(Model):
     """The release, if the server reports it or if its commit is known."""
     commit: str | None = None
     """The commit that the server was built from, if it reports it."""
-    capabilities: dict[str, bool] = Field(default_factory=dict)
+    capabilities: dict[str, bool] = field(default_factory=dict)
     """What the server can do by itself: `events`, `step_outputs`, `exact_numbers` and so on."""

@@ -1,14 +1,15 @@
-"""Bases of what notebooks show and of lists of records; without pydantic."""
+"""Bases of what notebooks show, and of records and their lists."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from enum import Enum
 from typing import Any, cast
 
 from .._base.lazy import lazy_module
+from .._data.objects import fields_of, is_data_object
 from .data_frame import data_frame
 
 __all__ = ["Record", "Records", "Shown", "plain_data", "show_lists"]
@@ -39,7 +40,9 @@ class Record:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields by name. Statuses and codes are plain strings, times are datetimes, objects are dicts."""
         return {
-            each.name: plain_data(getattr(self, each.name)) for each in fields(cast("Any", self)) if each.name[0] != "_"
+            each.name: plain_data(getattr(self, each.name))
+            for each in fields(cast("Any", self))
+            if each.name[0] != "_" and not each.metadata.get("exclude")
         }
 
 
@@ -83,12 +86,11 @@ class Records(Shown):
 
 
 def plain_data(value: Any) -> Any:
-    """Return a value with enumerations as plain strings, and objects of this package as dicts."""
-    if isinstance(value, Enum):
-        return value.value
+    """Return a value with enumerations as plain strings, and objects as dicts."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value.value if isinstance(value, Enum) else value
     if isinstance(value, Mapping):
         return {key: plain_data(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
         return [plain_data(each) for each in value]
-    to_dict = getattr(value, "to_dict", None)
-    return value if to_dict is None else to_dict()
+    return plain_data(fields_of(value)) if is_data_object(value) else value

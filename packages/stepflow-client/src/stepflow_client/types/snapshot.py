@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from .shown import Record, Shown
-
-if TYPE_CHECKING:
-    from .account import RunAccount
-    from .runs import ItemCounts, RunArguments, RunDetails, RunItem, StepDetails
+from .account import RunAccount
+from .models import Model, field, record
+from .runs import ItemCounts, RunArguments, RunDetails, RunItem, StepDetails
+from .shown import Shown
 
 __all__ = ["RunSnapshot", "SnapshotPart"]
 
@@ -18,8 +16,8 @@ SnapshotPart = Literal["items", "steps", "flow", "arguments", "account", "counts
 """A part of a snapshot that is read only if it is requested."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunSnapshot(Record, Shown):
+@record
+class RunSnapshot(Model, Shown):
     """A run at one moment: its state, and the parts that were requested. The other parts are None."""
 
     details: RunDetails

@@ -1,10 +1,14 @@
-"""The statuses of runs, items and steps, by name and by the number on the wire. Pure; does not import pydantic."""
+"""The enumerations of the public types, by name and by the number on the wire. Pure."""
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import Enum, StrEnum
+from typing import Any
 
-__all__ = ["FAILED_STATUSES", "STATUS_NUMBERS", "ExecutionStatus", "read_status", "status_number"]
+__all__ = [
+    "ENUMS", "FAILED_STATUSES", "STATUS_NUMBERS", "DiagnosticLevel", "ErrorCode", "ExecutionStatus", "read_enum",
+    "read_status", "status_number",
+]  # fmt: skip
 
 _MOST_MEMBERS = 1_000
 """Maximum number of members of an enumeration, including those added for values of newer servers."""
@@ -65,18 +69,68 @@ STATUS_NUMBERS = dict(enumerate(ExecutionStatus, start=1))
 """Statuses by their number on the wire, which is their position in the enumeration, from 1."""
 
 
-def read_status(value: object) -> ExecutionStatus:
-    """Return the status for its number on the wire, or for its name.
+class ErrorCode(_OpenEnum):
+    """The kind of failure of an item or a step. A code unknown to this package appears as `unknown_<number>`."""
+
+    TIMEOUT = "timeout"
+    INVALID_INPUT = "invalid_input"
+    COMPONENT_FAILED = "component_failed"
+    CANCELLED = "cancelled"
+    UNREACHABLE = "unreachable"
+    COMPONENT_NOT_FOUND = "component_not_found"
+    RESOURCE_UNAVAILABLE = "resource_unavailable"
+    EXPRESSION_FAILED = "expression_failed"
+    ORCHESTRATOR = "orchestrator"
+    WORKER = "worker"
+    LOST = "lost"
+    """The server gave the run up before the item ended, without a reason, and nothing happened in it afterwards: it was
+    restarted and could not recover the run, or its store failed. Steps had started, or may have: running the item again
+    may repeat them. Only the client sets this code; no server sends it."""
+    LOST_BEFORE_START = "lost_before_start"
+    """As `LOST`, but the server lists no step of the item as started. A server that is still executing
+    the run, although it has given it up, may start them later."""
+    INVALID_OUTPUT = "invalid_output"
+    """The run succeeded, but its output does not match the `output_type` of `map`. Only the client sets this code."""
+
+
+class DiagnosticLevel(_OpenEnum):
+    """The severity of a diagnostic.
+
+    Fatal: the flow is refused. Error: it will likely fail. Warning: it may behave unexpectedly.
+    """
+
+    FATAL = "fatal"
+    ERROR = "error"
+    WARNING = "warning"
+
+
+_NUMBERS: dict[type[Enum], dict[int, Any]] = {
+    ExecutionStatus: STATUS_NUMBERS,
+    ErrorCode: dict(zip(range(1, 11), ErrorCode, strict=False)),
+    DiagnosticLevel: dict(enumerate(DiagnosticLevel, start=1)),
+}
+ENUMS: dict[str, type[Enum]] = {kind.__name__: kind for kind in _NUMBERS}
+
+
+def read_enum(kind: type[Enum], value: object) -> Any:
+    """Return the member of an enumeration for its number on the wire, or for its name.
 
     Raises:
         ValueError: If it is neither.
     """
-    if isinstance(value, int) and not isinstance(value, bool):
-        known = STATUS_NUMBERS.get(value)
-        return known if known is not None else ExecutionStatus(f"unknown_{value}")
     if isinstance(value, str):
-        return ExecutionStatus(value)
-    raise ValueError(f"{value!r} is not a status")
+        return kind(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        known = _NUMBERS[kind].get(value)
+        return known if known is not None else kind(f"unknown_{value}")
+    raise ValueError(f"it is neither a name nor a number of {kind.__name__}")
+
+
+def read_status(value: object) -> ExecutionStatus:
+    """Return the status for its number on the wire, or for its name; see `read_enum`."""
+    # The usual case is written out, as every run and item takes it. (`true` equals 1.)
+    known = STATUS_NUMBERS.get(value) if type(value) is int else None
+    return read_enum(ExecutionStatus, value) if known is None else known
 
 
 def status_number(status: ExecutionStatus | str) -> int | None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from .shown import Record
+from .models import Model, record
 
 __all__ = ["ToolResult"]
 
 
-@dataclass(frozen=True, slots=True)
-class ToolResult(Record):
+@record(kw_only=False)
+class ToolResult(Model):
     """What a call of a tool returns to a model: a text, and the same as JSON."""
 
     text: str

@@ -28,7 +28,6 @@ from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, SyncStepflowClient
-    from stepflow_client.plain import PlainRun
 
 _LIMIT = 30
 _MAX_COUNTED = 10
@@ -119,18 +118,16 @@ def _counted(client: SyncStepflowClient, records: list[dict[str, Any]]) -> list[
     return [each | {"items": found.get(each["run_id"], each["items"])} for each in records]
 
 
-def _all(
-    client: SyncStepflowClient, status: tuple[str, ...], filters: dict[str, Any]
-) -> Iterator[RunDetails | PlainRun]:
+def _all(client: SyncStepflowClient, status: tuple[str, ...], filters: dict[str, Any]) -> Iterator[RunDetails]:
     """Yield the runs, newest first. Servers filter by a single status, so several listings are merged."""
-    listed = [client.plain.iter_runs(status=each, **filters) for each in status or (None,)]
+    listed = [client.iter_runs(status=each, **filters) for each in status or (None,)]
     return merge(*listed, key=lambda run: run.run_id, reverse=True) if len(listed) > 1 else iter(listed[0])
 
 
 def _newest(
     client: SyncStepflowClient, status: tuple[str, ...], filters: dict[str, Any], limit: int
-) -> list[RunDetails | PlainRun]:
-    listed = [client.plain.list_runs(status=each, limit=limit, **filters) for each in status or (None,)]
+) -> list[RunDetails]:
+    listed = [client.list_runs(status=each, limit=limit, **filters).runs for each in status or (None,)]
     # If a run ends meanwhile, it may be in two of the lists.
     merged = {run.run_id: run for runs in listed for run in runs}
     return sorted(merged.values(), key=lambda run: run.run_id, reverse=True)[:limit] if len(listed) > 1 else listed[0]

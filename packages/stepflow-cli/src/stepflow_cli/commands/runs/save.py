@@ -102,7 +102,7 @@ def _kept(target: Target, run_id: str, index: int | None, input: tuple[Any] | No
     if index is None and total > 1:
         raise usage(f"run {run_id} has {total} items", "--item N names one, counted from 0")
     if input is not None and snapshot.arguments is not None:
-        given = snapshot.arguments.model_copy(update={"inputs": [*input] * total})
+        given = replace(snapshot.arguments, inputs=[*input] * total)
         snapshot = replace(snapshot, arguments=given)
     return kept_item(snapshot, index or 0)
 

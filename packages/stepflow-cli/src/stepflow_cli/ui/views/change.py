@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
@@ -75,7 +76,7 @@ async def _subject(site: Site, run_id: str, place: Mapping[str, str]) -> Subject
     assert given is not None
     stored = StoredFlow(flow_id=run.flow_id, flow=dict(snapshot.flow or {}))
     if given.inputs is not None and len(given.inputs) != len(items):
-        given = given.model_copy(update={"inputs": None})
+        given = replace(given, inputs=None)
     key, text, group = place.get("group", ""), place.get("item") or "0", None
     if key:
         group = next((each for each in failure_groups(items) if each.key == key), None)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..._base.lazy import lazy_module
 from ..._base.text import did_you_mean, near, nearest
+from ..._data.declared import fields_of
 from ..._data.expressions import keyword_of, portable_path, references
 from ..components import Catalogue, Components
 from ..findings import Findings
 from ..graph import inner_flow
-from ..json_schema import definitions_of, fields_of, mismatches
+from ..json_schema import definitions_of, mismatches
 from ..model import FlowModel, Step, node_of_inner
 from ..source import Node
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..json_schema import JSON_TYPES, definitions_of, fields_of, list_schemas, referred_name, type_names
+from ..._data.declared import fields_of
+from ..json_schema import JSON_TYPES, definitions_of, list_schemas, referred_name, type_names
 from .model import (
     NEVER,
     NULL,
