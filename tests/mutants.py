@@ -34,7 +34,7 @@ TESTS = {
 }
 """The pure modules, and the tests that prove them: the nearest first."""
 TIME_LIMIT = 300
-NOTICED = 0.95
+KILLED = 0.95
 PAIRS = ((ast.Lt, ast.LtE), (ast.Gt, ast.GtE), (ast.Eq, ast.NotEq), (ast.Is, ast.IsNot), (ast.In, ast.NotIn))
 SWAPPED: dict[type[ast.AST], Any] = {
     **{one: other for pair in (*PAIRS, (ast.And, ast.Or), (ast.Add, ast.Sub)) for one, other in (pair, pair[::-1])},
@@ -126,11 +126,9 @@ def rings(file: Path) -> list[list[str]]:
     """Return the tests of a module: those that import it, then its folder, then callers and tests with its name."""
     folder, *callers = next(tests for part, tests in TESTS.items() if file.is_relative_to(part))
     name = file.stem.strip("_")
-    module = re.escape(f"stepflow_client.{'.'.join(file.parent.parts)}")
-    imported = re.compile(rf"{module}\.{file.stem}\b|{module} import .*\b{file.stem}\b")
-    near = [
-        path for path in (ROOT / folder).glob("test_*.py") if name in path.stem or imported.search(path.read_text())
-    ]
+    imported = re.compile(rf"\bimport .*\b{file.stem}\b|\.{file.stem} import")
+    tests = (ROOT / "tests/unit").rglob("test_*.py")
+    near = [path for path in tests if name in path.stem or imported.search(path.read_text("utf-8"))]
     named = [path for path in (ROOT / "tests").glob(f"*/test_*{name}.py") if folder not in str(path)]
     found = [near, [ROOT / folder], [ROOT / each for each in callers] + named]
     return [sorted(str(each.relative_to(ROOT)) for each in ring) for ring in found if ring]
@@ -184,10 +182,11 @@ def main() -> int:
             print(f"mutants: the tests of the unchanged modules fail ({unchanged}): {' '.join(used)}", file=sys.stderr)
             return 2
         results = list(pool.map(lambda mutant: examine(mutant, copies), chosen))
-    noticed = len(results) - results.count("survived")
+    # A test that hangs fails by its own time limit; all tests together take too long on a busy machine only.
+    share = results.count("killed") / len(results)
     counts = ", ".join(f"{results.count(each)} {each}" for each in ("killed", "survived", "timeout"))
-    print(f"{counts}: {noticed / len(results):.0%} noticed (--seed {options.seed})")
-    return noticed < NOTICED * len(results)
+    print(f"{counts}: {share:.0%} killed (--seed {options.seed})")
+    return share < KILLED
 
 
 if __name__ == "__main__":

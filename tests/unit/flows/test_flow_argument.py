@@ -80,6 +80,7 @@ def test_a_stored_flow_is_its_content(name: str) -> None:
         ("1.5", " is not a flow: it holds a number, not a mapping"),
         ("{}", ": this is not a flow: it is empty"),
         ("foo: 1", ": this is not a flow: it has 'foo', but neither steps nor output"),
+        ("name: x\nfoo: 1", ": this is not a flow: it has 'foo', but neither steps nor output"),
         ("name: x\nversion: '1'", ": this is not a flow: it has 'name', 'version', but neither steps nor output"),
         (
             "services: {}",
