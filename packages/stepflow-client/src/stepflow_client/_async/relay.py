@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from .._data.arguments import check_function, check_instance
@@ -121,7 +122,7 @@ def _frames_of(event: RunEvent, run_id: str, payload: Callable[[RunEvent], Any] 
 
 
 def _frame(data: Any, head: str = "") -> bytes:
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=datetime.isoformat)
     return f"{head}data: {text}\n\n".encode("utf-8", "backslashreplace")
 
 
