@@ -17,6 +17,7 @@ from stepflow_cli.ui.following import Health, RunFollower
 from stepflow_cli.ui.states import STATES, changes
 from stepflow_client import ExecutionStatus, LogConfig, RunDetails, StepflowRuntime
 from stepflow_client.events import StepCompletedEvent, StepStartedEvent
+from stepflow_client.types import ItemCounts
 from stepflow_client.types.snapshot import RunSnapshot
 
 from tests import releases, workers
@@ -230,8 +231,8 @@ async def test_a_follower_keeps_a_few_numbers_per_item() -> None:
             self._runs = self._parts = self.reporter = self.follower = self
 
         async def read(self, run_id: str, include: str) -> RunSnapshot:
-            run = RunDetails(run_id=run_id, flow_id="f", status=ExecutionStatus.RUNNING, items={"total": 10_000})
-            return RunSnapshot(run, flow={"name": "big", "steps": [{"id": each} for each in "abc"]})
+            run = RunDetails(run_id=run_id, flow_id="f", status=ExecutionStatus.RUNNING, items=ItemCounts(total=10_000))
+            return RunSnapshot(details=run, flow={"name": "big", "steps": [{"id": each} for each in "abc"]})
 
         async def follow(self, asked: Any) -> AsyncIterator[Any]:
             at = datetime.now(UTC)

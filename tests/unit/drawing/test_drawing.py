@@ -199,7 +199,7 @@ def report(count: int = 1) -> RunReport:
         rerun_of=HOSTILE,
         kept=[HOSTILE],
     )
-    return RunReport(RunSnapshot(run, items=items, steps=steps, flow=FLOW, arguments=given), times)
+    return RunReport(RunSnapshot(details=run, items=items, steps=steps, flow=FLOW, arguments=given), times)
 
 
 def given(shown: RunReport, arguments: RunArguments) -> RunReport:

@@ -316,7 +316,7 @@ def test_several_items() -> None:
     ]
     steps = [step(name, message="boom", item_index=1) for name in "abc"]
     run = RunDetails(run_id=RUN, flow_id="f", status=ExecutionStatus.CANCELLED)
-    found = accounts_of(RunSnapshot(run, items=items, steps=steps, flow=CHAIN))
+    found = accounts_of(RunSnapshot(details=run, items=items, steps=steps, flow=CHAIN))
     assert [found[index].kind for index in range(3)] == [None, "step", "cancelled"]
     assert found[1].not_run == {"b": "a", "c": "a"}
     assert found[0].not_needed == ["a", "b", "c"]

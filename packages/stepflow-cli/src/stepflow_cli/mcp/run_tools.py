@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ class RunTool:
 
 async def _get_run(call: Call) -> ToolResult:
     run_id, item = call.run_id(), call.arguments.get("item", 0)
-    run = await call.runs.client.get_run(run_id)
+    run = (await call.runs.client.snapshot(run_id, include="counts")).details
     if not run.is_finished:
         return _state(run)
     offset = call.arguments.get("offset", 0)
@@ -102,10 +103,8 @@ async def _wait_run(call: Call) -> ToolResult:
     run = await call.runs.client.get_run(run_id)
     if run.items.total == 1:
         return await call.outcome(run_id, seconds)
-    try:
-        run = await call.runs.client.wait_run(run_id, timeout=seconds)
-    except RunTimeoutError:
-        return _state(run)
+    with suppress(RunTimeoutError):
+        await call.runs.client.wait_run(run_id, timeout=seconds)
     return await _get_run(call)
 
 

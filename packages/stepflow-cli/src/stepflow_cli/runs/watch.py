@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from stepflow_client import RunTimeoutError, StepflowClientError
-from stepflow_client._rules.run_progress import FlowOutline, RunProgress, StepProgress
+from stepflow_client._rules.run_progress import FlowOutline, StepProgress
+from stepflow_client.flows.progress import progress_of
 
 from ..errors import Problem
-from ..inputs.flow import step_ids
 from ..records.results import cancelled_run, failure
 from ..server.connect import Target
 from .events import EventReader
@@ -50,15 +50,7 @@ class Watch:
         self._accounts: dict[tuple[int, str], StepAccount] = {}
         """What became of each step, once the run has ended."""
         self.snapshot = target.client.snapshot(run_id, include=("flow", "arguments"))
-        given = self.snapshot.arguments
-        self.progress = RunProgress(
-            run_id,
-            (self.run.flow_name, dict(enumerate(step_ids(self.snapshot.flow or {})))),
-            total=self.run.items.total,
-            created_at=self.run.created_at,
-            flow_of=self._flow_of,
-            kept=() if given is None else given.kept,
-        )
+        self.progress = progress_of(self.snapshot, flow_of=self._flow_of)
         if self.run.is_finished:
             self._read_end()
 

@@ -78,10 +78,10 @@ def _reruns(site: Site, run_id: str, index: int) -> list[HistoryEntry]:
 async def _read(site: Site, run_id: str, index: int) -> Attempt:
     attempt = Attempt(run_id, index, f"/runs/{run_id}", "unknown", is_shown=False)
     try:
-        run = await site.client.get_run(run_id)
+        run = (await site.read(run_id, ())).details
         if run.items.total == 1:
             return replace(attempt, status=run.status.value)
-        items = list(await site.client.get_run_items(run_id))
+        items = (await site.read(run_id, "items")).items or ()
     except StepflowClientError:
         # It may have been deleted.
         return attempt

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from stepflow_client import StepflowClientError, TransportError
 from stepflow_client._async.following_state import Asked, Tick
-from stepflow_client._rules.run_progress import RunProgress
 from stepflow_client._rules.step_times import ItemTimes, StepTimes
-from stepflow_client.flows.graph import steps_by_id
+from stepflow_client.flows.progress import progress_of
 
 from .states import item_codes
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, StepflowClient
     from stepflow_client._async.snapshots import SnapshotReader
+    from stepflow_client._rules.run_progress import RunProgress
     from stepflow_client._rules.step_times import ItemTime, StepTime
     from stepflow_client.events import RunEvent
     from stepflow_client.progress import Progress
@@ -193,11 +193,7 @@ class RunFollower:
 
     async def _read(self) -> None:
         found = await self._snapshots.read(self._run_id, "flow")
-        run = found.details
-        if self._progress is None:
-            outline = run.flow_name, dict(enumerate(steps_by_id(found.flow or {})))
-            total, created_at = run.items.total, run.created_at
-            self._progress = RunProgress(run.run_id, outline, total=total, created_at=created_at)
+        self._progress = self._progress or progress_of(found)
         status: str | None = None
         async with aclosing(self._client._parts.follower.follow(Asked(self._run_id, self._cursor))) as sequence:
             async for seen in sequence:
@@ -212,7 +208,7 @@ class RunFollower:
                     continue
                 self._cursor = seen.cursor or self._cursor
                 self._note(seen)
-        if not run.is_finished:
+        if not found.details.is_finished:
             # The last event may arrive before the status changes.
             await self._client.wait_run(self._run_id, timeout=_END_SECONDS)
 

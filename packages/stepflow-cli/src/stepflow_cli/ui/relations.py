@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client import NotFoundError, UnsupportedByServerError
+from stepflow_client import NotFoundError
 from stepflow_client.flows.graph import inner_flow, steps_by_id
 
 from .item_urls import ItemUrls
@@ -28,13 +28,11 @@ async def creator_url(site: Site, run: RunDetails) -> tuple[str, str] | None:
     if run.parent_run_id is None:
         return None
     try:
-        parent = await site.run(run.parent_run_id)
-        stored = await site.client.get_run_flow(run.parent_run_id)
-        steps = (await site.client.get_run_steps(run.parent_run_id)).steps
-    except (NotFoundError, UnsupportedByServerError):
+        parent = await site.read(run.parent_run_id, ("flow", "steps"))
+    except NotFoundError:
         return None
-    step_id = creator_of(run, stored.flow, steps)
-    if step_id is None or parent.items.total != 1:
+    step_id = creator_of(run, parent.flow or {}, parent.steps or ())
+    if step_id is None or parent.details.items.total != 1:
         # Of a batch, it is not known which item the step belongs to.
         return None
     return ItemUrls(parent.run_id, 0, is_batch=False).step(step_id), step_id

@@ -79,7 +79,7 @@ class Parts:
         """Reports the progress of runs and batches."""
         from .progress import ProgressReporter
 
-        return ProgressReporter(self._core.runs, self.events, self.waiter)
+        return ProgressReporter(self.snapshots, self.events, self.waiter)
 
     @cached_property
     def batches(self) -> BatchRunner:

@@ -14,14 +14,13 @@ from .._data.arguments import check_choice, check_texts
 from .._rules import operations as api
 from .._rules.call_scope import call_scope
 from .._rules.ending import is_given_up
-from .._rules.run_progress import RunProgress
 from .._shared.gather import async_together
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.account import accounts_of, needs_schema
 from ..flows.additions import as_written, origin_of, with_kept
 from ..flows.components import Components, components_of, schemas_of
-from ..flows.graph import steps_by_id
 from ..flows.pins import PIN_COMPONENT
+from ..flows.progress import progress_of
 from ..types.snapshot import RunSnapshot, SnapshotPart
 from ..types.statuses import FAILED_STATUSES, ExecutionStatus
 from .following_state import Asked, Tick
@@ -276,9 +275,9 @@ class SnapshotReader:
         """Return the numbers of items by state: of a running batch, which servers do not count, by its events."""
         state, can = run.state, await self.capabilities()
         if state.is_finished or not can["events"] or not 1 < state.items.total <= _MAX_COUNTED:
-            return run.state.items
-        now, flow = await self._runs.server_time(), as_written(await run.stored())
-        progress = RunProgress(state.run_id, (None, dict(enumerate(steps_by_id(flow)))), total=state.items.total)
+            return state.items
+        now = await self._runs.server_time()
+        progress = progress_of(RunSnapshot(details=state, flow=as_written(await run.stored())))
         async with aclosing(self._follower().follow(Asked(state.run_id))) as sequence:
             async for seen in sequence:
                 if isinstance(seen, Tick):

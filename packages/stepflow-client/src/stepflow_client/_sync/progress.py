@@ -16,17 +16,16 @@ from .._records.inputs import InputStream
 from .._rules.batch_count import BatchCount
 from .._rules.deadline import current_deadline, deadline_of, deadline_scope, has_passed
 from .._rules.ending import is_given_up
-from .._rules.run_progress import RunProgress
-from ..errors import NotFoundError, StepflowClientError, UnsupportedByServerError
-from ..flows.graph import steps_by_id
+from ..errors import StepflowClientError
+from ..flows.progress import progress_of
 from ..progress import Progress, ProgressOption
 from .events import EventSource
-from .runs import RunReader
+from .snapshots import SnapshotReader
 from .waiting import Waiter
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
-    from .._rules.run_progress import FlowOutline
+    from .._rules.run_progress import RunProgress
     from ..types import FlowResult, RunDetails
     from ..types.outcomes import Outcome
 
@@ -39,8 +38,8 @@ _EVERY = 0.2
 class ProgressReporter:
     """Waits for runs and batches, and reports their progress."""
 
-    def __init__(self, runs: RunReader, events: EventSource, waiter: Waiter) -> None:
-        self._runs = runs
+    def __init__(self, snapshots: SnapshotReader, events: EventSource, waiter: Waiter) -> None:
+        self._snapshots = snapshots
         self._events = events
         self._waiter = waiter
 
@@ -120,20 +119,15 @@ class ProgressReporter:
 
     def _states(self, run_id: str, began: float) -> Generator[Progress, None, None]:
         try:
-            run = self._runs.state(run_id)
-            if run.is_finished and not is_given_up(run.status, run.items.running):
+            run = self._snapshots.read(run_id, "flow")
+            details = run.details
+            if details.is_finished and not is_given_up(details.status, details.items.running):
                 return
-            seen = self.begin(run)
-            with closing(self._told(seen, began)) as told:
+            with closing(self._told(progress_of(run), began)) as told:
                 for progress in told:
                     yield progress
         except StepflowClientError as error:
             logger.info("the progress of run %s is not told any more: %s", run_id, error.message)
-
-    def begin(self, run: RunDetails) -> RunProgress:
-        """Return the progress of a run before its first event."""
-        outline = self._outline(run.run_id)
-        return RunProgress(run.run_id, outline, total=run.items.total, created_at=run.created_at)
 
     def _told(self, seen: RunProgress, began: float) -> Generator[Progress, None, None]:
         shown, deadline = time.monotonic(), current_deadline()
@@ -148,10 +142,3 @@ class ProgressReporter:
                 if event.type == "heartbeat" or now - shown >= _EVERY:
                     shown = now
                     yield seen.progress(now - began)
-
-    def _outline(self, run_id: str) -> FlowOutline:
-        try:
-            flow = (self._runs.get_run_flow(run_id)).flow
-        except (NotFoundError, UnsupportedByServerError):
-            return None, {}
-        return flow.get("name"), dict(enumerate(steps_by_id(flow)))

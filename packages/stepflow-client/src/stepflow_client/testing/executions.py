@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NotFoundError, UnsupportedByServerError
 from ..flows.causes import ItemRecord
 from ..flows.coverage import Execution
 from ..flows.graph import inner_flow, steps_by_id
@@ -61,16 +60,15 @@ def created_executions(
         if step_id in executed and (found := inner_flow(step)) is not None and isinstance(found.flow, Mapping)
     }
     for child in client.list_runs(parent_run_id=run_id).runs if inner else ():
-        try:
-            steps = list(client.get_run_steps(child.run_id))
-        except (NotFoundError, UnsupportedByServerError):
+        read = client.snapshot(child.run_id, include=("items", "steps"))
+        steps = read.steps
+        if steps is None:
             # Older servers do not list the steps of runs that steps created.
             continue
-        items = client.get_run_items(child.run_id)
         for step_id, below in inner.items():
             if below.get("name") != child.flow_name or not _are_of(steps, below):
                 continue
-            for item in items:
+            for item in read.items or ():
                 own = [step for step in steps if step.item_index == item.index]
                 error = item.result.error if item.result else None
                 yield Execution((*within, step_id), ItemRecord(below, item.status, error, own))
