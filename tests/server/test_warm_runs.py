@@ -97,6 +97,21 @@ def test_a_warm_run_takes_few_calls(kind: str, is_file: bool, file: Path, server
     assert 20 < counted(kind, server_url, str(file) if is_file else FLOW) <= limit
 
 
+def test_a_run_imports_only_what_it_needs(server_url: str) -> None:
+    code = f"""
+import sys
+from stepflow_client import SyncStepflowClient
+heavy = ("pydantic", "attrs", "httpx", "yaml", "asyncio", "ssl", "email", "subprocess", "pickle", "rich")
+with SyncStepflowClient({server_url!r}) as client:
+    print([name for name in heavy if name in sys.modules])
+    result = client.run({FLOW!r}, {INPUT!r})
+    client.get_run(result.run_id)
+    print([name for name in ("pydantic", "httpx", "yaml", "asyncio", "rich") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("[]\n[]\n", "")
+
+
 async def test_what_it_takes_does_not_depend_on_how_many_there_were(server_url: str) -> None:
     async with StepflowClient(server_url) as client:
         registry = client._flows.registries.current

@@ -16,7 +16,7 @@ SnapshotPart = Literal["items", "steps", "flow", "arguments", "account", "counts
 """A part of a snapshot that is read only if it is requested."""
 
 
-@record
+@record(kw_only=False)
 class RunSnapshot(Model, Shown):
     """A run at one moment: its state, and the parts that were requested. The other parts are None."""
 
