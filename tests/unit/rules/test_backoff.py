@@ -6,7 +6,21 @@ from random import Random
 
 import pytest
 from stepflow_client import InvalidArgumentError, RetryPolicy
-from stepflow_client._rules.request_retries import Backoff, policy_of
+from stepflow_client._rules.backoff import Backoff, random_delay
+from stepflow_client._rules.request_retries import policy_of
+
+
+class Clock:
+    """A clock that tests set."""
+
+    now = 0.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    fake = Clock()
+    monkeypatch.setattr("time.monotonic", lambda: fake.now)
+    return fake
 
 
 def test_each_pause_is_longer_until_the_longest() -> None:
@@ -16,9 +30,47 @@ def test_each_pause_is_longer_until_the_longest() -> None:
     assert backoff.next() == 1.0
 
 
+def test_without_a_longest_pause_all_pauses_are_equal() -> None:
+    backoff = Backoff(0.2)
+    assert [backoff.next() for _ in range(3)] == [0.2, 0.2, 0.2]
+
+
+def test_no_pause_exceeds_the_deadline(clock: Clock) -> None:
+    backoff = Backoff(1.0, 8.0, deadline=3.5)
+    seen = []
+    while not backoff.is_over:
+        seen.append((backoff.next(), backoff.is_last))
+        clock.now += seen[-1][0]
+    assert seen == [(1.0, False), (2.0, False), (0.5, True)]
+    assert (backoff.next(), backoff.is_last) == (0.0, True)
+    backoff.deadline = None
+    assert (backoff.next(), backoff.is_last, backoff.is_over) == (8.0, False, False)
+
+
+def test_a_pause_is_as_long_as_requested_but_not_beyond_the_deadline(clock: Clock) -> None:
+    backoff = Backoff(1.0, 5.0, deadline=8.0)
+    assert [backoff.next(3.0), backoff.next(0.5), backoff.next(60.0)] == [3.0, 2.0, 8.0]
+
+
+def test_pauses_grow_with_the_time_since_the_start(clock: Clock) -> None:
+    backoff = Backoff(0.02, 1.0, 1.0, share=0.1)
+    pauses = []
+    for clock.now in (0.0, 0.1, 2.0, 5.0, 30.0, 40.0):
+        pauses.append(backoff.next())
+    assert pauses == [0.02, 0.02, 0.02, 0.2, 0.5, 1.0]
+    assert backoff.elapsed == 40.0
+    backoff.reset()
+    assert (backoff.elapsed, backoff.next(), backoff.next()) == (0.0, 0.02, 0.02)
+
+
+def test_a_random_delay_is_at_most_a_maximum_that_doubles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stepflow_client._rules.backoff.random.uniform", lambda low, high: low + high)
+    assert [random_delay(0.1, 0.5, attempt) for attempt in range(1, 5)] == [0.1, 0.2, 0.4, 0.5]
+
+
 def test_with_jitter_a_pause_is_between_half_of_it_and_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = Random(7).uniform
-    monkeypatch.setattr("stepflow_client._rules.request_retries.random.uniform", chosen)
+    monkeypatch.setattr("stepflow_client._rules.backoff.random.uniform", chosen)
     many = [Backoff(1.0, 5.0, jitter=True) for _ in range(200)]
     for whole in (1.0, 2.0, 4.0, 5.0):
         pauses = [backoff.next() for backoff in many]

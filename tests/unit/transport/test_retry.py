@@ -127,7 +127,7 @@ def test_one_attempt_is_never_followed_by_another() -> None:
 
 
 def test_the_delay_doubles_up_to_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stepflow_client._rules.request_retries.random.uniform", lambda low, high: high)
+    monkeypatch.setattr("stepflow_client._rules.backoff.random.uniform", lambda low, high: high)
     policy = RetryPolicy(max_attempts=9, first_delay=0.1, max_delay=0.5)
     found = [delay(ConnectionBroken("reset"), policy=policy, number=attempt) for attempt in range(1, 9)]
     assert found == pytest.approx([0.1, 0.2, 0.4, 0.5, 0.5, 0.5, 0.5, 0.5])
@@ -135,7 +135,7 @@ def test_the_delay_doubles_up_to_its_limit(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_delay_is_drawn_between_nothing_and_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stepflow_client._rules.request_retries.random.uniform", random.Random(7).uniform)
+    monkeypatch.setattr("stepflow_client._rules.backoff.random.uniform", random.Random(7).uniform)
     found = [delay(ConnectionBroken("reset"), number=3) or 0.0 for _ in range(2000)]
     assert 0 <= min(found) < 0.02
     assert 0.38 < max(found) <= 0.4
@@ -181,7 +181,7 @@ def test_a_retry_after_beyond_the_deadline_is_not_waited_for() -> None:
 
 
 def test_the_longer_of_both_waits_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stepflow_client._rules.request_retries.random.uniform", lambda low, high: high)
+    monkeypatch.setattr("stepflow_client._rules.backoff.random.uniform", lambda low, high: high)
     policy = RetryPolicy(first_delay=4.0)
     assert delay(HttpResponse(503, {"retry-after": "1"}), policy=policy) == 4.0
     assert delay(HttpResponse(503, {"retry-after": "6"}), policy=policy) == 6.0

@@ -15,7 +15,7 @@ from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
 from .._codec import json_bodies, requests, responses, typed
 from .._codec.requests import FlowId, RunId, Variables
-from .._data.arguments import check_choice, check_flag, check_flags
+from .._data.arguments import check_choice, check_flag, check_flags, check_seconds
 from .._data.objects import StoredFlowId
 from .._http import settings as _settings
 from .._http.settings import Token
@@ -615,9 +615,10 @@ class StepflowClient(Guiding, Picklable):
         self, flow: FlowSource, overrides: Any, wait_for_components: bool | float
     ) -> Callable[[], Awaitable[None]]:
         """Return what waits until the components of a flow are there."""
-        from .readiness import seconds_of
-
-        return partial(self._parts.readiness.wait, flow, overrides, seconds_of(wait_for_components))
+        seconds = self._connection.timings.ready_limit
+        if wait_for_components is not True:
+            seconds = check_seconds(wait_for_components, "wait_for_components")
+        return partial(self._parts.readiness.wait, flow, overrides, seconds)
 
     async def _cancel_unwanted(self, run_id: str) -> None:
         """Cancel a run that no call is waiting for, within the time that a cancelled call has left."""

@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._base.lazy import lazy_module
 from .._base.logging import logger
 from .._base.newest import Newest
 from .._codec import json_bodies, requests, responses
@@ -19,10 +18,10 @@ from .._data.reading import PLAIN, Reading, reading_of
 from .._data.secrets import secrets_of
 from .._data.values import encode
 from .._rules import operations as api
+from .._rules.backoff import random_delay
 from .._rules.creation import RunRegistry, may_have_created
-from .._rules.deadline import current_deadline
+from .._rules.deadline import current_deadline, within
 from .._rules.releases import Server
-from .._rules.timings import Timings
 from .._shared.checking import async_checked
 from .._shared.recorder import CreatedRun
 from .._shared.run_call import RunCall
@@ -38,12 +37,8 @@ from .flows import CheckedFlow, StoredCopy
 from .lost_runs import LostRunFinder, Search
 
 if TYPE_CHECKING:
-    import random
-
     from ..types import CreateRunResponse
     from .core import Core
-else:
-    random = lazy_module("random")
 
 _MAX_SENDS = 5
 _MOST_READY = 1_000
@@ -325,22 +320,14 @@ class RunCreator:
 
     async def pause(self, flow_id: str, error: StepflowClientError, sends: int) -> None:
         """Wait until a request whose run does not exist may be sent again; raise its error if it must not be."""
-        pause = _pause(self._connection.timings, error, sends)
-        if sends >= _MAX_SENDS or pause is None:
+        timings = self._connection.timings
+        pause = random_delay(timings.resend_first_pause, timings.resend_longest_pause, sends)
+        if isinstance(error, ApiError) and error.retry_after is not None:
+            pause = max(pause, error.retry_after)
+        if sends >= _MAX_SENDS or pause >= within(current_deadline(), timings.resend_longest_pause):
             raise error
         logger.info("a run of flow %s was not created (%s); sent again", flow_id, type(error).__name__)
         await asyncio.sleep(pause)
-
-
-def _pause(timings: Timings, error: StepflowClientError, attempt: int) -> float | None:
-    """Return the seconds to wait before sending a request again, or None if that is too long."""
-    pause = random.uniform(0, timings.resend_first_pause * 2 ** (attempt - 1))
-    if isinstance(error, ApiError) and error.retry_after is not None:
-        pause = max(pause, error.retry_after)
-    deadline = current_deadline()
-    longest = timings.resend_longest_pause
-    left = longest if deadline is None else min(longest, deadline - time.monotonic())
-    return pause if pause < left else None
 
 
 def _held(wait: int | None) -> int | None:

@@ -14,8 +14,9 @@ from .._base.lazy import lazy_module
 from .._base.logging import logger
 from .._codec import json_bodies
 from .._rules import operations as api
+from .._rules.backoff import Backoff
 from .._rules.cursor import Cursor
-from .._rules.request_retries import TRANSIENT_ERRORS, Backoff
+from .._rules.request_retries import TRANSIENT_ERRORS
 from .._rules.timings import Timings
 from ..errors import ServerConnectionError, StepflowClientError
 from .connection import Connection
@@ -82,7 +83,7 @@ class StreamedRun:
                 yield Tick(self._position, found.run)
             if brought_nothing and found.has_ended == (self._ended is not None) and not self._is_silent:
                 # Do not reconnect immediately after a connection that brought no new events.
-                async for tick in ticks(self._contact.next_pause(), self._asked, self._position):
+                async for tick in ticks(self._contact.backoff.next(), self._asked, self._position):
                     yield tick
             self._ended = found if found.has_ended else None
             logger.info("the events of run %s ended without its end; asked for again", self._asked.run_id)
@@ -215,8 +216,8 @@ class _Contact:
 
     def __init__(self, timings: Timings) -> None:
         self._timings = timings
-        self._outage_began = self._last_event = time.monotonic()
-        self._backoff = Backoff(timings.event_first_pause, timings.event_longest_pause)
+        self._last_event = time.monotonic()
+        self.backoff = Backoff(timings.event_first_pause, timings.event_longest_pause)
         self.failures = 0
         """Number of failures since the server last responded."""
         self.opens(None)
@@ -262,24 +263,18 @@ class _Contact:
         if is_new:
             self.has_answer()
             self._last_event = time.monotonic()
-            self._backoff.reset()
+            self.backoff.reset()
 
     def has_answer(self) -> None:
         """Record that the server has responded."""
-        self.failures = 0
+        self.failures, self.backoff.deadline = 0, None
 
     def pause_after_failure(self) -> float | None:
         """Record that the server is unavailable, and return the seconds to wait; None after too long an outage."""
-        now = time.monotonic()
         self.failures += 1
         if self.failures == 1:
-            self._outage_began = now
-        left = self._outage_began + self._timings.event_outage - now
-        return min(self.next_pause(), left) if left > 0 else None
-
-    def next_pause(self) -> float:
-        """Return the seconds to wait; they increase with each call, up to a limit."""
-        return self._backoff.next()
+            self.backoff.deadline = time.monotonic() + self._timings.event_outage
+        return None if self.backoff.is_over else self.backoff.next()
 
     @property
     def is_silent(self) -> bool:

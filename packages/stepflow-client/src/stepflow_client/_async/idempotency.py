@@ -17,7 +17,7 @@ from .._codec import requests, responses
 from .._codec.idempotency import check_key, check_scope, input_digest, tag_of
 from .._codec.requests import RunArguments
 from .._codec.variables import flow_variables
-from .._rules.deadline import current_deadline, has_passed
+from .._rules.deadline import current_deadline, has_passed, within
 from .._rules.key_lock import (
     Call,
     Compare,
@@ -59,8 +59,6 @@ if TYPE_CHECKING:
 
 _MAX_OLDER, _MAX_SIGHTS = 1_000, 1_000
 """Maximum number of runs of other versions of their flows, and of keys without a run, that a client remembers."""
-_TURN = 0.01
-"""Seconds between checks whether another call of this client has finished with a key."""
 
 
 class _Requested(NamedTuple):
@@ -149,7 +147,7 @@ class KeyedRuns:
                 if has_passed(current_deadline()):
                     other = f"another call of this client under the idempotency key {key!r} had not ended"
                     raise RequestTimeoutError(f"{other} when the time was over")
-                await asyncio.sleep(_TURN)
+                await asyncio.sleep(self._connection.timings.key_poll)
             try:
                 run = await self._found_or_created(keyed, requested, looks=not (self._was_new and is_first))
             except NotFoundError:
@@ -274,8 +272,7 @@ class KeyedRuns:
                 return await self._records.record(keyed, step.found)
             case Pause():
                 deadline = current_deadline()
-                left = step.seconds if deadline is None else max(0.0, deadline - time.monotonic())
-                await asyncio.sleep(min(step.seconds, left))
+                await asyncio.sleep(within(deadline, step.seconds))
                 if has_passed(deadline):
                     raise RequestTimeoutError("the time is over")
 

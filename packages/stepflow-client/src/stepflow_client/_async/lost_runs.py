@@ -9,6 +9,7 @@ from typing import Any
 
 from .._codec import responses
 from .._rules import operations as api
+from .._rules.backoff import Backoff
 from .._rules.creation import Call, RunRegistry, creation_time, is_processed, may_arrive_later
 from .._rules.deadline import current_deadline, deadline_override, has_passed
 from .._rules.ending import is_given_up
@@ -33,7 +34,7 @@ class LostRunFinder:
         """
         search.call.is_lost = True
         timings = self._connection.timings
-        pause = timings.arrival_delay
+        pauses = Backoff(timings.arrival_delay, timings.resend_longest_pause, deadline=search.look_until)
         try:
             while True:
                 looked = time.monotonic()
@@ -52,8 +53,7 @@ class LostRunFinder:
                     if search.may_come:
                         raise search.ambiguous([]) from search.error
                     return None
-                await asyncio.sleep(max(0.001, min(pause, search.look_until - time.monotonic())))
-                pause = min(2 * pause, timings.resend_longest_pause)
+                await asyncio.sleep(max(0.001, pauses.next()))
         finally:
             search.call.is_lost = False
 

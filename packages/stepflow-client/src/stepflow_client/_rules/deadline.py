@@ -81,3 +81,8 @@ def seconds_until(deadline: float | None) -> float | None:
 def has_passed(deadline: float | None) -> bool:
     """Return whether a deadline has passed; False for None."""
     return deadline is not None and time.monotonic() >= deadline
+
+
+def within(deadline: float | None, seconds: float) -> float:
+    """Return a number of seconds, or the seconds left until a deadline if they are fewer."""
+    return seconds if deadline is None else max(0.0, min(seconds, deadline - time.monotonic()))

@@ -21,7 +21,6 @@ callers then return the older run.
 
 from __future__ import annotations
 
-import random
 from bisect import insort
 from collections.abc import Callable, Generator, MutableMapping, Sequence
 from contextlib import suppress
@@ -29,8 +28,8 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from uuid import uuid4
 
 from ..errors import AmbiguousRunError, StepflowClientError
+from .backoff import Backoff, random_delay
 from .creation import may_have_created
-from .request_retries import Backoff
 
 _LEASE = 30.0
 """Minimum length of a lease in round trips, of which slow ones count in full."""
@@ -40,8 +39,8 @@ _PATIENCE = 1 / 3
 """Part of its lease for which an owner may be silent before others take the next turn."""
 _OWNER_TIME = 3.0
 """Round trips that a caller that has lost a turn leaves to the owner of the turn before it looks for the run."""
-_SPREAD, _MAX_DOUBLINGS = 4.0, 4
-"""Maximum round trips that it then waits before it competes for the next turn; doubles with each turn that it loses."""
+_SPREAD, _MAX_SPREAD = 4.0, 64.0
+"""Maximum round trips that it then waits before it competes for the next turn: doubles with each turn that it loses."""
 _MAX_POLL, _MAX_SHORT_POLL = 8.0, 0.1
 """Maximum time between two looks for the run of another caller: round trips, or seconds if that is longer."""
 
@@ -378,7 +377,7 @@ class KeyLock:
 
     def _pause(self) -> float:
         """Return the seconds before this caller competes for the next turn: random, so that callers diverge."""
-        return random.uniform(0, _SPREAD * 2 ** min(self._losses, _MAX_DOUBLINGS)) * self.round_trip
+        return random_delay(_SPREAD, _MAX_SPREAD, self._losses + 1) * self.round_trip
 
     def _is_lost(self, turn: int) -> Steps[bool]:
         """Return whether the owner of a turn must not create a run any more."""

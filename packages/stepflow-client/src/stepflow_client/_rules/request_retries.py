@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from .._base.lazy import lazy_module
 from .._data.arguments import check_integer, wrong
 from .._http.messages import (
     CannotSend,
@@ -22,12 +21,7 @@ from ..errors import (
     ServerFaultError,
     TransportError,
 )
-
-if TYPE_CHECKING:
-    import random
-else:
-    # Only needed after a failure.
-    random = lazy_module("random")
+from .backoff import random_delay
 
 TRANSIENT_STATUSES = frozenset({408, 429, 502, 503, 504})
 """Response statuses after which the same request may soon succeed."""
@@ -135,7 +129,7 @@ def delay_before_retry(policy: RetryPolicy, failed: Attempt, now: datetime | Non
         return None
     if not failed.idempotent and not was_not_processed(outcome):
         return None
-    delay = random.uniform(0, min(policy.max_delay, policy.first_delay * 2 ** (failed.number - 1)))
+    delay = random_delay(policy.first_delay, policy.max_delay, failed.number)
     if isinstance(outcome, HttpResponse):
         delay = max(delay, retry_after(outcome, now) or 0.0)
     return delay if delay < failed.time_left else None
@@ -196,28 +190,3 @@ def describe(outcome: HttpError | HttpResponse) -> str:
 def is_transient_status(status: int) -> bool:
     """Return whether any server, or a proxy, may send this status in response to any request."""
     return status in TRANSIENT_STATUSES or status >= 500
-
-
-class Backoff:
-    """Pauses between attempts, each longer than the previous one.
-
-    Args:
-        first: Seconds to wait after the first attempt.
-        longest: Maximum number of seconds.
-        factor: The factor by which each pause is longer than the previous one.
-        jitter: Whether each pause is random, between half of it and all of it, so that what failed at the same time is
-            not repeated at the same time. Default False.
-    """
-
-    def __init__(self, first: float, longest: float, factor: float = 2.0, *, jitter: bool = False) -> None:
-        self._first, self._longest, self._factor, self._jitter = first, longest, factor, jitter
-        self._next = first
-
-    def next(self) -> float:
-        """Return the seconds to wait before the next attempt."""
-        pause, self._next = self._next, min(self._next * self._factor, self._longest)
-        return random.uniform(pause / 2, pause) if self._jitter else pause
-
-    def reset(self) -> None:
-        """Start again with the first pause, after an attempt that succeeded."""
-        self._next = self._first

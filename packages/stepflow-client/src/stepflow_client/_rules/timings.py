@@ -80,8 +80,20 @@ class Timings(NamedTuple):
     """Minimum time for which nobody else creates the run of an idempotency key after a call that may be creating it has
     lost its turn. Longer if requests take long: see `key_lock`."""
 
+    key_poll: float = 0.01
+    """How often a call checks whether another call of the client has finished with the same idempotency key."""
     store_poll: float = 0.005
     """How often a call checks whether another call has stored the same flow."""
+    ready_poll: float = 0.2
+    """Pause between requests for the components of a server, which may take 5 s per worker that is not connected."""
+    ready_request: float = 30.0
+    """Maximum length of such a request."""
+    ready_limit: float = 60.0
+    """How long a run waits for its components by default."""
+    log_poll: float = 0.02
+    """How often an embedded server's log is read again for the lines of a run that has ended."""
+    log_delay: float = 0.5
+    """How long the log may take to contain them: the response that ends a run may arrive first."""
     cancel_limit: float = 5.0
     """How long a cancelled task or batch may take to cancel its runs."""
 

@@ -17,9 +17,9 @@ from .._codec import responses
 from .._codec.variables import flow_variables
 from .._data.values import encode
 from .._rules import operations as api
+from .._rules.backoff import Backoff
 from .._rules.creation import creation_time
 from .._rules.deadline import deadline_override, deadline_scope, has_passed
-from .._rules.request_retries import Backoff
 from .._shared.checking import sync_checked
 from .._shared.run_call import ResultCall, RunCall
 from .._shared.tracing import annotate, measured_chunk

@@ -15,11 +15,12 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from .._base.logging import logger
+from .._rules.backoff import Backoff
 from .._rules.cursor import Cursor
 from .._rules.deadline import current_deadline
 from .._rules.ending import is_given_up
 from .._rules.releases import require
-from .._rules.request_retries import TRANSIENT_ERRORS, Backoff
+from .._rules.request_retries import TRANSIENT_ERRORS
 from .connection import Connection
 from .following_state import Asked, Tick, look, ticks
 from .following_stream import StreamedRun, inferred_end
@@ -83,17 +84,15 @@ class Follower:
         timings = self._connection.timings
         outage = Backoff(timings.event_first_pause, timings.event_longest_pause)
         backoff = Backoff(timings.event_first_pause, timings.event_longest_pause, 1.5)
-        last_contact = time.monotonic()
         while True:
             try:
                 found = look(self._runs, asked.run_id, None)
             except TRANSIENT_ERRORS as error:
-                if not error.is_retryable or time.monotonic() - last_contact > timings.event_outage:
+                if not error.is_retryable or outage.elapsed > timings.event_outage:
                     raise
                 for tick in ticks(outage.next(), asked, position):
                     yield tick
                 continue
-            last_contact = time.monotonic()
             outage.reset()
             if found.has_ended:
                 yield inferred_end(found.run, position)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
 from .._codec import typed
 from .._codec.requests import check_run_id
 from .._data.arguments import check_integer
+from .._rules.backoff import Backoff
 from .._rules.deadline import deadline_of, deadline_scope
 from .._shared.near_names import Guiding
 from ..errors import UnsupportedByServerError
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     from ..types.reruns import RerunResult
     from ..types.results import FlowResult
     from ..types.runs import ListItemsResponse, ListStepsResponse, RunArguments, RunDetails
-
-
-_LATE = 0.5
-"""Seconds for which a log without a line of the run is read again."""
 
 
 class SyncRunHandle(Guiding, Shown, Generic[OutputT]):
@@ -175,14 +172,14 @@ class SyncRunHandle(Guiding, Shown, Generic[OutputT]):
         from ..logs import lines_of_run
 
         check_integer(limit, "limit", least=1)
-        end = time.monotonic() + _LATE
+        timings = self.client._connection.timings
+        pauses = Backoff(timings.log_poll, deadline=time.monotonic() + timings.log_delay)
         while True:
             lines = self.client._server_logs(limit)
             found = lines_of_run(lines, self.run_id, lambda line: line.timestamp.timestamp())
-            # The response that tells the run's end may overtake the server's log.
-            if found or time.monotonic() > end:
+            if found or pauses.is_over:
                 return found
-            time.sleep(0.02)
+            time.sleep(pauses.next())
 
     def cancel(self, *, timeout: float | None = None) -> RunDetails:
         """Cancel the run. See `SyncStepflowClient.cancel_run`."""

@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterable, Set
 from typing import TYPE_CHECKING, Any
 
-from .._data.arguments import check_seconds, wrong
+from .._data.arguments import wrong
+from .._rules.backoff import Backoff
 from .._rules.call_scope import call_scope
 from .._rules.deadline import current_deadline, deadline_of, deadline_scope
 from .._rules.request_retries import TRANSIENT_ERRORS
@@ -21,13 +22,6 @@ from .flows import FlowStore
 if TYPE_CHECKING:
     from ..flows.flow_argument import FlowSource
     from ..types.server import ComponentList
-
-_PAUSE = 0.2
-"""Seconds between two looks. A look may take 5 s for each worker that is not connected."""
-_LOOK = 30.0
-"""Maximum seconds of one look."""
-_LONGEST = 60.0
-"""Seconds for which a run waits for components, unless it says how many."""
 
 
 class ComponentWaiter:
@@ -72,15 +66,6 @@ class ComponentWaiter:
         return frozenset() if needs is None else needs.components
 
 
-def seconds_of(wait_for_components: bool | float) -> float:
-    """Return how many seconds to wait for components.
-
-    Raises:
-        InvalidArgumentError: If it is neither True nor a number of seconds.
-    """
-    return _LONGEST if wait_for_components is True else check_seconds(wait_for_components, "wait_for_components")
-
-
 def wait_ready(connection: Connection, components: str | Iterable[str], timeout: float | None) -> ComponentList:
     """Wait until a server lists components, and all that are named.
 
@@ -95,12 +80,10 @@ def wait_ready(connection: Connection, components: str | Iterable[str], timeout:
         # The deadline of the call that this is a part of.
         deadline, timeout = outer, round(outer - time.monotonic(), 3)
     missing, failure = "", "it has not responded"
-    while True:
-        left = _LOOK if deadline is None else deadline - time.monotonic()
-        if left <= 0:
-            break
+    pauses = Backoff(connection.timings.ready_poll, deadline=deadline)
+    while not pauses.is_over:
         try:
-            with deadline_scope(deadline), call_scope(min(_LOOK, left)):
+            with deadline_scope(deadline), call_scope(connection.timings.ready_request):
                 listed = connection.components(include_schemas=False)
         except TRANSIENT_ERRORS as error:
             if not error.is_retryable:
@@ -110,8 +93,7 @@ def wait_ready(connection: Connection, components: str | Iterable[str], timeout:
             missing = _missing(wanted, listed)
             if not missing:
                 return listed
-        pause = _PAUSE if deadline is None else min(_PAUSE, deadline - time.monotonic())
-        time.sleep(max(0.0, pause))
+        time.sleep(pauses.next())
     unseen = f" (waiting for {', '.join(wanted)})" if wanted else ""
     raise RequestTimeoutError(f"{connection.url} was not ready within {timeout:g} s: {missing or failure + unseen}")
 

@@ -13,9 +13,10 @@ from .._base.logging import logger
 from .._codec import requests, responses
 from .._data.arguments import check_flag
 from .._rules import operations as api
-from .._rules.deadline import current_deadline, deadline_of, deadline_scope, has_passed
+from .._rules.backoff import Backoff
+from .._rules.deadline import current_deadline, deadline_of, deadline_scope, within
 from .._rules.ending import is_given_up
-from .._rules.request_retries import TRANSIENT_ERRORS, Backoff
+from .._rules.request_retries import TRANSIENT_ERRORS
 from ..errors import (
     ApiError,
     InvalidArgumentError,
@@ -80,20 +81,20 @@ class Waiter:
             if first.is_finished and not is_given_up(first.status, first.items.running):
                 return first
             total = first.items.total
-        began, deadline = time.monotonic(), current_deadline()
-        timings = self._connection.timings
+        timings, deadline = self._connection.timings, current_deadline()
         longest = timings.longest_shared_hold if self._connection.is_shared else timings.longest_hold
-        pause, asked, last_contact, lost = timings.wait_first_pause, 0.0, began, False
+        # The delay in noticing the end is at most a tenth of the time waited.
+        pauses = Backoff(timings.wait_first_pause, timings.wait_longest_pause, 1.0, share=0.1, deadline=deadline)
+        asked, last_contact, lost = 0.0, time.monotonic(), False
         while True:
             started = time.monotonic()
-            remaining = longest if deadline is None else deadline - started
-            held = 0 if total > _LARGE else requests.wait_seconds(remaining, longest)
+            held = 0 if total > _LARGE else requests.wait_seconds(within(deadline, longest), longest)
             try:
                 ended = self._ended(self._look(run_id, held, total))
             except TRANSIENT_ERRORS as error:
                 # The run continues, or the server resumes it after a restart.
                 self._raise_if_hopeless(error, run_id, last_contact)
-                if not (lost or has_passed(deadline)):
+                if not (lost or pauses.is_over):
                     lost = True
                     logger.warning("run %s: %s; asking again", run_id, error.message)
                 held, asked = 0, self._asked_pause(error)
@@ -101,15 +102,11 @@ class Waiter:
                 if ended is not None:
                     return ended
                 last_contact, lost, asked = time.monotonic(), False, 0.0
-            now = time.monotonic()
-            if has_passed(deadline):
+            if pauses.is_over:
                 raise _timed_out(run_id)
-            if now - started < held / 2 or not held:
+            if not held or time.monotonic() - started < held / 2:
                 # The server responded early, because it does not hold requests or was not asked to.
-                wanted = max(pause, asked)
-                time.sleep(wanted if deadline is None else min(wanted, max(0.0, deadline - now)))
-                # The delay in noticing the end is at most a tenth of the time waited.
-                pause = min(max(pause, 0.1 * (now - began)), timings.wait_longest_pause)
+                time.sleep(pauses.next(asked))
 
     def _ended(self, run: RunDetails) -> RunDetails | None:
         """Return the state of a run that has ended or is lost; None if it has not, or may still be executed.
@@ -147,20 +144,19 @@ class Waiter:
             TransportError: If the server cannot be reached.
         """
         timings = self._connection.timings
-        backoff = Backoff(timings.wait_first_pause, timings.wait_longest_pause)
-        last_contact, deadline, lost = time.monotonic(), current_deadline(), False
+        backoff = Backoff(timings.wait_first_pause, timings.wait_longest_pause, deadline=current_deadline())
+        last_contact, lost = time.monotonic(), False
         while True:
             try:
                 return ask()
             except TRANSIENT_ERRORS as error:
-                if deadline is None and not self._connection.has_answered:
+                if backoff.deadline is None and not self._connection.has_answered:
                     # The server was never reachable.
                     raise
                 self._raise_if_hopeless(error, run_id, last_contact)
-                wanted = max(backoff.next(), self._asked_pause(error))
-                left = wanted if deadline is None else max(0.0, deadline - time.monotonic())
-                if left <= wanted and deadline is not None:
-                    time.sleep(left)
+                pause = backoff.next(self._asked_pause(error))
+                if backoff.is_last:
+                    time.sleep(pause)
                     error.run_id = run_id
                     if isinstance(error, ServerConnectionError):
                         # This error says more than a timeout: the server is unreachable.
@@ -169,7 +165,7 @@ class Waiter:
                 if not lost:
                     lost = True
                     logger.warning("run %s: %s; asking again", run_id, error.message)
-            time.sleep(wanted)
+            time.sleep(pause)
 
     def _look(self, run_id: str, held: int, total: int) -> RunDetails:
         if total > _LARGE:

@@ -11,7 +11,6 @@ import os
 import re
 import select
 import stat
-import time
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,7 +21,7 @@ from typing import Any, NoReturn
 
 from .._base.near_files import near_file
 from .._data.syntax_faults import fault_at, json_fault
-from .._rules.deadline import current_deadline
+from .._rules.deadline import current_deadline, within
 from ..errors import FlowFileError, FlowFileNotFoundError
 
 MAX_FILE_BYTES = 256 * 2**20
@@ -119,8 +118,7 @@ def _read_opened(file: FileIO, name: str) -> bytes:
 
 
 def _read_pipe(file: FileIO, name: str, size: int) -> bytes | None:
-    deadline = current_deadline()
-    seconds = _PIPE_SECONDS if deadline is None else max(0.0, min(_PIPE_SECONDS, deadline - time.monotonic()))
+    seconds = within(current_deadline(), _PIPE_SECONDS)
     waiting = select.poll()
     waiting.register(file.fileno(), select.POLLIN)
     if not waiting.poll(seconds * 1000):
