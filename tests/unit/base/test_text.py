@@ -9,6 +9,21 @@ from stepflow_client._base import text
 def test_a_text_is_cut_to_its_longest_length() -> None:
     assert text.cut("abcdef", 6) == "abcdef"
     assert text.cut("abcdefg", 6) == "abcde…"
+
+
+def test_a_text_is_cut_by_its_width() -> None:
+    def width(word: str) -> int:
+        return sum(2 if letter.isupper() else letter.islower() for letter in word)
+
+    assert text.cut("ABc", 5, width) == "ABc"
+    assert [text.cut("ABc", longest, width) for longest in (4, 3, 2)] == ["A…", "A…", "…"]
+    # Characters without width stay with the text before them.
+    assert text.cut("ab^^cd", 3, width) == "ab^^…"
+
+
+def test_a_quantile_lies_between_its_neighbours() -> None:
+    assert [text.quantile([0.0, 10.0], part) for part in (0, 0.25, 1)] == [0, 2.5, 10]
+    assert text.quantile([7.0], 0.95) == 7
     assert text.short_json({"a": "x" * 30}, 10) == '{"a": "xx…'
 
 

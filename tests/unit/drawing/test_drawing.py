@@ -22,7 +22,7 @@ from stepflow_client.drawing import (
     to_mermaid,
     to_text,
 )
-from stepflow_client.drawing.charts import StepTime, item_times, percentile, step_times
+from stepflow_client.drawing.charts import StepTime, item_times, step_times
 from stepflow_client.drawing.html import json_tree
 from stepflow_client.drawing.report_data import masked_arguments
 from stepflow_client.events import StepCompletedEvent, StepStartedEvent
@@ -300,10 +300,6 @@ def test_times_from_events() -> None:
     assert (len(step.attempts), step.duration, step.status) == (2, 5.0, "failed")
     assert [item.duration for item in item_times([step])] == [5.0]
     assert step_times(events, "another") == []
-
-
-def test_percentiles() -> None:
-    assert [percentile(range(1, 101), part) for part in (0.5, 0.9, 1.0)] == [50, 90, 100]
 
 
 def test_trees_are_bounded() -> None:

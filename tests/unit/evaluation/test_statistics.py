@@ -16,7 +16,6 @@ from stepflow_client.evaluation.statistics import (
     Interval,
     mean_interval,
     paired_change,
-    quantile,
 )
 
 from tests.unit.evaluation.planted import BETTER, SLOWER, planted
@@ -79,11 +78,6 @@ def test_wins_and_losses_are_counted_without_rounding_errors() -> None:
     same = paired_change([0.1 + 0.2] * 9, [0.3] * 9)
     assert (same.difference, same.interval) == (0.0, Interval(0.0, 0.0))
     assert found.direction == 0
-
-
-def test_a_quantile_lies_between_its_neighbours() -> None:
-    assert [quantile([0.0, 10.0], part) for part in (0, 0.25, 1)] == [0, 2.5, 10]
-    assert quantile([7.0], 0.95) == 7
 
 
 SHAPES: dict[str, tuple[Callable[[random.Random], float], float, tuple[float, ...], int]] = {

@@ -12,6 +12,7 @@ from stepflow_client._base.text import json_text, visible
 from stepflow_client._codec.flow_tools import tool_result, tool_spec, unfinished
 from stepflow_client.tools import ToolResult
 
+from ..records.runs import STATUSES
 from . import authoring, diagnosis
 from .calls import Call, next_step
 from .runs import AgentRuns
@@ -136,8 +137,6 @@ async def _list_runs(call: Call) -> ToolResult:
     return ToolResult("\n".join(lines) or "There are none.", {"runs": rows})
 
 
-_STATUSES = ["running", "completed", "failed", "cancelled", "paused"]
-
 TOOLS = (
     RunTool(
         "get_run",
@@ -171,7 +170,7 @@ TOOLS = (
         "runs",
         "List the runs that agents have started, newest first, with their states.",
         {
-            "status": {"type": "string", "enum": _STATUSES},
+            "status": {"type": "string", "enum": [*STATUSES]},
             "limit": {"type": "integer", "minimum": 1, "maximum": 100, "description": "Default 20."},
         },
         _list_runs,

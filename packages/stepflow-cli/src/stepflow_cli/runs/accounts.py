@@ -40,7 +40,9 @@ def accounts_of_steps(
 
 def account_of_run(client: SyncStepflowClient, run: RunDetails) -> RunAccount | None:
     """Return the account of a run that did not succeed; None for another run."""
-    if run.status.value not in ("failed", "cancelled", "recovery_failed") or not run.items.total:
+    from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
+
+    if run.status not in UNSUCCESSFUL_STATUSES or not run.items.total:
         return None
     return client.snapshot(run.run_id, include="account").account
 

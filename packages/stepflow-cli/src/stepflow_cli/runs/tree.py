@@ -11,7 +11,7 @@ from rich.tree import Tree
 from stepflow_client._rules.run_progress import RunProgress, StepProgress
 
 from ..output.safety import printable, printable_lines
-from ..output.tables import STATUS_STYLES
+from ..output.tables import STATUS_STYLES, cut
 from ..records.runs import duration_text
 
 _WIDEST_ID = 40
@@ -101,8 +101,7 @@ def _liveliest(steps: Sequence[StepProgress], run: RunProgress, most: int) -> li
 
 
 def _step(step: StepProgress, run: RunProgress, now: datetime, width: int, widest: int) -> Text:
-    name = printable(step.step_id)
-    name = set_cell_size(name if cell_len(name) <= width else f"{set_cell_size(name, width - 1)}…", width)
+    name = set_cell_size(cut(printable(step.step_id), width), width)
     status = printable(step.state(run.total, run.is_over))
     text = _line(f"{name}  ", (set_cell_size(status, widest), STATUS_STYLES.get(status, "dim")))
     is_run = not step.kept and (len(step.not_run) < len(step.ended) or not step.not_run)

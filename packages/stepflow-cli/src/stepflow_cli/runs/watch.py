@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from stepflow_client import RunTimeoutError, StepflowClientError
 from stepflow_client._rules.run_progress import FlowOutline, StepProgress
 from stepflow_client.flows.progress import progress_of
+from stepflow_client.types.statuses import FAILED_STATUSES
 
 from ..errors import Problem
 from ..records.results import cancelled_run, failure
@@ -30,7 +31,6 @@ _MOST_EXPLAINED = 1000
 """For larger runs, the steps are not requested to tell which were not run."""
 _FEW_ITEMS = 20
 """Number of items up to which the steps that were not run are told while the run is still running."""
-_FAILED = ("failed", "recovery_failed")
 _MOST_FLOWS = 100
 """Maximum number of sub-runs whose step ids are requested."""
 
@@ -110,7 +110,7 @@ class Watch:
         self._said = None
         self._read_end()
         self.progress.end(self.run.status.value, self.run.completed_at)
-        if self.run.status in _FAILED:
+        if self.run.status in FAILED_STATUSES:
             self.progress.lose_running()
         errors: dict[str | None, str] = {}
         for item in self.snapshot.items or ():
@@ -129,7 +129,7 @@ class Watch:
 
         client, run_id = self._target.client, self.run.run_id
         run = client.snapshot(run_id, include=()).details
-        has_failed = run.status in _FAILED
+        has_failed = run.status in FAILED_STATUSES
         parts: list[SnapshotPart] = ["items"] if has_failed and run.items.total <= _MOST_ITEMS else []
         if run.items.total <= _MOST_EXPLAINED and (has_failed or any(step.failed for step in self.progress.steps)):
             parts = ["items", "steps", "flow", "arguments"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
@@ -65,7 +64,7 @@ def hint_of(schema: Mapping[str, Any], kind: str) -> str:
     parts += [f"format {shape}"] if isinstance(shape, str) and shape != kind else []
     parts += ["UTC"] if kind == "date-time" else []
     if isinstance(examples, list) and examples:
-        parts.append(f"for example {examples[0] if isinstance(examples[0], str) else _json_text(examples[0])}")
+        parts.append(f"for example {examples[0] if isinstance(examples[0], str) else written(examples[0])}")
     return "; ".join(part for part in parts if part)
 
 
@@ -82,10 +81,6 @@ def _limit(schema: Mapping[str, Any], name: str, words: str) -> str:
     return f"{words}{schema[name]}" if _is_number(schema.get(name)) else ""
 
 
-def _json_text(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
-
-
 def shown_text(kind: str, value: Any) -> str | None:
     """Return the text that shows a value in a field; None if the field cannot show it."""
     if kind in ("text", "long", *FORMATS):
@@ -94,7 +89,7 @@ def shown_text(kind: str, value: Any) -> str | None:
         return value.removesuffix("Z") if kind == "date-time" and _LOCAL.fullmatch(value.removesuffix("Z")) else value
     if kind == "boolean" and not isinstance(value, bool):
         return None
-    return _json_text(value, 2 if kind in ("json", "list") else None)
+    return written(value, "  " if kind in ("json", "list") else None)
 
 
 def read_text(kind: str, text: str) -> Any:

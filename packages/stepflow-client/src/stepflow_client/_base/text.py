@@ -1,10 +1,11 @@
-"""Texts for people, as the client and the command write them. Pure."""
+"""Texts and figures for people, as the client and the command write them. Pure."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from unicodedata import category
 
@@ -14,9 +15,20 @@ _ENOUGH = 3.0
 """Seconds after which a rate is meaningful."""
 
 
-def cut(text: str, longest: int) -> str:
-    """Return a text of at most `longest` characters; if it is longer, the last one is an ellipsis."""
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+def cut(text: str, longest: int, width: Callable[[str], int] = len) -> str:
+    """Return a text with a maximum width, in characters by default; a longer text is cut and ends with `…`."""
+    if width(text) <= longest:
+        return text
+    end = bisect_right(range(len(text)), longest - 1, key=lambda length: width(text[:length])) - 1
+    return f"{text[:end]}…"
+
+
+def quantile(ordered: Sequence[float], part: float) -> float:
+    """Return a quantile of sorted values, interpolated between neighbours."""
+    place = part * (len(ordered) - 1)
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
 
 
 def short_json(value: Any, longest: int = 200) -> str:

@@ -25,11 +25,6 @@ def item_times(steps: Iterable[StepTime]) -> list[ItemTime]:
     return times.found
 
 
-def percentile(sorted_values: Sequence[float], part: float) -> float:
-    """Return a percentile: the smallest value that at least this part (0 to 1) of the values do not exceed."""
-    return sorted_values[max(0, math.ceil(len(sorted_values) * part) - 1)]
-
-
 CHART_STYLE = """
 .ch{background:var(--bg)}.ch text{fill:var(--text);font:12px ui-monospace,"DejaVu Sans Mono",Menlo,monospace}
 .ch .soft{fill:var(--soft);font-size:11px}.ch line{stroke:var(--line)}.ch rect{fill:var(--run)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from unicodedata import category, east_asian_width
 
+from .._base import text as text_module
 from .._base.text import short_json, visible
 from .graph import GraphEdge, GraphNode
 
@@ -18,18 +19,8 @@ def columns(text: str) -> int:
 
 
 def cut(text: str, longest: int = _LONGEST_NAME) -> str:
-    """Return a text with a maximum number of columns. A longer one is cut and ends with `…`."""
-    text = visible(text)
-    if columns(text) <= longest:
-        return text
-    kept = ""
-    used = 1
-    for letter in text:
-        used += columns(letter)
-        if used > longest:
-            break
-        kept += letter
-    return f"{kept}…"
+    """Return a visible text with a maximum number of columns. A longer text is cut and ends with `…`."""
+    return text_module.cut(visible(text), longest, columns)
 
 
 def coordinate(number: float) -> str:

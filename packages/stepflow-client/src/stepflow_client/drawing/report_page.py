@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
-from .._base.text import duration_text, short_json
+from .._base.text import duration_text, quantile, short_json
 from .._data.arguments import check_instances
 from .._rules.failure_groups import MOST_SHOWN, failure_groups
 from ..types import RunArguments, RunItem, StepDetails
-from .charts import CHART_STYLE, Bar, ItemTime, StepTime, histogram, item_times, percentile, timeline
+from .charts import CHART_STYLE, Bar, ItemTime, StepTime, histogram, item_times, timeline
 from .folding import worst
 from .graph import flow_graph
 from .html import PAGE_STYLE, TREE_STYLE, json_tree, page
@@ -242,7 +242,7 @@ def latency(times: Sequence[ItemTime]) -> str:
         return ""
     seconds = sorted(item.duration for item in times)
     parts = {"50 %": 0.5, "90 %": 0.9, "95 %": 0.95, "99 %": 0.99, "slowest": 1.0}
-    shown = table(list(parts), [row(*(duration_text(percentile(seconds, part)) for part in parts.values()))])
+    shown = table(list(parts), [row(*(duration_text(quantile(seconds, part)) for part in parts.values()))])
     return shown + scroll(histogram(seconds), "histogram")
 
 
@@ -289,7 +289,7 @@ def _steps(report: ReportData) -> str:
 
 def _spread(times: Sequence[StepTime]) -> tuple[str, ...]:
     seconds = sorted(time.duration for time in times if time.duration is not None)
-    return tuple(duration_text(percentile(seconds, part)) for part in (0.5, 0.95, 1.0)) if seconds else ("-", "-", "-")
+    return tuple(duration_text(quantile(seconds, part)) for part in (0.5, 0.95, 1.0)) if seconds else ("-", "-", "-")
 
 
 def _items(items: Sequence[RunItem], inputs: Sequence[Any] | None) -> str:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from .._base.lazy import lazy_module
+from .._base.text import quantile
 from ..types.shown import Record
 from .columns import Column, Columns, Kind, VariantColumns, paired
 from .shown import ShownAsTable
-from .statistics import CHANGE, SHARE, Interval, mean, mean_interval, paired_change, quantile
+from .statistics import CHANGE, SHARE, Interval, mean, mean_interval, paired_change
 
 if TYPE_CHECKING:
     from .statistics import Change

@@ -19,6 +19,8 @@ from operator import mul
 from random import Random
 from statistics import NormalDist
 
+from .._base.text import quantile
+
 CONFIDENCE = 0.95
 """How often an interval contains the true value."""
 RESAMPLES = 2_000
@@ -80,14 +82,6 @@ class Change:
 def mean(values: Sequence[float]) -> float:
     """Return the mean of values; there is at least one."""
     return math.fsum(values) / len(values)
-
-
-def quantile(ordered: Sequence[float], part: float) -> float:
-    """Return a quantile of sorted values, interpolated between neighbours."""
-    place = part * (len(ordered) - 1)
-    below = math.floor(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
 
 
 def mean_interval(values: Sequence[float], *, made_up: Sequence[float] = (), seed: int = 0) -> Interval | None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from .._data.expressions import references
 from ..types import ErrorCode
 from ..types.account import FailedChild, RunAccount, StepAccount, StepState
-from ..types.statuses import ExecutionStatus
-from .causes import FAILED, FAILED_STEP, NOT_KNOWN, SILENT, ItemCauses, ItemRecord, is_bare
+from ..types.statuses import FAILED_STATUSES, ExecutionStatus
+from .causes import FAILED_STEP, NOT_KNOWN, SILENT, ItemCauses, ItemRecord, is_bare
 from .graph import FlowSteps
 from .interpreter import flow_with
 
@@ -139,7 +139,7 @@ class _Item(ItemCauses):
                 failed_children=list(failed_children(component, listed.output)),
                 is_kept=listed.is_kept,
             )
-        if listed.status in FAILED:
+        if listed.status in FAILED_STATUSES:
             source = self.source(name)
             if source.kind == "read":
                 return replace(base, state="not_run", because_of=self.root(name))
@@ -199,7 +199,7 @@ class _Item(ItemCauses):
             yield "the flow of this run is not known, so neither is which step reads which"
         if self.cause.kind == "unknown":
             yield "which step failed first"
-        names = [step.step_id for step in steps if step.state == "unknown" and step.status in FAILED]
+        names = [step.step_id for step in steps if step.state == "unknown" and step.status in FAILED_STATUSES]
         if names:
             yield f"whether {', '.join(names)} failed or did not run"
         if any(step.is_default is None for step in steps):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..types import ErrorCode
 from ..types.account import FailureKind
-from ..types.statuses import ExecutionStatus
+from ..types.statuses import FAILED_STATUSES, ExecutionStatus
 from .graph import FlowSteps
 from .interpreter import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation, StepRun
 
@@ -31,7 +31,6 @@ SILENT = "the server does not say why"
 FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
 _STALLED = re.compile(r"^Step (?P<id>.+) not completed$")
 _EXPRESSION = re.compile(r"^(Input path|Path) .* not found$|^Undefined variable: ", re.DOTALL)
-FAILED = (ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED)
 _LOST = (ErrorCode.LOST, ErrorCode.LOST_BEFORE_START)
 
 
@@ -102,12 +101,12 @@ class ItemCauses:
         """Whether the item came to its own end, so that no step is left to be started."""
         record = self.record
         is_lost = record.error is not None and record.error.code in _LOST
-        return record.status is ExecutionStatus.COMPLETED or (record.status in FAILED and not is_lost)
+        return record.status is ExecutionStatus.COMPLETED or (record.status in FAILED_STATUSES and not is_lost)
 
     def _run_of(self, step: StepDetails) -> StepRun | None:
         if step.status is ExecutionStatus.COMPLETED:
             return StepRun({}, 0, output=step.output if self.has_outputs else NOT_KNOWN)
-        if step.status in FAILED:
+        if step.status in FAILED_STATUSES:
             return StepRun({}, 0, failure=Failure(0, step.error.message if step.error else SILENT))
         return None
 
@@ -129,7 +128,7 @@ class ItemCauses:
         return [name for name in names if name in self.listed and self._has_failed(name)]
 
     def _has_failed(self, step_id: str) -> bool:
-        return self.listed[step_id].status in FAILED
+        return self.listed[step_id].status in FAILED_STATUSES
 
     def _key(self, step_id: str) -> tuple[str, ErrorCode | None] | None:
         """Return the error of a step for comparisons; None if the server does not report it."""
@@ -186,7 +185,7 @@ class ItemCauses:
         record = self.record
         if record.status is ExecutionStatus.CANCELLED:
             return Cause("cancelled")
-        if record.status not in FAILED or record.error is None:
+        if record.status not in FAILED_STATUSES or record.error is None:
             return Cause(None)
         if record.error.code in _LOST:
             return Cause("lost")

@@ -20,6 +20,7 @@ from os import PathLike, fsdecode
 from typing import Any, NoReturn
 
 from .._base.near_files import near_file
+from .._base.text import cut
 from .._data.syntax_faults import fault_at, json_fault
 from .._rules.deadline import current_deadline, within
 from ..errors import FlowFileError, FlowFileNotFoundError
@@ -221,5 +222,5 @@ def _refuse_constant(name: str) -> NoReturn:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text if len(text) <= 40 else text[:40] + '…'} is not a number that JSON can hold")
+        raise ValueError(f"{cut(text, 40)} is not a number that JSON can hold")
     return number

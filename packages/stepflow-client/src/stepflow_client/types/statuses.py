@@ -6,8 +6,8 @@ from enum import Enum, StrEnum
 from typing import Any
 
 __all__ = [
-    "ENUMS", "FAILED_STATUSES", "STATUS_NUMBERS", "DiagnosticLevel", "ErrorCode", "ExecutionStatus", "read_enum",
-    "read_status", "status_number",
+    "ENUMS", "FAILED_STATUSES", "STATUS_NUMBERS", "UNSUCCESSFUL_STATUSES", "DiagnosticLevel", "ErrorCode",
+    "ExecutionStatus", "read_enum", "read_status", "status_number",
 ]  # fmt: skip
 
 _MOST_MEMBERS = 1_000
@@ -47,17 +47,11 @@ class ExecutionStatus(_OpenEnum):
         return self in _FINAL
 
 
-_FINAL = frozenset(
-    {
-        ExecutionStatus.COMPLETED,
-        ExecutionStatus.FAILED,
-        ExecutionStatus.CANCELLED,
-        ExecutionStatus.RECOVERY_FAILED,
-    }
-)
-
 FAILED_STATUSES = frozenset({ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED})
 """The statuses of a failure."""
+UNSUCCESSFUL_STATUSES = FAILED_STATUSES | {ExecutionStatus.CANCELLED}
+"""The final statuses of a run that has not succeeded."""
+_FINAL = UNSUCCESSFUL_STATUSES | {ExecutionStatus.COMPLETED}
 
 NO_ROUTE = "error routing component"
 """The message of servers of every release if no plugin executes a component: there is none, or its worker is away."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -67,9 +67,6 @@ def flow_command(run_id: str, server: ServerOptions, output: Output) -> None:
     print_flow(stored.flow, output, stored.flow_id)
 
 
-_FAILED = ("failed", "recovery_failed")
-
-
 @click.command("items", cls=Command)
 @run_argument
 @status_option("items")
@@ -78,9 +75,11 @@ _FAILED = ("failed", "recovery_failed")
 @output_options
 def items_command(run_id: str, status: tuple[str, ...], failed: bool, server: ServerOptions, output: Output) -> None:
     """Servers report the state of the items when the whole run ends; until then all of them may be shown as running."""
+    from stepflow_client.types.statuses import FAILED_STATUSES
+
     if failed and status:
         raise usage("--failed and --status exclude each other")
-    wanted = _FAILED if failed else status or STATUSES
+    wanted = FAILED_STATUSES if failed else status or STATUSES
     with connect(server) as target:
         run_id = whole_id(target.client, run_id)
         listed = target.client.get_run_items(run_id)
@@ -89,7 +88,7 @@ def items_command(run_id: str, status: tuple[str, ...], failed: bool, server: Se
     output.records(_chosen(iter(listed.items), wanted, all_of_them=not (failed or status)), ITEM)
 
 
-def _chosen(items: Iterator[RunItem], wanted: tuple[str, ...], *, all_of_them: bool) -> Iterator[dict[str, Any]]:
+def _chosen(items: Iterator[RunItem], wanted: Collection[str], *, all_of_them: bool) -> Iterator[dict[str, Any]]:
     for item in items:
         if all_of_them or item.status.value in wanted:
             yield item_record(item)

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from stepflow_client._rules.failure_groups import MOST_SHOWN, failure_groups
 from stepflow_client.drawing.report_page import latency
+from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
 from ..listing import PAGE
 from ..pictures import picture_of, timeline_of
@@ -63,7 +64,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
         has_steps=bool(steps),
         picture=await run_in_threadpool(picture_of, drawn),
         timeline=await run_in_threadpool(timeline_of, report) if len(items) <= PAGE else "",
-        can_rerun=is_finished and run.status.value in ("failed", "cancelled", "recovery_failed"),
+        can_rerun=is_finished and run.status in UNSUCCESSFUL_STATUSES,
         live=live,
     )
 

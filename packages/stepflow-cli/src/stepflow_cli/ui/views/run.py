@@ -8,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from stepflow_client import NotFoundError
+from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
 from ..attempts import attempts_of
 from ..item_urls import ItemUrls
@@ -109,7 +110,7 @@ async def _show(request: Request, site: Site, run: RunDetails, index: int, step_
         attempts=await attempts_of(site, run.run_id, index, found.total, panel["status_of_item"]),
         creator=await creator_url(site, run),
         reruns=[entry.run_id for entry in site.reruns_of(run.run_id, _MOST_RERUNS)],
-        can_rerun=run.is_finished and run.status.value in ("failed", "cancelled", "recovery_failed"),
+        can_rerun=run.is_finished and run.status in UNSUCCESSFUL_STATUSES,
         live=live and (f"{live}?item={index}" if urls.is_batch else live),
     )
 

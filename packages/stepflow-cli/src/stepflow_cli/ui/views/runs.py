@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from stepflow_client import InvalidArgumentError, NotFoundError
 
 from ...output.tables import short_ids
+from ...records.runs import STATUSES
 from ..finding import Found
 from ..listing import PAGE
 from ..security import first_path
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from stepflow_client import RunDetails
     from stepflow_client.progress import Progress
 
-STATUSES = ("running", "completed", "failed", "cancelled", "paused", "recovery_failed")
 _MOST_FOLLOWED = 8
 """Maximum number of running batches of a list that are followed."""
 
