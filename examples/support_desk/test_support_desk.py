@@ -85,5 +85,5 @@ def test_the_night_shift(url: str, tmp_path: Path) -> None:
 
 
 def test_a_reply_without_a_worker(stepflow_mock: Any) -> None:
-    stepflow_mock.component("/support/draft", lambda given: {"reply": given["tone"]})
+    stepflow_mock.mock("/support/draft", lambda given: {"reply": given["tone"]})
     assert stepflow_mock.run(FLOW, {"id": "1", "text": "Hi"}).output == {"ticket": "1", "reply": "friendly"}

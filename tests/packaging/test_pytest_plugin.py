@@ -36,7 +36,7 @@ import pytest
 from stepflow_client.testing import Fails, fake_server, run_mocked
 
 def test_values_and_functions(stepflow_mock):
-    stepflow_mock.component("/model/paid", lambda given: {"text": given.upper(), "none": None})
+    stepflow_mock.mock("/model/paid", lambda given: {"text": given.upper(), "none": None})
     result = stepflow_mock.run("order.yaml", {"sku": "tea"})
     assert result.output == {"answer": "TEA", "sku": "tea"}
     assert stepflow_mock.calls == [("model", "tea")]
@@ -46,7 +46,7 @@ def test_a_run_with_mocks(stepflow_client):
     assert given.output == {"answer": "x", "sku": "tea"}
 
 def test_a_failure(stepflow_mock, stepflow_client):
-    stepflow_mock.step("model", fails="COMPONENT_FAILED", message="closed")
+    stepflow_mock.mock("model", fails="COMPONENT_FAILED", message="closed")
     failed = stepflow_mock.run("order.yaml", {"sku": "tea"})
     assert (failed.error.code, failed.error.message) == ("component_failed", "closed")
     assert stepflow_client.explain_run(failed.run_id).cause == "model"
@@ -70,7 +70,7 @@ def test_in_memory(stepflow_fake_server):
         assert client.run("order.yaml", {"sku": "tea"}).error.message == "slow"
 
 def test_what_a_mock_raises_ends_the_call(stepflow_mock):
-    stepflow_mock.step("model", lambda given: 1 / 0)
+    stepflow_mock.mock("model", lambda given: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         stepflow_mock.run("order.yaml", {"sku": "tea"})
 """

@@ -77,7 +77,7 @@ def test_a_function_gets_what_the_flow_computes_for_its_step(twin: SyncStepflowC
     assert result.output == [{"text": "why", "null": None}, 1]
     assert seen == [{"said": [{"role": "user", "content": "why"}], "n": 7}]
     mock = StepflowMock(twin)
-    mock.component("/no/such", 3)
+    mock.mock("/no/such", 3)
     assert mock.run(flow, {"q": "why"}).output == 3
     # The prompt is missing: neither function is called.
     failed = run_mocked(twin, flow, {}, mocks={"model": model, "second": model})
@@ -139,7 +139,7 @@ async def test_the_flow_of_the_documentation_passes_and_runs(
     assert [each.output async for each in client.map(price, [given, given])] == [TEA, TEA]
     assert (await worker_runtime.run(price, given)).output == TEA
     mock = StepflowMock(worker_runtime.sync_client)
-    mock.step("ask", {"messages": []})
+    mock.mock("ask", {"messages": []})
     assert mock.run(price, given).output == {"sku": "tea", "messages": []}
     if has(release, "step_outputs"):
         again = await client.rerun(await client.submit(price, given), from_step="ask", flow=price, input=given)

@@ -86,6 +86,12 @@ def test_a_failed_step_in_a_condition(client: SyncStepflowClient) -> None:
     assert run_mocked(client, flow, {"q": 1}, mocks={"draft": "x"}).output == 1
 
 
+def test_the_mock_of_a_step_precedes_that_of_its_component(client: SyncStepflowClient) -> None:
+    assert run_mocked(client, FLOW, {"q": 1}, mocks={"/model/paid": "paid"}).output == {"said": "paid"}
+    both = {"/model/paid": "paid", "draft": "own"}
+    assert run_mocked(client, FLOW, {"q": 1}, mocks=both).output == {"said": "own"}
+
+
 def test_a_sequence_has_an_outcome_for_each_attempt_and_run(client: SyncStepflowClient) -> None:
     started = time.monotonic()
     flow = handled({"action": "retry", "maxRetries": 2})
@@ -95,7 +101,7 @@ def test_a_sequence_has_an_outcome_for_each_attempt_and_run(client: SyncStepflow
         lambda given: Fails("COMPONENT_FAILED", "again"),
         lambda given: str(given["q"]),
     ]
-    mock.component("/model/paid", InTurn(*outcomes, Fails("TIMEOUT", "slow"), "last"))
+    mock.mock("/model/paid", InTurn(*outcomes, Fails("TIMEOUT", "slow"), "last"))
     assert mock.run(flow, {"q": 7}).output == {"said": "7"}
     assert mock.calls == [("draft", {"q": 7})] * 3
     # A timeout is not tried again.
@@ -128,7 +134,7 @@ def test_a_delay(client: SyncStepflowClient, release: str) -> None:
     assert final.run_id == result.run_id
     assert [run.completed_at - run.created_at >= timedelta(seconds=0.8) for run in (final, probe)] == [True, False]
     mock = StepflowMock(client)
-    mock.step("draft", fails="TIMEOUT", message="late", delay=0.4)
+    mock.mock("draft", fails="TIMEOUT", message="late", delay=0.4)
     started = time.monotonic()
     failed = mock.run(FLOW, {"q": 1})
     assert failed.error is not None
@@ -160,7 +166,7 @@ def with_map(inner: Any) -> dict[str, Any]:
 
 def test_mocks_reach_the_steps_that_map_runs(client: SyncStepflowClient) -> None:
     mock = StepflowMock(client)
-    mock.step("draft", lambda given: Fails("TIMEOUT", "slow") if given == "b" else given * 2)
+    mock.mock("draft", lambda given: Fails("TIMEOUT", "slow") if given == "b" else given * 2)
     for inner, items in (({"$literal": ADDED}, ["a", "b", "c"]), ({"$literal": with_map({"$literal": ADDED})}, None)):
         given = {"items": [{"q": each} for each in "abc"]}
         result = mock.run(with_map(inner), given if items else {"items": [given]}).raise_for_failure()
@@ -241,12 +247,9 @@ def test_what_cannot_be_mocked_is_refused(client: SyncStepflowClient) -> None:
 def test_a_mock_of_nothing_is_an_error_with_the_nearest_name(client: SyncStepflowClient) -> None:
     with pytest.raises(InvalidArgumentError, match=r"no step 'drafd' to mock \(did you mean 'draft'\?\)"):
         run_mocked(client, with_map({"$literal": ADDED}), {"items": []}, mocks={"drafd": 1})
-    for name, path, hint in (("drafd", None, "'draft'"), (None, "/model/payed", "'/model/paid'")):
+    for name, hint in (("drafd", "'draft'"), ("/model/payed", "'/model/paid'")):
         mock = StepflowMock(client)
-        if name:
-            mock.step(name, 1)
-        if path:
-            mock.component(path, 1)
+        mock.mock(name, 1)
         with pytest.raises(InvalidArgumentError, match=f"did you mean {hint}"):
             mock.run(FLOW, {"q": 1})
 
@@ -256,9 +259,9 @@ def test_wrong_mocks_are_refused_when_they_are_given(client: SyncStepflowClient)
     with pytest.raises(
         InvalidArgumentError, match=r"no error code 'COMPONENT_FAILD' \(did you mean 'COMPONENT_FAILED'"
     ):
-        mock.step("draft", fails="COMPONENT_FAILD")
-    for wrong in ({"mock": 1, "fails": "TIMEOUT"}, {}, {"mock": 1, "message": "x"}):
+        mock.mock("draft", fails="COMPONENT_FAILD")
+    for wrong in ({"outcome": 1, "fails": "TIMEOUT"}, {}, {"outcome": 1, "message": "x"}):
         with pytest.raises(InvalidArgumentError, match="a mock has an outcome, or fails and message"):
-            mock.component("/model/paid", **wrong)
+            mock.mock("/model/paid", **wrong)
     with pytest.raises(InvalidArgumentError, match="at least one outcome"):
         InTurn()

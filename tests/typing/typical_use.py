@@ -252,8 +252,8 @@ async def embedded(config: Path) -> ServerInfo:
 
 
 def mocked(stepflow_mock: StepflowMock, client: SyncStepflowClient, files: Iterable[Path]) -> list[CaseResult]:
-    stepflow_mock.component("/shop/price", lambda given: {"eur": len(given)})
-    stepflow_mock.step("model", {"text": "42"})
+    stepflow_mock.mock("/shop/price", lambda given: {"eur": len(given)})
+    stepflow_mock.mock("model", {"text": "42"})
     assert_type(stepflow_mock.run("order.yaml", {"sku": "tea"}, variables={"a": 1}, timeout=3), FlowResult)
     assert_type(run_mocked(client, "order.yaml", mocks={"model": 1}), FlowResult)
     with fake_server({"/shop/price": {"eur": 3}}).sync_client() as fake:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import copy
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 from ..flows.error_codes import WORDS
@@ -20,8 +21,10 @@ from ..flows.interpreter import BROKEN, Evaluation, Failure, StepRun
 from ..flows.pins import Delayed, Fails
 from .fake_flows import floats, value_id
 from .outcomes import error_number, outcome_of
+from .subflows import subflow_outcome
 
 _RUNNING, _COMPLETED, _FAILED, _CANCELLED = 1, 2, 3, 4
+_SUBFLOWS = ("/builtin/map", "/builtin/iterate", "/builtin/eval")
 
 
 class Held(Exception):
@@ -65,10 +68,7 @@ class World:
         try:
             outcome = outcome_of(self.components[path], copy.deepcopy(given))
             value = outcome.outcome if isinstance(outcome, Delayed) else outcome
-            if isinstance(value, Fails):
-                value = Failure(error_number(value.error_code), value.message, is_own=True)
-            else:
-                value = json.loads(json.dumps(value))
+            value = _as_failure(value) if isinstance(value, Fails) else json.loads(json.dumps(value))
         except Failure as failure:
             return failure
         except Exception as error:
@@ -274,7 +274,7 @@ class _Item(Evaluation):
                 self._start(done, done.attempts)
             if path in world.held or "*" in world.held:
                 raise Held
-            outcome = self._sub_run(attempt, path, given) if path in _SUB_FLOWS else world.call(path, given)
+            outcome = self._sub_run(attempt, path, given) if path in _SUBFLOWS else world.call(path, given)
             seconds = outcome.delay if isinstance(outcome, Delayed) else 0.0
             outcome = outcome.outcome if isinstance(outcome, Delayed) else outcome
             self._outcomes[attempt] = (outcome, world.clock + seconds)
@@ -287,39 +287,21 @@ class _Item(Evaluation):
 
     def _sub_run(self, attempt: tuple[str, int], path: str, given: Any) -> Any:
         """Return the outcome of a component that runs a flow."""
-        children = self._children[attempt]
+        children, places, step_id = self._children[attempt], count(), attempt[0]
+
+        def run(flow: Any, inputs: Sequence[Any]) -> list[dict[str, Any]]:
+            return [_flow_result(item) for item in self._ended(children, next(places), flow, [*inputs])]
+
+        if path != "/builtin/eval":
+            return _as_failure(subflow_outcome(path, step_id, given, run))
         try:
-            return _SUB_FLOWS[path](self, children, given)
-        except (*BROKEN, TypeError):
-            return Failure(5, f'step "{attempt[0]}" failed', is_own=True)
+            (result,) = run(self.of.world.flows[given["flow_id"]], [given["input"]])
+        except BROKEN:
+            return Failure(5, f'step "{step_id}" failed', is_own=True)
+        return {"result": result, "run_id": self.of.run_id}
 
-    def _map(self, children: list[FakeRun], given: Any) -> Any:
-        (child,) = self._ended(children, 0, given["workflow"], [*given["items"]])
-        results = [_flow_result(item) for item in child]
-        failed = sum(each["outcome"] == "failed" for each in results)
-        return {"results": results, "successful": len(results) - failed, "failed": failed}
-
-    def _iterate(self, children: list[FakeRun], given: Any) -> Any:
-        value, turns, limit = given["initial_input"], 0, given.get("max_iterations")
-        while turns < (1000 if limit is None else limit):
-            ((item,),) = self._ended(children, turns, given["flow"], [value])
-            turns += 1
-            if item.status != _COMPLETED:
-                return Failure(item.end.get("errorCode", 4), item.end.get("errorMessage", "cancelled"), is_own=True)
-            output = item.end["output"] if isinstance(item.end["output"], Mapping) else {}
-            if "result" in output:
-                return {"result": output["result"], "iterations": turns, "terminated": False}
-            if "next" not in output:
-                return Failure(2, "Workflow result must contain either 'result' or 'next' field", is_own=True)
-            value = output["next"]
-        return {"result": value, "iterations": turns, "terminated": True}
-
-    def _eval(self, children: list[FakeRun], given: Any) -> Any:
-        ((item,),) = self._ended(children, 0, self.of.world.flows[given["flow_id"]], [given["input"]])
-        return {"result": _flow_result(item), "run_id": self.of.run_id}
-
-    def _ended(self, children: list[FakeRun], place: int, flow: Any, inputs: list[Any]) -> list[list[_Item]]:
-        """Return the items of a sub-run, which is created if there is none, in a list.
+    def _ended(self, children: list[FakeRun], place: int, flow: Any, inputs: list[Any]) -> list[_Item]:
+        """Return the items of a sub-run, which is created if there is none.
 
         Raises:
             Held: If the sub-run has not ended.
@@ -329,10 +311,14 @@ class _Item(Evaluation):
         children[place].advance()
         if not children[place].is_over:
             raise Held
-        return [children[place].items]
+        return children[place].items
 
 
-_SUB_FLOWS = {"/builtin/map": _Item._map, "/builtin/iterate": _Item._iterate, "/builtin/eval": _Item._eval}
+def _as_failure(outcome: Any) -> Any:
+    """Return `Fails` as the failure that an evaluation raises, and an output unchanged."""
+    if isinstance(outcome, Fails):
+        return Failure(error_number(outcome.error_code), outcome.message, is_own=True)
+    return outcome
 
 
 def _error(failure: Failure) -> dict[str, Any]:

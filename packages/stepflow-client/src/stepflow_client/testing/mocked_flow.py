@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InvalidArgumentError
-from ..flows.graph import SUBFLOW_INPUTS, inner_flow, steps_within
-from ..flows.pins import Delayed, Fails, pin_overrides, pinned_flow
-from .outcomes import Mock, flow_result, needs_input, of_flow_result, settled
+from ..flows.graph import inner_flow, steps_within
+from ..flows.pins import Delayed, pin_overrides, pinned_flow
+from .outcomes import Mock, flow_result, needs_input, settled
+from .subflows import subflow_outcome
 
 if TYPE_CHECKING:
     from .._codec.requests import Variables
@@ -129,52 +130,15 @@ class MockedFlow:
         if inner is None or not any(map(self._has_mock, steps_within(inner.flow))):
             return found
         name, component = step.get("id"), step.get("component")
-        run = _SUB_RUNS.get(str(component))
-        if run is None or not inner.is_as_written:
-            why = f"{component} only stores it" if run is None else "the flow computes it"
+        is_stored = component == "/builtin/put_blob"
+        if is_stored or not inner.is_as_written:
+            why = f"{component} only stores it" if is_stored else "the flow computes it"
             message = f"step {name!r} contains a flow with mocked steps, and {why}: they cannot be mocked"
             raise InvalidArgumentError(message, hint=f"mock step {name!r}, or use the server's mock plugin")
-        below, key = (*within, str(name)), SUBFLOW_INPUTS[str(component)]
+
+        def run(flow: Data, inputs: Sequence[Any]) -> list[dict[str, Any]]:
+            results = (self.run(flow, each, within=(*within, str(name))) for each in inputs)
+            return [flow_result(done.output, done.error) for done in results]
+
         # In the input that the step gets, the defaults of the flow's variables are values.
-        return lambda given: run(lambda each: self.run(given[key], each, within=below), given) or _refused(str(name))
-
-
-_RunOne = Callable[[Any], "FlowResult"]
-
-
-def _mapped(run: _RunOne, given: Data) -> Any:
-    """Return the outcome of `/builtin/map`; None if it refuses its input. Failed elements do not fail the step."""
-    if not isinstance(given.get("items"), list):
-        return None
-    results = [flow_result(done.output, done.error) for done in map(run, given["items"])]
-    failed = sum(each["outcome"] == "failed" for each in results)
-    return {"results": results, "successful": len(results) - failed, "failed": failed}
-
-
-def _iterated(run: _RunOne, given: Data) -> Any:
-    """Return the outcome of `/builtin/iterate`; None if it refuses its input. A turn that fails ends it."""
-    limit = given.get("max_iterations")
-    limit = 1000 if limit is None else limit
-    if "initial_input" not in given or not isinstance(limit, int):
-        return None
-    value, turns = given["initial_input"], 0
-    while turns < limit:
-        result = run(value)
-        turns += 1
-        if result.error is not None:
-            return of_flow_result(flow_result(None, result.error))
-        output = result.output if isinstance(result.output, Mapping) else {}
-        if "result" in output:
-            return {"result": output["result"], "iterations": turns, "terminated": False}
-        if "next" not in output:
-            return Fails("INVALID_INPUT", "Workflow result must contain either 'result' or 'next' field")
-        value = output["next"]
-    return {"result": value, "iterations": turns, "terminated": True}
-
-
-def _refused(name: str) -> Fails:
-    """Return what servers say of a builtin component that refuses its input."""
-    return Fails("UNREACHABLE", f'step "{name}" failed')
-
-
-_SUB_RUNS = {"/builtin/map": _mapped, "/builtin/iterate": _iterated}
+        return lambda given: subflow_outcome(str(component), str(name), given, run)

@@ -52,13 +52,13 @@ def run_mocked(
         client: A client of a server that routes `/builtin`.
         flow: The flow: a path, a mapping or an object.
         input: The input.
-        mocks: Mocks by step id. An id names the steps with this id in the flow and in its sub-flows.
+        mocks: Mocks by step id, or by the path of a component for all steps with it; also for steps of sub-flows.
         variables: Values of the flow's variables.
         check_input: Whether to refuse input that does not match the flow's input schema. Default True.
         timeout: Seconds for each run. None, the default, sets no limit.
 
     Raises:
-        InvalidArgumentError: If the flow has no step with one of these ids, a mocked step is in a sub-flow whose steps
+        InvalidArgumentError: If the flow has no step with one of the names, a mocked step is in a sub-flow whose steps
             cannot be mocked, or a mock has a delay and the server no `/builtin/sleep`.
     """
     from .._sync.client import SyncStepflowClient
@@ -70,87 +70,66 @@ def run_mocked(
 
 
 def finder(flow: Mapping[str, Any], mocks: Mapping[str, Mock]) -> Callable[[Mapping[str, Any]], Mock]:
-    """Return what finds the mock of a step of a flow.
+    """Return what finds the mock of a step of a flow: by its id, or else by its component.
 
     Raises:
-        InvalidArgumentError: If the flow has no step with one of their ids.
+        InvalidArgumentError: If the flow has no step with one of the names.
     """
-    known = dict.fromkeys(str(step.get("id")) for step in steps_within(flow))
-    for step_id in check_mapping(mocks, "mocks"):
-        if step_id not in known:
-            raise InvalidArgumentError(
-                f"the flow has no step {step_id!r} to mock", hint=near(step_id, known, "its steps")
-            )
-    return lambda step: mocks.get(str(step.get("id")), NO_MOCK)
+    steps = [*steps_within(flow)]
+    for name in check_mapping(mocks, "mocks"):
+        is_path = str(name).startswith("/")
+        known = dict.fromkeys(str(step.get("component" if is_path else "id")) for step in steps)
+        if name not in known:
+            what = f"step with the component {name!r}" if is_path else f"step {name!r}"
+            hint = near(name, known, "its components" if is_path else "its steps")
+            raise InvalidArgumentError(f"the flow has no {what} to mock", hint=hint)
+    return lambda step: mocks.get(str(step.get("id")), mocks.get(str(step.get("component")), NO_MOCK))
 
 
 class StepflowMock:
-    """Mocks for the runs of a test, for a single step, or for all steps with a component.
+    """Mocks for the runs of a test, of a step or of all steps with a component.
 
     Example:
         def test_price(stepflow_mock):
-            stepflow_mock.component("/shop/price", lambda given: {"eur": 3})
+            stepflow_mock.mock("/shop/price", lambda given: {"eur": 3})
             assert stepflow_mock.run("order.yaml", {"sku": "tea"}).output == {"total": 3}
 
         def test_closed(stepflow_mock):
-            stepflow_mock.component("/shop/price", fails="COMPONENT_FAILED", message="closed")
+            stepflow_mock.mock("/shop/price", fails="COMPONENT_FAILED", message="closed")
             assert stepflow_mock.run("order.yaml", {"sku": "tea"}).error.message == "closed"
     """
 
     def __init__(self, client: SyncStepflowClient) -> None:
         """Start without mocks, for runs of this client."""
         self._client = client
-        self._steps: dict[str, Mock] = {}
-        self._components: dict[str, Mock] = {}
+        self._mocks: dict[str, Mock] = {}
         self.calls: list[tuple[str, Any]] = []
         """The step id and the input of each call of a function, and of each use of an `InTurn`."""
 
-    def step(
+    def mock(
         self,
-        step_id: str,
-        mock: Mock = ...,
+        name: str,
+        outcome: Mock = ...,
         *,
         fails: ErrorCode | str | None = None,
         message: str = "",
         delay: float = 0.0,
     ) -> None:
-        """Mock the step with this id, also in sub-flows.
+        """Mock the step with an id, or all steps with a component, also in sub-flows.
 
         Args:
-            step_id: The id of the step.
-            mock: An output, a function of the step's input, or `InTurn`.
+            name: The id of a step, or the path of a component, such as `/shop/price`. The mock of a step takes
+                precedence.
+            outcome: An output, a function of a step's input, or `InTurn`.
             fails: The code with which the step fails instead: a word of flow files (`COMPONENT_FAILED`) or an
                 `ErrorCode`.
             message: The message of the failure.
             delay: Duration of the step in seconds; 0.13 and newer. Default 0.
 
         Raises:
-            InvalidArgumentError: If there is no such code, or not exactly one of `mock` and `fails` is given.
+            InvalidArgumentError: If there is no such code, or not exactly one of `outcome` and `fails` is given.
         """
-        self._steps[check_text(step_id, "step_id")] = _told(mock, fails, message, delay)
-
-    def component(
-        self,
-        path: str,
-        mock: Mock = ...,
-        *,
-        fails: ErrorCode | str | None = None,
-        message: str = "",
-        delay: float = 0.0,
-    ) -> None:
-        """Mock all steps with this component, also in sub-flows.
-
-        Args:
-            path: The component's path in the flow.
-            mock: An output, a function of a step's input, or `InTurn`.
-            fails: The code with which the steps fail instead, as for `step`.
-            message: The message of the failure.
-            delay: Duration of each step in seconds; 0.13 and newer. Default 0.
-
-        Raises:
-            InvalidArgumentError: If there is no such code, or not exactly one of `mock` and `fails` is given.
-        """
-        self._components[check_text(path, "path")] = _told(mock, fails, message, delay)
+        self._mocks[check_text(name, "name")] = _told(outcome, fails, message, delay)
 
     def run(
         self,
@@ -166,22 +145,13 @@ class StepflowMock:
             InvalidArgumentError: If no step of the flow has one of the mocked ids or components.
         """
         content = load_flow(flow)
-        self._check(content)
-        return MockedFlow(self._client, self._find, timeout).run(content, input, variables)
+        find = finder(content, self._mocks)
 
-    def _check(self, flow: Mapping[str, Any]) -> None:
-        steps = [*steps_within(flow)]
-        for mocked, key, what in ((self._steps, "id", "steps"), (self._components, "component", "components")):
-            known = dict.fromkeys(str(step.get(key)) for step in steps)
-            for name in mocked:
-                if name not in known:
-                    has = f"has no step {name!r}" if key == "id" else f"has no step with the component {name!r}"
-                    raise InvalidArgumentError(f"the flow {has} to mock", hint=near(name, known, f"its {what}"))
+        def noted(step: Mapping[str, Any]) -> Mock:
+            mock = find(step)
+            return self._noted(str(step.get("id")), mock) if needs_input(mock) else mock
 
-    def _find(self, step: Mapping[str, Any]) -> Mock:
-        step_id, component = str(step.get("id")), str(step.get("component"))
-        mock = self._steps.get(step_id, self._components.get(component, NO_MOCK))
-        return self._noted(step_id, mock) if needs_input(mock) else mock
+        return MockedFlow(self._client, noted, timeout).run(content, input, variables)
 
     def _noted(self, step_id: str, mock: Mock) -> Mock:
         def call(given: Any) -> Any:

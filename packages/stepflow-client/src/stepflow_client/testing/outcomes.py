@@ -19,7 +19,7 @@ class InTurn:
     """The outcomes of a mock, one after the other: one for each attempt of a step, item and run. The last one repeats.
 
     Example:
-        stepflow_mock.step("draft", InTurn(Fails("RESOURCE_UNAVAILABLE"), {"text": "Dear ..."}))
+        stepflow_mock.mock("draft", InTurn(Fails("RESOURCE_UNAVAILABLE"), {"text": "Dear ..."}))
     """
 
     def __init__(self, *outcomes: Mock) -> None:

@@ -1,0 +1,52 @@
+"""The builtin components that run a flow for each input: `/builtin/map` and `/builtin/iterate`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ..flows.graph import SUBFLOW_INPUTS
+from ..flows.pins import Fails
+from .outcomes import of_flow_result
+
+RunAll = Callable[[Any, Sequence[Any]], list[dict[str, Any]]]
+"""Runs a flow with each of several inputs, and returns the flow results."""
+
+
+def subflow_outcome(component: str, step_id: str, given: Any, run: RunAll) -> Any:
+    """Return the outcome of a step with one of these components: its output, or `Fails`."""
+    flow = given.get(SUBFLOW_INPUTS[component]) if isinstance(given, Mapping) else None
+    outcome = None
+    if isinstance(flow, Mapping):
+        outcome = (_mapped if component == "/builtin/map" else _iterated)(flow, given, run)
+    return Fails("UNREACHABLE", f'step "{step_id}" failed') if outcome is None else outcome
+
+
+def _mapped(flow: Any, given: Mapping[str, Any], run: RunAll) -> Any:
+    """Return the outcome; None if the component refuses its input. Failed elements do not fail the step."""
+    if not isinstance(given.get("items"), list):
+        return None
+    results = run(flow, given["items"])
+    failed = sum(each["outcome"] == "failed" for each in results)
+    return {"results": results, "successful": len(results) - failed, "failed": failed}
+
+
+def _iterated(flow: Any, given: Mapping[str, Any], run: RunAll) -> Any:
+    """Return the outcome; None if the component refuses its input. An iteration that fails ends the step."""
+    limit = given.get("max_iterations")
+    limit = 1000 if limit is None else limit
+    if "initial_input" not in given or not isinstance(limit, int):
+        return None
+    value, turns = given["initial_input"], 0
+    while turns < limit:
+        (result,) = run(flow, [value])
+        turns += 1
+        if result["outcome"] == "failed":
+            return of_flow_result(result)
+        output = result["result"] if isinstance(result["result"], Mapping) else {}
+        if "result" in output:
+            return {"result": output["result"], "iterations": turns, "terminated": False}
+        if "next" not in output:
+            return Fails("INVALID_INPUT", "Workflow result must contain either 'result' or 'next' field")
+        value = output["next"]
+    return {"result": value, "iterations": turns, "terminated": True}
