@@ -143,21 +143,29 @@ class _Run:
         """Return the items with the errors of their steps; those that the server lost have failed."""
         listed = await self.items()
         items, run = failed_items.items_of(listed), self.state
+        failed = items._places(FAILED_STATUSES.__contains__)
         lost = items._unfinished() if run.status in ENDS_ITEMS else []
         if lost and not (await self._runs.ending(run)).is_finished:
             lost = []
-        steps = self._steps.get(None) if steps is None else steps
+        is_large = len(items) > MOST_ITEMS_FOR_STEPS
+        if steps is None and not is_large and (failed or lost):
+            # It is known already that the items failed: the steps only add details.
+            with suppress(StepflowClientError):
+                steps = await self.steps(None)
         if steps is None:
             return (await self._runs.explain(listed, run.status if lost or run.is_finished else None)).items
         by_item: dict[int, list[StepDetails]] = {}
         for step in steps:
             by_item.setdefault(step.item_index, []).append(step)
-        failed = items._places(FAILED_STATUSES.__contains__)
-        if len(items) > MOST_ITEMS_FOR_STEPS:
+        if is_large:
             failed = [place for place in failed if items[place].index in by_item][:MOST_ITEMS_ASKED]
         needs_flow = failed_items.needs_flow(listed, failed, by_item)
-        listed = failed_items.with_failed_steps(listed, failed, by_item, await self.stored() if needs_flow else {})
-        return (failed_items.with_lost_items(listed, run.status, by_item) if lost else listed).items
+        flow = as_written(await self.stored()) if needs_flow else {}
+        listed = failed_items.with_failed_steps(listed, failed, by_item, flow)
+        can = (await self._core.connection.server()).capabilities
+        return (
+            failed_items.with_lost_items(listed, run.status, by_item if can["live_steps"] else {}) if lost else listed
+        ).items
 
 
 class SnapshotReader:
