@@ -160,8 +160,13 @@ def _named(kind: type[Model], values: tuple[Any, ...], given: dict[str, Any]) ->
     return by_name | given
 
 
+@overload
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
-def record(kind: type[Kind] | None = None, *, kw_only: bool = True) -> Any:
+def record(kind: type[Kind], /) -> type[Kind]: ...
+@overload
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
+def record(*, kw_only: bool) -> Callable[[type[Kind]], type[Kind]]: ...
+def record(kind: type[Kind] | None = None, /, *, kw_only: bool = True) -> Any:
     """Return a class as a frozen dataclass with slots."""
     if kind is None:
         return partial(record, kw_only=kw_only)
@@ -218,7 +223,7 @@ def _converted(name: str, wanted: type[Any], entries: type[Any] | None, value: A
             return read_enum(wanted, value)
         elif issubclass(wanted, Model) and isinstance(value, Mapping):
             return wanted(**value)
-        elif wanted is datetime:
+        elif wanted is datetime and isinstance(value, str):
             # Servers send nanoseconds; the digits after the microseconds are cut off.
             time = datetime.fromisoformat(value)
             return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
