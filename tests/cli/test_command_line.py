@@ -137,7 +137,7 @@ def test_an_empty_flag_is_not_left_out(flag: str, stepflow: Stepflow) -> None:
 def test_nothing_is_left_detached_on_a_server_that_ends(options: list[str], stepflow: Stepflow) -> None:
     done = stepflow("run", *options, "echo.yaml", "--detach")
     assert (done.code, done.stdout) == (2, "")
-    assert done.stderr.startswith("stepflow: --detach leaves no run behind on an embedded server")
+    assert done.stderr.startswith(f"stepflow: --detach and {options[0]} exclude each other\n")
 
 
 def test_a_detached_run_is_on_the_server_of_submit(stepflow: Stepflow) -> None:

@@ -93,7 +93,7 @@ def test_a_run_that_fails(server_url: str) -> None:
         (["run", "list.yaml"], 2, "list.yaml is not a flow"),
         (["run", HELLO, "--input-json", "{"], 2, "--input-json is not JSON"),
         (["run", HELLO, "--input", "missing.json"], 2, "missing.json does not exist"),
-        (["run", HELLO, "--input", "a.json", "--input-json", "1"], 2, "mutually exclusive"),
+        (["run", HELLO, "--input", "a.json", "--input-json", "1"], 2, "--input and --input-json exclude each other"),
         (["run"], 2, "give a flow, as FLOW"),
         (["run", HELLO, "--flow", HELLO], 2, "give one flow"),
         (["run", HELLO, "--no-such-option"], 2, "no such option"),
@@ -234,7 +234,7 @@ def test_a_key_with_a_scope_outlives_the_text_of_the_flow(stepflow: Stepflow, se
     recorded = json.loads(stepflow("history", "list", "-o", "json").stdout)
     assert len(recorded) == 2
     alone = submit(2, *keyed[2:])
-    assert (alone.code, "is for a run with --idempotency-key" in alone.stderr) == (2, True)
+    assert (alone.code, "--idempotency-scope needs --idempotency-key KEY" in alone.stderr) == (2, True)
 
 
 def test_a_key_is_for_one_run_of_a_file(tmp_path: Path, flow: Path) -> None:
@@ -244,7 +244,10 @@ def test_a_key_is_for_one_run_of_a_file(tmp_path: Path, flow: Path) -> None:
     streamed = stepflow(
         "run", str(flow), "--inputs", str(tmp_path / "in.jsonl"), "--limit", "1", "--idempotency-key", "k"
     )
-    assert (streamed.code, "--idempotency-key is for one run" in streamed.stderr) == (2, True)
+    assert (streamed.code, "--idempotency-key and a batch that streams exclude each other" in streamed.stderr) == (
+        2,
+        True,
+    )
 
 
 def test_a_name_is_proposed_only_where_it_is_near(stepflow: Stepflow) -> None:

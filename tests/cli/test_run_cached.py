@@ -139,8 +139,8 @@ def test_a_cache_that_cannot_be_used_is_a_warning(stepflow: Stepflow, server: st
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--refresh"], "--refresh is for a run with --cache"),
-        (["--max-age", "1h"], "--max-age is for a run with --cache"),
+        (["--refresh"], "--refresh needs --cache"),
+        (["--max-age", "1h"], "--max-age needs --cache"),
         (["--cache", "--max-age", "soon"], "--max-age is a time such as 90s"),
         (["--cache", "--max-age", "0s"], "--max-age is a time such as 90s"),
         (["--cache", "--idempotency-key", "k"], "--cache and --idempotency-key exclude each other"),
@@ -153,5 +153,5 @@ def test_what_contradicts_itself(stepflow: Stepflow, words: list[str], said: str
 
 def test_a_batch_has_no_cache(stepflow: Stepflow) -> None:
     done = stepflow("run", "hello.yaml", "--inputs", "-", "--cache", stdin='{"name": 1}\n')
-    assert (done.code, "--cache is for one input" in done.stderr) == (2, True), done
+    assert (done.code, "--cache and --inputs exclude each other" in done.stderr) == (2, True), done
     assert UNKNOWN not in done.stderr

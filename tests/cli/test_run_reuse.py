@@ -172,6 +172,7 @@ def test_a_batch_takes_item_by_item(three: Stepflow, server: str) -> None:
         ("--reuse", "@last", "--cache"),
         ("--from", "b", "--idempotency-key", "k"),
         ("--step", "c", "--up-to", "c"),
+        ("--step", "c", "--example", "ada"),
         ("--reuse", "@last", "--wait-for-components"),
         ("--reuse", "@last", "--inputs", "in.jsonl", "--output", "out.jsonl"),
         ("--reuse", "@last", "--inputs", "in.jsonl", "--detach"),
@@ -197,4 +198,4 @@ def test_rerun_with_what_has_changed(three: Stepflow, server: str) -> None:
     alone = three("runs", "rerun", run_id, "--step", "b")
     assert said(alone) == "stepflow: keeps a; executes b"
     both = three("runs", "rerun", run_id, "--step", "b", "--failed")
-    assert (both.code, "excludes failed" in both.stderr) == (2, True), both
+    assert (both.code, "--step and --failed exclude each other" in both.stderr) == (2, True), both

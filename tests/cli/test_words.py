@@ -11,6 +11,8 @@ from pathlib import Path
 import click
 import pytest
 from stepflow_cli.main import cli
+from stepflow_cli.params.conflicts import Conflict
+from stepflow_cli.params.parsing import Command
 
 from scripts.write_cli_page import walk
 from tests.cli.command import Stepflow
@@ -161,3 +163,15 @@ def test_a_file_is_named_by_the_letter_and_by_the_word(flag: str, stepflow: Step
 def test_a_word_of_another_command(typed: str, said: str, hint: str, stepflow: Stepflow) -> None:
     done = stepflow(*typed.split())
     assert (done.code, done.stderr) == (2, f"stepflow: {said}\nhint: {hint}\n")
+
+
+def test_conflicts_name_options_that_exist() -> None:
+    missing: dict[Conflict, set[str]] = {}
+    for name, command in commands():
+        assert isinstance(command, Command), name
+        for conflict in command.conflicts:
+            words = {*conflict.options.split(), *conflict.others.split()}
+            absent = words - {each for param in command.params for each in param.opts}
+            missing[conflict] = missing.get(conflict, absent) & absent
+    assert {conflict: words for conflict, words in missing.items() if words} == {}
+    assert len(missing) > 30

@@ -156,7 +156,7 @@ WRONG: dict[str, list[tuple[str, ...]]] = {
         ("run hello.yaml --inputs wide.csv", "line 2"),
         ("run typed.yaml --var tone=kind --inputs letters.csv", "line 2"),
         ("run hello.yaml --inputs in.json", "in.json"),
-        ("run hello.yaml --resume", "--resume", "it needs --inputs"),
+        ("run hello.yaml --resume", "--resume", "needs --inputs"),
         ("run hello.yaml --retry -1 --inputs bad.jsonl", "--retry"),
     ],
     "Options, times, formats": [

@@ -9,11 +9,11 @@ import click
 from ..errors import usage
 from ..output.generated import GeneratedFile
 from ..params.flow import flows_argument
-from ..params.options import check_option, file_option
+from ..params.options import check_needs_file, check_option, file_option
 from ..params.parsing import Command
 
 
-@click.command("codegen", cls=Command)
+@click.command("codegen", cls=Command, conflicts=[check_needs_file])
 @flows_argument(of_project=True)
 @file_option("Write the module to this file, - for standard output; it finds the flows from there.")
 @check_option

@@ -17,8 +17,11 @@ from ..output.generated import GeneratedFile
 from ..output.messages import note
 from ..output.safety import json_escaped
 from ..output.view import Output, View, columns, write_document
-from ..params.flow import input_options
+from ..params.conflicts import excludes
+from ..params.flow import input_options, one_input
 from ..params.options import (
+    SERVER_NAMES,
+    check_needs_file,
     check_option,
     file_option,
     file_output_options,
@@ -182,7 +185,7 @@ def _by_name(records: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any
     }
 
 
-@command.command("stubs")
+@command.command("stubs", conflicts=[check_needs_file, excludes("--from", SERVER_NAMES)])
 @option(
     "--from FILE",
     "The file that 'components lock' wrote. [default: components in stepflow.toml, unless an option names a server]",
@@ -208,8 +211,6 @@ def _stubs(locked: str | None, only: tuple[str, ...], server: ServerOptions, out
     from ..validation.checks import saved_components
 
     file = GeneratedFile(output, check=check)
-    if locked is not None and server.is_named:
-        raise usage("--from FILE and a server exclude each other")
     project = project_of(None)
     if locked is None and not server.is_named and project.components is not None:
         locked = str(existing_file(project, "components", project.components))
@@ -221,7 +222,7 @@ def _stubs(locked: str | None, only: tuple[str, ...], server: ServerOptions, out
     file.keep(write_stubs(records, only), "leave --check out")
 
 
-@command.command("call")
+@command.command("call", conflicts=[one_input])
 @click.argument("component", metavar="PATH", shell_complete=complete_components)
 @input_options
 @server_options(default="embedded", reads_project=True)

@@ -14,7 +14,7 @@ from ..inputs.python_flow import is_python_flow, python_flow
 from ..output.generated import GeneratedFile
 from ..output.safety import json_escaped
 from ..params.flow import flow_argument
-from ..params.options import check_option, file_option
+from ..params.options import check_needs_file, check_option, file_option
 from ..params.parsing import Command
 from ..params.sections import OUTPUT, Choice
 
@@ -22,7 +22,7 @@ _FORMATS = ("yaml", "json")
 _ENDINGS = {".yaml": "yaml", ".yml": "yaml", ".json": "json"}
 
 
-@click.command("convert", cls=Command)
+@click.command("convert", cls=Command, conflicts=[check_needs_file])
 @flow_argument
 @OUTPUT.option(
     "--to", "yaml or json. [default: by the extension of --output, else yaml]", to="form", type=Choice(_FORMATS)

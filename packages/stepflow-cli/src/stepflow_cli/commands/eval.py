@@ -7,12 +7,11 @@ from typing import Any
 
 import click
 
-from ..errors import usage
 from ..evaluations.limits import Limits, read_limits, read_worst
 from ..evaluations.options import Evaluation, files_of
 from ..output.view import Output
 from ..params.batch import FORMATS, retry_options
-from ..params.flow import flow_argument, no_check_option, setting_options
+from ..params.flow import flow_argument, no_check_option, one_mapping, retry_needed, setting_options
 from ..params.options import formatted_output, label_option, limit_option, server_options, together
 from ..params.parsing import Command
 from ..params.sections import BATCH, FILE, HISTORY, OUTPUT, Choice, Section
@@ -28,8 +27,6 @@ _CASES, _JUDGEMENT, _SCORES, _VARIANTS = map(Section, ("Cases", "Judgement", "Sc
 
 
 def _evaluation(paths: Sequence[str], worst: str | None, retry: Retry, **given: Any) -> Evaluation:
-    if retry.codes and retry.retries is None:
-        raise usage("--retry-on needs --retry N")
     return Evaluation(
         files=files_of(paths),
         worst=None if worst is None else read_worst(worst),
@@ -108,7 +105,7 @@ _results = (
 )
 
 
-@click.command("eval", cls=Command, main_options=_MAIN)
+@click.command("eval", cls=Command, main_options=_MAIN, conflicts=[one_mapping, retry_needed])
 @together("asked", _evaluation, *_cases, *_what, *_results)
 @_JUDGEMENT.option(
     "--fail-below SCORE=NUMBER",

@@ -12,9 +12,9 @@ from stepflow_client._data.declared import declared_variables
 from stepflow_client._data.secrets import flow_secrets, hidden_flow
 
 from ..context import current_session
-from ..errors import usage
 from ..inputs.flow import load_flow_file, load_flow_or_id
 from ..output.view import Output, View, columns, rfc3339
+from ..params.conflicts import excludes
 from ..params.flow import flow_argument, flows_argument
 from ..params.options import (
     Confirm,
@@ -145,7 +145,7 @@ _VARIABLES = View(
 _EXAMPLES = View(columns=columns("name", "description", "input"), name="name")
 
 
-@command.command("get")
+@command.command("get", conflicts=[excludes("--examples --variables")])
 @flow_argument
 @option("--examples", "Print the examples, and the inputs of the test cases, instead.")
 @option("--variables", "List the variables that the flow declares, instead.")
@@ -165,8 +165,6 @@ def _get(flow: str, examples: bool, variables: bool, server: ServerOptions, outp
     """
     from ..records.flows import example_records, print_flow
 
-    if examples and variables:
-        raise usage("--examples and --variables exclude each other")
     content, flow_id = _content(flow, server)
     if examples:
         output.records(example_records(content), _EXAMPLES, default="yaml")

@@ -6,8 +6,7 @@ import re
 
 import click
 
-from ..errors import usage
-from ..params.flow import cache_options, detach_option, job_options, rounds_option
+from ..params.flow import cache_options, detach_option, job_conflicts, job_options, rounds_option
 from ..params.options import file_output_options, server_options, together, wait_options
 from ..params.parsing import Command
 from ..params.sections import WAITING
@@ -20,7 +19,7 @@ _MAIN = (
 )
 
 
-@click.command("run", cls=Command, main_options=_MAIN)
+@click.command("run", cls=Command, main_options=_MAIN, conflicts=job_conflicts)
 @together(
     "asked",
     Launch,
@@ -66,8 +65,6 @@ def command(asked: Launch) -> None:
     from ..watching.sources import files_of_run
 
     given, server = asked.given, asked.server
-    if asked.detach or asked.pages:
-        raise usage(f"--watch and --{'detach' if asked.detach else 'ui'} exclude each other")
     check_watchable([given.flow, given.inputs or "", *given.values.files])
     given = given._replace(values=given.values._replace(reads_stdin=False))
     with LastingServer(server, given.flow) as lasting:

@@ -12,14 +12,15 @@ from ..errors import usage
 from ..inputs.flow import project_of
 from ..output.messages import note
 from ..output.view import write_document
-from ..params.options import components_option, file_option, server_options
+from ..params.conflicts import excludes
+from ..params.options import SERVER_NAMES, components_option, file_option, server_options
 from ..params.parsing import Command
 from ..params.sections import Choice
 from ..server.connect import connect, listed_components
 from ..settings.server_choice import ServerOptions
 
 
-@click.command("schema", cls=Command)
+@click.command("schema", cls=Command, conflicts=[excludes("--components", SERVER_NAMES)])
 @click.argument("kind", type=Choice(["flow", "config"]), default="flow", metavar="[flow|config]")
 @components_option
 @server_options(default="embedded", is_needed=False)
@@ -34,8 +35,6 @@ def command(kind: str, components: str | None, server: ServerOptions, output: st
     is_asked = server.is_named
     if kind == "config" and (is_asked or components is not None):
         raise usage("the schema of a configuration has no components", "leave out the server and --components")
-    if is_asked and components is not None:
-        raise usage("components come from a server or from --components, not from both")
     if kind == "config":
         made = schema("config")
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..params.flow import detach_option, job_options
+from ..params.flow import detach_option, job_conflicts, job_options
 from ..params.options import file_output_options, running_server_options, together, wait_options
 from ..params.parsing import Command
 from ..runs.job import Launch
@@ -12,7 +12,7 @@ from ..runs.job import Launch
 _MAIN = "--input --input-json --inputs --var --set --idempotency-key --label --url --output --format --detach --timeout"
 
 
-@click.command("submit", cls=Command, main_options=_MAIN)
+@click.command("submit", cls=Command, main_options=_MAIN, conflicts=job_conflicts)
 @together("asked", Launch, job_options, running_server_options, detach_option, wait_options, file_output_options)
 def command(asked: Launch) -> None:
     """Like 'run', but on a server that continues the run when this command ends: Ctrl-C and --timeout only end the

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..completion.candidates import complete_flow_files
-from ..errors import Problem, printable, usage
+from ..errors import Problem, printable
 from ..inputs.flow import project_flows
 from ..output.messages import note
 from ..output.view import Output
+from ..params.conflicts import excludes, needs
 from ..params.flow import rounds_option
 from ..params.options import formatted_output, server_options, time_limit_option
 from ..params.parsing import Command
@@ -30,7 +31,16 @@ if TYPE_CHECKING:
 _CASES, _FILES = map(Section, ("Cases", "Files"))
 
 
-@click.command("test", cls=Command)
+@click.command(
+    "test",
+    cls=Command,
+    conflicts=(
+        excludes("--update", "--repeat"),
+        excludes("--record --replay"),
+        needs("--record-step", "--record"),
+        excludes("--watch", "--update --record"),
+    ),
+)
 @click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=complete_flow_files)
 @_CASES.option("--case GLOB", "Cases by name; repeatable.", to="patterns", multiple=True)
 @_CASES.option("--tag TAG", "Cases with this tag; repeatable.", to="tags", multiple=True)
@@ -96,7 +106,6 @@ def command(
     from ..flow_tests.clients import open_clients
     from ..flow_tests.coverage import judge_coverage
 
-    _check(how, update=update, watch=watch)
     named = paths or project_flows("give at least one flow file or folder, as PATH")
     how["coverage"] = how["coverage"] or how["least"] is not None
     choice = Choice(how["patterns"], how["tags"], how["expression"], how["touched"], how["last_failed"])
@@ -120,18 +129,6 @@ def command(
             _watch(once, clients, named)
         else:
             once(clients)
-
-
-def _check(how: dict[str, Any], *, update: bool, watch: bool) -> None:
-    """Raise if options cannot be combined."""
-    if update and how["repeat"] > 1:
-        raise usage("--update and --repeat cannot be combined")
-    if how["record"] and how["replay"]:
-        raise usage("--record and --replay cannot be combined")
-    if how["record_steps"] and not how["record"]:
-        raise usage("--record-step needs --record")
-    if watch and (update or how["record"]):
-        raise usage(f"--watch and {'--update' if update else '--record'} exclude each other")
 
 
 def _run(

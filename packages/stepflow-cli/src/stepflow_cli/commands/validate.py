@@ -18,6 +18,7 @@ from ..inputs.python_flow import is_python_flow
 from ..output.messages import note, show
 from ..output.safety import printable
 from ..output.view import Output
+from ..params.conflicts import excludes
 from ..params.flow import flows_argument, rounds_option
 from ..params.options import components_option, formatted_output, offline_option, server_options, together
 from ..params.parsing import Command
@@ -39,7 +40,11 @@ def _rules(
     return {"fail_on": level, "select": _names(select), "ignore": _names(ignore), **more}
 
 
-@click.command("validate", cls=Command)
+@click.command(
+    "validate",
+    cls=Command,
+    conflicts=[excludes("--watch", "--fix", "editors with the language server correct while you write")],
+)
 @flows_argument(of_project=True)
 @offline_option
 @together(
@@ -88,8 +93,6 @@ def command(
     if not watch:
         _validate(flows, options, output, None if offline else server, fix=fix)
         return
-    if fix:
-        raise usage("--watch and --fix exclude each other", "editors with the language server correct while you write")
     _watch(flows, options, output, None if offline else server)
 
 

@@ -11,6 +11,7 @@ from ..errors import usage
 from ..inputs.flow import load_flow_file
 from ..output.messages import note
 from ..output.view import Output, open_in_browser, write_document
+from ..params.conflicts import needs
 from ..params.flow import flow_argument
 from ..params.options import file_option, format_option
 from ..params.parsing import Command
@@ -29,7 +30,7 @@ _ENDINGS = {
 }
 
 
-@click.command("visualize", cls=Command)
+@click.command("visualize", cls=Command, conflicts=[needs("--open", "--output")])
 @flow_argument
 @format_option(
     _FORMATS,
@@ -46,8 +47,6 @@ def command(flow: str, format: str | None, output: str | None, show: bool, no_se
 
     text, dot and mermaid need nothing; the other formats need the extra stepflow-client[draw].
     """
-    if show and output in (None, "-"):
-        raise usage("--open shows a file", "name it with -O FILE")
     Output(path=output).check()
     form = format or _format_of(output)
     content = _document(load_flow_file(flow), form, servers=not no_servers, details=not no_details)

@@ -59,14 +59,8 @@ class Values(NamedTuple):
         Raises:
             Problem: If options contradict each other.
         """
-        named = [each.option for each in self.input]
-        named += ["--example"] * (self.example is not None) + ["--inputs"] * (inputs is not None)
-        if len(named) > 1:
-            raise usage(f"{' and '.join(dict.fromkeys(named))} are mutually exclusive", "give one input")
         if inputs is not None and inputs.lstrip()[:1] in ("{", "[") and not os.path.lexists(inputs):
             raise usage("--inputs takes the name of a file, not JSON", "write a value on each line of a .jsonl file")
-        if len(self.variables) > 1:
-            raise usage(f"{' and '.join(each.option for each in self.variables)} are mutually exclusive")
         given = [*self.input, *self.variables, *self.overrides]
         for each in given:
             _check_file(each)

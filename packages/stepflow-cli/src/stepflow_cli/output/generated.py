@@ -23,8 +23,6 @@ class GeneratedFile:
     def __init__(self, output: str | None, *, check: bool) -> None:
         self.path = None if output == "-" else output
         self._is_compared = check
-        if check and self.path is None:
-            raise usage("--check compares a file", "name it with -O FILE")
         if check and Path(str(self.path)).is_dir():
             raise usage(f"{self.path} is a directory, not a file")
         if not check:

@@ -82,3 +82,4 @@ stream_options = (
     ),
 )
 """The options of batches that stream."""
+STREAMING = "--input-format --output-format --resume --retry-failed --skip --limit --sample --seed --on-bad-line"

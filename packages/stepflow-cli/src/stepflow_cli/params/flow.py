@@ -17,7 +17,8 @@ from ..errors import ARGUMENTS, usage
 from ..inputs.flow import project_flows
 from ..inputs.values import Form, Given, Values
 from ..runs.job import Caching, JobOptions, Retry, Reuse
-from .batch import inputs_option, retry_options, stream_options
+from .batch import STREAMING, inputs_option, retry_options, stream_options
+from .conflicts import excludes, needs
 from .options import label_option, together
 from .parsing import given_order
 from .run_ids import RUN_ID
@@ -199,6 +200,42 @@ def no_check_option(section: Section) -> Decorator:
         default=True,
     )
 
+
+one_input = excludes("--input --input-json --input-yaml --example --inputs", hint="give one input")
+one_mapping = excludes("--variables --variables-json --variables-yaml")
+retry_needed = needs("--retry-on", "--retry")
+_REUSING = "--reuse --from --step"
+job_conflicts = (
+    one_input,
+    one_mapping,
+    retry_needed,
+    needs(f"--retry {STREAMING}", "--inputs"),
+    needs("--seed", "--sample"),
+    excludes("--resume --retry-failed"),
+    needs("--resume", "--output", "the journal lies beside it"),
+    needs("--retry-failed", "--output", "it lists the failed inputs"),
+    excludes("--retry-failed", "--skip --limit --sample", "the failed inputs are the ones that run"),
+    excludes(STREAMING, "--timeout", "a record is written as its input ends"),
+    needs("--idempotency-scope", "--idempotency-key"),
+    excludes("--retry", "--idempotency-key", "a key identifies one run, even a failed one"),
+    excludes("--from --step", hint="--step executes one step alone"),
+    excludes("--step", "--example", "--input-json gives the step its input"),
+    excludes("--step", "--up-to", "--up-to also executes the steps that it needs"),
+    excludes(_REUSING, "--idempotency-key", "a key identifies one run of the whole flow"),
+    excludes(_REUSING, "--cache", "only whole results are cached"),
+    excludes(_REUSING, "--retry", "use --retry for a run of the whole batch"),
+    excludes(_REUSING, "--wait-for-components", "'stepflow health --component PATH --wait 60s' waits"),
+    excludes("--detach", "--retry", "only a command that waits runs inputs again"),
+    excludes("--detach", STREAMING, "it starts one run of all inputs"),
+    excludes("--detach", "--cache", "a result is cached by the command that waits for it"),
+    excludes("--detach", "--local --config", "an embedded server stops when the command exits"),
+    needs("--refresh --max-age", "--cache"),
+    excludes("--cache", "--inputs", "only the result of a single input is cached"),
+    excludes("--cache", "--idempotency-key", "a cached result is of a run without the key"),
+    excludes("--ui", f"--detach --dry-run --cache --retry {STREAMING}", "it opens the page of one run"),
+    excludes("--watch", "--detach --ui"),
+)
+"""The conflicts between the options of `run` and `submit`."""
 
 history_options = together(
     "about",

@@ -26,6 +26,7 @@ from ..output.safety import printable
 from ..output.view import FORMATS, Output
 from ..runs.wait import Wait
 from ..settings.server_choice import DEFAULT_URL, Default, ServerOptions
+from .conflicts import needs
 from .sections import FILE, OPTIONS, OUTPUT, SERVER, WAITING, Choice, Decorator, Function, Section, option
 from .times import SECONDS
 
@@ -137,6 +138,9 @@ def file_option(help: str, name: str = "output", *, metavar: str = "FILE", **mor
 
 check_option = OUTPUT.option("--check", "Write nothing; fail where FILE is not what would be written.")
 """Adds --check for commands that write a file; the command gets `check`."""
+check_needs_file = needs("--check", "--output")
+SERVER_NAMES = "--url --profile --local --config"
+"""The options that name a server."""
 
 
 def format_option(names: Sequence[str], help: str, **more: Any) -> Decorator:

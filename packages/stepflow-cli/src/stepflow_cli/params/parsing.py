@@ -13,6 +13,7 @@ import click
 
 from ..context import Session
 from ..errors import usage
+from .conflicts import Conflict, check_conflicts
 from .sections import FILE, Choice, Option
 
 if TYPE_CHECKING:
@@ -80,21 +81,26 @@ class Command(click.Command):
     Args:
         main_options: The options that `--help` shows, in this order and with blanks between; by default all but those
             that every command takes. `--help-all` shows all of them.
+        conflicts: The options that exclude or need each other.
     """
 
-    def __init__(self, *args: Any, main_options: str = "", **kwargs: Any) -> None:
+    def __init__(self, *args: Any, main_options: str = "", conflicts: Sequence[Conflict] = (), **kwargs: Any) -> None:
         kwargs.setdefault("context_settings", _SETTINGS)
         super().__init__(*args, **kwargs)
         self.main_options = main_options.split()
+        self.conflicts = conflicts
         self.params.extend([_help_all_option(), *session_options()])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments and record the order of the options, which click discards."""
+        """Parse the arguments, check the options, and record their order, which click discards."""
         given = list(args)
         try:
             if not ctx.resilient_parsing:
                 _, _, ctx.meta[_ORDER] = self.make_parser(ctx).parse_args(args=list(given))
-            return super().parse_args(ctx, args)
+            args = super().parse_args(ctx, args)
+            if not ctx.resilient_parsing:
+                check_conflicts(ctx, self.conflicts)
+            return args
         except click.BadOptionUsage as error:
             both = [[*param.opts, *param.secondary_opts] for param in self.params if param.secondary_opts]
             hint = next((f"say {' or '.join(names)}" for names in both if error.option_name in names), None)

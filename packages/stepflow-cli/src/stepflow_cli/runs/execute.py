@@ -60,17 +60,6 @@ def prepare(given: JobOptions, *, is_stream: bool = False) -> Job:
     is_stored = is_flow_id(flow)
     if given.idempotency_key is not None and is_stored:
         raise usage("--idempotency-key needs the flow's file, not its id: the flow carries the key")
-    if given.idempotency_key is not None and is_stream:
-        raise usage(
-            "--idempotency-key is for one run: a batch that streams has a journal, and --resume goes on with it"
-        )
-    if given.idempotency_scope is not None and given.idempotency_key is None:
-        raise usage("--idempotency-scope is for a run with --idempotency-key")
-    if given.wait_for_components and is_stream:
-        raise usage(
-            "--wait-for-components is for one run",
-            "before a batch that streams, 'stepflow health --component PATH --wait 60s' waits",
-        )
     if not is_stored and flow != "-":
         about["flow_file"] = flow
     text = None
@@ -143,7 +132,7 @@ def _with_input(job: Job, values: Values) -> Job:
         job = job._replace(input=values.read_input(job.flow))
     if job.reuse.only_step is None or not job.has_input:
         return job
-    return alone(job, values)
+    return alone(job)
 
 
 def _cut(job: Job, up_to: str) -> Job:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..errors import usage
 from ..inputs.values import Values
 from ..output.view import Output
 from ..settings.server_choice import ServerOptions
@@ -19,23 +18,6 @@ class Retry(NamedTuple):
     """Maximum number of times; None: not at all."""
     codes: tuple[str, ...] = ()
     """The codes of the errors after which they do; none for those that are retryable."""
-
-    def check(self, options: JobOptions, *, detach: bool) -> None:
-        """Raise on contradictory options.
-
-        Raises:
-            Problem: If options contradict each other.
-        """
-        if self.retries is None:
-            if self.codes:
-                raise usage("--retry-on needs --retry N")
-            return
-        if options.inputs is None:
-            raise usage("--retry is for batches: it needs --inputs")
-        if detach:
-            raise usage("--detach and --retry exclude each other: only a command that waits runs inputs again")
-        if options.idempotency_key is not None:
-            raise usage("--retry and --idempotency-key exclude each other: a key stands for one run, also a failed one")
 
     @property
     def options(self) -> dict[str, Any]:
@@ -59,40 +41,6 @@ class Reuse(NamedTuple):
     def is_asked(self) -> bool:
         """Whether anything is to be reused."""
         return any(self)
-
-    def check(self, options: JobOptions, *, is_cached: bool, streams: bool, leaves: str | None) -> None:
-        """Raise on contradictory options.
-
-        Args:
-            options: The other options.
-            is_cached: Whether the result may come from the cache.
-            streams: Whether inputs are read and records written during the batch.
-            leaves: The option with which the command does not wait for the run, if one is given.
-
-        Raises:
-            Problem: If options contradict each other.
-        """
-        if not self.is_asked:
-            return
-        if self.from_step is not None and self.only_step is not None:
-            raise usage("--from and --step exclude each other: --step executes one step alone")
-        name = "--step" if self.only_step else "--from" if self.from_step else "--reuse"
-        if leaves is not None and options.inputs is not None and self.only_step is None:
-            raise usage(f"{leaves} is about one run, and {name} with --inputs may start several")
-        others = {
-            "--idempotency-key": (options.idempotency_key is not None, "a key stands for one run of the whole flow"),
-            "--cache": (is_cached, "--cache is about whole results"),
-            "--retry": (bool(options.retry.options), "give --retry to a run of the whole batch"),
-            "--wait-for-components": (
-                options.wait_for_components,
-                "'stepflow health --component PATH --wait 60s' waits",
-            ),
-            "--up-to": (bool(self.only_step and options.up_to), "--up-to executes what the step needs, too"),
-            "a batch that streams": (streams, "it has a journal, and --resume goes on with it"),
-        }
-        for other, (is_given, why) in others.items():
-            if is_given:
-                raise usage(f"{name} and {other} exclude each other: {why}")
 
 
 class Job(NamedTuple):
@@ -162,11 +110,6 @@ class JobOptions(NamedTuple):
     about: dict[str, Any]
     """The labels and the note for the history."""
 
-    @property
-    def is_batch(self) -> bool:
-        """Whether an option of a batch is given."""
-        return self.inputs is not None or any(self.streaming.values())
-
 
 class Caching(NamedTuple):
     """The cache options of the command line."""
@@ -175,21 +118,6 @@ class Caching(NamedTuple):
     max_age: float | None = None
     """The maximum age of a result in seconds; None for the default."""
     refresh: bool = False
-
-    def check(self, job: Job) -> None:
-        """Raise on contradictory options.
-
-        Raises:
-            Problem: If options contradict each other.
-        """
-        if not self.is_on:
-            if self.refresh or self.max_age is not None:
-                raise usage(f"{'--refresh' if self.refresh else '--max-age'} is for a run with --cache")
-            return
-        if job.batch is not None:
-            raise usage("--cache is for one input, and --inputs gives a batch")
-        if job.idempotency_key is not None:
-            raise usage("--cache and --idempotency-key exclude each other: a cached result is of a run without the key")
 
 
 class Launch(NamedTuple):

@@ -10,10 +10,9 @@ from ..errors import check_extra, usage
 from ..output.view import Column, Output, View
 from ..records.results import print_result, print_results
 from ..server.connect import Target, connect
-from ..settings.server_choice import ServerOptions
 from .accounts import hint_of_batch
 from .execute import naming, prepare, print_cached, run_job, start
-from .job import Caching, Job, JobOptions, Launch
+from .job import Job, Launch
 from .wait import Wait, hinting_return
 
 if TYPE_CHECKING:
@@ -33,19 +32,21 @@ def launch(asked: Launch) -> None:
     """
     given, server, detach, wait, output, caching, _, pages = asked
     stream = None
-    given.retry.check(given, detach=detach)
     if pages:
-        _check_pages(given, detach=detach, is_cached=caching.is_on)
+        from ..ui.serving import EXTRA
+
+        check_extra("--ui", "ui", *EXTRA)
     if detach:
-        server = _detached(given, server, output, caching)
-    elif given.is_batch:
+        server = server._replace(default="server", may_end=False)
+    elif given.inputs is not None:
         from .stream import stream_of
 
         stream = stream_of(given, output, wait)
-    leaves = "--detach" if detach else "--ui" if pages else None
-    given.reuse.check(given, is_cached=caching.is_on, streams=stream is not None, leaves=leaves)
+    reuse = given.reuse
+    if (detach or pages) and given.inputs is not None and reuse.is_asked and reuse.only_step is None:
+        names = "--detach" if detach else "--ui", "--from" if reuse.from_step else "--reuse"
+        raise usage(f"{' and '.join(names)} exclude each other with --inputs", "they may start several runs")
     job = prepare(given, is_stream=stream is not None)
-    caching.check(job)
     cache = None
     if caching.is_on:
         from .caching import open_cache
@@ -64,34 +65,6 @@ def launch(asked: Launch) -> None:
             _serve(target, job, wait, output)
         else:
             _run(target, job, stream, wait, output, cache)
-
-
-def _check_pages(given: JobOptions, *, detach: bool, is_cached: bool) -> None:
-    """Check that the page of one new run can be served."""
-    from ..ui.serving import EXTRA
-
-    others = {
-        "--detach": detach,
-        "--dry-run": given.dry_run,
-        "--cache": is_cached,
-        "--retry": bool(given.retry.options),
-        "the options of a batch that streams": any(given.streaming.values()),
-    }
-    for name, is_given in others.items():
-        if is_given:
-            raise usage(f"--ui and {name} exclude each other: it opens the page of one run")
-    check_extra("--ui", "ui", *EXTRA)
-
-
-def _detached(given: JobOptions, server: ServerOptions, output: Output, caching: Caching) -> ServerOptions:
-    """Check the options of a detached run, and return those of its server, which is no embedded one by default."""
-    if any(given.streaming.values()):
-        raise usage("--detach starts one run of all inputs: it has no use for the options of a batch that streams")
-    if caching.is_on:
-        raise usage("--detach and --cache exclude each other: a result is kept by the command that waits for it")
-    if server.local or server.config is not None:
-        raise usage("--detach leaves no run behind on an embedded server, which ends with the command")
-    return server._replace(default="server", may_end=False)
 
 
 def _start(target: Target, job: Job, output: Output) -> None:

@@ -39,11 +39,11 @@ def part_of(job: Job) -> Mapping[str, Any]:
     return flow_until(job.flow, job.reuse.only_step or "", job.overrides)[0]
 
 
-def alone(job: Job, values: Values) -> Job:
+def alone(job: Job) -> Job:
     """Return a job that executes one step with an input of its own.
 
     Raises:
-        Problem: If an option is about the flow's input, or about the input of the step in the flow.
+        Problem: If an option gives the step another input.
     """
     from stepflow_client._data.values import merge_overrides
     from stepflow_client.flows.interpreter import flow_with
@@ -52,8 +52,6 @@ def alone(job: Job, values: Values) -> Job:
     step, changes = job.reuse.only_step or "", merge_overrides(job.overrides) or {}
     if job.reuse.run is not None:
         raise usage("--step takes its input from the run of --reuse, or from an option: give one of them")
-    if values.example is not None:
-        raise usage("--example is an input of the flow, not of a step", "--input-json gives the step its input")
     if "input" in (changes.get(step) or {}).get("value", {}):
         raise usage(f"the input of step {step} is given as a whole: an override of it would have no effect")
     flow = flow_of_step(flow_with(job.flow, job.overrides), step)

@@ -63,20 +63,12 @@ class Stream:
         Raises:
             Problem: If the output exists and is not to be resumed, or cannot be resumed.
         """
-        if self.resume and self.retry_failed:
-            raise usage("--resume and --retry-failed cannot be combined: first the one, then the other")
         if self.journal is None:
-            if self.resume:
-                raise usage("--resume needs --output FILE: the journal lies beside it")
-            if self.retry_failed:
-                raise usage("--retry-failed needs --output FILE: it says which inputs have failed")
             return
         is_there, has_journal = os.path.exists(self.output), os.path.exists(self.journal)
         if self.retry_failed:
             if not is_there:
                 raise usage(f"{self.output} is not there: --retry-failed runs its failed inputs again")
-            if self.skip or self.limit is not None or self.sample is not None:
-                raise usage("--retry-failed chooses the inputs: not with --skip, --limit or --sample")
         elif self.resume and is_there and not has_journal:
             raise usage(f"{self.output} cannot be gone on with: its journal {self.journal} is missing")
         elif not self.resume and (is_there or has_journal):
@@ -100,22 +92,26 @@ def stream_of(options: JobOptions, output: Output, wait: Wait) -> Stream | None:
     Raises:
         Problem: If options contradict each other.
     """
-    inputs, streaming = options.inputs, options.streaming
+    streaming, reuse = options.streaming, options.reuse
     given = [f"--{name.replace('_', '-')}" for name, value in streaming.items() if value not in (None, False, 0)]
-    streams = (output.path or "").lower().endswith((".jsonl", ".ndjson", ".csv", ".parquet"))
-    if inputs is None:
-        if given:
-            raise usage(f"{given[0]} is for batches: it needs --inputs")
-        return None
-    is_plain = output.format in (None, "jsonl") and wait.timeout is None
+    is_plain = output.format in (None, "jsonl")
     if given and not is_plain:
-        raise usage(f"{given[0]} writes whole records as inputs end: not with --format or --timeout")
-    if not given and not (streams and is_plain):
+        raise usage(f"{given[0]} and -o {output.format} exclude each other", "a record is written as its input ends")
+    by_ending = (output.path or "").lower().endswith((".jsonl", ".ndjson", ".csv", ".parquet"))
+    if options.inputs is None or not (given or (by_ending and is_plain and wait.timeout is None)):
         return None
-    if streaming["seed"] is not None and streaming["sample"] is None:
-        raise usage("--seed needs --sample")
+    resumes, waits = "--resume continues such a batch", "'stepflow health --component PATH --wait 60s' waits"
+    for name, value, hint in (
+        ("--idempotency-key", options.idempotency_key, resumes),
+        ("--wait-for-components", options.wait_for_components, waits),
+        ("--reuse", reuse.run, resumes),
+        ("--from", reuse.from_step, resumes),
+        ("--step", reuse.only_step, resumes),
+    ):
+        if value:
+            raise usage(f"{name} and a batch that streams exclude each other", hint)
     form = _output_format(output.path, streaming["output_format"])
-    stream = Stream(inputs, output.path or "-", form, **streaming)
+    stream = Stream(options.inputs, output.path or "-", form, **streaming)
     stream.check()
     return stream
 

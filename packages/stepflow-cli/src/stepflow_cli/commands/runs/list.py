@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from stepflow_client._shared.gather import sync_together
 
-from ...errors import usage
 from ...output.color import is_terminal
 from ...output.messages import note
 from ...output.view import Output
+from ...params.conflicts import excludes
 from ...params.options import label_option, limit_option, output_options, running_server_options, watch_option
 from ...params.parsing import Command
 from ...params.run_ids import RUN_ID
@@ -33,7 +33,11 @@ _LIMIT = 30
 _MAX_COUNTED = 10
 
 
-@click.command("list", cls=Command)
+@click.command(
+    "list",
+    cls=Command,
+    conflicts=(excludes("--all", "--limit"), excludes("--watch", "--all", "-n N watches more runs")),
+)
 @status_option("runs")
 @option("--flow-name NAME", "Only runs of flows of this name.")
 @option("--root RUN", "Only this run and the runs below it.", type=RUN_ID)
@@ -63,13 +67,9 @@ def command(
     With --watch, PROGRESS has the items, rate and time left of batches and the steps of other runs. For running runs it
     comes from their events (up to 10 runs at once), if the server has them.
     """
-    if everything and limit is not None:
-        raise usage("--all and --limit exclude each other")
     if watch:
         from ...output.live import check_watch
 
-        if everything:
-            raise usage("--watch and --all exclude each other", "-n N watches more runs")
         check_watch(output)
     filters = {
         "flow_name": given["flow_name"],

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...completion.candidates import complete_steps_of_run
-from ...errors import Problem, usage
+from ...errors import Problem
 from ...output.messages import waiting
 from ...output.view import Output
+from ...params.conflicts import excludes
 from ...params.options import (
     file_output_options,
     output_options,
@@ -67,7 +68,7 @@ def flow_command(run_id: str, server: ServerOptions, output: Output) -> None:
     print_flow(stored.flow, output, stored.flow_id)
 
 
-@click.command("items", cls=Command)
+@click.command("items", cls=Command, conflicts=[excludes("--failed", "--status")])
 @run_argument
 @status_option("items")
 @option("--failed", "Only items that failed.")
@@ -77,8 +78,6 @@ def items_command(run_id: str, status: tuple[str, ...], failed: bool, server: Se
     """Servers report the state of the items when the whole run ends; until then all of them may be shown as running."""
     from stepflow_client.types.statuses import FAILED_STATUSES
 
-    if failed and status:
-        raise usage("--failed and --status exclude each other")
     wanted = FAILED_STATUSES if failed else status or STATUSES
     with connect(server) as target:
         run_id = whole_id(target.client, run_id)
@@ -94,7 +93,7 @@ def _chosen(items: Iterator[RunItem], wanted: Collection[str], *, all_of_them: b
             yield item_record(item)
 
 
-@click.command("steps", cls=Command)
+@click.command("steps", cls=Command, conflicts=[excludes("--include-times", "--step", "it adds columns to the list")])
 @run_argument
 @option("--item N", "Only steps of this item, counted from 0.", type=click.IntRange(min=0))
 @option(
@@ -111,8 +110,6 @@ def steps_command(
 
     Outputs and times of steps, and the steps of a run that has not ended, need a server of 0.12 or newer.
     """
-    if include_times and step is not None:
-        raise usage("--include-times is for the list of steps: not with --step")
     with connect(server) as target:
         run_id = whole_id(target.client, run_id)
         if step is not None:
@@ -129,7 +126,7 @@ def steps_command(
     output.records(records, TIMED_STEP if include_times else STEP)
 
 
-@click.command("result", cls=Command)
+@click.command("result", cls=Command, conflicts=[excludes("--no-wait", "--timeout")])
 @run_argument
 @option("--item N", "Only the result of this item, counted from 0.", type=click.IntRange(min=0))
 @option("--no-wait", "Do not wait for the run: exit code 5 if it has not ended.")
@@ -142,8 +139,6 @@ def result_command(
     """For a run of one item it prints what 'run' prints: only the output; with -o the whole result, even for failed
     runs. For a batch it prints what 'run --inputs' prints: a line of JSON for each item, in the order of the inputs.
     """
-    if no_wait and wait.timeout is not None:
-        raise usage("--no-wait and --timeout exclude each other")
     with connect(server) as target:
         run_id = whole_id(target.client, run_id)
         results = _results(target, run_id, wait, no_wait)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ...errors import usage
 from ...output.view import Output, open_in_browser, write_document
+from ...params.conflicts import needs
 from ...params.options import file_option, running_server_options
 from ...params.parsing import Command
 from ...params.runs import runs_argument
@@ -15,7 +15,7 @@ from ...server.connect import connect
 from ...settings.server_choice import ServerOptions
 
 
-@click.command("report", cls=Command)
+@click.command("report", cls=Command, conflicts=[needs("--open", "--output")])
 @runs_argument
 @running_server_options
 @file_option("Write the page to this file, - for standard output.")
@@ -31,8 +31,6 @@ def command(ids: list[str], server: ServerOptions, output: str | None, show: boo
 
     The graph needs the extra stepflow-client[draw].
     """
-    if show and output in (None, "-"):
-        raise usage("--open shows a file", "name it with -O FILE")
     Output(path=output).check()
     from stepflow_client.drawing import gather, report_page
 

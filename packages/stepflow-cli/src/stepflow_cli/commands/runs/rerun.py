@@ -13,7 +13,8 @@ from ...inputs.values import Values
 from ...output.messages import waiting
 from ...output.view import Output
 from ...params.batch import inputs_option
-from ...params.flow import history_options, value_options
+from ...params.conflicts import excludes
+from ...params.flow import history_options, one_input, one_mapping, value_options
 from ...params.options import file_output_options, running_server_options, timeout_option, together
 from ...params.parsing import Command
 from ...params.runs import run_argument
@@ -69,7 +70,17 @@ class _Asked(NamedTuple):
 _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --set --timeout --url --format"
 
 
-@click.command("rerun", cls=Command, main_options=_MAIN)
+@click.command(
+    "rerun",
+    cls=Command,
+    main_options=_MAIN,
+    conflicts=(
+        one_input,
+        one_mapping,
+        excludes("--step", "--from --failed --only-missing --only-changed --force", "--step executes one step alone"),
+        excludes("--only-changed --force"),
+    ),
+)
 @together(
     "asked",
     _Asked,
