@@ -130,9 +130,11 @@ class Watch:
         client, run_id = self._target.client, self.run.run_id
         run = client.snapshot(run_id, include=()).details
         has_failed = run.status in FAILED_STATUSES
-        parts: list[SnapshotPart] = ["items"] if has_failed and run.items.total <= _MOST_ITEMS else []
+        parts: list[SnapshotPart] = ["counts"]
         if run.items.total <= _MOST_EXPLAINED and (has_failed or any(step.failed for step in self.progress.steps)):
-            parts = ["items", "steps", "flow", "arguments"]
+            parts += ["items", "steps", "flow", "arguments"]
+        elif has_failed and run.items.total <= _MOST_ITEMS:
+            parts.append("items")
         self.snapshot = client.snapshot(run_id, include=parts)
         self._accounts = step_accounts(self.snapshot) if "steps" in parts else {}
 

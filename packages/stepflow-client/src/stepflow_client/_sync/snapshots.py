@@ -280,7 +280,7 @@ class SnapshotReader:
     def _counts(self, run: _Run) -> ItemCounts:
         """Return the numbers of items by state: of a running batch, which servers do not count, by its events."""
         state, can = run.state, self.capabilities()
-        if state.is_finished or not can["events"] or not 1 < state.items.total <= _MAX_COUNTED:
+        if not state.items.running or not can["events"] or not 1 < state.items.total <= _MAX_COUNTED:
             return state.items
         now = self._runs.server_time()
         progress = progress_of(RunSnapshot(details=state, flow=as_written(run.stored())))

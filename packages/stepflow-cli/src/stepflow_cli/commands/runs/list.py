@@ -110,7 +110,7 @@ def command(
 
 def _counted(client: SyncStepflowClient, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the records of runs, the newest running batches with the items that have ended so far."""
-    running = [each["run_id"] for each in records if each["status"] == "running" and each["items"]["total"] > 1]
+    running = [each["run_id"] for each in records if each["items"]["running"] and each["items"]["total"] > 1]
     if not running:
         return records
     reads = [partial(client.snapshot, run_id, include="counts") for run_id in running[:_MAX_COUNTED]]
