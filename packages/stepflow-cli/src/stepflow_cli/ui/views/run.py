@@ -16,6 +16,7 @@ from ..pictures import flow_lines, item_picture, timeline_of
 from ..relations import creator_url
 from ..reports import PARTS, ItemReport, read_item, report_of
 from ..site import Site, index_in, site_of
+from ..states import STATES, merged_codes
 from ..steps import SelectedStep, default_step, rows_of, selected_step
 from .batches import show_batch
 
@@ -67,7 +68,7 @@ def item_of(request: Request) -> int:
 async def report_file(request: Request) -> Response:
     """Return the report of a run for download: one file that loads no others, without secret values."""
     site = site_of(request)
-    snapshot = await site.read(request.path_params["run_id"], PARTS)
+    snapshot = await site.read(request.path_params["run_id"], (*PARTS, "counts"))
     report = await report_of(site, snapshot)
     # The id is a UUID: nothing in it needs quotes.
     headers = {"content-disposition": f'attachment; filename="report-{snapshot.run_id}.html"'}
@@ -93,7 +94,7 @@ async def _show(request: Request, site: Site, run: RunDetails, index: int, step_
     if step_id is None and request.query_params.get("panel") != "run":
         step_id = default_step(found)
     step = _selected(found, step_id)
-    panel = _panel_values(found, urls, step)
+    panel = await _panel_values(site, found, urls, step)
     if request.query_params.get("part") == "panel":
         # Whoever selects another step has the rest of the page.
         return site.page(request, "panel", **panel)
@@ -124,14 +125,24 @@ def _selected(found: ItemReport, step_id: str | None) -> SelectedStep | None:
     return step
 
 
-def _panel_values(found: ItemReport, urls: ItemUrls, step: SelectedStep | None) -> dict[str, Any]:
+async def _panel_values(site: Site, found: ItemReport, urls: ItemUrls, step: SelectedStep | None) -> dict[str, Any]:
     run, item, given = found.report.run, found.item, found.report.given
     inputs = given.inputs if given is not None else None
-    status = item.status.value if found.total != 1 and item.status.is_finished else run.status.value
+    status, began, ended = run.status.value, run.created_at, run.completed_at
+    if found.total != 1:
+        # Servers report items when the whole run has ended, and no times of them.
+        follower = await site.followers.of(run.run_id)
+        state = STATES[merged_codes([item], follower.codes()[item.index : item.index + 1])[0]]
+        has_ended = state in _MARKS and state != "running"
+        status = state if has_ended or not run.is_finished else status
+        time = next((each for each in follower.item_times() if each.index == item.index), None)
+        began, ended = (time.start, time.end if has_ended else None) if time is not None else (None, None)
     return {
         "run": run,
         "item": item,
         "status_of_item": status,
+        "began": began,
+        "ended": ended,
         "shape": _MARKS.get(status, ""),
         "total": found.total,
         "urls": urls,
