@@ -35,6 +35,13 @@ _DURATION = Column("duration", kind="number", show=duration_text)
 _MORE = ("flow_id", "completed_at", "root_run_id", "parent_run_id", "orchestrator_id")
 _COUNTS = tuple(f"items.{name}" for name in ("total", "completed", "running", "failed", "cancelled"))
 
+
+def _status_text(record: Mapping[str, Any]) -> str:
+    from stepflow_client.types.account import state_text
+
+    return state_text(record["status"], failed_children=record.get("failed_children", 0))
+
+
 RUN = View(
     columns=(
         *(_ID, _STATUS, _FLOW, _ITEMS._replace(optional=True)),
@@ -55,11 +62,11 @@ WATCHED_RUN = View(
 
 RUN_IN_FULL = View(
     columns=(
-        *(_ID, _STATUS, _FLOW, *columns("flow_id:id"), _ITEMS),
+        *(_ID, _STATUS._replace(row=_status_text), _FLOW, *columns("flow_id:id"), _ITEMS),
         *(*columns("created_at:time", "completed_at:time"), _DURATION),
         *columns("root_run_id:id", "parent_run_id:id", "orchestrator_id"),
     ),
-    fields=(*_COUNTS, "account"),
+    fields=(*_COUNTS, "account", "failed_children"),
 )
 """A single run."""
 

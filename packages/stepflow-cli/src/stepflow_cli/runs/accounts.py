@@ -38,6 +38,20 @@ def accounts_of_steps(
     return step_accounts(run, [item for item in run.items or () if item.index in indexes])
 
 
+def failed_children_of(client: SyncStepflowClient, run: RunDetails) -> int:
+    """Return the number of items of sub-runs that failed although the run completed."""
+    from stepflow_client.flows.account import RUNS_FLOWS, step_accounts
+    from stepflow_client.types.account import failed_in_sub_runs
+
+    if run.status.value != "completed" or run.items.total > _MOST_EXPLAINED:
+        return 0
+    flow = client.snapshot(run.run_id, include="flow").flow or {}
+    if not any(step.get("component") in RUNS_FLOWS for step in flow.get("steps", ())):
+        return 0
+    snapshot = client.snapshot(run.run_id, include=("items", "steps", "flow", "arguments"))
+    return failed_in_sub_runs(step_accounts(snapshot).values())
+
+
 def account_of_run(client: SyncStepflowClient, run: RunDetails) -> RunAccount | None:
     """Return the account of a run that did not succeed; None for another run."""
     from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
@@ -47,6 +61,8 @@ def account_of_run(client: SyncStepflowClient, run: RunDetails) -> RunAccount | 
     return client.snapshot(run.run_id, include="account").account
 
 
+_MOST_EXPLAINED = 1000
+"""The steps of larger runs are not requested to count failed items of their sub-runs."""
 _NO_ROUTE = "error routing component"
 _SWALLOWED = 'step "'
 _TIMEOUT = 5.0

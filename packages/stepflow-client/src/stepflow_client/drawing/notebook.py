@@ -195,7 +195,8 @@ def _(report: ReportData) -> str:
     run, graph = report.run, ""
     causes = [account.text for account in report.accounts.values() if account.kind is not None]
     rows: list[tuple[str, object]] = [("run", run.run_id), ("flow", run.flow_name or run.flow_id)]
-    rows += [("status", run.status), ("items", len(report.items)), ("duration", run.duration)]
+    rows += [("status", run.status if report.status_text == run.status.value else report.status_text)]
+    rows += [("items", len(report.items)), ("duration", run.duration)]
     rows += [("cause", text) for text, _ in Counter(causes).most_common(5)]
     if report.flow:
         graph = draw(report.flow, statuses=statuses_of(report))._repr_html_() or ""

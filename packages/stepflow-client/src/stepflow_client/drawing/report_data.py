@@ -20,6 +20,7 @@ from ..flows.account import accounts_of, records_of
 from ..flows.causes import ItemCauses
 from ..flows.resolving import ResolvedInput, resolved_input
 from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
+from ..types.account import failed_in_sub_runs, state_text
 from ..types.shown import Shown
 from ..types.snapshot import RunSnapshot
 from .charts import StepTime
@@ -72,6 +73,13 @@ class ReportData(Shown):
     def step_accounts(self) -> dict[tuple[int, str], StepAccount]:
         """The account of each step, by item index and step id."""
         return {(index, step.step_id): step for index, each in self.accounts.items() for step in each.steps}
+
+    @cached_property
+    def status_text(self) -> str:
+        """The status of the run in words: `completed, 2 failed in sub-runs`."""
+        status = self.run.status.value
+        has_completed = status == "completed"
+        return state_text(status, failed_children=failed_in_sub_runs(self.step_accounts.values()) * has_completed)
 
     def input_of(self, item_index: int, step_id: str) -> ResolvedInput:
         """Return the input of a step of an item, with its references resolved as far as that is known.

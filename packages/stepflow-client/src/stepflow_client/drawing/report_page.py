@@ -122,13 +122,10 @@ def _details(details: object) -> str:
 
 def _summary(report: ReportData) -> str:
     run = report.run
-    facts = [("status", status_mark(run.status.value)), ("flow", escaped(run.flow_name or "-"))]
+    facts = [("status", status_mark(run.status.value, report.status_text)), ("flow", escaped(run.flow_name or "-"))]
     if len(report.items) != 1:
-        counts = Counter(item.status.value for item in report.items)
-        if not run.is_finished and report.snapshot.counts is not None:
-            # Until the run ends, servers list all items as running.
-            known = report.snapshot.counts.to_dict()
-            counts = Counter({status: count for status, count in known.items() if count and status != "total"})
+        counts = Counter({status: count for status, count in run.items.to_dict().items() if count})
+        del counts["total"]
         told = ", ".join(f"{count} {escaped(status)}" for status, count in counts.most_common())
         facts.append(("items", told or "none"))
     facts += [("created", escaped(f"{run.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"))] if run.created_at else []
@@ -177,7 +174,9 @@ def statuses_of(report: ReportData) -> dict[str, str]:
     for step in report.step_accounts.values():
         # A state that is not known is shown as the server's status.
         found[step.step_id].append(step.state if step.state != "unknown" or step.status is None else step.status.value)
-    states = {name: worst(each) for name, each in found.items()}
+    # A step that has run for some of the items is not shown as one that did not run.
+    ran = {name: [s for s in each if s != "not_run" or "completed" not in each] for name, each in found.items()}
+    states = {name: worst(each) for name, each in ran.items()}
     return {name: state for name, state in states.items() if state not in ("", "not_started")}
 
 

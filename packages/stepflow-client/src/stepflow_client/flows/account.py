@@ -209,6 +209,10 @@ class _Item(ItemCauses):
             yield "which steps may still be executing; cancelling a run stops no step"
 
 
+RUNS_FLOWS = ("/builtin/map", "/builtin/eval")
+"""The components whose outputs have failures of sub-runs."""
+
+
 def failed_children(component: str | None, output: Any) -> Iterator[FailedChild]:
     """Yield the failed items of the sub-runs in the output of `/builtin/map` or `/builtin/eval`."""
     if not isinstance(output, Mapping):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from .models import Model, field, record
@@ -53,6 +53,11 @@ def state_text(state: str, because_of: str | None = None, failed_children: int =
         return f"not run ({f'{because_of} failed' if because_of else 'the server did not start it'})"
     words = "kept" if is_kept else state.replace("_", " ")
     return f"{words}, {failed_children} failed in sub-runs" if failed_children else words
+
+
+def failed_in_sub_runs(accounts: Iterable[StepAccount]) -> int:
+    """Return the number of items of sub-runs that failed although the steps that started them completed."""
+    return sum(len(account.failed_children) for account in accounts)
 
 
 @record(kw_only=False)
@@ -153,7 +158,7 @@ class RunAccount(Model, Shown):
         message = "" if self.error is None else f": {self.error.message}"
         match self.kind:
             case None:
-                return self.status.value
+                return state_text(self.status.value, failed_children=failed_in_sub_runs(self.steps))
             case "step":
                 return f"step {self.cause!r} failed{message}"
             case "output":

@@ -24,7 +24,7 @@ from ...params.runs import run_argument, status_option
 from ...params.sections import option
 from ...records.results import print_result, print_results
 from ...records.runs import ITEM, STATUSES, STEP, TIMED_STEP, explained_record, item_record, run_view, step_record
-from ...runs.accounts import account_of_run, accounts_of_steps
+from ...runs.accounts import account_of_run, accounts_of_steps, failed_children_of
 from ...runs.find import whole_id
 from ...runs.wait import Wait, hinting_return
 from ...server.connect import Target, connect
@@ -43,13 +43,14 @@ def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
     counted by the events of the run. 'runs result', 'items' and 'steps' print the output of a run, or why it failed.
 
     A run that failed or was cancelled is shown with the step that failed first, and the steps that did not run because
-    of it; of a batch, with those of its first failed item.
+    of it; of a batch, with those of its first failed item. A run that completed although items of its sub-runs failed
+    has their number.
     """
     with connect(server) as target:
         run_id = whole_id(target.client, run_id)
         run = target.client.snapshot(run_id, include="counts").details
-        account = account_of_run(target.client, run)
-    output.record(explained_record(run, account), run_view(account))
+        account, children = account_of_run(target.client, run), failed_children_of(target.client, run)
+    output.record(explained_record(run, account) | {"failed_children": children}, run_view(account))
 
 
 @click.command("flow", cls=Command)

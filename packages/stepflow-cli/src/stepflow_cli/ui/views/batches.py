@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from stepflow_client._rules.failure_groups import MOST_SHOWN, failure_groups
 from stepflow_client.drawing.report_page import latency
+from stepflow_client.types.account import failed_in_sub_runs
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
 from ..listing import PAGE
@@ -39,8 +40,9 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
     has_steps = run.items.total <= MOST_DRAWN_ITEMS
     snapshot = await site.read(run.run_id, [each for each in PARTS if each != "steps" or has_steps])
     items = snapshot.items or ()
-    codes = merged_codes(items, follower.codes())
     report = await report_of(site, snapshot)
+    await follower.catch_up(_CATCH_UP_SECONDS)
+    codes = merged_codes(items, follower.codes())
     groups, given, steps = failure_groups(report.items), report.given, report.steps
     # Without steps, no item says which of them are coloured.
     drawn = report if steps else replace(report, snapshot=replace(report.snapshot, items=()))
@@ -50,6 +52,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
         request,
         "batch",
         run=run,
+        status_text=report.status_text,
         total=len(items),
         given=given,
         inputs=given.inputs if given and given.inputs is not None and len(given.inputs) == len(items) else None,
@@ -123,6 +126,4 @@ def _durations_of(times: Sequence[ItemTime]) -> str:
 
 def _failed_children(report: RunReport) -> dict[int, int]:
     """Return how many items of sub-runs failed, by the index of the item whose steps have started them."""
-    return {
-        index: sum(len(step.failed_children) for step in account.steps) for index, account in report.accounts.items()
-    }
+    return {index: failed_in_sub_runs(account.steps) for index, account in report.accounts.items()}
