@@ -1,0 +1,376 @@
+"""All views of a run agree: status, counts, cause, steps, groups of failures and duration, in every state."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from stepflow_client import LogConfig, StepflowRuntime, SyncStepflowClient
+from stepflow_client._base.text import duration_text
+from stepflow_client._rules.failure_groups import failure_groups
+from stepflow_client.history import History
+from stepflow_client.types.account import state_text
+
+from tests import releases, workers
+from tests.cli.command import Stepflow
+from tests.cli.mcp import agents
+from tests.cli.ui.process import StartUi
+from tests.server.flows import ECHO, SLEEP
+from tests.server.planted_failures import BATCH, INPUT, PLANTED
+
+pytestmark = [pytest.mark.exhaustive, pytest.mark.anyio, pytest.mark.timeout(900)]
+
+SEED = 40
+Facts = dict[str, Any]
+"""What a view says of a run: `status`, `counts` of items, `took`, `cause` of the first failed item, `steps` in words by
+item and id, `totals` of the words by step, and `groups` of failures. A view has some of them."""
+
+
+def echo(name: str, value: Any) -> dict[str, Any]:
+    return {"id": name, "component": ECHO, "input": value}
+
+
+CHAIN: dict[str, Any] = {
+    "name": "chain",
+    "steps": [
+        echo("read", {"card": {"$input": "card"}}),
+        echo("charge", {"card": {"$step": "read", "path": "card"}, "user": {"$input": "user"}}),
+        echo("ship", {"paid": {"$step": "charge"}}),
+    ],
+    "output": {"$step": "ship"},
+}
+SLOW: dict[str, Any] = {
+    "name": "slow",
+    "steps": [
+        {"id": "sleep", "component": SLEEP, "input": {"seconds": {"$input": "seconds"}}},
+        echo("after", {"slept": {"$step": "sleep"}, "x": {"$input": "x"}}),
+        echo("last", {"after": {"$step": "after"}}),
+    ],
+    "output": {"$step": "last"},
+}
+
+
+class Runs:
+    """The runs of the table, on one server."""
+
+    def __init__(self, client: SyncStepflowClient) -> None:
+        self.client = client
+        self.ids: dict[str, str] = {}
+
+    def ended(self, name: str, flow: Mapping[str, Any], given: Any) -> str:
+        run_id = self.ids[name] = self.client.submit(flow, given)
+        self.client.wait_run(run_id, timeout=60)
+        return run_id
+
+    def make(self) -> dict[str, str]:
+        """Start all of them and wait for those that end. The running ones change only before the views are read."""
+        choice = random.Random(SEED)
+        for name in [*choice.sample(sorted(set(PLANTED) - {"batch"}), 12), "batch", "map with failed items"]:
+            planted = PLANTED[name]
+            flow = {"name": name.replace(" ", "-"), "steps": planted.steps, "output": planted.output}
+            self.ended(name, flow, BATCH if planted.is_batch else INPUT)
+        good, anonymous = {"card": 1, "user": "ada"}, {"card": 2}
+        bad: dict[str, Any] = {}
+        self.ended("completed", CHAIN, good)
+        several = self.ended("several causes", CHAIN, [good, bad, anonymous, bad, good, anonymous, bad])
+        failed = self.ended("failed", CHAIN, anonymous)
+        self.ended("all failed", CHAIN, [bad] * 3)
+        mapped = PLANTED["map with failed items"]
+        self.ended("batch of maps", {"steps": mapped.steps, "output": mapped.output}, [INPUT, INPUT])
+        for child in self.client.list_runs(root_run_id=self.ids["map with failed items"]):
+            if child.parent_run_id is not None:
+                self.ids["sub-run"] = child.run_id
+        again = {"rerun of failed": self.client.start_rerun(several, failed=True)}
+        if self.client.server_info().capabilities["step_outputs"]:
+            again["kept"] = self.client.start_rerun(failed, from_step="charge", input=good)
+            again["kept and failed"] = self.client.start_rerun(failed, from_step="charge")
+        for name, handles in again.items():
+            self.ids[name] = handles[0].run_id
+            self.client.wait_run(handles[0].run_id, timeout=60)
+        long = {"seconds": 600, "x": 1}
+        short = {"seconds": 0}
+        for name, given in {"cancelled": long, "cancelled batch": [short | {"x": 1}, long, short]}.items():
+            run_id = self.ids[name] = self.client.submit(SLOW, given)
+            time.sleep(1)
+            self.client.cancel_run(run_id)
+        self.ids["running"] = self.client.submit(SLOW, long)
+        for number in range(3):
+            given = [choice.choice((long, {"seconds": choice.random(), "x": 1}, short)) for _ in range(8)]
+            self.ids[f"running batch {number}"] = self.client.submit(SLOW, [*given, long])
+        time.sleep(2)
+        return self.ids
+
+
+class World:
+    """A server, its runs, and everything that shows them."""
+
+    def __init__(self, client: SyncStepflowClient, stepflow: Stepflow, browser: httpx.Client, folder: Path) -> None:
+        self.client, self.stepflow, self.browser, self.folder = client, stepflow, browser, folder
+        self.runs = Runs(client).make()
+
+    def json(self, *arguments: str) -> Any:
+        done = self.stepflow("runs", *arguments, "-o", "json")
+        assert done.stdout, done
+        return json.loads(done.stdout)
+
+    def page(self, path: str) -> str:
+        page = self.browser.get(path)
+        assert page.status_code == 200, page.text
+        return page.text
+
+
+@pytest.fixture(scope="module", params=[releases.NEWEST, "0.10.0"])
+def world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, start_ui: StartUi
+) -> Iterator[World]:
+    release = request.param
+    folder = tmp_path_factory.mktemp("views")
+    stepflow = Stepflow(folder, folder)
+    state = stepflow.environment["XDG_STATE_HOME"]
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_STATE_HOME", state)
+        environment.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(release)))
+        config = {**workers.config(release), "retry": {"transportMaxRetries": 0}}
+        quiet = {"STEPFLOW_LOG_LEVEL": "ERROR", "STEPFLOW_TRACE_ENABLED": "false"}
+        with StepflowRuntime.start(config=config, env=quiet, log_config=LogConfig(level="error")) as server:
+            stepflow.environment["STEPFLOW_URL"] = server.url
+            pages = start_ui(server.url, XDG_STATE_HOME=state)
+            with (
+                SyncStepflowClient(server.url, history=History(Path(state, "stepflow", "history.db"))) as client,
+                pages.browser() as browser,
+            ):
+                yield World(client, stepflow, browser, folder)
+
+
+def nonzero(counts: Mapping[str, int]) -> dict[str, int]:
+    return {name: count for name, count in counts.items() if count and name != "total"}
+
+
+def totals_of(steps: Mapping[tuple[int, str], str]) -> dict[str, dict[str, int]]:
+    found: dict[str, Counter[str]] = {}
+    for (_, name), words in steps.items():
+        found.setdefault(name, Counter())[words] += 1
+    return {name: dict(counts) for name, counts in found.items()}
+
+
+def from_python(world: World, run_id: str) -> Facts:
+    snapshot = world.client.snapshot(run_id)
+    assert snapshot.items is not None
+    assert snapshot.counts is not None
+    run = snapshot.details
+    accounts = [world.client.explain_run(run_id, item_index=each.index) for each in snapshot.items]
+    listed = {(step.item_index, step.step_id) for step in snapshot.steps or ()}
+    steps = {(each.item_index, step.step_id): step.text for each in accounts for step in each.steps}
+    in_list = {key: words for key, words in steps.items() if key in listed}
+    failed = next((each for each in accounts if each.error is not None), None)
+    groups = failure_groups(snapshot.items)
+    children = sum(len(step.failed_children) for each in accounts for step in each.steps) * (
+        run.status.value == "completed"
+    )
+    return {
+        "status": run.status.value,
+        "headline": state_text(run.status.value, failed_children=children),
+        "counts": nonzero(snapshot.counts.to_dict()),
+        "took": None if run.duration is None else duration_text(run.duration),
+        "cause": failed and cause_of(failed.item_index, failed.to_dict()),
+        "steps": steps,
+        "listed": in_list,
+        "watched": watched_of(in_list),
+        "groups": [(len(each.indexes), each.step_id or "", each.message) for each in groups[:5]],
+    }
+
+
+def watched_of(steps: Mapping[tuple[int, str], str]) -> dict[str, dict[str, int]]:
+    """Return how many items of each step completed, failed and were not run."""
+    words = {"completed": "completed", "kept": "completed", "failed": "failed", "not run": "not_run"}
+    named = {key: words.get(re.split("[,(]", text)[0].removesuffix(" ")) for key, text in steps.items()}
+    return totals_of({key: each for key, each in named.items() if each is not None})
+
+
+def cause_of(index: int, account: Mapping[str, Any]) -> tuple[int, str | None, str]:
+    error = account["error"]
+    return index, account["cause"], error["message"] if isinstance(error, dict) else error
+
+
+def of_record(record: Mapping[str, Any]) -> Facts:
+    took = duration_text(record["duration"]) if record["completed_at"] else None
+    return {"status": record["status"], "counts": nonzero(record["items"]), "took": took}
+
+
+def from_get(world: World, run_id: str) -> Facts:
+    record = world.json("get", run_id)
+    account = record["account"]
+    facts = of_record(record)
+    facts["headline"] = state_text(record["status"], failed_children=record["failed_children"])
+    if account and account["message"]:
+        facts["cause"] = (account["item_index"], account["cause"], account["message"])
+    return facts
+
+
+def from_list(world: World, run_id: str) -> Facts:
+    return of_record(next(each for each in world.json("list", "-n", "200") if each["run_id"] == run_id))
+
+
+def from_steps(world: World, run_id: str) -> Facts:
+    done = world.stepflow("runs", "steps", run_id, "-o", "json")
+    if done.code:
+        return {}
+    return {
+        "listed": {
+            (each["item_index"], each["step_id"]): state_text(
+                each["state"], each["because_of"], each["failed_children"], is_kept=each["is_kept"]
+            )
+            for each in json.loads(done.stdout)
+        }
+    }
+
+
+def from_watch(world: World, run_id: str) -> Facts:
+    if world.client.get_run(run_id).status.value == "running":
+        return {}
+    record = world.json("watch", run_id)
+    counts = {
+        each["step_id"]: nonzero(
+            {"completed": each["completed"], "failed": each["failed"] - each["not_run"], "not_run": each["not_run"]}
+        )
+        for each in record["steps"]
+    }
+    has_events = world.client.server_info().capabilities["events"]
+    return of_record(record) | (
+        {"watched": {name: each for name, each in counts.items() if each}} if has_events else {}
+    )
+
+
+def text_of(html: str) -> str:
+    return unescape(re.sub("<[^>]*>", "", html)).strip()
+
+
+def pairs_of(html: str, name: str, value: str) -> dict[str, str]:
+    return {
+        text_of(key): text_of(found)
+        for key, found in re.findall(rf"<{name}[^>]*>(.*?)</{name}>\s*<{value}[^>]*>(.*?)</{value}>", html, re.DOTALL)
+    }
+
+
+def rows_of(html: str) -> list[list[str]]:
+    return [
+        [text_of(cell) for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL)]
+        for row in re.findall(r"<tr[^>]*>(.*?)</tr>", html, re.DOTALL)
+    ]
+
+
+def section_of(html: str, title: str) -> str:
+    found = re.search(rf"<section[^>]*>(?:(?!</section>).)*<h2[^>]*>{title}</h2>.*?</section>", html, re.DOTALL)
+    return found[0] if found else ""
+
+
+def counts_of(text: str) -> dict[str, int]:
+    return {name: int(count) for count, name in re.findall(r"(\d+) ([a-z]+)", text)}
+
+
+def from_report(world: World, run_id: str) -> Facts:
+    done = world.stepflow("runs", "report", run_id, "-O", "-")
+    assert done.code == 0, done
+    facts = pairs_of(section_of(done.stdout, "Run"), "dt", "dd")
+    found: Facts = {"headline": facts["status"], "took": facts.get("took")}
+    if "items" in facts:
+        found["counts"] = counts_of(facts["items"])
+        errors = re.sub("<details>.*?</details>", "", section_of(done.stdout, "Errors"), flags=re.DOTALL)
+        found["groups"] = [(int(row[0]), row[1], row[3]) for row in rows_of(errors)[1:]]
+        found["totals"] = {
+            row[0]: {
+                words: int(count)
+                for words, count in re.findall(r"([^,]+?(?:, \d+ failed in sub-runs)?) (\d+)(?:, |$)", row[2])
+            }
+            for row in rows_of(section_of(done.stdout, "Steps"))[1:]
+        }
+    else:
+        found["listed"] = {(0, row[0]): row[2] for row in rows_of(section_of(done.stdout, "Steps"))[1:]}
+    return found
+
+
+def from_page(world: World, run_id: str) -> Facts:
+    page = world.page(f"/runs/{run_id}")
+    facts = pairs_of(page[page.index('id="summary"') : page.index("</section>")], "dt", "dd")
+    took = facts["Took"]
+    found: Facts = {"headline": facts["Status"].split(" may ")[0], "took": None if took == "running" else took or None}
+    if 'id="grid"' not in page:
+        found["steps"] = {(0, row[0]): row[1] for row in rows_of(section_of(page, "Steps"))[1:]}
+        return found
+    tabs = Counter({name: int(n) for name, n in re.findall(r'data-state="(\w+)".*?<span>(\d+)</span>', page)})
+    tabs["running"] += tabs.pop("waiting", 0)
+    found["counts"] = nonzero(tabs)
+    found["groups"] = [
+        (int(count), step, unescape(message))
+        for count, step, message in re.findall(
+            r'<b class="count">(\d+) ×</b> (?:<code>(.*?)</code>)?.*?<p class="problem">(.*?)</p>', page, re.DOTALL
+        )
+    ]
+    return found
+
+
+def from_items(world: World, run_id: str) -> Facts:
+    """The pages of the items of a batch."""
+    items = world.client.get_run_items(run_id).items
+    found: Facts = {"steps": {}}
+    if len(items) == 1:
+        return {}
+    for item in items:
+        page = world.page(f"/runs/{run_id}/items/{item.index}")
+        found["steps"] |= {(item.index, row[0]): row[1] for row in rows_of(section_of(page, "Steps"))[1:]}
+    return found
+
+
+def from_notebook(world: World, run_id: str) -> Facts:
+    html = world.client.snapshot(run_id)._repr_html_()
+    facts = pairs_of(html, "th", "td")
+    return {"headline": re.sub("^[✓✗▶■] ", "", facts["status"]), "took": facts.get("duration") or None}
+
+
+VIEWS: dict[str, Callable[[World, str], Facts]] = {
+    "get": from_get,
+    "list": from_list,
+    "steps": from_steps,
+    "watch": from_watch,
+    "report": from_report,
+    "page": from_page,
+    "items": from_items,
+    "notebook": from_notebook,
+}
+
+
+def test_all_views_of_all_runs(world: World) -> None:
+    wrong = []
+    for name, run_id in world.runs.items():
+        facts = from_python(world, run_id)
+        facts["totals"] = totals_of(facts["listed"])
+        for view, read in VIEWS.items():
+            for key, value in read(world, run_id).items():
+                if value != facts[key]:
+                    wrong.append(f"{name}: {view} has {key} {value!r}, Python {facts[key]!r}")
+    assert not wrong, "\n".join(wrong)
+
+
+async def test_diagnoses(world: World) -> None:
+    folder = agents.write(world.folder / "tools", agents.GREET)
+    url = world.stepflow.environment["STEPFLOW_URL"]
+    wrong = []
+    async with agents.agent(url, folder, tools=["diagnose"], all_runs=True) as agent:
+        for name, run_id in world.runs.items():
+            account = world.client.snapshot(run_id).account
+            told = await agent.call_tool("diagnose_run", {"run_id": run_id})
+            said = told.structured_content
+            if account is not None and said != json.loads(json.dumps(account.to_dict())):
+                wrong.append(f"{name}: {said}, Python {account.to_dict()}")
+            if account is not None and account.text.replace("\n", " ") not in agents.text_of(told).replace("\n", " "):
+                wrong.append(f"{name}: {agents.text_of(told)}, Python {account.text}")
+    assert not wrong, "\n".join(wrong)
