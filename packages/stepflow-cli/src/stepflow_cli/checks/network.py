@@ -15,12 +15,13 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stepflow_client import FlowFileError
 from stepflow_client._base.text import without_password
 from stepflow_client._http.tls import certificate_problem
+from stepflow_client.flows.project import find_config
 
 from ..errors import Problem
 from ..inputs.config import recovery_warnings_of
-from ..inputs.flow import find_config
 from ..server.advice import with_origin
 from ..settings.profiles import Profiles, load
 from ..settings.server_choice import Settings
@@ -91,11 +92,12 @@ def configuration() -> tuple[Check, Profiles | None]:
 def server_configuration() -> Iterator[Check]:
     """Check the configuration of an embedded server in the working folder, if there is one."""
     try:
-        path = find_config()
-    except Problem as problem:
-        yield warning("server configuration", problem.message, problem.hint)
+        found = find_config(Path())
+    except FlowFileError as fault:
+        yield warning("server configuration", fault.message, fault.hint)
         return
-    if path is not None:
+    if found is not None:
+        path = str(found)
         hazards = recovery_warnings_of(path)
         yield from (warning("server configuration", f"{path}: {hazard}", hint) for hazard, hint in hazards)
         if not hazards:

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -80,14 +81,15 @@ def command(
     slower.
     """
     from stepflow_client import LogConfig, RestartPolicy, ServerStartError, StepflowRuntime
+    from stepflow_client.flows.project import find_config
 
     from ..inputs.config import note_repeated_keys, recovery_warnings_of
-    from ..inputs.flow import find_config
     from ..server.logs import keeping_logs
 
     level, policy = current_session().server_log_level, RestartPolicy(restart.replace("-", "_"))
     crashes: queue.SimpleQueue[tuple[int, list[str]]] = queue.SimpleQueue()
-    config = config or find_config()
+    if config is None and (found := find_config(Path())) is not None:
+        config = str(found)
     if allow_load_file and config is not None:
         raise usage(f"--allow-load-file is for a server without a configuration; {config} says what flows can use")
     if config is not None:

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from ..settings.server_choice import ServerOptions
 
-CONFIG_NAMES = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.yml", "stepflow_config.yaml")
-"""Names of an embedded server's configuration file, if --config does not give one."""
-
 
 def load_flow_file(path: str) -> dict[str, Any]:
     """Load the flow in a file, on standard input for `-`, or of a Python module.
@@ -193,18 +190,18 @@ def config_of(server: ServerOptions, flow: str | None) -> tuple[str | None, str 
         flow: The flow's file, `-`, or the id of a flow.
 
     Raises:
-        Problem: If a folder has two.
-        FlowFileError: If the project's file is wrong, or the file that it names does not exist.
+        FlowFileError: If a folder has two, the project's file is wrong, or the file that it names does not exist.
     """
     if server.config is not None:
         return server.config, None
-    if server.reads_project:
-        from stepflow_client.flows.project import existing_file
+    from stepflow_client.flows.project import existing_file, find_config
 
+    if server.reads_project:
         project = project_of(flow)
         if project.config is not None:
             return str(existing_file(project, "config", project.config)), str(project.file)
-    return find_config(flow), None
+    found = find_config(*([] if flow in (None, "-") else [Path(str(flow)).parent]), Path())
+    return None if found is None else str(found), None
 
 
 def project_of(flow: str | None) -> Project:
@@ -236,20 +233,3 @@ def project_flows(missing: str) -> list[str]:
         if not path.exists():
             raise usage(f"{path}, which {project.file} names under flows, does not exist")
     return [str(path) for path in project.flows]
-
-
-def find_config(flow: str | None = None) -> str | None:
-    """Return an embedded server's configuration file, beside the flow or in the working folder, or None.
-
-    Raises:
-        Problem: If a folder has two.
-    """
-    folders = [Path(flow).parent] if flow not in (None, "-") else []
-    for folder in [*folders, Path()]:
-        found = [name for name in CONFIG_NAMES if (folder / name).is_file()]
-        if len(found) > 1:
-            where = "the working folder" if folder == Path() else str(folder)
-            raise usage(f"{where} has both {found[0]} and {found[1]}", "name one with --config, or remove the other")
-        if found:
-            return str(folder / found[0])
-    return None

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from stepflow_client._data.expressions import write_path as write
+from stepflow_client._data.expressions import write_path
 
 if TYPE_CHECKING:
     from stepflow_client._data.expressions import Path
@@ -66,10 +66,7 @@ class ItemUrls:
         """Return what gives the URL of a part of a value, for trees."""
         return partial(self.value, step_id, part)
 
-    @staticmethod
-    def text(path: Path) -> str:
-        """Return a path as text."""
-        return write_path(path)
+    text = staticmethod(write_path)
 
     def json(self, step_id: str | None, part: str, path: Path = (), *, download: bool = False) -> str:
         """Return the URL of a part of an output or input as JSON."""
@@ -104,8 +101,3 @@ class ItemUrls:
 def _query(**values: str | int | None) -> str:
     given = {name: value for name, value in values.items() if value not in (None, "")}
     return f"?{urlencode(given)}" if given else ""
-
-
-def write_path(path: Path) -> str:
-    """Return a path as text."""
-    return write(path)

@@ -18,6 +18,7 @@ from stepflow_client.drawing.layout import lay_out
 from stepflow_client.drawing.report_page import bars_of, statuses_of
 from stepflow_client.drawing.svg import Look, svg
 
+from ..inputs.flow import in_reading_order
 from .item_urls import ItemUrls
 
 if TYPE_CHECKING:
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
 
 _MOST_UNFOLDED = 40
 """Number of boxes up to which the flows inside of steps are drawn."""
-_ORDER = (
-    *("name", "description", "version", "schemas", "id", "component", "input", "onError", "mustExecute"),
-    *("steps", "output", "examples", "test", "metadata"),
-)
 
 
 def timeline_of(
@@ -159,16 +156,4 @@ def _drawn(folded: FoldedGraph, layout: Layout | None, look: Look) -> str:
 
 def flow_lines(flow: Mapping[str, Any]) -> list[str]:
     """Return a flow as lines of YAML in a fixed order: servers change it each time."""
-    return write_yaml(_ordered(flow)).splitlines()
-
-
-def _ordered(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_ordered(each) for each in value]
-    if not isinstance(value, Mapping):
-        return value
-
-    def place(key: str) -> tuple[int, str]:
-        return (_ORDER.index(key) if key in _ORDER else len(_ORDER), key)
-
-    return {key: _ordered(value[key]) for key in sorted(value, key=place)}
+    return write_yaml(in_reading_order(flow)).splitlines()

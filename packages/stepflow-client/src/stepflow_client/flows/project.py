@@ -30,6 +30,7 @@ from .._rules.releases import TARGETS, target_release
 from ..errors import FlowFileError
 
 _FILES = (("stepflow.toml", ()), ("pyproject.toml", ("tool", "stepflow")))
+_CONFIGS = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.yml", "stepflow_config.yaml")
 _LARGEST = 1024 * 1024
 _LARGEST_COMPONENTS = 16 * 1024 * 1024
 _KEYS = ("flows", "components", "target", "config", "test", "validate")
@@ -247,3 +248,21 @@ def existing_file(project: Project, key: str, path: Path) -> Path:
     if key == "components" and path.stat().st_size > _LARGEST_COMPONENTS:
         raise FlowFileError(f"{path} is larger than 16 MiB", path=str(path))
     return path
+
+
+def find_config(*folders: Path) -> Path | None:
+    """Return the embedded server's configuration in the first of the folders that has one.
+
+    Raises:
+        FlowFileError: If a folder has two.
+    """
+    for folder in folders:
+        found = [name for name in _CONFIGS if (folder / name).is_file()]
+        if len(found) > 1:
+            where = "the working folder" if folder == Path() else folder
+            error = FlowFileError(f"{where} has both {found[0]} and {found[1]}", path=str(folder / found[0]))
+            error.hint = "name one with --config, or remove the other"
+            raise error
+        if found:
+            return folder / found[0]
+    return None

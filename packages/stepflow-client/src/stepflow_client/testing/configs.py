@@ -13,7 +13,7 @@ from .._data.arguments import check_instance
 from .._data.file_paths import file_path
 from ..errors import FlowFileError
 from ..flows.cases import FlowTests
-from ..flows.project import existing_file, find_project
+from ..flows.project import existing_file, find_config, find_project
 
 _TEST_NAMES = (
     "stepflow-config.test.yml",
@@ -21,7 +21,6 @@ _TEST_NAMES = (
     "stepflow_config.test.yml",
     "stepflow_config.test.yaml",
 )
-_NAMES = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.yml", "stepflow_config.yaml")
 
 
 @dataclass(frozen=True)
@@ -88,11 +87,4 @@ def config_of(tests: FlowTests, given: str | os.PathLike[str] | None = None) -> 
         return TestConfig(path=named)
     if project.config is not None:
         return TestConfig(existing_file(project, "config", project.config), project=project.file)
-    for place in (folder, Path()):
-        found = [place / name for name in _NAMES if (place / name).is_file()]
-        if len(found) > 1:
-            message = f"there are two configurations, {found[0]} and {found[1]}; remove one, or name one with --config"
-            raise FlowFileError(message, path=str(found[0]))
-        if found:
-            return TestConfig(path=found[0])
-    return TestConfig()
+    return TestConfig(path=find_config(folder, Path()))

@@ -12,11 +12,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from stepflow_client import InvalidArgumentError, NotFoundError
-from stepflow_client._data.expressions import PathError, parse_path
+from stepflow_client._data.expressions import PathError, parse_path, write_path
 from stepflow_client._data.values import encode
 from stepflow_client.flows.interpreter import part_at
 
-from ..item_urls import ItemUrls, write_path
+from ..item_urls import ItemUrls
 from ..reports import ItemReport
 from ..site import site_of
 from .run import found_item, item_of
