@@ -71,8 +71,10 @@ RUN_IN_FULL = View(
 """A single run."""
 
 
-def _cause_text(account: object) -> str:
-    return str(account["text"]) if isinstance(account, Mapping) else "-"
+def _cause_text(record: Mapping[str, Any]) -> str:
+    account = record["account"]
+    item = f"item {account['item_index']}: " if record["items"]["total"] != 1 else ""
+    return f"{item}{account['text']}"
 
 
 def _not_run_text(not_run: object) -> str:
@@ -82,7 +84,7 @@ def _not_run_text(not_run: object) -> str:
 
 
 _EXPLAINED = {
-    "cause": Column("account", title="CAUSE", show=_cause_text),
+    "cause": Column("account", title="CAUSE", row=_cause_text),
     "not_run": Column("account.not_run", title="NOT RUN", show=_not_run_text),
     "hint": Column("account.hint", title="HINT"),
     "unknown": Column("account.unknown", title="NOT KNOWN"),
@@ -177,23 +179,7 @@ def explained_record(run: RunDetails, account: RunAccount | None) -> dict[str, A
         run: The run.
         account: The account of the run, or of the first failed item of a batch; None if it did not fail.
     """
-    record = run_record(run)
-    if account is None:
-        return record | {"account": None}
-    item = f"item {account.item_index}: " if run.items.total != 1 else ""
-    return record | {
-        "account": {
-            "item_index": account.item_index,
-            "kind": account.kind,
-            "cause": account.cause,
-            "message": None if account.error is None else account.error.message,
-            "text": f"{item}{account.text}",
-            "not_run": account.not_run,
-            "may_be_executing": account.may_be_executing,
-            "hint": account.hint,
-            "unknown": list(account.unknown),
-        }
-    }
+    return run_record(run) | {"account": None if account is None else account.to_dict()}
 
 
 def item_record(item: RunItem) -> dict[str, Any]:

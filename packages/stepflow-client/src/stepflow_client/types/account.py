@@ -180,9 +180,11 @@ class RunAccount(Model, Shown):
             "status": self.status.value,
             "kind": self.kind,
             "cause": self.cause,
+            "text": self.text,
             "error": plain_data(self.error),
             "hint": self.hint,
             "steps": self.to_dicts(),
+            "not_run": self.not_run,
             "may_be_executing": self.may_be_executing,
             "unknown": list(self.unknown),
         }
