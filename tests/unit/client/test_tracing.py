@@ -110,7 +110,7 @@ def test_spans_tell_which_run_and_flow_they_are_of(twin: str, spans: InMemorySpa
 
 
 WAITING = {
-    "get_result": ["list_runs", "get_run_items"],
+    "get_result": ["get_run_items"],
     "get_results": ["list_runs", "get_run_items"],
     "wait_run": ["list_runs"],
     "run_events": ["get_run_events"],

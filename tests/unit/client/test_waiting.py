@@ -61,7 +61,7 @@ class Server:
         run["runId"] = run["rootRunId"] = self.run_id
         if path.endswith("/items"):
             done = {"itemIndex": 0, "status": 2, "output": "done", "completedAt": "2026-11-24T00:00:01Z"}
-            return httpx.Response(200, json={"results": [done]})
+            return httpx.Response(200, json={"results": [done] if total and step == "completed" else []})
         if path == "/runs":
             return httpx.Response(200, json={"runs": [run]})
         return httpx.Response(200, json=run if self.old else {"summary": run, "steps": []})
