@@ -193,8 +193,8 @@ def test_junit_has_a_failure_for_each_low_case() -> None:
     text = report(items, lower_is_better=["cost"]).to_junit(fail_below={"s": 0.5, "cost": 3})
     suites = ElementTree.fromstring(text.partition("\n")[2])
     assert [suite.attrib for suite in suites] == [
-        {"name": "one", "tests": "3", "failures": "2", "errors": "0"},
-        {"name": "one·", "tests": "1", "failures": "0", "errors": "1"},
+        {"name": "one", "tests": "3", "failures": "2", "errors": "0", "skipped": "0"},
+        {"name": "one·", "tests": "1", "failures": "0", "errors": "1", "skipped": "0"},
     ]
     messages = [each.attrib["message"] for each in suites.iter() if "message" in each.attrib]
     assert messages == ["s is 0.200, below 0.5", "cost is 9.000, above 3", "no <model>"]

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+from stepflow_client._records.junit_xml import junit_xml
 from stepflow_client.testing import failure_text
 
 from ..errors import printable
@@ -142,42 +143,25 @@ def write_junit(path: str, done: Sequence[FileResults], seconds: float) -> None:
     for file in done:
         if not file.file.cases:
             continue
+        suite = ElementTree.SubElement(root, "testsuite", name=file.file.name, time=f"{file.seconds:.3f}")
         records = case_records(file)
-        verdicts = Counter(each["verdict"] for each in records)
-        skipped = len(file.file.cases) if not records else 0
-        suite = ElementTree.SubElement(
-            root,
-            "testsuite",
-            name=file.file.name,
-            tests=str(len(records) + skipped),
-            failures=str(verdicts["failed"]),
-            errors=str(verdicts["error"]),
-            skipped=str(verdicts["unchecked"] + skipped),
-            time=f"{file.seconds:.3f}",
-        )
         for each in records:
             _junit_case(suite, each)
-        for case in file.file.cases if skipped else ():
+        for case in [] if records else file.file.cases:
             element = ElementTree.SubElement(suite, "testcase", name=case.name, classname=file.file.name)
             ElementTree.SubElement(element, "skipped", message="not run after the first failure")
-    ElementTree.indent(root)
-    write_bytes(path, ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
+    write_bytes(path, junit_xml(root).encode())
 
 
 def _junit_case(suite: ElementTree.Element, each: Mapping[str, Any]) -> None:
     name = each["case"] if each["attempt"] == 1 else f"{each['case']} [{each['attempt']}]"
-    place = {"name": _xml(name), "classname": _xml(each["file"]), "file": _xml(each["file"])}
+    place = {"name": printable(name), "classname": printable(each["file"]), "file": printable(each["file"])}
     element = ElementTree.SubElement(suite, "testcase", {**place, "time": f"{each['duration']:.3f}"})
     if each["line"]:
         element.set("line", str(each["line"]))
     if each["verdict"] in ("failed", "error"):
         kind = "failure" if each["verdict"] == "failed" else "error"
-        message = _xml(each["message"])
+        message = printable(each["message"])
         ElementTree.SubElement(element, kind, message=message.split("\n")[0]).text = message
     elif each["verdict"] == "unchecked":
         ElementTree.SubElement(element, "skipped", message="the case expects no output")
-
-
-def _xml(text: str) -> str:
-    """Return a text without characters that XML does not allow."""
-    return printable(text)

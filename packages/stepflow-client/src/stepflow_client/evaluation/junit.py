@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from .._base.text import short_json
+from .._records.junit_xml import junit_xml
 from .columns import Column
 from .comparison import is_lower
 from .report_text import number_text
@@ -16,32 +16,24 @@ if TYPE_CHECKING:
     from .records import EvaluationItem
     from .report import EvaluationReport
 
-_FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML cannot contain."""
-
 
 def junit_text(report: EvaluationReport, limits: Mapping[str, float]) -> str:
     """Return a report as JUnit XML, with a suite for each variant and a case for each case."""
-    root = ElementTree.Element("testsuites", name=_plain(report.name or "evaluation"))
-    suites = {name: ElementTree.SubElement(root, "testsuite", name=_plain(name)) for name in report.variants}
+    root = ElementTree.Element("testsuites", name=report.name or "evaluation")
+    suites = {name: ElementTree.SubElement(root, "testsuite", name=name) for name in report.variants}
     found: dict[tuple[str, str], ElementTree.Element] = {}
     for item in report:
         key = (item.variant, item.case)
         if key not in found:
-            given = {"classname": _plain(item.variant), "name": _plain(item.case)}
+            given = {"classname": item.variant, "name": item.case}
             found[key] = ElementTree.SubElement(suites[item.variant], "testcase", given)
             _add_failures(found[key], report, item, limits)
         if not item.is_success and found[key].find("error") is None:
             text = report._secrets.hide(item.error or f"the item was {item.status}")
-            ElementTree.SubElement(found[key], "error", message=_plain(text)).text = _plain(f"run {item.run_id}")
+            ElementTree.SubElement(found[key], "error", message=text).text = f"run {item.run_id}"
         if item.duration is not None:
             found[key].set("time", f"{float(found[key].get('time', '0')) + item.duration:.3f}")
-    for suite in suites.values():
-        suite.set("tests", str(len(suite)))
-        for kind in ("failure", "error"):
-            suite.set(f"{kind}s", str(len(suite.findall(f"testcase/{kind}"))))
-    ElementTree.indent(root)
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{ElementTree.tostring(root, "unicode")}\n'
+    return junit_xml(root)
 
 
 def _add_failures(
@@ -55,10 +47,4 @@ def _add_failures(
         if value is not None and (value > limit if lower else value < limit):
             told = f"{score} is {number_text(value)}, {'above' if lower else 'below'} {limit:g}"
             output = report._secrets.hide(short_json(item.output, 500))
-            ElementTree.SubElement(element, "failure", message=_plain(told)).text = _plain(
-                f"run {item.run_id}: {output}"
-            )
-
-
-def _plain(text: str) -> str:
-    return _FORBIDDEN.sub("·", text)
+            ElementTree.SubElement(element, "failure", message=told).text = f"run {item.run_id}: {output}"
