@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import singledispatch
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 
 from .._async.handle import RunHandle
 from .._base.text import cut, duration_text, short_json
+from .._rules.failure_groups import MOST_SHOWN, failure_groups
 from .._sync.handle import SyncRunHandle
 from ..types.account import RunAccount
 from ..types.comparison import RunComparison
@@ -193,11 +193,14 @@ def _(snapshot: RunSnapshot) -> str:
 @html.register
 def _(report: ReportData) -> str:
     run, graph = report.run, ""
-    causes = [account.text for account in report.accounts.values() if account.kind is not None]
+    if len(report.items) == 1:
+        causes = [account.text for account in report.accounts.values() if account.kind is not None]
+    else:
+        causes = [str(group) for group in failure_groups(report.items)[:MOST_SHOWN]]
     rows: list[tuple[str, object]] = [("run", run.run_id), ("flow", run.flow_name or run.flow_id)]
-    rows += [("status", run.status if report.status_text == run.status.value else report.status_text)]
+    rows.append(("status", _worded(run.status, report.status_text)))
     rows += [("items", len(report.items)), ("duration", run.duration)]
-    rows += [("cause", text) for text, _ in Counter(causes).most_common(5)]
+    rows += [("cause", text) for text in causes]
     if report.flow:
         graph = draw(report.flow, statuses=statuses_of(report))._repr_html_() or ""
     took = {(time.item_index, time.step_id): time.duration for time in report.times if report.was_run(time)}
@@ -205,19 +208,20 @@ def _(report: ReportData) -> str:
         _ReportedStep(
             step.step_id,
             step.item_index,
-            step.status,
-            took.get((step.item_index, step.step_id)),
-            step.output,
-            step.error,
+            _worded(step.status, report._text_of(step)),
+            *((took.get((step.item_index, step.step_id)), step.output, step.error) if report.was_run(step) else ()),
         )
-        if report.was_run(step)
-        else _ReportedStep(step.step_id, step.item_index, report._text_of(step))
         for step in report.steps
     ]
     columns = ("step_id", "status", "duration", "output", "error.message")
     table = _table(steps, columns if len(report.items) == 1 else ("item_index", *columns), "steps")
     left = _MOST_BYTES - len((fields := _fields(rows)).encode()) - len(table.encode())
     return fields + (graph if len(graph.encode()) < left else "") + table
+
+
+def _worded(status: ExecutionStatus, text: str) -> ExecutionStatus | str:
+    """Return a status, or the text that tells more than it."""
+    return status if text == status.value else text
 
 
 class _ReportedStep(NamedTuple):
