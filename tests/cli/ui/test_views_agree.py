@@ -30,6 +30,7 @@ from tests.server.planted_failures import BATCH, INPUT, PLANTED
 pytestmark = [pytest.mark.exhaustive, pytest.mark.anyio, pytest.mark.timeout(900)]
 
 SEED = 40
+MARK = "^[✓✗▶■] "
 Facts = dict[str, Any]
 """What a view says of a run: `status`, `counts` of items, `took`, `cause` of the first failed item, `steps` in words by
 item and id, `totals` of the words by step, and `groups` of failures. A view has some of them."""
@@ -185,8 +186,22 @@ def from_python(world: World, run_id: str) -> Facts:
         "steps": steps,
         "listed": in_list,
         "watched": watched_of(in_list),
+        "item_took": item_times(world, run_id, snapshot.details.items.total),
+        "lines": [str(each) for each in groups[:5]],
         "groups": [(len(each.indexes), each.step_id or "", each.message) for each in groups[:5]],
     }
+
+
+def item_times(world: World, run_id: str, total: int) -> dict[int, str]:
+    """Return how long each item took that has a step that ended, from its first start to its last end."""
+    if total == 1 or not world.client.server_info().capabilities["events"]:
+        return {}
+    times: dict[int, list[Any]] = {}
+    for step in world.client.get_run_steps(run_id, include_times=True).steps:
+        if step.started_at is not None and step.completed_at is not None:
+            times.setdefault(step.item_index, []).append((step.started_at, step.completed_at))
+    ends = {index: (min(start for start, _ in each), max(end for _, end in each)) for index, each in times.items()}
+    return {index: duration_text((end - start).total_seconds()) for index, (start, end) in ends.items()}
 
 
 def watched_of(steps: Mapping[tuple[int, str], str]) -> dict[str, dict[str, int]]:
@@ -295,17 +310,24 @@ def from_report(world: World, run_id: str) -> Facts:
         }
     else:
         found["listed"] = {(0, row[0]): row[2] for row in rows_of(section_of(done.stdout, "Steps"))[1:]}
+        cause = re.search(
+            r'<p class="problem">(?:Step <code>(.*?)</code>: )?(.*?)(?: <span class="soft">.*?</span>)?</p>',
+            done.stdout,
+        )
+        found["cause"] = cause and (0, cause[1], unescape(cause[2]))
     return found
 
 
 def from_page(world: World, run_id: str) -> Facts:
     page = world.page(f"/runs/{run_id}")
-    facts = pairs_of(page[page.index('id="summary"') : page.index("</section>")], "dt", "dd")
+    facts = summary_of(page)
     took = facts["Took"]
     found: Facts = {"headline": facts["Status"].split(" may ")[0], "took": None if took == "running" else took or None}
     if 'id="grid"' not in page:
         found["steps"] = {(0, row[0]): row[1] for row in rows_of(section_of(page, "Steps"))[1:]}
-        return found
+        causes = cause_in(page)
+        return found | {"cause": (0, *causes[0]) if causes else None}
+    found["item_took"] = {int(row[0]): row[3] for row in rows_of(section_of(page, "Items"))[1:] if row[3]}
     tabs = Counter({name: int(n) for name, n in re.findall(r'data-state="(\w+)".*?<span>(\d+)</span>', page)})
     tabs["running"] += tabs.pop("waiting", 0)
     found["counts"] = nonzero(tabs)
@@ -324,16 +346,40 @@ def from_items(world: World, run_id: str) -> Facts:
     found: Facts = {"steps": {}}
     if len(items) == 1:
         return {}
+    states, took, causes = Counter[str](), {}, []
     for item in items:
         page = world.page(f"/runs/{run_id}/items/{item.index}")
         found["steps"] |= {(item.index, row[0]): row[1] for row in rows_of(section_of(page, "Steps"))[1:]}
-    return found
+        facts = summary_of(page)
+        state = re.split("[ ,]", facts["Status"])[0]
+        states["running" if state in ("waiting", "cancelled") else state] += 1
+        if facts["Took"] not in ("", "running"):
+            took[item.index] = facts["Took"]
+        causes += [(item.index, *cause) for cause in cause_in(page)]
+    return found | {"counts": nonzero(states), "item_took": took, "cause": causes[0] if causes else None}
+
+
+def summary_of(page: str) -> dict[str, str]:
+    return pairs_of(page[page.index('id="summary"') : page.index("</section>")], "dt", "dd")
+
+
+def cause_in(page: str) -> list[tuple[str | None, str]]:
+    """Return the step and the message of the failure that the page of an item opens with."""
+    found = re.search(r'<pre class="problem" tabindex="0">(.*?)</pre>', page, re.DOTALL)
+    step = re.search(r'id="panel" [^>]*data-step="(.*?)"', page)
+    assert step
+    return [(unescape(step[1]) or None, unescape(found[1]))] if found else []
 
 
 def from_notebook(world: World, run_id: str) -> Facts:
     html = world.client.snapshot(run_id)._repr_html_()
     facts = pairs_of(html, "th", "td")
-    return {"headline": re.sub("^[✓✗▶■] ", "", facts["status"]), "took": facts.get("duration") or None}
+    found: Facts = {"headline": re.sub(MARK, "", facts["status"]), "took": facts.get("duration") or None}
+    heads, *rows = rows_of(html.rpartition("<table>")[2])
+    if heads[0] == "step_id":
+        return found | {"listed": {(0, row[0]): re.sub(MARK, "", row[1]) for row in rows}}
+    causes = [text_of(each) for each in re.findall(r">cause</th><td[^>]*>(.*?)</td>", html, re.DOTALL)]
+    return found | {"listed": {(int(row[0]), row[1]): re.sub(MARK, "", row[2]) for row in rows}, "lines": causes}
 
 
 VIEWS: dict[str, Callable[[World, str], Facts]] = {
