@@ -85,7 +85,7 @@ def kept_item(snapshot: RunSnapshot, index: int) -> KeptItem:
     if not 0 <= index < len(items):
         raise NotFoundError(f"run {run.run_id} has no item {index}", status_code=404)
     shown = masked(replace(snapshot, items=[items[index]]))
-    (item,), given = shown.items or (), shown.arguments
+    item, given = next(iter(shown.items or ())), shown.arguments
     if item.result is None:
         raise InvalidArgumentError("it has not ended yet: a test case needs its output or its error")
     if given is None or given.inputs is None or len(given.inputs) != len(items):

@@ -132,7 +132,7 @@ class Watch:
         has_failed = run.status in FAILED_STATUSES
         parts: list[SnapshotPart] = ["counts"]
         if run.items.total <= _MOST_EXPLAINED and (has_failed or any(step.failed for step in self.progress.steps)):
-            parts += ["items", "steps", "flow", "arguments"]
+            parts += ("items", "steps", "flow", "arguments")
         elif has_failed and run.items.total <= _MOST_ITEMS:
             parts.append("items")
         self.snapshot = client.snapshot(run_id, include=parts)

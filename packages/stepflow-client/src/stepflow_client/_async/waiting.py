@@ -211,7 +211,7 @@ class Waiter:
                 # Servers report the end of an item when the run ends: short runs take one request.
                 answers = await self._retry_until(partial(self._runs.item_answers, run_id), run_id, _NO_ITEMS)
                 status = read_status(answers[0]["status"]) if len(answers) == 1 else None
-                if status in _ENDED:
+                if status is not None and status in _ENDED:
                     end = partial(read, run_id, status, answers)
                     return responses.Started(run_id, status, answers), await self._retry_until(end, run_id, _NO_RESULT)
             look = partial(self._runs.state, run_id)

@@ -96,7 +96,8 @@ def _kept(target: Target, run_id: str, index: int | None, input: tuple[Any] | No
 
     has_steps = with_steps and target.client.server_info().capabilities["step_outputs"]
     parts: list[SnapshotPart] = ["items", "flow", "arguments"]
-    parts += ["steps"] if has_steps else []
+    if has_steps:
+        parts.append("steps")
     snapshot = target.client.snapshot(run_id, include=parts, item_index=index)
     total = len(snapshot.items or ())
     if index is None and total > 1:
