@@ -212,8 +212,7 @@ def watched_of(steps: Mapping[tuple[int, str], str]) -> dict[str, dict[str, int]
 
 
 def cause_of(index: int, account: Mapping[str, Any]) -> tuple[int, str | None, str]:
-    error = account["error"]
-    return index, account["cause"], error["message"] if isinstance(error, dict) else error
+    return index, account["cause"], account["error"]["message"]
 
 
 def of_record(record: Mapping[str, Any]) -> Facts:
@@ -226,8 +225,8 @@ def from_get(world: World, run_id: str) -> Facts:
     account = record["account"]
     facts = of_record(record)
     facts["headline"] = state_text(record["status"], failed_children=record["failed_children"])
-    if account and account["message"]:
-        facts["cause"] = (account["item_index"], account["cause"], account["message"])
+    if account and account["error"]:
+        facts["cause"] = cause_of(account["item_index"], account)
     return facts
 
 
