@@ -178,7 +178,7 @@ ENUMS = r"ExecutionStatus|ErrorCode|RestartPolicy|DiagnosticLevel"
 
 def test_texts_are_accepted_where_an_enumeration_is() -> None:
     given = [each for each in arguments() if is_a(ENUMS, each.annotation) and not each.of.endswith("__init__")]
-    assert len(given) > 8
+    assert given
     assert [each.place for each in given if not is_a("str", each.annotation)] == []
 
 

@@ -204,15 +204,13 @@ def _(report: ReportData) -> str:
     if report.flow:
         graph = draw(report.flow, statuses=statuses_of(report))._repr_html_() or ""
     took = {(time.item_index, time.step_id): time.duration for time in report.times if report.was_run(time)}
-    steps = [
-        _ReportedStep(
-            step.step_id,
-            step.item_index,
-            _worded(step.status, report._text_of(step)),
-            *((took.get((step.item_index, step.step_id)), step.output, step.error) if report.was_run(step) else ()),
-        )
-        for step in report.steps
-    ]
+    steps = []
+    for step in report.steps:
+        shown = _ReportedStep(step.step_id, step.item_index, _worded(step.status, report._text_of(step)))
+        if report.was_run(step):
+            duration = took.get((step.item_index, step.step_id))
+            shown = shown._replace(duration=duration, output=step.output, error=step.error)
+        steps.append(shown)
     columns = ("step_id", "status", "duration", "output", "error.message")
     table = _table(steps, columns if len(report.items) == 1 else ("item_index", *columns), "steps")
     left = _MOST_BYTES - len((fields := _fields(rows)).encode()) - len(table.encode())
