@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import UUID
 
-from .. import errors
+from .. import errors, types
 from .._base.collector import collector_paused
 from .._base.lazy import lazy_module
 from .._data.reading import PLAIN, Reading
@@ -21,12 +21,9 @@ from .._data.values import restored
 from ..flows.additions import Origin, as_written
 from ..types import (
     CreateRunResponse,
-    Diagnostic,
-    DiagnosticLevel,
     ExecutionStatus,
     FlowError,
     FlowResult,
-    HealthResponse,
     ListItemsResponse,
     ListRunsResponse,
     ListStepsResponse,
@@ -35,8 +32,6 @@ from ..types import (
     RunItem,
     RunItems,
     StepDetails,
-    StoredFlow,
-    ValidationResult,
 )
 from ..types.models import decoded
 from ..types.statuses import FAILED_STATUSES, STATUS_NUMBERS, read_status
@@ -238,7 +233,7 @@ def _plain_overrides(overrides: Any) -> Any:
     return changes or None
 
 
-def flow(answer: dict[str, Any], flow_id: str | None = None) -> StoredFlow:
+def flow(answer: dict[str, Any], flow_id: str | None = None) -> types.StoredFlow:
     """Read a stored flow, without what a client has added to it.
 
     Args:
@@ -250,7 +245,7 @@ def flow(answer: dict[str, Any], flow_id: str | None = None) -> StoredFlow:
     """
     content = answer["flow"]
     written = as_written(content) if isinstance(content, dict) else content
-    stored = decoded(StoredFlow, {**answer, "flow": written})
+    stored = decoded(types.StoredFlow, {**answer, "flow": written})
     if flow_id is not None and stored.flow_id != flow_id:
         raise ValueError(f"it is about another flow, {stored.flow_id}")
     return stored
@@ -402,13 +397,13 @@ def asked_step(answer: dict[str, Any], step_id: str, item_index: int, reading: R
 # The server, flows and components
 
 
-def health(answer: dict[str, Any]) -> HealthResponse:
+def health(answer: dict[str, Any]) -> types.HealthResponse:
     """Read a server's health. A server that reports its release does not report its build; that field was filled in."""
-    return decoded(HealthResponse, {**answer, "build": None} if answer.get("version") else answer)
+    return decoded(types.HealthResponse, {**answer, "build": None} if answer.get("version") else answer)
 
 
-def validation(diagnostics: dict[str, Any] | None) -> ValidationResult:
+def validation(diagnostics: dict[str, Any] | None) -> types.ValidationResult:
     """Read the diagnostics of a flow, the most severe first."""
-    grave = {DiagnosticLevel.FATAL: 0, DiagnosticLevel.ERROR: 1}
-    found = [decoded(Diagnostic, each) for each in (diagnostics or {}).get("diagnostics", [])]
-    return ValidationResult(diagnostics=sorted(found, key=lambda each: grave.get(each.level, 2)))
+    grave = {types.DiagnosticLevel.FATAL: 0, types.DiagnosticLevel.ERROR: 1}
+    found = [decoded(types.Diagnostic, each) for each in (diagnostics or {}).get("diagnostics", [])]
+    return types.ValidationResult(diagnostics=sorted(found, key=lambda each: grave.get(each.level, 2)))
