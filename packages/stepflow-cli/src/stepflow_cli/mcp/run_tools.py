@@ -55,9 +55,9 @@ class RunTool:
 
 async def _get_run(call: Call) -> ToolResult:
     run_id, item = call.run_id(), call.arguments.get("item", 0)
-    run = (await call.runs.client.snapshot(run_id, include="counts")).details
+    run = await call.runs.client.get_run(run_id)
     if not run.is_finished:
-        return _state(run)
+        return _state((await call.runs.client.snapshot(run_id, include="counts")).details)
     offset = call.arguments.get("offset", 0)
     if run.items.total == 1 and item == 0 and not offset:
         return await call.outcome(run_id, 0)
