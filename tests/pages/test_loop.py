@@ -187,7 +187,7 @@ def test_from_a_batch_with_two_causes_to_a_tested_fix(tab: Seen, server: Stepflo
         del inputs[number]["page"]
     failed = started(server, file, inputs)
     groups = failure_groups(server.sync_client.get_run_items(failed))
-    assert [len(group.items) for group in groups] == [20, 8]
+    assert [len(group.indexes) for group in groups] == [20, 8]
     page = tab.go(f"/runs/{failed}")
     page.locator("#failures").get_by_role("link", name="Try a change on one item").first.click()
     expect(page.get_by_role("main")).to_contain_text("20 failed items")

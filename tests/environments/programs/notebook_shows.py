@@ -50,7 +50,7 @@ def shown(output: nbformat.NotebookNode) -> str:
         return f"{output.name}: {output.text.strip()}"
     text = output.data["text/plain"]
     assert "<progress" in output.data["text/html"]
-    return re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}|\d+\.\ds", "#", text)
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}|\d+(?:\.\d)?(?:ms|s)\b|<1s", "#", text)
 
 
 def execute() -> None:
