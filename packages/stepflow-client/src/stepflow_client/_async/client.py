@@ -950,8 +950,7 @@ class StepflowClient(Guiding, Picklable):
         if output_type is not None:
             typed.check_output_type(output_type)
         call = ResultCall(run_id, wait, timeout, single=True)
-        run, listed = await self._parts.waiter.recorded("get_result", call, self._parts.waiter.ended_items)
-        result = responses.only_result(listed, run.status, self._connection.reading(run.run_id))
+        run, result = await self._parts.waiter.recorded("get_result", call, self._parts.waiter.ended_result)
         older = self._older_flow_of(run.run_id)
         result = result if older is None else replace(result, older_flow_id=older)
         return result if output_type is None else typed.with_typed_output(result, output_type)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from ..types.flows import StoredFlow
     from ..types.reruns import RerunResult
     from ..types.results import FlowResult
-    from ..types.runs import ListItemsResponse, ListStepsResponse, RunArguments, RunDetails
+    from ..types.run_parts import ListItemsResponse, ListStepsResponse, RunArguments
+    from ..types.runs import RunDetails
 
 
 class RunHandle(Guiding, Shown, Generic[OutputT]):

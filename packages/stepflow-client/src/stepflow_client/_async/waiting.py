@@ -119,14 +119,11 @@ class Waiter:
     async def result_of(self, run: responses.Started) -> FlowResult:
         """Wait until a run of one item that was just created ends, and return its result."""
         if run.answers and run.has_ended:
-            reading = self._connection.reading(run.run_id)
-            listed = await self._runs.explain(responses.items(run.run_id, run.answers, reading), run.status)
-            return responses.only_result(listed, run.status, reading)
+            return await self.ended_result(run.run_id, run.status, run.answers)
         status = run.status
         if not run.has_ended:
             status = (await self.wait(run.run_id, total=1)).status
-        listed = await self.items_of_ended(run.run_id, status)
-        return responses.only_result(listed, status, self._connection.reading(run.run_id))
+        return await self._retry_until(partial(self.ended_result, run.run_id, status), run.run_id, _NO_RESULT)
 
     async def _retry_until(
         self, ask: Callable[[], Awaitable[Answer]], run_id: str, late: tuple[str, str] = _NOT_ENDED
@@ -251,8 +248,14 @@ class Waiter:
         asked = error.retry_after if isinstance(error, ApiError) else None
         return min(asked or 0.0, self._connection.timings.wait_outage / 2)
 
-    async def items_of_ended(self, run_id: str, status: ExecutionStatus) -> ListItemsResponse:
-        return await self._retry_until(partial(self.ended_items, run_id, status), run_id, _NO_RESULT)
+    async def ended_result(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> FlowResult:
+        """Return the result of a run of one item that has ended with a status."""
+        answers = await self._runs.item_answers(run_id) if answers is None else answers
+        reading = self._connection.reading(run_id)
+        result = responses.single_result(responses.Started(run_id, status, answers), reading)
+        if result is None:
+            result = responses.only_result(await self.ended_items(run_id, status, answers), status, reading)
+        return result
 
     async def ended_items(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> ListItemsResponse:
         """Return the items of a run that has ended with a status."""

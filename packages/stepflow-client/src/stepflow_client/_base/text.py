@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from unicodedata import category
@@ -19,6 +18,8 @@ def cut(text: str, longest: int, width: Callable[[str], int] = len) -> str:
     """Return a text with a maximum width, in characters by default; a longer text is cut and ends with `…`."""
     if width(text) <= longest:
         return text
+    from bisect import bisect_right
+
     end = bisect_right(range(len(text)), longest - 1, key=lambda length: width(text[:length])) - 1
     return f"{text[:end]}…"
 

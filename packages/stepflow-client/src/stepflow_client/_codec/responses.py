@@ -18,33 +18,30 @@ from .._base.collector import collector_paused
 from .._base.lazy import lazy_module
 from .._data.reading import PLAIN, Reading
 from .._data.values import restored
-from ..flows.additions import Origin, as_written
-from ..types import (
-    CreateRunResponse,
-    ExecutionStatus,
-    FlowError,
-    FlowResult,
-    ListItemsResponse,
-    ListRunsResponse,
-    ListStepsResponse,
-    RunArguments,
-    RunDetails,
-    RunItem,
-    RunItems,
-    StepDetails,
-)
 from ..types.models import decoded
-from ..types.statuses import FAILED_STATUSES, STATUS_NUMBERS, read_status
-from .failed_items import FAILED_STEP
+from ..types.statuses import FAILED_STATUSES, STATUS_NUMBERS, ExecutionStatus, read_status
+from . import failed_items
 from .json_bodies import build
 
 if TYPE_CHECKING:
-    from ..flows import pins
+    from ..flows import additions, pins
+    from ..types import (
+        CreateRunResponse,
+        FlowError,
+        FlowResult,
+        ListItemsResponse,
+        ListRunsResponse,
+        ListStepsResponse,
+        RunArguments,
+        RunDetails,
+        RunItem,
+        StepDetails,
+    )
     from ..types.history_entry import HistoryEntry
 else:
-    pins = lazy_module("stepflow_client.flows.pins")
+    additions, pins = lazy_module("stepflow_client.flows.additions"), lazy_module("stepflow_client.flows.pins")
 
-Run = TypeVar("Run", bound=RunDetails)
+Run = TypeVar("Run", bound="RunDetails")
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _INDEX_OF, _STATUS_OF = itemgetter("itemIndex"), itemgetter("status")
@@ -74,7 +71,7 @@ def run(answer: dict[str, Any], run_id: str | None = None) -> RunDetails:
     Raises:
         ValueError: If the summary is about another run.
     """
-    found = _run(RunDetails, answer["summary"])
+    found = _run(types.RunDetails, answer["summary"])
     if run_id is not None and found.run_id != run_id:
         raise ValueError(f"it is about another run, {found.run_id}")
     return found
@@ -82,12 +79,12 @@ def run(answer: dict[str, Any], run_id: str | None = None) -> RunDetails:
 
 def created(answer: dict[str, Any]) -> CreateRunResponse:
     """Read a newly created run."""
-    return _run(CreateRunResponse, answer["summary"])
+    return _run(types.CreateRunResponse, answer["summary"])
 
 
 def runs(answer: dict[str, Any]) -> ListRunsResponse:
     """Read a list of run summaries."""
-    return ListRunsResponse(runs=[_run(RunDetails, summary) for summary in answer["runs"]])
+    return types.ListRunsResponse(runs=[_run(types.RunDetails, summary) for summary in answer["runs"]])
 
 
 def _run(kind: type[Run], summary: Any) -> Run:
@@ -181,7 +178,7 @@ def stored_flow(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def arguments(
-    run_id: str, given: Mapping[str, Any], entry: HistoryEntry | None, origin: Origin | None = None
+    run_id: str, given: Mapping[str, Any], entry: HistoryEntry | None, origin: additions.Origin | None = None
 ) -> RunArguments:
     """Return the arguments a run was started with.
 
@@ -193,7 +190,7 @@ def arguments(
     """
     inputs, overrides = given.get("inputs"), given.get("overrides")
     if entry is None:
-        return RunArguments(
+        return types.RunArguments(
             run_id=run_id,
             inputs=inputs,
             overrides=_plain_overrides(overrides),
@@ -205,7 +202,7 @@ def arguments(
         overrides = entry.overrides
     if inputs is None and "input" not in entry.omitted:
         inputs = entry.input if isinstance(entry.input, list) else [entry.input]
-    return RunArguments(
+    return types.RunArguments(
         run_id=run_id,
         inputs=inputs,
         variables=None if "variables" in entry.omitted else dict(entry.variables or {}),
@@ -244,7 +241,7 @@ def flow(answer: dict[str, Any], flow_id: str | None = None) -> types.StoredFlow
         ValueError: If the response is about another flow.
     """
     content = answer["flow"]
-    written = as_written(content) if isinstance(content, dict) else content
+    written = additions.as_written(content) if isinstance(content, dict) else content
     stored = decoded(types.StoredFlow, {**answer, "flow": written})
     if flow_id is not None and stored.flow_id != flow_id:
         raise ValueError(f"it is about another flow, {stored.flow_id}")
@@ -258,19 +255,19 @@ def items(run_id: str, answers: Any, reading: Reading = PLAIN) -> ListItemsRespo
     if order != list(range(len(order))):
         answers = sorted(answers, key=lambda answer: int(answer["itemIndex"]))
     read = partial(build, partial(item, run_id, reading=reading), asked=f"GET /runs/{run_id}/items")
-    return ListItemsResponse(run_id=run_id, items=RunItems(answers, read))
+    return types.ListItemsResponse(run_id=run_id, items=types.RunItems(answers, read))
 
 
 def item(run_id: str, answer: dict[str, Any], reading: Reading = PLAIN) -> RunItem:
     """Read one item. Its result is None while it is running."""
-    return decoded(RunItem, answer, index=answer["itemIndex"], result=_result(run_id, answer, reading))
+    return decoded(types.RunItem, answer, index=answer["itemIndex"], result=_result(run_id, answer, reading))
 
 
 def _result(run_id: str, answer: dict[str, Any], reading: Reading) -> FlowResult | None:
     status = read_status(answer["status"])
     if not status.is_finished:
         return None
-    return FlowResult(
+    return types.FlowResult(
         run_id=run_id,
         status=status,
         output=reading.flow_output(answer.get("output")),
@@ -290,11 +287,11 @@ def results(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading
         reading: How its responses are read.
     """
     run_id = listed.run_id
-    entries = listed.items._entries if isinstance(listed.items, RunItems) else listed.items
+    entries = listed.items._entries if isinstance(listed.items, types.RunItems) else listed.items
 
     def read(entry: Any) -> FlowResult:
-        result = entry.result if isinstance(entry, RunItem) else _result(run_id, entry, reading)
-        return result or FlowResult(
+        result = entry.result if isinstance(entry, types.RunItem) else _result(run_id, entry, reading)
+        return result or types.FlowResult(
             run_id=run_id, status=status, error=failure({}) if status in FAILED_STATUSES else None
         )
 
@@ -308,7 +305,7 @@ _COMPLETED = frozenset({2, "completed"})
 
 def completed_outputs(listed: ListItemsResponse, reading: Reading = PLAIN) -> list[Any] | None:
     """Return the output of each item of a run if all of them have completed; otherwise None. No items are built."""
-    entries: Sequence[Any] = listed.items._entries if isinstance(listed.items, RunItems) else listed.items
+    entries: Sequence[Any] = listed.items._entries if isinstance(listed.items, types.RunItems) else listed.items
     if not all(type(entry) is dict and entry["status"] in _COMPLETED for entry in entries):
         return None
     with collector_paused() if len(entries) > _MANY else nullcontext():
@@ -328,7 +325,7 @@ def single_result(run: Started, reading: Reading = PLAIN) -> FlowResult | None:
     except (ValueError, RecursionError):
         # Raises the error that names the fault.
         return build(partial(_result, run.run_id, reading=reading), answer, f"GET /runs/{run.run_id}/items")
-    return FlowResult(run_id=run.run_id, status=run.status, output=output)
+    return types.FlowResult(run_id=run.run_id, status=run.status, output=output)
 
 
 def only_result(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading = PLAIN) -> FlowResult:
@@ -349,7 +346,7 @@ def failure(answer: dict[str, Any], reading: Reading = PLAIN) -> FlowError:
     """Read the error of a failed item or step. Secrets quoted in it are hidden."""
     message = answer.get("errorMessage")
     message = message if isinstance(message, str) and message else "the server does not say why"
-    step = FAILED_STEP.match(message)
+    step = failed_items.FAILED_STEP.match(message)
     code: Any = answer.get("errorCode")
     details = restored({key: answer[key] for key in ("errorCode", "errorData") if key in answer})
     if (mocked := pins.mocked_failure(message)) is not None:
@@ -357,7 +354,7 @@ def failure(answer: dict[str, Any], reading: Reading = PLAIN) -> FlowError:
         (code, message), details = mocked, None
     if reading.secrets:
         message, details = reading.secrets.hide(message), reading.secrets.hide_in(details)
-    return FlowError(
+    return types.FlowError(
         message=message,
         code=code,
         step_id=answer.get("stepId") or (step["id"] if step else None),
@@ -369,7 +366,7 @@ def steps(run_id: str, answers: Iterable[dict[str, Any]], reading: Reading = PLA
     """Read the steps of a run, sorted by item, then in the order of the flow."""
     read = [step(answer, reading) for answer in answers]
     read.sort(key=lambda each: (each.item_index, each.step_index if each.step_index is not None else 0))
-    return ListStepsResponse(run_id=run_id, steps=read)
+    return types.ListStepsResponse(run_id=run_id, steps=read)
 
 
 def step(answer: dict[str, Any], reading: Reading = PLAIN) -> StepDetails:
@@ -379,7 +376,7 @@ def step(answer: dict[str, Any], reading: Reading = PLAIN) -> StepDetails:
     if answer.get("journalSeqno") == 0:
         # Translated from an older server, which does not send this time.
         known["updated_at"] = None
-    return decoded(StepDetails, answer, output=reading.step_output(answer.get("output")), **known)
+    return decoded(types.StepDetails, answer, output=reading.step_output(answer.get("output")), **known)
 
 
 def asked_step(answer: dict[str, Any], step_id: str, item_index: int, reading: Reading = PLAIN) -> StepDetails:

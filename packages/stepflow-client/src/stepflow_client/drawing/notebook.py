@@ -18,16 +18,8 @@ from ..types.flows import StoredFlow, ValidationResult
 from ..types.models import Listing
 from ..types.outcomes import Outcome
 from ..types.results import FlowError, FlowResult
-from ..types.runs import (
-    ITEM_COLUMNS,
-    ListRunsResponse,
-    ListStepsResponse,
-    RunArguments,
-    RunDetails,
-    RunItem,
-    RunItems,
-    StepDetails,
-)
+from ..types.run_parts import ITEM_COLUMNS, ListStepsResponse, RunArguments, RunItem, RunItems, StepDetails
+from ..types.runs import ListRunsResponse, RunDetails
 from ..types.server import ComponentInfo, ComponentList
 from ..types.snapshot import RunSnapshot
 from ..types.statuses import ExecutionStatus

@@ -25,18 +25,8 @@ if TYPE_CHECKING:
     from .outcomes import Outcome
     from .reruns import RerunItem, RerunPlan, RerunResult
     from .results import ErrorCode, FlowError, FlowResult, OutputT
-    from .runs import (
-        CreateRunResponse,
-        ItemCounts,
-        ListItemsResponse,
-        ListRunsResponse,
-        ListStepsResponse,
-        RunArguments,
-        RunDetails,
-        RunItem,
-        RunItems,
-        StepDetails,
-    )
+    from .run_parts import ListItemsResponse, ListStepsResponse, RunArguments, RunItem, RunItems, StepDetails
+    from .runs import CreateRunResponse, ItemCounts, ListRunsResponse, RunDetails
     from .server import (
         BlobContent,
         ComponentInfo,
@@ -70,10 +60,10 @@ __getattr__, __dir__ = lazy_names(
         "outcomes": ["Outcome"],
         "reruns": ["RerunItem", "RerunPlan", "RerunResult"],
         "results": ["ErrorCode", "FlowError", "FlowResult", "OutputT"],
-        "runs": [
-            "CreateRunResponse", "ItemCounts", "ListItemsResponse", "ListRunsResponse", "ListStepsResponse",
-            "RunArguments", "RunDetails", "RunItem", "RunItems", "StepDetails",
+        "run_parts": [
+            "ListItemsResponse", "ListStepsResponse", "RunArguments", "RunItem", "RunItems", "StepDetails",
         ],
+        "runs": ["CreateRunResponse", "ItemCounts", "ListRunsResponse", "RunDetails"],
         "server": [
             "BlobContent", "ComponentInfo", "ComponentList", "FailedPlugin", "HealthResponse", "ServerInfo",
             "StoreBlobResponse",

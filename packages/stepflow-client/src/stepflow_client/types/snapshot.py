@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from .account import RunAccount
 from .models import Model, field, record
-from .runs import ItemCounts, RunArguments, RunDetails, RunItem, StepDetails
+from .run_parts import RunArguments, RunItem, StepDetails
+from .runs import ItemCounts, RunDetails
 from .shown import Shown
 
 __all__ = ["RunSnapshot", "SnapshotPart"]
