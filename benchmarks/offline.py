@@ -12,9 +12,9 @@ from typing import Any
 
 import httpx
 from stepflow_client import StepflowClient
+from stepflow_client._checks.checker import find_in
 from stepflow_client._codec import json_bodies, responses
 from stepflow_client._data.values import decode_raw
-from stepflow_client.flows.checker import find_in
 from stepflow_client.flows.source import FlowText
 
 from benchmarks.workload import large_input

@@ -30,6 +30,10 @@ TESTS = {
     "_codec": ("tests/unit/codec", "tests/unit/types", "tests/unit/client"),
     "_stores": ("tests/unit/stores", "tests/unit/client"),
     "flows": ("tests/unit/flows", "tests/flows", "tests/unit/authoring", "tests/unit/testing", "tests/cli/lsp"),
+    "_checks": ("tests/flows", "tests/cli/lsp"),
+    "_editing": ("tests/flows", "tests/unit/cases", "tests/cli/lsp"),
+    "_runs": ("tests/unit/runs", "tests/unit/client"),
+    "_cases": ("tests/unit/cases", "tests/unit/testing"),
     "evaluation/statistics.py": ("tests/unit/evaluation",),
 }
 """The pure modules, and the tests that prove them: the nearest first."""

@@ -132,12 +132,12 @@ def test_json_needs_neither_pyyaml_nor_pydantic(is_known: bool, stepflow: Stepfl
         f"import sys; sys.argv[1:] = ['run', {str(path)!r}, '--url', {server_url!r}]\n"
         "from stepflow_cli.entry import main\n"
         "try: main()\nexcept SystemExit as end: assert not end.code, end.code\n"
-        "print([name for name in ('yaml', 'pydantic', 'stepflow_client.flows.checker') if name in sys.modules])"
+        "print([name for name in ('yaml', 'pydantic', 'stepflow_client._checks.checker') if name in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], env=stepflow.environment, capture_output=True, text=True, timeout=60
     )
-    expected = [] if is_known else ["stepflow_client.flows.checker"]
+    expected = [] if is_known else ["stepflow_client._checks.checker"]
     assert done.stdout.splitlines() == ["1", str(expected)], done.stderr
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stepflow_client.flows.checker import find_in
+from stepflow_client._checks.checker import find_in
 from stepflow_client.flows.findings import Finding
 from stepflow_client.flows.source import FlowText
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import yaml
 from stepflow_client import FlowFileError
+from stepflow_client._checks.inferred_flow import infer_in
+from stepflow_client._editing.schema_edits import add_schemas
 from stepflow_client.flows import infer
-from stepflow_client.flows.edit.schemas import add_schemas
 from stepflow_client.flows.file import parse_json, parse_yaml
 from stepflow_client.flows.source import FlowText
-from stepflow_client.flows.types.inferred import infer_in
 
 from tests.flows.valid import VALID
 

@@ -6,8 +6,8 @@ import json
 import re
 
 import pytest
-from stepflow_client.flows.checker import find_in
-from stepflow_client.flows.edit.corrections import Corrected, corrected
+from stepflow_client._checks.checker import find_in
+from stepflow_client._editing.corrections import Corrected, corrected
 from stepflow_client.flows.source import FlowText
 
 from tests.flows.mutations import misspelt, mutations

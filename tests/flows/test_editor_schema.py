@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from stepflow_client import ComponentInfo, FlowFileError, InvalidArgumentError
-from stepflow_client._data.expressions import KEYWORDS
+from stepflow_client._checks.expression_rules import SCHEMA_KEYWORDS
 from stepflow_client.flows import schema
-from stepflow_client.flows.checks.expressions import SCHEMA_KEYWORDS
+from stepflow_client.flows.expressions import KEYWORDS
 from stepflow_client.flows.file import parse_yaml
 
 from tests.flows.faults import FAULTS, Fault

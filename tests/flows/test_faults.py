@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from stepflow_client.flows.checker import find_in
+from stepflow_client._checks.checker import find_in
 from stepflow_client.flows.findings import RULES, TYPE_RULES
 from stepflow_client.flows.source import FlowText
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from stepflow_client._checks.type_text import type_text
 from stepflow_client.flows import check, infer
 from stepflow_client.flows.file import parse_yaml
-from stepflow_client.flows.types.schemas import schema_of, type_of_schema
-from stepflow_client.flows.types.text import type_text
+from stepflow_client.flows.schema_types import schema_of, type_of_schema
 
 SECRET = {"type": "string", "is_secret": True}
 FLOW = {

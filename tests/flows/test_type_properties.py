@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from stepflow_client.flows.types.compare import conflict, fits
-from stepflow_client.flows.types.model import union
-from stepflow_client.flows.types.schemas import schema_of, type_of_schema, type_of_value
+from stepflow_client._checks.type_mismatches import conflict, fits
+from stepflow_client.flows.json_types import union
+from stepflow_client.flows.schema_types import schema_of, type_of_schema, type_of_value
 
 _KINDS = ["null", "boolean", "integer", "number", "string", "array", "object"]
 _NAMES = ["a", "b", "c"]

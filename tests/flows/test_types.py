@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from stepflow_client import FlowFileError
+from stepflow_client._checks.checker import find_in
+from stepflow_client._checks.inferred_flow import infer_in
+from stepflow_client._checks.type_text import type_text
 from stepflow_client.flows import check, infer
-from stepflow_client.flows.checker import find_in
 from stepflow_client.flows.components import components_of
 from stepflow_client.flows.file import parse_yaml
 from stepflow_client.flows.findings import TYPE_RULES
 from stepflow_client.flows.flow_argument import load_flow
+from stepflow_client.flows.schema_types import type_of_schema
 from stepflow_client.flows.source import FlowText
-from stepflow_client.flows.types.inferred import infer_in
-from stepflow_client.flows.types.schemas import type_of_schema
-from stepflow_client.flows.types.text import type_text
 
 from tests.flows.found import find_in_text
 from tests.flows.mutations import mutated, mutations, with_odd_part

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from stepflow_client._checks.flow_model import FlowModel, Read
+from stepflow_client._checks.flow_types import type_flow
 from stepflow_client.flows.components import Catalogue
-from stepflow_client.flows.model import FlowModel, Read
+from stepflow_client.flows.json_types import UNKNOWN, is_unknown
 from stepflow_client.flows.source import FlowText, Node
-from stepflow_client.flows.types.flow import type_flow
-from stepflow_client.flows.types.model import UNKNOWN, is_unknown
 
 from tests.cli.command import Stepflow
 from tests.cli.lsp.client import Editor, ResponseError, applied, marked, position

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from stepflow_client._checks.inferred_flow import infer
 from stepflow_client.authoring import builtin, component, each, flow
 from stepflow_client.drawing import to_mermaid
 from stepflow_client.flows import check
-from stepflow_client.flows.types.inferred import infer
 from stepflow_client.testing import fake_server, run_mocked
 
 from tests.unit.authoring.constructs import FLOWS

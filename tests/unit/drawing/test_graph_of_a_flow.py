@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stepflow_client.drawing.graph import flow_graph
+from stepflow_client.drawing.drawn_graph import flow_graph
 
 
 def edges(flow: dict[str, Any]) -> set[tuple[str, str, str, str]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import stepflow_client
 from stepflow_client import SyncStepflowClient
-from stepflow_client.drawing import notebook
+from stepflow_client.drawing import notebook_html
 from stepflow_client.types.models import Listing
 from stepflow_client.types.shown import Records, Shown
 
@@ -30,7 +30,7 @@ CLASSES = sorted({each for each in shown(Shown) if each.__module__.startswith("s
 
 @pytest.mark.parametrize("cls", [each for each in CLASSES if each is not Records], ids=repr)
 def test_every_shown_class_has_a_representation(cls: type) -> None:
-    assert notebook.html.dispatch(cls) is not notebook.html.dispatch(object)
+    assert notebook_html.html.dispatch(cls) is not notebook_html.html.dispatch(object)
 
 
 def test_the_classes_are_all_of_them() -> None:

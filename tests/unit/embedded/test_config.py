@@ -22,8 +22,8 @@ from stepflow_client._embedded.config import (
     store_path,
     workers_of,
 )
-from stepflow_client._embedded.plan import RestartPolicy
 from stepflow_client._embedded.process import inherited_environment, server_environment
+from stepflow_client._embedded.start_plan import RestartPolicy
 from stepflow_client.errors import FlowFileError, InvalidArgumentError, ServerNotInstalledError, ServerStartError
 from stepflow_client.runtime import StepflowRuntime
 

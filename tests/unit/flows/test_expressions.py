@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given, strategies
-from stepflow_client._data.expressions import (
+from stepflow_client.flows.expressions import (
     PathError,
     ambiguity,
     keyword_of,

@@ -14,11 +14,11 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stepflow_client._checks.checker import find_in
 from stepflow_client._data import yaml_reader
 from stepflow_client._rules.deadline import deadline_scope
 from stepflow_client.errors import FlowFileError
 from stepflow_client.flows import file
-from stepflow_client.flows.checker import find_in
 from stepflow_client.flows.file import load_file, parse_json, parse_yaml
 from stepflow_client.flows.flow_argument import load_flow
 from stepflow_client.flows.source import FlowText, read_tree

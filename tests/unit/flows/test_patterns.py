@@ -7,7 +7,7 @@ import re
 from itertools import product
 
 import pytest
-from stepflow_client.flows.checker import check
+from stepflow_client._checks.checker import check
 from stepflow_client.flows.json_schema import mismatches
 from stepflow_client.flows.patterns import linear_pattern
 

@@ -21,7 +21,7 @@ from stepflow_client import (
     read_inputs,
     write_outcomes,
 )
-from stepflow_client._records.outcomes import read_outcomes
+from stepflow_client._records.outcome_files import read_outcomes
 
 SCHEMA = {
     "properties": {

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from stepflow_client import StepflowClientError
 from stepflow_client._codec import responses
+from stepflow_client._runs.kept_steps import recorded_of
 from stepflow_client._stores.history_rows import ADDED, COLUMNS
-from stepflow_client.flows.rerun import recorded_of
 from stepflow_client.history import History, HistoryEntry
 
 ROWS = 12

@@ -20,7 +20,7 @@ from stepflow_cli.errors import Problem
 from stepflow_cli.server.logs import keeping_logs
 from stepflow_cli.settings.profiles import config_path
 from stepflow_client import InvalidArgumentError, ResultCache, StepflowClientError
-from stepflow_client._stores.results import ResultFile
+from stepflow_client._stores.cached_results import ResultFile
 from stepflow_client.result_cache import default_path
 
 

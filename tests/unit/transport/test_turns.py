@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 import pytest
-from stepflow_client._rules.creation import RunRegistry
+from stepflow_client._rules.lost_creation import RunRegistry
 from stepflow_client.errors import RequestTimeoutError
 
 from tests.unit.both_twins import FLOW, TWINS, Server, ask

@@ -19,12 +19,7 @@ from ._base.lazy import lazy_names
 if TYPE_CHECKING:
     from ._async.client import StepflowClient
     from ._async.handle import RunHandle
-    from ._codec.requests import FlowId, RunId, Variables
-    from ._records.inputs import InputStream, read_inputs
-    from ._records.outcomes import OutcomeWriter, write_outcomes
-    from ._rules.input_retries import RetryOn
-    from ._rules.request_retries import RetryPolicy
-    from ._shared.options import (
+    from ._calls.run_options import (
         ClientOptions,
         EventOptions,
         MapOptions,
@@ -33,7 +28,12 @@ if TYPE_CHECKING:
         RunOptions,
         SubmitOptions,
     )
-    from ._shared.streams import EventStream, OutcomeStream, RunPager, SyncEventStream, SyncOutcomeStream, SyncRunPager
+    from ._calls.streams import EventStream, OutcomeStream, RunPager, SyncEventStream, SyncOutcomeStream, SyncRunPager
+    from ._codec.requests import FlowId, RunId, Variables
+    from ._records.inputs import InputStream, read_inputs
+    from ._records.outcome_files import OutcomeWriter, write_outcomes
+    from ._rules.input_retries import RetryOn
+    from ._rules.request_retries import RetryPolicy
     from ._sync.client import SyncStepflowClient
     from ._sync.handle import SyncRunHandle
     from .errors import (
@@ -153,13 +153,13 @@ _find, _names = lazy_names(
         "_async.handle": ["RunHandle"],
         "_codec.requests": ["FlowId", "RunId", "Variables"],
         "_records.inputs": ["InputStream", "read_inputs"],
-        "_records.outcomes": ["OutcomeWriter", "write_outcomes"],
+        "_records.outcome_files": ["OutcomeWriter", "write_outcomes"],
         "_rules.input_retries": ["RetryOn"],
         "_rules.request_retries": ["RetryPolicy"],
-        "_shared.options": [
+        "_calls.run_options": [
             "ClientOptions", "EventOptions", "MapOptions", "RerunOptions", "RunFilters", "RunOptions", "SubmitOptions",
         ],
-        "_shared.streams": [
+        "_calls.streams": [
             "EventStream", "OutcomeStream", "RunPager", "SyncEventStream", "SyncOutcomeStream", "SyncRunPager",
         ],
         "_sync.client": ["SyncStepflowClient"],

@@ -30,7 +30,6 @@ from ._data.arguments import (
     check_texts,
 )
 from ._data.file_paths import file_path
-from ._stores.folders import user_folder
 from ._stores.history_rows import (
     ADDED,
     COLUMNS,
@@ -44,6 +43,7 @@ from ._stores.history_rows import (
     without_secrets,
 )
 from ._stores.sqlite import SharedFile
+from ._stores.user_folders import user_folder
 
 if TYPE_CHECKING:
     from ._codec.requests import RunId

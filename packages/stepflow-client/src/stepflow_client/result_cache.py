@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ._data.arguments import check_flag
-from ._stores.results import ResultFile, default_path
+from ._stores.cached_results import ResultFile, default_path
 
 __all__ = ["ResultCache", "default_path"]
 

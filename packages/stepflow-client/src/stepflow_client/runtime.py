@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from ._base.near_names import guiding
 from ._data.arguments import (
     check_choice,
     check_flag,
@@ -22,12 +23,11 @@ from ._data.arguments import (
 )
 from ._embedded.binary import find_binary
 from ._embedded.config import ConfigSource, default_config, given_config, refuse_load_file
-from ._embedded.executor import EmbeddedExecutor
-from ._embedded.plan import CrashCallback, LaunchPlan, RestartPolicy, two_arguments
+from ._embedded.executor_methods import EmbeddedExecutor
+from ._embedded.start_plan import CrashCallback, LaunchPlan, RestartPolicy, two_arguments
 from ._embedded.supervisor import Supervisor
 from ._embedded.telemetry import telemetry_environment
 from ._rules.deadline import deadline_of, deadline_scope
-from ._shared.near_names import guiding
 from .errors import InvalidArgumentError
 from .logs import LogConfig, LogEntry
 

@@ -9,7 +9,7 @@ async def on_error(request: Request, error: StepflowClientError) -> JSONResponse
 from __future__ import annotations
 
 from ._async.relay import EventResponse, sse_events
-from ._shared.problems import Problem, problem_details
+from ._codec.problem_details import Problem, problem_details
 from ._sync.relay import SyncEventResponse
 from ._sync.relay import sse_events as sync_sse_events
 

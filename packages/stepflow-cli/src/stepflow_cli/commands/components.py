@@ -165,8 +165,8 @@ _MOST_KEYS = 5
 
 def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Return the keys at which two descriptions of a component differ, as text."""
-    from stepflow_client._data.expressions import write_path
-    from stepflow_client.flows.run_differences import ABSENT, changes
+    from stepflow_client._runs.run_differences import ABSENT, changes
+    from stepflow_client.flows.expressions import write_path
 
     # Servers change the order of keys each time.
     words = sorted(

@@ -9,9 +9,9 @@ from difflib import unified_diff
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError, NotFoundError
-from stepflow_client._data.expressions import PathError, parse_path, write_path
 from stepflow_client._data.secrets import is_hidden
-from stepflow_client.flows.additions import without_cases
+from stepflow_client._runs.additions import without_cases
+from stepflow_client.flows.expressions import PathError, parse_path, write_path
 from stepflow_client.flows.graph import steps_by_id
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class KeptItem:
         Raises:
             InvalidArgumentError: If the item was cancelled or lost.
         """
-        from stepflow_client.flows.edit.added_case import case_of
+        from stepflow_cli.flow_tests.added_case import case_of
 
         mocks = {step_id: self.outcomes[step_id] for step_id in mocked}
         return case_of(name, self.input, self.result, mocks=mocks, flow=self.flow, at=self.run.created_at)
@@ -77,9 +77,9 @@ def kept_item(snapshot: RunSnapshot, index: int) -> KeptItem:
         NotFoundError: If the run has no such item.
         InvalidArgumentError: If the item has not ended, or its input is not known.
     """
+    from stepflow_client._runs.explanation import accounts_of
     from stepflow_client.drawing.report_data import masked
-    from stepflow_client.flows.account import accounts_of
-    from stepflow_client.testing.outcomes import flow_result
+    from stepflow_client.testing.mock_outcomes import flow_result
 
     run, items = snapshot.details, snapshot.items or ()
     if not 0 <= index < len(items):

@@ -107,7 +107,7 @@ def load_flow_or_id(name: str) -> dict[str, Any] | str:
 
 def case_names(flow: Mapping[str, Any]) -> list[str]:
     """Return the names of a flow's examples and test cases, examples first."""
-    from stepflow_client.flows.additions import examples_of
+    from stepflow_client._runs.additions import examples_of
 
     return [each["name"] for each in examples_of(flow)]
 
@@ -172,7 +172,7 @@ def example_input(flow: Mapping[str, Any], name: str) -> Any:
     Raises:
         Problem: If the flow has none of this name.
     """
-    from stepflow_client.flows.additions import examples_of
+    from stepflow_client._runs.additions import examples_of
 
     inputs = {each["name"]: each["input"] for each in examples_of(flow)}
     if name in inputs:

@@ -248,7 +248,7 @@ def _ways_to_give(flow: Mapping[str, Any], required: Sequence[str]) -> str:
 
 def _input_fields(flow: Mapping[str, Any]) -> list[str]:
     """Return the fields of the input without which the output fails."""
-    from stepflow_client._data.expressions import portable_path
+    from stepflow_client.flows.expressions import portable_path
     from stepflow_client.flows.needs import certain_reads
 
     fields = [portable_path(each.path) for each in certain_reads(flow) if each.kind == "input"]

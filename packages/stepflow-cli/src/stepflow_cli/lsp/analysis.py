@@ -8,17 +8,18 @@ from functools import cached_property
 from typing import Any, Literal
 
 from stepflow_client._base.collector import collector_paused
-from stepflow_client.flows.checks.config import find_in_config
+from stepflow_client._checks.config_rules import find_in_config
+from stepflow_client._checks.flow_model import FlowModel
+from stepflow_client._checks.flow_types import FlowTypes, type_flow
+from stepflow_client._editing.editor_schema import schema
 from stepflow_client.flows.components import Catalogue
-from stepflow_client.flows.cursor import mended
-from stepflow_client.flows.editor_schema import schema
 from stepflow_client.flows.findings import Finding
 from stepflow_client.flows.folders import is_config_name, is_flow_text
-from stepflow_client.flows.model import FlowModel
-from stepflow_client.flows.names import Mention, mentions_in
+from stepflow_client.flows.json_types import UNKNOWN
 from stepflow_client.flows.source import FlowText, Node
-from stepflow_client.flows.types.flow import FlowTypes, type_flow
-from stepflow_client.flows.types.model import UNKNOWN
+
+from stepflow_cli.lsp.cursor import mended
+from stepflow_cli.lsp.flow_names import Mention, mentions_in
 
 from ..validation.checks import Rules, find
 from .text import Text

@@ -8,14 +8,15 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from lsprotocol import types
+from stepflow_client._checks.expression_types import variable_type
+from stepflow_client._checks.type_text import type_text
 from stepflow_client._data.declared import fields_of
-from stepflow_client._data.expressions import PathError, parse_path, path_part
-from stepflow_client.flows.cursor import Typed, typed_at
-from stepflow_client.flows.edit.text import one_line
+from stepflow_client._editing.text_edits import one_line
+from stepflow_client.flows.expressions import PathError, parse_path, path_part
 from stepflow_client.flows.json_schema import resolved, type_names
-from stepflow_client.flows.types.expressions import variable_type
-from stepflow_client.flows.types.model import Type, behind, is_unknown, parts_of, paths_in
-from stepflow_client.flows.types.text import type_text
+from stepflow_client.flows.json_types import Type, behind, is_unknown, parts_of, paths_in
+
+from stepflow_cli.lsp.cursor import Typed, typed_at
 
 from .analysis import Analysis
 from .place import Place, Schemas, place_of

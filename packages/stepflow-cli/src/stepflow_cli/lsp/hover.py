@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 
 from lsprotocol import types
+from stepflow_client._checks.expression_types import read, variable_type
+from stepflow_client._checks.type_text import type_text
 from stepflow_client._data.declared import fields_of
-from stepflow_client._data.expressions import keyword_of, portable_path
-from stepflow_client.flows.cursor import spot_at
+from stepflow_client.flows.expressions import keyword_of, portable_path
 from stepflow_client.flows.json_schema import resolved
-from stepflow_client.flows.names import Mention, mention_at, of_same
-from stepflow_client.flows.types.expressions import read, variable_type
-from stepflow_client.flows.types.model import Type, behind, is_unknown
-from stepflow_client.flows.types.text import type_text
+from stepflow_client.flows.json_types import Type, behind, is_unknown
+
+from stepflow_cli.lsp.cursor import spot_at
+from stepflow_cli.lsp.flow_names import Mention, mention_at, of_same
 
 from .analysis import Analysis
 from .navigation import range_of

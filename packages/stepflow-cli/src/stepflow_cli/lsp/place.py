@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from stepflow_client._data.expressions import Path, keyword_of
+from stepflow_client._checks.flow_model import node_of_inner
+from stepflow_client._checks.flow_types import FlowTypes, StepTypes, input_of_uses, type_flow
+from stepflow_client.flows.expressions import Path, keyword_of
 from stepflow_client.flows.graph import inner_flow
 from stepflow_client.flows.json_schema import definitions_of, schemas_at
-from stepflow_client.flows.model import node_of_inner
+from stepflow_client.flows.json_types import UNKNOWN, Type, is_unknown
 from stepflow_client.flows.source import Node
-from stepflow_client.flows.types.flow import FlowTypes, StepTypes, input_of_uses, type_flow
-from stepflow_client.flows.types.model import UNKNOWN, Type, is_unknown
 
 from .analysis import Analysis
 

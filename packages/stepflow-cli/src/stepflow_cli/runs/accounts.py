@@ -29,7 +29,7 @@ def accounts_of_steps(
     client: SyncStepflowClient, run_id: str, steps: Sequence[StepDetails], item_index: int | None = None
 ) -> dict[tuple[int, str], StepAccount]:
     """Return the account of each listed step, by item index and step id; none if no step failed."""
-    from stepflow_client.flows.account import failed_children, step_accounts
+    from stepflow_client._runs.explanation import failed_children, step_accounts
 
     if not any(step.error is not None or any(failed_children(step.component, step.output)) for step in steps):
         return {}
@@ -40,7 +40,7 @@ def accounts_of_steps(
 
 def failed_children_of(client: SyncStepflowClient, run: RunDetails) -> int:
     """Return the number of items of sub-runs that failed although the run completed."""
-    from stepflow_client.flows.account import RUNS_FLOWS, step_accounts
+    from stepflow_client._runs.explanation import RUNS_FLOWS, step_accounts
     from stepflow_client.types.account import failed_in_sub_runs
 
     if run.status.value != "completed" or run.items.total > _MOST_EXPLAINED:
@@ -80,8 +80,8 @@ def explained(target: Target, job: Job, result: FlowResult) -> str | None:
         job: The job of the run. A stored flow that was not read gives no hint.
         result: The result of the run.
     """
+    from stepflow_client._runs.refusals import FailureHints
     from stepflow_client.flows.interpreter import flow_with
-    from stepflow_client.flows.refusals import FailureHints
 
     error = result.error
     if error is None:
@@ -110,8 +110,8 @@ def hint_of_batch(job: Job, results: Iterable[FlowResult]) -> str | None:
     """Return what to change in the first failed input of a batch of which that is known; None if it is of none."""
     from itertools import islice
 
+    from stepflow_client._runs.refusals import FailureHints
     from stepflow_client.flows.interpreter import flow_with
-    from stepflow_client.flows.refusals import FailureHints
 
     hints = FailureHints(flow_with(job.flow, job.overrides), job.variables or {})
     failed = ((index, each.error) for index, each in enumerate(results) if each.error is not None)

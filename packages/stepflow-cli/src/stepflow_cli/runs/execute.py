@@ -141,7 +141,7 @@ def _cut(job: Job, up_to: str) -> Job:
     Raises:
         InvalidArgumentError: If the flow has no such step.
     """
-    from stepflow_client.flows.parts import flow_until
+    from stepflow_client.flows.partial_flow import flow_until
 
     flow, overrides = flow_until(job.flow, up_to, job.overrides)
     return job._replace(flow=flow, flow_id=None, overrides=None if overrides is None else [overrides])

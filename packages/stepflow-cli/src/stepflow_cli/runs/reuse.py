@@ -34,7 +34,7 @@ _MOST_ITEMS = 100
 
 def part_of(job: Job) -> Mapping[str, Any]:
     """Return the part of a job's flow that concerns the step that is executed alone."""
-    from stepflow_client.flows.parts import flow_until
+    from stepflow_client.flows.partial_flow import flow_until
 
     return flow_until(job.flow, job.reuse.only_step or "", job.overrides)[0]
 
@@ -47,7 +47,7 @@ def alone(job: Job) -> Job:
     """
     from stepflow_client._data.values import merge_overrides
     from stepflow_client.flows.interpreter import flow_with
-    from stepflow_client.flows.parts import flow_of_step
+    from stepflow_client.flows.partial_flow import flow_of_step
 
     step, changes = job.reuse.only_step or "", merge_overrides(job.overrides) or {}
     if job.reuse.run is not None:
@@ -110,7 +110,7 @@ def _runs_of(target: Target, job: Job) -> Iterator[HistoryEntry]:
     found = [] if file is None else target.history.search(flow_file=file, limit=_MOST_RUNS)
     if not found and isinstance(name, str):
         found = [each for each in target.history.search(name, limit=_MOST_RUNS) if _is_named(each, name)]
-    from stepflow_client._shared.recorder import same_server
+    from stepflow_client._telemetry.recorder import same_server
 
     here, config = same_server(target.client.url), _config_digest(target)
     for entry in found:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import FlowFileError, InvalidArgumentError, TransportError, write_outcomes
-from stepflow_client._records.outcomes import output_format_of, read_outcomes
+from stepflow_client._records.outcome_files import output_format_of, read_outcomes
 from stepflow_client._stores.journal import Journal
 from stepflow_client._stores.user_files import replacing
 
@@ -29,7 +29,7 @@ from .wait import Wait
 
 if TYPE_CHECKING:
     from stepflow_client import InputStream
-    from stepflow_client._records.outcomes import OutcomeFormat
+    from stepflow_client._records.outcome_files import OutcomeFormat
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from stepflow_client import RunTimeoutError, StepflowClientError
 from stepflow_client._rules.run_progress import FlowOutline, StepProgress
-from stepflow_client.flows.progress import progress_of
+from stepflow_client._runs.initial_progress import progress_of
 from stepflow_client.types.statuses import FAILED_STATUSES
 
 from ..errors import Problem
@@ -125,7 +125,7 @@ class Watch:
 
     def _read_end(self) -> None:
         """Request the parts of the run that tell why items failed, as far as the run is not too large."""
-        from stepflow_client.flows.account import step_accounts
+        from stepflow_client._runs.explanation import step_accounts
 
         client, run_id = self._target.client, self.run.run_id
         run = client.snapshot(run_id, include=()).details

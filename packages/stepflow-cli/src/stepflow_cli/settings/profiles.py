@@ -142,7 +142,7 @@ def config_path() -> Path:
     """
     from pathlib import Path
 
-    from stepflow_client._stores.folders import user_folder
+    from stepflow_client._stores.user_folders import user_folder
 
     named = os.environ.get(CONFIG_VARIABLE)
     if named:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from stepflow_client import StepflowClientError, TransportError
 from stepflow_client._async.following_state import Asked, Tick
 from stepflow_client._rules.step_times import ItemTimes, StepTimes
-from stepflow_client.flows.progress import progress_of
+from stepflow_client._runs.initial_progress import progress_of
 
 from .states import item_codes
 

@@ -8,10 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from stepflow_client._data.expressions import write_path
+from stepflow_client.flows.expressions import write_path
 
 if TYPE_CHECKING:
-    from stepflow_client._data.expressions import Path
+    from stepflow_client.flows.expressions import Path
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from markupsafe import Markup
 from stepflow_client import StepflowClientError
 from stepflow_client._data.yaml_writer import write_yaml
 from stepflow_client.drawing.charts import timeline
+from stepflow_client.drawing.drawn_graph import flow_graph
 from stepflow_client.drawing.folding import LEAST, fold
-from stepflow_client.drawing.graph import flow_graph
 from stepflow_client.drawing.layout import lay_out
 from stepflow_client.drawing.report_page import bars_of, statuses_of
 from stepflow_client.drawing.svg import Look, svg

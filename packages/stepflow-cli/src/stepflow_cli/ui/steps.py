@@ -14,8 +14,8 @@ from .reports import ItemReport
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, StepAccount, StepDetails
+    from stepflow_client._runs.resolving import ResolvedInput
     from stepflow_client.drawing.charts import StepTime
-    from stepflow_client.flows.resolving import ResolvedInput
 
     from ..server.logs import KeptLine
 

@@ -12,24 +12,24 @@ from uuid import uuid4
 from .. import types
 from .._base.lazy import lazy_module
 from .._codec import requests, typed
-from .._codec.idempotency import check_key
+from .._codec.idempotency_markers import check_key
 from .._codec.requests import RunArguments, Variables
+from .._concurrency.background import AsyncSource, AsyncWorkers
+from .._concurrency.input_checks import async_checked
 from .._data.arguments import check_choice, check_flags, check_function, check_integer
 from .._data.values import INPUT_DEPTH, check_json, encode, encode_plain
 from .._rules import chunks
 from .._rules.input_retries import RetryOn, RetryRule
-from .._shared.checking import async_checked
-from .._shared.recorder import BatchRecorder
-from .._shared.workers import AsyncSource, AsyncWorkers
+from .._telemetry.recorder import BatchRecorder
 from ..errors import InvalidArgumentError, InvalidRequestError, JournalError
 from ..flows.python_places import located
 from ..types.statuses import ExecutionStatus
 
 if TYPE_CHECKING:
     from .._rules.chunks import Chunk
+    from .._runs.refusals import FailureHints
     from .._stores.journal import Journal
     from ..flows.needs import ValueCheck
-    from ..flows.refusals import FailureHints
     from ..types import FlowVariable, outcomes
     from ..types.outcomes import Outcome
 else:
@@ -191,8 +191,8 @@ class Batch:
 
     @cached_property
     def _hints(self) -> FailureHints:
+        from .._runs.refusals import FailureHints
         from ..flows.interpreter import flow_with
-        from ..flows.refusals import FailureHints
 
         return FailureHints(flow_with(self.flow, {"steps": self.arguments.overrides or {}}), self.arguments.variables)
 

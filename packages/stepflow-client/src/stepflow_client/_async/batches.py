@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from .. import types
 from .._base.lazy import lazy_module
+from .._calls.run_call import ResultCall, RunCall
 from .._codec import responses
 from .._codec.variables import flow_variables
+from .._concurrency.background import AsyncSource
+from .._concurrency.input_checks import async_checked
 from .._data.values import encode
 from .._rules import operations as api
 from .._rules.backoff import Backoff
-from .._rules.creation import creation_time
 from .._rules.deadline import deadline_override, deadline_scope, has_passed
-from .._shared.checking import async_checked
-from .._shared.run_call import ResultCall, RunCall
-from .._shared.tracing import annotate, measured_chunk
-from .._shared.workers import AsyncSource
+from .._rules.lost_creation import creation_time
+from .._runs.additions import tagged
+from .._telemetry.tracing import annotate, measured_chunk
 from ..errors import (
     AmbiguousRunError,
     IdempotencyConflictError,
@@ -33,7 +34,6 @@ from ..errors import (
     StepflowClientError,
     TransportError,
 )
-from ..flows.additions import tagged
 from ..types.statuses import ExecutionStatus
 from .batch import BYTES, OLD_BYTES, Batch, BatchOptions, Done, refused
 from .flows import StoredCopy

@@ -11,14 +11,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import types
+from .._calls.run_call import RunCall
 from .._codec import requests
 from .._codec.requests import RunArguments
 from .._codec.variables import flow_variables
+from .._concurrency.gather import async_settled
+from .._concurrency.input_checks import async_checked
 from .._data.secrets import quotes_secret
 from .._rules.deadline import current_deadline, has_passed
-from .._shared.checking import async_checked
-from .._shared.gather import async_settled
-from .._shared.run_call import RunCall
 from ..errors import InvalidArgumentError, RequestTimeoutError, RunTimeoutError, StepflowClientError
 from ..result_cache import ResultCache
 from ..types.statuses import ExecutionStatus

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 
 from .. import types
 from .._base.lazy import lazy_module
+from .._base.near_names import Guiding, guiding, refuse_unknown
 from .._base.not_given import NOT_GIVEN
+from .._base.pickling import Picklable
+from .._calls.run_call import ResultCall, RunCall
 from .._codec import json_bodies, requests, responses, typed
 from .._codec.requests import FlowId, RunId, Variables
 from .._data.arguments import check_choice, check_flag, check_flags, check_seconds
@@ -23,11 +26,8 @@ from .._http.sockets import AsyncCancelled
 from .._rules.call_scope import call_scope
 from .._rules.deadline import deadline_of, deadline_override, deadline_scope
 from .._rules.request_retries import RetryPolicy, policy_of
-from .._shared.near_names import Guiding, guiding, refuse_unknown
-from .._shared.pickling import Picklable
-from .._shared.recorder import Recorder
-from .._shared.run_call import ResultCall, RunCall
-from .._shared.tracing import is_untraced
+from .._telemetry.recorder import Recorder
+from .._telemetry.tracing import is_untraced
 from ..errors import FlowFileError, StepflowClientError
 from ..flows.flow_argument import flow_argument, load_flow
 from ..types.shown import show_lists
@@ -46,10 +46,10 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
     from stepflow_api import Client
 
+    from .._calls import streams
+    from .._calls.run_options import ClientOptions, SubmitOptions
+    from .._calls.streams import EventStream, OutcomeStream, RunPager
     from .._rules.input_retries import RetryOn
-    from .._shared import streams
-    from .._shared.options import ClientOptions, SubmitOptions
-    from .._shared.streams import EventStream, OutcomeStream, RunPager
     from ..flows.flow_argument import FlowSource
     from ..history import History
     from ..logs import LogEntry
@@ -87,7 +87,7 @@ if TYPE_CHECKING:
     Finish = Callable[[responses.Started], Awaitable[FlowResult]]
     """Waits for a run that was created, and returns its result."""
 else:
-    streams = lazy_module("stepflow_client._shared.streams")
+    streams = lazy_module("stepflow_client._calls.streams")
     batch = lazy_module("stepflow_client._async.batch")
 
 _UNLABELLED: AbstractContextManager[None] = nullcontext()
@@ -200,7 +200,7 @@ class StepflowClient(Guiding, Picklable):
         )
         self._connection = Connection(settings)
         if idempotency_scope is not None:
-            from .._codec.idempotency import check_scope
+            from .._codec.idempotency_markers import check_scope
 
             check_scope(idempotency_scope)
         self._server_logs: Callable[[int], list[LogEntry]] | None = None
@@ -329,7 +329,7 @@ class StepflowClient(Guiding, Picklable):
         Raises:
             InvalidArgumentError: If there is no such option.
         """
-        from .._shared.views import view_of
+        from .._calls.views import view_of
 
         return view_of(self, options)
 
@@ -736,7 +736,7 @@ class StepflowClient(Guiding, Picklable):
         Raises:
             StepflowClientError: The same errors as `submit` raises.
         """
-        from .._shared.options import OPTIONS_OF
+        from .._calls.run_options import OPTIONS_OF
 
         refuse_unknown(options, ("flow", "input", "output_type", *OPTIONS_OF["submit"]))
         if output_type is not None:
@@ -1598,7 +1598,7 @@ class StepflowClient(Guiding, Picklable):
 
         Arguments and errors are the same as for `rerun`.
         """
-        from .._shared.rerun_plan import RerunRequest
+        from .._calls.rerun_plan import RerunRequest
 
         asked = RerunRequest(
             run_id,
@@ -1699,7 +1699,7 @@ class StepflowClient(Guiding, Picklable):
             UnsupportedByServerError: If the server does not return the outputs of steps (before 0.12).
             RunTimeoutError: If the new runs did not end in time. They continue.
         """
-        from .._shared.rerun_plan import RerunRequest
+        from .._calls.rerun_plan import RerunRequest
 
         asked = RerunRequest(
             run_id,
@@ -1753,7 +1753,7 @@ class StepflowClient(Guiding, Picklable):
             print((await handle.result()).output)
             ```
         """
-        from .._shared.rerun_plan import RerunRequest
+        from .._calls.rerun_plan import RerunRequest
 
         asked = RerunRequest(
             run_id,
@@ -1868,9 +1868,9 @@ def _with_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any,
     source = flow_argument(flow)
     if isinstance(source, StoredFlowId) or result.error is None:
         return result
+    from .._runs.refusals import FailureHints
     from ..flows.interpreter import NOT_KNOWN, flow_with
     from ..flows.python_places import written_at
-    from ..flows.refusals import FailureHints
 
     given = {} if variables is None else dict(variables) if isinstance(variables, Mapping) else NOT_KNOWN
     try:
@@ -1885,6 +1885,6 @@ def _with_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any,
 def _check_progress(progress: object) -> None:
     # Who shows none does not pay for the import.
     if progress is not False:
-        from .._display.progress import check_progress
+        from .._display.progress_display import check_progress
 
         check_progress(progress)

@@ -7,9 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .._codec import requests
+from .._concurrency.gather import async_together
 from .._data.arguments import check_instances, wrong
-from .._shared.gather import async_together
-from ..flows.run_differences import only_item, parse_patterns, run_differences
+from .._runs.run_differences import only_item, parse_patterns, run_differences
 from ..types.comparison import RunComparison
 
 if TYPE_CHECKING:

@@ -43,8 +43,8 @@ from .._rules.releases import Server, pinned, recognise
 from .._rules.request_retries import retry_after
 from .._rules.spread import Spread
 from .._rules.transport_errors import error_from
-from .._shared.tracing import Kind, is_untraced, operation
-from .._shared.tracing import Operation as Span
+from .._telemetry.tracing import Kind, is_untraced, operation
+from .._telemetry.tracing import Operation as Span
 from ..errors import (
     ApiError,
     InvalidResponseError,
@@ -52,9 +52,9 @@ from ..errors import (
     StepflowClientError,
 )
 from .transport.assembly import ConnectionSettings, sender_to, signing
-from .transport.dialect import Dialect
 from .transport.failover import Failover
 from .transport.retry import Retry
+from .transport.translation import Dialect
 
 if TYPE_CHECKING:
     from stepflow_api import Client

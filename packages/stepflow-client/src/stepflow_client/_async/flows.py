@@ -13,25 +13,26 @@ from .. import types
 from .._base.lazy import lazy_module
 from .._codec import component_list, json_bodies, requests, responses
 from .._codec.variables import flow_variables
+from .._concurrency.input_checks import async_checked
 from .._data.arguments import check_flags
 from .._data.objects import StoredFlowId
 from .._data.values import FIELD_DEPTH, check_json, is_plain
 from .._rules import operations as api
-from .._rules.creation import RunRegistries
 from .._rules.deadline import current_deadline, has_passed
-from .._shared.checking import async_checked
+from .._rules.lost_creation import RunRegistries
 from ..errors import InvalidArgumentError, InvalidFlowError, InvalidRequestError
 from ..flows.flow_argument import flow_argument, load_flow
 from .connection import Connection
 
 if TYPE_CHECKING:
     from .._codec.requests import FlowId
-    from ..flows import additions, needs
+    from .._runs import additions
+    from ..flows import needs
     from ..flows.flow_argument import FlowSource
     from ..flows.needs import FlowNeeds
     from ..types import FlowVariable, FlowVariables, StoredFlow, StoreFlowResponse, ValidationResult
 else:
-    additions = lazy_module("stepflow_client.flows.additions")
+    additions = lazy_module("stepflow_client._runs.additions")
     needs = lazy_module("stepflow_client.flows.needs")
 
 _MOST_CHECKED, _MOST_FLOWS = 32, 1_000
@@ -300,7 +301,7 @@ class FlowStore:
 
     async def check(self, flow: FlowSource, *, offline: bool, type_check: bool, target: str | None) -> ValidationResult:
         """Check a flow with the offline rules of `stepflow_client.flows.check` and the components of the server."""
-        from ..flows.checker import check, check_target
+        from .._checks.checker import check, check_target
 
         check_target(target)
         check_flags(offline=offline, type_check=type_check)

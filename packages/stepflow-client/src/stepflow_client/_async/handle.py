@@ -7,20 +7,20 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
 
+from .._base.near_names import Guiding
 from .._codec import typed
 from .._codec.requests import check_run_id
 from .._data.arguments import check_integer
 from .._rules.backoff import Backoff
 from .._rules.deadline import deadline_of, deadline_scope
-from .._shared.near_names import Guiding
 from ..errors import UnsupportedByServerError
 from ..flows.python_places import located
 from ..types.results import OutputT
 from ..types.shown import Shown
 
 if TYPE_CHECKING:
-    from .._shared.options import EventOptions, RerunOptions
-    from .._shared.streams import EventStream
+    from .._calls.run_options import EventOptions, RerunOptions
+    from .._calls.streams import EventStream
     from ..logs import LogEntry
     from ..progress import ProgressOption
     from ..types.account import RunAccount

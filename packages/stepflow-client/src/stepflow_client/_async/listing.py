@@ -10,14 +10,14 @@ from .._codec import requests, responses
 from .._data.arguments import check_flag, check_integer, check_text, wrong
 from .._rules import operations as api
 from .._rules.call_scope import call_scope
-from .._rules.listing import Window, is_coarse, newest_first, second
+from .._rules.run_order import Window, is_coarse, newest_first, second
 from ..errors import InvalidResponseError
 from ..types.statuses import ExecutionStatus, status_number
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from .._shared.options import RunFilters
-    from .._shared.recorder import Recorder
+    from .._calls.run_options import RunFilters
+    from .._telemetry.recorder import Recorder
     from ..types import RunDetails
 
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from .._codec.problem_details import problem_details
 from .._data.arguments import check_function, check_instance
-from .._shared.problems import problem_details
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..events import HeartbeatEvent, RunCompletedEvent, RunEvent
 from .handle import RunHandle
 
 if TYPE_CHECKING:
-    from .._shared.problems import Problem
-    from .._shared.streams import EventStream
+    from .._calls.streams import EventStream
+    from .._codec.problem_details import Problem
 
 _HEADERS = {
     "content-type": "text/event-stream",

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from .. import types
 from .._codec import failed_items, requests, responses
+from .._concurrency.gather import async_together
 from .._data.arguments import check_choice, check_texts
 from .._rules import operations as api
 from .._rules.call_scope import call_scope
 from .._rules.ending import is_given_up
-from .._shared.gather import async_together
+from .._runs.additions import as_written, origin_of, with_kept
+from .._runs.explanation import accounts_of, needs_schema
+from .._runs.initial_progress import progress_of
+from .._runs.pins import PIN_COMPONENT
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
-from ..flows.account import accounts_of, needs_schema
-from ..flows.additions import as_written, origin_of, with_kept
 from ..flows.components import Components, components_of, schemas_of
-from ..flows.pins import PIN_COMPONENT
-from ..flows.progress import progress_of
 from ..types.snapshot import RunSnapshot, SnapshotPart
 from ..types.statuses import FAILED_STATUSES, ExecutionStatus
 from .following_state import Asked, Tick

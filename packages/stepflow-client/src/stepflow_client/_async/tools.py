@@ -18,6 +18,7 @@ from .._codec.flow_tools import (
     unknown_tool,
 )
 from .._codec.requests import Variables, run_variables
+from .._concurrency.input_checks import async_checked
 from .._data.arguments import (
     check_choice,
     check_client,
@@ -27,7 +28,6 @@ from .._data.arguments import (
     check_seconds,
 )
 from .._data.objects import is_data_object
-from .._shared.checking import async_checked
 from ..errors import InvalidArgumentError, RunTimeoutError, StepflowClientError
 from ..flows.flow_argument import FlowSource, flow_path, load_flow, why_no_flow
 from ..types.tools import ToolResult

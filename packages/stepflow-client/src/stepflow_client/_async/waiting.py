@@ -26,8 +26,8 @@ from ..errors import (
 from ..types.statuses import ExecutionStatus, read_status
 
 if TYPE_CHECKING:
+    from .._calls.run_call import ResultCall
     from .._codec.requests import RunId
-    from .._shared.run_call import ResultCall
     from ..types import FlowResult, ListItemsResponse, RunDetails
     from .core import Core
     from .following import Follower

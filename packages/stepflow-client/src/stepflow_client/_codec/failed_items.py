@@ -44,7 +44,7 @@ def with_failed_steps(
         steps: The steps by item index.
         flow: The flow of the run; empty if it is not known, or not needed.
     """
-    from ..flows.causes import ItemRecord, cause_of
+    from .._runs.causes import ItemRecord, cause_of
     from ..flows.graph import FlowSteps
 
     items = items_of(listed)

@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import Any
 
 from .._base.text import cut, json_text, near, visible, visible_lines
+from .._checks.inferred_flow import infer
 from .._data.declared import declared_schema
 from .._data.secrets import Secrets, flow_secrets, secrets_of
 from .._data.values import check_json
@@ -17,7 +18,6 @@ from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows.json_schema import Mismatch, definitions_of, mismatches
 from ..flows.needs import FlowNeeds, needs_of
 from ..flows.tool_schemas import WRAPPER, is_plain_object, names_in, self_contained, wrapped
-from ..flows.types.inferred import infer
 from ..types import FlowResult
 from ..types.tools import ToolResult
 from .variables import flow_variables

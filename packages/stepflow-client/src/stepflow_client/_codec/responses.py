@@ -24,7 +24,7 @@ from . import failed_items
 from .json_bodies import build
 
 if TYPE_CHECKING:
-    from ..flows import additions, pins
+    from .._runs import additions, pins
     from ..types import (
         CreateRunResponse,
         FlowError,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     )
     from ..types.history_entry import HistoryEntry
 else:
-    additions, pins = lazy_module("stepflow_client.flows.additions"), lazy_module("stepflow_client.flows.pins")
+    additions, pins = lazy_module("stepflow_client._runs.additions"), lazy_module("stepflow_client._runs.pins")
 
 Run = TypeVar("Run", bound="RunDetails")
 

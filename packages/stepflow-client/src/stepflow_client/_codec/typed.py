@@ -26,9 +26,9 @@ import typing_extensions
 from pydantic import AfterValidator, PlainValidator, TypeAdapter, ValidationError, create_model
 
 from .._data.arguments import wrong
-from .._data.expressions import write_path
 from .._data.field_names import field_names
 from ..errors import OutputTypeError
+from ..flows.expressions import write_path
 from ..types import ErrorCode, ExecutionStatus, FlowError, FlowResult
 
 if TYPE_CHECKING:

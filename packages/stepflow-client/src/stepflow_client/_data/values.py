@@ -10,7 +10,7 @@ from typing import Any
 
 from .._base.slices import slices
 from ..errors import InvalidArgumentError, StepflowClientError
-from .expressions import is_expression, write_path
+from ..flows.expressions import is_expression, write_path
 from .objects import fields_of, is_data_object, is_scalar, text_of
 
 LARGEST_EXACT_INTEGER = 2**53

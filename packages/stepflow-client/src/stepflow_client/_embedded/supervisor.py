@@ -24,10 +24,10 @@ from . import watchdog
 from .config import REFUSED_ROUTE, ServerConfig, recovery_warnings, starts_processes, store_path, workers_of
 from .log_pump import LogStore
 from .orchestrator import OrchestratorName, claim_name
-from .plan import LaunchPlan
 from .process import ProcessPlan, ServerProcess, inherited_environment, server_environment
-from .readiness import NotReadyError, ReadinessTimeouts, wait_until_ready
-from .workers import EndedWorker, watch_workers, worker_name
+from .start_plan import LaunchPlan
+from .startup import NotReadyError, ReadinessTimeouts, wait_until_ready
+from .worker_exits import EndedWorker, watch_workers, worker_name
 
 _LOGGER = logger_of("runtime")
 _TAIL_ENTRIES = 20

@@ -29,7 +29,7 @@ from uuid import uuid4
 
 from ..errors import AmbiguousRunError, StepflowClientError
 from .backoff import Backoff, random_delay
-from .creation import may_have_created
+from .lost_creation import may_have_created
 
 _LEASE = 30.0
 """Minimum length of a lease in round trips, of which slow ones count in full."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from .._base.newest import Newest
-from .creation import this_process
+from .lost_creation import this_process
 
 _MOST_RUNS = 50_000
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from .._shared.recorder import Recorder
+from .._telemetry.recorder import Recorder
 from .connection import Connection
 from .flows import FlowStore
 from .listing import RunLister

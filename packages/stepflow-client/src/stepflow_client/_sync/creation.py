@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.logging import logger
 from .._base.newest import Newest
+from .._calls.run_call import RunCall
 from .._codec import json_bodies, requests, responses
 from .._codec.requests import RunArguments
+from .._concurrency.input_checks import sync_checked
 from .._data.arguments import check_flag
 from .._data.reading import PLAIN, Reading, reading_of
 from .._data.secrets import secrets_of
 from .._data.values import encode
 from .._rules import operations as api
 from .._rules.backoff import random_delay
-from .._rules.creation import RunRegistry, may_have_created
 from .._rules.deadline import current_deadline, within
+from .._rules.lost_creation import RunRegistry, may_have_created
 from .._rules.releases import Server
-from .._shared.checking import sync_checked
-from .._shared.recorder import CreatedRun
-from .._shared.run_call import RunCall
-from .._shared.tracing import annotate, is_untraced, run_started
+from .._telemetry.recorder import CreatedRun
+from .._telemetry.tracing import annotate, is_untraced, run_started
 from ..errors import (
     ApiError,
     InvalidArgumentError,

@@ -16,16 +16,16 @@ from .._codec import requests
 from .._data.arguments import check_flag, check_seconds
 from .._rules.cursor import Cursor
 from .._rules.deadline import deadline_of
-from .._shared.tracing import annotate
+from .._telemetry.tracing import annotate
 from ..errors import RunTimeoutError
 from .following import Follower
 from .following_state import Asked, Tick
 
 if TYPE_CHECKING:
     from .. import events
+    from .._calls.run_options import EventOptions
     from .._codec.requests import RunId
-    from .._shared.options import EventOptions
-    from .._shared.recorder import Recorder
+    from .._telemetry.recorder import Recorder
     from ..events import RunEvent
 else:
     events = lazy_module("stepflow_client.events")

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from .._base.logging import logger
 from .._base.newest import Newest
 from .._base.text import duration_text
+from .._calls.run_call import RunCall
 from .._codec import requests, responses
-from .._codec.idempotency import check_key, check_scope, input_digest, tag_of
+from .._codec.idempotency_markers import check_key, check_scope, input_digest, tag_of
 from .._codec.requests import RunArguments
 from .._codec.variables import flow_variables
+from .._concurrency.input_checks import sync_checked
 from .._rules.deadline import current_deadline, has_passed, within
 from .._rules.key_lock import (
     Call,
@@ -36,10 +38,9 @@ from .._rules.key_lock import (
     Store,
 )
 from .._rules.request_retries import TRANSIENT_ERRORS
-from .._shared.checking import sync_checked
-from .._shared.recorder import CreatedRun
-from .._shared.run_call import RunCall
-from .._shared.tracing import annotate
+from .._runs.additions import tagged
+from .._telemetry.recorder import CreatedRun
+from .._telemetry.tracing import annotate
 from ..errors import (
     AmbiguousRunError,
     IdempotencyConflictError,
@@ -48,7 +49,6 @@ from ..errors import (
     RequestTimeoutError,
     StepflowClientError,
 )
-from ..flows.additions import tagged
 from .flows import CheckedFlow, StoredCopy
 from .key_records import Keyed, KeyRecords
 

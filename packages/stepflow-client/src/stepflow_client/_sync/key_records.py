@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._codec import requests
-from .._codec.idempotency import RunNote, marker, scoped_key
+from .._codec.idempotency_markers import RunNote, marker, scoped_key
 from .._rules.ending import is_given_up
 from .._rules.key_lock import Call, Found, Mark
 from .._rules.request_retries import parse_date

@@ -11,9 +11,9 @@ from typing import Any
 from .._codec import responses
 from .._rules import operations as api
 from .._rules.backoff import Backoff
-from .._rules.creation import Call, RunRegistry, creation_time, is_processed, may_arrive_later
 from .._rules.deadline import current_deadline, deadline_override, has_passed
 from .._rules.ending import is_given_up
+from .._rules.lost_creation import Call, RunRegistry, creation_time, is_processed, may_arrive_later
 from .._rules.timings import Timings
 from ..errors import AmbiguousRunError, StepflowClientError
 from .connection import Connection

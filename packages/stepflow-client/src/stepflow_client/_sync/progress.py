@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.logging import logger
 from .._codec import requests, responses
-from .._display.progress import progress_shown
+from .._display.progress_display import progress_shown
 from .._records.inputs import InputStream
 from .._rules.batch_count import BatchCount
 from .._rules.deadline import current_deadline, deadline_of, deadline_scope, has_passed
 from .._rules.ending import is_given_up
+from .._runs.initial_progress import progress_of
 from ..errors import StepflowClientError
-from ..flows.progress import progress_of
 from ..progress import Progress, ProgressOption
 from .events import EventSource
 from .snapshots import SnapshotReader

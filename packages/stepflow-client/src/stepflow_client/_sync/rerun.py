@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from .._base.not_given import NOT_GIVEN
+from .._calls.rerun_plan import EarlierRun, RerunRequest, WantedRun, kept_of_item, outdated_steps, wanted_run
+from .._calls.run_call import ResultCall, RunCall
 from .._codec import requests, responses
 from .._codec.variables import flow_variables
+from .._concurrency.gather import sync_together
+from .._concurrency.input_checks import sync_checked
 from .._rules.deadline import deadline_of, deadline_scope
 from .._rules.releases import require
-from .._shared.checking import sync_checked
-from .._shared.gather import sync_together
-from .._shared.recorder import CreatedRun
-from .._shared.rerun_plan import EarlierRun, RerunRequest, WantedRun, kept_of_item, outdated_steps, wanted_run
-from .._shared.run_call import ResultCall, RunCall
+from .._runs import kept_steps as rules
+from .._runs.additions import Origin, origin_of, tagged
+from .._telemetry.recorder import CreatedRun
 from ..errors import ConflictError, InvalidArgumentError, NotFoundError
-from ..flows import rerun as rules
-from ..flows.additions import Origin, origin_of, tagged
 from ..flows.interpreter import flow_with
 from ..flows.needs import needs_of
 from ..types import ListItemsResponse

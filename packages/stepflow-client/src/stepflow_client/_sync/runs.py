@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
 from .._codec import failed_items, json_bodies, requests, responses
+from .._concurrency.gather import sync_together
 from .._rules import operations as api
 from .._rules.ending import Ending, ending_of, is_given_up
-from .._shared.gather import sync_together
 from ..errors import ConflictError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..types.statuses import FAILED_STATUSES, ExecutionStatus
 from .connection import Connection
@@ -23,7 +23,7 @@ from .connection import Connection
 if TYPE_CHECKING:
     from .._codec.requests import RunId
     from .._data.reading import Reading
-    from ..flows import additions, pins
+    from .._runs import additions, pins
     from ..types import (
         ListItemsResponse,
         ListStepsResponse,
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
         StoredFlow,
     )
 else:
-    additions = lazy_module("stepflow_client.flows.additions")
-    pins = lazy_module("stepflow_client.flows.pins")
+    additions = lazy_module("stepflow_client._runs.additions")
+    pins = lazy_module("stepflow_client._runs.pins")
 
 ENDS_ITEMS = FAILED_STATUSES | {ExecutionStatus.COMPLETED}
 """The statuses of runs whose unfinished items are lost. Those of a cancelled run may still end."""

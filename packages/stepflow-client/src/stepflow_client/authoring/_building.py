@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from .._data.expressions import Path
 from ..errors import InvalidArgumentError, StepflowClientError
+from ..flows.expressions import Path
 from . import _fields
 from ._definitions import name_steps, places_of, rendered, steps_of
 from ._objects import checked

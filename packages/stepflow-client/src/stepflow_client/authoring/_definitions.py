@@ -10,7 +10,7 @@ from ._scopes import Scope, Step
 from ._values import Coalesce, Condition, Literal, Read
 
 if TYPE_CHECKING:
-    from .._data.expressions import Path
+    from ..flows.expressions import Path
 
 
 def name_steps(scope: Scope) -> None:

@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from .._data import expressions
 from .._data.yaml_writer import write_yaml
+from ..flows import expressions
 from ._places import Place
 
 

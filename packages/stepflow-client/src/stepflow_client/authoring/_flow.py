@@ -19,7 +19,7 @@ from ._scopes import current
 from ._values import refuse
 
 if TYPE_CHECKING:
-    from .._data.expressions import Path
+    from ..flows.expressions import Path
     from . import _building as building
 else:
     building = lazy_module("stepflow_client.authoring._building")

@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     import inspect
     import linecache
 
-    from .._data import arguments, expressions, field_names, objects, values
+    from .._data import arguments, field_names, objects, values
+    from ..flows import expressions
     from . import _fields as fields
 else:
     inspect = lazy_module("inspect")
     linecache = lazy_module("linecache")
     arguments = lazy_module("stepflow_client._data.arguments")
-    expressions = lazy_module("stepflow_client._data.expressions")
+    expressions = lazy_module("stepflow_client.flows.expressions")
     field_names = lazy_module("stepflow_client._data.field_names")
     objects = lazy_module("stepflow_client._data.objects")
     values = lazy_module("stepflow_client._data.values")

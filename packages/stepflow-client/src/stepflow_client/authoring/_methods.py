@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
 if TYPE_CHECKING:
     from .._async.client import StepflowClient
     from .._async.handle import RunHandle
+    from .._calls.run_options import MapOptions, RunOptions, SubmitOptions
+    from .._calls.streams import OutcomeStream, SyncOutcomeStream
     from .._codec.requests import RunId
-    from .._shared.options import MapOptions, RunOptions, SubmitOptions
-    from .._shared.streams import OutcomeStream, SyncOutcomeStream
     from .._sync.client import SyncStepflowClient
     from .._sync.handle import SyncRunHandle
     from ..progress import ProgressOption

@@ -15,7 +15,7 @@ from ._lazy import arguments, expressions, fields
 from ._places import place_of_call
 
 if TYPE_CHECKING:
-    from .._data.expressions import Path
+    from ..flows.expressions import Path
     from ._fields import Field
 
 

@@ -17,15 +17,15 @@ from .._base.text import visible
 from .._data.arguments import check_flag, check_flags, check_integer, check_mapping
 from .._data.secrets import hidden_flow
 from .._data.values import check_json
+from .._runs.resolving import ResolvedInput
 from ..flows.flow_argument import FlowSource, load_flow
-from ..flows.resolving import ResolvedInput
-from . import text
+from . import graph_text
 from .charts import StepTime
-from .graph import FlowGraph, flow_graph
+from .drawn_graph import FlowGraph, flow_graph
 from .html import PAGE_STYLE, page
 from .layout import DrawingUnavailableError
-from .report import RunReport, gather
 from .report_page import report_page
+from .run_report import RunReport, gather
 from .svg import STYLE, Look, svg
 
 __all__ = [
@@ -93,7 +93,7 @@ class Drawing:
         try:
             return self.svg()
         except DrawingUnavailableError:
-            return f"<pre>{escape(text.mermaid(self._graph))}</pre>"
+            return f"<pre>{escape(graph_text.mermaid(self._graph))}</pre>"
 
 
 def draw(
@@ -123,19 +123,19 @@ def draw(
 def to_dot(flow: FlowSource, *, include_details: bool = True) -> str:
     """Return a flow's graph in DOT, the language of Graphviz; see `draw`."""
     check_flag(include_details, "include_details")
-    return text.dot(_graph(flow), details=include_details)
+    return graph_text.dot(_graph(flow), details=include_details)
 
 
 def to_mermaid(flow: FlowSource, *, include_details: bool = True) -> str:
     """Return a flow's graph as a Mermaid flowchart; see `draw`."""
     check_flag(include_details, "include_details")
-    return text.mermaid(_graph(flow), details=include_details)
+    return graph_text.mermaid(_graph(flow), details=include_details)
 
 
 def to_text(flow: FlowSource, *, include_details: bool = True) -> str:
     """Return a flow as indented lines, for people: each step, what it reads and the flow that it runs; see `draw`."""
     check_flag(include_details, "include_details")
-    return text.outline(_graph(flow), details=include_details)
+    return graph_text.outline(_graph(flow), details=include_details)
 
 
 def _graph(flow: FlowSource) -> FlowGraph:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from .graph import FlowGraph, GraphNode
+from .drawn_graph import FlowGraph, GraphNode
 
 _WORST = ("not_needed", "not_started", "completed", "cancelled", "not_run", "running", "failed")
 """States of a step, from the one that any other replaces."""

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._base.text import cut, short_json, visible, visible_lines
-from .._data.expressions import Path
+from ..flows.expressions import Path
 from .theme import THEME_STYLE
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from unicodedata import category, east_asian_width
 
 from .._base import text as text_module
 from .._base.text import short_json, visible
-from .graph import GraphEdge, GraphNode
+from .drawn_graph import GraphEdge, GraphNode
 
 _LONGEST_NAME = 28
 _LONGEST_EDGE = 20

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import StepflowClientError
+from .drawn_graph import FlowGraph
 from .engine import render
-from .graph import FlowGraph
 from .labels import columns, cut, edge_label, node_lines
 
 COLUMN = 7.4

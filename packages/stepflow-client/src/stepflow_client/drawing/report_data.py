@@ -15,10 +15,10 @@ from .._codec.requests import environment_variables
 from .._codec.variables import flow_variables
 from .._data.arguments import check_integer, check_text, wrong
 from .._data.secrets import Secrets, hidden_flow, secrets_of
+from .._runs.causes import ItemCauses
+from .._runs.explanation import accounts_of, records_of
+from .._runs.resolving import ResolvedInput, resolved_input
 from ..errors import InvalidArgumentError
-from ..flows.account import accounts_of, records_of
-from ..flows.causes import ItemCauses
-from ..flows.resolving import ResolvedInput, resolved_input
 from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
 from ..types.account import failed_in_sub_runs, state_text
 from ..types.shown import Shown

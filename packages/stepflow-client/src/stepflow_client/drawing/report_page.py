@@ -13,11 +13,11 @@ from .._data.arguments import check_instances
 from .._rules.failure_groups import MOST_SHOWN, failure_groups
 from ..types import RunArguments, RunItem, StepDetails
 from .charts import CHART_STYLE, Bar, ItemTime, StepTime, histogram, item_times, timeline
+from .drawn_graph import flow_graph
 from .folding import worst
-from .graph import flow_graph
+from .graph_text import mermaid
 from .html import PAGE_STYLE, TREE_STYLE, json_tree, page
 from .layout import DrawingUnavailableError
-from .report import RunReport
 from .report_data import ReportData
 from .report_parts import (
     REPORT_STYLE,
@@ -31,8 +31,8 @@ from .report_parts import (
     status_mark,
     table,
 )
+from .run_report import RunReport
 from .svg import STYLE, Look, svg
-from .text import mermaid
 from .theme import HIDDEN_MARK, STATUS_STYLE
 
 __all__ = ["report_page"]

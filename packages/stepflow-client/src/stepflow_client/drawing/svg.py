@@ -8,7 +8,7 @@ from html import escape
 from typing import NamedTuple
 
 from .._base.text import visible
-from .graph import FlowGraph, GraphEdge, GraphNode, SubFlow
+from .drawn_graph import FlowGraph, GraphEdge, GraphNode, SubFlow
 from .labels import columns, coordinate, cut, edge_label, node_lines, node_title
 from .layout import COLUMN, LINE, Box, DrawingUnavailableError, Layout, Route, lay_out
 from .theme import DARK, LIGHT, MONO, properties

@@ -15,7 +15,11 @@ from __future__ import annotations
 
 from ._async.evaluate import evaluate
 from ._sync.evaluate import evaluate as sync_evaluate
-from .comparison import (
+from .flow_score import FlowScore
+from .records import EvaluationCase, EvaluationItem, ScoreValue, Variant
+from .report import EvaluationReport
+from .scores import Score, close, contains, exact, json_distance, latency, output_field, regex, schema_valid
+from .variant_comparison import (
     Comparison,
     DurationChange,
     EvaluationSummary,
@@ -24,10 +28,6 @@ from .comparison import (
     VariantDurations,
     Verdict,
 )
-from .flow_score import FlowScore
-from .records import EvaluationCase, EvaluationItem, ScoreValue, Variant
-from .report import EvaluationReport
-from .scores import Score, close, contains, exact, json_distance, latency, output_field, regex, schema_valid
 from .worst import WorstCase
 
 __all__ = [

@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from .._cases.flow_cases import tests_in
 from .._data.arguments import check_text, wrong
 from .._data.declared import declared_schema
 from .._data.values import LOCAL_DEPTH, check_json, encode, encode_plain
 from .._records.inputs import read_inputs
 from .._rules.chunks import key_of
 from ..errors import FlowFileError, InvalidArgumentError
-from ..flows.cases import tests_in
 from ..flows.flow_argument import FlowSource
 from ..flows.source import FlowText
 from .records import EvaluationCase

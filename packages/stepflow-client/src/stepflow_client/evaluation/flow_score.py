@@ -8,11 +8,11 @@ from functools import partial
 from typing import Any
 
 from .._codec.requests import Variables, run_variables
+from .._concurrency.input_checks import async_checked
 from .._data.arguments import check_text
 from .._data.values import check_json, encode
-from .._shared.checking import async_checked
+from .._runs.additions import without_cases
 from ..errors import InvalidArgumentError
-from ..flows.additions import without_cases
 from ..flows.flow_argument import FlowSource, load_flow
 from ..flows.needs import ValueCheck
 from .records import EvaluationItem

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 from .._base.text import short_json
 from .._records.junit_xml import junit_xml
 from .columns import Column
-from .comparison import is_lower
 from .report_text import number_text
+from .variant_comparison import is_lower
 
 if TYPE_CHECKING:
     from .records import EvaluationItem

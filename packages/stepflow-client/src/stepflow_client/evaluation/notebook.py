@@ -9,10 +9,10 @@ from .._base.text import visible, visible_lines
 from ..drawing.charts import CHART_STYLE
 from ..drawing.score_charts import SCORE_STYLE
 from ..drawing.theme import DARK, LIGHT, properties
-from .comparison import Comparison, EvaluationSummary
 from .page import change_charts, distribution_charts
 from .report import EvaluationReport
 from .report_text import comparison_rows, summary_rows, title_of
+from .variant_comparison import Comparison, EvaluationSummary
 
 _MOST_CHARTS = 24
 _STYLE = (

@@ -8,7 +8,7 @@ from typing import Literal
 
 from .._codec.requests import check_concurrency
 from .._data.arguments import check_choice, check_flag, check_flags, check_integer, check_labels, check_text
-from .._display.progress import check_progress
+from .._display.progress_display import check_progress
 from .._rules.input_retries import RetryOn, RetryRule
 from ..progress import ProgressOption
 

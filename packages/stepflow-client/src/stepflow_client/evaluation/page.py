@@ -17,8 +17,8 @@ from .page_cases import CASES_SCRIPT, CASES_STYLE, cases_section
 from .report_text import change_texts, interval_text, number_text, summary_rows
 
 if TYPE_CHECKING:
-    from .comparison import EvaluationSummary
     from .report import EvaluationReport
+    from .variant_comparison import EvaluationSummary
 
 _STYLE = """
 .charts{display:flex;flex-wrap:wrap;gap:var(--space-4) var(--space-6)}.charts>*{min-width:0}

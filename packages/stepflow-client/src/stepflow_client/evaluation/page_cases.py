@@ -14,13 +14,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from .._base.text import duration_text, short_json, visible_lines
-from .._data.expressions import write_path
+from .._runs.run_differences import ABSENT, changes
 from ..drawing.html import json_tree
 from ..drawing.report_parts import escaped, message, status_mark
-from ..flows.run_differences import ABSENT, changes
+from ..flows.expressions import write_path
 from .columns import Column, VariantColumns
-from .comparison import is_lower
 from .report_text import number_text
+from .variant_comparison import is_lower
 
 if TYPE_CHECKING:
     from .records import EvaluationItem

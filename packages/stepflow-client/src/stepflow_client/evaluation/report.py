@@ -17,7 +17,12 @@ from ..flows.json_schema import is_number
 from ..types.data_frame import data_frame
 from .baseline import Side, join
 from .columns import Column, Columns
-from .comparison import (
+from .item_records import Results
+from .notebook_view import ShownAsTable
+from .records import EvaluationItem
+from .report_text import change_texts, number_text
+from .stored_items import StoredItems
+from .variant_comparison import (
     FAILED,
     Comparison,
     EvaluationSummary,
@@ -27,11 +32,6 @@ from .comparison import (
     score_mean,
     variant_durations,
 )
-from .item_records import Results
-from .records import EvaluationItem
-from .report_text import change_texts, number_text
-from .shown import ShownAsTable
-from .stored_items import StoredItems
 from .worst import WorstCase, worst_cases
 
 # They read reports.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from .._base.text import duration_text, visible
 from ..drawing.labels import columns as width
-from .comparison import Comparison, DurationChange, EvaluationSummary, ScoreChange, ScoreMean
+from .variant_comparison import Comparison, DurationChange, EvaluationSummary, ScoreChange, ScoreMean
 
 _CHANGE_HEADS = ("change", "95% interval", "cases", "better", "equal", "worse", "verdict")
 

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._base.text import short_json
 from .._data.arguments import check_flag, check_text, wrong
-from .._data.expressions import Path, PathError, parse_path, write_path
 from ..errors import InvalidArgumentError
+from ..flows.expressions import Path, PathError, parse_path, write_path
 from ..flows.json_schema import definitions_of, is_number, mismatches
 from ..flows.matching import equal
 

@@ -9,8 +9,8 @@ from heapq import nsmallest
 
 from ..types.shown import Record
 from .columns import Column, Columns
-from .comparison import is_lower
 from .records import EvaluationItem
+from .variant_comparison import is_lower
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 from .._base.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .checker import check
-    from .editor_schema import schema
-    from .parts import flow_of_step
-    from .types.inferred import InferredFlow, InferredStep, infer
+    from .._checks.checker import check
+    from .._checks.inferred_flow import InferredFlow, InferredStep, infer
+    from .._editing.editor_schema import schema
+    from .partial_flow import flow_of_step
 
 __all__ = ["InferredFlow", "InferredStep", "check", "flow_of_step", "infer", "schema"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "types.inferred": ["InferredFlow", "InferredStep", "infer"],
-        "checker": ["check"],
-        "parts": ["flow_of_step"],
-        "editor_schema": ["schema"],
+        "._checks.inferred_flow": ["InferredFlow", "InferredStep", "infer"],
+        "._checks.checker": ["check"],
+        "partial_flow": ["flow_of_step"],
+        "._editing.editor_schema": ["schema"],
     },
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .._data.arguments import wrong
 
 if TYPE_CHECKING:
-    from .types.model import Type
+    from .json_types import Type
 
 _ANY: dict[str, Any] = {}
 _TEXT: dict[str, Any] = {"type": "string"}
@@ -210,7 +210,7 @@ class Catalogue:
     def types(self, component: str) -> tuple[Type, Type] | None:
         """Return the input and output types of a component; None if it is unknown."""
         if component not in self._types:
-            from .types.schemas import type_of_schema
+            from .schema_types import type_of_schema
 
             schemas = self.schemas(component)
             self._types[component] = schemas and (

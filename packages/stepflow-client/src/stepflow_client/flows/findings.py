@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from .._data.expressions import KEYWORDS, PathError, parse_path, write_path
 from ..errors import FlowFileError
+from .expressions import KEYWORDS, PathError, parse_path, write_path
 from .json_schema import Mismatch
 from .nodes import Key, Node
 

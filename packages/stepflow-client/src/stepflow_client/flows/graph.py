@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from .._data.expressions import Path, Reference, is_expression, references
+from .expressions import Path, Reference, is_expression, references
 
 SUBFLOW_INPUTS = {"/builtin/map": "workflow", "/builtin/iterate": "flow", "/builtin/put_blob": "data"}
 """The field of the input that contains a flow, by component; that of `put_blob` only with `blob_type: flow`."""

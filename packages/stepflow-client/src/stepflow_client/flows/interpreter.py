@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._data.declared import declared_schema
-from .._data.expressions import Path, PathError, keyword_of, parse_path, references
 from .._data.merge_patch import merged
+from .expressions import Path, PathError, keyword_of, parse_path, references
 
 _CAUGHT = (2, 3, 4, 5, 6, 7, 8, 10)
 RETRIED = (3, 7)

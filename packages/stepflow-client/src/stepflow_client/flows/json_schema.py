@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from .._base.slices import SLICE, Slices, slices
 from .._base.text import cut, near, nearest
 from .._data.declared import fields_of
-from .._data.expressions import is_expression, write_path
+from .expressions import is_expression, write_path
 from .patterns import LinearPattern, linear_pattern
 
 _DEEPEST = 30

@@ -29,11 +29,11 @@ from typing import Any
 
 from .._base.text import nearest, short_json
 from .._data.arguments import check_text
-from .._data.expressions import write_path
 from .._data.secrets import HIDDEN, is_hidden
 from .._data.values import LOCAL_DEPTH, check_json
 from ..errors import InvalidArgumentError
 from ..types.shown import Record
+from .expressions import write_path
 from .json_schema import JSON_TYPES, is_json_type, is_number
 
 MATCHERS = ("$any", "$contains", "$range", "$regex", "$type", "$equals")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .._base.lazy import lazy_module
 from .._base.text import nearest_hint
 from .._data.declared import declared_schema, fields_of
-from .._data.expressions import Reference, references
 from ..errors import InvalidArgumentError
+from .expressions import Reference, references
 from .graph import FlowSteps, reachable
 
 if TYPE_CHECKING:

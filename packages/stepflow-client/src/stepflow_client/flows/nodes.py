@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .._data.expressions import path_part
+from .expressions import path_part
 
 _NO_ITEMS: Mapping[str, Any] = {}
 

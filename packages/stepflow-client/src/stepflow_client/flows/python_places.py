@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .._data.expressions import Path
+from .expressions import Path
 
 if TYPE_CHECKING:
     from ..types.results import FlowError

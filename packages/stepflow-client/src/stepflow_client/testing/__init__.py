@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 from .._base.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from ..flows.cases import FlowCase, FlowTests, collect_tests, read_tests
-    from ..flows.coverage import FlowCoverage, StepCoverage
-    from ..flows.edit.expected import expectation_of, update_expected
+    from .._cases.coverage import FlowCoverage, StepCoverage
+    from .._cases.expected_outputs import expectation_of, update_expected
+    from .._cases.flow_cases import FlowCase, FlowTests, collect_tests, read_tests
+    from .._cases.selection import select_cases, touching
+    from .._runs.pins import Delayed, Fails, pin_overrides, pinned_flow
     from ..flows.matching import Difference, compare
-    from ..flows.pins import Delayed, Fails, pin_overrides, pinned_flow
-    from ..flows.selection import select_cases, touching
-    from .cases import CaseResult, StepRecord, failure_text, run_cases
+    from .case_runs import CaseResult, StepRecord, failure_text, run_cases
     from .configs import TestConfig, config_of
     from .fake import FakeServer, fake_server
+    from .mock_outcomes import InTurn
     from .mocks import StepflowMock, run_mocked
-    from .outcomes import InTurn
     from .recordings import Recording
     from .servers import Servers
 
@@ -38,17 +38,17 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        ".flows.cases": ["FlowCase", "FlowTests", "collect_tests", "read_tests"],
-        ".flows.selection": ["select_cases", "touching"],
-        ".flows.coverage": ["FlowCoverage", "StepCoverage"],
+        "._cases.flow_cases": ["FlowCase", "FlowTests", "collect_tests", "read_tests"],
+        "._cases.selection": ["select_cases", "touching"],
+        "._cases.coverage": ["FlowCoverage", "StepCoverage"],
         ".flows.matching": ["Difference", "compare"],
-        ".flows.pins": ["Delayed", "Fails", "pin_overrides", "pinned_flow"],
-        ".flows.edit.expected": ["expectation_of", "update_expected"],
-        "cases": ["CaseResult", "StepRecord", "failure_text", "run_cases"],
+        "._runs.pins": ["Delayed", "Fails", "pin_overrides", "pinned_flow"],
+        "._cases.expected_outputs": ["expectation_of", "update_expected"],
+        "case_runs": ["CaseResult", "StepRecord", "failure_text", "run_cases"],
         "configs": ["TestConfig", "config_of"],
         "fake": ["FakeServer", "fake_server"],
         "mocks": ["StepflowMock", "run_mocked"],
-        "outcomes": ["InTurn"],
+        "mock_outcomes": ["InTurn"],
         "recordings": ["Recording"],
         "servers": ["Servers"],
     },

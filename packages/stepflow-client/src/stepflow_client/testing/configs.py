@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .._cases.flow_cases import FlowTests
 from .._data.arguments import check_instance
 from .._data.file_paths import file_path
 from ..errors import FlowFileError
-from ..flows.cases import FlowTests
 from ..flows.project import existing_file, find_config, find_project
 
 _TEST_NAMES = (

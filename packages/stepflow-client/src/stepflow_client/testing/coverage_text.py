@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from .._cases.coverage import StepCoverage
 from ..errors import FlowFileError
-from ..flows.coverage import StepCoverage
 
 
 def coverage_lines(path: Path, steps: Sequence[StepCoverage]) -> Iterator[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..flows.causes import ItemRecord
-from ..flows.coverage import Execution
+from .._cases.coverage import Execution
+from .._runs.causes import ItemRecord
 from ..flows.graph import inner_flow, steps_by_id
 
 if TYPE_CHECKING:

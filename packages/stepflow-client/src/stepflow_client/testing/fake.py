@@ -20,8 +20,8 @@ import httpx
 
 from .._base.text import near
 from .._data.arguments import check_mapping, check_seconds
+from .._runs.additions import examples_of
 from ..errors import InvalidArgumentError
-from ..flows.additions import examples_of
 from ..flows.interpreter import overridden
 from .fake_flows import BUILTINS, SUB_FLOWS, blob_components, findings, floats, value_id
 from .fake_runs import FakeRun, World

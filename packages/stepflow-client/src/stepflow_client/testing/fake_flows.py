@@ -7,9 +7,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .._data.expressions import references
+from .._runs.pins import Delayed
+from ..flows.expressions import references
 from ..flows.interpreter import Failure
-from ..flows.pins import Delayed
 
 
 def findings(flow: Mapping[str, Any]) -> list[dict[str, Any]]:

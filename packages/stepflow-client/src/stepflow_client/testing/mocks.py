@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.text import near
 from .._data.arguments import check_flag, check_instance, check_mapping, check_seconds, check_text
+from .._runs.pins import Delayed, Fails
 from ..errors import InvalidArgumentError
 from ..flows.flow_argument import FlowSource, load_flow
 from ..flows.graph import steps_within
-from ..flows.pins import Delayed, Fails
+from .mock_outcomes import Mock, needs_input, outcome_of
 from .mocked_flow import NO_MOCK, MockedFlow
-from .outcomes import Mock, needs_input, outcome_of
 
 if TYPE_CHECKING:
     from .._codec.requests import Variables

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from .._cases.coverage import FlowCoverage
+    from .._cases.flow_cases import FlowCase, FlowTests
     from .._sync.client import SyncStepflowClient
     from ..evaluation import EvaluationReport
-    from ..flows.cases import FlowCase, FlowTests
-    from ..flows.coverage import FlowCoverage
     from ..runtime import StepflowRuntime
-    from .cases import CaseResult
+    from .case_runs import CaseResult
     from .fake import FakeServer
     from .mocks import StepflowMock
     from .recordings import Recording
@@ -155,7 +155,7 @@ class FlowFile(pytest.File):
 
     def collect(self) -> Iterator[FlowItem]:
         """Return a test for each case. For a file that cannot be read this is one test, which fails."""
-        from ..flows.cases import collect_tests
+        from .._cases.flow_cases import collect_tests
 
         self.tests = collect_tests(self.path)
         self.done: dict[int, CaseResult] = {}
@@ -175,7 +175,7 @@ class FlowFile(pytest.File):
         return self.done.pop(item.case.index)
 
     def _run(self, cases: list[FlowCase]) -> list[CaseResult]:
-        from .cases import CaseResult, run_cases
+        from .case_runs import CaseResult, run_cases
         from .configs import config_of
 
         if all(case.fault for case in cases):
@@ -188,7 +188,7 @@ class FlowFile(pytest.File):
         return run_cases(client, self.tests, cases, replay=self._replay(), coverage=self._coverage())
 
     def _coverage(self) -> FlowCoverage | None:
-        from ..flows.coverage import FlowCoverage
+        from .._cases.coverage import FlowCoverage
 
         if not self.config.getoption("--stepflow-coverage"):
             return None
@@ -213,7 +213,7 @@ class FlowItem(pytest.Item):
         Raises:
             CaseFailed: If the case fails or cannot be run.
         """
-        from .cases import failure_text
+        from .case_runs import failure_text
 
         assert isinstance(self.parent, FlowFile)
         done = self.parent.result_of(self)

@@ -17,7 +17,7 @@ from .._data.values import LOCAL_DEPTH, check_json
 from .._stores.user_files import write_text
 from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.file import parse_content, read_file
-from .outcomes import of_flow_result
+from .mock_outcomes import of_flow_result
 
 _VERSION = 2
 

@@ -15,7 +15,7 @@ from .data_frame import data_frame
 __all__ = ["Record", "Records", "Shown", "plain_data", "show_lists"]
 
 # HTML is made by the package that makes pictures, which knows the types. It is looked up by name, only here.
-_notebook = lazy_module("stepflow_client.drawing.notebook")
+_notebook = lazy_module("stepflow_client.drawing.notebook_html")
 
 
 class Shown:

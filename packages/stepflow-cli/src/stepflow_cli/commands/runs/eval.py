@@ -21,7 +21,7 @@ from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
-    from stepflow_client.flows.causes import ItemCauses
+    from stepflow_client._runs.causes import ItemCauses
 
 _NOT_RUN = 9
 """The code of the failure to read a step that was not executed."""
@@ -69,8 +69,8 @@ def _parsed(expression: str) -> Any:
 def _known(client: SyncStepflowClient, run_id: str, index: int) -> ItemCauses:
     """Return what is known of an item, for the evaluation of expressions."""
     from stepflow_client._rules.releases import require
-    from stepflow_client.flows.account import records_of
-    from stepflow_client.flows.causes import ItemCauses
+    from stepflow_client._runs.causes import ItemCauses
+    from stepflow_client._runs.explanation import records_of
 
     require(client.server_info(), "step_outputs", "the outputs of steps")
     run = client.snapshot(run_id, include=("items", "steps", "flow", "arguments"), item_index=index)
@@ -81,7 +81,7 @@ def _known(client: SyncStepflowClient, run_id: str, index: int) -> ItemCauses:
 
 
 def _check_steps(expression: Any, known: ItemCauses) -> None:
-    from stepflow_client._data.expressions import references
+    from stepflow_client.flows.expressions import references
 
     for each in references(expression):
         if each.step is not None and each.step not in known.definitions:

@@ -142,7 +142,7 @@ def _steps(kept: KeptItem, mocked: Sequence[str]) -> list[str]:
 
 
 def _added(before: bytes, case: dict[str, Any], path: str, *, replace: bool) -> bytes:
-    from stepflow_client.flows.edit.added_case import add_case
+    from stepflow_cli.flow_tests.added_case import add_case
 
     try:
         return add_case(before, case, path, replace=replace)

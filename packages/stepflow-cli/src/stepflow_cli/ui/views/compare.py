@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from stepflow_client import InvalidArgumentError, RunDifference
-from stepflow_client._data.expressions import write_path
+from stepflow_client._runs.run_differences import ABSENT, changes
 from stepflow_client.drawing.report_data import masked_differences
-from stepflow_client.flows.run_differences import ABSENT, changes
+from stepflow_client.flows.expressions import write_path
 
 from ..attempts import path_of
 from ..reports import PARTS, report_of

@@ -13,8 +13,9 @@ from starlette.responses import RedirectResponse, Response
 from stepflow_client import NotFoundError, StepflowClientError
 from stepflow_client._data.yaml_writer import write_yaml
 from stepflow_client._stores.user_files import FileChangedError
-from stepflow_client.flows.edit.added_case import add_case
 from stepflow_client.flows.file import read_file
+
+from stepflow_cli.flow_tests.added_case import add_case
 
 from ...flow_tests.kept import KeptItem, changed_lines, kept_item
 from ..flow_folder import FlowFile

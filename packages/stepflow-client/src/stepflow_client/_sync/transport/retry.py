@@ -9,7 +9,7 @@ import time
 from ..._base.logging import logger
 from ..._http.messages import HttpError, HttpRequest, HttpResponse
 from ..._rules.request_retries import Attempt, Budget, RetryPolicy, delay_before_retry, describe
-from ..._shared.tracing import resent
+from ..._telemetry.tracing import resent
 from .base import Middleware, Transport
 
 

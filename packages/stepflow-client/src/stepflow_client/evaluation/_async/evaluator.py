@@ -13,11 +13,11 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..._display.progress import progress_shown
+from ..._concurrency.background import AsyncSource, AsyncWorkers
+from ..._display.progress_display import progress_shown
 from ..._rules.batch_count import BatchCount
 from ..._rules.deadline import has_passed
 from ..._rules.step_times import ItemTimes
-from ..._shared.workers import AsyncSource, AsyncWorkers
 from ...errors import JournalError, StepflowClientError
 from ...types.outcomes import Outcome
 from ..item_records import Block, ended_block

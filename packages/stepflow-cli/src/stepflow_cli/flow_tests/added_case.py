@@ -1,0 +1,185 @@
+"""Adds a test case to a flow file without changing any other byte."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from stepflow_client._cases.expected_outputs import changes, expectation_of
+from stepflow_client._cases.flow_cases import is_lost
+from stepflow_client._data.arguments import check_instance, check_mapping, check_text
+from stepflow_client._editing.text_edits import (
+    Edit,
+    NotEditableError,
+    addition,
+    block_text,
+    changed_file,
+    json_indent,
+    json_text,
+    line_end,
+    newline_of,
+)
+from stepflow_client._runs.additions import without_cases
+from stepflow_client.errors import InvalidArgumentError
+from stepflow_client.flows.source import Node
+from stepflow_client.types import FlowResult
+
+
+def case_of(
+    name: str,
+    input: Any,
+    result: FlowResult,
+    *,
+    mocks: Mapping[str, Any] | None = None,
+    flow: Mapping[str, Any] | None = None,
+    at: datetime | None = None,
+) -> dict[str, Any]:
+    """Return the test case that a finished item passes: its input, with its output or its error as expected output.
+
+    Args:
+        name: The name of the case.
+        input: The input of the item.
+        result: The result of the item.
+        mocks: Outcomes of steps, as flow results, by step id. None, the default: all steps are executed.
+        flow: The flow. Texts in it are the same in each run. None, the default: it is not known.
+        at: When the run was executed. None, the default, is now.
+
+    Raises:
+        InvalidArgumentError: If the item was cancelled, or lost by the server: no test expects that.
+    """
+    check_text(name, "name")
+    if check_instance(result, "result", FlowResult).is_cancelled:
+        raise InvalidArgumentError("a cancelled run is no test case: it has neither an output nor an error")
+    if is_lost(result):
+        raise InvalidArgumentError("a run that the server lost is no test case: it has neither an output nor an error")
+    pinned = {"mocks": dict(mocks)} if mocks else {}
+    given = (input, pinned, without_cases(flow or {}))
+    return {"name": name, "input": input, **pinned, "output": expectation_of(result, given=given, at=at)}
+
+
+def add_case(content: bytes, case: Mapping[str, Any], source: str, *, replace: bool = False) -> bytes:
+    """Return the content of a flow file with a case added behind the last one of `test.cases`.
+
+    Args:
+        content: The content of the file, YAML or JSON in UTF-8.
+        case: The case, as `case_of` returns it.
+        source: The name of the file.
+        replace: Whether to change the case of this name, if there is one: its input, its mocks and its expected output;
+            its other keys are kept. Default False.
+
+    Raises:
+        InvalidArgumentError: If the file has a case of the same name, and `replace` is False.
+        FlowFileError: If the case cannot be added without changing more, for example because the cases are an alias.
+    """
+    check_instance(content, "content", bytes)
+    added = dict(check_mapping(case, "case"))
+
+    def change(text: str, root: Node) -> tuple[Iterable[Edit], Any]:
+        wanted = copy.deepcopy(root.value)
+        test = (wanted.get("test") or {}) if isinstance(wanted, dict) else None
+        cases = (test.get("cases") or []) if isinstance(test, dict) else None
+        if test is None or not isinstance(cases, list):
+            return [], added
+        same = [at for at, each in enumerate(cases) if isinstance(each, dict) and each.get("name") == added.get("name")]
+        if same and not replace:
+            raise InvalidArgumentError(f"{source} has a test case {added['name']!r} already")
+        if same:
+            cases[same[0]] = _merged(cases[same[0]], added)
+            return _replacing(text, root, same[0], cases[same[0]]), wanted
+        wanted["test"] = {**test, "cases": [*cases, added]}
+        return _edits(text, root, added), wanted
+
+    problem = "a test case cannot be added without changing more of the file; write test.cases as a list of its own"
+    return changed_file(content, source, change, problem)
+
+
+def _merged(before: Mapping[str, Any], case: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a case with the values of another one of its name; mocks that the other has not are removed."""
+    return {key: value for key, value in before.items() if key != "mocks" or key in case} | dict(case)
+
+
+def _replacing(text: str, root: Node, index: int, case: Mapping[str, Any]) -> Iterator[Edit]:
+    node = root.at("test", "cases", index)
+    around = [root.at("test"), root.at("test", "cases"), node]
+    if node is None or any(each is None or each.original is not None or each.merges for each in around):
+        raise NotEditableError
+    if not case.keys() >= node.items.keys():
+        # A key goes: the case is written anew.
+        if node.is_flow:
+            yield node.start, node.end, json_text(case)
+        else:
+            indent, written = _element(text, node, case)
+            yield text.rindex("-", 0, node.start) - indent, line_end(text, node.last), written
+        return
+    for name, part in node.items.items():
+        yield from changes(text, node, node.keys[name], part, case[name])
+    new = {name: value for name, value in case.items() if name not in node.items}
+    if new:
+        yield addition(text, node, new)
+
+
+def _edits(text: str, root: Node, case: dict[str, Any]) -> Iterator[Edit]:
+    # Faults are only reported while the edits are read.
+    yield _edit(text, root, case)
+
+
+def _edit(text: str, root: Node, case: dict[str, Any]) -> Edit:
+    test = root.get("test")
+    if not root.written:
+        # JSON that is no YAML, for example because of very long keys, has no places.
+        raise NotEditableError
+    if test is None:
+        return addition(text, root, {"test": {"cases": [case]}})
+    if test.value in (None, {}):
+        return _filled(text, root, "test", {"cases": [case]})
+    if not isinstance(test.value, dict) or test.original is not None:
+        raise NotEditableError
+    cases = test.get("cases")
+    if cases is None:
+        return addition(text, test, {"cases": [case]})
+    if cases.value in (None, []):
+        return _filled(text, test, "cases", [case])
+    if cases.original is not None or not cases.elements:
+        raise NotEditableError
+    return _behind_last(text, cases, case)
+
+
+def _filled(text: str, parent: Node, name: str, value: Any) -> Edit:
+    """Return the edit that replaces null or an empty collection."""
+    key, node, newline = parent.keys[name], parent.items[name], newline_of(text)
+    if key.start < 0 or node.original is not None:
+        raise NotEditableError
+    colon = text.index(":", key.end) + 1
+    end = max(colon, node.end)
+    if parent.is_flow:
+        return colon, end, f" {json_text(value)}"
+    if "#" in text[colon : line_end(text, end)]:
+        raise NotEditableError
+    return colon, end, newline + block_text(value, key.column + 1, newline)
+
+
+def _behind_last(text: str, cases: Node, case: dict[str, Any]) -> Edit:
+    last, newline = cases.elements[-1], newline_of(text)
+    if cases.is_flow:
+        start = text.rfind("\n", 0, last.start) + 1
+        before = text[start : last.start]
+        between = ", " if before.strip() else f",{newline}{before}"
+        lines = json_text(case, None if before.strip() else json_indent(text)).split("\n")
+        return last.end, last.end, between + (newline + before).join(lines)
+    end = line_end(text, cases.last)
+    return end, end, newline + _element(text, last, case)[1]
+
+
+def _element(text: str, sibling: Node, case: Mapping[str, Any]) -> tuple[int, str]:
+    """Return the indent of an element of a list in block style, and a case as such an element."""
+    before = text[: sibling.start].rstrip()
+    if not before.endswith("-"):
+        raise NotEditableError
+    indent = len(before) - 1 - (before.rfind("\n") + 1)
+    written = block_text([case], indent, newline_of(text))
+    if written.lstrip().startswith("["):
+        # A text in it cannot be written in block style.
+        written = f"{' ' * indent}- {json_text(case)}"
+    return indent, written

@@ -1,0 +1,47 @@
+"""Errors for unknown attributes and arguments that suggest the nearest name. (Type checkers do not see them.)"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from .text import near
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Guiding:
+    """An object whose error for an unknown attribute suggests the nearest one."""
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            message = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if not name.startswith("_"):
+                message += f" ({near(name, [each for each in dir(type(self)) if not each.startswith('_')])})"
+            raise AttributeError(message, name=name)
+
+
+def guiding(function: Function) -> Function:
+    """Return a function whose error for an unknown argument suggests the nearest one."""
+    code = function.__code__
+    known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        refuse_unknown(kwargs, known)
+        return function(*args, **kwargs)
+
+    return cast("Function", call)
+
+
+def refuse_unknown(given: Iterable[str], known: Collection[str]) -> None:
+    """Refuse arguments that a function does not have.
+
+    Raises:
+        TypeError: If there is one; the message suggests the nearest.
+    """
+    for name in given:
+        if name not in known:
+            raise TypeError(f"there is no argument {name!r} ({near(name, known)})")

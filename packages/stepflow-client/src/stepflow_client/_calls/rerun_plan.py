@@ -1,0 +1,213 @@
+"""What a rerun runs, and what it keeps, from what is known of the earlier run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .._base.not_given import NOT_GIVEN
+from .._codec import requests
+from .._codec.requests import Variables
+from .._data.arguments import check_choice, check_flags, check_texts
+from .._data.values import merge_overrides
+from .._runs import kept_steps as rules
+from .._runs.additions import Origin
+from ..errors import InvalidArgumentError
+from ..flows.graph import steps_behind, steps_by_id
+from ..flows.interpreter import flow_with
+from ..flows.needs import check_variables
+from ..flows.partial_flow import check_step, flow_until
+
+if TYPE_CHECKING:
+    from .._codec.requests import RunId
+    from ..flows.flow_argument import FlowSource
+    from ..types import FlowResult, StepDetails
+    from ..types.history_entry import HistoryEntry
+    from ..types.reruns import RerunItem
+
+
+INHERITED = ("input", "variables", "overrides")
+"""The arguments that a rerun takes from the history by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class RerunRequest:
+    """The arguments of `rerun`: which run to run again, and how."""
+
+    run_id: RunId
+    from_step: str | None = None
+    failed: bool = False
+    only_missing: bool = False
+    only_changed: bool = False
+    only_step: str | None = None
+    input: Any = NOT_GIVEN
+    variables: Variables | None = None
+    overrides: Any = None
+    flow: FlowSource | None = None
+    force: bool = False
+    items: Sequence[int] | None = None
+    inherit: Collection[str] = INHERITED
+    max_concurrency: int | None = None
+    variables_from_env: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the flags, and that they do not exclude each other."""
+        for each in check_texts(self.inherit, "inherit"):
+            check_choice(each, "inherit", INHERITED)
+        flags = {name: getattr(self, name) for name in ("failed", "only_missing", "only_changed", "force")}
+        check_flags(**flags, variables_from_env=self.variables_from_env)
+        if self.only_changed and self.force:
+            raise InvalidArgumentError("only_changed executes what has changed, and force keeps it: give one of them")
+        others = [name for name, is_set in flags.items() if is_set] + ["from_step"] * (self.from_step is not None)
+        if self.only_step is not None and others:
+            raise InvalidArgumentError(f"only_step executes one step alone: it excludes {others[0]}")
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all items are run again, so that no result of the earlier run is one of the rerun."""
+        return not self.failed and self.items is None
+
+    @property
+    def needs_outputs(self) -> bool:
+        """Whether the rerun is impossible without the outputs of the earlier steps."""
+        return bool(self.from_step is not None or self.only_missing or self.only_changed or self.only_step is not None)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether outputs of steps are to be kept."""
+        return self.needs_outputs or self.failed
+
+
+class EarlierRun(NamedTuple):
+    """The earlier run."""
+
+    run_id: str
+    flow: Mapping[str, Any]
+    """Its flow, as the server has it, without what the client added."""
+    written: Mapping[str, Any]
+    """Its flow, as its author wrote it, if the history has it."""
+    origin: Origin | None
+    """What it kept of a run before it, if it is a rerun."""
+    total: int
+    """Number of its items."""
+    results: Sequence[FlowResult]
+    """Their results; none if the server does not have the run."""
+    recorded: rules.Recorded
+    source: Callable[[int, str], tuple[HistoryEntry, int] | None]
+    """Returns the recorded run that executed a step of an item, and the index of the item in that run."""
+    steps: Sequence[StepDetails] = ()
+    """Its steps, as far as they were read."""
+    outputs: Sequence[Mapping[str, Any]] | None = None
+    """The outputs of the steps of each item, if they are known from the history."""
+
+
+class WantedRun(NamedTuple):
+    """The run that is asked for."""
+
+    asked: RerunRequest
+    earlier: EarlierRun
+    flow: Mapping[str, Any]
+    given: dict[str, Any]
+    """The variables that were given."""
+    variables: dict[str, Any]
+    """The recorded variables and the given ones."""
+    overrides: Any
+    """The recorded overrides and the given ones, including those of kept steps."""
+    inputs: Mapping[int, Any] | None
+    """The input of each item, by index; None if it is unknown."""
+    effective: Mapping[str, Any]
+    """The flow with the overrides."""
+    max_concurrency: int | None
+    source: Any
+    """The flow as the caller gave it, or its recorded file; None for one step of a flow."""
+    changed: Set[str] = frozenset()
+    """The steps that have changed since the earlier run."""
+
+
+def wanted_run(asked: RerunRequest, earlier: EarlierRun, flow: Mapping[str, Any]) -> WantedRun:
+    """Return the run that is asked for.
+
+    Raises:
+        InvalidArgumentError: If the flow has no such step or variable, or the input is not that of the run.
+    """
+    for step in (asked.from_step, asked.only_step):
+        if step is not None:
+            check_step(flow, step)
+    recorded = earlier.recorded
+    changes = asked.overrides if isinstance(asked.overrides, (list, tuple)) else [asked.overrides]
+    overrides: Any = [each for each in (recorded.overrides, *changes) if each] or None
+    given = requests.run_variables(asked.variables)
+    check_variables(flow, given, [merge_overrides(asked.overrides), recorded.overrides])
+    if asked.only_step is not None:
+        flow, overrides = flow_until(flow, asked.only_step, overrides)
+        flow["steps"] = [{key: each[key] for key in each if key != "mustExecute"} for each in flow["steps"]]
+    return WantedRun(
+        asked=asked,
+        earlier=earlier,
+        flow=flow,
+        given=given,
+        variables={**(recorded.variables or {}), **given},
+        overrides=overrides,
+        inputs=_inputs(earlier, asked.input),
+        effective=flow_with(flow, overrides),
+        max_concurrency=asked.max_concurrency,
+        source=None if asked.only_step is not None else recorded.flow_file if asked.flow is None else asked.flow,
+    )
+
+
+def _inputs(earlier: EarlierRun, given: Any) -> dict[int, Any] | None:
+    """Return the input of each item, by index; None if it is unknown.
+
+    Raises:
+        InvalidArgumentError: If the input is not a list of one input per item.
+    """
+    total = earlier.total
+    if given is NOT_GIVEN and earlier.recorded.has_input:
+        given = earlier.recorded.input
+    if given is NOT_GIVEN:
+        return None
+    if total == 1:
+        requests.single_input(given)
+        return {0: given[0] if isinstance(given, (list, tuple)) else given}
+    if not isinstance(given, (list, tuple)) or len(given) != total:
+        raise InvalidArgumentError(
+            f"run {earlier.run_id} is a batch of {total} items: input is the list of all their inputs"
+        )
+    return dict(enumerate(given))
+
+
+def kept_of_item(wanted: WantedRun, index: int, steps: Sequence[StepDetails]) -> dict[str, Any]:
+    """Return the outputs of the steps of an item that are kept, by step id.
+
+    Raises:
+        InvalidArgumentError: If one step is to run alone, and the output of a step that it reads is unknown.
+    """
+    asked, earlier = wanted.asked, wanted.earlier
+    pinned: Mapping[str, Any] = {} if earlier.origin is None else earlier.origin.kept
+    if earlier.outputs is not None:
+        pinned = earlier.outputs[index]
+    if asked.only_step is not None:
+        return rules.inputs_of_step(wanted.effective, asked.only_step, steps, pinned, earlier.run_id)
+    again = set() if asked.from_step is None else {asked.from_step}
+    if asked.only_changed:
+        again |= wanted.changed | _reading_changes(wanted, index, cautious=True)
+    return rules.kept_outputs(wanted.effective, steps, pinned, again)
+
+
+def _reading_changes(wanted: WantedRun, index: int, *, cautious: bool = False) -> set[str]:
+    """Return the steps of an item that read another input, or other variables, than when they were executed."""
+    earlier = wanted.earlier
+    after: dict[str, Any] = {} if wanted.inputs is None else {"input": wanted.inputs[index]}
+    if wanted.given or earlier.recorded.variables is not None:
+        after["variables"] = {**earlier.recorded.hidden, **wanted.variables}
+    return rules.steps_reading_changes(wanted.effective, index, after, earlier.source, cautious=cautious)
+
+
+def outdated_steps(wanted: WantedRun, items: Sequence[RerunItem]) -> list[str]:
+    """Return the kept steps whose outputs are not those that an execution of the whole flow would give."""
+    found = set[str]()
+    for item in items:
+        behind = steps_behind(wanted.effective, wanted.changed | _reading_changes(wanted, item.index))
+        found |= behind & item.kept.keys()
+    return [step for step in steps_by_id(wanted.flow) if step in found]

@@ -1,0 +1,78 @@
+"""Clients with options of their own: views that share the connections of the client they were made from."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, TypeVar
+
+from ..errors import InvalidArgumentError
+from .run_options import OPTIONS_OF, ClientOptions
+
+Client = TypeVar("Client")
+
+
+def view_of(client: Client, options: ClientOptions) -> Client:
+    """Return a client that passes options to the methods that have them, unless the caller gives others.
+
+    Args:
+        client: The client, whose connections, caches and history the view shares. It may be a view itself.
+        options: The options. Of mappings (`variables`), the caller's entries are added to those of the view.
+
+    Raises:
+        InvalidArgumentError: If an option is unknown.
+    """
+    known = set().union(*OPTIONS_OF.values())
+    unknown = sorted(set(options) - known)
+    if unknown:
+        from .._base.text import near
+
+        raise InvalidArgumentError(f"there is no option {unknown[0]!r}", hint=near(unknown[0], sorted(known)))
+    base: Any = type(client)
+    view: Any = object.__new__(base if issubclass(base, _View) else _kind(base))
+    vars(view).update(vars(client))
+    view._options = merged(getattr(client, "_options", {}), options)
+    return view  # type: ignore[no-any-return]
+
+
+def merged(options: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with the given ones added: mappings are merged, other values replace the earlier ones."""
+    found = dict(options)
+    for name, value in given.items():
+        before = found.get(name)
+        found[name] = {**before, **value} if isinstance(before, Mapping) and isinstance(value, Mapping) else value
+    return found
+
+
+class _View:
+    _options: Mapping[str, Any]
+
+
+@cache
+def _kind(base: Any) -> Any:
+    """Return the subclass of a client whose methods add options."""
+    methods: dict[str, Any] = {name: _passing(base, name, known) for name, known in OPTIONS_OF.items()}
+    # Pickles and copies name the class of the client; the options are among the attributes that were added to it.
+    methods["__reduce_ex__"] = lambda self, protocol: (_again, (base, self.__getstate__(), dict(self._options)))
+    return type(base.__name__, (_View, base), {**methods, "__module__": base.__module__, "__doc__": base.__doc__})
+
+
+def _passing(base: Any, name: str, known: frozenset[str]) -> Callable[..., Any]:
+    method = getattr(base, name)
+
+    def passing(self: Any, *arguments: Any, **given: Any) -> Any:
+        options = {each: value for each, value in self._options.items() if each in known}
+        return method(self, *arguments, **merged(options, given))
+
+    async def awaiting(self: Any, *arguments: Any, **given: Any) -> Any:
+        return await passing(self, *arguments, **given)
+
+    # What distinguishes clients by their coroutine functions takes views, too.
+    return awaiting if inspect.iscoroutinefunction(method) else passing
+
+
+def _again(base: Any, state: Any, options: ClientOptions) -> Any:
+    client = base.__new__(base)
+    client.__setstate__(state)
+    return view_of(client, options)

@@ -1,0 +1,1 @@
+"""Test cases for flows: selection, coverage, and the expected outputs in files."""

@@ -1,0 +1,215 @@
+"""Writes actual outputs into a flow file as the expected outputs of its test cases; every other byte is unchanged."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from .._data.arguments import check_instance, check_mapping, check_text, wrong
+from .._data.values import check_json
+from .._editing.text_edits import (
+    Edit,
+    addition,
+    block_text,
+    changed_file,
+    flow_text,
+    json_text,
+    line_end,
+    newline_of,
+    plain_text,
+)
+from ..errors import FlowFileError
+from ..flows.error_codes import code_word
+from ..flows.matching import compare, is_matcher, is_run_id
+from ..flows.source import Key, Node
+from ..types import FlowResult
+from .flow_cases import code_matches, error_data
+from .noise import level
+
+
+def expectation_of(
+    result: FlowResult,
+    expected: Mapping[str, Any] | None = None,
+    *,
+    given: Sequence[Any] = (),
+    at: datetime | None = None,
+) -> dict[str, Any]:
+    """Return an expected output that matches a result, as close as possible to the previous one.
+
+    Parts that still match are kept: matchers, and objects that name only some of the keys. All others are replaced by
+    the actual values; in these, UUIDs and times of the run become matchers, because they differ in each run.
+
+    Args:
+        result: The result.
+        expected: The previous expected output. None, the default: there is none.
+        given: What the run was given, such as its input and its flow: texts in these values are the same in each run,
+            and are not replaced by matchers. Default: nothing.
+        at: When the run was executed. None, the default, is now.
+    """
+    before = {} if expected is None else check_mapping(expected, "expected")
+    check_instance(result, "result", FlowResult)
+    if not isinstance(given, (list, tuple)):
+        raise wrong("given", "a list of JSON values", given)
+    given = [check_json(each, "given") for each in given]
+    if at is not None:
+        check_instance(at, "at", datetime)
+    new = _Leveled(tuple(given), at)
+    is_like = before.get("outcome") == ("success" if result.is_success else "failed")
+    if result.is_success:
+        if is_like and "result" in before:
+            return {**before, "result": new.adapted(before["result"], result.output)}
+        return {"outcome": "success", "result": new.value(result.output)}
+    error = result.error
+    actual = {"code": code_word(error) if error else "UNSPECIFIED", "message": error.message if error else ""}
+    if not is_like or not isinstance(before.get("error"), Mapping):
+        return {"outcome": "failed", "error": new.value(actual)}
+    kept = dict(before["error"])
+    if "code" in kept and not code_matches(kept["code"], error):
+        kept["code"] = actual["code"]
+    if "message" in kept:
+        kept["message"] = new.adapted(kept["message"], actual["message"])
+    if kept.get("data") is not None and error_data(error) is not None:
+        kept["data"] = new.adapted(kept["data"], error_data(error))
+    return {**before, "error": kept}
+
+
+@dataclass(frozen=True)
+class _Leveled:
+    """Makes expected values of actual ones."""
+
+    given: tuple[Any, ...]
+    at: datetime | None
+
+    def value(self, actual: Any) -> Any:
+        """Return an expected value that matches an actual one, and those of further runs."""
+        return level(actual, self.given, self.at)
+
+    def adapted(self, expected: Any, actual: Any) -> Any:
+        """Return an expected value that matches an actual one, and keeps the parts that match already."""
+        if not compare(expected, actual):
+            return expected
+        if is_matcher(expected):
+            return self.value(actual)
+        if expected and isinstance(expected, Mapping) and isinstance(actual, Mapping):
+            found = {key: self._at(key, value, actual[key]) for key, value in expected.items() if key in actual}
+            return found or self.value(actual)
+        if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
+            return [self.adapted(value, found) for value, found in zip(expected, actual, strict=True)]
+        return self.value(actual)
+
+    def _at(self, key: str, expected: Any, actual: Any) -> Any:
+        # Whether a text is the id of a run depends on its key.
+        if not is_run_id(key, actual):
+            return self.adapted(expected, actual)
+        is_kept = is_run_id(key, expected) or not compare(expected, actual)
+        return expected if is_kept else self.value({key: actual})[key]
+
+
+def update_expected(content: bytes, expected: Mapping[int, Any], source: str) -> bytes:
+    """Return the content of a flow file with new expected outputs, by the position of the case in `test.cases`.
+
+    Only the values of `output` of these cases change; in a case without `output` it is added after the last key.
+    Comments inside a replaced value are removed with it.
+
+    Raises:
+        FlowFileError: If a value cannot be replaced on its own, because it, or a part of it, is an anchor that is used
+            elsewhere, or because the cases themselves are aliases.
+    """
+
+    check_instance(content, "content", bytes)
+    check_text(source, "source")
+    if not isinstance(expected, Mapping) or not all(isinstance(index, int) for index in expected):
+        raise wrong("expected", "a mapping from the index of a case to its expected output", expected)
+
+    def change(text: str, root: Node) -> tuple[list[Edit], Any]:
+        wanted, edits = copy.deepcopy(root.value), list[Edit]()
+        for index, value in expected.items():
+            edits += _edits(text, root, index, value, source)
+            wanted["test"]["cases"][index]["output"] = value
+        return edits, wanted
+
+    return changed_file(content, source, change, "the expected outputs cannot be replaced without touching more")
+
+
+def _edits(text: str, root: Node, index: int, value: Any, source: str) -> Iterator[Edit]:
+    """Yield the edits that replace the expected output of a case."""
+    case = root.at("test", "cases", index)
+    around = [root.at("test"), root.at("test", "cases"), case]
+    if case is None or any(each is None or each.original is not None for each in around):
+        raise FlowFileError(f"{source}: test case {index} is an alias; write it out to update it", path=source)
+    key = case.keys.get("output")
+    if key is None or key.start < 0:
+        yield addition(text, case, {"output": value})
+    else:
+        _refuse_shared(text, root, case.items["output"], source)
+        yield from changes(text, case, key, case.items["output"], value)
+
+
+def changes(text: str, parent: Node, key: Key | None, node: Node, new: Any) -> Iterator[Edit]:
+    """Yield minimal edits: unchanged values keep their layout and their comments. Elements of a list have no key."""
+    old, is_own = node.value, node.original is None and not node.merges
+    if old == new and json.dumps(old) == json.dumps(new):
+        return
+    if is_own and old and isinstance(old, dict) and isinstance(new, dict) and [*old] == [*new]:
+        for name, part in node.items.items():
+            yield from changes(text, node, node.keys[name], part, new[name])
+    elif key is None:
+        yield node.start, node.end, json_text(new)
+    elif is_own and old and isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for part, after in zip(node.elements, new, strict=True):
+            yield from changes(text, node, None, part, after)
+    else:
+        yield _replacement(text, parent, key, node, new)
+
+
+def _replacement(text: str, parent: Node, key: Key, node: Node, value: Any) -> Edit:
+    newline = newline_of(text)
+    colon = text.index(":", key.end) + 1
+    is_simple = not isinstance(value, (dict, list)) or not value
+    is_collection = isinstance(node.value, (dict, list)) and node.original is None
+    if node.start == node.end:
+        # Nothing is written here, and the position of such an empty value is somewhere after the colon.
+        if parent.is_flow or is_simple:
+            return colon, colon, f" {json_text(value)}"
+        return colon, colon, newline + block_text(value, key.column + 1, newline)
+    if parent.is_flow or (node.is_flow and is_collection):
+        is_one_line = "\n" not in text[node.start : node.end]
+        keeps_line = is_one_line and not (is_simple or text.lstrip().startswith("{"))
+        return node.start, node.end, flow_text(text, key, value, newline, one_line=keeps_line)
+    if is_simple and not is_collection:
+        if isinstance(value, str) and "\n" in value and text[node.end : line_end(text, node.end)].strip():
+            # A comment after it would become part of a literal block.
+            return node.start, node.end, json_text(value)
+        return node.start, node.end, _scalar(value, " " * (key.column + 1), newline)
+    if "\n" not in text[key.end : node.start]:
+        return colon, node.end, newline + block_text(value, key.column + 1, newline)
+    # The value is on separate lines: comments between the key and the value are kept.
+    # Only a list may have the same indent as its key.
+    indent = (node.column if node.column > key.column else key.column + 2) - 1
+    return node.start, node.end, " " * (indent - node.column + 1) + block_text(value, indent, newline).lstrip(" ")
+
+
+def _scalar(value: Any, indent: str, newline: str) -> str:
+    """Return a scalar or empty collection as YAML. A text of several lines becomes a literal block."""
+    if not isinstance(value, str) or "\n" not in value:
+        return plain_text(value) if not isinstance(value, str) or value.isprintable() else json_text(value)
+    lines = value.removesuffix("\n").split("\n")
+    if not all(map(str.isprintable, lines)) or not lines[0][:1].strip() or not lines[-1]:
+        return json_text(value)
+    kept = "|" if value.endswith("\n") else "|-"
+    return newline.join([kept, *(indent + line if line else line for line in lines)])
+
+
+def _refuse_shared(text: str, root: Node, node: Node, source: str) -> None:
+    inside = {id(each) for each in node.walk()}
+    for each in root.walk():
+        if each.original is not None and id(each.original) in inside and id(each) not in inside:
+            message = (
+                f"{source}: line {node.line}: the expected output holds the anchor &{text[each.start + 1 : each.end]}"
+            )
+            message += f", which line {text.count(chr(10), 0, each.start) + 1} uses; write it out there"
+            raise FlowFileError(message, path=source, line=node.line)

@@ -1,0 +1,258 @@
+"""The test cases in a flow file: inputs, expected outputs and the configuration to use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from os import PathLike, fsdecode
+from pathlib import Path
+from typing import Any, Literal
+
+from .._base.text import short_json
+from .._checks.shape_rules import check_shape
+from .._data.file_paths import file_path
+from .._runs.additions import without_cases
+from ..errors import FlowFileError
+from ..flows.error_codes import WORDS, code_word
+from ..flows.expressions import Path as Place
+from ..flows.expressions import parse_path
+from ..flows.findings import Findings
+from ..flows.flow_argument import flow_in
+from ..flows.matching import Difference, compare, is_matcher
+from ..flows.source import FlowText, Node
+from ..types import ErrorCode, FlowError, FlowResult
+from ..types.shown import Record
+
+
+@dataclass(frozen=True)
+class FlowCase(Record):
+    """One test case of a flow."""
+
+    name: str
+    index: int
+    """The position of the case in `test.cases`, from 0."""
+    input: Any
+    expected: Mapping[str, Any] | None
+    """`{outcome: success, result}` or `{outcome: failed, error: {code, message, data}}`, with matchers; None if the
+    case has no expected output."""
+    tags: tuple[str, ...] = ()
+    description: str = ""
+    line: int | None = None
+    """The line in the file, from 1; None if it is unknown."""
+    fault: str = ""
+    """The reason why the case cannot be run; empty if it can."""
+    mocks: Mapping[str, Any] = field(default_factory=dict)
+    """Outcomes of steps, which are then not executed, by step id: `{outcome: success, result}`, `{outcome: failed,
+    error: {code, message}}`, or a list of these, one for each call."""
+
+
+@dataclass(frozen=True)
+class FlowTests:
+    """A flow and its test cases."""
+
+    path: Path
+    flow: dict[str, Any]
+    """The flow without its tests and examples, as it is sent to servers. Servers read expected outputs too,
+    differently in each release, and refuse some flows because of them."""
+    cases: tuple[FlowCase, ...]
+    config: Mapping[str, Any] | None = None
+    """The configuration in the flow (`test.config`)."""
+    config_file: str | None = None
+    """The path of the configuration that the flow names (`test.configFile`), relative to the flow's folder."""
+    step_ids: tuple[str, ...] = field(default=())
+    is_broken: bool = False
+    """Whether the file cannot be read; its only case then says why."""
+
+
+def read_tests(path: str | PathLike[str]) -> FlowTests:
+    """Return the flow in a file and its test cases, of which there may be none.
+
+    A malformed case is returned too, with a `fault`.
+
+    Raises:
+        FlowFileError: If the file cannot be read, or if its steps, its `test` or the list of cases are malformed; the
+            error has the line.
+    """
+    name = str(file_path(path, "path"))
+    text = FlowText.of(name)
+    flow_in(text.root.value, name)
+    return tests_in(text, name)
+
+
+def tests_in(text: FlowText, name: str) -> FlowTests:
+    """Return the flow in a text, and its test cases; see `read_tests`.
+
+    Args:
+        text: The text of the flow.
+        name: The name of the flow, relative to which it names files.
+    """
+    root = text.root
+    faults = _faults_of_cases(root, name)
+    test: Mapping[str, Any] = root.value.get("test") or {}
+    config = test.get("config", test.get("stepflow_config"))
+    if config is not None and not isinstance(config, Mapping):
+        raise FlowFileError(f"{name}: test.config is an object, not {short_json(config, 40)}", path=name)
+    nodes = root.at("test", "cases")
+    cases: list[FlowCase] = []
+    for index, node in enumerate(nodes.elements if nodes is not None else ()):
+        case = _case(node, index, faults.get(index, ""))
+        if any(before.name == case.name for before in cases):
+            case = replace(case, fault=case.fault or f"two test cases are named {case.name!r}")
+        cases.append(case)
+    return FlowTests(
+        path=Path(name),
+        flow=without_cases(root.value),
+        cases=tuple(cases),
+        config=config,
+        config_file=test.get("configFile"),
+        step_ids=tuple(str(step.get("id")) for step in root.value.get("steps") or () if isinstance(step, Mapping)),
+    )
+
+
+def collect_tests(path: str | PathLike[str]) -> FlowTests:
+    """Return the flow in a file and its test cases; if it cannot be read, a single case with the reason as its fault.
+
+    The case has the name of the file. Thus one broken file does not stop the tests of others.
+    """
+    try:
+        return read_tests(path)
+    except FlowFileError as error:
+        fault = error.message + (f"; {error.hint}" if error.hint else "")
+        case = FlowCase(Path(fsdecode(path)).name, 0, None, None, line=error.line, fault=fault)
+        return FlowTests(Path(fsdecode(path)), {}, (case,), is_broken=True)
+
+
+def _faults_of_cases(root: Node, name: str) -> dict[int, str]:
+    """Return the first fault of each malformed case, by its position.
+
+    Raises:
+        FlowFileError: If the steps, `test` or the list of cases are malformed.
+    """
+    found, faults = Findings(), dict[int, str]()
+    check_shape(root, found)
+    for each in found.all.values():
+        place = parse_path(each.path)
+        case = next(iter(place[2:]), None) if place[:2] == ("test", "cases") else None
+        # A case with a key that is ignored does not test what it says.
+        if each.level == "warning" and each.rule != "unknown-key":
+            continue
+        message = f"{each.path.removeprefix('$.')}: {each.message}" + (f"; {each.hint}" if each.hint else "")
+        if case is not None:
+            faults.setdefault(int(case), message)
+        elif place == ("steps",) or _holds_cases(place, root) or (place[:1] == ("test",) and each.level != "warning"):
+            raise FlowFileError(f"{name}: {message}", path=name, line=each.line or None)
+    return faults
+
+
+_OTHER_NAMES = ("tests", "cases", "testcases")
+
+
+def _holds_cases(place: Place, root: Node) -> bool:
+    """Return whether test cases are probably written under an unknown key, where they are not found."""
+    node = root.at(*place)
+    values = node.value if node is not None else None
+    if place[:-1] == ("test",):
+        return isinstance(values, list) and any(isinstance(each, Mapping) for each in values)
+    return len(place) == 1 and str(place[0]).replace("_", "").lower() in _OTHER_NAMES and bool(values)
+
+
+def _case(node: Node, index: int, fault: str) -> FlowCase:
+    given = node.value if isinstance(node.value, Mapping) else {}
+    name, tags = given.get("name"), given.get("tags")
+    return FlowCase(
+        name=name if isinstance(name, str) else f"case {index + 1}",
+        index=index,
+        input=given.get("input"),
+        expected=None if fault else given.get("output"),
+        mocks={} if fault else given.get("mocks") or {},
+        tags=tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else (),
+        description=str(given.get("description") or ""),
+        line=node.line or None,
+        fault=fault,
+    )
+
+
+Verdict = Literal["passed", "failed", "unchecked"]
+
+
+def judge(case: FlowCase, result: FlowResult) -> tuple[Verdict, list[Difference]]:
+    """Return the verdict on the result of a case, and its differences from the expected output.
+
+    A case without an expected output is `unchecked` if its run succeeded, and `failed` otherwise.
+    """
+    if case.expected is None:
+        if result.is_success:
+            return "unchecked", []
+        return "failed", [Difference("$.outcome", '"success"', _told(result))]
+    wanted = case.expected["outcome"]
+    if result.is_success != (wanted == "success") or (not result.is_success and not _has_failed(result)):
+        actual = f'"success" with {short_json(result.output)}' if result.is_success else _told(result)
+        return "failed", [Difference("$.outcome", short_json(wanted), actual)]
+    if result.is_success:
+        found = compare(case.expected["result"], result.output, "$.result")
+    else:
+        found = _error_differences(case.expected["error"], result)
+    return ("failed" if found else "passed"), found
+
+
+def is_lost(result: FlowResult) -> bool:
+    """Return whether the server lost a run, so that it has no result."""
+    return result.error is not None and result.error.code in (ErrorCode.LOST, ErrorCode.LOST_BEFORE_START)
+
+
+def _has_failed(result: FlowResult) -> bool:
+    """Return whether the flow has failed: it was neither cancelled nor lost."""
+    return result.error is not None and not result.is_cancelled and not is_lost(result)
+
+
+def _told(result: FlowResult) -> str:
+    error = result.error
+    if error is None:
+        return f'"{result.status.value}"'
+    code = f" ({error.code.value})" if error.code else ""
+    return f'"{result.status.value}": {error.message}{code}'
+
+
+def _error_differences(expected: Mapping[str, Any], result: FlowResult) -> list[Difference]:
+    error = result.error
+    message = error.message if error else ""
+    found: list[Difference] = []
+    if "code" in expected and not code_matches(expected["code"], error):
+        code = error.code.value.upper() if error and error.code else "none"
+        found.append(Difference("$.error.code", short_json(expected["code"]), code))
+    if "message" in expected:
+        found += compare(expected["message"], message, "$.error.message")
+    if expected.get("data") is not None:
+        data = error_data(error)
+        if data is None:
+            found.append(Difference("$.error.data", short_json(expected["data"]), "nothing: the server sends no data"))
+        else:
+            found += compare(expected["data"], data, "$.error.data")
+    return found
+
+
+_NUMBERS = dict(enumerate(WORDS.values(), start=1))
+
+
+def code_matches(expected: Any, error: FlowError | None) -> bool:
+    """Return whether a failure has the code that a flow file expects.
+
+    A word of the file format (`COMPONENT_FAILED`) or of this package (`component_failed`), in upper or lower case,
+    works with every release. A number is the server's own code, as on older servers, or the number of a word. Matchers
+    are compared with the word of the file format.
+    """
+    if error is None or error.code is None:
+        return False
+    if is_matcher(expected):
+        return not compare(expected, code_word(error))
+    if isinstance(expected, str):
+        return WORDS.get(expected.upper(), expected.lower()) == error.code
+    details = error.details if isinstance(error.details, Mapping) else {}
+    own = [details.get(key) for key in ("code", "errorCode")]
+    return expected in own or _NUMBERS.get(int(expected)) == error.code
+
+
+def error_data(error: FlowError | None) -> Any:
+    """Return the data of a failure, which a worker may have added; None if there is none."""
+    details = error.details if error and isinstance(error.details, Mapping) else {}
+    return details.get("data", details.get("errorData"))

@@ -1,0 +1,128 @@
+"""Which test cases are selected: by name, by tag, by a word expression, and by what their runs execute. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from .._data.arguments import check_instance, check_instances, check_text, check_texts
+from ..errors import InvalidArgumentError
+from ..flows.graph import steps_within
+from .flow_cases import FlowCase, FlowTests
+from .reach import steps_reached
+
+_TOKENS = re.compile(r"\(|\)|[^\s()]+")
+_Matches = Callable[[FlowCase], bool]
+
+
+def select_cases(
+    cases: Iterable[FlowCase], patterns: Sequence[str] = (), tags: Sequence[str] = (), *, expression: str | None = None
+) -> list[FlowCase]:
+    """Return the cases that match all of these conditions.
+
+    Args:
+        cases: The cases.
+        patterns: Globs, one of which the name matches. An empty list, the default, matches all.
+        tags: Tags, one of which the case has. An empty list, the default, matches all.
+        expression: Texts that the name or a tag contains, in upper or lower case, with `and`, `or`, `not` and
+            parentheses: `tea and not slow`. None, the default, matches all.
+
+    Raises:
+        InvalidArgumentError: If the expression is malformed.
+    """
+    patterns, tags = check_texts(patterns, "patterns"), check_texts(tags, "tags")
+    matches = (lambda case: True) if expression is None else _Expression(check_text(expression, "expression")).parse()
+    return [
+        case
+        for case in check_instances(cases, "cases", FlowCase)
+        if (not patterns or any(fnmatchcase(case.name, pattern) for pattern in patterns))
+        and (not tags or any(tag in case.tags for tag in tags))
+        and matches(case)
+    ]
+
+
+class _Expression:
+    """Parses an expression of texts, `and`, `or`, `not` and parentheses. Several words in a row are one text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens = _TOKENS.findall(text)
+
+    def parse(self) -> _Matches:
+        """Return whether a case matches, as a function.
+
+        Raises:
+            InvalidArgumentError: If the expression is malformed.
+        """
+        found = self._any()
+        if self._tokens:
+            raise self._malformed()
+        return found
+
+    def _any(self) -> _Matches:
+        parts = [self._every()]
+        while self._take("or"):
+            parts.append(self._every())
+        return lambda case: any(part(case) for part in parts)
+
+    def _every(self) -> _Matches:
+        parts = [self._one()]
+        while self._take("and"):
+            parts.append(self._one())
+        return lambda case: all(part(case) for part in parts)
+
+    def _one(self) -> _Matches:
+        if self._take("not"):
+            negated = self._one()
+            return lambda case: not negated(case)
+        if self._take("("):
+            inner = self._any()
+            if not self._take(")"):
+                raise self._malformed()
+            return inner
+        words: list[str] = []
+        while self._tokens and self._tokens[0].lower() not in ("and", "or", "not", "(", ")"):
+            words.append(self._tokens.pop(0).lower())
+        if not words:
+            raise self._malformed()
+        text = " ".join(words)
+        return lambda case: any(text in each.lower() for each in (case.name, *case.tags))
+
+    def _take(self, token: str) -> bool:
+        if self._tokens and self._tokens[0].lower() == token:
+            self._tokens.pop(0)
+            return True
+        return False
+
+    def _malformed(self) -> InvalidArgumentError:
+        at = f"before {self._tokens[0]!r}" if self._tokens else "at its end"
+        hint = "write texts with and, or, not and parentheses: tea and not slow"
+        return InvalidArgumentError(f"the expression {self._text!r} lacks something {at}", hint=hint)
+
+
+def touching(tests: FlowTests, names: Sequence[str]) -> list[FlowCase]:
+    """Return the cases whose run may execute one of the named steps or components, or that mock one of them.
+
+    Args:
+        tests: The flow and its cases.
+        names: Ids of steps and paths of components, of the flow and of the flows in its steps.
+    """
+    check_instance(tests, "tests", FlowTests)
+    wanted = {*check_texts(names, "names")}
+    return [
+        case
+        for case in tests.cases
+        if wanted & (_named_in(steps_reached(tests.flow, case.input, case.mocks)) | case.mocks.keys())
+    ]
+
+
+def _named_in(steps: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the ids and the components of steps."""
+    return {str(step[key]) for step in steps for key in ("id", "component") if key in step}
+
+
+def names_of(tests: FlowTests) -> set[str]:
+    """Return the ids and the components of all steps of a flow, and of the flows in its steps."""
+    return _named_in(steps_within(tests.flow))

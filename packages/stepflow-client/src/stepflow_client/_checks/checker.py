@@ -1,0 +1,237 @@
+"""Offline checks of a flow: all rules, suppressing comments and excerpts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .._base.collector import collector_paused
+from .._data.arguments import check_flag, wrong
+from .._rules.releases import TARGETS, target_release
+from ..flows.components import Catalogue, Components, components_of
+from ..flows.findings import Finding, Findings, Release, syntax_finding
+from ..flows.flow_argument import FlowSource
+from ..flows.source import FlowText, Node
+from .component_rules import check_component, check_output_paths, subflow_of
+from .expression_rules import check_expression
+from .flow_model import FlowModel
+from .reference_rules import check_references
+from .schema_rules import check_schemas
+from .shape_rules import check_shape, check_step_shape
+
+if TYPE_CHECKING:
+    from ..types import ValidationResult
+
+_IGNORE = r"#\s*stepflow:\s*ignore(?P<file>-file)?(?:\[(?P<rules>[^\]]*)\])?"
+_LEVELS = ("fatal", "error", "warning")
+_DEEPEST = 20
+_LARGEST = 2**64 - 1
+
+
+def check(
+    flow: FlowSource,
+    *,
+    components: Any = None,
+    select: Collection[str] = (),
+    ignore: Collection[str] = (),
+    type_check: bool = False,
+    target: str | None = None,
+) -> ValidationResult:
+    """Check a flow without a server.
+
+    Example:
+        result = check("flow.yaml")
+        for each in result.diagnostics:
+            print(each.file, each.line, each.rule, each.message)
+
+    Args:
+        flow: The path of a YAML or JSON file, or the flow itself, whose diagnostics then have no line.
+        components: The components that the flow may use, as `list_components` returns them or as JSON objects; None if
+            only the builtin ones are known.
+        select: Rules to apply; all if empty.
+        ignore: Rules to leave out. To leave out a rule in one place, put the comment `# stepflow: ignore[rule]` on the
+            line, or alone on the line above.
+        type_check: Whether to check types throughout the flow too, from the schemas of components to the expressions
+            that read their outputs: the rules `type-mismatch`, `possible-mismatch`, `input-conflict` and
+            `untyped-output`. Default False.
+        target: The release of the servers that the flow is for, such as `0.13`: faults that only other releases have
+            are not reported. None for all supported releases.
+
+    Returns:
+        The diagnostics, the most severe first. If the file is not valid YAML, or not UTF-8, this is one of them.
+
+    Raises:
+        FlowFileError: If the file cannot be read.
+        InvalidArgumentError: If `flow` is neither a path nor a flow, or `target` is no release.
+    """
+    check_flag(type_check, "type_check")
+    found = find_in(FlowText.of(flow), components_of(components), type_check=type_check, target=target)
+    return result_of([each for each in found if (not select or each.rule in select) and each.rule not in ignore])
+
+
+@collector_paused()
+def find_in(
+    flow: FlowText,
+    components: Components | None = None,
+    *,
+    type_check: bool = False,
+    strict: bool = False,
+    target: str | None = None,
+) -> list[Finding]:
+    """Return the faults of the flow in a text that may be parsed already; see `check`.
+
+    With `strict`, outputs of unknown type are errors.
+
+    Raises:
+        InvalidArgumentError: If `target` is no release.
+    """
+    release = check_target(target)
+    if flow.error is None:
+        faults, catalogue = Findings(release), Catalogue(components, release)
+        _check_flow(flow.root, catalogue, faults, 0)
+        if type_check and isinstance(flow.root.value, dict):
+            from .type_rules import check_types
+
+            check_types(flow.root, catalogue, faults, strict=strict)
+        found = list(faults.all.values())
+        if found:
+            from .._editing.corrections import with_rewrites
+
+            found = with_rewrites(flow, found)
+    else:
+        found = [syntax_finding(flow.name, flow.error)]
+    if not found:
+        return []
+    lines = flow.lines
+    suppressed = _suppressions(lines if "stepflow:" in flow.text else ())
+    shown = [
+        each._replace(excerpt=excerpt_of(lines, each.line, each.column), file=flow.name, at=None, key=None)
+        for each in found
+        if not (suppressed and _is_suppressed(each, suppressed))
+    ]
+    return sorted(shown, key=lambda each: (_LEVELS.index(each.level), each.line, each.column, each.rule))
+
+
+def check_target(target: str | None) -> Release | None:
+    """Return the first two numbers of the release that a flow is for; None for all releases.
+
+    Raises:
+        InvalidArgumentError: If it is no release.
+    """
+    release = target_release(target)
+    if target is not None and release is None:
+        raise wrong("target", f"a release from {TARGETS}, such as '0.13'", target)
+    return release
+
+
+def _check_flow(root: Node, catalogue: Catalogue, found: Findings, depth: int) -> None:
+    with found.unchecked(depth > 0):
+        check_shape(root, found)
+    if not isinstance(root.value, dict):
+        return
+    model = FlowModel(root)
+    _check_steps(model, catalogue, found, depth)
+    if (output := root.get("output")) is not None:
+        check_expression(output, found, model.by_id)
+    check_references(model, found, is_subflow=depth > 0)
+    check_schemas(model, found)
+    check_output_paths(model, catalogue, found)
+    if depth == 0:
+        _check_values(root, found)
+    if depth < _DEEPEST:
+        _check_subflows(model, catalogue, found, depth)
+
+
+def _check_steps(model: FlowModel, catalogue: Catalogue, found: Findings, depth: int) -> None:
+    """Check each step alone, without the flow inside it."""
+    listed, by_index = model.root.get("steps"), {each.index: each for each in model.steps}
+    for index, node in enumerate(listed.elements if listed is not None else ()):
+        with found.unchecked(depth > 0):
+            check_step_shape(node, found)
+        if (given := node.get("input")) is not None:
+            check_expression(given, found, model.by_id)
+        if index in by_index:
+            check_component(by_index[index], catalogue, found)
+        if depth == 0:
+            for each in node.walk():
+                _check_value(each, found)
+
+
+def _check_subflows(model: FlowModel, catalogue: Catalogue, found: Findings, depth: int) -> None:
+    for step in model.steps:
+        inner = subflow_of(step, found)
+        if inner is not None:
+            with found.unchecked(not inner[1]):
+                _check_flow(inner[0], catalogue, found, depth + 1)
+
+
+def _check_values(root: Node, found: Findings) -> None:
+    """Check the values of a flow, except for those of its steps."""
+    steps = root.get("steps")
+    for each in (root, *([steps] if steps is not None else ())):
+        _check_value(each, found)
+    for child in (*root.items.values(), *(value for _, value in root.merges)):
+        for node in child.walk() if child is not steps else ():
+            _check_value(node, found)
+
+
+def _check_value(node: Node, found: Findings) -> None:
+    if node.merges:
+        found.add("merge-key", "warning", node, "Stepflow's own tools do not merge: for them, << is an ordinary "
+                  "key", "write the keys out", key="<<")  # fmt: skip
+    if isinstance(node.value, int) and not -(2**63) <= node.value <= _LARGEST:
+        found.add("large-integer", "warning", node, "servers turn an integer of this size into a float, which "
+                  "loses digits", "put it in quotes")  # fmt: skip
+
+
+def _suppressions(lines: Sequence[str]) -> dict[int, list[set[str]]]:
+    """Return the rules that comments suppress, by line; those in line 0 in the whole file. No rules stand for all."""
+    found: dict[int, list[set[str]]] = {}
+    for number, line in enumerate(lines, start=1):
+        comment = re.search(_IGNORE, line) if "stepflow:" in line else None
+        if comment is not None:
+            rules = {each.strip() for each in (comment["rules"] or "").split(",")} - {""}
+            is_alone = not line[: comment.start()].strip()
+            for place in (number, *((number + 1,) if is_alone else ()), *((0,) if comment["file"] else ())):
+                found.setdefault(place, []).append(rules)
+    return found
+
+
+def _is_suppressed(finding: Finding, suppressed: Mapping[int, list[set[str]]]) -> bool:
+    places = (0, finding.line)
+    return any(not rules or finding.rule in rules for line in places for rules in suppressed.get(line, ()))
+
+
+def excerpt_of(lines: Sequence[str], line: int, column: int) -> str:
+    """Return a line of a file with a mark below the column; empty if there is no such line."""
+    if not 1 <= line <= len(lines):
+        return ""
+    start = max(0, column - 60)
+    shown = lines[line - 1][start : start + 100]
+    # A tab has the same width in both lines.
+    width = column - 1 - start
+    before = re.sub(r"[^\t]", " ", shown[:width]) if "\t" in shown else " " * width
+    return f"{shown}\n{before}^"
+
+
+def result_of(found: Sequence[Finding]) -> ValidationResult:
+    """Return findings as a `ValidationResult`."""
+    from ..types import Diagnostic, DiagnosticLevel, ValidationResult
+
+    diagnostics = [
+        Diagnostic(
+            level=DiagnosticLevel(each.level),
+            kind=each.rule,
+            message=each.message,
+            path=each.path,
+            rule=each.rule,
+            file=each.file or None,
+            line=each.line or None,
+            column=each.column or None,
+            excerpt=each.excerpt or None,
+            hint=each.hint,
+        )
+        for each in found
+    ]
+    return ValidationResult(diagnostics=diagnostics)

@@ -1,0 +1,146 @@
+"""A flow as the checks see it: its steps and references, each with its position in the file. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from ..flows import graph
+from ..flows.expressions import Reference
+from ..flows.source import Node
+
+
+class Read(NamedTuple):
+    """A `$step`, `$input` or `$variable` reference and its position."""
+
+    reference: Reference
+    holder: Node
+    """The step, or the flow, with the expression."""
+    key: str
+    """The key of the expression there."""
+
+    @property
+    def node(self) -> Node:
+        """The reference in the expression: a mapping with the keyword."""
+        node = self.holder.at(self.key, *self.reference.at)
+        assert node is not None
+        return node
+
+    @property
+    def kind(self) -> str:
+        """`step`, `input` or `variable`."""
+        return self.reference.kind
+
+    @property
+    def step(self) -> str | None:
+        """The id of the step; None if it is no string, or for another kind."""
+        return self.reference.step
+
+    @property
+    def target(self) -> Node:
+        """The value of the keyword."""
+        return self.node.items["$" + self.reference.kind]
+
+
+def flow_within(step: Node) -> Node | None:
+    """Return the flow in the input of a step, of which its own runs get the expressions; None if there is none.
+
+    Without $literal around it, expressions in it are evaluated in the outer flow.
+    """
+    inner = graph.inner_flow(step.value)
+    if inner is None or not isinstance(inner.flow, Mapping) or not inner.is_as_written:
+        return None
+    return node_of_inner(step, inner)
+
+
+def node_of_inner(step: Node, inner: graph.InnerFlow) -> Node | None:
+    """Return the node of a flow in the input of a step, without each `$literal` in it that is around its parts."""
+    node = step.at(*inner.at)
+    if node is None or not inner.escaped:
+        return node
+    made = Node(inner.flow, node.line, node.column, node.start, node.end)
+    made.parent, made.part, made.keys, made.is_flow, made.last = (
+        node.parent,
+        node.part,
+        node.keys,
+        node.is_flow,
+        node.last,
+    )
+    made.items = {**node.items, **{key: node.items[key].items["$literal"] for key in inner.escaped}}
+    return made
+
+
+class Step:
+    """A step and the references in its input."""
+
+    def __init__(self, step: graph.Step, node: Node) -> None:
+        self.index, self.id, self.value, self.node = step.index, step.id, step.value, node
+        self.reads = _located(step.reads, node, "input")
+
+    @property
+    def component(self) -> str | None:
+        """The path of its component; None if it is no string."""
+        component = self.value.get("component")
+        return component if isinstance(component, str) else None
+
+    @property
+    def uses_default(self) -> bool:
+        """Whether a default takes the place of its output if it fails."""
+        handler = self.value.get("onError")
+        return isinstance(handler, Mapping) and handler.get("action") == "useDefault"
+
+
+class FlowModel:
+    """The steps and the output of a flow, or of a sub-flow, with their references."""
+
+    def __init__(self, root: Node) -> None:
+        """Collect the steps. Invalid steps are skipped."""
+        self.root = root
+        self.graph = graph.FlowSteps(root.value if isinstance(root.value, Mapping) else {})
+        self.steps: list[Step] = []
+        self.by_id: dict[str, Step] = {}
+        for each in self.graph.all:
+            step = Step(each, root.items["steps"].elements[each.index])
+            self.steps.append(step)
+            self.by_id.setdefault(step.id, step)
+        self.output_reads = _located(self.graph.output_reads, root, "output")
+
+    @property
+    def reads(self) -> Iterator[Read]:
+        """All references of the flow."""
+        for step in self.steps:
+            yield from step.reads
+        yield from self.output_reads
+
+    @property
+    def flows(self) -> Iterator[FlowModel]:
+        """The flow and the flows inside its steps, at any depth."""
+        yield self
+        for step in self.steps:
+            inner = flow_within(step.node)
+            if inner is not None:
+                yield from FlowModel(inner).flows
+
+    @property
+    def defs(self) -> Mapping[str, Any]:
+        """The shared schemas of the flow."""
+        node = self.root.at("schemas", "$defs")
+        return node.value if node is not None and isinstance(node.value, Mapping) else {}
+
+    @property
+    def cases(self) -> Iterable[Node]:
+        """The test cases."""
+        node = self.root.at("test", "cases")
+        return node.elements if node is not None else ()
+
+    def schema(self, *path: str) -> Node | None:
+        """Return the schema of `input`, `output`, `variables` or `steps`, or a part of it; None if there is none."""
+        return self.root.at("schemas", "properties", *path)
+
+    def step_schema(self, step: str) -> Node | None:
+        """Return the flow's own schema of the output of a step, or None."""
+        return self.schema("steps", "properties", step)
+
+
+def _located(reads: Iterable[Reference], holder: Node, key: str) -> list[Read]:
+    return [Read(each, holder, key) for each in reads]

@@ -1,0 +1,148 @@
+"""The types of a flow as JSON Schemas: the input, the component's input and the output of each step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .._data.arguments import check_flag, check_instance, check_text
+from .._editing.schema_edits import add_schemas
+from ..flows.components import Catalogue, Components, components_of
+from ..flows.findings import TYPE_RULES, Finding
+from ..flows.flow_argument import FlowSource, flow_in
+from ..flows.json_types import UNKNOWN, Type, is_unknown
+from ..flows.schema_types import schema_of
+from ..flows.source import FlowText
+from ..types.shown import Record
+from .checker import find_in, result_of
+from .flow_types import FlowTypes, StepTypes, input_of_uses, type_flow
+from .type_text import type_text
+
+if TYPE_CHECKING:
+    from ..types import ValidationResult
+
+_RULES = TYPE_RULES | {"unknown-input", "unknown-output-path", "variable-path"}
+
+
+@dataclass(frozen=True)
+class InferredStep(Record):
+    """The types of one step, as JSON Schemas; `{}` if a type is unknown."""
+
+    id: str
+    component: str | None
+    input: dict[str, Any]
+    """The type of the step's input expression."""
+    takes: dict[str, Any]
+    """The input type that the step's component requires."""
+    output: dict[str, Any]
+    """The type of the step's output."""
+    source: str
+    """The source of the output type: `flow` for the flow's own schema of the step, `component`, or `unknown`."""
+    line: int = 0
+    """The line of the step's id; 0 if the flow is not from a file."""
+    summary: dict[str, str] = field(default_factory=dict)
+    """`input`, `takes` and `output` as one readable line each: `{name: string}`."""
+
+
+@dataclass(frozen=True)
+class InferredFlow(Record):
+    """The types of a flow, as JSON Schemas; `{}` if a type is unknown."""
+
+    input: dict[str, Any]
+    """The flow's own input schema; if there is none, the type that its steps require where they read the input."""
+    output: dict[str, Any]
+    """The type of the output expression."""
+    steps: list[InferredStep]
+    missing: dict[str, Any] = field(default_factory=dict)
+    """The known schemas that the flow does not declare: `input`, `output`, `steps`."""
+    summary: dict[str, str] = field(default_factory=dict)
+    """`input` and `output` as one readable line each."""
+    _findings: Sequence[Finding] = field(default=(), repr=False)
+
+    @property
+    def result(self) -> ValidationResult:
+        """The findings in the form that `check` returns."""
+        return result_of(self._findings)
+
+    def annotated(self, content: bytes, source: str) -> bytes:
+        """Return the content of the flow's file with the missing schemas added; the rest is unchanged.
+
+        Args:
+            content: The content of the file.
+            source: The name of the file.
+
+        Raises:
+            FlowFileError: If the schemas cannot be added without other changes.
+            InvalidArgumentError: If an argument has the wrong type.
+        """
+        return add_schemas(check_instance(content, "content", bytes), self.missing, check_text(source, "source"))
+
+
+def infer(flow: FlowSource, *, components: Any = None, strict: bool = False) -> InferredFlow:
+    """Infer the types of a flow, and find type errors, without a server.
+
+    Example:
+        ```python
+        from stepflow_client.flows import infer
+
+        inferred = infer("examples/hello.yaml")
+        print(inferred.output["type"])  # object
+        ```
+
+    Args:
+        flow: The path of a YAML or JSON file, or the flow itself, whose findings then have no line.
+        components: The components that the flow may use, as `list_components` returns them or as JSON objects; None if
+            only the builtin ones are known.
+        strict: Whether outputs of unknown type are errors instead of warnings. Default False.
+
+    Raises:
+        FlowFileError: If the file cannot be read, or is neither YAML nor JSON.
+        InvalidArgumentError: If `flow` is neither a path nor a flow.
+    """
+    check_flag(strict, "strict")
+    return infer_in(FlowText.of(flow), components_of(components), strict=strict)
+
+
+def infer_in(flow: FlowText, components: Components | None = None, *, strict: bool = False) -> InferredFlow:
+    """Infer the types of the flow in a text; see `infer`.
+
+    Raises:
+        FlowFileError: If the text is neither YAML nor JSON, or not a flow.
+    """
+    flow_in(flow.root.value, flow.name)
+    found = find_in(flow, components, type_check=True, strict=strict)
+    types = type_flow(flow.root, UNKNOWN, Catalogue(components))
+    given = types.declared_input
+    given = input_of_uses(types) if given is None else given
+    return InferredFlow(
+        input=schema_of(given),
+        output=schema_of(types.output),
+        steps=[_step(each) for each in types.steps.values()],
+        _findings=[each for each in found if each.rule in _RULES or each.level == "fatal"],
+        missing=_missing(types, given),
+        summary={"input": type_text(given), "output": type_text(types.output)},
+    )
+
+
+def _step(step: StepTypes) -> InferredStep:
+    parts = {"input": step.given, "takes": step.wanted, "output": step.output}
+    schemas = {name: schema_of(each) for name, each in parts.items()}
+    line = step.step.node.items["id"].line
+    summary = {name: type_text(each) for name, each in parts.items()}
+    return InferredStep(step.step.id, step.step.component, **schemas, source=step.source, line=line, summary=summary)
+
+
+def _missing(types: FlowTypes, given: Type) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, type in (("input", given), ("output", types.output)):
+        declared = types.model.schema(name)
+        if (declared is None or declared.value is None) and not is_unknown(type) and type.members:
+            found[name] = schema_of(type)
+    declared = types.model.schema("steps", "properties")
+    steps = {
+        name: schema_of(each.output)
+        for name, each in types.steps.items()
+        if (declared is None or name not in declared.items) and not is_unknown(each.output) and each.output.members
+    }
+    return found | ({"steps": {"properties": steps}} if steps else {})

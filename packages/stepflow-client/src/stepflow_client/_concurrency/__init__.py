@@ -1,0 +1,1 @@
+"""Concurrent calls and long loops, asynchronous and blocking. Both versions are written by hand."""

@@ -1,0 +1,154 @@
+"""Minimal edits of a YAML or JSON text: new keys and values are written in the style of the surrounding text. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from ..errors import FlowFileError
+from ..flows.file import text_of
+from ..flows.source import Key, Node, read_tree
+
+_PLAIN = re.compile(r"(?!0[xob][\da-f_]*$|[\d._-]+(?:e[+-]?\d+)?$)[$/\w][\w$/.-]*", re.IGNORECASE)
+"""Texts that need no quotes: no numbers or dates."""
+_RESERVED = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
+
+Edit = tuple[int, int, str]
+"""A replacement in a text: start offset, end offset, new text."""
+Write = Callable[[Mapping[str, Any], int, str], str]
+"""A function that returns keys and their values in block style, for an indent and a line ending."""
+
+
+def apply(text: str, edits: list[Edit]) -> str:
+    """Return a text with the edits applied."""
+    for start, end, new in sorted(edits, reverse=True):
+        text = text[:start] + new + text[end:]
+    return text
+
+
+class NotEditableError(Exception):
+    """A change cannot be made in the text."""
+
+
+def changed_file(
+    content: bytes, source: str, change: Callable[[str, Node], tuple[Iterable[Edit], Any]], problem: str
+) -> bytes:
+    """Return the content of a file with some edits.
+
+    Args:
+        content: The content of the file, YAML or JSON in UTF-8.
+        source: The name of the file.
+        change: Returns the edits of a text, from its tree, and the value that it then has.
+        problem: What is wrong if the edits change anything else, or it is invalid: the message of a FlowFileError.
+    """
+    # Refuses what is not UTF-8; the byte order mark stays here.
+    text_of(content, source)
+    text = content.decode("utf-8")
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    text = text.removeprefix("\ufeff")
+    edits, wanted = change(text, read_tree(text, source))
+    with suppress(NotEditableError, FlowFileError):
+        changed = apply(text, list(edits))
+        if read_tree(changed, source).value == wanted:
+            return (mark + changed).encode()
+    raise FlowFileError(f"{source}: {problem}", path=source)
+
+
+def newline_of(text: str) -> str:
+    """Return the line ending of a text."""
+    return "\r\n" if "\r\n" in text else "\n"
+
+
+def addition(text: str, mapping: Node, values: Mapping[str, Any], write: Write | None = None) -> Edit:
+    """Return the edit that adds keys after the last key of a mapping, which must not be empty.
+
+    Each value is an object or a list. `write` writes them in block style, by default `block_keys`.
+    """
+    newline = newline_of(text)
+    first, last = mapping.written[0], mapping.written[-1]
+    if mapping.is_flow:
+        is_one_line = "\n" not in text[first.start : mapping.last]
+        before = text[: last.start].rpartition("\n")[2]
+        # Keep tabs in the indentation.
+        between = ", " if is_one_line else "," + newline + (" " * len(before) if before.strip() else before)
+        added = (f"{_flow_key(text, key)}: {flow_text(text, last, value, newline)}" for key, value in values.items())
+        return mapping.last, mapping.last, "".join(between + each for each in added)
+    end = line_end(text, mapping.last)
+    return end, end, newline + (write or block_keys)(values, first.column - 1, newline)
+
+
+def block_keys(values: Mapping[str, Any], indent: int, newline: str) -> str:
+    """Return keys and their values in block style. Each value is an object or a list."""
+    return newline.join(
+        f"{' ' * indent}{block_key(key)}:{newline}{block_text(value, indent + 2, newline)}"
+        for key, value in values.items()
+    )
+
+
+def _flow_key(text: str, key: str) -> str:
+    return key if key.isidentifier() and key.isascii() and not text.lstrip().startswith("{") else json_text(key)
+
+
+def block_key(key: str) -> str:
+    """Return a key in block style."""
+    return plain_text(key) if key.isprintable() and "\\" not in key else json_text(key)
+
+
+def json_text(value: Any, indent: str | None = None) -> str:
+    """Return a value as JSON that is also valid YAML: no surrogate pairs, and unprintable characters are escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return "".join(
+        each if each.isprintable() or each in "\n\t" or each > "\uffff" else f"\\u{ord(each):04x}" for each in text
+    )
+
+
+def one_line(value: Any) -> str:
+    """Return a value as YAML in one line: `{$step: a, path: "$.x[0]"}`."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{one_line(key)}: {one_line(each)}' for key, each in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(one_line, value))}]"
+    is_plain = isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _RESERVED
+    return str(value) if is_plain else json_text(value)
+
+
+def plain_text(value: Any) -> str:
+    """Return a value as YAML, without the line ending."""
+    from .._data.yaml_writer import write_yaml
+
+    return write_yaml(value).rstrip("\n")
+
+
+def line_end(text: str, position: int) -> int:
+    """Return the offset of the end of the line that contains a position."""
+    end = text.find("\n", position)
+    if end == -1:
+        return len(text)
+    return end - 1 if text[end - 1] == "\r" else end
+
+
+def flow_text(text: str, key: Key, value: Any, newline: str, *, one_line: bool = False) -> str:
+    """Return a value as JSON. If the key starts its line, the value is indented over several lines, as in the file."""
+    before = text[text.rfind("\n", 0, key.start) + 1 : key.start]
+    if one_line or before.strip():
+        return json_text(value)
+    return (newline + before).join(json_text(value, json_indent(text)).split("\n"))
+
+
+def json_indent(text: str) -> str:
+    """Return the indentation of a JSON text, or of a YAML text with values in brackets."""
+    step = re.search(r"\n( +|\t+)\S", text)
+    return step[1] if step else "  "
+
+
+def block_text(value: Any, indent: int, newline: str) -> str:
+    """Return a value in block style with an indent."""
+    text = plain_text(value)
+    lines = text.split("\n")
+    if "\\" in text or not all(map(str.isprintable, lines)):
+        # Block style would split text with unprintable characters over several lines.
+        lines = [json_text(value)]
+    return newline.join(" " * indent + line if line else line for line in lines)

@@ -1,0 +1,85 @@
+"""The order of listed runs, and filtering by creation time. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from .._data.arguments import wrong
+from .lost_creation import creation_time
+
+if TYPE_CHECKING:
+    from ..types import RunDetails
+
+_APART = 2.0
+"""Maximum difference in seconds between the order of a list and the order of the ids in it."""
+
+
+class Window:
+    """A period in which runs were created, by the server's clock.
+
+    Args:
+        since: The start of the period, inclusive; None for no start.
+        until: The end of the period, exclusive; None for no end.
+
+    Raises:
+        InvalidArgumentError: If one of them is not a valid time.
+    """
+
+    def __init__(self, since: datetime | str | None, until: datetime | str | None) -> None:
+        self._since, self._until = _moment(since, "since"), _moment(until, "until")
+
+    @property
+    def is_open(self) -> bool:
+        """True if the period has neither a start nor an end, so that it contains every run."""
+        return self._since is None and self._until is None
+
+    def __contains__(self, run: RunDetails) -> bool:
+        """Return whether a run was created in the period."""
+        created = _created(run)
+        is_early = self._since is not None and created < self._since
+        return not is_early and (self._until is None or created < self._until)
+
+    def is_over(self, run: RunDetails) -> bool:
+        """Return whether no run listed after this one can have been created in the period."""
+        return self._since is not None and _created(run) < self._since - _APART
+
+
+def _moment(value: object, what: str) -> float | None:
+    """Return a time in seconds since 1970. A time without a time zone is local time."""
+    if value is None:
+        return None
+    try:
+        time = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if isinstance(time, datetime):
+            return time.timestamp()
+    except (ValueError, OverflowError, OSError):
+        pass
+    raise wrong(what, "a datetime or a text such as 2026-11-25T14:00:00Z", value)
+
+
+def _created(run: RunDetails) -> float:
+    moment = creation_time(run.run_id)
+    if moment is not None:
+        return moment
+    return run.created_at.timestamp() if run.created_at is not None else 0.0
+
+
+def second(run: RunDetails) -> int:
+    """Return the creation time of a run in whole seconds since 1970."""
+    return int(run.created_at.timestamp() if run.created_at is not None else _created(run))
+
+
+def is_coarse(runs: Iterable[RunDetails]) -> bool:
+    """Return whether the server stores only whole seconds, as it does with sqlite.
+
+    Within one second, such a server may list the oldest run first.
+    """
+    times = [run.created_at for run in runs if run.created_at is not None]
+    return bool(times) and not any(time.microsecond for time in times)
+
+
+def newest_first(runs: Iterable[RunDetails]) -> list[RunDetails]:
+    """Return runs sorted by creation time, newest first. Within a second, their ids decide, to the millisecond."""
+    return sorted(runs, key=lambda run: (second(run), run.run_id), reverse=True)

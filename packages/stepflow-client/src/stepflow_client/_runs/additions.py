@@ -1,0 +1,136 @@
+"""What the client changes in a flow before it is stored, and the flow as its author wrote it. Pure.
+
+Servers interpret `test` and `examples` too, each release in its own way, and refuse flows because of expected outputs.
+Runs need neither, so flows are sent without them. A stored flow keeps its example inputs, in the form that every
+release accepts.
+
+All that is added is under one key of the flow's metadata, so that any client, on any machine, gets back the author's
+flow:
+
+- every flow that is run has a tag, which identifies the client that runs it, and gives the flow an id of its own;
+- the flow of a rerun also names the earlier run. Its kept steps are pinned, and the metadata has their definitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .._base.lazy import lazy_module
+from ..flows.graph import steps_by_id
+
+if TYPE_CHECKING:
+    from ..types import StepDetails
+    from . import pins
+else:
+    pins = lazy_module("stepflow_client._runs.pins")
+
+_KEY = "stepflow-client"
+"""The key in a flow's metadata: its value is the tag, or for a rerun an object that contains the tag."""
+
+
+class Origin(NamedTuple):
+    """The run that a rerun comes from, and what the rerun keeps of it."""
+
+    run_id: str
+    """The id of the earlier run."""
+    kept: Mapping[str, Any]
+    """The outputs of the steps that are not executed again, by step id."""
+    items: Sequence[int] = (0,)
+    """The indexes, in the earlier run, of the items that are run again. They are not part of the flow."""
+
+
+def tagged(flow: dict[str, Any], tag: str, origin: Origin | None = None) -> dict[str, Any]:
+    """Return a copy of a flow with a tag in its metadata, which gives the copy a flow id of its own.
+
+    In the flow of a rerun, the kept steps of its origin are pinned.
+    """
+    metadata = flow.get("metadata")
+    if metadata is not None and not isinstance(metadata, dict):
+        # The server rejects this flow.
+        return flow
+    added: Any = tag
+    if origin is not None:
+        steps = steps_by_id(flow)
+        added = {"tag": tag, "rerun_of": origin.run_id, "steps": {name: steps[name] for name in origin.kept}}
+        flow = pins.pinned_flow(flow, origin.kept)
+    return {**flow, "metadata": {**(metadata or {}), _KEY: added}}
+
+
+def as_written(flow: dict[str, Any]) -> dict[str, Any]:
+    """Return a stored flow as its author wrote it: without the client's tag, and with the definitions of all steps."""
+    metadata = flow.get("metadata")
+    if not isinstance(metadata, dict) or _KEY not in metadata:
+        return flow
+    definitions = _definitions(metadata[_KEY])
+    left = {key: value for key, value in metadata.items() if key != _KEY}
+    written = {key: left if key == "metadata" else value for key, value in flow.items() if key != "metadata" or left}
+    if definitions:
+        steps = flow.get("steps")
+        written["steps"] = [
+            definitions.get(str(each.get("id")), each) if isinstance(each, Mapping) else each
+            for each in (steps if isinstance(steps, list) else ())
+        ]
+    return written
+
+
+def origin_of(flow: Mapping[str, Any]) -> Origin | None:
+    """Return the origin of a rerun from the flow that is stored for it; None for any other flow."""
+    metadata = flow.get("metadata")
+    added = metadata.get(_KEY) if isinstance(metadata, Mapping) else None
+    if not isinstance(added, Mapping) or not isinstance(added.get("rerun_of"), str):
+        return None
+    definitions, steps = _definitions(added), steps_by_id(flow)
+    return Origin(added["rerun_of"], {name: pins.pinned_output(steps[name]) for name in definitions if name in steps})
+
+
+def with_kept(steps: Sequence[StepDetails], stored: Mapping[str, Any]) -> list[StepDetails]:
+    """Return the steps of a run; those that a rerun keeps are marked, and have the component of the author's flow."""
+    origin = origin_of(stored)
+    if origin is None:
+        return list(steps)
+    written = steps_by_id(as_written(dict(stored)))
+    kept = {name: written[name].get("component") for name in origin.kept if name in written}
+    return [
+        replace(step, component=kept[step.step_id], is_kept=True) if step.step_id in kept else step for step in steps
+    ]
+
+
+def _definitions(added: Any) -> Mapping[str, Any]:
+    found = added.get("steps") if isinstance(added, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def without_cases(flow: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a flow without its test cases and examples."""
+    return {key: value for key, value in flow.items() if key not in ("test", "examples")}
+
+
+def as_stored(flow: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a flow in the form in which it is stored: its test cases become examples, without expected outputs."""
+    examples = examples_of(flow)
+    return without_cases(flow) | ({"examples": examples} if examples else {})
+
+
+def examples_of(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the named inputs of a flow, as examples: those of its examples, then those of its test cases.
+
+    Each has a name and an input, and a description if there is one. Of several with the same name, only the first is
+    returned; what is malformed is left out.
+    """
+    test = flow.get("test")
+    groups = (flow.get("examples"), test.get("cases") if isinstance(test, Mapping) else None)
+    found: dict[str, dict[str, Any]] = {}
+    for group in groups:
+        for each in group if isinstance(group, (list, tuple)) else ():
+            if isinstance(each, Mapping) and isinstance(each.get("name"), str) and "input" in each:
+                found.setdefault(each["name"], _example(each))
+    return list(found.values())
+
+
+def _example(each: Mapping[str, Any]) -> dict[str, Any]:
+    example = {"name": each["name"], "description": each.get("description"), "input": each["input"]}
+    if not isinstance(example["description"], str):
+        del example["description"]
+    return example

@@ -1,0 +1,228 @@
+"""Makes the account of an item of a run: why it failed, and what became of each of its steps. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..flows.expressions import references
+from ..flows.graph import FlowSteps
+from ..flows.interpreter import flow_with
+from ..types import ErrorCode
+from ..types.account import FailedChild, RunAccount, StepAccount, StepState
+from ..types.statuses import FAILED_STATUSES, ExecutionStatus
+from .causes import FAILED_STEP, NOT_KNOWN, SILENT, ItemCauses, ItemRecord, is_bare
+
+if TYPE_CHECKING:
+    from ..types import RunArguments, RunItem, StepDetails
+    from ..types.snapshot import RunSnapshot
+
+
+def account_of(
+    run_id: str, item_index: int, record: ItemRecord, schemas: Mapping[str, Any] | None = None
+) -> RunAccount:
+    """Return the account of one item of a run.
+
+    Input schemas of components are by path, in addition to those of builtin components.
+    """
+    item = _Item(record)
+    cause = item.cause
+    steps = list(item.accounts())
+    error = record.error
+    failed = item.listed.get(cause.step_id or "")
+    if error is not None:
+        error = replace(error, step_id=cause.step_id)
+        if failed is not None and failed.error is not None and is_bare(error) and not is_bare(failed.error):
+            error = replace(error, message=failed.error.message)
+    return RunAccount(
+        run_id=run_id,
+        item_index=item_index,
+        status=record.status,
+        kind=cause.kind,
+        cause=cause.step_id,
+        error=error,
+        hint=item.hint(schemas or {}),
+        steps=steps,
+        unknown=tuple(item.unknown(steps)),
+    )
+
+
+def accounts_of(
+    snapshot: RunSnapshot, items: Iterable[RunItem] | None = None, schemas: Mapping[str, Any] | None = None
+) -> dict[int, RunAccount]:
+    """Return the accounts of items of a run, by index, as far as the parts of the snapshot tell; by default of all."""
+    return {
+        index: account_of(snapshot.run_id, index, record, schemas)
+        for index, record in records_of(snapshot, items).items()
+    }
+
+
+def step_accounts(snapshot: RunSnapshot, items: Iterable[RunItem] | None = None) -> dict[tuple[int, str], StepAccount]:
+    """Return the account of each step of the items, by item index and step id."""
+    return {(index, step.step_id): step for index, each in accounts_of(snapshot, items).items() for step in each.steps}
+
+
+def records_of(
+    snapshot: RunSnapshot, items: Iterable[RunItem] | None = None, *, is_masked: bool = False
+) -> dict[int, ItemRecord]:
+    """Return what is known about items of a run, by index; see `accounts_of`.
+
+    With `is_masked`, recorded arguments are used although secrets in them are masked: for values that are only shown.
+    """
+    run, steps, given = snapshot.details, snapshot.steps, snapshot.arguments
+    by_item: dict[int, list[StepDetails]] = {}
+    for step in steps or ():
+        by_item.setdefault(step.item_index, []).append(step)
+    flow = flow_with(snapshot.flow or {}, given.overrides if given else None)
+    has_steps = steps is not None and snapshot.has_all_steps
+    kept = given.kept if given is not None else ()
+    base = ItemRecord(flow, run.status, None, (), has_steps=has_steps, flow_steps=FlowSteps(flow), kept=kept)
+    if given is not None and given.variables is not None:
+        base = replace(base, variables=_recorded(given.variables, is_masked=is_masked))
+    return {
+        item.index: replace(
+            base,
+            # A cancelled run never ends its items.
+            status=item.status if item.status.is_finished else run.status,
+            error=None if item.result is None else item.result.error,
+            steps=by_item.get(item.index, []),
+            input=_input_of(given, item.index, is_masked=is_masked),
+        )
+        for item in (snapshot.items or () if items is None else items)
+    }
+
+
+def _input_of(given: RunArguments | None, index: int, *, is_masked: bool) -> Any:
+    inputs = given.inputs if given is not None and given.inputs is not None else []
+    return _recorded(inputs[index], is_masked=is_masked) if index < len(inputs) else NOT_KNOWN
+
+
+def _recorded(value: Any, *, is_masked: bool) -> Any:
+    """Return a recorded value; `NOT_KNOWN` if a secret in it is masked."""
+    from .._data.secrets import is_hidden
+
+    return NOT_KNOWN if not is_masked and is_hidden(value) else value
+
+
+def needs_schema(account: RunAccount) -> str | None:
+    """Return the component whose schema may tell why the run failed, if its error does not; None if there is none."""
+    from .refusals import has_schema
+
+    cause = account.step(account.cause or "")
+    error = account.error
+    if cause is None or cause.component is None or error is None or has_schema(cause.component):
+        return None
+    return cause.component if is_bare(error) or error.code is ErrorCode.INVALID_INPUT else None
+
+
+class _Item(ItemCauses):
+    """An item of which an account is made."""
+
+    def accounts(self) -> Iterator[StepAccount]:
+        """Yield the account of each step, in the order of the flow."""
+        for name in dict.fromkeys([*self.definitions, *self.listed]):
+            yield self._account(name, self.definitions.get(name, {}), self.listed.get(name))
+
+    def _account(self, name: str, definition: Mapping[str, Any], listed: StepDetails | None) -> StepAccount:
+        component = (listed.component if listed else None) or definition.get("component")
+        if listed is None:
+            state = self._unlisted(name)
+            error = self.record.error if state == "failed" else None
+            return StepAccount(name, state, component, error=error, is_kept=name in self.record.kept)
+        base = StepAccount(name, "unknown", component, listed.status)
+        if listed.status is ExecutionStatus.COMPLETED:
+            return replace(
+                base,
+                state="completed",
+                is_default=not listed.is_kept and self._used_default(definition, listed),
+                failed_children=list(failed_children(component, listed.output)),
+                is_kept=listed.is_kept,
+            )
+        if listed.status in FAILED_STATUSES:
+            source = self.source(name)
+            if source.kind == "read":
+                return replace(base, state="not_run", because_of=self.root(name))
+            if source.kind == "own" or self.cause.step_id == name:
+                return replace(base, state="failed", error=listed.error)
+            return replace(base, error=listed.error)
+        known: dict[ExecutionStatus, StepState] = {
+            ExecutionStatus.RUNNING: "running",
+            ExecutionStatus.CANCELLED: "cancelled",
+        }
+        return replace(base, state=known.get(listed.status, "unknown"))
+
+    def _unlisted(self, name: str) -> StepState:
+        if name in self.record.kept:
+            return "completed"
+        if name == self.stalled:
+            return "not_run"
+        if not self.record.has_steps:
+            return "failed" if name == self.cause.step_id else "unknown"
+        return "not_needed" if self.is_over else "not_started"
+
+    def _used_default(self, definition: Mapping[str, Any], listed: StepDetails) -> bool | None:
+        rule = definition.get("onError")
+        if not isinstance(rule, Mapping) or rule.get("action") != "useDefault":
+            return False
+        if not self.has_outputs:
+            return None
+        if listed.output != rule.get("defaultValue"):
+            return False
+        from .refusals import may_return
+
+        return None if may_return(str(definition.get("component")), listed.output) else True
+
+    def hint(self, schemas: Mapping[str, Any]) -> str | None:
+        """Return what to change if the component of the cause refuses its input, or what its error may mean."""
+        from .refusals import hint_of, missing_field, refusal
+
+        failed = self.listed.get(self.cause.step_id or "")
+        error = (failed.error if failed is not None else None) or self.record.error
+        said = hint_of(error.message) if error is not None else None
+        if said is not None:
+            return said
+        definition = self.definitions.get(self.cause.step_id or "")
+        if definition is None:
+            return None
+        if self.evaluated(definition.get("input")) is not True:
+            missing = missing_field(references(definition.get("input")), self.record.input)
+            return None if missing is None else "; ".join(missing)
+        return refusal(self.record.flow, definition, self.evaluation.value(definition.get("input")), schemas)
+
+    def unknown(self, steps: Sequence[StepAccount]) -> Iterator[str]:
+        """Yield what could not be determined."""
+        record = self.record
+        if not record.has_steps:
+            yield "this server does not report the steps of this item"
+        if not record.flow:
+            yield "the flow of this run is not known, so neither is which step reads which"
+        if self.cause.kind == "unknown":
+            yield "which step failed first"
+        names = [step.step_id for step in steps if step.state == "unknown" and step.status in FAILED_STATUSES]
+        if names:
+            yield f"whether {', '.join(names)} failed or did not run"
+        if any(step.is_default is None for step in steps):
+            names = [step.step_id for step in steps if step.is_default is None]
+            yield f"whether the output of {', '.join(names)} is its default"
+        if record.status is ExecutionStatus.CANCELLED and not record.has_steps:
+            yield "which steps may still be executing; cancelling a run stops no step"
+
+
+RUNS_FLOWS = ("/builtin/map", "/builtin/eval")
+"""The components whose outputs have failures of sub-runs."""
+
+
+def failed_children(component: str | None, output: Any) -> Iterator[FailedChild]:
+    """Yield the failed items of the sub-runs in the output of `/builtin/map` or `/builtin/eval`."""
+    if not isinstance(output, Mapping):
+        return
+    results = output.get("results") if component == "/builtin/map" else None
+    if component == "/builtin/eval":
+        results = [output.get("result")]
+    for index, result in enumerate(results if isinstance(results, list) else []):
+        if isinstance(result, Mapping) and result.get("outcome") == "failed":
+            error = result.get("error")
+            message = str(error.get("message") or SILENT) if isinstance(error, Mapping) else SILENT
+            named = FAILED_STEP.match(message)
+            yield FailedChild(index, message, named["id"] if named else None)

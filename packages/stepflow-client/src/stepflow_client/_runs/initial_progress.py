@@ -1,0 +1,29 @@
+"""The progress of a run before its first event, for everything that follows runs. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .._rules.run_progress import RunProgress
+from ..flows.graph import steps_by_id
+
+if TYPE_CHECKING:
+    from ..types.snapshot import RunSnapshot
+
+
+def progress_of(snapshot: RunSnapshot, **more: Any) -> RunProgress:
+    """Return the progress of a run that is about to be followed.
+
+    Args:
+        snapshot: The run with its flow, and with its arguments if kept steps are marked.
+        **more: Other arguments of `RunProgress`.
+    """
+    run, given = snapshot.details, snapshot.arguments
+    return RunProgress(
+        run.run_id,
+        (run.flow_name, dict(enumerate(steps_by_id(snapshot.flow or {})))),
+        total=run.items.total,
+        created_at=run.created_at,
+        kept=() if given is None else given.kept,
+        **more,
+    )

@@ -1,0 +1,368 @@
+"""Determines which steps of a run are kept in a rerun. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .._data.arguments import check_instances, check_integer
+from .._data.declared import declared_variables
+from .._data.secrets import HIDDEN, hidden_mark, is_hidden
+from .._data.values import merge_overrides
+from ..errors import InvalidArgumentError
+from ..flows.expressions import Reference, portable_path, references
+from ..flows.graph import FlowSteps, steps_behind, steps_by_id
+from ..flows.matching import equal, may_equal
+
+if TYPE_CHECKING:
+    from ..types import StepDetails
+    from ..types.history_entry import HistoryEntry
+    from ..types.reruns import RerunItem
+
+_FORCE = "force keeps it all the same; an earlier step to start from executes it"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The recorded arguments of the earlier run, from the history."""
+
+    has_input: bool = False
+    input: Any = None
+    variables: Mapping[str, Any] | None = None
+    """The variables; None if they are unknown."""
+    hidden: Mapping[str, Any] = field(default_factory=dict)
+    """The variables that were given and contain secrets, which are hidden. They are not stored anywhere."""
+    overrides: Mapping[str, Any] | None = None
+    """The overrides; None if they are unknown."""
+    flow_file: str | None = None
+    """The file of the flow."""
+
+    def only(self, inherit: Collection[str]) -> Recorded:
+        """Return those that a rerun takes over. It has no others: they are known to be none, except for the input."""
+        return Recorded(
+            has_input=self.has_input and "input" in inherit,
+            input=self.input,
+            variables=self.variables if "variables" in inherit else {},
+            hidden=self.hidden if "variables" in inherit else {},
+            overrides=self.overrides if "overrides" in inherit else {},
+            flow_file=self.flow_file,
+        )
+
+
+def recorded_of(entry: HistoryEntry | None, flow: Mapping[str, Any]) -> Recorded:
+    """Return the arguments that can be reused from a recorded run, without overrides of steps that the flow lacks.
+
+    Values that contain secrets cannot be reused, because the history hides them.
+    """
+    if entry is None:
+        return Recorded()
+    given, mark = entry.variables or {}, hidden_mark(entry.flow)
+    hidden = {name: value for name, value in given.items() if is_hidden(value, mark)}
+    steps = steps_by_id(flow)
+    changes = {step: change for step, change in (merge_overrides(entry.overrides) or {}).items() if step in steps}
+    return Recorded(
+        has_input="input" not in entry.omitted and not is_hidden(entry.input, mark),
+        input=entry.input,
+        variables=None
+        if "variables" in entry.omitted
+        else {name: value for name, value in given.items() if name not in hidden},
+        hidden=hidden,
+        overrides=None if "overrides" in entry.omitted or is_hidden(changes, mark) else changes,
+        flow_file=entry.flow_file,
+    )
+
+
+def hides_secrets(flow: Mapping[str, Any]) -> bool:
+    """Return whether parts of a recorded flow are hidden."""
+    return is_hidden(flow, hidden_mark(flow))
+
+
+def check_recorded_variables(
+    flow: Mapping[str, Any], items: Sequence[RerunItem], recorded: Recorded, given: Iterable[str]
+) -> None:
+    """Check that the secret variables of the earlier run are given again if executed steps or the output read them.
+
+    Raises:
+        InvalidArgumentError: If one of them is missing.
+    """
+    read = {each.variable for each in _read(flow, items, "variable")}
+    missing = sorted((recorded.hidden.keys() & read) - set(given))
+    if missing:
+        names = ", ".join(map(repr, missing))
+        raise InvalidArgumentError(
+            f"the history does not keep the value of secret variable {names}, which the steps that are executed read",
+            hint="give it again, or take variables from the environment",
+        )
+
+
+def check_items(items: Any) -> None:
+    """Check the indexes of the items to run again.
+
+    Raises:
+        InvalidArgumentError: If they are not indexes.
+    """
+    for each in () if items is None else check_instances(items, "items", int):
+        check_integer(each, "items", least=0)
+
+
+def chosen_items(items: Iterable[int] | None, total: int, run_id: str) -> list[int]:
+    """Return the indexes of the chosen items in order, or of all items if none are chosen (None).
+
+    Raises:
+        InvalidArgumentError: If the run has no such item.
+    """
+    chosen = list(range(total)) if items is None else sorted(set(items))
+    if chosen and chosen[-1] >= total:
+        raise InvalidArgumentError(f"run {run_id} has no item {chosen[-1]}", hint=f"it has {total}, counted from 0")
+    return chosen
+
+
+def kept_outputs(
+    flow: Mapping[str, Any], steps: Iterable[StepDetails], pinned: Mapping[str, Any], again: Iterable[str]
+) -> dict[str, Any]:
+    """Return the outputs of the steps of an item that are kept, by step id.
+
+    A step is kept if it has completed, is none of the steps to execute again, and reads neither one of them nor a step
+    that has not completed, directly or through other steps.
+
+    Args:
+        flow: The flow to run, with its overrides.
+        steps: The steps of the item in the earlier run.
+        pinned: The outputs that the earlier run itself kept, by step id. A server does not list a kept step if no step
+            that was executed reads it.
+        again: The steps to execute again.
+    """
+    listed = list(steps)
+    incomplete = {step.step_id for step in listed if step.status.value != "completed"}
+    behind = steps_behind(flow, incomplete | set(again))
+    there = steps_by_id(flow)
+    outputs = {**pinned, **{step.step_id: step.output for step in listed}}
+    return {step: output for step, output in outputs.items() if step in there and step not in behind}
+
+
+def executed_steps(flow: Mapping[str, Any], kept: Collection[str]) -> list[str]:
+    """Return the steps that run besides the kept ones, in the order of the flow.
+
+    The inputs of kept steps are not evaluated: a step that only those read does not run.
+    """
+    needed = FlowSteps(flow).needed(unread=kept)
+    return [step for step in steps_by_id(flow) if step in needed and step not in kept]
+
+
+def inputs_of_step(
+    flow: Mapping[str, Any], step: str, steps: Iterable[StepDetails], pinned: Mapping[str, Any], run_id: str
+) -> dict[str, Any]:
+    """Return the outputs of the steps that a step reads, by step id.
+
+    Args:
+        flow: The flow to run, with its overrides.
+        step: The step.
+        steps: The steps of the item in the earlier run.
+        pinned: The outputs that the earlier run itself kept, by step id.
+        run_id: The earlier run.
+
+    Raises:
+        InvalidArgumentError: If the earlier run does not have all of them.
+    """
+    outputs = {**pinned, **{each.step_id: each.output for each in steps if each.status.value == "completed"}}
+    reads = [name for name in steps_by_id(flow) if name in FlowSteps(flow).reads[step]]
+    for name in reads:
+        if name not in outputs:
+            raise InvalidArgumentError(
+                f"step {step!r} reads step {name!r}, of which run {run_id} has no output",
+                run_id=run_id,
+                hint=f"a run that executes {name!r} too has it; or give the step an input of its own",
+            )
+    return {name: outputs[name] for name in reads}
+
+
+def check_kept(old: Mapping[str, Any], new: Mapping[str, Any], overrides: Any, items: Sequence[RerunItem]) -> None:
+    """Check that no step is kept whose output may have changed.
+
+    Args:
+        old: The flow of the earlier run, with its overrides.
+        new: The flow to run, with its overrides.
+        overrides: The overrides that were given.
+        items: The items to run again.
+
+    Raises:
+        InvalidArgumentError: If a kept step, or a step that it reads, has changed in the flow or is overridden.
+    """
+    kept = {step for item in items for step in item.kept}
+    changed, given = changed_steps(old, new), merge_overrides(overrides) or {}
+    for step in steps_by_id(new):
+        if step in kept & changed & given.keys():
+            raise InvalidArgumentError(f"step {step!r} is kept, so its override would have no effect", hint=_FORCE)
+        if step in kept & changed:
+            raise InvalidArgumentError(f"step {step!r} is kept, but its definition has changed", hint=_FORCE)
+    behind = steps_behind(new, changed)
+    stale = next((step for step in steps_by_id(new) if step in kept & behind), None)
+    if stale is not None:
+        raise InvalidArgumentError(f"step {stale!r} is kept, but reads a step that has changed", hint=_FORCE)
+
+
+def changed_steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
+    """Return the steps of a flow that an older version of it does not have, or has with another definition."""
+    before = steps_by_id(old)
+    return {
+        name
+        for name, step in steps_by_id(new).items()
+        if name not in before or not equal(_definition(before[name]), _definition(step))
+    }
+
+
+def _definition(step: Mapping[str, Any]) -> list[Any]:
+    """Return the parts of a step that determine its output."""
+    on_error = step.get("onError") or {"action": "fail"}
+    return [step.get("component"), step.get("input"), {k: v for k, v in on_error.items() if v is not None}]
+
+
+def overrides_of_executed(overrides: Any, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return overrides without those of kept steps."""
+    return {step: change for step, change in (merge_overrides(overrides) or {}).items() if step not in kept}
+
+
+def _read(flow: Mapping[str, Any], items: Sequence[RerunItem], kind: str) -> list[Reference]:
+    steps = steps_by_id(flow)
+    executed = {step for item in items for step in item.executed}
+    inputs = [steps[step].get("input") for step in executed if step in steps]
+    return [each for each in references([*inputs, flow.get("output")]) if each.kind == kind]
+
+
+def needs_input(flow: Mapping[str, Any], items: Sequence[RerunItem]) -> bool:
+    """Return whether an executed step or the output may read the flow's input."""
+    return bool(_read(flow, items, "input"))
+
+
+def taken_from(
+    recorded: Recorded, flow: Mapping[str, Any], items: Sequence[RerunItem], given: Iterable[str], *, has_input: bool
+) -> list[str]:
+    """Return which recorded arguments (`input`, `variables`, `overrides`) are used; `given` names the new variables."""
+    if not items:
+        return []
+    overridden = [step for item in items for step in recorded.overrides or () if step not in item.kept]
+    is_taken = {
+        "input": recorded.has_input and not has_input and needs_input(flow, items),
+        "variables": bool(set(recorded.variables or ()) - set(given)),
+        "overrides": bool(overridden),
+    }
+    return [name for name, taken in is_taken.items() if taken]
+
+
+def unknown_of(
+    flow: Mapping[str, Any], items: Sequence[RerunItem], variables: Any, overrides: Any, recorded: Recorded
+) -> list[str]:
+    """Return which arguments of the earlier run (`variables`, `overrides`) are unknown and may affect the rerun."""
+    is_unknown = variables is None and recorded.variables is None
+    missing = ["variables"] if is_unknown and _read(flow, items, "variable") else []
+    return missing + (["overrides"] if overrides is None and recorded.overrides is None else [])
+
+
+def steps_reading_changes(
+    flow: Mapping[str, Any],
+    index: int,
+    arguments: Mapping[str, Any],
+    source: Callable[[int, str], tuple[HistoryEntry, int] | None],
+    *,
+    cautious: bool = False,
+) -> set[str]:
+    """Return the steps of an item that read another input, or other variables, than when they were executed.
+
+    Args:
+        flow: The flow to run, with its overrides.
+        index: The index of the item in the earlier run.
+        arguments: The new `input` of the item and the new `variables`; what is missing is that of the earlier run.
+        source: Returns the run that executed a step of an item, and the item's index there; None if it is unknown.
+        cautious: Whether a step counts whose earlier input or variables are unknown.
+    """
+    after = dict(arguments)
+    if "variables" in after:
+        after["variables"] = _defaults(flow) | dict(after["variables"])
+    found = set()
+    for name, step in steps_by_id(flow).items():
+        reads = {"input": _roots(step, "input"), "variables": _roots(step, "variable")}
+        if not any(reads[what] for what in after):
+            continue
+        executed = source(index, name)
+        if executed is None and not cautious:
+            continue
+        before = {} if executed is None else _computed_from(*executed)
+        mark = HIDDEN if executed is None else hidden_mark(executed[0].flow)
+        if _differ(before, after, reads, mark, cautious=cautious):
+            found.add(name)
+    return found
+
+
+def executed_in(
+    recorded: Callable[[str], HistoryEntry | None], run_id: str, index: int, step: str
+) -> tuple[HistoryEntry, int] | None:
+    """Return the recorded run that executed a step of an item, and the index of the item in that run; None if unknown.
+
+    The given run has the output of the step, but a rerun may have kept it from the run that it comes from, which may
+    have kept it too.
+    """
+    seen: set[str] = set()
+    while run_id not in seen:
+        seen.add(run_id)
+        entry = recorded(run_id)
+        if entry is None:
+            return None
+        if entry.rerun_of is None or step not in entry.kept:
+            return entry, index
+        if index >= len(entry.rerun_items):
+            return None
+        run_id, index = entry.rerun_of, entry.rerun_items[index]
+    return None
+
+
+def _roots(step: Mapping[str, Any], kind: str) -> set[str | None]:
+    """Return the fields of the input, or the variables, that a step reads; None stands for all of them."""
+    paths = (portable_path(each.path) for each in references(step.get("input")) if each.kind == kind)
+    return {path[0] if path and isinstance(path[0], str) else None for path in paths}
+
+
+def _computed_from(entry: HistoryEntry, index: int) -> dict[str, Any]:
+    """Return the input of an item of a recorded run and its variables, as far as they are known."""
+    inputs = entry.input if isinstance(entry.input, list) else [entry.input]
+    known: dict[str, Any] = {}
+    if "input" not in entry.omitted and index < len(inputs):
+        known["input"] = inputs[index]
+    if "variables" not in entry.omitted:
+        known["variables"] = _defaults(entry.flow or {}) | dict(entry.variables or {})
+    return known
+
+
+def _defaults(flow: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the variables that servers add where none are given."""
+    declared = declared_variables(flow)
+    return {name: each["default"] for name, each in declared.items() if "default" in each["value_schema"]}
+
+
+def _differ(
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    reads: Mapping[str, set[str | None]],
+    mark: str,
+    *,
+    cautious: bool,
+) -> bool:
+    """Return whether a part that is read differs. Secrets, for which the history has a mark, are not compared.
+
+    With `cautious`, an input in which secrets are hidden counts as another one.
+    """
+    for what in after:
+        if what not in before and reads[what] and cautious:
+            return True
+        for root in reads[what] if what in before else ():
+            old, new = _part(before[what], root), _part(after[what], root)
+            # The author may have changed a secret in an input that is given again.
+            is_unknown = cautious and what == "input" and is_hidden(old, mark)
+            if is_unknown or not may_equal(old, new, mark):
+                return True
+    return False
+
+
+def _part(value: Any, root: str | None) -> Any:
+    """Return the part of a value that an expression reads; all of it if the path is not the name of a field."""
+    return value.get(root) if isinstance(value, Mapping) and root is not None else value

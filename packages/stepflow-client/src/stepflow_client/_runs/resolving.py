@@ -1,0 +1,59 @@
+"""The input of a step as the server resolved it: the values that its references had. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..flows.expressions import keyword_of
+from ..flows.interpreter import BROKEN, Failure, NotKnownError, RecordedEvaluation
+from ..types.shown import Record
+
+if TYPE_CHECKING:
+    from .causes import ItemCauses
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedInput(Record):
+    """The input of a step, as far as it is known."""
+
+    value: Any
+    """The input. References whose values are not known are in it as they are in the flow."""
+    not_known: tuple[str, ...] = ()
+    """What is not known, for example `the input`, `the output of step a`."""
+    failures: tuple[str, ...] = ()
+    """Why parts of it have no value, for example `Path $.card not found`, `charge_card failed`."""
+
+
+def resolved_input(item: ItemCauses, step_id: str) -> ResolvedInput:
+    """Return the input of a step of an item, with its references resolved by the recorded outcomes of other steps."""
+    definition = item.definitions.get(step_id)
+    if definition is None:
+        return ResolvedInput(None, ("the flow",))
+    resolver = _Resolver(item.evaluation)
+    value = resolver.resolved(definition.get("input"))
+    return ResolvedInput(value, tuple(resolver.not_known), tuple(resolver.failures))
+
+
+class _Resolver:
+    """Resolves an expression part by part, so that one that is not known does not hide the others."""
+
+    def __init__(self, evaluation: RecordedEvaluation) -> None:
+        self._evaluation = evaluation
+        self.not_known: dict[str, None] = {}
+        self.failures: dict[str, None] = {}
+
+    def resolved(self, expression: Any) -> Any:
+        try:
+            return self._evaluation.value(expression)
+        except (Failure, NotKnownError, *BROKEN) as error:
+            if isinstance(expression, list):
+                return [self.resolved(each) for each in expression]
+            if isinstance(expression, Mapping) and keyword_of(expression) is None:
+                return {key: self.resolved(each) for key, each in expression.items()}
+            if isinstance(error, Failure):
+                self.failures[error.message if error.step is None else f"{error.step} failed"] = None
+            else:
+                self.not_known[str(error) if isinstance(error, NotKnownError) else "what the server reads here"] = None
+            return expression

@@ -1,0 +1,230 @@
+"""Differences between two runs. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+from .._data.arguments import check_texts
+from .._data.secrets import HIDDEN, flow_secrets, hidden_flow
+from ..errors import InvalidArgumentError
+from ..flows.expressions import Path, PathError, parse_path, write_path
+from ..flows.graph import FlowSteps, reachable, steps_by_id
+from ..flows.matching import equal
+from ..types.comparison import RunDifference
+from ..types.shown import plain_data
+from .additions import origin_of
+from .explanation import step_accounts
+
+if TYPE_CHECKING:
+    from ..types import FlowError, RunItem
+    from ..types.snapshot import RunSnapshot
+
+
+def _items_by_index(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
+    """Return the compared parts of each item: its steps by id, status, output and error.
+
+    A step that was not run because of a failed one has the status `not_run` and no error of its own. Servers list only
+    those kept steps of a rerun that other steps read.
+    """
+    origin = origin_of(snapshot._stored or {})
+    pinned: Mapping[str, Any] = {} if origin is None else origin.kept
+    kept = {name: {"status": "completed", "output": output, "error": None} for name, output in pinned.items()}
+    found = {item.index: {**_item(item), "steps": dict(kept)} for item in snapshot.items or ()}
+    not_run = {place for place, account in step_accounts(snapshot).items() if account.state == "not_run"}
+    for step in snapshot.steps or ():
+        steps = found.setdefault(step.item_index, {"steps": {}})["steps"]
+        status, error = step.status.value, _error(step.error)
+        if (step.item_index, step.step_id) in not_run:
+            status, error = "not_run", None
+        steps[step.step_id] = {"status": status, "output": step.output, "error": error}
+    return found
+
+
+def only_item(snapshot: RunSnapshot, index: int) -> RunSnapshot:
+    """Return a run with one of its items, as if it were the only one.
+
+    Raises:
+        InvalidArgumentError: If the run has no such item.
+    """
+    item = next((each for each in snapshot.items or () if each.index == index), None)
+    if item is None:
+        raise InvalidArgumentError(f"run {snapshot.run_id} has no item {index}")
+    return replace(
+        snapshot,
+        details=replace(snapshot.details, status=item.status),
+        items=[replace(item, index=0)],
+        steps=[replace(each, item_index=0) for each in snapshot.steps or () if each.item_index == index],
+    )
+
+
+def run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path] = ()) -> list[RunDifference]:
+    """Return the differences between two runs, except in ignored places: in status and flow, then item by item."""
+    flows = [each.flow or {} for each in (a, b)]
+    shown = _Shown(*flows)
+    before, after = (
+        {"status": each.details.status.value, "flow": _by_id(flow)} for each, flow in zip((a, b), flows, strict=True)
+    )
+    found = [shown.difference(each) for each in changes(before, after) if not is_ignored(each.path, ignored)]
+    items = [_items_by_index(each) for each in (a, b)]
+    is_batch = any(len(each) > 1 for each in items)
+    behind = _reads(*flows)
+    for index in sorted({*items[0], *items[1]}):
+        one, other = (each.get(index, ABSENT) for each in items)
+        path: Path = ("items", index) if is_batch else ()
+        if not is_batch:
+            # The status of the only item is the status of the run.
+            one, other = (
+                {key: value for key, value in each.items() if key != "status"} if isinstance(each, dict) else each
+                for each in (one, other)
+            )
+        differing = [each for each in changes(one, other, path) if not is_ignored(each.path, ignored)]
+        found += _of_item(differing, len(path), index, behind, shown)
+    return found
+
+
+class _Shown:
+    """Converts changes to differences, without the secrets of the two flows."""
+
+    def __init__(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
+        self._flows = [{"flow": _by_id(hidden_flow(each))} for each in (a, b)]
+        self._secrets = [flow_secrets(each) for each in (a, b)]
+
+    def difference(self, change: Change) -> RunDifference:
+        kind = "added" if change.a is ABSENT else "removed" if change.b is ABSENT else "changed"
+        values = [self._value(side, value, change.path) for side, value in enumerate((change.a, change.b))]
+        return RunDifference(path=write_path(change.path), kind=kind, a=values[0], b=values[1])  # type: ignore[arg-type]
+
+    def _value(self, side: int, value: Any, path: Path) -> Any:
+        if value is ABSENT:
+            return None
+        if path[0] == "flow":
+            # In the flow itself, short secrets can be distinguished from other values.
+            value = _at(self._flows[side], path)
+        for secrets in self._secrets:
+            value = secrets.hide_in(value)
+        return value
+
+
+def _of_item(
+    differing: Sequence[Change], depth: int, index: int, behind: Mapping[str | None, set[str]], shown: _Shown
+) -> Iterator[RunDifference]:
+    """Yield the differences of an item, each with the earlier difference that it repeats, if any."""
+    seen: dict[str, dict[str, str]] = {}
+    for change in differing:
+        inside = change.path[depth:]
+        step = str(inside[1]) if len(inside) > 1 and inside[0] == "steps" else None
+        made = replace(shown.difference(change), item_index=index, step_id=step)
+        if inside[-1:] == ("status",) and len(inside) in (1, 3):
+            yield made
+            continue
+        pair = json.dumps([None if each is ABSENT else [each] for each in (change.a, change.b)], sort_keys=True)
+        there = seen.setdefault(pair, {})
+        origins = [path for name, path in there.items() if name in behind.get(step, ())]
+        if step is not None and not origins:
+            there.setdefault(step, made.path)
+        yield replace(made, origin=origins[0] if origins else None)
+
+
+def _reads(*flows: Mapping[str, Any]) -> dict[str | None, set[str]]:
+    """Return the steps that each step reads, directly or through others. None is the item, which reads all steps."""
+    direct: dict[str, set[str]] = {}
+    for flow in flows:
+        for name, read in FlowSteps(flow).reads.items():
+            direct.setdefault(name, set()).update(read)
+    return {None: {*direct}, **{name: reachable(read, direct) for name, read in direct.items()}}
+
+
+def _by_id(flow: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a flow with its steps by id, so that their order does not count as a difference."""
+    steps, listed = steps_by_id(flow), flow.get("steps")
+    if not isinstance(listed, (list, tuple)) or len(steps) != len(listed):
+        return dict(flow)
+    return {**flow, "steps": {name: {**step, "id": name} for name, step in steps.items()}}
+
+
+def _item(item: RunItem) -> dict[str, Any]:
+    result = item.result
+    return {
+        "status": item.status.value,
+        "steps": {},
+        "output": None if result is None else result.output,
+        "error": None if result is None else _error(result.error),
+    }
+
+
+def _error(error: FlowError | None) -> dict[str, Any] | None:
+    return None if error is None else {"code": plain_data(error.code), "message": error.message}
+
+
+def _at(value: Any, path: Path) -> Any:
+    """Return the value at a path; a path inside a hidden value is hidden."""
+    for part in path:
+        try:
+            value = value[part] if not isinstance(value, str) else HIDDEN
+        except (KeyError, IndexError, TypeError):
+            return HIDDEN
+    return value
+
+
+ABSENT: Any = object()
+"""A placeholder for a value that exists only on the other side."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A path where two values differ."""
+
+    path: Path
+    a: Any
+    b: Any
+
+
+def changes(a: Any, b: Any, path: Path = ()) -> Iterator[Change]:
+    """Yield the innermost places where two JSON values differ; both have the same path.
+
+    Objects are compared key by key, regardless of the order of keys, and lists element by element. `3` equals `3.0`.
+    """
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        for key in dict.fromkeys([*a, *b]):
+            yield from changes(a.get(key, ABSENT), b.get(key, ABSENT), (*path, key))
+    elif isinstance(a, list) and isinstance(b, list):
+        for index, (one, other) in enumerate(zip_longest(a, b, fillvalue=ABSENT)):
+            yield from changes(one, other, (*path, index))
+    elif a is ABSENT or b is ABSENT or not equal(a, b):
+        yield Change(path, a, b)
+
+
+def parse_patterns(patterns: str | Iterable[str]) -> list[Path]:
+    """Return the paths to ignore as places. `*` in a path matches any key or index.
+
+    Raises:
+        InvalidArgumentError: If one of them is not a path, or would ignore the whole comparison.
+    """
+    return [_parsed(each) for each in check_texts(patterns, "ignore")]
+
+
+def _parsed(pattern: str) -> Path:
+    text = pattern.strip().replace("[*]", ".*")
+    text = text if text.startswith("$") else f"$.{text}"
+    try:
+        path = parse_path(text)
+    except PathError as error:
+        problem = str(error)
+    else:
+        if path:
+            return path
+        problem = "it is the whole comparison"
+    hint = "write it as differences have it, with * for any key: $.steps.*.output.time"
+    raise InvalidArgumentError(f"cannot ignore {pattern!r}: {problem}", hint=hint)
+
+
+def is_ignored(path: Path, patterns: Sequence[Path]) -> bool:
+    """Return whether a path, or a path around it, matches a pattern."""
+    return any(
+        len(pattern) <= len(path) and all(part in ("*", found) for part, found in zip(pattern, path, strict=False))
+        for pattern in patterns
+    )

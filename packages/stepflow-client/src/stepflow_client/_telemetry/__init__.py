@@ -1,0 +1,1 @@
+"""OpenTelemetry, and the record of runs in the history."""

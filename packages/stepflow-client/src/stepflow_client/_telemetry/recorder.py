@@ -1,0 +1,236 @@
+"""Records the runs of a client in its history, if it has one, and counts those that end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .._data.arguments import check_labels
+from ..errors import InvalidArgumentError, StepflowClientError
+from ..flows.flow_argument import flow_path
+from .tracing import run_ended
+
+if TYPE_CHECKING:
+    from .._codec.requests import RunArguments
+    from .._runs.additions import Origin
+    from ..history import History, HistoryEntry
+    from ..types import ExecutionStatus
+
+
+_MOST = 100_000
+"""Maximum number of labelled runs that are looked for."""
+_labels: ContextVar[Mapping[str, str] | None] = ContextVar("stepflow_labels", default=None)
+"""The labels of the runs that the current call creates."""
+
+
+class CreatedRun(NamedTuple):
+    """A run that was created, and what it was created of."""
+
+    run_id: str
+    flow_id: str
+    arguments: RunArguments
+    source: Any = None
+    """The flow as passed by the caller. If it is a path, the path is recorded."""
+    flow: Any = None
+    """The content of the flow as its author wrote it, if it is known."""
+    origin: Origin | None = None
+    """The run that a rerun comes from."""
+
+
+class Recorder:
+    """Records the runs that a client creates and how they end.
+
+    Without a history, it only counts ends, if the application uses OpenTelemetry.
+
+    Args:
+        history: The history, or None.
+        server: The URL of the server.
+
+    Raises:
+        InvalidArgumentError: If the history is something else, such as a path.
+    """
+
+    def __init__(self, history: History | None, server: str) -> None:
+        if history is not None and not hasattr(history, "record"):
+            raise InvalidArgumentError(f"history is a History, not {type(history).__name__}", hint="History(path)")
+        self.history = history
+        self._server = server
+        self.is_on = history is not None
+        """Whether anything is recorded."""
+
+    @contextmanager
+    def labelling(self, labels: Mapping[str, str] | None) -> Iterator[None]:
+        """Record the runs that are created in the block with labels.
+
+        Raises:
+            InvalidArgumentError: If they are not labels, or if there is no history.
+        """
+        if labels is None:
+            yield
+            return
+        token = _labels.set(self.check_labels(labels))
+        try:
+            yield
+        finally:
+            _labels.reset(token)
+
+    def labelled(self, labels: Mapping[str, str]) -> frozenset[str]:
+        """Return the ids of the runs of this server that are recorded with labels.
+
+        Raises:
+            InvalidArgumentError: If they are not labels, or if there is no history.
+            StepflowClientError: If the history cannot be read.
+        """
+        labels = self.check_labels(labels)
+        assert self.history is not None
+        found = self.history.search(labels=labels, server=same_server(self._server), limit=_MOST)
+        return frozenset(entry.run_id for entry in found)
+
+    def check_labels(self, labels: object) -> Mapping[str, str]:
+        """Return labels.
+
+        Raises:
+            InvalidArgumentError: If they are not labels, or if there is no history.
+        """
+        found = check_labels(labels)
+        if self.history is None:
+            raise InvalidArgumentError("labels are kept in a history", hint="StepflowClient(history=History())")
+        return found
+
+    def created(self, run: CreatedRun) -> None:
+        """Record a run that was created."""
+        if self.history is None:
+            return
+        inputs, flow, source = run.arguments.inputs, run.flow, run.source
+        self.history.record(
+            run.run_id,
+            server=self._server,
+            flow=flow if isinstance(flow, Mapping) else None,
+            flow_id=run.flow_id,
+            flow_file=None if source is None else flow_path(source),
+            # In the form that `submit` accepts: an input that is itself a list stays inside a list.
+            input=inputs[0] if len(inputs) == 1 and not isinstance(inputs[0], list) else inputs,
+            variables=run.arguments.variables or None,
+            overrides=run.arguments.overrides,
+            labels=_labels.get(),
+            **({} if run.origin is None else _origin(run.origin)),
+        )
+
+    def found(self, entry: HistoryEntry) -> None:
+        """Add the labels of the current call to a recorded run that it has found. Those that the run has stay."""
+        if self.history is not None and (labels := _labels.get()):
+            self.history.annotate(entry.run_id, labels={**labels, **entry.labels})
+
+    def batch(self, flow: Mapping[str, Any], arguments: RunArguments, source: Any) -> BatchRecorder:
+        """Return a recorder of a batch whose inputs are split into several runs.
+
+        Args:
+            flow: The content of the flow.
+            arguments: The arguments of the batch; its inputs are not recorded.
+            source: The flow as passed by the caller. If it is a path, the path is recorded.
+        """
+        return BatchRecorder(
+            self.history,
+            {
+                "server": self._server,
+                "flow": flow,
+                "flow_file": flow_path(source),
+                "variables": arguments.variables or None,
+                "overrides": arguments.overrides,
+                "labels": _labels.get(),
+            },
+        )
+
+    def recorded(self, run_id: str) -> HistoryEntry | None:
+        """Return the recorded entry of a run; None without a history, or if the entry is missing or cannot be read."""
+        if self.history is None:
+            return None
+        with suppress(StepflowClientError):
+            return self.history.get(run_id)
+        return None
+
+    def kept_outputs(self, run_id: str) -> list[dict[str, Any]] | None:
+        """Return the outputs of a recorded run's steps, for each item; None if the history does not have them."""
+        if self.history is None:
+            return None
+        with suppress(StepflowClientError):
+            return self.history.kept_outputs(run_id)
+        return None
+
+    def matching(self, text: str) -> list[HistoryEntry]:
+        """Return the newest entries of this server that contain a text; none without a history that can be read."""
+        if self.history is None:
+            return []
+        with suppress(StepflowClientError):
+            return self.history.search(text, server=same_server(self._server), limit=_MOST)
+        return []
+
+    def ended(self, run_id: str, status: ExecutionStatus, *, is_part: bool = False) -> None:
+        """Record the status of a run that has ended; that of a part of a batch is only counted."""
+        run_ended(run_id, status)
+        if not is_part:
+            self.seen(run_id, status)
+
+    def seen(self, run_id: str, status: ExecutionStatus) -> None:
+        """Record the last known status of a run."""
+        if self.history is not None:
+            self.history.update(run_id, status=status.value)
+
+
+class BatchRecorder:
+    """Records the runs of a batch as one: the first of them, with a mark if there are more. Inputs are not recorded.
+
+    Args:
+        history: The history, or None.
+        about: What is recorded of the batch.
+    """
+
+    def __init__(self, history: History | None, about: Mapping[str, Any]) -> None:
+        self._history = history
+        self._about = about
+        self._first: str | None = None
+        self._has_more = False
+        self._lock = threading.Lock()
+
+    def resumed(self, run_id: str) -> None:
+        """Record the batch again, as one that goes on. Its first run is known from its journal."""
+        self._first = run_id
+        self._record(run_id)
+
+    def created(self, run_id: str) -> bool:
+        """Record a run of the batch that was created, or that goes on after a crash. Return whether it is the first."""
+        with self._lock:
+            is_first = self._first is None
+            if is_first or not (self._has_more or run_id == self._first):
+                self._first, self._has_more = self._first or run_id, not is_first
+                self._record(self._first)
+            return is_first
+
+    def _record(self, run_id: str) -> None:
+        """Record the batch, and keep what an earlier record has: whoever continues a batch need not label it again."""
+        if self._history is None:
+            return
+        about, has_more = dict(self._about), self._has_more
+        with suppress(StepflowClientError):
+            if (known := self._history.get(run_id)) is not None:
+                about |= {"labels": {**known.labels, **(about["labels"] or {})}, "note": known.note}
+                has_more |= known.has_more_runs
+        self._history.record(run_id, input=None, omitted=("input",), has_more_runs=has_more, **about)
+
+    def ended(self, status: ExecutionStatus) -> None:
+        """Record the status of the batch, all of whose runs have ended."""
+        if self._history is not None and self._first is not None:
+            self._history.update(self._first, status=status.value)
+
+
+def _origin(origin: Origin) -> dict[str, Any]:
+    return {"rerun_of": origin.run_id, "kept": tuple(origin.kept), "rerun_items": tuple(origin.items)}
+
+
+def same_server(url: str) -> list[str]:
+    """Return the URLs that name the same server as a URL: localhost and 127.0.0.1 are the same host."""
+    names = ("//localhost:", "//127.0.0.1:")
+    return list(dict.fromkeys([url, *(url.replace(names[0], names[1], 1), url.replace(names[1], names[0], 1))]))

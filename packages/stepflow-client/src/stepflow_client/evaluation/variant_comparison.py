@@ -1,0 +1,257 @@
+"""What an evaluation says: the scores of each variant, and what changes from one variant to another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from .._base.lazy import lazy_module
+from .._base.text import quantile
+from ..types.shown import Record
+from .columns import Column, Columns, Kind, VariantColumns, paired
+from .notebook_view import ShownAsTable
+from .statistics import CHANGE, SHARE, Interval, mean, mean_interval, paired_change
+
+if TYPE_CHECKING:
+    from .statistics import Change
+
+_text = lazy_module("stepflow_client.evaluation.report_text")
+
+Verdict: TypeAlias = Literal["better", "worse", "higher", "lower", "unclear", "equal"]
+"""What a change is. `higher` and `lower` are of labels, of which none is better. `unclear`: the interval contains no
+change. `equal`: no case differs."""
+FAILED = "failed"
+"""The name of the share of items that did not complete."""
+_FEW = 50
+"""Number of cases below which intervals are called wide."""
+_MADE_UP = {"number": (), "share": CHANGE, "label": CHANGE}
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreMean(Record):
+    """The mean of a score of one variant."""
+
+    score: str
+    variant: str
+    cases: int
+    """Number of cases with a score."""
+    mean: float
+    low: float | None
+    """The lower end of the 95% interval of the mean; None for fewer than five cases."""
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreChange(Record):
+    """The change of a score between two variants, in pairs of the same case."""
+
+    score: str
+    before: float
+    """The mean of the first variant over the cases that both have."""
+    after: float
+    """The mean of the second variant."""
+    difference: float
+    low: float | None
+    """The lower end of the 95% interval of the difference; None for fewer than five cases."""
+    high: float | None
+    cases: int
+    """Number of cases that have the score in both variants."""
+    wins: int
+    """Number of cases in which the second variant is better (for a label: has it more often)."""
+    ties: int
+    """Number of cases in which both are equal."""
+    losses: int
+    """Number of cases in which the second variant is worse."""
+    verdict: Verdict
+    lower_is_better: bool | None
+    """Whether low values are good; None for a label."""
+
+
+@dataclass(frozen=True, slots=True)
+class VariantDurations(Record):
+    """The times of the completed items of a variant, in seconds."""
+
+    variant: str
+    items: int
+    p50: float
+    """The median."""
+    p95: float
+    """The time that 95% of the items do not exceed."""
+
+
+@dataclass(frozen=True, slots=True)
+class DurationChange(Record):
+    """How many times as long the items of the second variant take, in pairs of the same case."""
+
+    ratio: float
+    """The geometric mean of the ratios of all cases."""
+    low: float | None
+    """The lower end of the 95% interval of the ratio; None for fewer than five cases."""
+    high: float | None
+    cases: int
+    """Number of cases with times in both variants."""
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison(ShownAsTable, Record):
+    """Two variants of an evaluation. `print` it; notebooks show it as a table."""
+
+    before: str
+    """The variant that is compared to."""
+    after: str
+    """The variant that is compared."""
+    scores: Sequence[ScoreChange]
+    """The change of each score."""
+    failed: ScoreChange | None
+    """The change of the share of items that did not complete; None if no case has ended in both variants."""
+    duration: DurationChange | None
+    """The change of the times; None if the server does not report them."""
+
+    def __getitem__(self, score: str) -> ScoreChange:
+        """Return the change of a score."""
+        for each in self._changes():
+            if each.score == score:
+                return each
+        raise KeyError(score)
+
+    def _changes(self) -> Sequence[ScoreChange]:
+        return self.scores if self.failed is None else [*self.scores, self.failed]
+
+    def __str__(self) -> str:
+        text: str = _text.comparison_text(self)
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSummary(ShownAsTable, Record):
+    """The scores of all variants, and what changes from one to another. `print` it."""
+
+    name: str
+    cases: int
+    repeats: int
+    variants: Sequence[str]
+    means: Sequence[ScoreMean]
+    durations: Sequence[VariantDurations]
+    comparisons: Sequence[Comparison]
+    """The comparison of each further variant with the first one, or with its baseline."""
+    remarks: Sequence[str] = field(default=())
+    """What to know of these numbers: few cases, scores that failed, cases that were left out."""
+
+    @property
+    def compared_with(self) -> str:
+        """What the changes are from, as text."""
+        names = list(dict.fromkeys(each.before for each in self.comparisons))
+        return names[0] if len(names) == 1 else "the baseline of each variant"
+
+    def __str__(self) -> str:
+        text: str = _text.summary_text(self)
+        return text
+
+
+def score_mean(score: str, variant: str, column: Column, kind: Kind) -> ScoreMean | None:
+    """Return the mean of a score of a variant; None without any value."""
+    values = column.means()
+    if not values:
+        return None
+    interval = mean_interval(values, made_up=() if kind == "number" else SHARE)
+    return ScoreMean(score, variant, len(values), mean(values), *_ends(interval))
+
+
+def _ends(interval: Interval | None) -> tuple[float | None, float | None]:
+    return (None, None) if interval is None else (interval.low, interval.high)
+
+
+def compare_variants(columns: Columns, before: str, after: str, lower: frozenset[str]) -> Comparison:
+    """Return the comparison of two variants; `lower` names the scores of which low values are good."""
+    one, other = columns.variants[before], columns.variants[after]
+    scores = []
+    for name, kind in columns.kinds.items():
+        pairs = paired(one.scores.get(name, Column()), other.scores.get(name, Column()))
+        if pairs.cases:
+            change = paired_change(pairs.before, pairs.after, made_up=_MADE_UP[kind])
+            scores.append(_score_change(name, change, None if kind == "label" else is_lower(name, lower)))
+    pairs = paired(one.failures, other.failures)
+    failed = None
+    if pairs.cases:
+        failed = _score_change(FAILED, paired_change(pairs.before, pairs.after, made_up=CHANGE), True)
+    return Comparison(before, after, scores, failed, _time_change(one, other))
+
+
+def is_lower(score: str, lower: frozenset[str]) -> bool:
+    """Return whether low values of a score are good. `lower` also names scores that return several."""
+    return score in lower or any(score.startswith(f"{each}.") for each in lower)
+
+
+def _score_change(score: str, change: Change, lower_is_better: bool | None) -> ScoreChange:
+    wins, losses = (change.downs, change.ups) if lower_is_better else (change.ups, change.downs)
+    words: tuple[Verdict, Verdict] = ("higher", "lower") if lower_is_better is None else ("better", "worse")
+    good = -change.direction if lower_is_better else change.direction
+    verdict = _verdict(change, good, words)
+    return ScoreChange(
+        score=score,
+        before=change.before,
+        after=change.after,
+        difference=change.difference,
+        low=_ends(change.interval)[0],
+        high=_ends(change.interval)[1],
+        cases=change.cases,
+        wins=wins,
+        ties=change.ties,
+        losses=losses,
+        verdict=verdict,
+        lower_is_better=lower_is_better,
+    )
+
+
+def _verdict(change: Change, good: int, words: tuple[Verdict, Verdict]) -> Verdict:
+    if not change.ups and not change.downs:
+        return "equal"
+    return "unclear" if not good else words[0] if good > 0 else words[1]
+
+
+def _time_change(before: VariantColumns, after: VariantColumns) -> DurationChange | None:
+    pairs = paired(before.log_times, after.log_times)
+    if not pairs.cases:
+        return None
+    change = paired_change(pairs.before, pairs.after)
+    low, high = (None if end is None else math.exp(end) for end in _ends(change.interval))
+    verdict = _verdict(change, -change.direction, ("better", "worse"))
+    return DurationChange(math.exp(change.difference), low, high, change.cases, verdict)
+
+
+def variant_durations(name: str, variant: VariantColumns) -> VariantDurations | None:
+    """Return the times of a variant; None if they are not known."""
+    if not variant.times:
+        return None
+    seconds = sorted(variant.times)
+    return VariantDurations(name, len(seconds), quantile(seconds, 0.5), quantile(seconds, 0.95))
+
+
+def remarks_on(columns: Columns, comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """Yield what to know of the numbers of an evaluation."""
+    count = len(columns.cases)
+    if not count:
+        yield "No items yet: no case has ended."
+    elif count < _FEW:
+        cases = f"{count} case{'s' * (count != 1)}"
+        yield f"Only {cases}: the intervals are wide, and small differences cannot be found; add cases."
+    for name, variant in columns.variants.items():
+        failed_items = variant.items - variant.statuses["completed"]
+        if failed_items:
+            yield f"{failed_items:,} of {variant.items:,} items of {name} failed: {variant.first_failure}"
+    for score in dict.fromkeys(score for variant in columns.variants.values() for score in variant.errors):
+        failed = {name: each.errors[score] for name, each in columns.variants.items() if each.errors[score]}
+        which = ", ".join(f"{number:,} of {name}" for name, number in failed.items())
+        yield f"{score} failed for some items ({which}): {columns.variants[next(iter(failed))].first_errors[score]}"
+    for comparison in comparisons:
+        partial: dict[int, list[str]] = {}
+        for each in comparison.scores:
+            if each.cases < count:
+                partial.setdefault(each.cases, []).append(each.score)
+        for paired_cases, scores in partial.items():
+            both = f"{comparison.before} and {comparison.after}"
+            told = ", ".join(scores)
+            yield f"{paired_cases:,} of {count:,} cases have {told} in both {both}; others are not compared."

@@ -1,1 +1,0 @@
-"""Edits of flow files: corrected keys, expected outputs and schemas, with every other byte unchanged."""

@@ -1,0 +1,293 @@
+"""Types of JSON values, and of the values at paths in them. Pure.
+
+A type is a union of members; `UNKNOWN` is the type that includes all values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .._base.text import near
+
+if TYPE_CHECKING:
+    from .source import Node
+
+_DEEPEST_PATH = 3
+_MOST_PATHS = 200
+_MISMATCH = "mismatch"
+_MOST_VALUES = 20
+_MOST_MEMBERS = 8
+"""Maximum number of different objects, and of different lists, in a union."""
+
+
+class Anything:
+    """Any value."""
+
+    __slots__ = ()
+
+
+class Blob(NamedTuple):
+    """The known type of the blob with a certain id."""
+
+    content: Type
+    flow: Node | None = None
+    """The flow, if the blob is one."""
+
+
+class Plain(NamedTuple):
+    """A null, boolean, integer, number or string."""
+
+    kind: str
+    values: tuple[Any, ...] | None = None
+    """The possible values; None for all values of the kind."""
+    is_literal: bool = False
+    """Whether the values are literals in the flow. An inferred schema then contains only their kind."""
+    blob: Blob | None = None
+    """The blob, if the string is the id of a blob."""
+
+
+class ListOf(NamedTuple):
+    """A list."""
+
+    items: Type
+    """The type of all elements."""
+    elements: tuple[Type, ...] | None = None
+    """The type of each element, if their number is known."""
+    first: tuple[Type, ...] = ()
+    """The types of the first elements, if they have types of their own."""
+
+
+class Field(NamedTuple):
+    """A field of an object."""
+
+    type: Type
+    is_required: bool = True
+
+
+class ObjectOf(NamedTuple):
+    """An object."""
+
+    fields: Mapping[str, Field]
+    extra: Type | None
+    """The type of additional fields; None if there are none."""
+    is_open: bool = False
+    """Whether other fields are likely, because the schema mentions them or names no properties."""
+
+
+Member = Anything | Plain | ListOf | ObjectOf
+
+
+class Type(NamedTuple):
+    """A union type: a value matches any of the members. Without members, there is no such value."""
+
+    members: tuple[Member, ...] = ()
+    is_secret: bool = False
+    """Whether its values are secret (`is_secret` in a schema), with all their parts."""
+
+
+UNKNOWN = Type((Anything(),))
+NEVER = Type()
+NULL = Type((Plain("null"),))
+BOOLEAN = Type((Plain("boolean"),))
+INTEGER = Type((Plain("integer"),))
+TEXT = Type((Plain("string"),))
+
+
+def list_of(items: Type) -> Type:
+    """Return the type of lists with elements of a type."""
+    return Type((ListOf(items),))
+
+
+def object_of(fields: Mapping[str, Type], optional: Mapping[str, Type] | None = None) -> Type:
+    """Return the type of objects with these fields and no others."""
+    known = {name: Field(each) for name, each in fields.items()}
+    known |= {name: Field(each, is_required=False) for name, each in (optional or {}).items()}
+    return Type((ObjectOf(known, None),))
+
+
+def is_unknown(type: Type) -> bool:
+    """Return whether a value of the type may be any value."""
+    return any(isinstance(each, Anything) for each in type.members)
+
+
+def may_be_null(type: Type) -> bool:
+    """Return whether a value of the type may be null."""
+    return any(isinstance(each, Anything) or (isinstance(each, Plain) and each.kind == "null") for each in type.members)
+
+
+def may_be_false(type: Type) -> bool:
+    """Return whether a condition of the type may be false. Null and false count as false, all other values as true."""
+    return may_be_null(type) or any(
+        isinstance(each, Plain) and each.kind == "boolean" and (each.values is None or False in each.values)
+        for each in type.members
+    )
+
+
+def without_null(type: Type) -> Type:
+    """Return a type without null."""
+    kept = tuple(each for each in type.members if not (isinstance(each, Plain) and each.kind == "null"))
+    return type._replace(members=kept)
+
+
+def widened(type: Type) -> Type:
+    """Return a type with literals of the flow, and values of secrets, replaced by their kinds."""
+    return type._replace(members=tuple(
+        Plain(each.kind) if isinstance(each, Plain) and (each.is_literal or type.is_secret) else each
+        for each in type.members
+    ))  # fmt: skip
+
+
+def union(types: Iterable[Type]) -> Type:
+    """Return the union of types, which is secret if one of them is. A union that becomes too large is widened."""
+    types = list(types)
+    is_secret = any(each.is_secret for each in types)
+    plains: dict[str, Plain] = {}
+    objects, lists = list[ObjectOf](), list[ListOf]()
+    for member in (each for type in types for each in type.members):
+        match member:
+            case Anything():
+                return UNKNOWN._replace(is_secret=is_secret)
+            case Plain():
+                plains[member.kind] = _merged(plains.get(member.kind), member)
+            case ObjectOf():
+                objects.append(member) if member not in objects else None
+            case ListOf():
+                lists.append(member) if member not in lists else None
+    if "number" in plains and plains["number"].values is None:
+        plains.pop("integer", None)
+    # Null comes last.
+    null = [plains.pop("null")] if "null" in plains else []
+    many: list[Member] = [*_fewer(objects, ObjectOf({}, UNKNOWN)), *_fewer(lists, ListOf(UNKNOWN))]
+    return Type((*plains.values(), *many, *null), is_secret)
+
+
+def _merged(first: Plain | None, second: Plain) -> Plain:
+    if first is None or first == second:
+        return second
+    if first.values is None or second.values is None:
+        return Plain(first.kind)
+    values = (*first.values, *(each for each in second.values if each not in first.values))
+    is_literal = first.is_literal and second.is_literal
+    return Plain(first.kind, values, is_literal) if len(values) <= _MOST_VALUES else Plain(first.kind)
+
+
+def _fewer(members: list[Any], wider: Member) -> list[Any]:
+    return members if len(members) <= _MOST_MEMBERS else [wider]
+
+
+class Behind(NamedTuple):
+    """The type of the value at a path, or the reason why there is none."""
+
+    type: Type
+    problem: str | None = None
+    """Why there is no value at the path; None if there is one."""
+    hint: str | None = None
+    is_certain: bool = False
+    """Whether it is certain that no value of the type has this path."""
+    may_be_missing: bool = False
+    """Whether a member of the union has no such path. Optional fields count as there."""
+
+    @property
+    def level(self) -> str:
+        """The level of a finding of the problem."""
+        return "error" if self.is_certain else "warning"
+
+
+def behind(type: Type, parts: Sequence[str | int], *, keeps_null: bool = False) -> Behind:
+    """Return the type of the value at a path.
+
+    In a union, members without the path are ignored: for these, the path fails at run time, and flows may rely on that.
+    With `keeps_null`, any path into null results in null, as for the whole output of a step.
+    """
+    is_secret = type.is_secret
+    null = [NULL] if keeps_null and parts and may_be_null(type) and not is_unknown(type) else []
+    is_missing = False
+    for part in parts:
+        found = [_step(each, part) for each in type.members]
+        is_missing = is_missing or any(each.problem is not None for each in found)
+        types = [each.type for each in found if each.problem is None]
+        if not types and found:
+            told = next((each for each in found if each.problem != _MISMATCH), None)
+            problem = _wrong_kind(type, part) if told is None else told.problem
+            certain = all(each.is_certain for each in found) and not null
+            return Behind(UNKNOWN, problem, told and told.hint, certain)
+        type = types[0] if len(types) == 1 else union(types) if types else UNKNOWN
+        is_secret = is_secret or type.is_secret
+    type = union([type, *null]) if null else type
+    # What is in a secret is secret.
+    return Behind(type._replace(is_secret=True) if is_secret else type, may_be_missing=is_missing)
+
+
+def _step(member: Member, part: str | int) -> Behind:
+    match member:
+        case Anything():
+            return Behind(UNKNOWN)
+        case ListOf() if isinstance(part, int):
+            return _element(member, part)
+        case ObjectOf() if isinstance(part, str):
+            return _field(member, part)
+        case _:
+            return Behind(UNKNOWN, _MISMATCH, None, True)
+
+
+def _wrong_kind(type: Type, part: str | int) -> str:
+    read = f"[{part}] reads an element" if isinstance(part, int) else f"{part!r} reads a field"
+    kinds = (each.kind if isinstance(each, Plain) else "array" if isinstance(each, ListOf) else "object"
+             for each in type.members)  # fmt: skip
+    return f"{read} of what is {' or '.join(dict.fromkeys(kinds))}"
+
+
+def _element(member: ListOf, index: int) -> Behind:
+    if member.elements is None:
+        return Behind(member.first[index] if index < len(member.first) else member.items)
+    if index < len(member.elements):
+        return Behind(member.elements[index])
+    number = len(member.elements)
+    return Behind(UNKNOWN, f"[{index}] is behind the end of a list of {number}", "elements count from 0", True)
+
+
+def _field(member: ObjectOf, name: str) -> Behind:
+    if name in member.fields:
+        return Behind(member.fields[name].type)
+    if member.extra is not None and (member.is_open or not member.fields or not is_unknown(member.extra)):
+        return Behind(member.extra)
+    return Behind(
+        UNKNOWN, f"the schema has no field {name!r}", near(name, member.fields, "fields are"), member.extra is None
+    )
+
+
+def parts_of(type: Type) -> Iterator[tuple[str | int, Type]]:
+    """Yield the fields of a type, of all members of a union, and the first element, with their types."""
+    for member in type.members:
+        match member:
+            case ObjectOf(fields):
+                yield from ((name, each.type) for name, each in fields.items())
+            case ListOf(items):
+                yield 0, items
+
+
+def paths_in(type: Type) -> Iterator[tuple[str, Type]]:
+    """Yield paths into a type with the types at these paths, shortest first. Only null can make such a path fail."""
+    level: list[tuple[str, Type]] = [("$", type)]
+    number = 0
+    for _ in range(_DEEPEST_PATH):
+        level = [(path, each) for before, inner in level for path, each in _below(before, inner)]
+        for each in level:
+            number += 1
+            if number > _MOST_PATHS:
+                return
+            yield each
+
+
+def _below(path: str, type: Type) -> Iterator[tuple[str, Type]]:
+    type = without_null(type)
+    if len(type.members) != 1:
+        return
+    match type.members[0]:
+        case ObjectOf(fields):
+            for name, each in fields.items():
+                if name.isidentifier() and each.is_required and not is_unknown(each.type):
+                    yield f"{path}.{name}", each.type
+        case ListOf(items) if items.members:
+            yield f"{path}[0]", items

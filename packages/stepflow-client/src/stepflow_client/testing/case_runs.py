@@ -1,0 +1,311 @@
+"""Runs the test cases of a flow on a server: all as one batch, but each case with mocked steps as a run of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from .._base.text import short_json
+from .._cases.coverage import FlowCoverage
+from .._cases.flow_cases import FlowCase, FlowTests, judge
+from .._data.arguments import check_flag, check_function, check_instance, check_instances, check_integer
+from .._rules.releases import require
+from ..errors import RunTimeoutError, StepflowClientError
+from ..flows.graph import steps_by_id
+from ..flows.matching import Difference
+from ..types.shown import Record
+from .executions import created_executions, executions
+from .mock_outcomes import flow_result, of_flow_result
+from .mocked_flow import NO_MOCK, MockedFlow, MockedRun
+from .mocks import finder
+from .recordings import Recording
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from .._sync.client import SyncStepflowClient
+    from ..types import FlowResult
+
+
+class StepRecord(NamedTuple):
+    """The execution of a step."""
+
+    input: Any
+    outcome: Mapping[str, Any]
+    """`{outcome: success, result}` or `{outcome: failed, error: {code, message}}`."""
+
+
+@dataclass(frozen=True)
+class CaseResult(Record):
+    """The result of a test case."""
+
+    case: FlowCase
+    verdict: Literal["passed", "failed", "unchecked", "error"]
+    """`unchecked`: the case ran and has no expected output. `error`: it could not be run."""
+    differences: Sequence[Difference] = ()
+    result: FlowResult | None = None
+    """The result of the run; None if the case could not be run."""
+    message: str = ""
+    """The reason why the case could not be run."""
+    attempt: int = 1
+    """The number of this run of the case, from 1."""
+    duration: float = 0.0
+    """Duration of the case in seconds: from the start of its first step to the end of its last one if the times of
+    steps were requested and the server has them, otherwise of its run or of the whole batch."""
+    steps: Mapping[str, StepRecord] = field(default_factory=dict, repr=False)
+    """The inputs and outcomes of its steps, if they were requested."""
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether the case failed or could not be run."""
+        return self.verdict in ("failed", "error")
+
+
+def run_cases(
+    client: SyncStepflowClient,
+    tests: FlowTests,
+    cases: Sequence[FlowCase],
+    *,
+    repeat: int = 1,
+    replay: Recording | None = None,
+    record: Callable[[str], bool] | None = None,
+    include_times: bool = False,
+    coverage: FlowCoverage | None = None,
+    on_progress: Callable[[int], object] | None = None,
+    timeout: float | None = None,
+) -> list[CaseResult]:
+    """Run cases of a flow and return their results, in their order, attempt by attempt.
+
+    A case with a fault is not run; its result is an `error`.
+
+    Args:
+        client: A client of the server.
+        tests: The flow and its tests, from `read_tests`.
+        cases: The cases to run.
+        repeat: Number of times to run each case. Default 1.
+        replay: Recorded outcomes of steps, which are then not executed. A case with a step that is recorded, but not
+            with the input that it now has, is an `error`.
+        record: A function that returns, for the id of a step, whether to put its input and outcome in
+            `CaseResult.steps`.
+        include_times: Whether to read the times of steps, so that each case of a batch has a duration of its own. This
+            takes two more requests. Default False.
+        coverage: Collects which steps of the flow the cases reach. Each case is then a run of its own. None, the
+            default, collects nothing.
+        on_progress: Is called with the number of runs of cases that have ended, whenever it changes. None, the default:
+            progress is not followed, which saves a request for each batch.
+        timeout: Seconds that the cases may take, all together in a batch. None, the default, sets no limit.
+    """
+    from .._sync.client import SyncStepflowClient
+
+    check_instance(client, "client", SyncStepflowClient)
+    check_instance(tests, "tests", FlowTests)
+    check_instances(cases, "cases", FlowCase)
+    check_integer(repeat, "repeat", least=1)
+    if replay is not None:
+        check_instance(replay, "replay", Recording)
+    check_function(record, "record")
+    check_flag(include_times, "include_times")
+    if coverage is not None:
+        check_instance(coverage, "coverage", FlowCoverage)
+    every = [(case, attempt) for attempt in range(1, repeat + 1) for case in cases]
+    wanted = [each for each in every if not each[0].fault]
+    check_function(on_progress, "on_progress")
+    running = _Running(client, tests, replay, record, include_times, coverage, on_progress, timeout)
+    done = iter(running.results(wanted))
+    return [
+        CaseResult(case, "error", message=case.fault, attempt=attempt) if case.fault else next(done)
+        for case, attempt in every
+    ]
+
+
+_Wanted = tuple["FlowCase", int]
+
+
+@dataclass(frozen=True)
+class _Running:
+    """Runs cases of a flow, and reads what is asked for of their steps."""
+
+    client: SyncStepflowClient
+    tests: FlowTests
+    replay: Recording | None
+    record: Callable[[str], bool] | None
+    times: bool
+    coverage: FlowCoverage | None
+    on_progress: Callable[[int], object] | None
+    timeout: float | None
+
+    def results(self, wanted: Sequence[_Wanted]) -> list[CaseResult]:
+        """Run cases, those without mocked steps as one batch."""
+        alone = {case.index for case, _ in wanted if self._is_alone(case)}
+        batch = self._run_batch([each for each in wanted if each[0].index not in alone])
+        done, results, ended = iter(batch), list[CaseResult](), len(batch)
+        for each in wanted:
+            if each[0].index in alone:
+                results.append(self._run_alone(each))
+                ended += 1
+                self._report(ended)
+            else:
+                results.append(next(done))
+        return results
+
+    def _is_alone(self, case: FlowCase) -> bool:
+        is_replayed = self.replay is not None and bool(self.replay.steps(self.tests.path, case.name))
+        return bool(case.mocks) or is_replayed or self.coverage is not None
+
+    def _report(self, count: int) -> None:
+        """Report how many runs of cases have ended."""
+        if self.on_progress is not None:
+            self.on_progress(count)
+
+    def _run_batch(self, wanted: Sequence[_Wanted]) -> list[CaseResult]:
+        if not wanted:
+            return []
+        started = time.monotonic()
+        try:
+            inputs = [case.input for case, _ in wanted]
+            # A case may say what a flow does with a wrong input.
+            run_id = self.client.submit(self.tests.flow, inputs, timeout=self.timeout, check_input=False)
+            left = None if self.timeout is None else max(0.001, started + self.timeout - time.monotonic())
+            if self.on_progress is not None:
+                self.client.wait_run(run_id, timeout=left, progress=lambda now: self._report(now.done))
+                left = None
+            results = self.client.get_results(run_id, timeout=left)
+            seconds = time.monotonic() - started
+            steps = self._read_steps(run_id, len(wanted), seconds)
+            records = [self._records(case, outcomes) for (case, _), (outcomes, _) in zip(wanted, steps, strict=True)]
+        except StepflowClientError as error:
+            seconds = time.monotonic() - started
+            told = self._told(error)
+            return [CaseResult(case, "error", message=told, attempt=each, duration=seconds) for case, each in wanted]
+        return [
+            _judged(each, result, took, recorded)
+            for each, result, (_, took), recorded in zip(wanted, results, steps, records, strict=True)
+        ]
+
+    def _run_alone(self, wanted: _Wanted) -> CaseResult:
+        """Run a case with mocked steps. Its time includes the runs that compute the inputs of these steps."""
+        case, attempt = wanted
+        started = time.monotonic()
+        try:
+            find = finder(self.tests.flow, self._mocks(case))
+            flow = MockedFlow(self.client, find, self.timeout, check_input=False)
+            result = flow.run(self.tests.flow, case.input)
+            seconds = time.monotonic() - started
+            ((outcomes, _),) = replace(self, times=False)._read_steps(result.run_id, 1, seconds)
+            steps = self._records(case, outcomes)
+            unused = self._unused_mocks(case, flow.runs)
+        except StepflowClientError as error:
+            seconds = time.monotonic() - started
+            return CaseResult(case, "error", message=self._told(error), attempt=attempt, duration=seconds)
+        done = _judged(wanted, result, seconds, steps)
+        if not unused or done.is_failed:
+            return done
+        message = f"the mock of {', '.join(unused)} was not used: the run needed no such step"
+        return replace(done, verdict="error", message=message)
+
+    def _unused_mocks(self, case: FlowCase, runs: Sequence[MockedRun]) -> list[str]:
+        """Return the steps whose mocks the run did not need, and add the steps that it reached to the coverage."""
+        if not case.mocks and self.coverage is None:
+            return []
+        used: set[str] = set()
+        for run, done in executions(self.client, self.tests.flow, runs):
+            executed = {step.step_id for step in done.record.steps}
+            used |= executed
+            if self.coverage is None:
+                continue
+            self.coverage._add(case.name, done)
+            executed -= run.mocked | {each.within[-1] for each in runs if each.within[:-1] == run.within != each.within}
+            of_run = (run.result.run_id, run.within, done.record.flow, executed)
+            for each in created_executions(self.client, *of_run):
+                self.coverage._add(case.name, each)
+        return [step_id for step_id in case.mocks if step_id not in used]
+
+    def _mocks(self, case: FlowCase) -> dict[str, Any]:
+        """Return the mocks of a case by step id: those of the case itself, and recorded outcomes."""
+        found: dict[str, Any] = {}
+        if self.replay is not None:
+            path = self.tests.path
+            for step_id in self.replay.steps(path, case.name) & {*self.tests.step_ids}:
+                found[step_id] = partial(self.replay.outcome, path, case.name, step_id)
+        return found | {step_id: of_flow_result(value) for step_id, value in case.mocks.items()}
+
+    def _told(self, error: StepflowClientError) -> str:
+        if isinstance(error, RunTimeoutError) and self.timeout is not None:
+            return f"run {error.run_id} had not ended after {self.timeout:g} s; on a server of its own it goes on"
+        return error.message if error.hint is None else f"{error.message} ({error.hint})"
+
+    def _read_steps(self, run_id: str, count: int, seconds: float) -> list[tuple[dict[str, Mapping[str, Any]], float]]:
+        """Return, item by item, the outcomes of the steps, if they are recorded, and the duration.
+
+        An item whose steps have no times gets the duration of the batch, `seconds`. Results do not depend on times: if
+        only these are requested and cannot be read, all items get it.
+        """
+        outcomes: list[dict[str, Mapping[str, Any]]] = [{} for _ in range(count)]
+        times: list[list[datetime]] = [[] for _ in range(count)]
+        if self.record is None and not self.times:
+            return [({}, seconds)] * count
+        server = self.client.server_info()
+        if self.record is None and not server.capabilities["events"]:
+            return [({}, seconds)] * count
+        require(server, "step_outputs", "recording")
+        try:
+            steps = self.client.get_run_steps(run_id, include_times=self.times)
+        except StepflowClientError:
+            if self.record is not None:
+                raise
+            return [({}, seconds)] * count
+        for step in steps:
+            if step.item_index >= count:
+                continue
+            if self.record is not None and (step.status == "completed" or step.error is not None):
+                outcomes[step.item_index][step.step_id] = flow_result(step.output, step.error)
+            times[step.item_index] += [each for each in (step.started_at, step.completed_at) if each is not None]
+        spans = [(max(each) - min(each)).total_seconds() if each else seconds for each in times]
+        return list(zip(outcomes, spans, strict=True))
+
+    def _records(self, case: FlowCase, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, StepRecord]:
+        """Return the inputs and outcomes of the steps to record.
+
+        Servers do not tell the inputs of steps. They are computed by runs in which all steps that were executed have
+        the outcomes that they had, so nothing is executed again. A step whose input cannot be computed was not
+        executed.
+        """
+        mocked = MockedFlow(self.client, lambda step: NO_MOCK, None)
+        records: dict[str, StepRecord] = {}
+        known: dict[str, Any] = {}
+        if self.record is None:
+            return records
+        for step_id, step in steps_by_id(self.tests.flow).items():
+            given = mocked.input_of(self.tests.flow, step, case.input, known) if step_id in outcomes else None
+            if given is not None and given.is_success:
+                known[step_id] = of_flow_result(outcomes[step_id])
+                if self.record(step_id) and step_id not in case.mocks:
+                    records[step_id] = StepRecord(given.output, outcomes[step_id])
+        return records
+
+
+def _judged(wanted: _Wanted, result: FlowResult, seconds: float, steps: Mapping[str, StepRecord]) -> CaseResult:
+    case, attempt = wanted
+    verdict, differences = judge(case, result)
+    return CaseResult(case, verdict, differences, result, "", attempt, seconds, steps)
+
+
+def failure_text(done: CaseResult, *, limit: int = 20) -> str:
+    """Return why a case failed, with one line for each difference.
+
+    Args:
+        done: The result of the case.
+        limit: Maximum number of differences to list. Default 20.
+    """
+    check_integer(limit, "limit", least=0)
+    if check_instance(done, "done", CaseResult).verdict == "error":
+        return done.message
+    lines = [str(each) for each in done.differences[:limit]]
+    if len(done.differences) > limit:
+        lines.append(f"and {len(done.differences) - limit} more")
+    if done.result is not None and done.result.is_success and done.differences:
+        lines.append(f"the output was {short_json(done.result.output, 500)}")
+    return "\n".join(lines)

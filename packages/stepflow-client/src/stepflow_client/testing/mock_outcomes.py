@@ -1,0 +1,101 @@
+"""What a mock may give in place of an output: a failure, a delay, other outcomes from call to call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .._runs.pins import Delayed, Fails
+from ..errors import InvalidArgumentError
+from ..flows.interpreter import RETRIED, most_attempts
+from ..types import ErrorCode, FlowError
+
+Mock = Any | Callable[[Any], Any]
+"""The outcome of a step: an output (any JSON value), `Fails`, `Delayed` or `InTurn`; or a function that is called with
+the step's input and returns one of these."""
+
+
+class InTurn:
+    """The outcomes of a mock, one after the other: one for each attempt of a step, item and run. The last one repeats.
+
+    Example:
+        stepflow_mock.mock("draft", InTurn(Fails("RESOURCE_UNAVAILABLE"), {"text": "Dear ..."}))
+    """
+
+    def __init__(self, *outcomes: Mock) -> None:
+        """Store the outcomes.
+
+        Raises:
+            InvalidArgumentError: If there are none.
+        """
+        if not outcomes:
+            raise InvalidArgumentError("InTurn needs at least one outcome")
+        self._outcomes = outcomes
+        self._used = 0
+
+    def next(self) -> Mock:
+        """Return the next outcome."""
+        outcome = self._outcomes[min(self._used, len(self._outcomes) - 1)]
+        self._used += 1
+        return outcome
+
+
+def needs_input(mock: Mock) -> bool:
+    """Return whether the outcome of a mock is only known when its step is called."""
+    return callable(mock) or isinstance(mock, InTurn)
+
+
+def outcome_of(mock: Mock, given: Any) -> Any:
+    """Return the outcome of one attempt of a step: an output, `Fails` or `Delayed`."""
+    if isinstance(mock, InTurn):
+        return outcome_of(mock.next(), given)
+    return outcome_of(mock(given), given) if callable(mock) else mock
+
+
+def settled(mock: Mock, given: Any, step: Mapping[str, Any]) -> Any:
+    """Return the outcome of a step after as many attempts as its `onError` allows, with the delays of all of them."""
+    outcome, seconds = None, 0.0
+    for _ in range(most_attempts(step)):
+        outcome = outcome_of(mock, given)
+        if isinstance(outcome, Delayed):
+            outcome, seconds = outcome.outcome, seconds + outcome.delay
+        if not isinstance(outcome, Fails) or error_number(outcome.error_code) not in RETRIED:
+            break
+    return Delayed(outcome, seconds) if seconds else outcome
+
+
+def error_number(code: ErrorCode) -> int:
+    """Return the number of a code on the wire."""
+    return list(ErrorCode).index(code) + 1
+
+
+def flow_result(output: Any, error: FlowError | None) -> dict[str, Any]:
+    """Return an output, or an error, as a flow result."""
+    from ..flows.error_codes import code_word
+
+    if error is None:
+        return {"outcome": "success", "result": output}
+    return {"outcome": "failed", "error": {"code": code_word(error), "message": error.message}}
+
+
+def of_flow_result(value: Any) -> Any:
+    """Return the outcome that the `mocks` of a test case and recordings write as a flow result; of a list, `InTurn`.
+
+    Args:
+        value: `{outcome: success, result}` or `{outcome: failed, error: {code, message}}`, or a list of these.
+
+    Raises:
+        InvalidArgumentError: If it is neither, or has an unknown error code.
+    """
+    if isinstance(value, list):
+        return InTurn(*map(of_flow_result, value))
+    if isinstance(value, Mapping) and value.get("outcome") == "success" and "result" in value:
+        return value["result"]
+    error = value.get("error") if isinstance(value, Mapping) and value.get("outcome") == "failed" else None
+    if isinstance(error, Mapping):
+        # Older servers have failures without a code.
+        given = {key: str(error[key]) for key in ("code", "message") if error.get(key) not in (None, "UNSPECIFIED")}
+        return Fails(**given)
+    raise InvalidArgumentError(
+        "a mock is {outcome: success, result: ...}, {outcome: failed, error: {code, message}}, or a list of these"
+    )

@@ -1,0 +1,110 @@
+"""What is typed at a place of a text that is not valid yet: `|` is the cursor."""
+
+from __future__ import annotations
+
+import pytest
+from stepflow_cli.lsp.cursor import mended, spot_at, typed_at
+from stepflow_cli.lsp.flow_names import mentions_in, renamed
+from stepflow_client._checks.flow_model import FlowModel
+from stepflow_client.flows.source import FlowText
+
+STEP = "steps:\n  - id: a\n    "
+CASES = [
+    # text, path, whether a key is typed, what is typed, the first step, whether it is quoted
+    (f"{STEP}component: /bui|\n", "$.steps[0].component", False, "/bui", 0, False),
+    (f"{STEP}comp|\n    input: 3\n", "$.steps[0]", True, "comp", 0, False),
+    (f"{STEP}comp|: /x\n", "$.steps[0]", True, "comp", 0, False),
+    (f"{STEP}component: /x\n    in|\n  - id: b\noutput: 1\n", "$.steps[0]", True, "in", 0, False),
+    ("steps:\n- id: z\n- id: a\n  input:\n    us|\noutput: 1\n", "$.steps[0].input", False, "us", 1, False),
+    (f"{STEP}input: {{x: {{$step: b, path: $.|\noutput: 1\n", "$.steps[0].input.x.path", False, "$.", 0, False),
+    (f"{STEP}input: {{x: {{$st|\noutput: 1\n", "$.steps[0].input.x", True, "$st", 0, False),
+    (f"{STEP}input: {{x: {{$step: |}}}}\n", "$.steps[0].input.x.$step", False, "", 0, False),
+    (f'{STEP}input: {{path: "$.a[|\n  - id: c\n', "$.steps[0].input.path", False, "$.a[", 0, True),
+    (f"{STEP}input: {{path: $.a[0].|}}\n", "$.steps[0].input.path", False, "$.a[0].", 0, False),
+    (f"{STEP}input: 'it|\n", "$.steps[0].input", False, "it", 0, True),
+    (f"{STEP}|\noutput: 1\n", "$.steps[0]", True, "", 0, False),
+    ("name: x\nste|\n", "$", False, "ste", 0, False),
+    ("steps:\n  - |\n", "$.steps[0]", False, "", 0, False),
+    (f"{STEP}input: &g 1\n  - id: b\n    input: *g\n    |\n", "$.steps[1]", True, "", 0, False),
+    ("steps:\r\n  - id: a\r\n    comp|\r\noutput: 1\r\n", "$.steps[0]", True, "comp", 0, False),
+    ('{"steps": [{"id": "a", "comp|', "$.steps[0]", True, "comp", 0, True),
+    ('{"steps": [{"id": "a", "component": "/bu|"}]}', "$.steps[0].component", False, "/bu", 0, True),
+    ('{"steps": [{"id": "a", "component": |}]}', "$.steps[0].component", False, "", 0, False),
+    ('{"steps": [{"id": "a",\n "comp|\n "input": 3}]}', "$.steps[0]", True, "comp", 0, True),
+    ('{"steps": [{"id": "a", |}], "output": 1}', "$.steps[0]", True, "", 0, False),
+]
+
+
+@pytest.mark.parametrize(("text", "path", "is_key", "word", "first", "is_quoted"), CASES)
+def test_what_is_typed(text: str, path: str, is_key: bool, word: str, first: int, is_quoted: bool) -> None:
+    offset, plain = text.index("|"), text.replace("|", "")
+    found = typed_at(plain, "x.json" if text.startswith("{") else "x.yaml", offset)
+    assert found is not None
+    assert (found.spot.node.path, found.spot.key is not None, found.text) == (path, is_key, word)
+    assert (found.first_step, found.is_quoted) == (first, is_quoted)
+    assert plain[found.start : offset] == word
+
+
+@pytest.mark.parametrize("text", ["# a comm|ent\nname: x\n", "name: >2\n  te|xt\n", "a: b: c\n- |d: [", "\0|"])
+def test_nothing_is_typed_where_the_text_is_unclear(text: str) -> None:
+    offset = text.rindex("|")
+    assert typed_at(text[:offset] + text[offset + 1 :], "x.yaml", offset) is None
+
+
+def test_the_rest_of_a_word_is_replaced_too() -> None:
+    text = f"{STEP}component: /builtin/noop # why\n"
+    found = typed_at(text, "x.yaml", text.index("tin/"))
+    assert found is not None
+    assert text[found.start : found.end] == "/builtin/noop"
+
+
+@pytest.mark.parametrize("typed", ['{"$step": "st', '{"$step": "st"}', '{"$step": "st",', '{"$st'])
+@pytest.mark.parametrize("indent", ["  ", "\t"])
+def test_of_json_only_the_step_is_parsed(typed: str, indent: str) -> None:
+    """The step may be half typed; faults in other steps behind it do not matter."""
+    steps = [f'{{\n{indent * 2}"id": "{name}",\n{indent * 2}"input": INPUT\n{indent}}}' for name in "abc"]
+    steps = [steps[0].replace("INPUT", "1"), steps[1].replace("INPUT", typed), steps[2].replace("INPUT", "{{")]
+    text = f'{{\n"name": "x", "steps": [\n{indent}' + f",\n{indent}".join(steps) + '\n], "output": {"a": 1}}\n'
+    found = typed_at(text, "x.json", text.index("$st") + 3 + ("ep" in typed) * len('ep": "st'))
+    assert found is not None
+    assert (found.first_step, found.text) == (1, "st" if "ep" in typed else "$st")
+    assert found.root.at("steps", 0, "id").value == "b"  # type: ignore[union-attr]
+    assert found.root.keys.keys() == {"steps"}
+
+
+def test_what_is_at_an_offset() -> None:
+    text = "a: {b: [1, two]}\nc: &x hello\nd: *x\n"
+    root = FlowText(text, "x.yaml").root
+    for part, path, key in (("b:", "$.a", "b"), ("two", "$.a.b[1]", None), ("hello", "$.c", None), ("*x", "$.d", None)):
+        spot = spot_at(root, text.index(part))
+        assert (spot.node.path, spot.key) == (path, key)
+
+
+def test_lines_at_fault_are_left_out() -> None:
+    text = f"{STEP}component: /x: y\n  - id: b\n    input: {{a: *nowhere}}\noutput: {{$step: b}}\n"
+    flow = mended(FlowText(text, "x.yaml"))
+    assert flow.error is None
+    assert len(flow.text) == len(text)
+    assert [each.id for each in FlowModel(flow.root).steps] == ["a", "b"]
+    assert mended(FlowText("a: [", "x.yaml")).error is None
+    assert mended(FlowText("{}", "x.yaml")).text == "{}"
+
+
+@pytest.mark.parametrize(
+    ("written", "new"),
+    [
+        ("v", "w"), ("$.v.v", "$.w.v"), ("\"$['v'][0]\"", "\"$['w'][0]\""), ('"$.v"', '"$.w"'), ('"\\x76"', None),
+    ],
+)  # fmt: skip
+def test_variables_are_renamed_in_paths(written: str, new: str | None) -> None:
+    declared = "schemas: {properties: {variables: {properties: {v: {}}}}}"
+    text = f"{declared}\noutput: {{$variable: {written}}}\n"
+    mentions = list(mentions_in(FlowModel(FlowText(text, "x.yaml").root)))
+    if new is None:
+        with pytest.raises(ValueError, match="escapes"):
+            renamed(text, mentions, mentions[0], "w")
+        return
+    edits = renamed(text, mentions, mentions[0], "w")
+    for start, end, word in sorted(edits, reverse=True):
+        text = text[:start] + word + text[end:]
+    assert text == f"{declared.replace('v: {}', 'w: {}')}\noutput: {{$variable: {new}}}\n"

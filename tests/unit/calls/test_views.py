@@ -1,0 +1,74 @@
+"""Clients with options of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from typing import Any
+
+import pytest
+from stepflow_client import InvalidArgumentError, StepflowClient, SyncStepflowClient
+from stepflow_client._calls.run_options import OPTIONS_OF
+from stepflow_client._calls.views import merged
+from stepflow_client._data.arguments import check_client
+from tests.unit.test_options import keywords
+
+URL = "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONS_OF))
+def test_options_are_those_that_the_method_has(name: str) -> None:
+    assert keywords(getattr(StepflowClient, name)) >= OPTIONS_OF[name]
+
+
+def test_given_values_replace_options_and_entries_are_added() -> None:
+    options = {"timeout": 3, "variables": {"a": 1, "b": 2}}
+    given = {"timeout": None, "variables": {"b": 3}}
+    assert merged(options, given) == {"timeout": None, "variables": {"a": 1, "b": 3}}
+
+
+class Noted(SyncStepflowClient):
+    def submit(self, flow: Any, input: Any = None, overrides: Any = None, **options: Any) -> Any:
+        self.seen = (flow, input, options)
+        return "01900000-0000-7000-8000-000000000001"
+
+
+def test_a_view_passes_what_a_method_has() -> None:
+    client = Noted(URL)
+    view = client.with_options(timeout=3, cache=None, variables={"a": 1})
+    view.submit({"steps": []}, 1, variables={"b": 2})
+    assert view.seen == ({"steps": []}, 1, {"timeout": 3, "variables": {"a": 1, "b": 2}})
+    further = view.with_options(timeout=5)
+    further.start_run({"steps": []})
+    assert further.seen == ({"steps": []}, None, {"timeout": 5, "variables": {"a": 1}})
+    client.submit({"steps": []})
+    assert client.seen == ({"steps": []}, None, {})
+
+
+@pytest.mark.parametrize("kind", [StepflowClient, SyncStepflowClient])
+def test_a_view_is_a_client_with_the_same_connections(kind: Any) -> None:
+    client = kind(URL)
+    view = client.with_options(timeout=3)
+    assert isinstance(view, kind)
+    assert view._connection is client._connection
+    assert view._parts is client._parts
+    assert repr(view) == repr(client)
+    assert check_client(view, "client", awaited=kind is StepflowClient) is view
+    again = pickle.loads(pickle.dumps(view))
+    assert again.url == client.url
+    assert again._options == {"timeout": 3}
+
+
+def test_an_async_view_waits_no_longer_than_its_timeout() -> None:
+    async def run() -> Any:
+        async with StepflowClient(URL, retry=0) as client:
+            return await client.with_options(timeout=-1).run({"steps": []})
+
+    with pytest.raises(InvalidArgumentError, match="timeout"):
+        asyncio.run(run())
+
+
+def test_an_unknown_option_is_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="no option 'timout'") as caught:
+        SyncStepflowClient(URL).with_options(timout=3)  # type: ignore[call-arg]
+    assert caught.value.hint == "did you mean 'timeout'?"

@@ -1,0 +1,160 @@
+"""Expected outputs in flow files are replaced; every other byte stays."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings, strategies
+from stepflow_client import ErrorCode, ExecutionStatus, FlowError, FlowFileError, FlowResult
+from stepflow_client._cases.expected_outputs import expectation_of, update_expected
+from stepflow_client.flows.file import parse_json, parse_yaml
+
+SUCCESS = {"outcome": "success"}
+
+ODD = b"""\
+\xef\xbb\xbf# \xc3\xa4 comment before all
+name:   'odd'   # two quotes: ' and "
+description: >-
+  folded: text\x20\x20\n    with   blanks
+
+  and a gap
+defaults: &shared {limit: 0x10, on: yes}   # YAML 1.1 would read these differently
+steps: [ {id: say, component: "/builtin/noop", input: *shared} ]
+output: {$step: say}
+test:
+    cases:
+      # the first
+      - name: "block"   # kept 1
+        input: &input
+            who:   Bob
+        output:   # kept 2
+
+          # kept 3
+          outcome: success
+          result:
+              a:   1     # kept 4
+              text: |
+                two
+                lines
+
+              same: 'x'  # kept 5
+      -   name: flow
+          input: *input
+          output: {outcome: success, result: {a: [1,  2], b: "x" } }  # kept 6
+      - {name: inline, input: {a: 1}}   # kept 7
+      - name: last
+        input: !!str 5
+        tags: [ 'slow' ]   # kept 8
+
+# the end, without a line break: \xe2\x80\xa6"""
+
+
+def changed_lines(before: bytes, after: bytes) -> list[str]:
+    lines = difflib.ndiff(before.decode().split("\n"), after.decode().split("\n"))
+    return [line for line in lines if line[0] in "+-"]
+
+
+def test_only_the_expected_nodes_of_a_file_full_of_oddities_change() -> None:
+    new: dict[int, Any] = {
+        0: {**SUCCESS, "result": {"a": 2, "text": "three\nlines\nhere\n", "same": "x"}},
+        1: {**SUCCESS, "result": {"a": [1, 3], "b": "x"}},
+        2: {**SUCCESS, "result": "0o17"},
+        3: {**SUCCESS, "result": {"a": "1e3", "b": [None, "no"]}},
+    }
+    after = update_expected(ODD, new, "odd.yaml")
+    cases = parse_yaml(after.decode("utf-8-sig"))["test"]["cases"]
+    assert [case["output"] for case in cases] == list(new.values())
+    assert changed_lines(ODD, after) == [
+        "-               a:   1     # kept 4",
+        "+               a:   2     # kept 4",
+        "-                 two",
+        "+                 three",
+        "+                 here",
+        '-           output: {outcome: success, result: {a: [1,  2], b: "x" } }  # kept 6',
+        '+           output: {outcome: success, result: {a: [1,  3], b: "x" } }  # kept 6',
+        "-       - {name: inline, input: {a: 1}}   # kept 7",
+        '+       - {name: inline, input: {a: 1}, output: {"outcome": "success", "result": "0o17"}}   # kept 7',
+        "+         output:",
+        "+           outcome: success",
+        "+           result:",
+        "+             a: '1e3'",
+        "+             b:",
+        "+             - null",
+        "+             - 'no'",
+    ]
+
+
+def test_what_stays_has_the_same_bytes_with_carriage_returns_too() -> None:
+    before = ODD.replace(b"\n", b"\r\n")
+    after = update_expected(before, {3: {**SUCCESS, "result": {"a": 1}}}, "odd.yaml")
+    start, end = before.index(b"   # kept 8"), len(before)
+    added = b"\r\n        output:\r\n          outcome: success\r\n          result:\r\n            a: 1"
+    position = start + len(b"   # kept 8")
+    assert after == before[:position] + added + before[position:end]
+
+
+def test_json_stays_json_with_its_own_indentation() -> None:
+    before = (
+        b'{\n    "steps": [],\n    "test": {"cases": [\n        {\n            "name": "a",\n            "input": 1\n'
+    )
+    before += b"        }\n    ]}\n}\n"
+    after = update_expected(before, {0: {**SUCCESS, "result": {"x": "\u00e4"}}}, "flow.json")
+    assert parse_json(after.decode())["test"]["cases"][0]["output"] == {**SUCCESS, "result": {"x": "ä"}}
+    assert after.startswith(before[: before.index(b"1\n        }") + 1])
+    assert after.endswith(before[before.index(b"1\n        }") + 1 :])
+    assert b'            "output": {\n                "outcome": "success",' in after
+
+
+def test_an_anchor_that_others_use_is_not_replaced() -> None:
+    before = b"test:\n  cases:\n  - {name: a, input: 1, output: {outcome: success, result: &r {a: 1}}}\n"
+    before += b"  - {name: b, input: 1, output: {outcome: success, result: *r}}\n"
+    with pytest.raises(FlowFileError, match="anchor &r, which line 4 uses"):
+        update_expected(before, {0: {**SUCCESS, "result": {"a": 2}}}, "x.yaml")
+    after = update_expected(before, {1: {**SUCCESS, "result": {"a": 2}}}, "x.yaml")
+    assert after == before.replace(b"*r", b'{"a": 2}')
+
+
+def test_matching_parts_of_an_expectation_are_kept() -> None:
+    before = {**SUCCESS, "result": {"id": {"$type": "integer"}, "n": 1, "gone": 1, "list": [{"$any": True}, 2]}}
+    result = FlowResult(status=ExecutionStatus.COMPLETED, output={"id": 7, "n": 2, "more": 1, "list": [5, 3]})
+    after = expectation_of(result, before)
+    assert after == {**SUCCESS, "result": {"id": {"$type": "integer"}, "n": 2, "list": [{"$any": True}, 3]}}
+
+
+def test_a_failure_becomes_an_expected_failure() -> None:
+    result = FlowResult(status=ExecutionStatus.FAILED, error=FlowError(message="boom", code=ErrorCode.COMPONENT_FAILED))
+    assert expectation_of(result) == {"outcome": "failed", "error": {"code": "COMPONENT_FAILED", "message": "boom"}}
+    kept = {"outcome": "failed", "error": {"code": 3, "message": {"$contains": "oo"}}}
+    assert expectation_of(result, kept) == kept
+
+
+JSON = strategies.recursive(
+    strategies.none()
+    | strategies.booleans()
+    | strategies.integers(-(2**60), 2**60)
+    | strategies.floats(allow_nan=False, allow_infinity=False)
+    | strategies.text()
+    | strategies.sampled_from(
+        ["1e3", "012", "0b1", "~", "no", "- a", "a: b", "# x", "x #y", "two\nlines", " s ", "'", '"']
+    ),
+    lambda inner: strategies.lists(inner, max_size=3) | strategies.dictionaries(strategies.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(JSON, JSON, strategies.sampled_from(["\n", "\r\n"]))
+@example(None, "0\n", "\n")
+def test_any_value_is_written_and_replaced(first: Any, second: Any, newline: str) -> None:
+    before = ODD.replace(b"\n", newline.encode())
+    content = before
+    for value in (first, second):
+        new = {index: {**SUCCESS, "result": value} for index in range(4)}
+        content = update_expected(content, new, "odd.yaml")
+        cases = parse_yaml(content.decode("utf-8-sig"))["test"]["cases"]
+        assert [case["output"] for case in cases] == list(new.values())
+        assert content.startswith(before[: before.index(b"outcome: success")])
+        assert content.endswith(before[before.index(newline.encode() * 2 + b"# the end") :])
+        assert all(f"# kept {number}".encode() in content for number in (1, 2, 3, 6, 7, 8))

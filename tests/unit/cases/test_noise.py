@@ -1,0 +1,85 @@
+"""Texts that differ from run to run, in expected outputs that are written."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from stepflow_client import ExecutionStatus, FlowResult
+from stepflow_client._cases.expected_outputs import expectation_of
+from stepflow_client._cases.noise import level
+from stepflow_client.flows.matching import compare
+
+AT = datetime(2026, 11, 27, 12, tzinfo=UTC)
+ID, OTHER = "0199d3a0-0000-7000-8000-00000000abcd", "1199d3a0-1111-7000-8000-00000000ABCD"
+TIME, LATER = "2026-11-27T12:00:01.123456789Z", "2026-11-27T13:30:02+01:00"
+BLOB = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+
+@pytest.mark.parametrize(
+    ("value", "again"),
+    [
+        (ID, OTHER),
+        (TIME, LATER),
+        (f"order (no. {ID}) at {TIME}: 5 $", f"order (no. {OTHER}) at {LATER}: 5 $"),
+        ({"id": ID, "n": 1, "all": [TIME]}, {"id": OTHER, "n": 1, "all": [LATER]}),
+        ({ID: 1, "n": 2}, {OTHER: 1, "n": 2}),
+        ({ID: 1}, {OTHER: 1}),
+        ({"run_id": ID}, {"run_id": OTHER}),
+    ],
+)
+def test_noise_becomes_a_matcher(value: Any, again: Any) -> None:
+    expected = level(value, at=AT)
+    assert compare(expected, value) == compare(expected, again) == []
+    assert compare(value, again) != [] or "run_id" in value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        BLOB,
+        f"{ID}0",
+        "2024-01-01T00:00:00Z",
+        (AT + timedelta(days=2)).isoformat(),
+        "2026-11-27",
+        "2026-11-27T12:00:01",
+        {},
+        [{}],
+        {"a": [None, True, 1.5, "text"]},
+    ],
+)
+def test_the_rest_stays_as_it_is(value: Any) -> None:
+    assert level(value, at=AT) == value
+
+
+def test_what_the_run_was_given_is_no_noise() -> None:
+    given: tuple[Any, ...] = ({"order": OTHER.lower(), "since": TIME}, {"steps": []})
+    assert level({"order": OTHER, "text": f"{OTHER} since {TIME}"}, given, AT) == {
+        "order": OTHER,
+        "text": f"{OTHER} since {TIME}",
+    }
+    assert level({"order": OTHER, "id": ID}, given, AT)["id"] == {"$regex": "^[0-9a-fA-F-]{36}$"}
+
+
+@pytest.mark.parametrize("value", [{"$any": True}, {"$regx": "x"}, {"$equals": {"a": 1}}])
+def test_an_output_that_looks_like_a_matcher_is_expected_as_it_is(value: Any) -> None:
+    expected = level([value])
+    assert compare(expected, [value]) == []
+    assert compare(expected, ["anything"]) != []
+
+
+def test_an_update_keeps_matchers_that_match_and_levels_what_it_writes() -> None:
+    output = {"id": ID, "at": TIME, "who": OTHER, "n": 5, "note": "new", "empty": {"a": 1}}
+    before = {
+        "outcome": "success",
+        "result": {"id": {"$any": True}, "at": {"$regex": "^2026"}, "n": {"$type": "string"}, "note": ID, "empty": {}},
+    }
+    result = FlowResult(status=ExecutionStatus.COMPLETED, output=output)
+    assert expectation_of(result, before, given=[OTHER], at=AT) == {
+        "outcome": "success",
+        "result": {"id": {"$any": True}, "at": {"$regex": "^2026"}, "n": 5, "note": "new", "empty": {"a": 1}},
+    }
+    new = expectation_of(result, given=[OTHER], at=AT)["result"]
+    assert (new["who"], new["note"]) == (OTHER, "new")
+    assert {*new["id"], *new["at"]} == {"$regex"}

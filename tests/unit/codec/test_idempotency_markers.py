@@ -1,0 +1,10 @@
+"""The tags of idempotency keys: clients of all releases that use a server must write the same ones."""
+
+from __future__ import annotations
+
+from stepflow_client._codec.idempotency_markers import tag_of
+
+
+def test_a_tag_has_the_key_and_its_scope() -> None:
+    assert tag_of("a:b", None) == "key:a:b"
+    assert tag_of("a:b", "nightly") == 'scoped-key:["nightly", "a:b"]'

@@ -1,0 +1,174 @@
+"""How progress reads, and how it is shown without a notebook."""
+
+from __future__ import annotations
+
+import errno
+import io
+import sys
+from typing import Any
+
+import httpx
+import pytest
+from stepflow_client import InvalidArgumentError, Progress
+from stepflow_client._display.progress_display import progress_shown
+from stepflow_client.testing import fake_server
+
+from tests.unit.both_twins import FLOW, RUN_ID, SUMMARY, Server, ask, call
+
+RUN = Progress(
+    "01900000-0000-7000-8000-000000000001", steps=4, finished_steps=1, running_steps=("a", "b"), duration=12.0
+)
+BATCH = Progress(None, total=2000, completed=1200, failed=3, duration=12.0)
+END = Progress("01900000-0000-7000-8000-000000000001", "completed", completed=1, duration=12.0)
+
+
+@pytest.mark.parametrize(
+    ("progress", "words", "fraction"),
+    [
+        (RUN, "1/4 steps, at a, b, 12s", 0.25),
+        (Progress("r", duration=1.0), "1s", None),
+        (END, "completed after 12s", 1.0),
+        (BATCH, "1,203/2,000 done, 3 failed, 12s, 100/s, 8.0s left", 1203 / 2000),
+        (Progress(None, total=None, completed=30, duration=3.0), "30 done, 3s, 10/s", None),
+        (Progress(None, total=100, completed=60, known=50, duration=5.0), "60/100 done, 5s, 2.0/s, 20s left", 0.6),
+        (Progress("r", total=0, duration=1.0), "0/0 done, 1s", None),
+        (Progress("r", "cancelled", 3, 1, 2, duration=4.0), "cancelled: 3/3 done, 2 failed, 4s, 0.8/s", 1.0),
+        (Progress("r", steps=1, running_steps=("\x1b[31m\u202e",)), "0/1 steps, at ·[31m·, <1s", 0.0),
+    ],
+)
+def test_words_and_fraction(progress: Progress, words: str, fraction: float | None) -> None:
+    assert str(progress) == words
+    assert progress.fraction == fraction
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def show_all() -> None:
+    with progress_shown(True) as tell:
+        tell(RUN)
+        tell(BATCH)
+        tell(END)
+
+
+def test_a_log_has_the_end_alone_of_what_is_quick(capsys: pytest.CaptureFixture[str]) -> None:
+    show_all()
+    assert capsys.readouterr() == ("", "run 01900000-0000: completed after 12s\n")
+
+
+@pytest.mark.parametrize("missing", [(), ("rich",)])
+def test_a_terminal_has_a_bar(missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*missing, "tqdm"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr(sys, "stderr", stream := Terminal())
+    show_all()
+    shown = stream.getvalue()
+    assert "run 01900000-0000" in shown
+    assert "completed after 12s" in shown
+    assert shown.endswith("\x1b[?25h" if not missing else "\n"), "the line is ended, and the cursor is back"
+
+
+@pytest.mark.parametrize("missing", [(), ("rich",)])
+def test_an_interrupt_leaves_what_was_shown_last(missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        with progress_shown(True) as tell:
+            tell(RUN)
+            raise KeyboardInterrupt
+
+    for name in (*missing, "tqdm"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr(sys, "stderr", stream := Terminal())
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert "1/4 steps" in stream.getvalue()
+    assert "\x1b[?25l" not in stream.getvalue().rpartition("\x1b[?25h")[2], "the cursor is back"
+
+
+def test_a_line_is_never_wider_than_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("rich", "tqdm"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys, "stderr", stream := Terminal())
+    show_all()
+    assert {len(line) for line in stream.getvalue().rstrip("\n").split("\r")} == {0, 39}
+
+
+def test_an_interrupt_ends_the_call() -> None:
+    def interrupt(now: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with fake_server().sync_client() as client:
+        for begin in (
+            lambda: client.run(FLOW, 1, progress=interrupt),
+            lambda: list(client.map(FLOW, [1], progress=interrupt)),
+        ):
+            with pytest.raises(KeyboardInterrupt):
+                begin()
+
+
+def test_a_program_without_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", None)
+    monkeypatch.setattr(sys, "stdout", printed)
+    show_all()
+    assert printed.getvalue() == ""
+
+
+class HungUp(Terminal):
+    """A terminal that is gone."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+class Unread(io.StringIO):
+    """A pipe that nobody reads any more."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("missing", [(), ("rich",), ("rich", "tqdm")])
+def test_a_stream_that_cannot_be_written_ends_no_run(missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in missing:
+        monkeypatch.setitem(sys.modules, name, None)
+    closed = io.StringIO()
+    closed.close()
+    for stream in (closed, HungUp(), Unread()):
+        monkeypatch.setattr(sys, "stderr", stream)
+        show_all()
+        with fake_server().sync_client() as client:
+            assert client.run(FLOW, 1, progress=True).is_success
+
+
+async def coroutine_function(now: Progress) -> None:
+    raise AssertionError("nobody awaits it")
+
+
+@pytest.mark.parametrize("wrong", [None, 1, "bar", coroutine_function])
+@pytest.mark.parametrize("twin", ["async", "sync"])
+def test_wrong_arguments(twin: str, wrong: Any) -> None:
+    server = fake_server()
+    for operation in (
+        lambda client: client.run(FLOW, 1, progress=wrong),
+        lambda client: client.map(FLOW, [1], progress=wrong),
+        lambda client: client.wait_run(RUN_ID, progress=wrong),
+    ):
+        with pytest.raises(InvalidArgumentError, match="progress is True, False or a plain function"):
+            call(twin, server.transport, operation, server.url)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("twin", ["async", "sync"])
+def test_a_server_that_refuses_its_events_is_waited_for_all_the_same(twin: str) -> None:
+    server, told = Server(), list[Progress]()
+    server.answers["GET /runs"] = httpx.Response(200, json={"runs": [{**SUMMARY, "status": 1}]})
+    server.answers[f"GET /runs/{RUN_ID}/events"] = httpx.Response(403, json={"error": {"message": "no"}})
+    run = ask(twin, server, lambda client: client.wait_run(RUN_ID, timeout=5, progress=told.append))
+    assert run.is_finished
+    assert f"GET /runs/{RUN_ID}/events" in server.asked
+    assert [each.is_finished for each in told] == [False, True]

@@ -1,0 +1,278 @@
+"""Which run a request has created whose answer was lost."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stepflow_client import (
+    AuthenticationError,
+    ConflictError,
+    InvalidArgumentError,
+    InvalidRequestError,
+    InvalidResponseError,
+    NotFoundError,
+    RateLimitError,
+    RequestTimeoutError,
+    RunTimeoutError,
+    ServerConnectionError,
+    ServerFaultError,
+    StepflowClientError,
+    UnsupportedByServerError,
+)
+from stepflow_client._rules.lost_creation import (
+    RunRegistry,
+    creation_time,
+    is_processed,
+    may_have_created,
+    this_process,
+)
+
+MOMENT = 1_795_000_000.0
+
+
+def run_id(seconds: float, tail: int = 0) -> str:
+    """Return an id of version 7, created at a moment."""
+    return str(UUID(int=(int(seconds * 1000) << 80) | (7 << 76) | (2 << 62) | tail))
+
+
+# What may have created a run
+
+
+def never_sent(kind: type[ServerConnectionError] | type[RequestTimeoutError]) -> StepflowClientError:
+    error = kind("nothing was sent")
+    error.was_sent = False
+    return error
+
+
+OWN = {"error": {"code": 13, "message": "it broke", "status": "INTERNAL"}}
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ServerConnectionError("the connection broke"), True),
+        (RequestTimeoutError("no answer in time"), True),
+        (never_sent(ServerConnectionError), False),
+        (never_sent(RequestTimeoutError), False),
+        (InvalidResponseError("cut short"), True),
+        (InvalidResponseError("cut short", status_code=200), True),
+        # What a proxy says leaves it open, and so does a server's own failure, in either form.
+        (ServerFaultError("bad gateway", status_code=502), True),
+        (ServerFaultError("bad gateway", status_code=502, details="<html>"), True),
+        (ServerFaultError("gateway timeout", status_code=504, details={}), True),
+        (ServerFaultError("failed", status_code=500, details="text of a proxy"), True),
+        (ServerFaultError("failed", status_code=500, details=OWN), True),
+        (ServerFaultError("failed", status_code=500, details={"code": 500, "message": "it broke"}), True),
+        (ServerFaultError("overloaded", status_code=503), True),
+        (ServerFaultError("overloaded", status_code=503, details="<html>"), True),
+        (ServerFaultError("bad gateway", status_code=502, details=OWN), True),
+        (ServerFaultError("failed", status_code=500, details={"error": "a gateway's"}), True),
+        (ServerFaultError("failed", status_code=500, details={"code": 500}), True),
+        (RequestTimeoutError("too slow", status_code=408), True),
+        (RateLimitError("slower", status_code=429), False),
+        (InvalidRequestError("bad", status_code=400), False),
+        (AuthenticationError("who", status_code=401), False),
+        (NotFoundError("no flow", status_code=404), False),
+        (ConflictError("no", status_code=409), False),
+        (InvalidArgumentError("no"), False),
+        (UnsupportedByServerError("no"), False),
+        (RunTimeoutError("later"), False),
+        (StepflowClientError("closed"), False),
+    ],
+    ids=lambda value: f"{type(value).__name__}-{value.status_code}" if isinstance(value, StepflowClientError) else "",
+)
+def test_what_leaves_open_whether_a_run_was_created(error: StepflowClientError, expected: bool) -> None:
+    assert may_have_created(error) is expected
+
+
+@pytest.mark.parametrize(
+    ("status", "details", "expected"),
+    [
+        (500, OWN, True),
+        (500, {"code": 500, "message": "it broke"}, True),
+        (500, {"code": 500}, False),
+        (500, {"error": "a gateway's"}, False),
+        (500, "text of a proxy", False),
+        (502, OWN, False),
+    ],
+)
+def test_a_server_that_has_failed_creates_no_run_later(status: int, details: Any, expected: bool) -> None:
+    assert is_processed(ServerFaultError("failed", status_code=status, details=details)) is expected
+
+
+# When a run was created
+
+
+@given(st.integers(0, 2**47), st.integers(0, 2**60))
+def test_ids_of_version_7_tell_the_millisecond(milliseconds: int, tail: int) -> None:
+    made = str(UUID(int=(milliseconds << 80) | (7 << 76) | (2 << 62) | tail))
+    assert creation_time(made) == milliseconds / 1000
+
+
+@pytest.mark.parametrize("made", [*(str(UUID(int=(v << 76) | (2 << 62))) for v in (1, 3, 4, 5, 6, 8)), "", "no id"])
+def test_other_ids_tell_nothing(made: str) -> None:
+    assert creation_time(made) is None
+
+
+# Processes
+
+
+def test_a_process_keeps_its_name() -> None:
+    assert this_process() == this_process()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks on this system")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_has_a_name_of_its_own() -> None:
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        names = set(pool.map(_name, range(8), chunksize=1))
+    assert this_process() not in names
+
+
+def _name(number: int) -> str:
+    return this_process()
+
+
+# Flows
+
+
+def test_no_two_clients_have_the_same_tag() -> None:
+    assert len({RunRegistry().shared_tag(b"d") for _ in range(100)}) == 100
+
+
+def test_a_flow_is_stored_once_and_again_under_the_same_tag_if_the_server_has_lost_it() -> None:
+    registry = RunRegistry()
+    assert registry.shared_flow(b"d") is None
+    tag = registry.shared_tag(b"d")
+    registry.share(b"d", "f")
+    assert registry.shared_flow(b"d") == "f"
+    assert registry.is_ours("f")
+    assert not registry.is_ours("g")
+    registry.forget_flow("f")
+    assert registry.shared_flow(b"d") is None
+    assert registry.shared_tag(b"d") == tag
+
+
+def test_a_flow_with_a_run_that_nobody_owns_gets_another_tag() -> None:
+    registry = RunRegistry()
+    tag = registry.shared_tag(b"d")
+    registry.share(b"d", "f")
+    registry.share(b"e", "g")
+    registry.end(registry.begin("f"), is_settled=False)
+    assert not registry.is_ours("f")
+    # Neither does it come back because a server has lost it.
+    registry.forget_flow("f")
+    assert registry.shared_flow(b"d") is None
+    assert registry.shared_tag(b"d") != tag
+    registry.share(b"d", "f2")
+    assert registry.shared_flow(b"d") == "f2"
+    assert registry.shared_flow(b"e") == "g", "others keep theirs"
+
+
+def test_only_so_many_flows_are_remembered() -> None:
+    registry = RunRegistry()
+    for number in range(1_050):
+        registry.share(str(number).encode(), f"f{number}")
+    assert registry.shared_flow(b"49") is None
+    assert registry.shared_flow(b"50") == "f50"
+
+
+def test_the_flow_of_a_single_call_is_ours_and_shared_by_none() -> None:
+    registry = RunRegistry()
+    registry.reserve("f")
+    assert registry.is_ours("f")
+    assert registry.shared_flow(b"d") is None
+
+
+# Calls and their runs
+
+
+def test_rivals_are_the_other_calls_of_the_flow() -> None:
+    registry = RunRegistry()
+    first, other = registry.begin("f"), registry.begin("g")
+    assert registry.other_calls(first) == set()
+    second = registry.begin("f")
+    assert registry.other_calls(first) == {second}
+    assert registry.other_calls(other) == set()
+    registry.end(second, is_settled=True)
+    assert registry.other_calls(first) == set()
+
+
+def test_a_lone_run_is_picked() -> None:
+    call = RunRegistry().begin("f")
+    call.sends = 1
+    assert call.pick([run_id(MOMENT)]) == run_id(MOMENT)
+
+
+def test_of_more_runs_than_requests_none_is_picked() -> None:
+    call = RunRegistry().begin("f")
+    call.sends = 1
+    both = [run_id(MOMENT), run_id(MOMENT + 1)]
+    assert call.pick(both) is None
+    call.sends = 2
+    assert call.pick(both) == both[1], "the newest: the call has sent both"
+
+
+def test_a_run_that_is_older_than_one_had_before_the_call_is_not_picked() -> None:
+    registry = RunRegistry()
+    assert registry.own("f", run_id(MOMENT))
+    assert registry.own("f", run_id(MOMENT - 5))
+    call = registry.begin("f")
+    call.sends = 1
+    assert call.pick([run_id(MOMENT - 0.001, 1)]) is None
+    assert call.pick([run_id(MOMENT, 1)]) == run_id(MOMENT, 1)
+    assert registry.own("f", run_id(MOMENT + 9))
+    assert call.pick([run_id(MOMENT, 1)]) == run_id(MOMENT, 1), "what came after its beginning does not count"
+
+
+def test_a_run_is_given_to_one_call_only() -> None:
+    registry = RunRegistry()
+    assert registry.own("f", "a")
+    assert not registry.own("f", "a")
+    assert registry.own("f", "b")
+    assert registry.unowned(["a", "c", "b", "d"]) == ["c", "d"]
+
+
+def test_calls_leave_nothing_behind() -> None:
+    registry = RunRegistry()
+    for number in range(100):
+        calls = [registry.begin(f"f{number}") for _ in range(2)]
+        for call in calls:
+            registry.end(call, is_settled=bool(number % 2))
+    left: dict[str, Any] = vars(registry)
+    assert not left["_open"]
+
+
+def test_only_so_many_runs_are_remembered_and_the_newest_of_them() -> None:
+    registry = RunRegistry()
+    for number in range(50_010):
+        registry.own("f", str(number))
+    assert registry.unowned(["9", "10", "50009"]) == ["9"]
+
+
+def test_threads_share_them() -> None:
+    registry = RunRegistry()
+    won: list[int] = []
+    barrier = threading.Barrier(8)
+
+    def take() -> None:
+        barrier.wait()
+        calls = [registry.begin("f") for _ in range(200)]
+        won.append(sum(registry.own("f", str(number)) for number in range(500)))
+        for call in calls:
+            registry.end(call, is_settled=True)
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sum(won) == 500
+    assert registry.other_calls(registry.begin("f")) == set()

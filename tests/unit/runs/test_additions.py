@@ -1,0 +1,71 @@
+"""What the client adds to a flow comes off again."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from stepflow_client._runs.additions import Origin, as_written, origin_of, tagged
+
+FLOW: dict[str, Any] = {
+    "steps": [
+        {"id": "a", "component": "/x/paid", "input": {"$input": "n"}, "onError": {"action": "retry", "maxRetries": 2}},
+        {"component": "/x/without_an_id"},
+        {"id": "b", "component": "/x/paid", "input": {"$step": "a"}, "metadata": {"mine": 1}, "mustExecute": True},
+    ],
+    "metadata": {"stepflow": "other"},
+    "output": {"$step": "b"},
+}
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [{"steps": []}, {"metadata": {"a": 1}, "steps": []}, {"steps": [], "metadata": {"a": {"b": None}}, "output": 1}],
+)
+def test_a_tag_comes_off_again(flow: dict[str, Any]) -> None:
+    before = repr(flow)
+    made = tagged(flow, "t")
+    assert made["metadata"]["stepflow-client"] == "t"
+    assert repr(as_written(made)) == before
+    assert repr(as_written(flow)) == before
+    assert as_written(tagged(made, "other")) == flow
+    assert origin_of(made) is None
+
+
+@pytest.mark.parametrize("metadata", ["text", ["a"], 5, False])
+def test_metadata_that_servers_refuse_stays_as_it_is(metadata: Any) -> None:
+    flow = {"metadata": metadata, "steps": []}
+    assert tagged(flow, "t") == flow
+    assert as_written(flow) == flow
+
+
+@pytest.mark.parametrize("kept", [{}, {"a": None}, {"b": {"$step": "zz", "n": [None]}}, {"a": 1, "b": {"c": None}}])
+def test_pins_come_off_again_and_can_be_read(kept: dict[str, Any]) -> None:
+    before = repr(FLOW)
+    stored = json.loads(json.dumps(tagged(FLOW, "t", Origin("run", kept, [3]))))
+    assert repr(FLOW) == before
+    assert repr(as_written(stored)) == before
+    assert origin_of(stored) == Origin("run", kept)
+    changed = [step.get("id") for step, was in zip(stored["steps"], FLOW["steps"], strict=True) if step != was]
+    assert changed == list(kept)
+    again = tagged(as_written(stored), "u", Origin("another", {"b": 5}))
+    assert (as_written(again), origin_of(again)) == (FLOW, Origin("another", {"b": 5}))
+
+
+def test_a_pinned_flow_that_someone_runs_as_theirs_is_theirs() -> None:
+    stored = tagged(FLOW, "t", Origin("run", {"a": 1}))
+    theirs = tagged(stored, "u")
+    assert as_written(theirs)["steps"] == stored["steps"]
+    assert origin_of(theirs) is None
+
+
+@pytest.mark.parametrize(
+    "added",
+    [5, None, [], {}, {"rerun_of": 5}, {"rerun_of": "r", "steps": 5}, {"rerun_of": "r", "steps": {"zz": {"id": "zz"}}}],
+)
+def test_additions_of_another_shape_do_no_harm(added: Any) -> None:
+    flow = {**FLOW, "metadata": {"stepflow-client": added}}
+    assert as_written(flow)["steps"] == FLOW["steps"]
+    found = origin_of(flow)
+    assert found is None or found.kept == {}

@@ -1,0 +1,337 @@
+"""The account of an item: what is told from its steps, its flow and its error. What servers do is in tests/server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from stepflow_client import ErrorCode, ExecutionStatus, FlowError, FlowResult, RunAccount, RunDetails, StepDetails
+from stepflow_client._runs.causes import NOT_KNOWN, SILENT, ItemRecord
+from stepflow_client._runs.explanation import account_of, accounts_of, needs_schema
+from stepflow_client._runs.refusals import FailureHints, may_return
+from stepflow_client.flows.interpreter import flow_with
+from stepflow_client.types import RunItem
+from stepflow_client.types.account import StepAccount, state_text
+from stepflow_client.types.snapshot import RunSnapshot
+
+RUN = "00000000-0000-4000-8000-000000000001"
+MESSAGES = "/builtin/create_messages"
+
+
+def step(name: str, status: str = "failed", message: str | None = None, **more: Any) -> StepDetails:
+    """A step as a server lists it; before 0.12, without an error message."""
+    error = FlowError(message=message or SILENT, code=more.pop("code", None)) if status == "failed" else None
+    return StepDetails(step_id=name, status=ExecutionStatus(status), error=error, **more)
+
+
+def flow(output: Any, *steps: tuple[str, Any], **more: Any) -> dict[str, Any]:
+    definitions = [{"id": name, "component": "/x/y", "input": given, **more.get(name, {})} for name, given in steps]
+    return {"steps": definitions, "output": output}
+
+
+def explained(content: Any, message: str | None, *steps: StepDetails, **more: Any) -> RunAccount:
+    named = more.pop("named", None)
+    error = None if message is None else FlowError(message=message, code=more.pop("code", None), step_id=named)
+    status = more.pop("status", ExecutionStatus.COMPLETED if error is None else ExecutionStatus.FAILED)
+    return account_of(RUN, 0, ItemRecord(content, status, error, steps, **more))
+
+
+def hint_of(content: Any, step_id: str, given: Any, variables: Any) -> str | None:
+    return FailureHints(content, variables).of(FlowError(message="it failed", step_id=step_id), given)
+
+
+def s(name: str, path: str | None = None) -> dict[str, Any]:
+    return {"$step": name} if path is None else {"$step": name, "path": path}
+
+
+def states(account: RunAccount) -> dict[str, str]:
+    return {each.step_id: each.state for each in account.steps}
+
+
+CHAIN = flow(s("c"), ("a", 1), ("b", s("a")), ("c", s("b")))
+
+
+def test_a_failure_is_traced_to_its_beginning() -> None:
+    account = explained(CHAIN, "boom", step("c", message="boom"), step("a", message="boom"), step("b", message="boom"))
+    assert (account.kind, account.cause) == ("step", "a")
+    assert account.not_run == {"b": "a", "c": "a"}
+    assert (account.failed, account.completed, account.not_needed) == (["a"], [], [])
+    assert account.text == "step 'a' failed: boom"
+    assert [each.text for each in account.steps] == ["failed", "not run (a failed)", "not run (a failed)"]
+    # The error of a step that was not run is not its own.
+    assert [each.error is None for each in account.steps] == [False, True, True]
+
+
+def test_a_reader_with_an_error_of_its_own_has_failed_itself() -> None:
+    content = flow(s("b"), ("a", 1), ("b", {"$if": s("a"), "then": s("a"), "else": 1}))
+    account = explained(content, "other", step("a", message="boom"), step("b", message="other"))
+    assert account.cause == "b"
+    assert account.failed == ["a", "b"]
+    assert account.not_run == {}
+
+
+def test_the_condition_of_a_branch_inherits_no_failure_even_with_the_same_message() -> None:
+    content = flow(s("b"), ("a", 1), ("b", {"$if": s("a"), "then": 1, "else": {"$input": "x"}}))
+    assert explained(content, "boom", step("a", message="boom"), step("b", message="boom")).cause == "b"
+
+
+def test_a_branch_that_was_not_taken_inherits_no_failure_even_with_the_same_message() -> None:
+    missing = {"$input": "$.nope"}
+    content = flow(s("b"), ("a", missing), ("b", {"$if": {"$input": "$.p"}, "then": s("a"), "else": missing}))
+    said = "Input path $.nope not found"
+    account = explained(content, said, step("a", message=said), step("b", message=said), input={"p": None})
+    assert (account.cause, account.failed) == ("b", ["a", "b"])
+
+
+def test_an_alternative_that_was_not_reached_inherits_no_failure() -> None:
+    content = flow([s("b")], ("x", 1), ("a", 1), ("b", {"$coalesce": [s("x"), s("a")]}), a={"mustExecute": True})
+    found = [step("x", "completed", output=3), step("a", message="boom"), step("b", message="boom")]
+    assert explained(content, "boom", *found).cause == "b"
+
+
+def test_errors_decide_where_the_flow_reads_what_is_not_known() -> None:
+    content = flow(s("c"), ("a", 1), ("b", 1), ("c", {"$if": {"$input": "p"}, "then": s("a"), "else": s("b")}))
+    found = [step("a", message="one"), step("b", message="two"), step("c", message="two")]
+    account = explained(content, "two", *found)
+    assert account.cause == "b"
+    assert account.not_run == {"c": "b"}
+
+
+# Before 0.12: no errors of steps
+
+
+def test_without_errors_of_steps_certain_reads_decide() -> None:
+    account = explained(CHAIN, "boom", step("a"), step("b"), step("c"))
+    assert account.cause == "a"
+    assert account.not_run == {"b": "a", "c": "a"}
+    assert account.unknown == ()
+
+
+def test_without_errors_of_steps_a_conditional_read_stays_unknown() -> None:
+    content = flow(s("c"), ("a", 1), ("c", {"$if": {"$input": "p"}, "then": s("a"), "else": 2}))
+    account = explained(content, "boom", step("a"), step("c"))
+    assert account.cause is None
+    assert account.kind == "unknown"
+    assert states(account) == {"a": "failed", "c": "unknown"}
+    assert account.unknown == ("which step failed first", "whether c failed or did not run")
+    # With the input, it is known that the branch was not taken.
+    assert explained(content, "boom", step("a"), step("c"), input={"p": None}).cause == "c"
+    assert explained(content, "boom", step("a"), step("c"), input={"p": 1}).cause == "a"
+
+
+def test_the_step_of_a_sub_flow_is_not_named() -> None:
+    inner = {"steps": [{"id": "a", "component": "/x/y"}], "output": s("a")}
+    turns = {"flow": {"$literal": inner}, "initial_input": 1}
+    content = flow([s("a"), s("turns")], ("a", 1), ("turns", turns), turns={"component": "/builtin/iterate"})
+    found = [step("a", "completed"), step("turns")]
+    assert explained(content, "boom", *found, named="a").cause == "turns"
+    assert explained(content, "boom", named="a", has_steps=False).cause is None
+    assert explained(CHAIN, "boom", named="a", has_steps=False).cause == "a"
+
+
+def test_two_steps_that_may_both_be_the_cause_stay_unknown() -> None:
+    content = flow({"x": s("a"), "y": s("b")}, ("a", 1), ("b", 1))
+    assert explained(content, "boom", step("a"), step("b")).kind == "unknown"
+    assert explained(content, "boom", step("a"), step("b"), named="b").cause == "b"
+
+
+# Outputs, stalls, ends from outside
+
+
+def test_the_output_itself_fails() -> None:
+    content = flow(s("a", "$.x"), ("a", 1), ("m", 1), m={"mustExecute": True})
+    found = [step("a", "completed", output={}), step("m", message="Path $.x not found")]
+    account = explained(content, "Path $.x not found", *found)
+    assert (account.kind, account.cause, account.failed) == ("output", None, ["m"])
+    assert account.text == "the output of the flow failed: Path $.x not found"
+    # The message may be that of the step or of the output.
+    unnamed = explained(content, "Path $.x not found", step("a", "completed"), step("m"))
+    assert unnamed.cause is None
+
+
+def test_a_step_that_the_server_did_not_start() -> None:
+    content = flow({"$if": s("a"), "then": s("t")}, ("a", 1), ("t", 1))
+    account = explained(content, "Step t not completed", step("a", "completed", output=1))
+    assert account.kind == "stall"
+    assert account.not_run == {"t": None}
+    assert account.steps[1].text == "not run (the server did not start it)"
+    assert explained(content, "Step t not completed", has_steps=False).kind == "stall"
+
+
+@pytest.mark.parametrize("has_steps", [True, False])
+def test_a_cancelled_run(has_steps: bool) -> None:
+    found = [step("a", "completed"), step("b", "running")] if has_steps else []
+    account = explained(CHAIN, None, *found, status=ExecutionStatus.CANCELLED, has_steps=has_steps)
+    assert (account.kind, account.cause) == ("cancelled", None)
+    assert account.may_be_executing == (["b"] if has_steps else ["a", "b", "c"])
+    assert states(account)["c"] == ("not_started" if has_steps else "unknown")
+    assert bool(account.unknown) is not has_steps
+
+
+def test_a_running_and_a_lost_item_have_steps_that_did_not_start() -> None:
+    running = explained(CHAIN, None, step("a", "running"), status=ExecutionStatus.RUNNING)
+    assert (running.kind, states(running)) == (None, {"a": "running", "b": "not_started", "c": "not_started"})
+    assert running.may_be_executing == []
+    lost = explained(CHAIN, "gone", step("a", "running"), code=ErrorCode.LOST)
+    assert (lost.kind, states(lost)["b"], lost.text) == ("lost", "not_started", "lost: gone")
+
+
+def test_a_flow_that_is_not_known() -> None:
+    named = explained({}, 'step "b" failed', step("c", message='step "b" failed'), step("b", message='step "b" failed'))
+    assert (named.cause, named.not_run) == ("b", {"c": "b"})
+    assert len(named.unknown) == 1
+    times = {"a": "2026-11-27T01:00:00Z", "b": "2026-11-27T01:00:01Z"}
+    timed = [step(name, message="boom", updated_at=time) for name, time in reversed(times.items())]
+    assert explained({}, "boom", *timed).cause == "a"
+    assert explained({}, "boom", step("a"), step("b")).kind == "unknown"
+
+
+@pytest.mark.parametrize("output", [{"$step": 5}, {"$if": s("a")}, {"$step": "a", "path": 3}, {"$coalesce": 5}])
+def test_expressions_that_servers_refuse_raise_nothing(output: Any) -> None:
+    account = explained(flow(output, ("a", output)), "boom", step("a", message="boom"))
+    assert account.kind in ("step", "unknown")
+
+
+# What the output of a step tells
+
+
+@pytest.mark.parametrize(
+    ("component", "default", "output", "expected"),
+    [
+        (MESSAGES, "sorry", "sorry", True),
+        (MESSAGES, {"messages": []}, {"messages": []}, None),
+        (MESSAGES, "sorry", {"messages": []}, False),
+        ("/python/echo", "sorry", "sorry", None),
+        (MESSAGES, None, None, None),
+    ],
+)
+def test_whether_a_default_was_used(component: str, default: Any, output: Any, expected: bool | None) -> None:
+    rule = {"component": component, "onError": {"action": "useDefault", "defaultValue": default}}
+    account = explained(flow(s("a"), ("a", 1), a=rule), None, step("a", "completed", output=output))
+    assert account.steps[0].is_default is expected
+    assert bool(account.unknown) is (expected is None)
+    assert account.steps[0].text == ("completed with its default" if expected else "completed")
+
+
+def test_failed_items_of_sub_runs() -> None:
+    failed = {"outcome": "failed", "error": {"code": "X", "message": 'step "in" failed'}}
+    output = {"results": [{"outcome": "success", "result": 1}, failed], "successful": 1, "failed": 1}
+    runs_flows = {"component": "/builtin/map"}
+    account = explained(flow(s("m"), ("m", 1), m=runs_flows), None, step("m", "completed", output=output))
+    assert [each.to_dict() for each in account.steps[0].failed_children] == [
+        {"index": 1, "message": 'step "in" failed', "step_id": "in"}
+    ]
+    assert account.steps[0].text == "completed, 1 failed in sub-runs"
+
+
+def test_an_output_like_that_of_map_has_no_sub_runs() -> None:
+    failed = {"outcome": "failed", "error": {"message": "no"}}
+    output = {"results": [failed], "successful": 0, "failed": 1}
+    account = explained(flow(s("m"), ("m", 1)), None, step("m", "completed", output=output))
+    assert account.steps[0].text == "completed"
+
+
+def test_a_step_that_a_rerun_keeps_and_nothing_needs_is_kept() -> None:
+    record = ItemRecord(CHAIN, ExecutionStatus.COMPLETED, None, [], kept=["a"])
+    assert [each.text for each in account_of("run", 0, record).steps] == ["kept", "not needed", "not needed"]
+
+
+# Hints
+
+
+def test_the_field_that_a_component_refuses() -> None:
+    content = flow(s("a"), ("a", {"user_prompt": {"$input": "name"}}), a={"component": MESSAGES})
+    account = explained(content, 'step "a" failed', step("a", message='step "a" failed'), input={"name": 5})
+    assert account.hint is not None
+    assert "(at $.user_prompt)" in account.hint
+    assert "schema of its input" in account.hint
+    assert explained(content, 'step "a" failed', step("a", message='step "a" failed')).hint is None
+    literal = flow(s("a"), ("a", {"user_prompt": 5}), a={"component": MESSAGES})
+    assert str(hint_of(literal, "a", NOT_KNOWN, NOT_KNOWN)).endswith("a check of the flow finds this before a run")
+    assert hint_of(content, "a", {"name": "x"}, {}) is None
+    assert hint_of(content, "other", {"name": 5}, {}) is None
+
+
+def test_the_field_of_the_input_that_is_missing() -> None:
+    content = flow(s("a"), ("a", {"user_prompt": {"$input": "name"}, "else": {"$input": "$.other.deep"}}))
+    given = {"nam": "x", "other": {}}
+    hint = "the flow reads name of its input, which has nam, other; write name instead of nam"
+    assert hint_of(content, "a", given, {}) == hint
+    failed = step("a", message="Input path $.name not found")
+    assert explained(content, "Input path $.name not found", failed, input=given).hint == hint
+    assert hint_of(content, "a", {}, {}) == "the flow reads name of its input, which is empty; add name: ..."
+    # Values inside of a field are not looked at.
+    assert hint_of(content, "a", {"name": "x", "other": {}}, {}) is None
+    assert hint_of(content, "a", [], {}) is None
+    optional = flow(s("a"), ("a", {"$coalesce": [1, {"$input": "name"}]}))
+    assert hint_of(optional, "a", {}, {}) is None
+
+
+def test_a_worker_that_is_silent_may_have_too_large_an_output() -> None:
+    message = "timed out: no heartbeat received (worker presumed crashed)"
+    account = explained(flow(s("a"), ("a", 1)), message, step("a", message=message, component="/python/a"))
+    assert "larger than 4 MB" in str(account.hint)
+    assert "blobs" in str(account.hint)
+
+
+def test_the_schema_of_another_component_is_asked_for_only_if_the_error_says_nothing() -> None:
+    only = flow(s("a"), ("a", 1))
+    bare = explained(only, 'step "a" failed', step("a", message='step "a" failed', component="/x/y"))
+    assert needs_schema(bare) == "/x/y"
+    assert needs_schema(explained(only, "boom", step("a", message="boom", component="/x/y"))) is None
+    record = ItemRecord(only, ExecutionStatus.FAILED, bare.error, [step("a", message='step "a" failed')])
+    told = account_of(RUN, 0, record, {"/x/y": {"type": "object"}})
+    assert str(told.hint).startswith("component /x/y refuses its input: the schema wants object")
+
+
+def test_a_hint_does_not_show_the_refused_value() -> None:
+    given = {"data": 1, "blob_type": {"$variable": "kind"}}
+    content = flow(s("a"), ("a", given), a={"component": "/builtin/put_blob"})
+    hint = str(hint_of(content, "a", {}, {"kind": "hunter2"}))
+    assert "the value is none of the allowed values (at $.blob_type)" in hint
+    assert "hunter2" not in hint
+
+
+def test_what_a_builtin_component_may_return() -> None:
+    assert may_return("/python/any", 5)
+    assert not may_return(MESSAGES, 5)
+
+
+# Values
+
+
+def test_the_overrides_of_a_run_are_part_of_its_flow() -> None:
+    changed = flow_with(CHAIN, {"steps": {"b": {"value": {"input": 3}}}})
+    assert [each["input"] for each in changed["steps"]] == [1, 3, s("b")]
+    assert flow_with(CHAIN, {"unknown": {"input": 3}}) == CHAIN
+    assert flow_with(CHAIN, None) == CHAIN
+
+
+def test_several_items() -> None:
+    failed = FlowResult(status=ExecutionStatus.FAILED, error=FlowError(message="boom"))
+    items = [
+        RunItem(index=0, status=ExecutionStatus.COMPLETED, result=FlowResult(status=ExecutionStatus.COMPLETED)),
+        RunItem(index=1, status=ExecutionStatus.FAILED, result=failed),
+        RunItem(index=2, status=ExecutionStatus.RUNNING),
+    ]
+    steps = [step(name, message="boom", item_index=1) for name in "abc"]
+    run = RunDetails(run_id=RUN, flow_id="f", status=ExecutionStatus.CANCELLED)
+    found = accounts_of(RunSnapshot(details=run, items=items, steps=steps, flow=CHAIN))
+    assert [found[index].kind for index in range(3)] == [None, "step", "cancelled"]
+    assert found[1].not_run == {"b": "a", "c": "a"}
+    assert found[0].not_needed == ["a", "b", "c"]
+
+
+def test_accounts_are_json_and_html() -> None:
+    content = flow(s("b"), ("a", 1), ("b", s("a")), ("c", s("a")))
+    account = explained(content, "<boom>", step("a", message="<boom>"), step("b", message="<boom>"))
+    told = account.to_dict()
+    assert told["cause"] == "a"
+    assert [each["state"] for each in told["steps"]] == ["failed", "not_run", "not_needed"]
+    assert told["steps"][1]["status"] == "failed"
+    html = account._repr_html_()
+    assert "not run (a failed)" in html
+    assert "<boom>" not in html
+    assert account.step("x") is None
+    assert state_text("recovery_failed") == "recovery failed"
+    assert StepAccount("a", "unknown").text == "unknown"

@@ -1,0 +1,438 @@
+"""Spans and metrics of operations, their context in the request; nothing where nobody traces."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import aclosing
+from importlib.metadata import version
+from typing import Any
+
+import httpx
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from stepflow_client import RetryPolicy, StepflowClient, StepflowClientError, SyncStepflowClient
+from stepflow_client._telemetry import tracing
+
+from tests.releases import ROOT
+from tests.unit.both_twins import CALLS, EVENT, FLOW, RUN_ID, SUMMARY, TWINS, URL, Server, ask, call
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    # The global provider can be set only once in a process.
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+    yield exporter
+    provider.shutdown()
+
+
+def context_of(span: ReadableSpan) -> str:
+    assert span.context is not None
+    return f"00-{span.context.trace_id:032x}-{span.context.span_id:016x}-{span.context.trace_flags:02x}"
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("name", ["list_runs", "get_flow", "list_components", "get_blob", "get_run"])
+def test_a_span_for_each_operation(twin: str, name: str, spans: InMemorySpanExporter) -> None:
+    server = Server()
+    ask(twin, server, CALLS[name], server_release="0.13")
+    finished = spans.get_finished_spans()
+    assert [span.name for span in finished] == [f"stepflow.{name}"]
+    assert finished[0].kind is trace.SpanKind.CLIENT
+    assert [request.headers["traceparent"] for request in server.requests] == [context_of(finished[0])]
+
+
+REQUEST = {"server.address": "server", "server.port": 7840, "http.response.status_code": 200}
+NAMED = {**FLOW, "name": "letter"}
+
+
+def by_name(spans: InMemorySpanExporter) -> dict[str, ReadableSpan]:
+    finished = spans.get_finished_spans()
+    found = {span.name.removeprefix("stepflow."): span for span in finished}
+    assert len(found) == len(finished)
+    return found
+
+
+def parent_of(span: ReadableSpan) -> int | None:
+    return None if span.parent is None else span.parent.span_id
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("name", ["run", "submit"])
+def test_the_requests_of_a_run_lie_below_its_span_and_that_below_the_one_of_the_application(
+    twin: str, name: str, spans: InMemorySpanExporter
+) -> None:
+    server = Server()
+    operations = {"run": lambda client: client.run(NAMED, 1), "submit": lambda client: client.submit(NAMED, [1, 2])}
+    with trace.get_tracer("application").start_as_current_span("outer") as outer:
+        ask(twin, server, operations[name], server_release="0.13")
+    found = by_name(spans)
+    assert list(found) == ["store_flow", "store_blob", "create_run", name, "outer"]
+    assert parent_of(found[name]) == outer.get_span_context().span_id
+    assert found[name].kind is trace.SpanKind.INTERNAL
+    requests = [found[each] for each in ("store_flow", "store_blob", "create_run")]
+    for span in requests:
+        assert span.kind is trace.SpanKind.CLIENT
+        assert parent_of(span) == found[name].get_span_context().span_id
+    assert [request.headers["traceparent"] for request in server.requests] == [context_of(span) for span in requests]
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_spans_tell_which_run_and_flow_they_are_of(twin: str, spans: InMemorySpanExporter) -> None:
+    ask(twin, Server(), lambda client: client.run(NAMED, 1), server_release="0.13")
+    found = by_name(spans)
+    assert found["run"].attributes == {
+        "server.address": "server",
+        "server.port": 7840,
+        "stepflow.operation": "run",
+        "stepflow.flow.name": "letter",
+        "stepflow.run.id": RUN_ID,
+        "stepflow.run.status": "completed",
+    }
+    assert found["create_run"].attributes == {
+        **REQUEST,
+        "stepflow.operation": "create_run",
+        "stepflow.run.id": RUN_ID,
+        "http.request.method": "POST",
+        "url.full": f"{URL}/api/v1/runs",
+    }
+
+
+WAITING = {
+    "get_result": ["get_run_items"],
+    "get_results": ["list_runs", "get_run_items"],
+    "wait_run": ["list_runs"],
+    "run_events": ["get_run_events"],
+    "map": ["store_flow", "store_blob", "create_run"],
+}
+"""Operations that wait, and the requests that they send."""
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("name", WAITING)
+def test_what_waits_has_a_span_of_its_own_above_those_of_its_requests(
+    twin: str, name: str, spans: InMemorySpanExporter
+) -> None:
+    with trace.get_tracer("application").start_as_current_span("outer") as outer:
+        ask(twin, Server(), CALLS[name], server_release="0.13")
+    found = by_name(spans)
+    assert list(found) == [*WAITING[name], name, "outer"]
+    whole = found[name]
+    assert parent_of(whole) == outer.get_span_context().span_id
+    assert whole.kind is trace.SpanKind.INTERNAL
+    assert {parent_of(found[request]) for request in WAITING[name]} == {whole.get_span_context().span_id}
+    if name != "map":
+        attributes = whole.attributes or {}
+        assert (attributes["stepflow.run.id"], attributes["stepflow.run.status"]) == (RUN_ID, "completed")
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_the_span_of_a_batch_names_its_flow(twin: str, spans: InMemorySpanExporter) -> None:
+    ask(twin, Server(), lambda client: client.map(NAMED, [1]), server_release="0.13")
+    assert (by_name(spans)["map"].attributes or {})["stepflow.flow.name"] == "letter"
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_credentials_and_queries(twin: str, spans: InMemorySpanExporter) -> None:
+    transport = httpx.MockTransport(Server())
+    call(
+        twin,
+        transport,
+        lambda client: client.list_runs(limit=3),
+        url="http://ann:secret@server:7840",
+        server_release="0.13",
+    )
+    (span,) = spans.get_finished_spans()
+    assert span.attributes is not None
+    assert span.attributes["url.full"] == f"{URL}/api/v1/runs?limit=3"
+    assert "secret" not in str(span.attributes)
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_failure_is_seen_in_the_span(twin: str, spans: InMemorySpanExporter) -> None:
+    def broken(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    with pytest.raises(StepflowClientError):
+        ask(twin, broken, CALLS["list_runs"], server_release="0.13", retry=RetryPolicy(max_attempts=3))
+    (span,) = spans.get_finished_spans()
+    assert span.status.status_code is trace.StatusCode.ERROR
+    # The kind of error, but not its text: that may quote a secret.
+    assert span.attributes == {
+        "server.address": "server",
+        "server.port": 7840,
+        "stepflow.operation": "list_runs",
+        "http.request.method": "GET",
+        "url.full": f"{URL}/api/v1/runs",
+        "http.request.resend_count": 2,
+        "error.type": "ServerConnectionError",
+    }
+    assert not span.events
+    assert span.status.description is None
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_refusal_and_an_answer_that_is_none_are_errors_of_the_span(twin: str, spans: InMemorySpanExporter) -> None:
+    server = Server()
+    error = {"error": {"code": 404, "message": "not found", "status": "NOT_FOUND"}}
+    server.answers[f"GET /runs/{RUN_ID}"] = httpx.Response(404, json=error)
+    server.answers["GET /runs"] = httpx.Response(200, json={"runs": 7})
+    for operation in (CALLS["get_run"], CALLS["list_runs"]):
+        with pytest.raises(StepflowClientError):
+            ask(twin, server, operation, server_release="0.13")
+    found = by_name(spans)
+    for name, status_code, kind in (("get_run", 404, "NotFoundError"), ("list_runs", 200, "InvalidResponseError")):
+        attributes = found[name].attributes or {}
+        assert found[name].status.status_code is trace.StatusCode.ERROR
+        assert (attributes["http.response.status_code"], attributes["error.type"]) == (status_code, kind)
+    assert (found["get_run"].attributes or {})["stepflow.run.id"] == RUN_ID
+
+
+class Unsteady(Server):
+    """Answers every other request only."""
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        answer = super().__call__(request)
+        return httpx.Response(503) if len(self.requests) % 2 else answer
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_retries_of_a_success_are_counted(twin: str, spans: InMemorySpanExporter) -> None:
+    ask(twin, Unsteady(), CALLS["list_runs"], server_release="0.13")
+    (span,) = spans.get_finished_spans()
+    assert span.status.status_code is trace.StatusCode.UNSET
+    assert (span.attributes or {})["http.request.resend_count"] == 1
+
+
+# The stream of events
+
+
+def test_the_span_of_a_stream_is_not_the_one_of_who_goes_through_it(spans: InMemorySpanExporter) -> None:
+    with SyncStepflowClient(URL, transport=httpx.MockTransport(Server()), server_release="0.13") as client:
+        events = client.run_events(RUN_ID)
+        for _ in events:
+            assert trace.get_current_span() is trace.INVALID_SPAN
+            break
+        assert trace.get_current_span() is trace.INVALID_SPAN
+        assert not spans.get_finished_spans()
+        events.close()
+    found = by_name(spans)
+    assert list(found) == ["get_run_events", "run_events"]
+    for span in found.values():
+        # Who leaves early has not failed.
+        assert span.status.status_code is trace.StatusCode.UNSET
+        assert (span.attributes or {})["stepflow.run.id"] == RUN_ID
+
+
+def test_the_span_of_an_asynchronous_stream_is_not_either(spans: InMemorySpanExporter) -> None:
+    async def main() -> None:
+        async with StepflowClient(URL, transport=httpx.MockTransport(Server()), server_release="0.13") as client:
+            with trace.get_tracer("application").start_as_current_span("outer") as outer:
+                async with aclosing(client.run_events(RUN_ID)) as events:
+                    async for _ in events:
+                        assert trace.get_current_span() is outer
+                        break
+                    assert trace.get_current_span() is outer
+                await client.list_runs()
+        found = by_name(spans)
+        for name in ("run_events", "list_runs"):
+            assert parent_of(found[name]) == outer.get_span_context().span_id
+
+    asyncio.run(main())
+
+
+IN_TASKS = """
+import asyncio, httpx, logging, sys
+import opentelemetry.trace
+from stepflow_client import StepflowClient
+from tests.unit.both_twins import RUN_ID, URL, Server
+
+assert not [name for name in sys.modules if name.startswith("opentelemetry.sdk")]
+logging.basicConfig()
+
+async def main():
+    async with StepflowClient(URL, transport=httpx.MockTransport(Server()), server_release="0.13") as client:
+        events = client.run_events(RUN_ID)
+        while True:
+            # Each in a context of its own.
+            if await asyncio.create_task(anext(events, None)) is None:
+                break
+        left = client.run_events(RUN_ID)
+        await asyncio.create_task(anext(left))
+        await asyncio.create_task(left.aclose())
+
+asyncio.run(main())
+"""
+
+
+def test_a_stream_may_be_read_in_one_task_after_another() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", IN_TASKS], capture_output=True, text=True, timeout=60, cwd=ROOT
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# Metrics
+
+
+@pytest.fixture
+def metrics(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemoryMetricReader]:
+    reader = InMemoryMetricReader()
+    # Other tests of this process may have seen the same run.
+    tracing._newest.clear()
+    provider = MeterProvider([reader])
+    monkeypatch.setattr("opentelemetry.metrics._internal._METER_PROVIDER", provider)
+    yield reader
+    provider.shutdown()
+
+
+def points_of(reader: InMemoryMetricReader) -> dict[tuple[str, str], Any]:
+    """Return the data points by the name of the metric, and the operation or the status of the run."""
+    data = reader.get_metrics_data()
+    assert data is not None
+    (resource,) = data.resource_metrics
+    (scope,) = resource.scope_metrics
+    assert (scope.scope.name, scope.scope.version) == ("stepflow.client", version("stepflow-client"))
+    return {
+        (metric.name, ", ".join(str((point.attributes or {}).get(name, "")) for name in SERIES).strip(", ")): point
+        for metric in scope.metrics
+        for point in metric.data.data_points
+    }
+
+
+SERIES = ("stepflow.operation", "stepflow.run.status")
+DURATION, RETRIES = "stepflow.client.operation.duration", "stepflow.client.operation.retries"
+STARTED, ENDED, SECONDS = (f"stepflow.client.run.{name}" for name in ("started", "ended", "duration"))
+IN_FLIGHT, CHUNK = "stepflow.client.map.inputs_in_flight", "stepflow.client.map.chunk.duration"
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_calls_and_durations_are_measured(twin: str, metrics: InMemoryMetricReader) -> None:
+    ask(twin, Server(), lambda client: client.run(NAMED, 1), server_release="0.13")
+    points = points_of(metrics)
+    operations = [name for metric, name in points if metric == DURATION]
+    assert operations == ["store_flow", "store_blob", "create_run", "run"]
+    create = points[DURATION, "create_run"]
+    # No run id, path or flow: they would make a series each.
+    assert create.attributes == {**REQUEST, "stepflow.operation": "create_run"}
+    assert create.count == 1
+    assert 0 < create.sum < 60
+    assert create.explicit_bounds[0] == 0.005
+    assert points[DURATION, "run"].sum >= create.sum
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_retries_and_failures_are_measured(twin: str, metrics: InMemoryMetricReader) -> None:
+    ask(twin, Unsteady(), CALLS["list_runs"], server_release="0.13")
+    with pytest.raises(StepflowClientError):
+        ask(twin, Unsteady(), CALLS["get_run"], server_release="0.13", retry=RetryPolicy(max_attempts=1))
+    points = points_of(metrics)
+    assert points[RETRIES, "list_runs"].value == 1
+    assert (RETRIES, "get_run") not in points
+    failed = points[DURATION, "get_run"].attributes
+    assert (failed["error.type"], failed["http.response.status_code"]) == ("ServerFaultError", 503)
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_run_is_counted_once_when_it_starts_and_once_when_its_end_is_seen(
+    twin: str, metrics: InMemoryMetricReader
+) -> None:
+    ask(twin, Server(), lambda client: client.submit(NAMED, 1), server_release="0.13")
+    points = points_of(metrics)
+    assert (points[STARTED, ""].value, points[STARTED, ""].attributes) == (1, {})
+    assert (ENDED, "completed") not in points
+    for name in ("get_result", "wait_run", "run_events", "get_results"):
+        ask(twin, Server(), CALLS[name], server_release="0.13")
+    points = points_of(metrics)
+    assert points[ENDED, "completed"].value == 1
+    assert points[SECONDS, "completed"].count == 1
+    assert points[STARTED, ""].value == 1
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("name", ["get_result", "wait_run", "run_events", "get_results"])
+def test_the_end_of_a_run_of_another_process_is_counted_but_not_measured(
+    twin: str, name: str, metrics: InMemoryMetricReader
+) -> None:
+    ask(twin, Server(), CALLS[name], server_release="0.13")
+    points = points_of(metrics)
+    assert points[ENDED, "completed"].value == 1
+    assert (SECONDS, "completed") not in points
+    assert (STARTED, "") not in points
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_failed_run_is_counted_as_failed_and_a_look_at_a_run_as_nothing(
+    twin: str, metrics: InMemoryMetricReader
+) -> None:
+    server = Server()
+    failed = {"itemIndex": 0, "status": 3, "errorMessage": "no", "errorCode": 3}
+    body = {"summary": {**SUMMARY, "status": 3}, "results": [failed]}
+    server.answers["POST /runs"] = httpx.Response(200, json=body)
+    ask(twin, server, CALLS["get_run"], server_release="0.13")
+    ask(twin, server, lambda client: client.run(NAMED, 1), server_release="0.13")
+    points = points_of(metrics)
+    assert {key: point.value for key, point in points.items() if key[0] == ENDED} == {(ENDED, "failed"): 1}
+    assert points[SECONDS, "failed"].count == 1
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_the_end_of_a_run_inside_of_another_is_not_counted(twin: str, metrics: InMemoryMetricReader) -> None:
+    server = Server()
+    inner = {**EVENT, "event": {"RunCompleted": {"runId": RUN_ID.replace("1", "2"), "status": 3}}}
+    frames = "".join(f"data: {json.dumps(event)}\n\n" for event in (inner, {**EVENT, "sequenceNumber": 2}))
+    kind = {"content-type": "text/event-stream"}
+    server.answers[f"GET /runs/{RUN_ID}/events"] = httpx.Response(200, headers=kind, text=frames)
+    seen = ask(twin, server, lambda client: client.run_events(RUN_ID, include_sub_runs=True), server_release="0.13")
+    assert [event.status.value for event in seen] == ["failed", "completed"]
+    assert [key for key in points_of(metrics) if key[0] == ENDED] == [(ENDED, "completed")]
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_the_inputs_and_chunks_of_a_batch_are_measured(twin: str, metrics: InMemoryMetricReader) -> None:
+    in_flight: list[int] = []
+
+    class Looking(Server):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            if (request.method, request.url.path) == ("POST", "/api/v1/runs"):
+                in_flight.append(points_of(metrics)[IN_FLIGHT, ""].value)
+            return super().__call__(request)
+
+    ask(twin, Looking(), lambda client: client.map(FLOW, [{"n": 1}, float("nan")]), server_release="0.13")
+    # An input that cannot be sent is never in flight.
+    assert in_flight == [1]
+    points = points_of(metrics)
+    assert points[IN_FLIGHT, ""].value == 0
+    assert points[CHUNK, ""].count == 1
+    assert (points[STARTED, ""].value, points[ENDED, "completed"].value) == (1, 1)
+
+
+WITHOUT = """
+import httpx, json, sys
+from stepflow_client import SyncStepflowClient
+
+seen = []
+
+def answer(request):
+    seen.append(request)
+    return httpx.Response(200, json={"status": "healthy", "build": {}})
+
+SyncStepflowClient(transport=httpx.MockTransport(answer)).health_check()
+assert "traceparent" not in seen[0].headers
+assert not [name for name in sys.modules if name.startswith("opentelemetry")]
+"""
+
+
+def test_without_tracing_nothing_is_imported_or_sent() -> None:
+    subprocess.run([sys.executable, "-W", "error", "-c", WITHOUT], check=True, timeout=60)
