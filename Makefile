@@ -159,11 +159,8 @@ soak: $(ENV) ## Mix everything with faults: make soak MINUTES=10
 check-server: $(ENV) ## Check a release of the server: make check-server VERSION=x
 	$(BIN)/python scripts/check_server.py $(VERSION)
 
-generate: $(ENV) ## Rewrite the generated code and docs/cli.md (SPEC=path: from another description)
-	$(BIN)/python scripts/generate_api.py $(SPEC)
-	$(BIN)/python scripts/generate_sync.py
-	$(BIN)/python scripts/write_builtin_stubs.py
-	$(BIN)/python scripts/write_cli_page.py
+generate: $(ENV) ## Rewrite the generated code and docs/cli.md (SPEC=path: from another description; FORCE=1)
+	$(BIN)/python scripts/generate.py $(SPEC) $(if $(FORCE),--force)
 
 check-generated: $(ENV) ## Fail if a generated file is not what `make generate` writes
 	$(BIN)/python scripts/check_generated.py

@@ -28,7 +28,7 @@ class Target:
 
 CLIENT = ROOT / "packages/stepflow-client/src/stepflow_client"
 TARGETS = (
-    Target(ROOT / "packages/stepflow-api/src/stepflow_api", ROOT / "scripts/generate_api.py"),
+    Target(ROOT / "packages/stepflow-api/src/stepflow_api", ROOT / "scripts/generate_api.py", ("--force",)),
     *(
         Target(folder / "_sync", ROOT / "scripts/generate_sync.py", (str(folder),))
         for folder in (CLIENT, CLIENT / "evaluation")

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "packages/stepflow-client/src/stepflow_client/authoring/builtin.py"
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=FILE, help="where to write the module")
     output = parser.parse_args().output
@@ -23,11 +23,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         # In a folder without settings. An embedded server has no route to /builtin/load_file unless it is asked for.
         listed = [*stepflow, "components", "list", "--local", "--no-hide-unreachable", "-o", "json"]
-        found = subprocess.run(listed, check=True, cwd=folder, stdout=subprocess.PIPE).stdout
-        (Path(folder) / "components.json").write_bytes(found)
+        found = subprocess.run(listed, check=False, cwd=folder, stdout=subprocess.PIPE)
+        if found.returncode:
+            return found.returncode
+        (Path(folder) / "components.json").write_bytes(found.stdout)
         words = ["--from", "components.json", "--only", "/builtin/*", "-O", str(output.absolute())]
-        subprocess.run([*stepflow, "components", "stubs", *words], check=True, cwd=folder)
+        return subprocess.run([*stepflow, "components", "stubs", *words], check=False, cwd=folder).returncode
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

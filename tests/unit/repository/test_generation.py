@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from scripts import check_generated, generate_api
+from tests.unit.repository.description_changes import CHANGES, Change
 
 SCRIPT = Path(generate_api.__file__)
 
@@ -119,13 +121,14 @@ def test_a_changed_description_changes_the_package(tmp_path: Path) -> None:
     ("text", "words"),
     [
         (None, "cannot read the description"),
-        ("a: [", "is not valid YAML: .*, line 1"),
+        ("a: [}", "is not valid YAML: .*, line 1"),
         ("", "has no key `openapi`"),
         ("swagger: '2.0'", "has no key `openapi`"),
-        ("openapi: 3.1.0\npaths: 3", "the generator refuses the description .*paths"),
-        ("openapi: 3.1.0\ninfo: {title: x, version: '1'}\npaths: {/x: {get: {parameters: [3]}}}", "refuses"),
-        ("openapi: 3.1.0\ninfo: {title: x, version: '1'}\npaths: {}\ncomponents: 3", "refuses"),
+        ("openapi: 3.1.0\npaths: 3", "describes another API"),
+        ("openapi: 3.1.0\npaths: {/x: {get: {parameters: [3]}}}", "describes another API"),
+        ("openapi: 3.1.0\npaths: &paths [*paths]", "contains itself"),
         ("\x00", "is not valid YAML"),
+        (generate_api.SPEC.read_text() + "    Extra: 3\n", "the generator refuses the description .*Extra"),
     ],
 )
 def test_a_bad_description_is_one_sentence_and_changes_nothing(
@@ -143,14 +146,91 @@ def test_a_bad_description_is_one_sentence_and_changes_nothing(
     assert check_generated.compare(edited, package) == []
 
 
-def test_a_reference_to_nothing_is_refused(tmp_path: Path) -> None:
-    spec = tmp_path / "spec.yaml"
-    spec.write_text(generate_api.SPEC.read_text().replace("schemas/Empty", "schemas/Emptied"))
-    done = run(spec, "--output", tmp_path / "package")
-    assert done.returncode == 2
-    assert "refers to #/components/schemas/Emptied, which does not exist, at paths./runs/{runId}.delete." in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "package").exists()
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout, whose packages programs started there import."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("packages", "openapi", "scripts", "docs"):
+        shutil.copytree(generate_api.ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def run_in(checkout: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join(str(each) for each in checkout.glob("packages/*/src"))
+    command = [sys.executable, "-B", *arguments]
+    environment = {**os.environ, "PYTHONPATH": path}
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=checkout, env=environment)
+
+
+USE = """
+import stepflow_api.models, stepflow_client
+from stepflow_client._rules.operations import OPERATIONS
+print(stepflow_api.__file__, *(operation.path for operation in OPERATIONS.values()))
+print(*(getattr(stepflow_api.models, name) for name in stepflow_api.models.__all__))
+"""
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
+def test_a_changed_description_leaves_a_usable_checkout(change: Change, checkout: Path, tmp_path: Path) -> None:
+    package = checkout / generate_api.OUTPUT.relative_to(generate_api.ROOT)
+    before = shutil.copytree(package, tmp_path / "before")
+    spec = tmp_path / "changed.json"
+    spec.write_text(json.dumps(change.document()))
+    done = run_in(checkout, "scripts/generate_api.py", spec)
+    lines = [f"  {kind}: {sentence}" for kind, sentences in change.found.items() for sentence in sentences]
+    *report, last = done.stderr.splitlines() if not change.is_applied else [*done.stderr.splitlines(), ""]
+    assert report[1:] == lines
+    assert change.refused in last
+    assert done.returncode == (0 if change.is_applied else 2)
+    if change.is_applied:
+        assert json.loads((package / "_openapi/stepflow.yaml").read_text()) == change.document()
+    else:
+        assert check_generated.compare(package, before) == []
+    used = run_in(checkout, "-c", USE)
+    assert used.returncode == 0, used.stderr
+    assert used.stdout.startswith(str(package))
+
+
+def test_bindings_without_a_model_of_the_client_are_refused(edited: Path, package: Path, tmp_path: Path) -> None:
+    spec = tmp_path / "renamed.yaml"
+    text = generate_api.SPEC.read_text()
+    spec.write_text(text.replace("schemas/RunStatus", "schemas/State").replace("    RunStatus:", "    State:"))
+    done = run(spec, "--output", edited)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "the client cannot import the new bindings: ImportError: cannot import name 'RunStatus'" in done.stderr
+    assert check_generated.compare(edited, package) == []
+    assert run(spec, "--output", edited, "--force").returncode == 0
+    assert (edited / "models" / "state.py").exists()
+
+
+def test_names_of_operations_do_not_change_the_bindings(package: Path, tmp_path: Path) -> None:
+    spec = tmp_path / "camel_case.yaml"
+    names = re.compile(r"(?<=operationId: )\w+")
+    spec.write_text(names.sub(lambda match: match[0].title().replace("_", ""), generate_api.SPEC.read_text()))
+    assert run(spec, "--output", tmp_path / "stepflow_api").stderr == ""
+    differences = check_generated.compare(tmp_path / "stepflow_api", package)
+    assert differences == [f"different: {tmp_path / 'stepflow_api/_openapi/stepflow.yaml'}"]
+
+
+def test_a_failure_of_a_later_step_changes_nothing(checkout: Path, tmp_path: Path) -> None:
+    broken = Path(shutil.copytree(checkout, tmp_path / "broken"))
+    counterparts = broken / "scripts/pages/cli.upstream.toml"
+    counterparts.write_text(counterparts.read_text().replace('ours = "run', 'ours = "fly'))
+    (broken / "docs/cli.md").write_text("an old page")
+    spec = tmp_path / "changed.yaml"
+    spec.write_text(
+        generate_api.SPEC.read_text().replace("    ItemCounts:\n", "    ItemCounts:\n      title: Counts\n")
+    )
+    before = shutil.copytree(broken, tmp_path / "before")
+    done = run_in(broken, "scripts/generate.py", spec)
+    assert done.returncode == 1
+    assert done.stderr.endswith("generate: write_cli_page.py failed, so no generated file was changed\n")
+    for name in ("packages", "docs"):
+        assert check_generated.compare(broken / name, before / name) == []
+    forced = run_in(broken, "scripts/generate.py", spec, "--force")
+    assert forced.returncode == 0
+    assert (broken / "docs/cli.md").read_text() == "an old page"
+    assert "title: Counts" in (broken / "packages/stepflow-api/src/stepflow_api/_openapi/stepflow.yaml").read_text()
 
 
 def regenerate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -203,14 +283,3 @@ def test_what_regenerate_refuses_is_one_sentence(spec: str | None, output: str, 
     assert words in done.stderr
     assert (tmp_path / "precious" / "__init__.py").read_text() == "mine = 1\n"
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["precious"]
-
-
-def test_what_the_client_loses_is_told_before_the_bindings_are_replaced(tmp_path: Path) -> None:
-    spec = tmp_path / "other.yaml"
-    spec.write_text(generate_api.SPEC.read_text().replace("operationId: cancel_run", "operationId: stop_run"))
-    done = run(spec, "--output", tmp_path / "package")
-    assert done.returncode == 0
-    assert "stepflow_api.api.run.cancel_run will be missing; " in done.stderr
-    assert "get_run_items" not in done.stderr
-    same = run("--output", tmp_path / "package")
-    assert (same.returncode, same.stderr) == (0, "")

@@ -3,8 +3,9 @@
 
 SPEC is a file or an http(s) URL, by default the description of release 0.13; the name of DIR is that of the package.
 It needs the extra `stepflow-api[generate]`. The result depends on nothing but the description, the settings and
-templates beside this module, and the versions of openapi-python-client and ruff. An old package at DIR is replaced only
-after everything went well.
+templates beside this module, and the versions of openapi-python-client and ruff. Operations have the names of ours,
+whatever the description calls them. The command lists the differences that matter to the client. An old package at DIR
+is replaced only if the new one can be imported and has what the client needs, or with --force.
 """
 
 from __future__ import annotations
@@ -21,10 +22,25 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from .comparison import BREAKING, METHODS, align, differences, listed, mapping, operations, target
+
 SOURCES = Path(__file__).resolve().parent / "_openapi"
 BANNER = "# Written by `python -m stepflow_api.regenerate` from an OpenAPI description. Do not edit.\n"
 RUFF = ("--isolated", "--no-cache", "--quiet", "--line-length=110", "--target-version=py311")
-METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+# Imports all of a package named stepflow_api in a folder, and what an installed client imports of it.
+CHECK = """
+import importlib, importlib.util, pathlib, pkgutil, re, sys
+sys.path.insert(0, sys.argv[1])
+import stepflow_api
+for module in pkgutil.walk_packages(stepflow_api.__path__, "stepflow_api."):
+    importlib.import_module(module.name)
+if client := importlib.util.find_spec("stepflow_client"):
+    for file in pathlib.Path(client.origin).parent.rglob("*.py"):
+        for line in re.findall(r"(?m)^ *(from stepflow_api[.\\w]* import [\\w, ]+)$", file.read_text("utf-8")):
+            exec(line)
+    for operation in importlib.import_module("stepflow_client._rules.operations").OPERATIONS.values():
+        operation.method
+"""
 
 
 class GenerationError(Exception):
@@ -45,48 +61,94 @@ def main() -> int:
         help="file or URL; default: the own one",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the package to write or replace")
+    parser.add_argument("--force", action="store_true", help="write it even if the client cannot use it")
     arguments = parser.parse_args()
     try:
         if not arguments.output.resolve().name.isidentifier():
             raise GenerationError(f"{arguments.output.resolve().name!r} cannot be the name of a package.")
-        generate(arguments.spec, arguments.output)
+        generate(arguments.spec, arguments.output, force=arguments.force)
     except GenerationError as error:
         print(f"regenerate: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def generate(spec: str | Path, output: Path, *, sources: Path = SOURCES, banner: str = BANNER) -> None:
+def generate(spec: str | Path, output: Path, *, force: bool = False) -> None:
     """Replace `output` by the package that `spec` describes.
 
     Args:
         spec: A file or an http(s) URL, YAML or JSON.
         output: The folder of the package. One that is no generated package is left alone.
-        sources: The folder with the generator's settings and templates.
-        banner: The first line of every module.
+        force: Whether to replace it by a package that the client cannot use.
 
     Raises:
         GenerationError: The description cannot be used, or the output is not to be replaced.
     """
-    if find_spec("openapi_python_client") is None or find_spec("yaml") is None:
-        raise GenerationError('the generator is missing; install it with `pip install "stepflow-api[generate]"`.')
     if output.exists() and any(output.iterdir()) and not _is_generated(output):
         raise GenerationError(f"{output} holds something else than a generated package; name another folder.")
-    description = _load(spec)
-    _check_references(description, spec)
-    _describe_parameters(description)
     with tempfile.TemporaryDirectory() as folder:
-        # A fixed name: the generator's messages and output must not depend on where the description lies.
-        document = Path(folder) / "openapi.json"
-        document.write_text(json.dumps(description, default=str), encoding="utf-8")
-        package = Path(folder) / "stepflow_api"
-        _run_generator(document, package, spec, sources)
-        if not _operations(description) & _operations(_load(sources / "stepflow.yaml")):
-            raise GenerationError(f"{spec} describes another API: it has none of the operations of a Stepflow server.")
-        _finish(package, banner)
-        shutil.rmtree(output, ignore_errors=True)
-        output.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(package, output)
+        replace(output, build(spec, Path(folder), force=force))
+
+
+def build(
+    spec: str | Path,
+    folder: Path,
+    *,
+    needed: Path = SOURCES / "stepflow.yaml",
+    sources: Path = SOURCES,
+    banner: str = BANNER,
+    force: bool = False,
+) -> Path:
+    """Write the package that `spec` describes into an empty folder, and return its path.
+
+    Args:
+        spec: A file or an http(s) URL, YAML or JSON.
+        folder: The folder.
+        needed: The description that the client was written for. Differences are printed.
+        sources: The folder with the generator's settings and templates.
+        banner: The first line of every module.
+        force: Whether to write a package that the client cannot use.
+
+    Raises:
+        GenerationError: The description or the package cannot be used.
+    """
+    if find_spec("openapi_python_client") is None or find_spec("yaml") is None:
+        raise GenerationError('the generator is missing; install it with `pip install "stepflow-api[generate]"`.')
+    description, ours = _load(spec), _load(needed)
+    _check_references(description, spec)
+    if not {each.key for each in operations(description)} & {each.key for each in operations(ours)}:
+        raise GenerationError(f"{spec} describes another API: it has none of the operations of a Stepflow server.")
+    align(_load(sources / "stepflow.yaml"), description)
+    _check_names(description, spec)
+    if found := differences(ours, description):
+        print(f"{spec}, compared with the description that the client was written for:", file=sys.stderr)
+        for kind, sentences in found.items():
+            print(*(f"  {kind}: {sentence}" for sentence in sentences), sep="\n", file=sys.stderr)
+    count = sum(len(found.get(kind, ())) for kind in BREAKING)
+    if count and not force:
+        problem = f"the client does not work with {count} of these differences"
+        raise GenerationError(f"nothing was replaced, because {problem}; to replace the bindings anyway, use --force.")
+    _describe_parameters(description)
+    # A fixed name: the generator's messages and output must not depend on where the description lies.
+    document = folder / "openapi.json"
+    document.write_text(json.dumps(description), encoding="utf-8")
+    package = folder / "stepflow_api"
+    _run_generator(document, package, spec, sources)
+    _finish(package, banner)
+    try:
+        _run(sys.executable, "-B", "-c", CHECK, str(folder))
+    except GenerationError as error:
+        if not force:
+            problem = f"the client cannot import the new bindings: {error}"
+            raise GenerationError(f"nothing was replaced, because {problem}.") from None
+    return package
+
+
+def replace(output: Path, package: Path) -> None:
+    """Replace a package by another one."""
+    shutil.rmtree(output, ignore_errors=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(package, output)
 
 
 def _is_generated(package: Path) -> bool:
@@ -94,11 +156,13 @@ def _is_generated(package: Path) -> bool:
     return first.exists() and first.read_text(encoding="utf-8").startswith("# Written by ")
 
 
-def _operations(description: dict[str, Any]) -> set[str]:
-    """Return the ids of the operations of a description."""
-    items = _mapping(description.get("paths")).values()
-    operations = [_mapping(_mapping(item).get(method)) for item in items for method in METHODS]
-    return {str(operation["operationId"]) for operation in operations if "operationId" in operation}
+def _check_names(description: dict[str, Any], spec: str | Path) -> None:
+    """Raise GenerationError for two operations of one name, of which the generator would drop one."""
+    places: dict[str, str] = {}
+    for each in operations(description):
+        place = f"{each.method.upper()} {each.path}"
+        if (other := places.setdefault(each.name, place)) != place:
+            raise GenerationError(f"the description {spec} calls both {other} and {place} {each.name}.")
 
 
 def _check_references(description: dict[str, Any], spec: str | Path) -> None:
@@ -110,18 +174,11 @@ def _check_references(description: dict[str, Any], spec: str | Path) -> None:
             waiting += [(f"{place}[{index}]", each) for index, each in enumerate(value)]
         elif isinstance(value, dict):
             waiting += [(f"{place}.{key}".lstrip("."), each) for key, each in value.items()]
-            target = value.get("$ref")
-            if isinstance(target, str) and target.startswith("#/") and not _leads_somewhere(description, target):
-                raise GenerationError(f"the description {spec} refers to {target}, which does not exist, at {place}.")
-
-
-def _leads_somewhere(description: Any, target: str) -> bool:
-    for part in target.removeprefix("#/").split("/"):
-        part = part.replace("~1", "/").replace("~0", "~")
-        if not isinstance(description, dict) or part not in description:
-            return False
-        description = description[part]
-    return True
+            reference = value.get("$ref")
+            if isinstance(reference, str) and reference.startswith("#/") and target(description, reference) is None:
+                raise GenerationError(
+                    f"the description {spec} refers to {reference}, which does not exist, at {place}."
+                )
 
 
 def read(spec: str | Path) -> str:
@@ -152,14 +209,30 @@ def _load(spec: str | Path) -> dict[str, Any]:
         raise GenerationError(f"the description {spec} is not valid YAML: {problem}{place}.") from None
     if not isinstance(description, dict) or "openapi" not in description:
         raise GenerationError(f"{spec} is not an OpenAPI description: it has no key `openapi` at the top.")
-    return description
+    try:
+        # YAML anchors share objects; changes of one place must not reach others.
+        copied: dict[str, Any] = json.loads(json.dumps(description, default=str), object_hook=_simplify)
+    except (ValueError, RecursionError):
+        raise GenerationError(f"the description {spec} contains itself.") from None
+    return copied
+
+
+def _simplify(node: dict[str, Any]) -> dict[str, Any]:
+    """Remove from schemas what the generator refuses: the schema `true`, and defaults, which it would always send."""
+    if any(isinstance(node.get(keyword), (str, list)) for keyword in ("type", "allOf", "anyOf", "oneOf", "$ref")):
+        node.pop("default", None)
+    if node.get("items") is True:
+        node["items"] = {}
+    for name in [name for name, schema in mapping(node.get("properties")).items() if schema is True]:
+        node["properties"][name] = {}
+    return node
 
 
 def _loader() -> Any:
     """Return a safe loader that reads dates as text: JSON has no dates, and an example must stay what it was."""
     import yaml
 
-    class Loader(yaml.SafeLoader):
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
         pass
 
     Loader.yaml_implicit_resolvers = {
@@ -171,52 +244,57 @@ def _loader() -> Any:
 
 def _describe_parameters(description: dict[str, Any]) -> None:
     """Copy each parameter's description into its schema, the only place where the generator looks."""
-    places = [_mapping(description.get("components"))]
-    for item in _mapping(description.get("paths")).values():
-        places += [_mapping(item), *(_mapping(_mapping(item).get(method)) for method in METHODS)]
+    places = [mapping(description.get("components"))]
+    for item in mapping(description.get("paths")).values():
+        places += [mapping(item), *(mapping(mapping(item).get(method)) for method in METHODS)]
     for place in places:
         parameters = place.get("parameters")
-        for parameter in parameters if isinstance(parameters, list) else _mapping(parameters).values():
-            words = _mapping(parameter).get("description")
-            schema = _mapping(_mapping(parameter).get("schema"))
-            if words and schema and "$ref" not in schema:
-                # A new object: YAML anchors may share one schema between several parameters.
-                parameter["schema"] = {"description": words, **schema}
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    """Return a mapping as it is and nothing for anything else: judging the description is the generator's part."""
-    return value if isinstance(value, dict) else {}
+        for parameter in listed(parameters) or mapping(parameters).values():
+            words = mapping(parameter).get("description")
+            schema = mapping(mapping(parameter).get("schema"))
+            if words and "$ref" not in schema:
+                schema.setdefault("description", words)
 
 
 def _run_generator(document: Path, package: Path, spec: str | Path, sources: Path) -> None:
     command = [
-        *(sys.executable, "-m", "openapi_python_client", "generate"),
-        *("--path", str(document), "--output-path", str(package), "--meta", "none", "--overwrite"),
         *(
-            "--config",
-            str(sources / "codegen.yaml"),
-            "--custom-template-path",
-            str(sources / "templates"),
-            "--fail-on-warning",
+            sys.executable,
+            "-m",
+            "openapi_python_client",
+            "generate",
+            "--path",
+            str(document),
+            "--output-path",
+            str(package),
         ),
+        *("--meta", "none", "--overwrite", "--fail-on-warning", "--config", str(sources / "codegen.yaml")),
+        *("--custom-template-path", str(sources / "templates")),
     ]
+    try:
+        _run(*command, cwd=document.parent)
+    except GenerationError as error:
+        raise GenerationError(f"the generator refuses the description {spec}: {error}") from None
+
+
+def _run(*command: str, cwd: Path | None = None) -> None:
     # The generator walks over sets in places; a fixed seed gives them one order.
     environment = {**os.environ, "PYTHONHASHSEED": "0", "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"}
     done = subprocess.run(
-        command, capture_output=True, text=True, encoding="utf-8", env=environment, cwd=document.parent, check=False
+        command, capture_output=True, text=True, encoding="utf-8", env=environment, cwd=cwd, check=False
     )
     if done.returncode != 0:
-        raise GenerationError(f"the generator refuses the description {spec}: {_reason(done.stderr)}")
+        raise GenerationError(_reason(done.stderr))
 
 
 def _reason(output: str) -> str:
-    """Pick what the generator said of the description out of its decorated output."""
+    """Pick the error out of the decorated output of the generator, or out of a traceback."""
     if "Traceback" in output:
-        return output.strip().splitlines()[-1]
+        return re.sub(r" \(/.*\)$", "", output.strip().splitlines()[-1])
     noise = ("Error(s) encountered", "Warning(s) encountered", "If you believe this was a mistake")
     lines = [line.strip() for line in output.splitlines() if line.strip() and not line.strip().startswith(noise)]
-    text = " ".join(lines)
+    # Schemas that cannot be used come after the operations that use them.
+    text = " ".join(next((lines[number:] for number, line in enumerate(lines) if line.startswith("Unable to")), lines))
     return text if len(text) <= 400 else text[:400] + "..."
 
 
@@ -225,8 +303,8 @@ def _finish(package: Path, banner: str) -> None:
     for file in package.rglob("*.py"):
         file.write_text(_defer_imports(file.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
     ruff = shutil.which("ruff", path=str(Path(sys.executable).parent)) or "ruff"
-    _run_ruff(ruff, "check", *RUFF, "--select=I,F401,F841", "--fix-only", str(package))
-    _run_ruff(ruff, "format", *RUFF, str(package))
+    _run(ruff, "check", *RUFF, "--select=I,F401,F841", "--fix-only", str(package))
+    _run(ruff, "format", *RUFF, str(package))
     for file in package.rglob("*.py"):
         file.write_text(banner + file.read_text(encoding="utf-8"), encoding="utf-8", newline="\n")
     (package / "py.typed").touch()
@@ -248,12 +326,6 @@ def _defer_imports(text: str) -> str:
     text = text.replace("\nimport httpx\n", f"\n{deferred}", 1)
     text = re.sub(r"^( +)(self\._(?:async_)?client = httpx\.)", r"\1import httpx\n\n\1\2", text, flags=re.MULTILINE)
     return f"from __future__ import annotations\n\n{text}"
-
-
-def _run_ruff(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise GenerationError(f"ruff cannot format the generated code: {_reason(done.stderr)}")
 
 
 if __name__ == "__main__":
